@@ -1,0 +1,1 @@
+//! Every actor, and the only crate that names actix, tokio and sockets.

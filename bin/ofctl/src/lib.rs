@@ -1,0 +1,1 @@
+//! ovs-ofctl, one file a command.

@@ -1,0 +1,1 @@
+//! ovsdb-tool and ovsdb-client, one file a command.

@@ -1,0 +1,1 @@
+//! ovs-pki: a small certificate authority.

@@ -1,0 +1,2 @@
+//! `troupe`: the whole switch in one process.
+fn main() {}

@@ -1,0 +1,1 @@
+//! ovs-vsctl, one file a command.

@@ -1,0 +1,1 @@
+//! The datapath: bursts, caches, action execution, meters; no sockets.

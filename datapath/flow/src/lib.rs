@@ -1,0 +1,1 @@
+//! Flow keys, masks, fields, extraction, classifier, datapath actions and upcalls.

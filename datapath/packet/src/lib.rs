@@ -1,0 +1,1 @@
+//! Packet formats: one file a protocol, views beside representations, checksums.

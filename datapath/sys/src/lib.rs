@@ -1,0 +1,1 @@
+//! The one unsafe room: packet rings, packet sockets, taps.

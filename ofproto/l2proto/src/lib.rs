@@ -1,0 +1,1 @@
+//! Layer-2 state machines without I/O: MAC learning and its kin.

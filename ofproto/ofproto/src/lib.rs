@@ -1,0 +1,1 @@
+//! The OpenFlow pipeline: tables, rules, groups, meters, translation.
