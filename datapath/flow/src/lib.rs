@@ -1,1 +1,43 @@
 //! Flow keys, masks, fields, extraction, classifier, datapath actions and upcalls.
+//!
+//! The one vocabulary that the datapath (`dp`) and the OpenFlow layer (`ofproto`) share; neither knows the other.
+
+pub mod key;
+pub mod odp;
+pub mod upcall;
+
+pub use key::{Key, Mask, STAGE_END, WORDS};
+pub use odp::{Action, Actions, OdpPort};
+pub use upcall::{Execute, FlowEntry, FlowStats, Ufid, Upcall, UpcallKind};
+
+/// Bits of [`Key::nw_frag`].
+pub mod nw_frag {
+    /// The packet is a fragment.
+    pub const ANY: u8 = 1;
+    /// The packet is a fragment other than the first.
+    pub const LATER: u8 = 2;
+}
+
+/// Bits of [`Key::ct_state`].
+#[allow(missing_docs)]
+pub mod ct_state {
+    pub const NEW: u8 = 0x01;
+    pub const EST: u8 = 0x02;
+    pub const REL: u8 = 0x04;
+    pub const RPL: u8 = 0x08;
+    pub const INV: u8 = 0x10;
+    pub const TRK: u8 = 0x20;
+    pub const SNAT: u8 = 0x40;
+    pub const DNAT: u8 = 0x80;
+}
+
+/// Bits of [`Key::tun_flags`].
+#[allow(missing_docs)]
+pub mod tun_flag {
+    pub const DONT_FRAGMENT: u16 = 1 << 0;
+    pub const CSUM: u16 = 1 << 1;
+    pub const KEY: u16 = 1 << 2;
+    pub const OAM: u16 = 1 << 3;
+    /// The packet came with a UDP-based tunnel's option data in datapath form.
+    pub const UDPIF: u16 = 1 << 4;
+}

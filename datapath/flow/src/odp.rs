@@ -1,0 +1,322 @@
+//! Datapath actions: what the translation tells the datapath to do with a packet.
+//!
+//! The text of these (`dpctl/dump-flows`, `ofproto/trace`) is in `odp_text`. Source: ovs-dpctl(8), ovs-actions(7).
+
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+use crate::Key;
+
+/// A shared list of datapath actions; empty means drop.
+pub type Actions = Arc<[Action]>;
+
+/// Datapath port number.
+pub type OdpPort = u32;
+
+/// One datapath action.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send the packet to a port.
+    Output(OdpPort),
+    /// Send it through the bond with this identifier, the member chosen by the datapath from `dp_hash`.
+    LbOutput(u32),
+    /// Cut the packet to this many octets at the next output.
+    Trunc(u32),
+    /// Hand the packet to the layer above.
+    Userspace(Box<Userspace>),
+    /// Write (parts of) one header.
+    Set(Set),
+    /// Add an outer VLAN tag; `tci` carries bit 0x1000.
+    PushVlan {
+        /// Tag protocol identifier.
+        tpid: u16,
+        /// Tag control information.
+        tci: u16,
+    },
+    /// Remove the outer VLAN tag.
+    PopVlan,
+    /// Add an outer MPLS label stack entry.
+    PushMpls {
+        /// Entry.
+        lse: u32,
+        /// New EtherType.
+        ethertype: u16,
+    },
+    /// Remove the outer MPLS label stack entry.
+    PopMpls {
+        /// New EtherType.
+        ethertype: u16,
+    },
+    /// Add an Ethernet header in front of a packet that has none (48-bit addresses).
+    PushEth {
+        /// Source.
+        src: u64,
+        /// Destination.
+        dst: u64,
+    },
+    /// Remove the Ethernet header.
+    PopEth,
+    /// Add an NSH header.
+    PushNsh(Box<PushNsh>),
+    /// Remove the NSH header.
+    PopNsh,
+    /// Look the packet up again with this recirculation identifier.
+    Recirc(u32),
+    /// Compute `dp_hash`.
+    Hash {
+        /// Algorithm.
+        alg: HashAlg,
+        /// Basis.
+        basis: u32,
+    },
+    /// With a probability of `probability`/2^32, apply the actions to a copy.
+    Sample {
+        /// Of 2^32 - 1.
+        probability: u32,
+        /// What to do.
+        actions: Actions,
+    },
+    /// Apply the actions to a copy.
+    Clone(Actions),
+    /// Branch by packet length: longer than `len` octets, or not.
+    CheckPktLen {
+        /// Octets, Ethernet header included.
+        len: u16,
+        /// Longer.
+        greater: Actions,
+        /// Not longer.
+        less_equal: Actions,
+    },
+    /// Connection tracking.
+    Ct(Box<Ct>),
+    /// Forget the connection tracking state.
+    CtClear,
+    /// Apply a datapath meter.
+    Meter(u32),
+    /// Encapsulate and send on.
+    TnlPush(Box<TnlPush>),
+    /// Decapsulate: continue with the packet as received on this tunnel port.
+    TnlPop(OdpPort),
+    /// Drop, counted under a reason.
+    Drop(DropReason),
+}
+
+/// Algorithm of [`Action::Hash`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HashAlg {
+    /// `hash_l4`: addresses and ports.
+    L4,
+    /// `sym_l4`: the same for both directions.
+    SymL4,
+}
+
+/// Reason of a drop that translation decided upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DropReason {
+    /// The pipeline ended in no action.
+    OfPipeline,
+    /// A bridge that the packet came to is gone.
+    BridgeNotFound,
+    /// Recursion too deep.
+    RecursionTooDeep,
+    /// Too many resubmits.
+    TooManyResubmit,
+    /// The stack grew too deep.
+    StackTooDeep,
+    /// No recirculation context.
+    NoRecirculationContext,
+    /// Recirculation conflict.
+    RecirculationConflict,
+    /// Too many MPLS labels.
+    TooManyMplsLabels,
+    /// The tunnel's metadata are not valid.
+    InvalidTunnelMetadata,
+    /// A packet type the action does not take.
+    UnsupportedPacketType,
+    /// ECN mismatch at decapsulation.
+    CongestionDrop,
+    /// The bridge forwards nothing.
+    ForwardingDisabled,
+}
+
+/// A masked write of whole words of a [`Key`], confined to the fields of one header.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Set {
+    /// Which header.
+    pub group: SetGroup,
+    /// The words to write.
+    pub words: SmallVec<[MaskedWord; 2]>,
+    /// Tunnel writes carry a whole tunnel key (words 0 to 41); all others nothing.
+    pub tunnel: Option<Box<Key>>,
+}
+
+/// Header that a [`Set`] writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum SetGroup {
+    SkbPriority,
+    SkbMark,
+    Tunnel,
+    Eth,
+    Mpls,
+    Ipv4,
+    Ipv6,
+    Arp,
+    Tcp,
+    Udp,
+    Sctp,
+    Icmp,
+    Icmpv6,
+    Nd,
+    NdExtensions,
+    Nsh,
+}
+
+/// `key.0[word] = (key.0[word] & !mask) | value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MaskedWord {
+    /// Index into the key.
+    pub word: u8,
+    /// New bits; none outside `mask`.
+    pub value: u64,
+    /// Bits to write.
+    pub mask: u64,
+}
+
+/// An NSH header to push: MD type 1 or 2.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct PushNsh {
+    pub flags: u8,
+    pub ttl: u8,
+    pub mdtype: u8,
+    pub np: u8,
+    /// Service path identifier (24 bits) and service index.
+    pub path_hdr: u32,
+    /// Context headers of MD type 1.
+    pub context: [u32; 4],
+    /// TLVs of MD type 2.
+    pub md2: Vec<u8>,
+}
+
+/// Connection tracking action.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct Ct {
+    pub commit: bool,
+    pub force: bool,
+    pub zone: u16,
+    /// Value and mask.
+    pub mark: Option<(u32, u32)>,
+    /// Value and mask.
+    pub label: Option<(u128, u128)>,
+    /// `ftp` or `tftp`.
+    pub helper: Option<&'static str>,
+    pub timeout: Option<Arc<str>>,
+    pub nat: Option<CtNat>,
+    pub event_mask: Option<u32>,
+}
+
+/// Address translation of [`Ct`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct CtNat {
+    /// `Some(true)`: source, `Some(false)`: destination, `None`: as the connection has it.
+    pub src: Option<bool>,
+    pub ip_min: Option<std::net::IpAddr>,
+    pub ip_max: Option<std::net::IpAddr>,
+    pub port_min: u16,
+    pub port_max: u16,
+    pub persistent: bool,
+    pub hash: bool,
+    pub random: bool,
+}
+
+/// Tunnel encapsulation prepared by the translation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct TnlPush {
+    pub tnl_port: OdpPort,
+    pub out_port: OdpPort,
+    /// `OVS_VPORT_TYPE_*` number.
+    pub tnl_type: u32,
+    /// The whole outer header, Ethernet to tunnel.
+    pub header: Vec<u8>,
+}
+
+/// What to hand up, and with what note.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Userspace {
+    /// For whom.
+    pub cookie: Cookie,
+    /// Send the actions of the flow along.
+    pub actions: bool,
+    /// Tunnel port whose output metadata to send along.
+    pub tunnel_out_port: Option<OdpPort>,
+}
+
+/// Why a packet is handed up by an action.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Cookie {
+    /// The flow needs the layer above for every packet; bits: [`slow`].
+    SlowPath {
+        /// [`slow`] bits.
+        reason: u32,
+    },
+    /// Packet-in to controllers.
+    Controller(Box<ControllerCookie>),
+    /// sFlow sample.
+    Sflow {
+        /// VLAN TCI.
+        vlan_tci: u16,
+        /// Output.
+        output: u32,
+    },
+    /// `sample` action.
+    FlowSample(Box<FlowSampleCookie>),
+    /// Per-bridge IPFIX.
+    Ipfix {
+        /// Output port.
+        output_odp_port: OdpPort,
+    },
+}
+
+/// Contents of a packet-in decided at translation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct ControllerCookie {
+    pub reason: u8,
+    pub dont_send: bool,
+    pub continuation: bool,
+    /// Names the frozen state that holds the metadata and, with `continuation`, where to go on.
+    pub recirc_id: u32,
+    pub rule_cookie: u64,
+    pub controller_id: u16,
+    pub max_len: u16,
+}
+
+/// Contents of [`Cookie::FlowSample`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct FlowSampleCookie {
+    pub probability: u16,
+    pub collector_set_id: u32,
+    pub obs_domain_id: u32,
+    pub obs_point_id: u32,
+    pub output_odp_port: OdpPort,
+    /// 0 default, 1 ingress, 2 egress.
+    pub direction: u8,
+}
+
+/// Reasons for the slow path, as bits.
+#[allow(missing_docs)]
+pub mod slow {
+    pub const CFM: u32 = 1 << 0;
+    pub const BFD: u32 = 1 << 1;
+    pub const LACP: u32 = 1 << 2;
+    pub const STP: u32 = 1 << 3;
+    pub const LLDP: u32 = 1 << 4;
+    pub const CONTROLLER: u32 = 1 << 5;
+    pub const ACTION: u32 = 1 << 6;
+    pub const MATCH: u32 = 1 << 7;
+}

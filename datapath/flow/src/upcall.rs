@@ -1,0 +1,66 @@
+//! What passes between the datapath and the ofproto layer: misses up; flows and packets down.
+
+use packet::PacketBuf;
+
+use crate::{Actions, Key, Mask, odp::Cookie};
+
+/// Unique flow identifier: a hash of the flow's masked key and mask made by who installs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ufid(pub u128);
+
+/// A packet that the datapath hands up.
+#[derive(Clone, Debug)]
+pub struct Upcall {
+    /// Why.
+    pub kind: UpcallKind,
+    /// Its key as the datapath sees it (`in_port` is a datapath port).
+    pub key: Key,
+    /// The packet, as it is when handed up, offload metadata included.
+    pub packet: PacketBuf,
+}
+
+/// Why a packet is handed up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpcallKind {
+    /// No cached flow matched.
+    Miss,
+    /// A cached flow has a `userspace` action.
+    Action(Cookie),
+}
+
+/// A flow for the datapath's cache.
+#[derive(Clone, Debug)]
+pub struct FlowEntry {
+    /// Its name.
+    pub ufid: Ufid,
+    /// Values; bits outside `mask` are zero.
+    pub key: Key,
+    /// Which bits of the key decide.
+    pub mask: Mask,
+    /// What to do.
+    pub actions: Actions,
+}
+
+/// A packet for the datapath to act upon.
+#[derive(Clone, Debug)]
+pub struct Execute {
+    /// The packet.
+    pub packet: PacketBuf,
+    /// Its key (`in_port` is a datapath port); metadata come from here.
+    pub key: Key,
+    /// What to do.
+    pub actions: Actions,
+}
+
+/// Counters of one flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Packets.
+    pub packets: u64,
+    /// Octets.
+    pub bytes: u64,
+    /// When last used, in milliseconds of the switch's clock; 0: never.
+    pub used_ms: i64,
+    /// TCP flags seen.
+    pub tcp_flags: u16,
+}
