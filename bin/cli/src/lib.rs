@@ -1,1 +1,11 @@
 //! What the command-line programs share: options, blocking streams, tables.
+//!
+//! One flag has one definition ([`options::Flag`]), from which come its parsing, its line of
+//! `--help` and its line of `--option`. The shared groups of flags (logging, daemon, TLS, tables)
+//! live in [`groups`]. Everything here blocks: a command-line program does one thing and ends, so it
+//! needs no runtime. What is absent: the daemons' own streams and loggers, which are actors.
+
+pub mod dirs;
+pub mod groups;
+pub mod options;
+pub mod program;
