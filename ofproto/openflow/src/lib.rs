@@ -1,1 +1,19 @@
 //! OpenFlow 1.0-1.5 and Nicira extensions: codec and text.
+//!
+//! [`message`] has one internal form for every message whatever its version; [`print`] writes messages as
+//! `ovs-ofctl ofp-print` does. No sockets, no clock.
+
+pub mod error_code;
+pub mod port_no;
+pub mod version;
+
+pub use error_code::ErrorCode;
+pub use port_no::OfPort;
+pub use version::{Version, VersionSet};
+
+/// Experimenter number of Nicira, under which Open vSwitch's extensions go.
+pub const NX_VENDOR_ID: u32 = 0x0000_2320;
+/// Experimenter number of the Open Networking Foundation.
+pub const ONF_VENDOR_ID: u32 = 0x4f4e_4600;
+/// Experimenter number of Intel.
+pub const INTEL_VENDOR_ID: u32 = 0x0000_aa01;
