@@ -2,10 +2,12 @@
 //!
 //! The one vocabulary that the datapath (`dp`) and the OpenFlow layer (`ofproto`) share; neither knows the other.
 
+pub mod field;
 pub mod key;
 pub mod odp;
 pub mod upcall;
 
+pub use field::Field;
 pub use key::{Key, Mask, STAGE_END, WORDS};
 pub use odp::{Action, Actions, OdpPort};
 pub use upcall::{Execute, FlowEntry, FlowStats, Ufid, Upcall, UpcallKind};

@@ -1,0 +1,98 @@
+//! A field's value or mask: octets in network order, as wide as the field.
+
+use smallvec::SmallVec;
+
+/// Octets of one field, most significant first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(pub SmallVec<[u8; 16]>);
+
+impl Value {
+    /// `n` zero octets.
+    pub fn zeros(n: usize) -> Self {
+        Self(SmallVec::from_elem(0, n))
+    }
+
+    /// `n` octets with the `bits` least significant bits set.
+    pub fn ones(n: usize, bits: usize) -> Self {
+        let mut value = Self::zeros(n);
+        for i in 0..bits.min(n * 8) {
+            value.0[n - 1 - i / 8] |= 1 << (i % 8);
+        }
+        value
+    }
+
+    /// A number in `n` octets (at most 16 of them carry it); excess high bits are lost.
+    pub fn from_u128(number: u128, n: usize) -> Self {
+        let mut value = Self::zeros(n);
+        let octets = number.to_be_bytes();
+        let used = n.min(16);
+        value.0[n - used..].copy_from_slice(&octets[16 - used..]);
+        value
+    }
+
+    /// A copy of octets.
+    pub fn from_slice(octets: &[u8]) -> Self {
+        Self(SmallVec::from_slice(octets))
+    }
+
+    /// The least significant 128 bits as a number.
+    pub fn to_u128(&self) -> u128 {
+        let start = self.0.len().saturating_sub(16);
+        self.0[start..].iter().fold(0, |n, o| (n << 8) | u128::from(*o))
+    }
+
+    /// Octets.
+    pub fn octets(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Number of octets.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no octets.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every bit is 0.
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|o| *o == 0)
+    }
+
+    /// Whether every bit of every octet is 1.
+    pub fn is_ones(&self) -> bool {
+        self.0.iter().all(|o| *o == 0xff)
+    }
+
+    /// Bit `i`, counted from the least significant; beyond the width 0.
+    pub fn bit(&self, i: usize) -> bool {
+        let n = self.0.len();
+        i / 8 < n && self.0[n - 1 - i / 8] & (1 << (i % 8)) != 0
+    }
+
+    /// The bitwise and of two values of one width.
+    pub fn and(&self, other: &Value) -> Value {
+        Value(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    /// `n_bits` bits from bit `offset` up (counted from the least significant), right-aligned in a number of up to 128 bits.
+    pub fn subfield(&self, offset: usize, n_bits: usize) -> u128 {
+        (0..n_bits.min(128)).fold(0, |n, i| n | (u128::from(self.bit(offset + i)) << i))
+    }
+
+    /// Writes what [`Self::subfield`] reads.
+    pub fn set_subfield(&mut self, offset: usize, n_bits: usize, number: u128) {
+        let n = self.0.len();
+        for i in 0..n_bits.min(128) {
+            let at = offset + i;
+            if at / 8 >= n {
+                break;
+            }
+            let octet = &mut self.0[n - 1 - at / 8];
+            let bit = 1 << (at % 8);
+            *octet = if number >> i & 1 == 1 { *octet | bit } else { *octet & !bit };
+        }
+    }
+}
