@@ -1,1 +1,38 @@
-//! The one unsafe room: packet rings, packet sockets, taps.
+//! The one unsafe room: packet rings, packet sockets, taps, and the few system calls around them.
+//!
+//! Everything here is offered behind safe types; nothing blocks, and every descriptor is opened in the
+//! network namespace of the calling thread. The crate knows nothing of flows or packets beyond a frame's
+//! bytes and its virtio header (packet(7), tuntap.txt, packet_mmap.rst of the kernel's documentation).
+//!
+//! Deliberately absent: clocks, retries, policy (when a ring grows, which thread serves it) and everything
+//! that ordinary crates do safely (rtnetlink, files, TCP).
+//!
+//! * [`RxRing`]: receive, by `TPACKET_V3` read ahead of its blocks' retirement or by `TPACKET_V2`.
+//! * [`TxSocket`]: send in batches, straight out of ring memory.
+//! * [`Tap`]: tap devices, in both directions, with offloads.
+//! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
+//! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
+
+pub mod device;
+mod epoll;
+mod error;
+pub mod ethtool;
+mod frame;
+pub mod host_stack;
+mod map;
+mod netlink;
+mod ring;
+mod selftest;
+mod socket;
+mod tap;
+pub mod thread;
+mod tx;
+
+pub use epoll::{Epoll, EventFd, Ready};
+pub use error::{Error, Result};
+pub use frame::{Frame, VNET_HDR_LEN, VnetHdr, gso, vnet_flag};
+pub use netlink::{add_veth, delete_link};
+pub use ring::{RingConfig, RingKind, RingStats, RxRing};
+pub use selftest::early_reading_works;
+pub use tap::{Tap, TapKind};
+pub use tx::{TX_BATCH, TxConfig, TxFrame, TxOutcome, TxSocket};

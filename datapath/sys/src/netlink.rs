@@ -1,0 +1,113 @@
+//! Just enough route netlink for what must be done on the thread that owns a ring: a request, its
+//! acknowledgement (netlink(7), rtnetlink(7)). All else about links belongs to a netlink crate.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use crate::error::{Error, Result, check};
+
+const HEADER: usize = 16;
+
+/// A message under construction.
+#[derive(Debug)]
+pub(crate) struct Message {
+    bytes: Vec<u8>,
+}
+
+impl Message {
+    /// A request of type `kind`; an acknowledgement is always asked for.
+    pub(crate) fn new(kind: u16, flags: i32) -> Self {
+        let flags = (flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+        let mut bytes = vec![0; HEADER];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+        Self { bytes }
+    }
+
+    /// Appends plain bytes, padded to four.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// Appends an attribute.
+    pub(crate) fn attr(&mut self, kind: u16, value: &[u8]) -> &mut Self {
+        let len = (4 + value.len()) as u16;
+        self.bytes.extend_from_slice(&len.to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.put(value)
+    }
+
+    /// Appends an attribute made of what `fill` appends.
+    pub(crate) fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
+        let at = self.bytes.len();
+        self.attr(kind, &[]);
+        fill(self);
+        let len = (self.bytes.len() - at) as u16;
+        self.bytes[at..at + 2].copy_from_slice(&len.to_ne_bytes());
+        self
+    }
+
+    /// Sends the request in the calling thread's network namespace and awaits its acknowledgement.
+    pub(crate) fn send(&mut self, what: &'static str) -> Result<()> {
+        let len = self.bytes.len() as u32;
+        self.bytes[..4].copy_from_slice(&len.to_ne_bytes());
+        let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: no memory is passed.
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_ROUTE) };
+        let fd = check("open a netlink socket", fd)?;
+        // SAFETY: the descriptor is fresh and owned by nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: the kernel reads the live message. An unbound socket sends to the kernel by default.
+        let sent = unsafe { libc::send(fd.as_raw_fd(), self.bytes.as_ptr().cast(), self.bytes.len(), 0) };
+        if sent < 0 {
+            return Err(Error::last(what));
+        }
+        let mut reply = [0u8; 4096];
+        // SAFETY: at most `reply.len()` bytes are written into the live buffer. The kernel has answered by
+        // the time `send` returns, so this does not wait.
+        let got = unsafe { libc::recv(fd.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), libc::MSG_DONTWAIT) };
+        if got < (HEADER + 4) as isize {
+            return Err(if got < 0 { Error::last(what) } else { Error::os(what, libc::EPROTO) });
+        }
+        let errno = i32::from_ne_bytes([reply[16], reply[17], reply[18], reply[19]]);
+        if errno == 0 { Ok(()) } else { Err(Error::os(what, -errno)) }
+    }
+}
+
+/// The fixed part of a link message.
+pub(crate) fn ifinfo(index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut b = [0; 16];
+    b[4..8].copy_from_slice(&index.to_ne_bytes());
+    b[8..12].copy_from_slice(&flags.to_ne_bytes());
+    b[12..16].copy_from_slice(&change.to_ne_bytes());
+    b
+}
+
+/// A string attribute's bytes.
+fn zero_terminated(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.push(0);
+    bytes
+}
+
+/// Makes a pair of virtual Ethernet devices in the calling thread's network namespace, both down.
+pub fn add_veth(name: &str, peer: &str) -> Result<()> {
+    const VETH_INFO_PEER: u16 = 1;
+    Message::new(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL)
+        .put(&ifinfo(0, 0, 0))
+        .attr(libc::IFLA_IFNAME, &zero_terminated(name))
+        .nest(libc::IFLA_LINKINFO, |m| {
+            m.attr(libc::IFLA_INFO_KIND, b"veth").nest(libc::IFLA_INFO_DATA, |m| {
+                m.nest(VETH_INFO_PEER, |m| {
+                    m.put(&ifinfo(0, 0, 0)).attr(libc::IFLA_IFNAME, &zero_terminated(peer));
+                });
+            });
+        })
+        .send("make a veth pair")
+}
+
+/// Deletes a device.
+pub fn delete_link(index: u32) -> Result<()> {
+    Message::new(libc::RTM_DELLINK, 0).put(&ifinfo(index, 0, 0)).send("delete a device")
+}

@@ -1,0 +1,259 @@
+//! Receiving by packet rings: one safe type over two ways of laying out the shared memory.
+//!
+//! `TPACKET_V3` packs frames into blocks and is the faster of the two, but hands a block over only when it
+//! is full or its timer fires. [`v3`] reads the open block early instead, and an [`alarm`] wakes a sleeping
+//! reader; see there for the order of writes that makes this lawful. `TPACKET_V2` ([`v2`]) has a slot a
+//! frame and needs neither.
+//!
+//! Frames borrow the ring: as long as one lives, nothing can be given back. The memory goes back with the
+//! next call that may do so ([`RxRing::release`], [`RxRing::receive`], [`RxRing::prepare_sleep`]).
+//!
+//! Source: packet_mmap.rst of the kernel's documentation; packet(7).
+
+mod alarm;
+mod v2;
+mod v3;
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::error::Result;
+use crate::frame::Frame;
+use crate::socket::PacketSocket;
+
+/// Every EtherType (`ETH_P_ALL`).
+const ETH_P_ALL: u16 = 3;
+/// The longest frame a ring accepts, bytes: the largest GSO frame with room for two tags.
+pub(crate) const MAX_FRAME: usize = 65_536 + 22;
+/// A slot or block belongs to user space.
+const TP_STATUS_USER: u32 = libc::TP_STATUS_USER;
+
+/// The layout of a ring's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingKind {
+    /// `TPACKET_V3`, read early. Sound on x86-64 only; elsewhere [`RxRing::open`] takes V2 instead.
+    V3,
+    /// `TPACKET_V2`, a slot a frame.
+    V2,
+}
+
+/// How to build a ring.
+#[derive(Clone, Copy, Debug)]
+pub struct RingConfig {
+    /// The layout.
+    pub kind: RingKind,
+    /// Memory of the ring, bytes; rounded to whole blocks, at least four of them.
+    pub ring_bytes: usize,
+    /// Bytes of a block: a power of two, at least 128 KiB so that the largest GSO frame fits.
+    pub block_bytes: usize,
+    /// Bytes that may be pushed before a frame in place, beside 24 that are always there.
+    pub headroom: u32,
+    /// The kernel's timer for open blocks, ms; only a net under frames it could not finish.
+    pub retire_ms: u32,
+    /// Bytes of frames after which a batch ends, so that giving it back stays in cache.
+    pub batch_bytes: usize,
+    /// Whether to see frames addressed to others.
+    pub promiscuous: bool,
+}
+
+impl Default for RingConfig {
+    fn default() -> Self {
+        Self {
+            kind: RingKind::V3,
+            ring_bytes: 2 << 20,
+            block_bytes: 128 << 10,
+            headroom: 32,
+            retire_ms: 20,
+            batch_bytes: 32 << 10,
+            promiscuous: true,
+        }
+    }
+}
+
+impl RingConfig {
+    fn blocks(&self) -> usize {
+        (self.ring_bytes / self.block_bytes).max(4)
+    }
+}
+
+/// Counters of a ring since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingStats {
+    /// Frames the kernel put into the ring, or would have.
+    pub packets: u64,
+    /// Frames the kernel dropped because the ring was full.
+    pub drops: u64,
+    /// Frames that came truncated and were dropped here.
+    pub truncated: u64,
+    /// Slots the kernel left empty.
+    pub holes: u64,
+}
+
+#[derive(Debug)]
+enum Layout {
+    V3(v3::V3),
+    V2(v2::V2),
+}
+
+/// A receive queue of one device.
+#[derive(Debug)]
+pub struct RxRing {
+    layout: Layout,
+    config: RingConfig,
+    ifindex: u32,
+}
+
+impl RxRing {
+    /// Opens a ring that takes every frame the device receives.
+    pub fn open(ifindex: u32, config: &RingConfig) -> Result<Self> {
+        let mut config = *config;
+        if !cfg!(target_arch = "x86_64") {
+            config.kind = RingKind::V2;
+        }
+        let layout = match config.kind {
+            RingKind::V3 => Layout::V3(v3::V3::open(ifindex, &config)?),
+            RingKind::V2 => Layout::V2(v2::V2::open(ifindex, &config)?),
+        };
+        Ok(Self { layout, config, ifindex })
+    }
+
+    /// Opens `n` rings that share a device's frames by the hash of their flows.
+    ///
+    /// The rings belong together: when one is to be rebuilt, rebuild all.
+    pub fn open_group(ifindex: u32, n: usize, config: &RingConfig) -> Result<Vec<Self>> {
+        if n <= 1 {
+            return Ok(vec![Self::open(ifindex, config)?]);
+        }
+        let mut rings: Vec<Self> = Vec::with_capacity(n);
+        for _ in 0..n {
+            rings.push(Self::open(ifindex, config)?);
+        }
+        // Alarms first: the group that joins last is called first, and a ring must be filled before its
+        // alarm. The same order of members in both makes the same hash pick ring and alarm of one queue.
+        join_fanout(rings.iter().filter_map(Self::alarm_socket))?;
+        join_fanout(rings.iter().map(Self::ring_socket))?;
+        Ok(rings)
+    }
+
+    /// Takes up to `max` frames, hands each to `each`, and says how many there were.
+    ///
+    /// What the last call handed out is given back first. A batch may end early, at
+    /// [`RingConfig::batch_bytes`] or for want of memory; 0 says there is nothing now.
+    pub fn receive<'a>(&'a mut self, max: usize, each: impl FnMut(Frame<'a>)) -> usize {
+        match &mut self.layout {
+            Layout::V3(ring) => ring.receive(max, each),
+            Layout::V2(ring) => ring.receive(max, each),
+        }
+    }
+
+    /// Gives the memory of the frames handed out back to the kernel.
+    pub fn release(&mut self) {
+        match &mut self.layout {
+            Layout::V3(ring) => ring.release(),
+            Layout::V2(ring) => ring.release(),
+        }
+    }
+
+    /// Arms the alarm. `true`: nothing is here, and [`RxRing::poll_fd`] becomes readable when something
+    /// comes; `false`: there are frames, stay awake.
+    pub fn prepare_sleep(&mut self) -> bool {
+        match &mut self.layout {
+            Layout::V3(ring) => ring.prepare_sleep(),
+            Layout::V2(ring) => ring.prepare_sleep(),
+        }
+    }
+
+    /// What to wait for (readable, level-triggered) once [`RxRing::prepare_sleep`] said so.
+    ///
+    /// An error on it stays until [`RxRing::take_error`] is called.
+    pub fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.alarm_socket().unwrap_or_else(|| self.ring_socket()).as_fd()
+    }
+
+    /// Takes the pending error off every descriptor of the ring: `ENETDOWN` after the link went down or
+    /// the device went away; 0 if there was none.
+    pub fn take_error(&self) -> i32 {
+        let alarm = self.alarm_socket().map_or(0, PacketSocket::take_error);
+        let ring = self.ring_socket().take_error();
+        if ring != 0 { ring } else { alarm }
+    }
+
+    /// Counters since the ring was opened.
+    pub fn stats(&mut self) -> RingStats {
+        match &mut self.layout {
+            Layout::V3(ring) => ring.stats(),
+            Layout::V2(ring) => ring.stats(),
+        }
+    }
+
+    /// How the ring was built.
+    pub fn config(&self) -> &RingConfig {
+        &self.config
+    }
+
+    /// The device's index.
+    pub fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    /// Memory mapped for the ring, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.layout {
+            Layout::V3(ring) => ring.memory_bytes(),
+            Layout::V2(ring) => ring.memory_bytes(),
+        }
+    }
+
+    /// Replaces the ring by one of another shape. Frames not yet received from the old one are lost:
+    /// drain it first. On an error the old ring stays.
+    ///
+    /// Not for members of a group.
+    pub fn rebuild(&mut self, config: &RingConfig) -> Result<()> {
+        *self = Self::open(self.ifindex, config)?;
+        Ok(())
+    }
+
+    fn alarm_socket(&self) -> Option<&PacketSocket> {
+        match &self.layout {
+            Layout::V3(ring) => Some(ring.alarm()),
+            Layout::V2(_) => None,
+        }
+    }
+
+    fn ring_socket(&self) -> &PacketSocket {
+        match &self.layout {
+            Layout::V3(ring) => ring.socket(),
+            Layout::V2(ring) => ring.socket(),
+        }
+    }
+}
+
+/// Makes the sockets one fanout group, members in the order given.
+fn join_fanout<'a>(sockets: impl Iterator<Item = &'a PacketSocket>) -> Result<()> {
+    const WHAT: &str = "join a fanout group";
+    let mode = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    let mut group = None;
+    for socket in sockets {
+        let id = match group {
+            None => 0,
+            Some(id) => id,
+        };
+        let unique = if group.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
+        let arg = id | ((mode | unique) << 16);
+        socket.set_int(WHAT, libc::PACKET_FANOUT, arg as i32)?;
+        if group.is_none() {
+            let [word] = socket.get_words::<1>(WHAT, libc::SOL_PACKET, libc::PACKET_FANOUT)?;
+            group = Some(word & 0xffff);
+        }
+    }
+    Ok(())
+}
+
+/// Opens a packet socket with what both layouts need before their ring.
+fn open_socket(version: i32, headroom: u32) -> Result<PacketSocket> {
+    let socket = PacketSocket::open()?;
+    socket.set_int("choose a ring version", libc::PACKET_VERSION, version)?;
+    socket.set_int("ask for virtio headers", libc::PACKET_VNET_HDR, 1)?;
+    socket.set_int("ignore outgoing frames", libc::PACKET_IGNORE_OUTGOING, 1)?;
+    socket.set_int("reserve headroom", libc::PACKET_RESERVE, headroom as i32)?;
+    Ok(socket)
+}

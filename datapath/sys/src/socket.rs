@@ -1,0 +1,125 @@
+//! A packet socket and its options (packet(7)).
+
+use std::mem::{size_of, size_of_val};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::error::{Error, Result, check};
+
+/// A raw packet socket, non-blocking, closed on exec; it receives nothing until it is bound.
+#[derive(Debug)]
+pub(crate) struct PacketSocket {
+    fd: OwnedFd,
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl PacketSocket {
+    /// Opens a socket of protocol 0 in the calling thread's network namespace.
+    pub(crate) fn open() -> Result<Self> {
+        let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: no memory is passed.
+        let fd = check("open a packet socket", unsafe { libc::socket(libc::AF_PACKET, flags, 0) })?;
+        // SAFETY: the descriptor is fresh and owned by nobody else.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// `setsockopt` with a plain value.
+    pub(crate) fn set<T: Copy>(&self, what: &'static str, level: i32, name: i32, value: &T) -> Result<()> {
+        // SAFETY: `value` is a live, plain value and its own size is passed; the kernel only reads it.
+        let rc = unsafe {
+            libc::setsockopt(
+                self.fd.as_raw_fd(),
+                level,
+                name,
+                (value as *const T).cast(),
+                size_of_val(value) as libc::socklen_t,
+            )
+        };
+        check(what, rc).map(drop)
+    }
+
+    /// `setsockopt` of a packet-level integer.
+    pub(crate) fn set_int(&self, what: &'static str, name: i32, value: i32) -> Result<()> {
+        self.set(what, libc::SOL_PACKET, name, &value)
+    }
+
+    /// `getsockopt` into words; says how many bytes came.
+    pub(crate) fn get_words<const N: usize>(&self, what: &'static str, level: i32, name: i32) -> Result<[u32; N]> {
+        let mut words = [0u32; N];
+        let mut len = size_of_val(&words) as libc::socklen_t;
+        // SAFETY: the kernel writes at most `len` bytes into `words`, a live array of that size.
+        let rc = unsafe { libc::getsockopt(self.fd.as_raw_fd(), level, name, words.as_mut_ptr().cast(), &mut len) };
+        check(what, rc)?;
+        Ok(words)
+    }
+
+    /// Binds to a device; `protocol` in host order, 0 to receive nothing.
+    pub(crate) fn bind(&self, ifindex: u32, protocol: u16) -> Result<()> {
+        // SAFETY: all-zero is a valid sockaddr_ll.
+        let mut addr: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        addr.sll_family = libc::AF_PACKET as u16;
+        addr.sll_protocol = protocol.to_be();
+        addr.sll_ifindex = ifindex as i32;
+        // SAFETY: `addr` is live and its size is passed; the kernel only reads it.
+        let rc = unsafe {
+            libc::bind(
+                self.fd.as_raw_fd(),
+                (&addr as *const libc::sockaddr_ll).cast(),
+                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+            )
+        };
+        check("bind a packet socket", rc).map(drop)
+    }
+
+    /// Takes the socket's pending error (`SO_ERROR`), 0 if none; ends a POLLERR.
+    pub(crate) fn take_error(&self) -> i32 {
+        match self.get_words::<1>("read a socket's error", libc::SOL_SOCKET, libc::SO_ERROR) {
+            Ok([errno]) => errno as i32,
+            Err(e) => e.errno(),
+        }
+    }
+
+    /// Sees every frame of the device, not only those addressed to it.
+    pub(crate) fn set_promiscuous(&self, ifindex: u32) -> Result<()> {
+        let request = libc::packet_mreq {
+            mr_ifindex: ifindex as i32,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        self.set("enter promiscuous mode", libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
+    }
+
+    /// Asks for a send or receive buffer beyond the system's limit, or for as much as that limit allows.
+    pub(crate) fn set_buffer(&self, force: i32, polite: i32, bytes: i32) {
+        if self.set("size a buffer", libc::SOL_SOCKET, force, &bytes).is_err() {
+            // Without CAP_NET_ADMIN the system's limit applies; the socket works all the same.
+            let _ = self.set("size a buffer", libc::SOL_SOCKET, polite, &bytes);
+        }
+    }
+
+    /// Receives one datagram in two parts, vnet header and frame; `Ok(None)` when there is none.
+    pub(crate) fn recv_parts(&self, head: &mut [u8], frame: &mut [u8]) -> Result<Option<usize>> {
+        let mut iov = [
+            libc::iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() },
+            libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: frame.len() },
+        ];
+        // SAFETY: all-zero is a valid msghdr.
+        let mut msg: libc::msghdr = unsafe { std::mem::zeroed() };
+        msg.msg_iov = iov.as_mut_ptr();
+        msg.msg_iovlen = iov.len();
+        // SAFETY: both parts are live, exclusively ours and described by their own lengths.
+        let n = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &mut msg, libc::MSG_DONTWAIT | libc::MSG_TRUNC) };
+        match usize::try_from(n) {
+            Ok(n) => Ok(Some(n)),
+            Err(_) => {
+                let e = Error::last("receive a frame");
+                if e.errno() == libc::EAGAIN || e.errno() == libc::EINTR { Ok(None) } else { Err(e) }
+            }
+        }
+    }
+}

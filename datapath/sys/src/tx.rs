@@ -1,0 +1,216 @@
+//! Sending: batches of frames by `sendmmsg`, straight out of the memory they were received into.
+//!
+//! A frame the kernel refuses is stepped past and counted by reason, so that it cannot block those behind
+//! it. Nothing waits: what the socket or the device cannot take now is dropped, and counted.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use crate::error::{Error, Result};
+use crate::frame::{VNET_HDR_LEN, VnetHdr};
+use crate::socket::PacketSocket;
+
+/// Frames one system call sends at most.
+pub const TX_BATCH: usize = 64;
+/// Parts of a message: virtio header, pushed headers, frame.
+const PARTS: usize = 3;
+
+/// How to open a sending socket.
+#[derive(Clone, Copy, Debug)]
+pub struct TxConfig {
+    /// Hand frames to the driver past the device's queueing discipline. Priorities then have no effect.
+    pub qdisc_bypass: bool,
+    /// Bytes that may be on their way at once.
+    pub send_buffer_bytes: i32,
+}
+
+impl Default for TxConfig {
+    fn default() -> Self {
+        Self { qdisc_bypass: true, send_buffer_bytes: 8 << 20 }
+    }
+}
+
+/// A frame to send, in up to two pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TxFrame<'a> {
+    /// Work left to the kernel or the device.
+    pub vnet: VnetHdr,
+    /// The front of the frame, if it lies apart from the rest: headers pushed by an encapsulation.
+    pub head: &'a [u8],
+    /// The frame, or the rest of it.
+    pub body: &'a [u8],
+    /// The kernel's `skb->priority`, by which queueing disciplines classify.
+    pub priority: u32,
+}
+
+impl TxFrame<'_> {
+    /// Length of the whole frame, bytes.
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TxOutcome {
+    /// Frames taken by the kernel.
+    pub sent: u32,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Dropped: no buffer or queue space (`EAGAIN`, `ENOBUFS`).
+    pub full: u32,
+    /// Dropped: longer than the device's MTU allows (`EMSGSIZE`).
+    pub too_long: u32,
+    /// Dropped: device down or gone (`ENETDOWN`, `ENXIO`, `ENODEV`).
+    pub down: u32,
+    /// Dropped: refused for any other reason.
+    pub refused: u32,
+}
+
+impl TxOutcome {
+    /// Frames that were not sent.
+    pub fn dropped(&self) -> u32 {
+        self.full + self.too_long + self.down + self.refused
+    }
+
+    /// Adds another batch's outcome.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.sent_bytes += other.sent_bytes;
+        self.full += other.full;
+        self.too_long += other.too_long;
+        self.down += other.down;
+        self.refused += other.refused;
+    }
+}
+
+/// The sending half of a port; it receives nothing.
+#[derive(Debug)]
+pub struct TxSocket {
+    socket: PacketSocket,
+    priority: u32,
+}
+
+impl TxSocket {
+    /// Opens a socket that sends through the device.
+    pub fn open(ifindex: u32, config: &TxConfig) -> Result<Self> {
+        let socket = PacketSocket::open()?;
+        socket.set_int("ask for virtio headers", libc::PACKET_VNET_HDR, 1)?;
+        let bypass = i32::from(config.qdisc_bypass);
+        socket.set_int("choose the queueing discipline", libc::PACKET_QDISC_BYPASS, bypass)?;
+        socket.set_buffer(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, config.send_buffer_bytes);
+        socket.bind(ifindex, 0)?;
+        Ok(Self { socket, priority: 0 })
+    }
+
+    /// Sends the frames in order.
+    pub fn send(&mut self, frames: &[TxFrame<'_>]) -> TxOutcome {
+        let mut outcome = TxOutcome::default();
+        let mut rest = frames;
+        while let Some(first) = rest.first() {
+            let priority = first.priority;
+            let same = rest.iter().take_while(|f| f.priority == priority).take(TX_BATCH).count();
+            let (run, after) = rest.split_at(same);
+            self.set_priority(priority);
+            self.send_run(run, &mut outcome);
+            rest = after;
+        }
+        outcome
+    }
+
+    fn set_priority(&mut self, priority: u32) {
+        if priority != self.priority {
+            let value = priority as i32;
+            // A priority that is refused sends by the last one that was not.
+            let _ = self.socket.set("set a priority", libc::SOL_SOCKET, libc::SO_PRIORITY, &value);
+            self.priority = priority;
+        }
+    }
+
+    /// Sends up to [`TX_BATCH`] frames of one priority.
+    fn send_run(&self, frames: &[TxFrame<'_>], outcome: &mut TxOutcome) {
+        let mut vnet = [[0u8; VNET_HDR_LEN]; TX_BATCH];
+        let mut parts = [[libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS]; TX_BATCH];
+        // SAFETY: all-zero is a valid array of mmsghdr.
+        let mut messages: [libc::mmsghdr; TX_BATCH] = unsafe { std::mem::zeroed() };
+        let frames = &frames[..frames.len().min(TX_BATCH)];
+        for (i, frame) in frames.iter().enumerate() {
+            vnet[i] = frame.vnet.to_bytes();
+            let part = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+            let used = if frame.head.is_empty() {
+                parts[i][0] = part(&vnet[i]);
+                parts[i][1] = part(frame.body);
+                2
+            } else {
+                parts[i] = [part(&vnet[i]), part(frame.head), part(frame.body)];
+                3
+            };
+            messages[i].msg_hdr.msg_iov = parts[i].as_mut_ptr();
+            messages[i].msg_hdr.msg_iovlen = used;
+        }
+        let mut at = 0;
+        while at < frames.len() {
+            let rest = &mut messages[at..frames.len()];
+            // SAFETY: every message points to live parts: headers on this stack, frames borrowed by the
+            // caller; the kernel only reads them, and keeps no pointer after the call.
+            let n = unsafe {
+                libc::sendmmsg(
+                    self.socket.as_fd().as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    rest.len() as libc::c_uint,
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            if n > 0 {
+                let sent = &frames[at..at + n as usize];
+                outcome.sent += n as u32;
+                outcome.sent_bytes += sent.iter().map(|f| f.len() as u64).sum::<u64>();
+                at += n as usize;
+                continue;
+            }
+            at += self.count_failure(frames.len() - at, outcome);
+        }
+    }
+
+    /// Counts the failure of the first of `left` frames; says how many to step past.
+    fn count_failure(&self, left: usize, outcome: &mut TxOutcome) -> usize {
+        match Error::last("send").errno() {
+            libc::EINTR => 0,
+            // The socket's buffer is full, for all of them.
+            libc::EAGAIN => {
+                outcome.full += left as u32;
+                left
+            }
+            libc::ENOBUFS => {
+                outcome.full += 1;
+                1
+            }
+            libc::EMSGSIZE => {
+                outcome.too_long += 1;
+                1
+            }
+            libc::ENETDOWN | libc::ENXIO | libc::ENODEV => {
+                outcome.down += left as u32;
+                left
+            }
+            _ => {
+                outcome.refused += 1;
+                1
+            }
+        }
+    }
+
+    /// The descriptor, to watch it for errors.
+    pub fn poll_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Takes the pending error, 0 if there was none.
+    pub fn take_error(&self) -> i32 {
+        self.socket.take_error()
+    }
+}
