@@ -3,12 +3,17 @@
 //! [`message`] has one internal form for every message whatever its version; [`print`] writes messages as
 //! `ovs-ofctl ofp-print` does. No sockets, no clock.
 
+pub mod action;
 pub mod error_code;
+pub mod flow_mod;
+pub mod matching;
 pub mod port_no;
+pub mod protocols;
 pub mod version;
 
 pub use error_code::ErrorCode;
 pub use port_no::OfPort;
+pub use protocols::Protocols;
 pub use version::{Version, VersionSet};
 
 /// Experimenter number of Nicira, under which Open vSwitch's extensions go.
