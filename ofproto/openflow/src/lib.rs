@@ -7,11 +7,13 @@ pub mod action;
 pub mod error_code;
 pub mod flow_mod;
 pub mod matching;
+pub mod message;
 pub mod port_no;
 pub mod protocols;
 pub mod version;
 
 pub use error_code::ErrorCode;
+pub use message::{Message, Msg, OfError, Unsupported};
 pub use port_no::OfPort;
 pub use protocols::Protocols;
 pub use version::{Version, VersionSet};

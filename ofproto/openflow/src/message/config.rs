@@ -1,0 +1,75 @@
+//! Switch configuration (fragments, octets on a miss) and description. OpenFlow 1.3.5 sections 7.3.2 and 7.3.5.1.
+
+/// What becomes of IP fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum FragMode {
+    /// No special handling: later fragments have port numbers 0.
+    #[default]
+    Normal,
+    /// Dropped.
+    Drop,
+    /// Reassembled.
+    Reassemble,
+    /// Nicira: first fragments match on ports, later ones as port 0, distinguished by `ip_frag`.
+    NxMatch,
+}
+
+impl FragMode {
+    /// The number on the wire.
+    pub fn wire(self) -> u16 {
+        match self {
+            FragMode::Normal => 0,
+            FragMode::Drop => 1,
+            FragMode::Reassemble => 2,
+            FragMode::NxMatch => 3,
+        }
+    }
+
+    /// The mode with this number.
+    pub fn from_wire(number: u16) -> Option<FragMode> {
+        [FragMode::Normal, FragMode::Drop, FragMode::Reassemble, FragMode::NxMatch].get(usize::from(number)).copied()
+    }
+
+    /// Its name, as in `get-frags`.
+    pub fn name(self) -> &'static str {
+        match self {
+            FragMode::Normal => "normal",
+            FragMode::Drop => "drop",
+            FragMode::Reassemble => "reassemble",
+            FragMode::NxMatch => "nx-match",
+        }
+    }
+
+    /// The mode with this name, in any case.
+    pub fn parse(name: &str) -> Option<FragMode> {
+        [FragMode::Normal, FragMode::Drop, FragMode::Reassemble, FragMode::NxMatch]
+            .into_iter()
+            .find(|mode| mode.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Configuration of the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SwitchConfig {
+    /// Fragments.
+    pub frags: FragMode,
+    /// Whether packets with an invalid TTL go to the controller; `None` where the version cannot say (1.0, 1.3+).
+    pub invalid_ttl_to_controller: Option<bool>,
+    /// Octets of a packet sent to the controller on a miss.
+    pub miss_send_len: u16,
+}
+
+/// Who made the switch.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SwitchDesc {
+    /// Manufacturer, at most 255 octets.
+    pub mfr: String,
+    /// Hardware, at most 255 octets.
+    pub hw: String,
+    /// Software, at most 255 octets.
+    pub sw: String,
+    /// Serial number, at most 31 octets.
+    pub serial: String,
+    /// Datapath description, at most 255 octets.
+    pub dp: String,
+}
