@@ -1,1 +1,19 @@
-//! JSON-RPC 1.0: framing, messages, session state.
+//! JSON-RPC 1.0 as OVSDB speaks it (RFC 7047 section 4): framing of a byte stream, messages and
+//! their wire form, the reconnection state machine and the session that probes an idle peer.
+//!
+//! Everything here is pure: bytes and the time go in, values come out. Sockets belong to the
+//! caller. JSON-RPC 2.0 is absent on purpose.
+
+pub mod error;
+pub mod message;
+pub mod reconnect;
+pub mod session;
+pub mod stream;
+pub mod text;
+
+pub use error::{MessageError, StreamError};
+pub use message::Message;
+pub use reconnect::{Reconnect, State};
+pub use session::{Session, SessionAction};
+pub use stream::{Limits, Scanner};
+pub use text::parse_value;

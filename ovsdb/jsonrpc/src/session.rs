@@ -1,0 +1,145 @@
+//! One end of a connection that speaks JSON-RPC 1.0: bytes in, messages out, probes answered and
+//! sent. Listening, connecting and writing belong to the caller.
+
+use serde_json::Value;
+
+use crate::error::{MessageError, StreamError};
+use crate::message::Message;
+use crate::reconnect::{Action, Reconnect};
+use crate::stream::{Limits, Scanner};
+
+/// What the owner of the stream has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SessionAction {
+    /// Open the stream (or listen).
+    Connect,
+    /// Close the stream.
+    Disconnect,
+    /// Write this text to the stream.
+    Send(String),
+}
+
+/// Why the stream must be closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// Not JSON, or beyond the limits.
+    #[error("error parsing stream: {0}")]
+    Stream(#[from] StreamError),
+    /// JSON, but no JSON-RPC 1.0 message.
+    #[error("received bad JSON-RPC message: {0}")]
+    Message(#[from] MessageError),
+}
+
+/// Framing, probes and reconnection of one connection.
+#[derive(Debug)]
+pub struct Session {
+    limits: Limits,
+    scanner: Scanner,
+    /// The state machine; its settings and figures are open to the owner.
+    pub reconnect: Reconnect,
+    replies: Vec<String>,
+}
+
+impl Session {
+    /// A session that makes its own connection, from state `BACKOFF` with no wait.
+    #[must_use]
+    pub fn active(name: &str, limits: Limits, now_ms: u64) -> Self {
+        let mut reconnect = Reconnect::new(name, now_ms);
+        reconnect.enable(now_ms);
+        Session { limits, scanner: Scanner::new(limits), reconnect, replies: Vec::new() }
+    }
+
+    /// A session on a stream that a listener accepted. It does not reconnect.
+    #[must_use]
+    pub fn accepted(name: &str, limits: Limits, now_ms: u64) -> Self {
+        let mut session = Session::active(name, limits, now_ms);
+        session.reconnect.set_max_tries(Some(0));
+        session.reconnect.connected(now_ms);
+        session
+    }
+
+    /// The stream is open.
+    pub fn connected(&mut self, now_ms: u64) {
+        self.scanner = Scanner::new(self.limits);
+        self.reconnect.connected(now_ms);
+    }
+
+    /// The stream is closed or could not be opened.
+    pub fn disconnected(&mut self, now_ms: u64, reason: Option<&str>) {
+        self.scanner = Scanner::new(self.limits);
+        self.reconnect.disconnected(now_ms, reason);
+    }
+
+    /// Bytes came from the stream.
+    pub fn feed(&mut self, bytes: &[u8], now_ms: u64) {
+        if !bytes.is_empty() {
+            self.reconnect.activity(now_ms);
+        }
+        self.scanner.feed(bytes);
+    }
+
+    /// The next message for the owner. Echo requests are answered here ([`Session::poll_output`])
+    /// and answers to our own probes swallowed.
+    pub fn next_message(&mut self) -> Result<Option<Message>, SessionError> {
+        while let Some(value) = self.scanner.next_value()? {
+            match Message::from_json(value)? {
+                Message::Request { id, method, params } if method == "echo" => {
+                    self.replies.push(Message::echo_reply(id, params).to_text());
+                }
+                Message::Response { id, .. } | Message::Error { id, .. } if is_probe(&id) => {}
+                message => return Ok(Some(message)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What to do now: answers to echoes first, then what the time demands.
+    pub fn poll_output(&mut self, now_ms: u64) -> Option<SessionAction> {
+        if !self.replies.is_empty() {
+            return Some(SessionAction::Send(self.replies.remove(0)));
+        }
+        Some(match self.reconnect.run(now_ms)? {
+            Action::Connect => SessionAction::Connect,
+            Action::Disconnect => SessionAction::Disconnect,
+            Action::Probe => SessionAction::Send(Message::echo_request().to_text()),
+        })
+    }
+
+    /// When to call [`Session::poll_output`] next, and why.
+    #[must_use]
+    pub fn poll_timeout(&self, now_ms: u64) -> Option<(u64, &'static str)> {
+        self.reconnect.poll_timeout(now_ms)
+    }
+}
+
+fn is_probe(id: &Value) -> bool {
+    id.as_str() == Some("echo")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echo_both_ways() {
+        let mut session = Session::accepted("x", Limits::default(), 0);
+        session.feed(br#"{"id":7,"method":"echo","params":[1]}{"id":"echo","result":[],"error":null}"#, 10);
+        session.feed(br#"{"id":8,"method":"list_dbs","params":[]}"#, 10);
+        let message = session.next_message().unwrap().unwrap();
+        assert!(matches!(message, Message::Request { .. }));
+        assert_eq!(session.poll_output(10), Some(SessionAction::Send(r#"{"id":7,"result":[1],"error":null}"#.into())));
+        assert_eq!(session.poll_output(10), None);
+        assert!(matches!(session.poll_output(6000), Some(SessionAction::Send(_))));
+        assert_eq!(session.poll_output(11_001), Some(SessionAction::Disconnect));
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        let mut session = Session::accepted("x", Limits::default(), 0);
+        session.feed(b"x", 0);
+        assert!(matches!(session.next_message(), Err(SessionError::Stream(_))));
+        let mut session = Session::accepted("x", Limits::default(), 0);
+        session.feed(b"{}", 0);
+        assert!(matches!(session.next_message(), Err(SessionError::Message(_))));
+    }
+}

@@ -1,0 +1,365 @@
+//! The incremental scanner: finds where one JSON value of an unframed stream ends and the next
+//! begins, however the bytes are split, and never looks at a byte twice.
+//!
+//! It tracks strings, escapes and brackets only; a value that is complete goes to serde_json, which
+//! judges the rest. Only objects and arrays may stand in a stream, because a bare number has no
+//! end. Source: RFC 7047 section 4 (JSON-RPC over a stream without framing), RFC 8259.
+
+use serde_json::Value;
+
+use crate::error::StreamError;
+use crate::text::parse_bounded;
+
+/// How much a peer may make us keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Deepest nesting of arrays and objects.
+    pub depth: usize,
+    /// Longest value, in bytes.
+    pub size: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { depth: 1000, size: 1 << 30 }
+    }
+}
+
+/// Nesting from which the parser is run with a stack that grows.
+const DEEP: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// White space between two values.
+    Gap,
+    /// Inside brackets, outside strings.
+    Value,
+    /// Inside a string.
+    String,
+    /// After a backslash in a string.
+    Escape,
+    /// After `\u` and so many zeros in a row.
+    Unicode(u8),
+}
+
+/// Cuts a byte stream into JSON values.
+#[derive(Debug)]
+pub struct Scanner {
+    limits: Limits,
+    buffer: Vec<u8>,
+    /// Start of the current value in `buffer`.
+    start: usize,
+    /// First byte not looked at yet.
+    at: usize,
+    within: Within,
+    /// Kinds of the open brackets, true for `{`.
+    open: Vec<bool>,
+    /// The current value is nested more than `DEEP`.
+    deep: bool,
+    /// Stream offset of `buffer[0]`.
+    base: u64,
+    lines: u64,
+    line_start: u64,
+    failed: Option<StreamError>,
+}
+
+impl Scanner {
+    /// A scanner at the beginning of a stream.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Scanner {
+            limits,
+            buffer: Vec::new(),
+            start: 0,
+            at: 0,
+            within: Within::Gap,
+            open: Vec::new(),
+            deep: false,
+            base: 0,
+            lines: 0,
+            line_start: 0,
+            failed: None,
+        }
+    }
+
+    /// Adds bytes that came from the peer.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        if self.start > 0 && (self.start == self.buffer.len() || self.start >= 64 * 1024) {
+            self.buffer.drain(..self.start);
+            self.base += self.start as u64;
+            self.at -= self.start;
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Bytes fed and not yet given out as part of a value.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
+    /// The next complete value; `None` when more bytes are needed. After an error the same error
+    /// comes again for ever.
+    pub fn next_value(&mut self) -> Result<Option<Value>, StreamError> {
+        let Some((start, end)) = self.next_extent()? else { return Ok(None) };
+        match parse_bounded(&self.buffer[start..end], self.deep) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(self.fail_in(start, &error)),
+        }
+    }
+
+    /// The text of the next complete object or array, not judged further; `None` when more bytes
+    /// are needed.
+    pub fn next_text(&mut self) -> Result<Option<&[u8]>, StreamError> {
+        Ok(self.next_extent()?.map(|(start, end)| &self.buffer[start..end]))
+    }
+
+    fn next_extent(&mut self) -> Result<Option<(usize, usize)>, StreamError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        match self.scan() {
+            Ok(true) => {
+                let extent = (self.start, self.at);
+                self.start = self.at;
+                Ok(Some(extent))
+            }
+            Ok(false) if self.at - self.start > self.limits.size => {
+                Err(self.fail(format!("value exceeds {} bytes", self.limits.size)))
+            }
+            Ok(false) => Ok(None),
+            Err(reason) => Err(self.fail(reason)),
+        }
+    }
+
+    /// Looks at new bytes until a value is complete (true) or the bytes end (false).
+    fn scan(&mut self) -> Result<bool, String> {
+        while let Some(&byte) = self.buffer.get(self.at) {
+            match self.within {
+                Within::String => {
+                    let rest = &self.buffer[self.at..];
+                    let skip = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
+                    let Some(skip) = skip else {
+                        self.at = self.buffer.len();
+                        return Ok(false);
+                    };
+                    self.at += skip;
+                    match self.buffer[self.at] {
+                        b'"' => self.within = Within::Value,
+                        b'\\' => self.within = Within::Escape,
+                        b => return Err(format!("U+{b:04X} must be escaped in quoted string")),
+                    }
+                }
+                Within::Escape => {
+                    self.within = if byte == b'u' { Within::Unicode(0) } else { Within::String };
+                }
+                Within::Unicode(zeros) => {
+                    if byte != b'0' {
+                        // Any other digit, or a fault that serde_json will find.
+                        self.within = Within::String;
+                        continue;
+                    }
+                    if zeros == 3 {
+                        return Err("null bytes not supported in quoted strings".into());
+                    }
+                    self.within = Within::Unicode(zeros + 1);
+                }
+                Within::Gap => match byte {
+                    b' ' | b'\t' | b'\r' | b'\n' => {
+                        self.start = self.at + 1;
+                        self.note_line(byte);
+                    }
+                    b'{' | b'[' => {
+                        self.open.push(byte == b'{');
+                        self.deep = false;
+                        self.within = Within::Value;
+                    }
+                    _ => return Err(gap_fault(&self.buffer[self.at..])),
+                },
+                Within::Value => match byte {
+                    b'"' => self.within = Within::String,
+                    b'{' | b'[' => {
+                        if self.open.len() >= self.limits.depth {
+                            return Err(format!("input exceeds maximum nesting depth {}", self.limits.depth));
+                        }
+                        self.open.push(byte == b'{');
+                        self.deep |= self.open.len() > DEEP;
+                    }
+                    b'}' | b']' => {
+                        if self.open.pop() != Some(byte == b'}') {
+                            let expect = if byte == b'}' { "']'" } else { "'}'" };
+                            return Err(format!("syntax error expecting {expect} or ','"));
+                        }
+                        if self.open.is_empty() {
+                            self.within = Within::Gap;
+                            self.at += 1;
+                            return Ok(true);
+                        }
+                    }
+                    b'\n' => self.note_line(byte),
+                    0..=0x1f if byte != b'\t' && byte != b'\r' => {
+                        return Err(format!("invalid character U+{byte:04x}"));
+                    }
+                    _ => {}
+                },
+            }
+            self.at += 1;
+        }
+        Ok(false)
+    }
+
+    fn note_line(&mut self, byte: u8) {
+        if byte == b'\n' {
+            self.lines += 1;
+            self.line_start = self.base + self.at as u64 + 1;
+        }
+    }
+
+    fn fail(&mut self, reason: String) -> StreamError {
+        let error = self.fault_here(&reason);
+        self.failed = Some(error.clone());
+        error
+    }
+
+    fn fail_in(&mut self, start: usize, error: &serde_json::Error) -> StreamError {
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
+        let line = self.lines;
+        let offset = self.base + start as u64 + error.column().saturating_sub(1) as u64;
+        let error = StreamError { line, column: offset.saturating_sub(self.line_start), offset, reason };
+        self.failed = Some(error.clone());
+        error
+    }
+
+    /// An error that points at the first byte not looked at.
+    pub(crate) fn fault_here(&self, reason: &str) -> StreamError {
+        let offset = self.base + self.at as u64;
+        StreamError {
+            line: self.lines,
+            column: offset.saturating_sub(self.line_start),
+            offset,
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Passes white space between values.
+    pub(crate) fn skip_space(&mut self) {
+        while self.within == Within::Gap && matches!(self.buffer.get(self.at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.note_line(self.buffer[self.at]);
+            self.at += 1;
+            self.start = self.at;
+        }
+    }
+
+    /// For a text that is complete though no bracket closed it: a bare scalar.
+    pub(crate) fn finish(&mut self) -> Option<Result<Value, StreamError>> {
+        let text = self.buffer[self.start..].to_vec();
+        if text.is_empty() || !self.open.is_empty() {
+            return None;
+        }
+        Some(parse_bounded(&text, false).map_err(|error| self.fail_in(self.start, &error)))
+    }
+}
+
+fn gap_fault(rest: &[u8]) -> String {
+    let word: Vec<u8> = rest.iter().copied().take(20).take_while(u8::is_ascii_lowercase).collect();
+    if word.is_empty() {
+        let c = rest.first().copied().unwrap_or(0);
+        return match c {
+            b'"' | b'-' | b'0'..=b'9' => "syntax error at beginning of input".into(),
+            b'!'..=b'~' => format!("invalid character '{}'", char::from(c)),
+            _ => format!("invalid character U+{c:04x}"),
+        };
+    }
+    match word.as_slice() {
+        b"true" | b"false" | b"null" => "syntax error at beginning of input".into(),
+        _ => format!("invalid keyword '{}'", String::from_utf8_lossy(&word)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(scanner: &mut Scanner) -> Vec<Value> {
+        let mut values = Vec::new();
+        while let Ok(Some(value)) = scanner.next_value() {
+            values.push(value);
+        }
+        values
+    }
+
+    #[test]
+    fn values_without_separators() {
+        let mut scanner = Scanner::new(Limits::default());
+        scanner.feed(b" {\"a\":\"}\\\"{\"}[1,2]\n\n{}");
+        assert_eq!(all(&mut scanner).len(), 3);
+        assert_eq!(scanner.pending(), 0);
+    }
+
+    #[test]
+    fn faults_say_where() {
+        let cases: &[(&[u8], &str)] = &[
+            (b"garbage", "line 0, column 0, byte 0: invalid keyword 'garbage'"),
+            (b"\n {]", "line 1, column 2, byte 3: syntax error expecting '}' or ','"),
+            (b"{\"a\": \"\x01\"}", "line 0, column 7, byte 7: U+0001 must be escaped in quoted string"),
+            (b"[\"\\u0000\"]", "line 0, column 7, byte 7: null bytes not supported in quoted strings"),
+            (b"5", "line 0, column 0, byte 0: syntax error at beginning of input"),
+        ];
+        for (text, expect) in cases {
+            let mut scanner = Scanner::new(Limits::default());
+            scanner.feed(text);
+            let error = scanner.next_value().unwrap_err();
+            assert_eq!(&error.to_string(), expect);
+            assert_eq!(scanner.next_value().unwrap_err(), error, "sticks");
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        let mut scanner = Scanner::new(Limits { depth: 1000, size: 10_000 });
+        scanner.feed("[".repeat(1001).as_bytes());
+        assert!(scanner.next_value().unwrap_err().reason.contains("depth 1000"));
+        let mut scanner = Scanner::new(Limits { depth: 1000, size: 10_000 });
+        scanner.feed(("[".repeat(1000) + &"]".repeat(1000)).as_bytes());
+        assert!(scanner.next_value().unwrap().is_some());
+        scanner.feed(b"[\"");
+        scanner.feed("x".repeat(10_001).as_bytes());
+        assert!(scanner.next_value().unwrap_err().reason.contains("exceeds"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_values(cuts in proptest::collection::vec(0usize..90, 0..8)) {
+            let text = br#"{"a":"\\\"}","b":[{},[[]],"\u00e9"]} [1, 2.5,true]  {"x":{"y":null}}"#;
+            let mut whole = Scanner::new(Limits::default());
+            whole.feed(text);
+            let expect = all(&mut whole);
+            prop_assert_eq!(expect.len(), 3);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c % text.len()).collect();
+            cuts.sort_unstable();
+            cuts.push(text.len());
+            let mut scanner = Scanner::new(Limits::default());
+            let mut got = Vec::new();
+            let mut from = 0;
+            for cut in cuts {
+                scanner.feed(&text[from..cut]);
+                from = cut;
+                got.extend(all(&mut scanner));
+            }
+            prop_assert_eq!(got, expect);
+        }
+
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut scanner = Scanner::new(Limits::default());
+            for chunk in bytes.chunks(7) {
+                scanner.feed(chunk);
+                while let Ok(Some(_)) = scanner.next_value() {}
+            }
+            let _ = crate::parse_value(&bytes, Limits::default());
+        }
+    }
+}
