@@ -1,0 +1,277 @@
+//! The three destinations: standard error, the system log, and the log file.
+//!
+//! Syslog is spoken over its socket: `/dev/log` (`libc`), another Unix socket, or UDP (RFC 3164). A line is
+//! one write; a destination that cannot take it loses it, for a log must never stop the program.
+
+use crate::modules::{Destination, Level, Module};
+use crate::pattern::{Message, expand};
+use crate::settings::{self, SYSLOG_PREFIX};
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::net::{ToSocketAddrs, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// How messages reach the system log (`--syslog-method`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SyslogMethod {
+    /// `libc`: the local daemon behind `/dev/log`.
+    Libc,
+    /// `null`: nowhere.
+    Null,
+    /// `unix:FILE`: a Unix datagram socket.
+    Unix(PathBuf),
+    /// `udp:IP:PORT`.
+    Udp(String),
+}
+
+impl SyslogMethod {
+    /// Reads `libc`, `null`, `unix:FILE` or `udp:IP:PORT`.
+    pub fn parse(text: &str) -> Option<SyslogMethod> {
+        match text {
+            "libc" => Some(SyslogMethod::Libc),
+            "null" => Some(SyslogMethod::Null),
+            _ => match text.split_once(':') {
+                Some(("unix", path)) => Some(SyslogMethod::Unix(path.into())),
+                Some(("udp", address)) => Some(SyslogMethod::Udp(address.to_owned())),
+                _ => None,
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Syslog {
+    Unopened,
+    Nowhere,
+    Unix(UnixDatagram),
+    Udp(UdpSocket),
+}
+
+#[derive(Debug)]
+struct Sinks {
+    path: Option<PathBuf>,
+    file: Option<File>,
+    method: SyslogMethod,
+    syslog: Syslog,
+    target: Option<UdpSocket>,
+}
+
+static SINKS: Mutex<Sinks> =
+    Mutex::new(Sinks { path: None, file: None, method: SyslogMethod::Libc, syslog: Syslog::Unopened, target: None });
+static CONSOLE: AtomicBool = AtomicBool::new(true);
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+static PROGRAM: OnceLock<String> = OnceLock::new();
+static START_US: OnceLock<i64> = OnceLock::new();
+
+thread_local! {
+    static SUBPROGRAM: RefCell<String> = const { RefCell::new(String::new()) };
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+fn sinks() -> std::sync::MutexGuard<'static, Sinks> {
+    SINKS.lock().unwrap_or_else(|p| p.into_inner())
+}
+
+pub(crate) fn mark_start() {
+    START_US.get_or_init(|| (crate::clock().wall_us)());
+}
+
+/// The program's name, for `%A` and the default log file's name. The first call wins.
+pub fn set_program_name(name: &str) {
+    let _ = PROGRAM.set(name.to_owned());
+    mark_start();
+}
+
+fn program() -> &'static str {
+    PROGRAM.get().map_or("", String::as_str)
+}
+
+/// Names this thread or process for `%t` and `%T` (`monitor`, `handler1`); empty for the main one.
+pub fn set_subprogram(name: &str) {
+    SUBPROGRAM.with_borrow_mut(|s| name.clone_into(s));
+}
+
+/// Lets messages reach standard error, or keeps them from it.
+pub fn set_console(on: bool) {
+    CONSOLE.store(on, Relaxed);
+}
+
+/// Chooses the way to the system log.
+pub fn set_syslog_method(method: SyslogMethod) {
+    let mut sinks = sinks();
+    sinks.method = method;
+    sinks.syslog = Syslog::Unopened;
+}
+
+/// Sends messages over UDP to `host:port` beside the local log (`--syslog-target`).
+pub fn set_syslog_target(target: &str) -> io::Result<()> {
+    sinks().target = Some(connect_udp(target)?);
+    Ok(())
+}
+
+/// Opens the log file at `path` and logs that it did; a log file open before is closed.
+pub fn open_file(path: &Path) -> io::Result<()> {
+    let opened = OpenOptions::new().append(true).create(true).mode(0o660).open(path);
+    {
+        let mut sinks = sinks();
+        sinks.path = Some(path.to_owned());
+        sinks.file = None;
+    }
+    match opened {
+        Ok(file) => {
+            sinks().file = Some(file);
+            crate::info!("vlog", "opened log file {}", path.display());
+            Ok(())
+        }
+        Err(error) => {
+            crate::warn!("vlog", "failed to open {} for logging: {}", path.display(), errno_text(&error));
+            Err(error)
+        }
+    }
+}
+
+/// The operating system's words for an error, without Rust's "(os error N)".
+fn errno_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// The log file's path, if one was ever given.
+pub fn log_file_path() -> Option<PathBuf> {
+    sinks().path.clone()
+}
+
+/// Closes the log file and opens it anew, as after a rotation. Without a path: nothing to do.
+pub fn reopen_file() -> io::Result<()> {
+    match log_file_path() {
+        Some(path) => {
+            let was_open = sinks().file.is_some();
+            if was_open {
+                crate::info!("vlog", "closing log file");
+            }
+            open_file(&path)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Closes the log file; `reopen_file` brings it back.
+pub fn close_file() {
+    sinks().file = None;
+}
+
+fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        std::fs::read_to_string("/proc/sys/kernel/hostname").map_or("-".into(), |h| h.trim().to_owned())
+    })
+}
+
+pub(crate) fn emit(module: &'static Module, level: Level, text: fmt::Arguments<'_>) {
+    let wall_us = (crate::clock().wall_us)();
+    let wants = |d: Destination| level <= module.level(d);
+    SUBPROGRAM.with_borrow(|subprogram| {
+        settings::with(|s| {
+            let message = Message {
+                module,
+                level,
+                text,
+                number: NUMBER.fetch_add(1, Relaxed).wrapping_add(1),
+                wall_us,
+                elapsed_ms: wall_us.saturating_sub(*START_US.get_or_init(|| wall_us)) / 1000,
+                facility: s.facility,
+                program: program(),
+                host: host(),
+                subprogram,
+                pid: std::process::id(),
+            };
+            // A message whose own formatting logs finds the buffer taken, and brings its own.
+            LINE.with(|line| match line.try_borrow_mut() {
+                Ok(mut line) => deliver(&message, s, wants, &mut line),
+                Err(_) => deliver(&message, s, wants, &mut String::new()),
+            });
+        });
+    });
+}
+
+fn deliver(m: &Message<'_>, s: &settings::Settings, wants: impl Fn(Destination) -> bool, line: &mut String) {
+    if wants(Destination::Console) && CONSOLE.load(Relaxed) {
+        line.clear();
+        expand(&s.patterns[Destination::Console.index()], m, line);
+        line.push('\n');
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+    if wants(Destination::File) {
+        let mut sinks = sinks();
+        if let Some(file) = sinks.file.as_mut() {
+            line.clear();
+            expand(&s.patterns[Destination::File.index()], m, line);
+            line.push('\n');
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+    if wants(Destination::Syslog) {
+        syslog(m, &s.patterns[Destination::Syslog.index()], line);
+    }
+}
+
+fn syslog(m: &Message<'_>, pattern: &str, line: &mut String) {
+    let mut sinks = sinks();
+    if matches!(sinks.syslog, Syslog::Unopened) {
+        sinks.syslog = open_syslog(&sinks.method);
+    }
+    if matches!(sinks.syslog, Syslog::Nowhere) && sinks.target.is_none() {
+        return;
+    }
+    line.clear();
+    expand(SYSLOG_PREFIX, m, line);
+    let body = line.len();
+    expand(pattern, m, line);
+    // syslog has no multi-line messages: each line travels by itself.
+    let (prefix, body) = line.split_at(body);
+    for text in body.lines() {
+        let datagram = format!("{prefix}{text}");
+        let _ = match &sinks.syslog {
+            Syslog::Unix(socket) => socket.send(datagram.as_bytes()),
+            Syslog::Udp(socket) => socket.send(datagram.as_bytes()),
+            Syslog::Unopened | Syslog::Nowhere => Ok(0),
+        };
+        if let Some(target) = &sinks.target {
+            let _ = target.send(datagram.as_bytes());
+        }
+    }
+}
+
+fn open_syslog(method: &SyslogMethod) -> Syslog {
+    let unix = |path: &Path| {
+        UnixDatagram::unbound().and_then(|s| s.set_nonblocking(true).and_then(|()| s.connect(path)).map(|()| s))
+    };
+    match method {
+        SyslogMethod::Null => Syslog::Nowhere,
+        SyslogMethod::Libc => unix(Path::new("/dev/log")).map_or(Syslog::Nowhere, Syslog::Unix),
+        SyslogMethod::Unix(path) => unix(path).map_or(Syslog::Nowhere, Syslog::Unix),
+        SyslogMethod::Udp(address) => connect_udp(address).map_or(Syslog::Nowhere, Syslog::Udp),
+    }
+}
+
+fn connect_udp(target: &str) -> io::Result<UdpSocket> {
+    let address = target
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no such address"))?;
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

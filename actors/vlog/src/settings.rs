@@ -1,0 +1,93 @@
+//! The levels and patterns in force: defaults for modules not yet known, one pattern a destination.
+
+use crate::modules::{self, Destination, Level, Module};
+use std::sync::RwLock;
+
+const SYSLOG_PATTERN: &str = "ovs|%05N|%c%T|%p|%m";
+const CONSOLE_PATTERN: &str = "%D{%Y-%m-%dT%H:%M:%SZ}|%05N|%c%T|%p|%m";
+const FILE_PATTERN: &str = "%D{%Y-%m-%dT%H:%M:%S.###Z}|%05N|%c%T|%p|%m";
+/// What goes before a syslog message when the log speaks to syslogd by itself (RFC 3164).
+pub(crate) const SYSLOG_PREFIX: &str = "<%B> %D{%h %e %T} %E %A: ";
+
+pub(crate) struct Settings {
+    pub patterns: [String; 3],
+    pub facility: u8,
+    defaults: [Level; 3],
+}
+
+impl Settings {
+    fn fresh() -> Settings {
+        Settings {
+            patterns: [SYSLOG_PATTERN.into(), CONSOLE_PATTERN.into(), FILE_PATTERN.into()],
+            facility: LOG_DAEMON,
+            defaults: [Level::Info; 3],
+        }
+    }
+}
+
+/// RFC 5424's number of the facility `daemon`.
+const LOG_DAEMON: u8 = 3;
+
+/// The facilities of RFC 5424 by number.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "ftp", "ntp", "audit", "alert",
+    "clock2", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+];
+
+static SETTINGS: RwLock<Option<Settings>> = RwLock::new(None);
+
+pub(crate) fn with<R>(read: impl FnOnce(&Settings) -> R) -> R {
+    {
+        let guard = SETTINGS.read().unwrap_or_else(|p| p.into_inner());
+        if let Some(settings) = guard.as_ref() {
+            return read(settings);
+        }
+    }
+    change(|_| ());
+    let guard = SETTINGS.read().unwrap_or_else(|p| p.into_inner());
+    read(guard.as_ref().unwrap_or(&Settings::fresh()))
+}
+
+fn change<R>(edit: impl FnOnce(&mut Settings) -> R) -> R {
+    let mut guard = SETTINGS.write().unwrap_or_else(|p| p.into_inner());
+    edit(guard.get_or_insert_with(Settings::fresh))
+}
+
+pub(crate) fn defaults() -> [Level; 3] {
+    with(|s| s.defaults)
+}
+
+/// Sets the level of one module, or of all that are and will be, at one destination or at all.
+pub fn set_level(module: Option<&'static Module>, destination: Option<Destination>, level: Level) {
+    for at in Destination::ALL.into_iter().filter(|d| destination.is_none_or(|only| only == *d)) {
+        match module {
+            Some(module) => module.set_level(at, level),
+            None => set_default(at, level),
+        }
+    }
+}
+
+/// Sets the level of every module at one destination, those that register later included.
+pub fn set_default(destination: Destination, level: Level) {
+    change(|s| s.defaults[destination.index()] = level);
+    for module in modules::all() {
+        module.set_level(destination, level);
+    }
+}
+
+/// Sets the pattern of one destination.
+pub fn set_pattern(destination: Destination, pattern: &str) {
+    change(|s| s.patterns[destination.index()] = pattern.to_owned());
+}
+
+/// Sets the syslog facility by name; false if there is none of that name.
+pub(crate) fn set_facility(name: &str) -> bool {
+    let found = FACILITIES.iter().position(|f| !f.is_empty() && f.eq_ignore_ascii_case(name));
+    match found.and_then(|n| u8::try_from(n).ok()) {
+        Some(number) => {
+            change(|s| s.facility = number);
+            true
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,59 @@
+//! Settings and destinations as a whole; one test, for the log is one a process.
+
+use std::fs;
+
+#[test]
+fn settings_tables_and_file() {
+    vlog::register(&["jsonrpc", "unixctl"]);
+    vlog::set_console(false);
+    for (spec, refusal) in [
+        ("foo", "no destination, level, or module \"foo\""),
+        ("PATTERN:foo:bar", "unknown destination \"foo\""),
+        ("PATTERN:", "missing destination"),
+        ("FACILITY:foo", "invalid facility"),
+        ("FACILITY", "invalid facility"),
+        ("file:console:dbg", "cannot specify multiple destinations"),
+        ("dbg:info", "cannot specify multiple levels"),
+        ("jsonrpc unixctl:", "cannot specify multiple modules"),
+    ] {
+        assert_eq!(vlog::set_levels(spec), Err(refusal.to_owned()), "{spec}");
+    }
+    vlog::set_levels("console:off").unwrap();
+    vlog::set_levels("syslog,warn").unwrap();
+    vlog::set_levels("jsonrpc file dbg").unwrap();
+    vlog::set_levels("facility:local3").unwrap();
+    vlog::disable_rate_limit(&["unixctl".into()]).unwrap();
+    assert_eq!(vlog::enable_rate_limit(&["nosuch".into()]), Err("unknown module".to_owned()));
+    assert_eq!(
+        vlog::list(),
+        "                 console    syslog    file\n                 -------    ------    ------\n\
+         jsonrpc            OFF       WARN        DBG\n\
+         unixctl            OFF       WARN       INFO    (rate limiting disabled)\n"
+    );
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.log");
+    vlog::set_levels("PATTERN:file:%05N|%c%T|%p|%m").unwrap();
+    assert!(vlog::list_pattern().ends_with("FILE     none                              %05N|%c%T|%p|%m\n"));
+    vlog::open_file(&path).unwrap();
+    vlog::dbg!("unixctl", "unwanted");
+    vlog::set_subprogram("monitor");
+    vlog::dbg!("jsonrpc", "wanted {}", 1);
+    for n in 0..3 {
+        vlog::warn_rl!("jsonrpc", 1, 1, "limited {n}");
+    }
+    let rotated = dir.path().join("x.log.1");
+    fs::rename(&path, &rotated).unwrap();
+    vlog::reopen_file().unwrap();
+    assert_eq!(
+        fs::read_to_string(&rotated).unwrap(),
+        format!(
+            "00001|vlog|INFO|opened log file {}\n00002|jsonrpc(monitor)|DBG|wanted 1\n\
+             00003|jsonrpc(monitor)|WARN|limited 0\n00004|vlog(monitor)|INFO|closing log file\n",
+            path.display()
+        )
+    );
+    vlog::close_file();
+    vlog::info!("vlog", "to nobody");
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+}
