@@ -2,13 +2,18 @@
 //!
 //! The one vocabulary that the datapath (`dp`) and the OpenFlow layer (`ofproto`) share; neither knows the other.
 
+pub mod extract;
 pub mod field;
+pub mod hash;
 pub mod key;
+pub mod mini;
 pub mod odp;
 pub mod upcall;
 
+pub use extract::{Layers, extract, extract_into, extract_with};
 pub use field::Field;
 pub use key::{Key, Mask, STAGE_END, WORDS};
+pub use mini::{Mini, MiniKey, MiniMask};
 pub use odp::{Action, Actions, OdpPort};
 pub use upcall::{Execute, FlowEntry, FlowStats, Ufid, Upcall, UpcallKind};
 
