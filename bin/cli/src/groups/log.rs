@@ -1,7 +1,9 @@
 //! Logging options: `-v`, `--log-file`, `--syslog-method`, `--syslog-target`.
 
 use super::{Accepted, section};
-use crate::options::{Flag, Given};
+use crate::dirs;
+use crate::options::{Flag, Given, UsageError};
+use std::path::Path;
 
 /// The logging options.
 pub const LOG: &[Flag] = &[
@@ -45,6 +47,35 @@ impl LogSettings {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Makes the program's log as the options ask; `program` names the default log file. Options are
+    /// judged in the order of their kinds: levels, syslog, file.
+    ///
+    /// # Errors
+    /// The text to end the program with.
+    pub fn start(&self, program: &str) -> Result<(), UsageError> {
+        vlog::start();
+        vlog::set_program_name(program);
+        for spec in &self.verbose {
+            vlog::set_levels(spec.as_deref().unwrap_or("any:any:dbg"))
+                .map_err(|text| UsageError(format!("processing \"{}\": {text}", spec.as_deref().unwrap_or(""))))?;
+        }
+        if let Some(text) = &self.syslog_method {
+            let method = vlog::SyslogMethod::parse(text)
+                .ok_or_else(|| UsageError(format!("unsupported syslog method '{text}'")))?;
+            vlog::set_syslog_method(method);
+        }
+        if let Some(target) = &self.syslog_target {
+            // As with every log destination: what does not work is no reason not to work.
+            let _ = vlog::set_syslog_target(target);
+        }
+        if let Some(file) = &self.log_file {
+            let default = format!("{program}.log");
+            let name = file.as_deref().filter(|f| !f.is_empty()).unwrap_or(&default);
+            let _ = vlog::open_file(Path::new(&dirs::below(&dirs::logdir(), name)));
+        }
+        Ok(())
     }
 
     /// The group's section of `--help`, after a blank line.

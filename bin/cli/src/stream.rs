@@ -1,0 +1,387 @@
+//! Blocking streams by name: `unix:FILE`, `tcp:HOST:PORT`, `ssl:HOST:PORT`, and for programs that
+//! wait to be called `punix:`, `ptcp:` and `pssl:`.
+//!
+//! Source: ovsdb(7), "Connection Methods". Time limits belong to [`crate::alarm`].
+
+use crate::groups::TlsSettings;
+use crate::{dirs, tls};
+use openssl::ssl::SslStream;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+/// System errors that have no `ErrorKind`.
+pub mod errno {
+    use std::io;
+
+    /// `EAFNOSUPPORT`: the name is of no kind that we know.
+    #[must_use]
+    pub fn address_family_not_supported() -> io::Error {
+        io::Error::from_raw_os_error(97)
+    }
+
+    /// Whether the error is `EAFNOSUPPORT`.
+    #[must_use]
+    pub fn is_address_family_not_supported(error: &io::Error) -> bool {
+        error.raw_os_error() == Some(97)
+    }
+
+    /// `ENOPROTOOPT`: TLS is not configured.
+    #[must_use]
+    pub fn protocol_not_available() -> io::Error {
+        io::Error::from_raw_os_error(92)
+    }
+
+    /// `EPROTO`: the peer does not speak the protocol.
+    #[must_use]
+    pub fn protocol_error() -> io::Error {
+        io::Error::from_raw_os_error(71)
+    }
+
+    /// `EINVAL`.
+    #[must_use]
+    pub fn invalid_argument() -> io::Error {
+        io::Error::from_raw_os_error(22)
+    }
+}
+
+/// What a name is read against.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Keys and certificates.
+    pub tls: TlsSettings,
+    /// The TCP port when the name gives none; zero if it must.
+    pub default_port: u16,
+}
+
+/// The port of OVSDB servers.
+pub const OVSDB_PORT: u16 = 6640;
+/// The port of OpenFlow controllers and switches.
+pub const OPENFLOW_PORT: u16 = 6653;
+
+/// A connected stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// A Unix domain socket.
+    Unix(UnixStream),
+    /// TCP.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<SslStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Connects to `name`.
+    ///
+    /// # Errors
+    /// As the system reports them; `EAFNOSUPPORT` for a name of another kind.
+    pub fn connect(name: &str, settings: &Settings) -> io::Result<Stream> {
+        let Some((kind, address)) = name.split_once(':') else {
+            return Err(errno::address_family_not_supported());
+        };
+        match kind {
+            "unix" => connect_unix(address).map(Stream::Unix),
+            "tcp" => connect_tcp(name, address, settings.default_port).map(Stream::Tcp),
+            "ssl" => connect_tls(name, address, settings),
+            _ => Err(errno::address_family_not_supported()),
+        }
+    }
+
+    /// Connects to `name`, or listens on it for the first caller if it is a passive name.
+    ///
+    /// # Errors
+    /// As for [`Stream::connect`] and [`Listener::bind`].
+    pub fn open(name: &str, settings: &Settings) -> io::Result<Stream> {
+        if is_passive(name) { Listener::bind(name, settings)?.accept() } else { Stream::connect(name, settings) }
+    }
+
+    /// Whether bytes are already here that a poll of the descriptor does not show.
+    #[must_use]
+    pub fn has_buffered_input(&self) -> bool {
+        match self {
+            Stream::Tls(stream) => stream.ssl().pending() > 0,
+            _ => false,
+        }
+    }
+
+    /// Ends the stream in an orderly way where the protocol has one.
+    pub fn close(self) {
+        if let Stream::Tls(mut stream) = self {
+            let _ = stream.shutdown();
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Unix(s) => s.as_fd(),
+            Stream::Tcp(s) => s.as_fd(),
+            Stream::Tls(s) => s.get_ref().as_fd(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(s) => s.read(buf),
+            Stream::Tcp(s) => s.read(buf),
+            Stream::Tls(s) => s.read(buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(s) => s.write(buf),
+            Stream::Tcp(s) => s.write(buf),
+            Stream::Tls(s) => s.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Unix(s) => s.flush(),
+            Stream::Tcp(s) => s.flush(),
+            Stream::Tls(s) => s.flush(),
+        }
+    }
+}
+
+/// Whether `name` is one to listen on.
+#[must_use]
+pub fn is_passive(name: &str) -> bool {
+    matches!(name.split_once(':'), Some(("punix" | "ptcp" | "pssl", _)))
+}
+
+/// A stream that waits for callers.
+#[derive(Debug)]
+pub enum Listener {
+    /// On a Unix domain socket, removed when the listener goes.
+    Unix(UnixListener, String),
+    /// On TCP.
+    Tcp(TcpListener),
+    /// On TCP, with TLS.
+    Tls(TcpListener, Box<TlsSettings>),
+}
+
+impl Listener {
+    /// Listens on `name`.
+    ///
+    /// # Errors
+    /// As the system reports them; `EAFNOSUPPORT` for a name of another kind.
+    pub fn bind(name: &str, settings: &Settings) -> io::Result<Listener> {
+        let Some((kind, address)) = name.split_once(':') else {
+            return Err(errno::address_family_not_supported());
+        };
+        match kind {
+            "punix" => {
+                let path = dirs::below(&dirs::rundir(), address);
+                let _ = std::fs::remove_file(&path);
+                Ok(Listener::Unix(with_short_path(&path, |p| UnixListener::bind(p))?, path))
+            }
+            "ptcp" => Ok(Listener::Tcp(TcpListener::bind(passive_address(address, settings.default_port)?)?)),
+            "pssl" => {
+                tls::context(&settings.tls)?;
+                let tcp = TcpListener::bind(passive_address(address, settings.default_port)?)?;
+                Ok(Listener::Tls(tcp, Box::new(settings.tls.clone())))
+            }
+            _ => Err(errno::address_family_not_supported()),
+        }
+    }
+
+    /// Waits for the next caller.
+    ///
+    /// # Errors
+    /// As the system reports them, and a failed handshake.
+    pub fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Listener::Unix(listener, _) => Ok(Stream::Unix(listener.accept()?.0)),
+            Listener::Tcp(listener) => Ok(Stream::Tcp(listener.accept()?.0)),
+            Listener::Tls(listener, settings) => {
+                let stream = tls::handshake(settings, tls::Side::Server, listener.accept()?.0)?;
+                Ok(Stream::Tls(Box::new(stream)))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Unix(listener, _) => listener.as_fd(),
+            Listener::Tcp(listener) | Listener::Tls(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn connect_unix(address: &str) -> io::Result<UnixStream> {
+    let path = dirs::below(&dirs::rundir(), address);
+    with_short_path(&path, |p| UnixStream::connect(p))
+}
+
+/// Calls `f` with a path to the same place that fits a socket address: a long directory is reached
+/// through an open descriptor of it.
+fn with_short_path<T>(path: &str, f: impl Fn(&str) -> io::Result<T>) -> io::Result<T> {
+    const LONGEST: usize = 107;
+    if path.len() <= LONGEST {
+        return f(path);
+    }
+    let (dir, file) = path.rsplit_once('/').unwrap_or((".", path));
+    let dir = std::fs::File::open(if dir.is_empty() { "/" } else { dir })?;
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&dir);
+    let short = format!("/proc/self/fd/{fd}/{file}");
+    if short.len() > LONGEST {
+        return Err(io::Error::from_raw_os_error(36)); // ENAMETOOLONG
+    }
+    f(&short)
+}
+
+/// Splits `HOST:PORT`, where an IPv6 host is in brackets.
+fn split_host(address: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(rest) = address.strip_prefix('[') {
+        let (host, tail) = rest.split_once(']')?;
+        return match tail.strip_prefix(':') {
+            Some(port) => Some((host, Some(port))),
+            None if tail.is_empty() => Some((host, None)),
+            None => None,
+        };
+    }
+    Some(match address.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (address, None),
+    })
+}
+
+fn parse_port(address: &str, port: Option<&str>, default: u16) -> Option<u16> {
+    match port {
+        Some(text) => {
+            let port = text.parse().ok();
+            if port.is_none() {
+                vlog::err!("socket_util", "{address}: bad port number \"{text}\"");
+            }
+            port
+        }
+        None if default != 0 => {
+            if default == OVSDB_PORT {
+                vlog::warn!("stream", "The default OVSDB port number has changed from 6632 to 6640");
+            }
+            Some(default)
+        }
+        None => {
+            vlog::err!("socket_util", "{address}: port must be specified");
+            None
+        }
+    }
+}
+
+fn connect_tcp(name: &str, address: &str, default_port: u16) -> io::Result<TcpStream> {
+    let unsupported = || {
+        let error = errno::address_family_not_supported();
+        let kind = if name.starts_with("ssl") { "stream_ssl" } else { "stream_tcp" };
+        let text = crate::program::strerror(&error);
+        vlog::write_to(kind, vlog::Level::Err, format_args!("{name}: connect: {text}"));
+        error
+    };
+    let (host, port) = split_host(address).ok_or_else(unsupported)?;
+    let port = parse_port(address, port, default_port).ok_or_else(unsupported)?;
+    if host.is_empty() {
+        return Err(unsupported());
+    }
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|_| unsupported())?.collect();
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect(address) {
+            Ok(stream) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(unsupported))
+}
+
+fn connect_tls(name: &str, address: &str, settings: &Settings) -> io::Result<Stream> {
+    tls::context(&settings.tls)?;
+    let bootstrapping = settings.tls.bootstrap
+        && settings.tls.ca_cert.as_deref().is_some_and(|file| !std::path::Path::new(file).exists());
+    let tcp = connect_tcp(name, address, settings.default_port)?;
+    let stream = tls::handshake(&settings.tls, tls::Side::Client, tcp)?;
+    if bootstrapping {
+        return Err(tls::bootstrap(&settings.tls, &stream));
+    }
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+/// The address of `[PORT][:IP]`, by default every IPv4 address.
+fn passive_address(address: &str, default_port: u16) -> io::Result<SocketAddr> {
+    let (port, ip) = match address.split_once(':') {
+        Some((port, ip)) => (port, ip),
+        None => (address, ""),
+    };
+    let bad = || {
+        vlog::err!("socket_util", "{address}: bad port number \"{port}\"");
+        errno::address_family_not_supported()
+    };
+    let port = if port.is_empty() { default_port } else { port.parse().map_err(|_| bad())? };
+    let ip = ip.trim_start_matches('[').trim_end_matches(']');
+    let ip = if ip.is_empty() { "0.0.0.0" } else { ip };
+    let ip = ip.parse().map_err(|_| errno::address_family_not_supported())?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports() {
+        for (text, expect) in [
+            ("1.2.3.4:5", Some(("1.2.3.4", Some("5")))),
+            ("host", Some(("host", None))),
+            ("[::1]:6640", Some(("::1", Some("6640")))),
+            ("[::1]", Some(("::1", None))),
+            ("[::1]x", None),
+        ] {
+            assert_eq!(split_host(text), expect, "{text}");
+        }
+        assert_eq!(passive_address("6640", 0).unwrap().to_string(), "0.0.0.0:6640");
+        assert_eq!(passive_address("0:[::1]", 0).unwrap().to_string(), "[::1]:0");
+    }
+
+    #[test]
+    fn names_of_no_kind() {
+        for name in ["foo", "foo:bar", "punix:x"] {
+            let error = Stream::connect(name, &Settings::default()).unwrap_err();
+            assert!(errno::is_address_family_not_supported(&error), "{name}");
+        }
+    }
+
+    #[test]
+    fn long_socket_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join("s").to_string_lossy().into_owned();
+        let listener = Listener::bind(&format!("punix:{path}"), &Settings::default()).unwrap();
+        let mut client = Stream::connect(&format!("unix:{path}"), &Settings::default()).unwrap();
+        client.write_all(b"x").unwrap();
+        let mut byte = [0];
+        listener.accept().unwrap().read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+        drop(listener);
+        assert!(!std::path::Path::new(&path).exists());
+    }
+}

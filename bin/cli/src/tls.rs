@@ -1,0 +1,209 @@
+//! TLS for blocking streams: a context from the options, with the chain of the peer's certificate
+//! verified and its name not looked at, since the certificates of ovs-pki carry none.
+//!
+//! Source: ovs-vsctl(8), "Public Key Infrastructure Options"; ovsdb(7). The OpenSSL library does the work.
+
+use crate::groups::TlsSettings;
+use crate::stream::errno;
+use openssl::error::ErrorStack;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslStream, SslVerifyMode};
+use openssl::x509::X509;
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+
+/// Which side of the handshake we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+/// The first error of OpenSSL's queue in the form of `ERR_error_string(3)`.
+fn first(stack: &ErrorStack) -> String {
+    match stack.errors().last() {
+        Some(e) => {
+            format!("error:{:08X}:{}::{}", e.code(), e.library().unwrap_or("lib(0)"), e.reason().unwrap_or("reason(0)"))
+        }
+        None => "unknown error".to_string(),
+    }
+}
+
+/// A context for the settings, or an error when they do not suffice; each fault is logged.
+pub(crate) fn context(settings: &TlsSettings) -> io::Result<SslContext> {
+    let failed = |stack: ErrorStack| {
+        vlog::err!("stream_ssl", "SSL_CTX_new: {}", first(&stack));
+        errno::protocol_not_available()
+    };
+    let mut builder = SslContextBuilder::new(SslMethod::tls()).map_err(failed)?;
+    builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
+    builder.set_cipher_list(settings.ciphers.as_deref().unwrap_or("HIGH:!aNULL:!MD5")).map_err(|stack| {
+        vlog::err!("stream_ssl", "SSL_CTX_set_cipher_list: {}", first(&stack));
+        errno::protocol_not_available()
+    })?;
+    if let Some(protocols) = &settings.protocols {
+        set_protocols(&mut builder, protocols)?;
+    }
+    let key = load_key(&mut builder, settings);
+    let certificate = load_certificate(&mut builder, settings);
+    let authority = load_authority(&mut builder, settings);
+    for (ok, what) in [(key, "Private key"), (certificate, "Certificate"), (authority, "CA certificate")] {
+        if !ok {
+            vlog::err!("stream_ssl", "{what} must be configured to use SSL");
+        }
+    }
+    if !(key && certificate && authority) {
+        return Err(errno::protocol_not_available());
+    }
+    builder.check_private_key().map_err(|stack| {
+        vlog::err!("stream_ssl", "Private key does not match certificate public key: {}", first(&stack));
+        errno::protocol_not_available()
+    })?;
+    Ok(builder.build())
+}
+
+fn set_protocols(builder: &mut SslContextBuilder, list: &str) -> io::Result<()> {
+    let all = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
+    let mut off = all;
+    for word in list.split([',', ' ', '\t']).filter(|w| !w.is_empty()) {
+        match word {
+            "TLSv1.3" => off &= !SslOptions::NO_TLSV1_3,
+            "TLSv1.2" => off &= !SslOptions::NO_TLSV1_2,
+            "TLSv1.1" => off &= !SslOptions::NO_TLSV1_1,
+            "TLSv1" => off &= !SslOptions::NO_TLSV1,
+            _ => {
+                vlog::err!("stream_ssl", "{word}: SSL protocol not recognized");
+                return Err(errno::protocol_not_available());
+            }
+        }
+    }
+    if off == all {
+        vlog::err!("stream_ssl", "SSL protocol settings invalid");
+        return Err(errno::protocol_not_available());
+    }
+    builder.set_options(off);
+    Ok(())
+}
+
+fn load_key(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bool {
+    let Some(file) = &settings.private_key else { return false };
+    match builder.set_private_key_file(file, SslFiletype::PEM) {
+        Ok(()) => true,
+        Err(stack) => {
+            vlog::err!("stream_ssl", "SSL_use_PrivateKey_file: {}", first(&stack));
+            false
+        }
+    }
+}
+
+fn load_certificate(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bool {
+    let Some(file) = &settings.certificate else { return false };
+    if let Err(stack) = builder.set_certificate_chain_file(file) {
+        vlog::err!("stream_ssl", "SSL_use_certificate_file: {}", first(&stack));
+        return false;
+    }
+    let Some(peer) = &settings.peer_ca_cert else { return true };
+    match std::fs::read(peer)
+        .map_err(|e| e.to_string())
+        .and_then(|pem| X509::stack_from_pem(&pem).map_err(|stack| first(&stack)))
+    {
+        Ok(chain) => {
+            for certificate in chain {
+                if let Err(stack) = builder.add_extra_chain_cert(certificate) {
+                    vlog::err!("stream_ssl", "SSL_CTX_add_extra_chain_cert: {}", first(&stack));
+                }
+            }
+        }
+        Err(text) => vlog::err!("stream_ssl", "failed to load client certificates from {peer}: {text}"),
+    }
+    true
+}
+
+fn load_authority(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bool {
+    let Some(file) = &settings.ca_cert else { return false };
+    if file == "none" {
+        vlog::warn!("stream_ssl", "Peer certificate validation disabled (this is a security risk)");
+        builder.set_verify(SslVerifyMode::NONE);
+        return true;
+    }
+    if settings.bootstrap && !Path::new(file).exists() {
+        builder.set_verify(SslVerifyMode::NONE);
+        return true;
+    }
+    builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+    if let Err(stack) = builder.set_ca_file(file) {
+        vlog::err!("stream_ssl", "failed to load client certificates from {file}: {}", first(&stack));
+    }
+    true
+}
+
+/// Runs the handshake over `tcp`.
+pub(crate) fn handshake(settings: &TlsSettings, side: Side, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
+    let context = context(settings)?;
+    let ssl = Ssl::new(&context).map_err(|_| errno::protocol_not_available())?;
+    let mut stream = SslStream::new(ssl, tcp).map_err(|_| errno::protocol_not_available())?;
+    let (name, result) = match side {
+        Side::Client => ("SSL_connect", stream.connect()),
+        Side::Server => ("SSL_accept", stream.accept()),
+    };
+    if let Err(error) = result {
+        let text = match error.ssl_error() {
+            Some(stack) => first(stack),
+            None => match error.io_error() {
+                Some(io) => crate::program::strerror(io),
+                None => "unexpected SSL connection close".to_string(),
+            },
+        };
+        vlog::warn!("stream_ssl", "{name}: {text}");
+        return Err(errno::protocol_error());
+    }
+    Ok(stream)
+}
+
+/// Writes the authority's certificate that the peer presented to the file that should hold it. The
+/// connection that brought it proves nothing, so it has to be made anew afterwards.
+///
+/// # Errors
+/// Always: either the file cannot be made, or the connection must not be used.
+pub(crate) fn bootstrap(settings: &TlsSettings, stream: &SslStream<TcpStream>) -> io::Error {
+    let file = settings.ca_cert.as_deref().unwrap_or("");
+    let chain = stream.ssl().peer_cert_chain();
+    let Some(last) = chain.and_then(|chain| chain.iter().last()) else {
+        vlog::err!("stream_ssl", "could not get peer certificate chain");
+        return errno::protocol_error();
+    };
+    let same = match (last.subject_name().to_der(), last.issuer_name().to_der()) {
+        (Ok(subject), Ok(issuer)) => subject == issuer,
+        _ => false,
+    };
+    if !same {
+        vlog::err!("stream_ssl", "could not bootstrap CA cert: no self-signed certificate in peer certificate chain");
+        return errno::protocol_error();
+    }
+    let pem = match last.to_pem() {
+        Ok(pem) => pem,
+        Err(_) => return errno::protocol_error(),
+    };
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o444)
+        .open(file)
+        .and_then(|mut out| out.write_all(&pem));
+    match written {
+        Ok(()) => {
+            vlog::info!("stream_ssl", "successfully bootstrapped CA cert to {file}");
+            errno::protocol_error()
+        }
+        Err(error) => {
+            vlog::err!(
+                "stream_ssl",
+                "could not bootstrap CA cert: creating {file} failed: {}",
+                crate::program::strerror(&error)
+            );
+            error
+        }
+    }
+}
