@@ -88,11 +88,58 @@ impl TxOutcome {
     }
 }
 
+/// The arrays of a `sendmmsg`, kept so that they are not cleared for each batch.
+struct Messages {
+    vnet: [[u8; VNET_HDR_LEN]; TX_BATCH],
+    parts: [[libc::iovec; PARTS]; TX_BATCH],
+    messages: [libc::mmsghdr; TX_BATCH],
+}
+
+// SAFETY: between calls the pointers in the arrays are stale, and never followed: every call fills what it
+// passes to the kernel anew.
+unsafe impl Send for Messages {}
+
+impl std::fmt::Debug for Messages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Messages")
+    }
+}
+
+impl Messages {
+    fn new() -> Box<Self> {
+        let none = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        Box::new(Self {
+            vnet: [[0; VNET_HDR_LEN]; TX_BATCH],
+            parts: [[none; PARTS]; TX_BATCH],
+            // SAFETY: all-zero is a valid array of mmsghdr.
+            messages: unsafe { std::mem::zeroed() },
+        })
+    }
+
+    /// Fills message `i`, whose pointers are good as long as the frame and the array stay.
+    fn fill(&mut self, i: usize, frame: &TxFrame<'_>) {
+        let part = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        self.vnet[i] = frame.vnet.to_bytes();
+        self.parts[i][0] = part(&self.vnet[i]);
+        let used = if frame.head.is_empty() {
+            self.parts[i][1] = part(frame.body);
+            2
+        } else {
+            self.parts[i][1] = part(frame.head);
+            self.parts[i][2] = part(frame.body);
+            3
+        };
+        self.messages[i].msg_hdr.msg_iov = self.parts[i].as_mut_ptr();
+        self.messages[i].msg_hdr.msg_iovlen = used;
+    }
+}
+
 /// The sending half of a port; it receives nothing.
 #[derive(Debug)]
 pub struct TxSocket {
     socket: PacketSocket,
     priority: u32,
+    messages: Box<Messages>,
 }
 
 impl TxSocket {
@@ -104,7 +151,7 @@ impl TxSocket {
         socket.set_int("choose the queueing discipline", libc::PACKET_QDISC_BYPASS, bypass)?;
         socket.set_buffer(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, config.send_buffer_bytes);
         socket.bind(ifindex, 0)?;
-        Ok(Self { socket, priority: 0 })
+        Ok(Self { socket, priority: 0, messages: Messages::new() })
     }
 
     /// Sends the frames in order.
@@ -132,30 +179,15 @@ impl TxSocket {
     }
 
     /// Sends up to [`TX_BATCH`] frames of one priority.
-    fn send_run(&self, frames: &[TxFrame<'_>], outcome: &mut TxOutcome) {
-        let mut vnet = [[0u8; VNET_HDR_LEN]; TX_BATCH];
-        let mut parts = [[libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; PARTS]; TX_BATCH];
-        // SAFETY: all-zero is a valid array of mmsghdr.
-        let mut messages: [libc::mmsghdr; TX_BATCH] = unsafe { std::mem::zeroed() };
+    fn send_run(&mut self, frames: &[TxFrame<'_>], outcome: &mut TxOutcome) {
         let frames = &frames[..frames.len().min(TX_BATCH)];
         for (i, frame) in frames.iter().enumerate() {
-            vnet[i] = frame.vnet.to_bytes();
-            let part = |bytes: &[u8]| libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-            let used = if frame.head.is_empty() {
-                parts[i][0] = part(&vnet[i]);
-                parts[i][1] = part(frame.body);
-                2
-            } else {
-                parts[i] = [part(&vnet[i]), part(frame.head), part(frame.body)];
-                3
-            };
-            messages[i].msg_hdr.msg_iov = parts[i].as_mut_ptr();
-            messages[i].msg_hdr.msg_iovlen = used;
+            self.messages.fill(i, frame);
         }
         let mut at = 0;
         while at < frames.len() {
-            let rest = &mut messages[at..frames.len()];
-            // SAFETY: every message points to live parts: headers on this stack, frames borrowed by the
+            let rest = &mut self.messages.messages[at..frames.len()];
+            // SAFETY: every message points to live parts: headers in the box beside them, frames borrowed by the
             // caller; the kernel only reads them, and keeps no pointer after the call.
             let n = unsafe {
                 libc::sendmmsg(

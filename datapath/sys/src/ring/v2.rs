@@ -33,13 +33,44 @@ mod hdr {
 /// Memory for frames fetched by `recv`, used from front to back and all over again each batch.
 #[derive(Debug)]
 struct Arena {
-    memory: Box<[u8]>,
+    /// A leaked box, reached by this pointer alone: frames handed out lie beside those to come.
+    memory: *mut u8,
+    len: usize,
     used: usize,
 }
 
+// SAFETY: the memory is plain, and `Arena` its only owner.
+unsafe impl Send for Arena {}
+
 impl Arena {
+    fn new(len: usize) -> Self {
+        let memory = Box::leak(vec![0u8; len].into_boxed_slice());
+        Self { memory: memory.as_mut_ptr(), len, used: 0 }
+    }
+
     fn has_room(&self) -> bool {
-        self.used + FETCH_HEADROOM + MAX_FRAME <= self.memory.len()
+        self.used + FETCH_HEADROOM + MAX_FRAME <= self.len
+    }
+
+    /// Bytes of the arena from the first unused one.
+    ///
+    /// # Safety
+    /// The bytes overlap those of the next call until `used` has moved past them, and those of earlier
+    /// calls once it has started over: no slice may live that long.
+    unsafe fn front<'a>(&mut self, len: usize) -> Option<&'a mut [u8]> {
+        if self.used + len > self.len {
+            return None;
+        }
+        // SAFETY: inside the leaked box (checked); exclusive by the caller's promise.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.memory.add(self.used), len) })
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        let memory = std::ptr::slice_from_raw_parts_mut(self.memory, self.len);
+        // SAFETY: the very box `new` leaked; all frames in it have ended with the ring.
+        drop(unsafe { Box::from_raw(memory) });
     }
 }
 
@@ -84,7 +115,7 @@ impl V2 {
             batch_bytes: config.batch_bytes,
             next: 0,
             held: 0,
-            arena: Arena { memory: vec![0; arena_bytes].into_boxed_slice(), used: 0 },
+            arena: Arena::new(arena_bytes),
             stats: RingStats::default(),
         })
     }
@@ -143,20 +174,15 @@ impl V2 {
 
     /// Fetches a frame too large for its slot.
     fn fetch<'a>(&mut self) -> Option<Frame<'a>> {
-        let room = self.arena.memory.get_mut(self.arena.used..)?;
-        let room = room.get_mut(..FETCH_HEADROOM + MAX_FRAME)?;
+        // SAFETY: `used` moves past the part that is handed out, and starts over only in `release`, which
+        // needs the ring, borrowed for the frame's life; nobody but this ring knows the memory.
+        let room: &'a mut [u8] = unsafe { self.arena.front(FETCH_HEADROOM + MAX_FRAME) }?;
         let mut vnet = [0; VNET_HDR_LEN];
         let n = self.socket.recv_parts(&mut vnet, &mut room[FETCH_HEADROOM..]).ok()??;
         let len = n.checked_sub(VNET_HDR_LEN).filter(|len| *len <= MAX_FRAME)?;
-        let size = FETCH_HEADROOM + len;
-        let base = room.as_mut_ptr();
-        self.arena.used += size;
-        // SAFETY: the bytes are the arena's, at a place it hands out once a batch: `used` moved past them
-        // and starts over only in `release`, which needs the ring, borrowed for the frame's life. The arena
-        // is never reallocated, and nobody else reads or writes it.
-        let buf: &'a mut [u8] = unsafe { std::slice::from_raw_parts_mut(base, size) };
-        let vnet = VnetHdr::from_bytes(&vnet);
-        Some(Frame { buf, start: FETCH_HEADROOM, len, vnet, timestamp_ns: 0 })
+        let buf = room.get_mut(..FETCH_HEADROOM + len)?;
+        self.arena.used += buf.len();
+        Some(Frame { buf, start: FETCH_HEADROOM, len, vnet: VnetHdr::from_bytes(&vnet), timestamp_ns: 0 })
     }
 
     pub(super) fn release(&mut self) {

@@ -1,0 +1,109 @@
+//! Taps, the host's stack, and questions to devices.
+
+mod common;
+
+use std::os::fd::AsFd;
+use std::process::Command;
+
+use common::*;
+use sys::{Epoll, RingConfig, RxRing, Tap, TapKind, TxFrame, VnetHdr, device, ethtool, host_stack};
+
+/// Frames pass a tap both ways, large ones uncut.
+#[test]
+fn a_tap_carries_frames_both_ways() {
+    in_namespace(|| {
+        let mut tap = Tap::open("tp%d", TapKind::Tap).expect("this test needs /dev/net/tun");
+        let name = tap.name().to_owned();
+        assert_eq!(name, "tp0");
+        assert_eq!(tap.send(&[TxFrame { body: &plain(0, 60), ..TxFrame::default() }]).down, 1, "it is down");
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+        device::set_address(&name, [2, 0, 0, 0, 0, 9]).unwrap();
+        device::set_up(&name, true).unwrap();
+        assert_eq!(device::address(&name).unwrap(), [2, 0, 0, 0, 0, 9]);
+        device::set_mtu(&name, 1700).unwrap();
+        assert_eq!(device::mtu(&name).unwrap(), 1700);
+        assert!(device::is_up(&name).unwrap());
+        let index = device::index(&name).unwrap();
+        let epoll = Epoll::new().unwrap();
+        epoll.add(tap.as_fd(), 1).unwrap();
+        assert_eq!(epoll.wait(0, |_| ()).unwrap(), 0);
+
+        let mut host = tx(index);
+        let frames: Vec<_> = (0..40)
+            .map(|i| if i % 5 == 4 { large(i, 60_000) } else { (plain(i, 60 + i as usize * 30), VnetHdr::default()) })
+            .collect();
+        for (frame, vnet) in &frames {
+            assert!(send_with(&mut host, frame, *vnet));
+        }
+        assert_eq!(epoll.wait(1000, |_| ()).unwrap(), 1);
+        let mut got = Vec::new();
+        while tap.receive(32, |f| got.push((f.data().to_vec(), f.vnet))).unwrap() > 0 {}
+        let bare = |v: &VnetHdr| VnetHdr { hdr_len: 0, ..*v };
+        assert_eq!(got.len(), frames.len());
+        for (i, (got, sent)) in got.iter().zip(&frames).enumerate() {
+            assert!(got.0 == sent.0, "frame {i} is altered");
+            assert_eq!(bare(&got.1), bare(&sent.1), "frame {i}");
+        }
+
+        let mut ring = RxRing::open(index, &RingConfig::default()).unwrap();
+        let batch: Vec<_> =
+            frames.iter().map(|(body, vnet)| TxFrame { vnet: *vnet, body, ..TxFrame::default() }).collect();
+        assert_eq!(tap.send(&batch).sent, 40);
+        let got = gather(&mut ring, 40);
+        assert!(got.iter().map(|f| &f.0).eq(frames.iter().map(|f| &f.0)), "the host got something else");
+
+        sys::delete_link(index).unwrap();
+        assert_eq!(tap.receive(1, |_| ()).unwrap_err().errno(), 77, "EBADFD");
+    });
+}
+
+fn asks_for(ip: u8) -> Vec<u8> {
+    let mut f = vec![0xff; 6];
+    f.extend([2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    f.extend([2, 0, 0, 0, 0, 1, 10, 7, 0, 1, 0, 0, 0, 0, 0, 0, 10, 7, 0, ip]);
+    f.resize(60, 0);
+    f
+}
+
+/// The host answers ARP on a port's device until it is stopped, and again when it may.
+#[test]
+fn the_host_stack_is_kept_from_a_port() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        let added = Command::new("ip").args(["addr", "add", "10.7.0.2/24", "dev", "vb"]).status();
+        assert!(added.expect("run ip").success());
+        let mut at_a = RxRing::open(a, &config(sys::RingKind::V3)).unwrap();
+        let mut at_b = RxRing::open(b, &config(sys::RingKind::V3)).unwrap();
+        let mut tx = tx(a);
+        let is_reply = |f: &(Vec<u8>, VnetHdr)| f.0[20..22] == [0, 2];
+        for (step, stopped) in [(0, false), (1, true), (2, false)] {
+            match step {
+                1 => (host_stack::stop(b).unwrap(), host_stack::stop(b).unwrap()).0,
+                2 => (host_stack::resume(b).unwrap(), host_stack::resume(b).unwrap()).0,
+                _ => (),
+            }
+            assert!(send(&mut tx, &asks_for(2)));
+            assert!(gather(&mut at_b, 1)[0].0 == asks_for(2), "the ring sees the frame all the same");
+            assert_eq!(gather(&mut at_a, 1).iter().any(is_reply), !stopped, "step {step}");
+        }
+        sys::delete_link(b).unwrap();
+        host_stack::resume(b).unwrap();
+    });
+}
+
+#[test]
+fn devices_answer_questions() {
+    in_namespace(|| {
+        veth("va", "vb");
+        assert_eq!(ethtool::driver_info("va").unwrap().driver, "veth");
+        let link = ethtool::link_settings("va").unwrap();
+        assert_eq!((link.speed_mbps, link.full_duplex, link.autoneg), (Some(10_000), Some(true), false));
+        assert!(ethtool::has_link("va").unwrap());
+        device::set_up("vb", false).unwrap();
+        assert!(!ethtool::has_link("va").unwrap());
+        for name in ["", "no-such-device", "a-name-that-is-too-long-for-a-device"] {
+            assert!(device::index(name).is_err(), "{name:?}");
+        }
+        assert_eq!(device::index("nosuch").unwrap_err().errno(), 19, "ENODEV");
+    });
+}

@@ -1,0 +1,350 @@
+//! Rings over real veths: what goes in comes out, whole, once, in order, and awake.
+
+mod common;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use common::*;
+use sys::{RingConfig, RxRing, TxFrame, VnetHdr, device, vnet_flag};
+
+/// Small frames and GSO giants in bursts, while the reader sleeps whenever it can.
+#[test]
+fn content_survives_at_every_size() {
+    for kind in KINDS {
+        in_namespace(move || {
+            const FRAMES: u32 = 20_000;
+            let (a, b) = veth("va", "vb");
+            let config = RingConfig { ring_bytes: 16 << 20, ..config(kind) };
+            let mut ring = RxRing::open(b, &config).unwrap();
+            let mut tx = tx(a);
+            let make = |serial: u32, numbers: &mut Numbers| match numbers.below(10) {
+                0 => large(serial, 2000 + numbers.below(63_000)),
+                _ => (plain(serial, 60 + numbers.below(1454)), VnetHdr::default()),
+            };
+            let seen = Arc::new(AtomicU32::new(0));
+            let done = Arc::clone(&seen);
+            let sender = thread::spawn(move || {
+                let mut numbers = Numbers(1);
+                let mut pace = Numbers(2);
+                for serial in 0..FRAMES {
+                    let (frame, vnet) = make(serial, &mut numbers);
+                    assert!(send_with(&mut tx, &frame, vnet), "frame {serial} was not sent");
+                    // A bounded number on the way, of ever new size: no drop may happen.
+                    let ahead = 1 + pace.below(40) as u32;
+                    while serial - done.load(Ordering::Relaxed).min(serial) > ahead {
+                        thread::yield_now();
+                    }
+                }
+            });
+            let epoll = watch(&ring);
+            let mut numbers = Numbers(1);
+            let mut serial = 0;
+            while serial < FRAMES {
+                let n = ring.receive(32, |f| {
+                    let (frame, mut vnet) = make(serial, &mut numbers);
+                    if vnet.gso_type == 0 {
+                        vnet.flags = f.vnet.flags;
+                    }
+                    assert!(f.data() == frame, "{kind:?}: frame {serial} is altered or out of order");
+                    assert_eq!(VnetHdr { hdr_len: 0, ..f.vnet }, VnetHdr { hdr_len: 0, ..vnet }, "{serial}");
+                    assert!(f.start >= 24 + 32, "headroom of {} bytes", f.start);
+                    assert_ne!(f.timestamp_ns, 0);
+                    serial += 1;
+                });
+                seen.store(serial, Ordering::Relaxed);
+                assert!(n > 0 || wait(&mut ring, &epoll, 2000), "{kind:?}: {serial} came, then none");
+            }
+            sender.join().unwrap();
+            let stats = ring.stats();
+            assert_eq!((stats.packets, stats.drops, stats.truncated), (u64::from(FRAMES), 0, 0));
+        });
+    }
+}
+
+/// Writing over all of a frame, headroom included, harms neither its neighbours nor the ring.
+#[test]
+fn frames_may_be_overwritten() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &RingConfig { ring_bytes: 512 << 10, ..config(kind) }).unwrap();
+            let mut tx = tx(a);
+            let epoll = watch(&ring);
+            let (mut sent, mut got) = (0, 0);
+            while got < 30_000 {
+                for _ in 0..20 {
+                    assert!(send(&mut tx, &plain(sent, 60 + sent as usize % 200)));
+                    sent += 1;
+                }
+                while got < sent {
+                    let mut frames = Vec::new();
+                    ring.receive(32, |f| frames.push(f));
+                    let none = frames.is_empty();
+                    for f in &frames {
+                        assert!(f.data() == plain(got, 60 + got as usize % 200), "{kind:?}: frame {got}");
+                        got += 1;
+                    }
+                    for f in frames {
+                        f.buf.fill(0xff);
+                    }
+                    assert!(!none || wait(&mut ring, &epoll, 1000), "{kind:?}: {got} came, then none");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn stripped_tags_are_put_back() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &config(kind)).unwrap();
+            let mut tx = tx(a);
+            for (serial, tpid) in [(1, 0x8100u16), (2, 0x88a8)] {
+                let (untagged, mut vnet) = large(serial, 5000);
+                let mut tagged = untagged[..12].to_vec();
+                tagged.extend_from_slice(&tpid.to_be_bytes());
+                tagged.extend_from_slice(&[0x60 | 5, 0x17]);
+                tagged.extend_from_slice(&untagged[12..]);
+                vnet.csum_start += 4;
+                vnet.hdr_len += 4;
+                assert!(send_with(&mut tx, &tagged, vnet));
+                let frames = gather(&mut ring, 1);
+                assert!(frames[0].0 == tagged, "{kind:?}: the tag {tpid:#x} is not where it was");
+                assert_eq!(frames[0].1, vnet);
+            }
+        });
+    }
+}
+
+/// A receiver that sleeps before every frame is woken by every frame.
+#[test]
+fn no_wake_up_is_lost() {
+    for kind in KINDS {
+        in_namespace(move || {
+            const FRAMES: u32 = 5_000;
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &config(kind)).unwrap();
+            let mut tx = tx(a);
+            let (answer, answers) = mpsc::sync_channel::<u32>(1);
+            let sender = thread::spawn(move || {
+                let mut numbers = Numbers(3);
+                for serial in 0..FRAMES {
+                    for _ in 0..numbers.below(3000) {
+                        std::hint::spin_loop();
+                    }
+                    assert!(send(&mut tx, &plain(serial, 60)));
+                    // Half of the time a second frame comes on the heels of the first.
+                    if serial % 2 == 0 {
+                        assert!(send(&mut tx, &plain(serial, 60)));
+                    }
+                    assert_eq!(answers.recv(), Ok(serial));
+                }
+            });
+            let epoll = watch(&ring);
+            let mut last = None;
+            while last != Some(FRAMES - 1) {
+                let mut newest = last;
+                if ring.receive(32, |f| newest = f.data()[14..18].try_into().ok().map(u32::from_be_bytes)) == 0 {
+                    assert!(wait(&mut ring, &epoll, 2000), "{kind:?}: asleep after frame {last:?}");
+                }
+                if newest != last {
+                    last = newest;
+                    answer.send(newest.unwrap()).unwrap();
+                }
+            }
+            sender.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn overflow_is_counted() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &RingConfig { ring_bytes: 512 << 10, ..config(kind) }).unwrap();
+            let mut tx = tx(a);
+            let mut sent = 0u64;
+            for serial in 0..20_000 {
+                sent += u64::from(send(&mut tx, &plain(serial, 200)));
+            }
+            thread::sleep(std::time::Duration::from_millis(50));
+            let mut got = 0u64;
+            loop {
+                match ring.receive(64, |_| ()) as u64 {
+                    0 => break,
+                    n => got += n,
+                }
+            }
+            let stats = ring.stats();
+            assert!(stats.drops > 0, "{kind:?}: a full ring dropped nothing");
+            assert_eq!((stats.packets, got + stats.drops), (sent, sent), "{kind:?}: {stats:?}");
+            // And it works again.
+            assert!(send(&mut tx, &plain(7, 100)));
+            assert!(gather(&mut ring, 1)[0].0 == plain(7, 100));
+            ring.rebuild(&RingConfig { ring_bytes: 4 << 20, ..config(kind) }).unwrap();
+            assert_eq!(ring.memory_bytes(), 4 << 20);
+            assert!(send(&mut tx, &plain(8, 100)));
+            assert!(gather(&mut ring, 1)[0].0 == plain(8, 100));
+        });
+    }
+}
+
+#[test]
+fn link_down_is_an_error_to_take_once() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &config(kind)).unwrap();
+            let mut tx = tx(a);
+            let epoll = watch(&ring);
+            device::set_up("vb", false).unwrap();
+            let mut ready = None;
+            epoll.wait(1000, |r| ready = Some(r)).unwrap();
+            assert!(ready.is_some_and(|r| r.error), "{kind:?}: {ready:?}");
+            assert_eq!(ring.take_error(), 100, "ENETDOWN");
+            assert_eq!(ring.take_error(), 0);
+            assert_eq!(epoll.wait(0, |_| ()).unwrap(), 0, "{kind:?}: the error stays");
+            device::set_up("vb", true).unwrap();
+            ring.rebuild(&config(kind)).unwrap();
+            assert!(send(&mut tx, &plain(1, 60)));
+            assert!(gather(&mut ring, 1)[0].0 == plain(1, 60));
+        });
+    }
+}
+
+#[test]
+fn a_device_may_vanish_under_load() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &config(kind)).unwrap();
+            let mut tx = tx(a);
+            let epoll = watch(&ring);
+            let sender = thread::spawn(move || {
+                let mut outcome = sys::TxOutcome::default();
+                for serial in 0.. {
+                    let frame = plain(serial, 300);
+                    let one = TxFrame { body: &frame, ..TxFrame::default() };
+                    outcome.add(&tx.send(&[one; 8]));
+                    if outcome.down > 0 {
+                        break;
+                    }
+                }
+                (outcome, tx.take_error())
+            });
+            let mut got = 0;
+            while got < 5_000 {
+                got += ring.receive(32, |_| ());
+                wait(&mut ring, &epoll, 100);
+            }
+            sys::delete_link(b).unwrap();
+            let (outcome, _) = sender.join().unwrap();
+            assert!(outcome.sent >= 5_000 && outcome.refused == 0, "{outcome:?}");
+            while ring.receive(32, |_| ()) > 0 {}
+            assert_eq!(ring.take_error(), 100, "ENETDOWN");
+            assert!(ring.prepare_sleep());
+            assert!(ring.rebuild(&config(kind)).is_err(), "there is no device to open a ring on");
+        });
+    }
+}
+
+/// Every frame comes to one queue, that queue's sleeper is woken, and a flow stays where it is.
+#[test]
+fn queues_share_a_device() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut rings = RxRing::open_group(b, 3, &config(kind)).unwrap();
+            let roomy = RingConfig { ring_bytes: 8 << 20, ..config(kind) };
+            let mut other = RxRing::open_group(b, 2, &roomy).unwrap();
+            let mut tx = tx(a);
+            let epoll = sys::Epoll::new().unwrap();
+            for (i, ring) in rings.iter().enumerate() {
+                epoll.add(ring.poll_fd(), i as u64).unwrap();
+            }
+            let mut queue_of = [None; 64];
+            for serial in 0..2_000usize {
+                let (mut frame, _) = large(serial as u32, 100);
+                let flow = serial % 64;
+                frame[35] = flow as u8;
+                assert!(send(&mut tx, &frame));
+                let mut found = None;
+                while found.is_none() {
+                    let mut ready = Vec::new();
+                    if rings.iter_mut().all(RxRing::prepare_sleep) {
+                        epoll.wait(2000, |r| ready.push(r.token as usize)).unwrap();
+                        assert!(!ready.is_empty(), "{kind:?}: nobody woke for frame {serial}");
+                    } else {
+                        ready.extend(0..rings.len());
+                    }
+                    for i in ready {
+                        rings[i].receive(32, |f| {
+                            assert!(f.data() == frame, "frame {serial} is altered, or came twice");
+                            assert_eq!(found.replace(i), None, "frame {serial} came twice");
+                        });
+                    }
+                }
+                let queue = *queue_of[flow].get_or_insert(found.unwrap());
+                assert_eq!(Some(queue), found, "flow {flow} changed its queue");
+            }
+            let used = |q: usize| queue_of.contains(&Some(q));
+            assert!(used(0) && used(1) && used(2), "{queue_of:?}");
+            let copies: usize = other.iter_mut().map(|ring| drain(ring)).sum();
+            assert_eq!(copies, 2_000, "the other group has its own copies");
+        });
+    }
+}
+
+fn drain(ring: &mut RxRing) -> usize {
+    let mut n = 0;
+    loop {
+        match ring.receive(64, |_| ()) {
+            0 => return n,
+            got => n += got,
+        }
+    }
+}
+
+/// One frame the kernel refuses does not stop those around it.
+#[test]
+fn bad_frames_are_stepped_past() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+        let mut tx = tx(a);
+        let good = [plain(0, 60), plain(1, 60), plain(2, 60)];
+        let (short, long) = (vec![0; 5], plain(9, 3000));
+        let frame = |body| TxFrame { body, ..TxFrame::default() };
+        let mut nonsense = frame(&good[1]);
+        nonsense.vnet = VnetHdr { flags: vnet_flag::NEEDS_CSUM, csum_start: 5000, ..VnetHdr::default() };
+        let mut priority = frame(&good[2]);
+        priority.priority = 5;
+        let outcome = tx.send(&[frame(&good[0]), frame(&short), frame(&long), nonsense, frame(&good[1]), priority]);
+        assert_eq!((outcome.sent, outcome.sent_bytes), (3, 180), "{outcome:?}");
+        assert_eq!((outcome.too_long, outcome.refused, outcome.dropped()), (1, 2, 3), "{outcome:?}");
+        let frames = gather(&mut ring, 3);
+        assert!(frames.iter().map(|f| &f.0).eq(&good), "others than the good ones came");
+        // In two pieces.
+        let outcome = tx.send(&[TxFrame { head: &good[0][..20], body: &good[0][20..], ..TxFrame::default() }]);
+        assert_eq!(outcome.sent, 1);
+        assert!(gather(&mut ring, 1)[0].0 == good[0]);
+    });
+}
+
+/// More frames than one system call takes.
+#[test]
+fn long_batches_are_cut() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+        let frames: Vec<_> = (0..150).map(|i| plain(i, 100)).collect();
+        let batch: Vec<_> = frames.iter().map(|body| TxFrame { body, ..TxFrame::default() }).collect();
+        assert_eq!(tx(a).send(&batch).sent, 150);
+        assert!(gather(&mut ring, 150).iter().map(|f| &f.0).eq(&frames));
+    });
+}
