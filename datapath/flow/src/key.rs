@@ -5,6 +5,9 @@
 //! look-up hashes a prefix of them ([`STAGE_END`]). The same layout serves [`Key`] (values) and [`Mask`] (1 bits matter),
 //! so that masking, comparing and hashing are plain word arithmetic, and a field access is a shift.
 //!
+//! Two placements look odd and are deliberate, because they decide which bits a staged look-up leaves wildcarded: TCP flags
+//! stand in the layer 3 stage, the original tuple's ports of a tracked connection in the layer 4 stage.
+//!
 //! Absent here: names, NXM numbers, prerequisites (see `field`), and extraction from packets (see `extract`).
 //! Source: ovs-fields(7).
 
@@ -12,7 +15,7 @@
 pub const WORDS: usize = 84;
 
 /// First word after each look-up stage: metadata, layer 2, layer 3, layer 4.
-pub const STAGE_END: [usize; 4] = [64, 69, 82, WORDS];
+pub const STAGE_END: [usize; 4] = [59, 64, 82, WORDS];
 
 /// First word of the tunnel option bytes (`tun_metadata*`), 32 words, filled from the most significant byte down.
 pub const TUN_METADATA_WORD: usize = 10;
@@ -137,9 +140,9 @@ accessors! {
     /// IP protocol of the original direction tuple.
     ct_nw_proto, set_ct_nw_proto: u8 = 54, 32, 8;
     /// Transport source of the original direction tuple.
-    ct_tp_src, set_ct_tp_src: u16 = 54, 16, 16;
+    ct_tp_src, set_ct_tp_src: u16 = 82, 16, 16;
     /// Transport destination of the original direction tuple.
-    ct_tp_dst, set_ct_tp_dst: u16 = 54, 0, 16;
+    ct_tp_dst, set_ct_tp_dst: u16 = 82, 0, 16;
     /// Connection mark.
     ct_mark, set_ct_mark: u32 = 55, 32, 32;
     /// Output port in the action set.
@@ -147,33 +150,33 @@ accessors! {
     /// Packet type: name space in the upper half, type in the lower; Ethernet is 0.
     packet_type, set_packet_type: u32 = 58, 32, 32;
     /// IPv4 source of the original direction tuple.
-    ct_nw_src, set_ct_nw_src: u32 = 59, 32, 32;
+    ct_nw_src, set_ct_nw_src: u32 = 65, 32, 32;
     /// IPv4 destination of the original direction tuple.
-    ct_nw_dst, set_ct_nw_dst: u32 = 59, 0, 32;
+    ct_nw_dst, set_ct_nw_dst: u32 = 65, 0, 32;
     /// Ethernet destination, 48 bits.
-    dl_dst, set_dl_dst: u64 = 64, 16, 48;
+    dl_dst, set_dl_dst: u64 = 59, 16, 48;
     /// EtherType, or 0x05ff for an 802.2 frame without SNAP.
-    dl_type, set_dl_type: u16 = 64, 0, 16;
+    dl_type, set_dl_type: u16 = 59, 0, 16;
     /// Ethernet source, 48 bits.
-    dl_src, set_dl_src: u64 = 65, 16, 48;
+    dl_src, set_dl_src: u64 = 60, 16, 48;
     /// TPID of the outer VLAN tag, 0 without one.
-    vlan_tpid, set_vlan_tpid: u16 = 66, 48, 16;
+    vlan_tpid, set_vlan_tpid: u16 = 61, 48, 16;
     /// TCI of the outer VLAN tag, with bit 0x1000 set when there is one.
-    vlan_tci, set_vlan_tci: u16 = 66, 32, 16;
+    vlan_tci, set_vlan_tci: u16 = 61, 32, 16;
     /// TPID of the second VLAN tag.
-    vlan2_tpid, set_vlan2_tpid: u16 = 66, 16, 16;
+    vlan2_tpid, set_vlan2_tpid: u16 = 61, 16, 16;
     /// TCI of the second VLAN tag, with bit 0x1000 set when there is one.
-    vlan2_tci, set_vlan2_tci: u16 = 66, 0, 16;
+    vlan2_tci, set_vlan2_tci: u16 = 61, 0, 16;
     /// Outermost MPLS label stack entry.
-    mpls_lse0, set_mpls_lse0: u32 = 67, 32, 32;
+    mpls_lse0, set_mpls_lse0: u32 = 62, 32, 32;
     /// Second MPLS label stack entry.
-    mpls_lse1, set_mpls_lse1: u32 = 67, 0, 32;
+    mpls_lse1, set_mpls_lse1: u32 = 62, 0, 32;
     /// Third MPLS label stack entry.
-    mpls_lse2, set_mpls_lse2: u32 = 68, 32, 32;
+    mpls_lse2, set_mpls_lse2: u32 = 63, 32, 32;
     /// IPv4 source, or ARP sender protocol address.
-    nw_src, set_nw_src: u32 = 69, 32, 32;
+    nw_src, set_nw_src: u32 = 64, 32, 32;
     /// IPv4 destination, or ARP target protocol address.
-    nw_dst, set_nw_dst: u32 = 69, 0, 32;
+    nw_dst, set_nw_dst: u32 = 64, 0, 32;
     /// IPv6 flow label, 20 bits used.
     ipv6_label, set_ipv6_label: u32 = 74, 32, 32;
     /// Fragment state: [`crate::nw_frag`].
@@ -213,7 +216,7 @@ accessors! {
     /// Transport destination port, or ICMP code.
     tp_dst, set_tp_dst: u16 = 82, 32, 16;
     /// TCP flags (12 bits used), or the ND option type.
-    tcp_flags, set_tcp_flags: u16 = 82, 16, 16;
+    tcp_flags, set_tcp_flags: u16 = 78, 0, 16;
     /// IGMP group, or the ND reserved word.
     igmp_group, set_igmp_group: u32 = 83, 32, 32;
 }
@@ -226,13 +229,13 @@ accessors128! {
     /// Connection label.
     ct_label, set_ct_label = 56;
     /// IPv6 source of the original direction tuple.
-    ct_ipv6_src, set_ct_ipv6_src = 60;
+    ct_ipv6_src, set_ct_ipv6_src = 70;
     /// IPv6 destination of the original direction tuple.
-    ct_ipv6_dst, set_ct_ipv6_dst = 62;
+    ct_ipv6_dst, set_ct_ipv6_dst = 72;
     /// IPv6 source.
-    ipv6_src, set_ipv6_src = 70;
+    ipv6_src, set_ipv6_src = 66;
     /// IPv6 destination.
-    ipv6_dst, set_ipv6_dst = 72;
+    ipv6_dst, set_ipv6_dst = 68;
     /// ND target address.
     nd_target, set_nd_target = 75;
 }
