@@ -114,3 +114,11 @@ impl PacketBuf {
         self.octets.extend_from_slice(octets);
     }
 }
+
+impl PartialEq for PacketBuf {
+    fn eq(&self, other: &Self) -> bool {
+        self.data() == other.data() && self.offload == other.offload
+    }
+}
+
+impl Eq for PacketBuf {}
