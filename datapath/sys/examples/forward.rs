@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if n == 0 && ports.iter_mut().all(|(ring, ..)| ring.prepare_sleep()) {
             sleeps += 1;
             epoll.wait(-1, |r| running &= r.token == 0)?;
-        } else if batches.is_multiple_of(1024) {
+        } else if batches % 1024 == 0 {
             epoll.wait(0, |r| running &= r.token == 0)?;
         }
     }

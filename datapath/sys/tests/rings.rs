@@ -294,7 +294,7 @@ fn queues_share_a_device() {
             }
             let used = |q: usize| queue_of.contains(&Some(q));
             assert!(used(0) && used(1) && used(2), "{queue_of:?}");
-            let copies: usize = other.iter_mut().map(|ring| drain(ring)).sum();
+            let copies: usize = other.iter_mut().map(drain).sum();
             assert_eq!(copies, 2_000, "the other group has its own copies");
         });
     }

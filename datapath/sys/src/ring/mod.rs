@@ -233,10 +233,7 @@ fn join_fanout<'a>(sockets: impl Iterator<Item = &'a PacketSocket>) -> Result<()
     let mode = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
     let mut group = None;
     for socket in sockets {
-        let id = match group {
-            None => 0,
-            Some(id) => id,
-        };
+        let id = group.unwrap_or(0);
         let unique = if group.is_none() { libc::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
         let arg = id | ((mode | unique) << 16);
         socket.set_int(WHAT, libc::PACKET_FANOUT, arg as i32)?;

@@ -146,7 +146,7 @@ impl V3 {
                 return None;
             }
             let user = self.map.word(at + hdr::STATUS).load(Acquire) & TP_STATUS_USER != 0;
-            if !closed && !(user && self.is_complete(at)) {
+            if !(closed || user && self.is_complete(at)) {
                 return None;
             }
             let step = self.map.word(at + hdr::NEXT).load(Acquire) as usize;
