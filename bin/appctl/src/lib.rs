@@ -1,1 +1,115 @@
 //! ovs-appctl and ovs-dpctl.
+//!
+//! Source: ovs-appctl(8), ovs-dpctl(8).
+
+mod control;
+pub mod dpctl;
+
+use cli::groups::{HELP, LOG, LogSettings, OPTION, VERSION};
+use cli::options::{self, Flag, Order, UsageError};
+use cli::program::{Program, flush_stdout, print};
+use control::Reply;
+
+const TARGET: Flag = Flag::value("target").short('t').help("  -t, --target=TARGET  pidfile or socket to contact\n");
+const TIMEOUT: Flag =
+    Flag::value("timeout").short('T').help("  --timeout=SECS     wait at most SECS seconds for a response\n");
+/// Accepted for the sake of old scripts; it changes nothing.
+const EXECUTE: Flag = Flag::switch("execute").short('e');
+
+const COMMON: &str = "\
+Common commands:
+  list-commands      List commands supported by the target
+  version            Print version of the target
+  vlog/list          List current logging levels
+  vlog/list-pattern  List logging patterns for each destination.
+  vlog/set [SPEC]
+      Set log levels as detailed in SPEC, which may include:
+      A valid module name (all modules, by default)
+      'syslog', 'console', 'file' (all destinations, by default))
+      'off', 'emer', 'err', 'warn', 'info', or 'dbg' ('dbg', bydefault)
+  vlog/reopen        Make the program reopen its log file
+";
+
+fn flags() -> Vec<Flag> {
+    let mut flags = vec![
+        TARGET,
+        EXECUTE,
+        HELP.help("  -h, --help         Print this helpful information\n"),
+        OPTION,
+        VERSION.help("  -V, --version      Display ovs-appctl version information\n"),
+        TIMEOUT,
+    ];
+    flags.extend_from_slice(LOG);
+    flags
+}
+
+fn usage(program: &Program, flags: &[Flag]) -> String {
+    let help = |name: &str| flags.iter().find(|f| f.long == name).map_or("", |f| f.help);
+    format!(
+        "{0}, for querying and controlling Open vSwitch daemon\nusage: {0} [TARGET] COMMAND [ARG...]\nTargets:\n{1}{COMMON}Other options:\n{2}{3}{4}",
+        program.name,
+        help("target"),
+        help("timeout"),
+        help("help"),
+        help("version"),
+    )
+}
+
+/// Runs ovs-appctl and gives its exit code: 0, 1 when the target cannot be asked, 2 when it answers
+/// with an error.
+#[must_use]
+pub fn main() -> i32 {
+    let program = Program::from_env("ovs-appctl");
+    match run(&program) {
+        Ok(code) => code,
+        Err(UsageError(text)) => program.fatal(&text),
+    }
+}
+
+fn run(program: &Program) -> Result<i32, UsageError> {
+    let flags = flags();
+    let parsed = program.parse_or_exit(&flags, Order::StopAtFirst);
+    let mut log = LogSettings::default();
+    let mut target = "ovs-vswitchd".to_string();
+    let mut timeout = None;
+    for given in &parsed.given {
+        match given.flag.long {
+            "target" => target = given.text().to_string(),
+            "timeout" => timeout = Some(options::timeout_s('T', given.text())?),
+            "help" => {
+                print(&usage(program, &flags));
+                return Ok(0);
+            }
+            "option" => {
+                print(&options::listing(&flags));
+                return Ok(0);
+            }
+            "version" => {
+                print(&program.version_text(""));
+                return Ok(0);
+            }
+            _ => {
+                log.accept(given)?;
+            }
+        }
+    }
+    log.start(&program.name)?;
+    let Some((command, args)) = parsed.arguments.split_first() else {
+        return Err(UsageError("at least one non-option argument is required (use --help for help)".into()));
+    };
+    cli::alarm::arm(timeout);
+    let path = control::socket_path(&target).map_err(UsageError)?;
+    match control::ask(&path, &target, command, args).map_err(UsageError)? {
+        Reply::Text(text) => {
+            print(&text);
+            flush_stdout();
+            Ok(0)
+        }
+        Reply::Refusal(text) => {
+            let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            cli::program::eprint_quiet(&format!("{text}{newline}"));
+            program.complain(&format!("{target}: server returned an error"));
+            Ok(2)
+        }
+    }
+}

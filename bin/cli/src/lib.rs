@@ -7,6 +7,7 @@
 
 pub mod alarm;
 pub mod clock;
+pub mod command;
 pub mod dirs;
 pub mod groups;
 pub mod near;

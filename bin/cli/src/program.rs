@@ -78,6 +78,11 @@ pub fn flush_stdout() {
     }
 }
 
+/// Writes to standard error as it is; if that fails there is nobody to tell.
+pub fn eprint_quiet(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Writes a line to standard error; if that fails there is nobody to tell.
 pub fn eprintln_quiet(line: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());

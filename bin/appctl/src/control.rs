@@ -1,0 +1,116 @@
+//! One exchange with a daemon's control socket: find it, ask, read the answer.
+//!
+//! The control protocol is JSON-RPC 1.0 with strings for parameters and result.
+
+use cli::dirs;
+use cli::program::strerror;
+use cli::rpc::Rpc;
+use cli::stream::{Settings, Stream};
+use serde_json::Value;
+use std::io;
+
+/// A daemon's answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// The command's output.
+    Text(String),
+    /// The command failed, with this text.
+    Refusal(String),
+}
+
+/// The socket of `target`: itself if it is an absolute path, else that of the daemon whose pidfile
+/// `RUNDIR/TARGET.pid` names its process.
+pub(crate) fn socket_path(target: &str) -> Result<String, String> {
+    if target.starts_with('/') {
+        return Ok(target.to_string());
+    }
+    let pidfile = format!("{}/{target}.pid", dirs::rundir());
+    let pid =
+        read_pidfile(&pidfile).map_err(|error| format!("cannot read pidfile \"{pidfile}\" ({})", strerror(&error)))?;
+    Ok(format!("{}/{target}.{pid}.ctl", dirs::rundir()))
+}
+
+fn read_pidfile(path: &str) -> io::Result<u32> {
+    let text = std::fs::read_to_string(path).inspect_err(|error| {
+        vlog::warn!("daemon_unix", "{path}: open: {}", strerror(error));
+    })?;
+    let digits: String = text.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    match digits.parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => {
+            vlog::warn!("daemon_unix", "{path} does not contain a process ID");
+            Err(cli::stream::errno::invalid_argument())
+        }
+    }
+}
+
+/// Sends `command` to the socket at `path`; `target` names it in messages.
+pub(crate) fn ask(path: &str, target: &str, command: &str, args: &[String]) -> Result<Reply, String> {
+    let name = format!("unix:{path}");
+    let stream = Stream::connect(&name, &Settings::default()).map_err(|error| {
+        vlog::warn!("unixctl", "failed to connect to {path}");
+        format!("cannot connect to \"{path}\" ({})", strerror(&error))
+    })?;
+    let mut rpc = Rpc::over(&name, stream);
+    let params = args.iter().map(|arg| Value::from(arg.as_str())).collect();
+    let reply = rpc
+        .transact(command, params)
+        .inspect_err(|error| {
+            vlog::warn!("unixctl", "error communicating with {name}: {}", strerror(error));
+        })
+        .and_then(|reply| judge(&name, reply));
+    reply.map_err(|error| format!("{target}: transaction error ({})", strerror(&error)))
+}
+
+fn judge(name: &str, reply: Result<Value, Value>) -> io::Result<Reply> {
+    match reply {
+        Ok(Value::String(text)) => Ok(Reply::Text(text)),
+        Err(Value::String(text)) => Ok(Reply::Refusal(text)),
+        Ok(other) => {
+            vlog::warn!("unixctl", "{name}: unexpected result type in JSON rpc reply: {}", kind(&other));
+            Err(cli::stream::errno::invalid_argument())
+        }
+        Err(other) => {
+            vlog::warn!("unixctl", "{name}: unexpected error type in JSON RPC reply: {}", kind(&other));
+            Err(cli::stream::errno::invalid_argument())
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(false) => "false",
+        Value::Bool(true) => "true",
+        Value::Number(n) if n.is_f64() => "real",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn replies() {
+        assert_eq!(judge("x", Ok(json!("out"))).unwrap(), Reply::Text("out".into()));
+        assert_eq!(judge("x", Err(json!("bad"))).unwrap(), Reply::Refusal("bad".into()));
+        assert!(judge("x", Ok(json!({}))).is_err());
+        assert!(judge("x", Err(json!(1))).is_err());
+    }
+
+    #[test]
+    fn pidfiles() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.pid").to_string_lossy().into_owned();
+        assert!(read_pidfile(&path).is_err());
+        std::fs::write(&path, "123\n").unwrap();
+        assert_eq!(read_pidfile(&path).unwrap(), 123);
+        std::fs::write(&path, "abc\n").unwrap();
+        assert!(read_pidfile(&path).is_err());
+    }
+}

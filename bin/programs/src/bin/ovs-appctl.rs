@@ -1,0 +1,5 @@
+//! ovs-appctl: asks and controls a running daemon.
+
+fn main() {
+    std::process::exit(appctl::main())
+}
