@@ -8,6 +8,7 @@
 //! Source: ovs-fields(7); IEEE 802.1Q, 802.2; RFC 791, 826, 1042, 3032, 4291, 4861, 8200, 8300.
 
 use crate::{Key, nw_frag};
+use crate::key::word;
 
 /// EtherTypes that steer the walk.
 #[allow(missing_docs)]
@@ -72,6 +73,10 @@ pub fn extract_with(packet: &[u8], metadata: &Key, max_vlans: usize) -> (Key, La
     let mut key = Key::EMPTY;
     let words = crate::STAGE_END[0];
     key.0[..words].copy_from_slice(&metadata.0[..words]);
+    key.0[word::CT_NW] = metadata.0[word::CT_NW];
+    key.0[word::CT_IPV6..word::CT_IPV6 + 4].copy_from_slice(&metadata.0[word::CT_IPV6..word::CT_IPV6 + 4]);
+    key.set_ct_tp_src(metadata.ct_tp_src());
+    key.set_ct_tp_dst(metadata.ct_tp_dst());
     let layers = extract_into(&mut key, packet, max_vlans);
     (key, layers)
 }
@@ -123,7 +128,7 @@ fn forget_tuple(key: &mut Key, dl_type: u16) {
     if key.ct_nw_proto() == 0 {
         return;
     }
-    let is_v6 = key.0[60..64].iter().any(|w| *w != 0);
+    let is_v6 = key.0[word::CT_IPV6..word::CT_IPV6 + 4].iter().any(|w| *w != 0);
     let fits = match dl_type {
         et::IPV4 => !is_v6,
         et::IPV6 => is_v6,
@@ -133,7 +138,8 @@ fn forget_tuple(key: &mut Key, dl_type: u16) {
         key.set_ct_nw_proto(0);
         key.set_ct_tp_src(0);
         key.set_ct_tp_dst(0);
-        key.0[59..64].fill(0);
+        key.0[word::CT_NW] = 0;
+        key.0[word::CT_IPV6..word::CT_IPV6 + 4].fill(0);
     }
 }
 
@@ -193,7 +199,7 @@ impl<'a> Walk<'a> {
     #[inline]
     fn ethernet(&mut self, key: &mut Key, max_vlans: usize) -> Option<u16> {
         let head = self.peek::<14>()?;
-        key.0[65] = mac(head, 6) << 16;
+        key.0[word::DL_SRC] = mac(head, 6) << 16;
         self.at = &self.at[12..];
         let mut dl_type = be16(head, 12);
         if matches!(dl_type, et::VLAN | et::QINQ) {
@@ -203,7 +209,7 @@ impl<'a> Walk<'a> {
         if dl_type < 0x0600 {
             dl_type = self.llc();
         }
-        key.0[64] = (mac(head, 0) << 16) | u64::from(dl_type);
+        key.0[word::DL_DST_TYPE] = (mac(head, 0) << 16) | u64::from(dl_type);
         Some(dl_type)
     }
 
@@ -216,7 +222,7 @@ impl<'a> Walk<'a> {
                 break;
             }
             let tag = be32(head, 0) | u32::from(TAG_PRESENT);
-            key.0[66] |= u64::from(tag) << if i == 0 { 32 } else { 0 };
+            key.0[word::VLANS] |= u64::from(tag) << if i == 0 { 32 } else { 0 };
             dl_type = be16(head, 4);
             self.at = &self.at[4..];
         }
@@ -265,7 +271,7 @@ impl<'a> Walk<'a> {
             return;
         }
         self.layers.l2_pad = (size - total_len) as u16;
-        key.0[69] = be64(head, 12);
+        key.0[word::NW] = be64(head, 12);
         let mut frag = 0;
         let frag_off = be16(head, 6);
         if frag_off & 0x3fff != 0 {
@@ -291,7 +297,7 @@ impl<'a> Walk<'a> {
         self.layers.l2_pad = (size - 40 - payload_len) as u16;
         self.at = &self.at[40..40 + payload_len];
         for i in 0..4 {
-            key.0[70 + i] = be64(head, 8 + 8 * i);
+            key.0[word::IPV6_SRC + i] = be64(head, 8 + 8 * i);
         }
         let Some((proto, frag)) = self.extension_headers(head[6]) else { return };
         let behind = 40 + payload_len - self.at.len();
@@ -336,7 +342,7 @@ impl<'a> Walk<'a> {
 
     #[inline]
     fn transport(&mut self, key: &mut Key, dl_type: u16, frag: u8, tos: u8, ttl: u8, proto: u8) {
-        key.0[74] |= u64::from(u32::from_be_bytes([frag, tos, ttl, proto]));
+        key.0[word::IP] |= u64::from(u32::from_be_bytes([frag, tos, ttl, proto]));
         if frag & nw_frag::LATER != 0 {
             return;
         }
@@ -346,26 +352,27 @@ impl<'a> Walk<'a> {
                 let header_len = usize::from(head[12] >> 4) * 4;
                 if header_len >= 20 && header_len <= self.at.len() {
                     let flags = u64::from(be16(head, 12) & 0x0fff);
-                    key.0[82] = (u64::from(be32(head, 0)) << 32) | (flags << 16);
+                    key.0[word::TP] |= u64::from(be32(head, 0)) << 32;
+                    key.0[word::ARP_THA_TCP_FLAGS] |= flags;
                 }
             }
-            17 if self.at.len() >= 8 => key.0[82] = u64::from(be32(self.at, 0)) << 32,
-            132 if self.at.len() >= 12 => key.0[82] = u64::from(be32(self.at, 0)) << 32,
+            17 if self.at.len() >= 8 => key.0[word::TP] |= u64::from(be32(self.at, 0)) << 32,
+            132 if self.at.len() >= 12 => key.0[word::TP] |= u64::from(be32(self.at, 0)) << 32,
             1 => {
                 if let Some(head) = self.peek::<8>() {
-                    key.0[82] = type_and_code(head);
+                    key.0[word::TP] |= type_and_code(head);
                 }
             }
             2 => {
                 if let Some(head) = self.peek::<8>() {
-                    key.0[82] = type_and_code(head);
+                    key.0[word::TP] |= type_and_code(head);
                     key.set_igmp_group(be32(head, 4));
                 }
             }
             58 if dl_type == et::IPV6 => self.icmpv6(key),
             58 => {
                 if let Some(head) = self.peek::<8>() {
-                    key.0[82] = type_and_code(head);
+                    key.0[word::TP] |= type_and_code(head);
                 }
             }
             _ => {}
@@ -374,7 +381,7 @@ impl<'a> Walk<'a> {
 
     fn icmpv6(&mut self, key: &mut Key) {
         let Some(head) = self.peek::<8>() else { return };
-        key.0[82] = type_and_code(head);
+        key.0[word::TP] |= type_and_code(head);
         // Only with code 0 is it neighbor discovery: otherwise the fields below stay zero, and nothing that is decided
         // from them may depend on more than type and code.
         if head[1] != 0 || !matches!(head[0], 135 | 136) {
@@ -384,21 +391,21 @@ impl<'a> Walk<'a> {
         self.at = &self.at[8..];
         let Some(target) = self.peek::<16>() else { return };
         self.at = &self.at[16..];
-        key.0[75] = be64(target, 0);
-        key.0[76] = be64(target, 8);
+        key.0[word::ND_TARGET] = be64(target, 0);
+        key.0[word::ND_TARGET + 1] = be64(target, 8);
         while let Some(option) = self.peek::<8>() {
             let len = usize::from(option[1]) * 8;
             if len == 0 || len > self.at.len() {
                 return;
             }
             if matches!(option[0], 1 | 2) && len == 8 {
-                let word = 76 + usize::from(option[0]);
-                if key.0[word] != 0 {
+                let word = word::ARP_SHA - 1 + usize::from(option[0]);
+                if key.0[word] >> 16 != 0 {
                     // The same option twice: not to be trusted at all.
-                    key.0[75..79].fill(0);
+                    key.0[word::ND_TARGET..=word::ARP_THA_TCP_FLAGS].fill(0);
                     return;
                 }
-                key.0[word] = mac(option, 2) << 16;
+                key.0[word] |= mac(option, 2) << 16;
                 if key.tcp_flags() == 0 {
                     key.set_tcp_flags(option[0].into());
                 }

@@ -4,6 +4,7 @@
 //! Symmetric hashes are the same for both directions of a connection.
 
 use crate::Key;
+use crate::key::word;
 use crate::extract::ethertype as et;
 
 /// Mixes one word into a running hash.
@@ -47,9 +48,9 @@ fn has_ports(proto: u8) -> bool {
 pub fn five_tuple(key: &Key, basis: u32) -> u32 {
     let mut hash = basis;
     match key.dl_type() {
-        et::IPV4 => hash = add64(hash, key.0[69]),
+        et::IPV4 => hash = add64(hash, key.0[word::NW]),
         et::IPV6 => {
-            for word in &key.0[70..74] {
+            for word in &key.0[word::IPV6_SRC..word::IPV6_SRC + 4] {
                 hash = add64(hash, *word);
             }
         }
@@ -57,7 +58,7 @@ pub fn five_tuple(key: &Key, basis: u32) -> u32 {
     }
     hash = add(hash, key.nw_proto().into());
     if has_ports(key.nw_proto()) && key.nw_frag() == 0 {
-        hash = add(hash, (key.0[82] >> 32) as u32);
+        hash = add(hash, (key.0[word::TP] >> 32) as u32);
     }
     finish(hash, 42)
 }
@@ -106,7 +107,7 @@ pub fn mac_vlan(mac: u64, vlan: u16, basis: u32) -> u32 {
 }
 
 fn symmetric_v6(key: &Key, hash: u32) -> u32 {
-    add64(add64(hash, key.0[70] ^ key.0[72]), key.0[71] ^ key.0[73])
+    add64(add64(hash, key.0[word::IPV6_SRC] ^ key.0[word::IPV6_DST]), key.0[word::IPV6_SRC + 1] ^ key.0[word::IPV6_DST + 1])
 }
 
 fn symmetric_addresses(key: &Key, hash: u32) -> u32 {

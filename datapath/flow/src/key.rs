@@ -24,6 +24,24 @@ pub const TUN_METADATA_BYTES: usize = 256;
 /// First of the 8 words that hold the 16 registers: register `2i` is the upper half of word `REG_WORD + i`.
 pub const REG_WORD: usize = 43;
 
+/// Words by the fields that fill them, for code that moves whole words.
+#[allow(missing_docs)]
+pub mod word {
+    pub const DL_DST_TYPE: usize = 59;
+    pub const DL_SRC: usize = 60;
+    pub const VLANS: usize = 61;
+    pub const NW: usize = 64;
+    pub const CT_NW: usize = 65;
+    pub const IPV6_SRC: usize = 66;
+    pub const IPV6_DST: usize = 68;
+    pub const CT_IPV6: usize = 70;
+    pub const IP: usize = 74;
+    pub const ND_TARGET: usize = 75;
+    pub const ARP_SHA: usize = 77;
+    pub const ARP_THA_TCP_FLAGS: usize = 78;
+    pub const TP: usize = 82;
+}
+
 /// Values of all fields.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key(pub [u64; WORDS]);
