@@ -1,0 +1,171 @@
+//! Taking members out of a JSON object, with Open vSwitch's texts for what is missing, of the
+//! wrong kind, or too much.
+
+use serde_json::{Map, Value};
+
+use crate::error::{OvsdbError, Result};
+
+/// Kinds of JSON values that a member may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u16);
+
+impl Kinds {
+    /// `null`.
+    pub const NULL: Kinds = Kinds(1);
+    /// `true` or `false`.
+    pub const BOOLEAN: Kinds = Kinds(2);
+    /// A number that is a 64-bit integer.
+    pub const INTEGER: Kinds = Kinds(4);
+    /// Any other number.
+    pub const REAL: Kinds = Kinds(8);
+    /// A string.
+    pub const STRING: Kinds = Kinds(16);
+    /// An array.
+    pub const ARRAY: Kinds = Kinds(32);
+    /// An object.
+    pub const OBJECT: Kinds = Kinds(64);
+    /// A string that is an `<id>`.
+    pub const ID: Kinds = Kinds(128);
+    /// Any number.
+    pub const NUMBER: Kinds = Kinds(4 | 8);
+    /// Anything.
+    pub const ANY: Kinds = Kinds(127);
+
+    /// Either of the two.
+    #[must_use]
+    pub const fn or(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+
+    fn holds(self, value: &Value) -> bool {
+        let kind = match value {
+            Value::Null => Kinds::NULL,
+            Value::Bool(_) => Kinds::BOOLEAN,
+            Value::Number(n) if jsonrpc::text::integer_of(n).is_some() => Kinds::INTEGER,
+            Value::Number(_) => Kinds::REAL,
+            Value::String(s) if self.0 & Kinds::ID.0 != 0 && is_id(s) => Kinds::ID,
+            Value::String(_) => Kinds::STRING,
+            Value::Array(_) => Kinds::ARRAY,
+            Value::Object(_) => Kinds::OBJECT,
+        };
+        self.0 & kind.0 != 0
+    }
+}
+
+/// Whether `text` is an `<id>`: `[a-zA-Z_][a-zA-Z0-9_]*`.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Reads one JSON object member by member; the first fault is the one that [`Members::finish`]
+/// tells of.
+pub struct Members<'a> {
+    json: &'a Value,
+    name: String,
+    object: Option<&'a Map<String, Value>>,
+    used: smallvec::SmallVec<[&'static str; 12]>,
+    fault: Option<OvsdbError>,
+}
+
+impl<'a> Members<'a> {
+    /// Begins to read `json`, which errors will call `name`.
+    #[must_use]
+    pub fn new(json: &'a Value, name: impl Into<String>) -> Self {
+        let mut members =
+            Members { json, name: name.into(), object: json.as_object(), used: smallvec::SmallVec::new(), fault: None };
+        if members.object.is_none() {
+            members.raise("Object expected.");
+        }
+        members
+    }
+
+    fn raise(&mut self, what: &str) {
+        if self.fault.is_none() {
+            let mut error = OvsdbError::syntax(format!("Parsing {} failed: {what}", self.name));
+            // What is not even an object is not quoted.
+            if self.object.is_some() {
+                error = error.within(self.json);
+            }
+            self.fault = Some(error);
+        }
+    }
+
+    /// Tells of a fault that the caller found.
+    pub fn fault(&mut self, what: &str) {
+        self.raise(what);
+    }
+
+    /// A member that may be absent.
+    pub fn optional(&mut self, name: &'static str, kinds: Kinds) -> Option<&'a Value> {
+        let value = self.object?.get(name)?;
+        self.used.push(name);
+        if kinds.holds(value) {
+            return Some(value);
+        }
+        self.raise(&format!("Type mismatch for member '{name}'."));
+        None
+    }
+
+    /// A member that must be there.
+    pub fn required(&mut self, name: &'static str, kinds: Kinds) -> Option<&'a Value> {
+        let object = self.object?;
+        if !object.contains_key(name) {
+            self.raise(&format!("Required '{name}' member is missing."));
+            return None;
+        }
+        self.optional(name, kinds)
+    }
+
+    /// The first fault so far.
+    pub fn so_far(&self) -> Result<()> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// The first fault, counting members that nobody asked for.
+    pub fn finish(mut self) -> Result<()> {
+        if let (None, Some(object)) = (&self.fault, self.object) {
+            let unused: Vec<&str> =
+                object.keys().map(String::as_str).filter(|name| !self.used.contains(name)).collect();
+            if let Some(first) = unused.iter().min() {
+                let text = match unused.len() - 1 {
+                    0 => format!("Member '{first}' is present but not allowed here."),
+                    n => format!(
+                        "Member '{first}' and {n} other member{} are present but not allowed here.",
+                        if n == 1 { "" } else { "s" }
+                    ),
+                };
+                self.raise(&text);
+            }
+        }
+        self.fault.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn texts() {
+        let check = |json: Value, expect: &str| {
+            let mut members = Members::new(&json, "thing");
+            members.required("a", Kinds::STRING);
+            members.optional("b", Kinds::INTEGER);
+            assert_eq!(members.finish().unwrap_err().to_string(), expect);
+        };
+        check(json!(5), "syntax error: Parsing thing failed: Object expected.");
+        check(json!({}), "syntax \"{}\": syntax error: Parsing thing failed: Required 'a' member is missing.");
+        check(
+            json!({"a":"x","b":1.5}),
+            "syntax \"{\"a\":\"x\",\"b\":1.5}\": syntax error: Parsing thing failed: Type mismatch for member 'b'.",
+        );
+        check(
+            json!({"a":"x","d":1,"c":2}),
+            "syntax \"{\"a\":\"x\",\"c\":2,\"d\":1}\": syntax error: Parsing thing failed: Member 'c' and 1 other member are present but not allowed here.",
+        );
+    }
+}

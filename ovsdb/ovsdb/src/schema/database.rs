@@ -1,0 +1,146 @@
+//! `<database-schema>`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sha1::{Digest, Sha1};
+
+use super::table::TableSchema;
+use super::{check_schema_name, find_abbreviated};
+use crate::error::{OvsdbError, Result};
+use crate::parse::{Kinds, Members};
+
+/// A database's schema.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseSchema {
+    /// The name of the database.
+    pub name: Arc<str>,
+    /// `x.y.z`, or empty.
+    pub version: String,
+    /// The checksum that the author gave it, or empty. Nobody checks it.
+    pub cksum: String,
+    /// Tables by name.
+    pub tables: BTreeMap<Arc<str>, Arc<TableSchema>>,
+}
+
+/// Whether `version` has the form `x.y.z`.
+#[must_use]
+pub fn is_valid_version(version: &str) -> bool {
+    let parts: Vec<&str> = version.split('.').collect();
+    parts.len() == 3 && parts.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+}
+
+impl DatabaseSchema {
+    /// The table with this name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&Arc<TableSchema>> {
+        self.tables.get(name)
+    }
+
+    /// The table that an abbreviation stands for; else the number of candidates.
+    pub fn table_by_abbreviation(&self, abbreviation: &str) -> std::result::Result<&Arc<TableSchema>, usize> {
+        let name = find_abbreviated(self.tables.keys().map(|name| &**name), abbreviation)?;
+        self.table(name).ok_or(0)
+    }
+
+    /// Reads `<database-schema>` from text.
+    pub fn from_text(text: &str) -> Result<Self> {
+        let limits = jsonrpc::Limits::default();
+        let json =
+            jsonrpc::parse_value(text.as_bytes(), limits).map_err(|error| OvsdbError::syntax(error.to_string()))?;
+        DatabaseSchema::from_json(&json)
+    }
+
+    /// Reads `<database-schema>`. When no table says `isRoot`, all are roots.
+    pub fn from_json(json: &Value) -> Result<Self> {
+        let mut members = Members::new(json, "database schema");
+        let name = members.required("name", Kinds::ID);
+        let version = members.optional("version", Kinds::STRING);
+        let cksum = members.optional("cksum", Kinds::STRING);
+        let tables_json = members.required("tables", Kinds::OBJECT);
+        // A mark of schemas that were edited by hand.
+        members.optional("x", Kinds::ANY);
+        members.finish()?;
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+        let version = text(version);
+        if !version.is_empty() && !is_valid_version(&version) {
+            let text = format!("schema version \"{version}\" not in format x.y.z");
+            return Err(OvsdbError::syntax_in(json, text));
+        }
+        let mut tables = BTreeMap::new();
+        for (name, table_json) in tables_json.and_then(Value::as_object).into_iter().flatten() {
+            check_schema_name(json, name)?;
+            tables.insert(Arc::from(name.as_str()), TableSchema::from_json(table_json, name)?);
+        }
+        if tables.values().all(|table: &TableSchema| !table.is_root) {
+            for table in tables.values_mut() {
+                table.is_root = true;
+            }
+        }
+        let schema = DatabaseSchema {
+            name: Arc::from(text(name)),
+            version,
+            cksum: text(cksum),
+            tables: tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect(),
+        };
+        schema.check_references()?;
+        Ok(schema)
+    }
+
+    fn check_references(&self) -> Result<()> {
+        for table in self.tables.values() {
+            for (_, column) in table.own_columns() {
+                let bases = [("key", Some(&column.ty.key)), ("value", column.ty.value.as_ref())];
+                for (part, base) in bases {
+                    let Some(reference) = base.and_then(|base| base.reference()) else { continue };
+                    if self.table(&reference.table).is_none() {
+                        return Err(OvsdbError::syntax(format!(
+                            "column {} {part} refers to undefined table {}",
+                            column.name, reference.table
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `<database-schema>` in its shortest form.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        map.insert("name".into(), Value::from(&*self.name));
+        if !self.version.is_empty() {
+            map.insert("version".into(), Value::from(self.version.as_str()));
+        }
+        if !self.cksum.is_empty() {
+            map.insert("cksum".into(), Value::from(self.cksum.as_str()));
+        }
+        let all_roots = self.tables.values().all(|table| table.is_root);
+        let tables: Map<String, Value> =
+            self.tables.iter().map(|(name, table)| (name.to_string(), table.to_json(all_roots))).collect();
+        map.insert("tables".into(), Value::Object(tables));
+        Value::Object(map)
+    }
+
+    /// The text of [`DatabaseSchema::to_json`].
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        jsonrpc::text::to_text(&self.to_json())
+    }
+
+    /// SHA-1 of the schema's shortest form, names sorted, in hex: equal schemas have equal sums.
+    #[must_use]
+    pub fn sha1(&self) -> String {
+        let text = jsonrpc::text::to_sorted_text(&self.to_json());
+        crate::log::hex(&Sha1::digest(text.as_bytes()))
+    }
+
+    /// Whether data of one schema has to be converted to live under the other: whatever the version
+    /// and the checksum say, as `ovsdb-tool needs-conversion` judges them.
+    #[must_use]
+    pub fn needs_conversion(&self, to: &DatabaseSchema) -> bool {
+        self != to
+    }
+}
