@@ -1,1 +1,6 @@
 //! Every actor, and the only crate that names actix, tokio and sockets.
+
+pub mod budget;
+pub mod clock;
+pub mod mailbox;
+pub mod supervise;
