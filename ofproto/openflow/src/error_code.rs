@@ -97,6 +97,11 @@ codes! {
     OFPBRC_BAD_PORT: Nx 1..2 (1, 514), Of 3..6 (1, 11);
     OFPBRC_BAD_PACKET: Of 3..6 (1, 12);
     OFPBRC_MULTIPART_BUFFER_OVERFLOW: Of 4..6 (1, 13);
+    OFPBRC_MULTIPART_REQUEST_TIMEOUT: Onf 4..4 (2640), Of 5..6 (1, 14);
+    OFPBRC_MULTIPART_REPLY_TIMEOUT: Onf 4..4 (2641), Of 5..6 (1, 15);
+    OFPBRC_MULTIPART_BAD_SCHED: Of 6..6 (1, 16);
+    OFPBRC_PIPELINE_FIELDS_ONLY: Of 6..6 (1, 17);
+    OFPBRC_UNKNOWN: Of 6..6 (1, 18);
     NXBRC_NXM_INVALID: Nx 1..2 (1, 256), Nx 3..6 (2);
     NXBRC_NXM_BAD_TYPE: Nx 1..2 (1, 257), Nx 3..6 (3);
     NXBRC_MUST_BE_ZERO: Nx 1..2 (1, 515), Nx 3..6 (4);
@@ -113,7 +118,7 @@ codes! {
     OFPBAC_EPERM: Of 1..6 (2, 6);
     OFPBAC_TOO_MANY: Of 1..6 (2, 7);
     OFPBAC_BAD_QUEUE: Of 1..6 (2, 8);
-    OFPBAC_BAD_OUT_GROUP: Of 2..6 (2, 9);
+    OFPBAC_BAD_OUT_GROUP: Nx 1..1 (2, 9), Of 2..6 (2, 9);
     OFPBAC_MATCH_INCONSISTENT: Nx 1..1 (1, 522), Of 2..6 (2, 10);
     OFPBAC_UNSUPPORTED_ORDER: Of 2..6 (2, 11);
     OFPBAC_BAD_TAG: Of 2..6 (2, 12);
@@ -121,12 +126,13 @@ codes! {
     OFPBAC_BAD_SET_LEN: Nx 1..2 (1, 524), Of 3..6 (2, 14);
     OFPBAC_BAD_SET_ARGUMENT: Nx 1..2 (1, 525), Of 3..6 (2, 15);
     OFPBAC_BAD_SET_MASK: Onf 4..5 (4250), Of 6..6 (2, 16);
+    OFPBAC_BAD_METER: Of 6..6 (2, 17);
     NXBAC_MUST_BE_ZERO: Nx 1..2 (2, 256), Nx 3..6 (11);
     NXBAC_BAD_CONJUNCTION: Nx 1..2 (2, 526), Nx 3..6 (15);
-    NXBAC_BAD_HEADER_TYPE: Nx 3..6 (37);
-    NXBAC_UNKNOWN_ED_PROP: Nx 3..6 (38);
-    NXBAC_BAD_ED_PROP: Nx 3..6 (39);
-    NXBAC_CT_DATAPATH_SUPPORT: Nx 1..2 (2, 527), Nx 3..6 (40);
+    NXBAC_BAD_HEADER_TYPE: Nx 4..6 (39);
+    NXBAC_UNKNOWN_ED_PROP: Nx 4..6 (40);
+    NXBAC_BAD_ED_PROP: Nx 4..6 (41);
+    NXBAC_CT_DATAPATH_SUPPORT: Nx 1..2 (1, 265), Nx 3..6 (42);
 
     OFPBIC_UNKNOWN_INST: Of 2..6 (3, 0);
     OFPBIC_UNSUP_INST: Nx 1..1 (2, 257), Of 2..6 (3, 1);
@@ -161,27 +167,31 @@ codes! {
     OFPFMFC_BAD_EMERG_TIMEOUT: Of 1..1 (3, 3);
     OFPFMFC_BAD_COMMAND: Of 1..1 (3, 4), Of 2..6 (5, 6);
     OFPFMFC_BAD_FLAGS: Nx 1..1 (3, 258), Nx 2..2 (5, 258), Of 3..6 (5, 7);
+    OFPFMFC_CANT_SYNC: Of 5..6 (5, 8);
+    OFPFMFC_BAD_PRIORITY: Onf 4..4 (2360), Of 5..6 (5, 9);
+    OFPFMFC_IS_SYNC: Of 5..6 (5, 10);
     OFPFMFC_UNSUPPORTED: Of 1..1 (3, 5);
     NXFMFC_HARDWARE: Nx 1..2 (5, 256), Nx 3..6 (12);
     NXFMFC_BAD_TABLE_ID: Nx 1..2 (5, 257), Nx 3..6 (13);
+    NXFMFC_INVALID_TLV_FIELD: Nx 1..2 (1, 536), Nx 3..6 (37);
 
-    OFPGMFC_GROUP_EXISTS: Of 2..6 (6, 0);
-    OFPGMFC_INVALID_GROUP: Of 2..6 (6, 1);
-    OFPGMFC_WEIGHT_UNSUPPORTED: Of 2..6 (6, 2);
-    OFPGMFC_OUT_OF_GROUPS: Of 2..6 (6, 3);
-    OFPGMFC_OUT_OF_BUCKETS: Of 2..6 (6, 4);
-    OFPGMFC_CHAINING_UNSUPPORTED: Of 2..6 (6, 5);
-    OFPGMFC_WATCH_UNSUPPORTED: Of 2..6 (6, 6);
-    OFPGMFC_LOOP: Of 2..6 (6, 7);
-    OFPGMFC_UNKNOWN_GROUP: Of 2..6 (6, 8);
-    OFPGMFC_CHAINED_GROUP: Of 3..6 (6, 9);
-    OFPGMFC_BAD_TYPE: Of 3..6 (6, 10);
-    OFPGMFC_BAD_COMMAND: Of 3..6 (6, 11);
-    OFPGMFC_BAD_BUCKET: Of 3..6 (6, 12);
-    OFPGMFC_BAD_WATCH: Of 3..6 (6, 13);
-    OFPGMFC_EPERM: Of 3..6 (6, 14);
-    OFPGMFC_UNKNOWN_BUCKET: Of 6..6 (6, 15);
-    OFPGMFC_BUCKET_EXISTS: Of 6..6 (6, 16);
+    OFPGMFC_GROUP_EXISTS: Nx 1..1 (6, 0), Of 2..6 (6, 0);
+    OFPGMFC_INVALID_GROUP: Nx 1..1 (6, 1), Of 2..6 (6, 1);
+    OFPGMFC_WEIGHT_UNSUPPORTED: Nx 1..1 (6, 2), Of 2..6 (6, 2);
+    OFPGMFC_OUT_OF_GROUPS: Nx 1..1 (6, 3), Of 2..6 (6, 3);
+    OFPGMFC_OUT_OF_BUCKETS: Nx 1..1 (6, 4), Of 2..6 (6, 4);
+    OFPGMFC_CHAINING_UNSUPPORTED: Nx 1..1 (6, 5), Of 2..6 (6, 5);
+    OFPGMFC_WATCH_UNSUPPORTED: Nx 1..1 (6, 6), Of 2..6 (6, 6);
+    OFPGMFC_LOOP: Nx 1..1 (6, 7), Of 2..6 (6, 7);
+    OFPGMFC_UNKNOWN_GROUP: Nx 1..1 (6, 8), Of 2..6 (6, 8);
+    OFPGMFC_CHAINED_GROUP: Nx 1..1 (6, 9), Of 3..6 (6, 9);
+    OFPGMFC_BAD_TYPE: Nx 1..1 (6, 10), Of 3..6 (6, 10);
+    OFPGMFC_BAD_COMMAND: Nx 1..1 (6, 11), Of 3..6 (6, 11);
+    OFPGMFC_BAD_BUCKET: Nx 1..1 (6, 12), Of 3..6 (6, 12);
+    OFPGMFC_BAD_WATCH: Nx 1..1 (6, 13), Of 3..6 (6, 13);
+    OFPGMFC_EPERM: Nx 1..1 (6, 14), Of 3..6 (6, 14);
+    OFPGMFC_UNKNOWN_BUCKET: Nx 1..1 (6, 15), Of 6..6 (6, 15);
+    OFPGMFC_BUCKET_EXISTS: Nx 1..1 (6, 16), Of 6..6 (6, 16);
 
     OFPPMFC_BAD_PORT: Of 1..1 (4, 0), Of 2..6 (7, 0);
     OFPPMFC_BAD_HW_ADDR: Of 1..1 (4, 1), Of 2..6 (7, 1);
@@ -205,6 +215,8 @@ codes! {
     OFPRRFC_STALE: Of 3..6 (11, 0);
     OFPRRFC_UNSUP: Of 3..6 (11, 1);
     OFPRRFC_BAD_ROLE: Nx 1..2 (1, 513), Of 3..6 (11, 2);
+    OFPRRFC_ID_UNSUP: Of 6..6 (11, 3);
+    OFPRRFC_ID_IN_USE: Of 6..6 (11, 4);
 
     OFPMMFC_UNKNOWN: Of 4..6 (12, 0);
     OFPMMFC_METER_EXISTS: Of 4..6 (12, 1);
@@ -227,6 +239,7 @@ codes! {
     OFPTFFC_BAD_FEATURES: Of 6..6 (13, 8);
     OFPTFFC_BAD_COMMAND: Of 6..6 (13, 9);
     OFPTFFC_TOO_MANY: Of 6..6 (13, 10);
+    NXTFFC_DUP_TABLE: Nx 4..6 (44);
 
     OFPBPC_BAD_TYPE: Nx 1..2 (13, 2), Nx 3..3 (25), Of 4..4 (13, 2), Of 5..6 (14, 0);
     OFPBPC_BAD_LEN: Nx 1..2 (13, 3), Nx 3..3 (26), Of 4..4 (13, 3), Of 5..6 (14, 1);
@@ -238,9 +251,9 @@ codes! {
     OFPBPC_BAD_EXP_VALUE: Nx 1..2 (14, 7), Nx 3..3 (32), Onf 4..4 (4447), Of 5..6 (14, 7);
     OFPBPC_EPERM: Nx 1..2 (14, 8), Nx 3..3 (33), Onf 4..4 (4448), Of 5..6 (14, 8);
 
-    OFPACFC_INVALID: Of 5..6 (15, 0);
-    OFPACFC_UNSUPPORTED: Of 5..6 (15, 1);
-    OFPACFC_EPERM: Of 5..6 (15, 2);
+    OFPACFC_INVALID: Onf 4..4 (2370), Of 5..6 (15, 0);
+    OFPACFC_UNSUPPORTED: Onf 4..4 (2371), Of 5..6 (15, 1);
+    OFPACFC_EPERM: Onf 4..4 (2372), Of 5..6 (15, 2);
 
     OFPBFC_UNKNOWN: Onf 4..4 (2300), Of 5..6 (17, 0);
     OFPBFC_EPERM: Onf 4..4 (2301), Of 5..6 (17, 1);
@@ -258,16 +271,19 @@ codes! {
     OFPBFC_MSG_FAILED: Onf 4..4 (2313), Of 5..6 (17, 13);
     OFPBFC_TIMEOUT: Onf 4..4 (2314), Of 5..6 (17, 14);
     OFPBFC_BUNDLE_IN_PROGRESS: Onf 4..4 (2315), Of 5..6 (17, 15);
+    OFPBFC_SCHED_NOT_SUPPORTED: Of 6..6 (17, 16);
+    OFPBFC_SCHED_FUTURE: Of 6..6 (17, 17);
+    OFPBFC_SCHED_PAST: Of 6..6 (17, 18);
     OFPBFC_BAD_VERSION: Nx 5..6 (22);
 
-    OFPMOFC_UNKNOWN: Onf 4..4 (1860), Of 5..6 (16, 0);
-    OFPMOFC_MONITOR_EXISTS: Nx 1..2 (1, 517), Nx 3..3 (6), Onf 4..4 (1861), Of 5..6 (16, 1);
-    OFPMOFC_INVALID_MONITOR: Onf 4..4 (1862), Of 5..6 (16, 2);
-    OFPMOFC_UNKNOWN_MONITOR: Nx 1..2 (1, 519), Nx 3..3 (8), Onf 4..4 (1863), Of 5..6 (16, 3);
-    OFPMOFC_BAD_COMMAND: Onf 4..4 (1864), Of 5..6 (16, 4);
-    OFPMOFC_BAD_FLAGS: Nx 1..2 (1, 518), Nx 3..3 (7), Onf 4..4 (1865), Of 5..6 (16, 5);
-    OFPMOFC_BAD_TABLE_ID: Onf 4..4 (1866), Of 5..6 (16, 6);
-    OFPMOFC_BAD_OUT: Onf 4..4 (1867), Of 5..6 (16, 7);
+    OFPMOFC_UNKNOWN: Of 5..6 (16, 0);
+    OFPMOFC_MONITOR_EXISTS: Nx 1..2 (1, 517), Nx 3..4 (6), Of 5..6 (16, 1);
+    OFPMOFC_INVALID_MONITOR: Of 5..6 (16, 2);
+    OFPMOFC_UNKNOWN_MONITOR: Nx 1..2 (1, 519), Nx 3..4 (8), Of 5..6 (16, 3);
+    OFPMOFC_BAD_COMMAND: Of 5..6 (16, 4);
+    OFPMOFC_BAD_FLAGS: Nx 1..2 (1, 518), Nx 3..4 (7), Of 5..6 (16, 5);
+    OFPMOFC_BAD_TABLE_ID: Of 5..6 (16, 6);
+    OFPMOFC_BAD_OUT: Of 5..6 (16, 7);
 
     NXTTMFC_BAD_COMMAND: Nx 1..2 (1, 527), Nx 3..6 (16);
     NXTTMFC_BAD_OPT_LEN: Nx 1..2 (1, 528), Nx 3..6 (17);
@@ -275,10 +291,11 @@ codes! {
     NXTTMFC_TABLE_FULL: Nx 1..2 (1, 530), Nx 3..6 (19);
     NXTTMFC_ALREADY_MAPPED: Nx 1..2 (1, 531), Nx 3..6 (20);
     NXTTMFC_DUP_ENTRY: Nx 1..2 (1, 532), Nx 3..6 (21);
-    NXTTMFC_INVALID_TLV_DEL: Nx 1..2 (1, 536), Nx 3..6 (41);
+    NXTTMFC_INVALID_TLV_DEL: Nx 1..2 (1, 537), Nx 3..6 (38);
 
     NXR_NOT_SUPPORTED: Nx 1..2 (1, 533), Nx 3..6 (34);
     NXR_STALE: Nx 1..2 (1, 534), Nx 3..6 (35);
+
     NXST_NOT_CONFIGURED: Nx 1..2 (1, 535), Nx 3..6 (36);
 }
 

@@ -24,8 +24,7 @@ pub enum Version {
 
 impl Version {
     /// Every version, oldest first.
-    pub const ALL: [Version; 6] =
-        [Version::V10, Version::V11, Version::V12, Version::V13, Version::V14, Version::V15];
+    pub const ALL: [Version; 6] = [Version::V10, Version::V11, Version::V12, Version::V13, Version::V14, Version::V15];
 
     /// The version with this number on the wire.
     pub fn from_wire(number: u8) -> Option<Version> {
@@ -181,9 +180,7 @@ pub fn negotiate(ours: VersionSet, theirs: VersionSet) -> Negotiated {
         None => {
             let (us, them) = (ours.hex_list(), theirs.hex_list());
             Negotiated::Failed {
-                data: format!(
-                    "We support {us}, you support {them}, no common versions."
-                ),
+                data: format!("We support {us}, you support {them}, no common versions."),
                 log: format!("version negotiation failed (we support {us}, peer supports {them})"),
             }
         }

@@ -14,10 +14,12 @@ pub mod ct_flush;
 pub mod features;
 pub mod field_set;
 pub mod flow_removed;
+pub mod frame;
 pub mod flow_stats;
 pub mod group;
 pub mod hello;
 pub mod ipfix;
+pub mod kind;
 pub mod meter;
 pub mod monitor;
 pub mod nx;
@@ -30,6 +32,7 @@ pub mod role;
 pub mod table;
 pub mod table_features;
 pub mod tlv_map;
+pub mod wire;
 
 use std::sync::Arc;
 
