@@ -5,9 +5,11 @@
 use cli::dirs;
 use cli::program::strerror;
 use cli::rpc::Rpc;
+use cli::stream::errno;
 use cli::stream::{Settings, Stream};
+use rustix::process::{Flock, FlockType};
 use serde_json::Value;
-use std::io;
+use std::io::{self, BufRead};
 
 /// A daemon's answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,18 +32,25 @@ pub(crate) fn socket_path(target: &str) -> Result<String, String> {
     Ok(format!("{}/{target}.{pid}.ctl", dirs::rundir()))
 }
 
+/// The process that a pidfile names; it counts only while that process holds its lock on the file.
 fn read_pidfile(path: &str) -> io::Result<u32> {
-    let text = std::fs::read_to_string(path).inspect_err(|error| {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).inspect_err(|error| {
         vlog::warn!("daemon_unix", "{path}: open: {}", strerror(error));
     })?;
-    let digits: String = text.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    match digits.parse() {
-        Ok(pid) if pid > 0 => Ok(pid),
-        _ => {
-            vlog::warn!("daemon_unix", "{path} does not contain a process ID");
-            Err(cli::stream::errno::invalid_argument())
-        }
+    let holder = rustix::process::fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).map_err(io::Error::from)?;
+    let Some(holder) = holder.and_then(|lock| lock.pid) else {
+        return Err(errno::no_such_process());
+    };
+    let holder = holder.as_raw_nonzero().get().unsigned_abs();
+    let mut line = String::new();
+    io::BufReader::new(file).read_line(&mut line)?;
+    let digits: String = line.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    if digits.parse() != Ok(holder) {
+        let text = line.trim_end();
+        vlog::warn!("daemon_unix", "{path}: stale pidfile for pid {text} being deleted by pid {holder}");
+        return Err(errno::no_such_process());
     }
+    Ok(holder)
 }
 
 /// Sends `command` to the socket at `path`; `target` names it in messages.
@@ -68,11 +77,11 @@ fn judge(name: &str, reply: Result<Value, Value>) -> io::Result<Reply> {
         Err(Value::String(text)) => Ok(Reply::Refusal(text)),
         Ok(other) => {
             vlog::warn!("unixctl", "{name}: unexpected result type in JSON rpc reply: {}", kind(&other));
-            Err(cli::stream::errno::invalid_argument())
+            Err(errno::invalid_argument())
         }
         Err(other) => {
             vlog::warn!("unixctl", "{name}: unexpected error type in JSON RPC reply: {}", kind(&other));
-            Err(cli::stream::errno::invalid_argument())
+            Err(errno::invalid_argument())
         }
     }
 }
@@ -104,13 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn pidfiles() {
+    fn pidfiles_without_a_holder() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.pid").to_string_lossy().into_owned();
-        assert!(read_pidfile(&path).is_err());
+        assert_eq!(read_pidfile(&path).unwrap_err().raw_os_error(), Some(2));
         std::fs::write(&path, "123\n").unwrap();
-        assert_eq!(read_pidfile(&path).unwrap(), 123);
-        std::fs::write(&path, "abc\n").unwrap();
-        assert!(read_pidfile(&path).is_err());
+        assert_eq!(read_pidfile(&path).unwrap_err().raw_os_error(), Some(3));
     }
 }

@@ -64,8 +64,7 @@ const COMMANDS: &[Command<Pass>] = &[
 ];
 
 /// The text of `--help` before the groups of options.
-const COMMANDS_HELP: &str = "\
-  add-dp DP [IFACE...]     add new datapath DP (with IFACEs)
+const COMMANDS_HELP: &str = "  add-dp DP [IFACE...]     add new datapath DP (with IFACEs)
   del-dp DP                delete local datapath DP
   add-if DP IFACE...       add each IFACE as a port on DP
   set-if DP IFACE...       reconfigure each IFACE within DP

@@ -39,6 +39,12 @@ pub mod errno {
         io::Error::from_raw_os_error(71)
     }
 
+    /// `ESRCH`: the process is not there.
+    #[must_use]
+    pub fn no_such_process() -> io::Error {
+        io::Error::from_raw_os_error(3)
+    }
+
     /// `EINVAL`.
     #[must_use]
     pub fn invalid_argument() -> io::Error {

@@ -20,15 +20,13 @@ pub const BOOTSTRAP: &[Flag] = &[
 ];
 
 /// The lines of `--help` about methods that connect.
-pub const ACTIVE: &str = "\
-  tcp:HOST:PORT           PORT at remote HOST
+pub const ACTIVE: &str = "  tcp:HOST:PORT           PORT at remote HOST
   ssl:HOST:PORT           SSL PORT at remote HOST
   unix:FILE               Unix domain socket named FILE
 ";
 
 /// The lines of `--help` about methods that listen.
-pub const PASSIVE: &str = "\
-  ptcp:PORT[:IP]          listen to TCP PORT on IP
+pub const PASSIVE: &str = "  ptcp:PORT[:IP]          listen to TCP PORT on IP
   pssl:PORT[:IP]          listen for SSL on PORT on IP
   punix:FILE              listen on Unix domain socket FILE
 ";
