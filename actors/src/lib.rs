@@ -3,4 +3,5 @@
 pub mod budget;
 pub mod clock;
 pub mod mailbox;
+pub mod stream;
 pub mod supervise;

@@ -1,0 +1,65 @@
+//! Connects to a peer.
+
+use super::tls::Tls;
+use super::{HostPort, Method, Stream};
+use std::io;
+use std::path::Path;
+use tokio::net::{TcpStream, UnixStream};
+
+/// The longest path that fits a `sockaddr_un`.
+pub(super) const UNIX_PATH_AT_MOST: usize = 107;
+
+/// The operating system's words for an error, without Rust's "(os error N)".
+pub fn errno_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// Opens a connection by an active method. The caller bounds the time it may take.
+///
+/// # Errors
+/// Those of the operating system, of the name service, and of TLS.
+pub async fn connect(method: &Method, tls: &Tls) -> io::Result<Stream> {
+    match method {
+        Method::Unix(path) => unix(path).await.map(Stream::Unix),
+        Method::Tcp(peer) => tcp(peer).await.map(Stream::Tcp),
+        Method::Ssl(peer) => {
+            // A configuration that cannot work is told before the network is bothered.
+            tls.context(true)?;
+            tls.connect(tcp(peer).await?).await.map(|s| Stream::Ssl(Box::new(s)))
+        }
+        Method::PassiveUnix(_) | Method::PassiveTcp(..) | Method::PassiveSsl(..) => {
+            Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+        }
+    }
+}
+
+async fn unix(path: &Path) -> io::Result<UnixStream> {
+    let (short, _directory) = shorten(path)?;
+    UnixStream::connect(short).await
+}
+
+/// A name of the same file that fits a socket address: through the open directory, if need be, which must
+/// stay open while the name is used.
+pub(super) fn shorten(path: &Path) -> io::Result<(std::path::PathBuf, Option<std::fs::File>)> {
+    if path.as_os_str().len() <= UNIX_PATH_AT_MOST {
+        return Ok((path.to_owned(), None));
+    }
+    let too_long = || io::Error::from_raw_os_error(libc::ENAMETOOLONG);
+    let (parent, file) = (path.parent().ok_or_else(too_long)?, path.file_name().ok_or_else(too_long)?);
+    let directory = std::fs::File::open(parent)?;
+    let short = Path::new("/proc/self/fd").join(std::os::fd::AsRawFd::as_raw_fd(&directory).to_string()).join(file);
+    if short.as_os_str().len() > UNIX_PATH_AT_MOST {
+        return Err(too_long());
+    }
+    Ok((short, Some(directory)))
+}
+
+async fn tcp(peer: &HostPort) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((peer.host.as_str(), peer.port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

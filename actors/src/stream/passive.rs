@@ -1,0 +1,170 @@
+//! Listens for peers.
+//!
+//! A Unix socket is made over a stale one and removed with its listener. A TLS handshake is the accepted
+//! connection's own affair ([`Accepted::finish`]), so that one slow peer does not hold up the next.
+
+use super::active::{UNIX_PATH_AT_MOST, errno_text, shorten};
+use super::{Method, Stream, Tls};
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+const BACKLOG: i32 = 1024;
+
+#[derive(Debug)]
+enum Kind {
+    Unix(UnixListener, PathBuf),
+    Tcp(TcpListener),
+    Ssl(TcpListener, Tls),
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    kind: Kind,
+}
+
+/// A connection as accepted; TLS has still to shake hands.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The peer's name, as logs print it: `unix#3`, `tcp:127.0.0.1:40012`.
+    pub name: String,
+    stream: Raw,
+}
+
+#[derive(Debug)]
+enum Raw {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+    Ssl(TcpStream, Tls),
+}
+
+static UNIX_PEERS: AtomicU64 = AtomicU64::new(0);
+
+impl Listener {
+    /// Starts to listen by a passive method. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// Those of the operating system, and of a TLS configuration that cannot work. They are logged too, as
+    /// Open vSwitch logs them.
+    pub fn bind(method: &Method, tls: &Tls) -> io::Result<Listener> {
+        let kind = match method {
+            Method::PassiveUnix(path) => bind_unix(path)?,
+            Method::PassiveTcp(port, ip) => Kind::Tcp(bind_tcp(*port, *ip)?),
+            Method::PassiveSsl(port, ip) => {
+                tls.context(false)?;
+                Kind::Ssl(bind_tcp(*port, *ip)?, tls.clone())
+            }
+            Method::Unix(_) | Method::Tcp(_) | Method::Ssl(_) => {
+                return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+            }
+        };
+        Ok(Listener { kind })
+    }
+
+    /// The port bound, for status columns and tests. `None` for a Unix socket.
+    pub fn port(&self) -> Option<u16> {
+        match &self.kind {
+            Kind::Unix(..) => None,
+            Kind::Tcp(l) | Kind::Ssl(l, _) => l.local_addr().ok().map(|a| a.port()),
+        }
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// Those of `accept`; a caller pauses before it tries again (out of file descriptors).
+    pub async fn accept(&self) -> io::Result<Accepted> {
+        match &self.kind {
+            Kind::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let number = UNIX_PEERS.fetch_add(1, Relaxed);
+                Ok(Accepted { name: format!("unix#{number}"), stream: Raw::Unix(stream) })
+            }
+            Kind::Tcp(listener) => {
+                let (stream, peer) = accept_tcp(listener).await?;
+                Ok(Accepted { name: format!("tcp:{peer}"), stream: Raw::Tcp(stream) })
+            }
+            Kind::Ssl(listener, tls) => {
+                let (stream, peer) = accept_tcp(listener).await?;
+                Ok(Accepted { name: format!("ssl:{peer}"), stream: Raw::Ssl(stream, tls.clone()) })
+            }
+        }
+    }
+}
+
+impl Accepted {
+    /// Completes the connection. The caller bounds the time it may take.
+    ///
+    /// # Errors
+    /// Those of the TLS handshake.
+    pub async fn finish(self) -> io::Result<Stream> {
+        match self.stream {
+            Raw::Unix(stream) => Ok(Stream::Unix(stream)),
+            Raw::Tcp(stream) => Ok(Stream::Tcp(stream)),
+            Raw::Ssl(stream, tls) => tls.accept(stream).await.map(|s| Stream::Ssl(Box::new(s))),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Kind::Unix(_, path) = &self.kind {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer))
+}
+
+fn bind_unix(path: &Path) -> io::Result<Kind> {
+    let attempt = || {
+        let (short, _directory) = shorten(path)?;
+        debug_assert!(short.as_os_str().len() <= UNIX_PATH_AT_MOST);
+        let _ = std::fs::remove_file(path);
+        let listener = UnixListener::bind(&short)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o770))?;
+        Ok(listener)
+    };
+    match attempt() {
+        Ok(listener) => Ok(Kind::Unix(listener, path.to_owned())),
+        Err(error) => {
+            vlog::err!("stream_unix", "{}: binding failed: {}", path.display(), errno_text(&error));
+            Err(error)
+        }
+    }
+}
+
+fn bind_tcp(port: u16, ip: Option<IpAddr>) -> io::Result<TcpListener> {
+    let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let target = match ip {
+        IpAddr::V4(ip) => format!("{port}:{ip}"),
+        IpAddr::V6(ip) => format!("{port}:[{ip}]"),
+    };
+    let address = SocketAddr::new(ip, port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if ip.is_ipv6() {
+        socket.set_only_v6(!ip.is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    if let Err(error) = socket.bind(&address.into()) {
+        vlog::err!("socket_util", "{target}: bind: {}", errno_text(&error));
+        return Err(error);
+    }
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    if port == 0 {
+        let chosen = listener.local_addr()?.port();
+        vlog::info!("socket_util", "{target}: listening on port {chosen}");
+    }
+    Ok(listener)
+}

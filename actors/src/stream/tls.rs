@@ -1,0 +1,304 @@
+//! TLS for streams: one configuration a process, files watched for change, both sides authenticated.
+//!
+//! Certificates of ovs-pki carry no subject alternative name, and peers are known by their certificate
+//! authority alone: the chain is verified, the name is not. Source: ovs-vswitchd(8), "Public Key
+//! Infrastructure Options". With a CA certificate to bootstrap, the first server's own is taken and trusted
+//! from then on.
+
+use super::errno_text;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslVerifyMode};
+use openssl::x509::X509;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+/// The files and choices a TLS configuration is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `--private-key`
+    pub private_key: Option<PathBuf>,
+    /// `--certificate`
+    pub certificate: Option<PathBuf>,
+    /// `--ca-cert`, or `--bootstrap-ca-cert`; the name `none` turns verification off.
+    pub ca_cert: Option<PathBuf>,
+    /// Whether a missing CA certificate is taken from the first server met.
+    pub bootstrap: bool,
+    /// `--peer-ca-cert`: sent along to peers that bootstrap.
+    pub peer_ca_cert: Option<PathBuf>,
+    /// `--ssl-protocols`: a list out of `TLSv1`, `TLSv1.1`, `TLSv1.2`; empty for the default.
+    pub protocols: String,
+    /// `--ssl-ciphers`: OpenSSL's cipher list; empty for the default.
+    pub ciphers: String,
+}
+
+const DEFAULT_CIPHERS: &str = "HIGH:!aNULL:!MD5";
+
+/// What tells that a file has changed: its inode, size and time of change.
+type Stamp = Option<(u64, u64, i64, i64)>;
+
+#[derive(Debug, Default)]
+struct State {
+    files: TlsFiles,
+    built: Option<(SslContext, Vec<Stamp>)>,
+}
+
+/// A handle to the process's TLS configuration; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    state: Arc<Mutex<State>>,
+}
+
+impl Tls {
+    /// A configuration of `files`; nothing is read yet.
+    pub fn new(files: TlsFiles) -> Tls {
+        Tls { state: Arc::new(Mutex::new(State { files, built: None })) }
+    }
+
+    /// Changes the configuration for the connections to come.
+    pub fn configure(&self, files: TlsFiles) {
+        let mut state = self.lock();
+        if state.files != files {
+            state.files = files;
+            state.built = None;
+        }
+    }
+
+    /// The configuration in force.
+    pub fn files(&self) -> TlsFiles {
+        self.lock().files.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The context for the next connection: built anew when a file has changed.
+    ///
+    /// # Errors
+    /// A file missing from the configuration or unusable; the log says which.
+    pub fn context(&self, active: bool) -> io::Result<SslContext> {
+        let mut state = self.lock();
+        let stamps = stamps(&state.files);
+        if let Some((context, then)) = &state.built {
+            if *then == stamps {
+                return Ok(context.clone());
+            }
+        }
+        match build(&state.files, active) {
+            Ok(context) => {
+                state.built = Some((context.clone(), stamps));
+                Ok(context)
+            }
+            // Files are replaced one by one: while they do not fit together, the last that did serve on.
+            Err(error) => match &state.built {
+                Some((context, _)) => Ok(context.clone()),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Shakes hands as the client.
+    ///
+    /// # Errors
+    /// Those of the handshake; and always after a bootstrap, for the connection itself proved nothing.
+    pub async fn connect(&self, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
+        let context = self.context(true)?;
+        let ssl = Ssl::new(&context).map_err(io::Error::other)?;
+        let mut stream = SslStream::new(ssl, tcp).map_err(io::Error::other)?;
+        Pin::new(&mut stream).connect().await.map_err(|e| report("SSL_connect", &e))?;
+        self.bootstrap(&stream)?;
+        Ok(stream)
+    }
+
+    /// Shakes hands as the server.
+    ///
+    /// # Errors
+    /// Those of the handshake.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
+        let context = self.context(false)?;
+        let ssl = Ssl::new(&context).map_err(io::Error::other)?;
+        let mut stream = SslStream::new(ssl, tcp).map_err(io::Error::other)?;
+        Pin::new(&mut stream).accept().await.map_err(|e| report("SSL_accept", &e))?;
+        Ok(stream)
+    }
+
+    /// Takes the server's CA certificate if there is none yet, and gives the connection up.
+    fn bootstrap(&self, stream: &SslStream<TcpStream>) -> io::Result<()> {
+        let files = self.files();
+        let Some(path) = files.ca_cert.filter(|p| files.bootstrap && !p.exists()) else {
+            return Ok(());
+        };
+        let protocol = || io::Error::from_raw_os_error(libc::EPROTO);
+        let last = stream.ssl().peer_cert_chain().and_then(|chain| chain.iter().next_back());
+        let Some(authority) = last else {
+            vlog::err!("stream_ssl", "could not bootstrap CA cert: no certificate presented by peer");
+            return Err(protocol());
+        };
+        let self_signed = authority.public_key().and_then(|key| authority.verify(&key)).unwrap_or(false);
+        if !self_signed {
+            vlog::err!("stream_ssl", "could not bootstrap CA cert: peer did not send its CA certificate chain");
+            return Err(protocol());
+        }
+        let pem = authority.to_pem().map_err(io::Error::other)?;
+        let written = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o444)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&pem));
+        match written {
+            Ok(()) => {
+                vlog::info!("stream_ssl", "successfully bootstrapped CA cert to {}", path.display());
+                self.lock().built = None;
+                Err(protocol())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                vlog::info!("stream_ssl", "reading CA cert {} created by another process", path.display());
+                self.lock().built = None;
+                Err(protocol())
+            }
+            Err(error) => {
+                vlog::err!(
+                    "stream_ssl",
+                    "could not bootstrap CA cert: creating {} failed: {}",
+                    path.display(),
+                    errno_text(&error)
+                );
+                Err(error)
+            }
+        }
+    }
+}
+
+fn report(what: &str, error: &openssl::ssl::Error) -> io::Error {
+    match (error.io_error(), error.ssl_error()) {
+        (Some(io), _) => {
+            vlog::warn_rl!("stream_ssl", 10, 25, "{what}: system error ({})", errno_text(io));
+            io.raw_os_error().map_or_else(|| io::Error::from_raw_os_error(libc::EPROTO), io::Error::from_raw_os_error)
+        }
+        (None, Some(stack)) => {
+            let text = stack.errors().last().map_or_else(
+                || "unknown".to_owned(),
+                |e| {
+                    format!(
+                        "error:{:08X}:{}::{}",
+                        e.code(),
+                        e.library().unwrap_or("lib(0)"),
+                        e.reason().unwrap_or("reason(0)")
+                    )
+                },
+            );
+            vlog::warn_rl!("stream_ssl", 10, 25, "{what}: {text}");
+            io::Error::from_raw_os_error(libc::EPROTO)
+        }
+        (None, None) => {
+            vlog::warn_rl!("stream_ssl", 10, 25, "{what}: unexpected SSL connection close");
+            io::Error::from_raw_os_error(libc::EPROTO)
+        }
+    }
+}
+
+fn stamps(files: &TlsFiles) -> Vec<Stamp> {
+    [&files.private_key, &files.certificate, &files.ca_cert, &files.peer_ca_cert]
+        .into_iter()
+        .map(|path| {
+            let data = fs::metadata(path.as_ref()?).ok()?;
+            Some((data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+        })
+        .collect()
+}
+
+fn missing(what: &str) -> io::Error {
+    vlog::err!("stream_ssl", "{what} must be configured to use SSL");
+    io::Error::from_raw_os_error(libc::ENOPROTOOPT)
+}
+
+fn unusable(call: &str, path: &Path, error: &openssl::error::ErrorStack) -> io::Error {
+    let reason = error.errors().first().and_then(|e| e.reason().map(str::to_owned));
+    vlog::err!("stream_ssl", "{call}({}): {}", path.display(), reason.unwrap_or_else(|| error.to_string()));
+    io::Error::from_raw_os_error(libc::EPROTO)
+}
+
+fn build(files: &TlsFiles, active: bool) -> io::Result<SslContext> {
+    let key = files.private_key.as_deref().ok_or_else(|| missing("Private key"))?;
+    let certificate = files.certificate.as_deref().ok_or_else(|| missing("Certificate"))?;
+    let authority = files.ca_cert.as_deref().ok_or_else(|| missing("CA certificate"))?;
+    let mut builder = SslContext::builder(SslMethod::tls()).map_err(io::Error::other)?;
+    builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
+    let ciphers = if files.ciphers.is_empty() { DEFAULT_CIPHERS } else { &files.ciphers };
+    builder.set_cipher_list(ciphers).map_err(|error| {
+        vlog::err!("stream_ssl", "SSL_CTX_set_cipher_list: {error}");
+        io::Error::from_raw_os_error(libc::EINVAL)
+    })?;
+    protocols(&mut builder, &files.protocols)?;
+    builder
+        .set_certificate_chain_file(certificate)
+        .map_err(|e| unusable("SSL_CTX_use_certificate_file", certificate, &e))?;
+    builder
+        .set_private_key_file(key, SslFiletype::PEM)
+        .map_err(|e| unusable("SSL_CTX_use_PrivateKey_file", key, &e))?;
+    if let Some(path) = &files.peer_ca_cert {
+        for extra in read_certificates(path)? {
+            builder.add_extra_chain_cert(extra).map_err(io::Error::other)?;
+        }
+    }
+    verification(&mut builder, files, authority, active)?;
+    Ok(builder.build())
+}
+
+fn verification(builder: &mut SslContextBuilder, files: &TlsFiles, authority: &Path, active: bool) -> io::Result<()> {
+    if authority.as_os_str() == "none" {
+        vlog::warn!("stream_ssl", "Peer certificate validation disabled (this is a security risk)");
+        builder.set_verify(SslVerifyMode::NONE);
+        return Ok(());
+    }
+    if files.bootstrap && !authority.exists() {
+        if !active {
+            vlog::warn!("stream_ssl", "{}: no CA certificate yet, no peer can be verified", authority.display());
+            builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+        } else {
+            builder.set_verify(SslVerifyMode::NONE);
+        }
+        return Ok(());
+    }
+    for certificate in read_certificates(authority)? {
+        builder.add_client_ca(&certificate).map_err(io::Error::other)?;
+        builder.cert_store_mut().add_cert(certificate).map_err(io::Error::other)?;
+    }
+    builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+    Ok(())
+}
+
+fn protocols(builder: &mut SslContextBuilder, list: &str) -> io::Result<()> {
+    if list.is_empty() {
+        return Ok(());
+    }
+    let mut off = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
+    for word in list.split([' ', ',', '\t']).filter(|w| !w.is_empty()) {
+        let on = match word {
+            w if w.eq_ignore_ascii_case("TLSv1.3") => SslOptions::NO_TLSV1_3,
+            w if w.eq_ignore_ascii_case("TLSv1.2") => SslOptions::NO_TLSV1_2,
+            w if w.eq_ignore_ascii_case("TLSv1.1") => SslOptions::NO_TLSV1_1,
+            w if w.eq_ignore_ascii_case("TLSv1") => SslOptions::NO_TLSV1,
+            _ => {
+                vlog::err!("stream_ssl", "{word}: SSL protocol not recognized");
+                return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            }
+        };
+        off.remove(on);
+    }
+    builder.set_options(off);
+    Ok(())
+}
+
+fn read_certificates(path: &Path) -> io::Result<Vec<X509>> {
+    let text = fs::read(path).inspect_err(|error| {
+        vlog::err!("stream_ssl", "failed to open {} for reading: {}", path.display(), errno_text(error));
+    })?;
+    X509::stack_from_pem(&text).map_err(|e| unusable("PEM_read_X509", path, &e))
+}
