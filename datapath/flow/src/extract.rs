@@ -7,8 +7,8 @@
 //! Absent here: the metadata (the caller has them), checksums (not verified).
 //! Source: ovs-fields(7); IEEE 802.1Q, 802.2; RFC 791, 826, 1042, 3032, 4291, 4861, 8200, 8300.
 
-use crate::{Key, nw_frag};
 use crate::key::word;
+use crate::{Key, nw_frag};
 
 /// EtherTypes that steer the walk.
 #[allow(missing_docs)]

@@ -4,8 +4,8 @@
 //! Symmetric hashes are the same for both directions of a connection.
 
 use crate::Key;
-use crate::key::word;
 use crate::extract::ethertype as et;
+use crate::key::word;
 
 /// Mixes one word into a running hash.
 #[inline]
@@ -107,7 +107,10 @@ pub fn mac_vlan(mac: u64, vlan: u16, basis: u32) -> u32 {
 }
 
 fn symmetric_v6(key: &Key, hash: u32) -> u32 {
-    add64(add64(hash, key.0[word::IPV6_SRC] ^ key.0[word::IPV6_DST]), key.0[word::IPV6_SRC + 1] ^ key.0[word::IPV6_DST + 1])
+    add64(
+        add64(hash, key.0[word::IPV6_SRC] ^ key.0[word::IPV6_DST]),
+        key.0[word::IPV6_SRC + 1] ^ key.0[word::IPV6_DST + 1],
+    )
 }
 
 fn symmetric_addresses(key: &Key, hash: u32) -> u32 {

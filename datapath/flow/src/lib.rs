@@ -2,12 +2,14 @@
 //!
 //! The one vocabulary that the datapath (`dp`) and the OpenFlow layer (`ofproto`) share; neither knows the other.
 
+pub mod classifier;
 pub mod extract;
 pub mod field;
 pub mod hash;
 pub mod key;
 pub mod mini;
 pub mod odp;
+pub mod text;
 pub mod upcall;
 
 pub use extract::{Layers, extract, extract_into, extract_with};

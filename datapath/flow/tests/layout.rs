@@ -54,6 +54,10 @@ fn registry_agrees_with_accessors() {
         let value = Value::from_u128(ones, field.meta().n_bytes.into());
         field.set(&mut key, &value);
         assert_eq!(read(&key), ones, "{field:?}");
-        assert_eq!(key.0.iter().map(|w| w.count_ones()).sum::<u32>(), u32::from(bits), "{field:?} writes other bits too");
+        assert_eq!(
+            key.0.iter().map(|w| w.count_ones()).sum::<u32>(),
+            u32::from(bits),
+            "{field:?} writes other bits too"
+        );
     }
 }

@@ -7,6 +7,7 @@
 //! Absent here: text ([`text`]), encoding (the OpenFlow crate). Source: ovs-fields(7), OpenFlow 1.5.1 §7.2.3.
 
 mod access;
+pub use access::{port_from_of10, port_to_of10};
 mod prereq;
 mod table;
 pub mod text;
