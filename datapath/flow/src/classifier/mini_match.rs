@@ -85,7 +85,7 @@ pub struct MiniMatch {
     /// What matters.
     pub(super) shape: Arc<Shape>,
     /// The values of the shape's words.
-    values: Box<[u64]>,
+    pub(super) values: Box<[u64]>,
 }
 
 impl MiniMatch {

@@ -248,7 +248,9 @@ impl<E: Entry> View<E> {
                 let found = self.lookup_with(&with_id, wc, false, None);
                 if let Some(found) = found {
                     if let Some(used) = used.as_deref_mut() {
-                        used.extend(level.iter().filter(|e| e.conjunctions().iter().any(|c| c.id == id)).map(|e| (*e).clone()));
+                        used.extend(
+                            level.iter().filter(|e| e.conjunctions().iter().any(|c| c.id == id)).map(|e| (*e).clone()),
+                        );
                     }
                     return Some(found);
                 }

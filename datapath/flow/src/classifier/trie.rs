@@ -44,11 +44,6 @@ fn common(a: Bits, b: Bits, max: u32) -> u32 {
 }
 
 impl Trie {
-    /// Whether nothing is stored.
-    pub fn is_empty(&self) -> bool {
-        self.root.is_none()
-    }
-
     /// Stores the prefix of `len` leading bits of `value` once more.
     pub fn insert(&mut self, value: Bits, len: u32) {
         insert(&mut self.root, value, len);
@@ -182,7 +177,7 @@ mod tests {
             let keep = if found.bits == 0 { 0 } else { 0xffu8 << (8 - found.bits) };
             let other = (value & keep) | (noise & !keep);
             prop_assert_eq!(trie.lookup(wide(other), 8), found);
-            prop_assert_eq!(trie.is_empty(), stored.is_empty());
+            prop_assert_eq!(trie.root.is_none(), stored.is_empty());
         }
     }
 }
