@@ -7,10 +7,12 @@ pub mod action;
 pub mod error_code;
 pub mod flow_mod;
 pub mod matching;
+pub mod nxm;
 pub mod message;
 pub mod port_no;
 pub mod protocols;
 pub mod version;
+mod wire;
 
 pub use error_code::ErrorCode;
 pub use message::{Message, Msg, OfError, Unsupported};

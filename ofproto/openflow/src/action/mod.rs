@@ -13,6 +13,17 @@ use flow::field::{Field, Value};
 
 use crate::OfPort;
 
+mod check;
+mod decode;
+mod encode;
+mod learn_wire;
+mod set;
+
+pub use check::{Check, Checked, check, check_consistency, verify};
+pub use decode::{Decoding, pull_actions, pull_instructions};
+pub use encode::{put_actions, put_instructions};
+pub use set::{execute_action_set, is_allowed_in_set, meter, outputs_to_group, outputs_to_port};
+
 /// A shared list of actions; empty means drop.
 pub type Actions = Arc<[Action]>;
 
@@ -46,6 +57,8 @@ pub enum Action {
         src: Subfield,
         /// Octets for a controller, 0xffff for no limit.
         max_len: u16,
+        /// Use NXAST_OUTPUT_REG2 even where the older form would do.
+        long_form: bool,
     },
     /// `output(port=p,max_len=n)`: cut to `max_len` octets.
     OutputTrunc {
@@ -131,6 +144,8 @@ pub enum Action {
         src: Subfield,
         /// To.
         dst: Subfield,
+        /// Use the ONF extension's form in OpenFlow 1.3.
+        onf: bool,
     },
     /// `push:src`.
     StackPush(Subfield),
@@ -275,6 +290,8 @@ pub enum SetFieldForm {
     SetField,
     /// `load:value->field[bits]`.
     Load,
+    /// NXAST_REG_LOAD2; written as `set_field`.
+    LongLoad,
 }
 
 /// Parameters of [`Action::SetField`].

@@ -1,0 +1,394 @@
+//! Matches as lists of fields: NXM (Nicira, OpenFlow 1.0) and OXM (OpenFlow 1.2 and later).
+//!
+//! Source: OpenFlow 1.5.1 section 7.2.3, ovs-fields(7).
+
+use std::sync::Arc;
+
+use flow::field::{Field, TunTable, Value};
+
+use super::{Match, dl_type, fixed};
+use crate::nxm::{self, Entry, Place};
+use crate::wire::{Put, be16};
+use crate::{ErrorCode, Version};
+
+/// How to read a list of fields.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading<'a> {
+    /// Skip unknown fields and do not look at prerequisites.
+    pub loose: bool,
+    /// Refuse fields of the packet itself.
+    pub pipeline_only: bool,
+    /// Allow the cookie's pseudo field.
+    pub cookie: bool,
+    /// The bridge's tunnel options; `None` reads them without knowledge of any.
+    pub tun: Option<&'a Arc<TunTable>>,
+}
+
+/// Cookie and its mask.
+type Cookie = (u64, u64);
+
+/// Reads a list of fields, and the cookie when [`Reading::cookie`] allows one (mask 0 without).
+///
+/// # Errors
+/// The OFPBMC_* codes.
+pub fn pull_nxm(mut b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), ErrorCode> {
+    let mut m = Match::any();
+    let mut cookie = (0, 0);
+    let tun = reading.tun.map(Arc::as_ref);
+    while !b.is_empty() {
+        let entry = nxm::pull_entry(&mut b, Place::Match, tun)?;
+        if entry.header.is_cookie() && entry.field.is_err() {
+            if !reading.cookie {
+                if reading.loose {
+                    continue;
+                }
+                return Err(ErrorCode::OFPBMC_BAD_FIELD);
+            }
+            if cookie.1 != 0 {
+                return Err(ErrorCode::OFPBMC_DUP_FIELD);
+            }
+            cookie = (entry.value.to_u128() as u64, entry.mask.to_u128() as u64);
+            continue;
+        }
+        match entry.field {
+            Err(_) if reading.loose => {}
+            Err(e) => return Err(e),
+            Ok(field) => add_entry(&mut m, field, &entry, reading)?,
+        }
+    }
+    Ok((m, cookie))
+}
+
+fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -> Result<(), ErrorCode> {
+    let meta = field.meta();
+    if !meta.maskable && !entry.mask.is_zero() && !entry.mask.is_ones() {
+        return Err(ErrorCode::OFPBMC_BAD_MASK);
+    }
+    if !field.is_value_valid(&entry.value) {
+        return Err(ErrorCode::OFPBMC_BAD_VALUE);
+    }
+    if !reading.loose && !m.meets(meta.prereq) {
+        return Err(ErrorCode::OFPBMC_BAD_PREREQ);
+    }
+    if !m.is_wild(field) {
+        return Err(ErrorCode::OFPBMC_DUP_FIELD);
+    }
+    if reading.pipeline_only && !is_pipeline(field) {
+        return Err(ErrorCode::from_name("OFPBRC_PIPELINE_FIELDS_ONLY").unwrap_or(ErrorCode::OFPBRC_BAD_PACKET));
+    }
+    m.constrain(field, &entry.value, &entry.mask, reading.tun);
+    m.add_ethernet_prereq(field);
+    Ok(())
+}
+
+/// Whether a field belongs to the pipeline rather than to the packet's octets.
+fn is_pipeline(field: Field) -> bool {
+    let i = field.index();
+    i >= Field::TunId.index() && i <= Field::XxReg(3).index() && field != Field::SkbPriority
+        || matches!(field, Field::PacketType)
+}
+
+/// Reads a match of OpenFlow 1.1 and later, padding included, and advances `b` beyond it.
+///
+/// # Errors
+/// The OFPBMC_* codes.
+pub fn pull_match(b: &mut &[u8], reading: Reading<'_>) -> Result<Match, ErrorCode> {
+    let length = usize::from(be16(b, 2));
+    if b.len() < 4 {
+        return Err(ErrorCode::OFPBMC_BAD_LEN);
+    }
+    match be16(b, 0) {
+        0 => {
+            let fields = b.get(..fixed::OF11_MATCH_LEN).filter(|_| length == fixed::OF11_MATCH_LEN);
+            let m = fixed::pull_of11(fields.ok_or(ErrorCode::OFPBMC_BAD_LEN)?)?;
+            *b = &b[fixed::OF11_MATCH_LEN..];
+            Ok(m)
+        }
+        1 => {
+            let padded = length.next_multiple_of(8);
+            if length < 4 || b.len() < padded {
+                return Err(ErrorCode::OFPBMC_BAD_LEN);
+            }
+            let (m, _) = pull_nxm(&b[4..length], Reading { cookie: false, ..reading })?;
+            *b = &b[padded..];
+            Ok(m)
+        }
+        _ => Err(ErrorCode::OFPBMC_BAD_TYPE),
+    }
+}
+
+/// Appends a match in the form of `version` (1.1 and later), padded to a multiple of 8 octets. Returns its length without
+/// the padding.
+pub fn put_match(b: &mut Vec<u8>, m: &Match, version: Version) -> usize {
+    if version == Version::V11 {
+        return fixed::put_of11(b, m);
+    }
+    let start = b.len();
+    b.put16(1);
+    b.put16(0);
+    put_oxm_fields(b, m, version);
+    let len = b.len() - start;
+    b.set16(start + 2, len as u16);
+    b.pad8(start);
+    len
+}
+
+/// Appends a match as NXM, padded to a multiple of 8 octets, with a restriction to cookies when `cookie_mask` is not 0.
+/// Returns its length without the padding.
+pub fn put_nxm(b: &mut Vec<u8>, m: &Match, cookie: u64, cookie_mask: u64) -> usize {
+    let start = b.len();
+    Writer { b, m, version: None, implied_ethernet: false }.fields(cookie, cookie_mask);
+    let len = b.len() - start;
+    b.pad8(start);
+    len
+}
+
+/// Appends the fields of a match as OXM of `version`, without header and padding.
+pub fn put_oxm_fields(b: &mut Vec<u8>, m: &Match, version: Version) {
+    Writer { b, m, version: Some(version), implied_ethernet: false }.fields(0, 0);
+}
+
+/// Fields after the network layer, in the order in which they are written.
+const TUNNEL: [Field; 8] = [
+    Field::TunId,
+    Field::TunFlags,
+    Field::TunSrc,
+    Field::TunDst,
+    Field::TunIpv6Src,
+    Field::TunIpv6Dst,
+    Field::TunGbpId,
+    Field::TunGbpFlags,
+];
+const AFTER_OPTIONS: [Field; 16] = [
+    Field::TunErspanIdx,
+    Field::TunErspanVer,
+    Field::TunErspanDir,
+    Field::TunErspanHwid,
+    Field::TunGtpuFlags,
+    Field::TunGtpuMsgtype,
+    Field::NshFlags,
+    Field::NshTtl,
+    Field::NshMdtype,
+    Field::NshNp,
+    Field::NshSpi,
+    Field::NshSi,
+    Field::NshC1,
+    Field::NshC2,
+    Field::NshC3,
+    Field::NshC4,
+];
+const CONNTRACK: [Field; 9] = [
+    Field::PktMark,
+    Field::CtState,
+    Field::CtZone,
+    Field::CtMark,
+    Field::CtLabel,
+    Field::CtNwSrc,
+    Field::CtIpv6Src,
+    Field::CtNwDst,
+    Field::CtIpv6Dst,
+];
+
+struct Writer<'a> {
+    b: &'a mut Vec<u8>,
+    m: &'a Match,
+    version: Option<Version>,
+    implied_ethernet: bool,
+}
+
+impl Writer<'_> {
+    fn fields(mut self, cookie: u64, cookie_mask: u64) {
+        let start = self.b.len();
+        let m = self.m;
+        if m.mask.packet_type() != 0 && !m.has_default_packet_type() {
+            self.put(Field::PacketType);
+        }
+        for field in [Field::DpHash, Field::RecircId, Field::ConjId] {
+            self.put(field);
+        }
+        self.put(if self.version.is_some() { Field::InPortOxm } else { Field::InPort });
+        for field in [Field::ActsetOutput, Field::EthSrc, Field::EthDst] {
+            self.put(field);
+        }
+        self.eth_type();
+        self.vlan();
+        self.layer3();
+        for field in TUNNEL {
+            self.put(field);
+        }
+        self.tunnel_options();
+        for field in AFTER_OPTIONS {
+            self.put(field);
+        }
+        self.registers();
+        for field in CONNTRACK {
+            self.put(field);
+        }
+        if m.key.ct_nw_proto() != 0 {
+            for field in [Field::CtNwProto, Field::CtTpSrc, Field::CtTpDst] {
+                self.put(field);
+            }
+        }
+        self.put(Field::Metadata);
+        if cookie_mask != 0 {
+            nxm::put_cookie(self.b, cookie, cookie_mask);
+        }
+        if m.has_default_packet_type() && !self.implied_ethernet {
+            let mut first = Vec::new();
+            nxm::put_entry(&mut first, Field::PacketType, self.version, &Value::zeros(4), &Value::ones(4, 32));
+            self.b.splice(start..start, first);
+        }
+    }
+
+    fn entry(&mut self, field: Field, value: &Value, mask: &Value) {
+        nxm::put_entry(self.b, field, self.version, value, mask);
+        self.implied_ethernet |= field.meta().prereq != flow::field::Prereq::None;
+    }
+
+    /// Writes the field if the match says anything of it.
+    fn put(&mut self, field: Field) {
+        let (value, mask) = self.m.get(field);
+        if mask.is_zero() {
+            return;
+        }
+        let ones = Value::ones(value.len(), value.len() * 8);
+        self.entry(field, &value, if field.meta().maskable { &mask } else { &ones });
+    }
+
+    fn number(&mut self, field: Field, number: u128) {
+        let n = usize::from(field.meta().n_bytes);
+        self.entry(field, &Value::from_u128(number, n), &Value::ones(n, n * 8));
+    }
+
+    fn eth_type(&mut self) {
+        if self.m.mask.dl_type() != 0 {
+            self.number(Field::EthType, self.m.key.dl_type().into());
+        }
+    }
+
+    fn vlan(&mut self) {
+        let (tci, mask) = (self.m.key.vlan_tci(), self.m.mask.vlan_tci());
+        if self.version.is_none() {
+            self.put(Field::VlanTci);
+            return;
+        }
+        self.put(Field::VlanVid);
+        if tci & 0x1fff != 0 && mask & 0xe000 != 0 {
+            self.number(Field::VlanPcp, (tci >> 13).into());
+        }
+    }
+
+    fn layer3(&mut self) {
+        let key = &self.m.key;
+        match dl_type(key) {
+            0x8847 | 0x8848 => {
+                for field in [Field::MplsTc, Field::MplsBos, Field::MplsTtl, Field::MplsLabel] {
+                    self.put(field);
+                }
+            }
+            0x0800 => self.ip(&[Field::Ipv4Src, Field::Ipv4Dst]),
+            0x86dd => self.ip(&[Field::Ipv6Src, Field::Ipv6Dst]),
+            0x0806 | 0x8035 => {
+                for field in [Field::ArpOp, Field::ArpSpa, Field::ArpTpa, Field::ArpSha, Field::ArpTha] {
+                    if field == Field::ArpOp && self.m.mask.nw_proto() != 0 {
+                        self.number(field, key.nw_proto().into());
+                    } else if field != Field::ArpOp {
+                        self.put(field);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ip(&mut self, addresses: &[Field]) {
+        let (key, mask) = (&self.m.key, &self.m.mask);
+        for field in addresses {
+            self.put(*field);
+        }
+        match mask.nw_frag() & 3 {
+            0 => {}
+            3 => self.number(Field::IpFrag, (key.nw_frag() & 3).into()),
+            bits => {
+                let value = Value::from_u128((key.nw_frag() & 3).into(), 1);
+                self.entry(Field::IpFrag, &value, &Value::from_u128(bits.into(), 1));
+            }
+        }
+        if mask.nw_tos() & 0xfc != 0 {
+            match self.version {
+                Some(_) => self.number(Field::IpDscp, (key.nw_tos() >> 2).into()),
+                None => self.number(Field::NwTos, (key.nw_tos() & 0xfc).into()),
+            }
+        }
+        if mask.nw_tos() & 3 != 0 {
+            self.number(Field::IpEcn, (key.nw_tos() & 3).into());
+        }
+        if mask.nw_ttl() != 0 {
+            self.number(Field::IpTtl, key.nw_ttl().into());
+        }
+        if mask.ipv6_label() != 0 {
+            let bits = mask.ipv6_label();
+            let bits = if bits & 0xf_ffff == 0xf_ffff { u32::MAX } else { bits };
+            let value = Value::from_u128(key.ipv6_label().into(), 4);
+            self.entry(Field::Ipv6Label, &value, &Value::from_u128(bits.into(), 4));
+        }
+        if mask.nw_proto() != 0 {
+            self.number(Field::IpProto, key.nw_proto().into());
+            self.layer4();
+        }
+    }
+
+    fn layer4(&mut self) {
+        let key = &self.m.key;
+        let fields: &[Field] = match (key.nw_proto(), dl_type(key)) {
+            (6, _) => &[Field::TcpSrc, Field::TcpDst, Field::TcpFlags],
+            (17, _) => &[Field::UdpSrc, Field::UdpDst],
+            (132, _) => &[Field::SctpSrc, Field::SctpDst],
+            (1, 0x0800) => &[Field::Icmpv4Type, Field::Icmpv4Code],
+            (58, 0x86dd) => &[Field::Icmpv6Type, Field::Icmpv6Code],
+            _ => return,
+        };
+        for field in fields {
+            self.put(*field);
+        }
+        if fields[0] != Field::Icmpv6Type || key.tp_dst() != 0 {
+            return;
+        }
+        let nd: &[Field] = match key.tp_src() {
+            135 => &[Field::NdTarget, Field::NdReserved, Field::NdOptionsType, Field::NdSll],
+            136 => &[Field::NdTarget, Field::NdReserved, Field::NdOptionsType, Field::NdTll],
+            _ => return,
+        };
+        for field in nd {
+            self.put(*field);
+        }
+    }
+
+    fn tunnel_options(&mut self) {
+        for i in 0..64u8 {
+            if self.m.mask.tun_metadata_present() & (1 << i) == 0 {
+                continue;
+            }
+            let (value, mask) = self.m.get(Field::TunMetadata(i));
+            if !value.is_empty() {
+                nxm::put_header(self.b, Field::TunMetadata(i), self.version, !mask.is_ones(), value.len());
+                self.b.extend_from_slice(value.octets());
+                if !mask.is_ones() {
+                    self.b.extend_from_slice(mask.octets());
+                }
+            }
+        }
+    }
+
+    fn registers(&mut self) {
+        if self.version >= Some(Version::V15) {
+            for i in 0..8 {
+                self.put(Field::XReg(i));
+            }
+        } else {
+            for i in 0..16 {
+                self.put(Field::Reg(i));
+            }
+        }
+    }
+}
