@@ -5,3 +5,4 @@ pub mod clock;
 pub mod mailbox;
 pub mod stream;
 pub mod supervise;
+pub mod unixctl;

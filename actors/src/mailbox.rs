@@ -123,6 +123,11 @@ impl Card {
         self.handled.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_served(&self) {
+        self.sent.fetch_add(1, Relaxed);
+        self.handled.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn set_timer(&self, timer: Option<(i64, &'static str)>) {
         *self.timer.lock().unwrap_or_else(PoisonError::into_inner) = timer;
     }

@@ -58,6 +58,11 @@ impl Desk {
         self.card.count_handled();
     }
 
+    /// Counts one item that came by a stream instead of the mailbox.
+    pub fn served(&self) {
+        self.card.count_served();
+    }
+
     /// Sets the timer to the actor's earliest deadline (monotonic milliseconds, and why), or unsets it.
     /// Called at the end of handlers and of `wake`; costs nothing if the deadline is unchanged.
     pub fn arm(&mut self, deadline: Option<(i64, &'static str)>) {

@@ -1,0 +1,77 @@
+//! Control commands: what `ovs-appctl` says to a daemon over its Unix socket.
+//!
+//! The commands live in one [`Commands`] registry, a jsonrpsee `RpcModule`: the sessions here call it for
+//! JSON-RPC 1.0, `web` serves the same module to JSON-RPC 2.0 clients. Argument counts and the texts of
+//! refusals are Open vSwitch's (ovs-appctl(8)).
+
+mod commands;
+mod common;
+pub mod coverage;
+mod session;
+
+pub use commands::{Answer, Commands};
+pub use common::{add_actor_commands, add_clock_commands, add_log_commands};
+
+use crate::stream::{Listener, Method, Tls};
+use crate::supervise::{Desk, Family, Player, Role, Strategy};
+use actix::prelude::*;
+use session::Session;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Where a daemon's control socket lies: `RUNDIR/PROGRAM.PID.ctl`, or as `--unixctl` says; `none` is none.
+pub fn socket_path(run_dir: &Path, program: &str, option: Option<&str>) -> Option<PathBuf> {
+    match option {
+        Some("none") => None,
+        Some(path) => Some(run_dir.join(path)),
+        None => Some(run_dir.join(format!("{program}.{}.ctl", std::process::id()))),
+    }
+}
+
+/// The actor that listens on the control socket and hires a session for each connection.
+#[derive(Debug)]
+pub struct Server {
+    desk: Desk,
+    commands: Arc<Commands>,
+    sessions: Family,
+    accepted: u64,
+}
+
+impl Server {
+    /// Starts to serve `commands` on the socket at `path`.
+    ///
+    /// # Errors
+    /// Those of binding the socket.
+    pub fn start(family: &Family, commands: Arc<Commands>, path: &Path) -> io::Result<()> {
+        let listener = Rc::new(Listener::bind(&Method::PassiveUnix(path.to_owned()), &Tls::default())?);
+        family.hire(Role::new("unixctl", "unixctl", 16, Strategy::OneForOne), move |desk, ctx| {
+            ctx.add_stream(session::connections(listener.clone()));
+            Server { sessions: Family::of(&desk), desk, commands: commands.clone(), accepted: 0 }
+        });
+        Ok(())
+    }
+}
+
+impl Actor for Server {
+    type Context = Context<Self>;
+}
+
+impl Player for Server {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+}
+
+impl StreamHandler<crate::stream::Accepted> for Server {
+    fn handle(&mut self, peer: crate::stream::Accepted, _: &mut Context<Self>) {
+        self.desk.served();
+        self.accepted += 1;
+        let role = Role::new(format!("unixctl session {}", self.accepted), "unixctl", 4, Strategy::Temporary);
+        let (family, commands) = (self.sessions.downgrade(), self.commands.clone());
+        let peer = std::cell::Cell::new(Some(peer));
+        self.sessions
+            .hire(role, move |desk, ctx| Session::begin(desk, family.clone(), commands.clone(), peer.take(), ctx));
+    }
+}

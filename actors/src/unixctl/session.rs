@@ -1,0 +1,142 @@
+//! One connection to the control socket: requests in, answers out, one after the other.
+
+use super::Commands;
+use crate::clock;
+use crate::stream::{Accepted, Listener, Stream};
+use crate::supervise::{Desk, Player, WeakFamily};
+use actix::prelude::*;
+use futures::stream;
+use jsonrpc::{Limits, Message, Scanner};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// What a client of the control socket may make us keep.
+const LIMITS: Limits = Limits { depth: 100, size: 64 << 20 };
+
+/// The connections a listener accepts, for ever.
+pub(super) fn connections(listener: Rc<Listener>) -> impl futures::Stream<Item = Accepted> {
+    stream::unfold(listener, |listener| async move {
+        loop {
+            match listener.accept().await {
+                Ok(peer) => return Some((peer, listener)),
+                Err(error) => {
+                    vlog::warn_rl!("unixctl", 5, 5, "accept failed: {}", crate::stream::errno_text(&error));
+                    // Out of descriptors, most likely: do not spin until there are some.
+                    clock::sleep_real(100).await;
+                }
+            }
+        }
+    })
+}
+
+/// The actor of one connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    desk: Desk,
+    family: WeakFamily,
+}
+
+impl Session {
+    pub(super) fn begin(
+        desk: Desk,
+        family: WeakFamily,
+        commands: Arc<Commands>,
+        peer: Option<Accepted>,
+        ctx: &mut Context<Self>,
+    ) -> Session {
+        let talk = async move {
+            if let Some(peer) = peer {
+                let name = peer.name.clone();
+                if let Err(error) = converse(peer, &commands).await {
+                    vlog::dbg!("unixctl", "{name}: {}", crate::stream::errno_text(&error));
+                }
+            }
+        };
+        ctx.spawn(actix::fut::wrap_future::<_, Session>(talk).map(|(), session, ctx| {
+            session.desk.served();
+            ctx.stop();
+        }));
+        Session { desk, family }
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        if let Some(family) = self.family.upgrade() {
+            family.forget(self.desk.card());
+        }
+    }
+}
+
+impl Player for Session {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+}
+
+async fn converse(peer: Accepted, commands: &Commands) -> io::Result<()> {
+    let name = peer.name.clone();
+    let mut stream = peer.finish().await?;
+    let mut scanner = Scanner::new(LIMITS);
+    let mut buffer = vec![0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        scanner.feed(&buffer[..count]);
+        loop {
+            let message = match scanner.next_value() {
+                Ok(None) => break,
+                Ok(Some(value)) => Message::from_json(value).map_err(|e| e.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match message {
+                Ok(Message::Request { id, method, params }) => {
+                    let reply = answer(commands, id, &method, params).await;
+                    send(&mut stream, &reply).await?;
+                }
+                Ok(_) => {
+                    vlog::warn_rl!("unixctl", 5, 5, "{name}: received unexpected JSON-RPC message");
+                    return Ok(());
+                }
+                Err(text) => {
+                    vlog::warn_rl!("unixctl", 5, 5, "{name}: {text}");
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn answer(commands: &Commands, id: serde_json::Value, method: &str, params: Vec<serde_json::Value>) -> Message {
+    vlog::dbg!("unixctl", "received request {method}{}, id={id}", serde_json::Value::Array(params.clone()));
+    match commands.call(method, &params).await {
+        Ok(text) => {
+            let result = end_line(text);
+            vlog::dbg!("unixctl", "replying with success, id={id}: {result:?}");
+            Message::Response { id, result: result.into() }
+        }
+        Err(text) => {
+            let error = end_line(text);
+            vlog::dbg!("unixctl", "replying with error, id={id}: {error:?}");
+            Message::Error { id, error: error.into() }
+        }
+    }
+}
+
+/// An answer that says anything ends its line.
+fn end_line(mut text: String) -> String {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+async fn send(stream: &mut Stream, message: &Message) -> io::Result<()> {
+    stream.write_all(message.to_text().as_bytes()).await
+}
