@@ -1,0 +1,193 @@
+//! The protocol against a scripted server, and transactions as requests.
+
+use idl::{Client, ClientError, Interests, Status, Transaction};
+use jsonrpc::Message;
+use ovsdb::{Datum, Uuid, UuidSource};
+use serde_json::{Value, json};
+
+fn schema() -> Value {
+    json!({"name": "db", "version": "1.0.0", "tables": {
+        "root": {"isRoot": true, "columns": {
+            "n": {"type": "integer"},
+            "kids": {"type": {"key": {"type": "uuid", "refTable": "kid"}, "min": 0, "max": "unlimited"}}}},
+        "kid": {"columns": {
+            "name": {"type": "string"},
+            "tags": {"type": {"key": "string", "min": 0, "max": "unlimited"}},
+            "hidden": {"type": "string"}}}}})
+}
+
+const A: &str = "00000000-0000-4000-8000-00000000000a";
+const B: &str = "00000000-0000-4000-8000-00000000000b";
+
+fn uuid(text: &str) -> Uuid {
+    Uuid::parse(text).unwrap()
+}
+
+fn interests() -> Interests {
+    let mut wanted = Interests::new();
+    wanted.add_all_columns("root");
+    wanted.add_column("kid", "name");
+    wanted.add_column("kid", "tags");
+    wanted.add_column("kid", "gone");
+    wanted
+}
+
+fn method(message: &Message) -> (&Value, &str, &[Value]) {
+    match message {
+        Message::Request { id, method, params } => (id, method, params),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reply(to: &Message, result: Value) -> Message {
+    Message::Response { id: method(to).0.clone(), result }
+}
+
+fn contents() -> Value {
+    json!({
+        "root": {A: {"initial": {"n": 5, "kids": ["uuid", B]}}},
+        "kid": {B: {"initial": {"name": "b", "tags": ["set", ["x", "y"]]}}}})
+}
+
+fn watching() -> Client {
+    let mut client = Client::new("db", interests());
+    let hello = client.connected();
+    let ask = client.receive(reply(&hello[0], schema())).unwrap();
+    let (_, name, params) = method(&ask[0]);
+    assert_eq!(name, "monitor_cond_since");
+    assert_eq!(params[2], json!({"kid": [{"columns": ["name", "tags"]}], "root": [{"columns": ["kids", "n"]}]}));
+    client.receive(reply(&ask[0], json!([false, A, contents()]))).unwrap();
+    assert!(client.has_contents());
+    client
+}
+
+#[test]
+fn contents_and_changes() {
+    let mut client = watching();
+    let changes = client.take_changes();
+    assert_eq!(changes.tables().collect::<Vec<_>>(), ["kid", "root"]);
+    assert!(client.take_changes().is_empty());
+    let update = json!({"kid": {B: {"modify": {"tags": ["set", ["y", "z"]]}}}});
+    let id = json!(["monid", "db"]);
+    client.receive(Message::notification("update3", vec![id.clone(), json!(B), update])).unwrap();
+    let row = client.replica().row("kid", uuid(B)).unwrap();
+    assert_eq!(row.datum("tags").to_bare_string(), "x z");
+    let changes = client.take_changes();
+    let (_, change) = changes.rows("kid").next().unwrap();
+    assert!(change.touches("tags") && !change.touches("name"));
+    // There and back again is no change.
+    for tag in ["q", "q"] {
+        let update = json!({"kid": {B: {"modify": {"tags": tag}}}});
+        client.receive(Message::notification("update2", vec![id.clone(), update])).unwrap();
+    }
+    assert!(client.take_changes().is_empty());
+    // What does not fit ends the connection.
+    let update = json!({"kid": {A: {"modify": {"name": "x"}}}});
+    let error = client.receive(Message::notification("update2", vec![id, update])).unwrap_err();
+    assert_eq!(error, ClientError::Inconsistent(format!("cannot modify missing row {A} in table kid")));
+}
+
+#[test]
+fn reconnection_tells_only_differences() {
+    let mut client = watching();
+    client.take_changes();
+    client.disconnected();
+    let hello = client.connected();
+    let ask = client.receive(reply(&hello[0], schema())).unwrap();
+    assert_eq!(method(&ask[0]).2[3], json!(A), "the last transaction seen");
+    let now = json!({"root": {A: {"initial": {"n": 6}}}});
+    client.receive(reply(&ask[0], json!([false, B, now]))).unwrap();
+    let changes = client.take_changes();
+    assert!(changes.touch("kid", "name") && changes.rows("kid").all(|(_, c)| c.is_delete()));
+    assert!(changes.rows("root").all(|(_, c)| c.touches("n") && c.touches("kids") && !c.is_insert()));
+}
+
+#[test]
+fn older_servers() {
+    let mut client = Client::new("db", interests());
+    let mut asked = client.receive(reply(&client.connected()[0].clone(), schema())).unwrap();
+    for expect in ["monitor_cond_since", "monitor_cond"] {
+        assert_eq!(method(&asked[0]).1, expect);
+        let id = method(&asked[0]).0.clone();
+        asked = client.receive(Message::Error { id, error: json!("unknown method") }).unwrap();
+    }
+    assert_eq!(method(&asked[0]).1, "monitor");
+    client.receive(reply(&asked[0], json!({"root": {A: {"new": {"n": 1}}}}))).unwrap();
+    let update = json!({"root": {A: {"old": {"n": 1}, "new": {"n": 2}}}});
+    client.receive(Message::notification("update", vec![json!(["monid", "db"]), update])).unwrap();
+    assert_eq!(client.replica().first("root").unwrap().datum("n").as_integer(), Some(2));
+}
+
+#[test]
+fn transaction_and_outcome() {
+    let mut client = watching();
+    let replica = client.replica().clone();
+    let mut txn = Transaction::new(&replica, UuidSource::new(1));
+    assert!(txn.is_unchanged());
+    txn.set("root", uuid(A), "n", Datum::integer(5));
+    assert!(txn.is_unchanged(), "the same value is no change");
+    txn.verify("root", uuid(A), "kids");
+    let kid = txn.insert("kid").unwrap();
+    txn.set("kid", kid, "name", Datum::string("new"));
+    txn.set("root", uuid(A), "kids", Datum::set([ovsdb::Atom::Uuid(uuid(B)), ovsdb::Atom::Uuid(kid)]));
+    txn.increment("root", uuid(A), "n", false);
+    txn.add_comment("why");
+    assert_eq!(txn.rows("kid").len(), 2);
+    let prepared = txn.prepare(None);
+    let name = format!("row{}", kid.to_string().replace('-', "_"));
+    let at_a = json!([["_uuid", "==", ["uuid", A]]]);
+    let mut refs = vec![(uuid(B), json!(["uuid", B])), (kid, json!(["named-uuid", name]))];
+    refs.sort_by_key(|(uuid, _)| *uuid);
+    let refs: Vec<Value> = refs.into_iter().map(|(_, json)| json).collect();
+    assert_eq!(
+        json!(prepared.params),
+        json!(["db",
+            {"op": "wait", "table": "root", "timeout": 0, "where": at_a, "columns": ["kids"], "until": "==",
+             "rows": [{"kids": ["uuid", B]}]},
+            {"op": "update", "table": "root", "where": at_a, "row": {"kids": ["set", refs]}},
+            {"uuid-name": name, "op": "insert", "table": "kid", "row": {"name": "new"}},
+            {"op": "mutate", "table": "root", "where": at_a, "mutations": [["n", "+=", 1]]},
+            {"op": "select", "table": "root", "where": at_a, "columns": ["n"]},
+            {"op": "comment", "comment": "why"}])
+    );
+    let (id, message) = client.commit(prepared).unwrap();
+    let results = json!([{}, {"count": 1}, {"uuid": ["uuid", A]}, {"count": 1}, {"rows": [{"n": 6}]}, {}]);
+    client.receive(reply(&message, results)).unwrap();
+    let (done, outcome) = client.take_outcomes().remove(0);
+    assert_eq!((done, outcome.status, outcome.incremented), (id, Status::Success, Some(6)));
+    assert_eq!(outcome.inserted.get(&kid), Some(&uuid(A)));
+}
+
+#[test]
+fn deleting_and_losing_the_connection() {
+    let mut client = watching();
+    let replica = client.replica().clone();
+    let mut txn = Transaction::new(&replica, UuidSource::new(1));
+    txn.delete("kid", uuid(B));
+    assert!(txn.is_unchanged(), "rows of a table that is no root go by themselves");
+    assert!(txn.row("kid", uuid(B)).is_none());
+    txn.delete("root", uuid(A));
+    let (id, _) = client.commit(txn.prepare(None)).unwrap();
+    client.disconnected();
+    let (done, outcome) = client.take_outcomes().remove(0);
+    assert_eq!((done, outcome.status), (id, Status::TryAgain));
+}
+
+#[test]
+fn lock() {
+    let mut client = watching();
+    let ask = client.set_lock(Some("l"));
+    assert_eq!(method(&ask[0]).1, "lock");
+    client.receive(reply(&ask[0], json!({"locked": false}))).unwrap();
+    assert!(!client.has_lock() && client.is_lock_contended());
+    client.receive(Message::notification("locked", vec![json!("l")])).unwrap();
+    assert!(client.has_lock());
+    client.receive(Message::notification("stolen", vec![json!("l")])).unwrap();
+    assert!(!client.has_lock());
+    let replica = client.replica().clone();
+    let mut txn = Transaction::new(&replica, UuidSource::new(1));
+    txn.set("root", uuid(A), "n", Datum::integer(9));
+    let prepared = txn.prepare(client.lock_name());
+    assert_eq!(prepared.params[1], json!({"op": "assert", "lock": "l"}));
+    assert_eq!(client.commit(prepared).unwrap_err().status, Status::NotLocked);
+}
