@@ -21,6 +21,7 @@ mod frame;
 pub mod host_stack;
 mod map;
 mod netlink;
+pub mod process;
 mod ring;
 mod selftest;
 mod socket;
