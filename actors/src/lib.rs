@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod clock;
+pub mod daemon;
 pub mod mailbox;
 pub mod stream;
 pub mod supervise;

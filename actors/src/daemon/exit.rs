@@ -1,0 +1,79 @@
+//! How a daemon is asked to end: by control command or by signal. SIGHUP reopens the log instead.
+
+use super::monitor::signal_text;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+/// Why the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// `exit`, with `--cleanup` or without.
+    Command {
+        /// Whether to take down what was built in the kernel.
+        cleanup: bool,
+    },
+    /// A fatal signal.
+    Signal(i32),
+}
+
+/// A handle on the daemon's end; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Exit {
+    reason: Arc<Mutex<Option<Reason>>>,
+    notify: Arc<Notify>,
+}
+
+impl Exit {
+    /// A daemon that nobody has asked to end.
+    pub fn new() -> Exit {
+        Exit::default()
+    }
+
+    /// Asks the daemon to end. The first reason stands.
+    pub fn ask(&self, reason: Reason) {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        self.notify.notify_waiters();
+        self.notify.notify_one();
+    }
+
+    /// Why the daemon is to end, if it is.
+    pub fn asked(&self) -> Option<Reason> {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the daemon is asked to end.
+    pub async fn wait(&self) -> Reason {
+        loop {
+            let notified = self.notify.notified();
+            if let Some(reason) = self.asked() {
+                return reason;
+            }
+            notified.await;
+        }
+    }
+
+    /// Listens for signals from now on. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// Those of installing a signal handler.
+    pub fn watch_signals(&self) -> std::io::Result<()> {
+        for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::alarm()] {
+            let (mut stream, exit) = (signal(kind)?, self.clone());
+            actix::spawn(async move {
+                if stream.recv().await.is_some() {
+                    let number = kind.as_raw_value();
+                    vlog::warn!("fatal_signal", "terminating with signal {number} ({})", signal_text(number));
+                    exit.ask(Reason::Signal(number));
+                }
+            });
+        }
+        let mut hangup = signal(SignalKind::hangup())?;
+        actix::spawn(async move {
+            while hangup.recv().await.is_some() {
+                let _ = vlog::reopen_file();
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! What makes a program a daemon: detaching, the monitor, the pidfile, the user, signals, the directories.
+//!
+//! Order of a daemon's life: parse the command line, open the log, [`start`] (forks while there is one
+//! thread), start the actor system, bind the sockets, [`Daemon::complete`] (the parents return), serve,
+//! [`Exit::wait`], [`Daemon::finish`]. Source: ovs-vswitchd(8), "Daemon Options". Deliberately absent: the
+//! process title, and keeping capabilities across `--user`.
+
+mod exit;
+mod monitor;
+mod pidfile;
+mod user;
+
+pub use exit::{Exit, Reason};
+pub use pidfile::{Pidfile, running_pid};
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use sys::process::Fork;
+
+/// How to become a daemon.
+#[derive(Debug, Clone, Default)]
+pub struct DaemonConfig {
+    /// The program's name.
+    pub program: String,
+    /// The pidfile's path, if there is to be one.
+    pub pidfile: Option<PathBuf>,
+    /// Whether a pidfile in use is no obstacle.
+    pub overwrite_pidfile: bool,
+    /// Whether to go into the background.
+    pub detach: bool,
+    /// Whether a second process restarts the daemon when it crashes.
+    pub monitor: bool,
+    /// Whether a detached daemon leaves its directory for `/`.
+    pub chdir: bool,
+    /// `USER[:GROUP]` to become.
+    pub user: Option<String>,
+}
+
+/// A process that has become a daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    detached: bool,
+    chdir: bool,
+    pidfile: Option<Pidfile>,
+    /// Where the process that waits for this one to serve hears of it.
+    ready: Option<OwnedFd>,
+}
+
+/// Detaches, forks the monitor, takes the pidfile, becomes the user: returns in the process that shall serve.
+///
+/// # Errors
+/// The text to end the program with.
+pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
+    if let (Some(path), false) = (&config.pidfile, config.overwrite_pidfile) {
+        if let Some(pid) = running_pid(path) {
+            return Err(format!("{}: already running as pid {pid}, aborting", path.display()));
+        }
+    }
+    let mut ready = None;
+    if config.detach {
+        ready = detach()?;
+    }
+    if config.monitor {
+        ready = monitor::start(ready)?;
+    }
+    if let Some(user) = &config.user {
+        user::become_user(user)?;
+    }
+    let pidfile = match &config.pidfile {
+        Some(path) => Some(Pidfile::take(path, config.overwrite_pidfile)?),
+        None => None,
+    };
+    Ok(Daemon { detached: config.detach, chdir: config.chdir, pidfile, ready })
+}
+
+/// Forks; the parent waits until the child serves and ends as it does, the child goes on in a session of its
+/// own and is handed the means to say that it serves.
+fn detach() -> Result<Option<OwnedFd>, String> {
+    let (from_child, to_parent) = nix::unistd::pipe().map_err(|e| format!("pipe failed ({})", e.desc()))?;
+    match sys::process::fork().map_err(|e| format!("fork failed ({})", crate::stream::errno_text(&e)))? {
+        Fork::Parent(child) => {
+            drop(to_parent);
+            std::process::exit(await_child(from_child, child));
+        }
+        Fork::Child => {
+            let _ = nix::unistd::setsid();
+            Ok(Some(to_parent))
+        }
+    }
+}
+
+/// Waits for the byte that says a child serves; the exit code to hand on, zero when it does.
+fn await_child(from_child: OwnedFd, child: i32) -> i32 {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    let mut byte = [0];
+    if matches!(std::fs::File::from(from_child).read(&mut byte), Ok(1)) {
+        return 0;
+    }
+    match waitpid(nix::unistd::Pid::from_raw(child), None) {
+        // The child has told why by itself.
+        Ok(WaitStatus::Exited(_, code)) if code != 0 => code,
+        Ok(status) => {
+            vlog::err!("daemon_unix", "fork child died before signaling startup ({})", monitor::describe(&status));
+            1
+        }
+        Err(error) => {
+            vlog::err!("daemon_unix", "waitpid failed ({})", error.desc());
+            1
+        }
+    }
+}
+
+impl Daemon {
+    /// The daemon serves: its parents may return. A detached daemon lets go of its terminal and directory.
+    pub fn complete(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            let _ = std::fs::File::from(ready).write_all(&[0]);
+        }
+        if !std::mem::take(&mut self.detached) {
+            return;
+        }
+        if self.chdir {
+            let _ = std::env::set_current_dir("/");
+        }
+        vlog::set_default(vlog::Destination::Console, vlog::Level::Off);
+        if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+            let _ = nix::unistd::dup2_stdin(&null);
+            let _ = nix::unistd::dup2_stdout(&null);
+            let _ = nix::unistd::dup2_stderr(&null);
+        }
+    }
+
+    /// The end: removes the pidfile, and dies of the signal that asked for it, if one did.
+    pub fn finish(self, reason: Reason) {
+        drop(self);
+        if let Reason::Signal(signal) = reason {
+            sys::process::die_by_signal(signal);
+        }
+    }
+
+    /// The pidfile's path.
+    pub fn pidfile(&self) -> Option<&Path> {
+        self.pidfile.as_ref().map(Pidfile::path)
+    }
+}
+
+/// The directories of an installation: Debian's, unless the environment says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directories {
+    /// Sockets and pidfiles (`OVS_RUNDIR`).
+    pub run: PathBuf,
+    /// Logs (`OVS_LOGDIR`).
+    pub log: PathBuf,
+    /// Databases (`OVS_DBDIR`, else below `OVS_SYSCONFDIR`).
+    pub db: PathBuf,
+    /// Schemas (`OVS_PKGDATADIR`).
+    pub package_data: PathBuf,
+    /// Configuration (`OVS_SYSCONFDIR`).
+    pub system_config: PathBuf,
+}
+
+impl Directories {
+    /// Reads the directories through `variable`, which looks up an environment variable.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Directories {
+        let of = |name: &str, default: &str| {
+            PathBuf::from(variable(name).filter(|v| !v.is_empty()).unwrap_or_else(|| default.to_owned()))
+        };
+        let system_config = of("OVS_SYSCONFDIR", "/etc");
+        let below = system_config.join("openvswitch");
+        Directories {
+            run: of("OVS_RUNDIR", "/var/run/openvswitch"),
+            log: of("OVS_LOGDIR", "/var/log/openvswitch"),
+            db: variable("OVS_DBDIR").filter(|v| !v.is_empty()).map_or(below, PathBuf::from),
+            package_data: of("OVS_PKGDATADIR", "/usr/share/openvswitch"),
+            system_config,
+        }
+    }
+}
