@@ -1,1 +1,4 @@
 //! The OpenFlow pipeline: tables, rules, groups, meters, translation.
+
+pub mod rule;
+pub mod table;

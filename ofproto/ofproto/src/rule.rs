@@ -1,0 +1,109 @@
+//! Rules: OpenFlow flows as the tables keep them. A rule is immutable; a change makes a new one with the same identity,
+//! so that whoever holds a table's earlier view goes on seeing what it saw. Counters are not here but with the table's
+//! writer ([`crate::table::Table`]).
+
+use std::sync::Arc;
+
+use flow::classifier::{Conjunction, Entry, MiniMatch};
+use flow::field::TunTable;
+use openflow::action::{Action, Actions};
+use openflow::flow_mod::FlowFlags;
+use openflow::matching::Match;
+
+/// Identity of a rule within its bridge: table, slot in the table's counters, and how often the slot was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId {
+    /// Table.
+    pub table: u8,
+    /// Slot.
+    pub slot: u32,
+    /// Use of the slot.
+    pub generation: u32,
+}
+
+/// Priorities above those of OpenFlow belong to the switch itself; such rules are hidden from controllers.
+pub const MAX_OPENFLOW_PRIORITY: i32 = 0xffff;
+
+/// An OpenFlow flow.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Identity; kept when the rule is modified.
+    pub id: RuleId,
+    /// The highest wins; above [`MAX_OPENFLOW_PRIORITY`] for hidden rules.
+    pub priority: i32,
+    /// Match.
+    pub mini: MiniMatch,
+    /// Where the match's tunnel options lie, if it has any.
+    pub tun: Option<Arc<TunTable>>,
+    /// Cookie.
+    pub cookie: u64,
+    /// Seconds without a packet until the rule goes, 0 for never.
+    pub idle_timeout: u16,
+    /// Seconds since the last change until the rule goes, 0 for never.
+    pub hard_timeout: u16,
+    /// Importance in eviction.
+    pub importance: u16,
+    /// Flags.
+    pub flags: FlowFlags,
+    /// Actions and instructions.
+    pub actions: Actions,
+    /// Memberships in conjunctive matches, as the actions give them.
+    pub conjunctions: Box<[Conjunction]>,
+    /// When it was added, in milliseconds of the switch's clock.
+    pub created_ms: i64,
+    /// When it was last changed.
+    pub modified_ms: i64,
+}
+
+impl Rule {
+    /// Whether controllers do not see it.
+    pub fn is_hidden(&self) -> bool {
+        self.priority > MAX_OPENFLOW_PRIORITY
+    }
+
+    /// The match in full.
+    pub fn matching(&self) -> Match {
+        Match { key: self.mini.key(), mask: self.mini.mask(), tun: self.tun.clone() }
+    }
+
+    /// The table the rule is in.
+    pub fn table(&self) -> u8 {
+        self.id.table
+    }
+
+    /// Memberships in conjunctive matches that `actions` give.
+    pub fn conjunctions_of(actions: &[Action]) -> Box<[Conjunction]> {
+        actions
+            .iter()
+            .filter_map(|action| match *action {
+                Action::Conjunction { id, clause, n_clauses } => Some(Conjunction { id, clause, n_clauses }),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+impl Entry for Rule {
+    fn mini(&self) -> &MiniMatch {
+        &self.mini
+    }
+
+    fn priority(&self) -> i32 {
+        self.priority
+    }
+
+    fn conjunctions(&self) -> &[Conjunction] {
+        &self.conjunctions
+    }
+}
+
+/// What a rule has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleStats {
+    /// Packets.
+    pub packets: u64,
+    /// Octets.
+    pub bytes: u64,
+    /// When the last packet came, in milliseconds of the switch's clock; the rule's creation before the first.
+    pub used_ms: i64,
+}

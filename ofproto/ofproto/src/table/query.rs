@@ -1,0 +1,122 @@
+//! Questions about a table's rules: statistics of those that a controller, or a person, asks for.
+
+use std::sync::Arc;
+
+use flow::classifier::MiniMatch;
+use openflow::OfPort;
+use openflow::action::{outputs_to_group, outputs_to_port};
+use openflow::flow_mod::{FlowFlags, FlowStats, FlowStatsRequest, GROUP_ANY};
+use openflow::message::AggregateStats;
+
+use super::Table;
+use crate::rule::{Rule, RuleStats};
+
+/// Conditions on a rule besides its match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleFilter {
+    /// Cookie bits wanted.
+    pub cookie: u64,
+    /// Which of them matter.
+    pub cookie_mask: u64,
+    /// An output to this port, or [`OfPort::ANY`].
+    pub out_port: OfPort,
+    /// This group, or [`GROUP_ANY`].
+    pub out_group: u32,
+}
+
+impl RuleFilter {
+    /// Whether a rule meets the conditions.
+    pub fn admits(&self, rule: &Rule) -> bool {
+        (rule.cookie ^ self.cookie) & self.cookie_mask == 0
+            && (self.out_port == OfPort::ANY || outputs_to_port(&rule.actions, self.out_port))
+            && (self.out_group == GROUP_ANY || outputs_to_group(&rule.actions, self.out_group))
+    }
+}
+
+/// Rules asked for.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Within this match.
+    pub mini: MiniMatch,
+    /// Meeting these conditions.
+    pub filter: RuleFilter,
+    /// Hidden ones too.
+    pub hidden: bool,
+}
+
+impl Selection {
+    /// What a statistics request asks for.
+    pub fn of(request: &FlowStatsRequest) -> Self {
+        Self {
+            mini: MiniMatch::new(&request.matching.key, &request.matching.mask),
+            filter: RuleFilter {
+                cookie: request.cookie,
+                cookie_mask: request.cookie_mask,
+                out_port: request.out_port,
+                out_group: request.out_group,
+            },
+            hidden: false,
+        }
+    }
+
+    /// Every rule, hidden ones too.
+    pub fn everything() -> Self {
+        Self {
+            mini: MiniMatch::new(&flow::Key::EMPTY, &flow::Mask::EMPTY),
+            filter: RuleFilter { cookie: 0, cookie_mask: 0, out_port: OfPort::ANY, out_group: GROUP_ANY },
+            hidden: true,
+        }
+    }
+}
+
+impl Table {
+    /// Rules and their counters: by falling priority, and in the order of their making.
+    pub fn select_rules(&self, selection: &Selection) -> Vec<(Arc<Rule>, RuleStats)> {
+        let mut found: Vec<_> = self
+            .classifier
+            .view()
+            .within(&selection.mini)
+            .filter(|r| (selection.hidden || !r.is_hidden()) && selection.filter.admits(r))
+            .map(|r| (r.clone(), self.slots[r.id.slot as usize].stats))
+            .collect();
+        found.sort_unstable_by_key(|(r, _)| (-r.priority, r.created_ms, r.id));
+        found
+    }
+
+    /// Sums over the rules of a selection.
+    pub fn aggregate(&self, selection: &Selection) -> AggregateStats {
+        let mut sum = AggregateStats { packet_count: 0, byte_count: 0, flow_count: 0 };
+        for (rule, stats) in self.select_rules(selection) {
+            sum.flow_count += 1;
+            if !rule.flags.contains(FlowFlags::NO_PACKET_COUNTS) {
+                sum.packet_count = sum.packet_count.saturating_add(stats.packets);
+            }
+            if !rule.flags.contains(FlowFlags::NO_BYTE_COUNTS) {
+                sum.byte_count = sum.byte_count.saturating_add(stats.bytes);
+            }
+        }
+        sum
+    }
+}
+
+/// A rule as statistics show it at `now_ms`.
+pub fn flow_stats(rule: &Rule, stats: &RuleStats, now_ms: i64) -> FlowStats {
+    let age_ms = u64::try_from(now_ms - rule.created_ms).unwrap_or(0);
+    let age = |since: i64| u16::try_from(((now_ms - since) / 1000).clamp(0, 0xffff)).unwrap_or(u16::MAX);
+    FlowStats {
+        matching: rule.matching(),
+        cookie: rule.cookie,
+        table: rule.table(),
+        priority: rule.priority.clamp(0, 0xffff) as u16,
+        duration: Some((u32::try_from(age_ms / 1000).unwrap_or(u32::MAX), (age_ms % 1000) as u32 * 1_000_000)),
+        idle_timeout: rule.idle_timeout,
+        hard_timeout: rule.hard_timeout,
+        importance: rule.importance,
+        idle_age: Some(age(stats.used_ms)),
+        hard_age: Some(age(rule.modified_ms)),
+        packets: (!rule.flags.contains(FlowFlags::NO_PACKET_COUNTS)).then_some(stats.packets),
+        bytes: (!rule.flags.contains(FlowFlags::NO_BYTE_COUNTS)).then_some(stats.bytes),
+        flags: rule.flags,
+        actions: rule.actions.clone(),
+    }
+}

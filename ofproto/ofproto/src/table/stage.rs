@@ -1,0 +1,216 @@
+//! A batch of changes, applied in order; one that fails leaves the rules as they were and does not disturb the others.
+
+use std::sync::Arc;
+
+use flow::classifier::MiniMatch;
+use openflow::ErrorCode;
+use openflow::OfPort;
+use openflow::action::outputs_to_group;
+use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, GROUP_ANY};
+
+use super::{Event, RemovalReason, Removed, RuleFilter, Table, TableView, Undo};
+use crate::rule::{Rule, RuleStats};
+
+/// One change of a table.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// As a controller asks, or the switch itself with a priority beyond OpenFlow's.
+    FlowMod {
+        /// What to do.
+        flow_mod: Arc<FlowMod>,
+        /// Instead of the flow-mod's own, for hidden rules.
+        priority: i32,
+    },
+    /// Remove every rule that uses a group.
+    GroupGone(u32),
+    /// Remove every rule that uses a meter.
+    MeterGone(u32),
+    /// Remove every rule but hidden ones, without telling why anyone's flow ended (OpenFlow flush).
+    Flush,
+}
+
+/// What came of one change.
+pub type Outcome = Result<Vec<Event>, ErrorCode>;
+
+/// What came of a batch.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// By change.
+    pub outcomes: Vec<Outcome>,
+    /// The table with the batch applied.
+    pub view: Arc<TableView>,
+}
+
+impl Table {
+    /// Applies a batch. It can be taken back until [`Table::commit`].
+    pub fn stage(&mut self, changes: &[Change], now_ms: i64) -> Staged {
+        let outcomes = changes.iter().map(|change| self.apply(change, now_ms)).collect();
+        Staged { outcomes, view: self.view() }
+    }
+
+    fn apply(&mut self, change: &Change, now_ms: i64) -> Outcome {
+        match change {
+            Change::FlowMod { flow_mod, priority } => self.flow_mod(flow_mod, *priority, now_ms),
+            Change::GroupGone(id) => {
+                Ok(self.remove_where(RemovalReason::GroupDelete, |r| outputs_to_group(&r.actions, *id)))
+            }
+            Change::MeterGone(id) => {
+                Ok(self.remove_where(RemovalReason::MeterDelete, |r| openflow::action::meter(&r.actions) == Some(*id)))
+            }
+            Change::Flush => Ok(self.remove_where(RemovalReason::Delete, |r| !r.is_hidden())),
+        }
+    }
+
+    fn flow_mod(&mut self, fm: &FlowMod, priority: i32, now_ms: i64) -> Outcome {
+        let mini = MiniMatch::new(&fm.matching.key, &fm.matching.mask);
+        match fm.command {
+            FlowModCommand::Add => self.add(fm, mini, priority, now_ms),
+            FlowModCommand::Modify => {
+                let found = self.select(fm, &mini, None);
+                self.modify(fm, found, mini, priority, now_ms)
+            }
+            FlowModCommand::ModifyStrict => {
+                let found = self.select(fm, &mini, Some(priority));
+                self.modify(fm, found, mini, priority, now_ms)
+            }
+            FlowModCommand::Delete => Ok(self.delete(self.select(fm, &mini, None))),
+            FlowModCommand::DeleteStrict => Ok(self.delete(self.select(fm, &mini, Some(priority)))),
+        }
+    }
+
+    /// The rules that a modification or deletion means, in the order of their making.
+    fn select(&self, fm: &FlowMod, mini: &MiniMatch, strict: Option<i32>) -> Vec<Arc<Rule>> {
+        let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+        let filter = RuleFilter {
+            cookie: fm.cookie,
+            cookie_mask: fm.cookie_mask,
+            out_port: if deletes { fm.out_port } else { OfPort::ANY },
+            out_group: if deletes { fm.out_group } else { GROUP_ANY },
+        };
+        let mut found: Vec<Arc<Rule>> = match strict {
+            Some(priority) => self.classifier.view().exact(mini, priority).into_iter().cloned().collect(),
+            None => self.classifier.view().within(mini).filter(|r| !r.is_hidden()).cloned().collect(),
+        };
+        found.retain(|r| filter.admits(r));
+        found.sort_unstable_by_key(|r| (r.created_ms, r.id));
+        found
+    }
+
+    fn add(&mut self, fm: &FlowMod, mini: MiniMatch, priority: i32, now_ms: i64) -> Outcome {
+        let old = self.classifier.view().exact(&mini, priority).cloned();
+        let mut events = Vec::new();
+        if old.is_none() {
+            if fm.flags.contains(FlowFlags::CHECK_OVERLAP) && self.classifier.view().overlaps(&mini, priority) {
+                return Err(ErrorCode::OFPFMFC_OVERLAP);
+            }
+            let evicted = self.make_room(now_ms).map_err(|()| ErrorCode::OFPFMFC_TABLE_FULL)?;
+            events.extend(evicted.map(Event::Removed));
+        }
+        let id = match &old {
+            Some(old) => old.id,
+            None => self.claim()?,
+        };
+        let rule = Arc::new(Rule {
+            id,
+            priority,
+            mini: self.classifier.intern(mini),
+            tun: fm.matching.tun.clone(),
+            cookie: fm.new_cookie,
+            idle_timeout: fm.idle_timeout,
+            hard_timeout: fm.hard_timeout,
+            importance: fm.importance,
+            flags: fm.flags.without(FlowFlags::CHECK_OVERLAP),
+            actions: fm.actions.clone(),
+            conjunctions: Rule::conjunctions_of(&fm.actions),
+            created_ms: now_ms,
+            modified_ms: now_ms,
+        });
+        match old {
+            Some(old) => {
+                let stats = self.slots[id.slot as usize].stats;
+                self.undo.push(Undo::Replaced { old: old.clone(), stats });
+                let slot = &mut self.slots[id.slot as usize];
+                if fm.flags.contains(FlowFlags::RESET_COUNTS) {
+                    slot.stats = RuleStats::default();
+                }
+                slot.stats.used_ms = now_ms;
+                self.replace(rule.clone());
+                let changed = (old.actions != rule.actions).then(|| old.actions.clone());
+                events.push(Event::Added(rule, changed));
+            }
+            None => {
+                self.version += 1;
+                let slot = &mut self.slots[id.slot as usize];
+                slot.stats = RuleStats { used_ms: now_ms, ..RuleStats::default() };
+                slot.rule = Some(rule.clone());
+                self.set_deadline(&rule);
+                self.undo.push(Undo::Inserted(rule.clone()));
+                self.classifier.insert(rule.clone());
+                events.push(Event::Added(rule, None));
+            }
+        }
+        Ok(events)
+    }
+
+    fn modify(&mut self, fm: &FlowMod, found: Vec<Arc<Rule>>, mini: MiniMatch, priority: i32, now_ms: i64) -> Outcome {
+        if found.is_empty() {
+            // Before OpenFlow 1.2 a modification of nothing adds; such a message carries a new cookie and asks for none.
+            let adds = fm.cookie_mask == 0 && fm.new_cookie != u64::MAX;
+            return if adds { self.add(fm, mini, priority, now_ms) } else { Ok(Vec::new()) };
+        }
+        let mut events = Vec::new();
+        for old in found {
+            let change_cookie = fm.modify_cookie && fm.new_cookie != u64::MAX && fm.new_cookie != old.cookie;
+            let change_actions = old.actions != fm.actions;
+            let slot = &mut self.slots[old.id.slot as usize];
+            let stats = slot.stats;
+            if fm.flags.contains(FlowFlags::RESET_COUNTS) {
+                slot.stats = RuleStats { used_ms: stats.used_ms, ..RuleStats::default() };
+            }
+            self.undo.push(Undo::Replaced { old: old.clone(), stats });
+            let mut rule = (*old).clone();
+            rule.modified_ms = now_ms;
+            if change_cookie {
+                rule.cookie = fm.new_cookie;
+            }
+            if change_actions {
+                rule.actions = fm.actions.clone();
+                rule.conjunctions = Rule::conjunctions_of(&fm.actions);
+            }
+            let rule = Arc::new(rule);
+            self.replace(rule.clone());
+            if change_cookie || change_actions {
+                events.push(Event::Modified(rule, change_actions.then(|| old.actions.clone())));
+            }
+        }
+        Ok(events)
+    }
+
+    fn delete(&mut self, found: Vec<Arc<Rule>>) -> Vec<Event> {
+        found.iter().map(|rule| Event::Removed(self.take_out(rule, RemovalReason::Delete))).collect()
+    }
+
+    fn remove_where(&mut self, reason: RemovalReason, which: impl Fn(&Rule) -> bool) -> Vec<Event> {
+        let mut found: Vec<_> = self.classifier.view().iter().filter(|r| which(r)).cloned().collect();
+        found.sort_unstable_by_key(|r| (r.created_ms, r.id));
+        found.iter().map(|rule| Event::Removed(self.take_out(rule, reason))).collect()
+    }
+
+    /// Takes a rule out; its slot is free again once the batch is committed.
+    pub(super) fn take_out(&mut self, rule: &Arc<Rule>, reason: RemovalReason) -> Removed {
+        self.version += 1;
+        self.classifier.remove(&rule.mini, rule.priority);
+        self.forget_deadline(rule.id.slot);
+        let slot = &mut self.slots[rule.id.slot as usize];
+        let stats = slot.stats;
+        slot.rule = None;
+        self.undo.push(Undo::Removed { rule: rule.clone(), stats });
+        Removed { rule: rule.clone(), stats, reason }
+    }
+
+    /// Removes one rule by identity, for the layer above's own reasons (a learned rule whose teacher is gone).
+    pub fn remove(&mut self, id: crate::rule::RuleId, reason: RemovalReason) -> Option<Removed> {
+        let rule = self.current(id)?;
+        Some(self.take_out(&rule, reason))
+    }
+}
