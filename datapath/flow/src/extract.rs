@@ -437,14 +437,15 @@ impl<'a> Walk<'a> {
         if base >> 14 != 0 || len > self.at.len() {
             return;
         }
-        let context = match head[2] & 0x0f {
+        let context = match head[2] {
             1 if len == 24 => Some((be64(self.at, 8), be64(self.at, 16))),
-            2 if len >= 8 => None,
-            _ => return,
+            1 => return,
+            2 if len < 8 => return,
+            _ => None,
         };
         key.set_nsh_flags((base >> 12 & 3) as u8);
         key.set_nsh_ttl((base >> 6 & 0x3f) as u8);
-        key.set_nsh_mdtype(head[2] & 0x0f);
+        key.set_nsh_mdtype(head[2]);
         key.set_nsh_np(head[3]);
         key.set_nsh_spi(be32(head, 4) >> 8);
         key.set_nsh_si(head[7]);

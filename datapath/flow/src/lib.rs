@@ -7,6 +7,7 @@ pub mod extract;
 pub mod field;
 pub mod hash;
 pub mod key;
+pub mod match_text;
 pub mod mini;
 pub mod odp;
 pub mod text;

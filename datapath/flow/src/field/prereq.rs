@@ -45,7 +45,7 @@ pub enum Prereq {
 
 /// Whether `key` is IPv4 or IPv6.
 fn is_ip(key: &Key) -> bool {
-    matches!(key.dl_type(), 0x0800 | 0x86dd)
+    matches!(key.network_type(), 0x0800 | 0x86dd)
 }
 
 fn is_l4(key: &Key, proto: u8) -> bool {
@@ -53,7 +53,7 @@ fn is_l4(key: &Key, proto: u8) -> bool {
 }
 
 fn is_icmpv6(key: &Key) -> bool {
-    key.dl_type() == 0x86dd && is_l4(key, 58)
+    key.network_type() == 0x86dd && is_l4(key, 58)
 }
 
 fn is_nd(key: &Key, types: &[u16]) -> bool {
@@ -66,18 +66,18 @@ impl Prereq {
         match self {
             Prereq::None => true,
             Prereq::Ethernet => key.packet_type() == 0,
-            Prereq::Arp => matches!(key.dl_type(), 0x0806 | 0x8035),
+            Prereq::Arp => matches!(key.network_type(), 0x0806 | 0x8035),
             Prereq::VlanVid => key.packet_type() == 0 && key.vlan_tci() & 0x1000 != 0,
-            Prereq::Ipv4 => key.dl_type() == 0x0800,
-            Prereq::Ipv6 => key.dl_type() == 0x86dd,
+            Prereq::Ipv4 => key.network_type() == 0x0800,
+            Prereq::Ipv6 => key.network_type() == 0x86dd,
             Prereq::Ip => is_ip(key),
-            Prereq::Mpls => matches!(key.dl_type(), 0x8847 | 0x8848),
+            Prereq::Mpls => matches!(key.network_type(), 0x8847 | 0x8848),
             Prereq::Ct => is_ip(key) && key.ct_nw_proto() != 0,
-            Prereq::Nsh => key.dl_type() == 0x894f,
+            Prereq::Nsh => key.network_type() == 0x894f,
             Prereq::Tcp => is_l4(key, 6),
             Prereq::Udp => is_l4(key, 17),
             Prereq::Sctp => is_l4(key, 132),
-            Prereq::Icmpv4 => key.dl_type() == 0x0800 && is_l4(key, 1),
+            Prereq::Icmpv4 => key.network_type() == 0x0800 && is_l4(key, 1),
             Prereq::Icmpv6 => is_icmpv6(key),
             Prereq::Nd => is_nd(key, &[135, 136]),
             Prereq::NdSolicit => is_nd(key, &[135]),
