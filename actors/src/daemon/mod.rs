@@ -57,6 +57,7 @@ pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
             return Err(format!("{}: already running as pid {pid}, aborting", path.display()));
         }
     }
+    sys::process::die_of_faults();
     let mut ready = None;
     if config.detach {
         ready = detach()?;

@@ -28,6 +28,22 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Gives SIGSEGV and SIGBUS their default action back.
+///
+/// Rust's runtime catches them to tell of stack overflows, and swallows the first one that another process
+/// sends; a daemon under a monitor is expected to die of it.
+pub fn die_of_faults() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: `action` is fully initialised (all zero but the handler), and the default action runs no
+        // code of ours.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = libc::SIG_DFL;
+            libc::sigaction(signal, &action, std::ptr::null_mut());
+        }
+    }
+}
+
 /// Ends the process by `signal`'s default action, so that its parent sees what killed it.
 pub fn die_by_signal(signal: i32) -> ! {
     // SAFETY: `action` is fully initialised (all zero but the handler), and the default action runs no code
