@@ -1,1 +1,46 @@
-//! The datapath: bursts, caches, action execution, meters; no sockets.
+//! The datapath of one thread: bursts, caches, action execution, meters; no sockets, no clock, no randomness.
+//!
+//! A [`Datapath`] owns receive queues and, for every port, a sending half ([`port`]). [`Datapath::poll`] takes a burst
+//! from a queue through the whole of it:
+//!
+//! ```text
+//! receive ─ extract key ─ exact-match cache ─ signature cache ─ megaflow classifier ─ actions ─ output queues ─ send
+//!              ▲                                                   │ miss                │
+//!              └──────────────── recirculation ◄───────────────────┼─────────────────────┤
+//!                                                                  ▼                     ▼
+//!                                                         upcalls, in one batch a burst  drops, by reason
+//! ```
+//!
+//! Frames stay where they were received, in memory borrowed from their queue, until everything queued for output in the
+//! burst has been sent; only what is changed after it was queued, or lacks headroom, is copied. Nothing here waits,
+//! allocates for a packet that hits, or sends a message.
+//!
+//! Deliberately absent: connection tracking and tunnels (counted as drops, [`Drop`]); who decides on flows (upcalls go
+//! up, [`flow::FlowEntry`]s come down); sharing between threads (each has a datapath of its own).
+//!
+//! Source: ovs-vswitchd(8), ovs-dpctl(8), dpif-netdev's documented caches and counters; ovs-actions(7).
+
+mod bond;
+mod burst;
+mod classifier;
+mod datapath;
+mod edit;
+mod emc;
+mod engine;
+mod execute;
+mod flows;
+mod meter;
+mod mix;
+mod outputs;
+pub mod port;
+mod quota;
+mod set;
+mod smc;
+mod stats;
+
+pub use burst::{BURST, Burst, Lent};
+pub use datapath::{Config, Datapath, QueueId};
+pub use flows::{DumpedFlow, FlowCursor, InstallError};
+pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
+pub use port::{RxQueue, TxPacket, TxPort, TxReport};
+pub use stats::{Drop, PortStats, QueueStats, Stats};

@@ -1,0 +1,270 @@
+//! The datapath as its thread sees it: ports and queues come and go, bursts are polled, flows, meters and bonds are set.
+
+use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid, Upcall};
+
+use crate::bond::BUCKETS;
+use crate::burst::{BURST, Burst};
+use crate::engine::{Engine, Env};
+use crate::flows::{DumpedFlow, FlowCursor, InstallError};
+use crate::meter::{Meter, MeterConfig};
+use crate::port::{RxQueue, TxPort};
+use crate::stats::{PortStats, QueueStats, Stats};
+
+/// How often subtables are ranked, µs.
+const RANK_US: u64 = 1_000_000;
+
+/// Settings of a datapath.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// A number nobody outside knows: seeds hashes and dice.
+    pub seed: u64,
+    /// One in so many packets that miss the exact-match cache enters it: 1 every one, 0 none and no cache.
+    pub emc_insert_inv_prob: u32,
+    /// Whether to use the signature cache.
+    pub smc: bool,
+    /// VLAN tags told apart, 0 to 2.
+    pub max_vlans: usize,
+    /// Flows at most.
+    pub flow_limit: usize,
+    /// Masks at most of the flows of one port.
+    pub mask_limit: usize,
+    /// Unanswered upcalls at most of one port.
+    pub upcall_quota: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            emc_insert_inv_prob: 100,
+            smc: false,
+            max_vlans: 1,
+            flow_limit: 1 << 20,
+            mask_limit: 128,
+            upcall_quota: 1024,
+        }
+    }
+}
+
+/// Names a receive queue of a datapath.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId(pub usize);
+
+struct Queue {
+    port: OdpPort,
+    /// Its number among the port's queues.
+    number: u32,
+    rx: Box<dyn RxQueue>,
+    stats: QueueStats,
+}
+
+/// The datapath of one thread.
+pub struct Datapath {
+    engine: Engine,
+    queues: Vec<Option<Queue>>,
+    ranked_us: u64,
+}
+
+impl Datapath {
+    /// One without ports and flows.
+    pub fn new(config: Config) -> Self {
+        Self { engine: Engine::new(config), queues: Vec::new(), ranked_us: 0 }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.engine.config
+    }
+
+    /// Changes settings; the seed stays. Caches that are switched off are emptied.
+    pub fn set_config(&mut self, config: Config) {
+        let seed = self.engine.config.seed;
+        if config.emc_insert_inv_prob == 0 {
+            self.engine.emc.clear();
+        }
+        if !config.smc {
+            self.engine.smc.clear();
+        }
+        self.engine.flows.set_limits(config.flow_limit, config.mask_limit);
+        self.engine.config = Config { seed, ..config };
+    }
+
+    /// Adds a port to send through; one of the same number is replaced, and its counters go on.
+    ///
+    /// `false`: the number is too large.
+    pub fn add_port(&mut self, port: OdpPort, tx: Box<dyn TxPort>) -> bool {
+        self.engine.outputs.add(port, tx)
+    }
+
+    /// Removes a port with those of its queues that are polled here.
+    pub fn remove_port(&mut self, port: OdpPort) -> Option<Box<dyn TxPort>> {
+        for queue in &mut self.queues {
+            queue.take_if(|q| q.port == port);
+        }
+        self.engine.outputs.remove(port)
+    }
+
+    /// Adds a queue to receive from.
+    pub fn add_queue(&mut self, port: OdpPort, number: u32, rx: Box<dyn RxQueue>) -> QueueId {
+        let queue = Some(Queue { port, number, rx, stats: QueueStats::default() });
+        let free = self.queues.iter().position(Option::is_none);
+        match free {
+            Some(i) => {
+                self.queues[i] = queue;
+                QueueId(i)
+            }
+            None => {
+                self.queues.push(queue);
+                QueueId(self.queues.len() - 1)
+            }
+        }
+    }
+
+    /// Takes a queue away, to be polled elsewhere or not at all.
+    pub fn remove_queue(&mut self, queue: QueueId) -> Option<Box<dyn RxQueue>> {
+        Some(self.queues.get_mut(queue.0)?.take()?.rx)
+    }
+
+    /// The receiving half of a queue, to put it to sleep or ask it for its own counters.
+    pub fn queue_mut(&mut self, queue: QueueId) -> Option<&mut dyn RxQueue> {
+        match self.queues.get_mut(queue.0) {
+            Some(Some(queue)) => Some(queue.rx.as_mut()),
+            _ => None,
+        }
+    }
+
+    /// The queues polled here: handle, port, number, counters.
+    pub fn queues(&self) -> impl Iterator<Item = (QueueId, OdpPort, u32, QueueStats)> + '_ {
+        let queues = self.queues.iter().enumerate();
+        queues.filter_map(|(i, q)| q.as_ref().map(|q| (QueueId(i), q.port, q.number, q.stats)))
+    }
+
+    /// Takes one burst of a queue all the way through. Says how many packets it had.
+    ///
+    /// What must be decided above is added to `upcalls`, to be sent on in one message.
+    pub fn poll(&mut self, queue: QueueId, now_us: u64, upcalls: &mut Vec<Upcall>) -> usize {
+        let Some(Some(queue)) = self.queues.get_mut(queue.0) else { return 0 };
+        queue.stats.polls += 1;
+        let n = {
+            let mut burst = Burst::new();
+            queue.rx.receive(BURST, &mut burst);
+            let n = burst.len();
+            if n > 0 {
+                let mut env = Env { now_ms: now_us / 1000, port: queue.port, upcalls };
+                queue.stats.packets += n as u64;
+                queue.stats.bytes += self.engine.run(&mut burst, &mut env);
+            }
+            n
+        };
+        if n > 0 {
+            queue.rx.release();
+            if now_us.saturating_sub(self.ranked_us) >= RANK_US {
+                self.ranked_us = now_us;
+                self.engine.flows.rank();
+            }
+        }
+        n
+    }
+
+    /// Acts upon packets from above.
+    pub fn execute(&mut self, packets: &[Execute], now_us: u64, upcalls: &mut Vec<Upcall>) {
+        let mut env = Env { now_ms: now_us / 1000, port: 0, upcalls };
+        self.engine.execute_all(packets, &mut env);
+    }
+
+    /// `n` upcalls of a port were answered, or lost on their way: as many more may be made.
+    pub fn upcalls_answered(&mut self, port: OdpPort, n: u32, now_us: u64) {
+        self.engine.quota.give(port, n, now_us / 1000);
+    }
+
+    /// Installs a flow, translated from the view of this version.
+    pub fn install(&mut self, entry: &FlowEntry, view_version: u64) -> Result<(), InstallError> {
+        self.engine.flows.install(entry, view_version)
+    }
+
+    /// Changes a flow's actions; its counters go on.
+    pub fn modify(&mut self, ufid: Ufid, actions: &Actions, view_version: u64) -> Result<(), InstallError> {
+        self.engine.flows.modify(ufid, actions, view_version)
+    }
+
+    /// Removes a flow: as it was last.
+    pub fn delete(&mut self, ufid: Ufid) -> Option<DumpedFlow> {
+        self.engine.flows.remove(ufid)
+    }
+
+    /// A flow as it is.
+    pub fn flow(&self, ufid: Ufid) -> Option<DumpedFlow> {
+        self.engine.flows.get(ufid)
+    }
+
+    /// Up to `max` flows, and where to go on. Flows that come or go meanwhile may be missed; none comes twice.
+    pub fn dump(&self, cursor: FlowCursor, max: usize) -> (Vec<DumpedFlow>, Option<FlowCursor>) {
+        self.engine.flows.dump(cursor, max)
+    }
+
+    /// Removes all flows.
+    pub fn flush(&mut self) {
+        self.engine.flows.flush();
+    }
+
+    /// Number of flows.
+    pub fn n_flows(&self) -> usize {
+        self.engine.flows.len()
+    }
+
+    /// Number of masks, each port's for itself.
+    pub fn n_masks(&self) -> usize {
+        self.engine.flows.masks()
+    }
+
+    /// Entries of the exact-match cache in use.
+    pub fn n_emc_entries(&self) -> usize {
+        let flows = &self.engine.flows;
+        self.engine.emc.live(|flow| flows.is_live(flow))
+    }
+
+    /// Counters of the thread.
+    pub fn stats(&self) -> &Stats {
+        &self.engine.stats
+    }
+
+    /// Counters of a port, as far as this thread serves it.
+    pub fn port_stats(&self, port: OdpPort) -> Option<PortStats> {
+        self.engine.outputs.stats(port)
+    }
+
+    /// Sets a meter; its counters and buckets start anew.
+    pub fn set_meter(&mut self, id: u32, config: MeterConfig, now_us: u64) {
+        self.engine.meters.insert(id, Meter::new(config, now_us / 1000));
+    }
+
+    /// A meter with its counters.
+    pub fn meter(&self, id: u32) -> Option<&Meter> {
+        self.engine.meters.get(&id)
+    }
+
+    /// Removes a meter: as it was last.
+    pub fn delete_meter(&mut self, id: u32) -> Option<Meter> {
+        self.engine.meters.remove(&id)
+    }
+
+    /// Sets the members of a bond balanced here, one for each value of the hash.
+    pub fn set_bond(&mut self, id: u32, members: &[OdpPort; BUCKETS]) {
+        self.engine.bonds.set(id, members);
+    }
+
+    /// Removes a bond.
+    pub fn delete_bond(&mut self, id: u32) -> bool {
+        self.engine.bonds.remove(id)
+    }
+
+    /// Octets that each hash value of a bond has sent.
+    pub fn bond_bytes(&self, id: u32) -> Option<[u64; BUCKETS]> {
+        self.engine.bonds.bytes(id)
+    }
+
+    /// All bonds with their members, by number.
+    pub fn bonds(&self) -> Vec<(u32, [OdpPort; BUCKETS])> {
+        self.engine.bonds.all()
+    }
+}

@@ -1,0 +1,227 @@
+//! A burst from its reception to the sending of what became of it.
+
+use std::collections::HashMap;
+
+use flow::{Execute, Key, Layers, OdpPort, Upcall, UpcallKind};
+
+use crate::bond::Bonds;
+use crate::burst::{self, BURST, Burst, Packets, Pool, Slot};
+use crate::datapath::Config;
+use crate::emc::Emc;
+use crate::execute::Work;
+use crate::flows::{FlowRef, FlowTable, Plan};
+use crate::meter::Meter;
+use crate::mix::{self, Dice};
+use crate::outputs::Outputs;
+use crate::quota::Quota;
+use crate::smc::Smc;
+use crate::stats::{Drop, Stats};
+
+/// Shorter frames are dropped unseen.
+const ETHERNET_HEADER: usize = 14;
+/// Copies, and queued packets, after which outputs are sent before the burst's end.
+const MUCH: usize = 512;
+
+/// What surrounds a burst.
+pub(crate) struct Env<'u> {
+    pub(crate) now_ms: u64,
+    /// Where the burst came in.
+    pub(crate) port: OdpPort,
+    pub(crate) upcalls: &'u mut Vec<Upcall>,
+}
+
+/// All of a datapath but its receive queues.
+pub(crate) struct Engine {
+    pub(crate) config: Config,
+    pub(crate) outputs: Outputs,
+    pub(crate) flows: FlowTable,
+    pub(crate) emc: Emc,
+    pub(crate) smc: Smc,
+    pub(crate) dice: Dice,
+    pub(crate) meters: HashMap<u32, Meter>,
+    pub(crate) bonds: Bonds,
+    pub(crate) quota: Quota,
+    pub(crate) stats: Stats,
+    pool: Pool,
+    keys: Box<[Key]>,
+}
+
+/// What is known of each packet of a burst between extraction and execution.
+#[derive(Clone, Copy)]
+struct Seen {
+    layers: Layers,
+    hash: u64,
+    /// Too short to be a frame.
+    is_runt: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            outputs: Outputs::default(),
+            flows: FlowTable::new(config.seed, config.flow_limit, config.mask_limit),
+            emc: Emc::new(),
+            smc: Smc::new(),
+            dice: Dice::new(config.seed),
+            meters: HashMap::new(),
+            bonds: Bonds::default(),
+            quota: Quota::new(config.upcall_quota),
+            stats: Stats::default(),
+            pool: Pool::default(),
+            keys: burst::keys(),
+            config,
+        }
+    }
+
+    /// Takes a burst through; says how many octets it had.
+    pub(crate) fn run(&mut self, lent: &mut Burst<'_>, env: &mut Env<'_>) -> u64 {
+        let mut pool = std::mem::take(&mut self.pool);
+        let mut keys = std::mem::take(&mut self.keys);
+        let mut packets = Packets { lent, pool: &mut pool };
+        let mut seen = [Seen { layers: Layers::EMPTY, hash: 0, is_runt: false }; BURST];
+        let bytes = self.extract(&packets, &mut keys, &mut seen, env.port);
+        let n = packets.lent.len();
+        let mut decisions = [None; BURST];
+        for i in 0..n {
+            if !seen[i].is_runt {
+                decisions[i] = self.find(&keys[i], seen[i].hash, true);
+            }
+        }
+        for (i, key) in keys.iter_mut().enumerate().take(n) {
+            if seen[i].is_runt {
+                self.stats.drop(Drop::TooShort);
+                continue;
+            }
+            let mut work = Work::new(Slot::Lent(i as u32), key, seen[i].layers);
+            self.apply(decisions[i], &mut packets, &mut work, env);
+            self.flush_if_much(&packets);
+        }
+        self.outputs.flush(&packets, &mut self.stats);
+        self.stats.received += n as u64;
+        self.stats.bursts += u64::from(n > 0);
+        self.outputs.received(env.port, n as u64, bytes);
+        pool.clear();
+        self.pool = pool;
+        self.keys = keys;
+        bytes
+    }
+
+    fn extract(&self, packets: &Packets<'_, '_>, keys: &mut [Key], seen: &mut [Seen], port: OdpPort) -> u64 {
+        let mut bytes = 0;
+        for (i, (key, seen)) in keys.iter_mut().zip(seen).enumerate().take(packets.lent.len()) {
+            let octets = packets.data(Slot::Lent(i as u32));
+            bytes += octets.len() as u64;
+            seen.is_runt = octets.len() < ETHERNET_HEADER;
+            if !seen.is_runt {
+                key.0.fill(0);
+                key.set_in_port(port);
+                seen.layers = flow::extract_into(key, octets, self.config.max_vlans);
+                seen.hash = mix::packet(key, self.config.seed);
+            }
+        }
+        bytes
+    }
+
+    fn flush_if_much(&mut self, packets: &Packets<'_, '_>) {
+        if self.outputs.queued() + packets.pool.len() > MUCH {
+            self.outputs.flush(packets, &mut self.stats);
+        }
+    }
+
+    /// Acts upon packets from above.
+    pub(crate) fn execute_all(&mut self, executes: &[Execute], env: &mut Env<'_>) {
+        for execute in executes {
+            let mut pool = std::mem::take(&mut self.pool);
+            let mut none = Burst::new();
+            let mut packets = Packets { lent: &mut none, pool: &mut pool };
+            let slot = packets.pool.add(&execute.packet);
+            let mut key = execute.key.clone();
+            let mut work = Work::new(slot, &mut key, Layers::EMPTY);
+            work.stale = true;
+            env.port = execute.key.in_port();
+            self.execute(&execute.actions, &mut packets, &mut work, env);
+            self.outputs.flush(&packets, &mut self.stats);
+            pool.clear();
+            self.pool = pool;
+        }
+    }
+
+    /// Decides about a packet that comes round again.
+    pub(crate) fn decide(&mut self, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
+        let hash = mix::packet(work.key, self.config.seed);
+        let flow = self.find(work.key, hash, false);
+        self.apply(flow, packets, work, env);
+    }
+
+    /// Finds a packet's flow by one cache or another.
+    #[inline]
+    fn find(&mut self, key: &Key, hash: u64, plain: bool) -> Option<FlowRef> {
+        let emc_on = self.config.emc_insert_inv_prob != 0;
+        if emc_on {
+            if let Some(flow) = self.emc.find(key, hash, plain).filter(|flow| self.flows.is_live(*flow)) {
+                self.stats.emc_hits += 1;
+                return Some(flow);
+            }
+        }
+        if self.config.smc {
+            let flows = &self.flows;
+            if let Some(flow) = self.smc.candidates(hash).find(|flow| flows.is_match(*flow, key)) {
+                self.stats.smc_hits += 1;
+                return Some(flow);
+            }
+        }
+        let (found, looks) = self.flows.find(key);
+        let flow = found?;
+        self.stats.megaflow_hits += 1;
+        self.stats.subtable_lookups += looks as u64;
+        if emc_on && self.dice.roll() % self.config.emc_insert_inv_prob == 0 {
+            let flows = &self.flows;
+            self.emc.insert(key, hash, flow, |flow| flows.is_live(flow));
+        }
+        if self.config.smc {
+            self.smc.insert(hash, flow);
+        }
+        Some(flow)
+    }
+
+    /// Does what the flow says, or hands the packet up.
+    #[inline]
+    fn apply(&mut self, flow: Option<FlowRef>, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
+        let Some(flow) = flow.and_then(|flow| self.flows.get_mut(flow)) else {
+            return self.miss(packets, work, env);
+        };
+        flow.credit(packets.meta(work.slot).len, work.key, env.now_ms as i64);
+        match &flow.plan {
+            Plan::Drop => self.stats.drop(Drop::Flow),
+            Plan::Outputs(ports) => {
+                let mut trunc = work.trunc.take();
+                let priority = work.key.skb_priority();
+                for port in ports {
+                    if !self.outputs.queue(*port, packets, work.slot, trunc.take(), priority, &mut self.stats) {
+                        self.stats.drop(Drop::NoPort);
+                    }
+                }
+            }
+            Plan::General => {
+                let actions = flow.actions.clone();
+                self.execute(&actions, packets, work, env);
+            }
+        }
+    }
+
+    #[cold]
+    fn miss(&mut self, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
+        if !self.admit(env) {
+            self.stats.lost += 1;
+            return self.stats.drop(Drop::UpcallLost);
+        }
+        self.stats.misses += 1;
+        let packet = packets.to_buf(work.slot);
+        env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: work.key.clone(), packet });
+    }
+
+    /// Whether one more packet of the burst's port may be handed up.
+    pub(crate) fn admit(&mut self, env: &Env<'_>) -> bool {
+        self.quota.take(env.port, env.now_ms)
+    }
+}

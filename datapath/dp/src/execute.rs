@@ -1,0 +1,308 @@
+//! Actions applied to one packet.
+//!
+//! The packet's key stays beside it: a written field is changed in both, a pushed or popped header makes the key stale
+//! until somebody asks. A clone shares the packet's octets until one of the two changes them.
+
+use flow::odp::{Cookie, HashAlg, Set, Userspace};
+use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
+
+use crate::burst::{Packets, Slot};
+use crate::edit::{self, Unfit};
+use crate::engine::{Engine, Env};
+use crate::meter::Verdict;
+use crate::mix::PACKET_WORD;
+use crate::set;
+use crate::stats::Drop;
+
+/// Lists within lists.
+const MAX_DEPTH: u8 = 16;
+/// Passes after the first.
+const MAX_RECIRCULATIONS: u8 = 6;
+
+/// A packet being worked upon.
+pub(crate) struct Work<'k> {
+    pub(crate) slot: Slot,
+    pub(crate) key: &'k mut Key,
+    pub(crate) layers: Layers,
+    /// Headers were pushed or popped: key and layers are of before.
+    pub(crate) stale: bool,
+    /// Passes behind it.
+    pub(crate) passes: u8,
+    /// Lists around it.
+    pub(crate) depth: u8,
+    /// Octets to leave of it at the next output.
+    pub(crate) trunc: Option<usize>,
+}
+
+impl<'k> Work<'k> {
+    pub(crate) fn new(slot: Slot, key: &'k mut Key, layers: Layers) -> Self {
+        Self { slot, key, layers, stale: false, passes: 0, depth: 0, trunc: None }
+    }
+
+    /// Brings key and layers up to date.
+    pub(crate) fn refresh(&mut self, packets: &Packets<'_, '_>, max_vlans: usize) {
+        if self.stale {
+            self.key.0[PACKET_WORD..].fill(0);
+            self.layers = flow::extract_into(self.key, packets.data(self.slot), max_vlans);
+            self.stale = false;
+        }
+    }
+}
+
+/// Whether to go on with the packet.
+type Going = Result<(), Drop>;
+
+impl From<Unfit> for Drop {
+    fn from(_: Unfit) -> Self {
+        Drop::InvalidAction
+    }
+}
+
+impl Engine {
+    /// Applies the actions in order. A packet dropped on the way is counted here.
+    pub(crate) fn execute(
+        &mut self,
+        actions: &[Action],
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &mut Env<'_>,
+    ) {
+        if work.depth >= MAX_DEPTH {
+            return self.stats.drop(Drop::ActionDepth);
+        }
+        for (i, action) in actions.iter().enumerate() {
+            let is_last = i + 1 == actions.len();
+            if let Err(why) = self.act(action, is_last, packets, work, env) {
+                return self.stats.drop(why);
+            }
+        }
+    }
+
+    fn act(
+        &mut self,
+        action: &Action,
+        is_last: bool,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &mut Env<'_>,
+    ) -> Going {
+        match action {
+            Action::Output(port) => self.output(*port, packets, work),
+            Action::LbOutput(bond) => self.lb_output(*bond, packets, work),
+            Action::Trunc(octets) => work.trunc = Some(*octets as usize),
+            Action::Userspace(userspace) => self.hand_up(userspace, packets, work, env),
+            Action::Set(set) => self.set(set, packets, work)?,
+            Action::PushVlan { .. }
+            | Action::PopVlan
+            | Action::PushMpls { .. }
+            | Action::PopMpls { .. }
+            | Action::PushEth { .. }
+            | Action::PopEth
+            | Action::PushNsh(_)
+            | Action::PopNsh => self.edit(action, packets, work)?,
+            Action::Recirc(id) => self.branch(is_last, packets, work, |engine, packets, work| {
+                engine.recirculate(*id, packets, work, env);
+            }),
+            Action::Hash { alg, basis } => self.hash(*alg, *basis, packets, work),
+            Action::Sample { probability, actions } => {
+                if *probability == u32::MAX || self.dice.roll() < *probability {
+                    self.nested(actions, is_last, packets, work, env);
+                }
+            }
+            Action::Clone(actions) => self.nested(actions, is_last, packets, work, env),
+            Action::CheckPktLen { len, greater, less_equal } => {
+                let is_greater = packets.meta(work.slot).len > usize::from(*len);
+                let actions = if is_greater { greater } else { less_equal };
+                self.nested(actions, is_last, packets, work, env);
+            }
+            Action::Ct(_) => return Err(Drop::Conntrack),
+            Action::CtClear => Self::forget_connection(packets, work, self.config.max_vlans),
+            Action::Meter(id) => self.meter(*id, packets, work, env)?,
+            Action::TnlPush(_) | Action::TnlPop(_) => return Err(Drop::Tunnel),
+            Action::Drop(reason) => return Err(Drop::Translation(*reason)),
+        }
+        Ok(())
+    }
+
+    /// Runs `then` upon the packet: itself if nothing comes after, else upon a clone.
+    fn branch<'p, 'a>(
+        &mut self,
+        is_last: bool,
+        packets: &mut Packets<'p, 'a>,
+        work: &mut Work<'_>,
+        then: impl FnOnce(&mut Self, &mut Packets<'p, 'a>, &mut Work<'_>),
+    ) {
+        if is_last {
+            return then(self, packets, work);
+        }
+        // Whoever changes it first, the clone or what comes after, takes a copy.
+        packets.meta_mut(work.slot).shared = true;
+        let mut key = work.key.clone();
+        let mut clone = Work {
+            slot: work.slot,
+            key: &mut key,
+            layers: work.layers,
+            stale: work.stale,
+            passes: work.passes,
+            depth: work.depth,
+            trunc: work.trunc,
+        };
+        then(self, packets, &mut clone);
+    }
+
+    fn nested(
+        &mut self,
+        actions: &[Action],
+        is_last: bool,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &mut Env<'_>,
+    ) {
+        self.branch(is_last, packets, work, |engine, packets, work| {
+            work.depth += 1;
+            engine.execute(actions, packets, work, env);
+        });
+    }
+
+    fn lb_output(&mut self, bond: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
+        work.refresh(packets, self.config.max_vlans);
+        let hash = match work.key.dp_hash() {
+            0 => hash::five_tuple(work.key, 0),
+            hash => hash,
+        };
+        match self.bonds.choose(bond, hash, packets.meta(work.slot).len) {
+            Some(port) => self.output(port, packets, work),
+            None => self.stats.drop(Drop::NoPort),
+        }
+    }
+
+    /// Queues the packet as it is now for a port.
+    pub(crate) fn output(&mut self, port: OdpPort, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
+        let trunc = work.trunc.take();
+        let priority = work.key.skb_priority();
+        if !self.outputs.queue(port, packets, work.slot, trunc, priority, &mut self.stats) {
+            self.stats.drop(Drop::NoPort);
+        }
+    }
+
+    fn hand_up(
+        &mut self,
+        userspace: &Userspace,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &mut Env<'_>,
+    ) {
+        let trunc = work.trunc.take();
+        if !self.admit(env) {
+            return self.stats.drop(Drop::UserspaceActionLost);
+        }
+        work.refresh(packets, self.config.max_vlans);
+        let mut packet = packets.to_buf(work.slot);
+        if let Some(octets) = trunc {
+            packet::offload::complete_checksum(&mut packet);
+            packet.offload.gso = None;
+            packet.truncate(octets);
+        }
+        self.stats.action_upcalls += 1;
+        let cookie: Cookie = userspace.cookie.clone();
+        env.upcalls.push(Upcall { kind: UpcallKind::Action(cookie), key: work.key.clone(), packet });
+    }
+
+    fn set(&mut self, set: &Set, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+        if !set::is_header(set.group) {
+            set::change_key(work.key, set);
+            return Ok(());
+        }
+        work.refresh(packets, self.config.max_vlans);
+        set::change_key(work.key, set);
+        let (octets, meta) = packets.own(&mut work.slot);
+        Ok(set::write(octets, work.key, &work.layers, &meta.offload, set.group)?)
+    }
+
+    fn edit(&mut self, action: &Action, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+        // Tags are where they are; all else goes by the layers.
+        if !matches!(action, Action::PushVlan { .. } | Action::PopVlan) {
+            work.refresh(packets, self.config.max_vlans);
+        }
+        let Work { slot, key, layers, .. } = work;
+        match action {
+            Action::PushVlan { tpid, tci } => edit::push_vlan(packets, slot, key, *tpid, *tci),
+            Action::PopVlan => edit::pop_vlan(packets, slot, key),
+            Action::PushMpls { lse, ethertype } => edit::push_mpls(packets, slot, key, layers, *lse, *ethertype),
+            Action::PopMpls { ethertype } => edit::pop_mpls(packets, slot, key, layers, *ethertype),
+            Action::PushEth { src, dst } => edit::push_eth(packets, slot, key, *src, *dst),
+            Action::PopEth => edit::pop_eth(packets, slot, key, layers),
+            Action::PushNsh(nsh) => edit::push_nsh(packets, slot, key, nsh),
+            Action::PopNsh => edit::pop_nsh(packets, slot, key),
+            _ => Err(Unfit),
+        }?;
+        work.stale = true;
+        Ok(())
+    }
+
+    fn recirculate(&mut self, id: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
+        if work.passes >= MAX_RECIRCULATIONS {
+            return self.stats.drop(Drop::RecirculationLimit);
+        }
+        work.passes += 1;
+        self.stats.recirculated += 1;
+        work.key.set_recirc_id(id);
+        // Fields that were written but are not there would show in the key.
+        work.stale = true;
+        work.refresh(packets, self.config.max_vlans);
+        self.decide(packets, work, env);
+    }
+
+    fn hash(&mut self, alg: HashAlg, basis: u32, packets: &Packets<'_, '_>, work: &mut Work<'_>) {
+        work.refresh(packets, self.config.max_vlans);
+        let hash = match alg {
+            HashAlg::L4 => hash::five_tuple(work.key, basis),
+            HashAlg::SymL4 => hash::symmetric_l3l4(work.key, basis, false),
+        };
+        // 0 means that there is none.
+        work.key.set_dp_hash(hash.max(1));
+    }
+
+    fn forget_connection(packets: &Packets<'_, '_>, work: &mut Work<'_>, max_vlans: usize) {
+        work.key.set_ct_state(0);
+        work.key.set_ct_zone(0);
+        work.key.set_ct_mark(0);
+        work.key.set_ct_label(0);
+        work.stale = true;
+        work.refresh(packets, max_vlans);
+    }
+
+    fn meter(&mut self, id: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> Going {
+        // One that is not there limits nothing.
+        let Some(meter) = self.meters.get_mut(&id) else { return Ok(()) };
+        match meter.run(packets.meta(work.slot).len, env.now_ms) {
+            Verdict::Pass => Ok(()),
+            Verdict::Drop => Err(Drop::Meter),
+            Verdict::Remark(levels) => {
+                self.remark(levels, packets, work);
+                Ok(())
+            }
+        }
+    }
+
+    /// Raises the drop precedence of an assured forwarding class (RFC 2597).
+    fn remark(&mut self, levels: u8, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
+        work.refresh(packets, self.config.max_vlans);
+        let group = match work.key.dl_type() {
+            0x0800 => flow::odp::SetGroup::Ipv4,
+            0x86dd => flow::odp::SetGroup::Ipv6,
+            _ => return,
+        };
+        let tos = work.key.nw_tos();
+        let dscp = tos >> 2;
+        let (class, precedence) = (dscp >> 3, dscp >> 1 & 3);
+        if !(1..=4).contains(&class) || dscp & 1 != 0 || !(1..=3).contains(&precedence) {
+            return;
+        }
+        let precedence = precedence.saturating_add(levels).min(3);
+        work.key.set_nw_tos((class << 3 | precedence << 1) << 2 | tos & 3);
+        let (octets, meta) = packets.own(&mut work.slot);
+        // Its headers were parsed just now: it has what is written.
+        let _ = set::write(octets, work.key, &work.layers, &meta.offload, group);
+    }
+}

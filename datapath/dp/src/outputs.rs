@@ -1,0 +1,153 @@
+//! Ports to send through, and the packets queued for them until the burst's end.
+
+use arrayvec::ArrayVec;
+use flow::OdpPort;
+use packet::{Offload, offload};
+
+use crate::burst::{Packets, Slot};
+use crate::port::{TxPacket, TxPort};
+use crate::stats::{Drop, PortStats, Stats};
+
+/// Packets handed to a port at once.
+const BATCH: usize = 64;
+/// Port numbers a table has places for.
+pub(crate) const PORTS: usize = 65_536;
+
+/// A packet as it was when queued.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    slot: Slot,
+    start: usize,
+    len: usize,
+    offload: Offload,
+    priority: u32,
+}
+
+struct OutPort {
+    tx: Box<dyn TxPort>,
+    queue: Vec<Queued>,
+    stats: PortStats,
+}
+
+#[derive(Default)]
+pub(crate) struct Outputs {
+    ports: Vec<Option<Box<OutPort>>>,
+    /// Ports with something queued, in the order of its coming.
+    waiting: Vec<OdpPort>,
+    queued: usize,
+}
+
+impl Outputs {
+    /// Adds a port; the one of this number goes. `false`: there is no place for the number.
+    pub(crate) fn add(&mut self, port: OdpPort, tx: Box<dyn TxPort>) -> bool {
+        let i = port as usize;
+        if i >= PORTS {
+            return false;
+        }
+        if self.ports.len() <= i {
+            self.ports.resize_with(i + 1, || None);
+        }
+        let stats = self.stats(port).unwrap_or_default();
+        self.ports[i] = Some(Box::new(OutPort { tx, queue: Vec::new(), stats }));
+        true
+    }
+
+    pub(crate) fn remove(&mut self, port: OdpPort) -> Option<Box<dyn TxPort>> {
+        Some(self.ports.get_mut(port as usize)?.take()?.tx)
+    }
+
+    pub(crate) fn stats(&self, port: OdpPort) -> Option<PortStats> {
+        Some(self.ports.get(port as usize)?.as_ref()?.stats)
+    }
+
+    #[inline]
+    pub(crate) fn received(&mut self, port: OdpPort, packets: u64, bytes: u64) {
+        if let Some(Some(port)) = self.ports.get_mut(port as usize) {
+            port.stats.rx_packets += packets;
+            port.stats.rx_bytes += bytes;
+        }
+    }
+
+    /// Queues a packet as it is now, cut to `trunc` octets. `false`: there is no such port.
+    #[inline]
+    pub(crate) fn queue(
+        &mut self,
+        port: OdpPort,
+        packets: &mut Packets<'_, '_>,
+        slot: Slot,
+        trunc: Option<usize>,
+        priority: u32,
+        stats: &mut Stats,
+    ) -> bool {
+        let Some(Some(out)) = self.ports.get_mut(port as usize) else { return false };
+        let meta = packets.meta(slot);
+        let cut = trunc.filter(|octets| *octets < meta.len);
+        let owes = meta.offload.partial_csum.is_some() || meta.offload.gso.is_some();
+        let before = out.queue.len();
+        if owes && (cut.is_some() || !out.tx.offloads().take(&meta.offload)) {
+            Self::queue_settled(out, packets, slot, cut, priority, stats);
+        } else {
+            let (start, len, offload) = (meta.start, cut.unwrap_or(meta.len), meta.offload);
+            packets.meta_mut(slot).shared = true;
+            out.queue.push(Queued { slot, start, len, offload, priority });
+        }
+        self.queued += out.queue.len() - before;
+        if before == 0 && !out.queue.is_empty() {
+            self.waiting.push(port);
+        }
+        true
+    }
+
+    /// Does in software what the port cannot, or what could not be done to a part.
+    #[cold]
+    fn queue_settled(
+        out: &mut OutPort,
+        packets: &mut Packets<'_, '_>,
+        slot: Slot,
+        cut: Option<usize>,
+        priority: u32,
+        stats: &mut Stats,
+    ) {
+        let Ok(pieces) = offload::settle(packets.to_buf(slot)) else {
+            return stats.drop(Drop::Segmentation);
+        };
+        for piece in pieces {
+            let slot = packets.pool.add(&piece);
+            let meta = packets.meta_mut(slot);
+            meta.shared = true;
+            let len = cut.unwrap_or(meta.len).min(meta.len);
+            out.queue.push(Queued { slot, start: meta.start, len, offload: meta.offload, priority });
+        }
+    }
+
+    /// Packets queued.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Sends everything queued.
+    pub(crate) fn flush(&mut self, packets: &Packets<'_, '_>, stats: &mut Stats) {
+        for port in self.waiting.drain(..) {
+            let Some(Some(out)) = self.ports.get_mut(port as usize) else { continue };
+            for chunk in out.queue.chunks(BATCH) {
+                let batch: ArrayVec<TxPacket<'_>, BATCH> = chunk
+                    .iter()
+                    .map(|q| TxPacket {
+                        octets: packets.octets(q.slot, q.start, q.len),
+                        offload: q.offload,
+                        priority: q.priority,
+                    })
+                    .collect();
+                let report = out.tx.send(&batch);
+                out.stats.tx_packets += report.packets;
+                out.stats.tx_bytes += report.bytes;
+                out.stats.tx_dropped += report.dropped;
+                out.stats.tx_errors += report.errors;
+                stats.output_batches += 1;
+                stats.output_packets += chunk.len() as u64;
+            }
+            out.queue.clear();
+        }
+        self.queued = 0;
+    }
+}

@@ -1,0 +1,80 @@
+//! What a port must provide: the receiving half of a queue, and the sending half of the port.
+//!
+//! The halves are apart since a burst's frames stay lent by the one while they are sent through others, its own port's
+//! included. An implementation over rings is a few lines; tests bring vectors.
+
+use packet::Offload;
+
+use crate::burst::Burst;
+
+/// The receiving half of one queue of a port.
+pub trait RxQueue: Send {
+    /// Puts up to `max` packets into `burst`, which is empty, and returns at once.
+    ///
+    /// The memory lent may be taken back with the next call of any method.
+    fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>);
+
+    /// Takes back the memory lent; all of it is free again.
+    fn release(&mut self) {}
+}
+
+/// A packet to send.
+#[derive(Clone, Copy, Debug)]
+pub struct TxPacket<'a> {
+    /// Its octets.
+    pub octets: &'a [u8],
+    /// What it owes. Only what [`TxPort::offloads`] says the port can take.
+    pub offload: Offload,
+    /// Queueing priority.
+    pub priority: u32,
+}
+
+/// What became of packets to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TxReport {
+    /// Packets sent.
+    pub packets: u64,
+    /// Octets sent.
+    pub bytes: u64,
+    /// Packets dropped: no room, too long.
+    pub dropped: u64,
+    /// Packets refused for other reasons.
+    pub errors: u64,
+}
+
+/// Debts that a port takes over with a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// Completes checksums.
+    pub csum: bool,
+    /// Cuts TCP segments.
+    pub tso: bool,
+    /// Cuts UDP datagrams.
+    pub uso: bool,
+}
+
+impl Offloads {
+    /// Everything.
+    pub const ALL: Self = Self { csum: true, tso: true, uso: true };
+
+    /// Whether a packet can go as it is.
+    pub(crate) fn take(self, offload: &Offload) -> bool {
+        let cut = match offload.gso {
+            None => true,
+            Some(gso) if gso.kind & !packet::offload::GSO_ECN == packet::offload::GSO_UDP_L4 => self.uso,
+            Some(_) => self.tso,
+        };
+        cut && (self.csum || offload.partial_csum.is_none())
+    }
+}
+
+/// The sending half of a port.
+pub trait TxPort: Send {
+    /// Sends the packets in order, without waiting.
+    fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport;
+
+    /// What it can take. Packets that owe more are settled in software before.
+    fn offloads(&self) -> Offloads {
+        Offloads::ALL
+    }
+}

@@ -1,0 +1,131 @@
+//! Counters: of the thread, its queues and ports, and of drops by reason. All of them grow from zero; who resets them
+//! subtracts what was.
+
+use flow::odp::DropReason;
+
+/// Counters of the datapath of one thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Packets received.
+    pub received: u64,
+    /// Bursts with at least one packet.
+    pub bursts: u64,
+    /// Further passes by recirculation.
+    pub recirculated: u64,
+    /// Passes decided by the exact-match cache.
+    pub emc_hits: u64,
+    /// By the signature cache.
+    pub smc_hits: u64,
+    /// By the megaflow classifier.
+    pub megaflow_hits: u64,
+    /// Subtables that the classifier looked into for those.
+    pub subtable_lookups: u64,
+    /// Passes that no flow matched, handed up.
+    pub misses: u64,
+    /// Passes that no flow matched, and that could not be handed up.
+    pub lost: u64,
+    /// Packets handed up by actions.
+    pub action_upcalls: u64,
+    /// Batches handed to ports.
+    pub output_batches: u64,
+    /// Packets in them.
+    pub output_packets: u64,
+    /// Packets dropped, by [`Drop`].
+    pub drops: [u64; Drop::COUNT],
+}
+
+/// Counters of a port, as seen by this thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStats {
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Octets received.
+    pub rx_bytes: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Octets sent.
+    pub tx_bytes: u64,
+    /// Packets the port had no room for.
+    pub tx_dropped: u64,
+    /// Packets the port refused.
+    pub tx_errors: u64,
+}
+
+/// Counters of a receive queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Packets received.
+    pub packets: u64,
+    /// Octets received.
+    pub bytes: u64,
+    /// Times it was asked.
+    pub polls: u64,
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Drop {
+    /// Its flow says so, without a reason.
+    Flow,
+    /// The translation gave a reason.
+    Translation(DropReason),
+    /// Shorter than an Ethernet header.
+    TooShort,
+    /// No flow, and no room to hand it up.
+    UpcallLost,
+    /// An action wants it handed up, and there is no room.
+    UserspaceActionLost,
+    /// Recirculated too often.
+    RecirculationLimit,
+    /// Actions nested too deep.
+    ActionDepth,
+    /// A meter's band.
+    Meter,
+    /// The port to send to is not there.
+    NoPort,
+    /// An action that its headers do not allow.
+    InvalidAction,
+    /// An action that this datapath does not have: connection tracking.
+    Conntrack,
+    /// An action that this datapath does not have: tunnels.
+    Tunnel,
+    /// It could not be cut into segments for a port that does not do it.
+    Segmentation,
+}
+
+impl Drop {
+    /// Number of reasons.
+    pub const COUNT: usize = 24;
+
+    /// A number of its own below [`Drop::COUNT`].
+    pub fn index(self) -> usize {
+        match self {
+            Drop::Translation(reason) => reason as usize,
+            Drop::Flow => 12,
+            Drop::TooShort => 13,
+            Drop::UpcallLost => 14,
+            Drop::UserspaceActionLost => 15,
+            Drop::RecirculationLimit => 16,
+            Drop::ActionDepth => 17,
+            Drop::Meter => 18,
+            Drop::NoPort => 19,
+            Drop::InvalidAction => 20,
+            Drop::Conntrack => 21,
+            Drop::Tunnel => 22,
+            Drop::Segmentation => 23,
+        }
+    }
+}
+
+impl Stats {
+    /// Counts a drop.
+    #[inline]
+    pub(crate) fn drop(&mut self, why: Drop) {
+        self.drops[why.index()] += 1;
+    }
+
+    /// Packets dropped for one reason.
+    pub fn dropped(&self, why: Drop) -> u64 {
+        self.drops[why.index()]
+    }
+}
