@@ -9,13 +9,16 @@ pub mod flow_mod;
 pub mod matching;
 pub mod nxm;
 pub mod message;
+pub mod names;
 pub mod port_no;
 pub mod protocols;
 pub mod version;
 mod wire;
+mod words;
 
 pub use error_code::ErrorCode;
 pub use message::{Message, Msg, OfError, Unsupported};
+pub use names::{NameMap, Names, Style, TableNames};
 pub use port_no::OfPort;
 pub use protocols::Protocols;
 pub use version::{Version, VersionSet};

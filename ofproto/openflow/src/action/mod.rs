@@ -17,11 +17,17 @@ mod check;
 mod decode;
 mod encode;
 mod learn_wire;
+mod parse;
+mod parse_learn;
+mod print;
 mod set;
+mod subfield;
 
 pub use check::{Check, Checked, check, check_consistency, verify};
 pub use decode::{Decoding, pull_actions, pull_instructions};
 pub use encode::{put_actions, put_instructions};
+pub use parse::{parse_actions, parse_instructions};
+pub use print::{format, reason_name, reason_named, write};
 pub use set::{execute_action_set, is_allowed_in_set, meter, outputs_to_group, outputs_to_port};
 
 /// A shared list of actions; empty means drop.

@@ -4,7 +4,8 @@
 
 use crate::action::Actions;
 use crate::matching::Match;
-use crate::{ErrorCode, OfPort};
+use crate::{ErrorCode, OfPort, Protocols};
+use flow::field::{Field, Fixed};
 
 /// What a flow-mod does; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,3 +182,21 @@ pub struct FlowStats {
 
 /// Refusal of an action list or match for the wire's reasons.
 pub type Refused = ErrorCode;
+
+/// The protocols whose matches can have an exact value of a field.
+pub fn usable_exact(field: Field) -> Protocols {
+    usable(field, true)
+}
+
+fn usable(field: Field, exact: bool) -> Protocols {
+    let meta = field.meta();
+    let fixed = |f: Fixed| f != Fixed::No && (exact || f != Fixed::Exact);
+    let mut set = Protocols::NXM_OXM_ANY;
+    if fixed(meta.of10) {
+        set |= Protocols::OF10_STD_ANY;
+    }
+    if fixed(meta.of11) {
+        set |= Protocols::OF11_STD;
+    }
+    set
+}

@@ -1,0 +1,134 @@
+//! `learn` from text.
+//!
+//! Source: ovs-actions(7), "The learn action".
+
+use flow::field::{Field, Value, text as field_text};
+
+use super::parse::{Parser, parse_move, standard_header};
+use super::subfield::parse_int;
+use super::{Action, Learn, LearnDst, LearnSpec, LearnSrc, Subfield};
+use crate::words::{Words, atoi};
+
+pub(super) fn parse_learn(parser: &mut Parser<'_>, text: &str) -> Result<Action, String> {
+    let mut learn = Learn {
+        idle_timeout: 0,
+        hard_timeout: 0,
+        fin_idle_timeout: 0,
+        fin_hard_timeout: 0,
+        priority: crate::flow_mod::DEFAULT_PRIORITY,
+        table: 1,
+        cookie: 0,
+        send_flow_rem: false,
+        delete_learned: false,
+        limit: 0,
+        result_dst: None,
+        specs: Vec::new(),
+        long_form: false,
+    };
+    for (key, value) in Words(text) {
+        match key {
+            "table" => {
+                let unknown = || format!("unknown table \"{value}\"");
+                learn.table = parser.names.parse_table(value).ok_or_else(unknown)?;
+                if learn.table == 255 {
+                    return Err(format!("{text}: table id 255 not valid for `learn' action"));
+                }
+            }
+            "priority" => learn.priority = atoi(value) as u16,
+            "idle_timeout" => learn.idle_timeout = atoi(value) as u16,
+            "hard_timeout" => learn.hard_timeout = atoi(value) as u16,
+            "fin_idle_timeout" => learn.fin_idle_timeout = atoi(value) as u16,
+            "fin_hard_timeout" => learn.fin_hard_timeout = atoi(value) as u16,
+            "cookie" => learn.cookie = flow::text::parse_u64_prefix(value, 0).map_or(0, |(n, _)| n),
+            "send_flow_rem" => learn.send_flow_rem = true,
+            "delete_learned" => learn.delete_learned = true,
+            "limit" => learn.limit = atoi(value) as u32,
+            "result_dst" => {
+                let dst = Subfield::parse(value)?;
+                if dst.n_bits != 1 {
+                    return Err("result_dst in 'learn' action must be a single bit".to_string());
+                }
+                if !dst.field.meta().writable {
+                    return Err(format!("{} is read-only", dst.field.name()));
+                }
+                learn.result_dst = Some(dst);
+            }
+            _ => learn.specs.push(spec(parser, text, key, value)?),
+        }
+        if learn.specs.len() > 4096 {
+            return Err("input too big".to_string());
+        }
+    }
+    Ok(Action::Learn(Box::new(learn)))
+}
+
+/// The low `n_bits` of a value as a constant.
+fn immediate(value: &Value, n_bits: u16) -> LearnSrc {
+    let n = usize::from(n_bits.div_ceil(8));
+    let octets = value.octets();
+    let mut out = vec![0; n.saturating_sub(octets.len())];
+    out.extend_from_slice(&octets[octets.len().saturating_sub(n)..]);
+    LearnSrc::Immediate(out)
+}
+
+fn spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result<LearnSpec, String> {
+    if let Some(field) = Field::by_name(key) {
+        let imm = field_text::parse_value(field, value, parser.names.ports)?;
+        let dst = Subfield::whole(field);
+        return Ok(LearnSpec { src: immediate(&imm, dst.n_bits), dst: LearnDst::Match(dst), n_bits: dst.n_bits });
+    }
+    if key.contains('[') {
+        return match_spec(parser, text, key, value);
+    }
+    match key {
+        "load" => {
+            if value.find(['[', '-']).is_some_and(|at| value[at..].starts_with('-')) {
+                return load_immediate(value);
+            }
+            let (src, dst) = parse_move(value)?;
+            Ok(LearnSpec { src: LearnSrc::Field(src), dst: LearnDst::Load(dst), n_bits: src.n_bits })
+        }
+        "output" => {
+            let src = Subfield::parse(value)?;
+            Ok(LearnSpec { src: LearnSrc::Field(src), dst: LearnDst::Output, n_bits: src.n_bits })
+        }
+        _ => Err(format!("{text}: unknown keyword {key}")),
+    }
+}
+
+/// `field[bits]`, `field[bits]=field[bits]` or `field[bits]=constant`.
+fn match_spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result<LearnSpec, String> {
+    let dst = standard_header(text, key, Subfield::parse(key)?)?;
+    let found = |src: Subfield| LearnSpec { src: LearnSrc::Field(src), dst: LearnDst::Match(dst), n_bits: dst.n_bits };
+    if value.is_empty() {
+        return Ok(found(dst));
+    }
+    let not_field = match Subfield::parse(value) {
+        Ok(src) if src.n_bits == dst.n_bits => return Ok(found(src)),
+        Ok(src) => {
+            return Err(format!("{text}: bit widths of {key} ({}) and {value} ({}) differ", src.n_bits, dst.n_bits));
+        }
+        Err(e) => e,
+    };
+    match field_text::parse_value(dst.field, value, parser.names.ports) {
+        Ok(imm) => Ok(LearnSpec { src: immediate(&imm, dst.n_bits), dst: LearnDst::Match(dst), n_bits: dst.n_bits }),
+        Err(not_value) => Err(format!(
+            "{text}: {key} value {value} cannot be parsed as a subfield ({not_field}) or an immediate value \
+             ({not_value})"
+        )),
+    }
+}
+
+fn load_immediate(text: &str) -> Result<LearnSpec, String> {
+    let Some((value, rest)) = parse_int(text, 128) else {
+        return Err(format!("{text}: too many bits in immediate value"));
+    };
+    let Some(key) = rest.strip_prefix("->") else {
+        return Err(format!("{text}: missing `->' following value"));
+    };
+    let dst = standard_header(text, key, Subfield::parse(key)?)?;
+    if (usize::from(dst.n_bits)..value.len() * 8).any(|bit| value.bit(bit)) {
+        return Err(format!("{text}: value does not fit into {} bits", dst.n_bits));
+    }
+    Ok(LearnSpec { src: immediate(&value, dst.n_bits), dst: LearnDst::Load(dst), n_bits: dst.n_bits })
+}
