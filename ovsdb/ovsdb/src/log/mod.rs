@@ -1,7 +1,20 @@
-//! log
-/// Lower-case hex of bytes.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
-}
+//! The database log (ovsdb(5), standalone format): records of `OVSDB JSON <length> <sha1>`, a
+//! [`Storage`] for their bytes, reading into a [`Database`](crate::Database) and compaction.
+//!
+//! The clustered format is recognised and refused.
+
+mod compact;
+mod contents;
+mod file;
+mod lock;
+mod memory;
+mod record;
+mod storage;
+
+pub use compact::{CompactDone, CompactJob, snapshot_record};
+pub use contents::{LogDb, Opened, apply_record, open_database, open_log};
+pub use file::FileStorage;
+pub use lock::{LockFile, lock_path};
+pub use memory::MemoryStorage;
+pub use record::{LogError, Reader, Record, encode, hex};
+pub use storage::{Replacement, Storage, SyncJob};

@@ -1,0 +1,207 @@
+//! A storage in the file system. Compaction writes `NAME.tmp` beside the file and renames it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::lock::{LockError, LockFile};
+use super::storage::{Replacement, Storage, SyncJob};
+use crate::error::{OvsdbError, Result};
+
+/// A log in a file.
+#[derive(Debug)]
+pub struct FileStorage {
+    name: String,
+    path: PathBuf,
+    file: Arc<File>,
+    len: u64,
+    lock: Option<Arc<LockFile>>,
+}
+
+fn open_failed(name: &str, what: &str, error: &io::Error) -> OvsdbError {
+    OvsdbError::io(format!("{name}: {what} failed"), error)
+}
+
+fn locked(name: &str, path: &Path) -> Result<Arc<LockFile>> {
+    LockFile::acquire(path).map(Arc::new).map_err(|error| {
+        let cause = match error {
+            LockError::Io(_, error) => error,
+            _ => io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()),
+        };
+        OvsdbError::io(format!("{name}: failed to lock lockfile"), &cause)
+    })
+}
+
+impl FileStorage {
+    /// Opens a file for reading and writing, and locks it.
+    pub fn open(path: &Path) -> Result<Self> {
+        FileStorage::open_with(path, true)
+    }
+
+    /// Opens a file for reading; whoever writes it is not kept from that.
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        FileStorage::open_with(path, false)
+    }
+
+    fn open_with(path: &Path, write: bool) -> Result<Self> {
+        let name = path.display().to_string();
+        // Links are followed now, so that compaction replaces the file and not a link to it.
+        let path = std::fs::canonicalize(path).map_err(|error| open_failed(&name, "open", &error))?;
+        let lock = if write { Some(locked(&name, &path)?) } else { None };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(write)
+            .open(&path)
+            .map_err(|error| open_failed(&name, "open", &error))?;
+        let len = file.metadata().map_err(|error| open_failed(&name, "open", &error))?.len();
+        Ok(FileStorage { name, path, file: Arc::new(file), len, lock })
+    }
+
+    /// Makes a new file, which must not exist, and locks it.
+    pub fn create(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let parent = std::fs::canonicalize(parent.unwrap_or(Path::new(".")))
+            .map_err(|error| open_failed(&name, "create", &error))?;
+        let path = parent.join(path.file_name().unwrap_or_default());
+        let lock = locked(&name, &path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o666)
+            .open(&path)
+            .map_err(|error| open_failed(&name, "create", &error))?;
+        Ok(FileStorage { name, path, file: Arc::new(file), len: 0, lock: Some(lock) })
+    }
+}
+
+impl Storage for FileStorage {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn reader(&self) -> io::Result<Box<dyn BufRead + '_>> {
+        let at = ReadAt { file: &self.file, offset: 0 };
+        Ok(Box::new(BufReader::with_capacity(256 * 1024, at)))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.file.write_all_at(bytes, self.len) {
+            Ok(()) => {
+                self.len += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // Half a record would be in the way of the next one.
+                let _ = self.file.set_len(self.len);
+                Err(error)
+            }
+        }
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.len = len;
+        Ok(())
+    }
+
+    fn sync_job(&self) -> io::Result<SyncJob> {
+        let file = Arc::clone(&self.file);
+        Ok(Box::new(move || file.sync_data()))
+    }
+
+    fn begin_replace(&self) -> io::Result<Box<dyn Replacement>> {
+        let mut temporary = self.path.clone().into_os_string();
+        temporary.push(".tmp");
+        let temporary = PathBuf::from(temporary);
+        let mode = {
+            use std::os::unix::fs::PermissionsExt;
+            self.file.metadata()?.permissions().mode() & 0o777
+        };
+        let _ = std::fs::remove_file(&temporary);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary)?;
+        Ok(Box::new(FileReplacement {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            temporary: Some(temporary),
+            file: BufWriter::with_capacity(256 * 1024, file),
+            lock: self.lock.clone(),
+        }))
+    }
+}
+
+/// Reads a file from a place of its own, not the descriptor's.
+struct ReadAt<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl io::Read for ReadAt<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read_at(buffer, self.offset)?;
+        self.offset += n as u64;
+        Ok(n)
+    }
+}
+
+struct FileReplacement {
+    name: String,
+    path: PathBuf,
+    /// Gone once it was renamed.
+    temporary: Option<PathBuf>,
+    file: BufWriter<File>,
+    lock: Option<Arc<LockFile>>,
+}
+
+impl Write for FileReplacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Replacement for FileReplacement {
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()
+    }
+
+    fn install(mut self: Box<Self>) -> io::Result<Box<dyn Storage>> {
+        self.sync()?;
+        if let Some(temporary) = &self.temporary {
+            std::fs::rename(temporary, &self.path)?;
+        }
+        self.temporary = None;
+        if let Some(parent) = self.path.parent() {
+            // The rename itself has to survive a loss of power.
+            let _ = File::open(parent).and_then(|dir| dir.sync_all());
+        }
+        let file = self.file.get_ref().try_clone()?;
+        let len = file.metadata()?.len();
+        Ok(Box::new(FileStorage {
+            name: self.name.clone(),
+            path: self.path.clone(),
+            file: Arc::new(file),
+            len,
+            lock: self.lock.clone(),
+        }))
+    }
+}
+
+impl Drop for FileReplacement {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            let _ = std::fs::remove_file(temporary);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Records of the log: a header line with length and SHA-1, then one line of JSON.
+
+use std::io::{BufRead, Read};
+
+use serde_json::Value;
+use sha1::{Digest, Sha1};
+
+use crate::error::OvsdbError;
+
+/// Longest record that is read, in bytes.
+const MAX_RECORD: u64 = 1 << 31;
+
+/// Lower-case hex of bytes.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+}
+
+/// The bytes of a record that holds `json`, a text on one line.
+#[must_use]
+pub fn encode(json: &str) -> Vec<u8> {
+    let mut hash = Sha1::new();
+    hash.update(json.as_bytes());
+    hash.update(b"\n");
+    let header = format!("OVSDB JSON {} {}\n", json.len() + 1, hex(&hash.finalize()));
+    let mut bytes = Vec::with_capacity(header.len() + json.len() + 1);
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend_from_slice(json.as_bytes());
+    bytes.push(b'\n');
+    bytes
+}
+
+/// One record with its place.
+#[derive(Debug)]
+pub struct Record {
+    /// Where its header begins, in bytes from the start of the file.
+    pub offset: u64,
+    /// Its contents: an object.
+    pub json: Value,
+}
+
+/// Why a log could not be read on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct LogError {
+    /// Where the record that is at fault begins; all before it is good.
+    pub offset: u64,
+    /// In Open vSwitch's words.
+    pub error: OvsdbError,
+}
+
+/// Reads records one by one.
+pub struct Reader<R> {
+    input: R,
+    name: String,
+    offset: u64,
+    line: Vec<u8>,
+    data: Vec<u8>,
+    failed: Option<LogError>,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// A reader of `input` from its start; errors name it `name`.
+    #[must_use]
+    pub fn new(input: R, name: &str) -> Self {
+        Reader { input, name: name.to_owned(), offset: 0, line: Vec::new(), data: Vec::new(), failed: None }
+    }
+
+    /// End of the last good record, in bytes from the start.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next record; `None` at the end of the file. After an error the same error comes again.
+    pub fn next_record(&mut self) -> Result<Option<Record>, LogError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        self.read_record().map_err(|error| {
+            let failed = LogError { offset: self.offset, error };
+            self.failed = Some(failed.clone());
+            failed
+        })
+    }
+
+    fn fault(&self, text: String) -> OvsdbError {
+        OvsdbError::syntax(format!("{}: {text}", self.name))
+    }
+
+    fn read_record(&mut self) -> Result<Option<Record>, OvsdbError> {
+        self.line.clear();
+        let read_failed = |name: &str, error: &std::io::Error| OvsdbError::io(format!("{name}: read failed"), error);
+        // A header is short; a long line is no header.
+        (&mut self.input)
+            .take(128)
+            .read_until(b'\n', &mut self.line)
+            .map_err(|error| read_failed(&self.name, &error))?;
+        if self.line.is_empty() {
+            return Ok(None);
+        }
+        let (length, sha1) = self.parse_header()?;
+        let start = self.offset + self.line.len() as u64;
+        self.data.clear();
+        let got = (&mut self.input)
+            .take(length)
+            .read_to_end(&mut self.data)
+            .map_err(|error| read_failed(&self.name, &error))?;
+        if got as u64 != length {
+            let details = format!("{}: error reading {length} bytes starting at offset {start}", self.name);
+            let error =
+                OvsdbError { io_error: Some("unexpected end of file".into()), ..OvsdbError::new("I/O error", details) };
+            return Err(error);
+        }
+        let actual = hex(&Sha1::digest(&self.data));
+        if actual != sha1 {
+            return Err(self.fault(format!(
+                "{length} bytes starting at offset {start} have SHA-1 hash {actual} but should \
+                 have hash {sha1}"
+            )));
+        }
+        let limits = jsonrpc::Limits { depth: 1000, size: usize::MAX };
+        let json = jsonrpc::parse_value(&self.data, limits).map_err(|error| {
+            self.fault(format!("{length} bytes starting at offset {start} are not valid JSON ({error})"))
+        })?;
+        if !json.is_object() {
+            return Err(self.fault(format!("{length} bytes starting at offset {start} are not a JSON object")));
+        }
+        let offset = self.offset;
+        self.offset = start + length;
+        Ok(Some(Record { offset, json }))
+    }
+
+    fn parse_header(&self) -> Result<(u64, String), OvsdbError> {
+        let line = String::from_utf8_lossy(&self.line);
+        let line = line.trim_end_matches('\n');
+        let words: Vec<&str> = line.split(' ').collect();
+        let fields = match words.as_slice() {
+            ["OVSDB", "CLUSTER", ..] => {
+                return Err(OvsdbError::new(
+                    "ovsdb error",
+                    format!("{}: cannot apply this operation to clustered database file", self.name),
+                ));
+            }
+            ["OVSDB", "JSON", length, sha1] => {
+                let good = sha1.len() == 40 && sha1.bytes().all(|b| b.is_ascii_hexdigit());
+                let length = length.parse::<u64>().ok().filter(|n| (1..MAX_RECORD).contains(n));
+                length.filter(|_| good).map(|length| (length, sha1.to_ascii_lowercase()))
+            }
+            _ => None,
+        };
+        if self.offset == 0 && !line.starts_with("OVSDB ") {
+            let kind =
+                if line.trim_start().starts_with('{') { "cannot identify file type" } else { "unexpected file format" };
+            return Err(OvsdbError::new("ovsdb error", format!("{}: {kind}", self.name)));
+        }
+        fields.ok_or_else(|| self.fault(format!("parse error at offset {} in header line \"{line}\"", self.offset)))
+    }
+}

@@ -1,0 +1,234 @@
+//! The texts of `<table-updates>` and `<table-updates2>`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jsonrpc::text::write_string;
+
+use super::request::{Select, Shape, TableShape, Version};
+use crate::database::{Database, TableId};
+use crate::row::Row;
+use crate::schema::TableSchema;
+use crate::txn::Commit;
+use crate::uuid::Uuid;
+
+/// Writes one object of tables with one object of rows each.
+struct Updates<'a> {
+    out: String,
+    db: &'a Database,
+    open: Option<TableId>,
+}
+
+impl<'a> Updates<'a> {
+    fn new(db: &'a Database) -> Self {
+        Updates { out: String::from("{"), db, open: None }
+    }
+
+    /// Adds a row's update, the text that `write` appends, unless `write` says there is none.
+    fn row(&mut self, table: TableId, uuid: Uuid, write: impl FnOnce(&mut String) -> bool) {
+        let start = self.out.len();
+        if self.open == Some(table) {
+            self.out.push(',');
+        } else {
+            if self.open.is_some() {
+                self.out.push_str("},");
+            }
+            write_string(&mut self.out, &self.db.table_at(table).schema.name);
+            self.out.push_str(":{");
+        }
+        self.out.push('"');
+        uuid.write(&mut self.out);
+        self.out.push_str("\":");
+        if write(&mut self.out) {
+            self.open = Some(table);
+        } else {
+            self.out.truncate(start);
+        }
+    }
+
+    fn finish(mut self) -> Option<String> {
+        self.open?;
+        self.out.push_str("}}");
+        Some(self.out)
+    }
+}
+
+/// The rows that a new monitor begins with; `{}` when there are none.
+#[must_use]
+pub fn initial_update(db: &Database, shape: &Shape) -> String {
+    let mut updates = Updates::new(db);
+    for wanted in &shape.tables {
+        if !wanted.select.has(Select::INITIAL) {
+            continue;
+        }
+        let table = db.table_at(wanted.table);
+        for row in table.rows() {
+            if !matches(wanted, shape.version, row) {
+                continue;
+            }
+            updates.row(wanted.table, row.uuid, |out| {
+                write_change(wanted, shape.version, &table.schema, None, Some(row), true, out)
+            });
+        }
+    }
+    updates.finish().unwrap_or_else(|| "{}".to_owned())
+}
+
+/// What a commit means to a monitor; `None` when nothing.
+#[must_use]
+pub fn update(db: &Database, shape: &Shape, commit: &Commit) -> Option<String> {
+    let mut updates = Updates::new(db);
+    for change in &commit.changes {
+        let Some(wanted) = shape.table(change.table) else { continue };
+        let (old, new) = (change.old.as_deref(), change.new.as_deref());
+        // Most changes do not touch the columns that are monitored: find that out first.
+        if old.is_some()
+            && new.is_some()
+            && !wanted.columns.iter().any(|(column, _)| change.changes(*column))
+            && (shape.version == Version::V1 || wanted.condition.sees_all())
+        {
+            continue;
+        }
+        compose(&mut updates, wanted, shape.version, old, new);
+    }
+    updates.finish()
+}
+
+fn compose(updates: &mut Updates<'_>, wanted: &TableShape, version: Version, old: Option<&Row>, new: Option<&Row>) {
+    let old = old.filter(|row| matches(wanted, version, row));
+    let new = new.filter(|row| matches(wanted, version, row));
+    let Some(uuid) = old.or(new).map(|row| row.uuid) else { return };
+    let schema = Arc::clone(&updates.db.table_at(wanted.table).schema);
+    updates.row(wanted.table, uuid, |out| write_change(wanted, version, &schema, old, new, false, out));
+}
+
+/// The changes since a transaction that the client knows, as one update; `None` when the
+/// transaction is too old or unknown.
+#[must_use]
+pub fn changes_since(db: &Database, shape: &Shape, last: Uuid) -> Option<String> {
+    if last.is_zero() {
+        return None;
+    }
+    let known = db.history.iter().position(|entry| entry.id == last)?;
+    let mut rows: BTreeMap<(TableId, Uuid), (Option<Arc<Row>>, Option<Arc<Row>>)> = BTreeMap::new();
+    for entry in db.history.iter().skip(known + 1) {
+        for change in &entry.commit.changes {
+            let pair = rows.entry((change.table, change.uuid)).or_insert_with(|| (change.old.clone(), None));
+            pair.1.clone_from(&change.new);
+        }
+    }
+    let mut updates = Updates::new(db);
+    for ((table, _), (old, new)) in &rows {
+        let Some(wanted) = shape.table(*table) else { continue };
+        compose(&mut updates, wanted, shape.version, old.as_deref(), new.as_deref());
+    }
+    Some(updates.finish().unwrap_or_else(|| "{}".to_owned()))
+}
+
+/// What a change of conditions from those of `old` to those of `new` brings and takes; `None` when
+/// nothing.
+#[must_use]
+pub fn condition_update(db: &Database, old: &Shape, new: &Shape) -> Option<String> {
+    let mut updates = Updates::new(db);
+    for (before, after) in old.tables.iter().zip(&new.tables) {
+        if before.condition == after.condition {
+            continue;
+        }
+        let table = db.table_at(after.table);
+        for row in table.rows() {
+            let (was, is) = (before.condition.matches_any(row), after.condition.matches_any(row));
+            if was == is {
+                continue;
+            }
+            let (from, to) = if is { (None, Some(&**row)) } else { (Some(&**row), None) };
+            updates.row(after.table, row.uuid, |out| {
+                write_change(after, new.version, &table.schema, from, to, false, out)
+            });
+        }
+    }
+    updates.finish()
+}
+
+fn matches(wanted: &TableShape, version: Version, row: &Row) -> bool {
+    version == Version::V1 || wanted.condition.matches_any(row)
+}
+
+/// Appends `<row-update>` or `<row-update2>`; false when the monitor does not want it.
+fn write_change(
+    wanted: &TableShape,
+    version: Version,
+    schema: &TableSchema,
+    old: Option<&Row>,
+    new: Option<&Row>,
+    initial: bool,
+    out: &mut String,
+) -> bool {
+    let kind = match (old, new) {
+        _ if initial => Select::INITIAL,
+        (None, Some(_)) => Select::INSERT,
+        (Some(_), None) => Select::DELETE,
+        (Some(_), Some(_)) => Select::MODIFY,
+        (None, None) => return false,
+    };
+    if !wanted.select.has(kind) {
+        return false;
+    }
+    let changed = |column: usize| match (old, new) {
+        (Some(old), Some(new)) => old.get(column) != new.get(column),
+        _ => true,
+    };
+    if kind == Select::MODIFY && !wanted.columns.iter().any(|(column, _)| changed(*column)) {
+        return false;
+    }
+    let columns = || wanted.columns.iter().filter(|(_, s)| s.has(kind)).map(|(c, _)| *c);
+    if version == Version::V1 {
+        out.push('{');
+        if let Some(old) = old {
+            out.push_str("\"old\":");
+            let columns: Vec<usize> = columns().filter(|c| changed(*c)).collect();
+            old.write_json(&columns, schema, out);
+        }
+        if let Some(new) = new {
+            out.push_str(if old.is_some() { ",\"new\":" } else { "\"new\":" });
+            let columns: Vec<usize> = columns().collect();
+            new.write_json(&columns, schema, out);
+        }
+        out.push('}');
+        return true;
+    }
+    let Some(new) = new else {
+        out.push_str("{\"delete\":null}");
+        return true;
+    };
+    out.push_str(match kind {
+        Select::INITIAL => "{\"initial\":{",
+        Select::INSERT => "{\"insert\":{",
+        _ => "{\"modify\":{",
+    });
+    let mut first = true;
+    for column in columns() {
+        let spec = &schema.columns[column];
+        let value = new.get(column);
+        let skip = match old {
+            Some(_) => !changed(column),
+            None => value.is_default(&spec.ty),
+        };
+        if skip {
+            continue;
+        }
+        if !first {
+            out.push(',');
+        }
+        first = false;
+        write_string(out, &spec.name);
+        out.push(':');
+        match old {
+            Some(old) => {
+                old.get(column).diff(&value, &spec.ty).write_json(spec.is_map(), out);
+            }
+            None => value.write_json(spec.is_map(), out),
+        }
+    }
+    out.push_str("}}");
+    true
+}

@@ -1,0 +1,204 @@
+//! Reading `<monitor-requests>`, `<monitor-cond-requests>` and condition changes.
+
+use serde_json::Value;
+
+use crate::condition::Condition;
+use crate::database::{Database, TableId};
+use crate::error::{OvsdbError, Result};
+use crate::parse::{Kinds, Members};
+use crate::schema::{COLUMN_UUID, TableSchema};
+
+/// Which method made the monitor, and thus how updates look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// `monitor`, `update`.
+    V1,
+    /// `monitor_cond`, `update2`.
+    V2,
+    /// `monitor_cond_since`, `update3`.
+    V3,
+}
+
+/// Kinds of changes that are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Select(pub u8);
+
+impl Select {
+    /// The rows that are there when the monitor begins.
+    pub const INITIAL: Select = Select(1);
+    /// New rows.
+    pub const INSERT: Select = Select(2);
+    /// Rows that go.
+    pub const DELETE: Select = Select(4);
+    /// Rows that change.
+    pub const MODIFY: Select = Select(8);
+    /// All of them.
+    pub const ALL: Select = Select(15);
+
+    /// Whether the two have a kind in common.
+    #[must_use]
+    pub fn has(self, other: Select) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What is wanted of one table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableShape {
+    /// The table.
+    pub table: TableId,
+    /// Kinds of changes wanted of some column.
+    pub select: Select,
+    /// Columns, by index in the schema, with the kinds of changes wanted of each.
+    pub columns: Vec<(usize, Select)>,
+    /// Rows wanted: any clause is enough.
+    pub condition: Condition,
+}
+
+/// What a monitor wants, its id aside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shape {
+    /// The form of updates.
+    pub version: Version,
+    /// By table.
+    pub tables: Vec<TableShape>,
+}
+
+impl Shape {
+    /// What is wanted of one table.
+    #[must_use]
+    pub fn table(&self, id: TableId) -> Option<&TableShape> {
+        let at = self.tables.binary_search_by_key(&id, |table| table.table).ok()?;
+        Some(&self.tables[at])
+    }
+}
+
+/// Reads the third parameter of a monitor method.
+pub fn parse_monitor_requests(json: &Value, db: &Database, version: Version) -> Result<Shape> {
+    let Some(requests) = json.as_object() else {
+        return Err(OvsdbError::syntax_in(json, "monitor-requests must be object"));
+    };
+    let mut tables = Vec::new();
+    for (name, request) in requests {
+        let Some(id) = db.table_id(name) else {
+            return Err(OvsdbError::syntax(format!("no table named {name}")));
+        };
+        let schema = &db.table_at(id).schema;
+        let mut shape =
+            TableShape { table: id, select: Select(0), columns: Vec::new(), condition: Condition::default() };
+        // A lone request stands for an array of one, as ovsdb-server(7) allows.
+        let list = match request {
+            Value::Array(list) => list.as_slice(),
+            other => std::slice::from_ref(other),
+        };
+        for item in list {
+            parse_request(item, schema, version, &mut shape)?;
+        }
+        shape.columns.sort_unstable_by_key(|(column, _)| *column);
+        tables.push(shape);
+    }
+    tables.sort_unstable_by_key(|table| table.table);
+    Ok(Shape { version, tables })
+}
+
+fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &mut TableShape) -> Result<()> {
+    let mut members = Members::new(json, format!("table {}", schema.name));
+    let condition = match version {
+        Version::V1 => None,
+        _ => members.optional("where", Kinds::ARRAY.or(Kinds::BOOLEAN)),
+    };
+    let columns = members.optional("columns", Kinds::ARRAY);
+    let select = members.optional("select", Kinds::OBJECT);
+    members.finish()?;
+    let select = select.map_or(Ok(Select::ALL), |json| parse_select(json, &schema.name))?;
+    shape.select.0 |= select.0;
+    match columns {
+        None => {
+            for column in 0..schema.columns.len() {
+                if column != COLUMN_UUID {
+                    add_column(shape, column, select, schema, json)?;
+                }
+            }
+        }
+        Some(json) => {
+            for name in json.as_array().into_iter().flatten() {
+                let Some(name) = name.as_str() else {
+                    return Err(OvsdbError::syntax_in(json, "array of column names expected"));
+                };
+                let Some(column) = schema.column_index(name) else {
+                    let details = format!("{name} is not a valid column name");
+                    return Err(OvsdbError::syntax_in(json, details));
+                };
+                add_column(shape, column, select, schema, json)?;
+            }
+        }
+    }
+    if let Some(condition) = condition {
+        let condition = Condition::from_json(condition, schema, None)?;
+        shape.condition.clauses.extend(condition.clauses);
+    }
+    Ok(())
+}
+
+fn add_column(shape: &mut TableShape, column: usize, select: Select, schema: &TableSchema, json: &Value) -> Result<()> {
+    if shape.columns.iter().any(|(c, _)| *c == column) {
+        let details = format!("column {} mentioned more than once", schema.columns[column].name);
+        return Err(OvsdbError::syntax_in(json, details));
+    }
+    shape.columns.push((column, select));
+    Ok(())
+}
+
+fn parse_select(json: &Value, table: &str) -> Result<Select> {
+    let mut members = Members::new(json, format!("table {table} select"));
+    let mut select = Select(0);
+    let kinds = [
+        ("initial", Select::INITIAL),
+        ("insert", Select::INSERT),
+        ("delete", Select::DELETE),
+        ("modify", Select::MODIFY),
+    ];
+    for (name, kind) in kinds {
+        let wanted = members.optional(name, Kinds::BOOLEAN).and_then(Value::as_bool);
+        if wanted.unwrap_or(true) {
+            select.0 |= kind.0;
+        }
+    }
+    members.finish()?;
+    Ok(select)
+}
+
+/// Reads the third parameter of `monitor_cond_change`: gives the shape with its new conditions.
+pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Result<Shape> {
+    let Some(requests) = json.as_object() else {
+        return Err(OvsdbError::syntax_in(json, "monitor-cond-change-requests must be object"));
+    };
+    let mut new = shape.clone();
+    for (name, request) in requests {
+        let Some(id) = db.table_id(name) else {
+            return Err(OvsdbError::syntax(format!("no table named {name}")));
+        };
+        let Some(table) = new.tables.iter_mut().find(|table| table.table == id) else {
+            return Err(OvsdbError::syntax(format!("no table named {name} in monitor session")));
+        };
+        let Some(list) = request.as_array() else {
+            let details = format!("table {name} no monitor-cond-change JSON array");
+            return Err(OvsdbError::syntax_in(json, details));
+        };
+        let schema = &db.table_at(id).schema;
+        for item in list {
+            let mut members = Members::new(item, format!("table {name}"));
+            let columns = members.optional("columns", Kinds::ARRAY);
+            let condition = members.optional("where", Kinds::ARRAY.or(Kinds::BOOLEAN));
+            members.finish()?;
+            if let Some(columns) = columns {
+                return Err(OvsdbError::syntax_in(columns, "changing columns is unsupported"));
+            }
+            table.condition = match condition {
+                Some(condition) => Condition::from_json(condition, schema, None)?,
+                None => Condition::default(),
+            };
+        }
+    }
+    Ok(new)
+}

@@ -1,0 +1,214 @@
+//! Transactions: changes over an unchanged database, and their end: a [`Commit`] that can be
+//! logged, applied and told to monitors, or an error.
+//!
+//! Checks at the end, in Open vSwitch's order: reference counts, rows without references,
+//! `maxRows`, weak references, unique indexes.
+
+mod checks;
+mod commit;
+mod refs;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+pub use commit::{Commit, RowChange};
+
+use crate::condition::Condition;
+use crate::database::{Database, TableId};
+use crate::error::Result;
+use crate::row::Row;
+use crate::uuid::{Uuid, UuidSource};
+
+/// A row that the transaction touched.
+#[derive(Debug, Clone)]
+pub(crate) struct TxnRow {
+    pub old: Option<Arc<Row>>,
+    pub new: Option<Arc<Row>>,
+    /// Strong references from other rows, in the state that the transaction makes.
+    pub refs: i64,
+    /// The transaction wrote this row, it did not only count references to it.
+    pub written: bool,
+}
+
+/// The touched rows of one table, in the order of the first touch.
+#[derive(Debug, Default)]
+pub(crate) struct TxnTable {
+    pub rows: HashMap<Uuid, TxnRow>,
+    pub order: Vec<Uuid>,
+}
+
+/// A transaction under way.
+#[derive(Debug)]
+pub struct Txn<'a> {
+    pub(crate) db: &'a Database,
+    pub(crate) tables: BTreeMap<TableId, TxnTable>,
+    /// Texts of the comment operations.
+    comments: Vec<String>,
+    /// The reply has to wait for the disk.
+    pub durable: bool,
+}
+
+impl<'a> Txn<'a> {
+    /// A transaction without changes.
+    #[must_use]
+    pub fn new(db: &'a Database) -> Self {
+        Txn { db, tables: BTreeMap::new(), comments: Vec::new(), durable: false }
+    }
+
+    /// The database as it was before.
+    #[must_use]
+    pub fn database(&self) -> &'a Database {
+        self.db
+    }
+
+    /// Adds a comment for the log.
+    pub fn comment(&mut self, text: &str) {
+        self.comments.push(text.to_owned());
+    }
+
+    /// The row as the transaction has it by now.
+    #[must_use]
+    pub fn row(&self, table: TableId, uuid: &Uuid) -> Option<&Arc<Row>> {
+        match self.tables.get(&table).and_then(|t| t.rows.get(uuid)) {
+            Some(row) => row.new.as_ref(),
+            None => self.db.tables[table].row(uuid),
+        }
+    }
+
+    /// Whether a new row may have this UUID: no row has it, nor had one that was deleted in this
+    /// transaction.
+    #[must_use]
+    pub fn may_create(&self, table: TableId, uuid: &Uuid) -> bool {
+        !self.tables.get(&table).is_some_and(|t| t.rows.contains_key(uuid)) && self.db.tables[table].row(uuid).is_none()
+    }
+
+    /// The entry of a row that exists, before or within the transaction.
+    pub(crate) fn touch(&mut self, table: TableId, uuid: Uuid) -> Option<&mut TxnRow> {
+        let known = self.tables.get(&table).is_some_and(|t| t.rows.contains_key(&uuid));
+        if !known {
+            let slot = self.db.tables[table].rows.get(&uuid)?;
+            let row = TxnRow {
+                old: Some(Arc::clone(&slot.row)),
+                new: Some(Arc::clone(&slot.row)),
+                refs: i64::from(slot.refs),
+                written: false,
+            };
+            let t = self.tables.entry(table).or_default();
+            t.order.push(uuid);
+            t.rows.insert(uuid, row);
+        }
+        self.tables.get_mut(&table)?.rows.get_mut(&uuid)
+    }
+
+    /// Adds a row. The caller has asked [`Txn::may_create`].
+    pub fn insert(&mut self, table: TableId, row: Row) {
+        let uuid = row.uuid;
+        let t = self.tables.entry(table).or_default();
+        if !t.rows.contains_key(&uuid) {
+            t.order.push(uuid);
+        }
+        let entry = TxnRow { old: None, new: Some(Arc::new(row)), refs: 0, written: true };
+        t.rows.insert(uuid, entry);
+    }
+
+    /// The row for writing, if it exists.
+    pub fn modify(&mut self, table: TableId, uuid: Uuid) -> Option<&mut Row> {
+        let entry = self.touch(table, uuid)?;
+        entry.written = true;
+        entry.new.as_mut().map(Arc::make_mut)
+    }
+
+    /// Deletes the row, if it exists.
+    pub fn delete(&mut self, table: TableId, uuid: Uuid) {
+        if let Some(entry) = self.touch(table, uuid) {
+            entry.new = None;
+            entry.written = true;
+        }
+    }
+
+    /// Rows of `table` that match every clause of `condition`: those of the database by UUID, then
+    /// the new ones in the order of their insertion.
+    pub fn matching(&self, table: TableId, condition: &Condition) -> Vec<Arc<Row>> {
+        let mut found = Vec::new();
+        self.for_each_match(table, condition, |row| found.push(Arc::clone(row)));
+        found
+    }
+
+    /// Calls `visit` with each row that [`Txn::matching`] would give.
+    pub fn for_each_match(&self, table: TableId, condition: &Condition, mut visit: impl FnMut(&Arc<Row>)) {
+        if let Some(uuid) = condition.only_uuid() {
+            if let Some(row) = self.row(table, &uuid).filter(|row| condition.matches_all(row)) {
+                visit(row);
+            }
+            return;
+        }
+        let base = &self.db.tables[table];
+        let overlay = self.tables.get(&table);
+        let current = |row| match overlay.and_then(|t| t.rows.get(row)) {
+            Some(entry) => entry.new.as_ref(),
+            None => base.row(row),
+        };
+        if let Some(candidates) = checks::index_candidates(base, condition) {
+            // An index knows the old values only: changed rows come from the overlay below.
+            let mut uuids: Vec<Uuid> = candidates.to_vec();
+            if let Some(t) = overlay {
+                uuids.extend(t.rows.iter().filter(|(_, e)| e.old.is_some()).map(|(u, _)| *u));
+            }
+            uuids.sort_unstable();
+            uuids.dedup();
+            for uuid in &uuids {
+                if let Some(row) = current(uuid).filter(|row| condition.matches_all(row)) {
+                    visit(row);
+                }
+            }
+        } else {
+            for (uuid, slot) in &base.rows {
+                let row = match overlay.and_then(|t| t.rows.get(uuid)) {
+                    Some(entry) => entry.new.as_ref(),
+                    None => Some(&slot.row),
+                };
+                if let Some(row) = row.filter(|row| condition.matches_all(row)) {
+                    visit(row);
+                }
+            }
+        }
+        let Some(t) = overlay else { return };
+        for uuid in &t.order {
+            let Some(entry) = t.rows.get(uuid).filter(|entry| entry.old.is_none()) else {
+                continue;
+            };
+            if let Some(row) = entry.new.as_ref().filter(|row| condition.matches_all(row)) {
+                visit(row);
+            }
+        }
+    }
+
+    /// Number of rows that the transaction touched, for fairness between clients.
+    #[must_use]
+    pub fn touched(&self) -> usize {
+        self.tables.values().map(|t| t.order.len()).sum()
+    }
+
+    /// Checks the whole and makes it ready to be applied. `None`: nothing changed.
+    pub fn prepare(mut self, versions: &mut UuidSource) -> Result<Option<Commit>> {
+        self.drop_unchanged();
+        if self.tables.is_empty() {
+            return Ok(None);
+        }
+        self.count_references()?;
+        self.collect_garbage()?;
+        self.check_max_rows()?;
+        self.prune_weak_references()?;
+        self.check_indexes()?;
+        Ok(self.into_commit(versions))
+    }
+
+    /// Makes the changes ready without checking any constraint: for what a log or a trusted server
+    /// says.
+    pub fn prepare_unchecked(mut self, versions: &mut UuidSource) -> Option<Commit> {
+        // Reference counts have to be right all the same; dangling references are let be.
+        self.drop_unchanged();
+        self.count_known_references();
+        self.into_commit(versions)
+    }
+}

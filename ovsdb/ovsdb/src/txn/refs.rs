@@ -1,0 +1,179 @@
+//! References at the end of a transaction: strong ones counted, rows without any collected, weak
+//! ones pruned.
+
+use super::Txn;
+use crate::database::TableId;
+use crate::error::{OvsdbError, Result};
+use crate::row::Row;
+use crate::types::RefType;
+use crate::uuid::Uuid;
+
+impl Txn<'_> {
+    /// The touched rows, in order, as they are now.
+    fn touched_rows(&self) -> Vec<(TableId, Uuid)> {
+        self.tables.iter().flat_map(|(&table, t)| t.order.iter().map(move |&uuid| (table, uuid))).collect()
+    }
+
+    pub(super) fn count_references(&mut self) -> Result<()> {
+        let touched = self.touched_rows();
+        for &(table, uuid) in &touched {
+            let Some(entry) = self.tables[&table].rows.get(&uuid) else { continue };
+            let (old, new) = (entry.old.clone(), entry.new.clone());
+            if let Some(old) = &old {
+                self.adjust_references(table, old, -1, true)?;
+            }
+            if let Some(new) = &new {
+                self.adjust_references(table, new, 1, true)?;
+            }
+        }
+        for (table, uuid) in touched {
+            let Some(entry) = self.tables[&table].rows.get(&uuid) else { continue };
+            if entry.new.is_none() && entry.refs > 0 {
+                let name = &self.db.tables[table].schema.name;
+                return Err(OvsdbError::referential(format!(
+                    "cannot delete {name} row {uuid} because of {} remaining reference(s)",
+                    entry.refs
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_known_references(&mut self) {
+        for (table, uuid) in self.touched_rows() {
+            let Some(entry) = self.tables[&table].rows.get(&uuid) else { continue };
+            let (old, new) = (entry.old.clone(), entry.new.clone());
+            for (row, delta) in [(old, -1), (new, 1)] {
+                if let Some(row) = row {
+                    // Only dangling references fail, and they are let be here.
+                    let _ = self.adjust_references(table, &row, delta, false);
+                }
+            }
+        }
+    }
+
+    /// Adds `delta` to the count of each row that `row` refers to strongly. A row's reference to
+    /// itself does not count.
+    fn adjust_references(&mut self, table: TableId, row: &Row, delta: i64, strict: bool) -> Result<()> {
+        let schema = &self.db.tables[table];
+        for spec in schema.refs.iter().filter(|spec| spec.kind == RefType::Strong) {
+            for target in spec.targets(row) {
+                if (spec.target, target) == (table, row.uuid) {
+                    continue;
+                }
+                let found = match self.touch(spec.target, target) {
+                    Some(entry) => {
+                        entry.refs += delta;
+                        true
+                    }
+                    None => false,
+                };
+                if !found && strict && delta > 0 {
+                    return Err(OvsdbError::referential(format!(
+                        "Table {} column {} row {} references nonexistent row {target} in table \
+                         {}.",
+                        schema.schema.name,
+                        schema.schema.columns[spec.column].name,
+                        row.uuid,
+                        self.db.tables[spec.target].schema.name
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes rows of tables that are not roots and to which no strong reference leads, and what
+    /// only they kept alive.
+    pub(super) fn collect_garbage(&mut self) -> Result<()> {
+        let mut queue = self.touched_rows();
+        while let Some((table, uuid)) = queue.pop() {
+            if self.db.tables[table].schema.is_root {
+                continue;
+            }
+            let Some(entry) = self.tables.get_mut(&table).and_then(|t| t.rows.get_mut(&uuid)) else {
+                continue;
+            };
+            if entry.refs > 0 {
+                continue;
+            }
+            let Some(row) = entry.new.take() else { continue };
+            entry.written = true;
+            self.adjust_references(table, &row, -1, false)?;
+            let refs = self.db.tables[table].refs.clone();
+            for spec in refs.iter().filter(|spec| spec.kind == RefType::Strong) {
+                queue.extend(spec.targets(&row).map(|target| (spec.target, target)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes weak references to rows that are not there.
+    pub(super) fn prune_weak_references(&mut self) -> Result<()> {
+        let touched = self.touched_rows();
+        // Rows that nobody touched but that refer weakly to a row that goes.
+        let mut affected = Vec::new();
+        for &(table, uuid) in &touched {
+            let gone = self.tables[&table].rows.get(&uuid).is_some_and(|e| e.new.is_none());
+            if gone {
+                if let Some(sources) = self.db.tables[table].weak.get(&uuid) {
+                    affected.extend(sources.iter().copied());
+                }
+            }
+        }
+        for (table, uuid) in affected {
+            self.touch(table, uuid);
+        }
+        for (table, uuid) in self.touched_rows() {
+            self.prune_row(table, uuid)?;
+        }
+        Ok(())
+    }
+
+    fn prune_row(&mut self, table: TableId, uuid: Uuid) -> Result<()> {
+        let refs = self.db.tables[table].refs.clone();
+        let weak: Vec<_> = refs.iter().filter(|spec| spec.kind == RefType::Weak).collect();
+        if weak.is_empty() {
+            return Ok(());
+        }
+        let Some(row) = self.row(table, &uuid).cloned() else { return Ok(()) };
+        for spec in weak {
+            let dangling: Vec<Uuid> =
+                spec.targets(&row).filter(|target| self.row(spec.target, target).is_none()).collect();
+            if dangling.is_empty() {
+                continue;
+            }
+            let inserted = self.tables[&table].rows.get(&uuid).is_some_and(|e| e.old.is_none());
+            let schema = &self.db.tables[table].schema;
+            let column = schema.columns[spec.column].clone();
+            let name = schema.name.clone();
+            let Some(new) = self.modify(table, uuid) else { continue };
+            let pruned = new.field(spec.column).retain(|key, value| {
+                let atom = if spec.in_value { value } else { Some(key) };
+                atom.and_then(|atom| atom.as_uuid()).is_none_or(|u| !dangling.contains(&u))
+            });
+            if pruned.len() < column.ty.n_min as usize {
+                let within = if inserted { "(inserted within this transaction) " } else { "" };
+                let column = &column.name;
+                return Err(OvsdbError::constraint(if dangling.contains(&Uuid::ZERO) {
+                    format!(
+                        "Weak reference column \"{column}\" in \"{name}\" row {uuid} {within}\
+                         contained all-zeros UUID (probably as the default value for this \
+                         column) but deleting this value caused a constraint volation because \
+                         this column is not allowed to be empty."
+                    )
+                } else {
+                    format!(
+                        "Deletion of {} weak reference(s) to deleted (or never-existing) rows \
+                         from column \"{column}\" in \"{name}\" row {uuid} {within}caused this \
+                         column to become empty, but constraints on this column disallow an \
+                         empty column.",
+                        dangling.len()
+                    )
+                }));
+            }
+            new.set(spec.column, pruned);
+        }
+        Ok(())
+    }
+}
