@@ -1,0 +1,205 @@
+//! Caches change the speed of a verdict, never the verdict; flows come and go under them.
+
+mod common;
+
+use common::*;
+use dp::{Config, FlowCursor, InstallError};
+use flow::{Action, FlowEntry, Key, Mask, Ufid, UpcallKind};
+use proptest::prelude::*;
+
+/// The class of a packet, its destination port, decides which bits of its source flows look at, so that no two overlap.
+const SOURCE_BITS: [u32; 4] = [0xff00_0000, 0xffff_0000, 0xffff_ffff, 0x0000_00ff];
+
+fn flow(class: u16, src: u32, in_port: u32, out: u32) -> FlowEntry {
+    let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+    let bits = SOURCE_BITS[usize::from(class)];
+    key.set_in_port(in_port);
+    mask.set_in_port(u32::MAX);
+    mask.set_recirc_id(u32::MAX);
+    key.set_dl_type(0x800);
+    mask.set_dl_type(u16::MAX);
+    key.set_nw_src(src & bits);
+    mask.set_nw_src(bits);
+    key.set_tp_dst(class);
+    mask.set_tp_dst(u16::MAX);
+    let name = u128::from(class) << 64 | u128::from(in_port) << 32 | u128::from(src & bits);
+    FlowEntry { ufid: Ufid(name), key, mask, actions: [Action::Output(out)].as_slice().into() }
+}
+
+fn frame(class: u16, src: u32, sport: u16) -> Frame {
+    plain(ipv4(6, src.to_be_bytes(), [10, 0, 0, 2], &tcp(sport, class, b"x")))
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Install(u16, u32, u32, u32),
+    Modify(usize, u32),
+    Delete(usize),
+    Flush,
+    Packets(u32, Vec<(u16, u32, u16)>),
+}
+
+fn source() -> impl Strategy<Value = u32> {
+    // Few of them, so that flows are shared and hit.
+    (0u32..3, 0u32..3, 0u32..3).prop_map(|(a, b, c)| a << 24 | b << 16 | c)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let packet = (0u16..4, source(), 1u16..4);
+    prop_oneof![
+        4 => (0u16..4, source(), 1u32..3, 2u32..5).prop_map(|(c, s, i, o)| Step::Install(c, s, i, o)),
+        1 => (any::<usize>(), 2u32..5).prop_map(|(i, o)| Step::Modify(i, o)),
+        1 => any::<usize>().prop_map(Step::Delete),
+        1 => Just(Step::Flush),
+        8 => (1u32..3, prop::collection::vec(packet, 1..80)).prop_map(|(port, p)| Step::Packets(port, p)),
+    ]
+}
+
+fn rigs() -> Vec<Rig> {
+    [(0, false), (1, false), (3, true), (0, true), (1, true)]
+        .map(|(emc_insert_inv_prob, smc)| {
+            Rig::new(Config { emc_insert_inv_prob, smc, seed: 11, upcall_quota: 1 << 20, ..Config::default() })
+        })
+        .into()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn verdicts_are_the_same_with_and_without_caches(steps in prop::collection::vec(step(), 1..60)) {
+        let mut rigs = rigs();
+        let mut model: Vec<FlowEntry> = Vec::new();
+        for step in steps {
+            match &step {
+                Step::Install(class, src, in_port, out) => {
+                    let entry = flow(*class, *src, *in_port, *out);
+                    let exists = model.iter().any(|f| f.ufid == entry.ufid);
+                    for rig in &mut rigs {
+                        let expected = if exists { Err(InstallError::Exists) } else { Ok(()) };
+                        prop_assert_eq!(rig.dp.install(&entry, 1), expected);
+                    }
+                    if !exists {
+                        model.push(entry);
+                    }
+                }
+                Step::Modify(i, out) if !model.is_empty() => {
+                    let at = i % model.len();
+                    let actions: flow::Actions = [Action::Output(*out)].as_slice().into();
+                    for rig in &mut rigs {
+                        prop_assert_eq!(rig.dp.modify(model[at].ufid, &actions, 2), Ok(()));
+                    }
+                    model[at].actions = actions;
+                }
+                Step::Delete(i) if !model.is_empty() => {
+                    let gone = model.remove(i % model.len());
+                    for rig in &mut rigs {
+                        prop_assert!(rig.dp.delete(gone.ufid).is_some());
+                    }
+                }
+                Step::Modify(..) | Step::Delete(_) => {}
+                Step::Flush => {
+                    model.clear();
+                    rigs.iter_mut().for_each(|rig| rig.dp.flush());
+                }
+                Step::Packets(port, packets) => check(&mut rigs, &model, *port, packets)?,
+            }
+        }
+        let dumps: Vec<_> = rigs.iter().map(everything).collect();
+        prop_assert_eq!(dumps[0].len(), model.len());
+        prop_assert!(dumps.iter().all(|d| *d == dumps[0]), "the counters differ");
+    }
+}
+
+/// All flows with their counters.
+fn everything(rig: &Rig) -> Vec<(Ufid, u64, u64)> {
+    let (mut all, mut cursor) = (Vec::new(), Some(FlowCursor::default()));
+    while let Some(at) = cursor {
+        let (some, next) = rig.dp.dump(at, 7);
+        all.extend(some.iter().map(|f| (f.entry.ufid, f.stats.packets, f.stats.bytes)));
+        cursor = next;
+    }
+    all.sort_unstable();
+    all
+}
+
+fn check(rigs: &mut [Rig], model: &[FlowEntry], port: u32, packets: &[(u16, u32, u16)]) -> Result<(), TestCaseError> {
+    let frames: Vec<_> = packets.iter().map(|(class, src, sport)| frame(*class, *src, *sport)).collect();
+    let mut expected = vec![Vec::new(); 5];
+    let mut misses = 0;
+    for frame in &frames {
+        let (key, _) = flow::extract(&frame.0, port);
+        match model.iter().find(|f| key.matches(&f.key, &f.mask)).map(|f| f.actions[0].clone()) {
+            Some(Action::Output(out)) => expected[out as usize].push(frame.clone()),
+            _ => misses += 1,
+        }
+    }
+    for rig in rigs {
+        rig.inject_at(port, frames.iter().cloned());
+        let sent: Vec<_> = (0..5).map(|p| if p == 0 { vec![] } else { rig.sent(p) }).collect();
+        prop_assert_eq!(&sent, &expected);
+        prop_assert_eq!(rig.upcalls.len(), misses);
+        prop_assert!(rig.upcalls.drain(..).all(|u| u.kind == UpcallKind::Miss && u.key.in_port() == port));
+    }
+    Ok(())
+}
+
+#[test]
+fn caches_count_their_hits() {
+    let mut rig = Rig::new(Config { emc_insert_inv_prob: 1, ..Config::default() });
+    rig.dp.install(&flow(0, 0x0101_0101, 1, 2), 1).unwrap();
+    let same = || (0..10).map(|_| frame(0, 0x0102_0304, 5));
+    rig.inject(same());
+    rig.inject(same());
+    let s = *rig.dp.stats();
+    // A burst is looked up before it is acted upon: all ten at once miss the cache, but the first enters it.
+    assert_eq!((s.received, s.emc_hits + s.megaflow_hits, s.misses), (20, 20, 0));
+    assert!(s.emc_hits >= 10 && s.subtable_lookups == s.megaflow_hits, "{s:?}");
+    assert_eq!(rig.dp.n_emc_entries(), 1);
+    let port = rig.dp.port_stats(1).unwrap();
+    assert_eq!((port.rx_packets, port.rx_bytes), (20, 20 * 55));
+    assert_eq!(rig.dp.port_stats(2).unwrap().tx_packets, 20);
+    assert_eq!((s.output_batches, s.output_packets), (2, 20));
+    let flow = rig.dp.flow(Ufid(0x1_0100_0000)).unwrap();
+    assert_eq!((flow.stats.packets, flow.stats.bytes, flow.stats.used_ms), (20, 20 * 55, 1000));
+    assert_eq!((flow.stats.tcp_flags, flow.view_version), (0x10, 1));
+}
+
+#[test]
+fn limits_hold() {
+    let mut rig = Rig::new(Config { flow_limit: 5, mask_limit: 2, upcall_quota: 3, ..Config::default() });
+    for class in 0..2 {
+        rig.dp.install(&flow(class, 1 << 24, 1, 2), 1).unwrap();
+    }
+    assert_eq!(rig.dp.install(&flow(2, 1, 1, 2), 1), Err(InstallError::MaskLimit));
+    rig.dp.install(&flow(2, 1, 2, 2), 1).unwrap();
+    rig.dp.install(&flow(0, 2 << 24, 1, 2), 1).unwrap();
+    rig.dp.install(&flow(1, 2 << 24, 1, 2), 1).unwrap();
+    assert_eq!(rig.dp.install(&flow(1, 3 << 24, 1, 2), 1), Err(InstallError::FlowLimit));
+    assert_eq!((rig.dp.n_flows(), rig.dp.n_masks()), (5, 3));
+    rig.inject((0..9).map(|i| frame(3, i, 1)));
+    assert_eq!((rig.upcalls.len(), rig.dp.stats().misses, rig.dp.stats().lost), (3, 3, 6));
+    rig.inject_at(2, [frame(3, 1, 1)]);
+    assert_eq!(rig.upcalls.len(), 4, "the other port has places of its own");
+    rig.dp.upcalls_answered(1, 2, rig.now_us);
+    rig.inject((0..9).map(|i| frame(3, i, 1)));
+    assert_eq!(rig.upcalls.len(), 6);
+}
+
+#[test]
+fn ports_and_queues_come_and_go() {
+    let mut rig = Rig::new(Config::default());
+    rig.install_any(&[Action::Output(2)]);
+    assert_eq!(rig.dp.queues().map(|q| q.1).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(rig.dp.remove_port(2).is_some() && rig.dp.remove_port(2).is_none());
+    rig.inject([frame(0, 1, 1)]);
+    assert_eq!(rig.dp.stats().dropped(dp::Drop::NoPort), 1);
+    assert_eq!(rig.dp.queues().count(), 3);
+    let queue = rig.inputs[&1].1;
+    let rx = rig.dp.remove_queue(queue).unwrap();
+    rig.inject([frame(0, 1, 1)]);
+    assert_eq!(rig.dp.stats().received, 1);
+    assert_eq!(rig.dp.add_queue(1, 0, rx), queue);
+    rig.inject([]);
+    assert_eq!(rig.dp.stats().received, 2);
+}
