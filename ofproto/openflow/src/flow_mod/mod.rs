@@ -2,10 +2,18 @@
 //!
 //! Absent here: the wire form (the messages' matter). Source: ovs-ofctl(8), OpenFlow 1.0-1.5 `OFPT_FLOW_MOD`.
 
+mod parse;
+mod print;
+
 use crate::action::Actions;
 use crate::matching::Match;
-use crate::{ErrorCode, OfPort, Protocols};
-use flow::field::{Field, Fixed};
+use crate::OfPort;
+
+pub use parse::{
+    Command, ParsedFlowMod, ParsedRequest, parse_exact_flow, parse_flow_mod, parse_match_field, parse_stats_request,
+    usable_exact, usable_for,
+};
+pub use print::{format_flow_stats, format_match, normalization_notes, write_flags, write_flow_mod};
 
 /// What a flow-mod does; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -178,25 +186,4 @@ pub struct FlowStats {
     pub flags: FlowFlags,
     /// Actions and instructions.
     pub actions: Actions,
-}
-
-/// Refusal of an action list or match for the wire's reasons.
-pub type Refused = ErrorCode;
-
-/// The protocols whose matches can have an exact value of a field.
-pub fn usable_exact(field: Field) -> Protocols {
-    usable(field, true)
-}
-
-fn usable(field: Field, exact: bool) -> Protocols {
-    let meta = field.meta();
-    let fixed = |f: Fixed| f != Fixed::No && (exact || f != Fixed::Exact);
-    let mut set = Protocols::NXM_OXM_ANY;
-    if fixed(meta.of10) {
-        set |= Protocols::OF10_STD_ANY;
-    }
-    if fixed(meta.of11) {
-        set |= Protocols::OF11_STD;
-    }
-    set
 }
