@@ -1,1 +1,4 @@
 //! Layer-2 state machines without I/O: MAC learning and its kin.
+
+pub mod mac_learning;
+pub mod mcast_snooping;

@@ -2,3 +2,4 @@
 
 pub mod rule;
 pub mod table;
+pub mod view;

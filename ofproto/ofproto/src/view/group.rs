@@ -1,0 +1,130 @@
+//! Groups as translation sees them. Source: OpenFlow 1.5.1 section 5.10; ovs-ofctl(8), "Group Syntax".
+
+use std::sync::Arc;
+
+use openflow::OfPort;
+use openflow::action::Actions;
+use openflow::message::group::{GROUP_ANY, GroupDesc, GroupType};
+
+/// Largest table from `dp_hash` to bucket.
+const MAX_HASHES: usize = 256;
+
+/// How a select group chooses.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selection {
+    /// `dp_hash`, also the default when no method is given; with the table from hash to bucket (index into the buckets).
+    DpHash {
+        /// 0 for `hash_l4`, 1 for `sym_l4`.
+        alg: u32,
+        /// Basis.
+        basis: u32,
+        /// A power of two of bucket indexes; empty when the weights cannot be laid out.
+        map: Arc<[u16]>,
+    },
+    /// `hash` of the listed fields.
+    Hash {
+        /// Basis.
+        basis: u32,
+        /// Field and mask.
+        fields: Vec<(flow::Field, flow::field::Value)>,
+    },
+    /// The old default: a symmetric layer 2 to 4 hash; when the weights are too uneven for `dp_hash`.
+    Default,
+}
+
+/// A bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BucketView {
+    /// Identifier.
+    pub id: u32,
+    /// Share in a select group.
+    pub weight: u16,
+    /// Port watched, [`OfPort::ANY`] for none.
+    pub watch_port: OfPort,
+    /// Group watched, [`GROUP_ANY`] for none.
+    pub watch_group: u32,
+    /// What it does.
+    pub actions: Actions,
+}
+
+impl BucketView {
+    /// Whether it watches anything.
+    pub fn watches(&self) -> bool {
+        self.watch_port != OfPort::ANY || self.watch_group != GROUP_ANY
+    }
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupView {
+    /// Which.
+    pub id: u32,
+    /// Type.
+    pub kind: GroupType,
+    /// Buckets, in order.
+    pub buckets: Vec<BucketView>,
+    /// For select groups.
+    pub selection: Selection,
+}
+
+impl GroupView {
+    /// The view of a group.
+    pub fn new(desc: &GroupDesc) -> GroupView {
+        let buckets: Vec<BucketView> = desc
+            .buckets
+            .iter()
+            .map(|b| BucketView {
+                id: b.bucket_id,
+                weight: b.weight,
+                watch_port: b.watch_port,
+                watch_group: b.watch_group,
+                actions: Arc::clone(&b.actions),
+            })
+            .collect();
+        let selection = if desc.kind == GroupType::Select { select(desc, &buckets) } else { Selection::Default };
+        GroupView { id: desc.group_id, kind: desc.kind, buckets, selection }
+    }
+}
+
+fn select(desc: &GroupDesc, buckets: &[BucketView]) -> Selection {
+    let param = desc.props.selection_method_param;
+    match desc.props.selection_method.as_str() {
+        "" => match dp_hash_map(buckets, 64) {
+            Some(map) => Selection::DpHash { alg: 0, basis: 0, map },
+            None => Selection::Default,
+        },
+        "dp_hash" => {
+            let alg = (param >> 32) as u32;
+            let map = dp_hash_map(buckets, MAX_HASHES).unwrap_or_else(|| Arc::from([]));
+            Selection::DpHash { alg, basis: param as u32, map }
+        }
+        _ => Selection::Hash { basis: param as u32, fields: desc.props.fields.clone() },
+    }
+}
+
+/// Spreads hash values over buckets by weight with Webster's method, which serves every bucket at least as often as its
+/// share allows. `None` when more than `max` values were needed.
+fn dp_hash_map(buckets: &[BucketView], max: usize) -> Option<Arc<[u16]>> {
+    let total: u64 = buckets.iter().map(|b| u64::from(b.weight)).sum();
+    let least = buckets.iter().map(|b| b.weight).filter(|w| *w > 0).min()?;
+    let min_slots = total.div_ceil(u64::from(least));
+    let wanted = (min_slots.max(1).next_power_of_two() as usize).max(16);
+    if wanted > MAX_HASHES.min(max.max(16)) {
+        return None;
+    }
+    let mut quotient: Vec<(f64, u32)> = buckets.iter().map(|b| (f64::from(b.weight), 1)).collect();
+    let mut map = Vec::with_capacity(wanted);
+    for _ in 0..wanted {
+        let mut winner = 0;
+        for (i, (value, _)) in quotient.iter().enumerate() {
+            if *value > quotient[winner].0 {
+                winner = i;
+            }
+        }
+        let entry = &mut quotient[winner];
+        entry.1 += 2;
+        entry.0 = f64::from(buckets[winner].weight) / f64::from(entry.1);
+        map.push(winner as u16);
+    }
+    Some(map.into())
+}

@@ -1,0 +1,256 @@
+//! What translation reads: immutable views of the switch, its bridges, ports, bundles, mirrors, groups and meters.
+//!
+//! One writer, the bridge, makes a new [`BridgeView`] at a change; everything inside that did not change is shared by
+//! `Arc`. A view never changes once published, so that a translation is a pure function of it. The bridge that
+//! translates on its own behalf puts its live MAC table into its view before it does.
+//!
+//! Absent here: who changes what (the bridge actor), statistics (see `credit`).
+//! Source: ovs-vswitchd.conf.db(5), ovs-ofctl(8).
+
+mod bond;
+mod bundle;
+mod group;
+mod mirror;
+mod port;
+mod tunnel;
+mod vlan_set;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use flow::classifier::MiniMatch;
+use flow::{Key, Mask, OdpPort};
+use l2proto::mac_learning::MacView;
+use l2proto::mcast_snooping::McastView;
+use openflow::OfPort;
+use openflow::flow_mod::FlowFlags;
+
+pub use bond::{BOND_BUCKETS, BondMode, BondView};
+pub use bundle::{BundleId, BundleView, PriorityTags, VlanMode};
+pub use group::{BucketView, GroupView, Selection};
+pub use mirror::MirrorView;
+pub use port::{PacketTypeMode, PortKind, PortView, StpState, TagQueue};
+pub use tunnel::{Setting, TunnelConfig, TunnelMap};
+pub use vlan_set::VlanSet;
+
+use crate::rule::{Rule, RuleId};
+use crate::table::TableView;
+
+/// The table of the switch's own rules.
+pub const INTERNAL_TABLE: u8 = 254;
+
+/// Number of a bridge, for as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BridgeId(pub u32);
+
+/// A port of some bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRef {
+    /// Bridge.
+    pub bridge: BridgeId,
+    /// Port of that bridge.
+    pub port: OfPort,
+}
+
+/// What a datapath can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Support {
+    pub max_vlan_headers: usize,
+    pub max_mpls_depth: usize,
+    pub recirc: bool,
+    pub masked_set: bool,
+    pub tnl_push_pop: bool,
+    pub sample_nesting: usize,
+    pub clone: bool,
+    pub check_pkt_len: bool,
+    pub explicit_drop: bool,
+    pub lb_output: bool,
+    pub max_hash_alg: u32,
+}
+
+impl Default for Support {
+    /// The userspace datapath.
+    fn default() -> Self {
+        Support {
+            max_vlan_headers: 1,
+            max_mpls_depth: 3,
+            recirc: true,
+            masked_set: true,
+            tnl_push_pop: true,
+            sample_nesting: 10,
+            clone: true,
+            check_pkt_len: true,
+            explicit_drop: true,
+            lb_output: true,
+            max_hash_alg: 1,
+        }
+    }
+}
+
+/// The whole switch: all bridges of one datapath type.
+#[derive(Clone, Debug, Default)]
+pub struct SwitchView {
+    /// Grows with every change that is published.
+    pub version: u64,
+    /// Bridges.
+    pub bridges: BTreeMap<BridgeId, Arc<BridgeView>>,
+    /// Which port a datapath port is; of tunnels, the many that share one are found through `tunnels`.
+    pub odp_ports: HashMap<OdpPort, PortRef>,
+    /// Tunnel ports.
+    pub tunnels: Arc<TunnelMap>,
+    /// What the datapath can do.
+    pub support: Support,
+}
+
+impl SwitchView {
+    /// The bridge of this name.
+    pub fn bridge_by_name(&self, name: &str) -> Option<&Arc<BridgeView>> {
+        self.bridges.values().find(|b| b.name == name)
+    }
+
+    /// The port behind a reference.
+    pub fn port(&self, at: PortRef) -> Option<&Arc<PortView>> {
+        self.bridges.get(&at.bridge)?.ports.get(&at.port)
+    }
+
+    /// The same switch with one bridge's view replaced, for a bridge that translates with its live state.
+    #[must_use]
+    pub fn with_bridge(&self, bridge: Arc<BridgeView>) -> SwitchView {
+        let mut view = self.clone();
+        view.bridges.insert(bridge.id, bridge);
+        view
+    }
+}
+
+/// How fragments are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum FragHandling {
+    #[default]
+    Normal,
+    Drop,
+    Reassemble,
+    NxMatch,
+}
+
+/// One bridge.
+#[derive(Clone, Debug)]
+pub struct BridgeView {
+    /// Which.
+    pub id: BridgeId,
+    /// Name.
+    pub name: String,
+    /// UUID, for continuations.
+    pub uuid: u128,
+    /// Version of this view; part of what a cached flow remembers.
+    pub version: u64,
+    /// Flow tables, by number; the last is the internal one.
+    pub tables: Vec<Option<Arc<TableView>>>,
+    /// Whether a miss goes to controllers in tables whose configuration does not say.
+    pub miss_to_controller: bool,
+    /// Rule credited with misses that go to the controllers.
+    pub miss_rule: Arc<Rule>,
+    /// Rule credited with misses that do not.
+    pub no_packet_in_rule: Arc<Rule>,
+    /// Rule credited with fragments dropped by configuration.
+    pub drop_frags_rule: Arc<Rule>,
+    /// Ports.
+    pub ports: BTreeMap<OfPort, Arc<PortView>>,
+    /// Bundles.
+    pub bundles: BTreeMap<BundleId, Arc<BundleView>>,
+    /// Mirrors, at most 32; a mirror's bit is its index.
+    pub mirrors: Vec<Arc<MirrorView>>,
+    /// Groups.
+    pub groups: BTreeMap<u32, Arc<GroupView>>,
+    /// Datapath meters of OpenFlow meters.
+    pub meters: BTreeMap<u32, u32>,
+    /// Learned addresses; `None` when the bridge does not learn.
+    pub mac: Option<MacView>,
+    /// Learned multicast groups; `None` without snooping.
+    pub mcast: Option<McastView>,
+    /// VLANs that are flooded and not learned upon.
+    pub flood_vlans: VlanSet,
+    /// Fragments.
+    pub frag: FragHandling,
+    /// Reserved multicast addresses are forwarded.
+    pub forward_bpdu: bool,
+    /// 802.1D runs.
+    pub stp: bool,
+    /// 802.1w runs.
+    pub rstp: bool,
+    /// Hidden in-band rules exist.
+    pub in_band: bool,
+    /// Its ports' packets go to OpenFlow only once flows have been restored.
+    pub flow_restore_wait: bool,
+    /// Flows are sampled by NetFlow: its fields are always matched.
+    pub netflow: bool,
+    /// sFlow: probability of 2^32 - 1.
+    pub sflow: Option<u32>,
+    /// Hardware address of the local port.
+    pub hw_addr: u64,
+}
+
+impl BridgeView {
+    /// An empty bridge with room for 255 tables.
+    pub fn new(id: BridgeId, name: &str) -> BridgeView {
+        let internal = |slot| Arc::new(internal_rule(slot));
+        BridgeView {
+            id,
+            name: name.to_owned(),
+            uuid: 0,
+            version: 0,
+            tables: vec![None; 255],
+            miss_to_controller: true,
+            miss_rule: internal(0),
+            no_packet_in_rule: internal(1),
+            drop_frags_rule: internal(2),
+            ports: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            mirrors: Vec::new(),
+            groups: BTreeMap::new(),
+            meters: BTreeMap::new(),
+            mac: None,
+            mcast: None,
+            flood_vlans: VlanSet::default(),
+            frag: FragHandling::Normal,
+            forward_bpdu: false,
+            stp: false,
+            rstp: false,
+            in_band: false,
+            flow_restore_wait: false,
+            netflow: false,
+            sflow: None,
+            hw_addr: 0,
+        }
+    }
+
+    /// The bundle that a port belongs to.
+    pub fn bundle_of(&self, port: &PortView) -> Option<&Arc<BundleView>> {
+        self.bundles.get(&port.bundle?)
+    }
+
+    /// A table, when it has rules.
+    pub fn table(&self, id: u8) -> Option<&Arc<TableView>> {
+        self.tables.get(usize::from(id))?.as_ref()
+    }
+}
+
+/// A rule that stands for a packet's fate where no table has one.
+fn internal_rule(slot: u32) -> Rule {
+    Rule {
+        id: RuleId { table: INTERNAL_TABLE, slot, generation: u32::MAX },
+        priority: 0,
+        mini: MiniMatch::new(&Key::EMPTY, &Mask::EMPTY),
+        tun: None,
+        cookie: 0,
+        idle_timeout: 0,
+        hard_timeout: 0,
+        importance: 0,
+        flags: FlowFlags::default(),
+        actions: Arc::from([]),
+        conjunctions: Box::default(),
+        created_ms: 0,
+        modified_ms: 0,
+    }
+}

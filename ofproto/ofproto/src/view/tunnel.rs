@@ -1,0 +1,104 @@
+//! Tunnel ports: their configuration, and which port a received packet belongs to.
+//!
+//! Absent here: encapsulation (the datapath's). Source: ovs-vswitchd.conf.db(5), "Tunnel Options".
+
+use flow::{Key, OdpPort};
+
+use super::PortRef;
+
+/// A setting that is a constant or taken from the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Setting<T> {
+    /// Not given.
+    Absent,
+    /// From the flow.
+    Flow,
+    /// A constant.
+    Value(T),
+}
+
+impl<T> Setting<T> {
+    /// Whether the flow decides.
+    pub fn is_flow(&self) -> bool {
+        matches!(self, Setting::Flow)
+    }
+}
+
+/// Configuration of a tunnel port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TunnelConfig {
+    /// `geneve`, `vxlan`, `gre`…
+    pub kind: &'static str,
+    /// Remote address, IPv4 ones mapped into IPv6 (`::ffff:a.b.c.d`).
+    pub remote: Setting<u128>,
+    /// Local address, mapped likewise.
+    pub local: Setting<u128>,
+    /// Key expected.
+    pub in_key: Setting<u64>,
+    /// Key sent.
+    pub out_key: Setting<u64>,
+    /// Outer type of service: a constant (DSCP in place) or inherited.
+    pub tos: u8,
+    /// Inherit the inner type of service.
+    pub tos_inherit: bool,
+    /// Outer time to live, 0 for the default of 64.
+    pub ttl: u8,
+    /// Inherit the inner one.
+    pub ttl_inherit: bool,
+    /// Do not fragment.
+    pub df_default: bool,
+    /// Compute outer checksums.
+    pub csum: bool,
+    /// Outer destination port.
+    pub dst_port: u16,
+    /// Mark of the outer packets.
+    pub egress_pkt_mark: Option<u32>,
+    /// Outer packets leave by the switch's own encapsulation.
+    pub gbp: bool,
+}
+
+/// All tunnel ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TunnelMap {
+    /// Port, its datapath port and configuration.
+    pub ports: Vec<(PortRef, OdpPort, std::sync::Arc<TunnelConfig>)>,
+}
+
+const MAPPED: u128 = 0xffff_0000_0000;
+
+/// An IPv4 address in IPv6 form, 0 stays 0.
+fn mapped(v4: u32, v6: u128) -> u128 {
+    if v4 != 0 { MAPPED | u128::from(v4) } else { v6 }
+}
+
+impl TunnelMap {
+    /// The port that a packet received on a tunnel belongs to; the most specific configuration wins: exact key before
+    /// any key, then local address and remote address before either, before neither.
+    pub fn receive(&self, odp: OdpPort, key: &Key) -> Option<PortRef> {
+        let remote = mapped(key.tun_src(), key.tun_ipv6_src());
+        let local = mapped(key.tun_dst(), key.tun_ipv6_dst());
+        let fits = |config: &TunnelConfig| -> Option<(u8, u8)> {
+            let key_rank = match config.in_key {
+                Setting::Value(k) if k == key.tun_id() => 0,
+                Setting::Absent if key.tun_id() == 0 => 0,
+                Setting::Flow => 1,
+                _ => return None,
+            };
+            let address = |setting: &Setting<u128>, actual: u128| match setting {
+                Setting::Value(a) => (*a == actual).then_some(0u8),
+                Setting::Flow => Some(2),
+                Setting::Absent => Some(1),
+            };
+            let (remote, local) = (address(&config.remote, remote)?, address(&config.local, local)?);
+            let rank = match (remote, local) {
+                (0, 0) => 0,
+                (0, _) => 1,
+                (_, 0) => 2,
+                _ => 3,
+            };
+            Some((rank, key_rank))
+        };
+        let found = self.ports.iter().filter(|(_, at, _)| *at == odp);
+        found.filter_map(|(port, _, config)| Some((fits(config)?, *port))).min().map(|(_, port)| port)
+    }
+}
