@@ -64,7 +64,7 @@ fn rigs() -> Vec<Rig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn verdicts_are_the_same_with_and_without_caches(steps in prop::collection::vec(step(), 1..60)) {
@@ -163,6 +163,21 @@ fn caches_count_their_hits() {
     let flow = rig.dp.flow(Ufid(0x1_0100_0000)).unwrap();
     assert_eq!((flow.stats.packets, flow.stats.bytes, flow.stats.used_ms), (20, 20 * 55, 1000));
     assert_eq!((flow.stats.tcp_flags, flow.view_version), (0x10, 1));
+}
+
+#[test]
+fn a_flow_that_comes_back_is_found_again() {
+    let mut rig = Rig::new(Config { emc_insert_inv_prob: 1, smc: true, ..Config::default() });
+    for out in 2..5 {
+        let entry = flow(0, 1 << 24, 1, out);
+        rig.dp.install(&entry, 1).unwrap();
+        rig.inject([frame(0, 1 << 24, 1), frame(0, 1 << 24, 1)]);
+        rig.inject([frame(0, 1 << 24, 1)]);
+        assert_eq!((rig.sent(out).len(), rig.upcalls.len()), (3, 0));
+        assert_eq!(rig.dp.delete(entry.ufid).unwrap().stats.packets, 3);
+    }
+    rig.inject([frame(0, 1 << 24, 1)]);
+    assert_eq!(rig.upcalls.len(), 1);
 }
 
 #[test]
