@@ -16,6 +16,25 @@ pub trait RxQueue: Send {
 
     /// Takes back the memory lent; all of it is free again.
     fn release(&mut self) {}
+
+    /// Asks to be woken when something comes. `false`: something is here already, stay awake.
+    fn prepare_sleep(&mut self) -> bool {
+        true
+    }
+
+    /// Packets lost before anybody received them.
+    fn losses(&mut self) -> RxLosses {
+        RxLosses::default()
+    }
+}
+
+/// Packets lost before they were received; from the queue's beginning on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxLosses {
+    /// There was no room for them.
+    pub dropped: u64,
+    /// They came truncated.
+    pub errors: u64,
 }
 
 /// A packet to send.
