@@ -1,6 +1,9 @@
 //! Bundles: messages gathered and then applied as one. OpenFlow 1.4 sections 7.3.9, ONF extension 230 for 1.3.
 
 use super::Msg;
+use super::kind::{self, Head, Kind};
+use super::wire::{Put, Reader};
+use crate::ErrorCode;
 
 /// What a bundle control message asks or answers; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,4 +47,66 @@ pub struct BundleAdd {
     pub message: Box<Msg>,
     /// The message as it came, for errors that quote it; empty when made here.
     pub raw: Vec<u8>,
+}
+
+pub(super) fn decode_ctrl(body: &[u8]) -> Result<BundleCtrl, ErrorCode> {
+    let mut body = Reader::new(body);
+    let (id, kind, flags) = (body.u32()?, body.u16()?, body.u16()?);
+    let kind = match kind {
+        0 => BundleCtrlType::OpenRequest,
+        1 => BundleCtrlType::OpenReply,
+        2 => BundleCtrlType::CloseRequest,
+        3 => BundleCtrlType::CloseReply,
+        4 => BundleCtrlType::CommitRequest,
+        5 => BundleCtrlType::CommitReply,
+        6 => BundleCtrlType::DiscardRequest,
+        7 => BundleCtrlType::DiscardReply,
+        _ => return Err(ErrorCode::OFPBFC_BAD_TYPE),
+    };
+    Ok(BundleCtrl { id, kind, flags })
+}
+
+pub(super) fn encode_ctrl(out: &mut Vec<u8>, ctrl: &BundleCtrl) {
+    out.put32(ctrl.id);
+    out.put16(ctrl.kind as u16);
+    out.put16(ctrl.flags);
+}
+
+/// Whether messages of a kind may be in a bundle.
+pub fn is_bundlable(kind: Kind) -> bool {
+    matches!(kind, Kind::PortMod | Kind::FlowMod | Kind::GroupMod | Kind::PacketOut)
+}
+
+/// Reads the identifier and flags, and gives the message within, checked but not decoded.
+pub(super) fn decode_add<'a>(head: &Head<'a>) -> Result<(u32, u16, &'a [u8]), ErrorCode> {
+    let mut body = Reader::new(head.body);
+    let id = body.u32()?;
+    body.skip(2)?;
+    let flags = body.u16()?;
+    let inner = body.rest();
+    if inner.len() < kind::HEADER_LEN {
+        return Err(ErrorCode::OFPBFC_MSG_BAD_LEN);
+    }
+    if inner[0] != head.version {
+        return Err(ErrorCode::OFPBFC_BAD_VERSION);
+    }
+    let len = usize::from(u16::from_be_bytes([inner[2], inner[3]]));
+    if len < kind::HEADER_LEN || len > inner.len() {
+        return Err(ErrorCode::OFPBFC_MSG_BAD_LEN);
+    }
+    if inner[4..8] != head.xid.to_be_bytes() {
+        return Err(ErrorCode::OFPBFC_MSG_BAD_XID);
+    }
+    let inner = &inner[..len];
+    if !is_bundlable(kind::head(inner)?.shape.kind) {
+        return Err(ErrorCode::OFPBFC_MSG_UNSUP);
+    }
+    Ok((id, flags, inner))
+}
+
+/// Appends identifier and flags; the message follows.
+pub(super) fn encode_add(out: &mut Vec<u8>, id: u32, flags: u16) {
+    out.put32(id);
+    out.zeros(2);
+    out.put16(flags);
 }

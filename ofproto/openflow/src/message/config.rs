@@ -1,5 +1,8 @@
 //! Switch configuration (fragments, octets on a miss) and description. OpenFlow 1.3.5 sections 7.3.2 and 7.3.5.1.
 
+use super::wire::{Put, Reader};
+use crate::{ErrorCode, Version};
+
 /// What becomes of IP fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum FragMode {
@@ -72,4 +75,53 @@ pub struct SwitchDesc {
     pub serial: String,
     /// Datapath description, at most 255 octets.
     pub dp: String,
+}
+
+/// Bits of the fragment mode among the flags.
+const FRAG_MASK: u16 = 3;
+/// Packets with an invalid TTL go to the controller (1.1 and 1.2).
+const INVALID_TTL: u16 = 4;
+
+fn has_invalid_ttl(version: Version) -> bool {
+    matches!(version, Version::V11 | Version::V12)
+}
+
+pub(super) fn decode(body: &[u8], version: Version, strict: bool) -> Result<SwitchConfig, ErrorCode> {
+    let mut body = Reader::new(body);
+    let flags = body.u16()?;
+    let miss_send_len = body.u16()?;
+    let good = if has_invalid_ttl(version) { FRAG_MASK | INVALID_TTL } else { FRAG_MASK };
+    if strict && flags & !good != 0 {
+        return Err(ErrorCode::OFPSCFC_BAD_FLAGS);
+    }
+    Ok(SwitchConfig {
+        frags: FragMode::from_wire(flags & FRAG_MASK).unwrap_or_default(),
+        invalid_ttl_to_controller: has_invalid_ttl(version).then_some(flags & INVALID_TTL != 0),
+        miss_send_len,
+    })
+}
+
+pub(super) fn encode(out: &mut Vec<u8>, config: &SwitchConfig, version: Version) {
+    let ttl = has_invalid_ttl(version) && config.invalid_ttl_to_controller == Some(true);
+    out.put16(config.frags.wire() | if ttl { INVALID_TTL } else { 0 });
+    out.put16(config.miss_send_len);
+}
+
+pub(super) fn decode_desc(body: &[u8]) -> Result<SwitchDesc, ErrorCode> {
+    let mut body = Reader::new(body);
+    Ok(SwitchDesc {
+        mfr: body.text(256)?,
+        hw: body.text(256)?,
+        sw: body.text(256)?,
+        serial: body.text(32)?,
+        dp: body.text(256)?,
+    })
+}
+
+pub(super) fn encode_desc(out: &mut Vec<u8>, desc: &SwitchDesc) {
+    out.text(&desc.mfr, 256);
+    out.text(&desc.hw, 256);
+    out.text(&desc.sw, 256);
+    out.text(&desc.serial, 32);
+    out.text(&desc.dp, 256);
 }

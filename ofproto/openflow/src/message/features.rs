@@ -1,6 +1,8 @@
 //! Features of the switch. OpenFlow 1.0 section 5.3.1, 1.3.5 section 7.3.1.
 
-use super::PortDesc;
+use super::wire::{Put, Reader};
+use super::{PortDesc, port};
+use crate::{ErrorCode, Version};
 
 /// Bits of [`Features::capabilities`], as in OpenFlow 1.1 and later where both have them.
 #[allow(missing_docs)]
@@ -36,4 +38,73 @@ pub struct Features {
     pub actions: u32,
     /// Ports (before 1.3; later ones have a multipart request for them). Fewer if they do not fit in a message.
     pub ports: Vec<PortDesc>,
+}
+
+/// Capabilities that a version has under the same numbers.
+fn capability_mask(version: Version) -> u32 {
+    use capability::*;
+    let common = FLOW_STATS | TABLE_STATS | PORT_STATS | IP_REASM | QUEUE_STATS;
+    match version {
+        Version::V10 => common | ARP_MATCH_IP,
+        Version::V11 => common | ARP_MATCH_IP | GROUP_STATS,
+        Version::V12 | Version::V13 => common | GROUP_STATS | PORT_BLOCKED,
+        Version::V14 | Version::V15 => common | GROUP_STATS | PORT_BLOCKED | BUNDLES | FLOW_MONITORING,
+    }
+}
+
+/// Spanning tree among 1.0's capabilities.
+const STP_10: u32 = 1 << 3;
+
+pub(super) fn decode(body: &[u8], version: Version) -> Result<Features, ErrorCode> {
+    let mut body = Reader::new(body);
+    let datapath_id = body.u64()?;
+    let n_buffers = body.u32()?;
+    let n_tables = body.u8()?;
+    let auxiliary_id = body.u8()?;
+    body.skip(2)?;
+    let wire = body.u32()?;
+    let actions = body.u32()?;
+    let mut capabilities = wire & capability_mask(version);
+    if version == Version::V10 && wire & STP_10 != 0 {
+        capabilities |= capability::STP;
+    }
+    let mut ports = Vec::new();
+    while !body.is_empty() {
+        ports.push(port::decode_desc(&mut body, version)?);
+    }
+    Ok(Features {
+        datapath_id,
+        n_buffers,
+        n_tables,
+        auxiliary_id: if version >= Version::V13 { auxiliary_id } else { 0 },
+        capabilities,
+        actions: if version == Version::V10 { actions } else { 0 },
+        ports,
+    })
+}
+
+pub(super) fn encode(out: &mut Vec<u8>, start: usize, features: &Features, version: Version) {
+    let v10 = version == Version::V10;
+    let mut capabilities = features.capabilities & capability_mask(version);
+    if v10 && features.capabilities & capability::STP != 0 {
+        capabilities |= STP_10;
+    }
+    out.put64(features.datapath_id);
+    out.put32(features.n_buffers);
+    out.put8(features.n_tables);
+    out.put8(if version >= Version::V13 { features.auxiliary_id } else { 0 });
+    out.zeros(2);
+    out.put32(capabilities);
+    out.put32(if v10 { features.actions } else { 0 });
+    if version >= Version::V13 {
+        return;
+    }
+    for port in &features.ports {
+        let before = out.len();
+        port::encode_desc(out, port, version);
+        if out.len() - start > usize::from(u16::MAX) {
+            out.truncate(before);
+            break;
+        }
+    }
 }

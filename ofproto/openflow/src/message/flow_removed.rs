@@ -1,7 +1,11 @@
 //! The message that a rule is gone. OpenFlow 1.0 section 5.4.2, 1.3.5 section 7.4.2, NXT_FLOW_REMOVED.
 
-use super::Dialect;
-use crate::matching::Match;
+use super::kind::{Class, Head};
+use super::oxs::{self, Oxs};
+use super::wire::{Put, Reader};
+use super::{Context, Dialect, flow};
+use crate::matching::{self, Match, OF10_MATCH_LEN, Reading};
+use crate::{ErrorCode, Version};
 
 /// Why a rule is gone; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,4 +47,177 @@ pub struct FlowRemoved {
     pub packet_count: u64,
     /// Octets it saw, `u64::MAX` if unknown.
     pub byte_count: u64,
+}
+
+impl FlowRemovedReason {
+    /// The reason with this number.
+    pub fn from_wire(number: u8) -> Option<FlowRemovedReason> {
+        Some(match number {
+            0 => FlowRemovedReason::IdleTimeout,
+            1 => FlowRemovedReason::HardTimeout,
+            2 => FlowRemovedReason::Delete,
+            3 => FlowRemovedReason::GroupDelete,
+            4 => FlowRemovedReason::MeterDelete,
+            5 => FlowRemovedReason::Eviction,
+            _ => return None,
+        })
+    }
+
+    /// The reason as a version can say it.
+    fn in_version(self, version: Version) -> FlowRemovedReason {
+        if self == FlowRemovedReason::MeterDelete && version < Version::V14 { FlowRemovedReason::Delete } else { self }
+    }
+}
+
+fn blank(dialect: Dialect) -> FlowRemoved {
+    FlowRemoved {
+        dialect,
+        matching: Match::any(),
+        priority: 0,
+        cookie: 0,
+        table_id: 255,
+        reason: FlowRemovedReason::Delete,
+        duration_sec: 0,
+        duration_nsec: 0,
+        idle_timeout: 0,
+        hard_timeout: 0,
+        packet_count: u64::MAX,
+        byte_count: u64::MAX,
+    }
+}
+
+fn reason(number: u8) -> Result<FlowRemovedReason, ErrorCode> {
+    FlowRemovedReason::from_wire(number).ok_or(ErrorCode::NXBRC_BAD_REASON)
+}
+
+pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<FlowRemoved, ErrorCode> {
+    let mut body = Reader::new(head.body);
+    let reading = Reading { tun: context.tun, ..Reading::default() };
+    if head.shape.class == Class::Nxt {
+        return decode_nx(&mut body, reading);
+    }
+    let mut removed = blank(Dialect::Standard);
+    match version {
+        Version::V10 => {
+            removed.matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
+            removed.cookie = body.u64()?;
+            removed.priority = body.u16()?;
+            removed.reason = reason(body.u8()?)?;
+            body.skip(1)?;
+            removed.duration_sec = body.u32()?;
+            removed.duration_nsec = body.u32()?;
+            removed.idle_timeout = body.u16()?;
+            body.skip(2)?;
+            removed.packet_count = body.u64()?;
+            removed.byte_count = body.u64()?;
+        }
+        Version::V15 => {
+            removed.table_id = body.u8()?;
+            removed.reason = reason(body.u8()?)?;
+            removed.priority = body.u16()?;
+            removed.idle_timeout = body.u16()?;
+            removed.hard_timeout = body.u16()?;
+            removed.cookie = body.u64()?;
+            removed.matching = flow::take_match(&mut body, reading)?;
+            let oxs = oxs::decode(&mut body)?;
+            (removed.duration_sec, removed.duration_nsec) = oxs.duration.unwrap_or_default();
+            removed.packet_count = oxs.packets.unwrap_or(u64::MAX);
+            removed.byte_count = oxs.bytes.unwrap_or(u64::MAX);
+        }
+        _ => {
+            removed.cookie = body.u64()?;
+            removed.priority = body.u16()?;
+            removed.reason = reason(body.u8()?)?;
+            removed.table_id = body.u8()?;
+            removed.duration_sec = body.u32()?;
+            removed.duration_nsec = body.u32()?;
+            removed.idle_timeout = body.u16()?;
+            removed.hard_timeout = body.u16()?;
+            removed.packet_count = body.u64()?;
+            removed.byte_count = body.u64()?;
+            removed.matching = flow::take_match(&mut body, reading)?;
+        }
+    }
+    Ok(removed)
+}
+
+fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowRemoved, ErrorCode> {
+    let mut removed = blank(Dialect::Nicira);
+    removed.cookie = body.u64()?;
+    removed.priority = body.u16()?;
+    removed.reason = reason(body.u8()?)?;
+    removed.table_id = body.u8()?.wrapping_sub(1);
+    removed.duration_sec = body.u32()?;
+    removed.duration_nsec = body.u32()?;
+    removed.idle_timeout = body.u16()?;
+    let match_len = body.u16()?;
+    removed.packet_count = body.u64()?;
+    removed.byte_count = body.u64()?;
+    removed.matching = flow::take_nxm(body, match_len, reading)?.0;
+    if body.is_empty() { Ok(removed) } else { Err(ErrorCode::OFPBRC_BAD_LEN) }
+}
+
+pub(super) fn encode(out: &mut Vec<u8>, removed: &FlowRemoved, version: Version) {
+    let reason = removed.reason.in_version(version) as u8;
+    if removed.dialect == Dialect::Nicira {
+        out.put64(removed.cookie);
+        out.put16(removed.priority);
+        out.put8(reason);
+        out.put8(removed.table_id.wrapping_add(1));
+        out.put32(removed.duration_sec);
+        out.put32(removed.duration_nsec);
+        out.put16(removed.idle_timeout);
+        let at = out.len();
+        out.zeros(2);
+        out.put64(removed.packet_count);
+        out.put64(removed.byte_count);
+        let len = matching::put_nxm(out, &removed.matching, 0, 0);
+        out.patch16(at, len as u16);
+        return;
+    }
+    match version {
+        Version::V10 => {
+            matching::put_of10(out, &removed.matching);
+            out.put64(removed.cookie);
+            out.put16(removed.priority);
+            out.put8(reason);
+            out.put8(0);
+            out.put32(removed.duration_sec);
+            out.put32(removed.duration_nsec);
+            out.put16(removed.idle_timeout);
+            out.zeros(2);
+            out.put64(removed.packet_count);
+            out.put64(removed.byte_count);
+        }
+        Version::V15 => {
+            out.put8(removed.table_id);
+            out.put8(reason);
+            out.put16(removed.priority);
+            out.put16(removed.idle_timeout);
+            out.put16(removed.hard_timeout);
+            out.put64(removed.cookie);
+            matching::put_match(out, &removed.matching, version);
+            let known = |n: u64| (n != u64::MAX).then_some(n);
+            let oxs = Oxs {
+                duration: Some((removed.duration_sec, removed.duration_nsec)),
+                packets: known(removed.packet_count),
+                bytes: known(removed.byte_count),
+                ..Oxs::default()
+            };
+            oxs::encode(out, &oxs);
+        }
+        _ => {
+            out.put64(removed.cookie);
+            out.put16(removed.priority);
+            out.put8(reason);
+            out.put8(removed.table_id);
+            out.put32(removed.duration_sec);
+            out.put32(removed.duration_nsec);
+            out.put16(removed.idle_timeout);
+            out.put16(if version == Version::V11 { 0 } else { removed.hard_timeout });
+            out.put64(removed.packet_count);
+            out.put64(removed.byte_count);
+            matching::put_match(out, &removed.matching, version);
+        }
+    }
 }

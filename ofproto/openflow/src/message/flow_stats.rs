@@ -1,5 +1,14 @@
 //! Flow and aggregate statistics. OpenFlow 1.0 section 5.3.5, 1.3.5 section 7.3.5.2, NXST_FLOW, NXST_AGGREGATE.
 
+use super::kind::{Class, Head, Kind};
+use super::oxs::{self, Oxs};
+use super::wire::{Put, Reader};
+use super::{Context, Dialect, flow};
+use crate::action::{self, Decoding};
+use crate::flow_mod::{FlowStats, FlowStatsRequest, GROUP_ANY};
+use crate::matching::{self, OF10_MATCH_LEN, Reading};
+use crate::{ErrorCode, Version};
+
 /// Sums over rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AggregateStats {
@@ -9,4 +18,303 @@ pub struct AggregateStats {
     pub byte_count: u64,
     /// Rules.
     pub flow_count: u32,
+}
+
+/// A counter that is not known.
+const UNKNOWN: u64 = u64::MAX;
+
+fn dialect(head: &Head<'_>) -> Dialect {
+    if head.shape.class.vendor() == 0 { Dialect::Standard } else { Dialect::Nicira }
+}
+
+/// Reads a request for flow or aggregate statistics.
+pub(super) fn decode_request(
+    head: &Head<'_>,
+    version: Version,
+    context: &Context<'_>,
+) -> Result<(Dialect, FlowStatsRequest), ErrorCode> {
+    let aggregate = head.shape.kind == Kind::AggregateRequest;
+    let reading = Reading { tun: context.tun, ..Reading::default() };
+    let mut body = Reader::new(head.body);
+    if head.shape.class == Class::NxRequest {
+        let (out_port, match_len, table) = (body.port10()?, body.u16()?, body.u8()?);
+        body.skip(3)?;
+        let reading = Reading { cookie: true, ..reading };
+        let (matching, (cookie, cookie_mask)) = flow::take_nxm(&mut body, match_len, reading)?;
+        if !body.is_empty() {
+            return Err(ErrorCode::OFPBRC_BAD_LEN);
+        }
+        let out_group = GROUP_ANY;
+        let request = FlowStatsRequest { aggregate, matching, cookie, cookie_mask, out_port, out_group, table };
+        return Ok((Dialect::Nicira, request));
+    }
+    if version == Version::V10 {
+        let matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
+        let table = body.u8()?;
+        body.skip(1)?;
+        let (out_port, out_group) = (body.port10()?, GROUP_ANY);
+        let request = FlowStatsRequest { aggregate, matching, cookie: 0, cookie_mask: 0, out_port, out_group, table };
+        return Ok((Dialect::Standard, request));
+    }
+    let table = body.u8()?;
+    body.skip(3)?;
+    let (out_port, out_group) = (body.port11()?, body.u32()?);
+    body.skip(4)?;
+    let (cookie, cookie_mask) = (body.u64()?, body.u64()?);
+    let matching = flow::take_match(&mut body, reading)?;
+    Ok((Dialect::Standard, FlowStatsRequest { aggregate, matching, cookie, cookie_mask, out_port, out_group, table }))
+}
+
+pub(super) fn encode_request(out: &mut Vec<u8>, dialect: Dialect, request: &FlowStatsRequest, version: Version) {
+    if dialect == Dialect::Nicira {
+        out.port10(request.out_port);
+        let at = out.len();
+        out.zeros(2);
+        out.put8(request.table);
+        out.zeros(3);
+        let len = matching::put_nxm(out, &request.matching, request.cookie, request.cookie_mask);
+        out.patch16(at, len as u16);
+    } else if version == Version::V10 {
+        matching::put_of10(out, &request.matching);
+        out.put8(request.table);
+        out.put8(0);
+        out.port10(request.out_port);
+    } else {
+        out.put8(request.table);
+        out.zeros(3);
+        out.port11(request.out_port);
+        out.put32(request.out_group);
+        out.zeros(4);
+        out.put64(request.cookie);
+        out.put64(request.cookie_mask);
+        matching::put_match(out, &request.matching, version);
+    }
+}
+
+fn count(wire: u64) -> Option<u64> {
+    (wire != UNKNOWN).then_some(wire)
+}
+
+/// An age as the Nicira message has it: one more than the seconds, 0 if unknown.
+fn age(wire: u16) -> Option<u16> {
+    wire.checked_sub(1)
+}
+
+/// Reads one rule of a reply.
+pub(super) fn decode_flow(
+    body: &mut Reader<'_>,
+    head: &Head<'_>,
+    version: Version,
+    context: &Context<'_>,
+) -> Result<FlowStats, ErrorCode> {
+    let mut peek = *body;
+    let len = usize::from(peek.u16()?);
+    let mut body = body.sub(len)?;
+    body.skip(2)?;
+    let reading = Reading { tun: context.tun, ..Reading::default() };
+    let mut flow = match (dialect(head), version) {
+        (Dialect::Nicira, _) => decode_nx(&mut body, reading)?,
+        (_, Version::V10) => decode10(&mut body)?,
+        (_, Version::V15) => decode15(&mut body, reading)?,
+        _ => decode11(&mut body, version, reading)?,
+    };
+    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+    flow.actions = action::pull_instructions(body.rest(), &decoding)?;
+    Ok(flow)
+}
+
+fn blank() -> FlowStats {
+    FlowStats {
+        matching: matching::Match::any(),
+        cookie: 0,
+        table: 0,
+        priority: 0,
+        duration: None,
+        idle_timeout: 0,
+        hard_timeout: 0,
+        importance: 0,
+        idle_age: None,
+        hard_age: None,
+        packets: None,
+        bytes: None,
+        flags: Default::default(),
+        actions: [].into(),
+    }
+}
+
+fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, ErrorCode> {
+    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    body.skip(1)?;
+    flow.matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
+    flow.duration = Some((body.u32()?, body.u32()?));
+    flow.priority = body.u16()?;
+    flow.idle_timeout = body.u16()?;
+    flow.hard_timeout = body.u16()?;
+    body.skip(6)?;
+    flow.cookie = body.u64()?;
+    flow.packets = count(body.u64()?);
+    flow.bytes = count(body.u64()?);
+    Ok(flow)
+}
+
+fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<FlowStats, ErrorCode> {
+    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    body.skip(1)?;
+    flow.duration = Some((body.u32()?, body.u32()?));
+    flow.priority = body.u16()?;
+    flow.idle_timeout = body.u16()?;
+    flow.hard_timeout = body.u16()?;
+    let (flags, importance) = (body.u16()?, body.u16()?);
+    if version >= Version::V13 {
+        flow.flags = flow::decode_flags(flags, None, version)?;
+    }
+    if version >= Version::V14 {
+        flow.importance = importance;
+    }
+    body.skip(2)?;
+    flow.cookie = body.u64()?;
+    flow.packets = count(body.u64()?);
+    flow.bytes = count(body.u64()?);
+    flow.matching = flow::take_match(body, reading)?;
+    Ok(flow)
+}
+
+fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, ErrorCode> {
+    body.skip(2)?;
+    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    body.skip(1)?;
+    flow.priority = body.u16()?;
+    flow.idle_timeout = body.u16()?;
+    flow.hard_timeout = body.u16()?;
+    flow.flags = flow::decode_flags(body.u16()?, None, Version::V15)?;
+    flow.importance = body.u16()?;
+    flow.cookie = body.u64()?;
+    flow.matching = flow::take_match(body, reading)?;
+    let oxs = oxs::decode(body)?;
+    flow.duration = oxs.duration.or(Some((0, 0)));
+    flow.idle_age = oxs.idle.map(|s| u16::try_from(s).unwrap_or(u16::MAX));
+    flow.packets = oxs.packets;
+    flow.bytes = oxs.bytes;
+    Ok(flow)
+}
+
+fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, ErrorCode> {
+    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    body.skip(1)?;
+    flow.duration = Some((body.u32()?, body.u32()?));
+    flow.priority = body.u16()?;
+    flow.idle_timeout = body.u16()?;
+    flow.hard_timeout = body.u16()?;
+    let match_len = body.u16()?;
+    flow.idle_age = age(body.u16()?);
+    flow.hard_age = age(body.u16()?);
+    flow.cookie = body.u64()?;
+    flow.packets = count(body.u64()?);
+    flow.bytes = count(body.u64()?);
+    flow.matching = flow::take_nxm(body, match_len, reading)?.0;
+    Ok(flow)
+}
+
+/// Appends one rule of a reply.
+pub(super) fn encode_flow(out: &mut Vec<u8>, dialect: Dialect, flow: &FlowStats, version: Version) {
+    let start = out.len();
+    out.zeros(2);
+    match (dialect, version) {
+        (Dialect::Nicira, _) => encode_nx(out, flow),
+        (_, Version::V10) => encode10(out, flow),
+        (_, Version::V15) => encode15(out, flow),
+        _ => encode11(out, flow, version),
+    }
+    action::put_instructions(out, &flow.actions, version);
+    let len = out.len() - start;
+    out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
+}
+
+fn put_times(out: &mut Vec<u8>, flow: &FlowStats) {
+    let (sec, nsec) = flow.duration.unwrap_or_default();
+    out.put32(sec);
+    out.put32(nsec);
+    out.put16(flow.priority);
+    out.put16(flow.idle_timeout);
+    out.put16(flow.hard_timeout);
+}
+
+fn put_counts(out: &mut Vec<u8>, flow: &FlowStats) {
+    out.put64(flow.cookie);
+    out.put64(flow.packets.unwrap_or(UNKNOWN));
+    out.put64(flow.bytes.unwrap_or(UNKNOWN));
+}
+
+fn encode10(out: &mut Vec<u8>, flow: &FlowStats) {
+    out.put8(flow.table);
+    out.put8(0);
+    matching::put_of10(out, &flow.matching);
+    put_times(out, flow);
+    out.zeros(6);
+    put_counts(out, flow);
+}
+
+fn encode11(out: &mut Vec<u8>, flow: &FlowStats, version: Version) {
+    out.put8(flow.table);
+    out.put8(0);
+    put_times(out, flow);
+    out.put16(if version >= Version::V13 { flow::encode_flags(flow.flags, version) } else { 0 });
+    out.put16(if version >= Version::V14 { flow.importance } else { 0 });
+    out.zeros(2);
+    put_counts(out, flow);
+    matching::put_match(out, &flow.matching, version);
+}
+
+fn encode15(out: &mut Vec<u8>, flow: &FlowStats) {
+    out.zeros(2);
+    out.put8(flow.table);
+    out.put8(0);
+    out.put16(flow.priority);
+    out.put16(flow.idle_timeout);
+    out.put16(flow.hard_timeout);
+    out.put16(flow::encode_flags(flow.flags, Version::V15));
+    out.put16(flow.importance);
+    out.put64(flow.cookie);
+    matching::put_match(out, &flow.matching, Version::V15);
+    let idle = flow.idle_age.map(u32::from);
+    let oxs = Oxs { duration: flow.duration, idle, packets: flow.packets, bytes: flow.bytes, flows: None };
+    oxs::encode(out, &oxs);
+}
+
+fn encode_nx(out: &mut Vec<u8>, flow: &FlowStats) {
+    out.put8(flow.table);
+    out.put8(0);
+    put_times(out, flow);
+    let at = out.len();
+    out.zeros(2);
+    out.put16(flow.idle_age.map_or(0, |s| s.saturating_add(1)));
+    out.put16(flow.hard_age.map_or(0, |s| s.saturating_add(1)));
+    put_counts(out, flow);
+    let len = matching::put_nxm(out, &flow.matching, 0, 0);
+    out.patch16(at, len as u16);
+}
+
+pub(super) fn decode_aggregate(body: &[u8], version: Version) -> Result<AggregateStats, ErrorCode> {
+    let mut body = Reader::new(body);
+    if version == Version::V15 {
+        let oxs = oxs::decode(&mut body)?;
+        return Ok(AggregateStats {
+            packet_count: oxs.packets.unwrap_or(UNKNOWN),
+            byte_count: oxs.bytes.unwrap_or(UNKNOWN),
+            flow_count: oxs.flows.unwrap_or(u32::MAX),
+        });
+    }
+    Ok(AggregateStats { packet_count: body.u64()?, byte_count: body.u64()?, flow_count: body.u32()? })
+}
+
+pub(super) fn encode_aggregate(out: &mut Vec<u8>, stats: &AggregateStats, version: Version) {
+    if version == Version::V15 {
+        let (packets, bytes) = (count(stats.packet_count), count(stats.byte_count));
+        oxs::encode(out, &Oxs { packets, bytes, flows: Some(stats.flow_count), ..Oxs::default() });
+        return;
+    }
+    out.put64(stats.packet_count);
+    out.put64(stats.byte_count);
+    out.put32(stats.flow_count);
+    out.zeros(4);
 }

@@ -1,8 +1,11 @@
 //! Groups. OpenFlow 1.1 section 5.6 on, 1.5.1 sections 7.3.4.3 and 7.3.5.10, Nicira's selection method extension.
 
-use super::FieldArray;
-use crate::OfPort;
-use crate::action::Actions;
+use flow::field::Field;
+
+use super::wire::{self, Put, Reader};
+use super::{Context, FieldArray, Unsupported};
+use crate::action::{self, Actions, Decoding};
+use crate::{ErrorCode, OfPort, Version, nxm};
 
 /// Greatest group number that a group can have.
 pub const GROUP_MAX: u32 = 0xffff_ff00;
@@ -167,4 +170,430 @@ pub struct GroupFeatures {
     pub max_groups: [u32; 4],
     /// Actions by type, bit n = OpenFlow 1.2's action type n.
     pub actions: [u32; 4],
+}
+
+/// Experimenter whose property carries the selection method: Netronome.
+const NTR_VENDOR_ID: u32 = 0x0000_154d;
+/// Its type.
+const SELECTION_METHOD: u32 = 1;
+/// Bucket properties of 1.5.
+const PROP_WEIGHT: u16 = 0;
+const PROP_WATCH_PORT: u16 = 1;
+const PROP_WATCH_GROUP: u16 = 2;
+
+impl GroupCommand {
+    fn from_wire(number: u16) -> Result<GroupCommand, ErrorCode> {
+        Ok(match number {
+            0 => GroupCommand::Add,
+            1 => GroupCommand::Modify,
+            2 => GroupCommand::Delete,
+            3 => GroupCommand::InsertBucket,
+            5 => GroupCommand::RemoveBucket,
+            0x8000 => GroupCommand::AddOrMod,
+            _ => return Err(ErrorCode::OFPGMFC_BAD_COMMAND),
+        })
+    }
+
+    /// The command's name where a version does not have it.
+    fn name(self) -> &'static str {
+        match self {
+            GroupCommand::Add => "add-group",
+            GroupCommand::Modify | GroupCommand::AddOrMod => "mod-group",
+            GroupCommand::Delete => "del-group",
+            GroupCommand::InsertBucket => "insert-bucket",
+            GroupCommand::RemoveBucket => "remove-bucket",
+        }
+    }
+}
+
+impl Bucket {
+    /// Whether liveness of a port or group decides about it.
+    pub fn has_liveness(&self) -> bool {
+        self.watch_port != OfPort::ANY || self.watch_group != GROUP_ANY
+    }
+}
+
+/// Whether a group's messages have 1.5's form.
+fn form15(version: Version) -> bool {
+    matches!(version, Version::V10 | Version::V15)
+}
+
+fn bucket_list(
+    body: &mut Reader<'_>,
+    kind: GroupType,
+    version: Version,
+    context: &Context<'_>,
+) -> Result<Vec<Bucket>, ErrorCode> {
+    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+    let mut buckets: Vec<Bucket> = Vec::new();
+    while !body.is_empty() {
+        let mut peek = *body;
+        let len = usize::from(peek.u16().map_err(|_| ErrorCode::OFPGMFC_BAD_BUCKET)?);
+        let least = if form15(version) { 8 } else { 16 };
+        if len < least || len > body.len() || len % 8 != 0 {
+            return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+        }
+        let mut octets = body.sub(len)?;
+        let bucket = if form15(version) {
+            bucket15(&mut octets, kind, &decoding)?
+        } else {
+            bucket11(&mut octets, buckets.len() as u32, &decoding)?
+        };
+        buckets.push(bucket);
+    }
+    let mut ids: Vec<u32> = buckets.iter().map(|b| b.bucket_id).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(ErrorCode::OFPGMFC_BUCKET_EXISTS);
+    }
+    Ok(buckets)
+}
+
+fn bucket11(octets: &mut Reader<'_>, bucket_id: u32, decoding: &Decoding<'_>) -> Result<Bucket, ErrorCode> {
+    octets.skip(2)?;
+    let weight = octets.u16()?;
+    let watch_port = octets.port11().map_err(|_| ErrorCode::OFPGMFC_BAD_WATCH)?;
+    let watch_group = octets.u32()?;
+    octets.skip(4)?;
+    let actions = action::pull_actions(octets.rest(), decoding)?;
+    Ok(Bucket { bucket_id, weight, watch_port, watch_group, actions })
+}
+
+fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -> Result<Bucket, ErrorCode> {
+    octets.skip(2)?;
+    let actions_len = usize::from(octets.u16()?);
+    let bucket_id = octets.u32()?;
+    if bucket_id > BUCKET_MAX || actions_len % 8 != 0 || actions_len > octets.len() {
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+    }
+    let actions = action::pull_actions(octets.take(actions_len)?, decoding)?;
+    let mut bucket = Bucket {
+        bucket_id,
+        weight: u16::from(kind == GroupType::Select),
+        watch_port: OfPort::ANY,
+        watch_group: GROUP_ANY,
+        actions,
+    };
+    while !octets.is_empty() {
+        let property = wire::property(octets)?;
+        let mut value = Reader::new(property.value);
+        if property.kind <= PROP_WATCH_GROUP && value.len() != 4 {
+            return Err(ErrorCode::OFPBPC_BAD_LEN);
+        }
+        match property.kind {
+            PROP_WEIGHT => bucket.weight = value.u16()?,
+            PROP_WATCH_PORT => bucket.watch_port = value.port11()?,
+            PROP_WATCH_GROUP => bucket.watch_group = value.u32()?,
+            _ => return Err(wire::unknown_property(&property)),
+        }
+    }
+    Ok(bucket)
+}
+
+fn group_props(body: &mut Reader<'_>, kind: GroupType, changes: bool) -> Result<GroupProps, ErrorCode> {
+    let mut props = GroupProps::default();
+    while !body.is_empty() {
+        let property = wire::property(body)?;
+        if property.experimenter != Some((NTR_VENDOR_ID, SELECTION_METHOD)) {
+            return Err(wire::unknown_property(&property));
+        }
+        if kind != GroupType::Select || !changes {
+            return Err(ErrorCode::OFPBPC_BAD_VALUE);
+        }
+        let mut value = Reader::new(property.value);
+        let bad = |_| ErrorCode::OFPBPC_BAD_LEN;
+        value.skip(4).map_err(bad)?;
+        let name = value.take(16).map_err(bad)?;
+        if name[15] != 0 {
+            return Err(ErrorCode::OFPBPC_BAD_VALUE);
+        }
+        props.selection_method = Reader::new(name).text(16)?;
+        if !matches!(props.selection_method.as_str(), "hash" | "dp_hash") {
+            return Err(ErrorCode::OFPBPC_BAD_VALUE);
+        }
+        props.selection_method_param = value.u64().map_err(bad)?;
+        props.fields = field_array(value.rest())?;
+    }
+    Ok(props)
+}
+
+/// Fields with masks: entries whose value is the mask.
+fn field_array(mut octets: &[u8]) -> Result<FieldArray, ErrorCode> {
+    let mut fields = FieldArray::new();
+    while !octets.is_empty() {
+        let entry = nxm::pull_entry(&mut octets, nxm::Place::Match, None)?;
+        let field: Field = entry.field?;
+        if fields.iter().any(|(f, _)| *f == field) {
+            return Err(ErrorCode::OFPBMC_DUP_FIELD);
+        }
+        fields.push((field, entry.value));
+    }
+    fields.sort_by_key(|(field, _)| field.index());
+    Ok(fields)
+}
+
+pub(super) fn decode_mod(body: &[u8], version: Version, context: &Context<'_>) -> Result<GroupMod, ErrorCode> {
+    let mut body = Reader::new(body);
+    let number = body.u16()?;
+    let kind_number = body.u8()?;
+    body.skip(1)?;
+    let group_id = body.u32()?;
+    let known_kind = GroupType::from_wire(kind_number);
+    let kind = known_kind.unwrap_or_default();
+    let mut command_bucket_id = BUCKET_ALL;
+    let mut props = GroupProps::default();
+    let buckets;
+    if form15(version) {
+        let list_len = usize::from(body.u16()?);
+        body.skip(2)?;
+        command_bucket_id = body.u32()?;
+        check_command_bucket(number, command_bucket_id)?;
+        if list_len > body.len() {
+            return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+        }
+        buckets = bucket_list(&mut body.sub(list_len)?, kind, version, context)?;
+        props = group_props(&mut body, kind, matches!(number, 0 | 1 | 0x8000))?;
+    } else {
+        buckets = bucket_list(&mut body, kind, version, context)?;
+        if version >= Version::V13 && number == GroupCommand::Delete as u16 && !buckets.is_empty() {
+            return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
+        }
+    }
+    let kind = known_kind.ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;
+    if kind == GroupType::Indirect && number != GroupCommand::Delete as u16 && buckets.len() != 1 {
+        return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
+    }
+    let command = GroupCommand::from_wire(number)?;
+    let group_mod = GroupMod { command, kind, group_id, command_bucket_id, buckets, props };
+    check_buckets(&group_mod)?;
+    Ok(group_mod)
+}
+
+fn check_command_bucket(number: u16, bucket: u32) -> Result<(), ErrorCode> {
+    let needs = number == GroupCommand::RemoveBucket as u16;
+    let takes = needs || number == GroupCommand::InsertBucket as u16;
+    if takes && bucket > BUCKET_MAX && !matches!(bucket, BUCKET_FIRST | BUCKET_LAST | BUCKET_ALL) {
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+    }
+    if number == GroupCommand::InsertBucket as u16 && bucket == BUCKET_ALL {
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+    }
+    if !takes && bucket != BUCKET_ALL {
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+    }
+    Ok(())
+}
+
+/// What Open vSwitch demands of a group-mod's buckets.
+///
+/// # Errors
+/// The OFPGMFC_* codes.
+pub fn check_buckets(group_mod: &GroupMod) -> Result<(), ErrorCode> {
+    if group_mod.command == GroupCommand::RemoveBucket && !group_mod.buckets.is_empty() {
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+    }
+    for bucket in &group_mod.buckets {
+        if bucket.weight != 0 && group_mod.kind != GroupType::Select {
+            return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
+        }
+        match group_mod.kind {
+            GroupType::All | GroupType::Indirect if bucket.has_liveness() => {
+                return Err(ErrorCode::OFPGMFC_WATCH_UNSUPPORTED);
+            }
+            GroupType::FastFailover if !bucket.has_liveness() => return Err(ErrorCode::OFPGMFC_INVALID_GROUP),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn encode_buckets(out: &mut Vec<u8>, buckets: &[Bucket], kind: GroupType, version: Version) {
+    for bucket in buckets {
+        let start = out.len();
+        out.zeros(2);
+        if form15(version) {
+            let actions_at = out.len();
+            out.zeros(2);
+            out.put32(bucket.bucket_id);
+            let len = action::put_actions(out, &bucket.actions, version);
+            out.patch16(actions_at, len as u16);
+            if kind == GroupType::Select || bucket.weight != 0 {
+                let property = wire::start_property(out, PROP_WEIGHT);
+                out.put16(bucket.weight);
+                out.zeros(2);
+                wire::end_property(out, property);
+            }
+            if bucket.watch_port != OfPort::ANY {
+                let property = wire::start_property(out, PROP_WATCH_PORT);
+                out.port11(bucket.watch_port);
+                wire::end_property(out, property);
+            }
+            if bucket.watch_group != GROUP_ANY {
+                let property = wire::start_property(out, PROP_WATCH_GROUP);
+                out.put32(bucket.watch_group);
+                wire::end_property(out, property);
+            }
+        } else {
+            out.put16(bucket.weight);
+            out.port11(bucket.watch_port);
+            out.put32(bucket.watch_group);
+            out.zeros(4);
+            action::put_actions(out, &bucket.actions, version);
+        }
+        let len = out.len() - start;
+        out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
+    }
+}
+
+fn encode_props(out: &mut Vec<u8>, props: &GroupProps, version: Version) {
+    if props.selection_method.is_empty() {
+        return;
+    }
+    let start = wire::start_experimenter(out, NTR_VENDOR_ID, SELECTION_METHOD);
+    out.zeros(4);
+    out.text(&props.selection_method, 16);
+    out.put64(props.selection_method_param);
+    for (field, mask) in &props.fields {
+        nxm::put_entry(out, *field, Some(version), mask, &flow::field::Value::ones(mask.len(), mask.len() * 8));
+    }
+    wire::end_property(out, start);
+}
+
+pub(super) fn encode_mod(out: &mut Vec<u8>, group_mod: &GroupMod, version: Version) -> Result<(), Unsupported> {
+    let bucket_command = matches!(group_mod.command, GroupCommand::InsertBucket | GroupCommand::RemoveBucket);
+    if bucket_command && !form15(version) {
+        return Err(Unsupported { what: group_mod.command.name().to_string(), version });
+    }
+    out.put16(group_mod.command as u16);
+    out.put8(group_mod.kind as u8);
+    out.put8(0);
+    out.put32(group_mod.group_id);
+    if form15(version) {
+        let at = out.len();
+        out.zeros(4);
+        out.put32(group_mod.command_bucket_id);
+        let start = out.len();
+        encode_buckets(out, &group_mod.buckets, group_mod.kind, version);
+        let len = out.len() - start;
+        out.patch16(at, u16::try_from(len).unwrap_or(u16::MAX));
+        encode_props(out, &group_mod.props, version);
+    } else {
+        encode_buckets(out, &group_mod.buckets, group_mod.kind, version);
+    }
+    Ok(())
+}
+
+pub(super) fn decode_desc(
+    body: &mut Reader<'_>,
+    version: Version,
+    context: &Context<'_>,
+) -> Result<GroupDesc, ErrorCode> {
+    let mut peek = *body;
+    let len = usize::from(peek.u16()?);
+    if len < 8 {
+        return Err(ErrorCode::OFPBRC_BAD_LEN);
+    }
+    let mut body = body.sub(len)?;
+    body.skip(2)?;
+    let kind = GroupType::from_wire(body.u8()?).ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;
+    body.skip(1)?;
+    let group_id = body.u32()?;
+    if !form15(version) {
+        let buckets = bucket_list(&mut body, kind, version, context)?;
+        return Ok(GroupDesc { group_id, kind, buckets, props: GroupProps::default() });
+    }
+    let list_len = usize::from(body.u16()?);
+    body.skip(6)?;
+    let buckets = bucket_list(&mut body.sub(list_len)?, kind, version, context)?;
+    let props = group_props(&mut body, kind, true)?;
+    Ok(GroupDesc { group_id, kind, buckets, props })
+}
+
+pub(super) fn encode_desc(out: &mut Vec<u8>, desc: &GroupDesc, version: Version) {
+    let start = out.len();
+    out.zeros(2);
+    out.put8(desc.kind as u8);
+    out.put8(0);
+    out.put32(desc.group_id);
+    if form15(version) {
+        let at = out.len();
+        out.zeros(8);
+        let list = out.len();
+        encode_buckets(out, &desc.buckets, desc.kind, version);
+        let len = out.len() - list;
+        out.patch16(at, u16::try_from(len).unwrap_or(u16::MAX));
+        encode_props(out, &desc.props, version);
+    } else {
+        encode_buckets(out, &desc.buckets, desc.kind, version);
+    }
+    let len = out.len() - start;
+    out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
+}
+
+/// Whether group statistics of a version tell the age.
+fn has_duration(version: Version) -> bool {
+    !matches!(version, Version::V11 | Version::V12)
+}
+
+pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<GroupStats, ErrorCode> {
+    let least = if has_duration(version) { 40 } else { 32 };
+    let mut peek = *body;
+    let len = usize::from(peek.u16()?);
+    if len < least {
+        return Err(ErrorCode::OFPBRC_BAD_LEN);
+    }
+    let mut body = body.sub(len)?;
+    body.skip(4)?;
+    let (group_id, ref_count) = (body.u32()?, body.u32()?);
+    body.skip(4)?;
+    let (packet_count, byte_count) = (body.u64()?, body.u64()?);
+    let (mut duration_sec, mut duration_nsec) = (u32::MAX, u32::MAX);
+    if has_duration(version) {
+        (duration_sec, duration_nsec) = (body.u32()?, body.u32()?);
+    }
+    let mut buckets = Vec::new();
+    while body.len() >= 16 {
+        buckets.push(BucketStats { packet_count: body.u64()?, byte_count: body.u64()? });
+    }
+    Ok(GroupStats { group_id, ref_count, packet_count, byte_count, duration_sec, duration_nsec, buckets })
+}
+
+pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &GroupStats, version: Version) {
+    let start = out.len();
+    out.zeros(4);
+    out.put32(stats.group_id);
+    out.put32(stats.ref_count);
+    out.zeros(4);
+    out.put64(stats.packet_count);
+    out.put64(stats.byte_count);
+    if has_duration(version) {
+        out.put32(stats.duration_sec);
+        out.put32(stats.duration_nsec);
+    }
+    for bucket in &stats.buckets {
+        out.put64(bucket.packet_count);
+        out.put64(bucket.byte_count);
+    }
+    let len = out.len() - start;
+    out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
+}
+
+pub(super) fn decode_features(body: &[u8]) -> Result<GroupFeatures, ErrorCode> {
+    let mut body = Reader::new(body);
+    let mut features = GroupFeatures { types: body.u32()?, capabilities: body.u32()?, ..GroupFeatures::default() };
+    for max in &mut features.max_groups {
+        *max = body.u32()?;
+    }
+    for actions in &mut features.actions {
+        *actions = body.u32()?;
+    }
+    Ok(features)
+}
+
+pub(super) fn encode_features(out: &mut Vec<u8>, features: &GroupFeatures) {
+    out.put32(features.types);
+    out.put32(features.capabilities);
+    for n in features.max_groups.iter().chain(&features.actions) {
+        out.put32(*n);
+    }
 }

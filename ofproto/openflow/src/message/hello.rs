@@ -1,6 +1,8 @@
 //! Hello messages. Source: OpenFlow 1.3.5 section 7.5.1.
 
-use crate::VersionSet;
+use super::kind::{self, Head, Kind};
+use super::wire::{Put, Reader};
+use crate::{Version, VersionSet};
 
 /// Versions that the sender speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,4 +13,61 @@ pub struct Hello {
     pub header_version: u8,
     /// The message has octets that say nothing known; it is printed, not refused.
     pub malformed: bool,
+}
+
+/// Element that holds the bitmap.
+const VERSION_BITMAP: u16 = 1;
+
+pub(super) fn decode(head: &Head<'_>) -> Hello {
+    let mut hello = Hello { versions: VersionSet::up_to(head.version), header_version: head.version, malformed: false };
+    let mut body = Reader::new(head.body);
+    while !body.is_empty() {
+        let Some(element) = element(&mut body) else {
+            hello.malformed = true;
+            break;
+        };
+        match bitmap(element) {
+            Some(versions) => hello.versions = versions,
+            None => hello.malformed = true,
+        }
+    }
+    hello
+}
+
+/// The next element, header included and padding excluded.
+fn element<'a>(body: &mut Reader<'a>) -> Option<&'a [u8]> {
+    let mut head = *body;
+    let _kind = head.u16().ok()?;
+    let len = usize::from(head.u16().ok()?);
+    if len < 4 {
+        return None;
+    }
+    let whole = body.take(len.next_multiple_of(8)).ok()?;
+    Some(&whole[..len])
+}
+
+/// The versions of a bitmap element; its first 32 bits are all that can matter.
+fn bitmap(element: &[u8]) -> Option<VersionSet> {
+    let mut octets = Reader::new(element);
+    if octets.u16().ok()? != VERSION_BITMAP {
+        return None;
+    }
+    octets.skip(2).ok()?;
+    let versions = octets.u32().ok()? & !1;
+    (versions != 0).then_some(VersionSet(versions))
+}
+
+/// Appends a hello that offers `versions`; its header has the newest.
+pub(super) fn encode(out: &mut Vec<u8>, versions: VersionSet, xid: u32) {
+    let version = versions.newest().unwrap_or(Version::V10);
+    let start = out.len();
+    if let Some(shape) = kind::shape_of(Kind::Hello, version, false) {
+        kind::put_head(out, shape, version, xid);
+    }
+    if versions != VersionSet::up_to(version.wire()) {
+        out.put16(VERSION_BITMAP);
+        out.put16(8);
+        out.put32(versions.0);
+    }
+    kind::finish(out, start);
 }

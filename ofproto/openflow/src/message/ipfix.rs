@@ -1,5 +1,8 @@
 //! IPFIX counters (NXST_IPFIX_BRIDGE, NXST_IPFIX_FLOW).
 
+use super::wire::{Put, Reader};
+use crate::ErrorCode;
+
 /// Counters of an IPFIX exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
@@ -16,4 +19,41 @@ pub struct IpfixStats {
     pub tx_errors: u64,
     /// Collector set, 0 for the bridge's exporter.
     pub collector_set_id: u32,
+}
+
+pub(super) fn decode(body: &mut Reader<'_>) -> Result<IpfixStats, ErrorCode> {
+    let stats = IpfixStats {
+        total_flows: body.u64()?,
+        current_flows: body.u64()?,
+        pkts: body.u64()?,
+        ipv4_pkts: body.u64()?,
+        ipv6_pkts: body.u64()?,
+        error_pkts: body.u64()?,
+        ipv4_error_pkts: body.u64()?,
+        ipv6_error_pkts: body.u64()?,
+        tx_pkts: body.u64()?,
+        tx_errors: body.u64()?,
+        collector_set_id: body.u32()?,
+    };
+    body.skip(4)?;
+    Ok(stats)
+}
+
+pub(super) fn encode(out: &mut Vec<u8>, stats: &IpfixStats) {
+    for counter in [
+        stats.total_flows,
+        stats.current_flows,
+        stats.pkts,
+        stats.ipv4_pkts,
+        stats.ipv6_pkts,
+        stats.error_pkts,
+        stats.ipv4_error_pkts,
+        stats.ipv6_error_pkts,
+        stats.tx_pkts,
+        stats.tx_errors,
+    ] {
+        out.put64(counter);
+    }
+    out.put32(stats.collector_set_id);
+    out.zeros(4);
 }

@@ -133,7 +133,7 @@ kinds! {
     GroupMod {
         Ofpt 15 2..5 8 + 8 "OFPT_GROUP_MOD";
         Ofpt 15 6..6 16 + 8 "OFPT_GROUP_MOD";
-        Nxt 31 1..5 16 + 8 "NXT_GROUP_MOD";
+        Nxt 31 1..1 16 + 8 "NXT_GROUP_MOD";
     }
     PortMod {
         Ofpt 15 1..1 24 + 0 "OFPT_PORT_MOD";
@@ -429,9 +429,7 @@ pub fn head(octets: &[u8]) -> Result<Head<'_>, ErrorCode> {
 
 /// The shape with these numbers.
 pub fn find(class: Class, number: u16, version: u8) -> Option<&'static Shape> {
-    SHAPES.iter().find(|s| {
-        s.number == number && s.class == class && s.versions.0 <= version && version <= s.versions.1
-    })
+    SHAPES.iter().find(|s| s.number == number && s.class == class && s.versions.0 <= version && version <= s.versions.1)
 }
 
 /// The shape that a kind has in a version: OpenFlow's own if there is one, else the extension's; with `nicira` the

@@ -1,8 +1,12 @@
 //! Flow monitors: OpenFlow 1.4 section 7.3.5.17, ONF extension 187 for 1.3, Nicira's extension for 1.0 to 1.2.
 
-use crate::OfPort;
-use crate::action::Actions;
-use crate::matching::Match;
+use super::kind::{Class, Head};
+use super::wire::{Put, Reader};
+use super::{Context, flow};
+use crate::action::{self, Actions, Decoding};
+use crate::flow_mod::GROUP_ANY;
+use crate::matching::{self, Match, Reading};
+use crate::{ErrorCode, OfPort, Version};
 
 /// Bits of [`FlowMonitorRequest::flags`], as in OpenFlow 1.4.
 #[allow(missing_docs)]
@@ -68,6 +72,10 @@ pub enum FlowUpdate {
         /// Transaction of the message that did it.
         xid: u32,
     },
+    /// Updates are held back: the controller is slow (1.4+).
+    Paused,
+    /// Updates go on (1.4+).
+    Resumed,
 }
 
 /// A rule was added, deleted or modified.
@@ -91,4 +99,238 @@ pub struct FullUpdate {
     pub matching: Match,
     /// What it does; empty without [`monitor_flag::INSTRUCTIONS`].
     pub actions: Actions,
+}
+
+/// Flags of Nicira's and ONF's requests; 1.4 has one more.
+const FLAGS_NX: u16 = 0x3f;
+const FLAGS_14: u16 = 0x7f;
+
+/// Reads one request of a list.
+pub(super) fn decode_request(
+    body: &mut Reader<'_>,
+    head: &Head<'_>,
+    context: &Context<'_>,
+) -> Result<FlowMonitorRequest, ErrorCode> {
+    let reading = Reading { tun: context.tun, ..Reading::default() };
+    let mut request = FlowMonitorRequest {
+        id: body.u32()?,
+        command: MonitorCommand::Add,
+        flags: 0,
+        out_port: OfPort::ANY,
+        out_group: GROUP_ANY,
+        table_id: 0xff,
+        matching: Match::any(),
+    };
+    let mut known = FLAGS_NX;
+    match head.shape.class {
+        Class::NxRequest => {
+            request.flags = body.u16()?;
+            request.out_port = body.port10()?;
+            let match_len = body.u16()?;
+            request.table_id = body.u8()?;
+            if body.take(5)?.iter().any(|o| *o != 0) {
+                return Err(ErrorCode::NXBRC_MUST_BE_ZERO);
+            }
+            request.matching = flow::take_nxm(body, match_len, reading)?.0;
+        }
+        Class::OnfRequest => {
+            request.flags = body.u16()?;
+            let match_len = body.u16()?;
+            request.out_port = body.port11()?;
+            request.table_id = body.u8()?;
+            if body.take(3)?.iter().any(|o| *o != 0) {
+                return Err(ErrorCode::NXBRC_MUST_BE_ZERO);
+            }
+            request.matching = flow::take_nxm(body, match_len, reading)?.0;
+        }
+        _ => {
+            known = FLAGS_14;
+            request.out_port = body.port11()?;
+            request.out_group = body.u32()?;
+            request.flags = body.u16()?;
+            request.table_id = body.u8()?;
+            request.command = match body.u8()? {
+                0 => MonitorCommand::Add,
+                1 => MonitorCommand::Modify,
+                2 => MonitorCommand::Delete,
+                _ => return Err(ErrorCode::OFPMOFC_BAD_COMMAND),
+            };
+            request.matching = flow::take_match(body, reading)?;
+        }
+    }
+    let wanted = monitor_flag::ADD | monitor_flag::REMOVED | monitor_flag::MODIFY;
+    let adding = request.command != MonitorCommand::Delete;
+    if request.flags & !known != 0 || (adding && request.flags & wanted == 0) {
+        return Err(ErrorCode::OFPMOFC_BAD_FLAGS);
+    }
+    Ok(request)
+}
+
+pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, version: Version) {
+    out.put32(request.id);
+    match version {
+        Version::V10 | Version::V11 | Version::V12 => {
+            out.put16(request.flags & FLAGS_NX);
+            out.port10(request.out_port);
+            let at = out.len();
+            out.zeros(2);
+            out.put8(request.table_id);
+            out.zeros(5);
+            let len = matching::put_nxm(out, &request.matching, 0, 0);
+            out.patch16(at, len as u16);
+        }
+        Version::V13 => {
+            out.put16(request.flags & FLAGS_NX);
+            let at = out.len();
+            out.zeros(2);
+            out.port11(request.out_port);
+            out.put8(request.table_id);
+            out.zeros(3);
+            let len = matching::put_nxm(out, &request.matching, 0, 0);
+            out.patch16(at, len as u16);
+        }
+        Version::V14 | Version::V15 => {
+            out.port11(request.out_port);
+            out.put32(request.out_group);
+            out.put16(request.flags);
+            out.put8(request.table_id);
+            out.put8(request.command as u8);
+            matching::put_match(out, &request.matching, version);
+        }
+    }
+}
+
+/// Reads one update of a list.
+pub(super) fn decode_update(
+    body: &mut Reader<'_>,
+    version: Version,
+    context: &Context<'_>,
+) -> Result<FlowUpdate, ErrorCode> {
+    let mut peek = *body;
+    let len = usize::from(peek.u16()?);
+    let event = peek.u16()?;
+    if len < 8 || len % 8 != 0 {
+        return Err(ErrorCode::OFPBRC_BAD_LEN);
+    }
+    let mut update = body.sub(len)?;
+    update.skip(4)?;
+    let standard = version >= Version::V14;
+    let event = match (standard, event) {
+        (true, 0) => FlowUpdateEvent::Initial,
+        (true, 1) | (false, 0) => FlowUpdateEvent::Added,
+        (true, 2) | (false, 1) => FlowUpdateEvent::Deleted,
+        (true, 3) | (false, 2) => FlowUpdateEvent::Modified,
+        (true, 4) | (false, 3) => {
+            let xid = update.u32()?;
+            return if update.is_empty() { Ok(FlowUpdate::Abbrev { xid }) } else { Err(ErrorCode::OFPBRC_BAD_LEN) };
+        }
+        (true, 5) => return Ok(FlowUpdate::Paused),
+        (true, 6) => return Ok(FlowUpdate::Resumed),
+        _ => return Err(ErrorCode::NXBRC_FM_BAD_EVENT),
+    };
+    let full = if standard {
+        decode_full14(&mut update, event, context)?
+    } else {
+        decode_full_nx(&mut update, event, context)?
+    };
+    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+    let actions = if standard || version >= Version::V11 {
+        action::pull_instructions(update.rest(), &decoding)?
+    } else {
+        action::pull_actions(update.rest(), &decoding)?
+    };
+    Ok(FlowUpdate::Full(Box::new(FullUpdate { actions, ..full })))
+}
+
+fn decode_full14(
+    update: &mut Reader<'_>,
+    event: FlowUpdateEvent,
+    context: &Context<'_>,
+) -> Result<FullUpdate, ErrorCode> {
+    let (table_id, reason, idle_timeout, hard_timeout, priority) =
+        (update.u8()?, update.u8()?, update.u16()?, update.u16()?, update.u16()?);
+    update.skip(4)?;
+    let cookie = update.u64()?;
+    let matching = flow::take_match(update, Reading { tun: context.tun, ..Reading::default() })?;
+    let actions = [].into();
+    Ok(FullUpdate { event, reason, idle_timeout, hard_timeout, priority, table_id, cookie, matching, actions })
+}
+
+fn decode_full_nx(
+    update: &mut Reader<'_>,
+    event: FlowUpdateEvent,
+    context: &Context<'_>,
+) -> Result<FullUpdate, ErrorCode> {
+    let (reason, priority, idle_timeout, hard_timeout, match_len) =
+        (update.u16()?, update.u16()?, update.u16()?, update.u16()?, update.u16()?);
+    let table_id = update.u8()?;
+    update.skip(1)?;
+    let cookie = update.u64()?;
+    let reading = Reading { tun: context.tun, ..Reading::default() };
+    let matching = flow::take_nxm(update, match_len, reading)?.0;
+    let reason = u8::try_from(reason).unwrap_or(u8::MAX);
+    let actions = [].into();
+    Ok(FullUpdate { event, reason, idle_timeout, hard_timeout, priority, table_id, cookie, matching, actions })
+}
+
+pub(super) fn encode_update(out: &mut Vec<u8>, update: &FlowUpdate, version: Version) {
+    let standard = version >= Version::V14;
+    let start = out.len();
+    out.zeros(2);
+    match update {
+        FlowUpdate::Abbrev { xid } => {
+            out.put16(if standard { 4 } else { 3 });
+            out.put32(*xid);
+        }
+        FlowUpdate::Paused | FlowUpdate::Resumed => {
+            out.put16(if *update == FlowUpdate::Paused { 5 } else { 6 });
+            out.zeros(4);
+        }
+        FlowUpdate::Full(full) => {
+            let event = match full.event {
+                FlowUpdateEvent::Initial if standard => 0,
+                FlowUpdateEvent::Initial | FlowUpdateEvent::Added => u16::from(standard),
+                FlowUpdateEvent::Deleted => 1 + u16::from(standard),
+                FlowUpdateEvent::Modified => 2 + u16::from(standard),
+            };
+            out.put16(event);
+            if standard {
+                encode_full14(out, full, version);
+            } else {
+                encode_full_nx(out, full);
+            }
+            if version == Version::V10 {
+                action::put_actions(out, &full.actions, version);
+            } else {
+                action::put_instructions(out, &full.actions, version);
+            }
+        }
+    }
+    let len = out.len() - start;
+    out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
+}
+
+fn encode_full14(out: &mut Vec<u8>, full: &FullUpdate, version: Version) {
+    out.put8(full.table_id);
+    out.put8(full.reason);
+    out.put16(full.idle_timeout);
+    out.put16(full.hard_timeout);
+    out.put16(full.priority);
+    out.zeros(4);
+    out.put64(full.cookie);
+    matching::put_match(out, &full.matching, version);
+}
+
+fn encode_full_nx(out: &mut Vec<u8>, full: &FullUpdate) {
+    out.put16(u16::from(full.reason));
+    out.put16(full.priority);
+    out.put16(full.idle_timeout);
+    out.put16(full.hard_timeout);
+    let at = out.len();
+    out.zeros(2);
+    out.put8(full.table_id);
+    out.put8(0);
+    out.put64(full.cookie);
+    let len = matching::put_nxm(out, &full.matching, 0, 0);
+    out.patch16(at, len as u16);
 }

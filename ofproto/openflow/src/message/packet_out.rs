@@ -1,8 +1,10 @@
 //! Packets from the controller. OpenFlow 1.0 section 5.3.6, 1.1, 1.5.1 section 7.3.6.
 
-use super::Octets;
-use crate::action::Actions;
-use crate::matching::Match;
+use super::wire::{Put, Reader};
+use super::{Context, NO_BUFFER, Octets, flow};
+use crate::action::{self, Actions, Decoding};
+use crate::matching::{self, Match, Reading};
+use crate::{ErrorCode, OfPort, Version};
 
 /// A packet to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,4 +17,71 @@ pub struct PacketOut {
     pub flow_metadata: Match,
     /// What to do with it.
     pub actions: Actions,
+}
+
+pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Result<PacketOut, ErrorCode> {
+    let mut body = Reader::new(body);
+    let buffer_id = body.u32()?;
+    let mut flow_metadata = Match::any();
+    let actions_len = match version {
+        Version::V10 => {
+            flow_metadata.set_in_port(body.port10()?);
+            body.u16()?
+        }
+        Version::V15 => {
+            let len = body.u16()?;
+            body.skip(2)?;
+            let reading = Reading { pipeline_only: true, tun: context.tun, ..Reading::default() };
+            flow_metadata = flow::take_match(&mut body, reading)?;
+            len
+        }
+        _ => {
+            flow_metadata.set_in_port(body.port11()?);
+            let len = body.u16()?;
+            body.skip(6)?;
+            len
+        }
+    };
+    let in_port = flow_metadata.in_port().unwrap_or(OfPort(0));
+    if !in_port.is_physical() && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
+        return Err(ErrorCode::OFPBRC_BAD_PORT);
+    }
+    if actions_len % 8 != 0 {
+        return Err(ErrorCode::OFPBAC_BAD_LEN);
+    }
+    let actions = body.take(usize::from(actions_len)).map_err(|_| ErrorCode::OFPBAC_BAD_LEN)?;
+    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+    let actions = action::pull_actions(actions, &decoding)?;
+    let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };
+    Ok(PacketOut { packet, buffer_id, flow_metadata, actions })
+}
+
+pub(super) fn encode(out: &mut Vec<u8>, packet_out: &PacketOut, version: Version) {
+    let in_port = packet_out.flow_metadata.in_port().unwrap_or(OfPort::NONE);
+    out.put32(packet_out.buffer_id);
+    let len_at = match version {
+        Version::V10 => {
+            out.port10(in_port);
+            let at = out.len();
+            out.zeros(2);
+            at
+        }
+        Version::V15 => {
+            let at = out.len();
+            out.zeros(4);
+            matching::put_match(out, &packet_out.flow_metadata, version);
+            at
+        }
+        _ => {
+            out.port11(in_port);
+            let at = out.len();
+            out.zeros(8);
+            at
+        }
+    };
+    let len = action::put_actions(out, &packet_out.actions, version);
+    out.patch16(len_at, u16::try_from(len).unwrap_or(u16::MAX));
+    if packet_out.buffer_id == NO_BUFFER {
+        out.octets(&packet_out.packet);
+    }
 }

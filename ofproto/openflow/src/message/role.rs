@@ -1,6 +1,9 @@
 //! Controllers' roles. OpenFlow 1.3.5 section 7.3.9, 1.4 section 7.4.4, NXT_ROLE_REQUEST.
 
 use super::Dialect;
+use super::kind::{Class, Head};
+use super::wire::{Put, Reader};
+use crate::ErrorCode;
 
 /// A role; the number is OpenFlow 1.2's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -47,4 +50,65 @@ pub struct RoleStatus {
     pub reason: RoleReason,
     /// Number of the election, `u64::MAX` if none.
     pub generation_id: u64,
+}
+
+impl Role {
+    fn from_wire(number: u32) -> Result<Role, ErrorCode> {
+        match number {
+            0 => Ok(Role::NoChange),
+            1 => Ok(Role::Equal),
+            2 => Ok(Role::Primary),
+            3 => Ok(Role::Secondary),
+            _ => Err(ErrorCode::OFPRRFC_BAD_ROLE),
+        }
+    }
+}
+
+pub(super) fn decode(head: &Head<'_>) -> Result<RoleRequest, ErrorCode> {
+    let mut body = Reader::new(head.body);
+    let number = body.u32()?;
+    if head.shape.class == Class::Nxt {
+        // Nicira's numbers are one less; it cannot ask for no change.
+        let role = number.checked_add(1).ok_or(ErrorCode::OFPRRFC_BAD_ROLE).and_then(Role::from_wire)?;
+        return Ok(RoleRequest { dialect: Dialect::Nicira, role, generation_id: None });
+    }
+    let role = Role::from_wire(number)?;
+    body.skip(4)?;
+    let generation = body.u64()?;
+    let counts = matches!(role, Role::Primary | Role::Secondary);
+    Ok(RoleRequest { dialect: Dialect::Standard, role, generation_id: counts.then_some(generation) })
+}
+
+pub(super) fn encode(out: &mut Vec<u8>, request: &RoleRequest, reply: bool) {
+    match request.dialect {
+        Dialect::Nicira => out.put32((request.role as u32).saturating_sub(1)),
+        Dialect::Standard => {
+            out.put32(request.role as u32);
+            out.zeros(4);
+            out.put64(request.generation_id.unwrap_or(if reply { u64::MAX } else { 0 }));
+        }
+    }
+}
+
+pub(super) fn decode_status(body: &[u8]) -> Result<RoleStatus, ErrorCode> {
+    let mut body = Reader::new(body);
+    let role = match Role::from_wire(body.u32()?)? {
+        Role::NoChange => return Err(ErrorCode::OFPRRFC_BAD_ROLE),
+        role => role,
+    };
+    let reason = match body.u8()? {
+        0 => RoleReason::MasterRequest,
+        1 => RoleReason::Config,
+        2 => RoleReason::Experimenter,
+        _ => return Err(ErrorCode::NXBRC_BAD_REASON),
+    };
+    body.skip(3)?;
+    Ok(RoleStatus { role, reason, generation_id: body.u64()? })
+}
+
+pub(super) fn encode_status(out: &mut Vec<u8>, status: &RoleStatus) {
+    out.put32(status.role as u32);
+    out.put8(status.reason as u8);
+    out.zeros(3);
+    out.put64(status.generation_id);
 }

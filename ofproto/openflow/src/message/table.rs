@@ -1,5 +1,8 @@
 //! Tables: configuration, description, status and counters. OpenFlow 1.1 on, 1.4 sections 7.3.4.3, 7.3.5.18, 7.4.5.
 
+use super::wire::{self, Put, Reader};
+use crate::{ErrorCode, Version};
+
 /// All tables.
 pub const TABLE_ALL: u8 = 0xff;
 
@@ -96,4 +99,184 @@ pub struct TableStats {
     pub matched_count: u64,
     /// Features (before 1.3; default otherwise).
     pub features: super::TableFeatures,
+}
+
+/// Bits of the configuration that say what becomes of unmatched packets (1.1 and 1.2).
+const MISS_MASK: u32 = 3;
+/// Eviction (1.4+).
+const CONFIG_EVICTION: u32 = 1 << 2;
+/// Vacancy events (1.4+).
+const CONFIG_VACANCY: u32 = 1 << 3;
+/// Property with eviction flags.
+const PROP_EVICTION: u16 = 2;
+/// Property with vacancy thresholds.
+const PROP_VACANCY: u16 = 3;
+
+/// What a configuration word says of unmatched packets.
+pub(super) fn decode_miss(config: u32, version: Version) -> TableMiss {
+    match (version, config & MISS_MASK) {
+        (Version::V11 | Version::V12, 0) => TableMiss::Controller,
+        (Version::V11 | Version::V12, 1) => TableMiss::Continue,
+        (Version::V11 | Version::V12, 2) => TableMiss::Drop,
+        _ => TableMiss::Default,
+    }
+}
+
+/// The configuration word of 1.1 and 1.2.
+pub(super) fn encode_miss(miss: TableMiss, version: Version) -> u32 {
+    match (version, miss) {
+        (Version::V11 | Version::V12, TableMiss::Continue) => 1,
+        (Version::V11 | Version::V12, TableMiss::Drop) => 2,
+        _ => 0,
+    }
+}
+
+/// What the properties of a table's configuration say.
+struct Properties {
+    eviction_flags: u32,
+    vacancy: Vacancy,
+}
+
+fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Properties, ErrorCode> {
+    let mut properties = Properties { eviction_flags: u32::MAX, vacancy: Vacancy::default() };
+    while !body.is_empty() {
+        let property = wire::property(body)?;
+        let mut value = Reader::new(property.value);
+        match property.kind {
+            PROP_EVICTION => {
+                if value.len() != 4 {
+                    return Err(ErrorCode::OFPBPC_BAD_LEN);
+                }
+                properties.eviction_flags = value.u32()?;
+            }
+            PROP_VACANCY => {
+                if value.len() != 4 {
+                    return Err(ErrorCode::OFPBPC_BAD_LEN);
+                }
+                let vacancy = Vacancy { down: value.u8()?, up: value.u8()?, vacancy: value.u8()? };
+                if vacancy.down > vacancy.up || vacancy.up > 100 {
+                    return Err(ErrorCode::OFPBPC_BAD_VALUE);
+                }
+                if table_mod && vacancy.vacancy != 0 {
+                    return Err(ErrorCode::OFPBPC_BAD_VALUE);
+                }
+                properties.vacancy = vacancy;
+            }
+            _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+        }
+    }
+    Ok(properties)
+}
+
+pub(super) fn decode_mod(body: &[u8], version: Version) -> Result<TableMod, ErrorCode> {
+    let mut body = Reader::new(body);
+    let table_id = body.u8()?;
+    body.skip(3)?;
+    let config = body.u32()?;
+    let mut table_mod = TableMod {
+        table_id,
+        miss: decode_miss(config, version),
+        eviction: None,
+        eviction_flags: u32::MAX,
+        vacancy: None,
+        table_vacancy: Vacancy::default(),
+    };
+    if version >= Version::V14 {
+        let properties = decode_properties(&mut body, true)?;
+        table_mod.eviction = Some(config & CONFIG_EVICTION != 0);
+        table_mod.vacancy = Some(config & CONFIG_VACANCY != 0);
+        table_mod.eviction_flags = properties.eviction_flags;
+        table_mod.table_vacancy = properties.vacancy;
+    }
+    Ok(table_mod)
+}
+
+fn config14(eviction: Option<bool>, vacancy: Option<bool>) -> u32 {
+    let eviction = if eviction == Some(true) { CONFIG_EVICTION } else { 0 };
+    eviction | if vacancy == Some(true) { CONFIG_VACANCY } else { 0 }
+}
+
+fn encode_vacancy(out: &mut Vec<u8>, vacancy: &Vacancy) {
+    let start = wire::start_property(out, PROP_VACANCY);
+    out.put8(vacancy.down);
+    out.put8(vacancy.up);
+    out.put8(vacancy.vacancy);
+    out.put8(0);
+    wire::end_property(out, start);
+}
+
+fn encode_eviction(out: &mut Vec<u8>, flags: u32) {
+    let start = wire::start_property(out, PROP_EVICTION);
+    out.put32(flags);
+    wire::end_property(out, start);
+}
+
+pub(super) fn encode_mod(out: &mut Vec<u8>, table_mod: &TableMod, version: Version) {
+    out.put8(table_mod.table_id);
+    out.zeros(3);
+    if version < Version::V14 {
+        out.put32(encode_miss(table_mod.miss, version));
+        return;
+    }
+    out.put32(config14(table_mod.eviction, table_mod.vacancy));
+    if table_mod.eviction_flags != u32::MAX {
+        encode_eviction(out, table_mod.eviction_flags);
+    }
+    if table_mod.vacancy == Some(true) {
+        encode_vacancy(out, &table_mod.table_vacancy);
+    }
+}
+
+pub(super) fn decode_desc(body: &mut Reader<'_>) -> Result<TableDesc, ErrorCode> {
+    let mut peek = *body;
+    let len = usize::from(peek.u16()?);
+    if len < 8 {
+        return Err(ErrorCode::OFPBRC_BAD_LEN);
+    }
+    let mut body = body.sub(len)?;
+    body.skip(2)?;
+    let table_id = body.u8()?;
+    body.skip(1)?;
+    let config = body.u32()?;
+    let properties = decode_properties(&mut body, false)?;
+    Ok(TableDesc {
+        table_id,
+        eviction: Some(config & CONFIG_EVICTION != 0),
+        eviction_flags: properties.eviction_flags,
+        vacancy: Some(config & CONFIG_VACANCY != 0),
+        table_vacancy: properties.vacancy,
+    })
+}
+
+pub(super) fn encode_desc(out: &mut Vec<u8>, desc: &TableDesc) {
+    let start = out.len();
+    out.zeros(2);
+    out.put8(desc.table_id);
+    out.put8(0);
+    out.put32(config14(desc.eviction, desc.vacancy));
+    if desc.eviction_flags != u32::MAX {
+        encode_eviction(out, desc.eviction_flags);
+    }
+    if desc.vacancy == Some(true) {
+        encode_vacancy(out, &desc.table_vacancy);
+    }
+    let len = out.len() - start;
+    out.patch16(start, len as u16);
+}
+
+pub(super) fn decode_status(body: &[u8]) -> Result<TableStatus, ErrorCode> {
+    let mut body = Reader::new(body);
+    let reason = match body.u8()? {
+        3 => TableReason::VacancyDown,
+        4 => TableReason::VacancyUp,
+        _ => return Err(ErrorCode::NXBRC_BAD_REASON),
+    };
+    body.skip(7)?;
+    Ok(TableStatus { reason, desc: decode_desc(&mut body)? })
+}
+
+pub(super) fn encode_status(out: &mut Vec<u8>, status: &TableStatus) {
+    out.put8(status.reason as u8);
+    out.zeros(7);
+    encode_desc(out, &status.desc);
 }

@@ -1,7 +1,12 @@
 //! What tables can. OpenFlow 1.3.5 section 7.3.5.5, 1.5.1 section 7.3.5.18; 1.0 to 1.2 say it in table statistics.
 
+use flow::field::Field;
+
 use super::FieldSet;
-use super::table::TableMiss;
+use super::TableStats;
+use super::table::{self, TableMiss};
+use super::wire::{self, Put, Reader};
+use crate::{ErrorCode, Version, nxm};
 
 /// What rules of one kind (ordinary ones, or table-miss rules) can do.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -80,4 +85,412 @@ pub struct TableFeatures {
     pub command: u8,
     /// Feature bits (1.5; 0 otherwise).
     pub features: u32,
+}
+
+/// Property numbers; one more is for table-miss rules.
+mod prop {
+    pub const INSTRUCTIONS: u16 = 0;
+    pub const NEXT_TABLES: u16 = 2;
+    pub const WRITE_ACTIONS: u16 = 4;
+    pub const APPLY_ACTIONS: u16 = 6;
+    pub const MATCH: u16 = 8;
+    pub const WILDCARDS: u16 = 10;
+    pub const WRITE_SETFIELD: u16 = 12;
+    pub const APPLY_SETFIELD: u16 = 14;
+}
+
+/// Octets of the fixed part.
+const FIXED: usize = 64;
+/// Eviction and vacancy among the capabilities (1.4+).
+const CAP_EVICTION: u32 = 1 << 2;
+const CAP_VACANCY: u32 = 1 << 3;
+/// Instructions: numbers on the wire.
+const INSTRUCTIONS: [u16; 6] = [1, 2, 3, 4, 5, 6];
+
+/// Reads one table of a request or reply.
+pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFeatures, ErrorCode> {
+    let mut peek = *body;
+    let len = usize::from(peek.u16()?);
+    if len < FIXED {
+        return Err(ErrorCode::OFPBPC_BAD_LEN);
+    }
+    let mut body = body.sub(len).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
+    body.skip(2)?;
+    let mut features = TableFeatures { table_id: body.u8()?, ..TableFeatures::default() };
+    if features.table_id == table::TABLE_ALL {
+        return Err(ErrorCode::OFPTFFC_BAD_TABLE);
+    }
+    let command = body.u8()?;
+    let bits = body.u32()?;
+    if version == Version::V15 {
+        (features.command, features.features) = (command, bits);
+    }
+    features.name = body.text(32)?;
+    features.metadata_match = body.u64()?;
+    features.metadata_write = body.u64()?;
+    let capabilities = body.u32()?;
+    features.max_entries = body.u32()?;
+    if version >= Version::V14 {
+        features.eviction = Some(capabilities & CAP_EVICTION != 0);
+        features.vacancy = Some(capabilities & CAP_VACANCY != 0);
+    }
+    features.miss = TableMiss::Default;
+    let mut seen = Seen::default();
+    while !body.is_empty() {
+        let property = wire::property(&mut body)?;
+        decode_property(&property, &mut features, version, &mut seen)?;
+    }
+    complete(&mut features, &seen);
+    Ok(features)
+}
+
+/// Which properties for table-miss rules were there.
+#[derive(Default)]
+struct Seen(u32);
+
+fn decode_property(
+    property: &wire::Property<'_>,
+    features: &mut TableFeatures,
+    version: Version,
+    seen: &mut Seen,
+) -> Result<(), ErrorCode> {
+    let value = Reader::new(property.value);
+    let miss = property.kind % 2 == 1;
+    let rules = if miss { &mut features.miss_rules } else { &mut features.nonmiss };
+    if property.kind < 16 {
+        seen.0 |= 1 << property.kind;
+    }
+    match property.kind & !1 {
+        prop::INSTRUCTIONS => rules.instructions = decode_instructions(value)?,
+        prop::NEXT_TABLES => {
+            for table in value.rest() {
+                rules.next[usize::from(table / 8)] |= 1 << (table % 8);
+            }
+        }
+        prop::WRITE_ACTIONS => rules.write.actions = decode_actions(value, version)?,
+        prop::APPLY_ACTIONS => rules.apply.actions = decode_actions(value, version)?,
+        prop::MATCH if !miss => {
+            let (matching, mask) = decode_fields(value)?;
+            features.matching = matching;
+            features.mask = mask;
+        }
+        prop::WILDCARDS if !miss => features.wildcard = decode_fields(value)?.0,
+        prop::WRITE_SETFIELD => rules.write.set_fields = decode_fields(value)?.0,
+        prop::APPLY_SETFIELD => rules.apply.set_fields = decode_fields(value)?.0,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is not said of table-miss rules is as for ordinary ones, and what can be matched with masks can be left out.
+fn complete(features: &mut TableFeatures, seen: &Seen) {
+    let (nonmiss, miss) = (&features.nonmiss, &mut features.miss_rules);
+    let lacks = |kind: u16| seen.0 & (1 << (kind + 1)) == 0;
+    if lacks(prop::INSTRUCTIONS) {
+        miss.instructions = nonmiss.instructions;
+    }
+    if lacks(prop::NEXT_TABLES) {
+        miss.next = nonmiss.next;
+    }
+    if lacks(prop::WRITE_ACTIONS) {
+        miss.write.actions = nonmiss.write.actions;
+    }
+    if lacks(prop::APPLY_ACTIONS) {
+        miss.apply.actions = nonmiss.apply.actions;
+    }
+    if lacks(prop::WRITE_SETFIELD) {
+        miss.write.set_fields = nonmiss.write.set_fields;
+    }
+    if lacks(prop::APPLY_SETFIELD) {
+        miss.apply.set_fields = nonmiss.apply.set_fields;
+    }
+    // A field that can be masked can be left out.
+    let mask = features.mask;
+    for field in mask.iter() {
+        features.wildcard.insert(field);
+    }
+}
+
+fn decode_instructions(mut value: Reader<'_>) -> Result<u32, ErrorCode> {
+    let mut set = 0;
+    while !value.is_empty() {
+        let (kind, len) = (value.u16()?, usize::from(value.u16()?));
+        if len < 4 {
+            return Err(ErrorCode::OFPBPC_BAD_LEN);
+        }
+        value.skip(len - 4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
+        if kind < 32 {
+            set |= 1 << kind;
+        }
+    }
+    Ok(set)
+}
+
+fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<u64, ErrorCode> {
+    let _ = version;
+    let mut set = 0;
+    while !value.is_empty() {
+        let (kind, len) = (value.u16()?, usize::from(value.u16()?));
+        if len < 4 {
+            return Err(ErrorCode::OFPBPC_BAD_LEN);
+        }
+        value.skip(len - 4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
+        if let Some(bit) = ACTION_KINDS.iter().position(|(_, number)| *number == kind) {
+            set |= 1 << bit;
+        }
+    }
+    Ok(set)
+}
+
+/// Fields named by their headers, and those of them named with a mask.
+fn decode_fields(value: Reader<'_>) -> Result<(FieldSet, FieldSet), ErrorCode> {
+    let mut rest = value.rest();
+    let (mut fields, mut masks) = (FieldSet::EMPTY, FieldSet::EMPTY);
+    while !rest.is_empty() {
+        let header = nxm::pull_raw_header(&mut rest)?;
+        match nxm::resolve(&header, nxm::Place::Match, None) {
+            Ok(field) => {
+                fields.insert(field);
+                if header.has_mask {
+                    masks.insert(field);
+                }
+            }
+            Err(ErrorCode::OFPBMC_BAD_FIELD) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok((fields, masks))
+}
+
+/// Appends one table of a request or reply of 1.3 and later.
+pub(super) fn encode(out: &mut Vec<u8>, features: &TableFeatures, version: Version) {
+    let start = out.len();
+    out.zeros(2);
+    out.put8(features.table_id);
+    out.put8(features.command);
+    out.put32(features.features);
+    out.text(&features.name, 32);
+    out.put64(features.metadata_match);
+    out.put64(features.metadata_write);
+    let mut capabilities = 0;
+    if version >= Version::V14 {
+        capabilities |= if features.eviction == Some(true) { CAP_EVICTION } else { 0 };
+        capabilities |= if features.vacancy == Some(true) { CAP_VACANCY } else { 0 };
+    }
+    out.put32(capabilities);
+    out.put32(features.max_entries);
+    encode_rules(out, &features.nonmiss, 0, version);
+    encode_rules(out, &features.miss_rules, 1, version);
+    encode_fields(out, &features.matching, &features.mask, prop::MATCH, version);
+    encode_fields(out, &features.wildcard, &FieldSet::EMPTY, prop::WILDCARDS, version);
+    let len = out.len() - start;
+    out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
+}
+
+fn encode_rules(out: &mut Vec<u8>, rules: &InstructionFeatures, miss: u16, version: Version) {
+    let start = wire::start_property(out, prop::INSTRUCTIONS + miss);
+    for kind in INSTRUCTIONS.into_iter().filter(|kind| rules.instructions & (1 << kind) != 0) {
+        out.put16(kind);
+        out.put16(4);
+    }
+    wire::end_property(out, start);
+    let start = wire::start_property(out, prop::NEXT_TABLES + miss);
+    for table in (0..=255u8).filter(|t| rules.next[usize::from(t / 8)] & (1 << (t % 8)) != 0) {
+        out.put8(table);
+    }
+    wire::end_property(out, start);
+    for (kind, set_kind, actions) in [
+        (prop::WRITE_ACTIONS, prop::WRITE_SETFIELD, &rules.write),
+        (prop::APPLY_ACTIONS, prop::APPLY_SETFIELD, &rules.apply),
+    ] {
+        let start = wire::start_property(out, kind + miss);
+        let mut numbers: Vec<u16> = ACTION_KINDS
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| actions.actions & (1 << bit) != 0)
+            .map(|(_, (_, number))| *number)
+            .collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            out.put16(number);
+            out.put16(4);
+        }
+        wire::end_property(out, start);
+        encode_fields(out, &actions.set_fields, &FieldSet::EMPTY, set_kind + miss, version);
+    }
+}
+
+fn encode_fields(out: &mut Vec<u8>, fields: &FieldSet, masks: &FieldSet, kind: u16, version: Version) {
+    let start = wire::start_property(out, kind);
+    for field in fields.iter() {
+        let has_mask = masks.contains(field);
+        nxm::put_header(out, field, Some(version), has_mask, usize::from(field.meta().n_bytes));
+    }
+    wire::end_property(out, start);
+}
+
+/// Fields that 1.0's match has, with their wildcard bits.
+const WILDCARDS_10: [(Field, u32); 12] = [
+    (Field::InPort, 1 << 0),
+    (Field::VlanTci, 1 << 1),
+    (Field::EthSrc, 1 << 2),
+    (Field::EthDst, 1 << 3),
+    (Field::EthType, 1 << 4),
+    (Field::IpProto, 1 << 5),
+    (Field::TcpSrc, 1 << 6),
+    (Field::TcpDst, 1 << 7),
+    (Field::Ipv4Src, 32 << 8),
+    (Field::Ipv4Dst, 32 << 14),
+    (Field::DlVlanPcp, 1 << 20),
+    (Field::NwTos, 1 << 21),
+];
+
+/// Fields that 1.1's match has, with their bits in its statistics.
+const FIELDS_11: [(Field, u32); 15] = [
+    (Field::InPort, 1 << 0),
+    (Field::DlVlan, 1 << 1),
+    (Field::DlVlanPcp, 1 << 2),
+    (Field::EthType, 1 << 3),
+    (Field::IpDscp, 1 << 4),
+    (Field::IpProto, 1 << 5),
+    (Field::TcpSrc, 1 << 6),
+    (Field::TcpDst, 1 << 7),
+    (Field::MplsLabel, 1 << 8),
+    (Field::MplsTc, 1 << 9),
+    (Field::EthSrc, 1 << 11),
+    (Field::EthDst, 1 << 12),
+    (Field::Ipv4Src, 1 << 13),
+    (Field::Ipv4Dst, 1 << 14),
+    (Field::Metadata, 1 << 15),
+];
+
+fn to_bits(set: &FieldSet, table: &[(Field, u32)]) -> u32 {
+    table.iter().filter(|(field, _)| set.contains(*field)).fold(0, |bits, (_, bit)| bits | bit)
+}
+
+fn from_bits(bits: u32, table: &[(Field, u32)]) -> FieldSet {
+    table.iter().filter(|(_, bit)| bits & bit == *bit).map(|(field, _)| *field).collect()
+}
+
+/// The bit of 1.2's statistics that stands for a field: its number among OXM's basic fields.
+fn bit12(field: Field) -> Option<u32> {
+    let header = field.meta().headers.iter().find(|h| h.class.class == 0x8000)?;
+    (header.number < 64 && header.since <= Version::V12.wire()).then_some(u32::from(header.number))
+}
+
+fn to_bits12(set: &FieldSet) -> u64 {
+    set.iter().filter_map(bit12).fold(0, |bits, bit| bits | 1 << bit)
+}
+
+fn from_bits12(bits: u64) -> FieldSet {
+    flow::field::ALL.iter().copied().filter(|f| bit12(*f).is_some_and(|bit| bits & (1 << bit) != 0)).collect()
+}
+
+fn actions_to_bits(actions: u64) -> u32 {
+    ACTION_KINDS
+        .iter()
+        .enumerate()
+        .filter(|(bit, (_, number))| actions & (1 << bit) != 0 && *number < 32)
+        .fold(0, |bits, (_, (_, number))| bits | 1 << number)
+}
+
+fn actions_from_bits(bits: u32) -> u64 {
+    ACTION_KINDS
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, number))| *number < 32 && bits & (1 << number) != 0)
+        .fold(0, |set, (bit, _)| set | 1 << bit)
+}
+
+/// Instructions that a version has, as bits of their numbers.
+fn instructions_bits(instructions: u32, version: Version) -> u32 {
+    let allowed = if version <= Version::V12 { 0b11_1110 } else { 0b111_1110 };
+    instructions & allowed
+}
+
+/// Reads one table's statistics.
+pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<TableStats, ErrorCode> {
+    let mut features = TableFeatures { table_id: body.u8()?, ..TableFeatures::default() };
+    let table_id = features.table_id;
+    if version >= Version::V13 {
+        body.skip(3)?;
+        let (active_count, lookup_count, matched_count) = (body.u32()?, body.u64()?, body.u64()?);
+        return Ok(TableStats { table_id, active_count, lookup_count, matched_count, features });
+    }
+    body.skip(if version == Version::V10 { 3 } else { 7 })?;
+    features.name = body.text(32)?;
+    match version {
+        Version::V10 => features.wildcard = from_bits(body.u32()?, &WILDCARDS_10),
+        Version::V11 => {
+            features.wildcard = from_bits(body.u32()?, &FIELDS_11);
+            features.matching = from_bits(body.u32()?, &FIELDS_11);
+            features.nonmiss.instructions = body.u32()?;
+            features.nonmiss.write.actions = actions_from_bits(body.u32()?);
+            features.nonmiss.apply.actions = actions_from_bits(body.u32()?);
+            features.miss = table::decode_miss(body.u32()?, version);
+        }
+        _ => {
+            features.matching = from_bits12(body.u64()?);
+            features.wildcard = from_bits12(body.u64()?);
+            features.nonmiss.write.actions = actions_from_bits(body.u32()?);
+            features.nonmiss.apply.actions = actions_from_bits(body.u32()?);
+            features.nonmiss.write.set_fields = from_bits12(body.u64()?);
+            features.nonmiss.apply.set_fields = from_bits12(body.u64()?);
+            features.metadata_match = body.u64()?;
+            features.metadata_write = body.u64()?;
+            features.nonmiss.instructions = body.u32()?;
+            features.miss = table::decode_miss(body.u32()?, version);
+        }
+    }
+    if version == Version::V10 {
+        features.matching = features.wildcard;
+    }
+    features.mask = features.wildcard;
+    features.miss_rules = features.nonmiss.clone();
+    features.max_entries = body.u32()?;
+    let (active_count, lookup_count, matched_count) = (body.u32()?, body.u64()?, body.u64()?);
+    Ok(TableStats { table_id, active_count, lookup_count, matched_count, features })
+}
+
+/// Appends one table's statistics.
+pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &TableStats, version: Version) {
+    let features = &stats.features;
+    out.put8(stats.table_id);
+    if version >= Version::V13 {
+        out.zeros(3);
+        out.put32(stats.active_count);
+        out.put64(stats.lookup_count);
+        out.put64(stats.matched_count);
+        return;
+    }
+    out.zeros(if version == Version::V10 { 3 } else { 7 });
+    out.text(&features.name, 32);
+    let instructions = instructions_bits(features.nonmiss.instructions, version);
+    match version {
+        Version::V10 => out.put32(to_bits(&features.wildcard, &WILDCARDS_10)),
+        Version::V11 => {
+            out.put32(to_bits(&features.wildcard, &FIELDS_11));
+            out.put32(to_bits(&features.matching, &FIELDS_11));
+            out.put32(instructions);
+            out.put32(actions_to_bits(features.nonmiss.write.actions));
+            out.put32(actions_to_bits(features.nonmiss.apply.actions));
+            out.put32(table::encode_miss(features.miss, version));
+        }
+        _ => {
+            out.put64(to_bits12(&features.matching));
+            out.put64(to_bits12(&features.wildcard));
+            out.put32(actions_to_bits(features.nonmiss.write.actions));
+            out.put32(actions_to_bits(features.nonmiss.apply.actions));
+            out.put64(to_bits12(&features.nonmiss.write.set_fields));
+            out.put64(to_bits12(&features.nonmiss.apply.set_fields));
+            out.put64(features.metadata_match);
+            out.put64(features.metadata_write);
+            out.put32(instructions);
+            out.put32(table::encode_miss(features.miss, version));
+        }
+    }
+    out.put32(features.max_entries);
+    out.put32(stats.active_count);
+    out.put64(stats.lookup_count);
+    out.put64(stats.matched_count);
 }

@@ -1,5 +1,8 @@
 //! Mappings of tunnel options to `tun_metadata` fields. NXT_TLV_TABLE_MOD, NXT_TLV_TABLE_REPLY.
 
+use super::wire::{Put, Reader};
+use crate::ErrorCode;
+
 /// Tunnel option that a field stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TlvMap {
@@ -41,4 +44,68 @@ pub struct TlvTableReply {
     pub max_fields: u16,
     /// Mappings.
     pub mappings: Vec<TlvMap>,
+}
+
+/// Fields that can be mapped.
+const FIELDS: u16 = 64;
+/// Greatest length of an option's value, octets.
+const OPTION_MAX: u8 = 124;
+
+fn decode_maps(body: &mut Reader<'_>) -> Result<Vec<TlvMap>, ErrorCode> {
+    let mut mappings = Vec::new();
+    while !body.is_empty() {
+        let map =
+            TlvMap { option_class: body.u16()?, option_type: body.u8()?, option_len: body.u8()?, index: body.u16()? };
+        body.skip(2)?;
+        if map.option_len % 4 != 0 || map.option_len > OPTION_MAX {
+            return Err(ErrorCode::NXTTMFC_BAD_OPT_LEN);
+        }
+        if map.index >= FIELDS {
+            return Err(ErrorCode::NXTTMFC_BAD_FIELD_IDX);
+        }
+        mappings.push(map);
+    }
+    Ok(mappings)
+}
+
+fn encode_maps(out: &mut Vec<u8>, mappings: &[TlvMap]) {
+    for map in mappings {
+        out.put16(map.option_class);
+        out.put8(map.option_type);
+        out.put8(map.option_len);
+        out.put16(map.index);
+        out.zeros(2);
+    }
+}
+
+pub(super) fn decode_mod(body: &[u8]) -> Result<TlvTableMod, ErrorCode> {
+    let mut body = Reader::new(body);
+    let command = match body.u16()? {
+        0 => TlvCommand::Add,
+        1 => TlvCommand::Delete,
+        2 => TlvCommand::Clear,
+        _ => return Err(ErrorCode::NXTTMFC_BAD_COMMAND),
+    };
+    body.skip(6)?;
+    Ok(TlvTableMod { command, mappings: decode_maps(&mut body)? })
+}
+
+pub(super) fn encode_mod(out: &mut Vec<u8>, table_mod: &TlvTableMod) {
+    out.put16(table_mod.command as u16);
+    out.zeros(6);
+    encode_maps(out, &table_mod.mappings);
+}
+
+pub(super) fn decode_reply(body: &[u8]) -> Result<TlvTableReply, ErrorCode> {
+    let mut body = Reader::new(body);
+    let (max_option_space, max_fields) = (body.u32()?, body.u16()?);
+    body.skip(10)?;
+    Ok(TlvTableReply { max_option_space, max_fields, mappings: decode_maps(&mut body)? })
+}
+
+pub(super) fn encode_reply(out: &mut Vec<u8>, reply: &TlvTableReply) {
+    out.put32(reply.max_option_space);
+    out.put16(reply.max_fields);
+    out.zeros(10);
+    encode_maps(out, &reply.mappings);
 }

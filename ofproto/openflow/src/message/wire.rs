@@ -237,11 +237,10 @@ pub fn property<'a>(list: &mut Reader<'a>) -> Result<Property<'a>, ErrorCode> {
     let mut head = *list;
     let kind = head.u16().map_err(|_| bad)?;
     let len = usize::from(head.u16().map_err(|_| bad)?);
-    if len < 4 || len > list.len() {
+    if len < 4 {
         return Err(bad);
     }
-    let padded = len.next_multiple_of(8).min(list.len());
-    let whole = &list.take(padded).map_err(|_| bad)?[..len];
+    let whole = &list.take(len.next_multiple_of(8)).map_err(|_| bad)?[..len];
     let (experimenter, value) = if kind >= 0xfffe {
         let mut body = Reader::new(&whole[4..]);
         let ids = (body.u32().map_err(|_| bad)?, body.u32().map_err(|_| bad)?);
@@ -273,4 +272,23 @@ pub fn end_property(out: &mut Vec<u8>, start: usize) {
     let len = out.len() - start;
     out.patch16(start + 2, u16::try_from(len).unwrap_or(u16::MAX));
     out.pad8(start);
+}
+
+/// What Open vSwitch answers to a property it does not know.
+pub fn unknown_property(property: &Property<'_>) -> ErrorCode {
+    match property.experimenter {
+        None => ErrorCode::OFPBPC_BAD_TYPE,
+        Some((crate::NX_VENDOR_ID | crate::ONF_VENDOR_ID | crate::INTEL_VENDOR_ID, _)) => {
+            ErrorCode::OFPBPC_BAD_EXP_TYPE
+        }
+        Some(_) => ErrorCode::OFPBPC_BAD_EXPERIMENTER,
+    }
+}
+
+/// Fails unless `octets` are all zero.
+///
+/// # Errors
+/// `code`.
+pub fn must_be_zero(octets: &[u8], code: ErrorCode) -> Result<(), ErrorCode> {
+    if octets.iter().all(|o| *o == 0) { Ok(()) } else { Err(code) }
 }

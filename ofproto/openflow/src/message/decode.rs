@@ -1,0 +1,252 @@
+//! From octets to [`Message`].
+
+use std::sync::Arc;
+
+use ::flow::field::TunTable;
+
+use super::kind::{Head, Kind};
+use super::wire::Reader;
+use super::*;
+use crate::action::Check;
+use crate::message::nx::FlowFormat;
+
+/// What a reader knows of the connection and the bridge.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// OpenFlow 1.0 flow-mods name a table in their command (NXT_FLOW_MOD_TABLE_ID is on).
+    pub table_id: bool,
+    /// The bridge's tunnel options; `None` reads them without knowledge of any.
+    pub tun: Option<&'a Arc<TunTable>>,
+    /// Limits that flow-mods' actions are checked against; its table is taken from the flow-mod.
+    pub check: Check<'a>,
+    /// Allow the debugging actions.
+    pub debug: bool,
+}
+
+impl Context<'_> {
+    /// Nothing known: as `ovs-ofctl` reads messages to print them.
+    pub const UNKNOWN: Context<'static> = Context { table_id: true, tun: None, check: Check::UNKNOWN, debug: false };
+}
+
+/// Reads one whole message, as far as its own length goes, with nothing known of the connection.
+///
+/// # Errors
+/// The error to answer with.
+pub fn decode(octets: &[u8]) -> Result<Msg, OfError> {
+    decode_with(octets, &Context::UNKNOWN)
+}
+
+/// Reads one whole message.
+///
+/// # Errors
+/// The error to answer with.
+pub fn decode_with(octets: &[u8], context: &Context<'_>) -> Result<Msg, OfError> {
+    decode_nested(octets, context, true).map_err(OfError)
+}
+
+/// `outer`: the message may hold another one.
+pub(crate) fn decode_nested(octets: &[u8], context: &Context<'_>, outer: bool) -> Result<Msg, ErrorCode> {
+    let head = kind::head(octets)?;
+    let known = Version::from_wire(head.version);
+    let version = match (known, head.shape.kind) {
+        (Some(version), _) => version,
+        // A hello of a version to come may still allow one that is known.
+        (None, Kind::Hello | Kind::Error | Kind::EchoRequest | Kind::EchoReply) => Version::V15,
+        (None, _) => return Err(ErrorCode::OFPBRC_BAD_VERSION),
+    };
+    let body = match body(&head, version, context)? {
+        Some(body) => body,
+        None if outer => holder(&head, version, context)?,
+        None => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+    };
+    Ok(Msg { version, xid: head.xid, body })
+}
+
+/// Messages that hold others.
+fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Message, ErrorCode> {
+    if head.shape.kind == Kind::BundleAdd {
+        let (id, flags, inner) = bundle::decode_add(head)?;
+        let message = Box::new(decode_nested(inner, context, false)?);
+        return Ok(Message::BundleAdd(BundleAdd { id, flags, message, raw: inner.to_vec() }));
+    }
+    let inner = kind::head(head.body).map_err(|_| ErrorCode::OFPBFC_MSG_BAD_LEN)?;
+    if inner.version != version.wire() {
+        return Err(ErrorCode::OFPBRC_BAD_VERSION);
+    }
+    if !matches!(inner.shape.kind, Kind::GroupMod | Kind::MeterMod) {
+        return Err(ErrorCode::OFPBFC_MSG_UNSUP);
+    }
+    Ok(Message::RequestForward(Box::new(decode_nested(head.body, context, false)?)))
+}
+
+/// Reads a list until the body's end.
+fn list<'a, T>(
+    body: &'a [u8],
+    mut one: impl FnMut(&mut Reader<'a>) -> Result<T, ErrorCode>,
+) -> Result<Vec<T>, ErrorCode> {
+    let mut body = Reader::new(body);
+    let mut items = Vec::new();
+    while !body.is_empty() {
+        let before = body.len();
+        items.push(one(&mut body)?);
+        if body.len() == before {
+            return Err(ErrorCode::OFPBRC_BAD_LEN);
+        }
+    }
+    Ok(items)
+}
+
+/// All messages but those that hold others, for which it gives nothing.
+fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Option<Message>, ErrorCode> {
+    let octets = head.body;
+    Ok(Some(match head.shape.kind {
+        Kind::BundleAdd | Kind::RequestForward => return Ok(None),
+        Kind::Hello => Message::Hello(hello::decode(head)),
+        Kind::Error => Message::Error(error::decode(head)?),
+        Kind::EchoRequest => Message::EchoRequest(octets.to_vec()),
+        Kind::EchoReply => Message::EchoReply(octets.to_vec()),
+        Kind::FeaturesRequest => Message::FeaturesRequest,
+        Kind::FeaturesReply => Message::FeaturesReply(features::decode(octets, version)?),
+        Kind::GetConfigRequest => Message::GetConfigRequest,
+        Kind::GetConfigReply => Message::GetConfigReply(config::decode(octets, version, false)?),
+        Kind::SetConfig => Message::SetConfig(config::decode(octets, version, true)?),
+        Kind::PacketIn | Kind::PacketIn2 => Message::PacketIn(Box::new(packet_in::decode(head, version, context)?)),
+        Kind::Resume => Message::Resume(Box::new(packet_in::decode(head, version, context)?)),
+        Kind::FlowRemoved => Message::FlowRemoved(Box::new(flow_removed::decode(head, version, context)?)),
+        Kind::PortStatus => Message::PortStatus(port::decode_status(octets, version)?),
+        Kind::RoleStatus => Message::RoleStatus(role::decode_status(octets)?),
+        Kind::TableStatus => Message::TableStatus(table::decode_status(octets)?),
+        Kind::PacketOut => Message::PacketOut(Box::new(packet_out::decode(octets, version, context)?)),
+        Kind::FlowMod => {
+            let (dialect, flow_mod) = flow::decode(head, version, context)?;
+            Message::FlowMod { dialect, flow_mod: Box::new(flow_mod) }
+        }
+        Kind::GroupMod => Message::GroupMod(group::decode_mod(octets, version, context)?),
+        Kind::PortMod => Message::PortMod(port::decode_mod(octets, version)?),
+        Kind::TableMod => Message::TableMod(table::decode_mod(octets, version)?),
+        Kind::MeterMod => Message::MeterMod(meter::decode_mod(octets)?),
+        Kind::BarrierRequest => Message::BarrierRequest,
+        Kind::BarrierReply => Message::BarrierReply,
+        Kind::QueueConfigRequest => {
+            let (port, queue) = queue::decode_config_request(octets, version)?;
+            Message::QueueConfigRequest { port, queue }
+        }
+        Kind::QueueConfigReply => {
+            let mut rest = Reader::new(octets);
+            let port = queue::decode_config_port(&mut rest, version)?;
+            let queues = list(rest.rest(), |b| queue::decode_config(b, port, version))?;
+            Message::QueueConfigReply { port, queues }
+        }
+        Kind::RoleRequest => Message::RoleRequest(role::decode(head)?),
+        Kind::RoleReply => Message::RoleReply(role::decode(head)?),
+        Kind::GetAsyncRequest => Message::GetAsyncRequest,
+        Kind::GetAsyncReply => Message::GetAsyncReply(AsyncConfig::from(&async_config::decode(head, version)?)),
+        Kind::SetAsync | Kind::SetAsync2 => Message::SetAsync(async_config::decode(head, version)?),
+        Kind::BundleCtrl => Message::BundleCtrl(bundle::decode_ctrl(octets)?),
+        Kind::SetFlowFormat => Message::SetFlowFormat(match Reader::new(octets).u32()? {
+            0 => FlowFormat::OpenFlow10,
+            2 => FlowFormat::Nxm,
+            _ => return Err(ErrorCode::OFPBRC_EPERM),
+        }),
+        Kind::FlowModTableId => Message::FlowModTableId(octets.first().is_some_and(|o| *o != 0)),
+        Kind::SetPacketInFormat => {
+            let number = Reader::new(octets).u32()?;
+            Message::SetPacketInFormat(PacketInFormat::from_wire(number).ok_or(ErrorCode::OFPBRC_EPERM)?)
+        }
+        Kind::FlowAge => Message::FlowAge,
+        Kind::SetControllerId => {
+            let (zero, id) = octets.split_at(6);
+            wire::must_be_zero(zero, ErrorCode::NXBRC_MUST_BE_ZERO)?;
+            Message::SetControllerId(Reader::new(id).u16()?)
+        }
+        Kind::TlvTableMod => Message::TlvTableMod(tlv_map::decode_mod(octets)?),
+        Kind::TlvTableRequest => Message::TlvTableRequest,
+        Kind::TlvTableReply => Message::TlvTableReply(tlv_map::decode_reply(octets)?),
+        Kind::CtFlushZone => {
+            let (zero, zone) = octets.split_at(6);
+            wire::must_be_zero(zero, ErrorCode::NXBRC_MUST_BE_ZERO)?;
+            Message::CtFlushZone(Reader::new(zone).u16()?)
+        }
+        Kind::CtFlush => Message::CtFlush(ct_flush::decode(octets)?),
+        Kind::FlowMonitorCancel => Message::FlowMonitorCancel(Reader::new(octets).u32()?),
+        Kind::FlowMonitorPaused => Message::FlowMonitorPaused,
+        Kind::FlowMonitorResumed => Message::FlowMonitorResumed,
+        _ => multipart(head, version, context)?,
+    }))
+}
+
+fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Message, ErrorCode> {
+    let octets = head.body;
+    Ok(match head.shape.kind {
+        Kind::DescRequest => Message::DescRequest,
+        Kind::DescReply => Message::DescReply(config::decode_desc(octets)?),
+        Kind::FlowStatsRequest | Kind::AggregateRequest => {
+            let (dialect, request) = flow_stats::decode_request(head, version, context)?;
+            Message::FlowStatsRequest { dialect, request: Box::new(request) }
+        }
+        Kind::FlowStatsReply => Message::FlowStatsReply {
+            dialect: Dialect::of(head),
+            flows: list(octets, |b| flow_stats::decode_flow(b, head, version, context))?,
+        },
+        Kind::AggregateReply => Message::AggregateReply {
+            dialect: Dialect::of(head),
+            stats: flow_stats::decode_aggregate(octets, version)?,
+        },
+        Kind::TableStatsRequest => Message::TableStatsRequest,
+        Kind::TableStatsReply => Message::TableStatsReply(list(octets, |b| table_features::decode_stats(b, version))?),
+        Kind::TableFeaturesRequest => {
+            Message::TableFeaturesRequest(list(octets, |b| table_features::decode(b, version))?)
+        }
+        Kind::TableFeaturesReply => Message::TableFeaturesReply(list(octets, |b| table_features::decode(b, version))?),
+        Kind::TableDescRequest => Message::TableDescRequest,
+        Kind::TableDescReply => Message::TableDescReply(list(octets, table::decode_desc)?),
+        Kind::PortStatsRequest => {
+            let mut rest = Reader::new(octets);
+            let v10 = version == Version::V10;
+            Message::PortStatsRequest(if v10 { rest.port10()? } else { rest.port11()? })
+        }
+        Kind::PortStatsReply => Message::PortStatsReply(list(octets, |b| port_stats::decode(b, version))?),
+        Kind::PortDescRequest => Message::PortDescRequest(match version {
+            Version::V15 => Reader::new(octets).port11()?,
+            _ => OfPort::ANY,
+        }),
+        Kind::PortDescReply => Message::PortDescReply(list(octets, |b| port::decode_desc(b, version))?),
+        Kind::QueueStatsRequest => {
+            let (port, queue) = queue::decode_stats_request(octets, version)?;
+            Message::QueueStatsRequest { port, queue }
+        }
+        Kind::QueueStatsReply => Message::QueueStatsReply(list(octets, |b| queue::decode_stats(b, version))?),
+        Kind::GroupStatsRequest => Message::GroupStatsRequest(Reader::new(octets).u32()?),
+        Kind::GroupStatsReply => Message::GroupStatsReply(list(octets, |b| group::decode_stats(b, version))?),
+        Kind::GroupDescRequest => Message::GroupDescRequest(match octets {
+            [] => group::GROUP_ALL,
+            octets => Reader::new(octets).u32()?,
+        }),
+        Kind::GroupDescReply => Message::GroupDescReply(list(octets, |b| group::decode_desc(b, version, context))?),
+        Kind::GroupFeaturesRequest => Message::GroupFeaturesRequest,
+        Kind::GroupFeaturesReply => Message::GroupFeaturesReply(group::decode_features(octets)?),
+        Kind::MeterStatsRequest => Message::MeterStatsRequest(Reader::new(octets).u32()?),
+        Kind::MeterStatsReply => Message::MeterStatsReply(list(octets, meter::decode_stats)?),
+        Kind::MeterConfigRequest => Message::MeterConfigRequest(Reader::new(octets).u32()?),
+        Kind::MeterConfigReply => Message::MeterConfigReply(list(octets, meter::decode_config)?),
+        Kind::MeterFeaturesRequest => Message::MeterFeaturesRequest,
+        Kind::MeterFeaturesReply => Message::MeterFeaturesReply(meter::decode_features(octets)?),
+        Kind::FlowMonitorRequest => {
+            Message::FlowMonitorRequest(list(octets, |b| monitor::decode_request(b, head, context))?)
+        }
+        Kind::FlowMonitorReply => {
+            Message::FlowMonitorReply(list(octets, |b| monitor::decode_update(b, version, context))?)
+        }
+        Kind::IpfixBridgeRequest => Message::IpfixBridgeRequest,
+        Kind::IpfixBridgeReply => Message::IpfixBridgeReply(ipfix::decode(&mut Reader::new(octets))?),
+        Kind::IpfixFlowRequest => Message::IpfixFlowRequest,
+        Kind::IpfixFlowReply => Message::IpfixFlowReply(list(octets, ipfix::decode)?),
+        _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+    })
+}
+
+impl Dialect {
+    fn of(head: &Head<'_>) -> Dialect {
+        if head.shape.class.vendor() == 0 { Dialect::Standard } else { Dialect::Nicira }
+    }
+}
