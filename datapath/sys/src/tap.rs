@@ -94,6 +94,12 @@ impl Tap {
         last
     }
 
+    /// A second handle on the same device, to send through while the first one's frames are lent.
+    pub fn try_clone(&self) -> Result<Self> {
+        let file = self.file.try_clone().map_err(|source| Error { what: "duplicate a tap", source })?;
+        Ok(Self { file, name: self.name.clone(), memory: Box::new([]), offloads: self.offloads })
+    }
+
     /// The offloads in force, as `TUN_F_*` bits.
     pub fn offloads(&self) -> u32 {
         self.offloads
