@@ -139,7 +139,7 @@ impl Run<'_, '_, '_> {
                 format!("{name} operation not allowed when database server is in read only mode"),
             ));
         }
-        if writes && self.context.reserved && name != "commit" {
+        if writes && self.context.reserved {
             return Err(OvsdbError::new(
                 "not allowed",
                 format!(

@@ -19,6 +19,7 @@ pub mod parse;
 pub mod rbac;
 pub mod row;
 pub mod schema;
+pub mod server;
 pub mod symbols;
 pub mod txn;
 pub mod types;

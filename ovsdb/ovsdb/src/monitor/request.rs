@@ -105,7 +105,7 @@ fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &m
     let mut members = Members::new(json, format!("table {}", schema.name));
     let condition = match version {
         Version::V1 => None,
-        _ => members.optional("where", Kinds::ARRAY.or(Kinds::BOOLEAN)),
+        _ => members.optional("where", Kinds::ARRAY),
     };
     let columns = members.optional("columns", Kinds::ARRAY);
     let select = members.optional("select", Kinds::OBJECT);
@@ -171,7 +171,7 @@ fn parse_select(json: &Value, table: &str) -> Result<Select> {
 /// Reads the third parameter of `monitor_cond_change`: gives the shape with its new conditions.
 pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Result<Shape> {
     let Some(requests) = json.as_object() else {
-        return Err(OvsdbError::syntax_in(json, "monitor-cond-change-requests must be object"));
+        return Err(OvsdbError::syntax("monitor-cond-change-requests must be object"));
     };
     let mut new = shape.clone();
     for (name, request) in requests {
@@ -182,17 +182,16 @@ pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Res
             return Err(OvsdbError::syntax(format!("no table named {name} in monitor session")));
         };
         let Some(list) = request.as_array() else {
-            let details = format!("table {name} no monitor-cond-change JSON array");
-            return Err(OvsdbError::syntax_in(json, details));
+            return Err(OvsdbError::syntax(format!("table {name} no monitor-cond-change JSON array")));
         };
         let schema = &db.table_at(id).schema;
         for item in list {
             let mut members = Members::new(item, format!("table {name}"));
             let columns = members.optional("columns", Kinds::ARRAY);
-            let condition = members.optional("where", Kinds::ARRAY.or(Kinds::BOOLEAN));
+            let condition = members.optional("where", Kinds::ARRAY);
             members.finish()?;
-            if let Some(columns) = columns {
-                return Err(OvsdbError::syntax_in(columns, "changing columns is unsupported"));
+            if columns.is_some() {
+                return Err(OvsdbError::syntax_in(item, "changing columns is unsupported"));
             }
             table.condition = match condition {
                 Some(condition) => Condition::from_json(condition, schema, None)?,

@@ -115,6 +115,16 @@ impl Commit {
     /// columns that hold sets or maps are written as differences.
     #[must_use]
     pub fn log_record(&self, db: &Database, wall_ms: i64) -> Option<String> {
+        self.record(db, wall_ms, true)
+    }
+
+    /// The record with whole values in place of differences, as before Open vSwitch 2.15.
+    #[must_use]
+    pub fn log_record_whole(&self, db: &Database, wall_ms: i64) -> Option<String> {
+        self.record(db, wall_ms, false)
+    }
+
+    fn record(&self, db: &Database, wall_ms: i64, diff: bool) -> Option<String> {
         use std::fmt::Write;
         let mut out = String::with_capacity(128 + 128 * self.changes.len().min(10_000));
         let _ = write!(out, "{{\"_date\":{wall_ms}");
@@ -122,7 +132,7 @@ impl Commit {
         for change in &self.changes {
             let schema = &db.tables[change.table].schema;
             let mut text = String::new();
-            if !write_row(change, schema, &mut text) {
+            if !write_row(change, schema, diff, &mut text) {
                 continue;
             }
             if open_table == Some(change.table) {
@@ -147,13 +157,13 @@ impl Commit {
             out.push_str(",\"_comment\":");
             write_string(&mut out, &self.comment);
         }
-        out.push_str(",\"_is_diff\":true}");
+        out.push_str(if diff { ",\"_is_diff\":true}" } else { "}" });
         Some(out)
     }
 }
 
 /// Appends `<row-txn>`; false when nothing of it belongs in a log.
-fn write_row(change: &RowChange, schema: &TableSchema, out: &mut String) -> bool {
+fn write_row(change: &RowChange, schema: &TableSchema, diff: bool, out: &mut String) -> bool {
     let Some(new) = &change.new else {
         out.push_str("null");
         return true;
@@ -165,6 +175,7 @@ fn write_row(change: &RowChange, schema: &TableSchema, out: &mut String) -> bool
             None if new.field(column).is_default(&spec.ty) => continue,
             None => new.field(column).clone(),
             Some(_) if !change.changes(column) => continue,
+            Some(_) if !diff => new.field(column).clone(),
             Some(old) => old.field(column).diff(new.field(column), &spec.ty),
         };
         if any {

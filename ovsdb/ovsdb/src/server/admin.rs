@@ -1,0 +1,353 @@
+//! What the owner of the server does: databases come and go, are converted and compacted; writing
+//! is allowed or not.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Model, Now, Output, SERVER_DB, ServedDb, Server, SessionId, Ticket};
+use crate::convert::convert;
+use crate::database::Database;
+use crate::error::{OvsdbError, Result};
+use crate::log::{CompactDone, CompactJob, LogDb};
+use crate::schema::DatabaseSchema;
+use crate::uuid::UuidSource;
+
+/// Least time between two compactions, in ms.
+const COMPACT_MIN_MS: u64 = 10 * 60 * 1000;
+/// Time after which a log that changed at all is compacted, in ms.
+const COMPACT_MAX_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Server {
+    pub(super) fn served(
+        &mut self,
+        db: Database,
+        log: Option<LogDb>,
+        model: Model,
+        now: Now,
+    ) -> ServedDb {
+        ServedDb {
+            db,
+            log,
+            model,
+            ready: true,
+            connected: true,
+            reserved: false,
+            triggers: Vec::new(),
+            seq: 0,
+            compacting: None,
+            next_compact_min_ms: now.mono_ms + COMPACT_MIN_MS,
+            next_compact_max_ms: now.mono_ms + COMPACT_MAX_MS,
+            monitors: std::collections::BTreeMap::new(),
+            uuid: self.source.next_uuid(),
+        }
+    }
+
+    /// Names of all databases, `_Server` among them.
+    pub fn db_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.dbs.keys()
+    }
+
+    /// A database's contents.
+    #[must_use]
+    pub fn db(&self, name: &str) -> Option<&Database> {
+        self.dbs.get(name).map(|served| &served.db)
+    }
+
+    /// A database's contents, for settings such as [`Database::set_keep_history`].
+    pub fn db_mut(&mut self, name: &str) -> Option<&mut Database> {
+        self.dbs.get_mut(name).map(|served| &mut served.db)
+    }
+
+    /// How a database is kept.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<Model> {
+        self.dbs.get(name).map(|served| served.model)
+    }
+
+    /// Begins to serve a database. Its name must be new.
+    pub fn add_db(
+        &mut self,
+        db: Database,
+        log: Option<LogDb>,
+        model: Model,
+        now: Now,
+    ) -> Result<()> {
+        let name = Arc::clone(&db.schema.name);
+        if self.dbs.contains_key(&name) {
+            return Err(OvsdbError::new("ovsdb error", format!("{name}: duplicate database name")));
+        }
+        let served = self.served(db, log, model, now);
+        self.dbs.insert(name, served);
+        self.refresh_builtin(now);
+        Ok(())
+    }
+
+    /// A relay's database before its source told the schema: listed in `_Server` only.
+    pub fn add_relay(&mut self, name: &str, now: Now) {
+        let schema = DatabaseSchema {
+            name: Arc::from(name),
+            version: String::new(),
+            cksum: String::new(),
+            tables: std::collections::BTreeMap::new(),
+        };
+        let mut served = self.served(Database::new(Arc::new(schema)), None, Model::Relay, now);
+        served.ready = false;
+        served.connected = false;
+        self.dbs.insert(Arc::from(name), served);
+        self.refresh_builtin(now);
+    }
+
+    /// Whether a relay hears from its source.
+    pub fn set_connected(&mut self, name: &str, connected: bool, now: Now) {
+        let Some(served) = self.dbs.get_mut(name) else { return };
+        if served.connected != connected {
+            served.connected = connected;
+            self.refresh_builtin(now);
+        }
+    }
+
+    /// Ends the service of a database, and gives it back. Clients that do not know of database
+    /// changes are disconnected.
+    pub fn remove_db(&mut self, name: &str, now: Now) -> Option<(Database, Option<LogDb>)> {
+        if name == SERVER_DB {
+            return None;
+        }
+        let key = self.dbs.get_key_value(name)?.0.clone();
+        self.end_triggers(&key);
+        self.cancel_monitors(&key);
+        let served = self.dbs.remove(&key)?;
+        self.refresh_builtin(now);
+        let reason = format!("removing database {name}");
+        self.disconnect_unaware(&reason);
+        Some((served.db, served.log))
+    }
+
+    fn end_triggers(&mut self, name: &Arc<str>) {
+        let Some(served) = self.dbs.get_mut(name) else { return };
+        for trigger in std::mem::take(&mut served.triggers) {
+            self.reply_word(trigger.session, &trigger.id, "canceled");
+        }
+    }
+
+    /// Closes the connections of clients that do not know of database changes, so that they look
+    /// anew when they come back.
+    pub fn disconnect_unaware(&mut self, reason: &str) {
+        let unaware: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| !session.change_aware)
+            .map(|(id, _)| *id)
+            .collect();
+        for session in unaware {
+            self.outputs.push_back(Output::Close { session, reason: reason.to_owned() });
+        }
+    }
+
+    /// Closes all connections.
+    pub fn disconnect_all(&mut self, reason: &str) {
+        let all: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in all {
+            self.outputs.push_back(Output::Close { session, reason: reason.to_owned() });
+        }
+    }
+
+    /// Whether nobody may write: a backup server.
+    pub fn set_read_only(&mut self, read_only: bool) {
+        self.read_only = read_only;
+    }
+
+    /// Whether nobody may write.
+    #[must_use]
+    pub fn all_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// Puts other contents, with another schema perhaps, in the place of a database's: clients are
+    /// treated as by a conversion. The log is written anew.
+    pub fn replace_contents(
+        &mut self,
+        name: &str,
+        mut db: Database,
+        comment: &str,
+        now: Now,
+    ) -> Result<Option<Ticket>> {
+        let Some((key, served)) = self.dbs.get_key_value(name) else {
+            return Err(OvsdbError::new("unknown database", name));
+        };
+        let key = Arc::clone(key);
+        let mut ticket = None;
+        let new_log = served.log.is_some();
+        let same_schema = served.ready && served.db.schema == db.schema;
+        self.end_triggers(&key);
+        self.cancel_monitors(&key);
+        let Some(served) = self.dbs.get_mut(&key) else { return Ok(None) };
+        if new_log {
+            if let Some(log) = &mut served.log {
+                CompactJob::new(&db, log, comment, now.wall_ms)?.run().install(log, &[])?;
+            }
+            served.compacting = None;
+            served.seq += 1;
+            ticket = Some(Ticket { db: Arc::clone(&key), seq: served.seq });
+        }
+        let model = served.model;
+        if model == Model::Relay {
+            db.set_keep_history(true);
+        }
+        served.db = db;
+        served.ready = true;
+        self.refresh_builtin(now);
+        let _ = same_schema;
+        self.disconnect_unaware(&format!("database {name} schema changed"));
+        Ok(ticket)
+    }
+
+    pub(super) fn convert_method(
+        &mut self,
+        session: SessionId,
+        params: &[Value],
+        now: Now,
+    ) -> Result<Option<Ticket>> {
+        let name = self.db_of("convert", params)?;
+        let [_, schema] = params else {
+            let whole = Value::Array(params.to_vec());
+            return Err(OvsdbError::syntax_in(&whole, "array expected"));
+        };
+        let schema = Arc::new(DatabaseSchema::from_json(schema)?);
+        if let Some(role) = self.restricted_role(session, &name) {
+            let id = self.sessions.get(&session).and_then(|s| s.info.client_id.clone());
+            let id = id.unwrap_or_else(|| "(null)".to_owned());
+            return Err(OvsdbError::new(
+                "permission error",
+                format!(
+                    "RBAC rules for client \"{id}\" role \"{role}\" prohibit \"convert\" of \
+                     database {name} (only the root role may convert databases)"
+                ),
+            ));
+        }
+        if self.is_read_only(session) || self.dbs[&name].reserved {
+            let details = "convert operation not allowed when database server is in read only mode";
+            return Err(OvsdbError::new("not allowed", details));
+        }
+        self.convert_db(&name, schema, now)
+    }
+
+    /// Converts a database to another schema while it is served.
+    pub fn convert_db(
+        &mut self,
+        name: &str,
+        schema: Arc<DatabaseSchema>,
+        now: Now,
+    ) -> Result<Option<Ticket>> {
+        if *schema.name != *name {
+            return Err(OvsdbError::new(
+                "invalid parameters",
+                format!(
+                    "new schema name ({}) does not match database name ({name})",
+                    schema.name
+                ),
+            ));
+        }
+        let Some(served) = self.dbs.get(name) else {
+            return Err(OvsdbError::new("unknown database", name));
+        };
+        let mut seeded = UuidSource::new(u128::from(self.source.next_u64()));
+        let new = convert(&served.db, schema, &mut seeded)?;
+        self.replace_contents(name, new, "converted by ovsdb-server", now)
+    }
+
+    fn restricted_role(&self, session: SessionId, name: &str) -> Option<String> {
+        let role = self.sessions.get(&session)?.info.role.clone()?;
+        let ruled = self.dbs.get(name)?.db.table(crate::rbac::ROLE_TABLE).is_some();
+        (ruled && !role.is_empty()).then_some(role)
+    }
+
+    /// Databases that should be compacted now.
+    #[must_use]
+    pub fn compaction_due(&self, now: Now) -> Vec<Arc<str>> {
+        let due = |served: &ServedDb| {
+            let Some(log) = &served.log else { return false };
+            if served.compacting.is_some() || now.mono_ms < served.next_compact_min_ms {
+                return false;
+            }
+            if now.mono_ms < served.next_compact_max_ms {
+                log.written >= 100 && log.grew_lots()
+            } else {
+                log.written > 0
+            }
+        };
+        self.dbs.iter().filter(|(_, served)| due(served)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes a snapshot of a database for compaction. [`CompactJob::run`] belongs in a thread that
+    /// may be slow; its result goes to [`Server::finish_compaction`].
+    pub fn begin_compaction(&mut self, name: &str, comment: &str, now: Now) -> Result<CompactJob> {
+        if name == SERVER_DB {
+            return Err(OvsdbError::new("ovsdb error", "cannot compact built-in databases"));
+        }
+        let Some(served) = self.dbs.get_mut(name) else {
+            return Err(OvsdbError::new("unknown database", "not a known database"));
+        };
+        let Some(log) = &served.log else {
+            return Err(OvsdbError::new("ovsdb error", format!("{name}: no log to compact")));
+        };
+        if served.compacting.is_some() {
+            let details = format!("{name}: compaction is in progress already");
+            return Err(OvsdbError::new("ovsdb error", details));
+        }
+        let job = CompactJob::new(&served.db, log, comment, now.wall_ms)?;
+        served.compacting = Some(Vec::new());
+        Ok(job)
+    }
+
+    /// Puts a compacted log in place, with what was committed since its snapshot.
+    pub fn finish_compaction(&mut self, done: CompactDone, now: Now) -> Result<()> {
+        let Some(served) = self.dbs.get_mut(done.name.as_str()) else { return Ok(()) };
+        let Some(since) = served.compacting.take() else { return Ok(()) };
+        served.next_compact_min_ms = now.mono_ms + COMPACT_MIN_MS;
+        served.next_compact_max_ms = now.mono_ms + COMPACT_MAX_MS;
+        match &mut served.log {
+            Some(log) => done.install(log, &since),
+            None => Ok(()),
+        }
+    }
+
+    /// Executes operations on behalf of the server itself: status columns, replication.
+    pub fn transact_internal(
+        &mut self,
+        name: &str,
+        ops: &[Value],
+        now: Now,
+    ) -> Result<(String, Option<Ticket>)> {
+        let Some((key, served)) = self.dbs.get_key_value(name) else {
+            return Err(OvsdbError::new("unknown database", name));
+        };
+        let key = Arc::clone(key);
+        let context = crate::execute::Context { never_block: true, ..Default::default() };
+        let run = crate::execute::execute(&served.db, ops, &context, &mut self.source);
+        let crate::execute::Execution::Done { results, commit, .. } = run else {
+            return Err(OvsdbError::internal("a transaction of the server itself waits"));
+        };
+        let mut ticket = None;
+        if let Some(commit) = commit {
+            ticket = self.apply_commit(&key, commit, now)?;
+            self.run_triggers(&key, now, true);
+        }
+        Ok((results, ticket))
+    }
+
+    /// Applies a prepared commit on behalf of the server itself.
+    pub fn apply_internal(
+        &mut self,
+        name: &str,
+        commit: crate::txn::Commit,
+        now: Now,
+    ) -> Result<Option<Ticket>> {
+        let Some(key) = self.dbs.get_key_value(name).map(|(key, _)| Arc::clone(key)) else {
+            return Err(OvsdbError::new("unknown database", name));
+        };
+        let ticket = self.apply_commit(&key, commit, now)?;
+        self.run_triggers(&key, now, true);
+        Ok(ticket)
+    }
+}

@@ -1,0 +1,55 @@
+//! One commit: appended to the log, applied, told to monitors, in this order.
+
+use std::sync::Arc;
+
+use super::{Now, Server, Ticket};
+use crate::error::Result;
+use crate::log::SyncJob;
+use crate::txn::Commit;
+
+impl Server {
+    pub(crate) fn apply_commit(
+        &mut self,
+        name: &Arc<str>,
+        commit: Commit,
+        now: Now,
+    ) -> Result<Option<Ticket>> {
+        let column_diff = self.column_diff();
+        let id = self.source.next_uuid();
+        let Some(served) = self.dbs.get_mut(name) else { return Ok(None) };
+        let mut ticket = None;
+        if let Some(log) = &mut served.log {
+            let record = if column_diff {
+                commit.log_record(&served.db, now.wall_ms)
+            } else {
+                commit.log_record_whole(&served.db, now.wall_ms)
+            };
+            if let Some(record) = record {
+                log.append(&record)?;
+                served.seq += 1;
+                if let Some(since) = &mut served.compacting {
+                    since.push(record);
+                }
+            }
+            ticket = Some(Ticket { db: Arc::clone(name), seq: served.seq });
+        }
+        let commit = Arc::new(commit);
+        served.db.apply(&commit, id);
+        self.tell_monitors(name, &commit);
+        Ok(ticket)
+    }
+
+    pub(super) fn latest_ticket(&self, name: &Arc<str>) -> Option<Ticket> {
+        let served = self.dbs.get(name)?;
+        served.log.as_ref()?;
+        Some(Ticket { db: Arc::clone(name), seq: served.seq })
+    }
+
+    /// Work for the fsync thread, with the number of the ticket that it redeems, and all before
+    /// it. `None`: the database is gone or has no log, and its tickets are redeemed.
+    pub fn sync_job(&self, db: &str) -> Option<(u64, std::io::Result<SyncJob>)> {
+        let served = self.dbs.get(db)?;
+        let log = served.log.as_ref()?;
+        Some((served.seq, log.storage.sync_job()))
+    }
+}

@@ -1,0 +1,250 @@
+//! Monitors of sessions, and telling them of commits: composed once for each shape, framed once
+//! for each id.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jsonrpc::text::{to_text, write_string};
+use serde_json::Value;
+
+use super::{Server, SessionId, Text, id_key};
+use crate::error::{OvsdbError, Result};
+use crate::monitor::{
+    Shape, Version, changes_since, condition_update, initial_update, parse_condition_change,
+    parse_monitor_requests, update,
+};
+use crate::txn::Commit;
+use crate::uuid::Uuid;
+
+/// A client's monitor.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    /// The JSON of its id.
+    pub id: Arc<str>,
+    pub shape: Arc<Shape>,
+}
+
+/// Shapes that are in use: equal ones are one.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes {
+    known: BTreeMap<(Arc<str>, Arc<Shape>), usize>,
+}
+
+impl Shapes {
+    fn enter(&mut self, db: &Arc<str>, shape: Shape) -> Arc<Shape> {
+        let key = (Arc::clone(db), Arc::new(shape));
+        if let Some((known, _)) = self.known.get_key_value(&key) {
+            let shape = Arc::clone(&known.1);
+            *self.known.entry(key).or_insert(0) += 1;
+            return shape;
+        }
+        let shape = Arc::clone(&key.1);
+        self.known.insert(key, 1);
+        shape
+    }
+
+    fn leave(&mut self, db: &Arc<str>, shape: &Arc<Shape>) {
+        let key = (Arc::clone(db), Arc::clone(shape));
+        if let Some(count) = self.known.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.known.remove(&key);
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+}
+
+fn frame(id: &str, version: Version, last: Uuid, updates: &str) -> Arc<str> {
+    let mut text = String::with_capacity(updates.len() + id.len() + 100);
+    text.push_str("{\"id\":null,\"method\":\"");
+    text.push_str(match version {
+        Version::V1 => "update",
+        Version::V2 => "update2",
+        Version::V3 => "update3",
+    });
+    text.push_str("\",\"params\":[");
+    text.push_str(id);
+    text.push(',');
+    if version == Version::V3 {
+        text.push('"');
+        last.write(&mut text);
+        text.push_str("\",");
+    }
+    text.push_str(updates);
+    text.push_str("]}");
+    Arc::from(text)
+}
+
+impl Server {
+    pub(super) fn tell_monitors(&mut self, name: &Arc<str>, commit: &Commit) {
+        let Some(served) = self.dbs.get(name) else { return };
+        if served.monitors.is_empty() {
+            return;
+        }
+        let last = served.db.last_txn();
+        let mut texts: HashMap<*const Shape, Option<String>> = HashMap::new();
+        let mut frames: HashMap<(*const Shape, &str), Arc<str>> = HashMap::new();
+        let mut told = Vec::new();
+        for ((session, _), monitor) in &served.monitors {
+            let key = Arc::as_ptr(&monitor.shape);
+            let text =
+                texts.entry(key).or_insert_with(|| update(&served.db, &monitor.shape, commit));
+            let Some(text) = text else { continue };
+            let frame = frames
+                .entry((key, &*monitor.id))
+                .or_insert_with(|| frame(&monitor.id, monitor.shape.version, last, text));
+            told.push((*session, Arc::clone(frame)));
+        }
+        for (session, frame) in told {
+            self.send(session, Text::Shared(frame), None);
+        }
+    }
+
+    pub(super) fn monitor(
+        &mut self,
+        session: SessionId,
+        method: &str,
+        params: &[Value],
+    ) -> Result<String> {
+        let name = self.db_of(method, params)?;
+        let version = match method {
+            "monitor" => Version::V1,
+            "monitor_cond" => Version::V2,
+            _ => Version::V3,
+        };
+        let wanted = if version == Version::V3 { 4 } else { 3 };
+        if params.len() != wanted {
+            let whole = Value::Array(params.to_vec());
+            return Err(OvsdbError::syntax_in(&whole, "invalid parameters"));
+        }
+        let (id, requests) = (&params[1], &params[2]);
+        if !requests.is_object() {
+            let details = "monitor-requests must be object";
+            return Err(OvsdbError::syntax_in(requests, details));
+        }
+        let key = id_key(id);
+        if self.sessions.get(&session).is_some_and(|s| s.monitors.contains_key(&key)) {
+            return Err(OvsdbError::syntax_in(id, "duplicate monitor ID"));
+        }
+        let served = &self.dbs[&name];
+        let shape = parse_monitor_requests(requests, &served.db, version)?;
+        let mut since = None;
+        if version == Version::V3 {
+            let last = &params[3];
+            let Value::String(text) = last else {
+                return Err(OvsdbError::syntax_in(last, "last-txn-id must be string"));
+            };
+            let Some(uuid) = Uuid::parse(text) else {
+                return Err(OvsdbError::syntax_in(last, "last-txn-id must be UUID format."));
+            };
+            since = changes_since(&served.db, &shape, uuid);
+        }
+        let found = since.is_some();
+        let updates = since.unwrap_or_else(|| initial_update(&served.db, &shape));
+        let result = if version == Version::V3 {
+            format!("[{found},\"{}\",{updates}]", served.db.last_txn())
+        } else {
+            updates
+        };
+        let shape = self.shapes.enter(&name, shape);
+        let number = self.next_monitor();
+        let monitor = Monitor { id: Arc::from(to_text(id)), shape };
+        if let Some(served) = self.dbs.get_mut(&name) {
+            served.monitors.insert((session, number), monitor);
+        }
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.monitors.insert(key, (name, number));
+        }
+        Ok(result)
+    }
+
+    pub(super) fn monitor_cond_change(
+        &mut self,
+        session: SessionId,
+        params: Vec<Value>,
+    ) -> Result<()> {
+        let [old_id, new_id, requests] = params.as_slice() else {
+            return Err(OvsdbError::syntax_in(&Value::Array(params), "invalid parameters"));
+        };
+        let (old_key, new_key) = (id_key(old_id), id_key(new_id));
+        let monitors = self.sessions.get(&session).map(|s| &s.monitors);
+        let known = monitors.and_then(|monitors| monitors.get(&old_key)).cloned();
+        let Some((name, number)) = known else {
+            return Err(OvsdbError::syntax_in(old_id, "unknown monitor session"));
+        };
+        let taken = monitors.is_some_and(|monitors| monitors.contains_key(&new_key));
+        if old_key != new_key && taken {
+            return Err(OvsdbError::syntax_in(new_id, "duplicate monitor ID"));
+        }
+        let Some(served) = self.dbs.get(&name) else {
+            return Err(OvsdbError::syntax_in(old_id, "unknown monitor session"));
+        };
+        let Some(monitor) = served.monitors.get(&(session, number)) else {
+            return Err(OvsdbError::syntax_in(old_id, "unknown monitor session"));
+        };
+        let old = Arc::clone(&monitor.shape);
+        let new = parse_condition_change(requests, &served.db, &old)?;
+        let updates = condition_update(&served.db, &old, &new);
+        let last = served.db.last_txn();
+        let id: Arc<str> = Arc::from(to_text(new_id));
+        let version = new.version;
+        let shape = self.shapes.enter(&name, new);
+        self.shapes.leave(&name, &old);
+        if let Some(served) = self.dbs.get_mut(&name) {
+            let monitor = Monitor { id: Arc::clone(&id), shape };
+            served.monitors.insert((session, number), monitor);
+        }
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.monitors.remove(&old_key);
+            known.monitors.insert(new_key, (name, number));
+        }
+        if let Some(updates) = updates {
+            self.send(session, Text::Shared(frame(&id, version, last, &updates)), None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn monitor_cancel(
+        &mut self,
+        session: SessionId,
+        params: &[Value],
+    ) -> std::result::Result<(), &'static str> {
+        let [id] = params else { return Err("invalid parameters") };
+        let known = self.sessions.get_mut(&session);
+        let Some((name, number)) = known.and_then(|s| s.monitors.remove(&id_key(id))) else {
+            return Err("unknown monitor");
+        };
+        self.drop_monitor(&name, session, number);
+        Ok(())
+    }
+
+    pub(crate) fn drop_monitor(&mut self, name: &Arc<str>, session: SessionId, number: u64) {
+        let Some(served) = self.dbs.get_mut(name) else { return };
+        if let Some(monitor) = served.monitors.remove(&(session, number)) {
+            self.shapes.leave(name, &monitor.shape);
+        }
+    }
+
+    /// Ends every monitor of a database; clients that know of database changes are told.
+    pub(super) fn cancel_monitors(&mut self, name: &Arc<str>) {
+        let Some(served) = self.dbs.get_mut(name) else { return };
+        let gone = std::mem::take(&mut served.monitors);
+        for ((session, number), monitor) in gone {
+            self.shapes.leave(name, &monitor.shape);
+            let Some(known) = self.sessions.get_mut(&session) else { continue };
+            known.monitors.retain(|_, (_, n)| *n != number);
+            if known.change_aware {
+                let mut text = String::from("{\"id\":null,\"method\":");
+                write_string(&mut text, "monitor_canceled");
+                text.push_str(",\"params\":[");
+                text.push_str(&monitor.id);
+                text.push_str("]}");
+                self.send(session, Text::Own(text), None);
+            }
+        }
+    }
+}

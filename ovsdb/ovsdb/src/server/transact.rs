@@ -1,0 +1,137 @@
+//! `transact` and `cancel`, and the transactions that wait.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Now, Server, SessionId, Ticket, id_key};
+use crate::execute::{Context, Execution, execute};
+use crate::rbac::Identity;
+
+/// A transaction that waits for a commit, or for its time to end.
+#[derive(Debug)]
+pub(crate) struct Trigger {
+    pub session: SessionId,
+    pub id: Value,
+    ops: Vec<Value>,
+    created_ms: u64,
+    timeout_ms: Option<u64>,
+}
+
+impl Trigger {
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.timeout_ms.map(|timeout| self.created_ms.saturating_add(timeout))
+    }
+}
+
+impl Server {
+    pub(super) fn transact(
+        &mut self,
+        session: SessionId,
+        id: Value,
+        mut params: Vec<Value>,
+        now: Now,
+    ) {
+        let name = match self.db_of("transact", &params) {
+            Ok(name) => name,
+            Err(error) => return self.reply_error(session, &id, &error),
+        };
+        let key = id_key(&id);
+        let mut waiting = self.dbs.values().flat_map(|served| &served.triggers);
+        if waiting.any(|trigger| trigger.session == session && id_key(&trigger.id) == key) {
+            return self.reply_word(session, &id, "duplicate request ID");
+        }
+        params.remove(0);
+        let trigger =
+            Trigger { session, id, ops: params, created_ms: now.mono_ms, timeout_ms: None };
+        self.attempt(&name, trigger, now);
+    }
+
+    /// Runs a transaction; true when it changed the database.
+    fn attempt(&mut self, name: &Arc<str>, mut trigger: Trigger, now: Now) {
+        let session = trigger.session;
+        let (Some(served), Some(known)) = (self.dbs.get(name), self.sessions.get(&session)) else {
+            return;
+        };
+        let locks = &self.locks;
+        let owns_lock = |lock: &str| locks.owns(session, lock);
+        let context = Context {
+            read_only: self.read_only || known.info.read_only,
+            reserved: served.reserved,
+            identity: Identity {
+                role: known.info.role.as_deref(),
+                id: known.info.client_id.as_deref(),
+            },
+            owns_lock: &owns_lock,
+            elapsed_ms: now.mono_ms.saturating_sub(trigger.created_ms),
+            never_block: false,
+        };
+        let run = execute(&served.db, &trigger.ops, &context, &mut self.source);
+        match run {
+            Execution::Blocked { timeout_ms } => {
+                trigger.timeout_ms = timeout_ms;
+                if let Some(served) = self.dbs.get_mut(name) {
+                    served.triggers.push(trigger);
+                }
+            }
+            Execution::Done { mut results, commit, durable, failed } => {
+                let mut ticket: Option<Ticket> = None;
+                if let Some(commit) = commit {
+                    match self.apply_commit(name, commit, now) {
+                        Ok(written) => ticket = written.filter(|_| durable),
+                        Err(error) => {
+                            results.pop();
+                            results.push(',');
+                            error.write_json(&mut results);
+                            results.push(']');
+                        }
+                    }
+                    self.reply_raw(session, &trigger.id, &results, ticket);
+                    self.run_triggers(name, now, true);
+                    return;
+                }
+                if durable && !failed {
+                    ticket = self.latest_ticket(name);
+                }
+                self.reply_raw(session, &trigger.id, &results, ticket);
+            }
+        }
+    }
+
+    /// Tries again the transactions that wait: all of them after a commit, else those whose time
+    /// has come.
+    pub(super) fn run_triggers(&mut self, name: &Arc<str>, now: Now, all: bool) {
+        let Some(served) = self.dbs.get_mut(name) else { return };
+        if served.triggers.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut served.triggers);
+        for trigger in waiting {
+            let due = trigger.deadline_ms().is_some_and(|at| at <= now.mono_ms);
+            if all || due {
+                // A commit among these tries the others again: the bound is their number.
+                self.attempt(name, trigger, now);
+            } else if let Some(served) = self.dbs.get_mut(name) {
+                served.triggers.push(trigger);
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, session: SessionId, params: &[Value]) {
+        let Some(id) = params.first() else { return };
+        let key = id_key(id);
+        let mut cancelled = Vec::new();
+        for served in self.dbs.values_mut() {
+            served.triggers.retain(|trigger| {
+                let this = trigger.session == session && id_key(&trigger.id) == key;
+                if this {
+                    cancelled.push(trigger.id.clone());
+                }
+                !this
+            });
+        }
+        for id in cancelled {
+            self.reply_word(session, &id, "canceled");
+        }
+    }
+}
