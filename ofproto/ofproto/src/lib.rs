@@ -1,5 +1,6 @@
 //! The OpenFlow pipeline: tables, rules, groups, meters, translation.
 
+pub mod bridge;
 pub mod rule;
 pub mod table;
 pub mod view;

@@ -1,0 +1,170 @@
+//! What the database says of a bridge, ready to be applied.
+
+use std::collections::BTreeMap;
+
+use openflow::OfPort;
+use openflow::message::PortDesc;
+use openflow::message::port::{PortReason, PortStatus, port_config, port_state};
+
+use super::{Bridge, Output};
+use crate::table::TableConfig;
+use crate::view::{BundleId, BundleView, MirrorView, PortView, VlanSet};
+
+/// A port to have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortConfig {
+    /// As translation sees it; its `config` bits are the bridge's own matter.
+    pub view: PortView,
+    /// As controllers see it; likewise.
+    pub desc: PortDesc,
+    /// Kind of device, as `dpif/show` prints it: `system`, `internal`, `patch`, `dummy`.
+    pub kind: String,
+}
+
+/// A bridge to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BridgeConfig {
+    /// Name.
+    pub name: String,
+    /// Row of the database.
+    pub uuid: u128,
+    /// Datapath identifier, 64 bits.
+    pub datapath_id: u64,
+    /// Ethernet address of the local port, 48 bits.
+    pub hw_addr: u64,
+    /// Description for OFPMP_DESC: manufacturer, hardware, software, serial number, datapath.
+    pub desc: openflow::message::SwitchDesc,
+    /// `fail_mode=secure`.
+    pub fail_secure: bool,
+    /// Ports by number.
+    pub ports: BTreeMap<OfPort, PortConfig>,
+    /// Bundles.
+    pub bundles: BTreeMap<BundleId, BundleView>,
+    /// Mirrors.
+    pub mirrors: Vec<MirrorView>,
+    /// Flow_Table rows by table.
+    pub tables: BTreeMap<u8, TableConfig>,
+    /// VLANs in which nothing is learned and everything is flooded.
+    pub flood_vlans: VlanSet,
+    /// Forward reserved multicast.
+    pub forward_bpdu: bool,
+    /// Seconds.
+    pub mac_aging_s: u32,
+    /// Entries.
+    pub mac_table_size: usize,
+    /// Upcalls are to be answered by dropping until this is over.
+    pub flow_restore_wait: bool,
+}
+
+impl Bridge {
+    /// Applies a configuration.
+    pub fn configure(&mut self, config: BridgeConfig, now_ms: i64) {
+        self.dirty = true;
+        let secure_changed = config.fail_secure != self.config.fail_secure;
+        self.configure_ports(&config);
+        self.configure_bundles(&config);
+        self.view.mirrors = config.mirrors.iter().cloned().map(std::sync::Arc::new).collect();
+        self.view.flood_vlans = config.flood_vlans.clone();
+        self.view.forward_bpdu = config.forward_bpdu;
+        self.view.flow_restore_wait = config.flow_restore_wait;
+        self.view.hw_addr = config.hw_addr;
+        self.view.uuid = config.uuid;
+        self.macs.set_idle_time(config.mac_aging_s);
+        self.macs.set_max_entries(config.mac_table_size);
+        if config.tables != self.config.tables {
+            let ids: std::collections::BTreeSet<u8> =
+                self.config.tables.keys().chain(config.tables.keys()).copied().collect();
+            for id in ids {
+                let wanted = config.tables.get(&id).cloned().unwrap_or_default();
+                if self.config.tables.get(&id) != Some(&wanted) {
+                    self.put(Output::ConfigureTable { table: id, config: wanted, now_ms });
+                }
+            }
+        }
+        self.config = config;
+        if secure_changed && !self.has_controllers {
+            self.flush_flows();
+        }
+    }
+
+    fn configure_bundles(&mut self, config: &BridgeConfig) {
+        for (id, old) in &self.view.bundles {
+            let new = config.bundles.get(id);
+            if new.is_none_or(|b| b.vlan_mode != old.vlan_mode || b.vlan != old.vlan || b.trunks != old.trunks) {
+                self.macs.flush_port(id.0, new.is_none());
+            }
+        }
+        if config.flood_vlans != self.view.flood_vlans {
+            let flood = config.flood_vlans.clone();
+            self.macs.retain(|key, _| !flood.contains(key.vlan));
+        }
+        self.view.bundles = config.bundles.iter().map(|(id, b)| (*id, std::sync::Arc::new(b.clone()))).collect();
+        self.update_floodable();
+    }
+
+    /// A bundle is flooded to unless a controller took all its ports out.
+    pub(super) fn update_floodable(&mut self) {
+        for bundle in self.view.bundles.values_mut() {
+            let floodable = !bundle
+                .ports
+                .iter()
+                .any(|p| self.port_bits.get(p).is_some_and(|bits| bits & port_config::NO_FLOOD != 0));
+            if bundle.floodable != floodable {
+                std::sync::Arc::make_mut(bundle).floodable = floodable;
+            }
+        }
+    }
+
+    fn configure_ports(&mut self, config: &BridgeConfig) {
+        let gone: Vec<OfPort> = self.config.ports.keys().filter(|p| !config.ports.contains_key(p)).copied().collect();
+        for port in gone {
+            let Some(old) = self.config.ports.remove(&port) else { continue };
+            self.tell_port(PortReason::Delete, &old);
+            self.view.ports.remove(&port);
+            self.port_bits.remove(&port);
+        }
+        for (number, wanted) in &config.ports {
+            let old = self.config.ports.get(number).cloned();
+            if old.as_ref().is_some_and(|o| o.desc.name != wanted.desc.name) {
+                self.port_bits.remove(number);
+            }
+            let mut view = wanted.view.clone();
+            view.config = self.port_bits.get(number).copied().unwrap_or(0);
+            self.view.ports.insert(*number, std::sync::Arc::new(view));
+            match old {
+                None => self.tell_port(PortReason::Add, wanted),
+                Some(old) if old.desc.name != wanted.desc.name => {
+                    self.tell_port(PortReason::Delete, &old);
+                    self.tell_port(PortReason::Add, wanted);
+                }
+                Some(old) if old.desc != wanted.desc => self.tell_port(PortReason::Modify, wanted),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// A port as controllers see it, with the bits they set.
+    pub(super) fn port_desc(&self, port: &PortConfig) -> PortDesc {
+        let mut desc = port.desc.clone();
+        desc.config |= self.port_bits.get(&desc.port).copied().unwrap_or(0);
+        if desc.state & port_state::LINK_DOWN == 0 && port.view.may_enable {
+            desc.state |= port_state::LIVE;
+        }
+        desc
+    }
+
+    pub(super) fn tell_port(&mut self, reason: PortReason, port: &PortConfig) {
+        let desc = self.port_desc(port);
+        let status = PortStatus { reason, desc };
+        let bit = 1u32 << (reason as u8);
+        let conns: Vec<_> = self
+            .conns
+            .values()
+            .filter(|c| c.wants(openflow::message::async_config::AsyncKind::PortStatus, bit))
+            .map(|c| c.id)
+            .collect();
+        for conn in conns {
+            self.send_async(conn, openflow::message::Message::PortStatus(status.clone()));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! OpenFlow connections as a bridge knows them: role, filters, formats, and the requests that wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use openflow::message::async_config::{AsyncConfig, AsyncKind};
+use openflow::message::role::Role;
+use openflow::message::{Message, Msg, OfError, PacketInFormat};
+use openflow::{ErrorCode, Version};
+
+use super::{Bridge, Output, Query};
+
+/// A connection's number, unique in the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnKind {
+    /// A controller that the bridge is configured with: hears of everything.
+    Primary,
+    /// Someone who came by (`ovs-ofctl`): hears of nothing unless it asks.
+    Service,
+}
+
+/// A message that arrived.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// What it says, or the error to answer with.
+    pub body: Result<Message, OfError>,
+    /// Transaction identifier.
+    pub xid: u32,
+    /// Its octets, for errors to quote.
+    pub raw: Arc<[u8]>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    pub(crate) id: ConnId,
+    pub(crate) version: Version,
+    pub(crate) kind: ConnKind,
+    /// Target as shown to people: `tcp:127.0.0.1:6653`.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) async_config: AsyncConfig,
+    pub(crate) packet_in_format: PacketInFormat,
+    /// Octets of a packet-in, before any `output:controller` says otherwise.
+    pub(crate) miss_send_len: u16,
+    pub(crate) controller_id: u16,
+    pub(crate) invalid_ttl: bool,
+    pub(crate) queue: VecDeque<Incoming>,
+}
+
+impl Conn {
+    /// Whether an asynchronous message with this reason bit goes to it.
+    pub fn wants(&self, kind: AsyncKind, bit: u32) -> bool {
+        if self.kind == ConnKind::Service && self.miss_send_len == 0 && kind == AsyncKind::PacketIn {
+            return false;
+        }
+        let masks =
+            if self.role == Role::Secondary { &self.async_config.secondary } else { &self.async_config.primary };
+        masks[kind as usize] & bit != 0
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+}
+
+/// What the bridge waits for.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// Changes of its own.
+    Own,
+    /// Flow-mods of one connection.
+    FlowMods(super::flow::FlowModBatch),
+    /// Answers for a request.
+    Answer(ConnId, Incoming, Query),
+}
+
+/// Octets that a service connection gets of a packet unless told: none; a controller gets this many.
+const DEFAULT_MISS_SEND_LEN: u16 = 128;
+
+impl Bridge {
+    /// A connection has agreed on its version.
+    pub fn connected(&mut self, id: ConnId, version: Version, kind: ConnKind, name: &str) {
+        let mut async_config = AsyncConfig::defaults(version);
+        if kind == ConnKind::Service {
+            async_config = AsyncConfig { primary: [0; 6], secondary: [0; 6] };
+            async_config.primary[AsyncKind::PacketIn as usize] = AsyncConfig::defaults(version).primary[0];
+        }
+        let conn = Conn {
+            id,
+            version,
+            kind,
+            name: name.to_owned(),
+            role: Role::Equal,
+            async_config,
+            packet_in_format: PacketInFormat::Standard,
+            miss_send_len: if kind == ConnKind::Primary { DEFAULT_MISS_SEND_LEN } else { 0 },
+            controller_id: 0,
+            invalid_ttl: false,
+            queue: VecDeque::new(),
+        };
+        self.conns.insert(id, conn);
+    }
+
+    /// A connection is gone; what it had not been answered never will be.
+    pub fn disconnected(&mut self, id: ConnId) {
+        self.conns.remove(&id);
+        self.ready.retain(|c| *c != id);
+    }
+
+    /// Messages arrived on a connection.
+    pub fn received(&mut self, id: ConnId, messages: impl IntoIterator<Item = Incoming>) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.queue.extend(messages);
+        if !conn.queue.is_empty() && !self.ready.contains(&id) {
+            self.ready.push_back(id);
+        }
+        self.run_queue();
+    }
+
+    /// Requests of a connection that wait.
+    pub fn backlog(&self, id: ConnId) -> usize {
+        self.conns.get(&id).map_or(0, |c| c.queue.len())
+    }
+
+    /// The connections.
+    pub fn conns(&self) -> impl Iterator<Item = &Conn> {
+        self.conns.values()
+    }
+
+    pub(super) fn reply(&mut self, conn: ConnId, xid: u32, body: Message) {
+        let Some(version) = self.conns.get(&conn).map(|c| c.version) else { return };
+        self.put(Output::Send { conn, msg: Msg { version, xid, body } });
+    }
+
+    pub(super) fn send_async(&mut self, conn: ConnId, body: Message) {
+        self.reply(conn, 0, body);
+    }
+
+    pub(super) fn refuse(&mut self, conn: ConnId, request: &Incoming, code: ErrorCode) {
+        let error = openflow::message::ErrorMessage::reply(code, &request.raw);
+        self.reply(conn, request.xid, Message::Error(error));
+    }
+}

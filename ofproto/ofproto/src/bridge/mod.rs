@@ -1,0 +1,237 @@
+//! One bridge without its sockets: what it is configured to be, its OpenFlow connections, groups and meters, and the view
+//! that translation reads. It asks for what only actors can do by [`Output`]s and is told the results.
+//!
+//! ```text
+//!  configuration ──► Bridge ──► Output::Stage ──► flow tables ──► staged() ─┐
+//!  OpenFlow ───────►        ◄──────────────────────────────────────────────┘
+//!  upcalls ────────►        ──► Output::{Send, Execute, Install, …}
+//! ```
+//!
+//! OpenFlow requests of one connection are carried out in their order. One that has to wait for tables makes the bridge
+//! busy: later requests wait in their connection's queue, packets do not wait. So a barrier is a request like any other.
+//!
+//! Absent: decoding and encoding (the sessions), probing and backing off (the controllers' actors), how packets are
+//! translated ([`crate::xlate`]).
+
+pub mod config;
+pub mod conn;
+mod flow;
+mod output;
+mod packet;
+mod port;
+mod service;
+mod stats;
+mod switch;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use l2proto::mac_learning::MacTable;
+use openflow::OfPort;
+use openflow::flow_mod::{FlowMod, FlowModCommand};
+
+pub use config::{BridgeConfig, PortConfig};
+pub use conn::{Conn, ConnId, ConnKind, Incoming};
+pub use output::{Answer, Output, Query, Question};
+
+use crate::table::{Change, Staged, TableConfig, TableView};
+use crate::view::{BridgeId, BridgeView};
+use conn::Pending;
+
+/// Number of tables that controllers see.
+pub const N_TABLES: u8 = 254;
+
+/// A bridge.
+#[derive(Debug)]
+pub struct Bridge {
+    view: BridgeView,
+    config: BridgeConfig,
+    /// Configuration bits that controllers set, by port.
+    port_bits: BTreeMap<OfPort, u32>,
+    /// Learned addresses.
+    pub macs: MacTable,
+    conns: BTreeMap<ConnId, Conn>,
+    /// Connections with requests to carry out, in turn.
+    ready: VecDeque<ConnId>,
+    busy: Option<Pending>,
+    /// Changes of the bridge's own, which go before any controller's.
+    own: VecDeque<Vec<(u8, Change)>>,
+    table_mods: BTreeMap<u8, TableConfig>,
+    outputs: Vec<Output>,
+    /// The view differs from the one published last.
+    dirty: bool,
+    has_controllers: bool,
+    /// Settings that any controller changes for all.
+    pub(crate) frags: openflow::message::config::FragMode,
+    /// Packets sent through packet-out and lost for want of a connection, by reason, are counted with the connection.
+    started_ms: i64,
+    /// Packets to translate and send.
+    pub packet_outs: Vec<openflow::message::PacketOut>,
+}
+
+impl Bridge {
+    /// A bridge with nothing but its configuration.
+    pub fn new(id: BridgeId, config: BridgeConfig, now_ms: i64) -> Self {
+        let mut bridge = Self {
+            view: BridgeView::new(id, &config.name),
+            config: BridgeConfig::default(),
+            port_bits: BTreeMap::new(),
+            macs: MacTable::default(),
+            conns: BTreeMap::new(),
+            ready: VecDeque::new(),
+            busy: None,
+            own: VecDeque::new(),
+            table_mods: BTreeMap::new(),
+            outputs: Vec::new(),
+            dirty: true,
+            has_controllers: false,
+            frags: openflow::message::config::FragMode::Normal,
+            started_ms: now_ms,
+            packet_outs: Vec::new(),
+        };
+        bridge.config.fail_secure = config.fail_secure;
+        bridge.flush_flows();
+        bridge.configure(config, now_ms);
+        bridge
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.view.name
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &BridgeConfig {
+        &self.config
+    }
+
+    /// What translation reads, as it is now.
+    pub fn view(&self) -> &BridgeView {
+        &self.view
+    }
+
+    /// Lets translation's owner edit what only it knows (the address table's snapshot).
+    pub fn view_mut(&mut self) -> &mut BridgeView {
+        self.dirty = true;
+        &mut self.view
+    }
+
+    /// The view to publish, if it changed since the last call.
+    pub fn take_changed_view(&mut self) -> Option<Arc<BridgeView>> {
+        if !std::mem::take(&mut self.dirty) {
+            return None;
+        }
+        self.view.version += 1;
+        self.view.mac = Some(self.macs.view());
+        Some(Arc::new(self.view.clone()))
+    }
+
+    /// What is to be done, in order.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    fn put(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    /// Tells the bridge whether controllers are configured; the first one coming, or the last one going, empties the
+    /// tables.
+    pub fn set_has_controllers(&mut self, has: bool) {
+        if has != self.has_controllers {
+            self.has_controllers = has;
+            self.flush_flows();
+        }
+    }
+
+    /// Empties the tables. Without controllers and unless told to be secure, the bridge then acts as a learning switch.
+    pub fn flush_flows(&mut self) {
+        let tables = self.table_ids();
+        let mut changes: Vec<(u8, Change)> = tables.into_iter().map(|t| (t, Change::Flush)).collect();
+        if !self.has_controllers && !self.config.fail_secure {
+            let normal = openflow::action::Action::Output { port: OfPort::NORMAL, max_len: 0 };
+            let fm = FlowMod {
+                command: FlowModCommand::Add,
+                priority: 0,
+                table: 0,
+                matching: openflow::matching::Match::any_ethernet(),
+                actions: Arc::from([normal]),
+                ..FlowMod::default()
+            };
+            changes.push((0, Change::FlowMod { priority: 0, flow_mod: Arc::new(fm) }));
+        }
+        self.own.push_back(changes);
+        self.run_queue();
+    }
+
+    /// Tables that exist.
+    pub fn table_ids(&self) -> Vec<u8> {
+        (0..=254).filter(|t| self.view.tables[usize::from(*t)].is_some()).collect()
+    }
+
+    /// A table was started, or published a new view on its own (timeouts).
+    pub fn table_published(&mut self, view: Arc<TableView>) {
+        let at = usize::from(view.id);
+        self.view.tables[at] = Some(view);
+        self.dirty = true;
+    }
+
+    /// The batch asked for by [`Output::Stage`] is staged in every table; `None` for one that could not.
+    pub fn staged(&mut self, results: Vec<(u8, Option<Staged>)>, now_ms: i64) {
+        let Some(pending) = self.busy.take() else { return };
+        match pending {
+            Pending::Own => self.settle(&results, true),
+            Pending::FlowMods(batch) => self.flow_mods_staged(batch, results, now_ms),
+            other => self.busy = Some(other),
+        }
+        self.run_queue();
+    }
+
+    /// Makes a staged batch stand, or takes it back.
+    fn settle(&mut self, results: &[(u8, Option<Staged>)], commit: bool) {
+        for (table, staged) in results {
+            let Some(staged) = staged else { continue };
+            if commit {
+                self.table_published(staged.view.clone());
+            }
+            self.put(Output::Settle { table: *table, commit });
+        }
+    }
+
+    /// The answers to [`Output::Ask`].
+    pub fn answered(&mut self, answers: Vec<Answer>, now_ms: i64) {
+        let Some(pending) = self.busy.take() else { return };
+        match pending {
+            Pending::Answer(conn, request, query) => self.query_answered(conn, request, query, answers, now_ms),
+            other => self.busy = Some(other),
+        }
+        self.run_queue();
+    }
+
+    /// Carries out requests until one has to wait or none is left.
+    pub fn run_queue(&mut self) {
+        while self.busy.is_none() {
+            if let Some(changes) = self.own.pop_front() {
+                self.busy = Some(Pending::Own);
+                self.stage(changes);
+                continue;
+            }
+            let Some(id) = self.ready.pop_front() else { return };
+            self.serve(id);
+            if let Some(conn) = self.conns.get(&id)
+                && !conn.queue.is_empty()
+                && !self.ready.contains(&id)
+            {
+                self.ready.push_back(id);
+            }
+        }
+    }
+
+    fn stage(&mut self, changes: Vec<(u8, Change)>) {
+        let mut by_table: BTreeMap<u8, Vec<Change>> = BTreeMap::new();
+        for (table, change) in changes {
+            by_table.entry(table).or_default().push(change);
+        }
+        self.put(Output::Stage { batches: by_table.into_iter().collect() });
+    }
+}

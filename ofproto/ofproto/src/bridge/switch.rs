@@ -1,0 +1,75 @@
+//! Features and configuration of the switch as a controller asks for them.
+
+use openflow::Version;
+use openflow::message::async_config::AsyncKind;
+use openflow::message::features::capability;
+use openflow::message::packet_in::reason;
+use openflow::message::{Features, Message, SwitchConfig};
+
+use super::{Bridge, ConnId, N_TABLES};
+use crate::view::FragHandling;
+
+/// Actions of OpenFlow 1.0 that are supported, by number.
+const ACTIONS_10: u32 = 0xfff;
+
+impl Bridge {
+    pub(super) fn features(&mut self, id: ConnId, xid: u32) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let ports = if conn.version < Version::V13 { self.all_port_descs() } else { Vec::new() };
+        let features = Features {
+            datapath_id: self.config.datapath_id,
+            n_buffers: 0,
+            n_tables: N_TABLES,
+            auxiliary_id: 0,
+            capabilities: capability::FLOW_STATS
+                | capability::TABLE_STATS
+                | capability::PORT_STATS
+                | capability::GROUP_STATS
+                | capability::QUEUE_STATS
+                | capability::ARP_MATCH_IP
+                | capability::BUNDLES
+                | capability::FLOW_MONITORING,
+            actions: ACTIONS_10,
+            ports,
+        };
+        self.reply(id, xid, Message::FeaturesReply(features));
+    }
+
+    pub(super) fn get_config(&mut self, id: ConnId, xid: u32) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let config = SwitchConfig {
+            frags: self.frags,
+            invalid_ttl_to_controller: Some(conn.invalid_ttl),
+            miss_send_len: conn.miss_send_len,
+        };
+        self.reply(id, xid, Message::GetConfigReply(config));
+    }
+
+    pub(super) fn set_config(&mut self, id: ConnId, config: &SwitchConfig) {
+        self.frags = config.frags;
+        let frag = match config.frags {
+            openflow::message::config::FragMode::Normal => FragHandling::Normal,
+            openflow::message::config::FragMode::Drop => FragHandling::Drop,
+            openflow::message::config::FragMode::Reassemble => FragHandling::Reassemble,
+            openflow::message::config::FragMode::NxMatch => FragHandling::NxMatch,
+        };
+        if frag != self.view.frag {
+            self.view.frag = frag;
+            self.dirty = true;
+        }
+        self.edit(id, |conn| {
+            if conn.kind == super::ConnKind::Service && conn.miss_send_len == 0 && config.miss_send_len > 0 {
+                // Someone who came by and now asks for packets gets what a controller gets.
+                let all = openflow::message::AsyncConfig::defaults(conn.version);
+                conn.async_config = all;
+            }
+            conn.miss_send_len = config.miss_send_len;
+            if let Some(on) = config.invalid_ttl_to_controller {
+                conn.invalid_ttl = on;
+                let bit = 1 << reason::INVALID_TTL;
+                let mask = &mut conn.async_config.primary[AsyncKind::PacketIn as usize];
+                *mask = if on { *mask | bit } else { *mask & !bit };
+            }
+        });
+    }
+}
