@@ -42,5 +42,5 @@ pub use burst::{BURST, Burst, Lent};
 pub use datapath::{Config, Datapath, QueueId};
 pub use flows::{DumpedFlow, FlowCursor, InstallError};
 pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
-pub use port::{RxQueue, TxPacket, TxPort, TxReport};
+pub use port::{RxLosses, RxQueue, TxPacket, TxPort, TxReport};
 pub use stats::{Drop, PortStats, QueueStats, Stats};

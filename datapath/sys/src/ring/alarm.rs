@@ -37,8 +37,12 @@ impl Alarm {
     /// Frees the slot. Whoever looks at the ring after this misses nothing: a frame he does not see yet
     /// will find the slot free.
     pub(super) fn arm(&self) {
-        self.map.word(0).store(0, Ordering::Release);
-        fence(Ordering::SeqCst);
+        let slot = self.map.word(0);
+        // Free already: whatever came since then is still on its way to the alarm, and will set it off.
+        if slot.load(Ordering::Acquire) != 0 {
+            slot.store(0, Ordering::Release);
+            fence(Ordering::SeqCst);
+        }
     }
 
     pub(super) fn socket(&self) -> &PacketSocket {
