@@ -188,7 +188,10 @@ impl Field {
         }
         let number = value.to_u128();
         match self {
-            Field::TunMetadata(_) => true,
+            Field::TunMetadata(_) | Field::TunErspanVer | Field::TunErspanDir | Field::TunErspanHwid => true,
+            Field::ArpOp => number <= 0xff,
+            Field::NshTtl => number <= 63,
+            Field::NshMdtype => matches!(number, 1 | 2),
             Field::VlanVid => number & !0x1fff == 0,
             Field::NwTos => number & 3 == 0,
             Field::CtState => number & !0xff == 0,
