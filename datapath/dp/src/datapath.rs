@@ -13,6 +13,11 @@ use crate::stats::{PortStats, QueueStats, Stats};
 /// How often subtables are ranked, µs.
 const RANK_US: u64 = 1_000_000;
 
+/// So many subtables looked into cost as much as receiving and sending a packet.
+const LOOKS_A_PACKET: u64 = 64;
+/// The smallest burst of a queue whose packets are dear.
+const MIN_BURST: u64 = 4;
+
 /// Settings of a datapath.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -40,7 +45,7 @@ impl Default for Config {
             smc: false,
             max_vlans: 1,
             flow_limit: 1 << 20,
-            mask_limit: 128,
+            mask_limit: 512,
             upcall_quota: 1024,
         }
     }
@@ -56,6 +61,21 @@ struct Queue {
     number: u32,
     rx: Box<dyn RxQueue>,
     stats: QueueStats,
+    /// Subtables looked into for a packet, lately; in sixteenths.
+    looks_16: u64,
+}
+
+impl Queue {
+    /// Packets to take at once: the dearer they are, the fewer, so that a queue that is flooded with packets crafted to
+    /// be looked for in vain takes no more time than another.
+    fn burst(&self) -> usize {
+        let unit = LOOKS_A_PACKET * 16;
+        (BURST as u64 * unit / (unit + self.looks_16)).max(MIN_BURST) as usize
+    }
+
+    fn learn_cost(&mut self, packets: u64, looks: u64) {
+        self.looks_16 = (self.looks_16 * 7 + looks * 16 / packets) / 8;
+    }
 }
 
 /// The datapath of one thread.
@@ -106,7 +126,7 @@ impl Datapath {
 
     /// Adds a queue to receive from.
     pub fn add_queue(&mut self, port: OdpPort, number: u32, rx: Box<dyn RxQueue>) -> QueueId {
-        let queue = Some(Queue { port, number, rx, stats: QueueStats::default() });
+        let queue = Some(Queue { port, number, rx, stats: QueueStats::default(), looks_16: 0 });
         let free = self.queues.iter().position(Option::is_none);
         match free {
             Some(i) => {
@@ -139,24 +159,28 @@ impl Datapath {
         queues.filter_map(|(i, q)| q.as_ref().map(|q| (QueueId(i), q.port, q.number, q.stats)))
     }
 
-    /// Takes one burst of a queue all the way through. Says how many packets it had.
+    /// Takes one burst of a queue, at most [`BURST`] packets, all the way through. Says how many packets it had.
     ///
     /// What must be decided above is added to `upcalls`, to be sent on in one message.
     pub fn poll(&mut self, queue: QueueId, now_us: u64, upcalls: &mut Vec<Upcall>) -> usize {
         let Some(Some(queue)) = self.queues.get_mut(queue.0) else { return 0 };
         queue.stats.polls += 1;
+        let mut spent = 0;
         let n = {
             let mut burst = Burst::new();
-            queue.rx.receive(BURST, &mut burst);
+            queue.rx.receive(queue.burst(), &mut burst);
             let n = burst.len();
             if n > 0 {
                 let mut env = Env { now_ms: now_us / 1000, port: queue.port, upcalls };
                 queue.stats.packets += n as u64;
+                let looks = self.engine.looks;
                 queue.stats.bytes += self.engine.run(&mut burst, &mut env);
+                spent = self.engine.looks - looks;
             }
             n
         };
         if n > 0 {
+            queue.learn_cost(n as u64, spent);
             queue.rx.release();
             if now_us.saturating_sub(self.ranked_us) >= RANK_US {
                 self.ranked_us = now_us;

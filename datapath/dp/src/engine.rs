@@ -42,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
     pub(crate) stats: Stats,
+    /// Subtables looked into, in vain or not.
+    pub(crate) looks: u64,
     pool: Pool,
     keys: Box<[Key]>,
 }
@@ -67,6 +69,7 @@ impl Engine {
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
             stats: Stats::default(),
+            looks: 0,
             pool: Pool::default(),
             keys: burst::keys(),
             config,
@@ -171,6 +174,7 @@ impl Engine {
             }
         }
         let (found, looks) = self.flows.find(key);
+        self.looks += looks as u64;
         let flow = found?;
         self.stats.megaflow_hits += 1;
         self.stats.subtable_lookups += looks as u64;

@@ -201,6 +201,28 @@ fn limits_hold() {
     assert_eq!(rig.upcalls.len(), 6);
 }
 
+/// Packets that are looked for in many subtables come in small bursts, until they are cheap again.
+#[test]
+fn a_flood_of_masks_costs_its_own_port_alone() {
+    let mut rig = Rig::new(Config { upcall_quota: 0, ..Config::default() });
+    let mut installed = 0;
+    for bits in 0..1000u32 {
+        let mut entry = flow(2, 1, 1, 2);
+        entry.mask.set_nw_src(bits + 1);
+        entry.key.set_nw_src(0);
+        entry.ufid = Ufid(bits.into());
+        installed += usize::from(rig.dp.install(&entry, 1).is_ok());
+    }
+    assert_eq!(installed, 512);
+    let burst = |rig: &mut Rig, port: u32, frame: Frame| {
+        rig.inject_at(port, vec![frame; 2000]);
+        let stats = rig.dp.queues().find(|q| q.1 == port).map(|q| q.3).unwrap();
+        stats.packets as f64 / stats.polls as f64
+    };
+    assert!(burst(&mut rig, 2, frame(2, 1, 1)) > 25.0, "another port's bursts are as large as ever");
+    assert!(burst(&mut rig, 1, frame(3, 1, 1)) < 6.0);
+}
+
 #[test]
 fn ports_and_queues_come_and_go() {
     let mut rig = Rig::new(Config::default());
