@@ -179,6 +179,25 @@ impl Table {
         }
     }
 
+    /// The table that `view` shows, rules with their identities, counters at zero.
+    pub fn restore(view: &TableView) -> Self {
+        let mut table = Self { version: view.version, ..Self::new(view.id) };
+        (table.config.miss, table.config.name) = (view.miss, view.name.clone());
+        for rule in view.rules.iter() {
+            let at = rule.id.slot as usize;
+            if table.slots.len() <= at {
+                table.slots.resize_with(at + 1, Slot::default);
+            }
+            let stats = RuleStats { used_ms: rule.modified_ms, ..RuleStats::default() };
+            table.slots[at] = Slot { generation: rule.id.generation, stats, rule: Some(rule.clone()) };
+            table.set_deadline(rule);
+            table.classifier.insert(rule.clone());
+        }
+        let free = table.slots.iter().enumerate().filter(|(_, s)| s.rule.is_none());
+        table.free = free.map(|(i, _)| i as u32).collect();
+        table
+    }
+
     /// Its number.
     pub fn id(&self) -> u8 {
         self.id
