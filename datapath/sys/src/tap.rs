@@ -100,6 +100,12 @@ impl Tap {
         Ok(Self { file, name: self.name.clone(), memory: Box::new([]), offloads: self.offloads })
     }
 
+    /// The same, able to receive.
+    pub fn try_clone_with_memory(&self) -> Result<Self> {
+        let memory = vec![0; BATCH_BYTES + 2 * HEADROOM + MAX_FRAME].into_boxed_slice();
+        Ok(Self { memory, ..self.try_clone()? })
+    }
+
     /// The offloads in force, as `TUN_F_*` bits.
     pub fn offloads(&self) -> u32 {
         self.offloads
