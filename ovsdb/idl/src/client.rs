@@ -72,6 +72,7 @@ pub struct Client {
     lock: Lock,
     sent: BTreeMap<u64, Prepared>,
     outcomes: Vec<(TransactionId, Outcome)>,
+    knows_schema: bool,
 }
 
 impl Client {
@@ -98,7 +99,18 @@ impl Client {
             lock: Lock::default(),
             sent: BTreeMap::new(),
             outcomes: Vec::new(),
+            knows_schema: false,
         }
+    }
+
+    /// A client that knows the server's schema already and does not ask for it on its first
+    /// connection.
+    #[must_use]
+    pub fn with_schema(schema: DatabaseSchema, interests: Interests) -> Client {
+        let mut client = Client::new(&schema.name.clone(), interests);
+        client.replica = Replica::new(Arc::new(schema));
+        client.knows_schema = true;
+        client
     }
 
     /// The replica.
@@ -166,7 +178,8 @@ impl Client {
     /// A connection has been made; gives the messages to send.
     pub fn connected(&mut self) -> Vec<Message> {
         self.disconnected();
-        let mut out = vec![self.ask_schema()];
+        let first = if std::mem::take(&mut self.knows_schema) { self.ask_monitor() } else { self.ask_schema() };
+        let mut out = vec![first];
         out.extend(self.ask_lock());
         out
     }

@@ -49,14 +49,14 @@ fn where_uuid(uuid: Uuid) -> Value {
 
 fn atom_json(atom: &Atom, txn: &Transaction<'_>) -> Value {
     match atom {
-        Atom::Uuid(uuid) if txn.is_inserted(*uuid) => json!(["named-uuid", name_of(*uuid)]),
+        Atom::Uuid(uuid) if txn.is_named(*uuid) => json!(["named-uuid", name_of(*uuid)]),
         other => other.to_json(),
     }
 }
 
 /// A value in JSON, with rows that the transaction inserts by their names.
 fn datum_json(datum: &Datum, column: &ColumnSchema, txn: &Transaction<'_>) -> Value {
-    let refers = |atom: &Atom| atom.as_uuid().is_some_and(|uuid| txn.is_inserted(uuid));
+    let refers = |atom: &Atom| atom.as_uuid().is_some_and(|uuid| txn.is_named(uuid));
     if !datum.entries().any(|(k, v)| refers(k) || v.is_some_and(refers)) {
         return datum.to_json(column.is_map());
     }
@@ -96,6 +96,41 @@ fn row_json(edit: &Edit, columns: &[usize], txn: &Transaction<'_>) -> Value {
     Value::Object(row)
 }
 
+/// Whether partial changes of a column come to anything.
+fn touched(edit: &Edit, column: usize) -> bool {
+    edit.base.as_ref().is_none_or(|base| base.at(column) != edit.now.at(column))
+}
+
+/// The mutations of the columns that are changed in part. A key that has another value already is
+/// taken out of its map before it is put in.
+fn mutations(edit: &Edit, txn: &Transaction<'_>) -> Vec<Value> {
+    let mut out = Vec::new();
+    for (index, partial) in edit.partial.iter().filter(|(index, _)| touched(edit, **index)) {
+        let column = &edit.now.schema().columns[*index];
+        let mut removed = partial.removed.clone();
+        if let (true, Some(base)) = (column.is_map(), &edit.base) {
+            let old = base.at(*index);
+            let stale = partial.inserted.pairs().iter().filter(|(k, v)| old.get(k).is_some_and(|now| now != v));
+            removed = removed.union(&Datum::set(stale.map(|(k, _)| k.clone())), false);
+        }
+        if !removed.is_empty() {
+            let keys: Vec<Value> = removed.keys().map(|atom| atom_json(atom, txn)).collect();
+            out.push(json!([&*column.name, "delete", ["set", keys]]));
+        }
+        if partial.inserted.is_empty() {
+            continue;
+        }
+        let elements = if column.is_map() {
+            datum_json(&partial.inserted, column, txn)
+        } else {
+            let atoms: Vec<Value> = partial.inserted.atoms().iter().map(|atom| atom_json(atom, txn)).collect();
+            json!(["set", atoms])
+        };
+        out.push(json!([&*column.name, "insert", elements]));
+    }
+    out
+}
+
 /// Whether an edit has an effect. Rows of tables that are not roots go by themselves when nothing
 /// refers to them, so deleting one is no operation.
 fn has_effect(edit: &Edit) -> bool {
@@ -103,7 +138,7 @@ fn has_effect(edit: &Edit) -> bool {
         (true, Some(_)) => edit.now.schema().is_root,
         (true, None) => false,
         (false, None) => true,
-        (false, Some(_)) => !changed(edit).is_empty(),
+        (false, Some(_)) => !changed(edit).is_empty() || edit.partial.keys().any(|i| touched(edit, *i)),
     }
 }
 
@@ -134,10 +169,22 @@ pub(crate) fn prepare(txn: &Transaction<'_>, lock: Option<&str>) -> Prepared {
         } else if edit.base.is_none() {
             let row = row_json(edit, &changed(edit), txn);
             inserts.push((**uuid, params.len() - 1));
-            params.push(json!({"uuid-name": name_of(**uuid), "op": "insert", "table": table, "row": row}));
+            if edit.keeps_uuid {
+                params.push(json!({"uuid": uuid.to_string(), "op": "insert", "table": table, "row": row}));
+            } else {
+                params.push(json!({"uuid-name": name_of(**uuid), "op": "insert", "table": table, "row": row}));
+            }
         } else {
-            let row = row_json(edit, &changed(edit), txn);
-            params.push(json!({"op": "update", "table": table, "where": where_uuid(**uuid), "row": row}));
+            let columns = changed(edit);
+            if !columns.is_empty() {
+                let row = row_json(edit, &columns, txn);
+                params.push(json!({"op": "update", "table": table, "where": where_uuid(**uuid), "row": row}));
+            }
+            let mutations = mutations(edit, txn);
+            if !mutations.is_empty() {
+                let condition = where_uuid(**uuid);
+                params.push(json!({"op": "mutate", "table": table, "where": condition, "mutations": mutations}));
+            }
         }
     }
     let mut increment = None;

@@ -20,6 +20,19 @@ pub(crate) struct Edit {
     pub written: BTreeSet<usize>,
     /// The columns that must still be as in `base` when the transaction is carried out.
     pub verified: BTreeSet<usize>,
+    /// Elements put into and taken out of columns that are not written as a whole.
+    pub partial: BTreeMap<usize, Partial>,
+    /// Whether the row is to get the UUID that it has here.
+    pub keeps_uuid: bool,
+}
+
+/// A change to some elements of a column, which leaves room for others to change the rest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Partial {
+    /// Elements or keys taken out, which happens first.
+    pub removed: Datum,
+    /// Elements or pairs put in.
+    pub inserted: Datum,
 }
 
 /// A column that counts up.
@@ -101,10 +114,21 @@ impl<'a> Transaction<'a> {
             deleted: false,
             written: BTreeSet::new(),
             verified: BTreeSet::new(),
+            partial: BTreeMap::new(),
+            keeps_uuid: false,
         };
         self.edits.insert(uuid, edit);
         self.order.push(uuid);
         true
+    }
+
+    /// Inserts a row whose UUID the server, too, shall use; false if there is no such table.
+    pub fn insert_with_uuid(&mut self, table: &str, uuid: Uuid) -> bool {
+        let inserted = self.insert_as(table, uuid);
+        if let Some(edit) = self.edits.get_mut(&uuid) {
+            edit.keeps_uuid = true;
+        }
+        inserted
     }
 
     /// A fresh identity, for a row that is to be inserted later.
@@ -154,6 +178,11 @@ impl<'a> Transaction<'a> {
         self.edits.get(&uuid).is_some_and(|edit| edit.base.is_none())
     }
 
+    /// Whether operations have to refer to the row by a name, because its UUID is not known yet.
+    pub(crate) fn is_named(&self, uuid: Uuid) -> bool {
+        self.edits.get(&uuid).is_some_and(|edit| edit.base.is_none() && !edit.keeps_uuid)
+    }
+
     fn edit(&mut self, table: &str, uuid: Uuid) -> Option<&mut Edit> {
         if !self.edits.contains_key(&uuid) {
             let base = self.replica.row(table, uuid)?.clone();
@@ -163,6 +192,8 @@ impl<'a> Transaction<'a> {
                 deleted: false,
                 written: BTreeSet::new(),
                 verified: BTreeSet::new(),
+                partial: BTreeMap::new(),
+                keeps_uuid: false,
             };
             self.edits.insert(uuid, edit);
             self.order.push(uuid);
@@ -175,7 +206,36 @@ impl<'a> Transaction<'a> {
         let Some(edit) = self.edit(table, uuid) else { return };
         let Some(index) = edit.now.schema().column_index(column) else { return };
         edit.now.set(index, value);
+        edit.partial.remove(&index);
         edit.written.insert(index);
+    }
+
+    /// Puts elements into a set, or pairs into a map in the place of those with equal keys, without
+    /// touching the other elements.
+    pub fn insert_into(&mut self, table: &str, uuid: Uuid, column: &str, elements: &Datum) {
+        let Some(edit) = self.edit(table, uuid) else { return };
+        let Some(index) = edit.now.schema().column_index(column) else { return };
+        let value = edit.now.at(index).union(elements, true);
+        if edit.base.is_none() || edit.written.contains(&index) {
+            return self.set(table, uuid, column, value);
+        }
+        let partial = edit.partial.entry(index).or_default();
+        partial.inserted = partial.inserted.union(elements, true);
+        edit.now.set(index, value);
+    }
+
+    /// Takes elements out of a set, or pairs by their keys out of a map, without touching the others.
+    pub fn remove_from(&mut self, table: &str, uuid: Uuid, column: &str, keys: &Datum) {
+        let Some(edit) = self.edit(table, uuid) else { return };
+        let Some(index) = edit.now.schema().column_index(column) else { return };
+        let value = edit.now.at(index).subtract(keys);
+        if edit.base.is_none() || edit.written.contains(&index) {
+            return self.set(table, uuid, column, value);
+        }
+        let partial = edit.partial.entry(index).or_default();
+        partial.inserted = partial.inserted.subtract(keys);
+        partial.removed = partial.removed.union(keys, false);
+        edit.now.set(index, value);
     }
 
     /// Makes the transaction depend on the column's being as the replica has it.
