@@ -224,7 +224,7 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
         }),
         Kind::GroupDescReply => Message::GroupDescReply(list(octets, |b| group::decode_desc(b, version, context))?),
         Kind::GroupFeaturesRequest => Message::GroupFeaturesRequest,
-        Kind::GroupFeaturesReply => Message::GroupFeaturesReply(group::decode_features(octets)?),
+        Kind::GroupFeaturesReply => Message::GroupFeaturesReply(group::decode_features(octets, version)?),
         Kind::MeterStatsRequest => Message::MeterStatsRequest(Reader::new(octets).u32()?),
         Kind::MeterStatsReply => Message::MeterStatsReply(list(octets, meter::decode_stats)?),
         Kind::MeterConfigRequest => Message::MeterConfigRequest(Reader::new(octets).u32()?),

@@ -391,7 +391,7 @@ impl Encoder<'_> {
                 self.list(Kind::GroupDescReply, false, groups, |o, g| group::encode_desc(o, g, version))
             }
             Message::GroupFeaturesReply(features) => {
-                self.plain(Kind::GroupFeaturesReply, |o| group::encode_features(o, features))
+                self.plain(Kind::GroupFeaturesReply, |o| group::encode_features(o, features, version))
             }
             Message::MeterStatsReply(meters) => self.list(Kind::MeterStatsReply, false, meters, meter::encode_stats),
             Message::MeterConfigReply(meters) => self.list(Kind::MeterConfigReply, false, meters, meter::encode_config),

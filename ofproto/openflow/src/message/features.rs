@@ -1,7 +1,7 @@
 //! Features of the switch. OpenFlow 1.0 section 5.3.1, 1.3.5 section 7.3.1.
 
 use super::wire::{Put, Reader};
-use super::{PortDesc, port};
+use super::{ActionKinds, PortDesc, port};
 use crate::{ErrorCode, Version};
 
 /// Bits of [`Features::capabilities`], as in OpenFlow 1.1 and later where both have them.
@@ -34,8 +34,8 @@ pub struct Features {
     pub auxiliary_id: u8,
     /// [`capability`].
     pub capabilities: u32,
-    /// Actions that the switch supports, bit n = OpenFlow 1.0's action type n (1.0 only).
-    pub actions: u32,
+    /// Actions that the switch supports (1.0 only).
+    pub actions: ActionKinds,
     /// Ports (before 1.3; later ones have a multipart request for them). Fewer if they do not fit in a message.
     pub ports: Vec<PortDesc>,
 }
@@ -78,7 +78,7 @@ pub(super) fn decode(body: &[u8], version: Version) -> Result<Features, ErrorCod
         n_tables,
         auxiliary_id: if version >= Version::V13 { auxiliary_id } else { 0 },
         capabilities,
-        actions: if version == Version::V10 { actions } else { 0 },
+        actions: if version == Version::V10 { ActionKinds::from_bits(actions, version) } else { ActionKinds::default() },
         ports,
     })
 }
@@ -95,7 +95,7 @@ pub(super) fn encode(out: &mut Vec<u8>, start: usize, features: &Features, versi
     out.put8(if version >= Version::V13 { features.auxiliary_id } else { 0 });
     out.zeros(2);
     out.put32(capabilities);
-    out.put32(if v10 { features.actions } else { 0 });
+    out.put32(if v10 { features.actions.bits(version) } else { 0 });
     if version >= Version::V13 {
         return;
     }

@@ -3,7 +3,7 @@
 use flow::field::Field;
 
 use super::wire::{self, Put, Reader};
-use super::{Context, FieldArray, Unsupported};
+use super::{ActionKinds, Context, FieldArray, Unsupported};
 use crate::action::{self, Actions, Decoding};
 use crate::{ErrorCode, OfPort, Version, nxm};
 
@@ -168,8 +168,8 @@ pub struct GroupFeatures {
     pub capabilities: u32,
     /// Most groups, by type.
     pub max_groups: [u32; 4],
-    /// Actions by type, bit n = OpenFlow 1.2's action type n.
-    pub actions: [u32; 4],
+    /// Actions by type.
+    pub actions: [ActionKinds; 4],
 }
 
 /// Experimenter whose property carries the selection method: Netronome.
@@ -578,22 +578,25 @@ pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &GroupStats, version: Versi
     out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
 }
 
-pub(super) fn decode_features(body: &[u8]) -> Result<GroupFeatures, ErrorCode> {
+pub(super) fn decode_features(body: &[u8], version: Version) -> Result<GroupFeatures, ErrorCode> {
     let mut body = Reader::new(body);
     let mut features = GroupFeatures { types: body.u32()?, capabilities: body.u32()?, ..GroupFeatures::default() };
     for max in &mut features.max_groups {
         *max = body.u32()?;
     }
     for actions in &mut features.actions {
-        *actions = body.u32()?;
+        *actions = ActionKinds::from_bits(body.u32()?, version);
     }
     Ok(features)
 }
 
-pub(super) fn encode_features(out: &mut Vec<u8>, features: &GroupFeatures) {
+pub(super) fn encode_features(out: &mut Vec<u8>, features: &GroupFeatures, version: Version) {
     out.put32(features.types);
     out.put32(features.capabilities);
-    for n in features.max_groups.iter().chain(&features.actions) {
-        out.put32(*n);
+    for max in features.max_groups {
+        out.put32(max);
+    }
+    for actions in features.actions {
+        out.put32(actions.bits(version));
     }
 }

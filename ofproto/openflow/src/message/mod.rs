@@ -7,6 +7,7 @@
 //!
 //! Absent: sockets (see [`frame`] for cutting a stream into messages), and what the messages do.
 
+pub mod action_kind;
 pub mod async_config;
 pub mod bundle;
 pub mod config;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use crate::flow_mod::{FlowMod, FlowStats, FlowStatsRequest};
 use crate::{ErrorCode, OfPort, Version};
 
+pub use action_kind::ActionKinds;
 pub use async_config::{AsyncConfig, SetAsync};
 pub use bundle::{BundleAdd, BundleCtrl};
 pub use config::{SwitchConfig, SwitchDesc};

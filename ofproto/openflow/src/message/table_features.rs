@@ -2,7 +2,7 @@
 
 use flow::field::Field;
 
-use super::FieldSet;
+use super::{ActionKinds, FieldSet};
 use super::TableStats;
 use super::table::{self, TableMiss};
 use super::wire::{self, Put, Reader};
@@ -24,33 +24,11 @@ pub struct InstructionFeatures {
 /// Actions and the fields they can set.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ActionFeatures {
-    /// Bit n: an action kind, numbered as in [`ACTION_KINDS`].
-    pub actions: u64,
+    /// Kinds of actions.
+    pub actions: ActionKinds,
     /// Fields for `set_field`.
     pub set_fields: FieldSet,
 }
-
-/// Kinds of actions for table features: name as printed, and number on the wire (1.3+).
-pub const ACTION_KINDS: [(&str, u16); 18] = [
-    ("output", 0),
-    ("group", 22),
-    ("set_field", 25),
-    ("push_vlan", 17),
-    ("strip_vlan", 18),
-    ("push_mpls", 19),
-    ("pop_mpls", 20),
-    ("set_mpls_ttl", 15),
-    ("dec_mpls_ttl", 16),
-    ("set_queue", 21),
-    ("mod_nw_ttl", 23),
-    ("dec_ttl", 24),
-    ("copy_ttl_out", 11),
-    ("copy_ttl_in", 12),
-    ("push_pbb", 26),
-    ("pop_pbb", 27),
-    ("copy_field", 28),
-    ("meter", 29),
-];
 
 /// What a table can.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -226,20 +204,17 @@ fn decode_instructions(mut value: Reader<'_>) -> Result<u32, ErrorCode> {
     Ok(set)
 }
 
-fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<u64, ErrorCode> {
-    let _ = version;
-    let mut set = 0;
+fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<ActionKinds, ErrorCode> {
+    let mut numbers = Vec::new();
     while !value.is_empty() {
         let (kind, len) = (value.u16()?, usize::from(value.u16()?));
         if len < 4 {
             return Err(ErrorCode::OFPBPC_BAD_LEN);
         }
         value.skip(len - 4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
-        if let Some(bit) = ACTION_KINDS.iter().position(|(_, number)| *number == kind) {
-            set |= 1 << bit;
-        }
+        numbers.push(kind);
     }
-    Ok(set)
+    Ok(ActionKinds::from_numbers(numbers.into_iter(), version))
 }
 
 /// Fields named by their headers, and those of them named with a mask.
@@ -304,14 +279,7 @@ fn encode_rules(out: &mut Vec<u8>, rules: &InstructionFeatures, miss: u16, versi
         (prop::APPLY_ACTIONS, prop::APPLY_SETFIELD, &rules.apply),
     ] {
         let start = wire::start_property(out, kind + miss);
-        let mut numbers: Vec<u16> = ACTION_KINDS
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| actions.actions & (1 << bit) != 0)
-            .map(|(_, (_, number))| *number)
-            .collect();
-        numbers.sort_unstable();
-        for number in numbers {
+        for number in actions.actions.numbers(version) {
             out.put16(number);
             out.put16(4);
         }
@@ -386,22 +354,6 @@ fn from_bits12(bits: u64) -> FieldSet {
     flow::field::ALL.iter().copied().filter(|f| bit12(*f).is_some_and(|bit| bits & (1 << bit) != 0)).collect()
 }
 
-fn actions_to_bits(actions: u64) -> u32 {
-    ACTION_KINDS
-        .iter()
-        .enumerate()
-        .filter(|(bit, (_, number))| actions & (1 << bit) != 0 && *number < 32)
-        .fold(0, |bits, (_, (_, number))| bits | 1 << number)
-}
-
-fn actions_from_bits(bits: u32) -> u64 {
-    ACTION_KINDS
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, number))| *number < 32 && bits & (1 << number) != 0)
-        .fold(0, |set, (bit, _)| set | 1 << bit)
-}
-
 /// Instructions that a version has, as bits of their numbers.
 fn instructions_bits(instructions: u32, version: Version) -> u32 {
     let allowed = if version <= Version::V12 { 0b11_1110 } else { 0b111_1110 };
@@ -425,15 +377,15 @@ pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<Ta
             features.wildcard = from_bits(body.u32()?, &FIELDS_11);
             features.matching = from_bits(body.u32()?, &FIELDS_11);
             features.nonmiss.instructions = body.u32()?;
-            features.nonmiss.write.actions = actions_from_bits(body.u32()?);
-            features.nonmiss.apply.actions = actions_from_bits(body.u32()?);
+            features.nonmiss.write.actions = ActionKinds::from_bits(body.u32()?, version);
+            features.nonmiss.apply.actions = ActionKinds::from_bits(body.u32()?, version);
             features.miss = table::decode_miss(body.u32()?, version);
         }
         _ => {
             features.matching = from_bits12(body.u64()?);
             features.wildcard = from_bits12(body.u64()?);
-            features.nonmiss.write.actions = actions_from_bits(body.u32()?);
-            features.nonmiss.apply.actions = actions_from_bits(body.u32()?);
+            features.nonmiss.write.actions = ActionKinds::from_bits(body.u32()?, version);
+            features.nonmiss.apply.actions = ActionKinds::from_bits(body.u32()?, version);
             features.nonmiss.write.set_fields = from_bits12(body.u64()?);
             features.nonmiss.apply.set_fields = from_bits12(body.u64()?);
             features.metadata_match = body.u64()?;
@@ -472,15 +424,15 @@ pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &TableStats, version: Versi
             out.put32(to_bits(&features.wildcard, &FIELDS_11));
             out.put32(to_bits(&features.matching, &FIELDS_11));
             out.put32(instructions);
-            out.put32(actions_to_bits(features.nonmiss.write.actions));
-            out.put32(actions_to_bits(features.nonmiss.apply.actions));
+            out.put32(features.nonmiss.write.actions.bits(version));
+            out.put32(features.nonmiss.apply.actions.bits(version));
             out.put32(table::encode_miss(features.miss, version));
         }
         _ => {
             out.put64(to_bits12(&features.matching));
             out.put64(to_bits12(&features.wildcard));
-            out.put32(actions_to_bits(features.nonmiss.write.actions));
-            out.put32(actions_to_bits(features.nonmiss.apply.actions));
+            out.put32(features.nonmiss.write.actions.bits(version));
+            out.put32(features.nonmiss.apply.actions.bits(version));
             out.put64(to_bits12(&features.nonmiss.write.set_fields));
             out.put64(to_bits12(&features.nonmiss.apply.set_fields));
             out.put64(features.metadata_match);
