@@ -10,6 +10,7 @@ pub mod key;
 pub mod match_text;
 pub mod mini;
 pub mod odp;
+pub mod odp_text;
 pub mod text;
 pub mod upcall;
 

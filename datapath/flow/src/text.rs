@@ -33,7 +33,9 @@ pub const PLAIN: Colors =
 /// Appends formatted text; a `String` never fails.
 macro_rules! put {
     ($out:expr, $($arg:tt)*) => {
-        let _ = write!($out, $($arg)*);
+        {
+            let _ = write!($out, $($arg)*);
+        }
     };
 }
 pub(crate) use put;
@@ -92,6 +94,19 @@ pub fn hex_masked(number: u128, mask: u128, exact: u128) -> String {
 /// Decimal, or hexadecimal with `/mask` unless the mask is `exact`.
 pub fn decimal_masked(number: u128, mask: u128, exact: u128) -> String {
     if mask == exact { number.to_string() } else { format!("{}/{}", hex(number), hex(mask)) }
+}
+
+/// Hexadecimal of any width without leading zeros; `0` for zero.
+pub fn hex_octets(octets: &[u8]) -> String {
+    let mut out = String::new();
+    for octet in octets.iter().skip_while(|o| **o == 0) {
+        if out.is_empty() {
+            put!(out, "0x{octet:x}");
+        } else {
+            put!(out, "{octet:02x}");
+        }
+    }
+    if out.is_empty() { "0".into() } else { out }
 }
 
 /// Names of the bits of a flag set, the least significant first.

@@ -1,21 +1,7 @@
 //! Fields as text: parsing and printing a value, alone or with a mask, as ovs-ofctl(8) does.
 
 use super::{Field, Format, Value};
-use crate::text::{self, FlagNames, PortNames, put};
-use std::fmt::Write;
-
-/// Hexadecimal of any width without leading zeros.
-fn hex(octets: &[u8]) -> String {
-    let mut out = String::new();
-    for octet in octets.iter().skip_while(|o| **o == 0) {
-        if out.is_empty() {
-            put!(out, "0x{octet:x}");
-        } else {
-            put!(out, "{octet:02x}");
-        }
-    }
-    if out.is_empty() { "0".into() } else { out }
-}
+use crate::text::{self, FlagNames, PortNames};
 
 /// Prints a value; with a mask that is neither empty nor exact, `value/mask` in the field's manner.
 pub fn format(field: Field, value: &Value, mask: Option<&Value>, ports: Option<&dyn PortNames>) -> String {
@@ -29,7 +15,7 @@ pub fn format(field: Field, value: &Value, mask: Option<&Value>, ports: Option<&
     match field.meta().format {
         Format::OfpPort if mask.is_none() => text::ofp_port(super::port_from_of10(number as u16), ports),
         Format::OfpPort32 if mask.is_none() => text::ofp_port(number as u32, ports),
-        Format::Hexadecimal => with_mask(hex(&value.0), mask),
+        Format::Hexadecimal => with_mask(text::hex_octets(&value.0), mask),
         Format::Decimal | Format::OfpPort | Format::OfpPort32 => with_mask(number.to_string(), mask),
         Format::Ethernet => text::mac_masked(number as u64, bits as u64 & 0xffff_ffff_ffff),
         Format::Ipv4 => text::ipv4_masked(number as u32, bits as u32),
@@ -44,7 +30,7 @@ pub fn format(field: Field, value: &Value, mask: Option<&Value>, ports: Option<&
 
 fn with_mask(value: String, mask: Option<&Value>) -> String {
     match mask {
-        Some(mask) => format!("{value}/{}", hex(&mask.0)),
+        Some(mask) => format!("{value}/{}", text::hex_octets(&mask.0)),
         None => value,
     }
 }

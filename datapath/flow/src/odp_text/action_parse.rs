@@ -1,0 +1,431 @@
+//! Reading of datapath actions. Takes more than Open vSwitch does: everything that is printed can be read.
+
+use super::action_format::slow_path_reason;
+use super::scan::Scan;
+use super::{key_parse, tnl_push};
+use crate::odp::{
+    Action, Actions, ControllerCookie, Cookie, Ct, CtNat, FlowSampleCookie, HashAlg, MaskedWord, PushNsh, Set,
+    SetGroup, Userspace,
+};
+use crate::text::PortNames;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Deepest nesting of action lists.
+const MAX_DEPTH: usize = 16;
+/// Most octets of NSH metadata of type 2.
+const MAX_MD2: usize = 248;
+
+/// Actions that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("syntax error at {0}")]
+pub struct ParseError(pub String);
+
+/// Reads actions; `drop` and the empty text are none.
+pub fn parse_actions(text: &str, ports: Option<&dyn PortNames>) -> Result<Vec<Action>, ParseError> {
+    if text.trim().eq_ignore_ascii_case("drop") {
+        return Ok(Vec::new());
+    }
+    let parser = Parser { ports };
+    let mut scan = Scan::new(text);
+    let mut actions = Vec::new();
+    loop {
+        scan.skip(", \t\r\n");
+        if scan.is_empty() {
+            return Ok(actions);
+        }
+        let start = scan.rest;
+        let action = parser.one(&mut scan, 0).ok_or_else(|| ParseError(start.into()))?;
+        actions.push(action);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Parser<'a> {
+    ports: Option<&'a dyn PortNames>,
+}
+
+impl Parser<'_> {
+    /// A list up to its closing parenthesis, which is read too.
+    fn list(self, scan: &mut Scan<'_>, depth: usize) -> Option<Actions> {
+        if depth >= MAX_DEPTH {
+            return None;
+        }
+        if scan.eat("drop)") || scan.eat(")") {
+            return Some(Actions::from([]));
+        }
+        let mut actions = Vec::new();
+        loop {
+            scan.skip(", \t\r\n");
+            if scan.eat(")") {
+                return Some(actions.into());
+            }
+            actions.push(self.one(scan, depth + 1)?);
+        }
+    }
+
+    fn port(self, scan: &mut Scan<'_>) -> Option<u32> {
+        if scan.rest.starts_with(|c: char| c.is_ascii_digit()) {
+            return u32::try_from(scan.number()?).ok();
+        }
+        let name = scan.span(|c| !",() \t\r\n".contains(c))?;
+        self.ports?.port_named(name)
+    }
+
+    fn one(self, scan: &mut Scan<'_>, depth: usize) -> Option<Action> {
+        let mut ahead = *scan;
+        let word = ahead.word().unwrap_or("");
+        let opens = ahead.peek("(");
+        let starts_with_digit = word.starts_with(|c: char| c.is_ascii_digit());
+        if starts_with_digit {
+            return Some(Action::Output(u32::try_from(scan.number()?).ok()?));
+        }
+        let simple = match word {
+            "pop_vlan" => Some(Action::PopVlan),
+            "pop_eth" => Some(Action::PopEth),
+            "ct_clear" => Some(Action::CtClear),
+            "ct" if !opens => Some(Action::Ct(Box::default())),
+            _ => None,
+        };
+        if let Some(action) = simple {
+            *scan = ahead;
+            return Some(action);
+        }
+        if !opens {
+            return self.port(scan).map(Action::Output);
+        }
+        *scan = ahead;
+        scan.expect("(")?;
+        self.call(word, scan, depth)
+    }
+
+    /// What stands in the parentheses of an action, the closing one included.
+    fn call(self, word: &str, scan: &mut Scan<'_>, depth: usize) -> Option<Action> {
+        let action = match word {
+            "lb_output" => Action::LbOutput(number32(scan)?),
+            "trunc" => Action::Trunc(number32(scan)?),
+            "recirc" => Action::Recirc(number32(scan)?),
+            "meter" => Action::Meter(number32(scan)?),
+            "tnl_pop" => Action::TnlPop(self.port(scan)?),
+            "pop_nsh" => Action::PopNsh,
+            "pop_mpls" => {
+                scan.expect("eth_type=")?;
+                Action::PopMpls { ethertype: u16::try_from(scan.number()?).ok()? }
+            }
+            "push_mpls" => {
+                let (lse, _) = key_parse::label(scan)?;
+                scan.expect(",eth_type=")?;
+                Action::PushMpls { lse, ethertype: u16::try_from(scan.number()?).ok()? }
+            }
+            "push_eth" => {
+                scan.expect("src=")?;
+                let (src, _) = scan.mac()?;
+                scan.expect(",dst=")?;
+                let (dst, _) = scan.mac()?;
+                Action::PushEth { src, dst }
+            }
+            "push_vlan" => push_vlan(scan)?,
+            "push_nsh" => Action::PushNsh(Box::new(push_nsh(scan)?)),
+            "hash" => hash(scan)?,
+            "ct" => Action::Ct(Box::new(ct(scan)?)),
+            "userspace" => Action::Userspace(Box::new(self.userspace(scan)?)),
+            "set" => Action::Set(self.set(scan)?),
+            "clone" => return self.list(scan, depth).map(Action::Clone),
+            "sample" => self.sample(scan, depth)?,
+            "check_pkt_len" => self.check_pkt_len(scan, depth)?,
+            "tnl_push" => {
+                return tnl_push::parse(scan, |s| self.port(s)).map(|push| Action::TnlPush(Box::new(push)));
+            }
+            _ => return None,
+        };
+        scan.expect(")")?;
+        Some(action)
+    }
+
+    fn sample(self, scan: &mut Scan<'_>, depth: usize) -> Option<Action> {
+        scan.expect("sample=")?;
+        let digits = scan.span(|c| c.is_ascii_digit() || c == '.')?;
+        let percent: f64 = digits.parse().ok().filter(|p| (0.0..=100.0).contains(p))?;
+        scan.expect("%,actions(")?;
+        let actions = self.list(scan, depth)?;
+        let probability = (f64::from(u32::MAX) * percent / 100.0 + 0.5) as u32;
+        Some(Action::Sample { probability, actions })
+    }
+
+    fn check_pkt_len(self, scan: &mut Scan<'_>, depth: usize) -> Option<Action> {
+        scan.expect("size=")?;
+        let len = u16::try_from(scan.number()?).ok()?;
+        scan.expect(",gt(")?;
+        let greater = self.list(scan, depth)?;
+        scan.expect(",le(")?;
+        let less_equal = self.list(scan, depth)?;
+        Some(Action::CheckPktLen { len, greater, less_equal })
+    }
+
+    fn userspace(self, scan: &mut Scan<'_>) -> Option<Userspace> {
+        scan.expect("pid=")?;
+        scan.number()?;
+        scan.expect(",")?;
+        let name = scan.word()?;
+        scan.expect("(")?;
+        let cookie = match name {
+            "slow_path" => {
+                let mut reason = 0;
+                while !scan.peek(")") {
+                    scan.skip(",");
+                    let name = scan.word()?;
+                    reason |= if name == "0" { 0 } else { slow_path_reason(name)? };
+                }
+                Cookie::SlowPath { reason }
+            }
+            "controller" => Cookie::Controller(Box::new(controller(scan)?)),
+            "sFlow" => {
+                let vid = u16::try_from(field(scan, "vid=")?).ok()?;
+                let pcp = u16::try_from(field(scan, ",pcp=")?).ok()?;
+                let output = u32::try_from(field(scan, ",output=")?).ok()?;
+                let tag = if vid != 0 || pcp != 0 { 0x1000 } else { 0 };
+                Cookie::Sflow { vlan_tci: (pcp & 7) << 13 | tag | (vid & 0xfff), output }
+            }
+            "flow_sample" => Cookie::FlowSample(Box::new(self.flow_sample(scan)?)),
+            "ipfix" => {
+                scan.expect("output_port=")?;
+                Cookie::Ipfix { output_odp_port: self.port(scan)? }
+            }
+            _ => return None,
+        };
+        scan.expect(")")?;
+        let actions = scan.eat(",actions");
+        let tunnel_out_port = if scan.eat(",tunnel_out_port=") { Some(self.port(scan)?) } else { None };
+        Some(Userspace { cookie, actions, tunnel_out_port })
+    }
+
+    fn flow_sample(self, scan: &mut Scan<'_>) -> Option<FlowSampleCookie> {
+        let probability = u16::try_from(field(scan, "probability=")?).ok()?;
+        let collector_set_id = u32::try_from(field(scan, ",collector_set_id=")?).ok()?;
+        let obs_domain_id = u32::try_from(field(scan, ",obs_domain_id=")?).ok()?;
+        let obs_point_id = u32::try_from(field(scan, ",obs_point_id=")?).ok()?;
+        scan.expect(",output_port=")?;
+        let output_odp_port = self.port(scan)?;
+        let direction = match () {
+            () if scan.eat(",ingress") => 1,
+            () if scan.eat(",egress") => 2,
+            () => 0,
+        };
+        Some(FlowSampleCookie {
+            probability,
+            collector_set_id,
+            obs_domain_id,
+            obs_point_id,
+            output_odp_port,
+            direction,
+        })
+    }
+
+    fn set(self, scan: &mut Scan<'_>) -> Option<Set> {
+        let mut ahead = *scan;
+        let group = match ahead.word()? {
+            "skb_priority" => SetGroup::SkbPriority,
+            "skb_mark" => SetGroup::SkbMark,
+            "tunnel" => SetGroup::Tunnel,
+            "eth" => SetGroup::Eth,
+            "mpls" => SetGroup::Mpls,
+            "ipv4" => SetGroup::Ipv4,
+            "ipv6" => SetGroup::Ipv6,
+            "arp" => SetGroup::Arp,
+            "tcp" => SetGroup::Tcp,
+            "udp" => SetGroup::Udp,
+            "sctp" => SetGroup::Sctp,
+            "icmp" => SetGroup::Icmp,
+            "icmpv6" => SetGroup::Icmpv6,
+            "nd" => SetGroup::Nd,
+            "nd_ext" => SetGroup::NdExtensions,
+            "nsh" => SetGroup::Nsh,
+            _ => return None,
+        };
+        let parser = tnl_push::parse_set_group(scan, self.ports)?;
+        if group == SetGroup::Tunnel {
+            return Some(Set { group, words: Default::default(), tunnel: Some(Box::new(parser.key)) });
+        }
+        let words = parser.mask.0.iter().enumerate().filter(|(_, m)| **m != 0);
+        let words = words.map(|(i, m)| MaskedWord { word: i as u8, value: parser.key.0[i] & m, mask: *m });
+        Some(Set { group, words: words.collect(), tunnel: None })
+    }
+}
+
+fn number32(scan: &mut Scan<'_>) -> Option<u32> {
+    u32::try_from(scan.number()?).ok()
+}
+
+fn field(scan: &mut Scan<'_>, name: &str) -> Option<u64> {
+    scan.expect(name)?;
+    scan.number()
+}
+
+fn controller(scan: &mut Scan<'_>) -> Option<ControllerCookie> {
+    Some(ControllerCookie {
+        reason: u8::try_from(field(scan, "reason=")?).ok()?,
+        dont_send: field(scan, ",dont_send=")? != 0,
+        continuation: field(scan, ",continuation=")? != 0,
+        recirc_id: u32::try_from(field(scan, ",recirc_id=")?).ok()?,
+        rule_cookie: field(scan, ",rule_cookie=")?,
+        controller_id: u16::try_from(field(scan, ",controller_id=")?).ok()?,
+        max_len: u16::try_from(field(scan, ",max_len=")?).ok()?,
+    })
+}
+
+fn push_vlan(scan: &mut Scan<'_>) -> Option<Action> {
+    let tpid = if scan.eat("tpid=") {
+        let tpid = u16::try_from(scan.number()?).ok()?;
+        scan.expect(",")?;
+        tpid
+    } else {
+        0x8100
+    };
+    let (mut vid, mut pcp, mut cfi) = (0, 0, 1);
+    while !scan.peek(")") {
+        scan.skip(",");
+        match scan.word()? {
+            "vid" => vid = field(scan, "=")?,
+            "pcp" => pcp = field(scan, "=")?,
+            "cfi" => cfi = field(scan, "=")?,
+            _ => return None,
+        }
+    }
+    if vid > 0xfff || pcp > 7 || cfi > 1 {
+        return None;
+    }
+    Some(Action::PushVlan { tpid, tci: (pcp << 13 | cfi << 12 | vid) as u16 })
+}
+
+fn push_nsh(scan: &mut Scan<'_>) -> Option<PushNsh> {
+    let mut nsh = PushNsh { flags: 0, ttl: 63, mdtype: 1, np: 3, path_hdr: 255, context: [0; 4], md2: Vec::new() };
+    while !scan.peek(")") {
+        scan.skip(", ");
+        let name = scan.word()?;
+        scan.expect("=")?;
+        if name == "md2" {
+            scan.expect("0x")?;
+            let digits = scan.span(|c| c.is_ascii_hexdigit())?;
+            if digits.len() % 2 != 0 || digits.len() > MAX_MD2 * 2 {
+                return None;
+            }
+            let octets = (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok());
+            nsh.md2 = octets.collect::<Option<_>>()?;
+            continue;
+        }
+        let value = scan.number()?;
+        match name {
+            "flags" => nsh.flags = u8::try_from(value).ok()?,
+            "ttl" => nsh.ttl = u8::try_from(value).ok()?,
+            "mdtype" => nsh.mdtype = u8::try_from(value).ok()?,
+            "np" => nsh.np = u8::try_from(value).ok()?,
+            "spi" => {
+                let spi = u32::try_from(value).ok().filter(|s| *s <= 0xff_ffff)?;
+                nsh.path_hdr = spi << 8 | (nsh.path_hdr & 0xff);
+            }
+            "si" => nsh.path_hdr = (nsh.path_hdr & !0xff) | u32::from(u8::try_from(value).ok()?),
+            "c1" => nsh.context[0] = u32::try_from(value).ok()?,
+            "c2" => nsh.context[1] = u32::try_from(value).ok()?,
+            "c3" => nsh.context[2] = u32::try_from(value).ok()?,
+            "c4" => nsh.context[3] = u32::try_from(value).ok()?,
+            _ => return None,
+        }
+    }
+    Some(nsh)
+}
+
+fn hash(scan: &mut Scan<'_>) -> Option<Action> {
+    let alg = match scan.word()? {
+        "hash_l4" => HashAlg::L4,
+        "sym_l4" => HashAlg::SymL4,
+        _ => return None,
+    };
+    scan.expect("(")?;
+    let basis = number32(scan)?;
+    scan.expect(")")?;
+    Some(Action::Hash { alg, basis })
+}
+
+fn ct(scan: &mut Scan<'_>) -> Option<Ct> {
+    let mut ct = Ct::default();
+    while !scan.peek(")") {
+        scan.skip(", ");
+        match scan.word()? {
+            "commit" => ct.commit = true,
+            "force_commit" => (ct.commit, ct.force) = (true, true),
+            "zone" => ct.zone = u16::try_from(field(scan, "=")?).ok()?,
+            "mark" => {
+                scan.expect("=")?;
+                ct.mark = Some(scan.masked32()?);
+            }
+            "label" => {
+                scan.expect("=")?;
+                ct.label = Some(scan.masked128()?);
+            }
+            "helper" => {
+                scan.expect("=")?;
+                ct.helper = Some(match scan.word()? {
+                    "ftp" => "ftp",
+                    "tftp" => "tftp",
+                    _ => return None,
+                });
+            }
+            "timeout" => {
+                scan.expect("=")?;
+                ct.timeout = Some(scan.span(|c| c != ',' && c != ')')?.into());
+            }
+            "nat" => ct.nat = Some(nat(scan)?),
+            _ => return None,
+        }
+    }
+    Some(ct)
+}
+
+fn nat(scan: &mut Scan<'_>) -> Option<CtNat> {
+    let mut nat = CtNat::default();
+    if !scan.eat("(") {
+        return Some(nat);
+    }
+    while !scan.peek(")") {
+        scan.skip(", ");
+        match scan.word()? {
+            "src" => nat.src = Some(true),
+            "dst" => nat.src = Some(false),
+            "persistent" => nat.persistent = true,
+            "hash" => nat.hash = true,
+            "random" => nat.random = true,
+            _ => return None,
+        }
+        if scan.eat("=") {
+            if !scan.peek(":") || scan.peek("::") {
+                nat.ip_min = Some(address(scan)?);
+                if scan.eat("-") {
+                    nat.ip_max = Some(address(scan)?);
+                }
+            }
+            if scan.eat(":") {
+                nat.port_min = u16::try_from(scan.number()?).ok()?;
+                if scan.eat("-") {
+                    nat.port_max = u16::try_from(scan.number()?).ok()?;
+                }
+            }
+        }
+    }
+    scan.expect(")")?;
+    Some(nat)
+}
+
+/// An IPv4 address, or an IPv6 one that may be in brackets.
+fn address(scan: &mut Scan<'_>) -> Option<IpAddr> {
+    if scan.eat("[") {
+        let address = scan.ipv6_address()?;
+        scan.expect("]")?;
+        return Some(Ipv6Addr::from(address).into());
+    }
+    let mut ahead = *scan;
+    if let Some((address, rest)) = crate::text::parse_ipv4_prefix(ahead.rest) {
+        ahead.rest = rest;
+        *scan = ahead;
+        return Some(Ipv4Addr::from(address).into());
+    }
+    Some(Ipv6Addr::from(scan.ipv6_address()?).into())
+}

@@ -1,0 +1,113 @@
+//! Datapath keys and actions as text, against what Open vSwitch 3.1's `dpctl/add-flow` takes and `dpctl/dump-flows` shows.
+
+use flow::odp_text::{KeyOptions, format_actions, format_key, parse_actions, parse_key, parse_ufid, ufid};
+use flow::text::PortNames;
+use proptest::prelude::*;
+
+struct Names;
+
+impl PortNames for Names {
+    fn name_of(&self, port: u32) -> Option<&str> {
+        (port == 1).then_some("we ird")
+    }
+
+    fn port_named(&self, name: &str) -> Option<u32> {
+        (name == "we ird").then_some(1)
+    }
+}
+
+/// Three lines a case: what is read, its dump, the end of its verbose dump.
+#[test]
+fn keys() {
+    let lines: Vec<&str> = include_str!("keys.txt").lines().collect();
+    for case in lines.chunks(3) {
+        let (key, mut mask) = parse_key(case[0], None).unwrap();
+        mask.set_recirc_id(u32::MAX);
+        assert_eq!(format_key(&key, Some(&mask), &KeyOptions::default()), case[1]);
+        let verbose = format_key(&key, Some(&mask), &KeyOptions { verbose: true, ports: Some(&Names) });
+        let tail = verbose.find(",in_port(").map_or("", |at| &verbose[at + 1..]);
+        assert_eq!(tail, case[2]);
+        assert!(verbose.starts_with("skb_priority("));
+        let again = parse_key(&verbose, Some(&Names)).unwrap();
+        assert_eq!(format_key(&again.0, Some(&again.1), &KeyOptions::default()), case[1]);
+    }
+}
+
+#[test]
+fn keys_that_cannot_be_read() {
+    for (text, at) in [
+        ("in_port(1),bad(3)", "bad(3)"),
+        ("in_port(1", "in_port(1"),
+        ("in_port(1),eth_type(0x0800),ipv4(src=1.2.3)", "ipv4(src=1.2.3)"),
+        ("in_port(nobody)", "in_port(nobody)"),
+        ("encap(encap(encap(encap())))", "encap(encap(encap(encap())))"),
+        ("eth_type(0x12345)", "eth_type(0x12345)"),
+    ] {
+        assert_eq!(parse_key(text, None), Err(format!("syntax error at {at}")));
+    }
+}
+
+#[test]
+fn actions() {
+    for line in include_str!("actions.txt").lines() {
+        let (input, output) = line.split_once(" => ").unwrap();
+        let parsed = parse_actions(input, None).unwrap_or_else(|e| panic!("{input}: {e}"));
+        assert_eq!(format_actions(&parsed, None), output, "{input}");
+        assert_eq!(parse_actions(output, None).unwrap(), parsed, "{output}");
+    }
+}
+
+#[test]
+fn actions_that_cannot_be_read() {
+    for text in
+        ["foo", "1,foo", "ct(commit", "sample(sample=200%,actions(1))", "drop,1", "push_vlan(vid=4096)", "clone(1"]
+    {
+        assert!(parse_actions(text, None).is_err(), "{text}");
+    }
+    let deep = "clone(".repeat(1000);
+    assert!(parse_actions(&deep, None).is_err());
+}
+
+#[test]
+fn identifiers() {
+    let text = "2960cd4c-d928-46b7-b9a9-6878abf7bde0";
+    let parsed = parse_ufid(&format!("ufid:{text}")).unwrap();
+    assert_eq!(ufid(parsed), text);
+    assert_eq!(parse_ufid("2960cd4c"), None);
+}
+
+proptest! {
+    /// Text of any packet's key reads back as the same key.
+    #[test]
+    fn packets_round_trip(line in 0usize..300, flips in proptest::collection::vec(0u32..1000, 0..3)) {
+        let table = include_str!("extract.txt");
+        let hex = table.lines().nth(line).unwrap().split_once(' ').unwrap().0;
+        let mut octets: Vec<u8> =
+            (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect();
+        let n = octets.len();
+        for flip in flips {
+            octets[flip as usize % n] ^= 1 << (flip % 8);
+        }
+        let (key, _) = flow::extract(&octets, 1);
+        let text = format_key(&key, None, &KeyOptions::default());
+        let again = format_key(&parse_key(&text, None).unwrap().0, None, &KeyOptions::default());
+        prop_assert_eq!(again, text);
+    }
+
+    #[test]
+    fn never_panics(text in "[a-z0-9_(),=/.:{}+|%-]{0,80}") {
+        let _ = parse_key(&text, None);
+        let _ = parse_actions(&text, None);
+    }
+
+    #[test]
+    fn near_misses_never_panic(line in 0usize..100, at in 0usize..400, with in "[(),=/x0-9a-f]") {
+        let table = concat!(include_str!("actions.txt"), include_str!("keys.txt"));
+        let line = table.lines().nth(line).unwrap();
+        let at = at % line.len();
+        let mut text = line.split(" => ").next().unwrap().to_string();
+        text.replace_range(at.min(text.len() - 1)..=at.min(text.len() - 1), &with);
+        let _ = parse_key(&text, None);
+        let _ = parse_actions(&text, None);
+    }
+}
