@@ -17,6 +17,7 @@ pub mod monitor;
 pub mod mutation;
 pub mod parse;
 pub mod rbac;
+pub mod replication;
 pub mod row;
 pub mod schema;
 pub mod server;
@@ -24,6 +25,7 @@ pub mod symbols;
 pub mod txn;
 pub mod types;
 pub mod uuid;
+pub mod vswitch;
 
 pub use atom::Atom;
 pub use database::{Database, Table, TableId};

@@ -89,6 +89,7 @@ impl Run<'_, '_, '_> {
         let uuid = uuid.unwrap_or_else(|| self.symbols.fresh_uuid());
         let schema = self.schema(table);
         let mut row = Row::new(uuid, &schema);
+        row.version = self.symbols.fresh_uuid();
         let values = read_row(row_json.unwrap_or(&Value::Null), &schema, &mut self.symbols)?;
         let mut given: HashSet<usize> = HashSet::new();
         for (column, value) in values {
@@ -185,7 +186,9 @@ impl Run<'_, '_, '_> {
             if !rbac::may_update(db, &schema, row, &columns, identity) {
                 return Err(self.denied(&format!("modification of table \"{}\"", schema.name)));
             }
+            let version = self.symbols.fresh_uuid();
             if let Some(row) = self.txn.modify(table, row.uuid) {
+                row.version = version;
                 for (column, value) in &values {
                     row.set(*column, value.clone());
                 }
@@ -215,7 +218,9 @@ impl Run<'_, '_, '_> {
             if !rbac::may_mutate(db, &schema, old, &mutations, identity) {
                 return Err(self.denied(&format!("mutate operation on table \"{}\"", schema.name)));
             }
+            let version = self.symbols.fresh_uuid();
             let Some(row) = self.txn.modify(table, old.uuid) else { continue };
+            row.version = version;
             for mutation in &mutations {
                 let spec = &schema.columns[mutation.column];
                 let value = mutation.apply(row.field(mutation.column), &spec.ty)?;

@@ -10,8 +10,9 @@ use crate::convert::convert;
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
 use crate::log::{CompactDone, CompactJob, LogDb};
+use crate::replication::apply_updates;
 use crate::schema::DatabaseSchema;
-use crate::uuid::UuidSource;
+use crate::uuid::{Uuid, UuidSource};
 
 /// Least time between two compactions, in ms.
 const COMPACT_MIN_MS: u64 = 10 * 60 * 1000;
@@ -19,13 +20,7 @@ const COMPACT_MIN_MS: u64 = 10 * 60 * 1000;
 const COMPACT_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Server {
-    pub(super) fn served(
-        &mut self,
-        db: Database,
-        log: Option<LogDb>,
-        model: Model,
-        now: Now,
-    ) -> ServedDb {
+    pub(super) fn served(&mut self, db: Database, log: Option<LogDb>, model: Model, now: Now) -> ServedDb {
         ServedDb {
             db,
             log,
@@ -66,13 +61,7 @@ impl Server {
     }
 
     /// Begins to serve a database. Its name must be new.
-    pub fn add_db(
-        &mut self,
-        db: Database,
-        log: Option<LogDb>,
-        model: Model,
-        now: Now,
-    ) -> Result<()> {
+    pub fn add_db(&mut self, db: Database, log: Option<LogDb>, model: Model, now: Now) -> Result<()> {
         let name = Arc::clone(&db.schema.name);
         if self.dbs.contains_key(&name) {
             return Err(OvsdbError::new("ovsdb error", format!("{name}: duplicate database name")));
@@ -133,12 +122,8 @@ impl Server {
     /// Closes the connections of clients that do not know of database changes, so that they look
     /// anew when they come back.
     pub fn disconnect_unaware(&mut self, reason: &str) {
-        let unaware: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| !session.change_aware)
-            .map(|(id, _)| *id)
-            .collect();
+        let unaware: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| !session.change_aware).map(|(id, _)| *id).collect();
         for session in unaware {
             self.outputs.push_back(Output::Close { session, reason: reason.to_owned() });
         }
@@ -178,7 +163,6 @@ impl Server {
         let key = Arc::clone(key);
         let mut ticket = None;
         let new_log = served.log.is_some();
-        let same_schema = served.ready && served.db.schema == db.schema;
         self.end_triggers(&key);
         self.cancel_monitors(&key);
         let Some(served) = self.dbs.get_mut(&key) else { return Ok(None) };
@@ -197,17 +181,11 @@ impl Server {
         served.db = db;
         served.ready = true;
         self.refresh_builtin(now);
-        let _ = same_schema;
         self.disconnect_unaware(&format!("database {name} schema changed"));
         Ok(ticket)
     }
 
-    pub(super) fn convert_method(
-        &mut self,
-        session: SessionId,
-        params: &[Value],
-        now: Now,
-    ) -> Result<Option<Ticket>> {
+    pub(super) fn convert_method(&mut self, session: SessionId, params: &[Value], now: Now) -> Result<Option<Ticket>> {
         let name = self.db_of("convert", params)?;
         let [_, schema] = params else {
             let whole = Value::Array(params.to_vec());
@@ -233,19 +211,11 @@ impl Server {
     }
 
     /// Converts a database to another schema while it is served.
-    pub fn convert_db(
-        &mut self,
-        name: &str,
-        schema: Arc<DatabaseSchema>,
-        now: Now,
-    ) -> Result<Option<Ticket>> {
+    pub fn convert_db(&mut self, name: &str, schema: Arc<DatabaseSchema>, now: Now) -> Result<Option<Ticket>> {
         if *schema.name != *name {
             return Err(OvsdbError::new(
                 "invalid parameters",
-                format!(
-                    "new schema name ({}) does not match database name ({name})",
-                    schema.name
-                ),
+                format!("new schema name ({}) does not match database name ({name})", schema.name),
             ));
         }
         let Some(served) = self.dbs.get(name) else {
@@ -313,12 +283,7 @@ impl Server {
     }
 
     /// Executes operations on behalf of the server itself: status columns, replication.
-    pub fn transact_internal(
-        &mut self,
-        name: &str,
-        ops: &[Value],
-        now: Now,
-    ) -> Result<(String, Option<Ticket>)> {
+    pub fn transact_internal(&mut self, name: &str, ops: &[Value], now: Now) -> Result<(String, Option<Ticket>)> {
         let Some((key, served)) = self.dbs.get_key_value(name) else {
             return Err(OvsdbError::new("unknown database", name));
         };
@@ -337,17 +302,35 @@ impl Server {
     }
 
     /// Applies a prepared commit on behalf of the server itself.
-    pub fn apply_internal(
-        &mut self,
-        name: &str,
-        commit: crate::txn::Commit,
-        now: Now,
-    ) -> Result<Option<Ticket>> {
+    pub fn apply_internal(&mut self, name: &str, commit: crate::txn::Commit, now: Now) -> Result<Option<Ticket>> {
         let Some(key) = self.dbs.get_key_value(name).map(|(key, _)| Arc::clone(key)) else {
             return Err(OvsdbError::new("unknown database", name));
         };
         let ticket = self.apply_commit(&key, commit, now)?;
         self.run_triggers(&key, now, true);
         Ok(ticket)
+    }
+
+    /// Applies updates that a source told of a database that is copied from it. `last` is the
+    /// source's transaction id, where it tells one.
+    pub fn apply_source_updates(
+        &mut self,
+        name: &str,
+        updates: &Value,
+        reset: bool,
+        keep: &dyn Fn(&str) -> bool,
+        last: Option<Uuid>,
+        now: Now,
+    ) -> Result<()> {
+        let Some((key, served)) = self.dbs.get_key_value(name) else {
+            return Err(OvsdbError::new("unknown database", name));
+        };
+        let key = Arc::clone(key);
+        let commit = apply_updates(&served.db, updates, reset, keep, &mut self.source)?;
+        if let Some(commit) = commit {
+            self.apply_commit_as(&key, commit, last, now)?;
+            self.run_triggers(&key, now, true);
+        }
+        Ok(())
     }
 }

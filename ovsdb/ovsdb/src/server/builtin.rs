@@ -27,19 +27,13 @@ impl Server {
     /// Brings the rows of `_Server` up to date, and tells monitors.
     pub(crate) fn refresh_builtin(&mut self, now: Now) {
         let mut ops: Vec<Value> = Vec::new();
-        let uuids: Vec<Value> = self
-            .dbs
-            .values()
-            .map(|served| json!(["_uuid", "!=", ["uuid", served.uuid.to_string()]]))
-            .collect();
+        let uuids: Vec<Value> =
+            self.dbs.values().map(|served| json!(["_uuid", "!=", ["uuid", served.uuid.to_string()]])).collect();
         ops.push(json!({"op": "delete", "table": "Database", "where": uuids}));
         let Some(own) = self.dbs.get(SERVER_DB) else { return };
         for (name, served) in &self.dbs {
-            let schema = if served.ready {
-                Datum::string(&to_sorted_text(&served.db.schema.to_json()))
-            } else {
-                Datum::empty()
-            };
+            let schema =
+                if served.ready { Datum::string(&to_sorted_text(&served.db.schema.to_json())) } else { Datum::empty() };
             let row = json!({
                 "name": &**name,
                 "model": served.model.name(),

@@ -6,16 +6,23 @@ use super::{Now, Server, Ticket};
 use crate::error::Result;
 use crate::log::SyncJob;
 use crate::txn::Commit;
+use crate::uuid::Uuid;
 
 impl Server {
-    pub(crate) fn apply_commit(
+    pub(crate) fn apply_commit(&mut self, name: &Arc<str>, commit: Commit, now: Now) -> Result<Option<Ticket>> {
+        self.apply_commit_as(name, commit, None, now)
+    }
+
+    /// `id`: what a source calls the transaction.
+    pub(crate) fn apply_commit_as(
         &mut self,
         name: &Arc<str>,
         commit: Commit,
+        id: Option<Uuid>,
         now: Now,
     ) -> Result<Option<Ticket>> {
         let column_diff = self.column_diff();
-        let id = self.source.next_uuid();
+        let id = id.filter(|id| !id.is_zero()).unwrap_or_else(|| self.source.next_uuid());
         let Some(served) = self.dbs.get_mut(name) else { return Ok(None) };
         let mut ticket = None;
         if let Some(log) = &mut served.log {

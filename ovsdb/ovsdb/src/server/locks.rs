@@ -76,10 +76,7 @@ impl Locks {
     /// Takes the session out of all queues; locks with their new owners.
     pub fn drop_session(&mut self, session: SessionId) -> Vec<(String, SessionId)> {
         let names: Vec<String> = self.queues.keys().cloned().collect();
-        names
-            .into_iter()
-            .filter_map(|name| self.unlock(session, &name).map(|owner| (name, owner)))
-            .collect()
+        names.into_iter().filter_map(|name| self.unlock(session, &name).map(|owner| (name, owner))).collect()
     }
 
     fn counts(&self, session: SessionId) -> LockCounts {
@@ -112,13 +109,7 @@ impl Server {
         self.send(session, Text::Own(message.to_text()), None);
     }
 
-    pub(super) fn lock_method(
-        &mut self,
-        session: SessionId,
-        id: &Value,
-        method: &str,
-        params: Vec<Value>,
-    ) {
+    pub(super) fn lock_method(&mut self, session: SessionId, id: &Value, method: &str, params: Vec<Value>) {
         let name = match params.as_slice() {
             [Value::String(name)] if is_id(name) => name.clone(),
             _ => {

@@ -6,25 +6,16 @@ use super::{Now, SERVER_DB, Server, SessionId};
 use crate::error::OvsdbError;
 
 impl Server {
-    pub(super) fn handle_request(
-        &mut self,
-        session: SessionId,
-        id: Value,
-        method: &str,
-        params: Vec<Value>,
-        now: Now,
-    ) {
+    pub(super) fn handle_request(&mut self, session: SessionId, id: Value, method: &str, params: Vec<Value>, now: Now) {
         if !self.sessions.contains_key(&session) {
             return;
         }
         match method {
             "transact" => self.transact(session, id, params, now),
-            "monitor" | "monitor_cond" | "monitor_cond_since" => {
-                match self.monitor(session, method, &params) {
-                    Ok(result) => self.reply_raw(session, &id, &result, None),
-                    Err(error) => self.reply_error(session, &id, &error),
-                }
-            }
+            "monitor" | "monitor_cond" | "monitor_cond_since" => match self.monitor(session, method, &params) {
+                Ok(result) => self.reply_raw(session, &id, &result, None),
+                Err(error) => self.reply_error(session, &id, &error),
+            },
             "monitor_cond_change" => match self.monitor_cond_change(session, params) {
                 Ok(()) => self.reply_raw(session, &id, "{}", None),
                 Err(error) => self.reply_error(session, &id, &error),

@@ -175,6 +175,20 @@ pub struct Server {
     server_id: Uuid,
     next_monitor: u64,
     column_diff: bool,
+    forwards: VecDeque<Forward>,
+}
+
+/// A transaction that a relay has to pass on to its source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forward {
+    /// The relayed database.
+    pub db: Arc<str>,
+    /// Who wants it.
+    pub session: SessionId,
+    /// The client's request id, for [`Server::answer_forward`].
+    pub id: Value,
+    /// The operations.
+    pub ops: Vec<Value>,
 }
 
 /// Numbers for `memory/show`.
@@ -210,6 +224,7 @@ impl Server {
             outputs: VecDeque::new(),
             next_monitor: 0,
             column_diff: true,
+            forwards: VecDeque::new(),
         };
         if let Ok(schema) = DatabaseSchema::from_text(SERVER_SCHEMA) {
             let db = Database::new(Arc::new(schema));
@@ -251,6 +266,7 @@ impl Server {
         for owner in self.locks.drop_session(session) {
             self.notify_lock("locked", &owner.0, owner.1);
         }
+        self.forwards.retain(|forward| forward.session != session);
         self.outputs.retain(|output| match output {
             Output::Send { session: to, .. } | Output::Close { session: to, .. } => *to != session,
         });
@@ -281,10 +297,7 @@ impl Server {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(u64, &'static str)> {
         let waits = self.dbs.values().flat_map(|served| &served.triggers);
-        waits
-            .filter_map(|trigger| trigger.deadline_ms())
-            .min()
-            .map(|at| (at, "transaction \"wait\" timeout"))
+        waits.filter_map(|trigger| trigger.deadline_ms()).min().map(|at| (at, "transaction \"wait\" timeout"))
     }
 
     /// Ends transactions that have waited for long enough.
@@ -295,17 +308,28 @@ impl Server {
         }
     }
 
+    /// Transactions for relays to pass on.
+    pub fn take_forwards(&mut self) -> VecDeque<Forward> {
+        std::mem::take(&mut self.forwards)
+    }
+
+    /// The source of a relay answered a transaction that was passed on.
+    pub fn answer_forward(&mut self, session: SessionId, id: &Value, answer: std::result::Result<Value, Value>) {
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        let message = match answer {
+            Ok(result) => Message::Response { id: id.clone(), result },
+            Err(error) => Message::Error { id: id.clone(), error },
+        };
+        self.send(session, Text::Own(message.to_text()), None);
+    }
+
     pub(crate) fn send(&mut self, session: SessionId, text: Text, ticket: Option<Ticket>) {
         self.outputs.push_back(Output::Send { session, text, ticket });
     }
 
-    pub(crate) fn reply_raw(
-        &mut self,
-        session: SessionId,
-        id: &Value,
-        result: &str,
-        ticket: Option<Ticket>,
-    ) {
+    pub(crate) fn reply_raw(&mut self, session: SessionId, id: &Value, result: &str, ticket: Option<Ticket>) {
         let mut text = String::with_capacity(result.len() + 48);
         write_reply_head(&mut text, id);
         text.push_str(result);
@@ -349,19 +373,11 @@ impl Server {
     /// Numbers for `memory/show`.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let mut usage = Usage {
-            monitors: self.shapes.len(),
-            sessions: self.sessions.len(),
-            ..Usage::default()
-        };
+        let mut usage = Usage { monitors: self.shapes.len(), sessions: self.sessions.len(), ..Usage::default() };
         for served in self.dbs.values() {
             usage.atoms += served.db.atom_count();
-            usage.cells += served
-                .db
-                .tables()
-                .iter()
-                .map(|table| table.len() * table.schema.columns.len())
-                .sum::<usize>();
+            usage.cells +=
+                served.db.tables().iter().map(|table| table.len() * table.schema.columns.len()).sum::<usize>();
             usage.triggers += served.triggers.len();
             usage.history += served.db.history_len();
         }

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{Server, SessionId, Text, id_key};
 use crate::error::{OvsdbError, Result};
 use crate::monitor::{
-    Shape, Version, changes_since, condition_update, initial_update, parse_condition_change,
-    parse_monitor_requests, update,
+    Shape, Version, changes_since, condition_update, initial_update, parse_condition_change, parse_monitor_requests,
+    update,
 };
 use crate::txn::Commit;
 use crate::uuid::Uuid;
@@ -91,8 +91,7 @@ impl Server {
         let mut told = Vec::new();
         for ((session, _), monitor) in &served.monitors {
             let key = Arc::as_ptr(&monitor.shape);
-            let text =
-                texts.entry(key).or_insert_with(|| update(&served.db, &monitor.shape, commit));
+            let text = texts.entry(key).or_insert_with(|| update(&served.db, &monitor.shape, commit));
             let Some(text) = text else { continue };
             let frame = frames
                 .entry((key, &*monitor.id))
@@ -104,12 +103,7 @@ impl Server {
         }
     }
 
-    pub(super) fn monitor(
-        &mut self,
-        session: SessionId,
-        method: &str,
-        params: &[Value],
-    ) -> Result<String> {
+    pub(super) fn monitor(&mut self, session: SessionId, method: &str, params: &[Value]) -> Result<String> {
         let name = self.db_of(method, params)?;
         let version = match method {
             "monitor" => Version::V1,
@@ -145,11 +139,8 @@ impl Server {
         }
         let found = since.is_some();
         let updates = since.unwrap_or_else(|| initial_update(&served.db, &shape));
-        let result = if version == Version::V3 {
-            format!("[{found},\"{}\",{updates}]", served.db.last_txn())
-        } else {
-            updates
-        };
+        let result =
+            if version == Version::V3 { format!("[{found},\"{}\",{updates}]", served.db.last_txn()) } else { updates };
         let shape = self.shapes.enter(&name, shape);
         let number = self.next_monitor();
         let monitor = Monitor { id: Arc::from(to_text(id)), shape };
@@ -162,11 +153,7 @@ impl Server {
         Ok(result)
     }
 
-    pub(super) fn monitor_cond_change(
-        &mut self,
-        session: SessionId,
-        params: Vec<Value>,
-    ) -> Result<()> {
+    pub(super) fn monitor_cond_change(&mut self, session: SessionId, params: Vec<Value>) -> Result<()> {
         let [old_id, new_id, requests] = params.as_slice() else {
             return Err(OvsdbError::syntax_in(&Value::Array(params), "invalid parameters"));
         };

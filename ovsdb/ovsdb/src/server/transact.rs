@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Now, Server, SessionId, Ticket, id_key};
+use super::{Forward, Model, Now, Server, SessionId, Ticket, id_key};
 use crate::execute::{Context, Execution, execute};
 use crate::rbac::Identity;
 
@@ -25,13 +25,7 @@ impl Trigger {
 }
 
 impl Server {
-    pub(super) fn transact(
-        &mut self,
-        session: SessionId,
-        id: Value,
-        mut params: Vec<Value>,
-        now: Now,
-    ) {
+    pub(super) fn transact(&mut self, session: SessionId, id: Value, mut params: Vec<Value>, now: Now) {
         let name = match self.db_of("transact", &params) {
             Ok(name) => name,
             Err(error) => return self.reply_error(session, &id, &error),
@@ -42,8 +36,16 @@ impl Server {
             return self.reply_word(session, &id, "duplicate request ID");
         }
         params.remove(0);
-        let trigger =
-            Trigger { session, id, ops: params, created_ms: now.mono_ms, timeout_ms: None };
+        // A relay's copy is its source's to change, and so are its locks.
+        let passes_on = |op: &Value| {
+            let name = op.get("op").and_then(Value::as_str);
+            !matches!(name, Some("select" | "wait" | "comment" | "abort"))
+        };
+        if self.dbs[&name].model == Model::Relay && params.iter().any(passes_on) {
+            self.forwards.push_back(Forward { db: name, session, id, ops: params });
+            return;
+        }
+        let trigger = Trigger { session, id, ops: params, created_ms: now.mono_ms, timeout_ms: None };
         self.attempt(&name, trigger, now);
     }
 
@@ -58,10 +60,7 @@ impl Server {
         let context = Context {
             read_only: self.read_only || known.info.read_only,
             reserved: served.reserved,
-            identity: Identity {
-                role: known.info.role.as_deref(),
-                id: known.info.client_id.as_deref(),
-            },
+            identity: Identity { role: known.info.role.as_deref(), id: known.info.client_id.as_deref() },
             owns_lock: &owns_lock,
             elapsed_ms: now.mono_ms.saturating_sub(trigger.created_ms),
             never_block: false,

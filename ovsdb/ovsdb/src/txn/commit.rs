@@ -83,7 +83,9 @@ impl Txn<'_> {
                     (None, None) => continue,
                     (Some(_), None) => None,
                     (None, Some(mut new)) => {
-                        Arc::make_mut(&mut new).version = versions.next_uuid();
+                        if new.version.is_zero() {
+                            Arc::make_mut(&mut new).version = versions.next_uuid();
+                        }
                         Some(new)
                     }
                     (Some(old), Some(mut new)) => {
@@ -99,7 +101,9 @@ impl Txn<'_> {
                             continue;
                         }
                         columns.insert(0, crate::schema::COLUMN_VERSION as u16);
-                        Arc::make_mut(&mut new).version = versions.next_uuid();
+                        if new.version == old.version {
+                            Arc::make_mut(&mut new).version = versions.next_uuid();
+                        }
                         Some(new)
                     }
                 };
