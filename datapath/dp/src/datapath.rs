@@ -4,6 +4,7 @@ use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
+use crate::dpif::{Dpif, Support};
 use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
 use crate::meter::{Meter, MeterConfig};
@@ -290,5 +291,70 @@ impl Datapath {
     /// All bonds with their members, by number.
     pub fn bonds(&self) -> Vec<(u32, [OdpPort; BUCKETS])> {
         self.engine.bonds.all()
+    }
+}
+
+impl Dpif for Datapath {
+    fn support(&self) -> Support {
+        Support {
+            max_vlan_headers: self.engine.config.max_vlans,
+            max_mpls_depth: flow::extract::MAX_LABELS,
+            sample_nesting: 10,
+            recirc: true,
+            hash_sym_l4: true,
+            clone: true,
+            trunc: true,
+            check_pkt_len: true,
+            explicit_drop: true,
+            lb_output: true,
+            push_nsh: true,
+            ct: false,
+            tunnels: false,
+            meters: true,
+        }
+    }
+
+    fn install(&mut self, entry: &FlowEntry, view_version: u64) -> Result<(), InstallError> {
+        Datapath::install(self, entry, view_version)
+    }
+
+    fn modify(&mut self, ufid: Ufid, actions: &Actions, view_version: u64) -> Result<(), InstallError> {
+        Datapath::modify(self, ufid, actions, view_version)
+    }
+
+    fn delete(&mut self, ufid: Ufid) -> Option<DumpedFlow> {
+        Datapath::delete(self, ufid)
+    }
+
+    fn flow(&self, ufid: Ufid) -> Option<DumpedFlow> {
+        Datapath::flow(self, ufid)
+    }
+
+    fn dump(&self, cursor: FlowCursor, max: usize) -> (Vec<DumpedFlow>, Option<FlowCursor>) {
+        Datapath::dump(self, cursor, max)
+    }
+
+    fn flush(&mut self) {
+        Datapath::flush(self);
+    }
+
+    fn n_flows(&self) -> usize {
+        Datapath::n_flows(self)
+    }
+
+    fn execute(&mut self, packets: &[Execute], now_us: u64, upcalls: &mut Vec<Upcall>) {
+        Datapath::execute(self, packets, now_us, upcalls);
+    }
+
+    fn set_meter(&mut self, id: u32, config: MeterConfig, now_us: u64) {
+        Datapath::set_meter(self, id, config, now_us);
+    }
+
+    fn meter(&self, id: u32) -> Option<&Meter> {
+        Datapath::meter(self, id)
+    }
+
+    fn delete_meter(&mut self, id: u32) -> Option<Meter> {
+        Datapath::delete_meter(self, id)
     }
 }

@@ -24,6 +24,7 @@ mod bond;
 mod burst;
 mod classifier;
 mod datapath;
+pub mod dpif;
 mod edit;
 mod emc;
 mod engine;

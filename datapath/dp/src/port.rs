@@ -22,6 +22,11 @@ pub trait RxQueue: Send {
         true
     }
 
+    /// Takes the error that woke somebody. `false`: the queue is of no use any more.
+    fn recover(&mut self) -> bool {
+        true
+    }
+
     /// Packets lost before anybody received them.
     fn losses(&mut self) -> RxLosses {
         RxLosses::default()
