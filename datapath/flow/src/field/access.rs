@@ -188,7 +188,11 @@ impl Field {
         }
         let number = value.to_u128();
         match self {
-            Field::TunMetadata(_) | Field::TunErspanVer | Field::TunErspanDir | Field::TunErspanHwid => true,
+            Field::TunMetadata(_)
+            | Field::TunErspanIdx
+            | Field::TunErspanVer
+            | Field::TunErspanDir
+            | Field::TunErspanHwid => true,
             Field::ArpOp => number <= 0xff,
             Field::NshTtl => number <= 63,
             Field::NshMdtype => matches!(number, 1 | 2),
