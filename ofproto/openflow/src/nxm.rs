@@ -63,7 +63,8 @@ impl Place {
     fn bad_length(self) -> ErrorCode {
         match self {
             Place::Action => ErrorCode::OFPBAC_BAD_SET_LEN,
-            Place::Match => ErrorCode::OFPBMC_BAD_LEN,
+            // As unknown as a number that no field has.
+            Place::Match => ErrorCode::OFPBMC_BAD_FIELD,
         }
     }
 }
@@ -128,7 +129,11 @@ pub fn resolve(header: &RawHeader, place: Place, tun: Option<&TunTable>) -> Resu
             _ => Ok(field),
         };
     }
-    if header.width() == usize::from(field.meta().n_bytes) { Ok(field) } else { Err(place.bad_length()) }
+    match header.width() {
+        width if width == usize::from(field.meta().n_bytes) => Ok(field),
+        0 | 128.. => Err(place.unknown()),
+        _ => Err(place.bad_length()),
+    }
 }
 
 /// Reads a header without mask and advances `b` beyond it.
@@ -137,7 +142,7 @@ pub fn resolve(header: &RawHeader, place: Place, tun: Option<&TunTable>) -> Resu
 /// As [`resolve`]; OFPBMC_BAD_MASK for a mask.
 pub fn pull_header(b: &mut &[u8], tun: Option<&TunTable>) -> Result<Field, ErrorCode> {
     let header = pull_raw_header(b)?;
-    let field = resolve(&header, Place::Action, tun)?;
+    let field = resolve(&header, Place::Match, tun)?;
     if header.has_mask { Err(ErrorCode::OFPBMC_BAD_MASK) } else { Ok(field) }
 }
 
@@ -227,10 +232,11 @@ fn put_raw_header(b: &mut Vec<u8>, class: Class, number: u8, has_mask: bool, wid
     }
 }
 
-/// Appends the header of a field of `width` octets; nothing for a field that has no number.
+/// Appends the header of a field of `width` octets. A field that has no number gets an empty header, which nobody takes.
 pub fn put_header(b: &mut Vec<u8>, field: Field, version: Option<Version>, has_mask: bool, width: usize) {
-    if let Some(header) = header_for(field, version) {
-        put_raw_header(b, header.class, header.number, has_mask, width);
+    match header_for(field, version) {
+        Some(header) => put_raw_header(b, header.class, header.number, has_mask, width),
+        None => b.put32(0),
     }
 }
 
@@ -248,7 +254,10 @@ pub fn put_entry(b: &mut Vec<u8>, field: Field, version: Option<Version>, value:
     let skip = leading(field, value, mask);
     let (value, mask) = (&value.octets()[skip..], &mask.octets()[skip..]);
     let has_mask = mask.iter().any(|o| *o != 0xff);
-    put_header(b, field, version, has_mask, value.len());
+    match header_for(field, version) {
+        Some(header) => put_raw_header(b, header.class, header.number, has_mask, value.len()),
+        None => put_raw_header(b, Class::NXM_0, 0, has_mask, value.len()),
+    }
     b.extend_from_slice(value);
     if has_mask {
         b.extend_from_slice(mask);

@@ -417,7 +417,7 @@ impl Checker<'_> {
             Action::StackPop(sub) => check_dst(sub, Some(&self.m), tun)?,
             Action::Multipath(m) => check_dst(&m.dst, Some(&self.m), tun)?,
             Action::Learn(learn) => self.learn(learn)?,
-            Action::Resubmit(r) if r.with_ct_orig && !self.ct_tuple_known() => return INCONSISTENT,
+            Action::Resubmit(r) if r.with_ct_orig && !self.m.meets(Prereq::Ct) => return INCONSISTENT,
             Action::Ct(ct) => return self.ct(ct),
             Action::Nat(nat) => {
                 let family = match nat.addresses {
@@ -509,12 +509,6 @@ impl Checker<'_> {
             self.m.key.set_vlan_tci(set.value.to_u128() as u16);
         }
         Ok(())
-    }
-
-    fn ct_tuple_known(&self) -> bool {
-        let (key, mask) = (&self.m.key, &self.m.mask);
-        let trk = flow::ct_state::TRK;
-        self.m.meets(Prereq::Ip) && mask.ct_state() & key.ct_state() & trk != 0
     }
 
     fn ct(&mut self, ct: &mut Ct) -> Result<(), ErrorCode> {

@@ -470,13 +470,16 @@ fn multipath(a: &[u8], d: &Decoding<'_>) -> Res<Action> {
 
 fn bundle(a: &[u8], d: &Decoding<'_>, load: bool) -> Res<Action> {
     let n = be16(a, 20);
-    let fields = hash_fields(be16(a, 12)).ok_or(ErrorCode::OFPBAC_BAD_ARGUMENT)?;
     let algorithm = be16(a, 10);
-    if n > MAX_MEMBERS || algorithm > 1 || be32(a, 16) != MEMBER_TYPE || !zero_from(&a[28..32], 0) {
+    let reserved_ok = load || be32(a, 16) == MEMBER_TYPE && zero_from(&a[28..32], 0);
+    let field = if load { Some(nxm::from_header32(be32(a, 24), d.tun)?) } else { None };
+    let members = a[32..].get(..usize::from(n) * 2).ok_or(ErrorCode::OFPBAC_BAD_LEN)?;
+    let fields = hash_fields(be16(a, 12)).ok_or(ErrorCode::OFPBAC_BAD_ARGUMENT)?;
+    if n > MAX_MEMBERS || algorithm > 1 || !reserved_ok {
         return Err(ErrorCode::OFPBAC_BAD_ARGUMENT);
     }
-    let dst = if load {
-        let dst = subfield32(be32(a, 24), be16(a, 22), d)?;
+    let dst = if let Some(field) = field {
+        let dst = Subfield { field, ofs: be16(a, 22) >> 6, n_bits: (be16(a, 22) & 0x3f) + 1 };
         if dst.n_bits < 16 {
             return Err(ErrorCode::OFPBAC_BAD_ARGUMENT);
         }
@@ -486,7 +489,6 @@ fn bundle(a: &[u8], d: &Decoding<'_>, load: bool) -> Res<Action> {
     } else {
         return Err(ErrorCode::OFPBAC_BAD_ARGUMENT);
     };
-    let members = a[32..].get(..usize::from(n) * 2).ok_or(ErrorCode::OFPBAC_BAD_LEN)?;
     let members: Vec<OfPort> = members.chunks_exact(2).map(|o| OfPort(be16(o, 0))).collect();
     let bundle = Bundle { fields, basis: be16(a, 14), hrw: algorithm == 1, dst, members };
     super::check::check_bundle(&bundle, OfPort(crate::port_no::MAX), None, d.tun)?;
@@ -532,14 +534,19 @@ fn controller2(a: &[u8]) -> Res<Action> {
             return Err(ErrorCode::OFPBPC_BAD_LEN);
         }
         let body = &rest[4..len];
-        let sized = |n: usize| if body.len() == n { Ok(()) } else { Err(ErrorCode::OFPBPC_BAD_LEN) };
+        let least = |n: usize| if body.len() >= n { Ok(()) } else { Err(ErrorCode::OFPBPC_BAD_LEN) };
         match be16(rest, 0) {
-            0 => sized(2).map(|()| c.max_len = be16(body, 0))?,
-            1 => sized(2).map(|()| c.controller_id = be16(body, 0))?,
-            2 => sized(1).map(|()| c.reason = body[0])?,
+            0 => least(2).map(|()| c.max_len = be16(body, 0))?,
+            1 => least(2).map(|()| c.controller_id = be16(body, 0))?,
+            2 => least(1).map(|()| c.reason = body[0])?,
             3 => c.userdata = body.to_vec(),
             4 => c.pause = true,
-            5 => sized(4).map(|()| c.meter_id = Some(be32(body, 0)).filter(|id| *id != NO_METER))?,
+            5 if body.len() != 4 => return Err(ErrorCode::OFPBPC_BAD_LEN),
+            5 => c.meter_id = Some(be32(body, 0)).filter(|id| *id != NO_METER),
+            0xffff if body.len() < 8 => return Err(ErrorCode::OFPBPC_BAD_LEN),
+            0xffff if matches!(be32(body, 0), NX_VENDOR_ID | ONF_VENDOR_ID) => {
+                return Err(ErrorCode::OFPBPC_BAD_EXP_TYPE);
+            }
             0xffff => return Err(ErrorCode::OFPBPC_BAD_EXPERIMENTER),
             _ => return Err(ErrorCode::OFPBPC_BAD_TYPE),
         }
@@ -692,11 +699,11 @@ fn encap(a: &[u8]) -> Res<Action> {
     while !rest.is_empty() {
         let len = usize::from(rest.get(3).copied().unwrap_or(0));
         let padded = len.next_multiple_of(8);
-        if padded > rest.len() || len < 4 {
+        if padded > rest.len() || len == 0 {
             return Err(ErrorCode::OFPBAC_BAD_LEN);
         }
         props.push(match (be16(rest, 0), rest[2]) {
-            (4, 1) if (5..=8).contains(&len) => EncapProp::NshMdType(rest[4]),
+            (4, 1) if len <= 8 => EncapProp::NshMdType(rest[4]),
             (4, 1) => return Err(ErrorCode::NXBAC_BAD_ED_PROP),
             (4, 2) => {
                 let n = usize::from(rest.get(7).copied().unwrap_or(0));

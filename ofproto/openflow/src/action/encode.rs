@@ -356,7 +356,7 @@ impl Encoder<'_> {
     }
 
     fn output_reg(&mut self, src: &Subfield, max_len: u16, long_form: bool) {
-        let ofs_nbits = (src.ofs << 6) | (src.n_bits.wrapping_sub(1) & 0x3f);
+        let ofs_nbits = (src.ofs << 6) | src.n_bits.wrapping_sub(1);
         let mut body = ofs_nbits.to_be_bytes().to_vec();
         let width = usize::from(src.field.meta().n_bytes);
         if long_form || !nxm::has_header32(src.field) {
@@ -432,7 +432,7 @@ impl Encoder<'_> {
         body.put16(bundle.members.len() as u16);
         match &bundle.dst {
             Some(dst) => {
-                body.put16((dst.ofs << 6) | (dst.n_bits.wrapping_sub(1) & 0x3f));
+                body.put16((dst.ofs << 6) | dst.n_bits.wrapping_sub(1));
                 body.put32(nxm::header32(dst.field, dst.field.meta().n_bytes.into()));
             }
             None => body.put_zeros(6),
@@ -530,7 +530,7 @@ impl Encoder<'_> {
         [m.basis, 0, m.algorithm as u16, m.max_link].iter().for_each(|n| body.put16(*n));
         body.put32(m.arg);
         body.put16(0);
-        body.put16((m.dst.ofs << 6) | (m.dst.n_bits.wrapping_sub(1) & 0x3f));
+        body.put16((m.dst.ofs << 6) | m.dst.n_bits.wrapping_sub(1));
         body.put32(nxm::header32(m.dst.field, m.dst.field.meta().n_bytes.into()));
         self.nx(10, &body);
     }
@@ -563,7 +563,7 @@ impl Encoder<'_> {
             }
             CtZone::Field(sub) => {
                 self.b.put32(nxm::header32(sub.field, sub.field.meta().n_bytes.into()));
-                self.b.put16((sub.ofs << 6) | (sub.n_bits.wrapping_sub(1) & 0x3f));
+                self.b.put16((sub.ofs << 6) | sub.n_bits.wrapping_sub(1));
             }
         }
         self.b.extend_from_slice(&[ct.table.unwrap_or(0xff), 0, 0, 0]);

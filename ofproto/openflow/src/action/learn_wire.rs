@@ -12,7 +12,7 @@ const SRC_IMMEDIATE: u16 = 1 << 13;
 const DST_MASK: u16 = 3 << 11;
 const DST_LOAD: u16 = 1 << 11;
 const DST_OUTPUT: u16 = 2 << 11;
-const N_BITS: u16 = 0x7ff;
+const N_BITS: u16 = 0x3ff;
 
 const F_SEND_FLOW_REM: u16 = 1;
 const F_DELETE_LEARNED: u16 = 2;

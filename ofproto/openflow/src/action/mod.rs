@@ -27,9 +27,9 @@ pub use check::{Check, Checked, check, check_consistency, verify};
 pub use decode::{Decoding, pull_actions, pull_instructions};
 pub use encode::{put_actions, put_instructions};
 pub use parse::{parse_actions, parse_instructions};
-pub(crate) use subfield::parse_int;
 pub use print::{format, reason_name, reason_named, write};
 pub use set::{execute_action_set, is_allowed_in_set, meter, outputs_to_group, outputs_to_port};
+pub(crate) use subfield::parse_int;
 
 /// A shared list of actions; empty means drop.
 pub type Actions = Arc<[Action]>;

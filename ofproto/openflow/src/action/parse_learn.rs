@@ -72,12 +72,7 @@ fn immediate(value: &Value, n_bits: u16) -> LearnSrc {
 }
 
 fn spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result<LearnSpec, String> {
-    if let Some(field) = Field::by_name(key) {
-        let imm = field_text::parse_value(field, value, parser.names.ports)?;
-        let dst = Subfield::whole(field);
-        return Ok(LearnSpec { src: immediate(&imm, dst.n_bits), dst: LearnDst::Match(dst), n_bits: dst.n_bits });
-    }
-    if key.contains('[') {
+    if Field::by_name(key).is_some() || key.contains('[') {
         return match_spec(parser, text, key, value);
     }
     match key {

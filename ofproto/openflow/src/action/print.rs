@@ -24,14 +24,15 @@ const REASONS: [&str; 7] = ["no_match", "action", "invalid_ttl", "action_set", "
 pub fn reason_name(reason: u8) -> String {
     match REASONS.get(usize::from(reason)) {
         Some(name) => (*name).to_string(),
-        None if reason == 7 => "implicit_miss".to_string(),
+        // The seventh is never sent, and has no name.
+        None if reason == 7 => String::new(),
         None => reason.to_string(),
     }
 }
 
 /// The packet-in reason of a name.
 pub fn reason_named(name: &str) -> Option<u8> {
-    (0..8).find(|r| reason_name(*r).eq_ignore_ascii_case(name))
+    (0..7).find(|r| reason_name(*r).eq_ignore_ascii_case(name))
 }
 
 impl HashFields {
@@ -539,7 +540,7 @@ impl Printer<'_> {
                 match prop {
                     EncapProp::NshMdType(md_type) => put!(self.out, "md_type={md_type},"),
                     EncapProp::NshTlv { class, kind, data } => {
-                        put!(self.out, "tlv({class:#06x},{kind},{}),", wide_octets(data));
+                        put!(self.out, "tlv({class:#06x},{kind},{}),", wide_hex(data));
                     }
                 }
             }
@@ -547,12 +548,6 @@ impl Printer<'_> {
         }
         self.close_list();
     }
-}
-
-/// Octets as `0x…`, leading zeros left out as in a number.
-fn wide_octets(octets: &[u8]) -> String {
-    let shown = wide_hex(octets);
-    if shown == "0" { "0x0".to_string() } else { shown }
 }
 
 /// `00.11.22`.

@@ -5,9 +5,9 @@
 mod parse;
 mod print;
 
+use crate::OfPort;
 use crate::action::Actions;
 use crate::matching::Match;
-use crate::OfPort;
 
 pub use parse::{
     Command, ParsedFlowMod, ParsedRequest, parse_exact_flow, parse_flow_mod, parse_match_field, parse_stats_request,

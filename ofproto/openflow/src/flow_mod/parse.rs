@@ -109,12 +109,7 @@ fn usable(field: Field, can: impl Fn(Fixed) -> bool) -> Protocols {
 ///
 /// # Errors
 /// A text for a user.
-pub fn parse_match_field(
-    m: &mut Match,
-    field: Field,
-    value: &str,
-    names: Names<'_>,
-) -> Result<Protocols, String> {
+pub fn parse_match_field(m: &mut Match, field: Field, value: &str, names: Names<'_>) -> Result<Protocols, String> {
     // Without a value, the field's mere presence is meant.
     let value = if value.is_empty() { "0/0" } else { value };
     let (value, mask) = field_text::parse(field, value, names.ports)?;
@@ -175,7 +170,14 @@ impl Allowed {
             Command::Mod(FlowModCommand::DeleteStrict) => (false, false, true),
             _ => (false, false, false),
         };
-        Allowed { out_port: !change, actions: change, importance: add, timeout: change, priority: strict, flags: change }
+        Allowed {
+            out_port: !change,
+            actions: change,
+            importance: add,
+            timeout: change,
+            priority: strict,
+            flags: change,
+        }
     }
 }
 
@@ -339,9 +341,7 @@ impl FlowParser<'_> {
         let (actions, usable) = action::parse_instructions(text, self.names)?;
         self.usable &= usable;
         let check = Check { table: self.f.table, ..Check::UNKNOWN };
-        let refuse = |code: crate::ErrorCode| {
-            format!("actions are invalid with specified match ({})", code.name())
-        };
+        let refuse = |code: crate::ErrorCode| format!("actions are invalid with specified match ({})", code.name());
         let checked = action::check(actions, &self.f.matching, &check).map_err(refuse)?;
         self.usable &= checked.usable;
         if self.usable.is_empty() {

@@ -10,7 +10,7 @@ mod oxm;
 use std::sync::Arc;
 
 use flow::field::{Field, Prereq, TunTable, Value};
-use flow::{Key, Mask};
+use flow::{Key, Mask, ct_state};
 
 pub use fixed::{OF10_MATCH_LEN, OF11_MATCH_LEN, pull_of10, pull_of11, put_of10, put_of11};
 pub use normal::normalize;
@@ -131,7 +131,13 @@ impl Match {
 
     /// Whether packets of this match have a field.
     pub fn meets(&self, prereq: Prereq) -> bool {
-        meets(&self.key, prereq)
+        if prereq != Prereq::Ct {
+            return meets(&self.key, prereq);
+        }
+        // A state that only tracked, valid packets have, or one that says so itself.
+        let (state, mask) = (self.key.ct_state(), self.mask.ct_state());
+        let valid = ct_state::NEW | ct_state::EST | ct_state::REL | ct_state::RPL | ct_state::SNAT | ct_state::DNAT;
+        state & valid != 0 || state & ct_state::TRK != 0 && mask & ct_state::INV != 0 && state & ct_state::INV == 0
     }
 
     /// Restricts the match to packets of one input port.
