@@ -3,6 +3,7 @@
 //! The one vocabulary that the datapath (`dp`) and the OpenFlow layer (`ofproto`) share; neither knows the other.
 
 pub mod classifier;
+pub mod compose;
 pub mod extract;
 pub mod field;
 pub mod hash;
@@ -14,6 +15,7 @@ pub mod odp_text;
 pub mod text;
 pub mod upcall;
 
+pub use compose::{Payload, compose, compose_len};
 pub use extract::{Layers, extract, extract_into, extract_with};
 pub use field::Field;
 pub use key::{Key, Mask, STAGE_END, WORDS};
