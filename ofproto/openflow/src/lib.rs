@@ -11,6 +11,7 @@ pub mod nxm;
 pub mod message;
 pub mod names;
 pub mod port_no;
+pub mod print;
 pub mod protocols;
 pub mod version;
 mod wire;

@@ -148,7 +148,15 @@ fn decode_properties(body: &[u8], version: Version, loose: bool, set: &mut SetAs
 
 /// Reads a request to choose, or the reply that tells the choice (`loose`: without refusing what is unknown).
 pub(super) fn decode(head: &Head<'_>, version: Version) -> Result<SetAsync, ErrorCode> {
-    let loose = head.shape.kind == Kind::GetAsyncReply;
+    read(head, version, head.shape.kind == Kind::GetAsyncReply)
+}
+
+/// As [`decode`], without refusing what is unknown.
+pub(crate) fn decode_loosely(head: &Head<'_>, version: Version) -> Result<SetAsync, ErrorCode> {
+    read(head, version, true)
+}
+
+fn read(head: &Head<'_>, version: Version, loose: bool) -> Result<SetAsync, ErrorCode> {
     let form = match (head.shape.kind, head.shape.class) {
         (Kind::SetAsync2, _) => AsyncForm::Nicira2,
         (_, Class::Nxt) => AsyncForm::Nicira,

@@ -78,7 +78,7 @@ pub fn is_bundlable(kind: Kind) -> bool {
 }
 
 /// Reads the identifier and flags, and gives the message within, checked but not decoded.
-pub(super) fn decode_add<'a>(head: &Head<'a>) -> Result<(u32, u16, &'a [u8]), ErrorCode> {
+pub(crate) fn decode_add<'a>(head: &Head<'a>) -> Result<(u32, u16, &'a [u8]), ErrorCode> {
     let mut body = Reader::new(head.body);
     let id = body.u32()?;
     body.skip(2)?;

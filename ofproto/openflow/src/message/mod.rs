@@ -51,6 +51,7 @@ pub use async_config::{AsyncConfig, SetAsync};
 pub use bundle::{BundleAdd, BundleCtrl};
 pub use config::{SwitchConfig, SwitchDesc};
 pub use ct_flush::{CtFlush, CtTuple};
+pub(crate) use decode::decode_nested;
 pub use decode::{Context, decode, decode_with};
 pub use encode::{encode, encode_flow_mod, encode_into};
 pub use features::Features;

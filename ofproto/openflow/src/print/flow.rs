@@ -1,0 +1,187 @@
+//! Flow statistics, removed flows and flow monitors as text.
+
+use std::fmt::Write;
+
+use super::Options;
+use crate::flow_mod::{
+    DEFAULT_PRIORITY, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats, format_match,
+};
+use crate::message::flow_removed::FlowRemovedReason;
+use crate::message::kind::{Class, Head, Kind};
+use crate::message::monitor::{FlowUpdateEvent, FullUpdate, MonitorCommand, monitor_flag};
+use crate::message::{AggregateStats, FlowMonitorRequest, FlowRemoved, FlowUpdate};
+use crate::names::Style;
+use crate::{OfPort, action};
+
+/// Appends a time with as many decimals as it needs.
+pub fn duration(out: &mut String, sec: u32, nsec: u32) {
+    put!(out, "{sec}");
+    if nsec > 0 {
+        if nsec % 1_000_000 == 0 {
+            put!(out, ".{:03}", nsec / 1_000_000);
+        } else {
+            put!(out, ".{nsec:09}");
+        }
+    }
+    out.push('s');
+}
+
+/// One line a rule, each with a blank in front; a line end before each.
+pub fn flow_stats_lines(flows: &[FlowStats], style: &Style<'_>, show_stats: bool) -> String {
+    let mut out = String::new();
+    for flow in flows {
+        out.push_str("\n ");
+        out.push_str(&format_flow_stats(flow, style, show_stats));
+    }
+    out
+}
+
+/// A flow-mod at high verbosity.
+pub(super) fn flow_mod(out: &mut String, flow_mod: &FlowMod, head: &Head<'_>, options: &Options<'_>) {
+    let fixed = head.shape.class == Class::Ofpt && head.version == 1;
+    let matching = fixed.then(|| super::match10::text(head.body));
+    crate::flow_mod::write_flow_mod(out, flow_mod, &options.style, matching.as_deref());
+}
+
+/// What of a broken reply could still be read is printed before the error.
+pub(super) fn partial(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>) {
+    let _ = (out, octets, options);
+    let _ = head.shape.kind == Kind::FlowStatsReply;
+}
+
+pub(super) fn request(out: &mut String, request: &FlowStatsRequest, style: &Style<'_>) {
+    if request.table != TABLE_ALL {
+        put!(out, " table={}", style.names.table(request.table));
+    }
+    if request.out_port != OfPort::ANY {
+        put!(out, " out_port={}", style.names.port(request.out_port));
+    }
+    if request.out_group != GROUP_ANY {
+        put!(out, " out_group={}", request.out_group);
+    }
+    out.push(' ');
+    out.push_str(&format_match(&request.matching, None, style));
+    if out.ends_with(' ') {
+        out.pop();
+    }
+}
+
+pub(super) fn aggregate(out: &mut String, stats: &AggregateStats) {
+    put!(
+        out,
+        " packet_count={} byte_count={} flow_count={}",
+        stats.packet_count, stats.byte_count, stats.flow_count
+    );
+}
+
+/// The name of why a rule is gone.
+pub(super) fn reason_name(reason: u8) -> String {
+    match FlowRemovedReason::from_wire(reason) {
+        Some(FlowRemovedReason::IdleTimeout) => "idle".to_string(),
+        Some(FlowRemovedReason::HardTimeout) => "hard".to_string(),
+        Some(FlowRemovedReason::Delete) => "delete".to_string(),
+        Some(FlowRemovedReason::GroupDelete) => "group_delete".to_string(),
+        Some(FlowRemovedReason::MeterDelete) => "meter_delete".to_string(),
+        Some(FlowRemovedReason::Eviction) => "eviction".to_string(),
+        None => reason.to_string(),
+    }
+}
+
+pub(super) fn removed(out: &mut String, removed: &FlowRemoved, style: &Style<'_>) {
+    out.push(' ');
+    out.push_str(&format_match(&removed.matching, Some(removed.priority), style));
+    put!(out, " reason={}", reason_name(removed.reason as u8));
+    if removed.table_id != 255 {
+        put!(out, " table_id={}", style.names.table(removed.table_id));
+    }
+    if removed.cookie != 0 {
+        put!(out, " cookie:0x{:x}", removed.cookie);
+    }
+    out.push_str(" duration");
+    duration(out, removed.duration_sec, removed.duration_nsec);
+    put!(out, " idle{}", removed.idle_timeout);
+    if removed.hard_timeout != 0 {
+        put!(out, " hard{}", removed.hard_timeout);
+    }
+    put!(out, " pkts{} bytes{}\n", removed.packet_count, removed.byte_count);
+}
+
+const MONITOR_FLAGS: &[(u32, &str)] = &[
+    (monitor_flag::INITIAL as u32, "initial"),
+    (monitor_flag::ADD as u32, "add"),
+    (monitor_flag::REMOVED as u32, "delete"),
+    (monitor_flag::MODIFY as u32, "modify"),
+    (monitor_flag::INSTRUCTIONS as u32, "actions"),
+    (monitor_flag::NO_ABBREV as u32, "no-abbrev"),
+    (monitor_flag::ONLY_OWN as u32, "own"),
+];
+
+/// Appends a flow monitor request.
+pub fn monitor_request(out: &mut String, request: &FlowMonitorRequest, style: &Style<'_>) {
+    if request.command == MonitorCommand::Delete {
+        put!(out, "\n id={} command=del", request.id);
+        return;
+    }
+    put!(out, "\n id={} flags=", request.id);
+    super::bit_names(out, u32::from(request.flags), MONITOR_FLAGS, ',');
+    if request.out_port != OfPort::ANY {
+        put!(out, " out_port={}", style.names.port(request.out_port));
+    }
+    if request.out_group != GROUP_ANY && request.out_group != 0 {
+        put!(out, " out_group={}", request.out_group as i32);
+    }
+    if request.table_id != TABLE_ALL {
+        put!(out, " table={}", style.names.table(request.table_id));
+    }
+    out.push(' ');
+    out.push_str(&format_match(&request.matching, None, style));
+    while out.ends_with(' ') {
+        out.pop();
+    }
+}
+
+pub(super) fn monitor_requests(out: &mut String, requests: &[FlowMonitorRequest], style: &Style<'_>) {
+    for request in requests {
+        monitor_request(out, request, style);
+    }
+}
+
+fn full_update(out: &mut String, full: &FullUpdate, style: &Style<'_>) {
+    match full.event {
+        FlowUpdateEvent::Initial => out.push_str("INITIAL"),
+        FlowUpdateEvent::Added => out.push_str("ADDED"),
+        FlowUpdateEvent::Deleted => put!(out, "DELETED reason={}", reason_name(full.reason)),
+        FlowUpdateEvent::Modified => out.push_str("MODIFIED"),
+    }
+    put!(out, " table={}", style.names.table(full.table_id));
+    if full.idle_timeout != 0 {
+        put!(out, " idle_timeout={}", full.idle_timeout);
+    }
+    if full.hard_timeout != 0 {
+        put!(out, " hard_timeout={}", full.hard_timeout);
+    }
+    let cookie = if full.cookie == 0 { "0".to_string() } else { format!("{:#x}", full.cookie) };
+    put!(out, " cookie={cookie}");
+    out.push(' ');
+    out.push_str(&format_match(&full.matching, Some(full.priority), style));
+    if !full.actions.is_empty() {
+        if !out.ends_with(' ') {
+            out.push(' ');
+        }
+        out.push_str("actions=");
+        action::write(out, &full.actions, style);
+    }
+    let _ = DEFAULT_PRIORITY;
+}
+
+pub(super) fn monitor_updates(out: &mut String, updates: &[FlowUpdate], style: &Style<'_>) {
+    for update in updates {
+        out.push_str("\n event=");
+        match update {
+            FlowUpdate::Full(full) => full_update(out, full, style),
+            FlowUpdate::Abbrev { xid } => put!(out, "ABBREV xid=0x{xid:x}"),
+            FlowUpdate::Paused => out.push_str("PAUSED"),
+            FlowUpdate::Resumed => out.push_str("RESUMED"),
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! Tables as text: features, statistics, descriptions.
+
+use std::fmt::Write;
+
+use flow::field::Field;
+
+use crate::Version;
+use crate::message::table::{TABLE_ALL, TableMiss, TableReason, eviction_flag};
+use crate::message::table_features::InstructionFeatures;
+use crate::message::{FieldSet, TableDesc, TableFeatures, TableMod, TableStats, TableStatus};
+use crate::names::Style;
+
+const EVICTION_FLAGS: &[(u32, &str)] = &[
+    (eviction_flag::OTHER, "OTHER"),
+    (eviction_flag::IMPORTANCE, "IMPORTANCE"),
+    (eviction_flag::LIFETIME, "LIFETIME"),
+];
+
+/// Names of instructions by number.
+const INSTRUCTIONS: [(u16, &str); 6] = [
+    (6, "meter"),
+    (4, "apply_actions"),
+    (5, "clear_actions"),
+    (3, "write_actions"),
+    (2, "write_metadata"),
+    (1, "goto_table"),
+];
+
+fn miss_name(miss: TableMiss) -> &'static str {
+    match miss {
+        TableMiss::Default => "default",
+        TableMiss::Controller => "controller",
+        TableMiss::Continue => "continue",
+        TableMiss::Drop => "drop",
+    }
+}
+
+fn on_off(value: Option<bool>) -> &'static str {
+    match value {
+        Some(true) => "on",
+        Some(false) => "off",
+        None => "***error***",
+    }
+}
+
+pub(super) fn table_mod(out: &mut String, table_mod: &TableMod, style: &Style<'_>) {
+    if table_mod.table_id == TABLE_ALL {
+        out.push_str(" table_id: ALL_TABLES");
+    } else {
+        put!(out, " table_id={}", style.names.table(table_mod.table_id));
+    }
+    if table_mod.miss != TableMiss::Default {
+        put!(out, ", flow_miss_config={}", miss_name(table_mod.miss));
+    }
+    if table_mod.eviction.is_some() {
+        put!(out, ", eviction={}", on_off(table_mod.eviction));
+    }
+    if table_mod.eviction_flags != u32::MAX {
+        out.push_str("eviction_flags=");
+        super::bit_names(out, table_mod.eviction_flags, EVICTION_FLAGS, '|');
+    }
+    if table_mod.vacancy.is_some() {
+        put!(out, ", vacancy={}", on_off(table_mod.vacancy));
+        if table_mod.vacancy == Some(true) {
+            put!(out, " vacancy:{},{}", table_mod.table_vacancy.down, table_mod.table_vacancy.up);
+        }
+    }
+}
+
+pub(super) fn desc(out: &mut String, desc: &TableDesc, style: &Style<'_>) {
+    put!(out, "\n  table {}", style.names.table(desc.table_id));
+    out.push_str(":\n");
+    put!(out, "   eviction={} eviction_flags=", on_off(desc.eviction));
+    super::bit_names(out, desc.eviction_flags, EVICTION_FLAGS, '|');
+    out.push('\n');
+    put!(out, "   vacancy={}", on_off(desc.vacancy));
+    if desc.vacancy == Some(true) {
+        let vacancy = &desc.table_vacancy;
+        put!(out, " vacancy_down={}%", vacancy.down);
+        put!(out, " vacancy_up={}%", vacancy.up);
+        put!(out, " vacancy={}%", vacancy.vacancy);
+    }
+    out.push('\n');
+}
+
+pub(super) fn descs(out: &mut String, tables: &[TableDesc], style: &Style<'_>) {
+    for table in tables {
+        desc(out, table, style);
+    }
+}
+
+pub(super) fn status(out: &mut String, status: &TableStatus, style: &Style<'_>) {
+    out.push_str(match status.reason {
+        TableReason::VacancyDown => " reason=VACANCY_DOWN",
+        TableReason::VacancyUp => " reason=VACANCY_UP",
+    });
+    out.push_str("\ntable_desc:-");
+    desc(out, &status.desc, style);
+}
+
+/// Appends field names, those with a common beginning gathered in braces, runs of numbered ones shortened.
+fn names(out: &mut String, list: &[&str]) {
+    let lists: Vec<&str> = list.to_vec();
+    out.push_str(&braces(&lists, ' '));
+}
+
+/// Names in their order; neighbours that share what comes before an underscore are put together.
+fn braces(list: &[&str], separator: char) -> String {
+    let mut out = String::new();
+    let mut i = 0;
+    while i < list.len() {
+        if i > 0 {
+            out.push(separator);
+        }
+        let run = numbered_run(&list[i..]);
+        if run > 1 {
+            put!(out, "{}...{}", list[i], list[i + run - 1]);
+            i += run;
+            continue;
+        }
+        let Some(at) = list[i].find('_') else {
+            out.push_str(list[i]);
+            i += 1;
+            continue;
+        };
+        let prefix = &list[i][..=at];
+        let n = list[i..].iter().take_while(|name| name.starts_with(prefix)).count();
+        if n < 2 {
+            out.push_str(list[i]);
+        } else {
+            let tails: Vec<&str> = list[i..i + n].iter().map(|name| &name[at + 1..]).collect();
+            put!(out, "{prefix}{{{}}}", braces(&tails, ','));
+        }
+        i += n.max(1);
+    }
+    out
+}
+
+/// How many of the first names count up from one that ends in 0.
+fn numbered_run(list: &[&str]) -> usize {
+    let Some(stem) = list.first().and_then(|name| name.strip_suffix('0')) else { return 0 };
+    if stem.is_empty() || stem.ends_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    list.iter().enumerate().take_while(|(i, name)| name.strip_prefix(stem) == Some(i.to_string().as_str())).count()
+}
+
+fn field_names(out: &mut String, fields: impl Iterator<Item = Field>) {
+    let list: Vec<&str> = fields.map(Field::name).collect();
+    names(out, &list);
+}
+
+fn next_tables(next: &[u8; 32]) -> String {
+    let has = |t: usize| t < 256 && next[t / 8] & (1 << (t % 8)) != 0;
+    let mut out = String::new();
+    let mut table = 0;
+    while table < 256 {
+        if !has(table) {
+            table += 1;
+            continue;
+        }
+        let first = table;
+        while has(table + 1) {
+            table += 1;
+        }
+        if first == table {
+            put!(out, "{first},");
+        } else {
+            put!(out, "{first}-{table},");
+        }
+        table += 1;
+    }
+    if out.ends_with(',') {
+        out.pop();
+    }
+    if out.is_empty() { "none".to_string() } else { out }
+}
+
+fn instruction_names(instructions: u32) -> String {
+    let names: Vec<&str> =
+        INSTRUCTIONS.iter().filter(|(number, _)| instructions & (1 << number) != 0).map(|(_, name)| *name).collect();
+    names.join(" ")
+}
+
+fn action_features(out: &mut String, actions: &crate::message::table_features::ActionFeatures, version: Version) {
+    let names = actions.actions.names();
+    put!(out, "        actions: {}\n", if names.is_empty() { "(none)".to_string() } else { names.join(" ") });
+    if version >= Version::V12 {
+        out.push_str("        supported on Set-Field:");
+        if actions.set_fields.is_empty() {
+            out.push_str(" (none)");
+        } else {
+            out.push(' ');
+            field_names(out, actions.set_fields.iter());
+        }
+        out.push('\n');
+    }
+}
+
+fn same_actions(a: &InstructionFeatures, b: Option<&InstructionFeatures>) -> bool {
+    b.is_some_and(|b| a.write == b.write && a.apply == b.apply)
+}
+
+fn instructions(out: &mut String, rules: &InstructionFeatures, before: Option<&InstructionFeatures>, version: Version) {
+    if version >= Version::V13 {
+        put!(out, "      next tables: {}\n", next_tables(&rules.next));
+    }
+    if before.is_some_and(|b| b.instructions == rules.instructions) {
+        out.push_str("      (same instructions)\n");
+    } else {
+        let names = instruction_names(rules.instructions);
+        put!(out, "      instructions: {}\n", if names.is_empty() { "(none)".to_string() } else { names });
+    }
+    if same_actions(rules, before) {
+        out.push_str("      (same actions)\n");
+    } else if rules.write == rules.apply {
+        out.push_str("      Write-Actions and Apply-Actions features:\n");
+        action_features(out, &rules.write, version);
+    } else {
+        out.push_str("      Write-Actions features:\n");
+        action_features(out, &rules.write, version);
+        out.push_str("      Apply-Actions features:\n");
+        action_features(out, &rules.apply, version);
+    }
+}
+
+fn same_rules(a: &InstructionFeatures, b: &InstructionFeatures) -> bool {
+    a == b
+}
+
+fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFeatures>) {
+    let same = |a: &TableFeatures| {
+        a.matching == features.matching && a.mask == features.mask && a.wildcard == features.wildcard
+    };
+    if before.is_some_and(same) {
+        out.push_str("    (same matching)\n");
+        return;
+    }
+    out.push_str("    matching:\n");
+    let (mut arbitrary, mut wild, mut exact) = (FieldSet::EMPTY, FieldSet::EMPTY, FieldSet::EMPTY);
+    let mut all = features.matching;
+    for field in features.wildcard.iter() {
+        all.insert(field);
+    }
+    for field in all.iter() {
+        let set = match (features.matching.contains(field), features.mask.contains(field), features.wildcard.contains(field))
+        {
+            (true, true, _) => &mut arbitrary,
+            (true, false, true) => &mut wild,
+            (true, false, false) => &mut exact,
+            (false, ..) => continue,
+        };
+        set.insert(field);
+    }
+    for (title, set) in [("arbitrary mask", arbitrary), ("exact match or wildcard", wild), ("must exact match", exact)] {
+        if !set.is_empty() {
+            put!(out, "      {title}: ");
+            field_names(out, set.iter());
+            out.push('\n');
+        }
+    }
+}
+
+/// Whether nothing but name and number differs.
+fn same_features(a: &TableFeatures, b: &TableFeatures) -> bool {
+    let strip = |f: &TableFeatures| TableFeatures { table_id: 0, name: String::new(), ..f.clone() };
+    strip(a) == strip(b)
+}
+
+/// `tables` as they come: each unlike the one before is shown, the others are counted.
+fn one(
+    out: &mut String,
+    features: &TableFeatures,
+    before: Option<&TableFeatures>,
+    stats: Option<(&TableStats, Option<&TableStats>)>,
+    version: Version,
+    first_ditto: &mut Option<u8>,
+) {
+    let same_counts = match stats {
+        Some((now, Some(before))) => {
+            now.active_count == before.active_count
+                && now.lookup_count == before.lookup_count
+                && now.matched_count == before.matched_count
+        }
+        Some((_, None)) => false,
+        None => true,
+    };
+    let same = before.is_some_and(|b| same_features(features, b));
+    if same && same_counts && features.name.is_empty() {
+        first_ditto.get_or_insert(features.table_id);
+        return;
+    }
+    ditto(out, first_ditto, features.table_id);
+    put!(out, "\n  table {}", features.table_id);
+    if !features.name.is_empty() {
+        put!(out, " (\"{}\")", features.name);
+    }
+    if same && same_counts {
+        out.push_str(": ditto\n");
+        return;
+    }
+    out.push_str(":\n");
+    if let Some((now, _)) = stats {
+        put!(out, "    active={}, ", now.active_count);
+        put!(out, "lookup={}, ", now.lookup_count);
+        put!(out, "matched={}\n", now.matched_count);
+        if version >= Version::V13 {
+            return;
+        }
+        if same {
+            if version < Version::V13 {
+                out.push_str("    (same features)\n");
+            }
+            return;
+        }
+    }
+    full(out, features, before, version);
+}
+
+fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeatures>, version: Version) {
+    if features.metadata_match != 0 || features.metadata_write != 0 {
+        let number = |n: u64| if n == 0 { "0".to_string() } else { format!("{n:#x}") };
+        put!(
+            out,
+            "    metadata: match={} write={}\n",
+            number(features.metadata_match),
+            number(features.metadata_write)
+        );
+    }
+    if features.miss != TableMiss::Default {
+        put!(out, "    config={}\n", miss_name(features.miss));
+    }
+    let not = |value: Option<bool>| if value == Some(true) { "" } else { "not " };
+    if features.eviction.is_some() {
+        put!(out, "    eviction: {}supported\n", not(features.eviction));
+    }
+    if features.vacancy.is_some() {
+        put!(out, "    vacancy events: {}supported\n", not(features.vacancy));
+    }
+    if features.max_entries != 0 {
+        put!(out, "    max_entries={}\n", features.max_entries);
+    }
+    let has_instructions = features.nonmiss != InstructionFeatures::default()
+        || features.miss_rules != InstructionFeatures::default();
+    if has_instructions || version >= Version::V13 {
+        let (nonmiss, miss) = (&features.nonmiss, &features.miss_rules);
+        if same_rules(nonmiss, miss) {
+            out.push_str("    instructions (table miss and others):\n");
+            instructions(out, nonmiss, before.map(|b| &b.nonmiss), version);
+        } else {
+            out.push_str("    instructions (other than table miss):\n");
+            instructions(out, nonmiss, before.map(|b| &b.nonmiss), version);
+            out.push_str("    instructions (table miss):\n");
+            instructions(out, miss, before.map(|b| &b.miss_rules), version);
+        }
+    }
+    matching(out, features, before);
+}
+
+/// Closes a run of tables that were like the one before; `next` is the table after it.
+fn ditto(out: &mut String, first: &mut Option<u8>, next: u8) {
+    let Some(first) = first.take() else { return };
+    let last = next.wrapping_sub(1);
+    if first == last {
+        put!(out, "\n  table {first}: ditto\n");
+    } else {
+        put!(out, "\n  tables {first}...{last}: ditto\n");
+    }
+}
+
+/// Appends table features.
+pub fn features(out: &mut String, tables: &[TableFeatures], version: Version, style: &Style<'_>) {
+    let _ = style;
+    let mut dump = FeaturesDump::default();
+    for table in tables {
+        dump.add(out, table, version);
+    }
+    dump.finish(out);
+}
+
+/// Table features that come in several messages.
+#[derive(Clone, Debug, Default)]
+pub struct FeaturesDump {
+    before: Option<TableFeatures>,
+    first_ditto: Option<u8>,
+}
+
+impl FeaturesDump {
+    /// Appends a table, unless it is like the one before.
+    pub fn add(&mut self, out: &mut String, table: &TableFeatures, version: Version) {
+        one(out, table, self.before.as_ref(), None, version, &mut self.first_ditto);
+        self.before = Some(table.clone());
+    }
+
+    /// Appends what was left out since the last table shown.
+    pub fn finish(&mut self, out: &mut String) {
+        if let Some(before) = &self.before {
+            ditto(out, &mut self.first_ditto, before.table_id.wrapping_add(1));
+        }
+    }
+}
+
+pub(super) fn stats(out: &mut String, tables: &[TableStats], version: Version, style: &Style<'_>) {
+    let _ = style;
+    let mut first_ditto = None;
+    let mut before: Option<&TableStats> = None;
+    for table in tables {
+        let counts = Some((table, before));
+        one(out, &table.features, before.map(|b| &b.features), counts, version, &mut first_ditto);
+        before = Some(table);
+    }
+    if let Some(before) = before {
+        ditto(out, &mut first_ditto, before.table_id.wrapping_add(1));
+    }
+}
