@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jsonrpc::Message;
 use serde_json::{Map, Value, json};
 
-use super::apply::apply_updates;
 use crate::error::{OvsdbError, Result};
 use crate::schema::DatabaseSchema;
 use crate::server::{Now, SERVER_DB, Server};

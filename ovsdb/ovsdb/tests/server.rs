@@ -1,0 +1,351 @@
+//! The server machine with several clients: waits, locks, monitors, conversion, durability, access
+//! control, copies of other servers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jsonrpc::Message;
+use ovsdb::log::{LogDb, MemoryStorage};
+use ovsdb::replication::{Backup, Relay, parse_exclusions};
+use ovsdb::server::{Model, Now, Output, Server, SessionInfo};
+use ovsdb::{Database, DatabaseSchema};
+use serde_json::{Value, json};
+
+fn now(mono_ms: u64) -> Now {
+    Now { mono_ms, wall_ms: 1_700_000_000_000 }
+}
+
+fn schema() -> DatabaseSchema {
+    DatabaseSchema::from_text(include_str!("requests/ordinals.ovsschema")).unwrap()
+}
+
+fn server() -> Server {
+    let mut server = Server::new(3);
+    let db = Database::new(Arc::new(schema()));
+    let log = LogDb::create(Box::new(MemoryStorage::default()), &schema()).unwrap();
+    server.add_db(db, Some(log), Model::Standalone, now(0)).unwrap();
+    for session in 1..=3 {
+        server.connect(session, SessionInfo::default());
+    }
+    server
+}
+
+/// Texts for each session, `close` for a closed connection, in order.
+fn drain(server: &mut Server) -> Vec<(u64, Value)> {
+    server
+        .take_outputs()
+        .into_iter()
+        .map(|output| match output {
+            Output::Send { session, text, .. } => (session, serde_json::from_str(text.as_str()).unwrap()),
+            Output::Close { session, .. } => (session, json!("close")),
+        })
+        .collect()
+}
+
+fn call(server: &mut Server, session: u64, method: &str, params: Value) -> Vec<(u64, Value)> {
+    let params = params.as_array().unwrap().clone();
+    server.handle(session, Message::request(json!(session), method, params), now(0));
+    drain(server)
+}
+
+fn result(server: &mut Server, session: u64, method: &str, params: Value) -> Value {
+    let (to, reply) = call(server, session, method, params).pop().unwrap();
+    assert_eq!(to, session);
+    reply.get("result").or(reply.get("error")).cloned().unwrap()
+}
+
+const INSERT: &str = r#"["ordinals",{"op":"insert","table":"ordinals","row":{"number":1}}]"#;
+
+fn insert() -> Value {
+    serde_json::from_str(INSERT).unwrap()
+}
+
+fn wait(timeout: Value) -> Value {
+    let mut op = json!({"op":"wait","table":"ordinals","where":[],"columns":["number"],
+                        "until":"==","rows":[{"number":1}]});
+    if !timeout.is_null() {
+        op["timeout"] = timeout;
+    }
+    json!(["ordinals", op])
+}
+
+#[test]
+fn a_wait_ends_with_a_commit_or_its_time() {
+    let mut server = server();
+    assert_eq!(call(&mut server, 1, "transact", wait(json!(null))), []);
+    assert_eq!(server.poll_timeout(), None);
+    assert_eq!(call(&mut server, 2, "transact", wait(json!(500))), []);
+    assert_eq!(server.poll_timeout().unwrap().0, 500);
+    server.handle_timeout(now(499));
+    assert_eq!(drain(&mut server), []);
+    server.handle_timeout(now(500));
+    let out = drain(&mut server);
+    assert_eq!(out[0].1["result"][0]["error"], "timed out");
+    assert_eq!(out[0].1["result"][0]["details"], "\"wait\" timed out after 500 ms");
+    let out = call(&mut server, 3, "transact", insert());
+    assert_eq!(out.len(), 2);
+    assert_eq!(out[1], (1, json!({"id":1,"result":[{}],"error":null})));
+}
+
+#[test]
+fn waiting_transactions_are_cancelled() {
+    let mut server = server();
+    call(&mut server, 1, "transact", wait(json!(null)));
+    assert_eq!(result(&mut server, 1, "transact", wait(json!(null))), json!("duplicate request ID"));
+    server.handle(1, Message::notification("cancel", vec![json!(1)]), now(0));
+    assert_eq!(drain(&mut server), [(1, json!({"id":1,"error":"canceled"}))]);
+    call(&mut server, 2, "transact", wait(json!(9)));
+    server.disconnect(2);
+    assert_eq!(server.poll_timeout(), None);
+}
+
+#[test]
+fn locks_pass_from_hand_to_hand() {
+    let mut server = server();
+    let lock = |server: &mut Server, session, method| call(server, session, method, json!(["l"]));
+    assert_eq!(lock(&mut server, 1, "lock")[0].1["result"], json!({"locked":true}));
+    assert_eq!(lock(&mut server, 2, "lock")[0].1["result"], json!({"locked":false}));
+    assert_eq!(server.lock_counts(2).waiting, 1);
+    let out = lock(&mut server, 3, "steal");
+    assert_eq!(out[0], (1, json!({"id":null,"method":"stolen","params":["l"]})));
+    assert_eq!(out[1].1["result"], json!({"locked":true}));
+    assert_eq!((server.lock_counts(3).held, server.lock_counts(1).lost), (1, 1));
+    let assertion = json!(["ordinals", {"op":"assert","lock":"l"}]);
+    assert_eq!(result(&mut server, 3, "transact", assertion.clone()), json!([{}]));
+    assert_eq!(result(&mut server, 1, "transact", assertion)[0]["error"], "not owner");
+    let out = lock(&mut server, 3, "unlock");
+    assert_eq!(out[0], (1, json!({"id":null,"method":"locked","params":["l"]})));
+    server.disconnect(1);
+    assert_eq!(drain(&mut server)[0], (2, json!({"id":null,"method":"locked","params":["l"]})));
+}
+
+#[test]
+fn an_update_comes_before_the_reply() {
+    let mut server = server();
+    let request = json!(["ordinals", "m", {"ordinals": [{"columns": ["number"]}]}]);
+    for session in [1, 2] {
+        call(&mut server, session, "monitor", request.clone());
+    }
+    assert_eq!(server.usage().monitors, 1, "equal monitors are one");
+    let out = call(&mut server, 1, "transact", insert());
+    let to: Vec<u64> = out.iter().map(|(to, _)| *to).collect();
+    assert_eq!(to, [1, 2, 1]);
+    assert_eq!(out[0].1["method"], "update");
+    assert_eq!(out[0].1, out[1].1);
+}
+
+#[test]
+fn who_comes_back_is_told_the_difference() {
+    let mut server = server();
+    server.db_mut("ordinals").unwrap().set_keep_history(true);
+    let ask = |last: &str| {
+        let wanted = json!({"ordinals": [{"columns": ["number", "name"]}]});
+        json!(["ordinals", "m", wanted, last])
+    };
+    let zero = "00000000-0000-0000-0000-000000000000";
+    call(&mut server, 1, "transact", insert());
+    let first = result(&mut server, 1, "monitor_cond_since", ask(zero));
+    assert_eq!(first[0], false);
+    let last = first[1].as_str().unwrap().to_owned();
+    server.disconnect(1);
+    server.connect(1, SessionInfo::default());
+    for op in [
+        json!({"op":"update","table":"ordinals","where":[],"row":{"name":"a"}}),
+        json!({"op":"update","table":"ordinals","where":[],"row":{"name":"b"}}),
+    ] {
+        call(&mut server, 2, "transact", json!(["ordinals", op]));
+    }
+    let again = result(&mut server, 1, "monitor_cond_since", ask(&last));
+    assert_eq!(again[0], true);
+    let rows = again[2]["ordinals"].as_object().unwrap();
+    assert_eq!(rows.values().next().unwrap(), &json!({"modify":{"name":"b"}}));
+    for n in 0..200 {
+        let op = json!({"op":"update","table":"ordinals","where":[],"row":{"name":n.to_string()}});
+        call(&mut server, 2, "transact", json!(["ordinals", op]));
+    }
+    assert_eq!(server.db("ordinals").unwrap().history_len(), ovsdb::database::HISTORY_MAX);
+    server.disconnect(1);
+    server.connect(1, SessionInfo::default());
+    assert_eq!(result(&mut server, 1, "monitor_cond_since", ask(&last))[0], false);
+}
+
+#[test]
+fn a_durable_reply_waits_for_the_disk() {
+    let mut server = server();
+    let mut ops = insert();
+    ops.as_array_mut().unwrap().push(json!({"op":"commit","durable":true}));
+    let params = ops.as_array().unwrap().clone();
+    server.handle(1, Message::request(json!(1), "transact", params), now(0));
+    let out = server.take_outputs();
+    let Some(Output::Send { ticket: Some(ticket), .. }) = out.front() else { panic!("{out:?}") };
+    assert_eq!(ticket.seq, server.sync_job("ordinals").unwrap().0);
+}
+
+#[test]
+fn conversion_tells_who_knows_and_closes_who_does_not() {
+    let mut server = server();
+    call(&mut server, 1, "set_db_change_aware", json!([true]));
+    call(&mut server, 1, "monitor", json!(["ordinals", "m", {"ordinals": []}]));
+    call(&mut server, 1, "transact", insert());
+    let mut new = schema().to_json();
+    new["version"] = json!("6.0.0");
+    new["tables"]["ordinals"]["columns"]["extra"] = json!({"type": "boolean"});
+    new["tables"]["ordinals"]["columns"].as_object_mut().unwrap().remove("r");
+    let out = call(&mut server, 1, "convert", json!(["ordinals", new]));
+    assert_eq!(out[0], (1, json!({"id":null,"method":"monitor_canceled","params":["m"]})));
+    assert_eq!(out[1], (2, json!("close")));
+    assert_eq!(out[2], (3, json!("close")));
+    assert_eq!(out[3].1["result"], json!({}));
+    let select = json!(["ordinals", {"op":"select","table":"ordinals","where":[],
+                        "columns":["number","extra"]}]);
+    let rows = result(&mut server, 1, "transact", select);
+    assert_eq!(rows, json!([{"rows":[{"number":1,"extra":false}]}]));
+    let query = json!(["_Server", {"op":"select","table":"Database",
+                       "where":[["name","==","ordinals"]],"columns":["schema"]}]);
+    let rows = result(&mut server, 1, "transact", query);
+    assert!(rows[0]["rows"][0]["schema"].as_str().unwrap().contains("6.0.0"));
+}
+
+#[test]
+fn roles_bound_what_clients_write() {
+    let text = r#"{"name":"r","tables":{
+        "T":{"columns":{"owner":{"type":"string"},"x":{"type":"integer"},
+             "m":{"type":{"key":"string","value":"string","min":0,"max":"unlimited"}}},"isRoot":true},
+        "RBAC_Role":{"columns":{"name":{"type":"string"},"permissions":{"type":{"key":"string",
+             "value":{"type":"uuid","refTable":"RBAC_Permission","refType":"weak"},
+             "min":0,"max":"unlimited"}}},"isRoot":true},
+        "RBAC_Permission":{"columns":{"table":{"type":"string"},
+             "authorization":{"type":{"key":"string","min":0,"max":"unlimited"}},
+             "insert_delete":{"type":"boolean"},
+             "update":{"type":{"key":"string","min":0,"max":"unlimited"}}},"isRoot":true}}}"#;
+    let mut server = Server::new(1);
+    let schema = Arc::new(DatabaseSchema::from_text(text).unwrap());
+    server.add_db(Database::new(schema), None, Model::Standalone, now(0)).unwrap();
+    server.connect(1, SessionInfo::default());
+    let client = SessionInfo { role: Some("writer".into()), client_id: Some("anna".into()), ..SessionInfo::default() };
+    server.connect(2, client);
+    let setup = json!(["r",
+        {"op":"insert","table":"RBAC_Permission","uuid-name":"p","row":{"table":"T",
+         "authorization":"owner","insert_delete":true,"update":["set",["x","m:free"]]}},
+        {"op":"insert","table":"RBAC_Role","row":{"name":"writer",
+         "permissions":["map",[["T",["named-uuid","p"]]]]}},
+        {"op":"insert","table":"T","row":{"owner":"otto"}},
+        {"op":"insert","table":"T","row":{"owner":"anna"}}]);
+    call(&mut server, 1, "transact", setup);
+    let mut op = |op: Value| result(&mut server, 2, "transact", json!(["r", op]))[0].clone();
+    let mine = json!([["owner", "==", "anna"]]);
+    let his = json!([["owner", "==", "otto"]]);
+    assert_eq!(op(json!({"op":"update","table":"T","where":mine,"row":{"x":1}}))["count"], 1);
+    let denied = op(json!({"op":"update","table":"T","where":his,"row":{"x":1}}));
+    assert_eq!(denied["error"], "permission error");
+    assert_eq!(
+        denied["details"],
+        "RBAC rules for client \"anna\" role \"writer\" prohibit modification of table \"T\"."
+    );
+    let denied = op(json!({"op":"update","table":"T","where":mine,"row":{"owner":"x"}}));
+    assert_eq!(denied["error"], "permission error");
+    let mutate = |key: &str| {
+        json!({"op":"mutate","table":"T","where":mine,
+               "mutations":[["m","insert",["map",[[key,"v"]]]]]})
+    };
+    assert_eq!(op(mutate("free"))["count"], 1);
+    assert_eq!(op(mutate("other"))["error"], "permission error");
+    assert_eq!(op(json!({"op":"delete","table":"T","where":his}))["error"], "permission error");
+    assert_eq!(op(json!({"op":"insert","table":"T","row":{"owner":"otto"}}))["error"], "permission error");
+    assert_eq!(op(json!({"op":"delete","table":"T","where":mine}))["count"], 1);
+}
+
+/// Carries messages between a machine and the server that it copies, until both are silent.
+fn exchange(source: &mut Server, session: u64, mut take: impl FnMut() -> Option<Message>) -> Vec<Message> {
+    while let Some(message) = take() {
+        source.handle(session, message, now(0));
+    }
+    let outputs = drain(source).into_iter().filter(|(to, _)| *to == session);
+    outputs.map(|(_, json)| Message::from_json(json).unwrap()).collect()
+}
+
+fn rows(server: &Server, table: &str) -> BTreeMap<String, String> {
+    let table = server.db("ordinals").unwrap().table(table).unwrap();
+    let columns: Vec<usize> = table.schema.own_columns().map(|(column, _)| column).collect();
+    table
+        .rows()
+        .map(|row| {
+            let mut text = String::new();
+            row.write_json(&columns, &table.schema, &mut text);
+            (row.uuid.to_string(), text)
+        })
+        .collect()
+}
+
+#[test]
+fn a_backup_follows() {
+    let mut active = server();
+    let mut own = Server::new(77);
+    let db = Database::new(Arc::new(schema()));
+    own.add_db(db, None, Model::Standalone, now(0)).unwrap();
+    own.set_read_only(true);
+    own.connect(1, SessionInfo::default());
+    call(&mut active, 1, "transact", insert());
+    let mut backup = Backup::new(parse_exclusions("ordinals:One").unwrap());
+    backup.connected();
+    let step = |backup: &mut Backup, own: &mut Server, active: &mut Server| {
+        for _ in 0..8 {
+            for message in exchange(active, 3, || backup.poll_output()) {
+                backup.handle(message, own, now(0));
+            }
+        }
+    };
+    step(&mut backup, &mut own, &mut active);
+    assert_eq!(backup.failure(), None);
+    assert_eq!(backup.status("tcp:x", true), "replicating: tcp:x\ndatabase: ordinals\nexclude: ordinals:One");
+    assert_eq!(rows(&own, "ordinals"), rows(&active, "ordinals"));
+    let ops = json!(["ordinals", {"op":"update","table":"ordinals","where":[],"row":{"name":"x"}},
+                     {"op":"insert","table":"One","row":{}}]);
+    // What the backup's session is told is in the outputs of this call.
+    let out = call(&mut active, 1, "transact", ops);
+    for (to, json) in out {
+        if to == 3 {
+            backup.handle(Message::from_json(json).unwrap(), &mut own, now(0));
+        }
+    }
+    assert_eq!(rows(&own, "ordinals"), rows(&active, "ordinals"));
+    assert!(rows(&own, "One").is_empty());
+    let denied = result(&mut own, 1, "transact", insert());
+    assert_eq!(denied[0]["details"], "insert operation not allowed when database server is in read only mode");
+}
+
+#[test]
+fn a_relay_shows_and_passes_on() {
+    let mut source = server();
+    call(&mut source, 1, "transact", insert());
+    let mut own = Server::new(77);
+    own.add_relay("ordinals", now(0));
+    own.connect(1, SessionInfo::default());
+    let early = result(&mut own, 1, "get_schema", json!(["ordinals"]));
+    assert_eq!(early["error"], "database not available");
+    let mut relay = Relay::new("ordinals");
+    relay.connected();
+    for _ in 0..6 {
+        for message in exchange(&mut source, 3, || relay.poll_output()) {
+            relay.handle(message, &mut own, now(0)).unwrap();
+        }
+    }
+    assert!(relay.is_live());
+    drain(&mut own);
+    own.connect(2, SessionInfo::default());
+    assert_eq!(rows(&own, "ordinals"), rows(&source, "ordinals"));
+    call(&mut own, 2, "monitor", json!(["ordinals", "m", {"ordinals": {}}]));
+    let ops = json!(["ordinals", {"op":"insert","table":"ordinals","row":{"number":2}}]);
+    assert_eq!(call(&mut own, 2, "transact", ops), [], "passed on");
+    for forward in own.take_forwards() {
+        relay.forward(forward);
+    }
+    for message in exchange(&mut source, 3, || relay.poll_output()) {
+        relay.handle(message, &mut own, now(0)).unwrap();
+    }
+    let out = drain(&mut own);
+    assert_eq!(out[0].1["method"], "update", "{out:?}");
+    assert_eq!(out[1].0, 2);
+    assert!(out[1].1["result"][0]["uuid"].is_array());
+    assert_eq!(rows(&own, "ordinals"), rows(&source, "ordinals"));
+}
