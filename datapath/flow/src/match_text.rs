@@ -123,6 +123,30 @@ pub fn format_flow(key: &Key, options: &Options<'_>) -> String {
     format(key, &mask, options)
 }
 
+/// A packet's octets as text, with a new line: its flow and its transport checksum. `packet_type` is 0 for Ethernet.
+pub fn packet_line(octets: &[u8], packet_type: u32) -> String {
+    let mut metadata = Key::EMPTY;
+    metadata.set_packet_type(packet_type);
+    let (key, layers) = crate::extract_with(octets, &metadata, crate::extract::MAX_VLANS);
+    let mut line = format_flow(&key, &Options::default());
+    let end = octets.len().saturating_sub(layers.l2_pad.into());
+    let l4 = octets.get(layers.l4.into()..end).unwrap_or(&[]);
+    let (name, min_len, at, len) = match key.nw_proto() {
+        6 => ("tcp", 20, 16, 2),
+        17 => ("udp", 8, 6, 2),
+        132 => ("sctp", 12, 8, 4),
+        1 => ("icmp", 8, 2, 2),
+        58 => ("icmp6", 8, 2, 2),
+        _ => ("", usize::MAX, 0, 0),
+    };
+    if l4.len() >= min_len {
+        let csum = l4[at..at + len].iter().fold(0u32, |n, o| n << 8 | u32::from(*o));
+        put!(line, " {name}_csum:{csum:x}");
+    }
+    line.push('\n');
+    line
+}
+
 fn clear(mask: &mut Mask, field: Field) {
     field.set_mask(mask, &Value::zeros(field.meta().n_bytes.into()));
 }
@@ -158,6 +182,10 @@ impl Line<'_> {
     }
 
     fn decimal16(&mut self, name: &str, value: u16, mask: u16) {
+        if mask != 0 && value == 0 && mask != u16::MAX {
+            // Unlike wider numbers, a zero keeps its prefix.
+            return self.param(name, &std::format!("0x0/{mask:#x}"));
+        }
         self.decimal(name, value.into(), mask.into(), u16::MAX.into());
     }
 
@@ -213,7 +241,7 @@ impl Line<'_> {
             let state = text::flags_masked(key.ct_state().into(), mask.ct_state().into(), 0xff, text::CT_STATE);
             self.param("ct_state", &state);
         }
-        self.hex("ct_zone", key.ct_zone().into(), mask.ct_zone().into(), u16::MAX.into());
+        self.decimal16("ct_zone", key.ct_zone(), mask.ct_zone());
         self.hex("ct_mark", key.ct_mark().into(), mask.ct_mark().into(), u32::MAX.into());
         self.hex("ct_label", key.ct_label(), mask.ct_label(), u128::MAX);
         self.ipv4("ct_nw_src", key.ct_nw_src(), mask.ct_nw_src());
@@ -237,7 +265,9 @@ impl Line<'_> {
             self.out.push_str("eth,");
             return;
         }
-        put!(self.out, "packet_type={},", crate::field::text::packet_type(key.packet_type()));
+        let (ns, kind) = (key.packet_type() >> 16, text::hex((key.packet_type() & 0xffff).into()));
+        let ns = if ns == 1 { "1".to_string() } else { text::hex(ns.into()) };
+        put!(self.out, "packet_type=({ns},{kind}),");
         if key.packet_type() >> 16 == 1 {
             self.dl_type = key.packet_type() as u16;
         }
@@ -289,22 +319,22 @@ impl Line<'_> {
             put!(self.out, "tun_ttl={},", key.tun_ttl());
         }
         let version = key.tun_erspan_ver();
-        if mask.tun_erspan_ver() != 0 {
+        if mask.tun_erspan_ver() != 0 && version != 0 {
             put!(self.out, "tun_erspan_ver={version},");
         }
         if mask.tun_erspan_idx() != 0 && version == 1 {
             put!(self.out, "tun_erspan_idx={},", text::hex(key.tun_erspan_idx().into()));
         }
-        if mask.tun_erspan_dir() != 0 && version == 2 {
+        if mask.tun_erspan_dir() != 0 && version == 2 && key.tun_erspan_dir() != 0 {
             put!(self.out, "tun_erspan_dir={},", key.tun_erspan_dir());
         }
-        if mask.tun_erspan_hwid() != 0 && version == 2 {
+        if mask.tun_erspan_hwid() != 0 && version == 2 && key.tun_erspan_hwid() != 0 {
             put!(self.out, "tun_erspan_hwid={},", text::hex(key.tun_erspan_hwid().into()));
         }
-        if mask.tun_gtpu_flags() != 0 {
+        if mask.tun_gtpu_flags() != 0 && key.tun_gtpu_flags() != 0 {
             put!(self.out, "gtpu_flags={},", text::hex(key.tun_gtpu_flags().into()));
         }
-        if mask.tun_gtpu_msgtype() != 0 {
+        if mask.tun_gtpu_msgtype() != 0 && key.tun_gtpu_msgtype() != 0 {
             put!(self.out, "gtpu_msgtype={},", key.tun_gtpu_msgtype());
         }
         let flags = mask.tun_flags() & TUN_FLAGS;
@@ -399,16 +429,22 @@ impl Line<'_> {
     fn nsh(&mut self) {
         let (key, mask) = (self.key, self.mask);
         let small = u128::from(u8::MAX);
-        self.decimal("nsh_flags", key.nsh_flags().into(), mask.nsh_flags().into(), small);
+        match mask.nsh_flags() {
+            0 => {}
+            u8::MAX => self.param("nsh_flags", &key.nsh_flags().to_string()),
+            bits => self.param("nsh_flags", &std::format!("{:#04x}/{bits:#04x}", key.nsh_flags())),
+        }
         self.decimal("nsh_ttl", key.nsh_ttl().into(), mask.nsh_ttl().into(), small);
         self.decimal("nsh_mdtype", key.nsh_mdtype().into(), mask.nsh_mdtype().into(), small);
         self.decimal("nsh_np", key.nsh_np().into(), mask.nsh_np().into(), small);
         self.padded("nsh_spi", key.nsh_spi(), mask.nsh_spi(), 0xff_ffff);
         self.decimal("nsh_si", key.nsh_si().into(), mask.nsh_si().into(), small);
-        self.padded("nsh_c1", key.nsh_c1(), mask.nsh_c1(), u32::MAX);
-        self.padded("nsh_c2", key.nsh_c2(), mask.nsh_c2(), u32::MAX);
-        self.padded("nsh_c3", key.nsh_c3(), mask.nsh_c3(), u32::MAX);
-        self.padded("nsh_c4", key.nsh_c4(), mask.nsh_c4(), u32::MAX);
+        if key.nsh_mdtype() == 1 {
+            self.padded("nsh_c1", key.nsh_c1(), mask.nsh_c1(), u32::MAX);
+            self.padded("nsh_c2", key.nsh_c2(), mask.nsh_c2(), u32::MAX);
+            self.padded("nsh_c3", key.nsh_c3(), mask.nsh_c3(), u32::MAX);
+            self.padded("nsh_c4", key.nsh_c4(), mask.nsh_c4(), u32::MAX);
+        }
     }
 
     /// Hexadecimal that shows its prefix even for 0.
