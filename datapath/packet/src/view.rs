@@ -43,6 +43,8 @@ macro_rules! view {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Packet<T>(T);
 
+        // A length field is no container's length.
+        #[allow(clippy::len_without_is_empty)]
         impl<T: AsRef<[u8]>> Packet<T> {
             /// A view of octets that hold at least the fixed header.
             #[inline]

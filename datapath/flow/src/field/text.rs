@@ -21,7 +21,7 @@ pub fn format(field: Field, value: &Value, mask: Option<&Value>, ports: Option<&
         Format::Ipv4 => text::ipv4_masked(number as u32, bits as u32),
         Format::Ipv6 => text::ipv6_masked(number, bits),
         Format::Frag => text::frag(number as u8, bits as u8).into(),
-        Format::CtState => text::flags_masked(number as u32, bits as u32, u32::from(u16::MAX), text::CT_STATE),
+        Format::CtState => text::flags_masked(number as u32, bits as u32, u32::MAX, text::CT_STATE),
         Format::TunFlags => text::flags_masked(number as u32 & 1, bits as u32 & 1, 1, text::TUN_FLAGS_FIELD),
         Format::TcpFlags => text::flags_masked(number as u32, bits as u32 & 0xfff, 0xfff, text::TCP_FLAGS),
         Format::PacketType => packet_type(number as u32),
@@ -64,8 +64,13 @@ pub fn parse(field: Field, s: &str, ports: Option<&dyn PortNames>) -> Result<(Va
             (number(value), number(mask))
         }
         Format::OfpPort | Format::OfpPort32 => {
-            let port = text::parse_ofp_port(s, ports)
-                .ok_or_else(|| format!("{s}: invalid or unknown port for {}", meta.name))?;
+            let port = text::parse_ofp_port(s, ports).ok_or_else(|| {
+                format!(
+                    "{s}: {} for {}",
+                    if n == 2 { "invalid or unknown port" } else { "port value out of range" },
+                    meta.name
+                )
+            })?;
             let port = if n == 2 { super::port_to_of10(port).into() } else { port.into() };
             (number(port), exact())
         }
@@ -214,9 +219,15 @@ fn parse_flags(
     }
     if !s.starts_with(['+', '-']) {
         let mut value = 0;
-        for name in s.split('|') {
-            let bit = names.iter().position(|known| *known == name).ok_or_else(|| unknown(name))?;
+        let mut rest = s;
+        loop {
+            let (name, after) = rest.split_once('|').map_or((rest, None), |(name, after)| (name, Some(after)));
+            let bit = names.iter().position(|known| *known == name).ok_or_else(|| unknown(rest))?;
             value |= 1 << bit;
+            match after {
+                Some(after) => rest = after,
+                None => break,
+            }
         }
         return Ok(exact_pair(value, n));
     }
@@ -231,7 +242,7 @@ fn parse_flags(
         rest = &rest[1..];
         let len = rest.find(['+', '-']).unwrap_or(rest.len());
         let name = &rest[..len];
-        let bit = names.iter().position(|known| *known == name).ok_or_else(|| unknown(name))?;
+        let bit = names.iter().position(|known| *known == name).ok_or_else(|| unknown(rest))?;
         if mask >> bit & 1 == 1 {
             return Err(format!("{name}: Each {what} flag can be specified only once"));
         }

@@ -246,7 +246,7 @@ impl Printer<'_> {
         let mut truncated = false;
         if key.packet_type() == 0 {
             let wild = mask.dl_src() == 0 && mask.dl_dst() == 0;
-            self.group("eth", wild, |f, k, m| eth(f, k, m));
+            self.group("eth", wild, eth);
             let tags = [
                 (key.vlan_tpid(), key.vlan_tci(), mask.vlan_tci()),
                 (key.vlan2_tpid(), key.vlan2_tci(), mask.vlan2_tci()),
@@ -306,17 +306,17 @@ impl Printer<'_> {
         match key.dl_type() {
             et::IPV4 => {
                 let wild = ip_wild && mask.nw_src() == 0 && mask.nw_dst() == 0;
-                self.group("ipv4", wild, |f, k, m| ipv4(f, k, m));
+                self.group("ipv4", wild, ipv4);
             }
             et::IPV6 => {
                 let wild = ip_wild && mask.ipv6_src() == 0 && mask.ipv6_dst() == 0 && mask.ipv6_label() == 0;
-                self.group("ipv6", wild, |f, k, m| ipv6(f, k, m));
+                self.group("ipv6", wild, ipv6);
             }
             et::ARP | et::RARP => {
                 let wild = mask.nw_proto() == 0
                     && (mask.nw_src(), mask.nw_dst()) == (0, 0)
                     && (mask.arp_sha(), mask.arp_tha()) == (0, 0);
-                self.group("arp", wild, |f, k, m| arp(f, k, m));
+                self.group("arp", wild, arp);
             }
             et::MPLS | et::MPLS_MULTICAST => self.mpls(),
             et::NSH => {
@@ -357,7 +357,7 @@ impl Printer<'_> {
         let wild = mask.tp_src() == 0 && mask.tp_dst() == 0;
         match (key.dl_type(), key.nw_proto()) {
             (_, 6) => {
-                self.group("tcp", wild, |f, k, m| ports(f, k, m));
+                self.group("tcp", wild, ports);
                 let flags = u32::from(mask.tcp_flags() & 0xfff);
                 if flags != 0 || self.verbose {
                     self.open("tcp_flags");
@@ -366,16 +366,16 @@ impl Printer<'_> {
                     self.close();
                 }
             }
-            (_, 17) => self.group("udp", wild, |f, k, m| ports(f, k, m)),
-            (_, 132) => self.group("sctp", wild, |f, k, m| ports(f, k, m)),
-            (et::IPV4, 1) => self.group("icmp", wild, |f, k, m| icmp(f, k, m)),
+            (_, 17) => self.group("udp", wild, ports),
+            (_, 132) => self.group("sctp", wild, ports),
+            (et::IPV4, 1) => self.group("icmp", wild, icmp),
             (et::IPV6, 58) => {
-                self.group("icmpv6", wild, |f, k, m| icmp(f, k, m));
+                self.group("icmpv6", wild, icmp);
                 if key.is_nd() {
                     // The group exists only where type and code are exact.
                     let exact = mask.tp_src() & 0xff == 0xff && mask.tp_dst() & 0xff == 0xff;
                     let none = mask.nd_target() == 0 && mask.arp_sha() == 0 && mask.arp_tha() == 0;
-                    self.group("nd", none || !exact, |f, k, m| nd(f, k, m));
+                    self.group("nd", none || !exact, nd);
                 }
             }
             _ => {}

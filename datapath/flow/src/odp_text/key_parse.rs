@@ -26,6 +26,9 @@ pub fn parse_key(text: &str, ports: Option<&dyn PortNames>) -> Result<(Key, Mask
     if !parser.has_eth && !parser.has_type && parser.key.dl_type() >= 0x0600 {
         parser.key.set_packet_type(1 << 16 | u32::from(parser.key.dl_type()));
     }
+    if parser.has_eth && parser.key.dl_type() == 0 {
+        parser.key.set_dl_type(et::NONE);
+    }
     Ok((parser.key, parser.mask))
 }
 
