@@ -4,6 +4,7 @@ use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
+use crate::ct::{Connection, Timeouts, Tuple};
 use crate::dpif::{Dpif, Support};
 use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
@@ -13,6 +14,8 @@ use crate::stats::{PortStats, QueueStats, Stats};
 
 /// How often subtables are ranked, µs.
 const RANK_US: u64 = 1_000_000;
+/// How often some connections are looked at, µs.
+const SWEEP_US: u64 = 10_000;
 
 /// So many subtables looked into cost as much as receiving and sending a packet.
 const LOOKS_A_PACKET: u64 = 64;
@@ -84,12 +87,13 @@ pub struct Datapath {
     engine: Engine,
     queues: Vec<Option<Queue>>,
     ranked_us: u64,
+    swept_us: u64,
 }
 
 impl Datapath {
     /// One without ports and flows.
     pub fn new(config: Config) -> Self {
-        Self { engine: Engine::new(config), queues: Vec::new(), ranked_us: 0 }
+        Self { engine: Engine::new(config), queues: Vec::new(), ranked_us: 0, swept_us: 0 }
     }
 
     /// The settings.
@@ -183,12 +187,22 @@ impl Datapath {
         if n > 0 {
             queue.learn_cost(n as u64, spent);
             queue.rx.release();
-            if now_us.saturating_sub(self.ranked_us) >= RANK_US {
-                self.ranked_us = now_us;
-                self.engine.flows.rank();
-            }
+            self.tick(now_us);
         }
         n
+    }
+
+    /// Does what is due by time: ranks subtables, lets connections expire. To be called now and then when idle, once a
+    /// second say; while packets come it is done by [`Datapath::poll`].
+    pub fn tick(&mut self, now_us: u64) {
+        if now_us.saturating_sub(self.ranked_us) >= RANK_US {
+            self.ranked_us = now_us;
+            self.engine.flows.rank();
+        }
+        if now_us.saturating_sub(self.swept_us) >= SWEEP_US {
+            self.swept_us = now_us;
+            self.engine.tracker.expire(now_us / 1000);
+        }
     }
 
     /// Acts upon packets from above.
@@ -294,6 +308,70 @@ impl Datapath {
     }
 }
 
+/// Connection tracking.
+impl Datapath {
+    /// Number of connections.
+    pub fn n_connections(&self) -> usize {
+        self.engine.tracker.len()
+    }
+
+    /// Number of connections in a zone.
+    pub fn n_connections_in(&self, zone: u16) -> u32 {
+        self.engine.tracker.count(zone)
+    }
+
+    /// Up to `max` connections from a cursor (at first 0) on, of one zone or all, and where to go on.
+    pub fn dump_connections(&self, cursor: usize, max: usize, zone: Option<u16>) -> (Vec<Connection>, Option<usize>) {
+        self.engine.tracker.dump(cursor, max, zone)
+    }
+
+    /// Removes connections: of a zone or all, or one by a tuple of either direction. Says how many.
+    pub fn flush_connections(&mut self, zone: Option<u16>, tuple: Option<&Tuple>) -> usize {
+        self.engine.tracker.flush(zone, tuple)
+    }
+
+    /// Connections at most, all zones together.
+    pub fn max_connections(&self) -> usize {
+        self.engine.tracker.max
+    }
+
+    /// Sets how many connections there may be at most; those beyond stay.
+    pub fn set_max_connections(&mut self, max: usize) {
+        self.engine.tracker.max = max;
+    }
+
+    /// Sets or removes the limit of connections in a zone, or of every zone that has none of its own.
+    pub fn set_connection_limit(&mut self, zone: Option<u16>, limit: Option<u32>) {
+        let tracker = &mut self.engine.tracker;
+        match (zone, limit) {
+            (None, limit) => tracker.default_limit = limit,
+            (Some(zone), Some(limit)) => drop(tracker.limits.insert(zone, limit)),
+            (Some(zone), None) => drop(tracker.limits.remove(&zone)),
+        }
+    }
+
+    /// The limit of zones that have none of their own, and each that has: zone, limit.
+    pub fn connection_limits(&self) -> (Option<u32>, Vec<(u16, u32)>) {
+        let tracker = &self.engine.tracker;
+        (tracker.default_limit, tracker.limits.iter().map(|(zone, limit)| (*zone, *limit)).collect())
+    }
+
+    /// Sets or removes the timeouts that `ct(timeout=name)` asks for; they hold for connections to come.
+    pub fn set_timeout_policy(&mut self, name: &str, timeouts: Option<Timeouts>) {
+        self.engine.tracker.set_policy(name, timeouts);
+    }
+
+    /// Whether TCP segments outside the window are invalid.
+    pub fn checks_tcp_sequence(&self) -> bool {
+        self.engine.tracker.checks_sequence
+    }
+
+    /// Says whether TCP segments outside the window are invalid.
+    pub fn set_tcp_sequence_check(&mut self, on: bool) {
+        self.engine.tracker.checks_sequence = on;
+    }
+}
+
 impl Dpif for Datapath {
     fn support(&self) -> Support {
         Support {
@@ -308,7 +386,7 @@ impl Dpif for Datapath {
             explicit_drop: true,
             lb_output: true,
             push_nsh: true,
-            ct: false,
+            ct: true,
             tunnels: false,
             meters: true,
         }

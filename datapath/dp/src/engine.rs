@@ -6,6 +6,7 @@ use flow::{Execute, Key, Layers, OdpPort, Upcall, UpcallKind};
 
 use crate::bond::Bonds;
 use crate::burst::{self, BURST, Burst, Packets, Pool, Slot};
+use crate::ct::Tracker;
 use crate::datapath::Config;
 use crate::emc::Emc;
 use crate::execute::Work;
@@ -41,6 +42,7 @@ pub(crate) struct Engine {
     pub(crate) meters: HashMap<u32, Meter>,
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
+    pub(crate) tracker: Tracker,
     pub(crate) stats: Stats,
     /// Subtables looked into, in vain or not.
     pub(crate) looks: u64,
@@ -68,6 +70,7 @@ impl Engine {
             meters: HashMap::new(),
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
+            tracker: Tracker::new(config.seed),
             stats: Stats::default(),
             looks: 0,
             pool: Pool::default(),

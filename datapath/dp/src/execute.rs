@@ -3,14 +3,15 @@
 //! The packet's key stays beside it: a written field is changed in both, a pushed or popped header makes the key stale
 //! until somebody asks. A clone shares the packet's octets until one of the two changes them.
 
-use flow::odp::{Cookie, HashAlg, Set, Userspace};
+use flow::ct_state as cs;
+use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, Userspace};
 use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
 
 use crate::burst::{Packets, Slot};
+use crate::ct::{self, Again, Outcome, Tuple};
 use crate::edit::{self, Unfit};
 use crate::engine::{Engine, Env};
 use crate::meter::Verdict;
-use crate::mix::PACKET_WORD;
 use crate::set;
 use crate::stats::Drop;
 
@@ -42,11 +43,47 @@ impl<'k> Work<'k> {
     /// Brings key and layers up to date.
     pub(crate) fn refresh(&mut self, packets: &Packets<'_, '_>, max_vlans: usize) {
         if self.stale {
-            self.key.0[PACKET_WORD..].fill(0);
-            self.layers = flow::extract_into(self.key, packets.data(self.slot), max_vlans);
+            (*self.key, self.layers) = flow::extract_with(packets.data(self.slot), self.key, max_vlans);
             self.stale = false;
         }
     }
+}
+
+/// Puts what connection tracking says into a key.
+fn write_connection(key: &mut Key, zone: u16, outcome: &Outcome) {
+    let original = outcome.original.unwrap_or_default();
+    key.set_ct_state(outcome.state);
+    key.set_ct_zone(zone);
+    key.set_ct_mark(outcome.mark);
+    key.set_ct_label(outcome.label);
+    let (v4, v6) = if original.is_v6 { (Tuple::default(), original) } else { (original, Tuple::default()) };
+    key.set_ct_nw_src(v4.src as u32);
+    key.set_ct_nw_dst(v4.dst as u32);
+    key.set_ct_ipv6_src(v6.src);
+    key.set_ct_ipv6_dst(v6.dst);
+    key.set_ct_nw_proto(original.proto);
+    let (src, dst) = match original.is_icmp() {
+        true => (original.icmp.0.into(), original.icmp.1.into()),
+        false => (original.sport, original.dport),
+    };
+    key.set_ct_tp_src(src);
+    key.set_ct_tp_dst(dst);
+}
+
+/// The original direction, as an earlier tracking left it in the key.
+fn read_original(key: &Key) -> Tuple {
+    let is_v6 = key.dl_type() == 0x86dd;
+    let mut tuple = Tuple { is_v6, proto: key.ct_nw_proto(), ..Tuple::default() };
+    (tuple.src, tuple.dst) = match is_v6 {
+        true => (key.ct_ipv6_src(), key.ct_ipv6_dst()),
+        false => (key.ct_nw_src().into(), key.ct_nw_dst().into()),
+    };
+    if tuple.is_icmp() {
+        tuple.icmp = (key.ct_tp_src() as u8, key.ct_tp_dst() as u8);
+    } else {
+        (tuple.sport, tuple.dport) = (key.ct_tp_src(), key.ct_tp_dst());
+    }
+    tuple
 }
 
 /// Whether to go on with the packet.
@@ -115,8 +152,8 @@ impl Engine {
                 let actions = if is_greater { greater } else { less_equal };
                 self.nested(actions, is_last, packets, work, env);
             }
-            Action::Ct(_) => return Err(Drop::Conntrack),
-            Action::CtClear => Self::forget_connection(packets, work, self.config.max_vlans),
+            Action::Ct(ct) => self.track(ct, packets, work, env)?,
+            Action::CtClear => self.forget_connection(packets, work),
             Action::Meter(id) => self.meter(*id, packets, work, env)?,
             Action::TnlPush(_) | Action::TnlPop(_) => return Err(Drop::Tunnel),
             Action::Drop(reason) => return Err(Drop::Translation(*reason)),
@@ -263,13 +300,58 @@ impl Engine {
         work.key.set_dp_hash(hash.max(1));
     }
 
-    fn forget_connection(packets: &Packets<'_, '_>, work: &mut Work<'_>, max_vlans: usize) {
-        work.key.set_ct_state(0);
-        work.key.set_ct_zone(0);
-        work.key.set_ct_mark(0);
-        work.key.set_ct_label(0);
-        work.stale = true;
-        work.refresh(packets, max_vlans);
+    /// Forgets what connection tracking said.
+    fn forget_connection(&mut self, packets: &Packets<'_, '_>, work: &mut Work<'_>) {
+        work.refresh(packets, self.config.max_vlans);
+        write_connection(work.key, 0, &Outcome::default());
+    }
+
+    fn track(&mut self, ct: &Ct, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> Going {
+        work.refresh(packets, self.config.max_vlans);
+        let meta = packets.meta(work.slot);
+        let parsed = ct::parse(packets.data(work.slot), work.key, &work.layers, &meta.offload);
+        let state = work.key.ct_state();
+        let was_here = state & cs::TRK != 0 && work.key.ct_zone() == ct.zone && !ct.force;
+        let again = was_here.then(|| Again { state: state & !cs::TRK, original: read_original(work.key) });
+        let outcome = self.tracker.process(ct, parsed, again, env.now_ms);
+        write_connection(work.key, ct.zone, &outcome);
+        if let Some(wanted) = outcome.rewrite {
+            self.translate(&wanted, packets, work)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the packet the addresses and ports of its translated connection.
+    fn translate(&mut self, wanted: &ct::Tuple, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+        let key = &mut *work.key;
+        let network = if wanted.is_v6 {
+            key.set_ipv6_src(wanted.src);
+            key.set_ipv6_dst(wanted.dst);
+            SetGroup::Ipv6
+        } else {
+            key.set_nw_src(wanted.src as u32);
+            key.set_nw_dst(wanted.dst as u32);
+            SetGroup::Ipv4
+        };
+        let transport = match wanted.proto {
+            6 => Some(SetGroup::Tcp),
+            17 => Some(SetGroup::Udp),
+            132 => Some(SetGroup::Sctp),
+            _ => None,
+        };
+        if transport.is_some() {
+            key.set_tp_src(wanted.sport);
+            key.set_tp_dst(wanted.dport);
+        }
+        let (octets, meta) = packets.own(&mut work.slot);
+        set::write(octets, work.key, &work.layers, &meta.offload, network)?;
+        if let Some(group) = transport {
+            set::write(octets, work.key, &work.layers, &meta.offload, group)?;
+        }
+        if wanted.is_icmp() {
+            set::write_icmp_id(octets, &work.layers, &meta.offload, wanted.sport)?;
+        }
+        Ok(())
     }
 
     fn meter(&mut self, id: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> Going {
@@ -289,8 +371,8 @@ impl Engine {
     fn remark(&mut self, levels: u8, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
         work.refresh(packets, self.config.max_vlans);
         let group = match work.key.dl_type() {
-            0x0800 => flow::odp::SetGroup::Ipv4,
-            0x86dd => flow::odp::SetGroup::Ipv6,
+            0x0800 => SetGroup::Ipv4,
+            0x86dd => SetGroup::Ipv6,
             _ => return,
         };
         let tos = work.key.nw_tos();

@@ -15,7 +15,7 @@
 //! burst has been sent; only what is changed after it was queued, or lacks headroom, is copied. Nothing here waits,
 //! allocates for a packet that hits, or sends a message.
 //!
-//! Deliberately absent: connection tracking and tunnels (counted as drops, [`Drop`]); who decides on flows (upcalls go
+//! Deliberately absent: tunnels (counted as drops, [`Drop`]); who decides on flows (upcalls go
 //! up, [`flow::FlowEntry`]s come down); sharing between threads (each has a datapath of its own).
 //!
 //! Source: ovs-vswitchd(8), ovs-dpctl(8), dpif-netdev's documented caches and counters; ovs-actions(7).
@@ -23,6 +23,7 @@
 mod bond;
 mod burst;
 mod classifier;
+pub mod ct;
 mod datapath;
 pub mod dpif;
 mod edit;

@@ -56,6 +56,17 @@ pub(crate) fn write(octets: &mut [u8], key: &Key, layers: &Layers, offload: &Off
     .ok_or(Unfit)
 }
 
+/// Writes the identifier of an ICMP query.
+pub(crate) fn write_icmp_id(octets: &mut [u8], layers: &Layers, offload: &Offload, id: u16) -> Edited {
+    let l4 = usize::from(layers.l4);
+    let new = id.to_be_bytes();
+    let old = replace(octets, l4 + 4, new).ok_or(Unfit)?;
+    if let (Some(old), None) = (old, offload.partial_csum) {
+        update(octets, l4 + 2, &old, &new).ok_or(Unfit)?;
+    }
+    Ok(())
+}
+
 struct Header<'a> {
     octets: &'a mut [u8],
     key: &'a Key,
@@ -335,8 +346,10 @@ impl Header<'_> {
         nsh[4..8].copy_from_slice(&path.to_be_bytes());
         if key.nsh_mdtype() == 1 {
             let context = self.octets.get_mut(at + 8..at + 24)?;
-            context[..8].copy_from_slice(&key.0[80].to_be_bytes());
-            context[8..].copy_from_slice(&key.0[81].to_be_bytes());
+            let words = [key.nsh_c1(), key.nsh_c2(), key.nsh_c3(), key.nsh_c4()];
+            for (to, word) in context.chunks_exact_mut(4).zip(words) {
+                to.copy_from_slice(&word.to_be_bytes());
+            }
         }
         Some(())
     }

@@ -85,8 +85,6 @@ pub enum Drop {
     NoPort,
     /// An action that its headers do not allow.
     InvalidAction,
-    /// An action that this datapath does not have: connection tracking.
-    Conntrack,
     /// An action that this datapath does not have: tunnels.
     Tunnel,
     /// It could not be cut into segments for a port that does not do it.
@@ -95,7 +93,7 @@ pub enum Drop {
 
 impl Drop {
     /// Number of reasons.
-    pub const COUNT: usize = 24;
+    pub const COUNT: usize = 23;
 
     /// A number of its own below [`Drop::COUNT`].
     pub fn index(self) -> usize {
@@ -110,9 +108,8 @@ impl Drop {
             Drop::Meter => 18,
             Drop::NoPort => 19,
             Drop::InvalidAction => 20,
-            Drop::Conntrack => 21,
-            Drop::Tunnel => 22,
-            Drop::Segmentation => 23,
+            Drop::Tunnel => 21,
+            Drop::Segmentation => 22,
         }
     }
 }

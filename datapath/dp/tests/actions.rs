@@ -357,7 +357,6 @@ fn drops_are_counted_by_reason() {
             vec![Action::Drop(flow::odp::DropReason::TooManyResubmit)],
             Drop::Translation(flow::odp::DropReason::TooManyResubmit),
         ),
-        (vec![Action::Ct(Box::default()), Action::Output(2)], Drop::Conntrack),
         (vec![Action::TnlPop(3)], Drop::Tunnel),
         (vec![Action::PopNsh, Action::Output(2)], Drop::InvalidAction),
     ];

@@ -1,0 +1,311 @@
+//! Connection tracking: which connection a packet belongs to, in what state, and how its addresses are translated.
+//!
+//! One table a thread, all zones in it. A connection is found by either direction's tuple; TCP is followed by sequence
+//! numbers ([`tcp`]), everything else by who has spoken. What a packet may not be is `inv`.
+//!
+//! Deliberately absent: helpers (ftp, tftp), reassembly (a later fragment is `inv`), addresses inside ICMP errors.
+//!
+//! Source: ovs-actions(7) on `ct`, ovs-fields(7) on connection tracking, ovs-dpctl(8); RFC 9293, 792, 4443; RFC 5382,
+//! 4787 on what translation owes.
+
+mod conn;
+mod nat;
+mod parse;
+mod tcp;
+mod text;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use flow::ct_state as cs;
+use flow::odp::{Ct, CtNat};
+
+pub(crate) use conn::{Conn, Progress};
+pub use conn::{Connection, Timeout, Timeouts, Tuple};
+pub(crate) use parse::{Parsed, parse};
+pub use tcp::State as TcpState;
+
+use crate::mix::Dice;
+
+/// Connections at most, all zones together.
+const MAX_CONNECTIONS: usize = 3_000_000;
+/// Places looked at for expired connections at once.
+const SWEEP: usize = 256;
+
+/// What became of a packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) state: u8,
+    pub(crate) mark: u32,
+    pub(crate) label: u128,
+    /// The original direction.
+    pub(crate) original: Option<Tuple>,
+    /// What the packet's addresses and ports shall be.
+    pub(crate) rewrite: Option<Tuple>,
+}
+
+/// What a packet that went through a zone before brings with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Again {
+    /// Without the bit that it was tracked.
+    pub(crate) state: u8,
+    pub(crate) original: Tuple,
+}
+
+/// A tuple in its zone.
+type Place = (u16, Tuple);
+
+/// The connections of a thread.
+pub(crate) struct Tracker {
+    conns: Vec<Option<Box<Conn>>>,
+    free: Vec<u32>,
+    /// To the connection, and whether the tuple is of its reply direction.
+    by_tuple: HashMap<Place, (u32, bool)>,
+    /// Connections of each zone that has some.
+    counts: BTreeMap<u16, u32>,
+    pub(crate) default_limit: Option<u32>,
+    pub(crate) limits: BTreeMap<u16, u32>,
+    pub(crate) max: usize,
+    /// Whether segments outside the window are invalid.
+    pub(crate) checks_sequence: bool,
+    policies: BTreeMap<Arc<str>, Timeouts>,
+    sweep: usize,
+    dice: Dice,
+}
+
+impl Tracker {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            conns: Vec::new(),
+            free: Vec::new(),
+            by_tuple: HashMap::new(),
+            counts: BTreeMap::new(),
+            default_limit: None,
+            limits: BTreeMap::new(),
+            max: MAX_CONNECTIONS,
+            checks_sequence: true,
+            policies: BTreeMap::new(),
+            sweep: 0,
+            dice: Dice::new(seed ^ 0x6374),
+        }
+    }
+
+    /// Takes a packet through.
+    pub(crate) fn process(&mut self, ct: &Ct, packet: Option<Parsed>, again: Option<Again>, now_ms: u64) -> Outcome {
+        let Some(packet) = packet else {
+            return Outcome { state: cs::INV | cs::TRK, ..Outcome::default() };
+        };
+        let mut found = match &again {
+            // Its own addresses may be translated by now.
+            Some(again) => {
+                let mut original = again.original;
+                if original.is_icmp() {
+                    // A key has no place for the identifier.
+                    (original.sport, original.dport) = (packet.tuple.sport, packet.tuple.dport);
+                }
+                self.find(ct.zone, &original, now_ms).map(|(index, _)| (index, again.state & cs::RPL != 0))
+            }
+            None => self.find(ct.zone, &packet.tuple, now_ms),
+        };
+        let again = again.map(|again| again.state);
+        if let Some((index, true)) = found {
+            // Forced to begin anew by who answered before.
+            if ct.force && ct.commit {
+                self.remove(index);
+                found = None;
+            }
+        }
+        let mut outcome = Outcome::default();
+        if let Some((index, reply)) = found {
+            match self.progress(index, reply, &packet, again, now_ms) {
+                Some(state) => outcome.state = state,
+                None => {
+                    self.remove(index);
+                    found = None;
+                }
+            }
+        }
+        if found.is_none() {
+            (found, outcome.state) = self.begin(ct, &packet, again, now_ms);
+        }
+        outcome.state |= cs::TRK;
+        outcome.original = Some(packet.tuple);
+        if let Some((index, reply)) = found {
+            self.finish(ct, index, reply, &packet, &mut outcome);
+        }
+        outcome
+    }
+
+    /// Writes mark and label, and says what to tell of the connection.
+    fn finish(&mut self, ct: &Ct, index: u32, reply: bool, packet: &Parsed, outcome: &mut Outcome) {
+        let Some(Some(conn)) = self.conns.get_mut(index as usize) else { return };
+        if outcome.state & cs::INV != 0 {
+            return;
+        }
+        if let Some((value, mask)) = ct.mark {
+            conn.mark = conn.mark & !mask | value & mask;
+        }
+        if let Some((value, mask)) = ct.label {
+            conn.label = conn.label & !mask | value & mask;
+        }
+        (outcome.mark, outcome.label, outcome.original) = (conn.mark, conn.label, Some(conn.original));
+        if ct.nat.is_some() && !packet.is_related {
+            let wanted = if reply { conn.original.reversed() } else { conn.reply.reversed() };
+            if wanted != packet.tuple {
+                let changes_src = wanted.src != packet.tuple.src || wanted.sport != packet.tuple.sport;
+                outcome.state |= if changes_src { cs::SNAT } else { cs::DNAT };
+                outcome.rewrite = Some(wanted);
+            }
+        }
+    }
+
+    fn find(&mut self, zone: u16, tuple: &Tuple, now_ms: u64) -> Option<(u32, bool)> {
+        let (index, reply) = *self.by_tuple.get(&(zone, *tuple))?;
+        let expired = self.conns[index as usize].as_ref().is_none_or(|c| c.expires_ms <= now_ms);
+        if expired {
+            self.remove(index);
+            return None;
+        }
+        Some((index, reply))
+    }
+
+    /// The state of a packet of a connection; `None`: the connection is over, and the packet begins another.
+    fn progress(&mut self, index: u32, reply: bool, packet: &Parsed, again: Option<u8>, now_ms: u64) -> Option<u8> {
+        let checks = self.checks_sequence;
+        let conn = self.conns[index as usize].as_mut()?;
+        let direction = if reply { cs::RPL } else { 0 };
+        if let Some(state) = again {
+            return Some(state);
+        }
+        if packet.is_related {
+            return Some(cs::REL | direction);
+        }
+        Some(match conn.update(packet, reply, checks, now_ms) {
+            Progress::Valid => cs::EST | direction,
+            Progress::ValidNew => cs::NEW,
+            Progress::Invalid => cs::INV,
+            Progress::Over => return None,
+        })
+    }
+
+    /// A packet of no connection: its state, and the connection it begins if it is to be committed.
+    fn begin(&mut self, ct: &Ct, packet: &Parsed, again: Option<u8>, now_ms: u64) -> (Option<(u32, bool)>, u8) {
+        if packet.is_related || !packet.may_begin() {
+            return (None, cs::INV);
+        }
+        if again.is_some_and(|state| state & cs::INV != 0) {
+            return (None, cs::INV);
+        }
+        if !ct.commit || !self.has_room(ct.zone) {
+            return (None, cs::NEW);
+        }
+        let timeouts = ct.timeout.as_ref().and_then(|name| self.policies.get(name)).copied().unwrap_or_default();
+        let original = packet.tuple;
+        let translated = match &ct.nat {
+            Some(nat) if nat.src.is_some() => match self.translate(ct.zone, nat, &original) {
+                Some(translated) => translated,
+                // Nothing is free: the packet goes no further as it is.
+                None => return (None, cs::INV),
+            },
+            _ => original,
+        };
+        let reply = translated.reversed();
+        if self.by_tuple.contains_key(&(ct.zone, reply)) && reply != original {
+            return (None, cs::NEW);
+        }
+        let conn = Conn::new(ct.zone, packet, reply, timeouts, now_ms);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.conns.push(None);
+            self.conns.len() as u32 - 1
+        });
+        self.conns[index as usize] = Some(Box::new(conn));
+        self.by_tuple.insert((ct.zone, reply), (index, true));
+        self.by_tuple.insert((ct.zone, original), (index, false));
+        *self.counts.entry(ct.zone).or_default() += 1;
+        (Some((index, false)), cs::NEW)
+    }
+
+    fn has_room(&self, zone: u16) -> bool {
+        let count = self.counts.get(&zone).copied().unwrap_or(0);
+        let limit = self.limits.get(&zone).copied().or(self.default_limit);
+        self.len() < self.max && limit.is_none_or(|limit| count < limit)
+    }
+
+    fn translate(&mut self, zone: u16, nat: &CtNat, original: &Tuple) -> Option<Tuple> {
+        let roll = self.dice.roll();
+        let taken = |tuple: &Tuple| self.by_tuple.contains_key(&(zone, tuple.reversed()));
+        nat::choose(nat, original, roll, taken)
+    }
+
+    fn remove(&mut self, index: u32) -> Option<Connection> {
+        let conn = self.conns.get_mut(index as usize)?.take()?;
+        for tuple in [conn.original, conn.reply] {
+            let place = (conn.zone, tuple);
+            if self.by_tuple.get(&place).is_some_and(|(i, _)| *i == index) {
+                self.by_tuple.remove(&place);
+            }
+        }
+        self.free.push(index);
+        if let Some(count) = self.counts.get_mut(&conn.zone) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&conn.zone);
+            }
+        }
+        Some(conn.told())
+    }
+
+    /// Looks at some connections and removes those whose time is over.
+    pub(crate) fn expire(&mut self, now_ms: u64) {
+        for _ in 0..SWEEP.min(self.conns.len()) {
+            self.sweep = (self.sweep + 1) % self.conns.len();
+            if self.conns[self.sweep].as_ref().is_some_and(|c| c.expires_ms <= now_ms) {
+                self.remove(self.sweep as u32);
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.conns.len() - self.free.len()
+    }
+
+    pub(crate) fn count(&self, zone: u16) -> u32 {
+        self.counts.get(&zone).copied().unwrap_or(0)
+    }
+
+    /// Removes the connections of a zone (of all), or one by either of its tuples; says how many.
+    pub(crate) fn flush(&mut self, zone: Option<u16>, tuple: Option<&Tuple>) -> usize {
+        let doomed: Vec<u32> = (0u32..)
+            .zip(&self.conns)
+            .filter_map(|(i, c)| Some((i, c.as_ref()?)))
+            .filter(|(_, c)| zone.is_none_or(|z| c.zone == z))
+            .filter(|(_, c)| tuple.is_none_or(|t| c.original == *t || c.reply == *t))
+            .map(|(i, _)| i)
+            .collect();
+        for index in &doomed {
+            self.remove(*index);
+        }
+        doomed.len()
+    }
+
+    /// Up to `max` connections from a number on, of one zone or all, and where to go on.
+    pub(crate) fn dump(&self, from: usize, max: usize, zone: Option<u16>) -> (Vec<Connection>, Option<usize>) {
+        let mut told = Vec::new();
+        for (i, conn) in self.conns.iter().enumerate().skip(from) {
+            let Some(conn) = conn.as_ref().filter(|c| zone.is_none_or(|z| c.zone == z)) else { continue };
+            if told.len() == max {
+                return (told, Some(i));
+            }
+            told.push(conn.told());
+        }
+        (told, None)
+    }
+
+    /// Sets or removes the timeouts of a name.
+    pub(crate) fn set_policy(&mut self, name: &str, timeouts: Option<Timeouts>) {
+        match timeouts {
+            Some(timeouts) => drop(self.policies.insert(name.into(), timeouts)),
+            None => drop(self.policies.remove(name)),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Connections as text, as `dpctl/dump-conntrack` shows them.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::conn::{Connection, Tuple, has_ports};
+use super::tcp::State;
+
+impl Tuple {
+    fn address(&self, number: u128) -> String {
+        if self.is_v6 { Ipv6Addr::from(number).to_string() } else { Ipv4Addr::from(number as u32).to_string() }
+    }
+
+    /// `src=…,dst=…` and what else tells connections apart.
+    fn text(&self) -> String {
+        let mut text = format!("src={},dst={}", self.address(self.src), self.address(self.dst));
+        let (sport, dport, (kind, code)) = (self.sport, self.dport, self.icmp);
+        // Writing to a string does not fail.
+        let _ = if self.is_icmp() {
+            write!(text, ",id={sport},type={kind},code={code}")
+        } else if has_ports(self.proto) {
+            write!(text, ",sport={sport},dport={dport}")
+        } else {
+            Ok(())
+        };
+        text
+    }
+}
+
+/// A protocol's name.
+fn name(proto: u8) -> String {
+    let name = match proto {
+        1 => "icmp",
+        6 => "tcp",
+        17 => "udp",
+        33 => "dccp",
+        58 => "icmpv6",
+        132 => "sctp",
+        136 => "udplite",
+        2 => "igmp",
+        other => return other.to_string(),
+    };
+    name.into()
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Closed => "CLOSED",
+        State::Listen => "LISTEN",
+        State::SynSent => "SYN_SENT",
+        State::SynRecv => "SYN_RECV",
+        State::Established => "ESTABLISHED",
+        State::CloseWait => "CLOSE_WAIT",
+        State::FinWait1 => "FIN_WAIT_1",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST_ACK",
+        State::FinWait2 => "FIN_WAIT_2",
+        State::TimeWait => "TIME_WAIT",
+    }
+}
+
+impl Connection {
+    /// One line; with the time left if `now_ms` is given.
+    pub fn text(&self, now_ms: Option<u64>) -> String {
+        let mut text =
+            format!("{},orig=({}),reply=({})", name(self.original.proto), self.original.text(), self.reply.text());
+        if self.zone != 0 {
+            let _ = write!(text, ",zone={}", self.zone);
+        }
+        if let Some(now_ms) = now_ms {
+            let _ = write!(text, ",timeout={}", self.expires_ms.saturating_sub(now_ms) / 1000);
+        }
+        if self.mark != 0 {
+            let _ = write!(text, ",mark={}", self.mark);
+        }
+        if self.label != 0 {
+            let _ = write!(text, ",labels={:#x}", self.label);
+        }
+        if let Some((original, reply)) = self.tcp {
+            let _ = match now_ms {
+                Some(_) => write!(text, ",protoinfo=(state_orig={},state_reply={})", state(original), state(reply)),
+                None => write!(text, ",protoinfo=(state={})", state(joined(original, reply))),
+            };
+        }
+        text
+    }
+}
+
+/// One state for both ends.
+fn joined(original: State, reply: State) -> State {
+    match original.max(reply) {
+        State::FinWait2 => State::TimeWait,
+        State::SynRecv => State::Established,
+        state => state,
+    }
+}

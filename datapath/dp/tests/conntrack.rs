@@ -1,0 +1,239 @@
+//! Connections from their first packet to their last, as rules see them.
+
+mod common;
+
+use common::*;
+use dp::Config;
+use dp::ct::Tuple;
+use flow::odp::{Ct, CtNat};
+use flow::{Action, Key, ct_state as cs};
+
+const A: [u8; 4] = [10, 0, 0, 1];
+const B: [u8; 4] = [10, 0, 0, 2];
+
+/// Everything goes through `ct` and is then handed up, as nobody knows what to do in round 1.
+fn tracked(ct: Ct) -> Rig {
+    let mut rig = Rig::new(Config::default());
+    rig.install_any(&[Action::Ct(Box::new(ct)), Action::Recirc(1)]);
+    rig
+}
+
+/// The key and the octets that come out.
+fn pass(rig: &mut Rig, frame: Vec<u8>) -> (Key, Vec<u8>) {
+    rig.inject([plain(frame)]);
+    assert_eq!(rig.upcalls.len(), 1, "one packet, one answer");
+    let upcall = rig.upcalls.remove(0);
+    (upcall.key, upcall.packet.data().to_vec())
+}
+
+fn state(rig: &mut Rig, frame: Vec<u8>) -> u8 {
+    let state = pass(rig, frame).0.ct_state();
+    assert_ne!(state & cs::TRK, 0);
+    state & !cs::TRK
+}
+
+fn commit() -> Ct {
+    Ct { commit: true, ..Ct::default() }
+}
+
+fn udp_frame(src: [u8; 4], dst: [u8; 4], sport: u16, dport: u16) -> Vec<u8> {
+    fill(ipv4(17, src, dst, &udp(sport, dport, b"data")), 40)
+}
+
+fn segment(is_reply: bool, flags: u8, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
+    let (src, dst, sport, dport) = if is_reply { (B, A, 80, 1000) } else { (A, B, 1000, 80) };
+    let mut t = tcp(sport, dport, payload);
+    t[4..8].copy_from_slice(&seq.to_be_bytes());
+    t[8..12].copy_from_slice(&ack.to_be_bytes());
+    t[13] = flags;
+    fill(ipv4(6, src, dst, &t), 50)
+}
+
+fn dump(rig: &Rig) -> Vec<String> {
+    rig.dp.dump_connections(0, 100, None).0.iter().map(|c| c.text(None)).collect()
+}
+
+#[test]
+fn datagrams_are_new_until_answered() {
+    let mut rig = tracked(commit());
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW);
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW);
+    assert_eq!(state(&mut rig, udp_frame(B, A, 2, 1)), cs::EST | cs::RPL);
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::EST);
+    assert_eq!(
+        dump(&rig),
+        ["udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=1,dport=2),reply=(src=10.0.0.2,dst=10.0.0.1,sport=2,dport=1)"]
+    );
+    // Without commit nothing is remembered.
+    let mut rig = tracked(Ct::default());
+    for _ in 0..3 {
+        assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW);
+    }
+    assert_eq!(state(&mut rig, udp_frame(B, A, 2, 1)), cs::NEW);
+}
+
+#[test]
+fn a_connection_lives_from_handshake_to_close() {
+    const FIN: u8 = 1;
+    const SYN: u8 = 2;
+    const RST: u8 = 4;
+    const ACK: u8 = 16;
+    let mut rig = tracked(commit());
+    // Which end, flags, sequence, acknowledgement, payload; what it is to rules, and the connection's state then.
+    let steps: [(bool, u8, u32, u32, &[u8], u8, &str); 11] = [
+        (false, SYN, 100, 0, b"", cs::NEW, "SYN_SENT"),
+        (false, SYN, 100, 0, b"", cs::NEW, "SYN_SENT"),
+        (true, SYN | ACK, 500, 101, b"", cs::EST | cs::RPL, "ESTABLISHED"),
+        (false, ACK, 101, 501, b"", cs::EST, "ESTABLISHED"),
+        (false, ACK, 101, 501, b"question", cs::EST, "ESTABLISHED"),
+        (true, ACK, 501, 109, b"answer", cs::EST | cs::RPL, "ESTABLISHED"),
+        (true, ACK, 900_000, 109, b"stray", cs::INV, "ESTABLISHED"),
+        (true, FIN | ACK, 507, 109, b"", cs::EST | cs::RPL, "CLOSING"),
+        (false, FIN | ACK, 109, 508, b"", cs::EST, "TIME_WAIT"),
+        (true, ACK, 508, 110, b"", cs::EST | cs::RPL, "TIME_WAIT"),
+        (false, SYN, 9000, 0, b"", cs::NEW, "SYN_SENT"),
+    ];
+    for (i, (is_reply, flags, seq, ack, payload, expected, name)) in steps.into_iter().enumerate() {
+        assert_eq!(state(&mut rig, segment(is_reply, flags, seq, ack, payload)), expected, "step {i}");
+        assert!(dump(&rig)[0].ends_with(&format!(",protoinfo=(state={name})")), "step {i}: {}", dump(&rig)[0]);
+    }
+    assert_eq!(state(&mut rig, segment(true, RST | ACK, 0, 9001, b"")), cs::EST | cs::RPL);
+    // What no connection begins with.
+    rig.dp.flush_connections(None, None);
+    for flags in [SYN | ACK, SYN | FIN, 0, SYN | RST] {
+        assert_eq!(state(&mut rig, segment(false, flags, 1, 1, b"")), cs::INV, "flags {flags:#x}");
+    }
+    assert_eq!(state(&mut rig, segment(false, ACK, 1, 1, b"x")), cs::NEW, "one picked up in its middle");
+}
+
+#[test]
+fn what_was_noted_is_told() {
+    let mut rig = tracked(Ct { zone: 7, mark: Some((0x15, 0x0f)), label: Some((1 << 100, u128::MAX)), ..commit() });
+    let (key, _) = pass(&mut rig, udp_frame(A, B, 1, 2));
+    assert_eq!((key.ct_zone(), key.ct_mark(), key.ct_label()), (7, 5, 1 << 100));
+    let (key, _) = pass(&mut rig, udp_frame(B, A, 2, 1));
+    assert_eq!((key.ct_nw_src(), key.ct_nw_dst()), (0x0a00_0001, 0x0a00_0002));
+    assert_eq!((key.ct_nw_proto(), key.ct_tp_src(), key.ct_tp_dst()), (17, 1, 2));
+    assert!(dump(&rig)[0].ends_with(",zone=7,mark=5,labels=0x10000000000000000000000000"));
+}
+
+#[test]
+fn what_cannot_be_tracked_is_invalid() {
+    let mut rig = tracked(commit());
+    let mut wrong_sum = udp_frame(A, B, 1, 2);
+    wrong_sum[45] ^= 1;
+    let mut later = ipv4(17, A, B, &[0; 40]);
+    later[20..22].copy_from_slice(&[0, 9]);
+    let mut arp = ETH.to_vec();
+    arp.extend([8, 6]);
+    arp.resize(60, 0);
+    let short = ipv4(17, A, B, &[0; 7]);
+    for frame in [wrong_sum, later, arp, short] {
+        assert_eq!(state(&mut rig, frame), cs::INV);
+    }
+    // A checksum still to be completed is as good as a right one.
+    rig.inject([partial(ipv4(17, A, B, &udp(1, 2, b"x")), 34, 6)]);
+    assert_eq!(rig.upcalls[0].key.ct_state(), cs::NEW | cs::TRK);
+}
+
+fn icmp(kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut m = vec![kind, 0, 0, 0];
+    m.extend(rest);
+    let csum = packet::checksum::of(&m).to_be_bytes();
+    m[2..4].copy_from_slice(&csum);
+    m
+}
+
+#[test]
+fn echoes_and_errors_belong_to_connections() {
+    let mut rig = tracked(commit());
+    let echo = |kind, src, dst| ipv4(1, src, dst, &icmp(kind, &[0, 9, 0, 1]));
+    assert_eq!(state(&mut rig, echo(0, B, A)), cs::INV, "an answer to nobody");
+    assert_eq!(state(&mut rig, echo(8, A, B)), cs::NEW);
+    assert_eq!(state(&mut rig, echo(0, B, A)), cs::EST | cs::RPL);
+    assert_eq!(
+        dump(&rig),
+        [
+            "icmp,orig=(src=10.0.0.1,dst=10.0.0.2,id=9,type=8,code=0),reply=(src=10.0.0.2,dst=10.0.0.1,id=9,type=0,code=0)"
+        ]
+    );
+    let about = |frame: Vec<u8>| {
+        let mut rest = vec![0; 4];
+        rest.extend(&frame[14..]);
+        ipv4(1, [10, 0, 0, 99], A, &icmp(3, &rest))
+    };
+    assert_eq!(state(&mut rig, about(udp_frame(A, B, 1, 2))), cs::INV, "about nobody's packet");
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW);
+    assert_eq!(state(&mut rig, about(udp_frame(A, B, 1, 2))), cs::REL | cs::RPL);
+}
+
+#[test]
+fn sources_are_translated_there_and_back() {
+    let nat = CtNat {
+        src: Some(true),
+        ip_min: Some([192, 0, 2, 1].into()),
+        port_min: 5000,
+        port_max: 5001,
+        ..CtNat::default()
+    };
+    let mut rig = tracked(Ct { nat: Some(nat), ..commit() });
+    let public = [192, 0, 2, 1];
+    let (key, octets) = pass(&mut rig, udp_frame(A, B, 1, 2));
+    assert_eq!(key.ct_state(), cs::TRK | cs::NEW | cs::SNAT);
+    let port = u16::from_be_bytes([octets[34], octets[35]]);
+    assert!((5000..=5001).contains(&port));
+    assert_eq!(octets, udp_frame(public, B, port, 2), "the checksums too");
+    assert_eq!((key.nw_src(), key.tp_src(), key.ct_nw_src(), key.ct_tp_src()), (0xc000_0201, port, 0x0a00_0001, 1));
+    let (key, octets) = pass(&mut rig, udp_frame(B, public, 2, port));
+    assert_eq!(key.ct_state(), cs::TRK | cs::EST | cs::RPL | cs::DNAT);
+    assert_eq!(octets, udp_frame(B, A, 2, 1));
+    let (_, octets) = pass(&mut rig, udp_frame(A, B, 9, 2));
+    let other = u16::from_be_bytes([octets[34], octets[35]]);
+    assert_eq!(port ^ other, 5000 ^ 5001, "each connection has a port of its own");
+    assert_eq!(state(&mut rig, udp_frame(A, B, 10, 2)), cs::INV, "no port is left");
+}
+
+/// Through the zone once to translate, and once more to commit: the connection is found by how it began.
+#[test]
+fn a_translated_packet_is_known_the_second_time() {
+    let mut rig = Rig::new(Config::default());
+    let nat = CtNat { src: Some(false), ip_min: Some(B.into()), ..CtNat::default() };
+    let ct = |commit, nat| Action::Ct(Box::new(Ct { commit, nat, zone: 3, ..Ct::default() }));
+    rig.install_any(&[ct(false, Some(CtNat::default())), Action::Recirc(1)]);
+    rig.install_recirc(1, &[ct(true, Some(nat)), Action::Recirc(2)]);
+    let service = [10, 0, 0, 77];
+    for expected in [cs::NEW | cs::DNAT, cs::NEW | cs::DNAT, cs::EST | cs::DNAT] {
+        let (key, octets) = pass(&mut rig, udp_frame(A, service, 1, 2));
+        assert_eq!(key.ct_state(), cs::TRK | expected);
+        assert_eq!(octets, udp_frame(A, B, 1, 2));
+        if expected & cs::NEW == 0 {
+            break;
+        }
+    }
+    let (key, octets) = pass(&mut rig, udp_frame(B, A, 2, 1));
+    assert_eq!(key.ct_state(), cs::TRK | cs::EST | cs::RPL | cs::SNAT);
+    assert_eq!(octets, udp_frame(service, A, 2, 1));
+    assert_eq!(rig.dp.n_connections(), 1);
+}
+
+#[test]
+fn connections_expire_are_flushed_and_limited() {
+    let mut rig = tracked(Ct { zone: 4, ..commit() });
+    rig.dp.set_connection_limit(None, Some(3));
+    for port in 0..5 {
+        assert_eq!(state(&mut rig, udp_frame(A, B, port, 2)), cs::NEW);
+    }
+    assert_eq!((rig.dp.n_connections(), rig.dp.n_connections_in(4)), (3, 3));
+    let one = Tuple { proto: 17, src: 0x0a00_0002, dst: 0x0a00_0001, sport: 2, dport: 1, ..Tuple::default() };
+    assert_eq!(rig.dp.flush_connections(Some(5), None), 0);
+    assert_eq!(rig.dp.flush_connections(Some(4), Some(&one)), 1);
+    rig.now_us += 61_000_000;
+    assert_eq!(state(&mut rig, udp_frame(B, A, 2, 0)), cs::NEW, "nobody remembers the question");
+    rig.dp.tick(rig.now_us + 10_000);
+    assert_eq!(rig.dp.n_connections(), 1);
+    rig.dp.set_connection_limit(Some(4), Some(0));
+    assert_eq!(rig.dp.connection_limits(), (Some(3), vec![(4, 0)]));
+    assert_eq!(rig.dp.flush_connections(None, None), 1);
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW);
+    assert_eq!(rig.dp.n_connections(), 0);
+}
