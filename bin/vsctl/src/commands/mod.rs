@@ -1,0 +1,56 @@
+//! The commands, by what they are about.
+
+mod auto_attach;
+mod bond;
+mod bridge;
+mod controller;
+mod iface;
+mod manager;
+mod port;
+mod show;
+mod ssl;
+mod switch;
+mod zone;
+
+use crate::command::Command;
+use crate::context::Context;
+use crate::line::Line;
+use crate::need::Need;
+use crate::{Outcome, database};
+use ovsdb::{Datum, Uuid};
+
+/// All commands.
+pub(crate) const ALL: &[&[Command]] = &[
+    switch::COMMANDS,
+    show::COMMANDS,
+    bridge::COMMANDS,
+    port::COMMANDS,
+    bond::COMMANDS,
+    iface::COMMANDS,
+    zone::COMMANDS,
+    controller::COMMANDS,
+    manager::COMMANDS,
+    ssl::COMMANDS,
+    auto_attach::COMMANDS,
+    database::COMMANDS,
+];
+
+/// Needs what the topology is read from.
+fn need_topology(need: &mut Need<'_>, _: &Line) -> Outcome<()> {
+    need.column("Open_vSwitch", "bridges");
+    need.columns("Bridge", &["name", "ports"]);
+    need.columns("Port", &["name", "fake_bridge", "tag", "interfaces"]);
+    need.column("Interface", "name");
+    Ok(())
+}
+
+/// Writes a map of strings.
+fn set_map(ctx: &mut Context<'_>, (table, row, column): (&str, Uuid, &str), key: &str, value: Option<&str>) {
+    ctx.txn.verify(table, row, column);
+    let old = ctx.txn.get(table, row, column).clone();
+    let new = match value {
+        Some(value) => old.union(&Datum::string_map([(key, value)]), true),
+        None => old.subtract(&Datum::string(key)),
+    };
+    ctx.txn.set(table, row, column, new);
+}
