@@ -13,8 +13,6 @@ use std::fmt::Write;
 
 /// The priority that is not shown.
 pub const DEFAULT_PRIORITY: i32 = 32768;
-/// The flags of a tunnel key that are shown.
-const TUN_FLAGS: u16 = 0xf;
 
 /// How to show.
 #[derive(Clone, Copy, Default)]
@@ -337,10 +335,9 @@ impl Line<'_> {
         if mask.tun_gtpu_msgtype() != 0 && key.tun_gtpu_msgtype() != 0 {
             put!(self.out, "gtpu_msgtype={},", key.tun_gtpu_msgtype());
         }
-        let flags = mask.tun_flags() & TUN_FLAGS;
+        let (bits, flags) = (text::tun_flags_to_text(key.tun_flags()), text::tun_flags_to_text(mask.tun_flags()));
         if flags != 0 {
-            let bits = u32::from(key.tun_flags() & TUN_FLAGS);
-            self.param("tun_flags", &text::flags_masked(bits, flags.into(), TUN_FLAGS.into(), text::TUN_FLAGS));
+            self.param("tun_flags", &text::flags_masked(bits, flags, 0xf, text::TUN_FLAGS));
         }
         self.tunnel_options();
     }
@@ -351,7 +348,10 @@ impl Line<'_> {
         for (i, _) in table.entries().filter(|(i, _)| present >> (i & 63) & 1 == 1) {
             let field = Field::TunMetadata(i);
             let (value, mask) = (field.get_in(self.key, table), field.mask_in(self.mask, table));
-            if mask.is_zero() {
+            if self.key.tun_metadata_present() >> (i & 63) & 1 == 0 {
+                // What matters is that the option is not there.
+                self.param(field.name(), "NP");
+            } else if mask.is_zero() {
                 let Colors { param, end, .. } = self.options.colors;
                 put!(self.out, "{param}tun_metadata{i}{end},");
             } else {

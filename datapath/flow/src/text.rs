@@ -117,10 +117,20 @@ pub const CT_STATE: FlagNames = &["new", "est", "rel", "rpl", "inv", "trk", "sna
 /// TCP flags.
 pub const TCP_FLAGS: FlagNames =
     &["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[200]", "[400]", "[800]"];
-/// Tunnel flags as bits of a key.
-pub const TUN_FLAGS: FlagNames = &["df", "csum", "key", "oam"];
+/// Tunnel flags in the order of text: see [`tun_flags_to_text`].
+pub const TUN_FLAGS: FlagNames = &["oam", "df", "csum", "key"];
 /// Tunnel flags as bits of the OpenFlow field.
 pub const TUN_FLAGS_FIELD: FlagNames = &["oam"];
+
+/// Puts a key's tunnel flags into the order of their names in text.
+pub const fn tun_flags_to_text(flags: u16) -> u32 {
+    ((flags & 7) << 1 | flags >> 3 & 1) as u32
+}
+
+/// Undoes [`tun_flags_to_text`].
+pub const fn tun_flags_from_text(bits: u32) -> u16 {
+    (bits >> 1 & 7 | (bits & 1) << 3) as u16
+}
 
 /// `a|b`, with unknown bits as a number, `0` for none.
 pub fn flags(bits: u32, names: FlagNames, separator: char) -> String {

@@ -149,6 +149,25 @@ fn tunnel_options_share_the_space() {
     assert_eq!(key.tun_metadata_present(), 1 << 5 | 1 << 6);
 }
 
+#[test]
+fn tunnel_options_change_form() {
+    let mut table = TunTable::default();
+    table.map(0, 0xffff, 1, 4).unwrap();
+    table.map(7, 0x102, 0x80, 8).unwrap();
+    let mut key = Key::EMPTY;
+    Field::TunMetadata(7).set_in(&mut key, &Value::from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]), &table);
+    let before = key.clone();
+    table.to_datapath(&mut key);
+    assert_eq!(TunTable::wire_options(&key), [1, 2, 0x80, 2, 1, 2, 3, 4, 5, 6, 7, 8]);
+    let mut mask = Mask::EMPTY;
+    Field::TunMetadata(7).set_mask_in(&mut mask, &Value::from_slice(&[0xff]), &table);
+    let wire = table.mask_to_datapath(&mask, &key);
+    let words = &wire.0[flow::key::TUN_METADATA_WORD..];
+    assert_eq!((words[0], words[1], words[2]), (0xffff_ffff_0000_0000, 0xff_0000_0000, 0));
+    table.from_datapath(&mut key);
+    assert_eq!(key, before);
+}
+
 proptest! {
     /// A value under a mask reads back from its text.
     #[test]

@@ -4,8 +4,8 @@
 //! value is right-aligned in its field's 124 octets. Source: ovs-ofctl(8) `add-tlv-map`, RFC 8926 §3.5.
 
 use super::Value;
-use crate::WORDS;
 use crate::key::{TUN_METADATA_BYTES, TUN_METADATA_WORD};
+use crate::{Key, Mask, WORDS, tun_flag};
 
 /// One mapped option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,6 +137,105 @@ impl TunTable {
             let (word, shift) = word_of(usize::from(entry.offset) + k);
             words[word] = (words[word] & !(0xff << shift)) | (u64::from(octet) << shift);
         }
+    }
+}
+
+/// Octets of options that a key can hold in datapath form.
+const MAX_OPTIONS: usize = 252;
+
+fn octet(words: &[u64; WORDS], at: usize) -> u8 {
+    let (word, shift) = word_of(at);
+    (words[word] >> shift) as u8
+}
+
+fn set_octet(words: &mut [u64; WORDS], at: usize, octet: u8) {
+    let (word, shift) = word_of(at);
+    words[word] = (words[word] & !(0xff << shift)) | (u64::from(octet) << shift);
+}
+
+/// Datapath form: a key whose tunnel flags have [`tun_flag::UDPIF`] holds the options as they are on the wire, and
+/// `tun_metadata_present` is their length in octets; its mask has the same layout.
+impl TunTable {
+    /// A key's options on the wire, if it is in datapath form.
+    pub fn wire_options(key: &Key) -> Vec<u8> {
+        if key.tun_flags() & tun_flag::UDPIF == 0 {
+            return Vec::new();
+        }
+        let len = (key.tun_metadata_present() as usize).min(MAX_OPTIONS);
+        (0..len).map(|at| octet(&key.0, at)).collect()
+    }
+
+    /// Puts options as on the wire into a key, which is in datapath form then. Octets that do not fit are lost.
+    pub fn set_wire_options(key: &mut Key, options: &[u8]) {
+        key.0[TUN_METADATA_WORD..TUN_METADATA_WORD + TUN_METADATA_BYTES / 8].fill(0);
+        let len = options.len().min(MAX_OPTIONS);
+        for (at, o) in options[..len].iter().enumerate() {
+            set_octet(&mut key.0, at, *o);
+        }
+        key.set_tun_metadata_present(len as u64);
+        key.set_tun_flags(key.tun_flags() | tun_flag::UDPIF);
+    }
+
+    /// From datapath form to this table's: options that it does not map are lost, `tun_metadata_present` has a bit for each
+    /// that was there. A key in another form is left alone.
+    pub fn from_datapath(&self, key: &mut Key) {
+        if key.tun_flags() & tun_flag::UDPIF == 0 {
+            return;
+        }
+        let options = Self::wire_options(key);
+        key.0[TUN_METADATA_WORD..TUN_METADATA_WORD + TUN_METADATA_BYTES / 8].fill(0);
+        key.set_tun_flags(key.tun_flags() & !tun_flag::UDPIF);
+        let mut present = 0;
+        for option in packet::geneve::options(&options).map_while(Result::ok) {
+            let mapped = self.by_option(option.class, option.kind);
+            if let Some((i, _)) = mapped.filter(|(_, e)| usize::from(e.len) == option.data.len()) {
+                self.set(i, &mut key.0, &Value::from_slice(option.data));
+                present |= 1 << (i & 63);
+            }
+        }
+        key.set_tun_metadata_present(present);
+    }
+
+    /// From this table's form to datapath form: the options whose bits `tun_metadata_present` has, in their fields' order.
+    pub fn to_datapath(&self, key: &mut Key) {
+        let present = key.tun_metadata_present();
+        if key.tun_flags() & tun_flag::UDPIF != 0 || present == 0 {
+            return;
+        }
+        let mut options = Vec::new();
+        for (i, entry) in self.entries().filter(|(i, _)| present >> (i & 63) & 1 == 1) {
+            options.extend(entry.class.to_be_bytes());
+            options.extend([entry.kind, entry.len / 4]);
+            options.extend(self.get(i, &key.0).octets());
+        }
+        Self::set_wire_options(key, &options);
+    }
+
+    /// The mask in datapath form that says of `key`, which is in datapath form, what `mask` says in this table's. The list
+    /// of options there are matters wherever one of them does.
+    pub fn mask_to_datapath(&self, mask: &Mask, key: &Key) -> Mask {
+        let mut wire = mask.clone();
+        wire.0[TUN_METADATA_WORD..TUN_METADATA_WORD + TUN_METADATA_BYTES / 8].fill(0);
+        if mask.tun_metadata_present() == 0 {
+            wire.set_tun_metadata_present(0);
+            return wire;
+        }
+        wire.set_tun_metadata_present(u64::MAX);
+        wire.set_tun_flags(wire.tun_flags() | tun_flag::UDPIF);
+        let mut at = 0;
+        for option in packet::geneve::options(&Self::wire_options(key)).map_while(Result::ok) {
+            for k in 0..4 {
+                set_octet(&mut wire.0, at + k, 0xff);
+            }
+            at += 4;
+            if let Some((i, _)) = self.by_option(option.class, option.kind) {
+                for (k, o) in self.get(i, &mask.0).octets().iter().take(option.data.len()).enumerate() {
+                    set_octet(&mut wire.0, at + k, *o);
+                }
+            }
+            at += option.data.len();
+        }
+        wire
     }
 }
 

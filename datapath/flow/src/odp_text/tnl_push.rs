@@ -97,7 +97,7 @@ fn format_udp_tunnel(out: &mut String, kind: u32, octets: &[u8]) -> Option<()> {
             put!(out, "vni=0x{:x}", head.vni());
             if head.option_words() != 0 {
                 out.push_str(",options(");
-                tunnel::format_options(out, head.option_octets().ok()?, None);
+                tunnel::format_options(out, head.option_octets().ok()?, None, false);
                 out.push(')');
             }
             out.push(')');

@@ -5,6 +5,7 @@
 
 use super::key_format::Fields;
 use super::scan::{Pair, Scan};
+use crate::field::TunTable;
 use crate::key::TUN_METADATA_WORD;
 use crate::text::{self, put};
 use crate::{Key, Mask, WORDS, tun_flag};
@@ -31,14 +32,6 @@ fn set_octets(words: &mut [u64; WORDS], octets: &[u8]) {
         let word = &mut words[TUN_METADATA_WORD + i / 8];
         *word = (*word & !(0xff << shift)) | (u64::from(*octet) << shift);
     }
-}
-
-/// The option octets of a key in datapath form.
-pub(super) fn options(key: &Key) -> Vec<u8> {
-    if key.tun_flags() & tun_flag::UDPIF == 0 {
-        return Vec::new();
-    }
-    octets(&key.0, (key.tun_metadata_present() as usize).min(MAX_OPTIONS))
 }
 
 pub(super) fn format(out: &mut String, key: &Key, mask: Option<&Mask>, verbose: bool) {
@@ -71,21 +64,19 @@ pub(super) fn format(out: &mut String, key: &Key, mask: Option<&Mask>, verbose: 
         f.decimal("tp_dst", key.tun_tp_dst().into(), m.tun_tp_dst().into(), 0xffff);
     }
     format_extensions(out, key, m, verbose);
-    let (flags, flags_mask) = (u32::from(key.tun_flags() & FLAGS), u32::from(m.tun_flags() & FLAGS));
+    let (flags, flags_mask) = (text::tun_flags_to_text(key.tun_flags()), text::tun_flags_to_text(m.tun_flags()));
     if mask.is_none() {
         if flags != 0 {
             put!(out, "flags({})", text::flags(flags, text::TUN_FLAGS, '|'));
         }
     } else if flags_mask != 0 || verbose {
-        put!(out, "flags({})", text::flags_masked(flags, flags_mask, FLAGS.into(), text::TUN_FLAGS));
+        put!(out, "flags({})", text::flags_masked(flags, flags_mask, 0xf, text::TUN_FLAGS));
     }
 }
 
 fn format_extensions(out: &mut String, key: &Key, m: &Mask, verbose: bool) {
-    let mut nested = |name: &str, wild: bool, fill: &dyn Fn(&mut Fields<'_>)| {
-        if wild && !verbose {
-            return;
-        }
+    // Shown even where nothing in them matters.
+    let mut nested = |name: &str, fill: &dyn Fn(&mut Fields<'_>)| {
         put!(out, "{name}(");
         fill(&mut Fields::new(out, verbose));
         if out.ends_with(',') {
@@ -94,14 +85,14 @@ fn format_extensions(out: &mut String, key: &Key, m: &Mask, verbose: bool) {
         out.push_str(if name.starts_with("vxlan") { "))," } else { ")," });
     };
     if key.tun_gbp_id() != 0 || key.tun_gbp_flags() != 0 {
-        nested("vxlan(gbp", m.tun_gbp_id() == 0 && m.tun_gbp_flags() == 0, &|f| {
+        nested("vxlan(gbp", &|f| {
             f.decimal("id", key.tun_gbp_id().into(), m.tun_gbp_id().into(), 0xffff);
             f.hex("flags", key.tun_gbp_flags().into(), m.tun_gbp_flags().into(), 0xff);
         });
     }
     if key.tun_erspan_ver() != 0 {
         let version = key.tun_erspan_ver();
-        nested("erspan", m.tun_erspan_ver() == 0, &|f| {
+        nested("erspan", &|f| {
             f.decimal("ver", version.into(), m.tun_erspan_ver().into(), 0xff);
             if version == 1 {
                 f.hex("idx", key.tun_erspan_idx().into(), m.tun_erspan_idx().into(), 0xffff_ffff);
@@ -112,37 +103,31 @@ fn format_extensions(out: &mut String, key: &Key, m: &Mask, verbose: bool) {
         });
     }
     if key.tun_gtpu_flags() != 0 || key.tun_gtpu_msgtype() != 0 {
-        nested("gtpu", m.tun_gtpu_flags() == 0 && m.tun_gtpu_msgtype() == 0, &|f| {
+        nested("gtpu", &|f| {
             f.hex("flags", key.tun_gtpu_flags().into(), m.tun_gtpu_flags().into(), 0xff);
             f.decimal("msgtype", key.tun_gtpu_msgtype().into(), m.tun_gtpu_msgtype().into(), 0xff);
         });
     }
-    let options = options(key);
-    if !options.is_empty() {
-        let masks = octets(&m.0, options.len());
-        if verbose || masks.iter().any(|o| *o != 0) {
-            out.push_str("geneve(");
-            format_options(out, &options, Some(&masks));
-            out.push_str("),");
-        }
+    if key.tun_flags() & tun_flag::UDPIF != 0 {
+        let options = TunTable::wire_options(key);
+        out.push_str("geneve(");
+        format_options(out, &options, Some(&octets(&m.0, options.len())), verbose);
+        out.push_str("),");
     }
 }
 
-fn hex(octets: &[u8]) -> String {
-    text::hex_octets(octets)
-}
-
 /// `{class=…,type=…,len=…,0x…}` of each option.
-pub(super) fn format_options(out: &mut String, octets: &[u8], masks: Option<&[u8]>) {
+pub(super) fn format_options(out: &mut String, octets: &[u8], masks: Option<&[u8]>, verbose: bool) {
     let mut at = 0;
     for option in geneve::options(octets).map_while(Result::ok) {
-        put!(out, "{{class=0x{:x},type=0x{:x},len={}", option.class, option.kind, option.data.len());
+        let (class, kind) = (text::hex(option.class.into()), text::hex(option.kind.into()));
+        put!(out, "{{class={class},type={kind},len={}", option.data.len());
         let end = at + 4 + option.data.len();
         let mask = masks.and_then(|m| m.get(at + 4..end));
-        if !option.data.is_empty() && mask.is_none_or(|m| m.iter().any(|o| *o != 0)) {
-            put!(out, ",{}", hex(option.data));
+        if !option.data.is_empty() && (verbose || mask.is_none_or(|m| m.iter().any(|o| *o != 0))) {
+            put!(out, ",{}", text::hex_octets(option.data));
             if let Some(mask) = mask.filter(|m| m.iter().any(|o| *o != 0xff)) {
-                put!(out, "/{}", hex(mask));
+                put!(out, "/{}", text::hex_octets(mask));
             }
         }
         out.push('}');
@@ -264,7 +249,7 @@ fn parse_flags(scan: &mut Scan<'_>, key: &mut Key, mask: &mut Mask) -> Option<()
     scan.expect("(")?;
     let (value, m) = scan.flags(text::TUN_FLAGS, FLAGS.into())?;
     scan.expect(")")?;
-    key.set_tun_flags(key.tun_flags() | value as u16);
-    mask.set_tun_flags((mask.tun_flags() & !FLAGS) | m as u16);
+    key.set_tun_flags(key.tun_flags() | text::tun_flags_from_text(value));
+    mask.set_tun_flags((mask.tun_flags() & !FLAGS) | text::tun_flags_from_text(m));
     Some(())
 }
