@@ -7,14 +7,27 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}, byte {offset}: {reason}")]
 pub struct StreamError {
-    /// Lines ended before the fault, from 0.
+    /// Lines ended before the fault, from 0; this and the other places count from the end of the
+    /// value before.
     pub line: u64,
     /// Bytes on that line before the fault, from 0.
     pub column: u64,
-    /// Bytes of the whole stream before the fault, from 0.
+    /// Bytes before the fault, from 0.
     pub offset: u64,
     /// What is wrong.
     pub reason: String,
+}
+
+impl StreamError {
+    /// The fault of `text`, if it has one, with its place in `text`.
+    pub(crate) fn diagnosed(text: &[u8], whole: bool, max_depth: usize) -> Option<Self> {
+        let (reason, offset) = crate::diagnosis::diagnose(text, whole, max_depth)?;
+        let before = &text[..offset.min(text.len())];
+        let line = before.iter().filter(|b| **b == b'\n').count() as u64;
+        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let column = (offset - line_start) as u64;
+        Some(StreamError { line, column, offset: offset as u64, reason })
+    }
 }
 
 /// A JSON value is well-formed but not a JSON-RPC 1.0 message.

@@ -4,6 +4,7 @@
 //! Everything here is pure: bytes and the time go in, values come out. Sockets belong to the
 //! caller. JSON-RPC 2.0 is absent on purpose.
 
+mod diagnosis;
 pub mod error;
 pub mod message;
 pub mod reconnect;

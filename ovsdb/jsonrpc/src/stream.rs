@@ -56,10 +56,6 @@ pub struct Scanner {
     open: Vec<bool>,
     /// The current value is nested more than `DEEP`.
     deep: bool,
-    /// Stream offset of `buffer[0]`.
-    base: u64,
-    lines: u64,
-    line_start: u64,
     failed: Option<StreamError>,
 }
 
@@ -75,9 +71,6 @@ impl Scanner {
             within: Within::Gap,
             open: Vec::new(),
             deep: false,
-            base: 0,
-            lines: 0,
-            line_start: 0,
             failed: None,
         }
     }
@@ -86,7 +79,6 @@ impl Scanner {
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.start > 0 && (self.start == self.buffer.len() || self.start >= 64 * 1024) {
             self.buffer.drain(..self.start);
-            self.base += self.start as u64;
             self.at -= self.start;
             self.start = 0;
         }
@@ -105,7 +97,7 @@ impl Scanner {
         let Some((start, end)) = self.next_extent()? else { return Ok(None) };
         match parse_bounded(&self.buffer[start..end], self.deep) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => Err(self.fail_in(start, &error)),
+            Err(error) => Err(self.fail_in(start, end, &error)),
         }
     }
 
@@ -168,14 +160,13 @@ impl Scanner {
                 Within::Gap => match byte {
                     b' ' | b'\t' | b'\r' | b'\n' => {
                         self.start = self.at + 1;
-                        self.note_line(byte);
                     }
                     b'{' | b'[' => {
                         self.open.push(byte == b'{');
                         self.deep = false;
                         self.within = Within::Value;
                     }
-                    _ => return Err(gap_fault(&self.buffer[self.at..])),
+                    _ => return Err("syntax error at beginning of input".into()),
                 },
                 Within::Value => match byte {
                     b'"' => self.within = Within::String,
@@ -197,8 +188,7 @@ impl Scanner {
                             return Ok(true);
                         }
                     }
-                    b'\n' => self.note_line(byte),
-                    0..=0x1f if byte != b'\t' && byte != b'\r' => {
+                    0..=0x1f if !matches!(byte, b'\t' | b'\r' | b'\n') => {
                         return Err(format!("invalid character U+{byte:04x}"));
                     }
                     _ => {}
@@ -209,72 +199,39 @@ impl Scanner {
         Ok(false)
     }
 
-    fn note_line(&mut self, byte: u8) {
-        if byte == b'\n' {
-            self.lines += 1;
-            self.line_start = self.base + self.at as u64 + 1;
-        }
-    }
-
     fn fail(&mut self, reason: String) -> StreamError {
-        let error = self.fault_here(&reason);
+        let depth = self.limits.depth;
+        let text = &self.buffer[self.start..];
+        let error = StreamError::diagnosed(text, false, depth).unwrap_or_else(|| self.fault_here(reason));
         self.failed = Some(error.clone());
         error
     }
 
-    fn fail_in(&mut self, start: usize, error: &serde_json::Error) -> StreamError {
-        let text = error.to_string();
-        let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
-        let line = self.lines;
-        let offset = self.base + start as u64 + error.column().saturating_sub(1) as u64;
-        let error = StreamError { line, column: offset.saturating_sub(self.line_start), offset, reason };
+    fn fail_in(&mut self, start: usize, end: usize, error: &serde_json::Error) -> StreamError {
+        let depth = self.limits.depth;
+        let text = &self.buffer[start..end];
+        let error = StreamError::diagnosed(text, true, depth).unwrap_or_else(|| {
+            let text = error.to_string();
+            let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
+            let offset = error.column().saturating_sub(1) as u64;
+            StreamError { line: 0, column: offset, offset, reason }
+        });
         self.failed = Some(error.clone());
         error
     }
 
     /// An error that points at the first byte not looked at.
-    pub(crate) fn fault_here(&self, reason: &str) -> StreamError {
-        let offset = self.base + self.at as u64;
-        StreamError {
-            line: self.lines,
-            column: offset.saturating_sub(self.line_start),
-            offset,
-            reason: reason.to_owned(),
-        }
+    pub(crate) fn fault_here(&self, reason: String) -> StreamError {
+        let offset = (self.at - self.start) as u64;
+        StreamError { line: 0, column: offset, offset, reason }
     }
 
     /// Passes white space between values.
     pub(crate) fn skip_space(&mut self) {
         while self.within == Within::Gap && matches!(self.buffer.get(self.at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            self.note_line(self.buffer[self.at]);
             self.at += 1;
             self.start = self.at;
         }
-    }
-
-    /// For a text that is complete though no bracket closed it: a bare scalar.
-    pub(crate) fn finish(&mut self) -> Option<Result<Value, StreamError>> {
-        let text = self.buffer[self.start..].to_vec();
-        if text.is_empty() || !self.open.is_empty() {
-            return None;
-        }
-        Some(parse_bounded(&text, false).map_err(|error| self.fail_in(self.start, &error)))
-    }
-}
-
-fn gap_fault(rest: &[u8]) -> String {
-    let word: Vec<u8> = rest.iter().copied().take(20).take_while(u8::is_ascii_lowercase).collect();
-    if word.is_empty() {
-        let c = rest.first().copied().unwrap_or(0);
-        return match c {
-            b'"' | b'-' | b'0'..=b'9' => "syntax error at beginning of input".into(),
-            b'!'..=b'~' => format!("invalid character '{}'", char::from(c)),
-            _ => format!("invalid character U+{c:04x}"),
-        };
-    }
-    match word.as_slice() {
-        b"true" | b"false" | b"null" => "syntax error at beginning of input".into(),
-        _ => format!("invalid keyword '{}'", String::from_utf8_lossy(&word)),
     }
 }
 
@@ -302,11 +259,11 @@ mod tests {
     #[test]
     fn faults_say_where() {
         let cases: &[(&[u8], &str)] = &[
-            (b"garbage", "line 0, column 0, byte 0: invalid keyword 'garbage'"),
-            (b"\n {]", "line 1, column 2, byte 3: syntax error expecting '}' or ','"),
+            (b"garbage ", "line 0, column 7, byte 7: invalid keyword 'garbage'"),
+            (b"{ ]", "line 0, column 2, byte 2: syntax error parsing object expecting string"),
             (b"{\"a\": \"\x01\"}", "line 0, column 7, byte 7: U+0001 must be escaped in quoted string"),
-            (b"[\"\\u0000\"]", "line 0, column 7, byte 7: null bytes not supported in quoted strings"),
-            (b"5", "line 0, column 0, byte 0: syntax error at beginning of input"),
+            (b"[\"\\u0000\"]", "line 0, column 8, byte 8: null bytes not supported in quoted strings"),
+            (b"5 ", "line 0, column 1, byte 1: syntax error at beginning of input"),
         ];
         for (text, expect) in cases {
             let mut scanner = Scanner::new(Limits::default());

@@ -13,18 +13,18 @@ use crate::stream::{Limits, Scanner};
 pub fn parse_value(text: &[u8], limits: Limits) -> Result<Value, StreamError> {
     let mut scanner = Scanner::new(limits);
     scanner.feed(text);
-    let first = scanner.next_value()?;
-    let Some(value) = first else {
-        return match scanner.finish() {
-            Some(value) => value,
-            None => Err(scanner.fault_here("unexpected end of input")),
-        };
+    let told = match scanner.next_value() {
+        Ok(Some(value)) => {
+            scanner.skip_space();
+            if scanner.pending() == 0 {
+                return Ok(value);
+            }
+            scanner.fault_here("trailing garbage at end of input".into())
+        }
+        Ok(None) => scanner.fault_here("unexpected end of input".into()),
+        Err(error) => error,
     };
-    scanner.skip_space();
-    if scanner.pending() > 0 {
-        return Err(scanner.fault_here("trailing garbage at end of input"));
-    }
-    Ok(value)
+    Err(StreamError::diagnosed(text, true, limits.depth).unwrap_or(told))
 }
 
 /// serde_json's parser with its recursion bound off; the caller has bounded the depth, and says
@@ -173,7 +173,7 @@ pub fn integer_of(n: &serde_json::Number) -> Option<i64> {
         return None;
     }
     let real = n.as_f64()?;
-    let in_range = real >= -9_223_372_036_854_775_808.0 && real < 9_223_372_036_854_775_808.0;
+    let in_range = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&real);
     (in_range && real.fract() == 0.0).then_some(real as i64)
 }
 

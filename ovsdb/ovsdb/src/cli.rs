@@ -21,11 +21,10 @@ pub fn take_token(text: &str) -> Result<(&str, &str), String> {
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
-            '\\' => {
-                if chars.next().is_none() {
-                    return Err(format!("{text}: backslash at end of argument"));
-                }
+            '\\' if chars.next().is_none() => {
+                return Err(format!("{text}: backslash at end of argument"));
             }
+            '\\' => {}
             '"' => in_quotes = !in_quotes,
             c if !in_quotes && is_delimiter(c) => return Ok((&text[..at], &text[at..])),
             _ => {}

@@ -312,10 +312,11 @@ fn check_range<T: PartialOrd + Copy>(
 }
 
 fn length_member(members: &mut Members<'_>, name: &'static str) -> Result<Option<u32>> {
-    let Some(n) = members.optional(name, Kinds::INTEGER).and_then(as_integer) else {
-        return Ok(None);
-    };
-    u32::try_from(n).map(Some).map_err(|_| OvsdbError::syntax(format!("{name} out of valid range 0 to {UNLIMITED}")))
+    let Some(json) = members.optional(name, Kinds::INTEGER) else { return Ok(None) };
+    let n = as_integer(json).unwrap_or(-1);
+    u32::try_from(n)
+        .map(Some)
+        .map_err(|_| OvsdbError::syntax_in(json, format!("{name} out of valid range 0 to {UNLIMITED}")))
 }
 
 /// The integer that a JSON number denotes.

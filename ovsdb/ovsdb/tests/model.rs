@@ -234,8 +234,7 @@ fn root() -> impl Strategy<Value = Root> {
 }
 
 fn kid() -> impl Strategy<Value = Kid> {
-    (0i64..11, proptest::option::weighted(0.3, kid_number()))
-        .prop_map(|(tag, next)| Kid { tag, next })
+    (0i64..11, proptest::option::weighted(0.3, kid_number())).prop_map(|(tag, next)| Kid { tag, next })
 }
 
 fn op() -> impl Strategy<Value = Op> {

@@ -57,10 +57,8 @@ pub fn open_log(
     let mut reader = Reader::new(input, &name);
     let first = reader.next_record().map_err(|failed| failed.error)?;
     let Some(first) = first else {
-        let details = format!("{name}: unexpected end of file reading schema");
-        let error =
-            OvsdbError { io_error: Some("unexpected end of file".into()), ..OvsdbError::new("I/O error", details) };
-        return Err(error);
+        let details = format!("{name}: cannot identify file type");
+        return Err(OvsdbError::new("ovsdb error", details));
     };
     let converting = schema.is_some();
     let schema = match schema {
@@ -229,10 +227,7 @@ fn apply_row(
             continue;
         }
         let ty = &schema.columns[column].ty;
-        let value = match Datum::from_trusted_json(value, ty) {
-            Ok(value) => value,
-            Err(error) => return Err(error),
-        };
+        let value = Datum::from_trusted_json(value, ty)?;
         let value = if is_diff && exists { row.field(column).apply_diff(&value, ty) } else { value };
         row.set(column, value);
     }

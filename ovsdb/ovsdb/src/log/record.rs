@@ -109,8 +109,7 @@ impl<R: BufRead> Reader<R> {
             .map_err(|error| read_failed(&self.name, &error))?;
         if got as u64 != length {
             let details = format!("{}: error reading {length} bytes starting at offset {start}", self.name);
-            let error =
-                OvsdbError { io_error: Some("unexpected end of file".into()), ..OvsdbError::new("I/O error", details) };
+            let error = OvsdbError { io_error: Some("End of file".into()), ..OvsdbError::new("I/O error", details) };
             return Err(error);
         }
         let actual = hex(&Sha1::digest(&self.data));
@@ -150,10 +149,9 @@ impl<R: BufRead> Reader<R> {
             }
             _ => None,
         };
-        if self.offset == 0 && !line.starts_with("OVSDB ") {
-            let kind =
-                if line.trim_start().starts_with('{') { "cannot identify file type" } else { "unexpected file format" };
-            return Err(OvsdbError::new("ovsdb error", format!("{}: {kind}", self.name)));
+        if self.offset == 0 && fields.is_none() {
+            let details = format!("{}: unexpected file format", self.name);
+            return Err(OvsdbError::new("ovsdb error", details));
         }
         fields.ok_or_else(|| self.fault(format!("parse error at offset {} in header line \"{line}\"", self.offset)))
     }

@@ -102,6 +102,8 @@ fn compose(updates: &mut Updates<'_>, wanted: &TableShape, version: Version, old
     updates.row(wanted.table, uuid, |out| write_change(wanted, version, &schema, old, new, false, out));
 }
 
+type OldAndNew = (Option<Arc<Row>>, Option<Arc<Row>>);
+
 /// The changes since a transaction that the client knows, as one update; `None` when the
 /// transaction is too old or unknown.
 #[must_use]
@@ -110,7 +112,7 @@ pub fn changes_since(db: &Database, shape: &Shape, last: Uuid) -> Option<String>
         return None;
     }
     let known = db.history.iter().position(|entry| entry.id == last)?;
-    let mut rows: BTreeMap<(TableId, Uuid), (Option<Arc<Row>>, Option<Arc<Row>>)> = BTreeMap::new();
+    let mut rows: BTreeMap<(TableId, Uuid), OldAndNew> = BTreeMap::new();
     for entry in db.history.iter().skip(known + 1) {
         for change in &entry.commit.changes {
             let pair = rows.entry((change.table, change.uuid)).or_insert_with(|| (change.old.clone(), None));
