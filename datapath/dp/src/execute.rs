@@ -8,7 +8,7 @@ use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, Userspace};
 use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
 
 use crate::burst::{Packets, Slot};
-use crate::ct::{self, Again, Outcome, Tuple};
+use crate::ct::{self, Again, Outcome, Rewrite, Tuple};
 use crate::edit::{self, Unfit};
 use crate::engine::{Engine, Env};
 use crate::meter::Verdict;
@@ -84,6 +84,12 @@ fn read_original(key: &Key) -> Tuple {
         (tuple.sport, tuple.dport) = (key.ct_tp_src(), key.ct_tp_dst());
     }
     tuple
+}
+
+/// The addresses of an error about a translated connection.
+fn related(from: &Tuple, to: &Tuple, (src, dst): (u128, u128)) -> (u128, u128) {
+    let moved = |own, from, to| if own == from { to } else { own };
+    (moved(src, from.src, to.src), moved(dst, from.dst, to.dst))
 }
 
 /// Whether to go on with the packet.
@@ -315,41 +321,47 @@ impl Engine {
         let again = was_here.then(|| Again { state: state & !cs::TRK, original: read_original(work.key) });
         let outcome = self.tracker.process(ct, parsed, again, env.now_ms);
         write_connection(work.key, ct.zone, &outcome);
-        if let Some(wanted) = outcome.rewrite {
-            self.translate(&wanted, packets, work)?;
+        if let Some(rewrite) = outcome.rewrite {
+            Self::translate(&rewrite, packets, work)?;
         }
         Ok(())
     }
 
     /// Gives the packet the addresses and ports of its translated connection.
-    fn translate(&mut self, wanted: &ct::Tuple, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+    fn translate(rewrite: &Rewrite, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+        let Rewrite { from, to, is_related } = rewrite;
         let key = &mut *work.key;
-        let network = if wanted.is_v6 {
-            key.set_ipv6_src(wanted.src);
-            key.set_ipv6_dst(wanted.dst);
+        // An error may come from somebody between: of its addresses only those change that are the connection's.
+        let network = if to.is_v6 {
+            let (src, dst) =
+                if *is_related { related(from, to, (key.ipv6_src(), key.ipv6_dst())) } else { (to.src, to.dst) };
+            key.set_ipv6_src(src);
+            key.set_ipv6_dst(dst);
             SetGroup::Ipv6
         } else {
-            key.set_nw_src(wanted.src as u32);
-            key.set_nw_dst(wanted.dst as u32);
+            let own = (u128::from(key.nw_src()), u128::from(key.nw_dst()));
+            let (src, dst) = if *is_related { related(from, to, own) } else { (to.src, to.dst) };
+            key.set_nw_src(src as u32);
+            key.set_nw_dst(dst as u32);
             SetGroup::Ipv4
         };
-        let transport = match wanted.proto {
+        let transport = match to.proto {
+            _ if *is_related => None,
             6 => Some(SetGroup::Tcp),
             17 => Some(SetGroup::Udp),
-            132 => Some(SetGroup::Sctp),
             _ => None,
         };
         if transport.is_some() {
-            key.set_tp_src(wanted.sport);
-            key.set_tp_dst(wanted.dport);
+            key.set_tp_src(to.sport);
+            key.set_tp_dst(to.dport);
         }
         let (octets, meta) = packets.own(&mut work.slot);
         set::write(octets, work.key, &work.layers, &meta.offload, network)?;
         if let Some(group) = transport {
             set::write(octets, work.key, &work.layers, &meta.offload, group)?;
         }
-        if wanted.is_icmp() {
-            set::write_icmp_id(octets, &work.layers, &meta.offload, wanted.sport)?;
+        if *is_related {
+            set::write_quoted(octets, work.key, &work.layers, &from.reversed(), &to.reversed())?;
         }
         Ok(())
     }

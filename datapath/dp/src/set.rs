@@ -8,6 +8,7 @@ use flow::odp::{Set, SetGroup};
 use flow::{Key, Layers, nw_frag};
 use packet::{Offload, checksum, sctp};
 
+use crate::ct::Tuple;
 use crate::edit::{Edited, Unfit};
 
 const TCP: u8 = 6;
@@ -56,15 +57,50 @@ pub(crate) fn write(octets: &mut [u8], key: &Key, layers: &Layers, offload: &Off
     .ok_or(Unfit)
 }
 
-/// Writes the identifier of an ICMP query.
-pub(crate) fn write_icmp_id(octets: &mut [u8], layers: &Layers, offload: &Offload, id: u16) -> Edited {
+/// Gives the packet quoted in an ICMP error other addresses and ports, and the error a right checksum.
+///
+/// `key` and `layers` are the error's.
+pub(crate) fn write_quoted(octets: &mut [u8], key: &Key, layers: &Layers, from: &Tuple, to: &Tuple) -> Edited {
     let l4 = usize::from(layers.l4);
-    let new = id.to_be_bytes();
-    let old = replace(octets, l4 + 4, new).ok_or(Unfit)?;
-    if let (Some(old), None) = (old, offload.partial_csum) {
-        update(octets, l4 + 2, &old, &new).ok_or(Unfit)?;
-    }
+    let end = octets.len().checked_sub(usize::from(layers.l2_pad)).ok_or(Unfit)?;
+    let error = octets.get_mut(l4..end).filter(|e| e.len() > 28).ok_or(Unfit)?;
+    quoted(&mut error[8..], from, to).ok_or(Unfit)?;
+    error[2..4].fill(0);
+    let pseudo = match to.is_v6 {
+        true => checksum::pseudo_v6(key.ipv6_src(), key.ipv6_dst(), ICMPV6, error.len() as u32),
+        false => 0,
+    };
+    let csum = checksum::finish(checksum::sum(error, pseudo)).to_be_bytes();
+    error[2..4].copy_from_slice(&csum);
     Ok(())
+}
+
+fn quoted(packet: &mut [u8], from: &Tuple, to: &Tuple) -> Option<()> {
+    let (addresses, l4) = if to.is_v6 { (8, 40) } else { (12, usize::from(*packet.first()? & 0x0f) * 4) };
+    let octets = |tuple: &Tuple| -> Vec<u8> {
+        match tuple.is_v6 {
+            true => [tuple.src.to_be_bytes(), tuple.dst.to_be_bytes()].concat(),
+            false => [(tuple.src as u32).to_be_bytes(), (tuple.dst as u32).to_be_bytes()].concat(),
+        }
+    };
+    let (old, new) = (octets(from), octets(to));
+    packet.get_mut(addresses..addresses + new.len())?.copy_from_slice(&new);
+    if !to.is_v6 {
+        update(packet, 10, &old, &new)?;
+    }
+    let csum_offset = match to.proto {
+        TCP => 16,
+        UDP => 6,
+        _ => return Some(()),
+    };
+    let ports = |tuple: &Tuple| [tuple.sport.to_be_bytes(), tuple.dport.to_be_bytes()].concat();
+    packet.get_mut(l4..l4 + 4)?.copy_from_slice(&ports(to));
+    // What is quoted may end before the checksum.
+    let at = l4 + csum_offset;
+    if be16(packet, at).is_some_and(|csum| to.proto == TCP || csum != 0) {
+        update(packet, at, &[old, ports(from)].concat(), &[new, ports(to)].concat())?;
+    }
+    Some(())
 }
 
 struct Header<'a> {

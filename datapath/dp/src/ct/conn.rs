@@ -5,6 +5,7 @@ use super::tcp::Tcp;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
 /// One direction of a connection.
@@ -169,7 +170,7 @@ impl Conn {
                     Spoken::Once => Spoken::Again,
                     other => other,
                 };
-                let is_new = !is_reply && if is_icmp { was != Spoken::Both } else { was == Spoken::Once };
+                let is_new = !is_reply && was != Spoken::Both;
                 let next = match (is_icmp, *spoken) {
                     (true, Spoken::Both) => Timeout::IcmpReply,
                     (true, _) => Timeout::IcmpFirst,
@@ -202,7 +203,7 @@ impl Conn {
     }
 }
 
-/// Whether a protocol's connections have ports.
+/// Whether a protocol's connections are told apart by ports.
 pub(super) fn has_ports(proto: u8) -> bool {
-    matches!(proto, TCP | 17 | 132)
+    matches!(proto, TCP | UDP)
 }

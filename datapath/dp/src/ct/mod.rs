@@ -3,7 +3,7 @@
 //! One table a thread, all zones in it. A connection is found by either direction's tuple; TCP is followed by sequence
 //! numbers ([`tcp`]), everything else by who has spoken. What a packet may not be is `inv`.
 //!
-//! Deliberately absent: helpers (ftp, tftp), reassembly (a later fragment is `inv`), addresses inside ICMP errors.
+//! Deliberately absent: helpers (ftp, tftp), reassembly (a later fragment is `inv`).
 //!
 //! Source: ovs-actions(7) on `ct`, ovs-fields(7) on connection tracking, ovs-dpctl(8); RFC 9293, 792, 4443; RFC 5382,
 //! 4787 on what translation owes.
@@ -40,8 +40,16 @@ pub(crate) struct Outcome {
     pub(crate) label: u128,
     /// The original direction.
     pub(crate) original: Option<Tuple>,
-    /// What the packet's addresses and ports shall be.
-    pub(crate) rewrite: Option<Tuple>,
+    pub(crate) rewrite: Option<Rewrite>,
+}
+
+/// What a packet's addresses and ports shall be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rewrite {
+    pub(crate) from: Tuple,
+    pub(crate) to: Tuple,
+    /// It is an error about a packet of the other direction: the one quoted is to be changed too.
+    pub(crate) is_related: bool,
 }
 
 /// What a packet that went through a zone before brings with it.
@@ -149,12 +157,12 @@ impl Tracker {
             conn.label = conn.label & !mask | value & mask;
         }
         (outcome.mark, outcome.label, outcome.original) = (conn.mark, conn.label, Some(conn.original));
-        if ct.nat.is_some() && !packet.is_related {
+        if ct.nat.is_some() && conn.original != conn.reply.reversed() {
             let wanted = if reply { conn.original.reversed() } else { conn.reply.reversed() };
             if wanted != packet.tuple {
                 let changes_src = wanted.src != packet.tuple.src || wanted.sport != packet.tuple.sport;
                 outcome.state |= if changes_src { cs::SNAT } else { cs::DNAT };
-                outcome.rewrite = Some(wanted);
+                outcome.rewrite = Some(Rewrite { from: packet.tuple, to: wanted, is_related: packet.is_related });
             }
         }
     }
@@ -204,8 +212,8 @@ impl Tracker {
         let translated = match &ct.nat {
             Some(nat) if nat.src.is_some() => match self.translate(ct.zone, nat, &original) {
                 Some(translated) => translated,
-                // Nothing is free: the packet goes no further as it is.
-                None => return (None, cs::INV),
+                // Nothing is free: it stays new, and is not remembered.
+                None => return (None, cs::NEW),
             },
             _ => original,
         };

@@ -10,8 +10,15 @@ use flow::odp::CtNat;
 use super::conn::{Tuple, has_ports};
 use crate::mix;
 
-/// Ports taken from where no range is given.
-const EPHEMERAL: (u16, u16) = (1024, 65535);
+/// Ports taken from where no range is given: those that mean as much, or as little, as the one there was.
+fn alike(port: u16) -> (u16, u16) {
+    match port {
+        0..=511 => (1, 511),
+        512..=1023 => (600, 1023),
+        _ => (1024, 65535),
+    }
+}
+
 /// Ports tried at most.
 const TRIES: u32 = 65_536;
 
@@ -39,13 +46,13 @@ pub(super) fn choose(nat: &CtNat, original: &Tuple, roll: u32, taken: impl Fn(&T
     let mut tuple = *original;
     *(if is_src { &mut tuple.src } else { &mut tuple.dst }) = address;
     if !has_ports(original.proto) {
-        return identify(tuple, &taken);
+        return (!taken(&tuple)).then_some(tuple);
     }
     let own_port = if is_src { original.sport } else { original.dport };
     let (min, max) = if nat.port_min != 0 {
         (nat.port_min, nat.port_max.max(nat.port_min))
     } else if is_src {
-        EPHEMERAL
+        alike(own_port)
     } else {
         // A destination keeps its port unless told otherwise.
         (own_port, own_port)
@@ -68,19 +75,6 @@ pub(super) fn choose(nat: &CtNat, original: &Tuple, roll: u32, taken: impl Fn(&T
         }
     }
     None
-}
-
-/// Without ports: of ICMP another identifier may do.
-fn identify(mut tuple: Tuple, taken: &impl Fn(&Tuple) -> bool) -> Option<Tuple> {
-    if !taken(&tuple) || !tuple.is_icmp() {
-        return (!taken(&tuple)).then_some(tuple);
-    }
-    let own = tuple.sport;
-    (1..=u16::MAX).find_map(|i| {
-        let id = own.wrapping_add(i);
-        (tuple.sport, tuple.dport) = (id, id);
-        (!taken(&tuple)).then_some(tuple)
-    })
 }
 
 /// The same for all connections between the same ends, so that they get the same address.

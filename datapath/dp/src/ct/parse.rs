@@ -99,6 +99,9 @@ fn tuple<'a>(octets: &'a [u8], key: &Key, layers: &Layers) -> Option<(Tuple, &'a
         // Ports that are not there would be zero in the key.
         transport.get(..8)?;
         (tuple.sport, tuple.dport) = (key.tp_src(), key.tp_dst());
+        if tuple.sport == 0 || tuple.dport == 0 {
+            return None;
+        }
     } else if tuple.is_icmp() {
         let id = be16(transport, 4)?;
         transport.get(..8)?;

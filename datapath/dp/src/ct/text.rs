@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::conn::{Connection, Tuple, has_ports};
+use super::conn::{Connection, Tuple};
 use super::tcp::State;
 
 impl Tuple {
@@ -18,10 +18,8 @@ impl Tuple {
         // Writing to a string does not fail.
         let _ = if self.is_icmp() {
             write!(text, ",id={sport},type={kind},code={code}")
-        } else if has_ports(self.proto) {
-            write!(text, ",sport={sport},dport={dport}")
         } else {
-            Ok(())
+            write!(text, ",sport={sport},dport={dport}")
         };
         text
     }
@@ -60,12 +58,18 @@ fn state(state: State) -> &'static str {
 }
 
 impl Connection {
-    /// One line; with the time left if `now_ms` is given.
-    pub fn text(&self, now_ms: Option<u64>) -> String {
+    /// One line; with the time left if `now_ms` is given, with everything if `is_verbose`.
+    pub fn text(&self, now_ms: Option<u64>, is_verbose: bool) -> String {
         let mut text =
             format!("{},orig=({}),reply=({})", name(self.original.proto), self.original.text(), self.reply.text());
+        if is_verbose {
+            text += ",id=0";
+        }
         if self.zone != 0 {
             let _ = write!(text, ",zone={}", self.zone);
+        }
+        if is_verbose {
+            text += ",status=0";
         }
         if let Some(now_ms) = now_ms {
             let _ = write!(text, ",timeout={}", self.expires_ms.saturating_sub(now_ms) / 1000);
@@ -77,9 +81,11 @@ impl Connection {
             let _ = write!(text, ",labels={:#x}", self.label);
         }
         if let Some((original, reply)) = self.tcp {
-            let _ = match now_ms {
-                Some(_) => write!(text, ",protoinfo=(state_orig={},state_reply={})", state(original), state(reply)),
-                None => write!(text, ",protoinfo=(state={})", state(joined(original, reply))),
+            let _ = if is_verbose {
+                let (original, reply) = (state(original), state(reply));
+                write!(text, ",protoinfo=(state_orig={original},state_reply={reply},flags_orig=0,flags_reply=0)")
+            } else {
+                write!(text, ",protoinfo=(state={})", state(joined(original, reply)))
             };
         }
         text
