@@ -222,6 +222,13 @@ impl<A: Actor> Address<A> {
         Address { cell: Arc::new(ArcSwapOption::empty()), card }
     }
 
+    /// The address of one incarnation, for those that it speaks to: it dies with it.
+    pub(crate) fn of_running(addr: Addr<A>, card: Arc<Card>) -> Address<A> {
+        let address = Address::vacant(card);
+        address.occupy(addr);
+        address
+    }
+
     pub(crate) fn occupy(&self, addr: Addr<A>) {
         self.cell.store(Some(Arc::new(addr)));
     }

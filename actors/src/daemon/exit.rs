@@ -15,6 +15,23 @@ pub enum Reason {
     },
     /// A fatal signal.
     Signal(i32),
+    /// The command of `--run` ended with this exit code.
+    Child(i32),
+}
+
+/// Runs `command` by the shell beside the daemon (`--run`); the daemon ends when it does, with its exit code.
+///
+/// # Errors
+/// The text to show if it cannot be started.
+pub fn run_command(command: &str, exit: &Exit) -> Result<(), String> {
+    let fail = |e: std::io::Error| format!("{command}: process failed to start ({})", crate::stream::errno_text(&e));
+    let mut child = tokio::process::Command::new("/bin/sh").arg("-c").arg(command).spawn().map_err(fail)?;
+    let exit = exit.clone();
+    actix::spawn(async move {
+        let code = child.wait().await.ok().and_then(|status| status.code()).unwrap_or(1);
+        exit.ask(Reason::Child(code));
+    });
+    Ok(())
 }
 
 /// A handle on the daemon's end; clones share it.

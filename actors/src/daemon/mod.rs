@@ -10,7 +10,7 @@ mod monitor;
 mod pidfile;
 mod user;
 
-pub use exit::{Exit, Reason};
+pub use exit::{Exit, Reason, run_command};
 pub use pidfile::{Pidfile, running_pid};
 
 use std::io::{Read, Write};
@@ -135,8 +135,10 @@ impl Daemon {
     /// The end: removes the pidfile, and dies of the signal that asked for it, if one did.
     pub fn finish(self, reason: Reason) {
         drop(self);
-        if let Reason::Signal(signal) = reason {
-            sys::process::die_by_signal(signal);
+        match reason {
+            Reason::Signal(signal) => sys::process::die_by_signal(signal),
+            Reason::Child(code) if code != 0 => std::process::exit(code),
+            Reason::Child(_) | Reason::Command { .. } => {}
         }
     }
 
@@ -176,5 +178,45 @@ impl Directories {
             package_data: of("OVS_PKGDATADIR", "/usr/share/openvswitch"),
             system_config,
         }
+    }
+}
+
+/// Runs a daemon from start to end: becomes one, calls `begin` inside the actor system, tells the parents that
+/// it serves, waits until it is asked to end.
+///
+/// # Errors
+/// The text to end the program with.
+pub fn run<B, F, S>(config: &DaemonConfig, begin: B) -> Result<(), String>
+where
+    B: FnOnce(crate::supervise::Family, Exit) -> F,
+    F: Future<Output = Result<S, String>>,
+{
+    crate::clock::serve_log();
+    crate::supervise::log_panics();
+    let mut daemon = start(config)?;
+    raise_file_limit();
+    let exit = Exit::new();
+    let name = config.program.clone();
+    let reason = actix::System::new().block_on(async {
+        exit.watch_signals().map_err(|e| crate::stream::errno_text(&e))?;
+        let family = crate::supervise::Family::top(&name);
+        let system = begin(family.clone(), exit.clone()).await?;
+        daemon.complete();
+        let reason = exit.wait().await;
+        // The answer to `exit` leaves before its asker's socket does.
+        crate::clock::rest().await;
+        drop((system, family));
+        crate::clock::rest().await;
+        Ok::<Reason, String>(reason)
+    })?;
+    daemon.finish(reason);
+    Ok(())
+}
+
+/// A server of a thousand clients needs more descriptors than a shell gives it.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }

@@ -6,7 +6,7 @@
 //! from then on.
 
 use super::errno_text;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslVerifyMode};
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions, SslVerifyMode};
 use openssl::x509::X509;
 use std::fs;
 use std::io::{self, Write};
@@ -230,6 +230,8 @@ fn build(files: &TlsFiles, active: bool) -> io::Result<SslContext> {
     let authority = files.ca_cert.as_deref().ok_or_else(|| missing("CA certificate"))?;
     let mut builder = SslContext::builder(SslMethod::tls()).map_err(io::Error::other)?;
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
+    // A write that is tried again may come from another place in memory.
+    builder.set_mode(SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE);
     let ciphers = if files.ciphers.is_empty() { DEFAULT_CIPHERS } else { &files.ciphers };
     builder.set_cipher_list(ciphers).map_err(|error| {
         vlog::err!("stream_ssl", "SSL_CTX_set_cipher_list: {error}");

@@ -4,7 +4,7 @@ use super::desk::{Desk, Obituary, Player, Watch};
 use crate::clock;
 use crate::mailbox::{Address, Card};
 use actix::prelude::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::{Rc, Weak};
@@ -157,6 +157,27 @@ impl Family {
                 ctx.spawn(Watch::new());
                 make(Desk::new(card, id, obituaries), ctx)
             }));
+        })
+    }
+
+    /// Starts a child that has one life, whatever its role says: a session is made from its connection.
+    pub fn hire_once<A: Player>(
+        &self,
+        role: Role,
+        make: impl FnOnce(Desk, &mut Context<A>) -> A + 'static,
+    ) -> Address<A> {
+        let capacity = role.capacity;
+        let make = Cell::new(Some(make));
+        let role = Role { strategy: Strategy::Temporary, ..role };
+        self.enroll(role, move |address: &Address<A>, id, obituaries| {
+            let card = address.card().clone();
+            if let Some(make) = make.take() {
+                address.occupy(A::create(|ctx| {
+                    ctx.set_mailbox_capacity(capacity);
+                    ctx.spawn(Watch::new());
+                    make(Desk::new(card, id, obituaries), ctx)
+                }));
+            }
         })
     }
 

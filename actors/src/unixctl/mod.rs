@@ -70,8 +70,6 @@ impl StreamHandler<crate::stream::Accepted> for Server {
         self.accepted += 1;
         let role = Role::new(format!("unixctl session {}", self.accepted), "unixctl", 4, Strategy::Temporary);
         let (family, commands) = (self.sessions.downgrade(), self.commands.clone());
-        let peer = std::cell::Cell::new(Some(peer));
-        self.sessions
-            .hire(role, move |desk, ctx| Session::begin(desk, family.clone(), commands.clone(), peer.take(), ctx));
+        self.sessions.hire_once(role, move |desk, ctx| Session::begin(desk, family, commands, peer, ctx));
     }
 }

@@ -43,15 +43,13 @@ impl Session {
         desk: Desk,
         family: WeakFamily,
         commands: Arc<Commands>,
-        peer: Option<Accepted>,
+        peer: Accepted,
         ctx: &mut Context<Self>,
     ) -> Session {
         let talk = async move {
-            if let Some(peer) = peer {
-                let name = peer.name.clone();
-                if let Err(error) = converse(peer, &commands).await {
-                    vlog::dbg!("unixctl", "{name}: {}", crate::stream::errno_text(&error));
-                }
+            let name = peer.name.clone();
+            if let Err(error) = converse(peer, &commands).await {
+                vlog::dbg!("unixctl", "{name}: {}", crate::stream::errno_text(&error));
             }
         };
         ctx.spawn(actix::fut::wrap_future::<_, Session>(talk).map(|(), session, ctx| {

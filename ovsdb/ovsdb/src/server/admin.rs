@@ -163,6 +163,7 @@ impl Server {
         let key = Arc::clone(key);
         let mut ticket = None;
         let new_log = served.log.is_some();
+        self.commits += 1;
         self.end_triggers(&key);
         self.cancel_monitors(&key);
         let Some(served) = self.dbs.get_mut(&key) else { return Ok(None) };

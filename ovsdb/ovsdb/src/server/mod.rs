@@ -224,6 +224,7 @@ impl Server {
             outputs: VecDeque::new(),
             next_monitor: 0,
             column_diff: true,
+            commits: 0,
             forwards: VecDeque::new(),
         };
         if let Ok(schema) = DatabaseSchema::from_text(SERVER_SCHEMA) {
@@ -233,6 +234,12 @@ impl Server {
         }
         server.refresh_builtin(Now::default());
         server
+    }
+
+    /// A number that grows whenever any database changes.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits
     }
 
     /// The server's identity.

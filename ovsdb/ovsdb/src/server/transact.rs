@@ -46,14 +46,16 @@ impl Server {
             return;
         }
         let trigger = Trigger { session, id, ops: params, created_ms: now.mono_ms, timeout_ms: None };
-        self.attempt(&name, trigger, now);
+        if self.attempt(&name, trigger, now) {
+            self.run_triggers(&name, now, true);
+        }
     }
 
     /// Runs a transaction; true when it changed the database.
-    fn attempt(&mut self, name: &Arc<str>, mut trigger: Trigger, now: Now) {
+    fn attempt(&mut self, name: &Arc<str>, mut trigger: Trigger, now: Now) -> bool {
         let session = trigger.session;
         let (Some(served), Some(known)) = (self.dbs.get(name), self.sessions.get(&session)) else {
-            return;
+            return false;
         };
         let locks = &self.locks;
         let owns_lock = |lock: &str| locks.owns(session, lock);
@@ -72,6 +74,7 @@ impl Server {
                 if let Some(served) = self.dbs.get_mut(name) {
                     served.triggers.push(trigger);
                 }
+                false
             }
             Execution::Done { mut results, commit, durable, failed } => {
                 let mut ticket: Option<Ticket> = None;
@@ -86,13 +89,13 @@ impl Server {
                         }
                     }
                     self.reply_raw(session, &trigger.id, &results, ticket);
-                    self.run_triggers(name, now, true);
-                    return;
+                    return true;
                 }
                 if durable && !failed {
                     ticket = self.latest_ticket(name);
                 }
                 self.reply_raw(session, &trigger.id, &results, ticket);
+                false
             }
         }
     }
@@ -100,19 +103,21 @@ impl Server {
     /// Tries again the transactions that wait: all of them after a commit, else those whose time
     /// has come.
     pub(super) fn run_triggers(&mut self, name: &Arc<str>, now: Now, all: bool) {
-        let Some(served) = self.dbs.get_mut(name) else { return };
-        if served.triggers.is_empty() {
-            return;
-        }
-        let waiting = std::mem::take(&mut served.triggers);
-        for trigger in waiting {
-            let due = trigger.deadline_ms().is_some_and(|at| at <= now.mono_ms);
-            if all || due {
-                // A commit among these tries the others again: the bound is their number.
-                self.attempt(name, trigger, now);
-            } else if let Some(served) = self.dbs.get_mut(name) {
-                served.triggers.push(trigger);
+        let mut again = true;
+        let mut all = all;
+        while again {
+            again = false;
+            let Some(served) = self.dbs.get_mut(name) else { return };
+            for trigger in std::mem::take(&mut served.triggers) {
+                let due = trigger.deadline_ms().is_some_and(|at| at <= now.mono_ms);
+                if all || due {
+                    // Who committed is gone from the list, so that this comes to an end.
+                    again |= self.attempt(name, trigger, now);
+                } else if let Some(served) = self.dbs.get_mut(name) {
+                    served.triggers.push(trigger);
+                }
             }
+            all = true;
         }
     }
 

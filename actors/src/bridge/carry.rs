@@ -1,0 +1,235 @@
+//! What the core asks for, as messages.
+
+use actix::prelude::*;
+use futures::future::{BoxFuture, join_all};
+use ofproto::bridge::{Answer, ConnKind, Question};
+use ofproto::table::{Staged, TableView};
+use openflow::VersionSet;
+use openflow::message::PortStats;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::msg::datapath::ReadStats;
+use crate::msg::port::SetAdmin;
+use crate::msg::table::*;
+use crate::stream::{Method, OPENFLOW_PORT, Tls};
+use crate::supervise::{Role, Strategy};
+use crate::switch::desired::DesiredController;
+use crate::table::NEWS_AT_MOST;
+
+/// How long a table or the datapath may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Messages that fit a table's mailbox.
+const TABLE_MAILBOX: usize = 256;
+
+impl Bridge {
+    pub(super) fn carry_out(&mut self, output: Wish, ctx: &mut Context<Self>) {
+        match output {
+            Output::Send { conn, msg } => {
+                if let Some(peer) = self.peers.get_mut(&conn)
+                    && peer.unsent.len() < UNSENT_AT_MOST
+                {
+                    peer.unsent.push_back(msg);
+                }
+            }
+            Output::Close(conn) => {
+                self.peers.remove(&conn);
+            }
+            Output::Stage { batches } => self.stage(batches, ctx),
+            Output::Settle { table, commit } => self.to_table(table, Settle { commit }),
+            Output::ConfigureTable { table, config, .. } => self.to_table(table, ConfigureTable(config)),
+            Output::Ask(questions) => self.ask(questions, ctx),
+            Output::Credit { rules, lookups } => self.credit(rules, lookups),
+            Output::FinTimeout { rule, idle, hard } => self.to_table(rule.table, FinTimeout { rule, idle, hard }),
+            Output::Install(entries) => {
+                let view_version = self.core.view().version;
+                // What does not fit any more will miss again.
+                let _ = self.installs.send(FlowInstall { view_version, entries });
+            }
+            Output::Execute { packets, answered } => {
+                let Some(own) = &self.own else { return };
+                let execute = PacketExecute { packets, answered, bridge: own.outlet::<Upcalls>() };
+                if self.executes.send(execute).is_err() {
+                    vlog::warn_rl!("ofproto", 5, 5, "{}: packets lost, the datapath does not keep up", self.setup.name);
+                }
+            }
+            Output::SetAdmin { port, up } => {
+                let directory = self.setup.directory.load();
+                let here = |e: &&crate::switch::directory::PortEntry| e.bridge == self.setup.name && e.port == port;
+                if let Some(entry) = directory.ports.values().find(here) {
+                    entry.address.offer(SetAdmin(up));
+                }
+            }
+            Output::Foreign { bridge, effect, stats } => {
+                let directory = self.setup.directory.load();
+                if let Some(entry) = directory.bridges.values().find(|b| b.id == bridge) {
+                    entry.address.offer(ForeignEffects { effects: vec![(effect, stats)] });
+                }
+            }
+        }
+    }
+
+    /// A table's actor, made when first needed from what the core's view shows of it.
+    fn table(&mut self, id: u8) -> Option<Address<FlowTable>> {
+        if let Some(table) = self.tables.get(&id) {
+            return Some(table.clone());
+        }
+        let own = self.own.clone()?;
+        let known = self.core.view().table(id).cloned().unwrap_or_else(|| Arc::new(TableView::empty(id)));
+        let role =
+            Role::new(format!("table {} {id}", self.setup.name), "table", TABLE_MAILBOX, Strategy::OneForOne);
+        let (directory, bridge) = (self.setup.directory.clone(), self.setup.id);
+        let table = self.family.hire(role, move |desk, _| {
+            // A later incarnation begins with what was published last.
+            let published = directory.load().view.bridges.get(&bridge).and_then(|b| b.table(id).cloned());
+            let view = published.unwrap_or_else(|| known.clone());
+            FlowTable::new(desk, &view, own.outlet::<TableChanged>().retry(NEWS_AT_MOST))
+        });
+        self.tables.insert(id, table.clone());
+        Some(table)
+    }
+
+    fn to_table<M>(&mut self, id: u8, message: M)
+    where
+        M: Message<Result = ()> + Send + Unpin + 'static,
+        FlowTable: Handler<M>,
+    {
+        if let Some(table) = self.table(id)
+            && !table.offer(message)
+        {
+            vlog::warn_rl!("ofproto", 5, 5, "table {id} of {} does not keep up", self.setup.name);
+        }
+    }
+
+    fn credit(&mut self, rules: Vec<(ofproto::rule::RuleId, ofproto::rule::RuleStats)>, lookups: Vec<(u8, u64, u64)>) {
+        let mut by_table: BTreeMap<u8, RuleCredit> = BTreeMap::new();
+        let empty = || RuleCredit { entries: Vec::new(), lookups: 0, matches: 0 };
+        for (rule, stats) in rules {
+            by_table.entry(rule.table).or_insert_with(empty).entries.push((rule, stats));
+        }
+        for (table, looked_up, matched) in lookups {
+            let credit = by_table.entry(table).or_insert_with(empty);
+            credit.lookups += looked_up;
+            credit.matches += matched;
+        }
+        for (table, credit) in by_table {
+            if self.core.view().table(table).is_some() {
+                self.to_table(table, credit);
+            }
+        }
+    }
+
+    fn stage(&mut self, batches: Vec<(u8, Vec<ofproto::table::Change>)>, ctx: &mut Context<Self>) {
+        let asked: Vec<BoxFuture<'static, (u8, Option<Staged>)>> = batches
+            .into_iter()
+            .map(|(id, changes)| -> BoxFuture<'static, (u8, Option<Staged>)> {
+                match self.table(id) {
+                    Some(table) => {
+                        let answer = table.ask(FlowMods { changes }, PATIENCE);
+                        Box::pin(async move { (id, answer.await.ok()) })
+                    }
+                    None => Box::pin(async move { (id, None) }),
+                }
+            })
+            .collect();
+        let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|results, this, ctx| {
+            this.core.staged(results, clock::now_ms());
+            this.settle(ctx);
+        });
+        ctx.spawn(step);
+    }
+
+    fn ask(&mut self, questions: Vec<Question>, ctx: &mut Context<Self>) {
+        let asked: Vec<BoxFuture<'static, Option<Answer>>> = questions
+            .into_iter()
+            .map(|question| -> BoxFuture<'static, Option<Answer>> {
+                match question {
+                    Question::Rules { table, .. } | Question::Aggregate { table, .. } | Question::TableCounters { table } => {
+                        match self.table(table) {
+                            Some(address) => {
+                                let answer = address.ask(Ask(question), PATIENCE);
+                                Box::pin(async move { answer.await.ok().flatten() })
+                            }
+                            None => Box::pin(async { None }),
+                        }
+                    }
+                    Question::Ports(ports) => self.ask_ports(ports),
+                    Question::Queues(_) => Box::pin(async { Some(Answer::Queues(Vec::new())) }),
+                }
+            })
+            .collect();
+        let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|answers, this, ctx| {
+            this.core.answered(answers.into_iter().flatten().collect(), clock::now_ms());
+            this.settle(ctx);
+        });
+        ctx.spawn(step);
+    }
+
+    fn ask_ports(&self, ports: Vec<openflow::OfPort>) -> BoxFuture<'static, Option<Answer>> {
+        let now_ms = clock::now_ms();
+        let known: Vec<_> = ports
+            .into_iter()
+            .map(|port| {
+                let odp = self.core.view().ports.get(&port).and_then(|p| p.odp);
+                (port, odp, self.core.virtual_stats(port), self.core.port_age_ms(port, now_ms))
+            })
+            .collect();
+        let report = self.setup.datapath.ask(ReadStats, PATIENCE);
+        Box::pin(async move {
+            let report = report.await.ok();
+            let stats = known.into_iter().map(|(port, odp, own, age_ms)| {
+                let mut stats = crate::switch::counters(odp, report.as_ref());
+                if odp.is_none()
+                    && let Some(own) = own
+                {
+                    (stats.rx_packets, stats.rx_bytes) = (own.rx_packets, own.rx_bytes);
+                    (stats.tx_packets, stats.tx_bytes) = (own.tx_packets, own.tx_bytes);
+                }
+                let duration_sec = u32::try_from(age_ms / 1000).unwrap_or(u32::MAX);
+                PortStats { port, duration_sec, duration_nsec: (age_ms % 1000) as u32 * 1_000_000, ..stats }
+            });
+            Some(Answer::Ports(stats.collect()))
+        })
+    }
+
+    /// Listens where people look for the bridge, and connects to the controllers that are configured.
+    pub(super) fn configure_connections(&mut self, controllers: &[DesiredController], versions: VersionSet) {
+        let Some(own) = self.own.clone() else { return };
+        if self.listener.is_none() {
+            let path = self.setup.run_dir.join(format!("{}.mgmt", self.setup.name));
+            let method = Method::PassiveUnix(path.clone());
+            match Listener::start(&self.family, &self.setup.name, &method, &Tls::default(), own.clone(), versions) {
+                Ok(listener) => self.listener = Some(listener),
+                Err(error) => vlog::warn!("bridge", "failed to listen on {}: {error}", path.display()),
+            }
+        }
+        let gone: Vec<String> =
+            self.connectors.keys().filter(|t| !controllers.iter().any(|c| c.target == **t)).cloned().collect();
+        for target in gone {
+            if let Some(connector) = self.connectors.remove(&target) {
+                self.family.dismiss(connector.card());
+            }
+        }
+        for controller in controllers {
+            if self.connectors.contains_key(&controller.target) {
+                continue;
+            }
+            match Method::parse(&controller.target, OPENFLOW_PORT, &self.setup.run_dir) {
+                Ok(method) if !method.is_passive() => {
+                    let connector =
+                        Connector::start(&self.family, controller, method, Tls::default(), own.clone(), versions);
+                    self.connectors.insert(controller.target.clone(), connector);
+                }
+                Ok(method) => {
+                    let started = Listener::start(&self.family, &controller.target, &method, &Tls::default(), own.clone(), versions);
+                    if let Err(error) = started {
+                        vlog::warn!("connmgr", "{}: {error}", controller.target);
+                    }
+                }
+                Err(error) => vlog::warn!("connmgr", "{}: {error}", controller.target),
+            }
+        }
+        let _ = ConnKind::Service;
+    }
+}

@@ -1,0 +1,301 @@
+//! The bridge actor, which is the ofproto actor: upcalls, OpenFlow dispatch, configuration, commit.
+//!
+//! All decisions are [`ofproto::bridge::Bridge`]'s; here its outputs become messages, and answers become its inputs. Flow
+//! tables are its children. After a panic it starts from the view published last and asks the switch for its
+//! configuration; meanwhile the datapath keeps forwarding.
+
+mod carry;
+mod control;
+
+use actix::prelude::*;
+use ofproto::bridge::{Bridge as Core, BridgeConfig, ConnId, Output};
+use ofproto::view::BridgeId;
+use openflow::message::Msg;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+use crate::clock;
+use crate::controller::{Connector, Listener, Transmit};
+use crate::datapath::Datapath;
+use crate::mailbox::{Address, Latest, Outlet, Retry};
+use crate::msg::bridge::*;
+use crate::msg::datapath::{FlowInstall, PacketExecute};
+use crate::msg::switch::BridgeNews;
+use crate::supervise::{Desk, Family, Player};
+use crate::switch::directory::Shared;
+use crate::table::FlowTable;
+
+/// What a bridge is made from.
+#[derive(Clone)]
+pub struct BridgeSetup {
+    /// Number.
+    pub id: BridgeId,
+    /// Name.
+    pub name: String,
+    /// Its datapath.
+    pub datapath: Address<Datapath>,
+    /// Where its sockets lie.
+    pub run_dir: PathBuf,
+    /// Who is where.
+    pub directory: Shared,
+    /// Seed of flow names.
+    pub seed: u64,
+}
+
+/// Messages to the datapath that may wait with the bridge.
+const WAITING_AT_MOST: usize = 4096;
+/// Messages to one controller that may wait with the bridge.
+const UNSENT_AT_MOST: usize = 1 << 20;
+/// How soon what did not fit a mailbox is tried again, milliseconds.
+const RETRY_MS: i64 = 1;
+
+pub(super) struct Peer {
+    outlet: Recipient<Transmit>,
+    unsent: VecDeque<Msg>,
+}
+
+/// A bridge's actor.
+pub struct Bridge {
+    desk: Desk,
+    setup: BridgeSetup,
+    core: Core,
+    own: Option<Address<Bridge>>,
+    family: Family,
+    tables: BTreeMap<u8, Address<FlowTable>>,
+    peers: BTreeMap<ConnId, Peer>,
+    installs: Retry<FlowInstall>,
+    executes: Retry<PacketExecute>,
+    news: Outlet<BridgeNews>,
+    published: Latest<BridgeNews>,
+    listener: Option<Address<Listener>>,
+    connectors: BTreeMap<String, Address<Connector>>,
+    published_version: u64,
+}
+
+impl Bridge {
+    /// A bridge without configuration, or, after a panic, as its view published last shows it.
+    pub fn new(desk: Desk, setup: BridgeSetup, news: Outlet<BridgeNews>, ctx: &mut Context<Self>) -> Self {
+        let before = setup.directory.load().view.bridges.get(&setup.id).cloned();
+        let config = BridgeConfig { name: setup.name.clone(), fail_secure: true, ..BridgeConfig::default() };
+        let mut core = Core::new(setup.id, config, setup.seed, clock::now_ms());
+        if let Some(view) = before {
+            core.adopt(&view);
+        }
+        let family = Family::of(&desk);
+        let installs = setup.datapath.outlet::<FlowInstall>().retry(WAITING_AT_MOST);
+        let executes = setup.datapath.outlet::<PacketExecute>().retry(WAITING_AT_MOST);
+        ctx.notify(Begin);
+        Self {
+            desk,
+            core,
+            own: None,
+            family,
+            tables: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            installs,
+            executes,
+            published: news.clone().latest(),
+            news,
+            listener: None,
+            connectors: BTreeMap::new(),
+            published_version: 0,
+            setup,
+        }
+    }
+
+    /// Carries out what the core asks for, until it asks for nothing.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        loop {
+            if !self.core.packet_outs.is_empty() {
+                self.core.run_packet_outs(clock::now_ms());
+            }
+            let outputs = self.core.take_outputs();
+            if outputs.is_empty() {
+                break;
+            }
+            for output in outputs {
+                self.carry_out(output, ctx);
+            }
+        }
+        self.flush_peers();
+        if let Some(view) = self.core.take_changed_view() {
+            self.published_version = view.version;
+            self.published.send(BridgeNews::Published(view));
+        }
+        self.rearm();
+    }
+
+    fn rearm(&mut self) {
+        let aging = self.core.macs.poll_timeout();
+        self.desk.arm(aging);
+        if self.peers.values().any(|p| !p.unsent.is_empty()) {
+            self.desk.arm_by(clock::now_ms() + RETRY_MS, "messages wait for a connection");
+        }
+    }
+
+    fn flush_peers(&mut self) {
+        for peer in self.peers.values_mut() {
+            if peer.unsent.is_empty() {
+                continue;
+            }
+            let msgs: Vec<Msg> = peer.unsent.drain(..).collect();
+            match peer.outlet.try_send(Transmit { msgs }) {
+                Ok(()) => {}
+                Err(SendError::Full(back)) => peer.unsent.extend(back.msgs),
+                Err(SendError::Closed(_)) => {}
+            }
+        }
+    }
+}
+
+/// The first message an incarnation gets: the core's first wishes are carried out, and the switch hears of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Begin;
+
+impl Handler<Begin> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
+        self.settle(ctx);
+        if !self.news.offer(BridgeNews::Started(self.setup.name.clone())) {
+            vlog::warn!("bridge", "{}: the switch did not hear of its start", self.setup.name);
+        }
+    }
+}
+
+impl Actor for Bridge {
+    type Context = Context<Self>;
+}
+
+impl Player for Bridge {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+
+    fn wake(&mut self, now_ms: i64, ctx: &mut Context<Self>) {
+        if !self.core.macs.run(now_ms).is_empty() {
+            self.core.macs_changed();
+        }
+        self.core.recirc.run(now_ms);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<Configure> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: Configure, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.own.get_or_insert(m.own);
+        self.core.set_has_controllers(m.has_controllers);
+        self.core.configure(m.config, clock::now_ms());
+        self.configure_connections(&m.controllers, m.versions);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<ViewPublished> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: ViewPublished, _: &mut Context<Self>) {
+        self.desk.received();
+        self.core.set_switch_view(&m.0);
+    }
+}
+
+impl Handler<Upcalls> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: Upcalls, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.upcalls(m.batch, clock::now_ms());
+        self.settle(ctx);
+    }
+}
+
+impl Handler<OfConnected> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: OfConnected, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.peers.insert(m.conn, Peer { outlet: m.outlet, unsent: VecDeque::new() });
+        self.core.connected(m.conn, m.version, m.kind, &m.name);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<OfDisconnected> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: OfDisconnected, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.peers.remove(&m.0);
+        self.core.disconnected(m.0);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<OfBatch> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: OfBatch, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.received(m.conn, m.msgs);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<TableChanged> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: TableChanged, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.table_published(m.view);
+        for event in m.events {
+            self.core.flow_event(event, clock::now_ms());
+        }
+        self.settle(ctx);
+    }
+}
+
+impl Handler<ForeignEffects> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: ForeignEffects, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.foreign(&m.effects, clock::now_ms());
+        self.settle(ctx);
+    }
+}
+
+impl Handler<FlowReport> for Bridge {
+    type Result = MessageResult<FlowReport>;
+
+    fn handle(&mut self, m: FlowReport, ctx: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let now_ms = clock::now_ms();
+        let decisions = if m.gone {
+            self.core.flows_deleted(&m.flows, now_ms);
+            ofproto::bridge::Decisions::default()
+        } else {
+            self.core.revalidate(&m.flows, now_ms)
+        };
+        self.settle(ctx);
+        MessageResult((self.core.view().version, decisions))
+    }
+}
+
+impl Handler<Control> for Bridge {
+    type Result = Result<String, String>;
+
+    fn handle(&mut self, m: Control, ctx: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let answer = self.control(m.name, &m.args);
+        self.settle(ctx);
+        answer
+    }
+}
+
+/// Kept for tests of what an output leads to.
+pub(super) type Wish = Output;

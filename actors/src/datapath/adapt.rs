@@ -1,0 +1,231 @@
+//! Rings, taps and dummies as the datapath's ports.
+
+use dp::port::Offloads;
+use dp::{BURST, Burst, Lent, RxQueue, TxPacket, TxPort, TxReport};
+use packet::buffer::{Gso, Offload, PartialCsum};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use sys::vnet_flag;
+use sys::{Frame, RxRing, Tap, TxFrame, TxOutcome, TxSocket, VnetHdr};
+
+fn offload_of(vnet: &VnetHdr) -> Offload {
+    Offload {
+        partial_csum: (vnet.flags & vnet_flag::NEEDS_CSUM != 0)
+            .then_some(PartialCsum { start: vnet.csum_start, offset: vnet.csum_offset }),
+        csum_valid: vnet.flags & vnet_flag::DATA_VALID != 0,
+        gso: (vnet.gso_type != 0).then_some(Gso { kind: vnet.gso_type, size: vnet.gso_size, hdr_len: vnet.hdr_len }),
+    }
+}
+
+fn vnet_of(offload: &Offload) -> VnetHdr {
+    let mut vnet = VnetHdr::default();
+    if let Some(csum) = offload.partial_csum {
+        vnet.flags |= vnet_flag::NEEDS_CSUM;
+        vnet.csum_start = csum.start;
+        vnet.csum_offset = csum.offset;
+    } else if offload.csum_valid {
+        vnet.flags |= vnet_flag::DATA_VALID;
+    }
+    if let Some(gso) = offload.gso {
+        vnet.gso_type = gso.kind;
+        vnet.gso_size = gso.size;
+        vnet.hdr_len = gso.hdr_len;
+    }
+    vnet
+}
+
+fn lend<'a>(burst: &mut Burst<'a>, frame: Frame<'a>) {
+    let Frame { buf, start, len, vnet, .. } = frame;
+    let _ = burst.try_push(Lent::new(buf, start, len, offload_of(&vnet)));
+}
+
+fn report(outcome: &TxOutcome) -> TxReport {
+    TxReport {
+        packets: u64::from(outcome.sent),
+        bytes: outcome.sent_bytes,
+        dropped: u64::from(outcome.full) + u64::from(outcome.too_long),
+        errors: u64::from(outcome.down) + u64::from(outcome.refused),
+    }
+}
+
+/// Sends through `send` in pieces of at most a burst.
+fn send_all(packets: &[TxPacket<'_>], mut send: impl FnMut(&[TxFrame<'_>]) -> TxOutcome) -> TxReport {
+    let mut total = TxOutcome::default();
+    for chunk in packets.chunks(BURST) {
+        let mut frames = [TxFrame::default(); BURST];
+        for (frame, packet) in frames.iter_mut().zip(chunk) {
+            *frame = TxFrame {
+                vnet: vnet_of(&packet.offload),
+                head: &[],
+                body: packet.octets,
+                priority: packet.priority,
+            };
+        }
+        total.add(&send(&frames[..chunk.len()]));
+    }
+    report(&total)
+}
+
+/// A packet ring's queue.
+pub struct RingQueue(pub RxRing);
+
+impl RxQueue for RingQueue {
+    fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
+        self.0.receive(max.min(BURST), |frame| lend(burst, frame));
+    }
+
+    fn release(&mut self) {
+        self.0.release();
+    }
+
+    fn prepare_sleep(&mut self) -> bool {
+        self.0.prepare_sleep()
+    }
+
+    fn lost(&mut self) -> u64 {
+        self.0.stats().dropped
+    }
+
+    fn recover(&mut self) -> bool {
+        self.0.take_error();
+        true
+    }
+}
+
+/// A packet socket that sends.
+pub struct RingSender(pub TxSocket);
+
+impl TxPort for RingSender {
+    fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
+        send_all(packets, |frames| self.0.send(frames))
+    }
+}
+
+/// A tap, received from by one half and sent through by the other: the kernel orders the two by itself.
+pub struct TapQueue(pub Tap);
+
+impl RxQueue for TapQueue {
+    fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
+        // A device that is down reads as an error and has nothing to give.
+        let _ = self.0.receive(max.min(BURST), |frame| lend(burst, frame));
+    }
+}
+
+/// The sending half of a tap.
+pub struct TapSender(pub Tap);
+
+impl TxPort for TapSender {
+    fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
+        send_all(packets, |frames| self.0.send(frames))
+    }
+}
+
+/// Where a dummy port's packets wait between the command that brings them and the datapath that takes them.
+#[derive(Clone, Default)]
+pub struct DummyInbox {
+    queue: Arc<Mutex<VecDeque<packet::PacketBuf>>>,
+    record: Option<Arc<Mutex<Sink>>>,
+}
+
+/// Sees packets pass.
+pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Packets that wait at a dummy port at the most.
+const DUMMY_QUEUE: usize = 100_000;
+
+impl DummyInbox {
+    /// The same, with what comes in shown to `sink`.
+    pub fn recorded(mut self, sink: Option<Sink>) -> Self {
+        self.record = sink.map(|sink| Arc::new(Mutex::new(sink)));
+        self
+    }
+
+    /// Adds a packet; `false` when the queue is full.
+    pub fn push(&self, packet: packet::PacketBuf) -> bool {
+        if let Some(record) = &self.record {
+            record.lock().unwrap_or_else(PoisonError::into_inner)(packet.data());
+        }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = queue.len() < DUMMY_QUEUE;
+        if room {
+            queue.push_back(packet);
+        }
+        room
+    }
+
+    fn take(&self, max: usize) -> Vec<packet::PacketBuf> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = queue.len().min(max);
+        queue.drain(..n).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+/// A dummy port's queue.
+#[derive(Default)]
+pub struct DummyQueue {
+    inbox: DummyInbox,
+    lent: Vec<Vec<u8>>,
+}
+
+impl DummyQueue {
+    /// A queue and where to put packets for it.
+    pub fn new() -> (Self, DummyInbox) {
+        let inbox = DummyInbox::default();
+        (Self { inbox: inbox.clone(), lent: Vec::new() }, inbox)
+    }
+}
+
+impl RxQueue for DummyQueue {
+    fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
+        let packets = self.inbox.take(max.min(BURST));
+        let offloads: Vec<Offload> = packets.iter().map(|p| p.offload).collect();
+        self.lent = packets
+            .iter()
+            .map(|p| {
+                let mut octets = vec![0; packet::buffer::HEADROOM];
+                octets.extend_from_slice(p.data());
+                octets
+            })
+            .collect();
+        for (octets, offload) in self.lent.iter_mut().zip(offloads) {
+            let len = octets.len() - packet::buffer::HEADROOM;
+            let _ = burst.try_push(Lent::new(octets, packet::buffer::HEADROOM, len, offload));
+        }
+    }
+
+    fn release(&mut self) {
+        self.lent.clear();
+    }
+
+    fn prepare_sleep(&mut self) -> bool {
+        self.inbox.is_empty()
+    }
+}
+
+/// What leaves a dummy port: counted, and written to a capture file if one was asked for.
+pub struct DummySender {
+    /// Gets every packet.
+    pub sink: Option<Sink>,
+}
+
+impl TxPort for DummySender {
+    fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
+        let mut report = TxReport::default();
+        for packet in packets {
+            report.packets += 1;
+            report.bytes += packet.octets.len() as u64;
+            if let Some(sink) = &mut self.sink {
+                sink(packet.octets);
+            }
+        }
+        report
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads::default()
+    }
+}

@@ -1,0 +1,335 @@
+//! The datapath actor: one thread's ports, rings and caches, on an arbiter of its own.
+//!
+//! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
+//! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel; with all queues asleep the thread
+//! sleeps in epoll. Misses leave in one message a round of bursts and a bridge.
+
+pub mod adapt;
+mod wake;
+
+use actix::prelude::*;
+use dp::{Datapath as Engine, QueueId};
+use flow::{OdpPort, Upcall};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use sys::Epoll;
+
+use crate::clock;
+use crate::mailbox::Outlet;
+use crate::msg::bridge::Upcalls;
+use crate::msg::datapath::*;
+use crate::supervise::{Desk, Player};
+use adapt::DummyInbox;
+
+/// Bursts between two looks at the mailbox.
+const BURSTS_A_SLICE: usize = 64;
+
+struct Port {
+    name: String,
+    queues: Vec<(QueueId, Option<OwnedFd>)>,
+    bridge: Outlet<Upcalls>,
+}
+
+/// A datapath thread's actor.
+pub struct Datapath {
+    desk: Desk,
+    engine: Engine,
+    epoll: Arc<Epoll>,
+    ports: BTreeMap<OdpPort, Port>,
+    /// Queues with something to give, in turn.
+    active: Vec<(OdpPort, QueueId)>,
+    upcalls: Vec<Upcall>,
+    /// Inboxes of dummy ports, for packets to be injected.
+    inboxes: BTreeMap<OdpPort, DummyInbox>,
+    waker: Option<std::task::Waker>,
+}
+
+impl Datapath {
+    /// A datapath without ports. `config.seed` must be unknown to senders of packets.
+    pub fn new(desk: Desk, config: dp::Config, ctx: &mut Context<Self>) -> Self {
+        let epoll = Arc::new(Epoll::new().expect("an epoll descriptor for the datapath"));
+        ctx.spawn(wake::Readiness::new(epoll.clone()));
+        Self {
+            desk,
+            engine: Engine::new(config),
+            epoll,
+            ports: BTreeMap::new(),
+            active: Vec::new(),
+            upcalls: Vec::new(),
+            inboxes: BTreeMap::new(),
+            waker: None,
+        }
+    }
+
+    fn activate(&mut self, port: OdpPort, queue: QueueId) {
+        if !self.active.iter().any(|(_, q)| *q == queue) {
+            self.active.push((port, queue));
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Polls active queues for one slice; `true` when some remain.
+    fn work(&mut self) -> bool {
+        let mut bursts = 0;
+        while bursts < BURSTS_A_SLICE && !self.active.is_empty() {
+            let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+            let mut i = 0;
+            while i < self.active.len() {
+                let (_, queue) = self.active[i];
+                bursts += 1;
+                let empty = self.engine.poll(queue, now_us, &mut self.upcalls) == 0;
+                if empty && self.engine.queue_mut(queue).is_none_or(|q| q.prepare_sleep()) {
+                    self.active.swap_remove(i);
+                } else {
+                    i += 1;
+                }
+            }
+            self.flush_upcalls(None);
+        }
+        !self.active.is_empty()
+    }
+
+    /// Sends the gathered upcalls to their bridges; those of no port to `otherwise`.
+    fn flush_upcalls(&mut self, otherwise: Option<&Outlet<Upcalls>>) {
+        if self.upcalls.is_empty() {
+            return;
+        }
+        let mut batches: Vec<(&Outlet<Upcalls>, Vec<Upcall>)> = Vec::new();
+        for upcall in self.upcalls.drain(..) {
+            let port = upcall.key.in_port();
+            let Some(bridge) = self.ports.get(&port).map(|p| &p.bridge).or(otherwise) else {
+                continue;
+            };
+            let same = |b: &Outlet<Upcalls>| Arc::ptr_eq(b.card(), bridge.card());
+            match batches.iter_mut().find(|(b, _)| same(b)) {
+                Some((_, batch)) => batch.push(upcall),
+                None => batches.push((bridge, vec![upcall])),
+            }
+        }
+        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        for (bridge, batch) in batches {
+            let ports: Vec<OdpPort> = batch.iter().map(|u| u.key.in_port()).collect();
+            if !bridge.offer(Upcalls { batch }) {
+                for port in ports {
+                    self.engine.upcalls_answered(port, 1, now_us);
+                }
+            }
+        }
+    }
+}
+
+impl Actor for Datapath {
+    type Context = Context<Self>;
+}
+
+impl Player for Datapath {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+}
+
+impl Handler<PortAttach> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: PortAttach, _: &mut Context<Self>) {
+        self.desk.received();
+        self.detach(m.port);
+        self.engine.add_port(m.port, m.tx);
+        let mut queues = Vec::new();
+        for (number, parts) in (0u32..).zip(m.queues) {
+            let id = self.engine.add_queue(m.port, number, parts.rx);
+            if let Some(fd) = &parts.wake
+                && let Err(error) = self.epoll.add(fd.as_fd(), wake::token(m.port, id))
+            {
+                vlog::warn!("datapath", "{}: cannot wait for packets: {error}", m.name);
+            }
+            queues.push((id, parts.wake));
+            self.activate(m.port, id);
+        }
+        self.ports.insert(m.port, Port { name: m.name, queues, bridge: m.bridge });
+        self.wake();
+    }
+}
+
+impl Datapath {
+    fn detach(&mut self, port: OdpPort) {
+        let Some(old) = self.ports.remove(&port) else { return };
+        for (queue, fd) in old.queues {
+            if let Some(fd) = fd
+                && let Err(error) = self.epoll.remove(fd.as_fd())
+            {
+                vlog::dbg!("datapath", "{}: {error}", old.name);
+            }
+            self.active.retain(|(_, q)| *q != queue);
+            self.engine.remove_queue(queue);
+        }
+        self.inboxes.remove(&port);
+        self.engine.remove_port(port);
+    }
+}
+
+impl Handler<PortDetach> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: PortDetach, _: &mut Context<Self>) {
+        self.desk.received();
+        self.detach(m.port);
+    }
+}
+
+impl Handler<FlowInstall> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: FlowInstall, _: &mut Context<Self>) {
+        self.desk.received();
+        for entry in &m.entries {
+            if let Err(error) = self.engine.install(entry, m.view_version) {
+                vlog::dbg!("datapath", "flow not installed: {error}");
+            }
+        }
+    }
+}
+
+impl Handler<PacketExecute> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: PacketExecute, _: &mut Context<Self>) {
+        self.desk.received();
+        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        for (port, n) in m.answered {
+            self.engine.upcalls_answered(port, n, now_us);
+        }
+        self.engine.execute(&m.packets, now_us, &mut self.upcalls);
+        self.flush_upcalls(Some(&m.bridge));
+    }
+}
+
+impl Handler<FlowModify> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: FlowModify, _: &mut Context<Self>) {
+        self.desk.received();
+        for (ufid, actions) in &m.entries {
+            // A flow that went meanwhile needs no change.
+            let _ = self.engine.modify(*ufid, actions, m.view_version);
+        }
+    }
+}
+
+impl Handler<FlowDelete> for Datapath {
+    type Result = MessageResult<FlowDelete>;
+
+    fn handle(&mut self, m: FlowDelete, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(match m.ufids {
+            Some(ufids) => ufids.into_iter().filter_map(|u| self.engine.delete(u)).collect(),
+            None => {
+                let (flows, _) = self.engine.dump(dp::FlowCursor::default(), usize::MAX);
+                self.engine.flush();
+                flows
+            }
+        })
+    }
+}
+
+impl Handler<FlowDump> for Datapath {
+    type Result = MessageResult<FlowDump>;
+
+    fn handle(&mut self, m: FlowDump, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.engine.dump(m.cursor, m.max))
+    }
+}
+
+impl Handler<ReadStats> for Datapath {
+    type Result = MessageResult<ReadStats>;
+
+    fn handle(&mut self, _: ReadStats, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let mut ports = Vec::new();
+        for (number, port) in &self.ports {
+            let stats = self.engine.port_stats(*number).unwrap_or_default();
+            let lost = port.queues.iter().filter_map(|(q, _)| self.engine.queue_mut(*q).map(|q| q.lost())).sum();
+            ports.push((*number, stats, lost));
+        }
+        MessageResult(DatapathReport {
+            stats: *self.engine.stats(),
+            flows: self.engine.n_flows(),
+            masks: self.engine.n_masks(),
+            emc_entries: self.engine.n_emc_entries(),
+            ports,
+        })
+    }
+}
+
+impl Handler<MeterSet> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: MeterSet, _: &mut Context<Self>) {
+        self.desk.received();
+        match m.config {
+            Some(config) => self.engine.set_meter(m.id, config, u64::try_from(clock::now_us()).unwrap_or(0)),
+            None => drop(self.engine.delete_meter(m.id)),
+        }
+    }
+}
+
+impl Handler<MeterRead> for Datapath {
+    type Result = MessageResult<MeterRead>;
+
+    fn handle(&mut self, m: MeterRead, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.engine.meter(m.id).map(|meter| *meter.stats()))
+    }
+}
+
+impl Handler<Quiesce> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, _: Quiesce, _: &mut Context<Self>) {
+        self.desk.received();
+        while self.work() {}
+    }
+}
+
+/// A dummy port's inbox, so that packets can be injected (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DummyAttach {
+    /// Port.
+    pub port: OdpPort,
+    /// Its inbox.
+    pub inbox: DummyInbox,
+}
+
+impl Handler<DummyAttach> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: DummyAttach, _: &mut Context<Self>) {
+        self.desk.received();
+        self.inboxes.insert(m.port, m.inbox);
+    }
+}
+
+impl Handler<Inject> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: Inject, _: &mut Context<Self>) {
+        self.desk.received();
+        let Some(inbox) = self.inboxes.get(&m.port) else { return };
+        for packet in m.packets {
+            inbox.push(packet);
+        }
+        let queues: Vec<QueueId> = self.ports.get(&m.port).map(|p| p.queues.iter().map(|(q, _)| *q).collect()).unwrap_or_default();
+        for queue in queues {
+            self.activate(m.port, queue);
+        }
+        while self.work() {}
+    }
+}

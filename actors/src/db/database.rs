@@ -1,0 +1,578 @@
+//! The database actor: the engine, its clocks, the sessions it answers, the threads it waits for.
+//!
+//! It ends the process when it panics; the log on the disk is what it begins from again.
+
+use super::disk::{Disk, tell};
+use super::letters::{
+    Begin, Compact, Compacted, Control, Deliver, FromSource, Join, Leave, Link, Reannounce, ReconnectAll,
+    RemoteOptions, RemoteStatuses, ReportStatus, Requests, SetRemotes, SyncConfig, Synced,
+};
+use super::remotes::Remotes;
+use super::source::Sources;
+use super::{DbConfig, now, reference, status};
+use crate::mailbox::{Address, Latest};
+use crate::stream::{Tls, TlsFiles};
+use crate::supervise::{Desk, Family, Player};
+use crate::{clock, stream};
+use actix::fut::ActorFuture;
+use actix::prelude::*;
+use ovsdb::server::{Output, Server, SessionId, Text};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use tokio::sync::oneshot;
+
+/// How often status columns and thresholds are looked at, in milliseconds.
+const HOUSEKEEPING_MS: i64 = 2500;
+/// Bytes that may wait here for a session whose mailbox is full.
+const PENDING_AT_MOST: usize = 64 << 20;
+
+/// A client of the database.
+pub(super) struct Client {
+    link: Link,
+    pending: Vec<Text>,
+    pending_bytes: usize,
+    close: Option<String>,
+}
+
+/// A reply that waits for the disk.
+struct Held {
+    seq: u64,
+    session: SessionId,
+    text: Text,
+}
+
+#[derive(Default)]
+struct LogState {
+    held: VecDeque<Held>,
+    /// The disk has the log up to here.
+    synced: u64,
+    syncing: bool,
+}
+
+type CompactReply = oneshot::Sender<Result<(), String>>;
+
+/// Everything but the desk: made before the actor, so that errors reach the command line.
+pub(super) struct State {
+    pub(super) server: Server,
+    /// What each database was opened from.
+    pub(super) files: BTreeMap<String, String>,
+    pub(super) remotes: BTreeSet<String>,
+    pub(super) tls_names: TlsFiles,
+    pub(super) tls: Tls,
+    pub(super) run_dir: PathBuf,
+    pub(super) seed: u128,
+    pub(super) logged_tables: BTreeSet<(String, String)>,
+    pub(super) sync: SyncConfig,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new(Server::new(0), BTreeMap::new(), &DbConfig::default(), Tls::default())
+    }
+}
+
+impl State {
+    pub(super) fn new(server: Server, files: BTreeMap<String, String>, config: &DbConfig, tls: Tls) -> State {
+        State {
+            server,
+            files,
+            remotes: config.remotes.clone(),
+            tls_names: config.tls.clone(),
+            tls,
+            run_dir: config.run_dir.clone(),
+            seed: config.seed,
+            logged_tables: BTreeSet::new(),
+            sync: config.sync.clone(),
+        }
+    }
+
+    pub(super) fn check_remote(&self, name: &str) -> Result<(), String> {
+        reference::check_remote(&self.server, name)
+    }
+}
+
+/// The actor that owns every database of the process.
+pub struct Database {
+    desk: Desk,
+    pub(super) state: State,
+    clients: BTreeMap<SessionId, Client>,
+    /// Clients with something pending.
+    touched: BTreeSet<SessionId>,
+    logs: BTreeMap<Arc<str>, LogState>,
+    disk: Option<Disk>,
+    myself: Address<Database>,
+    to_remotes: Option<(Address<Remotes>, Latest<SetRemotes>)>,
+    /// What the remotes were last told, and the number of commits it was read at.
+    told: BTreeMap<String, RemoteOptions>,
+    read_at: Option<u64>,
+    compactions: BTreeMap<Arc<str>, Vec<CompactReply>>,
+    pub(super) sources: Sources,
+    next_housekeeping_ms: i64,
+}
+
+impl Database {
+    pub(super) fn begin(desk: Desk, ctx: &mut Context<Self>, state: State) -> Database {
+        ctx.spawn(Flush);
+        let myself = Address::of_running(ctx.address(), desk.card().clone());
+        let disk = match Disk::start(myself.clone()) {
+            Ok(disk) => Some(disk),
+            Err(error) => {
+                vlog::emer!("ovsdb_server", "could not start the fsync thread ({})", stream::errno_text(&error));
+                None
+            }
+        };
+        let family = Family::of(&desk);
+        Database {
+            desk,
+            state,
+            clients: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            logs: BTreeMap::new(),
+            disk,
+            sources: Sources::new(family, myself.clone()),
+            myself,
+            to_remotes: None,
+            told: BTreeMap::new(),
+            read_at: None,
+            compactions: BTreeMap::new(),
+            next_housekeeping_ms: 0,
+        }
+    }
+
+    /// Moves what the engine has to say to the clients it is for.
+    pub(super) fn collect(&mut self) {
+        for output in self.state.server.take_outputs() {
+            match output {
+                Output::Send { session, text, ticket: None } => self.pend(session, text),
+                Output::Send { session, text, ticket: Some(ticket) } => {
+                    let log = self.logs.entry(ticket.db).or_default();
+                    if ticket.seq <= log.synced {
+                        self.pend(session, text);
+                    } else {
+                        log.held.push_back(Held { seq: ticket.seq, session, text });
+                    }
+                }
+                Output::Close { session, reason } => {
+                    if let Some(client) = self.clients.get_mut(&session) {
+                        client.close = Some(reason);
+                        self.touched.insert(session);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn pend(&mut self, session: SessionId, text: Text) {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return;
+        };
+        client.pending_bytes += text.as_bytes().len();
+        if client.pending_bytes > PENDING_AT_MOST && client.pending.len() > 1 {
+            client.pending.clear();
+            client.close = Some("too much waits for it".to_owned());
+        } else {
+            client.pending.push(text);
+        }
+        self.touched.insert(session);
+    }
+
+    /// The end of a wake: everything leaves, one message a client; the disk gets its work.
+    fn flush(&mut self) {
+        self.collect();
+        let touched = std::mem::take(&mut self.touched);
+        for session in touched {
+            if !self.deliver(session) {
+                self.touched.insert(session);
+            }
+        }
+        self.sync_logs();
+        self.read_configuration();
+        self.arm();
+    }
+
+    /// Sends a client what waits for it; false if it has no room now.
+    fn deliver(&mut self, session: SessionId) -> bool {
+        let Some(client) = self.clients.get_mut(&session) else {
+            return true;
+        };
+        let texts = std::mem::take(&mut client.pending);
+        let bytes = std::mem::take(&mut client.pending_bytes);
+        match &client.link {
+            Link::Actor(address) => {
+                let letter = Deliver { session, texts, close: client.close.take() };
+                if let Err(back) = address.post(letter) {
+                    client.pending = back.texts;
+                    client.pending_bytes = bytes;
+                    client.close = back.close;
+                    // A dead session has told so, or will.
+                    return !address.is_connected();
+                }
+                true
+            }
+            Link::Channel(sender) => {
+                let lost = texts.into_iter().any(|text| sender.try_send(text).is_err());
+                if lost || client.close.is_some() {
+                    self.leave(session);
+                }
+                true
+            }
+        }
+    }
+
+    fn leave(&mut self, session: SessionId) {
+        if self.clients.remove(&session).is_some() {
+            self.state.server.disconnect(session);
+            for log in self.logs.values_mut() {
+                log.held.retain(|held| held.session != session);
+            }
+            self.collect();
+        }
+    }
+
+    fn sync_logs(&mut self) {
+        let Some(disk) = &self.disk else {
+            return;
+        };
+        let mut redeemed = Vec::new();
+        for (name, log) in &mut self.logs {
+            if log.held.is_empty() || log.syncing {
+                continue;
+            }
+            match self.state.server.sync_job(name) {
+                Some((seq, Ok(work))) => log.syncing = disk.sync(name.clone(), seq, work),
+                Some((_, Err(error))) => {
+                    vlog::err_rl!("ovsdb_log", 60, 5, "{name}: fsync failed ({})", stream::errno_text(&error));
+                }
+                None => redeemed.extend(log.held.drain(..)),
+            }
+        }
+        for held in redeemed {
+            self.pend(held.session, held.text);
+        }
+    }
+
+    /// Reads remotes and TLS files from the databases, if those have changed since.
+    fn read_configuration(&mut self) {
+        let Some((_, latest)) = &self.to_remotes else {
+            return;
+        };
+        let server = &self.state.server;
+        if self.read_at == Some(server.commits()) {
+            return;
+        }
+        self.read_at = Some(server.commits());
+        let mut remotes = BTreeMap::new();
+        for name in &self.state.remotes {
+            reference::read_remotes(server, name, &mut remotes);
+        }
+        self.state.tls.configure(self.read_tls());
+        if remotes != self.told {
+            latest.send(SetRemotes { remotes: remotes.clone() });
+            self.told = remotes;
+        }
+    }
+
+    /// Forgets what was read, so that it is read again at the end of this wake.
+    pub(super) fn reread(&mut self) {
+        self.read_at = None;
+    }
+
+    fn read_tls(&self) -> TlsFiles {
+        let server = &self.state.server;
+        let names = &self.state.tls_names;
+        let read = |path: &Option<PathBuf>| {
+            let name = path.as_ref()?.to_str()?;
+            match reference::read_string(server, name) {
+                Ok(text) => text.map(PathBuf::from),
+                Err(text) => {
+                    vlog::warn_rl!("ovsdb_server", 1, 1, "{text}");
+                    None
+                }
+            }
+        };
+        let word = |name: &String| reference::read_string(server, name).ok().flatten().unwrap_or_default();
+        let mut files = TlsFiles {
+            private_key: read(&names.private_key),
+            certificate: read(&names.certificate),
+            ca_cert: read(&names.ca_cert),
+            bootstrap: names.bootstrap,
+            peer_ca_cert: read(&names.peer_ca_cert),
+            protocols: word(&names.protocols),
+            ciphers: word(&names.ciphers),
+        };
+        // The SSL table says by itself whether to bootstrap; the option's form is what counts, as in 3.1.
+        files.bootstrap = names.bootstrap;
+        files
+    }
+
+    fn arm(&mut self) {
+        let now_ms = clock::now_ms();
+        if !self.touched.is_empty() {
+            return self.desk.arm(Some((now_ms + 1, "a session's mailbox is full")));
+        }
+        let mut deadline = (self.next_housekeeping_ms, "housekeeping");
+        if let Some((at, why)) = self.state.server.poll_timeout() {
+            let at = i64::try_from(at).unwrap_or(i64::MAX);
+            if at < deadline.0 {
+                deadline = (at, why);
+            }
+        }
+        self.desk.arm(Some(deadline));
+    }
+
+    fn keep_house(&mut self) {
+        if let Some((remotes, _)) = &self.to_remotes {
+            let _ = remotes.post(ReportStatus);
+        }
+        crate::unixctl::coverage::turn(clock::now_ms());
+        for name in self.state.server.compaction_due(now()) {
+            vlog::info!("ovsdb_server", "{name}: compacting database online");
+            if let Err(text) = self.compact(&name, "compacting database online", None) {
+                vlog::warn_rl!("ovsdb_server", 1, 1, "{name}: {text}");
+            }
+        }
+    }
+
+    /// Starts a compaction in a thread of its own.
+    fn compact(&mut self, name: &Arc<str>, comment: &str, reply: Option<CompactReply>) -> Result<(), String> {
+        let job = match self.state.server.begin_compaction(name, comment, now()) {
+            Ok(job) => job,
+            Err(error) => return Err(error.to_string()),
+        };
+        self.compactions.entry(name.clone()).or_default().extend(reply);
+        let myself = self.myself.clone();
+        let spawned = std::thread::Builder::new()
+            .name("ovsdb-compact".into())
+            .spawn(move || tell(&myself, Compacted { done: job.run() }));
+        spawned.map(|_| ()).map_err(|e| stream::errno_text(&e))
+    }
+
+    fn compact_by_request(
+        &mut self,
+        name: Option<String>,
+    ) -> Result<Vec<oneshot::Receiver<Result<(), String>>>, String> {
+        let chosen: Vec<Arc<str>> = match &name {
+            None => {
+                let logged = |n: &&Arc<str>| n.as_ref() != ovsdb::server::SERVER_DB;
+                self.state.server.db_names().filter(logged).cloned().collect()
+            }
+            Some(name) if name == ovsdb::server::SERVER_DB => {
+                return Err("cannot compact built-in databases".to_owned());
+            }
+            Some(name) => {
+                let found = self.state.server.db_names().find(|n| n.as_ref() == name.as_str()).cloned();
+                vec![found.ok_or("no database by that name")?]
+            }
+        };
+        let mut waits = Vec::new();
+        for name in chosen {
+            vlog::info!("ovsdb_server", "compacting {name} database by user request");
+            let (reply, wait) = oneshot::channel();
+            self.compact(&name, "compacting database online", Some(reply))?;
+            waits.push(wait);
+        }
+        Ok(waits)
+    }
+
+    pub(super) fn remotes(&self) -> Option<&Address<Remotes>> {
+        self.to_remotes.as_ref().map(|(address, _)| address)
+    }
+}
+
+/// Runs at the end of each wake: after the mailbox is empty.
+struct Flush;
+
+impl ActorFuture<Database> for Flush {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        database: &mut Database,
+        _: &mut Context<Database>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        database.flush();
+        Poll::Pending
+    }
+}
+
+impl Actor for Database {
+    type Context = Context<Self>;
+}
+
+impl Player for Database {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+
+    fn wake(&mut self, now_ms: i64, _: &mut Context<Self>) {
+        self.state.server.handle_timeout(now());
+        if now_ms >= self.next_housekeeping_ms {
+            self.next_housekeeping_ms = now_ms + HOUSEKEEPING_MS;
+            self.keep_house();
+        }
+        self.flush();
+    }
+}
+
+impl Handler<Begin> for Database {
+    type Result = ();
+
+    fn handle(&mut self, begin: Begin, _: &mut Context<Self>) {
+        self.desk.received();
+        let latest = begin.remotes.outlet::<SetRemotes>().latest();
+        self.to_remotes = Some((begin.remotes, latest));
+        for relay in begin.relays {
+            self.sources.start_relay(relay, &self.state);
+        }
+        if self.state.sync.backup && self.state.sync.source.is_some() {
+            self.start_sync();
+        }
+    }
+}
+
+impl Handler<Join> for Database {
+    type Result = ();
+
+    fn handle(&mut self, join: Join, _: &mut Context<Self>) {
+        self.desk.received();
+        self.state.server.connect(join.session, join.info);
+        let client = Client { link: join.link, pending: Vec::new(), pending_bytes: 0, close: None };
+        self.clients.insert(join.session, client);
+    }
+}
+
+impl Handler<Requests> for Database {
+    type Result = ();
+
+    fn handle(&mut self, requests: Requests, _: &mut Context<Self>) {
+        self.desk.received();
+        let at = now();
+        for message in requests.messages {
+            if let Some(message) = self.sources.forward(requests.session, message, &self.state.server) {
+                self.state.server.handle(requests.session, message, at);
+            }
+        }
+        self.collect();
+    }
+}
+
+impl Handler<Leave> for Database {
+    type Result = ();
+
+    fn handle(&mut self, leave: Leave, _: &mut Context<Self>) {
+        self.desk.received();
+        self.leave(leave.session);
+    }
+}
+
+impl Handler<Reannounce> for Database {
+    type Result = ();
+
+    fn handle(&mut self, _: Reannounce, _: &mut Context<Self>) {
+        self.desk.received();
+        self.told.clear();
+        self.reread();
+    }
+}
+
+impl Handler<RemoteStatuses> for Database {
+    type Result = ();
+
+    fn handle(&mut self, report: RemoteStatuses, _: &mut Context<Self>) {
+        self.desk.received();
+        let updates = status::updates(&self.state.server, &self.state.remotes, &report.statuses);
+        for (db, ops) in updates {
+            if self.state.server.all_read_only() {
+                continue;
+            }
+            if let Err(error) = self.state.server.transact_internal(&db, &ops, now()) {
+                vlog::warn_rl!("ovsdb_server", 1, 1, "{db}: updating status columns: {error}");
+            }
+        }
+        self.collect();
+    }
+}
+
+impl Handler<Synced> for Database {
+    type Result = ();
+
+    fn handle(&mut self, synced: Synced, _: &mut Context<Self>) {
+        self.desk.received();
+        let Some(log) = self.logs.get_mut(&synced.db) else {
+            return;
+        };
+        log.syncing = false;
+        if let Some(text) = synced.error {
+            // Nothing may be promised that the disk refused: the replies stay back, and it is tried again.
+            vlog::err_rl!("ovsdb_log", 60, 5, "{}: fsync failed ({text})", synced.db);
+            return;
+        }
+        log.synced = log.synced.max(synced.seq);
+        let mut free = Vec::new();
+        while log.held.front().is_some_and(|held| held.seq <= log.synced) {
+            free.extend(log.held.pop_front());
+        }
+        for held in free {
+            self.pend(held.session, held.text);
+        }
+    }
+}
+
+impl Handler<Compacted> for Database {
+    type Result = ();
+
+    fn handle(&mut self, compacted: Compacted, _: &mut Context<Self>) {
+        self.desk.received();
+        let name = compacted.done.name.clone();
+        let result = self.state.server.finish_compaction(compacted.done, now()).map_err(|e| e.to_string());
+        if let Err(text) = &result {
+            vlog::warn!("ovsdb_server", "{name}: compaction failed: {text}");
+        }
+        for reply in self.compactions.remove(name.as_str()).unwrap_or_default() {
+            let _ = reply.send(result.clone());
+        }
+    }
+}
+
+impl Handler<Compact> for Database {
+    type Result = Result<Vec<oneshot::Receiver<Result<(), String>>>, String>;
+
+    fn handle(&mut self, compact: Compact, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        self.compact_by_request(compact.0)
+    }
+}
+
+impl Handler<Control> for Database {
+    type Result = Result<String, String>;
+
+    fn handle(&mut self, control: Control, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let answer = self.obey(control);
+        self.collect();
+        answer
+    }
+}
+
+impl Handler<FromSource> for Database {
+    type Result = ();
+
+    fn handle(&mut self, news: FromSource, _: &mut Context<Self>) {
+        self.desk.received();
+        self.hear_source(news);
+        self.collect();
+    }
+}
+
+impl Database {
+    /// `ovsdb-server/reconnect`.
+    pub(super) fn reconnect_all(&mut self) {
+        if let Some(remotes) = self.remotes() {
+            let _ = remotes.post(ReconnectAll);
+        }
+    }
+}

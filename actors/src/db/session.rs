@@ -1,0 +1,589 @@
+//! One OVSDB connection: bytes in, requests to the database; answers out, as fast as the peer reads them.
+//!
+//! A session reads until its requests do not fit the database's mailbox or its answers pile up, then lets the
+//! peer wait. What the database sends unasked (monitors) piles up all the same: beyond a bound the peer is
+//! dropped. An active session makes its connection by itself, again and again.
+
+use super::database::Database;
+use super::letters::{Deliver, Join, Leave, Link, RemoteOptions, Requests, SessionStatus, Steer};
+use super::methods::{Inbox, Methods};
+use super::remotes::Remotes;
+use crate::budget::{self, Budget};
+use crate::clock;
+use crate::mailbox::Address;
+use crate::stream::{Accepted, Method, Stream, Tls, connect, errno_text};
+use crate::supervise::{Desk, Player, WeakFamily};
+use actix::fut::{ActorFuture, wrap_future};
+use actix::prelude::*;
+use jsonrpc::reconnect::{Severity, State};
+use jsonrpc::{Limits, SessionAction};
+use ovsdb::server::{SessionId, SessionInfo, Text};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Answers waiting in a session beyond which it reads no more requests, in bytes.
+const BACKLOG_PAUSE: usize = 4 << 20;
+/// Bytes waiting in a session beyond which a peer that does not read is dropped when more comes.
+const BACKLOG_DROP: usize = 64 << 20;
+/// Longest time an attempt to connect, or a TLS handshake, may take.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+const SCRATCH: usize = 64 << 10;
+
+static SESSIONS: AtomicU64 = AtomicU64::new(1);
+
+/// A number no other session ever had.
+pub(super) fn fresh_id() -> SessionId {
+    SESSIONS.fetch_add(1, Relaxed)
+}
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// Which end made the connection.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// A peer came through a listener.
+    Accepted(Accepted),
+    /// We connect.
+    Active(Result<Method, String>),
+}
+
+/// What a session is made of.
+pub(super) struct Setup {
+    pub number: u64,
+    pub origin: Origin,
+    /// The remote's name.
+    pub remote: Arc<str>,
+    pub options: RemoteOptions,
+    pub tls: Tls,
+    pub database: Address<Database>,
+    pub methods: Arc<Methods>,
+    pub remotes: Address<Remotes>,
+    pub family: WeakFamily,
+}
+
+/// The actor of one connection.
+pub struct Session {
+    desk: Desk,
+    number: u64,
+    target: Option<Result<Method, String>>,
+    options: RemoteOptions,
+    tls: Tls,
+    database: Address<Database>,
+    methods: Arc<Methods>,
+    remotes: Address<Remotes>,
+    family: WeakFamily,
+    machine: jsonrpc::Session,
+    stream: Option<Stream>,
+    /// Of the present connection.
+    id: SessionId,
+    inbox: Arc<Inbox>,
+    /// Requests the database had no room for.
+    unposted: Vec<jsonrpc::Message>,
+    unjoined: bool,
+    out: VecDeque<Text>,
+    /// Bytes of the first of `out` that are gone already.
+    sent: usize,
+    backlog: usize,
+    close_when_sent: Option<String>,
+    eof: bool,
+    waker: Option<Waker>,
+    last_error: Option<String>,
+}
+
+impl Session {
+    pub(super) fn begin(mut desk: Desk, setup: Setup, ctx: &mut Context<Self>) -> Session {
+        let now = now_ms();
+        let (name, target, accepted) = match setup.origin {
+            Origin::Accepted(peer) => (peer.name.clone(), None, Some(peer)),
+            Origin::Active(method) => (setup.remote.to_string(), Some(method), None),
+        };
+        let mut machine = match accepted {
+            Some(_) => jsonrpc::Session::accepted(&name, Limits::default(), now),
+            None => jsonrpc::Session::active(&name, Limits::default(), now),
+        };
+        if accepted.is_some() {
+            machine.reconnect.take_log();
+        }
+        machine.reconnect.set_probe_interval(setup.options.probe_ms);
+        machine.reconnect.set_backoff(1000, setup.options.max_backoff_ms);
+        desk.arm(Some((clock::now_ms(), "start")));
+        ctx.spawn(Pump);
+        let session = Session {
+            desk,
+            number: setup.number,
+            target,
+            options: setup.options,
+            tls: setup.tls,
+            database: setup.database,
+            methods: setup.methods,
+            remotes: setup.remotes,
+            family: setup.family,
+            machine,
+            stream: None,
+            id: 0,
+            inbox: Arc::default(),
+            unposted: Vec::new(),
+            unjoined: false,
+            out: VecDeque::new(),
+            sent: 0,
+            backlog: 0,
+            close_when_sent: None,
+            eof: false,
+            waker: None,
+            last_error: None,
+        };
+        if let Some(peer) = accepted {
+            let handshake = tokio::time::timeout(HANDSHAKE, peer.finish());
+            ctx.spawn(wrap_future::<_, Session>(handshake).map(|done, session, ctx| match done {
+                Ok(Ok(stream)) => session.opened(stream, ctx),
+                Ok(Err(_)) | Err(_) => ctx.stop(),
+            }));
+        }
+        session
+    }
+
+    fn is_active(&self) -> bool {
+        self.target.is_some()
+    }
+
+    fn opened(&mut self, stream: Stream, ctx: &mut Context<Self>) {
+        let role = self.options.role.clone();
+        let info = SessionInfo { read_only: self.options.read_only, role, client_id: stream.peer_common_name() };
+        let _ = stream.set_dscp(self.options.dscp);
+        self.id = fresh_id();
+        self.inbox = Arc::default();
+        self.eof = false;
+        self.stream = Some(stream);
+        if self.is_active() {
+            self.machine.connected(now_ms());
+        }
+        self.unjoined = true;
+        self.join(info, ctx);
+        self.report(false);
+        self.wake_pump();
+    }
+
+    fn join(&mut self, info: SessionInfo, ctx: &mut Context<Self>) {
+        let link = Link::Actor(self.myself(ctx));
+        let join = Join { session: self.id, info, link };
+        let database = self.database.clone();
+        if let Err(join) = database.post(join) {
+            // Full: wait for room, and read nothing before.
+            let asked = database.ask(join, Duration::from_secs(60));
+            ctx.spawn(wrap_future::<_, Session>(asked).map(|joined, session, ctx| {
+                session.unjoined = false;
+                if joined.is_err() {
+                    session.end(Some("the database does not answer".to_owned()), ctx);
+                }
+                session.wake_pump();
+            }));
+        } else {
+            self.unjoined = false;
+        }
+    }
+
+    fn myself(&self, ctx: &Context<Self>) -> Address<Session> {
+        Address::of_running(ctx.address(), self.desk.card().clone())
+    }
+
+    fn wake_pump(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The connection is over; an active session goes on to the next.
+    fn end(&mut self, error: Option<String>, ctx: &mut Context<Self>) {
+        let now = now_ms();
+        if self.stream.take().is_some() {
+            self.leave();
+        }
+        self.machine.disconnected(now, error.as_deref());
+        if error.is_some() {
+            self.last_error = error;
+        }
+        self.log_machine();
+        self.out.clear();
+        (self.sent, self.backlog) = (0, 0);
+        self.unposted.clear();
+        self.close_when_sent = None;
+        if self.is_active() {
+            self.report(false);
+            self.steer(ctx);
+        } else {
+            ctx.stop();
+        }
+    }
+
+    fn leave(&mut self) {
+        let (database, leave) = (self.database.clone(), Leave { session: self.id });
+        if let Err(leave) = database.post(leave) {
+            // It must not be lost, and need not be waited for.
+            actix::spawn(async move {
+                let _ = database.ask(leave, Duration::from_secs(60)).await;
+            });
+        }
+    }
+
+    fn log_machine(&mut self) {
+        let accepted = !self.is_active();
+        for line in self.machine.reconnect.take_log() {
+            match line.severity {
+                Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
+                Severity::Info if !accepted => vlog::info!("reconnect", "{}", line.text),
+                Severity::Info | Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),
+            }
+        }
+    }
+
+    /// Does what the machine asks for, and sets the timer.
+    fn steer(&mut self, ctx: &mut Context<Self>) {
+        let now = now_ms();
+        while let Some(action) = self.machine.poll_output(now) {
+            match action {
+                SessionAction::Send(text) => {
+                    self.queue(Text::Own(text));
+                    self.wake_pump();
+                }
+                SessionAction::Disconnect => {
+                    let silent = self.machine.reconnect.state() == State::Idle;
+                    if silent {
+                        vlog::err!(
+                            "reconnect",
+                            "{}: no response to inactivity probe after {:.3} seconds, disconnecting",
+                            self.machine.reconnect.name(),
+                            self.machine.reconnect.probe_interval_ms() as f64 / 1000.0
+                        );
+                    }
+                    return self.end(None, ctx);
+                }
+                SessionAction::Connect => self.connect(ctx),
+            }
+            if self.machine.reconnect.state() == State::Connecting {
+                break;
+            }
+        }
+        self.log_machine();
+        self.arm();
+    }
+
+    fn connect(&mut self, ctx: &mut Context<Self>) {
+        self.machine.reconnect.connecting(now_ms());
+        self.log_machine();
+        let (target, tls) = (self.target.clone(), self.tls.clone());
+        let attempt = async move {
+            match target {
+                Some(Ok(method)) => match tokio::time::timeout(HANDSHAKE, connect(&method, &tls)).await {
+                    Ok(result) => result.map_err(|e| Some(errno_text(&e))),
+                    Err(_) => Err(None),
+                },
+                Some(Err(text)) => Err(Some(text)),
+                None => Err(None),
+            }
+        };
+        ctx.spawn(wrap_future::<_, Session>(attempt).map(|result, session, ctx| match result {
+            Ok(stream) => {
+                session.opened(stream, ctx);
+                session.steer(ctx);
+            }
+            Err(reason) => {
+                session.machine.reconnect.connect_failed(now_ms(), reason.as_deref());
+                if reason.is_some() {
+                    session.last_error = reason;
+                }
+                session.log_machine();
+                session.report(false);
+                session.steer(ctx);
+            }
+        }));
+    }
+
+    fn arm(&mut self) {
+        let timeout = self.machine.poll_timeout(now_ms());
+        self.desk.arm(timeout.map(|(at, why)| (i64::try_from(at).unwrap_or(i64::MAX), why)));
+        if !self.unposted.is_empty() {
+            self.desk.arm_by(clock::now_ms() + 1, "the database's mailbox is full");
+        }
+    }
+
+    fn report(&mut self, ended: bool) {
+        let stats = self.machine.reconnect.stats(now_ms());
+        let now = clock::now_ms();
+        let ago = |ms: Option<u64>| ms.and_then(|ms| i64::try_from(ms).ok()).map(|ms| now - ms);
+        let status = SessionStatus {
+            number: self.number,
+            id: self.id,
+            connected: self.stream.is_some(),
+            state: stats.state.name(),
+            connected_at_ms: ago(stats.msec_since_connect),
+            disconnected_at_ms: ago(stats.msec_since_disconnect),
+            last_error: self.last_error.clone(),
+            ended,
+        };
+        let remotes = self.remotes.clone();
+        if let Err(status) = remotes.post(status) {
+            actix::spawn(async move {
+                let _ = remotes.ask(status, Duration::from_secs(60)).await;
+            });
+        }
+    }
+
+    fn queue(&mut self, text: Text) {
+        self.backlog += text.as_bytes().len();
+        self.out.push_back(text);
+    }
+
+    /// Writes what the peer takes now.
+    fn write(&mut self, task: &mut TaskContext<'_>) -> io::Result<()> {
+        while !self.out.is_empty() {
+            let Some(stream) = self.stream.as_mut() else {
+                return Ok(());
+            };
+            let written = match write_some(stream, &self.out, self.sent, task) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(written) => written?,
+            };
+            if written == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero));
+            }
+            self.backlog = self.backlog.saturating_sub(written);
+            self.sent += written;
+            while let Some(first) = self.out.front().map(|t| t.as_bytes().len()).filter(|len| *len <= self.sent) {
+                self.sent -= first;
+                self.out.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what there is, within the budget, and hands the requests on.
+    fn read(&mut self, task: &mut TaskContext<'_>) -> Result<(), Ending> {
+        let mut budget = Budget::new(budget::SESSION_READ);
+        while self.post() && !self.unjoined && self.backlog < BACKLOG_PAUSE {
+            if !budget.take() {
+                task.waker().wake_by_ref();
+                break;
+            }
+            let Some(stream) = self.stream.as_mut() else {
+                return Ok(());
+            };
+            let machine = &mut self.machine;
+            let got = BUFFER.with_borrow_mut(|buffer| {
+                let mut buf = ReadBuf::new(buffer);
+                match Pin::new(stream).poll_read(task, &mut buf) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) => {
+                        machine.feed(buf.filled(), now_ms());
+                        Poll::Ready(Ok(buf.filled().len()))
+                    }
+                }
+            });
+            match got {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => return Err(Ending::Failed(error)),
+                Poll::Ready(Ok(0)) => return Err(Ending::Closed),
+                Poll::Ready(Ok(_)) => self.parse()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn parse(&mut self) -> Result<(), Ending> {
+        loop {
+            match self.machine.next_message() {
+                Ok(Some(message)) => {
+                    if let Some(message) = self.methods.route(&self.inbox, message) {
+                        self.unposted.push(message);
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let name = self.machine.reconnect.name();
+                    vlog::warn_rl!("jsonrpc", 60, 5, "{name}: {error}");
+                    // What came before the garbage is still served.
+                    let _ = self.post();
+                    return Err(Ending::Garbage);
+                }
+            }
+        }
+    }
+
+    /// Hands the requests to the database; false if it has no room.
+    fn post(&mut self) -> bool {
+        if self.unposted.is_empty() {
+            return true;
+        }
+        let messages = std::mem::take(&mut self.unposted);
+        match self.database.post(Requests { session: self.id, messages }) {
+            Ok(()) => true,
+            Err(back) => {
+                self.unposted = back.messages;
+                false
+            }
+        }
+    }
+
+    fn pump(&mut self, ctx: &mut Context<Self>, task: &mut TaskContext<'_>) {
+        if self.stream.is_none() {
+            return;
+        }
+        let read = self.read(task);
+        while let Some(SessionAction::Send(text)) = self.machine.poll_output(now_ms()) {
+            self.queue(Text::Own(text));
+        }
+        if let Err(error) = self.write(task) {
+            let name = self.machine.reconnect.name();
+            vlog::dbg!("jsonrpc", "{name}: send error: {}", errno_text(&error));
+            return self.end(Some(errno_text(&error)), ctx);
+        }
+        match read {
+            Ok(()) => {}
+            Err(Ending::Closed) => return self.end(None, ctx),
+            Err(Ending::Failed(error)) => {
+                let (name, text) = (self.machine.reconnect.name(), errno_text(&error));
+                vlog::warn_rl!("jsonrpc", 60, 5, "{name}: receive error: {text}");
+                return self.end(Some(text), ctx);
+            }
+            Err(Ending::Garbage) => return self.end(Some("Protocol error".to_owned()), ctx),
+        }
+        if self.out.is_empty() {
+            if let Some(reason) = self.close_when_sent.take() {
+                vlog::info!("jsonrpc", "{}: {reason}, disconnecting", self.machine.reconnect.name());
+                return self.end(None, ctx);
+            }
+        }
+        self.arm();
+    }
+}
+
+/// Why a stream can be read no more.
+enum Ending {
+    Closed,
+    Failed(io::Error),
+    Garbage,
+}
+
+fn write_some(
+    stream: &mut Stream,
+    out: &VecDeque<Text>,
+    sent: usize,
+    task: &mut TaskContext<'_>,
+) -> Poll<io::Result<usize>> {
+    const SLICES: usize = 64;
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let mut count = 0;
+    for (slot, text) in slices.iter_mut().zip(out) {
+        let skip = if count == 0 { sent } else { 0 };
+        *slot = IoSlice::new(text.as_bytes().get(skip..).unwrap_or_default());
+        count += 1;
+    }
+    Pin::new(stream).poll_write_vectored(task, &slices[..count])
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(clock::now_ms()).unwrap_or(0)
+}
+
+/// Reads and writes whenever the session is woken: after its mailbox is empty, or when its stream is ready.
+struct Pump;
+
+impl ActorFuture<Session> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session,
+        ctx: &mut Context<Session>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        if !session.waker.as_ref().is_some_and(|w| w.will_wake(task.waker())) {
+            session.waker = Some(task.waker().clone());
+        }
+        session.pump(ctx, task);
+        Poll::Pending
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        if self.stream.take().is_some() {
+            self.leave();
+        }
+        self.report(true);
+        if let Some(family) = self.family.upgrade() {
+            family.forget(self.desk.card());
+        }
+    }
+}
+
+impl Player for Session {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+
+    fn wake(&mut self, _: i64, ctx: &mut Context<Self>) {
+        self.steer(ctx);
+    }
+}
+
+impl Handler<Deliver> for Session {
+    type Result = ();
+
+    fn handle(&mut self, deliver: Deliver, ctx: &mut Context<Self>) {
+        self.desk.received();
+        if deliver.session != self.id || self.stream.is_none() {
+            return;
+        }
+        if self.backlog > BACKLOG_DROP {
+            let name = self.machine.reconnect.name();
+            vlog::warn!("jsonrpc", "{name}: {} bytes wait for a peer that does not read, disconnecting", self.backlog);
+            return self.end(Some("No buffer space available".to_owned()), ctx);
+        }
+        for text in deliver.texts {
+            self.queue(text);
+        }
+        if deliver.close.is_some() {
+            self.close_when_sent = deliver.close;
+        }
+    }
+}
+
+impl Handler<Steer> for Session {
+    type Result = ();
+
+    fn handle(&mut self, steer: Steer, ctx: &mut Context<Self>) {
+        self.desk.received();
+        match steer {
+            Steer::Retire => {
+                self.target = None;
+                self.end(None, ctx);
+                ctx.stop();
+            }
+            Steer::Reconnect => {
+                self.machine.reconnect.force_reconnect(now_ms());
+                self.steer(ctx);
+            }
+            Steer::Options(options) => {
+                self.machine.reconnect.set_probe_interval(options.probe_ms);
+                self.machine.reconnect.set_backoff(1000, options.max_backoff_ms);
+                if let Some(stream) = &self.stream {
+                    let _ = stream.set_dscp(options.dscp);
+                }
+                self.options = options;
+                self.arm();
+            }
+        }
+    }
+}

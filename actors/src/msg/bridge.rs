@@ -1,0 +1,111 @@
+//! To a bridge.
+
+use actix::prelude::*;
+use flow::Upcall;
+use ofproto::bridge::{BridgeConfig, ConnId, ConnKind, Incoming};
+use ofproto::table::{Event, TableView};
+use ofproto::view::SwitchView;
+use openflow::Version;
+use std::sync::Arc;
+
+use crate::controller::Transmit;
+
+/// Packets that the datapath has no answer for (B).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Upcalls {
+    /// The packets.
+    pub batch: Vec<Upcall>,
+}
+
+/// Be like this (Q; answered when applied).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Configure {
+    /// What to be.
+    pub config: BridgeConfig,
+    /// The bridge's own address, for its children.
+    pub own: crate::mailbox::Address<crate::bridge::Bridge>,
+    /// Controllers are configured.
+    pub has_controllers: bool,
+    /// The controllers.
+    pub controllers: Vec<crate::switch::desired::DesiredController>,
+    /// OpenFlow versions allowed.
+    pub versions: openflow::VersionSet,
+}
+
+/// A new view of the whole switch (C).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ViewPublished(pub Arc<SwitchView>);
+
+/// An OpenFlow connection has agreed on its version (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct OfConnected {
+    /// Number.
+    pub conn: ConnId,
+    /// Version.
+    pub version: Version,
+    /// Kind.
+    pub kind: ConnKind,
+    /// Target, as people know it.
+    pub name: String,
+    /// Where to send.
+    pub outlet: Recipient<Transmit>,
+    /// Its card.
+    pub unread: Arc<crate::mailbox::Card>,
+}
+
+/// It is gone (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OfDisconnected(pub ConnId);
+
+/// All messages decoded in one read (R; when it does not fit the session stops reading).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OfBatch {
+    /// Connection.
+    pub conn: ConnId,
+    /// Messages.
+    pub msgs: Vec<Incoming>,
+}
+
+/// A table changed on its own: timeouts (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TableChanged {
+    /// As it is now.
+    pub view: Arc<TableView>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// Run a function of the bridge's on behalf of a control command (Q).
+#[derive(Message)]
+#[rtype(result = "Result<String, String>")]
+pub struct Control {
+    /// Command.
+    pub name: &'static str,
+    /// Arguments, the bridge's name left out.
+    pub args: Vec<String>,
+}
+
+/// Effects that packets of other bridges had on this one (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ForeignEffects {
+    /// What, and for how many packets.
+    pub effects: Vec<(ofproto::xlate::Effect, ofproto::rule::RuleStats)>,
+}
+
+/// Cached flows as the datapath has them; the answer says what to do with them, and by which view (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "(u64, ofproto::bridge::Decisions)")]
+pub struct FlowReport {
+    /// The flows.
+    pub flows: Vec<(flow::FlowEntry, flow::FlowStats)>,
+    /// They have been taken out.
+    pub gone: bool,
+}

@@ -1,0 +1,145 @@
+//! To a datapath.
+
+use actix::prelude::*;
+use dp::{DumpedFlow, FlowCursor, MeterConfig, PortStats, RxQueue, Stats, TxPort};
+use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid};
+use packet::PacketBuf;
+use std::os::fd::OwnedFd;
+
+use super::bridge::Upcalls;
+use crate::mailbox::Outlet;
+
+/// A receive queue on its way to its datapath.
+pub struct QueueParts {
+    /// The queue.
+    pub rx: Box<dyn RxQueue>,
+    /// Readable when a sleeping queue has something; a duplicate, so that it outlives the queue's own.
+    pub wake: Option<OwnedFd>,
+}
+
+/// Take a port (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PortAttach {
+    /// Number.
+    pub port: OdpPort,
+    /// Its device's name.
+    pub name: String,
+    /// Its receive queues.
+    pub queues: Vec<QueueParts>,
+    /// Its sending half.
+    pub tx: Box<dyn TxPort>,
+    /// Who answers its misses.
+    pub bridge: Outlet<Upcalls>,
+}
+
+/// Let a port go; its flows stay until the revalidator finds them (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PortDetach {
+    /// Number.
+    pub port: OdpPort,
+}
+
+/// Put flows into the cache (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FlowInstall {
+    /// The view they were translated from.
+    pub view_version: u64,
+    /// The flows.
+    pub entries: Vec<FlowEntry>,
+}
+
+/// Act upon packets (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PacketExecute {
+    /// The packets.
+    pub packets: Vec<Execute>,
+    /// How many upcalls of which ports these answer.
+    pub answered: Vec<(OdpPort, u32)>,
+    /// Who answers misses of packets that came in on no port.
+    pub bridge: Outlet<Upcalls>,
+}
+
+/// Change flows' actions; unknown ones are ignored (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FlowModify {
+    /// The view they were translated from.
+    pub view_version: u64,
+    /// Name and new actions.
+    pub entries: Vec<(Ufid, Actions)>,
+}
+
+/// Remove flows; answers what they counted (Q).
+#[derive(Message)]
+#[rtype(result = "Vec<DumpedFlow>")]
+pub struct FlowDelete {
+    /// Names; `None` for all.
+    pub ufids: Option<Vec<Ufid>>,
+}
+
+/// Some flows, and where to go on (Q).
+#[derive(Message)]
+#[rtype(result = "(Vec<DumpedFlow>, Option<FlowCursor>)")]
+pub struct FlowDump {
+    /// Where to begin.
+    pub cursor: FlowCursor,
+    /// How many at the most.
+    pub max: usize,
+}
+
+/// Everything it counts (Q).
+#[derive(Message)]
+#[rtype(result = "DatapathReport")]
+pub struct ReadStats;
+
+/// What [`ReadStats`] answers.
+#[derive(Debug, Clone, Default)]
+pub struct DatapathReport {
+    /// Of the thread.
+    pub stats: Stats,
+    /// Flows.
+    pub flows: usize,
+    /// Masks.
+    pub masks: usize,
+    /// Entries of the exact-match cache.
+    pub emc_entries: usize,
+    /// Of ports, with what was lost before it could be received.
+    pub ports: Vec<(OdpPort, PortStats, u64)>,
+}
+
+/// Set or unset a meter (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct MeterSet {
+    /// Number.
+    pub id: u32,
+    /// `None` removes it.
+    pub config: Option<MeterConfig>,
+}
+
+/// A meter's counters (Q).
+#[derive(Message)]
+#[rtype(result = "Option<dp::MeterStats>")]
+pub struct MeterRead {
+    /// Number.
+    pub id: u32,
+}
+
+/// Nothing; answered when everything sent before has been handled, and the queues are empty (Q).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Quiesce;
+
+/// Packets that a dummy port receives (Q).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Inject {
+    /// Port.
+    pub port: OdpPort,
+    /// Packets.
+    pub packets: Vec<PacketBuf>,
+}

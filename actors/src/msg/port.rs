@@ -1,0 +1,62 @@
+//! To a port.
+
+use actix::prelude::*;
+use openflow::message::PortStats;
+use std::collections::BTreeMap;
+
+use crate::switch::desired::DesiredInterface;
+
+/// Open the device and hand it to the datapath (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Result<PortStatus, String>")]
+pub struct Open;
+
+/// The configuration changed (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "PortStatus")]
+pub struct Reconfigure(pub DesiredInterface);
+
+/// The host tells that the device changed, came or went (C).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LinkChanged {
+    /// Whether it is there.
+    pub present: bool,
+}
+
+/// Set the device up or down (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetAdmin(pub bool);
+
+/// Give the device this Ethernet address, 48 bits (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetMac(pub u64);
+
+/// The port as it is (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "PortStatus")]
+pub struct ReadStatus;
+
+/// What a port knows of its device.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct PortStatus {
+    pub open: bool,
+    pub admin_up: bool,
+    pub link_up: bool,
+    /// 48 bits.
+    pub mac: u64,
+    pub mtu: Option<i64>,
+    pub ifindex: Option<i64>,
+    pub link_speed_bps: Option<i64>,
+    pub duplex_full: Option<bool>,
+    pub link_resets: i64,
+    pub status: BTreeMap<String, String>,
+    /// OpenFlow feature bits.
+    pub features: u32,
+    pub stats: PortStats,
+    /// More counters, by the names of the statistics column.
+    pub counters: BTreeMap<String, i64>,
+}

@@ -1,0 +1,54 @@
+//! To the switch, and from it to its database client.
+
+use actix::prelude::*;
+use ofproto::view::BridgeView;
+use ovsdb::{Datum, Uuid};
+use std::sync::Arc;
+
+use crate::switch::desired::DesiredSwitch;
+
+/// The configuration the database asks for (C).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ConfigChanged(pub DesiredSwitch);
+
+/// News of a bridge (C for views, R for starts).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum BridgeNews {
+    /// It has a new view.
+    Published(Arc<BridgeView>),
+    /// It was started, for the first time or anew, and wants its configuration.
+    Started(String),
+}
+
+/// Columns to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowWrite {
+    /// Table.
+    pub table: &'static str,
+    /// Row.
+    pub uuid: Uuid,
+    /// Column and value.
+    pub columns: Vec<(&'static str, Datum)>,
+}
+
+/// Write status columns; once written, the configuration of this number counts as applied (C).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StatusWrite {
+    /// Rows.
+    pub rows: Vec<RowWrite>,
+    /// Number of the configuration these rows complete.
+    pub applied: Option<i64>,
+}
+
+/// Run a control command that concerns the whole switch (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Result<String, String>")]
+pub struct SwitchControl {
+    /// Command.
+    pub name: &'static str,
+    /// Arguments.
+    pub args: Vec<String>,
+}

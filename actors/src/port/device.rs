@@ -1,0 +1,261 @@
+//! Devices by kind: what it takes to open one, and what it says of itself.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use dp::TxPort;
+use openflow::message::port::port_feature;
+use sys::{RingConfig, RingKind, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack};
+
+use super::capture::Capture;
+use crate::datapath::adapt::*;
+use crate::msg::datapath::QueueParts;
+use crate::msg::port::PortStatus;
+use crate::switch::desired::DesiredInterface;
+
+/// Kinds of device behind a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceKind {
+    /// One of the host's.
+    System,
+    /// A tap of our own.
+    Internal,
+    /// None at all, for tests.
+    Dummy,
+    /// The port exists in OpenFlow only: patches, tunnels.
+    Virtual,
+}
+
+/// An opened device.
+#[derive(Debug)]
+pub enum Device {
+    /// One of the host's, by index.
+    System {
+        /// Its index.
+        ifindex: u32,
+    },
+    /// A tap; open as long as this is.
+    Tap(Tap),
+    /// A dummy.
+    Dummy(DummyState),
+    /// Nothing.
+    Virtual,
+}
+
+/// A dummy's settings.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct DummyState {
+    pub mac: u64,
+    pub mtu: i64,
+    pub admin_up: bool,
+    pub link_up: bool,
+    pub ifindex: i64,
+}
+
+/// What goes to the datapath.
+pub struct Parts {
+    /// Receive queues.
+    pub queues: Vec<QueueParts>,
+    /// Sending half.
+    pub tx: Box<dyn TxPort>,
+    /// Of a dummy.
+    pub inbox: Option<DummyInbox>,
+}
+
+/// Ring layout for all ports, decided once at start.
+#[derive(Debug, Clone, Copy)]
+pub struct Rings {
+    /// Layout.
+    pub kind: RingKind,
+}
+
+static DUMMIES: AtomicU32 = AtomicU32::new(0);
+
+/// Ethernet address of the next dummy: aa:55:aa:55 and a number.
+fn dummy_mac(number: u32) -> u64 {
+    0xaa55_aa55_0000 | u64::from(number & 0xffff)
+}
+
+/// Octets of an Ethernet address as a number.
+pub fn mac_number(mac: [u8; 6]) -> u64 {
+    mac.iter().fold(0, |n, b| (n << 8) | u64::from(*b))
+}
+
+/// The reverse.
+pub fn mac_octets(mac: u64) -> [u8; 6] {
+    std::array::from_fn(|i| (mac >> (40 - 8 * i)) as u8)
+}
+
+/// An Ethernet address as text.
+pub fn mac_text(mac: u64) -> String {
+    mac_octets(mac).map(|b| format!("{b:02x}")).join(":")
+}
+
+/// Reads `aa:bb:cc:dd:ee:ff`.
+pub fn parse_mac(text: &str) -> Option<u64> {
+    let mut parts = text.split(':');
+    let mut mac = 0u64;
+    for _ in 0..6 {
+        let part = parts.next()?;
+        if part.is_empty() || part.len() > 2 {
+            return None;
+        }
+        mac = (mac << 8) | u64::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(mac)
+}
+
+impl Device {
+    /// Opens the device of an interface.
+    ///
+    /// # Errors
+    /// The text for the interface's `error` column.
+    pub fn open(config: &DesiredInterface, kind: DeviceKind, rings: Rings) -> Result<(Self, Option<Parts>), String> {
+        match kind {
+            DeviceKind::System => open_system(config, rings),
+            DeviceKind::Internal => open_tap(config),
+            DeviceKind::Dummy => open_dummy(config),
+            DeviceKind::Virtual => Ok((Device::Virtual, None)),
+        }
+    }
+
+    /// Lets go of the device: its frames are the host's again.
+    pub fn close(&self) {
+        if let Device::System { ifindex } = self
+            && let Err(error) = host_stack::resume(*ifindex)
+        {
+            vlog::dbg!("netdev", "device {ifindex}: {error}");
+        }
+    }
+}
+
+fn no_device(name: &str, error: &sys::Error) -> String {
+    let text = std::io::Error::from_raw_os_error(error.errno()).to_string();
+    let text = text.split(" (os error").next().unwrap_or("").to_owned();
+    format!("could not open network device {name} ({text})")
+}
+
+fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Option<Parts>), String> {
+    let name = &config.name;
+    let fail = |error: sys::Error| no_device(name, &error);
+    let ifindex = device::index(name).map_err(fail)?;
+    let kind = match config.options.get("ring").map(String::as_str) {
+        Some("v2" | "tpacket_v2") => RingKind::V2,
+        Some("v3" | "tpacket_v3") => RingKind::V3,
+        _ => rings.kind,
+    };
+    let ring = RingConfig { kind, headroom: 104, ..RingConfig::default() };
+    let n_rxq: usize = config.options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, 64);
+    let opened = if n_rxq == 1 { RxRing::open(ifindex, &ring).map(|r| vec![r]) } else { RxRing::open_group(ifindex, n_rxq, &ring) };
+    let opened = opened.map_err(fail)?;
+    let tx = TxSocket::open(ifindex, &TxConfig::default()).map_err(fail)?;
+    if let Err(error) = host_stack::stop(ifindex) {
+        vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
+    }
+    if let Err(error) = device::set_up(name, true) {
+        vlog::dbg!("netdev_linux", "{name}: {error}");
+    }
+    let queues = opened
+        .into_iter()
+        .map(|rx| QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) })
+        .collect();
+    Ok((Device::System { ifindex }, Some(Parts { queues, tx: Box::new(RingSender(tx)), inbox: None })))
+}
+
+fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {
+    use std::os::fd::AsFd;
+    let name = &config.name;
+    let fail = |error: sys::Error| no_device(name, &error);
+    let tap = Tap::open(name, TapKind::Tap).map_err(fail)?;
+    if let Some(mac) = config.mac.as_deref().and_then(parse_mac)
+        && let Err(error) = device::set_address(name, mac_octets(mac))
+    {
+        vlog::warn!("netdev_linux", "{name}: setting its Ethernet address: {error}");
+    }
+    let rx = tap.try_clone_with_memory().map_err(fail)?;
+    let tx = tap.try_clone().map_err(fail)?;
+    let wake = rx.as_fd().try_clone_to_owned().ok();
+    let queues = vec![QueueParts { rx: Box::new(TapQueue(rx)), wake }];
+    Ok((Device::Tap(tap), Some(Parts { queues, tx: Box::new(TapSender(tx)), inbox: None })))
+}
+
+fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {
+    let number = DUMMIES.fetch_add(1, Relaxed);
+    let (queue, inbox) = DummyQueue::new();
+    let option = |name: &str| config.options.get(name);
+    let capture = |path: Option<&String>| -> Option<Arc<Mutex<Capture>>> {
+        let path = path?;
+        match Capture::create(Path::new(path)) {
+            Ok(capture) => Some(Arc::new(Mutex::new(capture))),
+            Err(error) => {
+                vlog::warn!("netdev_dummy", "{path}: {error}");
+                None
+            }
+        }
+    };
+    let both = capture(option("pcap"));
+    let (rx, tx) = match both {
+        Some(both) => (Some(both.clone()), Some(both)),
+        None => (capture(option("rxq_pcap")), capture(option("tx_pcap"))),
+    };
+    let sink_of = |capture: Arc<Mutex<Capture>>| -> Box<dyn FnMut(&[u8]) + Send> {
+        Box::new(move |packet: &[u8]| {
+            let mut capture = capture.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Err(error) = capture.write(packet) {
+                vlog::warn_rl!("netdev_dummy", 5, 5, "capture: {error}");
+            }
+        })
+    };
+    let inbox = inbox.recorded(rx.map(sink_of));
+    let mac = config.mac.as_deref().or(option("mac").map(String::as_str)).and_then(parse_mac);
+    let state = DummyState {
+        mac: mac.unwrap_or_else(|| dummy_mac(number)),
+        mtu: 1500,
+        admin_up: true,
+        link_up: true,
+        ifindex: option("ifindex").and_then(|n| n.parse().ok()).unwrap_or(-95),
+    };
+    let queues = vec![QueueParts { rx: Box::new(queue), wake: None }];
+    let tx = Box::new(DummySender { sink: tx.map(sink_of) });
+    Ok((Device::Dummy(state), Some(Parts { queues, tx, inbox: Some(inbox) })))
+}
+
+/// What the kernel says of a device.
+pub fn host_status(name: &str, status: &mut PortStatus) {
+    status.admin_up = device::is_up(name).unwrap_or(false);
+    status.link_up = ethtool::has_link(name).unwrap_or(false);
+    status.mac = device::address(name).map(mac_number).unwrap_or(0);
+    status.mtu = device::mtu(name).ok().map(i64::from);
+    status.ifindex = device::index(name).ok().map(i64::from);
+    let mut pairs = BTreeMap::new();
+    if let Ok(info) = ethtool::driver_info(name) {
+        pairs.insert("driver_name".to_owned(), info.driver);
+        pairs.insert("driver_version".to_owned(), info.version);
+        pairs.insert("firmware_version".to_owned(), info.firmware);
+    }
+    status.status = pairs;
+    if let Ok(link) = ethtool::link_settings(name) {
+        if let Some(mbps) = link.speed_mbps {
+            status.link_speed_bps = Some(i64::from(mbps) * 1_000_000);
+            status.features = features_of(mbps);
+        }
+        status.duplex_full = link.full_duplex;
+    }
+}
+
+fn features_of(mbps: u32) -> u32 {
+    let speed = match mbps {
+        10 => port_feature::FD_10MB,
+        100 => port_feature::FD_100MB,
+        1_000 => port_feature::FD_1GB,
+        10_000 => port_feature::FD_10GB,
+        40_000 => port_feature::FD_40GB,
+        100_000 => port_feature::FD_100GB,
+        1_000_000 => port_feature::FD_1TB,
+        _ => port_feature::OTHER,
+    };
+    speed | port_feature::COPPER
+}

@@ -1,0 +1,324 @@
+//! What the database asks for, as plain values: read once from a replica, compared and applied by the switch.
+
+use idl::Replica;
+use idl::vswitch as ovs;
+use openflow::VersionSet;
+use ovsdb::Uuid;
+use std::collections::BTreeMap;
+
+/// String pairs of a column.
+pub type Pairs = BTreeMap<String, String>;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DesiredSwitch {
+    /// Row of Open_vSwitch; `None` while the database is empty.
+    pub root: Option<Uuid>,
+    /// Sequence number of the configuration.
+    pub next_cfg: i64,
+    /// Sequence number last answered.
+    pub cur_cfg: i64,
+    /// `other_config`.
+    pub other_config: Pairs,
+    /// Bridges by name.
+    pub bridges: BTreeMap<String, DesiredBridge>,
+    /// Files of the SSL row: key, certificate, CA certificate, bootstrap.
+    pub ssl: Option<(String, String, String, bool)>,
+}
+
+/// A bridge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DesiredBridge {
+    /// Row.
+    pub uuid: Uuid,
+    /// Name.
+    pub name: String,
+    /// `system` if empty.
+    pub datapath_type: String,
+    /// `fail_mode=secure`.
+    pub fail_secure: bool,
+    /// `other_config`.
+    pub other_config: Pairs,
+    /// Flow tables by number.
+    pub flow_tables: BTreeMap<i64, DesiredTable>,
+    /// Versions that controllers may speak.
+    pub protocols: VersionSet,
+    /// Ports by name.
+    pub ports: BTreeMap<String, DesiredPort>,
+    /// Mirrors.
+    pub mirrors: Vec<DesiredMirror>,
+    /// VLANs.
+    pub flood_vlans: Vec<i64>,
+    /// Controllers.
+    pub controllers: Vec<DesiredController>,
+    /// `mcast_snooping_enable`.
+    pub mcast_snooping: bool,
+}
+
+/// A flow table.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredTable {
+    pub name: Option<String>,
+    pub flow_limit: Option<i64>,
+    pub overflow_policy: Option<String>,
+    pub groups: Vec<String>,
+    pub prefixes: Vec<String>,
+}
+
+/// A port: one interface, or a bond of several.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredPort {
+    pub uuid: Uuid,
+    pub name: String,
+    pub tag: Option<i64>,
+    pub trunks: Vec<i64>,
+    pub cvlans: Vec<i64>,
+    pub vlan_mode: Option<String>,
+    pub bond_mode: Option<String>,
+    pub protected: bool,
+    pub mac: Option<String>,
+    pub other_config: Pairs,
+    pub qos: Option<DesiredQos>,
+    pub interfaces: BTreeMap<String, DesiredInterface>,
+}
+
+/// Quality of service of a port.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredQos {
+    pub kind: String,
+    pub other_config: Pairs,
+    /// Number, DSCP, settings.
+    pub queues: BTreeMap<i64, (Option<i64>, Pairs)>,
+}
+
+/// An interface.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredInterface {
+    pub uuid: Uuid,
+    pub name: String,
+    /// `system` if empty; the bridge's own is `internal`.
+    pub kind: String,
+    pub options: Pairs,
+    pub other_config: Pairs,
+    pub external_ids: Pairs,
+    pub ofport_request: Option<i64>,
+    /// What the column `ofport` says: kept over a restart.
+    pub ofport: Option<i64>,
+    pub mac: Option<String>,
+    pub mtu_request: Option<i64>,
+    pub policing_rate_kbps: i64,
+    pub policing_burst_kb: i64,
+    pub policing_kpkts_rate: i64,
+    pub policing_kpkts_burst: i64,
+}
+
+/// A mirror.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredMirror {
+    pub uuid: Uuid,
+    pub name: String,
+    pub select_all: bool,
+    /// Names of ports.
+    pub src: Vec<String>,
+    pub dst: Vec<String>,
+    pub vlans: Vec<i64>,
+    pub output_port: Option<String>,
+    pub output_vlan: Option<i64>,
+    pub snaplen: Option<i64>,
+}
+
+/// A controller.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredController {
+    pub uuid: Uuid,
+    pub target: String,
+    pub max_backoff_ms: i64,
+    pub inactivity_probe_ms: Option<i64>,
+    pub enable_async: bool,
+    pub rate_limit: Option<i64>,
+    pub burst_limit: Option<i64>,
+    pub queue_size: Option<i64>,
+    pub dscp: Option<i64>,
+    pub out_of_band: bool,
+}
+
+fn pairs(map: &ovs::column::Map<'_>) -> Pairs {
+    map.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+fn text(value: Option<&str>) -> Option<String> {
+    value.map(str::to_owned)
+}
+
+impl DesiredSwitch {
+    /// Reads a replica.
+    pub fn read(replica: &Replica) -> Self {
+        let Some(root) = ovs::OpenVSwitch::all(replica).next() else { return Self::default() };
+        let mut bridges = BTreeMap::new();
+        for uuid in root.bridges() {
+            if let Some(row) = ovs::Bridge::find(replica, uuid) {
+                let bridge = DesiredBridge::read(replica, &row);
+                bridges.entry(bridge.name.clone()).or_insert(bridge);
+            }
+        }
+        let ssl = root.ssl().and_then(|uuid| ovs::SSL::find(replica, uuid)).map(|row| {
+            let own = |s: &str| s.to_owned();
+            (own(row.private_key()), own(row.certificate()), own(row.ca_cert()), row.bootstrap_ca_cert())
+        });
+        Self {
+            root: Some(root.uuid()),
+            next_cfg: root.next_cfg(),
+            cur_cfg: root.cur_cfg(),
+            other_config: pairs(&root.other_config()),
+            bridges,
+            ssl,
+        }
+    }
+}
+
+impl DesiredBridge {
+    fn read(replica: &Replica, row: &ovs::Bridge<'_>) -> Self {
+        let mut ports = BTreeMap::new();
+        let mut port_names = BTreeMap::new();
+        for uuid in row.ports() {
+            let Some(port) = ovs::Port::find(replica, uuid) else { continue };
+            port_names.insert(uuid, port.name().to_owned());
+            ports.entry(port.name().to_owned()).or_insert_with(|| DesiredPort::read(replica, &port));
+        }
+        let mut name_of = |uuids: Vec<Uuid>| uuids.iter().filter_map(|u| port_names.get(u).cloned()).collect::<Vec<_>>();
+        let mirrors = row
+            .mirrors()
+            .into_iter()
+            .filter_map(|uuid| ovs::Mirror::find(replica, uuid))
+            .map(|m| DesiredMirror {
+                uuid: m.uuid(),
+                name: m.name().to_owned(),
+                select_all: m.select_all(),
+                src: name_of(m.select_src_port()),
+                dst: name_of(m.select_dst_port()),
+                vlans: m.select_vlan(),
+                output_port: m.output_port().and_then(|u| name_of(vec![u]).pop()),
+                output_vlan: m.output_vlan(),
+                snaplen: m.snaplen(),
+            })
+            .collect();
+        let versions = row.protocols().iter().filter_map(|p| openflow::Version::parse(p)).fold(VersionSet(0), VersionSet::with);
+        Self {
+            uuid: row.uuid(),
+            name: row.name().to_owned(),
+            datapath_type: if row.datapath_type().is_empty() { "system" } else { row.datapath_type() }.to_owned(),
+            fail_secure: row.fail_mode() == Some("secure"),
+            other_config: pairs(&row.other_config()),
+            flow_tables: row
+                .flow_tables()
+                .into_iter()
+                .filter_map(|(id, uuid)| ovs::FlowTable::find(replica, uuid).map(|t| (id, DesiredTable::read(&t))))
+                .collect(),
+            protocols: if versions.is_empty() { VersionSet::ALL } else { versions },
+            ports,
+            mirrors,
+            flood_vlans: row.flood_vlans(),
+            controllers: row
+                .controller()
+                .into_iter()
+                .filter_map(|uuid| ovs::Controller::find(replica, uuid))
+                .map(|c| DesiredController::read(&c))
+                .collect(),
+            mcast_snooping: row.mcast_snooping_enable(),
+        }
+    }
+}
+
+impl DesiredTable {
+    fn read(row: &ovs::FlowTable<'_>) -> Self {
+        let own = |v: Vec<&str>| v.into_iter().map(str::to_owned).collect();
+        Self {
+            name: text(row.name()),
+            flow_limit: row.flow_limit(),
+            overflow_policy: text(row.overflow_policy()),
+            groups: own(row.groups()),
+            prefixes: own(row.prefixes()),
+        }
+    }
+}
+
+impl DesiredPort {
+    fn read(replica: &Replica, row: &ovs::Port<'_>) -> Self {
+        let interfaces = row
+            .interfaces()
+            .into_iter()
+            .filter_map(|uuid| ovs::Interface::find(replica, uuid))
+            .map(|i| (i.name().to_owned(), DesiredInterface::read(&i)))
+            .collect();
+        let qos = row.qos().and_then(|uuid| ovs::QoS::find(replica, uuid)).map(|qos| DesiredQos {
+            kind: qos.type_().to_owned(),
+            other_config: pairs(&qos.other_config()),
+            queues: qos
+                .queues()
+                .into_iter()
+                .filter_map(|(id, uuid)| {
+                    let queue = ovs::Queue::find(replica, uuid)?;
+                    Some((id, (queue.dscp(), pairs(&queue.other_config()))))
+                })
+                .collect(),
+        });
+        Self {
+            uuid: row.uuid(),
+            name: row.name().to_owned(),
+            tag: row.tag(),
+            trunks: row.trunks(),
+            cvlans: row.cvlans(),
+            vlan_mode: text(row.vlan_mode()),
+            bond_mode: text(row.bond_mode()),
+            protected: row.protected(),
+            mac: text(row.mac()),
+            other_config: pairs(&row.other_config()),
+            qos,
+            interfaces,
+        }
+    }
+}
+
+impl DesiredInterface {
+    fn read(row: &ovs::Interface<'_>) -> Self {
+        Self {
+            uuid: row.uuid(),
+            name: row.name().to_owned(),
+            kind: if row.type_().is_empty() { "system" } else { row.type_() }.to_owned(),
+            options: pairs(&row.options()),
+            other_config: pairs(&row.other_config()),
+            external_ids: pairs(&row.external_ids()),
+            ofport_request: row.ofport_request(),
+            ofport: row.ofport(),
+            mac: text(row.mac()),
+            mtu_request: row.mtu_request(),
+            policing_rate_kbps: row.ingress_policing_rate(),
+            policing_burst_kb: row.ingress_policing_burst(),
+            policing_kpkts_rate: row.ingress_policing_kpkts_rate(),
+            policing_kpkts_burst: row.ingress_policing_kpkts_burst(),
+        }
+    }
+}
+
+impl DesiredController {
+    fn read(row: &ovs::Controller<'_>) -> Self {
+        Self {
+            uuid: row.uuid(),
+            target: row.target().to_owned(),
+            max_backoff_ms: row.max_backoff().unwrap_or(8000),
+            inactivity_probe_ms: row.inactivity_probe(),
+            enable_async: row.enable_async_messages().unwrap_or(true),
+            rate_limit: row.controller_rate_limit(),
+            burst_limit: row.controller_burst_limit(),
+            queue_size: row.controller_queue_size(),
+            dscp: row.other_config().get_int("dscp", 48).try_into().ok(),
+            out_of_band: row.connection_mode() == Some("out-of-band"),
+        }
+    }
+}

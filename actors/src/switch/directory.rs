@@ -1,0 +1,64 @@
+//! Who is where, for control commands: published by the switch, read by anyone.
+
+use arc_swap::ArcSwap;
+use flow::OdpPort;
+use ofproto::view::{BridgeId, SwitchView};
+use openflow::OfPort;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::bridge::Bridge;
+use crate::datapath::Datapath;
+use crate::mailbox::Address;
+use crate::port::Port;
+
+/// A bridge.
+#[derive(Debug, Clone)]
+pub struct BridgeEntry {
+    /// Its actor.
+    pub address: Address<Bridge>,
+    /// Number in the view.
+    pub id: BridgeId,
+    /// Datapath it uses.
+    pub datapath: String,
+}
+
+/// A port.
+#[derive(Debug, Clone)]
+pub struct PortEntry {
+    /// Its actor.
+    pub address: Address<Port>,
+    /// Its bridge.
+    pub bridge: String,
+    /// OpenFlow number.
+    pub port: OfPort,
+    /// Datapath number, for those that have one.
+    pub odp: Option<OdpPort>,
+    /// What `dpif/show` calls its kind.
+    pub kind: String,
+}
+
+/// A datapath.
+#[derive(Debug, Clone)]
+pub struct DatapathEntry {
+    /// Its actor.
+    pub address: Address<Datapath>,
+    /// Names by number.
+    pub ports: BTreeMap<OdpPort, String>,
+}
+
+/// All of them.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    /// By name.
+    pub bridges: BTreeMap<String, BridgeEntry>,
+    /// By name.
+    pub ports: BTreeMap<String, PortEntry>,
+    /// By type: `system`, `netdev`, `dummy`.
+    pub datapaths: BTreeMap<String, DatapathEntry>,
+    /// What translation reads.
+    pub view: Arc<SwitchView>,
+}
+
+/// The directory, shared.
+pub type Shared = Arc<ArcSwap<Directory>>;

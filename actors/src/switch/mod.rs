@@ -1,0 +1,291 @@
+//! The switch: root of everything that forwards. It makes what the database asks for: datapaths, bridges, ports.
+//!
+//! One reconfiguration runs at a time; what the database says meanwhile waits, and only the latest of it is applied:
+//!
+//! ```text
+//! ConfigChanged ─► close what is not wanted ─► open new devices (ask ports) ─► configure bridges (ask bridges)
+//!                                                                                      │
+//!                StatusWrite, cur_cfg  ◄─ publish view and directory ◄─────────────────┘
+//! ```
+
+pub mod commands;
+pub mod desired;
+pub mod directory;
+pub mod plan;
+mod reconfigure;
+mod status;
+
+pub(crate) use status::counters;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use flow::OdpPort;
+use ofproto::view::{BridgeId, BundleId, SwitchView};
+use openflow::OfPort;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::bridge::Bridge;
+use crate::clock;
+use crate::datapath::Datapath;
+use crate::mailbox::{Address, Latest};
+use crate::msg::bridge::ViewPublished;
+use crate::msg::switch::*;
+use crate::port::Port;
+use crate::port::device::Rings;
+use crate::supervise::{Desk, Family, Player, Role, Strategy};
+use desired::{DesiredInterface, DesiredSwitch};
+use directory::{BridgeEntry, DatapathEntry, Directory, PortEntry, Shared};
+use plan::{DummyMode, OfPorts};
+
+/// Settings that do not change while the program runs.
+#[derive(Debug, Clone)]
+pub struct SwitchSettings {
+    /// Where sockets lie.
+    pub run_dir: PathBuf,
+    /// Dummies.
+    pub dummy: DummyMode,
+    /// Ring layout.
+    pub rings: Rings,
+    /// Seed of hashes in the datapath.
+    pub seed: u64,
+}
+
+struct Backer {
+    address: Address<Datapath>,
+    ports: BTreeMap<OdpPort, String>,
+}
+
+struct PortState {
+    address: Address<Port>,
+    config: DesiredInterface,
+    port: OfPort,
+    odp: Option<OdpPort>,
+    kind: String,
+    status: crate::msg::port::PortStatus,
+}
+
+struct BridgeState {
+    address: Address<Bridge>,
+    views: Latest<ViewPublished>,
+    id: BridgeId,
+    datapath: String,
+    ofports: OfPorts,
+    bundles: BTreeMap<String, BundleId>,
+    ports: BTreeMap<String, PortState>,
+    /// Interfaces that could not be had, and why.
+    errors: BTreeMap<String, String>,
+    default_mac: u64,
+    mac: u64,
+}
+
+/// The switch's actor.
+pub struct Switch {
+    desk: Desk,
+    settings: SwitchSettings,
+    family: Family,
+    ofproto: ArbiterHandle,
+    datapaths: BTreeMap<String, Backer>,
+    bridges: BTreeMap<String, BridgeState>,
+    view: Arc<SwitchView>,
+    directory: Shared,
+    own: Option<Address<Switch>>,
+    idl: Option<Latest<StatusWrite>>,
+    desired: DesiredSwitch,
+    pending: Option<DesiredSwitch>,
+    busy: bool,
+    next_bridge: u32,
+    next_bundle: u32,
+    next_status_ms: i64,
+    status_written: BTreeMap<(&'static str, ovsdb::Uuid), RowWrite>,
+}
+
+/// Messages that fit the mailboxes of the switch's children.
+const BRIDGE_MAILBOX: usize = 1024;
+const DATAPATH_MAILBOX: usize = 4096;
+const PORT_MAILBOX: usize = 64;
+/// How often statistics are written unless told, milliseconds.
+const STATS_INTERVAL_MS: i64 = 5_000;
+
+impl Switch {
+    /// A switch without bridges.
+    pub fn new(desk: Desk, settings: SwitchSettings, ofproto: ArbiterHandle, directory: Shared) -> Self {
+        let family = Family::of(&desk);
+        Self {
+            desk,
+            settings,
+            family,
+            ofproto,
+            datapaths: BTreeMap::new(),
+            bridges: BTreeMap::new(),
+            view: Arc::default(),
+            directory,
+            own: None,
+            idl: None,
+            desired: DesiredSwitch::default(),
+            pending: None,
+            busy: false,
+            next_bridge: 1,
+            next_bundle: 1,
+            next_status_ms: 0,
+            status_written: BTreeMap::new(),
+        }
+    }
+
+    /// An empty directory.
+    pub fn directory() -> Shared {
+        Arc::new(ArcSwap::from_pointee(Directory::default()))
+    }
+
+    /// The datapath of a type, started when first needed.
+    fn datapath(&mut self, kind: &str) -> Address<Datapath> {
+        if let Some(backer) = self.datapaths.get(kind) {
+            return backer.address.clone();
+        }
+        let config = dp::Config { seed: self.settings.seed, max_vlans: 2, ..dp::Config::default() };
+        let arbiter = Arbiter::new();
+        let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
+        let address =
+            self.family.hire_on(arbiter.handle(), role, move |desk, ctx| Datapath::new(desk, config, ctx));
+        self.datapaths.insert(kind.to_owned(), Backer { address: address.clone(), ports: BTreeMap::new() });
+        address
+    }
+
+    fn publish(&mut self) {
+        let mut view = SwitchView::clone(&self.view);
+        view.version += 1;
+        view.odp_ports = self
+            .bridges
+            .values()
+            .flat_map(|b| {
+                b.ports.values().filter_map(|p| Some((p.odp?, ofproto::view::PortRef { bridge: b.id, port: p.port })))
+            })
+            .collect();
+        let known: Vec<BridgeId> = self.bridges.values().map(|b| b.id).collect();
+        view.bridges.retain(|id, _| known.contains(id));
+        self.view = Arc::new(view);
+        for bridge in self.bridges.values() {
+            bridge.views.send(ViewPublished(self.view.clone()));
+        }
+        self.publish_directory();
+    }
+
+    fn publish_directory(&self) {
+        let mut directory = Directory { view: self.view.clone(), ..Directory::default() };
+        for (name, bridge) in &self.bridges {
+            let entry =
+                BridgeEntry { address: bridge.address.clone(), id: bridge.id, datapath: bridge.datapath.clone() };
+            directory.bridges.insert(name.clone(), entry);
+            for (port_name, port) in &bridge.ports {
+                let entry = PortEntry {
+                    address: port.address.clone(),
+                    bridge: name.clone(),
+                    port: port.port,
+                    odp: port.odp,
+                    kind: port.kind.clone(),
+                };
+                directory.ports.insert(port_name.clone(), entry);
+            }
+        }
+        for (kind, backer) in &self.datapaths {
+            let entry = DatapathEntry { address: backer.address.clone(), ports: backer.ports.clone() };
+            directory.datapaths.insert(kind.clone(), entry);
+        }
+        self.directory.store(Arc::new(directory));
+    }
+}
+
+impl Actor for Switch {
+    type Context = Context<Self>;
+}
+
+impl Player for Switch {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+
+    fn wake(&mut self, now_ms: i64, ctx: &mut Context<Self>) {
+        if now_ms >= self.next_status_ms && !self.busy {
+            self.refresh_status(ctx);
+        }
+        self.rearm();
+    }
+}
+
+impl Switch {
+    fn rearm(&mut self) {
+        let interval = self
+            .desired
+            .other_config
+            .get("stats-update-interval")
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(STATS_INTERVAL_MS)
+            .max(STATS_INTERVAL_MS);
+        if self.next_status_ms <= clock::now_ms() {
+            self.next_status_ms = clock::now_ms() + interval;
+        }
+        self.desk.arm(Some((self.next_status_ms, "statistics are due")));
+    }
+}
+
+impl Handler<ConfigChanged> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: ConfigChanged, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.pending = Some(m.0);
+        self.start_reconfiguration(ctx);
+    }
+}
+
+impl Handler<BridgeNews> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: BridgeNews, ctx: &mut Context<Self>) {
+        self.desk.received();
+        match m {
+            BridgeNews::Published(bridge) => {
+                let view = Arc::make_mut(&mut self.view);
+                view.bridges.insert(bridge.id, bridge);
+                self.publish();
+            }
+            BridgeNews::Started(name) => {
+                // The first start is part of a reconfiguration that configures it anyway.
+                if self.bridges.get(&name).is_some_and(|b| b.address.card().counts().restarts > 0) {
+                    self.pending.get_or_insert_with(|| self.desired.clone());
+                    self.start_reconfiguration(ctx);
+                }
+            }
+        }
+    }
+}
+
+/// The switch's own address, for its children (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Own(pub Address<Switch>);
+
+impl Handler<Own> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: Own, _: &mut Context<Self>) {
+        self.desk.received();
+        self.own = Some(m.0);
+    }
+}
+
+/// Where status goes (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct IdlStarted(pub crate::mailbox::Outlet<StatusWrite>);
+
+impl Handler<IdlStarted> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: IdlStarted, _: &mut Context<Self>) {
+        self.desk.received();
+        self.idl = Some(m.0.latest());
+        self.rearm();
+    }
+}

@@ -1,0 +1,412 @@
+//! Decisions of a reconfiguration, as pure functions: numbers for ports, and a bridge's configuration out of the
+//! database's rows and its ports' states.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use flow::OdpPort;
+use flow::classifier::PrefixField;
+use flow::field::Field;
+use ofproto::bridge::{BridgeConfig, PortConfig};
+use ofproto::table::TableConfig;
+use ofproto::view::*;
+use openflow::OfPort;
+use openflow::message::port::{port_config, port_state, speed_of};
+use openflow::message::{PortDesc, SwitchDesc};
+
+use super::desired::{DesiredBridge, DesiredMirror, DesiredPort, DesiredTable, Pairs};
+use crate::msg::port::PortStatus;
+use crate::port::device::{DeviceKind, parse_mac};
+
+/// First number that no port has.
+const OFPP_MAX: u16 = 0xff00;
+
+/// Gives out OpenFlow port numbers: the one asked for if it is free, else the next never used lately.
+#[derive(Debug, Clone, Default)]
+pub struct OfPorts {
+    used: BTreeSet<u16>,
+    last: u16,
+}
+
+impl OfPorts {
+    /// A number for a port; `None` when all are taken.
+    pub fn take(&mut self, wanted: Option<i64>) -> Option<OfPort> {
+        let wanted = wanted.and_then(|n| u16::try_from(n).ok()).filter(|n| (1..OFPP_MAX).contains(n));
+        if let Some(n) = wanted
+            && self.used.insert(n)
+        {
+            return Some(OfPort(n));
+        }
+        for _ in 1..OFPP_MAX {
+            self.last = if self.last + 1 >= OFPP_MAX { 1 } else { self.last + 1 };
+            if self.used.insert(self.last) {
+                return Some(OfPort(self.last));
+            }
+        }
+        None
+    }
+
+    /// The number is free again.
+    pub fn give(&mut self, port: OfPort) {
+        self.used.remove(&port.0);
+    }
+}
+
+/// A datapath port number for a device. Dummies get the number in their name (from 100 up for those called `br…`), as
+/// tests expect; others the first that is free.
+pub fn odp_number(used: &BTreeMap<OdpPort, String>, name: &str, dummy: bool) -> OdpPort {
+    if dummy {
+        let base = if name.starts_with("br") { 100 } else { 0 };
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        if let Ok(number) = digits[..end].parse::<u32>() {
+            let number = base + number;
+            if number > 0 && number < u32::from(u16::MAX) && !used.contains_key(&number) {
+                return number;
+            }
+        }
+    }
+    (1..).find(|n| !used.contains_key(n)).unwrap_or(u32::MAX)
+}
+
+/// Which types are replaced by dummies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DummyMode {
+    /// No dummies.
+    #[default]
+    Off,
+    /// Dummies only where asked for.
+    On,
+    /// Instead of the host's devices.
+    System,
+    /// Instead of every device.
+    Override,
+}
+
+/// Kind of device of an interface in a datapath, and what `dpif/show` calls it.
+///
+/// # Errors
+/// The text for the interface's `error` column.
+pub fn device_kind(kind: &str, datapath: &str, mode: DummyMode, name: &str) -> Result<(DeviceKind, String), String> {
+    let dummy = |shown: &str| Ok((DeviceKind::Dummy, shown.to_owned()));
+    let is_dummy_dp = datapath == "dummy" || (mode == DummyMode::Override && datapath != "netdev");
+    match kind {
+        "patch" => Ok((DeviceKind::Virtual, "patch".to_owned())),
+        "dummy" | "dummy-internal" | "dummy-pmd" if mode != DummyMode::Off => dummy(kind),
+        "internal" if is_dummy_dp => dummy("dummy-internal"),
+        "internal" if mode == DummyMode::Override => dummy("tap"),
+        "system" if matches!(mode, DummyMode::System | DummyMode::Override) => dummy("system"),
+        "tap" if mode == DummyMode::Override => dummy("tap"),
+        "internal" => Ok((DeviceKind::Internal, if datapath == "netdev" { "tap" } else { "internal" }.to_owned())),
+        "tap" => Ok((DeviceKind::Internal, "tap".to_owned())),
+        "system" => Ok((DeviceKind::System, "system".to_owned())),
+        "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp" | "srv6" => {
+            Ok((DeviceKind::Virtual, kind.to_owned()))
+        }
+        _ => Err(format!("could not create netdev {name} of unknown type {kind}")),
+    }
+}
+
+/// What the plan knows of one interface.
+#[derive(Debug, Clone)]
+pub struct PlannedPort {
+    /// Number.
+    pub port: OfPort,
+    /// Datapath number, for those that have one.
+    pub odp: Option<OdpPort>,
+    /// What `dpif/show` calls its kind.
+    pub kind: String,
+    /// Its device.
+    pub status: PortStatus,
+    /// The name its patch peer has.
+    pub peer: Option<String>,
+}
+
+/// A string of VLAN numbers out of a column.
+fn vlans(numbers: &[i64]) -> VlanSet {
+    VlanSet::of(numbers.iter().filter_map(|n| u16::try_from(*n).ok()).filter(|n| *n < 4096))
+}
+
+fn vlan_mode(port: &DesiredPort) -> (VlanMode, i16) {
+    let tag = port.tag.and_then(|t| i16::try_from(t).ok()).filter(|t| (0..4096).contains(t)).unwrap_or(-1);
+    let mode = match port.vlan_mode.as_deref() {
+        Some("access") => VlanMode::Access,
+        Some("native-tagged") => VlanMode::NativeTagged,
+        Some("native-untagged") => VlanMode::NativeUntagged,
+        Some("dot1q-tunnel") => VlanMode::Dot1qTunnel,
+        Some("trunk") => VlanMode::Trunk,
+        _ if tag >= 0 => VlanMode::Access,
+        _ => VlanMode::Trunk,
+    };
+    match mode {
+        VlanMode::Trunk => (mode, -1),
+        VlanMode::NativeTagged | VlanMode::NativeUntagged if tag < 0 => (mode, 0),
+        _ => (mode, tag.max(0)),
+    }
+}
+
+fn bundle(id: BundleId, port: &DesiredPort, members: Vec<OfPort>) -> BundleView {
+    let (mode, vlan) = vlan_mode(port);
+    let mut view = BundleView::new(id, &port.name, members.first().copied().unwrap_or(OfPort::NONE));
+    view.vlan_mode = mode;
+    view.vlan = vlan;
+    view.trunks = match mode {
+        VlanMode::Access | VlanMode::Dot1qTunnel => None,
+        _ if port.trunks.is_empty() => None,
+        VlanMode::NativeTagged | VlanMode::NativeUntagged => {
+            let mut trunks = port.trunks.clone();
+            trunks.push(vlan.into());
+            Some(vlans(&trunks))
+        }
+        VlanMode::Trunk => Some(vlans(&port.trunks)),
+    };
+    view.cvlans = (mode == VlanMode::Dot1qTunnel && !port.cvlans.is_empty()).then(|| vlans(&port.cvlans));
+    view.qinq_ethtype = match port.other_config.get("qinq-ethtype").map(String::as_str) {
+        Some("802.1q" | "0x8100") => 0x8100,
+        _ => 0x88a8,
+    };
+    view.priority_tags = match port.other_config.get("priority-tags").map(String::as_str) {
+        Some("always") => PriorityTags::Always,
+        Some("if-nonzero" | "true") => PriorityTags::IfNonzero,
+        _ => PriorityTags::Never,
+    };
+    view.protected = port.protected;
+    view.bond = (members.len() > 1).then(|| bond(port, id, &members));
+    view.ports = members;
+    view
+}
+
+fn bond(port: &DesiredPort, id: BundleId, members: &[OfPort]) -> BondView {
+    let mode = match port.bond_mode.as_deref() {
+        Some("balance-slb") => BondMode::BalanceSlb,
+        Some("balance-tcp") => BondMode::BalanceTcp,
+        _ => BondMode::ActiveBackup,
+    };
+    let basis = port.other_config.get("bond-hash-basis").and_then(|b| b.parse().ok()).unwrap_or(0);
+    BondView {
+        id: id.0,
+        mode,
+        enabled: members.to_vec(),
+        active: members.first().copied(),
+        basis,
+        buckets: (0..BOND_BUCKETS).map(|i| members.get(i % members.len()).copied()).collect(),
+        recirc_id: 0,
+        lb_output: port.other_config.get("lb-output-action").is_some_and(|v| v == "true"),
+        lacp_negotiated: false,
+        lacp: false,
+        lacp_fallback_ab: false,
+    }
+}
+
+fn mirror(index: u8, row: &DesiredMirror, bundles: &BTreeMap<String, BundleId>) -> Option<MirrorView> {
+    let ids = |names: &[String]| names.iter().filter_map(|n| bundles.get(n).copied()).collect::<BTreeSet<_>>();
+    let (mut srcs, mut dsts) = (ids(&row.src), ids(&row.dst));
+    if row.select_all {
+        srcs = bundles.values().copied().collect();
+        dsts = srcs.clone();
+    } else if row.src.is_empty() && row.dst.is_empty() && !row.vlans.is_empty() {
+        srcs = bundles.values().copied().collect();
+    }
+    let out = row.output_port.as_ref().and_then(|n| bundles.get(n).copied());
+    let out_vlan = row.output_vlan.and_then(|v| u16::try_from(v).ok()).filter(|_| out.is_none());
+    if out.is_none() && out_vlan.is_none() {
+        return None;
+    }
+    Some(MirrorView {
+        index,
+        name: row.name.clone(),
+        srcs,
+        dsts,
+        vlans: vlans(&row.vlans),
+        out,
+        out_vlan,
+        snaplen: row.snaplen.and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+        dup: 0,
+    })
+}
+
+fn table(row: &DesiredTable) -> TableConfig {
+    let prefixes: Vec<PrefixField> = row
+        .prefixes
+        .iter()
+        .filter_map(|name| match name.as_str() {
+            "nw_dst" | "ip_dst" => Some(PrefixField::Ipv4Dst),
+            "nw_src" | "ip_src" => Some(PrefixField::Ipv4Src),
+            "ipv6_dst" => Some(PrefixField::Ipv6Dst),
+            "ipv6_src" => Some(PrefixField::Ipv6Src),
+            "tun_dst" => Some(PrefixField::TunDst),
+            "tun_src" => Some(PrefixField::TunSrc),
+            "tun_ipv6_dst" => Some(PrefixField::TunIpv6Dst),
+            "tun_ipv6_src" => Some(PrefixField::TunIpv6Src),
+            _ => None,
+        })
+        .collect();
+    let groups = row.groups.iter().filter_map(|text| subfield(text)).collect();
+    TableConfig {
+        name: row.name.as_deref().map(Arc::from),
+        max_flows: row.flow_limit.and_then(|n| usize::try_from(n).ok()),
+        evict: row.overflow_policy.as_deref() == Some("evict"),
+        groups,
+        prefixes: (!row.prefixes.is_empty()).then_some(prefixes),
+        ..TableConfig::default()
+    }
+}
+
+/// Reads `FIELD[]` or `FIELD[FIRST..LAST]`.
+fn subfield(text: &str) -> Option<(Field, u16, u16)> {
+    let (name, rest) = text.split_once('[').unwrap_or((text, "]"));
+    let field = Field::by_name(name.trim())?;
+    let bits = rest.strip_suffix(']')?;
+    if bits.is_empty() {
+        return Some((field, 0, field.meta().n_bits));
+    }
+    let (first, last) = bits.split_once("..").unwrap_or((bits, bits));
+    let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (last >= first).then_some((field, first, last - first + 1))
+}
+
+/// The datapath identifier: as configured, or the bridge's Ethernet address.
+pub fn datapath_id(other_config: &Pairs, mac: u64) -> u64 {
+    let configured = other_config.get("datapath-id").and_then(|text| {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        u64::from_str_radix(digits, 16).ok().filter(|n| *n != 0)
+    });
+    configured.unwrap_or(mac)
+}
+
+/// The address a bridge is to have: as configured, else the lowest of its devices' that are globally assigned.
+pub fn bridge_mac(bridge: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>, default: u64) -> u64 {
+    if let Some(mac) = bridge.other_config.get("hwaddr").and_then(|m| parse_mac(m)) {
+        return mac;
+    }
+    ports
+        .values()
+        .filter(|p| p.port != OfPort::LOCAL && p.kind != "internal" && p.odp.is_some())
+        .map(|p| p.status.mac)
+        .filter(|mac| *mac != 0 && mac & 0x0300_0000_0000 == 0)
+        .min()
+        .unwrap_or(default)
+}
+
+fn port_desc(name: &str, planned: &PlannedPort) -> PortDesc {
+    let status = &planned.status;
+    PortDesc {
+        port: planned.port,
+        hw_addr: status.mac,
+        name: name.to_owned(),
+        config: if status.admin_up { 0 } else { port_config::PORT_DOWN },
+        state: if status.link_up { 0 } else { port_state::LINK_DOWN },
+        curr: status.features,
+        curr_speed: speed_of(status.features),
+        ..PortDesc::default()
+    }
+}
+
+/// A bridge's whole configuration.
+pub fn bridge_config(
+    row: &DesiredBridge,
+    ports: &BTreeMap<String, PlannedPort>,
+    bundle_ids: &BTreeMap<String, BundleId>,
+    peers: impl Fn(&str, &str) -> Option<PortRef>,
+    mac: u64,
+    restore_wait: bool,
+) -> BridgeConfig {
+    let mut config = BridgeConfig {
+        name: row.name.clone(),
+        uuid: u128::from_be_bytes(*row.uuid.as_bytes()),
+        datapath_id: datapath_id(&row.other_config, mac),
+        hw_addr: mac,
+        desc: SwitchDesc {
+            mfr: "Nicira, Inc.".to_owned(),
+            hw: "Open vSwitch".to_owned(),
+            sw: "3.1.0".to_owned(),
+            serial: row.other_config.get("dp-sn").cloned().unwrap_or_else(|| "None".to_owned()),
+            dp: row.other_config.get("dp-desc").cloned().unwrap_or_else(|| row.name.clone()),
+        },
+        fail_secure: row.fail_secure,
+        flood_vlans: vlans(&row.flood_vlans),
+        forward_bpdu: row.other_config.get("forward-bpdu").is_some_and(|v| v == "true"),
+        mac_aging_s: number(&row.other_config, "mac-aging-time", 300),
+        mac_table_size: number(&row.other_config, "mac-table-size", 8192) as usize,
+        flow_restore_wait: restore_wait,
+        tables: row
+            .flow_tables
+            .iter()
+            .filter_map(|(id, t)| Some((u8::try_from(*id).ok().filter(|id| *id < 254)?, table(t))))
+            .collect(),
+        ..BridgeConfig::default()
+    };
+    for (port_name, port) in &row.ports {
+        let Some(id) = bundle_ids.get(port_name) else { continue };
+        let mut members = Vec::new();
+        for name in port.interfaces.keys() {
+            let Some(planned) = ports.get(name) else { continue };
+            members.push(planned.port);
+            let kind = match &planned.peer {
+                Some(peer) => PortKind::Patch(peers(name, peer)),
+                None => PortKind::Device,
+            };
+            let view = PortView {
+                port: planned.port,
+                name: name.clone(),
+                odp: planned.odp,
+                bundle: Some(*id),
+                kind,
+                link_up: planned.status.link_up,
+                may_enable: planned.status.link_up,
+                hw_addr: planned.status.mac,
+                ..PortView::default()
+            };
+            let desc = port_desc(name, planned);
+            config.ports.insert(planned.port, PortConfig { view, desc, kind: planned.kind.clone() });
+        }
+        if !members.is_empty() {
+            config.bundles.insert(*id, bundle(*id, port, members));
+        }
+    }
+    let present: BTreeMap<String, BundleId> =
+        bundle_ids.iter().filter(|(_, id)| config.bundles.contains_key(id)).map(|(n, id)| (n.clone(), *id)).collect();
+    let mut mirrors: Vec<MirrorView> = row
+        .mirrors
+        .iter()
+        .take(32)
+        .enumerate()
+        .filter_map(|(i, m)| mirror(i as u8, m, &present))
+        .collect();
+    // Mirrors to the same place send one copy.
+    let places: Vec<_> = mirrors.iter().map(|m| (m.out, m.out_vlan, m.bit())).collect();
+    for m in &mut mirrors {
+        m.dup = places.iter().filter(|(out, vlan, _)| (*out, *vlan) == (m.out, m.out_vlan)).fold(0, |d, (_, _, bit)| d | bit);
+    }
+    config.mirrors = mirrors;
+    config
+}
+
+fn number(pairs: &Pairs, key: &str, default: u32) -> u32 {
+    pairs.get(key).and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ofports_are_kept_apart_and_not_reused_at_once() {
+        let mut ports = OfPorts::default();
+        assert_eq!(ports.take(Some(7)), Some(OfPort(7)));
+        assert_eq!(ports.take(Some(7)), Some(OfPort(1)));
+        ports.give(OfPort(1));
+        assert_eq!(ports.take(None), Some(OfPort(2)));
+        assert_eq!(ports.take(Some(0xff00)), Some(OfPort(3)));
+    }
+
+    #[test]
+    fn dummies_are_numbered_by_name() {
+        let mut used = BTreeMap::new();
+        assert_eq!(odp_number(&used, "br0", true), 100);
+        assert_eq!(odp_number(&used, "p12", true), 12);
+        used.insert(12, "p12".to_owned());
+        assert_eq!(odp_number(&used, "q12", true), 1);
+        assert_eq!(odp_number(&used, "veth9", false), 1);
+    }
+}

@@ -1,0 +1,167 @@
+//! The status columns: computed from what ports and datapaths report, written when they differ from what was written.
+
+use actix::prelude::*;
+use futures::future::join_all;
+use openflow::OfPort;
+use openflow::message::PortStats;
+use ovsdb::Datum;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::msg::datapath::{DatapathReport, ReadStats};
+use crate::msg::port::{PortStatus, ReadStatus};
+use crate::port::device::mac_text;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// `error` number for a port that could not be had.
+const NO_OFPORT: i64 = -1;
+
+fn optional<T>(value: Option<T>, make: impl Fn(T) -> Datum) -> Datum {
+    value.map_or_else(Datum::empty, make)
+}
+
+fn integer(n: i64) -> Datum {
+    Datum::one(ovsdb::Atom::Integer(n))
+}
+
+fn up_down(up: bool) -> Datum {
+    Datum::string(if up { "up" } else { "down" })
+}
+
+impl Switch {
+    /// Asks every port and datapath how it is, and writes what changed.
+    pub(super) fn refresh_status(&mut self, ctx: &mut Context<Self>) {
+        let mut ports = Vec::new();
+        for (bridge, state) in &self.bridges {
+            for (name, port) in &state.ports {
+                let (bridge, name, asked) = (bridge.clone(), name.clone(), port.address.ask(ReadStatus, PATIENCE));
+                ports.push(async move { (bridge, name, asked.await) });
+            }
+        }
+        let datapaths: Vec<_> = self
+            .datapaths
+            .iter()
+            .map(|(kind, backer)| {
+                let (kind, asked) = (kind.clone(), backer.address.ask(ReadStats, PATIENCE));
+                async move { (kind, asked.await) }
+            })
+            .collect();
+        let both = futures::future::join(join_all(ports), join_all(datapaths));
+        let step = actix::fut::wrap_future::<_, Self>(both).map(|(ports, datapaths), this, _| {
+            let reports: BTreeMap<String, DatapathReport> =
+                datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
+            for (bridge, name, status) in ports {
+                let Ok(mut status) = status else { continue };
+                let Some(bridge) = this.bridges.get_mut(&bridge) else { continue };
+                let report = reports.get(&bridge.datapath);
+                let Some(port) = bridge.ports.get_mut(&name) else { continue };
+                status.stats = counters(port.odp, report);
+                port.status = status;
+            }
+            this.write_status(None);
+        });
+        ctx.spawn(step);
+    }
+
+    /// Writes the columns that changed; `applied` names the configuration they complete.
+    pub(super) fn write_status(&mut self, applied: Option<i64>) {
+        let mut rows = Vec::new();
+        for (name, bridge) in &self.bridges {
+            let Some(row) = self.desired.bridges.get(name) else { continue };
+            let dpid = format!("{:016x}", plan::datapath_id(&row.other_config, bridge.mac));
+            rows.push(RowWrite {
+                table: "Bridge",
+                uuid: row.uuid,
+                columns: vec![("datapath_id", Datum::string(&dpid)), ("datapath_version", Datum::string("<built-in>"))],
+            });
+            for interface in row.ports.values().flat_map(|p| p.interfaces.values()) {
+                let port = bridge.ports.get(&interface.name);
+                let error = bridge.errors.get(&interface.name);
+                rows.push(interface_row(interface.uuid, port, error.map(String::as_str)));
+            }
+        }
+        rows.retain(|row| self.status_written.get(&(row.table, row.uuid)) != Some(row));
+        for row in &rows {
+            self.status_written.insert((row.table, row.uuid), row.clone());
+        }
+        if let Some(idl) = &self.idl
+            && (applied.is_some() || !rows.is_empty())
+        {
+            idl.send(StatusWrite { rows, applied });
+        }
+    }
+}
+
+/// What the datapath counted of a port.
+pub(crate) fn counters(odp: Option<flow::OdpPort>, report: Option<&DatapathReport>) -> PortStats {
+    let mut stats = PortStats { rx_packets: 0, tx_packets: 0, rx_bytes: 0, tx_bytes: 0, ..PortStats::default() };
+    let found = report.and_then(|r| r.ports.iter().find(|(n, ..)| Some(*n) == odp));
+    if let Some((_, counted, lost)) = found {
+        stats.rx_packets = counted.rx_packets;
+        stats.rx_bytes = counted.rx_bytes;
+        stats.rx_dropped = *lost;
+        stats.rx_errors = 0;
+        stats.tx_packets = counted.tx_packets;
+        stats.tx_bytes = counted.tx_bytes;
+        stats.tx_dropped = counted.tx_dropped;
+        stats.tx_errors = counted.tx_errors;
+    }
+    stats
+}
+
+fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str>) -> RowWrite {
+    let none = PortStatus::default();
+    let status = port.map_or(&none, |p| &p.status);
+    let number = match port {
+        Some(port) if error.is_none() => i64::from(port.port.0),
+        _ => NO_OFPORT,
+    };
+    let open = port.is_some() && error.is_none();
+    let shown = |datum: Datum| if open { datum } else { Datum::empty() };
+    let statistics = Datum::map(statistics_of(&status.stats).into_iter().map(|(k, v)| (ovsdb::Atom::string(k), ovsdb::Atom::Integer(v))));
+    let pairs = Datum::string_map(status.status.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    RowWrite {
+        table: "Interface",
+        uuid,
+        columns: vec![
+            ("ofport", integer(number)),
+            ("error", optional(error, Datum::string)),
+            ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
+            ("mtu", shown(optional(status.mtu, integer))),
+            ("ifindex", shown(optional(status.ifindex, integer))),
+            ("admin_state", shown(up_down(status.admin_up))),
+            ("link_state", shown(up_down(status.link_up))),
+            ("link_speed", shown(optional(status.link_speed_bps, integer))),
+            (
+                "duplex",
+                shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" }))),
+            ),
+            ("link_resets", shown(integer(status.link_resets))),
+            ("status", shown(pairs)),
+            ("statistics", shown(statistics)),
+        ],
+    }
+}
+
+/// The known counters by their names in the statistics column.
+fn statistics_of(stats: &PortStats) -> Vec<(&'static str, i64)> {
+    [
+        ("rx_packets", stats.rx_packets),
+        ("rx_bytes", stats.rx_bytes),
+        ("rx_dropped", stats.rx_dropped),
+        ("rx_errors", stats.rx_errors),
+        ("tx_packets", stats.tx_packets),
+        ("tx_bytes", stats.tx_bytes),
+        ("tx_dropped", stats.tx_dropped),
+        ("tx_errors", stats.tx_errors),
+        ("collisions", stats.collisions),
+    ]
+    .into_iter()
+    .filter(|(_, n)| *n != u64::MAX)
+    .map(|(name, n)| (name, i64::try_from(n).unwrap_or(i64::MAX)))
+    .collect()
+}
+
+/// The number that stands for a bridge's own port.
+pub(crate) const LOCAL: OfPort = OfPort::LOCAL;

@@ -1,0 +1,139 @@
+//! The flow table actor: single writer of one classifier.
+//!
+//! It stages batches for its bridge, counts, and lets rules expire. After a panic it starts anew from the bridge's last
+//! view: no rule is lost, counters begin again.
+
+use actix::prelude::*;
+use ofproto::bridge::{Answer, Question};
+use ofproto::table::{Event, Table, TableView};
+use std::sync::Arc;
+
+use crate::clock;
+use crate::mailbox::Retry;
+use crate::msg::bridge::TableChanged;
+use crate::msg::table::*;
+use crate::supervise::{Desk, Player};
+
+/// A flow table's actor.
+pub struct FlowTable {
+    desk: Desk,
+    table: Table,
+    bridge: Retry<TableChanged>,
+}
+
+/// News for the bridge that may wait with the table.
+pub const NEWS_AT_MOST: usize = 1024;
+
+impl FlowTable {
+    /// The table that `view` shows.
+    pub fn new(desk: Desk, view: &TableView, bridge: Retry<TableChanged>) -> Self {
+        let table = Table::restore(view);
+        let mut this = Self { desk, table, bridge };
+        this.rearm();
+        this
+    }
+
+    fn rearm(&mut self) {
+        self.desk.arm(self.table.next_deadline().map(|at| (at, "rules expire")));
+    }
+
+    fn tell(&mut self, events: Vec<Event>) {
+        let news = TableChanged { view: self.table.view(), events };
+        if self.bridge.send(news).is_err() {
+            vlog::warn_rl!("ofproto", 5, 5, "{}: news of expired rules lost", self.desk.name());
+        }
+    }
+}
+
+impl Actor for FlowTable {
+    type Context = Context<Self>;
+}
+
+impl Player for FlowTable {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+
+    fn wake(&mut self, now_ms: i64, _: &mut Context<Self>) {
+        let removed = self.table.expire(now_ms);
+        if !removed.is_empty() {
+            self.tell(removed.into_iter().map(Event::Removed).collect());
+        }
+        self.rearm();
+    }
+}
+
+impl Handler<FlowMods> for FlowTable {
+    type Result = MessageResult<FlowMods>;
+
+    fn handle(&mut self, m: FlowMods, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.table.stage(&m.changes, clock::now_ms()))
+    }
+}
+
+impl Handler<Settle> for FlowTable {
+    type Result = ();
+
+    fn handle(&mut self, m: Settle, _: &mut Context<Self>) {
+        self.desk.received();
+        if m.commit { self.table.commit() } else { self.table.rollback() }
+        self.rearm();
+    }
+}
+
+impl Handler<ConfigureTable> for FlowTable {
+    type Result = ();
+
+    fn handle(&mut self, m: ConfigureTable, _: &mut Context<Self>) {
+        self.desk.received();
+        let removed = self.table.configure(m.0, clock::now_ms());
+        self.tell(removed.into_iter().map(Event::Removed).collect());
+        self.rearm();
+    }
+}
+
+impl Handler<RuleCredit> for FlowTable {
+    type Result = ();
+
+    fn handle(&mut self, m: RuleCredit, _: &mut Context<Self>) {
+        self.desk.received();
+        for (rule, stats) in m.entries {
+            self.table.credit(rule, stats.packets, stats.bytes, stats.used_ms);
+        }
+        self.table.credit_lookups(m.lookups, m.matches);
+    }
+}
+
+impl Handler<FinTimeout> for FlowTable {
+    type Result = ();
+
+    fn handle(&mut self, m: FinTimeout, _: &mut Context<Self>) {
+        self.desk.received();
+        self.table.fin_timeout(m.rule, m.idle, m.hard);
+        self.rearm();
+        self.tell(Vec::new());
+    }
+}
+
+impl Handler<Ask> for FlowTable {
+    type Result = MessageResult<Ask>;
+
+    fn handle(&mut self, m: Ask, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(match m.0 {
+            Question::Rules { selection, .. } => Some(Answer::Rules(self.table.select_rules(&selection))),
+            Question::Aggregate { selection, .. } => Some(Answer::Aggregate(self.table.aggregate(&selection))),
+            Question::TableCounters { table } => {
+                let (lookups, matches) = self.table.counters();
+                Some(Answer::TableCounters { table, rules: self.table.len(), lookups, matches })
+            }
+            Question::Ports(_) | Question::Queues(_) => None,
+        })
+    }
+}
+
+/// The view to begin with.
+pub fn empty_view(id: u8) -> Arc<TableView> {
+    Arc::new(TableView::empty(id))
+}

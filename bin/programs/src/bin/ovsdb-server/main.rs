@@ -1,0 +1,83 @@
+//! `ovsdb-server`: the Open vSwitch database server.
+
+mod settings;
+
+use actors::daemon::{self, Exit, Reason};
+use actors::supervise::Family;
+use actors::{db, unixctl, web};
+use cli::options::{Order, UsageError};
+use cli::{dirs, groups, program};
+use settings::Settings;
+use std::io::Read;
+use std::path::Path;
+
+fn main() {
+    let program = program::Program::from_env("ovsdb-server");
+    let more = [groups::HELP, groups::VERSION];
+    let flags = [settings::OWN, groups::DAEMON, groups::LOG, groups::TLS, groups::BOOTSTRAP, more.as_slice()].concat();
+    let parsed = program.parse_or_exit(&flags, Order::Permute);
+    for given in &parsed.given {
+        match given.flag.long {
+            "help" => return program::print(&settings::usage(&program.name)),
+            "version" => return program::print(&program.version_text("")),
+            _ => {}
+        }
+    }
+    let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+    settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+    vlog::register(vlog::OVSDB_SERVER_MODULES);
+    let config = settings.daemon(&program.name);
+    let version = program.version_text("");
+    let name = program.name.clone();
+    let served = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit));
+    if let Err(text) = served {
+        program.fatal(&text);
+    }
+}
+
+async fn serve(
+    name: String,
+    version: String,
+    mut settings: Settings,
+    family: Family,
+    exit: Exit,
+) -> Result<db::DbSystem, String> {
+    settings.db.seed = random_seed();
+    let system = db::start(&family, settings.db)?;
+    let mut commands = unixctl::Commands::new(version.trim_end());
+    unixctl::add_log_commands(&mut commands);
+    unixctl::add_actor_commands(&mut commands, settings.test_commands);
+    if settings.test_commands {
+        unixctl::add_clock_commands(&mut commands);
+    }
+    db::add_commands(&mut commands, &system.database);
+    let asked = exit.clone();
+    commands.add("exit", "", 0, 0, move |_| {
+        asked.ask(Reason::Command { cleanup: false });
+        Ok(String::new())
+    });
+    if let Some(address) = &settings.web {
+        let registries = vec![system.methods.module().clone().into(), commands.module().clone().into()];
+        web::Web::start(&family, web::parse_address(address)?, registries).await?;
+    }
+    let socket = unixctl::socket_path(Path::new(&dirs::rundir()), &name, settings.unixctl.as_deref());
+    if let Some(path) = socket {
+        unixctl::Server::start(&family, commands.into(), &path)
+            .map_err(|_| "could not initialize control socket".to_owned())?;
+    }
+    vlog::info!("ovsdb_server", "{}", version.trim_end());
+    if let Some(command) = settings.command {
+        daemon::run_command(&command, &exit)?;
+    }
+    Ok(system)
+}
+
+/// The seed of every UUID this server will make.
+fn random_seed() -> u128 {
+    let mut bytes = [0; 16];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if read.is_err() {
+        vlog::err!("entropy", "/dev/urandom: no random bytes to be had");
+    }
+    u128::from_ne_bytes(bytes)
+}

@@ -1,0 +1,122 @@
+//! The command line of `ovsdb-server`.
+
+use actors::daemon::DaemonConfig;
+use actors::db::{DbConfig, SyncConfig};
+use actors::stream::TlsFiles;
+use cli::dirs;
+use cli::groups::{self, DaemonSettings, LogSettings, TlsSettings};
+use cli::options::{Flag, Parsed, UsageError};
+use std::path::PathBuf;
+
+/// The options that are not shared with other daemons.
+pub const OWN: &[Flag] = &[
+    Flag::value("remote").help("  --remote=REMOTE         connect or listen to REMOTE\n"),
+    Flag::value("sync-from").help(
+        "  --sync-from=SERVER      sync DATABASE from active SERVER and start in\n                          backup mode (except with --active)\n",
+    ),
+    Flag::value("sync-exclude-tables").help(
+        "  --sync-exclude-tables=DB:TABLE,...\n                          exclude the TABLE in DB from syncing\n",
+    ),
+    Flag::switch("active").help("  --active                with --sync-from, start in active mode\n"),
+    Flag::value("run").help("  --run COMMAND           run COMMAND as subprocess then exit\n"),
+    Flag::value("unixctl").help("  --unixctl=SOCKET        override default control socket name\n"),
+    Flag::value("web").help("  --web=[IP:]PORT         serve JSON-RPC 2.0 over HTTP and WebSocket\n"),
+    Flag::switch("disable-file-column-diff")
+        .help("  --disable-file-column-diff\n                          don't use column diff in database file\n"),
+    Flag::switch("no-dbs"),
+    Flag::switch("enable-dummy"),
+];
+
+/// What the command line asks for.
+#[derive(Default)]
+pub struct Settings {
+    pub daemon: DaemonSettings,
+    pub log: LogSettings,
+    pub db: DbConfig,
+    pub unixctl: Option<String>,
+    pub command: Option<String>,
+    pub web: Option<String>,
+    /// `actor/panic`, `time/stop` and `time/warp` are there.
+    pub test_commands: bool,
+}
+
+impl Settings {
+    /// Judges the options and arguments given.
+    pub fn read(parsed: &Parsed) -> Result<Settings, UsageError> {
+        let mut settings = Settings::default();
+        let (mut tls, mut sync) = (TlsSettings::default(), SyncConfig::default());
+        let (mut active, mut no_dbs) = (false, false);
+        for given in &parsed.given {
+            let value = given.value.clone();
+            match given.flag.long {
+                "remote" => {
+                    settings.db.remotes.insert(given.text().to_owned());
+                }
+                "sync-from" => sync.source = value,
+                "sync-exclude-tables" => sync.exclude = value,
+                "active" => active = true,
+                "run" => settings.command = value,
+                "unixctl" => settings.unixctl = value,
+                "web" => settings.web = value,
+                "disable-file-column-diff" => settings.db.whole_rows = true,
+                "no-dbs" => no_dbs = true,
+                "enable-dummy" => settings.test_commands = true,
+                _ => {
+                    let _ = settings.daemon.accept(given)? || settings.log.accept(given)? || tls.accept(given)?;
+                }
+            }
+        }
+        sync.backup = sync.source.is_some() && !active;
+        settings.db.sync = sync;
+        settings.db.tls = tls_files(tls);
+        settings.db.run_dir = dirs::rundir().into();
+        settings.db.files = parsed.arguments.clone();
+        if settings.db.files.is_empty() && !no_dbs {
+            settings.db.files.push(dirs::default_db_file());
+        }
+        Ok(settings)
+    }
+
+    /// The daemon the options describe.
+    pub fn daemon(&self, program: &str) -> DaemonConfig {
+        DaemonConfig {
+            program: program.to_owned(),
+            pidfile: self.daemon.pidfile_path(program).map(PathBuf::from),
+            overwrite_pidfile: self.daemon.overwrite_pidfile,
+            detach: self.daemon.detach,
+            monitor: self.daemon.monitor,
+            chdir: self.daemon.chdir,
+            user: self.daemon.user.clone(),
+        }
+    }
+}
+
+fn tls_files(tls: TlsSettings) -> TlsFiles {
+    TlsFiles {
+        private_key: tls.private_key.map(PathBuf::from),
+        certificate: tls.certificate.map(PathBuf::from),
+        ca_cert: tls.ca_cert.map(PathBuf::from),
+        bootstrap: tls.bootstrap,
+        peer_ca_cert: tls.peer_ca_cert.map(PathBuf::from),
+        protocols: tls.protocols.unwrap_or_default(),
+        ciphers: tls.ciphers.unwrap_or_default(),
+    }
+}
+
+/// The text of `--help`.
+pub fn usage(program: &str) -> String {
+    let section = |heading: &str, flags: &[Flag]| groups::section(program, heading, flags);
+    format!(
+        "{program}: Open vSwitch database server\nusage: {program} [OPTIONS] [DATABASE...]\n\
+         where each DATABASE is a database file in ovsdb format.\nThe default DATABASE, if none is given, is\n\
+         {}.\n",
+        dirs::default_db_file()
+    ) + &section("\nJSON-RPC options (may be specified any number of times):", &OWN[..1])
+        + &groups::connection_methods(program, "JSON-RPC", true, true, true)
+        + &DaemonSettings::usage(program)
+        + &LogSettings::usage(program)
+        + &section("\nSyncing options:", &OWN[1..4])
+        + &section("\nOther options:", &OWN[4..])
+        + "  -h, --help              display this help message\n\
+           \u{20} -V, --version           display version information\n"
+}
