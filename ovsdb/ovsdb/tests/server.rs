@@ -349,3 +349,19 @@ fn a_relay_shows_and_passes_on() {
     assert!(out[1].1["result"][0]["uuid"].is_array());
     assert_eq!(rows(&own, "ordinals"), rows(&source, "ordinals"));
 }
+
+#[test]
+fn deep_nesting_is_borne() {
+    let mut server = server();
+    let deep = format!("{}1{}", "[".repeat(990), "]".repeat(990));
+    for text in [
+        format!(r#"{{"id":{deep},"method":"transact","params":["ordinals"]}}"#),
+        format!(r#"{{"id":1,"method":"transact","params":["ordinals",{{"op":"select","table":"T","where":{deep}}}]}}"#),
+        format!(r#"{{"id":1,"method":"monitor","params":["ordinals",{deep},{{}}]}}"#),
+        format!(r#"{{"id":1,"method":"nonsense","params":[{deep}]}}"#),
+    ] {
+        let json = jsonrpc::parse_value(text.as_bytes(), jsonrpc::Limits::default()).unwrap();
+        server.handle(1, Message::from_json(json).unwrap(), now(0));
+        assert_eq!(server.take_outputs().len(), 1);
+    }
+}

@@ -1,8 +1,12 @@
 //! References at the end of a transaction: strong ones counted, rows without any collected, weak
 //! ones pruned.
 
+use std::collections::BTreeSet;
+
 use super::Txn;
-use crate::database::TableId;
+use crate::atom::Atom;
+use crate::database::{RefColumn, TableId};
+use crate::datum::Datum;
 use crate::error::{OvsdbError, Result};
 use crate::row::Row;
 use crate::types::RefType;
@@ -17,14 +21,7 @@ impl Txn<'_> {
     pub(super) fn count_references(&mut self) -> Result<()> {
         let touched = self.touched_rows();
         for &(table, uuid) in &touched {
-            let Some(entry) = self.tables[&table].rows.get(&uuid) else { continue };
-            let (old, new) = (entry.old.clone(), entry.new.clone());
-            if let Some(old) = &old {
-                self.adjust_references(table, old, -1, true)?;
-            }
-            if let Some(new) = &new {
-                self.adjust_references(table, new, 1, true)?;
-            }
+            self.count_row(table, uuid, true)?;
         }
         for (table, uuid) in touched {
             let Some(entry) = self.tables[&table].rows.get(&uuid) else { continue };
@@ -41,43 +38,74 @@ impl Txn<'_> {
 
     pub(super) fn count_known_references(&mut self) {
         for (table, uuid) in self.touched_rows() {
-            let Some(entry) = self.tables[&table].rows.get(&uuid) else { continue };
-            let (old, new) = (entry.old.clone(), entry.new.clone());
-            for (row, delta) in [(old, -1), (new, 1)] {
-                if let Some(row) = row {
-                    // Only dangling references fail, and they are let be here.
-                    let _ = self.adjust_references(table, &row, delta, false);
-                }
-            }
+            // Only dangling references fail, and they are let be here.
+            let _ = self.count_row(table, uuid, false);
         }
     }
 
-    /// Adds `delta` to the count of each row that `row` refers to strongly. A row's reference to
-    /// itself does not count.
-    fn adjust_references(&mut self, table: TableId, row: &Row, delta: i64, strict: bool) -> Result<()> {
-        let schema = &self.db.tables[table];
-        for spec in schema.refs.iter().filter(|spec| spec.kind == RefType::Strong) {
-            for target in spec.targets(row) {
-                if (spec.target, target) == (table, row.uuid) {
-                    continue;
-                }
-                let found = match self.touch(spec.target, target) {
-                    Some(entry) => {
-                        entry.refs += delta;
-                        true
-                    }
-                    None => false,
-                };
-                if !found && strict && delta > 0 {
+    /// Counts what a touched row refers to no more, and what it refers to now. References that it
+    /// had and has cost nothing: sets of references are long, and their changes short.
+    fn count_row(&mut self, table: TableId, uuid: Uuid, strict: bool) -> Result<()> {
+        let Some(entry) = self.tables[&table].rows.get(&uuid) else { return Ok(()) };
+        let (old, new) = (entry.old.clone(), entry.new.clone());
+        let refs = self.db.tables[table].refs.clone();
+        for spec in refs.iter().filter(|spec| spec.kind == RefType::Strong) {
+            let before = old.as_ref().map(|row| row.field(spec.column));
+            let after = new.as_ref().map(|row| row.field(spec.column));
+            if before == after {
+                continue;
+            }
+            if let Some(old) = &old {
+                let kept = after.filter(|_| !spec.in_value);
+                self.adjust_column(table, old, spec, kept, -1, strict)?;
+            }
+            if let Some(new) = &new {
+                let kept = before.filter(|_| !spec.in_value);
+                self.adjust_column(table, new, spec, kept, 1, strict)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `delta` to the count of each row that `row` refers to strongly.
+    fn adjust_references(&mut self, table: TableId, row: &Row, delta: i64) -> Result<()> {
+        let refs = self.db.tables[table].refs.clone();
+        for spec in refs.iter().filter(|spec| spec.kind == RefType::Strong) {
+            self.adjust_column(table, row, spec, None, delta, false)?;
+        }
+        Ok(())
+    }
+
+    /// Adds `delta` to the count of each row that a column refers to, those in `except` left out. A
+    /// row's reference to itself does not count.
+    fn adjust_column(
+        &mut self,
+        table: TableId,
+        row: &Row,
+        spec: &RefColumn,
+        except: Option<&Datum>,
+        delta: i64,
+        strict: bool,
+    ) -> Result<()> {
+        for target in spec.targets(row) {
+            let own = (spec.target, target) == (table, row.uuid);
+            if own || except.is_some_and(|datum| datum.contains_key(&Atom::Uuid(target))) {
+                continue;
+            }
+            match self.touch(spec.target, target) {
+                Some(entry) => entry.refs += delta,
+                None if strict && delta > 0 => {
+                    let schema = &self.db.tables[table].schema;
                     return Err(OvsdbError::referential(format!(
                         "Table {} column {} row {} references nonexistent row {target} in table \
                          {}.",
-                        schema.schema.name,
-                        schema.schema.columns[spec.column].name,
+                        schema.name,
+                        schema.columns[spec.column].name,
                         row.uuid,
                         self.db.tables[spec.target].schema.name
                     )));
                 }
+                None => {}
             }
         }
         Ok(())
@@ -99,7 +127,7 @@ impl Txn<'_> {
             }
             let Some(row) = entry.new.take() else { continue };
             entry.written = true;
-            self.adjust_references(table, &row, -1, false)?;
+            self.adjust_references(table, &row, -1)?;
             let refs = self.db.tables[table].refs.clone();
             for spec in refs.iter().filter(|spec| spec.kind == RefType::Strong) {
                 queue.extend(spec.targets(&row).map(|target| (spec.target, target)));
@@ -121,23 +149,30 @@ impl Txn<'_> {
                 }
             }
         }
-        for (table, uuid) in affected {
+        let affected: BTreeSet<(TableId, Uuid)> = affected.into_iter().collect();
+        for &(table, uuid) in &affected {
             self.touch(table, uuid);
         }
         for (table, uuid) in self.touched_rows() {
-            self.prune_row(table, uuid)?;
+            self.prune_row(table, uuid, affected.contains(&(table, uuid)))?;
         }
         Ok(())
     }
 
-    fn prune_row(&mut self, table: TableId, uuid: Uuid) -> Result<()> {
+    /// `affected`: a row that it refers to goes. Else only new references can dangle.
+    fn prune_row(&mut self, table: TableId, uuid: Uuid, affected: bool) -> Result<()> {
         let refs = self.db.tables[table].refs.clone();
         let weak: Vec<_> = refs.iter().filter(|spec| spec.kind == RefType::Weak).collect();
         if weak.is_empty() {
             return Ok(());
         }
         let Some(row) = self.row(table, &uuid).cloned() else { return Ok(()) };
+        let old = self.tables[&table].rows.get(&uuid).and_then(|entry| entry.old.clone());
         for spec in weak {
+            let unchanged = old.as_ref().is_some_and(|old| old.field(spec.column) == row.field(spec.column));
+            if unchanged && !affected {
+                continue;
+            }
             let dangling: Vec<Uuid> =
                 spec.targets(&row).filter(|target| self.row(spec.target, target).is_none()).collect();
             if dangling.is_empty() {
