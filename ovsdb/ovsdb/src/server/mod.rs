@@ -175,6 +175,7 @@ pub struct Server {
     server_id: Uuid,
     next_monitor: u64,
     column_diff: bool,
+    pub(crate) commits: u64,
     forwards: VecDeque<Forward>,
 }
 
