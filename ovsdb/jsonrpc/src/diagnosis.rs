@@ -118,22 +118,11 @@ pub(crate) fn diagnose(text: &[u8], whole: bool, max_depth: usize) -> Option<(St
             b':' => (Token::Colon, at + 1, at),
             b',' => (Token::Comma, at + 1, at),
             b'"' => {
-                let mut end = at + 1;
-                loop {
-                    match text.get(end) {
-                        None if whole => {
-                            return Some(("unexpected end of input in quoted string".into(), end));
-                        }
-                        None => return None,
-                        Some(b'\\') => end += 2,
-                        Some(b'"') => break,
-                        Some(&b) if b < 0x20 => {
-                            let reason = format!("U+{b:04X} must be escaped in quoted string");
-                            return Some((reason, end));
-                        }
-                        Some(_) => end += 1,
-                    }
-                }
+                let end = match string_end(text, at + 1, whole) {
+                    Ok(Some(end)) => end,
+                    Ok(None) => return None,
+                    Err(fault) => return Some(fault),
+                };
                 if let Some(reason) = string_fault(&text[at + 1..end]) {
                     return Some((reason, end));
                 }
@@ -173,6 +162,25 @@ pub(crate) fn diagnose(text: &[u8], whole: bool, max_depth: usize) -> Option<(St
             // A number or keyword is ended by one more byte.
             let flushed = text.last().is_some_and(|b| b.is_ascii_alphanumeric());
             Some(("unexpected end of input".into(), text.len() + usize::from(flushed)))
+        }
+    }
+}
+
+/// Where the closing quotation mark of a string stands; `None` when more bytes are needed.
+fn string_end(text: &[u8], from: usize, whole: bool) -> Result<Option<usize>, (String, usize)> {
+    let mut end = from;
+    loop {
+        match text.get(end) {
+            None if whole => {
+                return Err(("unexpected end of input in quoted string".into(), text.len()));
+            }
+            None => return Ok(None),
+            Some(b'\\') => end += 2,
+            Some(b'"') => return Ok(Some(end)),
+            Some(&b) if b < 0x20 => {
+                return Err((format!("U+{b:04X} must be escaped in quoted string"), end));
+            }
+            Some(_) => end += 1,
         }
     }
 }

@@ -198,9 +198,22 @@ fn write_change(
         out.push('}');
         return true;
     }
+    write_change2(kind, columns(), schema, old, new, out);
+    true
+}
+
+/// Appends `<row-update2>` with those of `columns` that differ, or, for a new row, are not default.
+fn write_change2(
+    kind: Select,
+    columns: impl Iterator<Item = usize>,
+    schema: &TableSchema,
+    old: Option<&Row>,
+    new: Option<&Row>,
+    out: &mut String,
+) {
     let Some(new) = new else {
         out.push_str("{\"delete\":null}");
-        return true;
+        return;
     };
     out.push_str(match kind {
         Select::INITIAL => "{\"initial\":{",
@@ -208,11 +221,11 @@ fn write_change(
         _ => "{\"modify\":{",
     });
     let mut first = true;
-    for column in columns() {
+    for column in columns {
         let spec = &schema.columns[column];
         let value = new.get(column);
         let skip = match old {
-            Some(_) => !changed(column),
+            Some(old) => old.get(column) == value,
             None => value.is_default(&spec.ty),
         };
         if skip {
@@ -232,5 +245,4 @@ fn write_change(
         }
     }
     out.push_str("}}");
-    true
 }
