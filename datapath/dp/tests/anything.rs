@@ -186,20 +186,26 @@ proptest! {
         let mut mask = Mask::EMPTY;
         let mut key = flow::Key::EMPTY;
         let group = if is_v6 {
-            (key.set_ipv6_src(addresses[0].0), mask.set_ipv6_src(addresses[0].1));
-            (key.set_ipv6_dst(addresses[1].0), mask.set_ipv6_dst(addresses[1].1));
+            key.set_ipv6_src(addresses[0].0);
+            mask.set_ipv6_src(addresses[0].1);
+            key.set_ipv6_dst(addresses[1].0);
+            mask.set_ipv6_dst(addresses[1].1);
             SetGroup::Ipv6
         } else {
-            (key.set_nw_src(addresses[0].0 as u32), mask.set_nw_src(addresses[0].1 as u32));
-            (key.set_nw_dst(addresses[1].0 as u32), mask.set_nw_dst(addresses[1].1 as u32));
+            key.set_nw_src(addresses[0].0 as u32);
+            mask.set_nw_src(addresses[0].1 as u32);
+            key.set_nw_dst(addresses[1].0 as u32);
+            mask.set_nw_dst(addresses[1].1 as u32);
             SetGroup::Ipv4
         };
         let word = |(i, m): (usize, &u64)| (*m != 0).then(|| MaskedWord { word: i as u8, value: key.0[i] & m, mask: *m });
         let network = Action::Set(Set { group, words: mask.0.iter().enumerate().filter_map(word).collect(), tunnel: None });
         let mut mask = Mask::EMPTY;
         let mut key = flow::Key::EMPTY;
-        (key.set_tp_src(ports.0), mask.set_tp_src(u16::MAX));
-        (key.set_tp_dst(ports.1), mask.set_tp_dst(u16::MAX));
+        key.set_tp_src(ports.0);
+        mask.set_tp_src(u16::MAX);
+        key.set_tp_dst(ports.1);
+        mask.set_tp_dst(u16::MAX);
         let word = |(i, m): (usize, &u64)| (*m != 0).then(|| MaskedWord { word: i as u8, value: key.0[i] & m, mask: *m });
         let group = if is_tcp { SetGroup::Tcp } else { SetGroup::Udp };
         let ports = Action::Set(Set { group, words: mask.0.iter().enumerate().filter_map(word).collect(), tunnel: None });
