@@ -252,8 +252,8 @@ pub fn header32(field: Field, width: usize) -> u32 {
 /// Appends an entry. A mask of all ones is left out; tunnel options lose their leading zero octets.
 pub fn put_entry(b: &mut Vec<u8>, field: Field, version: Option<Version>, value: &Value, mask: &Value) {
     let skip = leading(field, value, mask);
+    let has_mask = !mask.is_ones();
     let (value, mask) = (&value.octets()[skip..], &mask.octets()[skip..]);
-    let has_mask = mask.iter().any(|o| *o != 0xff);
     match header_for(field, version) {
         Some(header) => put_raw_header(b, header.class, header.number, has_mask, value.len()),
         None => put_raw_header(b, Class::NXM_0, 0, has_mask, value.len()),
