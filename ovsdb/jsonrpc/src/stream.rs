@@ -26,7 +26,7 @@ impl Default for Limits {
 }
 
 /// Nesting from which the parser is run with a stack that grows.
-const DEEP: usize = 100;
+pub(crate) const DEEP: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Within {
@@ -221,17 +221,9 @@ impl Scanner {
     }
 
     /// An error that points at the first byte not looked at.
-    pub(crate) fn fault_here(&self, reason: String) -> StreamError {
+    fn fault_here(&self, reason: String) -> StreamError {
         let offset = (self.at - self.start) as u64;
         StreamError { line: 0, column: offset, offset, reason }
-    }
-
-    /// Passes white space between values.
-    pub(crate) fn skip_space(&mut self) {
-        while self.within == Within::Gap && matches!(self.buffer.get(self.at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            self.at += 1;
-            self.start = self.at;
-        }
     }
 }
 

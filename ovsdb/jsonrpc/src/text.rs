@@ -5,26 +5,63 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::StreamError;
-use crate::stream::{Limits, Scanner};
+use crate::stream::{DEEP, Limits};
 
 /// Parses one JSON text, nothing but white space around it, of at most `limits`' size and depth.
 ///
 /// A name given twice in one object has its last value, as ovsdb-server(7) section 3.1 says.
 pub fn parse_value(text: &[u8], limits: Limits) -> Result<Value, StreamError> {
-    let mut scanner = Scanner::new(limits);
-    scanner.feed(text);
-    let told = match scanner.next_value() {
-        Ok(Some(value)) => {
-            scanner.skip_space();
-            if scanner.pending() == 0 {
-                return Ok(value);
-            }
-            scanner.fault_here("trailing garbage at end of input".into())
+    let fault = |reason: String| StreamError { line: 0, column: 0, offset: 0, reason };
+    let diagnosed = |reason: String| StreamError::diagnosed(text, true, limits.depth).unwrap_or_else(|| fault(reason));
+    if text.len() > limits.size {
+        return Err(fault(format!("value exceeds {} bytes", limits.size)));
+    }
+    let depth = nesting(text);
+    let starts = text.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
+    if depth > limits.depth || !matches!(starts, Some(b'{' | b'[')) {
+        return Err(diagnosed("syntax error at beginning of input".into()));
+    }
+    // serde_json lets NULs pass, C's strings do not.
+    if text.windows(6).any(|w| w == b"\\u0000") {
+        if let Some(error) = StreamError::diagnosed(text, true, limits.depth) {
+            return Err(error);
         }
-        Ok(None) => scanner.fault_here("unexpected end of input".into()),
-        Err(error) => error,
-    };
-    Err(StreamError::diagnosed(text, true, limits.depth).unwrap_or(told))
+    }
+    parse_bounded(text, depth > DEEP).map_err(|error| {
+        let text = error.to_string();
+        diagnosed(text.split(" at line ").next().unwrap_or(&text).to_owned())
+    })
+}
+
+/// Deepest nesting of brackets outside strings, whatever kind they are of.
+fn nesting(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                // To the end of the string.
+                while let Some(skip) =
+                    text.get(at..).and_then(|rest| rest.iter().position(|b| matches!(b, b'"' | b'\\')))
+                {
+                    at += skip;
+                    if text[at] == b'"' {
+                        break;
+                    }
+                    at += 2;
+                }
+                at += 1;
+            }
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// serde_json's parser with its recursion bound off; the caller has bounded the depth, and says

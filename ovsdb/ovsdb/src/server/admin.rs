@@ -60,15 +60,18 @@ impl Server {
         self.dbs.get(name).map(|served| served.model)
     }
 
-    /// Begins to serve a database. Its name must be new.
+    /// Begins to serve a database. Its name must be new. Clients that do not know of database changes
+    /// are disconnected, so that they see it.
     pub fn add_db(&mut self, db: Database, log: Option<LogDb>, model: Model, now: Now) -> Result<()> {
         let name = Arc::clone(&db.schema.name);
         if self.dbs.contains_key(&name) {
             return Err(OvsdbError::new("ovsdb error", format!("{name}: duplicate database name")));
         }
         let served = self.served(db, log, model, now);
+        let reason = format!("adding {name} database");
         self.dbs.insert(name, served);
         self.refresh_builtin(now);
+        self.disconnect_unaware(&reason);
         Ok(())
     }
 
@@ -107,7 +110,7 @@ impl Server {
         self.cancel_monitors(&key);
         let served = self.dbs.remove(&key)?;
         self.refresh_builtin(now);
-        let reason = format!("removing database {name}");
+        let reason = format!("removing {name} database");
         self.disconnect_unaware(&reason);
         Some((served.db, served.log))
     }
