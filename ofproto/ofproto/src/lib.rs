@@ -4,3 +4,4 @@ pub mod bridge;
 pub mod rule;
 pub mod table;
 pub mod view;
+pub mod xlate;

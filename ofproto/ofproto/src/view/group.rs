@@ -90,14 +90,17 @@ fn select(desc: &GroupDesc, buckets: &[BucketView]) -> Selection {
     let param = desc.props.selection_method_param;
     match desc.props.selection_method.as_str() {
         "" => match dp_hash_map(buckets, 64) {
-            Some(map) => Selection::DpHash { alg: 0, basis: 0, map },
+            Some(map) => Selection::DpHash { alg: 1, basis: 0, map },
             None => Selection::Default,
         },
-        "dp_hash" => {
-            let alg = (param >> 32) as u32;
-            let map = dp_hash_map(buckets, MAX_HASHES).unwrap_or_else(|| Arc::from([]));
-            Selection::DpHash { alg, basis: param as u32, map }
-        }
+        "dp_hash" => match dp_hash_map(buckets, MAX_HASHES) {
+            Some(map) => {
+                let alg = (param >> 32) as u32;
+                Selection::DpHash { alg: if alg > 1 { 0 } else { alg }, basis: param as u32, map }
+            }
+            None => Selection::Default,
+        },
+        _ if desc.props.fields.is_empty() => Selection::Default,
         _ => Selection::Hash { basis: param as u32, fields: desc.props.fields.clone() },
     }
 }

@@ -19,11 +19,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use flow::classifier::MiniMatch;
+use flow::field::TunTable;
 use flow::{Key, Mask, OdpPort};
 use l2proto::mac_learning::MacView;
 use l2proto::mcast_snooping::McastView;
 use openflow::OfPort;
+use openflow::action::{Action, Actions, Controller};
 use openflow::flow_mod::FlowFlags;
+use openflow::message::packet_in::reason;
 
 pub use bond::{BOND_BUCKETS, BondMode, BondView};
 pub use bundle::{BundleId, BundleView, PriorityTags, VlanMode};
@@ -185,6 +188,12 @@ pub struct BridgeView {
     pub flow_restore_wait: bool,
     /// Flows are sampled by NetFlow: its fields are always matched.
     pub netflow: bool,
+    /// Datapath meter for packet-ins, if configured.
+    pub controller_meter: Option<u32>,
+    /// Datapath meter for the slow path, if configured.
+    pub slowpath_meter: Option<u32>,
+    /// Where tunnel options lie.
+    pub tun_table: Arc<TunTable>,
     /// sFlow: probability of 2^32 - 1.
     pub sflow: Option<u32>,
     /// Hardware address of the local port.
@@ -194,7 +203,16 @@ pub struct BridgeView {
 impl BridgeView {
     /// An empty bridge with room for 255 tables.
     pub fn new(id: BridgeId, name: &str) -> BridgeView {
-        let internal = |slot| Arc::new(internal_rule(slot));
+        let internal = |slot, actions: Vec<Action>| Arc::new(internal_rule(slot, actions.into()));
+        let to_controller = Action::Controller(Box::new(Controller {
+            max_len: u16::MAX,
+            controller_id: 0,
+            reason: reason::IMPLICIT_MISS,
+            userdata: Vec::new(),
+            pause: false,
+            meter_id: None,
+            property_form: false,
+        }));
         BridgeView {
             id,
             name: name.to_owned(),
@@ -202,9 +220,9 @@ impl BridgeView {
             version: 0,
             tables: vec![None; 255],
             miss_to_controller: true,
-            miss_rule: internal(0),
-            no_packet_in_rule: internal(1),
-            drop_frags_rule: internal(2),
+            miss_rule: internal(0, vec![to_controller]),
+            no_packet_in_rule: internal(1, Vec::new()),
+            drop_frags_rule: internal(2, Vec::new()),
             ports: BTreeMap::new(),
             bundles: BTreeMap::new(),
             mirrors: Vec::new(),
@@ -220,6 +238,9 @@ impl BridgeView {
             in_band: false,
             flow_restore_wait: false,
             netflow: false,
+            controller_meter: None,
+            slowpath_meter: None,
+            tun_table: Arc::default(),
             sflow: None,
             hw_addr: 0,
         }
@@ -237,7 +258,7 @@ impl BridgeView {
 }
 
 /// A rule that stands for a packet's fate where no table has one.
-fn internal_rule(slot: u32) -> Rule {
+fn internal_rule(slot: u32, actions: Actions) -> Rule {
     Rule {
         id: RuleId { table: INTERNAL_TABLE, slot, generation: u32::MAX },
         priority: 0,
@@ -248,7 +269,7 @@ fn internal_rule(slot: u32) -> Rule {
         hard_timeout: 0,
         importance: 0,
         flags: FlowFlags::default(),
-        actions: Arc::from([]),
+        actions,
         conjunctions: Box::default(),
         created_ms: 0,
         modified_ms: 0,

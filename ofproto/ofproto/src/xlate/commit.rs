@@ -1,0 +1,282 @@
+//! From changes of the flow to datapath actions: the least that makes the packet what the pipeline says it is.
+//!
+//! Headers come in a fixed order: Ethernet, network, transport, MPLS, VLAN, priority, mark. Each header is written once,
+//! with the fields that differ and under the mask of bits that matter.
+
+use flow::odp::{Action, MaskedWord, Set, SetGroup, slow};
+use flow::{Field, Key, Mask, nw_frag};
+use smallvec::SmallVec;
+
+use super::context::Context;
+use super::wildcard::{is_ip, is_mpls};
+
+const CFI: u16 = 0x1000;
+
+/// Fields of each header that can be written.
+const ETH: &[Field] = &[Field::EthSrc, Field::EthDst];
+const IPV4: &[Field] = &[Field::Ipv4Src, Field::Ipv4Dst, Field::NwTos, Field::IpTtl];
+const IPV6: &[Field] = &[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::NwTos, Field::IpTtl];
+const ARP: &[Field] = &[Field::ArpSpa, Field::ArpTpa, Field::ArpOp, Field::ArpSha, Field::ArpTha];
+const PORTS: &[Field] = &[Field::TcpSrc, Field::TcpDst];
+const ICMP: &[Field] = &[Field::Icmpv4Type, Field::Icmpv4Code];
+const ND: &[Field] = &[Field::NdTarget, Field::NdSll, Field::NdTll];
+const ND_EXT: &[Field] = &[Field::NdReserved, Field::NdOptionsType];
+const NSH: &[Field] = &[
+    Field::NshFlags,
+    Field::NshTtl,
+    Field::NshSpi,
+    Field::NshSi,
+    Field::NshC1,
+    Field::NshC2,
+    Field::NshC3,
+    Field::NshC4,
+];
+
+/// Bits of a field in the key's words.
+fn span(fields: &[Field]) -> Mask {
+    let mut mask = Mask::EMPTY;
+    for field in fields {
+        let mut one = Mask::EMPTY;
+        field.set_exact(&mut one);
+        mask.join(&one);
+        if *field == Field::NwTos {
+            // Written as one octet with the ECN bits.
+            mask.set_nw_tos(u8::MAX);
+        }
+    }
+    mask
+}
+
+impl Context<'_> {
+    /// Writes what differs between the flow and what the datapath has so far.
+    pub fn commit(&mut self) {
+        self.commit_encap_decap();
+        if self.base.packet_type() == 0 {
+            self.commit_fields(SetGroup::Eth, ETH);
+        }
+        let mut mpls_done = false;
+        if is_mpls(self.base.dl_type()) && !is_mpls(self.flow.dl_type()) {
+            self.commit_mpls();
+            mpls_done = true;
+        }
+        self.commit_network();
+        self.commit_ports();
+        self.commit_icmp();
+        if !mpls_done {
+            self.commit_mpls();
+        }
+        self.commit_vlans();
+        self.commit_metadata(SetGroup::SkbPriority, Field::SkbPriority);
+        self.commit_metadata(SetGroup::SkbMark, Field::PktMark);
+    }
+
+    fn commit_metadata(&mut self, group: SetGroup, field: Field) {
+        self.commit_fields(group, &[field]);
+    }
+
+    /// One header: the fields that differ, as far as their bits matter; all of them exactly if none of these does.
+    fn commit_fields(&mut self, group: SetGroup, fields: &[Field]) -> bool {
+        let header = span(fields);
+        if (0..flow::WORDS).all(|i| (self.flow.0[i] ^ self.base.0[i]) & header.0[i] == 0) {
+            return false;
+        }
+        let mut write = Mask::EMPTY;
+        for field in fields {
+            let bits = span(std::slice::from_ref(field));
+            if !self.flow.matches(&self.base, &bits) {
+                let mut cared = bits.clone();
+                let mut any = false;
+                for (word, wc) in cared.0.iter_mut().zip(&self.wc.0) {
+                    *word &= wc;
+                    any |= *word != 0;
+                }
+                write.join(if any { &cared } else { &bits });
+            }
+        }
+        let words: SmallVec<[MaskedWord; 2]> = (0..flow::WORDS)
+            .filter(|i| write.0[*i] != 0)
+            .map(|i| MaskedWord { word: i as u8, value: self.flow.0[i] & write.0[i], mask: write.0[i] })
+            .collect();
+        self.odp.push(Action::Set(Set { group, words, tunnel: None }));
+        for i in 0..flow::WORDS {
+            self.base.0[i] = (self.base.0[i] & !header.0[i]) | (self.flow.0[i] & header.0[i]);
+        }
+        true
+    }
+
+    fn commit_network(&mut self) {
+        match self.base.dl_type() {
+            0x0800 if self.flow.nw_proto() != 0 => {
+                self.commit_fields(SetGroup::Ipv4, IPV4);
+            }
+            0x86dd if self.flow.nw_proto() != 0 => {
+                self.commit_fields(SetGroup::Ipv6, IPV6);
+                if self.flow.is_nd() {
+                    if self.commit_fields(SetGroup::NdExtensions, ND_EXT) {
+                        self.slow |= slow::ACTION;
+                    }
+                    if self.commit_fields(SetGroup::Nd, ND) {
+                        self.slow |= slow::ACTION;
+                    }
+                }
+            }
+            0x0806 if self.flow.nw_proto() != 0 => {
+                if self.commit_fields(SetGroup::Arp, ARP) {
+                    self.slow |= slow::ACTION;
+                }
+            }
+            0x894f => {
+                self.commit_fields(SetGroup::Nsh, NSH);
+            }
+            _ => {}
+        }
+    }
+
+    fn commit_ports(&mut self) {
+        let group = match self.flow.nw_proto() {
+            6 => SetGroup::Tcp,
+            17 => SetGroup::Udp,
+            132 => SetGroup::Sctp,
+            _ => return,
+        };
+        if !is_ip(&self.base) || (self.base.tp_src() == 0 && self.base.tp_dst() == 0) {
+            return;
+        }
+        self.commit_fields(group, PORTS);
+    }
+
+    fn commit_icmp(&mut self) {
+        let group = match (self.flow.dl_type(), self.flow.nw_proto()) {
+            (0x0800, 1) => SetGroup::Icmp,
+            (0x86dd, 58) => SetGroup::Icmpv6,
+            _ => return,
+        };
+        if self.flow.nw_frag() & nw_frag::LATER != 0 || !is_ip(&self.base) {
+            return;
+        }
+        if self.commit_fields(group, ICMP) {
+            self.slow |= slow::ACTION;
+        }
+    }
+
+    fn commit_mpls(&mut self) {
+        let mut base_n = count_labels(&self.base);
+        let flow_n = count_labels(&self.flow);
+        let mut common = 0;
+        while common < base_n.min(flow_n) && lse(&self.base, base_n - 1 - common) == lse(&self.flow, flow_n - 1 - common)
+        {
+            common += 1;
+        }
+        while base_n > common {
+            if base_n - 1 == common && flow_n > common {
+                let value = lse(&self.flow, flow_n - base_n);
+                let words = SmallVec::from_slice(&[MaskedWord {
+                    word: MPLS_WORD,
+                    value: u64::from(value) << 32,
+                    mask: u64::from(u32::MAX) << 32,
+                }]);
+                self.odp.push(Action::Set(Set { group: SetGroup::Mpls, words, tunnel: None }));
+                self.base.set_mpls_lse0(value);
+                common += 1;
+            } else {
+                // Of more than one label the others remain behind it.
+                let ethertype = if base_n == 1 { self.flow.dl_type() } else { 0x8847 };
+                self.odp.push(Action::PopMpls { ethertype });
+                pop_label(&mut self.base, base_n, self.flow.dl_type());
+                base_n -= 1;
+            }
+        }
+        while base_n < flow_n {
+            let value = lse(&self.flow, flow_n - base_n - 1);
+            self.odp.push(Action::PushMpls { lse: value, ethertype: self.flow.dl_type() });
+            push_label(&mut self.base, base_n, self.flow.dl_type());
+            self.base.set_mpls_lse0(value);
+            base_n += 1;
+        }
+    }
+
+    fn commit_vlans(&mut self) {
+        if vlans(&self.base) == vlans(&self.flow) {
+            return;
+        }
+        let (mut base_n, mut flow_n) = (count_vlans(&self.base), count_vlans(&self.flow));
+        while base_n > 0 && flow_n > 0 && vlans(&self.base)[base_n - 1] == vlans(&self.flow)[flow_n - 1] {
+            base_n -= 1;
+            flow_n -= 1;
+        }
+        if base_n > 0 || flow_n > 0 {
+            self.wc.set_vlan_tpid(u16::MAX);
+            self.wc.set_vlan_tci(u16::MAX);
+            self.wc.set_vlan2_tpid(u16::MAX);
+            self.wc.set_vlan2_tci(u16::MAX);
+        }
+        for _ in 0..base_n {
+            self.odp.push(Action::PopVlan);
+        }
+        for i in (0..flow_n).rev() {
+            let (tpid, tci) = vlans(&self.flow)[i];
+            self.odp.push(Action::PushVlan { tpid, tci });
+        }
+        set_vlans(&mut self.base, vlans(&self.flow));
+    }
+}
+
+const MPLS_WORD: u8 = 62;
+
+pub(super) fn lse(key: &Key, i: usize) -> u32 {
+    match i {
+        0 => key.mpls_lse0(),
+        1 => key.mpls_lse1(),
+        2 => key.mpls_lse2(),
+        _ => 0,
+    }
+}
+
+pub(super) fn set_lse(key: &mut Key, i: usize, value: u32) {
+    match i {
+        0 => key.set_mpls_lse0(value),
+        1 => key.set_mpls_lse1(value),
+        2 => key.set_mpls_lse2(value),
+        _ => {}
+    }
+}
+
+/// Labels of a packet, at most three.
+pub(super) fn count_labels(key: &Key) -> usize {
+    if !is_mpls(key.dl_type()) {
+        return 0;
+    }
+    (0..3).find(|i| lse(key, *i) & 0x100 != 0).map_or(3, |i| i + 1)
+}
+
+pub(super) fn pop_label(key: &mut Key, n: usize, dl_type: u16) {
+    for i in 1..n {
+        set_lse(key, i - 1, lse(key, i));
+    }
+    set_lse(key, n.saturating_sub(1), 0);
+    // Behind the last label is what the new type says; behind others, labels.
+    key.set_dl_type(if n > 1 && !is_mpls(dl_type) { 0x8847 } else { dl_type });
+}
+
+pub(super) fn push_label(key: &mut Key, n: usize, dl_type: u16) {
+    for i in (1..=n.min(2)).rev() {
+        set_lse(key, i, lse(key, i - 1));
+    }
+    key.set_dl_type(dl_type);
+}
+
+/// TPID and TCI of both tags.
+pub(super) fn vlans(key: &Key) -> [(u16, u16); 2] {
+    [(key.vlan_tpid(), key.vlan_tci()), (key.vlan2_tpid(), key.vlan2_tci())]
+}
+
+pub(super) fn set_vlans(key: &mut Key, vlans: [(u16, u16); 2]) {
+    key.set_vlan_tpid(vlans[0].0);
+    key.set_vlan_tci(vlans[0].1);
+    key.set_vlan2_tpid(vlans[1].0);
+    key.set_vlan2_tci(vlans[1].1);
+}
+
+pub(super) fn count_vlans(key: &Key) -> usize {
+    vlans(key).iter().take_while(|(_, tci)| tci & CFI != 0).count()
+}

@@ -1,0 +1,300 @@
+//! The state of one translation.
+
+use std::sync::Arc;
+
+use flow::field::Value;
+use flow::odp::{self, DropReason, HashAlg};
+use flow::{Key, Mask};
+use openflow::OfPort;
+use openflow::action::{Action, Nat, Subfield};
+
+use super::effect::Effect;
+use super::record::{NodeKind, Recorder};
+use super::{Input, Recirc, Translation, wildcard};
+use crate::rule::Rule;
+use crate::view::{BridgeView, BundleView, PortRef, PortView, SwitchView};
+
+/// Of a packet that is to be frozen: which hash the datapath computes first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DpHash {
+    pub alg: HashAlg,
+    pub basis: u32,
+}
+
+/// A header to push or pop that has not been written yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    None,
+    EncapEth,
+    EncapNsh,
+    Decap,
+}
+
+pub(super) struct Context<'a> {
+    pub view: &'a SwitchView,
+    pub bridge: &'a Arc<BridgeView>,
+    pub input: &'a Input<'a>,
+    pub recirc: &'a mut Recirc,
+    pub recorder: Option<&'a mut Recorder>,
+
+    /// The pipeline's flow.
+    pub flow: Key,
+    /// The flow as the datapath's actions so far have made it.
+    pub base: Key,
+    pub wc: Mask,
+    pub odp: Vec<odp::Action>,
+    pub effects: Vec<Effect>,
+    pub slow: u32,
+    pub recircs: Vec<u32>,
+
+    pub rule: Option<Arc<Rule>>,
+    pub rule_cookie: u64,
+    pub table: u8,
+    pub depth: u32,
+    pub resubmits: u32,
+    pub in_packet_out: bool,
+    pub in_action_set: bool,
+    pub exit: bool,
+    pub error: Option<DropReason>,
+
+    pub stack: Vec<Value>,
+    pub action_set: Vec<Action>,
+    pub action_set_has_group: bool,
+    pub mirrors: u32,
+    pub mirror_snaplen: u16,
+    pub orig_skb_priority: u32,
+    pub conntracked: bool,
+    pub was_mpls: bool,
+    pub ct_nat: Option<Nat>,
+
+    pub freezing: bool,
+    pub dp_hash: Option<DpHash>,
+    pub frozen: Vec<Action>,
+    /// Table and cookie that the frozen actions so far belong to.
+    pub unroll: Option<(u8, u64)>,
+    pub pause: Option<Box<openflow::action::Controller>>,
+    pub thawed: bool,
+
+    pub pending: Pending,
+    pub nsh_tlvs: Vec<u8>,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(
+        view: &'a SwitchView,
+        bridge: &'a Arc<BridgeView>,
+        input: &'a Input<'a>,
+        recirc: &'a mut Recirc,
+        recorder: Option<&'a mut Recorder>,
+    ) -> Self {
+        let mut flow = input.key.clone();
+        flow.set_actset_output(OfPort::UNSET.to_11());
+        let mut wc = wildcard::initial(input.key);
+        if bridge.netflow {
+            wildcard::netflow(input.key, &mut wc);
+        }
+        Context {
+            view,
+            bridge,
+            input,
+            recirc,
+            recorder,
+            base: flow.clone(),
+            orig_skb_priority: flow.skb_priority(),
+            flow,
+            wc,
+            odp: Vec::new(),
+            effects: Vec::new(),
+            slow: 0,
+            recircs: Vec::new(),
+            rule: None,
+            rule_cookie: u64::MAX,
+            table: 0,
+            depth: 0,
+            resubmits: 0,
+            in_packet_out: false,
+            in_action_set: false,
+            exit: false,
+            error: None,
+            stack: Vec::new(),
+            action_set: Vec::new(),
+            action_set_has_group: false,
+            mirrors: 0,
+            mirror_snaplen: 0,
+            conntracked: false,
+            was_mpls: false,
+            ct_nat: None,
+            freezing: false,
+            dp_hash: None,
+            frozen: Vec::new(),
+            unroll: None,
+            pause: None,
+            thawed: false,
+            pending: Pending::None,
+            nsh_tlvs: Vec::new(),
+        }
+    }
+
+    /// Translates and gives the verdict.
+    pub fn run(mut self) -> Translation {
+        self.start();
+        wildcard::finish(&mut self.wc, self.input.key, &self.flow);
+        if let Some(reason) = self.error {
+            self.odp.clear();
+            if self.view.support.explicit_drop {
+                self.odp.push(odp::Action::Drop(reason));
+            }
+        }
+        let mut final_flow = Box::new(self.flow);
+        final_flow.set_actset_output(final_flow.actset_output());
+        Translation {
+            actions: self.odp,
+            mask: self.wc,
+            effects: self.effects,
+            slow: self.slow,
+            recircs: self.recircs,
+            error: self.error,
+            final_flow,
+            version: self.view.version,
+        }
+    }
+
+    pub fn tracing(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    pub fn report(&mut self, kind: NodeKind, text: impl FnOnce() -> String) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.report(kind, text());
+        }
+    }
+
+    pub fn detail(&mut self, text: &str) {
+        self.report(NodeKind::Detail, || text.to_owned());
+    }
+
+    pub fn warn(&mut self, text: &str) {
+        self.report(NodeKind::Warn, || text.to_owned());
+    }
+
+    pub fn report_error(&mut self, text: impl FnOnce() -> String) {
+        self.report(NodeKind::Error, text);
+    }
+
+    /// Goes into a node, and gives the depth to go back to.
+    pub fn enter(&mut self, kind: NodeKind, text: impl FnOnce(&Self) -> String) -> usize {
+        if self.recorder.is_none() {
+            return 0;
+        }
+        let text = text(self);
+        match &mut self.recorder {
+            Some(recorder) => {
+                let depth = recorder.depth();
+                recorder.enter(kind, text);
+                depth
+            }
+            None => 0,
+        }
+    }
+
+    pub fn leave_to(&mut self, depth: usize) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.leave_to(depth);
+        }
+    }
+
+    /// `-> field is now value`.
+    pub fn report_subfield(&mut self, sub: &Subfield) {
+        if !self.tracing() {
+            return;
+        }
+        let full = Subfield::whole(sub.field) == *sub;
+        let value = self.read(sub);
+        let shown = if full {
+            let n = usize::from(sub.field.meta().n_bytes);
+            let value = Value::from_u128(value, n);
+            flow::field::text::format(sub.field, &value, None, None)
+        } else {
+            format!("{value:#x}")
+        };
+        self.report(NodeKind::Detail, || format!("{sub} is now {shown}"));
+    }
+
+    pub fn in_port(&self) -> OfPort {
+        OfPort::from_11(self.flow.in_port()).unwrap_or(OfPort::NONE)
+    }
+
+    pub fn port(&self, port: OfPort) -> Option<&'a Arc<PortView>> {
+        self.bridge.ports.get(&port)
+    }
+
+    pub fn port_ref(&self, port: OfPort) -> PortRef {
+        PortRef { bridge: self.bridge.id, port }
+    }
+
+    pub fn bundle_of(&self, port: &PortView) -> Option<&'a Arc<BundleView>> {
+        self.bridge.bundles.get(&port.bundle?)
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Reads a subfield of the flow.
+    pub fn read(&self, sub: &Subfield) -> u128 {
+        read(&self.flow, sub, self.bridge)
+    }
+
+    /// Reads a subfield of the flow and lets its bits matter.
+    pub fn read_exact(&mut self, sub: &Subfield) -> u128 {
+        self.mask_subfield(sub);
+        self.read(sub)
+    }
+
+    /// Writes a subfield of the flow; its other bits stay.
+    pub fn write(&mut self, sub: &Subfield, number: u128) {
+        let tun = &self.bridge.tun_table;
+        let mut value = sub.field.get_in(&self.flow, tun);
+        value.set_subfield(sub.ofs.into(), sub.n_bits.into(), number);
+        sub.field.set_in(&mut self.flow, &value, tun);
+    }
+
+    /// Lets the bits of a subfield matter.
+    pub fn mask_subfield(&mut self, sub: &Subfield) {
+        let tun = &self.bridge.tun_table;
+        let n = match sub.field {
+            flow::Field::TunMetadata(i) => tun.entry(i).map_or(0, |e| e.len.into()),
+            field => usize::from(field.meta().n_bytes),
+        };
+        let mut bits = Value::zeros(n);
+        bits.set_subfield(sub.ofs.into(), sub.n_bits.into(), u128::MAX);
+        let mut mask = Mask::EMPTY;
+        sub.field.set_mask_in(&mut mask, &bits, tun);
+        self.wc.join(&mask);
+    }
+
+    /// Whether the packet has a field; what told so matters.
+    pub fn meets(&mut self, field: flow::Field) -> bool {
+        use flow::field::Prereq as P;
+        let prereq = field.meta().prereq;
+        match prereq {
+            P::VlanVid => self.wc.set_vlan_tci(self.wc.vlan_tci() | 0x1000),
+            P::Tcp | P::Udp | P::Sctp | P::Icmpv4 | P::Icmpv6 | P::Nd | P::NdSolicit | P::NdAdvert
+                if wildcard::is_ip(&self.flow) =>
+            {
+                self.wc.set_nw_proto(u8::MAX);
+                if matches!(prereq, P::Nd | P::NdSolicit | P::NdAdvert) && P::Icmpv6.met(&self.flow) {
+                    self.wc.set_tp_src(u16::MAX);
+                    self.wc.set_tp_dst(u16::MAX);
+                }
+            }
+            _ => {}
+        }
+        prereq.met(&self.flow)
+    }
+}
+
+/// Reads a subfield.
+pub(super) fn read(key: &Key, sub: &Subfield, bridge: &BridgeView) -> u128 {
+    sub.field.get_in(key, &bridge.tun_table).subfield(sub.ofs.into(), sub.n_bits.into())
+}

@@ -1,0 +1,150 @@
+//! Freezing: what is left to do when the datapath must bring the packet again.
+
+use std::sync::Arc;
+
+use flow::Key;
+use flow::odp;
+use openflow::action::{Action, Resubmit};
+
+use super::context::{Context, DpHash};
+use super::recirc::{FrozenState, frozen_mask};
+use super::record::{NodeKind, Recirculation, RecirculationKind};
+
+impl Context<'_> {
+    /// Stops here; what follows is for later.
+    pub fn trigger_freeze(&mut self) {
+        self.exit = true;
+        self.freezing = true;
+    }
+
+    pub fn trigger_hash(&mut self, hash: DpHash) {
+        self.trigger_freeze();
+        self.dp_hash = Some(hash);
+    }
+
+    pub fn cancel_freeze(&mut self) {
+        if self.freezing {
+            self.freezing = false;
+            self.dp_hash = None;
+            self.frozen.clear();
+            self.unroll = None;
+            self.pause = None;
+        }
+    }
+
+    pub fn is_first_frozen(&self) -> bool {
+        self.freezing && self.frozen.is_empty()
+    }
+
+    fn put_unroll(&mut self) {
+        let at = (self.table, self.rule_cookie);
+        if self.unroll != Some(at) {
+            self.unroll = Some(at);
+            self.frozen.push(Action::UnrollXlate { table: at.0, cookie: at.1 });
+        }
+    }
+
+    /// Keeps actions for later.
+    pub fn freeze_actions(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::Output { .. }
+                | Action::OutputReg { .. }
+                | Action::OutputTrunc { .. }
+                | Action::Group(_)
+                | Action::Controller(_)
+                | Action::DecMplsTtl
+                | Action::DecNshTtl
+                | Action::DecTtl(_) => self.put_unroll(),
+                Action::Resubmit(resubmit) => {
+                    if resubmit.table == 0xff {
+                        let table = self.table;
+                        self.frozen.push(Action::Resubmit(Resubmit { table, ..*resubmit }));
+                        continue;
+                    }
+                }
+                Action::GotoTable(_) => self.put_unroll(),
+                _ => {}
+            }
+            self.frozen.push(action.clone());
+        }
+    }
+
+    /// The state of the pipeline, to go on in `table`.
+    pub fn frozen_state(&mut self, table: u8, with_actions: bool) -> FrozenState {
+        let mut metadata: Key = self.flow.masked(&frozen_mask());
+        metadata.set_recirc_id(0);
+        FrozenState {
+            bridge: self.bridge.id,
+            table,
+            metadata: Box::new(metadata),
+            stack: self.stack.clone(),
+            mirrors: self.mirrors,
+            conntracked: self.conntracked,
+            was_mpls: self.was_mpls,
+            actions: if with_actions { Arc::from(self.frozen.as_slice()) } else { Arc::from([]) },
+            action_set: if with_actions { Arc::from(self.action_set.as_slice()) } else { Arc::from([]) },
+            userdata: Vec::new(),
+        }
+    }
+
+    pub fn alloc_recirc(&mut self, state: FrozenState) -> u32 {
+        let id = self.recirc.alloc(state);
+        self.recircs.push(id);
+        id
+    }
+
+    pub fn finish_freezing(&mut self) {
+        self.commit();
+        let table = 0;
+        let kind = if self.dp_hash.is_some() { RecirculationKind::DpHash } else { RecirculationKind::Mpls };
+        if let Some(id) = self.freeze(table)
+            && let Some(recorder) = &mut self.recorder
+        {
+            let flow = Box::new(self.flow.clone());
+            recorder.recirculations.push(Recirculation { id, kind, flow, zone: 0, nat: None });
+        }
+    }
+
+    /// Ends with a recirculation, or hands the packet to the controller. Gives the state's number in the first case.
+    fn freeze(&mut self, table: u8) -> Option<u32> {
+        let mut state = self.frozen_state(table, true);
+        let mut recirculated = None;
+        if let Some(pause) = self.pause.take() {
+            state.userdata.clone_from(&pause.userdata);
+            let id = self.alloc_recirc(state);
+            self.emit_continuation(&pause, id);
+        } else {
+            let id = self.alloc_recirc(state);
+            if let Some(hash) = self.dp_hash {
+                self.odp.push(odp::Action::Hash { alg: hash.alg, basis: hash.basis });
+            }
+            self.odp.push(odp::Action::Recirc(id));
+            recirculated = Some(id);
+        }
+        self.cancel_freeze();
+        recirculated
+    }
+
+    /// A copy goes on later in `table`, this packet now.
+    pub fn fork_recirculation(&mut self, table: u8, zone: u16) {
+        self.freezing = true;
+        let Some(id) = self.freeze(table) else { return };
+        let nat = self.ct_nat.clone();
+        let flow = self.flow.clone();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.recirculations.push(Recirculation {
+                id,
+                kind: RecirculationKind::Conntrack,
+                flow: Box::new(flow),
+                zone,
+                nat,
+            });
+        }
+        self.report(NodeKind::Detail, || {
+            format!(
+                "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table {table}."
+            )
+        });
+    }
+}

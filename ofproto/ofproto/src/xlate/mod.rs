@@ -1,0 +1,177 @@
+//! Translation: from a packet's key to datapath actions, the mask of bits that decided, and effects as data.
+//!
+//! [`translate`] is a pure function of a [`SwitchView`]; recirculation states it makes go into the [`Recirc`] that it is
+//! given. With a [`Recorder`] it also tells how it came to its verdict, which is `ofproto/trace`.
+//!
+//! ```text
+//!  start: thaw or table 0 ─► tables ─► actions ─► output, normal, group, ct, … ─► commit of header changes ─► datapath
+//! ```
+//!
+//! Absent here: what is done with the effects (`credit` and the bridge), encapsulation of native tunnels.
+//! Source: ovs-actions(7), ovs-fields(7), OpenFlow 1.5.1 section 5; observed behaviour of Open vSwitch 3.1.
+
+mod action;
+mod bond;
+mod clone;
+mod commit;
+mod context;
+mod controller;
+mod ct;
+mod effect;
+mod encap;
+mod fields;
+mod freeze;
+mod group;
+mod hashing;
+mod learn;
+mod mirror;
+mod mpls;
+mod multicast;
+mod normal;
+mod output;
+mod patch;
+mod recirc;
+mod record;
+mod special;
+mod start;
+mod table;
+mod tunnel;
+mod vlan;
+mod wildcard;
+
+use flow::odp::DropReason;
+use flow::{Key, Mask, odp};
+use openflow::action::Actions;
+use packet::PacketBuf;
+
+pub use effect::Effect;
+pub use learn::flow_mod_of;
+pub use recirc::{FrozenState, Recirc, frozen_mask};
+pub use record::{Node, NodeKind, Recirculation, RecirculationKind, Recorder};
+
+use crate::view::{BridgeId, PortKind, SwitchView};
+use context::Context;
+
+/// Deepest recursion of resubmits.
+pub const MAX_DEPTH: u32 = 64;
+/// Most resubmits of one translation.
+pub const MAX_RESUBMITS: u32 = MAX_DEPTH * MAX_DEPTH;
+
+/// Where the translation begins.
+#[derive(Clone, Debug, Default)]
+pub enum Start {
+    /// With the key: at table 0, or where its recirculation identifier says.
+    #[default]
+    Key,
+    /// With these actions (packet-out).
+    Actions(Actions),
+    /// With a frozen state (a controller's resume).
+    Frozen(std::sync::Arc<FrozenState>),
+}
+
+/// What is translated.
+#[derive(Clone, Debug)]
+pub struct Input<'a> {
+    /// The packet's key, its input port an OpenFlow port of `bridge` (see [`resolve`]).
+    pub key: &'a Key,
+    /// Bridge.
+    pub bridge: BridgeId,
+    /// The packet, if there is one.
+    pub packet: Option<&'a PacketBuf>,
+    /// TCP flags seen since the last translation.
+    pub tcp_flags: u16,
+    /// Begin where.
+    pub start: Start,
+    /// The effects will be applied: `learn` acts, packet-ins are sent.
+    pub side_effects: bool,
+    /// Milliseconds of the switch's clock.
+    pub now_ms: i64,
+}
+
+/// The verdict.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    /// What the datapath does.
+    pub actions: Vec<odp::Action>,
+    /// Which bits of the key decided; `in_port` is always among them.
+    pub mask: Mask,
+    /// Effects of every packet of the flow.
+    pub effects: Vec<Effect>,
+    /// Why every packet must come up, [`flow::odp::slow`] bits; 0 if the datapath can do it alone.
+    pub slow: u32,
+    /// States that the actions name; each has one user more until they are released.
+    pub recircs: Vec<u32>,
+    /// Why the packet is dropped, if translation failed.
+    pub error: Option<DropReason>,
+    /// The pipeline's flow at the end.
+    pub final_flow: Box<Key>,
+    /// Version of the switch's view.
+    pub version: u64,
+}
+
+impl Translation {
+    /// The mask as the datapath needs it: a flow that says nothing of VLAN matches only frames as its key has them.
+    pub fn megaflow_mask(&self) -> Mask {
+        let mut mask = self.mask.clone();
+        if mask.vlan_tci() == 0 {
+            mask.set_vlan_tci(u16::MAX);
+        }
+        mask
+    }
+
+    /// The actions to install: those of the translation, or, for the slow path, handing up the packet.
+    pub fn install_actions(&self, slowpath_meter: Option<u32>) -> Vec<odp::Action> {
+        if self.slow == 0 {
+            return self.actions.clone();
+        }
+        let userspace = odp::Action::Userspace(Box::new(odp::Userspace {
+            cookie: odp::Cookie::SlowPath { reason: self.slow },
+            actions: false,
+            tunnel_out_port: None,
+        }));
+        match slowpath_meter {
+            Some(meter) => vec![odp::Action::Sample {
+                probability: u32::MAX,
+                actions: [odp::Action::Meter(meter), userspace].into(),
+            }],
+            None => vec![userspace],
+        }
+    }
+}
+
+/// Which bridge a packet belongs to and its key there, given the key as the datapath has it. A recirculated packet belongs
+/// to the bridge of its state, which the caller knows. `None` for ports that no bridge has.
+pub fn resolve(view: &SwitchView, key: &Key) -> Option<(BridgeId, Key)> {
+    let odp_port = key.in_port();
+    let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;
+    let at = if tunnelled { view.tunnels.receive(odp_port, key)? } else { *view.odp_ports.get(&odp_port)? };
+    let mut flow = key.clone();
+    flow.set_in_port(at.port.to_11());
+    let port = view.port(at)?;
+    if tunnelled && !matches!(port.kind, PortKind::Tunnel(_)) {
+        return None;
+    }
+    Some((at.bridge, flow))
+}
+
+/// Translates. The key's input port is an OpenFlow port.
+pub fn translate(
+    view: &SwitchView,
+    input: &Input<'_>,
+    recirc: &mut Recirc,
+    recorder: Option<&mut Recorder>,
+) -> Translation {
+    let Some(bridge) = view.bridges.get(&input.bridge) else {
+        return Translation {
+            actions: vec![odp::Action::Drop(DropReason::BridgeNotFound)],
+            mask: wildcard::initial(input.key),
+            effects: Vec::new(),
+            slow: 0,
+            recircs: Vec::new(),
+            error: Some(DropReason::BridgeNotFound),
+            final_flow: Box::new(input.key.clone()),
+            version: view.version,
+        };
+    };
+    Context::new(view, bridge, input, recirc, recorder).run()
+}

@@ -1,0 +1,185 @@
+//! MPLS: pushing and popping labels, writing them, and looking at what a popped label uncovers.
+
+use flow::odp::DropReason;
+use openflow::action::Action;
+
+use super::commit::{count_labels, lse, pop_label, set_lse};
+use super::context::Context;
+use super::record::NodeKind;
+use super::wildcard::{is_ip, is_mpls};
+
+/// Most labels in a key.
+const MAX_LABELS: usize = 3;
+/// Bottom of stack.
+const BOS: u32 = 0x100;
+
+impl Context<'_> {
+    /// Labels of the packet; how far the stack goes matters.
+    fn labels(&mut self) -> usize {
+        let n = count_labels(&self.flow);
+        for i in 0..n {
+            let bits = lse_mask(&self.wc, i) | BOS;
+            set_lse_mask(&mut self.wc, i, bits);
+        }
+        n
+    }
+
+    pub(super) fn push_mpls(&mut self, ethertype: u16) {
+        let n = self.labels();
+        if n == 0 {
+            self.commit();
+        } else if n >= MAX_LABELS {
+            if self.input.packet.is_some() {
+                self.report_error(|| {
+                    format!(
+                        "dropping packet on which an MPLS push action can't be performed as it would have more \
+                         MPLS LSEs than the {MAX_LABELS} supported."
+                    )
+                });
+            }
+            self.error = Some(DropReason::TooManyMplsLabels);
+            return;
+        }
+        if n > 0 {
+            (0..n).for_each(|i| set_lse_mask(&mut self.wc, i, u32::MAX));
+            for i in (1..=n).rev() {
+                let above = lse(&self.flow, i - 1);
+                set_lse(&mut self.flow, i, above);
+            }
+            let top = lse(&self.flow, 1) & !BOS;
+            set_lse(&mut self.flow, 0, top);
+        } else {
+            self.push_first_label();
+        }
+        self.flow.set_dl_type(ethertype);
+    }
+
+    fn push_first_label(&mut self) {
+        let mut tc = 0;
+        let mut ttl = 64;
+        let label = if self.flow.dl_type() == 0x86dd { 2 } else { 0 };
+        if is_ip(&self.flow) {
+            tc = u32::from(self.flow.nw_tos() & 0xfc) >> 2;
+            self.wc.set_nw_tos(self.wc.nw_tos() | 0xfc);
+            if self.flow.nw_ttl() != 0 {
+                ttl = u32::from(self.flow.nw_ttl());
+            }
+            self.wc.set_nw_ttl(u8::MAX);
+        }
+        set_lse(&mut self.flow, 0, label << 12 | (tc & 7) << 9 | BOS | ttl);
+        // Behind the label nothing is known any more.
+        self.flow.0[flow::STAGE_END[1]..].fill(0);
+        self.flow.set_dp_hash(0);
+    }
+
+    pub(super) fn pop_mpls(&mut self, ethertype: u16) {
+        let n = self.labels();
+        if n == 0 {
+            return;
+        }
+        if n == MAX_LABELS && lse(&self.flow, n - 1) & BOS == 0 {
+            if self.input.packet.is_some() {
+                self.report_error(|| {
+                    format!(
+                        "dropping packet on which an MPLS pop action can't be performed as it has more MPLS LSEs \
+                         than the {MAX_LABELS} supported."
+                    )
+                });
+            }
+            self.error = Some(DropReason::TooManyMplsLabels);
+            self.odp.clear();
+            return;
+        }
+        (1..n).for_each(|i| set_lse_mask(&mut self.wc, i, u32::MAX));
+        pop_label(&mut self.flow, n, ethertype);
+        self.flow.set_dl_type(ethertype);
+        if !is_mpls(ethertype) && self.view.support.recirc {
+            self.was_mpls = true;
+        }
+    }
+
+    pub(super) fn set_mpls(&mut self, bits: u32, value: u32) {
+        if is_mpls(self.flow.dl_type()) {
+            self.wc.set_mpls_lse0(self.wc.mpls_lse0() | bits);
+            self.flow.set_mpls_lse0((self.flow.mpls_lse0() & !bits) | (value & bits));
+        }
+    }
+
+    /// `dec_mpls_ttl`. Gives whether the packet expired.
+    pub(super) fn dec_mpls_ttl(&mut self) -> bool {
+        if !is_mpls(self.flow.dl_type()) {
+            return false;
+        }
+        self.wc.set_mpls_lse0(self.wc.mpls_lse0() | 0xff);
+        let ttl = self.flow.mpls_lse0() & 0xff;
+        if ttl > 1 {
+            self.set_mpls(0xff, ttl - 1);
+            return false;
+        }
+        self.expired(&[0]);
+        self.report(NodeKind::Warn, || "MPLS decrement TTL exception".to_owned());
+        true
+    }
+
+    /// An action that needs what a popped label uncovered waits until the datapath has parsed the packet again.
+    pub(super) fn freeze_for_mpls(&mut self, action: &Action) {
+        if self.exit || !self.was_mpls {
+            return;
+        }
+        let shallow = match action {
+            Action::Output { .. }
+            | Action::OutputTrunc { .. }
+            | Action::Enqueue { .. }
+            | Action::OutputReg { .. }
+            | Action::Controller(_)
+            | Action::StripVlan { .. }
+            | Action::SetVlanPcp { .. }
+            | Action::SetVlanVid { .. }
+            | Action::SetEthSrc(_)
+            | Action::SetEthDst(_)
+            | Action::SetTunnel { .. }
+            | Action::SetQueue(_)
+            | Action::PopQueue
+            | Action::ClearActions
+            | Action::WriteActions(_)
+            | Action::WriteMetadata { .. }
+            | Action::GotoTable(_)
+            | Action::Resubmit(_)
+            | Action::Exit
+            | Action::Note(_)
+            | Action::Group(_)
+            | Action::Meter(_)
+            | Action::StackPush(_)
+            | Action::StackPop(_)
+            | Action::UnrollXlate { .. }
+            | Action::Sample(_)
+            | Action::CtClear => true,
+            Action::SetField(set) => !is_l3_or_higher(set.field),
+            Action::RegMove { src, dst, .. } => !is_l3_or_higher(src.field) && !is_l3_or_higher(dst.field),
+            _ => false,
+        };
+        if !shallow {
+            self.trigger_freeze();
+        }
+    }
+}
+
+fn is_l3_or_higher(field: flow::Field) -> bool {
+    field.index() >= flow::Field::MplsLabel.index()
+}
+
+fn lse_mask(mask: &flow::Mask, i: usize) -> u32 {
+    match i {
+        0 => mask.mpls_lse0(),
+        1 => mask.mpls_lse1(),
+        _ => mask.mpls_lse2(),
+    }
+}
+
+fn set_lse_mask(mask: &mut flow::Mask, i: usize, bits: u32) {
+    match i {
+        0 => mask.set_mpls_lse0(bits),
+        1 => mask.set_mpls_lse1(bits),
+        _ => mask.set_mpls_lse2(bits),
+    }
+}

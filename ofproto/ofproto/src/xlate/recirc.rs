@@ -1,0 +1,146 @@
+//! Recirculation: what the pipeline remembers of a packet that the datapath will bring again.
+//!
+//! A [`FrozenState`] holds everything that the key cannot carry. Its number, the recirculation identifier, is part of the
+//! key. Equal states share one number. A state lives as long as a cached flow (or packet-in to come) names it, and a
+//! little longer, for packets on their way.
+//!
+//! One allocator serves one bridge; numbers of different bridges must differ, so each gets the next number from
+//! [`Recirc::new`]'s start and step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use flow::{Key, Mask};
+use openflow::action::Actions;
+
+use crate::view::BridgeId;
+
+/// How long a state outlives its last user, milliseconds.
+const LINGER_MS: i64 = 250;
+
+/// What is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FrozenState {
+    /// Bridge to go on in.
+    pub bridge: BridgeId,
+    /// Table to go on in when there are no actions.
+    pub table: u8,
+    /// Tunnel, metadata, registers and input port; nothing else.
+    pub metadata: Box<Key>,
+    /// Stack, bottom first.
+    pub stack: Vec<flow::field::Value>,
+    /// Mirrors that have the packet.
+    pub mirrors: u32,
+    /// The connection state is valid.
+    pub conntracked: bool,
+    /// An MPLS label was popped.
+    pub was_mpls: bool,
+    /// Actions to go on with.
+    pub actions: Actions,
+    /// Action set.
+    pub action_set: Actions,
+    /// Of a `controller` action.
+    pub userdata: Vec<u8>,
+}
+
+/// The mask of what [`FrozenState::metadata`] keeps.
+pub fn frozen_mask() -> Mask {
+    let mut mask = Mask::EMPTY;
+    mask.0[..flow::key::REG_WORD + 8].fill(u64::MAX);
+    mask.set_in_port(u32::MAX);
+    mask
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    state: Arc<FrozenState>,
+    uses: usize,
+    unused_since_ms: i64,
+}
+
+/// The allocator and the states.
+#[derive(Clone, Debug)]
+pub struct Recirc {
+    next: u32,
+    step: u32,
+    by_id: HashMap<u32, Entry>,
+    by_state: HashMap<Arc<FrozenState>, u32>,
+}
+
+impl Default for Recirc {
+    fn default() -> Self {
+        Recirc::new(1, 1)
+    }
+}
+
+impl Recirc {
+    /// Gives out `start`, `start + step`, …
+    pub fn new(start: u32, step: u32) -> Recirc {
+        Recirc { next: start.max(1), step: step.max(1), by_id: HashMap::new(), by_state: HashMap::new() }
+    }
+
+    /// The number of a state, new or that of an equal one; it has one user more.
+    pub fn alloc(&mut self, state: FrozenState) -> u32 {
+        let state = Arc::new(state);
+        if let Some(id) = self.by_state.get(&state) {
+            if let Some(entry) = self.by_id.get_mut(id) {
+                entry.uses += 1;
+            }
+            return *id;
+        }
+        let mut id = self.next;
+        while id == 0 || self.by_id.contains_key(&id) {
+            id = id.wrapping_add(self.step);
+        }
+        self.next = id.wrapping_add(self.step);
+        self.by_state.insert(Arc::clone(&state), id);
+        self.by_id.insert(id, Entry { state, uses: 1, unused_since_ms: 0 });
+        id
+    }
+
+    /// The state of a number.
+    pub fn get(&self, id: u32) -> Option<&Arc<FrozenState>> {
+        self.by_id.get(&id).map(|e| &e.state)
+    }
+
+    /// One user more, of each.
+    pub fn acquire(&mut self, ids: &[u32]) {
+        for id in ids {
+            if let Some(entry) = self.by_id.get_mut(id) {
+                entry.uses += 1;
+            }
+        }
+    }
+
+    /// One user less, of each.
+    pub fn release(&mut self, ids: &[u32], now_ms: i64) {
+        for id in ids {
+            if let Some(entry) = self.by_id.get_mut(id) {
+                entry.uses = entry.uses.saturating_sub(1);
+                entry.unused_since_ms = now_ms;
+            }
+        }
+    }
+
+    /// Forgets states that nobody has used for a while.
+    pub fn run(&mut self, now_ms: i64) {
+        let by_state = &mut self.by_state;
+        self.by_id.retain(|_, entry| {
+            let keep = entry.uses > 0 || now_ms < entry.unused_since_ms + LINGER_MS;
+            if !keep {
+                by_state.remove(&entry.state);
+            }
+            keep
+        });
+    }
+
+    /// Number of states.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}

@@ -1,0 +1,143 @@
+//! The record of a translation: what `ofproto/trace` shows between `Flow:` and `Final flow:`.
+//!
+//! Nodes form a tree: bridges hold tables, tables hold actions and remarks, and the tables that actions go on to.
+
+/// What a node tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A bridge.
+    Bridge,
+    /// A table and the rule found there.
+    Table,
+    /// A bucket of a group.
+    Bucket,
+    /// Translation goes on after recirculation.
+    Thaw,
+    /// An action.
+    Action,
+    /// A detail.
+    Detail,
+    /// Something that may not be wanted.
+    Warn,
+    /// An error.
+    Error,
+}
+
+impl NodeKind {
+    fn holds_others(self) -> bool {
+        matches!(self, NodeKind::Bridge | NodeKind::Table | NodeKind::Bucket | NodeKind::Thaw)
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What.
+    pub kind: NodeKind,
+    /// Text.
+    pub text: String,
+    /// What it holds.
+    pub subs: Vec<Node>,
+}
+
+/// A packet that the datapath will bring again.
+#[derive(Clone, Debug)]
+pub struct Recirculation {
+    /// Number.
+    pub id: u32,
+    /// Why.
+    pub kind: RecirculationKind,
+    /// Its flow when it left.
+    pub flow: Box<flow::Key>,
+    /// Zone of the connection tracker.
+    pub zone: u16,
+    /// The connection tracker translates addresses.
+    pub nat: Option<openflow::action::Nat>,
+}
+
+/// Why a packet is recirculated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecirculationKind {
+    /// `ct`.
+    Conntrack,
+    /// MPLS or another reason to parse it again.
+    Mpls,
+    /// A hash by the datapath.
+    DpHash,
+    /// A bond.
+    Bond,
+    /// A paused packet.
+    Pause,
+}
+
+/// Records one translation.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    /// What has been recorded.
+    pub nodes: Vec<Node>,
+    /// Which node of each level new ones go into.
+    path: Vec<usize>,
+    /// Packets to come again.
+    pub recirculations: Vec<Recirculation>,
+}
+
+impl Recorder {
+    fn current(&mut self) -> &mut Vec<Node> {
+        let mut list = &mut self.nodes;
+        for index in &self.path {
+            list = &mut list[*index].subs;
+        }
+        list
+    }
+
+    /// Adds a node.
+    pub fn report(&mut self, kind: NodeKind, text: impl Into<String>) {
+        let node = Node { kind, text: text.into(), subs: Vec::new() };
+        self.current().push(node);
+    }
+
+    /// Adds a node and goes into it.
+    pub fn enter(&mut self, kind: NodeKind, text: impl Into<String>) {
+        self.report(kind, text);
+        let last = self.current().len() - 1;
+        self.path.push(last);
+    }
+
+    /// How deep new nodes go.
+    pub fn depth(&self) -> usize {
+        self.path.len()
+    }
+
+    /// Goes back to an earlier depth.
+    pub fn leave_to(&mut self, depth: usize) {
+        self.path.truncate(depth);
+    }
+
+    /// As text.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        print(&mut out, &self.nodes, 0);
+        out
+    }
+}
+
+fn print(out: &mut String, nodes: &[Node], level: usize) {
+    for (i, node) in nodes.iter().enumerate() {
+        if node.kind == NodeKind::Bridge {
+            out.push('\n');
+        }
+        let more = usize::from(i + 1 < nodes.len() || !node.kind.holds_others());
+        let indent = " ".repeat((level + more) * 4);
+        out.push_str(&indent);
+        match node.kind {
+            NodeKind::Detail => out.push_str(&format!(" -> {}\n", node.text)),
+            NodeKind::Warn => out.push_str(&format!(" >> {}\n", node.text)),
+            NodeKind::Error => out.push_str(&format!(" >>>> {} <<<<\n", node.text)),
+            NodeKind::Bridge => {
+                out.push_str(&format!("{}\n{indent}{}\n", node.text, "-".repeat(node.text.len())));
+            }
+            _ => out.push_str(&format!("{}\n", node.text)),
+        }
+        print(out, &node.subs, level + more + more);
+    }
+}

@@ -1,0 +1,69 @@
+//! Packets for the switch itself: protocols it speaks on its ports. They are not forwarded, and always come up.
+
+use flow::odp::slow;
+use openflow::message::port::port_config;
+
+use super::Effect;
+use super::context::Context;
+use crate::view::{PortView, StpState};
+
+/// Ethernet destination of spanning tree messages.
+const STP_GROUP: u64 = 0x0180_c200_0000;
+const LACP_GROUP: u64 = 0x0180_c200_0002;
+
+impl Context<'_> {
+    /// Whether the packet was for the switch itself.
+    pub(super) fn process_special(&mut self, port: &PortView) -> bool {
+        let slow = self.special_kind(port);
+        if slow == 0 {
+            return false;
+        }
+        self.slow |= slow;
+        let port = self.port_ref(port.port);
+        self.effect(Effect::Special { port, slow });
+        true
+    }
+
+    fn special_kind(&mut self, port: &PortView) -> u32 {
+        let dl_type = self.flow.dl_type();
+        if port.cfm && dl_type == 0x8902 {
+            self.wc.set_dl_dst(u64::MAX);
+            return slow::CFM;
+        }
+        if port.bfd && dl_type == 0x0800 {
+            self.wc.set_nw_proto(u8::MAX);
+            if self.flow.nw_proto() == 17 {
+                self.wc.set_tp_dst(u16::MAX);
+                if self.flow.tp_dst() == 3784 {
+                    return slow::BFD;
+                }
+            }
+        }
+        if port.lacp && dl_type == 0x8809 {
+            self.wc.set_dl_dst(u64::MAX);
+            if self.flow.dl_dst() == LACP_GROUP {
+                return slow::LACP;
+            }
+        }
+        if self.bridge.stp || self.bridge.rstp {
+            self.wc.set_dl_dst(u64::MAX);
+            if self.flow.dl_dst() == STP_GROUP {
+                return slow::STP;
+            }
+        }
+        if port.lldp && dl_type == 0x88cc {
+            return slow::LLDP;
+        }
+        0
+    }
+
+    /// Whether the port takes packets in.
+    pub(super) fn may_receive(&self, port: &PortView) -> bool {
+        let is_stp = self.flow.dl_dst() == STP_GROUP && self.flow.dl_type() == 0x05ff;
+        let bit = if is_stp { port_config::NO_RECV_STP } else { port_config::NO_RECV };
+        if port.config & bit != 0 {
+            return false;
+        }
+        port.stp == StpState::Disabled || port.stp.forwards() || port.stp.learns()
+    }
+}

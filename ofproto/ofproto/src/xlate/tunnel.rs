@@ -1,0 +1,117 @@
+//! Output to tunnel ports: the outer header's fields as data for the datapath.
+
+use std::sync::Arc;
+
+use flow::odp::{self, Set, SetGroup};
+use flow::tun_flag;
+
+use super::Effect;
+use super::context::Context;
+use crate::view::{PortView, Setting, TunnelConfig};
+
+/// Where an IPv6 address is an IPv4 one.
+const MAPPED: u128 = 0xffff_0000_0000;
+
+impl Context<'_> {
+    pub(super) fn output_tunnel(&mut self, to: &PortView, config: &Arc<TunnelConfig>) {
+        let saved: Vec<u64> = self.flow.0[..flow::key::REG_WORD - 1].to_vec();
+        let Some(odp_port) = to.odp else { return };
+        if !self.fill_tunnel(config) {
+            self.warn("Tunneling decided against output");
+            self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
+            return;
+        }
+        let tx = Some(self.port_ref(to.port));
+        self.effect(Effect::Port { tx, rx: None });
+        self.detail("output to kernel tunnel");
+        self.commit_tunnel();
+        self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
+        self.commit();
+        self.odp.push(odp::Action::Output(odp_port));
+    }
+
+    /// Fills in what the port's configuration says. Gives whether the tunnel leads anywhere.
+    fn fill_tunnel(&mut self, config: &TunnelConfig) -> bool {
+        let set_address = |setting: Setting<u128>, v4: &mut dyn FnMut(u32), v6: &mut dyn FnMut(u128)| match setting {
+            Setting::Flow => {}
+            Setting::Absent => {
+                v4(0);
+                v6(0);
+            }
+            Setting::Value(a) if a >> 32 == MAPPED >> 32 => {
+                v4(a as u32);
+                v6(0);
+            }
+            Setting::Value(a) => {
+                v4(0);
+                v6(a);
+            }
+        };
+        let mut v4 = (self.flow.tun_src(), self.flow.tun_dst());
+        let mut v6 = (self.flow.tun_ipv6_src(), self.flow.tun_ipv6_dst());
+        set_address(config.local, &mut |a| v4.0 = a, &mut |a| v6.0 = a);
+        set_address(config.remote, &mut |a| v4.1 = a, &mut |a| v6.1 = a);
+        let flow = &mut self.flow;
+        flow.set_tun_src(v4.0);
+        flow.set_tun_dst(v4.1);
+        flow.set_tun_ipv6_src(v6.0);
+        flow.set_tun_ipv6_dst(v6.1);
+        if v4.1 == 0 && v6.1 == 0 {
+            return false;
+        }
+        let has_key = !matches!(config.out_key, Setting::Absent);
+        match config.out_key {
+            Setting::Value(key) => flow.set_tun_id(key),
+            Setting::Absent => flow.set_tun_id(0),
+            Setting::Flow => {}
+        }
+        if config.ttl_inherit && super::wildcard::is_ip(flow) {
+            self.wc.set_nw_ttl(u8::MAX);
+            flow.set_tun_ttl(flow.nw_ttl());
+        } else {
+            flow.set_tun_ttl(if config.ttl != 0 { config.ttl } else { 64 });
+        }
+        let mut tos = config.tos;
+        if super::wildcard::is_ip(flow) {
+            if config.tos_inherit {
+                self.wc.set_nw_tos(u8::MAX);
+                tos = flow.nw_tos() & 0xfc;
+            }
+            // The outer header carries the inner one's congestion mark.
+            self.wc.set_nw_tos(self.wc.nw_tos() | 3);
+            let ecn = flow.nw_tos() & 3;
+            tos |= if ecn == 3 { 2 } else { ecn };
+        }
+        flow.set_tun_tos(tos);
+        let mut flags = 0;
+        if config.df_default {
+            flags |= tun_flag::DONT_FRAGMENT;
+        }
+        if config.csum {
+            flags |= tun_flag::CSUM;
+        }
+        if has_key {
+            flags |= tun_flag::KEY;
+        }
+        flow.set_tun_flags(flags);
+        flow.set_tun_tp_dst(config.dst_port);
+        flow.set_tun_tp_src(0);
+        if let Some(mark) = config.egress_pkt_mark {
+            flow.set_pkt_mark(mark);
+            self.wc.set_pkt_mark(u32::MAX);
+        }
+        true
+    }
+
+    fn commit_tunnel(&mut self) {
+        let n = flow::key::REG_WORD - 1;
+        if self.flow.0[..n] == self.base.0[..n] {
+            return;
+        }
+        self.base.0[..n].copy_from_slice(&self.flow.0[..n]);
+        let mut tunnel = flow::Key::EMPTY;
+        tunnel.0[..n].copy_from_slice(&self.flow.0[..n]);
+        let set = Set { group: SetGroup::Tunnel, words: Default::default(), tunnel: Some(Box::new(tunnel)) };
+        self.odp.push(odp::Action::Set(set));
+    }
+}
