@@ -61,7 +61,7 @@ impl Table {
     /// Appends the table to `out`; `first` says that none was printed before it, else a blank line
     /// parts it from the one before, where the format wants that.
     pub fn write(&self, style: &TableStyle, first: bool, out: &mut String) {
-        if !first && !matches!(style.format, TableFormat::Json) {
+        if !first && !matches!(style.format, TableFormat::Json | TableFormat::Html) {
             out.push('\n');
         }
         match style.format {

@@ -134,7 +134,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
         }
     }
     // What the tool does is told to the system log; people see only what goes wrong.
-    let _ = vlog::set_levels("vsctl:console:warn");
+    vlog::set_level(Some(vlog::module("vsctl")), Some(vlog::Destination::Console), vlog::Level::Warn);
     log.start(&program.name)?;
     let called_as = session::quoted(program);
     vlog::info!("vsctl", "Called as {called_as}");

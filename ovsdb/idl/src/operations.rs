@@ -96,9 +96,11 @@ fn row_json(edit: &Edit, columns: &[usize], txn: &Transaction<'_>) -> Value {
     Value::Object(row)
 }
 
-/// Whether partial changes of a column come to anything.
+/// Whether partial changes of a column have to be sent. Elements put into a set are, even if they
+/// are there already; pairs put into a map are not if they change nothing.
 fn touched(edit: &Edit, column: usize) -> bool {
-    edit.base.as_ref().is_none_or(|base| base.at(column) != edit.now.at(column))
+    let is_set = !edit.now.schema().columns[column].is_map();
+    is_set || edit.base.as_ref().is_none_or(|base| base.at(column) != edit.now.at(column))
 }
 
 /// The mutations of the columns that are changed in part. A key that has another value already is

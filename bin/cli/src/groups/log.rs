@@ -20,6 +20,10 @@ pub const LOG: &[Flag] = &[
         .help("  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP\n"),
 ];
 
+/// The modules of the tools beyond those of the daemons.
+const TOOL_MODULES: &[&str] =
+    &["db_ctl_base", "ofctl", "ovsdb_client", "ovsdb_tool", "ovs_appctl", "reconnect", "vsctl"];
+
 /// What the logging options ask for. The texts are as given; the logger judges them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {
@@ -57,6 +61,11 @@ impl LogSettings {
     pub fn start(&self, program: &str) -> Result<(), UsageError> {
         vlog::start();
         vlog::set_program_name(program);
+        if !self.verbose.is_empty() {
+            // A specification may name any module, spoken up or not.
+            vlog::register(vlog::VSWITCHD_MODULES);
+            vlog::register(TOOL_MODULES);
+        }
         for spec in &self.verbose {
             vlog::set_levels(spec.as_deref().unwrap_or("any:any:dbg"))
                 .map_err(|text| UsageError(format!("processing \"{}\": {text}", spec.as_deref().unwrap_or(""))))?;

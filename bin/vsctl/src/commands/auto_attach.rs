@@ -31,11 +31,7 @@ fn number(text: &str) -> Outcome<i64> {
 
 /// The bridge's row and its mappings, which may not be there yet.
 fn find(ctx: &mut Context<'_>, name: &str) -> Outcome<(Uuid, Option<Uuid>)> {
-    let bridge = ctx.topology().bridge(name)?;
-    if bridge.parent.is_some() {
-        return fail("Auto Attach mapping cannot be created on fake bridges");
-    }
-    let row = bridge.row;
+    let row = ctx.topology().bridge(name)?.row;
     let mappings = ctx.txn.row("Bridge", row).and_then(|row| BridgeRow(row).auto_attach());
     Ok((row, mappings))
 }
@@ -57,8 +53,10 @@ fn add_aa_mapping(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
         }
     };
     ctx.txn.verify("AutoAttach", row, "mappings");
-    all.retain(|(other, _)| *other != isid);
-    all.push((isid, vlan));
+    // A mapping that is there stays as it is.
+    if !all.iter().any(|(other, _)| *other == isid) {
+        all.push((isid, vlan));
+    }
     AutoAttach::set_mappings(&mut ctx.txn, row, all);
     Ok(())
 }

@@ -7,12 +7,12 @@ use crate::line::Line;
 use crate::need::Need;
 use crate::topology::Bridge;
 use crate::{Failure, Outcome, fail};
-use idl::vswitch::{Bridge as BridgeRow, FlowSampleCollectorSet, Interface, Port as PortRow};
+use idl::vswitch::{Bridge as BridgeRow, Interface, Port as PortRow};
 use ovsdb::{Datum, Uuid};
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command::new("add-br", (1, 3), "!NEW-BRIDGE ?PARENT ?NEW-VLAN", need_add, add_br).options(&["--may-exist"]),
-    Command::new("del-br", (1, 1), "!BRIDGE", need_del, del_br).options(&["--if-exists"]),
+    Command::new("del-br", (1, 1), "!BRIDGE", need_topology, del_br).options(&["--if-exists"]),
     Command::new("list-br", (0, 0), "", need_topology, list_br).options(&["--real", "--fake"]),
     Command::new("br-exists", (1, 1), "!BRIDGE", need_topology, br_exists),
     Command::new("br-to-vlan", (1, 1), "!BRIDGE", need_topology, br_to_vlan),
@@ -27,12 +27,6 @@ fn need_add(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     Ok(())
 }
 
-fn need_del(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
-    need_topology(need, line)?;
-    need.column("Flow_Sample_Collector_Set", "bridge");
-    Ok(())
-}
-
 fn need_ids(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     need_topology(need, line)?;
     need.column("Bridge", "external_ids");
@@ -44,8 +38,8 @@ fn need_ids(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
 fn fake_arguments(line: &Line) -> Outcome<Option<(&str, i64)>> {
     match line.args.len() {
         1 => Ok(None),
-        3 => match line.arg(2).parse::<i64>() {
-            Ok(vlan) if (0..=4095).contains(&vlan) => Ok(Some((line.arg(1), vlan))),
+        3 => match super::leading_integer(line.arg(2)) {
+            vlan if (0..=4095).contains(&vlan) => Ok(Some((line.arg(1), vlan))),
             _ => fail("add-br: vlan must be between 0 and 4095"),
         },
         _ => fail("'add-br' command takes exactly 1 or 3 arguments"),
@@ -143,17 +137,6 @@ fn del_br(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     } else {
         let ovs = ctx.ovs;
         ctx.txn.remove_from("Open_vSwitch", ovs, "bridges", &Datum::uuid(bridge.row));
-        let sets: Vec<Uuid> = ctx
-            .txn
-            .rows("Flow_Sample_Collector_Set")
-            .into_iter()
-            .map(FlowSampleCollectorSet)
-            .filter(|set| set.bridge() == bridge.row)
-            .map(|set| set.uuid())
-            .collect();
-        for set in sets {
-            ctx.txn.delete("Flow_Sample_Collector_Set", set);
-        }
         forget_inserted(ctx, bridge.row);
     }
     ctx.forget_topology();

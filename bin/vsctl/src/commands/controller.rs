@@ -32,16 +32,9 @@ fn need_fail_mode(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     Ok(())
 }
 
-/// The leading integer of an option's value, zero if there is none, as `atol(3)` reads it.
+/// The value of `--inactivity-probe`, in milliseconds.
 pub(super) fn probe_of(line: &Line) -> Option<i64> {
-    let text = line.value("--inactivity-probe")?.trim_start();
-    let digits: String = text
-        .chars()
-        .enumerate()
-        .take_while(|(i, c)| c.is_ascii_digit() || (*i == 0 && *c == '-'))
-        .map(|(_, c)| c)
-        .collect();
-    Some(digits.parse().unwrap_or(0))
+    line.value("--inactivity-probe").map(super::leading_integer)
 }
 
 /// Warns of targets that name no known kind of connection.

@@ -44,6 +44,17 @@ fn need_topology(need: &mut Need<'_>, _: &Line) -> Outcome<()> {
     Ok(())
 }
 
+/// The integer at the start of `text`, zero if there is none, as `atol(3)` reads it.
+fn leading_integer(text: &str) -> i64 {
+    let text = text.trim_start();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    sign * digits[..end].parse::<i64>().unwrap_or(0)
+}
+
 /// Writes a map of strings.
 fn set_map(ctx: &mut Context<'_>, (table, row, column): (&str, Uuid, &str), key: &str, value: Option<&str>) {
     ctx.txn.verify(table, row, column);

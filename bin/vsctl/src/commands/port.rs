@@ -29,10 +29,20 @@ fn settings(line: &Line) -> &[String] {
     if line.command.name == "add-port" { &line.args[2..] } else { &line.args[from..] }
 }
 
+/// The number of interfaces that the command names; a bond needs two.
+fn count_ifaces(line: &Line) -> Outcome<usize> {
+    let n = line.args.len() - 2 - settings(line).len();
+    if line.command.name == "add-bond" && n < 2 {
+        return fail(format!("add-bond requires at least 2 interfaces, but only {n} were specified"));
+    }
+    Ok(n)
+}
+
 fn need_add(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     need_topology(need, line)?;
     need.columns("Interface", &["ofport", "error"]);
     need.column("Port", "bond_fake_iface");
+    count_ifaces(line)?;
     for setting in settings(line) {
         assignment::need(need, "Port", setting)?;
     }
@@ -53,10 +63,7 @@ fn add_port(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
 }
 
 fn add_bond(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
-    let n = line.args.len() - 2 - settings(line).len();
-    if n < 2 {
-        return fail(format!("add-bond requires at least 2 interfaces, but only {n} were specified"));
-    }
+    let n = count_ifaces(line)?;
     let ifaces = line.args[2..2 + n].to_vec();
     add(ctx, line, &ifaces)
 }
@@ -156,13 +163,12 @@ fn del_port(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
 
 fn refuse_elsewhere(topology: &Topology, line: &Line, bridge: &Bridge, port: &Port) -> Outcome<()> {
     let words = format!("bridge {} does not have a port {}", line.arg(0), line.arg(1));
-    let parent_of = |bridge: &str| topology.bridges.get(bridge).and_then(|b| b.parent.as_ref()).map(|(p, _)| p.clone());
-    if parent_of(&port.bridge).as_ref() == Some(&bridge.name) {
-        fail(format!("{words} (although its child bridge {} does)", port.bridge))
-    } else if parent_of(&bridge.name).as_ref() == Some(&port.bridge) {
-        fail(format!("{words} (although its parent bridge {} does)", port.bridge))
-    } else {
-        fail(words)
+    let parent = topology.bridges.get(&port.bridge).and_then(|owner| owner.parent.as_ref());
+    match parent {
+        Some((parent, _)) if *parent == bridge.name => {
+            fail(format!("{words} (although its child bridge {} does)", port.bridge))
+        }
+        _ => fail(words),
     }
 }
 

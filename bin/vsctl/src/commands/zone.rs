@@ -38,8 +38,8 @@ fn find_or_fail(ctx: &Context<'_>, name: &str) -> Outcome<Uuid> {
 /// The number of `zone=NUMBER`.
 fn zone_of(text: &str) -> Outcome<i64> {
     match text.strip_prefix("zone=").and_then(|number| number.parse::<i64>().ok()) {
-        Some(zone) if (0..=65535).contains(&zone) => Ok(zone),
-        _ => fail(format!("zone_id ({text}) out of range")),
+        Some(zone) => Ok(zone),
+        None => fail(format!("invalid zone \"{text}\" (zone=NUMBER expected)")),
     }
 }
 
@@ -50,8 +50,9 @@ fn zones(ctx: &Context<'_>, datapath: Uuid) -> Vec<(i64, Uuid)> {
 fn add_zone_tp(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let datapath = find_or_fail(ctx, line.arg(0))?;
     let zone = zone_of(line.arg(1))?;
-    if zones(ctx, datapath).iter().any(|(number, _)| *number == zone) {
-        return if line.has("--may-exist") { Ok(()) } else { fail(format!("zone id {zone} already exists")) };
+    let existing = zones(ctx, datapath).into_iter().find(|(number, _)| *number == zone).map(|(_, row)| row);
+    if existing.is_some() && !line.has("--may-exist") {
+        return fail(format!("zone id {zone} already exists"));
     }
     let mut timeouts = Vec::new();
     for word in &line.args[2..] {
@@ -60,10 +61,13 @@ fn add_zone_tp(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
             None => return fail(format!("invalid timeout policy \"{word}\"")),
         }
     }
-    let rows = (ctx.txn.insert("CT_Timeout_Policy"), ctx.txn.insert("CT_Zone"));
+    let rows = (ctx.txn.insert("CT_Timeout_Policy"), existing.or_else(|| ctx.txn.insert("CT_Zone")));
     let (Some(policy), Some(row)) = rows else { return fail("database lacks the tables of zones") };
     CTTimeoutPolicy::set_timeouts(&mut ctx.txn, policy, timeouts);
     CTZone::set_timeout_policy(&mut ctx.txn, row, Some(policy));
+    if existing.is_some() {
+        return Ok(());
+    }
     let pair = Datum::map([(Atom::Integer(zone), Atom::Uuid(row))]);
     ctx.txn.insert_into("Datapath", datapath, "ct_zones", &pair);
     Ok(())
@@ -91,7 +95,10 @@ fn list_zone_tp(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
             .map(|row| CTTimeoutPolicy(row).timeouts())
             .filter(|timeouts| !timeouts.is_empty());
         let text = match timeouts {
-            Some(timeouts) => timeouts.iter().map(|(key, value)| format!("{key}={value} ")).collect(),
+            Some(timeouts) => {
+                let pairs: Vec<String> = timeouts.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                pairs.join(" ")
+            }
             None => "system default".to_string(),
         };
         line.say(&format!("Zone:{number}, Timeout Policies: {text}"));
@@ -104,8 +111,7 @@ fn list_dp_cap(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let Some(row) = find(ctx, name).and_then(|uuid| ctx.txn.row("Datapath", uuid)) else {
         return fail(format!("datapath \"{name}\" record not found"));
     };
-    let text: String = Datapath(row).capabilities().iter().map(|(key, value)| format!("{key}={value} ")).collect();
-    line.output.push_str(&text);
-    line.output.push('\n');
+    let pairs: Vec<String> = Datapath(row).capabilities().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    line.say(&pairs.join(" "));
     Ok(())
 }

@@ -42,11 +42,7 @@ pub(crate) fn holds(ctx: &mut Context<'_>, table: &TableSchema, row: &Row, arg: 
     let Some((operator, text)) = test else { return Ok(false) };
     let have = row.datum(&column.name);
     let Some(key) = key else {
-        let mut ty = column.ty.clone();
-        if is_set_operator(operator) {
-            (ty.n_min, ty.n_max) = (0, u32::MAX);
-        }
-        let wanted = Datum::parse_cli(&text, &ty, Some(&mut ctx.symbols))?;
+        let wanted = Datum::parse_cli(&text, &column.ty, Some(&mut ctx.symbols))?;
         return Ok(evaluate(have, operator, &wanted));
     };
     let Some(value_base) = &column.ty.value else {
