@@ -181,6 +181,7 @@ impl Database {
 
     /// The end of a wake: everything leaves, one message a client; the disk gets its work.
     fn flush(&mut self) {
+        self.sources.pass_on(&mut self.state.server);
         self.collect();
         let touched = std::mem::take(&mut self.touched);
         for session in touched {
@@ -225,6 +226,7 @@ impl Database {
     fn leave(&mut self, session: SessionId) {
         if self.clients.remove(&session).is_some() {
             self.state.server.disconnect(session);
+            self.sources.session_ended(session);
             for log in self.logs.values_mut() {
                 log.held.retain(|held| held.session != session);
             }
@@ -426,7 +428,7 @@ impl Handler<Begin> for Database {
         let latest = begin.remotes.outlet::<SetRemotes>().latest();
         self.to_remotes = Some((begin.remotes, latest));
         for relay in begin.relays {
-            self.sources.start_relay(relay, &self.state);
+            self.sources.start_relay(&relay, &self.state);
         }
         if self.state.sync.backup && self.state.sync.source.is_some() {
             self.start_sync();
@@ -452,9 +454,7 @@ impl Handler<Requests> for Database {
         self.desk.received();
         let at = now();
         for message in requests.messages {
-            if let Some(message) = self.sources.forward(requests.session, message, &self.state.server) {
-                self.state.server.handle(requests.session, message, at);
-            }
+            self.state.server.handle(requests.session, message, at);
         }
         self.collect();
     }
@@ -559,12 +559,13 @@ impl Handler<Control> for Database {
 }
 
 impl Handler<FromSource> for Database {
-    type Result = ();
+    type Result = bool;
 
-    fn handle(&mut self, news: FromSource, _: &mut Context<Self>) {
+    fn handle(&mut self, news: FromSource, _: &mut Context<Self>) -> bool {
         self.desk.received();
-        self.hear_source(news);
+        let go_on = self.hear_source(news);
         self.collect();
+        go_on
     }
 }
 

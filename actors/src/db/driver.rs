@@ -1,4 +1,5 @@
-//! The actor that speaks with a source as its client: connects, asks for schemas, monitors, passes writes on.
+//! The actor of one connection to a source: makes it again and again, and carries messages both ways. What
+//! they mean is the affair of the machine that the database holds.
 
 use super::database::Database;
 use super::letters::FromSource;
@@ -10,36 +11,16 @@ use crate::supervise::{Desk, Player};
 use actix::prelude::*;
 use jsonrpc::reconnect::{Action, Severity};
 use jsonrpc::{Limits, Message, Reconnect, Scanner};
-use ovsdb::server::SessionId;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-/// What a driver is for.
-#[derive(Debug, Clone)]
-pub(super) struct Task {
-    /// Remotes, separated by commas: tried in turn.
-    pub source: String,
-    /// The relayed database; `None` for replication.
-    pub relay: Option<String>,
-    /// The databases wanted.
-    pub dbs: Vec<String>,
-    /// Tables not wanted, by database.
-    pub exclude: BTreeMap<String, BTreeSet<String>>,
-    /// The identity of this server: a source must be another.
-    pub server_id: String,
-}
-
-/// A write to pass on.
-#[derive(Debug)]
-pub(super) struct Order {
-    pub session: SessionId,
-    pub id: Value,
-    pub params: Vec<Value>,
-}
+/// Longest time an attempt to connect may take.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+/// How long news may wait for room in the database's mailbox.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What surrounds a driver.
 pub(super) struct Surroundings {
@@ -58,12 +39,13 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn begin(
         desk: Desk,
-        task: Task,
-        orders: mpsc::Receiver<Order>,
+        targets: &str,
+        outbox: mpsc::Receiver<Message>,
         around: Surroundings,
         ctx: &mut Context<Self>,
     ) -> Driver {
-        ctx.spawn(actix::fut::wrap_future(drive(task, orders, around)));
+        let targets = targets.split(',').map(|t| t.trim().to_owned()).collect();
+        ctx.spawn(actix::fut::wrap_future(drive(targets, outbox, around)));
         Driver { desk }
     }
 }
@@ -79,15 +61,20 @@ impl Player for Driver {
 }
 
 impl Surroundings {
-    async fn tell(&self, progress: Progress) {
+    /// Tells the database. Waiting here holds the source back, which is what should give way. False: close
+    /// the connection.
+    async fn tell(&self, progress: Progress) -> bool {
         let letter = FromSource { driver: self.number, progress };
-        // Waiting here holds the source back, which is what should give way.
-        let _ = self.database.ask(letter, Duration::from_secs(600)).await;
+        self.database.ask(letter, PATIENCE).await.unwrap_or(false)
     }
 }
 
 fn now_ms() -> u64 {
     u64::try_from(clock::now_ms()).unwrap_or(0)
+}
+
+fn as_deadline(at: Option<(u64, &'static str)>) -> i64 {
+    at.map_or(i64::MAX, |(at, _)| i64::try_from(at).unwrap_or(i64::MAX))
 }
 
 fn log(machine: &mut Reconnect) {
@@ -100,9 +87,8 @@ fn log(machine: &mut Reconnect) {
     }
 }
 
-/// Connects, talks, and connects again, for ever.
-async fn drive(task: Task, mut orders: mpsc::Receiver<Order>, around: Surroundings) {
-    let mut targets: VecDeque<String> = task.source.split(',').map(|t| t.trim().to_owned()).collect();
+/// Connects, talks, and connects again to the next target, for ever.
+async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message>, around: Surroundings) {
     let first = targets.front().cloned().unwrap_or_default();
     let mut machine = Reconnect::new(&first, now_ms());
     if let Some(ms) = around.probe_ms {
@@ -112,10 +98,12 @@ async fn drive(task: Task, mut orders: mpsc::Receiver<Order>, around: Surroundin
     loop {
         match machine.run(now_ms()) {
             Some(Action::Connect) => {}
-            Some(Action::Disconnect | Action::Probe) => machine.disconnected(now_ms(), None),
+            Some(Action::Disconnect | Action::Probe) => {
+                machine.disconnected(now_ms(), None);
+                continue;
+            }
             None => {
-                let at = machine.poll_timeout(now_ms()).map_or(u64::MAX, |(at, _)| at);
-                clock::sleep_until(i64::try_from(at).unwrap_or(i64::MAX)).await;
+                clock::sleep_until(as_deadline(machine.poll_timeout(now_ms()))).await;
                 continue;
             }
         }
@@ -127,12 +115,11 @@ async fn drive(task: Task, mut orders: mpsc::Receiver<Order>, around: Surroundin
             Ok(stream) => {
                 machine.connected(now_ms());
                 log(&mut machine);
+                // What was meant for the last connection is of no use to this one.
+                while outbox.try_recv().is_ok() {}
                 around.tell(Progress::Connected).await;
-                let mut talk = Talk::new(stream);
-                let end = talk.run(&task, &mut orders, &around, &mut machine).await;
-                talk.cancel(&around).await;
-                let reason = end.err().and_then(|e| e);
-                machine.disconnected(now_ms(), reason.as_deref());
+                let end = talk(stream, &mut outbox, &around, &mut machine).await;
+                machine.disconnected(now_ms(), end.as_deref());
                 around.tell(Progress::Disconnected).await;
             }
             Err(reason) => machine.connect_failed(now_ms(), Some(&reason)),
@@ -144,188 +131,75 @@ async fn drive(task: Task, mut orders: mpsc::Receiver<Order>, around: Surroundin
 
 async fn open(target: &str, around: &Surroundings) -> Result<Stream, String> {
     let method = Method::parse(target, OVSDB_PORT, &around.run_dir).map_err(|e| e.0)?;
-    match tokio::time::timeout(Duration::from_secs(15), connect(&method, &around.tls)).await {
+    match tokio::time::timeout(HANDSHAKE, connect(&method, &around.tls)).await {
         Ok(result) => result.map_err(|e| errno_text(&e)),
         Err(_) => Err("Connection timed out".to_owned()),
     }
 }
 
-/// One connection to a source.
-struct Talk {
-    stream: Stream,
-    scanner: Scanner,
-    buffer: Vec<u8>,
-    next_id: u64,
-    /// Writes passed on, by our request's number.
-    passed: BTreeMap<u64, (SessionId, Value)>,
-}
-
-/// Why a connection ended: an error's text, or a plain close.
-type End = Option<String>;
-
-impl Talk {
-    fn new(stream: Stream) -> Talk {
-        let scanner = Scanner::new(Limits::default());
-        Talk { stream, scanner, buffer: vec![0; 64 << 10], next_id: 0, passed: BTreeMap::new() }
-    }
-
-    async fn send(&mut self, message: &Message) -> Result<(), End> {
-        self.stream.write_all(message.to_text().as_bytes()).await.map_err(|e| Some(errno_text(&e)))
-    }
-
-    async fn request(&mut self, method: &str, params: Vec<Value>) -> Result<u64, End> {
-        self.next_id += 1;
-        let id = self.next_id;
-        self.send(&Message::request(json!(id), method, params)).await?;
-        Ok(id)
-    }
-
-    /// Takes the next message out of what was read, answering echoes.
-    async fn next_read(&mut self) -> Result<Option<Message>, End> {
-        while let Some(value) = self.scanner.next_value().map_err(|e| Some(e.to_string()))? {
-            match Message::from_json(value).map_err(|e| Some(e.to_string()))? {
-                Message::Request { id, method, params } if method == "echo" => {
-                    self.send(&Message::echo_reply(id, params)).await?;
+/// Carries messages until the connection ends; an error's text, or nothing for a plain close.
+async fn talk(
+    mut stream: Stream,
+    outbox: &mut mpsc::Receiver<Message>,
+    around: &Surroundings,
+    machine: &mut Reconnect,
+) -> Option<String> {
+    let mut scanner = Scanner::new(Limits::default());
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let probe = as_deadline(machine.poll_timeout(now_ms()));
+        tokio::select! {
+            read = stream.read(&mut buffer) => {
+                let count = match read {
+                    Ok(0) => return None,
+                    Ok(count) => count,
+                    Err(error) => return Some(errno_text(&error)),
+                };
+                machine.activity(now_ms());
+                scanner.feed(&buffer[..count]);
+                let (messages, echoes) = match messages(&mut scanner) {
+                    Ok(read) => read,
+                    Err(text) => return Some(text),
+                };
+                if let Err(error) = stream.write_all(echoes.as_bytes()).await {
+                    return Some(errno_text(&error));
                 }
-                message => return Ok(Some(message)),
-            }
-        }
-        Ok(None)
-    }
-
-    async fn read(&mut self) -> Result<(), End> {
-        let count = self.stream.read(&mut self.buffer).await.map_err(|e| Some(errno_text(&e)))?;
-        if count == 0 {
-            return Err(None);
-        }
-        self.scanner.feed(&self.buffer[..count]);
-        Ok(())
-    }
-
-    /// Asks and waits for the answer; there is nothing else to hear yet.
-    async fn call(&mut self, method: &str, params: Vec<Value>) -> Result<Result<Value, Value>, End> {
-        let wanted = json!(self.request(method, params).await?);
-        loop {
-            while let Some(message) = self.next_read().await? {
-                match message {
-                    Message::Response { id, result } if id == wanted => return Ok(Ok(result)),
-                    Message::Error { id, error } if id == wanted => return Ok(Err(error)),
-                    _ => {}
+                if !messages.is_empty() && !around.tell(Progress::Messages(messages)).await {
+                    return Some("Protocol error".to_owned());
                 }
             }
-            self.read().await?;
-        }
-    }
-
-    async fn run(
-        &mut self,
-        task: &Task,
-        orders: &mut mpsc::Receiver<Order>,
-        around: &Surroundings,
-        machine: &mut Reconnect,
-    ) -> Result<(), End> {
-        if !self.begin(task, around).await? {
-            return Err(Some("source refused".to_owned()));
-        }
-        loop {
-            while let Some(message) = self.next_read().await? {
-                self.hear(message, around).await?;
-            }
-            let probe = machine.poll_timeout(now_ms()).map_or(u64::MAX, |(at, _)| at);
-            tokio::select! {
-                read = self.read() => {
-                    read?;
-                    machine.activity(now_ms());
+            message = outbox.recv() => {
+                // The database let go of this driver.
+                let message = message?;
+                if let Err(error) = stream.write_all(message.to_text().as_bytes()).await {
+                    return Some(errno_text(&error));
                 }
-                Some(order) = orders.recv() => self.pass(order).await?,
-                () = clock::sleep_until(i64::try_from(probe).unwrap_or(i64::MAX)) => {
-                    match machine.run(now_ms()) {
-                        Some(Action::Probe) => self.send(&Message::echo_request()).await?,
-                        Some(Action::Disconnect) => return Err(None),
-                        Some(Action::Connect) | None => {}
+            }
+            () = clock::sleep_until(probe) => match machine.run(now_ms()) {
+                Some(Action::Probe) => {
+                    let text = Message::echo_request().to_text();
+                    if let Err(error) = stream.write_all(text.as_bytes()).await {
+                        return Some(errno_text(&error));
                     }
                 }
-            }
-        }
-    }
-
-    /// Schemas and monitors; false if this source will not do.
-    async fn begin(&mut self, task: &Task, around: &Surroundings) -> Result<bool, End> {
-        if task.relay.is_none() {
-            if let Ok(id) = self.call("get_server_id", Vec::new()).await? {
-                if id.as_str() == Some(&task.server_id) {
-                    let text = "Active ovsdb-server and this one are the same".to_owned();
-                    around.tell(Progress::Failed(text)).await;
-                    return Ok(false);
-                }
-            }
-        }
-        for db in &task.dbs {
-            let schema = match self.call("get_schema", vec![json!(db)]).await? {
-                Ok(schema) => schema,
-                Err(error) => {
-                    around.tell(Progress::Failed(format!("get_schema of {db} failed: {error}"))).await;
-                    continue;
-                }
-            };
-            let requests = requests_of(&schema, task.exclude.get(db));
-            around.tell(Progress::Schema(db.clone(), schema)).await;
-            match self.call("monitor", vec![json!(db), json!(db), requests]).await? {
-                Ok(rows) => around.tell(Progress::Initial(db.clone(), rows)).await,
-                Err(error) => around.tell(Progress::Failed(format!("monitor of {db} failed: {error}"))).await,
-            }
-        }
-        Ok(true)
-    }
-
-    async fn pass(&mut self, order: Order) -> Result<(), End> {
-        let number = self.request("transact", order.params).await?;
-        self.passed.insert(number, (order.session, order.id));
-        Ok(())
-    }
-
-    async fn hear(&mut self, message: Message, around: &Surroundings) -> Result<(), End> {
-        match message {
-            Message::Notification { method, params } if method == "update" => {
-                let mut params = params.into_iter();
-                if let (Some(Value::String(db)), Some(updates)) = (params.next(), params.next()) {
-                    around.tell(Progress::Update(db, updates)).await;
-                }
-            }
-            Message::Notification { method, .. } if method == "monitor_canceled" => return Err(None),
-            Message::Response { id, result } => {
-                if let Some((session, id)) = id.as_u64().and_then(|n| self.passed.remove(&n)) {
-                    around.tell(Progress::Reply(session, Message::Response { id, result })).await;
-                }
-            }
-            Message::Error { id, error } => {
-                if let Some((session, id)) = id.as_u64().and_then(|n| self.passed.remove(&n)) {
-                    around.tell(Progress::Reply(session, Message::Error { id, error })).await;
-                }
-            }
-            Message::Request { .. } | Message::Notification { .. } => {}
-        }
-        Ok(())
-    }
-
-    /// The connection is gone: nobody knows what became of the writes passed on.
-    async fn cancel(&mut self, around: &Surroundings) {
-        for (session, id) in std::mem::take(&mut self.passed).into_values() {
-            let message = Message::Error { id, error: json!("canceled") };
-            around.tell(Progress::Reply(session, message)).await;
+                Some(Action::Disconnect) => return None,
+                Some(Action::Connect) | None => {}
+            },
         }
     }
 }
 
-/// A monitor request for every table but those left out.
-fn requests_of(schema: &Value, exclude: Option<&BTreeSet<String>>) -> Value {
-    let mut requests = serde_json::Map::new();
-    for (table, definition) in schema["tables"].as_object().into_iter().flatten() {
-        if exclude.is_some_and(|e| e.contains(table)) {
-            continue;
+/// The messages for the database, and the answers to echoes.
+fn messages(scanner: &mut Scanner) -> Result<(Vec<Message>, String), String> {
+    let (mut messages, mut echoes) = (Vec::new(), String::new());
+    while let Some(value) = scanner.next_value().map_err(|e| e.to_string())? {
+        match Message::from_json(value).map_err(|e| e.to_string())? {
+            Message::Request { id, method, params } if method == "echo" => {
+                Message::echo_reply(id, params).write(&mut echoes);
+            }
+            Message::Response { id, .. } | Message::Error { id, .. } if id.as_str() == Some("echo") => {}
+            message => messages.push(message),
         }
-        let columns: Vec<&String> = definition["columns"].as_object().into_iter().flat_map(|c| c.keys()).collect();
-        requests.insert(table.clone(), json!([{ "columns": columns }]));
     }
-    Value::Object(requests)
+    Ok((messages, echoes))
 }

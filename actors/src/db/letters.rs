@@ -196,9 +196,9 @@ pub(crate) struct Compacted {
     pub done: CompactDone,
 }
 
-/// The driver of a relay or of replication → Database: its source has spoken. (R)
+/// The driver of a relay or of replication → Database: its source has spoken; false: close the connection. (Q)
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub(crate) struct FromSource {
     pub driver: u64,
     pub progress: Progress,

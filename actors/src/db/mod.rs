@@ -22,7 +22,6 @@ mod letters;
 mod methods;
 mod reference;
 mod remotes;
-mod replica;
 mod session;
 mod source;
 mod status;

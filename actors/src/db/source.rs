@@ -1,27 +1,25 @@
 //! Databases that come from another server: relays (`relay:DB:SOURCE`), and replication of an active server
 //! to this backup (`--sync-from`).
 //!
-//! One driver actor a source: it connects, asks for the schema and monitors every table, and hands what it
-//! hears to the database. A relay passes writes on to its source. Source: ovsdb(7), "Relay Service Model",
-//! "Active-Backup Database Service Model"; ovsdb-server(1), "Syncing Options".
+//! The machines are the engine's (`ovsdb::replication`); here each has a driver, the actor of its connection.
+//! Source: ovsdb(7), "Service Models"; ovsdb-server(1), "Syncing Options".
 
 use super::database::{Database, State};
-use super::driver::{Driver, Order, Surroundings, Task};
+use super::driver::{Driver, Surroundings};
 use super::letters::{FromSource, SyncConfig};
-use super::{now, replica};
+use super::now;
 use crate::mailbox::Address;
 use crate::stream::Tls;
 use crate::supervise::{Family, Role, Strategy};
 use jsonrpc::Message;
-use ovsdb::server::{Model, Server, SessionId, Text};
-use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use ovsdb::replication::{Backup, Relay, parse_exclusions};
+use ovsdb::server::{Server, SessionId};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Writes that may wait for a relay's source.
-const ORDERS: usize = 1024;
+/// Messages that may wait for a source.
+const OUTBOX: usize = 4096;
 
 /// A database to be relayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,35 +47,38 @@ impl RelaySpec {
 /// What a driver has heard.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// The connection to this remote is up.
+    /// The connection is up.
     Connected,
     /// It is down.
     Disconnected,
-    /// The source cannot be used.
-    Failed(String),
-    /// The schema of a database.
-    Schema(String, Value),
-    /// Every row of a database, in the form of `monitor`'s reply.
-    Initial(String, Value),
-    /// A change, in the form of `update`.
-    Update(String, Value),
-    /// The answer to a write passed on.
-    Reply(SessionId, Message),
+    /// All messages of one read.
+    Messages(Vec<Message>),
 }
 
-/// A driver at work.
+#[derive(Debug)]
+enum Machine {
+    Relay(Relay),
+    Backup(Backup),
+}
+
+impl Machine {
+    fn poll_output(&mut self) -> Option<Message> {
+        match self {
+            Machine::Relay(relay) => relay.poll_output(),
+            Machine::Backup(backup) => backup.poll_output(),
+        }
+    }
+}
+
+/// A machine and the actor of its connection.
 struct Line {
-    orders: mpsc::Sender<Order>,
+    machine: Machine,
+    out: mpsc::Sender<Message>,
     address: Address<Driver>,
-    source: String,
-    /// The relay's database; `None` for replication.
-    relay: Option<String>,
-    replicating: BTreeSet<String>,
-    failed: bool,
     alive: bool,
 }
 
-/// All drivers.
+/// All copies of other servers' databases.
 pub(super) struct Sources {
     family: Family,
     database: Address<Database>,
@@ -90,42 +91,26 @@ impl Sources {
         Sources { family, database, lines: BTreeMap::new(), next: 0 }
     }
 
-    fn start(&mut self, task: Task, tls: Tls, run_dir: PathBuf, probe_ms: Option<u64>) {
+    fn start(&mut self, machine: Machine, source: &str, tls: Tls, run_dir: PathBuf, probe_ms: Option<u64>) {
         self.next += 1;
         let number = self.next;
-        let (orders, inbox) = mpsc::channel(ORDERS);
-        let line = |address| Line {
-            orders,
-            address,
-            source: task.source.clone(),
-            relay: task.relay.clone(),
-            replicating: BTreeSet::new(),
-            failed: false,
-            alive: true,
-        };
-        let role = Role::new(format!("ovsdb source {}", task.source), "source", 4, Strategy::Temporary);
+        let (out, inbox) = mpsc::channel(OUTBOX);
+        let role = Role::new(format!("ovsdb source {source}"), "source", 4, Strategy::Temporary);
         let around = Surroundings { number, database: self.database.clone(), tls, run_dir, probe_ms };
-        let with = task.clone();
-        let address = self.family.hire_once(role, move |desk, ctx| Driver::begin(desk, with, inbox, around, ctx));
-        self.lines.insert(number, line(address));
+        let targets = source.to_owned();
+        let address = self.family.hire_once(role, move |desk, ctx| Driver::begin(desk, &targets, inbox, around, ctx));
+        self.lines.insert(number, Line { machine, out, address, alive: true });
     }
 
     /// Begins to relay.
-    pub(super) fn start_relay(&mut self, relay: RelaySpec, state: &State) {
-        let task = Task {
-            source: relay.source,
-            relay: Some(relay.db.clone()),
-            dbs: vec![relay.db],
-            exclude: BTreeMap::new(),
-            server_id: state.server.server_id().to_string(),
-        };
-        self.start(task, state.tls.clone(), state.run_dir.clone(), None);
+    pub(super) fn start_relay(&mut self, relay: &RelaySpec, state: &State) {
+        let machine = Machine::Relay(Relay::new(&relay.db));
+        self.start(machine, &relay.source, state.tls.clone(), state.run_dir.clone(), None);
     }
 
-    /// Ends replication, or the relay of `db`.
-    fn stop(&mut self, db: Option<&str>) {
+    fn stop_where(&mut self, unwanted: impl Fn(&Machine) -> bool) {
         let gone: Vec<u64> =
-            self.lines.iter().filter(|(_, l)| l.relay.as_deref() == db).map(|(number, _)| *number).collect();
+            self.lines.iter().filter(|(_, line)| unwanted(&line.machine)).map(|(number, _)| *number).collect();
         for number in gone {
             if let Some(line) = self.lines.remove(&number) {
                 self.family.dismiss(line.address.card());
@@ -135,56 +120,55 @@ impl Sources {
 
     /// Ends the relay of a database that is no longer served.
     pub(super) fn stop_relay(&mut self, db: &str) {
-        self.stop(Some(db));
+        self.stop_where(|machine| matches!(machine, Machine::Relay(relay) if relay.name() == db));
     }
 
-    /// Passes a write to a relayed database on to its source; what is for this server comes back.
-    pub(super) fn forward(&self, session: SessionId, message: Message, server: &Server) -> Option<Message> {
+    /// A client is gone: what it wanted passed on is not wanted any more.
+    pub(super) fn session_ended(&mut self, session: SessionId) {
+        for line in self.lines.values_mut() {
+            if let Machine::Relay(relay) = &mut line.machine {
+                relay.session_ended(session);
+            }
+        }
+    }
+
+    /// Takes the writes to relayed databases from the engine, and sends what the machines want sent.
+    pub(super) fn pass_on(&mut self, server: &mut Server) {
         if self.lines.is_empty() {
-            return Some(message);
+            return;
         }
-        let Message::Request { id, method, params } = &message else {
-            return Some(message);
-        };
-        let relayed = method == "transact"
-            && params.first().and_then(Value::as_str).is_some_and(|db| server.model(db) == Some(Model::Relay));
-        if !relayed || !params.iter().skip(1).any(writes) {
-            return Some(message);
+        for forward in server.take_forwards() {
+            let relay = self.lines.values_mut().find_map(|line| match &mut line.machine {
+                Machine::Relay(relay) if relay.name() == &*forward.db => Some(relay),
+                Machine::Relay(_) | Machine::Backup(_) => None,
+            });
+            if let Some(relay) = relay {
+                relay.forward(forward);
+            }
         }
-        let db = params.first().and_then(Value::as_str);
-        let line = self.lines.values().find(|line| line.relay.as_deref() == db);
-        let order = Order { session, id: id.clone(), params: params.clone() };
-        match line.map(|line| line.orders.try_send(order)) {
-            Some(Ok(())) => None,
-            _ => Some(message),
+        for line in self.lines.values_mut() {
+            // What is polled must be sent: stop while there is no room.
+            while line.out.capacity() > 0 {
+                let Some(message) = line.machine.poll_output() else {
+                    break;
+                };
+                let _ = line.out.try_send(message);
+            }
         }
     }
 
-    fn sync_line(&self) -> Option<&Line> {
-        self.lines.values().find(|line| line.relay.is_none())
+    fn backup(&self) -> Option<(&Backup, bool)> {
+        self.lines.values().find_map(|line| match &line.machine {
+            Machine::Backup(backup) => Some((backup, line.alive)),
+            Machine::Relay(_) => None,
+        })
     }
-}
-
-fn writes(op: &Value) -> bool {
-    matches!(op["op"].as_str(), Some("insert" | "update" | "mutate" | "delete" | "wait" | "assert"))
-}
-
-/// Tables left out of replication: `DB:TABLE,…`, by database.
-pub(super) fn parse_exclude(text: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for word in text.split(',').filter(|w| !w.is_empty()) {
-        let (db, table) = word.split_once(':').unwrap_or((word, ""));
-        tables.entry(db.to_owned()).or_default().insert(table.to_owned());
-    }
-    tables
 }
 
 /// The text of `ovsdb-server/get-sync-exclude-tables`.
 pub(super) fn exclude_text(sync: &SyncConfig) -> String {
-    let tables = parse_exclude(sync.exclude.as_deref().unwrap_or(""));
-    let words: Vec<String> =
-        tables.iter().flat_map(|(db, tables)| tables.iter().map(move |t| format!("{db}:{t}"))).collect();
-    words.join(",")
+    let exclusions = parse_exclusions(sync.exclude.as_deref().unwrap_or("")).unwrap_or_default();
+    Backup::new(exclusions).excluded_tables()
 }
 
 impl Database {
@@ -193,23 +177,17 @@ impl Database {
         let Some(source) = self.state.sync.source.clone() else {
             return;
         };
-        self.sources.stop(None);
+        self.sources.stop_where(|machine| matches!(machine, Machine::Backup(_)));
         self.state.sync.backup = true;
         self.state.server.set_read_only(true);
-        let own = |n: &&Arc<str>| {
-            n.as_ref() != ovsdb::server::SERVER_DB && self.state.server.model(n) == Some(Model::Standalone)
-        };
-        let dbs = self.state.server.db_names().filter(own).map(|n| n.to_string()).collect();
-        let exclude = parse_exclude(self.state.sync.exclude.as_deref().unwrap_or(""));
-        let server_id = self.state.server.server_id().to_string();
-        let task = Task { source, relay: None, dbs, exclude, server_id };
+        let exclusions = parse_exclusions(self.state.sync.exclude.as_deref().unwrap_or("")).unwrap_or_default();
         let (tls, run_dir, probe) = (self.state.tls.clone(), self.state.run_dir.clone(), self.state.sync.probe_ms);
-        self.sources.start(task, tls, run_dir, probe);
+        self.sources.start(Machine::Backup(Backup::new(exclusions)), &source, tls, run_dir, probe);
     }
 
     /// Becomes active.
     pub(super) fn stop_sync(&mut self) {
-        self.sources.stop(None);
+        self.sources.stop_where(|machine| matches!(machine, Machine::Backup(_)));
         self.state.sync.backup = false;
         self.state.server.set_read_only(false);
     }
@@ -220,72 +198,46 @@ impl Database {
             return "state: active\n".to_owned();
         }
         let source = self.state.sync.source.as_deref().unwrap_or("");
-        let mut out = String::from("state: backup\n");
-        match self.sources.sync_line() {
-            Some(line) if line.failed => out += &format!("Replication to ({source}) failed\n"),
-            Some(line) if !line.replicating.is_empty() => {
-                let names: Vec<&str> = line.replicating.iter().map(String::as_str).collect();
-                out += &format!("replicating: {}\ndatabase: {}", line.source, names.join(", "));
-                let exclude = exclude_text(&self.state.sync);
-                if !exclude.is_empty() {
-                    out += &format!("\nexclude: {exclude}");
-                }
-            }
-            Some(line) if line.alive => out += &format!("connecting: {source}"),
-            _ => out += &format!("not connected to {source}"),
-        }
-        out
-    }
-
-    /// Acts on what a driver has heard.
-    pub(super) fn hear_source(&mut self, news: FromSource) {
-        let Some(line) = self.sources.lines.get_mut(&news.driver) else {
-            return;
+        let status = match self.sources.backup() {
+            Some((backup, alive)) => backup.status(source, alive),
+            None => format!("not connected to {source}"),
         };
-        let relay = line.relay.clone();
-        match news.progress {
-            Progress::Connected => {}
-            Progress::Disconnected => {
-                line.replicating.clear();
-                if let Some(db) = relay {
-                    self.state.server.set_connected(&db, false, now());
-                }
-            }
-            Progress::Failed(text) => {
-                vlog::err_rl!("replication", 1, 1, "{}: {text}", line.source);
-                line.failed = relay.is_none();
-            }
-            Progress::Schema(db, schema) => {
-                if let Err(text) = replica::take_schema(&mut self.state.server, &db, &schema, relay.is_some()) {
-                    vlog::err_rl!("replication", 1, 1, "{}: {text}", line.source);
-                    line.failed = relay.is_none();
-                }
-            }
-            Progress::Initial(db, rows) => {
-                line.replicating.insert(db.clone());
-                let exclude = self.excluded(&db, relay.is_some());
-                self.apply_source(&db, &rows, Some(&exclude));
-                if relay.is_some() {
-                    self.state.server.set_connected(&db, true, now());
-                }
-            }
-            Progress::Update(db, rows) => self.apply_source(&db, &rows, None),
-            Progress::Reply(session, message) => self.pend(session, Text::Own(message.to_text())),
-        }
+        format!("state: backup\n{status}")
     }
 
-    /// The tables of `db` that replication leaves alone.
-    fn excluded(&self, db: &str, relay: bool) -> BTreeSet<String> {
-        if relay {
-            return BTreeSet::new();
+    /// Acts on what a driver has heard; false if its connection should be closed.
+    pub(super) fn hear_source(&mut self, news: FromSource) -> bool {
+        let Some(line) = self.sources.lines.get_mut(&news.driver) else {
+            return false;
+        };
+        let server = &mut self.state.server;
+        match (news.progress, &mut line.machine) {
+            (Progress::Connected, Machine::Relay(relay)) => relay.connected(),
+            (Progress::Connected, Machine::Backup(backup)) => backup.connected(),
+            (Progress::Disconnected, Machine::Relay(relay)) => relay.disconnected(server, now()),
+            (Progress::Disconnected, Machine::Backup(backup)) => backup.disconnected(),
+            (Progress::Messages(messages), Machine::Relay(relay)) => {
+                for message in messages {
+                    if let Err(error) = relay.handle(message, server, now()) {
+                        vlog::warn_rl!("relay", 5, 5, "{}: {error}", relay.name());
+                        // A fresh connection begins with a fresh copy.
+                        return false;
+                    }
+                }
+            }
+            (Progress::Messages(messages), Machine::Backup(backup)) => {
+                for message in messages {
+                    backup.handle(message, server, now());
+                }
+                if let Some(failure) = backup.failure() {
+                    vlog::err_rl!("replication", 1, 1, "{failure}");
+                    line.alive = false;
+                    line.address.card().ask_stop();
+                    return false;
+                }
+            }
         }
-        parse_exclude(self.state.sync.exclude.as_deref().unwrap_or("")).remove(db).unwrap_or_default()
-    }
-
-    fn apply_source(&mut self, db: &str, rows: &Value, whole_but: Option<&BTreeSet<String>>) {
-        if let Err(text) = replica::apply(&mut self.state.server, db, rows, whole_but) {
-            vlog::err_rl!("replication", 1, 1, "{db}: {text}");
-        }
+        true
     }
 }
 

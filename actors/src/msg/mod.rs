@@ -6,5 +6,6 @@
 pub mod bridge;
 pub mod datapath;
 pub mod port;
+pub mod revalidator;
 pub mod switch;
 pub mod table;

@@ -1,13 +1,23 @@
 //! What the database asks for, as plain values: read once from a replica, compared and applied by the switch.
 
-use idl::Replica;
-use idl::vswitch as ovs;
+use ::idl::Replica;
+use ::idl::vswitch as ovs;
 use openflow::VersionSet;
 use ovsdb::Uuid;
 use std::collections::BTreeMap;
 
 /// String pairs of a column.
 pub type Pairs = BTreeMap<String, String>;
+
+/// A value that the switch itself writes: it is remembered, but a change of it is no wish.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Remembered<T>(pub T);
+
+impl<T> PartialEq for Remembered<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,8 +26,6 @@ pub struct DesiredSwitch {
     pub root: Option<Uuid>,
     /// Sequence number of the configuration.
     pub next_cfg: i64,
-    /// Sequence number last answered.
-    pub cur_cfg: i64,
     /// `other_config`.
     pub other_config: Pairs,
     /// Bridges by name.
@@ -107,7 +115,7 @@ pub struct DesiredInterface {
     pub external_ids: Pairs,
     pub ofport_request: Option<i64>,
     /// What the column `ofport` says: kept over a restart.
-    pub ofport: Option<i64>,
+    pub ofport: Remembered<Option<i64>>,
     pub mac: Option<String>,
     pub mtu_request: Option<i64>,
     pub policing_rate_kbps: i64,
@@ -174,7 +182,6 @@ impl DesiredSwitch {
         Self {
             root: Some(root.uuid()),
             next_cfg: root.next_cfg(),
-            cur_cfg: root.cur_cfg(),
             other_config: pairs(&root.other_config()),
             bridges,
             ssl,
@@ -295,7 +302,7 @@ impl DesiredInterface {
             other_config: pairs(&row.other_config()),
             external_ids: pairs(&row.external_ids()),
             ofport_request: row.ofport_request(),
-            ofport: row.ofport(),
+            ofport: Remembered(row.ofport()),
             mac: text(row.mac()),
             mtu_request: row.mtu_request(),
             policing_rate_kbps: row.ingress_policing_rate(),

@@ -11,6 +11,7 @@ use crate::bridge::Bridge;
 use crate::datapath::Datapath;
 use crate::mailbox::Address;
 use crate::port::Port;
+use crate::revalidator::Revalidator;
 
 /// A bridge.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct PortEntry {
 pub struct DatapathEntry {
     /// Its actor.
     pub address: Address<Datapath>,
+    /// Its revalidator's.
+    pub revalidator: Address<Revalidator>,
     /// Names by number.
     pub ports: BTreeMap<OdpPort, String>,
 }

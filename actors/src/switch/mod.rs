@@ -31,9 +31,11 @@ use crate::clock;
 use crate::datapath::Datapath;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::ViewPublished;
+use crate::msg::revalidator::Stir;
 use crate::msg::switch::*;
 use crate::port::Port;
 use crate::port::device::Rings;
+use crate::revalidator::Revalidator;
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 use desired::{DesiredInterface, DesiredSwitch};
 use directory::{BridgeEntry, DatapathEntry, Directory, PortEntry, Shared};
@@ -54,6 +56,8 @@ pub struct SwitchSettings {
 
 struct Backer {
     address: Address<Datapath>,
+    revalidator: Address<Revalidator>,
+    stir: Latest<Stir>,
     ports: BTreeMap<OdpPort, String>,
 }
 
@@ -148,7 +152,14 @@ impl Switch {
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let address =
             self.family.hire_on(arbiter.handle(), role, move |desk, ctx| Datapath::new(desk, config, ctx));
-        self.datapaths.insert(kind.to_owned(), Backer { address: address.clone(), ports: BTreeMap::new() });
+        let role = Role::new(format!("revalidator {kind}"), "revalidator", 64, Strategy::OneForOne);
+        let (datapath, directory) = (address.clone(), self.directory.clone());
+        let revalidator = self.family.hire_on(self.ofproto.clone(), role, move |desk, _| {
+            Revalidator::new(desk, datapath.clone(), directory.clone())
+        });
+        let stir = revalidator.outlet::<Stir>().latest();
+        let backer = Backer { address: address.clone(), revalidator, stir, ports: BTreeMap::new() };
+        self.datapaths.insert(kind.to_owned(), backer);
         address
     }
 
@@ -169,6 +180,9 @@ impl Switch {
             bridge.views.send(ViewPublished(self.view.clone()));
         }
         self.publish_directory();
+        for backer in self.datapaths.values() {
+            backer.stir.send(Stir);
+        }
     }
 
     fn publish_directory(&self) {
@@ -189,7 +203,11 @@ impl Switch {
             }
         }
         for (kind, backer) in &self.datapaths {
-            let entry = DatapathEntry { address: backer.address.clone(), ports: backer.ports.clone() };
+            let entry = DatapathEntry {
+                address: backer.address.clone(),
+                revalidator: backer.revalidator.clone(),
+                ports: backer.ports.clone(),
+            };
             directory.datapaths.insert(kind.clone(), entry);
         }
         self.directory.store(Arc::new(directory));

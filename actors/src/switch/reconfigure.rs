@@ -106,7 +106,7 @@ impl Switch {
             let interfaces = interfaces_of(row);
             // Those that ask for a number come first, so that nobody else gets it.
             let mut order: Vec<_> = interfaces.iter().collect();
-            order.sort_by_key(|(_, i)| i.ofport_request.or(i.ofport).is_none());
+            order.sort_by_key(|(_, i)| i.ofport_request.or(i.ofport.0).is_none());
             for (port, interface) in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
                     if present.config != **interface {
@@ -180,7 +180,7 @@ impl Switch {
         } else {
             bridge
                 .ofports
-                .take(interface.ofport_request.or(interface.ofport))
+                .take(interface.ofport_request.or(interface.ofport.0))
                 .ok_or_else(|| format!("no port number left for {name}"))?
         };
         let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
