@@ -13,6 +13,7 @@
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
 //! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
 
+mod closer;
 pub mod device;
 mod epoll;
 mod error;
@@ -29,6 +30,7 @@ mod tap;
 pub mod thread;
 mod tx;
 
+pub use closer::finish_closing;
 pub use epoll::{Epoll, EventFd, Ready};
 pub use error::{Error, Result};
 pub use frame::{Frame, VNET_HDR_LEN, VnetHdr, gso, vnet_flag};

@@ -1,6 +1,6 @@
 //! A packet socket and its options (packet(7)).
 
-use std::mem::{size_of, size_of_val};
+use std::mem::{ManuallyDrop, size_of, size_of_val};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::error::{Error, Result, check};
@@ -8,7 +8,14 @@ use crate::error::{Error, Result, check};
 /// A raw packet socket, non-blocking, closed on exec; it receives nothing until it is bound.
 #[derive(Debug)]
 pub(crate) struct PacketSocket {
-    fd: OwnedFd,
+    fd: ManuallyDrop<OwnedFd>,
+}
+
+impl Drop for PacketSocket {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here, and not used after.
+        crate::closer::close(unsafe { ManuallyDrop::take(&mut self.fd) });
+    }
 }
 
 impl AsFd for PacketSocket {
@@ -24,7 +31,7 @@ impl PacketSocket {
         // SAFETY: no memory is passed.
         let fd = check("open a packet socket", unsafe { libc::socket(libc::AF_PACKET, flags, 0) })?;
         // SAFETY: the descriptor is fresh and owned by nobody else.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        Ok(Self { fd: ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) }) })
     }
 
     /// `setsockopt` with a plain value.

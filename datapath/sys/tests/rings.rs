@@ -348,3 +348,41 @@ fn long_batches_are_cut() {
         assert!(gather(&mut ring, 150).iter().map(|f| &f.0).eq(&frames));
     });
 }
+
+/// 200 idle ports: their rings fit in a gigabyte, and none of them wakes anybody.
+#[test]
+fn two_hundred_idle_ports_sleep() {
+    in_namespace(|| {
+        let mut rings = Vec::new();
+        let epoll = sys::Epoll::new().unwrap();
+        let mut senders = Vec::new();
+        for i in 0..100 {
+            let (a, b) = veth(&format!("a{i}"), &format!("b{i}"));
+            rings.push(RxRing::open(a, &RingConfig::default()).unwrap());
+            rings.push(RxRing::open(b, &RingConfig::default()).unwrap());
+            senders.push(tx(a));
+        }
+        for (i, ring) in rings.iter().enumerate() {
+            epoll.add(ring.poll_fd(), i as u64).unwrap();
+        }
+        let memory: usize = rings.iter().map(RxRing::memory_bytes).sum();
+        assert!(memory < 1 << 30, "{} MiB", memory >> 20);
+        // What the devices said on coming up is not waited for.
+        for ring in &mut rings {
+            while !ring.prepare_sleep() {
+                drain(ring);
+            }
+        }
+        assert_eq!(epoll.wait(300, |_| ()).unwrap(), 0, "somebody was woken for nothing");
+        for (i, sender) in senders.iter_mut().enumerate() {
+            assert!(send(sender, &plain(i as u32, 60)));
+            let mut woken = Vec::new();
+            epoll.wait(1000, |r| woken.push(r.token as usize)).unwrap();
+            assert_eq!(woken, [2 * i + 1], "the wrong port was woken");
+            assert!(gather(&mut rings[2 * i + 1], 1)[0].0 == plain(i as u32, 60));
+            assert!(rings[2 * i + 1].prepare_sleep());
+        }
+        drop((rings, senders));
+        sys::finish_closing();
+    });
+}

@@ -24,14 +24,19 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    pub(super) fn open(ifindex: u32) -> Result<Self> {
+    /// An alarm that hears nothing yet.
+    pub(super) fn open() -> Result<Self> {
         let socket = open_socket(libc::tpacket_versions::TPACKET_V2 as i32, RESERVE)?;
         let request =
             libc::tpacket_req { tp_block_size: SLOT_BYTES, tp_block_nr: 1, tp_frame_size: SLOT_BYTES, tp_frame_nr: 1 };
         socket.set("make an alarm ring", libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         let map = Map::new(socket.as_fd(), SLOT_BYTES as usize)?;
-        socket.bind(ifindex, ETH_P_ALL)?;
         Ok(Self { map, socket })
+    }
+
+    /// Listens to the device from now on.
+    pub(super) fn bind(&self, ifindex: u32) -> Result<()> {
+        self.socket.bind(ifindex, ETH_P_ALL)
     }
 
     /// Frees the slot. Whoever looks at the ring after this misses nothing: a frame he does not see yet

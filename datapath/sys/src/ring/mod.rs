@@ -164,7 +164,8 @@ impl RxRing {
 
     /// What to wait for (readable, level-triggered) once [`RxRing::prepare_sleep`] said so.
     ///
-    /// An error on it stays until [`RxRing::take_error`] is called.
+    /// An error on it stays until [`RxRing::take_error`] is called. Before the ring is dropped or rebuilt, take the
+    /// descriptor out of every set that waits for it: it is closed a little later.
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
         self.alarm_socket().unwrap_or_else(|| self.ring_socket()).as_fd()
     }

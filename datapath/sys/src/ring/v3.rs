@@ -77,7 +77,36 @@ pub(super) struct V3 {
 
 impl V3 {
     pub(super) fn open(ifindex: u32, config: &RingConfig) -> Result<Self> {
-        let alarm = Alarm::open(ifindex)?;
+        // Making a ring waits for a grace period of the kernel: better both at once.
+        let (alarm, ring) = std::thread::scope(|scope| {
+            let alarm = scope.spawn(Alarm::open);
+            let ring = Self::open_ring(config);
+            (alarm.join(), ring)
+        });
+        let alarm = alarm.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (socket, map) = ring?;
+        alarm.bind(ifindex)?;
+        if config.promiscuous {
+            socket.set_promiscuous(ifindex)?;
+        }
+        socket.bind(ifindex, ETH_P_ALL)?;
+        let first = Place { block: 0, at: block::FIRST };
+        Ok(Self {
+            map,
+            socket,
+            alarm,
+            block_bytes: config.block_bytes,
+            blocks: config.blocks(),
+            batch_bytes: config.batch_bytes,
+            read: first,
+            done: 0,
+            returned: first,
+            stats: RingStats::default(),
+        })
+    }
+
+    /// A ring that receives nothing yet.
+    fn open_ring(config: &RingConfig) -> Result<(PacketSocket, Map)> {
         let socket = open_socket(libc::tpacket_versions::TPACKET_V3 as i32, config.headroom)?;
         let blocks = config.blocks();
         let request = libc::tpacket_req3 {
@@ -91,23 +120,7 @@ impl V3 {
         };
         socket.set("make a receive ring", libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         let map = Map::new(socket.as_fd(), config.block_bytes * blocks)?;
-        if config.promiscuous {
-            socket.set_promiscuous(ifindex)?;
-        }
-        socket.bind(ifindex, ETH_P_ALL)?;
-        let first = Place { block: 0, at: block::FIRST };
-        Ok(Self {
-            map,
-            socket,
-            alarm,
-            block_bytes: config.block_bytes,
-            blocks,
-            batch_bytes: config.batch_bytes,
-            read: first,
-            done: 0,
-            returned: first,
-            stats: RingStats::default(),
-        })
+        Ok((socket, map))
     }
 
     pub(super) fn receive<'a>(&'a mut self, max: usize, mut each: impl FnMut(Frame<'a>)) -> usize {
