@@ -195,11 +195,10 @@ pub const RESERVED_PORTS: [(u16, &str); 10] = [
     (0xffff, "NONE"),
 ];
 
-/// A name as text shows it: in quotation marks unless it is an identifier.
+/// A name as text shows it: in quotation marks unless it is a letter followed by letters and digits.
 pub fn quoted(name: &str) -> String {
-    let mut chars = name.chars();
-    let starts = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-    if starts && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c)) {
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
+    if plain {
         return name.into();
     }
     let mut out = String::from('"');
@@ -427,8 +426,8 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(
-            (quoted("a.b-c_d"), quoted("9abc"), quoted("we ird")),
-            ("a.b-c_d".into(), "\"9abc\"".into(), "\"we ird\"".into())
+            (quoted("aB1"), quoted("a_b"), quoted("9abc"), quoted("we ird")),
+            ("aB1".into(), "\"a_b\"".into(), "\"9abc\"".into(), "\"we ird\"".into())
         );
         assert_eq!(unquoted("\"a\\\"b\"").as_deref(), Some("a\"b"));
     }
