@@ -10,6 +10,7 @@ pub mod matching;
 pub mod nxm;
 pub mod message;
 pub mod names;
+pub mod parse;
 pub mod port_no;
 pub mod print;
 pub mod protocols;

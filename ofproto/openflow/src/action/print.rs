@@ -421,7 +421,7 @@ impl Printer<'_> {
             (LearnSrc::Field(src), LearnDst::Match(dst)) => {
                 put!(self.out, "{}{dst}{}", c.param, c.end);
                 if (src.field, src.ofs) != (dst.field, dst.ofs) {
-                    put!(self.out, "={src}");
+                    put!(self.out, "{}={}{src}", c.param, c.end);
                 }
             }
             (LearnSrc::Immediate(octets), LearnDst::Load(dst)) => {
