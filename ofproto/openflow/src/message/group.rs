@@ -244,7 +244,7 @@ fn bucket_list(
     let mut ids: Vec<u32> = buckets.iter().map(|b| b.bucket_id).collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(ErrorCode::OFPGMFC_BUCKET_EXISTS);
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
     }
     Ok(buckets)
 }

@@ -75,14 +75,14 @@ struct Parts<'a> {
 }
 
 fn parts(out: &mut String, group: &Parts<'_>, version: Version, style: &Style<'_>) {
-    put!(out, "group_id={}", group_text(group.group_id));
     let bucket_command =
         group.command.filter(|(c, _)| matches!(c, GroupCommand::InsertBucket | GroupCommand::RemoveBucket));
+    if let Some((_, bucket)) = bucket_command {
+        put!(out, "command_bucket_id:{},", bucket_text(bucket));
+    }
+    put!(out, "group_id={}", group.group_id);
     if group.command.is_none_or(|(c, _)| c != GroupCommand::InsertBucket && c != GroupCommand::RemoveBucket) {
         put!(out, ",type={}", group.kind.name());
-    }
-    if let Some((_, bucket)) = bucket_command {
-        put!(out, ",command_bucket_id:{}", bucket_text(bucket));
     }
     if !group.props.selection_method.is_empty() {
         put!(out, ",selection_method={}", group.props.selection_method);

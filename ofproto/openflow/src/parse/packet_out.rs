@@ -1,0 +1,65 @@
+//! Packet-outs from text: `in_port=1,packet=ffff…,actions=output:2`.
+
+use flow::field::Field;
+
+use crate::action;
+use crate::flow_mod::parse_match_field;
+use crate::matching::Match;
+use crate::message::{NO_BUFFER, PacketOut};
+use crate::names::Names;
+use crate::words::{Words, hex_octets};
+use crate::{OfPort, Protocols};
+
+/// Fields that a packet-out may set besides the input port (1.5).
+fn is_pipeline(field: Field) -> bool {
+    field.is_tunnel() || field.is_register() || matches!(field, Field::Metadata | Field::InPort | Field::PacketType)
+}
+
+/// Reads a packet-out. Returns the protocols that can say it beside it.
+///
+/// # Errors
+/// A text for a user.
+pub fn parse_packet_out(text: &str, names: Names<'_>) -> Result<(PacketOut, Protocols), String> {
+    let at = text.find("action").ok_or("must specify an action")?;
+    let actions = text[at..].split_once('=').map(|(_, value)| value).ok_or("must specify an action")?;
+    let head = text[..at].trim_end_matches([',', ' ', '\t']);
+    let mut usable = Protocols::ANY;
+    let mut packet = None;
+    let mut metadata = Match::any();
+    metadata.set_in_port(OfPort::CONTROLLER);
+    for (name, value) in Words(head) {
+        match name {
+            "in_port" => {
+                let port = names.parse_port(value).ok_or_else(|| format!("{value}: unknown port"))?;
+                let good = port.is_physical() || matches!(port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER);
+                if !good {
+                    return Err(format!("{value} is not a valid OpenFlow port for PACKET_OUT"));
+                }
+                metadata.set_in_port(port);
+            }
+            "packet_type" => {
+                usable &= parse_match_field(&mut metadata, Field::PacketType, value, names)?;
+                usable &= Protocols::OF15_UP;
+            }
+            "packet" => {
+                let (octets, rest) = hex_octets(value);
+                if octets.is_empty() && !value.is_empty() || !rest.is_empty() {
+                    return Err("Trailing garbage in packet data".to_string());
+                }
+                packet = Some(octets);
+            }
+            _ => {
+                let field = Field::by_name(name).ok_or_else(|| format!("unknown keyword {name}"))?;
+                if !is_pipeline(field) {
+                    return Err(format!("{name} is not a valid pipeline field for PACKET_OUT"));
+                }
+                usable &= parse_match_field(&mut metadata, field, value, names)?;
+                usable &= Protocols::OF15_UP;
+            }
+        }
+    }
+    let packet = packet.filter(|p| !p.is_empty()).ok_or("must specify packet")?;
+    let (actions, can) = action::parse_actions(actions, names)?;
+    usable &= can;
+    Ok((PacketOut { packet: packet.into(), buffer_id: NO_BUFFER, flow_metadata: metadata, actions }, usable))
+}
