@@ -381,8 +381,13 @@ impl Printer<'_> {
         pair("idle_timeout", learn.idle_timeout.to_string(), learn.idle_timeout == 0);
         pair("hard_timeout", learn.hard_timeout.to_string(), learn.hard_timeout == 0);
         pair("fin_idle_timeout", learn.fin_idle_timeout.to_string(), learn.fin_idle_timeout == 0);
-        pair("fin_hard_timeout", learn.fin_hard_timeout.to_string(), learn.fin_hard_timeout == 0);
-        pair("priority", learn.priority.to_string(), learn.priority == crate::flow_mod::DEFAULT_PRIORITY);
+        // Here Open vSwitch colours the commas too.
+        if learn.fin_hard_timeout != 0 {
+            put!(self.out, "{},fin_hard_timeout={}{}", c.param, c.end, learn.fin_hard_timeout);
+        }
+        if learn.priority != crate::flow_mod::DEFAULT_PRIORITY {
+            put!(self.out, "{},priority={}{}", c.special, c.end, learn.priority);
+        }
         for (name, set) in [("send_flow_rem", learn.send_flow_rem), ("delete_learned", learn.delete_learned)] {
             if set {
                 put!(self.out, ",{}{name}{}", c.value, c.end);
