@@ -220,7 +220,7 @@ pub fn has_header32(field: Field) -> bool {
     header_for(field, None).is_some_and(|h| h.class.class != Class::EXPERIMENTER)
 }
 
-fn put_raw_header(b: &mut Vec<u8>, class: Class, number: u8, has_mask: bool, width: usize) {
+pub(crate) fn put_raw_header(b: &mut Vec<u8>, class: Class, number: u8, has_mask: bool, width: usize) {
     let experimenter = class.class == Class::EXPERIMENTER;
     let payload = if has_mask { width * 2 } else { width };
     let length = payload + if experimenter { 4 } else { 0 };
