@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use flow::field::{Field, TunTable, Value};
+use flow::field::{Field, Location, TunTable, Value};
 
 use super::{Match, dl_type, fixed};
 use crate::nxm::{self, Entry, Place};
@@ -247,6 +247,12 @@ impl Writer<'_> {
 
     /// Writes the field if the match says anything of it.
     fn put(&mut self, field: Field) {
+        // Most fields do not matter in most matches: one look at the mask's words tells.
+        if let Location::Bits { last_word, offset, bits } = field.meta().location
+            && self.m.mask.bits(last_word.into(), offset.into(), bits.into()) == 0
+        {
+            return;
+        }
         let (value, mask) = self.m.get(field);
         if mask.is_zero() {
             return;
