@@ -101,6 +101,19 @@ impl PacketSocket {
         self.set("enter promiscuous mode", libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
     }
 
+    /// Receives nothing more, at once.
+    pub(crate) fn drop_everything(&self) -> Result<()> {
+        let mut program = [libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 }];
+        // The program is live until the call has copied it.
+        let request = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
+        self.set("stop a ring", libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &request)
+    }
+
+    /// Receives again after [`PacketSocket::drop_everything`].
+    pub(crate) fn drop_nothing(&self) -> Result<()> {
+        self.set("start a ring again", libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)
+    }
+
     /// Asks for a send or receive buffer beyond the system's limit, or for as much as that limit allows.
     pub(crate) fn set_buffer(&self, force: i32, polite: i32, bytes: i32) {
         if self.set("size a buffer", libc::SOL_SOCKET, force, &bytes).is_err() {

@@ -194,6 +194,49 @@ fn overflow_is_counted() {
     }
 }
 
+/// A ring that overflows grows until it does not, and what comes through is whole all the while.
+#[test]
+fn a_losing_ring_grows() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        let small = RingConfig { ring_bytes: 512 << 10, max_ring_bytes: 4 << 20, ..config(sys::RingKind::V3) };
+        let mut ring = RxRing::open(b, &small).unwrap();
+        let mut tx = tx(a);
+        let epoll = watch(&ring);
+        let (mut sent, mut got) = (0u32, 0u64);
+        for round in 0.. {
+            for _ in 0..12_000 {
+                assert!(send(&mut tx, &plain(sent, 200)));
+                sent += 1;
+            }
+            loop {
+                let n = ring.receive(32, |f| {
+                    let serial = u32::from_be_bytes(f.data()[14..18].try_into().unwrap());
+                    assert!(f.data() == plain(serial, 200), "frame {serial} is altered");
+                });
+                got += n as u64;
+                if n == 0 && !wait(&mut ring, &epoll, 20) {
+                    break;
+                }
+            }
+            if ring.memory_bytes() == 4 << 20 {
+                break;
+            }
+            assert!(round < 100, "the ring still has {} bytes", ring.memory_bytes());
+        }
+        let stats = ring.stats();
+        assert!(stats.drops > 0);
+        assert_eq!(got + stats.drops, stats.packets, "{stats:?}");
+        assert_eq!(stats.packets, u64::from(sent), "nothing was on its way when rings changed places");
+        // It is as good as the first.
+        for serial in 0..1000 {
+            assert!(send(&mut tx, &plain(serial, 300)));
+        }
+        let frames = gather(&mut ring, 1000);
+        assert!((0..1000).all(|i| frames[i].0 == plain(i as u32, 300)));
+    });
+}
+
 #[test]
 fn link_down_is_an_error_to_take_once() {
     for kind in KINDS {

@@ -11,6 +11,7 @@
 //! Source: packet_mmap.rst of the kernel's documentation; packet(7).
 
 mod alarm;
+mod resize;
 mod v2;
 mod v3;
 
@@ -43,6 +44,9 @@ pub struct RingConfig {
     pub kind: RingKind,
     /// Memory of the ring, bytes; rounded to whole blocks, at least four of them.
     pub ring_bytes: usize,
+    /// As large may a ring of [`RingKind::V3`] become by itself when frames are lost; it shrinks again after ten quiet
+    /// minutes. All rings of a process together stay below 1 GiB by growing.
+    pub max_ring_bytes: usize,
     /// Bytes of a block: a power of two, at least 128 KiB so that the largest GSO frame fits.
     pub block_bytes: usize,
     /// Bytes that may be pushed before a frame in place, beside 24 that are always there.
@@ -60,6 +64,7 @@ impl Default for RingConfig {
         Self {
             kind: RingKind::V3,
             ring_bytes: 2 << 20,
+            max_ring_bytes: 32 << 20,
             block_bytes: 128 << 10,
             headroom: 32,
             retire_ms: 20,
@@ -118,11 +123,13 @@ impl RxRing {
 
     /// Opens `n` rings that share a device's frames by the hash of their flows.
     ///
-    /// The rings belong together: when one is to be rebuilt, rebuild all.
+    /// The rings belong together: they do not grow, and when one is to be rebuilt, rebuild all.
     pub fn open_group(ifindex: u32, n: usize, config: &RingConfig) -> Result<Vec<Self>> {
         if n <= 1 {
             return Ok(vec![Self::open(ifindex, config)?]);
         }
+        // A ring that replaced a member would stand outside the group.
+        let config = &RingConfig { max_ring_bytes: config.ring_bytes, ..*config };
         let mut rings: Vec<Self> = Vec::with_capacity(n);
         for _ in 0..n {
             rings.push(Self::open(ifindex, config)?);
@@ -186,7 +193,7 @@ impl RxRing {
         }
     }
 
-    /// How the ring was built.
+    /// How the ring was built, before it grew by itself.
     pub fn config(&self) -> &RingConfig {
         &self.config
     }

@@ -18,6 +18,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::alarm::Alarm;
+use super::resize::{Resize, Share};
 use super::{ETH_P_ALL, RingConfig, RingStats, TP_STATUS_USER, open_socket};
 use crate::error::Result;
 use crate::frame::{Frame, VNET_HDR_LEN, VnetHdr};
@@ -64,6 +65,12 @@ pub(super) struct V3 {
     map: Map,
     socket: PacketSocket,
     alarm: Alarm,
+    ifindex: u32,
+    promiscuous: bool,
+    resize: Resize,
+    share: Share,
+    /// A ring bound already, to be read once this one is empty.
+    next: Option<(PacketSocket, Map)>,
     block_bytes: usize,
     blocks: usize,
     batch_bytes: usize,
@@ -86,12 +93,14 @@ impl V3 {
         let alarm = alarm.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (socket, map) = ring?;
         alarm.bind(ifindex)?;
-        if config.promiscuous {
-            socket.set_promiscuous(ifindex)?;
-        }
-        socket.bind(ifindex, ETH_P_ALL)?;
+        Self::listen(&socket, ifindex, config.promiscuous)?;
         let first = Place { block: 0, at: block::FIRST };
         Ok(Self {
+            resize: Resize::new(config, map.len()),
+            share: Share::new(map.len()),
+            next: None,
+            ifindex,
+            promiscuous: config.promiscuous,
             map,
             socket,
             alarm,
@@ -103,6 +112,13 @@ impl V3 {
             returned: first,
             stats: RingStats::default(),
         })
+    }
+
+    fn listen(socket: &PacketSocket, ifindex: u32, promiscuous: bool) -> Result<()> {
+        if promiscuous {
+            socket.set_promiscuous(ifindex)?;
+        }
+        socket.bind(ifindex, ETH_P_ALL)
     }
 
     /// A ring that receives nothing yet.
@@ -142,11 +158,13 @@ impl V3 {
         loop {
             let base = self.read.block * self.block_bytes;
             let end = base + self.block_bytes;
-            let closed = self.map.word(base + block::STATUS).load(Acquire) & TP_STATUS_USER != 0;
+            let status = self.map.word(base + block::STATUS).load(Acquire);
+            let closed = status & TP_STATUS_USER != 0;
             let in_block = self.map.word(base + block::NUM_PKTS).load(Relaxed);
             let at = base + self.read.at;
             let past_end = at + hdr::END > end;
             if closed && (self.done >= in_block || past_end) {
+                self.resize.note_block(status & libc::TP_STATUS_LOSING != 0);
                 let next = (self.read.block + 1) % self.blocks;
                 if next == self.returned.block {
                     return None;
@@ -202,6 +220,7 @@ impl V3 {
         let timestamp_ns = u64::from(word(hdr::SEC)) * 1_000_000_000 + u64::from(word(hdr::NSEC));
         let mut frame = Frame { buf, start, len, vnet: VnetHdr::from_bytes(&vnet), timestamp_ns };
         let status = word(hdr::STATUS);
+        self.resize.note_time(timestamp_ns);
         if status & libc::TP_STATUS_VLAN_VALID != 0 {
             let tpid = if status & libc::TP_STATUS_VLAN_TPID_VALID != 0 {
                 self.map.half(at + hdr::VLAN_TPID).load(Relaxed)
@@ -226,6 +245,52 @@ impl V3 {
             self.zero_to(self.read.at);
             self.returned.at = self.read.at;
         }
+        if self.resize.is_due() || self.next.is_some() {
+            self.change_size();
+        }
+    }
+
+    /// Goes on with a change of size. No frame is borrowed.
+    #[cold]
+    fn change_size(&mut self) {
+        let lost = self.resize.take_losing();
+        if lost {
+            // Asked, the kernel stops marking blocks until it loses some again.
+            self.stats();
+        }
+        if self.next.is_none() {
+            let Some(made) = self.resize.step(lost, Self::open_ring) else { return };
+            let bound = made.and_then(|(socket, map)| {
+                self.socket.drop_everything()?;
+                Self::listen(&socket, self.ifindex, self.promiscuous)?;
+                Ok((socket, map))
+            });
+            match bound {
+                Ok(next) => self.next = Some(next),
+                Err(_) => {
+                    // The device may be gone, or memory short: go on with what there is.
+                    let _ = self.socket.drop_nothing();
+                    self.resize.give_up(self.map.len());
+                }
+            }
+        }
+        if !self.has_frame() {
+            self.take_next();
+        }
+    }
+
+    /// Goes over to the next ring; the one in use is empty.
+    fn take_next(&mut self) {
+        let Some((socket, map)) = self.next.take() else { return };
+        self.stats();
+        self.share = Share::new(map.len());
+        self.blocks = map.len() / self.block_bytes;
+        self.read = Place { block: 0, at: block::FIRST };
+        self.returned = self.read;
+        self.done = 0;
+        // In this order, so that the old memory is unmapped before its socket is closed.
+        self.map = map;
+        self.socket = socket;
     }
 
     /// Zeroes the first block not given back, from what is zero already up to offset `to`, or to what was

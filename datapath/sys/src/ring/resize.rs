@@ -1,0 +1,119 @@
+//! A ring that grows when the kernel found it full, and shrinks again when that is long ago.
+//!
+//! The kernel marks blocks after it had to drop frames (`TP_STATUS_LOSING`). Making a larger ring takes it a grace
+//! period, so a thread does that. Then a filter stops the old ring, the new one is bound, and when the old one is empty they
+//! change places between two batches: but for the moment between, nothing is lost and nothing comes twice. The alarm
+//! stays: whatever is bound after it is filled before it goes off. Time is that of the frames.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+
+use super::RingConfig;
+use crate::error::Result;
+use crate::map::Map;
+use crate::socket::PacketSocket;
+
+/// No ring grows while all of the process together would have more, bytes.
+const BUDGET: usize = 1 << 30;
+/// After so long without loss a ring is made small again, ns.
+const CALM_NS: u64 = 600_000_000_000;
+
+/// Bytes of all rings.
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+
+/// A ring's memory in the account of all.
+#[derive(Debug)]
+pub(super) struct Share(usize);
+
+impl Share {
+    pub(super) fn new(bytes: usize) -> Self {
+        TOTAL.fetch_add(bytes, Relaxed);
+        Self(bytes)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        TOTAL.fetch_sub(self.0, Relaxed);
+    }
+}
+
+/// A ring that receives nothing yet.
+pub(super) type Made = Result<(PacketSocket, Map)>;
+
+#[derive(Debug)]
+pub(super) struct Resize {
+    config: RingConfig,
+    /// Size of the ring in use.
+    bytes: usize,
+    making: Option<(usize, JoinHandle<Made>)>,
+    is_losing: bool,
+    lost_ns: u64,
+    now_ns: u64,
+}
+
+impl Resize {
+    pub(super) fn new(config: &RingConfig, bytes: usize) -> Self {
+        Self { config: *config, bytes, making: None, is_losing: false, lost_ns: 0, now_ns: 0 }
+    }
+
+    /// Notes whether a block that was read says that frames were lost.
+    #[inline]
+    pub(super) fn note_block(&mut self, is_losing: bool) {
+        self.is_losing |= is_losing;
+    }
+
+    /// Notes when a frame was seen.
+    #[inline]
+    pub(super) fn note_time(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
+    /// Whether [`Resize::step`] has something to do.
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        self.is_losing || self.making.is_some() || (self.bytes > self.config.ring_bytes && self.is_calm())
+    }
+
+    fn is_calm(&self) -> bool {
+        self.now_ns.saturating_sub(self.lost_ns) > CALM_NS
+    }
+
+    /// Whether frames were lost since last asked.
+    pub(super) fn take_losing(&mut self) -> bool {
+        std::mem::take(&mut self.is_losing)
+    }
+
+    /// Goes on: begins to make another ring if that is needed, or gives one that is ready.
+    pub(super) fn step(&mut self, lost: bool, make: fn(&RingConfig) -> Made) -> Option<Made> {
+        if lost {
+            self.lost_ns = self.now_ns;
+        }
+        let Some((bytes, made)) = self.making.take() else {
+            let wanted = match () {
+                () if lost => (self.bytes * 2).min(self.config.max_ring_bytes),
+                () if self.is_calm() => self.config.ring_bytes,
+                () => self.bytes,
+            };
+            let fits = wanted <= self.bytes || TOTAL.load(Relaxed) + wanted <= BUDGET;
+            if wanted != self.bytes && fits && self.config.max_ring_bytes > self.config.ring_bytes {
+                let config = RingConfig { ring_bytes: wanted, ..self.config };
+                let thread = std::thread::Builder::new().name("ring-maker".into());
+                self.making = thread.spawn(move || make(&config)).ok().map(|made| (wanted, made));
+            }
+            return None;
+        };
+        if !made.is_finished() {
+            self.making = Some((bytes, made));
+            return None;
+        }
+        self.bytes = bytes;
+        Some(made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    }
+
+    /// A ring could not be made: this one stays as it is, for good.
+    pub(super) fn give_up(&mut self, bytes: usize) {
+        self.bytes = bytes;
+        self.config.max_ring_bytes = self.config.ring_bytes;
+    }
+}
