@@ -220,3 +220,11 @@ fn raise_file_limit() {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }
+
+/// Keeps the process's memory from being paged out (`--mlockall`).
+///
+/// # Errors
+/// The text to log.
+pub fn lock_memory() -> Result<(), String> {
+    sys::thread::lock_memory().map_err(|e| e.to_string())
+}

@@ -1,6 +1,6 @@
 //! Rings, taps and dummies as the datapath's ports.
 
-use dp::port::Offloads;
+use dp::port::{Offloads, RxLosses};
 use dp::{BURST, Burst, Lent, RxQueue, TxPacket, TxPort, TxReport};
 use packet::buffer::{Gso, Offload, PartialCsum};
 use std::collections::VecDeque;
@@ -82,8 +82,9 @@ impl RxQueue for RingQueue {
         self.0.prepare_sleep()
     }
 
-    fn lost(&mut self) -> u64 {
-        self.0.stats().dropped
+    fn losses(&mut self) -> RxLosses {
+        let stats = self.0.stats();
+        RxLosses { dropped: stats.drops, errors: stats.truncated }
     }
 
     fn recover(&mut self) -> bool {

@@ -68,7 +68,7 @@ impl Datapath {
         }
     }
 
-    fn wake(&self) {
+    fn nudge(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
@@ -153,7 +153,7 @@ impl Handler<PortAttach> for Datapath {
             self.activate(m.port, id);
         }
         self.ports.insert(m.port, Port { name: m.name, queues, bridge: m.bridge });
-        self.wake();
+        self.nudge();
     }
 }
 
@@ -255,7 +255,7 @@ impl Handler<ReadStats> for Datapath {
         let mut ports = Vec::new();
         for (number, port) in &self.ports {
             let stats = self.engine.port_stats(*number).unwrap_or_default();
-            let lost = port.queues.iter().filter_map(|(q, _)| self.engine.queue_mut(*q).map(|q| q.lost())).sum();
+            let lost = port.queues.iter().filter_map(|(q, _)| self.engine.queue_mut(*q).map(|q| q.losses().dropped)).sum();
             ports.push((*number, stats, lost));
         }
         MessageResult(DatapathReport {
@@ -285,7 +285,7 @@ impl Handler<MeterRead> for Datapath {
 
     fn handle(&mut self, m: MeterRead, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        MessageResult(self.engine.meter(m.id).map(|meter| *meter.stats()))
+        MessageResult(self.engine.meter(m.id).map(|meter| meter.stats().clone()))
     }
 }
 

@@ -195,17 +195,19 @@ impl Database {
         out
     }
 
-    fn memory(&self) -> String {
+    /// The figures of `memory/show`.
+    pub(super) fn memory(&self) -> String {
         let usage = self.state.server.usage();
         let mut figures = vec![
             ("atoms", usage.atoms),
             ("cells", usage.cells),
             ("monitors", usage.monitors),
+            ("n-weak-refs", self.weak_references()),
             ("sessions", usage.sessions),
             ("triggers", usage.triggers),
             ("txn-history", usage.history),
         ];
-        figures.retain(|(name, count)| *count > 0 || matches!(*name, "atoms" | "cells" | "monitors"));
+        figures.retain(|(name, count)| *count > 0 || matches!(*name, "atoms" | "cells" | "monitors" | "n-weak-refs"));
         let words: Vec<String> = figures.iter().map(|(name, count)| format!("{name}:{count}")).collect();
         words.join(" ")
     }

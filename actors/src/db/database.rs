@@ -11,6 +11,7 @@ use super::remotes::Remotes;
 use super::source::Sources;
 use super::{DbConfig, now, reference, status};
 use crate::mailbox::{Address, Latest};
+use crate::memory::PeakWatch;
 use crate::stream::{Tls, TlsFiles};
 use crate::supervise::{Desk, Family, Player};
 use crate::{clock, stream};
@@ -111,6 +112,7 @@ pub struct Database {
     compactions: BTreeMap<Arc<str>, Vec<CompactReply>>,
     pub(super) sources: Sources,
     next_housekeeping_ms: i64,
+    peak: PeakWatch,
 }
 
 impl Database {
@@ -139,6 +141,7 @@ impl Database {
             read_at: None,
             compactions: BTreeMap::new(),
             next_housekeeping_ms: 0,
+            peak: PeakWatch::new(),
         }
     }
 
@@ -330,6 +333,9 @@ impl Database {
             let _ = remotes.post(ReportStatus);
         }
         crate::unixctl::coverage::turn(clock::now_ms());
+        if self.peak.look(clock::now_ms()) {
+            vlog::info!("memory", "{}", self.memory());
+        }
         for name in self.state.server.compaction_due(now()) {
             vlog::info!("ovsdb_server", "{name}: compacting database online");
             if let Err(text) = self.compact(&name, "compacting database online", None) {

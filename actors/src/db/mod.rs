@@ -34,7 +34,7 @@ pub use methods::Methods;
 use crate::mailbox::Address;
 use crate::stream::{Tls, TlsFiles};
 use crate::supervise::{Family, Role, Strategy};
-use ovsdb::log::{FileStorage, LogDb, open_database};
+use ovsdb::log::{FileStorage, LockError, LockFile, LogDb, open_database};
 use ovsdb::server::{Model, Now, Server};
 use ovsdb::{DatabaseSchema, UuidSource};
 use std::cell::Cell;
@@ -68,6 +68,18 @@ pub struct DbSystem {
     pub database: Address<Database>,
     /// The methods of RFC 7047 and the extensions, for sessions of any kind.
     pub methods: Arc<Methods>,
+    remotes: Address<remotes::Remotes>,
+}
+
+impl DbSystem {
+    /// Completes when the remotes of the configuration listen: a parent that waits may return.
+    pub async fn ready(&self) {
+        let patience = std::time::Duration::from_secs(60);
+        // The database tells the remotes at the end of the wake that answers this; the question to the
+        // remotes comes behind it in their mailbox.
+        let _ = self.database.ask(letters::Control::ListDbs, patience).await;
+        let _ = self.remotes.ask(letters::ReportStatus, patience).await;
+    }
 }
 
 /// The two clocks as the engine wants them.
@@ -77,7 +89,13 @@ pub(crate) fn now() -> Now {
 
 /// Opens one database file and hands it to the engine. The error is the text to show.
 pub(crate) fn open_file(server: &mut Server, name: &str, seed: u128) -> Result<Arc<str>, String> {
-    let storage = FileStorage::open(std::path::Path::new(name)).map_err(|e| e.to_string())?;
+    let path = std::path::Path::new(name);
+    let storage = FileStorage::open(path).map_err(|error| {
+        if let Some(Err(held @ LockError::Held(..))) = std::fs::canonicalize(path).ok().map(|p| LockFile::acquire(&p)) {
+            vlog::warn!("lockfile", "{held}");
+        }
+        error.to_string()
+    })?;
     let opened = open_database(Box::new(storage), &mut UuidSource::new(seed)).map_err(|e| e.to_string())?;
     if let Some(warning) = &opened.warning {
         vlog::warn!("ovsdb_file", "{}", warning.error);
@@ -141,6 +159,6 @@ pub fn start(family: &Family, config: DbConfig) -> Result<DbSystem, String> {
     let (to, with, run_dir) = (database.clone(), methods.clone(), config.run_dir.clone());
     let remotes = family
         .hire(role, move |desk, _| remotes::Remotes::new(desk, to.clone(), with.clone(), tls.clone(), run_dir.clone()));
-    let _ = database.post(letters::Begin { remotes, relays });
-    Ok(DbSystem { database, methods })
+    let _ = database.post(letters::Begin { remotes: remotes.clone(), relays });
+    Ok(DbSystem { database, methods, remotes })
 }

@@ -145,10 +145,17 @@ impl Session {
             let handshake = tokio::time::timeout(HANDSHAKE, peer.finish());
             ctx.spawn(wrap_future::<_, Session>(handshake).map(|done, session, ctx| match done {
                 Ok(Ok(stream)) => session.opened(stream, ctx),
-                Ok(Err(_)) | Err(_) => ctx.stop(),
+                Ok(Err(error)) => session.refuse(&errno_text(&error), ctx),
+                Err(_) => session.refuse("Connection timed out", ctx),
             }));
         }
         session
+    }
+
+    /// A peer that could not complete the handshake gets nowhere, and leaves a log line.
+    fn refuse(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        vlog::warn_rl!("jsonrpc", 60, 5, "{}: receive error: {reason}", self.machine.reconnect.name());
+        self.end(Some(reason.to_owned()), ctx);
     }
 
     fn is_active(&self) -> bool {

@@ -49,16 +49,13 @@ impl Listener {
     /// Starts to listen by a passive method. Must be called inside a runtime.
     ///
     /// # Errors
-    /// Those of the operating system, and of a TLS configuration that cannot work. They are logged too, as
-    /// Open vSwitch logs them.
+    /// Those of the operating system. They are logged too, as Open vSwitch logs them.
     pub fn bind(method: &Method, tls: &Tls) -> io::Result<Listener> {
         let kind = match method {
             Method::PassiveUnix(path) => bind_unix(path)?,
             Method::PassiveTcp(port, ip) => Kind::Tcp(bind_tcp(*port, *ip)?),
-            Method::PassiveSsl(port, ip) => {
-                tls.context(false)?;
-                Kind::Ssl(bind_tcp(*port, *ip)?, tls.clone())
-            }
+            // A TLS configuration that is not complete may become so: it is judged at each connection.
+            Method::PassiveSsl(port, ip) => Kind::Ssl(bind_tcp(*port, *ip)?, tls.clone()),
             Method::Unix(_) | Method::Tcp(_) | Method::Ssl(_) => {
                 return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
             }

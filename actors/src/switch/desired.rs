@@ -167,7 +167,7 @@ fn text(value: Option<&str>) -> Option<String> {
 impl DesiredSwitch {
     /// Reads a replica.
     pub fn read(replica: &Replica) -> Self {
-        let Some(root) = ovs::OpenVSwitch::all(replica).next() else { return Self::default() };
+        let Some(root) = ovs::OpenvSwitch::all(replica).next() else { return Self::default() };
         let mut bridges = BTreeMap::new();
         for uuid in root.bridges() {
             if let Some(row) = ovs::Bridge::find(replica, uuid) {

@@ -1,7 +1,7 @@
 //! One reconfiguration, step by step.
 
 use actix::prelude::*;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use ofproto::view::{BridgeId, BundleId, PortRef};
 use openflow::OfPort;
 use std::collections::BTreeMap;
@@ -183,6 +183,7 @@ impl Switch {
                 .take(interface.ofport_request.or(interface.ofport.0))
                 .ok_or_else(|| format!("no port number left for {name}"))?
         };
+        let hwaddr = self.desired_hwaddr(bridge_name);
         let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
         let odp = (shown != "patch").then(|| {
             let odp = plan::odp_number(&backer.ports, name, bridge.datapath == "dummy" || self.settings.dummy == DummyMode::Override);
@@ -191,8 +192,7 @@ impl Switch {
         });
         let mut config = interface.clone();
         if port == OfPort::LOCAL && config.mac.is_none() {
-            let mac = self.desired_hwaddr(bridge_name);
-            config.mac = mac;
+            config.mac = hwaddr;
         }
         let setup = PortSetup {
             config,
@@ -244,7 +244,7 @@ impl Switch {
         ctx.spawn(step);
     }
 
-    fn configure_bridges(&mut self) -> Vec<impl Future<Output = Result<(), AskError>> + use<>> {
+    fn configure_bridges(&mut self) -> Vec<BoxFuture<'static, Result<(), AskError>>> {
         let mut peers: BTreeMap<(String, String), PortRef> = BTreeMap::new();
         for bridge in self.bridges.values() {
             for (name, port) in bridge.ports.iter().filter(|(_, p)| p.kind == "patch") {
@@ -253,7 +253,7 @@ impl Switch {
             }
         }
         let restore_wait = self.desired.other_config.get("flow-restore-wait").is_some_and(|v| v == "true");
-        let mut asked = Vec::new();
+        let mut asked: Vec<BoxFuture<'static, Result<(), AskError>>> = Vec::new();
         for (name, bridge) in &mut self.bridges {
             let Some(row) = self.desired.bridges.get(name) else { continue };
             let ports: BTreeMap<String, PlannedPort> = bridge
@@ -293,7 +293,7 @@ impl Switch {
                 controllers: row.controllers.clone(),
                 versions: row.protocols,
             };
-            asked.push(bridge.address.ask(configure, PATIENCE));
+            asked.push(Box::pin(bridge.address.ask(configure, PATIENCE)));
         }
         asked
     }
@@ -317,7 +317,7 @@ fn request_moved(interface: &DesiredInterface, port: &PortState) -> bool {
         && interface.ofport_request != port.config.ofport_request
 }
 
-fn open(bridge: &str, port: &str, address: &Address<Port>) -> futures::future::BoxFuture<'static, Opened> {
+fn open(bridge: &str, port: &str, address: &Address<Port>) -> BoxFuture<'static, Opened> {
     let (bridge, port) = (bridge.to_owned(), port.to_owned());
     let asked = address.ask(Open, PATIENCE);
     Box::pin(async move { (bridge, port, asked.await) })
@@ -328,7 +328,7 @@ fn reconfigure(
     port: &str,
     address: &Address<Port>,
     config: &DesiredInterface,
-) -> futures::future::BoxFuture<'static, Opened> {
+) -> BoxFuture<'static, Opened> {
     let (bridge, port) = (bridge.to_owned(), port.to_owned());
     let asked = address.ask(Reconfigure(config.clone()), PATIENCE);
     Box::pin(async move { (bridge, port, asked.await.map(Ok)) })

@@ -1,0 +1,77 @@
+//! `ovs-vswitchd`: the switch, configured by a database server.
+
+mod settings;
+
+use actors::daemon::{self, Exit, Reason};
+use actors::supervise::Family;
+use actors::vswitchd::{self, VswitchdSystem};
+use actors::unixctl;
+use cli::options::{Order, UsageError};
+use cli::{dirs, groups, program};
+use settings::Settings;
+use std::io::Read;
+use std::path::Path;
+
+fn main() {
+    let program = program::Program::from_env("ovs-vswitchd");
+    let more = [groups::HELP, groups::VERSION];
+    let flags = [settings::OWN, groups::DAEMON, groups::LOG, groups::TLS, groups::BOOTSTRAP, more.as_slice()].concat();
+    let parsed = program.parse_or_exit(&flags, Order::Permute);
+    for given in &parsed.given {
+        match given.flag.long {
+            "help" => return program::print(&settings::usage(&program.name)),
+            "version" => return program::print(&program.version_text("")),
+            _ => {}
+        }
+    }
+    let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+    settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+    let config = settings.daemon(&program.name);
+    let version = program.version_text("");
+    let name = program.name.clone();
+    if let Err(text) = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit)) {
+        program.fatal(&text);
+    }
+}
+
+async fn serve(
+    name: String,
+    version: String,
+    mut settings: Settings,
+    family: Family,
+    exit: Exit,
+) -> Result<VswitchdSystem, String> {
+    let mut seed = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut seed))
+        .map_err(|e| format!("/dev/urandom: no random bytes to be had ({e})"))?;
+    settings.switch.seed = u128::from_ne_bytes(seed);
+    if settings.lock_memory
+        && let Err(error) = sys_lock()
+    {
+        vlog::err!("vswitchd", "mlockall failed: {error}");
+    }
+    let mut commands = unixctl::Commands::new(version.trim_end());
+    unixctl::add_log_commands(&mut commands);
+    unixctl::add_actor_commands(&mut commands, settings.test_commands);
+    if settings.test_commands {
+        unixctl::add_clock_commands(&mut commands);
+    }
+    let system = vswitchd::start(&family, &settings.switch, &mut commands)?;
+    let asked = exit.clone();
+    commands.add("exit", "[--cleanup]", 0, 1, move |args| {
+        asked.ask(Reason::Command { cleanup: args.first().is_some_and(|a| a == "--cleanup") });
+        Ok(String::new())
+    });
+    let socket = unixctl::socket_path(Path::new(&dirs::rundir()), &name, settings.unixctl.as_deref());
+    if let Some(path) = socket {
+        unixctl::Server::start(&family, commands.into(), &path)
+            .map_err(|_| "could not initialize control socket".to_owned())?;
+    }
+    vlog::info!("vswitchd", "{}", version.trim_end());
+    Ok(system)
+}
+
+fn sys_lock() -> Result<(), String> {
+    actors::daemon::lock_memory()
+}

@@ -1,0 +1,118 @@
+//! The command line of `ovs-vswitchd`.
+
+use actors::daemon::DaemonConfig;
+use actors::stream::{Tls, TlsFiles};
+use actors::switch::plan::DummyMode;
+use actors::vswitchd::VswitchdConfig;
+use cli::dirs;
+use cli::groups::{self, DaemonSettings, LogSettings, TlsSettings};
+use cli::options::{Flag, Parsed, UsageError};
+use std::path::PathBuf;
+
+/// The options that are not shared with other daemons.
+pub const OWN: &[Flag] = &[
+    Flag::value("unixctl").help("  --unixctl=SOCKET          override default control socket name\n"),
+    Flag::switch("mlockall"),
+    Flag::optional("enable-dummy"),
+    Flag::switch("disable-system"),
+    Flag::switch("disable-system-route"),
+    Flag::switch("dpdk"),
+    Flag::value("hw-rawio-access"),
+];
+
+/// What the command line asks for.
+pub struct Settings {
+    pub daemon: DaemonSettings,
+    pub log: LogSettings,
+    pub switch: VswitchdConfig,
+    pub unixctl: Option<String>,
+    pub lock_memory: bool,
+    /// `actor/panic`, `time/stop` and `time/warp` are there.
+    pub test_commands: bool,
+}
+
+impl Settings {
+    /// Judges the options and arguments given.
+    pub fn read(parsed: &Parsed) -> Result<Settings, UsageError> {
+        let mut settings = Settings {
+            daemon: DaemonSettings::default(),
+            log: LogSettings::default(),
+            switch: VswitchdConfig {
+                server: String::new(),
+                run_dir: dirs::rundir().into(),
+                tls: Tls::default(),
+                dummy: DummyMode::Off,
+                disable_system: false,
+                seed: 0,
+                ring: None,
+            },
+            unixctl: None,
+            lock_memory: false,
+            test_commands: false,
+        };
+        let mut tls = TlsSettings::default();
+        for given in &parsed.given {
+            match given.flag.long {
+                "unixctl" => settings.unixctl = given.value.clone(),
+                "mlockall" => settings.lock_memory = true,
+                "enable-dummy" => {
+                    settings.test_commands = true;
+                    settings.switch.dummy = match given.value.as_deref() {
+                        Some("override") => DummyMode::Override,
+                        Some("system") => DummyMode::System,
+                        _ => DummyMode::On,
+                    };
+                }
+                "disable-system" => settings.switch.disable_system = true,
+                "disable-system-route" | "dpdk" | "hw-rawio-access" => {}
+                _ => {
+                    let _ = settings.daemon.accept(given)? || settings.log.accept(given)? || tls.accept(given)?;
+                }
+            }
+        }
+        settings.switch.tls = Tls::new(tls_files(tls));
+        settings.switch.server = match parsed.arguments.as_slice() {
+            [] => format!("unix:{}/db.sock", dirs::rundir()),
+            [server] => server.clone(),
+            _ => return Err(UsageError("at most one non-option argument accepted; use --help for usage".to_owned())),
+        };
+        Ok(settings)
+    }
+
+    /// The daemon the options describe.
+    pub fn daemon(&self, program: &str) -> DaemonConfig {
+        DaemonConfig {
+            program: program.to_owned(),
+            pidfile: self.daemon.pidfile_path(program).map(PathBuf::from),
+            overwrite_pidfile: self.daemon.overwrite_pidfile,
+            detach: self.daemon.detach,
+            monitor: self.daemon.monitor,
+            chdir: self.daemon.chdir,
+            user: self.daemon.user.clone(),
+        }
+    }
+}
+
+fn tls_files(tls: TlsSettings) -> TlsFiles {
+    TlsFiles {
+        private_key: tls.private_key.map(PathBuf::from),
+        certificate: tls.certificate.map(PathBuf::from),
+        ca_cert: tls.ca_cert.map(PathBuf::from),
+        bootstrap: tls.bootstrap,
+        peer_ca_cert: tls.peer_ca_cert.map(PathBuf::from),
+        protocols: tls.protocols.unwrap_or_default(),
+        ciphers: tls.ciphers.unwrap_or_default(),
+    }
+}
+
+/// The text of `--help`.
+pub fn usage(program: &str) -> String {
+    format!(
+        "{program}: Open vSwitch daemon\nusage: {program} [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: \"unix:{}/db.sock\").\n",
+        dirs::rundir()
+    ) + &groups::connection_methods(program, "DATABASE", true, false, true)
+        + &DaemonSettings::usage(program)
+        + &LogSettings::usage(program)
+        + &groups::section(program, "\nOther options:", &OWN[..1])
+        + "  -h, --help                display this help message\n  -V, --version             display version information\n"
+}
