@@ -58,10 +58,15 @@ const MAILBOX: usize = 1024;
 /// # Errors
 /// The text to end the program with.
 pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) -> Result<VswitchdSystem, String> {
-    let method = Method::parse(&config.server, OVSDB_PORT, &config.run_dir).map_err(|e| format!("{}: {e}", config.server))?;
+    let method =
+        Method::parse(&config.server, OVSDB_PORT, &config.run_dir).map_err(|e| format!("{}: {e}", config.server))?;
     let kind = config.ring.unwrap_or_else(|| {
         // The test makes a pair of devices in a namespace of its own; where that is not allowed V2 is the safe choice.
-        if config.dummy != DummyMode::Off || sys::early_reading_works().unwrap_or(false) { RingKind::V3 } else { RingKind::V2 }
+        if config.dummy != DummyMode::Off || sys::early_reading_works().unwrap_or(false) {
+            RingKind::V3
+        } else {
+            RingKind::V2
+        }
     });
     let settings = SwitchSettings {
         run_dir: config.run_dir.clone(),
@@ -93,8 +98,20 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
 
 fn iface_types(dummy: DummyMode) -> Vec<&'static str> {
     let mut types = vec![
-        "bareudp", "erspan", "geneve", "gre", "gtpu", "internal", "ip6erspan", "ip6gre", "lisp", "patch", "stt", "system",
-        "tap", "vxlan",
+        "bareudp",
+        "erspan",
+        "geneve",
+        "gre",
+        "gtpu",
+        "internal",
+        "ip6erspan",
+        "ip6gre",
+        "lisp",
+        "patch",
+        "stt",
+        "system",
+        "tap",
+        "vxlan",
     ];
     if dummy != DummyMode::Off {
         types.extend(["dummy", "dummy-internal", "dummy-pmd"]);

@@ -77,8 +77,7 @@ impl Bridge {
         }
         let own = self.own.clone()?;
         let known = self.core.view().table(id).cloned().unwrap_or_else(|| Arc::new(TableView::empty(id)));
-        let role =
-            Role::new(format!("table {} {id}", self.setup.name), "table", TABLE_MAILBOX, Strategy::OneForOne);
+        let role = Role::new(format!("table {} {id}", self.setup.name), "table", TABLE_MAILBOX, Strategy::OneForOne);
         let (directory, bridge) = (self.setup.directory.clone(), self.setup.id);
         let table = self.family.hire(role, move |desk, _| {
             // A later incarnation begins with what was published last.
@@ -145,15 +144,15 @@ impl Bridge {
             .into_iter()
             .map(|question| -> BoxFuture<'static, Option<Answer>> {
                 match question {
-                    Question::Rules { table, .. } | Question::Aggregate { table, .. } | Question::TableCounters { table } => {
-                        match self.table(table) {
-                            Some(address) => {
-                                let answer = address.ask(Ask(question), PATIENCE);
-                                Box::pin(async move { answer.await.ok().flatten() })
-                            }
-                            None => Box::pin(async { None }),
+                    Question::Rules { table, .. }
+                    | Question::Aggregate { table, .. }
+                    | Question::TableCounters { table } => match self.table(table) {
+                        Some(address) => {
+                            let answer = address.ask(Ask(question), PATIENCE);
+                            Box::pin(async move { answer.await.ok().flatten() })
                         }
-                    }
+                        None => Box::pin(async { None }),
+                    },
                     Question::Ports(ports) => self.ask_ports(ports),
                     Question::Queues(_) => Box::pin(async { Some(Answer::Queues(Vec::new())) }),
                 }
@@ -222,7 +221,14 @@ impl Bridge {
                     self.connectors.insert(controller.target.clone(), connector);
                 }
                 Ok(method) => {
-                    let started = Listener::start(&self.family, &controller.target, &method, &Tls::default(), own.clone(), versions);
+                    let started = Listener::start(
+                        &self.family,
+                        &controller.target,
+                        &method,
+                        &Tls::default(),
+                        own.clone(),
+                        versions,
+                    );
                     if let Err(error) = started {
                         vlog::warn!("connmgr", "{}: {error}", controller.target);
                     }

@@ -71,7 +71,12 @@ impl Connector {
         bridge: Address<crate::bridge::Bridge>,
         versions: VersionSet,
     ) -> Address<Connector> {
-        let role = Role::new(format!("controller {} {}", bridge.card().name(), row.target), "controller", 64, Strategy::OneForOne);
+        let role = Role::new(
+            format!("controller {} {}", bridge.card().name(), row.target),
+            "controller",
+            64,
+            Strategy::OneForOne,
+        );
         let row = row.clone();
         let address = family.hire(role, move |desk, ctx| {
             let connector = Connector {
@@ -127,7 +132,8 @@ impl Connector {
         let role = Role::new(format!("openflow {name}"), "openflow", SESSION_MAILBOX, Strategy::Temporary);
         let family = self.sessions.downgrade();
         let stream = Cell::new(Some(stream));
-        self.sessions.hire(role, move |desk, ctx| Session::begin(desk, family.clone(), setup.clone(), stream.take(), ctx));
+        self.sessions
+            .hire(role, move |desk, ctx| Session::begin(desk, family.clone(), setup.clone(), stream.take(), ctx));
     }
 }
 

@@ -48,13 +48,7 @@ impl Listener {
         let name = name.to_owned();
         Ok(family.hire(role, move |desk, ctx| {
             ctx.add_stream(connections(listener.clone()));
-            Listener {
-                sessions: Family::of(&desk),
-                desk,
-                bridge: bridge.clone(),
-                versions,
-                name: name.clone(),
-            }
+            Listener { sessions: Family::of(&desk), desk, bridge: bridge.clone(), versions, name: name.clone() }
         }))
     }
 }
@@ -110,6 +104,7 @@ impl Listener {
         let role = Role::new(format!("openflow {name}"), "openflow", SESSION_MAILBOX, Strategy::Temporary);
         let family = self.sessions.downgrade();
         let stream = Cell::new(Some(stream));
-        self.sessions.hire(role, move |desk, ctx| Session::begin(desk, family.clone(), setup.clone(), stream.take(), ctx));
+        self.sessions
+            .hire(role, move |desk, ctx| Session::begin(desk, family.clone(), setup.clone(), stream.take(), ctx));
     }
 }

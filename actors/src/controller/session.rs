@@ -4,8 +4,8 @@ use actix::prelude::*;
 use ofproto::bridge::{ConnId, ConnKind, Incoming};
 use openflow::message::frame::Framer;
 use openflow::message::hello::Hello;
-use openflow::message::{ErrorMessage, Message, Msg, decode_with, encode_into};
 use openflow::message::{Context as Decoding, kind};
+use openflow::message::{ErrorMessage, Message, Msg, decode_with, encode_into};
 use openflow::version::{Negotiated, negotiate};
 use openflow::{ErrorCode, Version, VersionSet};
 use std::sync::Arc;
@@ -161,7 +161,10 @@ impl Session {
                 Ok(Some(octets)) => octets.to_vec(),
                 Ok(None) => break,
                 Err(bad) => {
-                    self.end(ctx, &format!("received too-short ofp_header ({} bytes), assuming connection is corrupt", bad.0));
+                    self.end(
+                        ctx,
+                        &format!("received too-short ofp_header ({} bytes), assuming connection is corrupt", bad.0),
+                    );
                     break;
                 }
             };
@@ -276,7 +279,8 @@ impl Player for Session {
     fn wake(&mut self, now_ms: i64, ctx: &mut Context<Self>) {
         let silent = now_ms - self.last_heard_ms;
         if self.probing && silent >= self.setup.probe_ms * 2 {
-            let text = format!("no response to inactivity probe after {} seconds, disconnecting", self.setup.probe_ms / 1000);
+            let text =
+                format!("no response to inactivity probe after {} seconds, disconnecting", self.setup.probe_ms / 1000);
             self.end(ctx, &text);
             return;
         }

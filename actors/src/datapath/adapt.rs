@@ -54,12 +54,8 @@ fn send_all(packets: &[TxPacket<'_>], mut send: impl FnMut(&[TxFrame<'_>]) -> Tx
     for chunk in packets.chunks(BURST) {
         let mut frames = [TxFrame::default(); BURST];
         for (frame, packet) in frames.iter_mut().zip(chunk) {
-            *frame = TxFrame {
-                vnet: vnet_of(&packet.offload),
-                head: &[],
-                body: packet.octets,
-                priority: packet.priority,
-            };
+            *frame =
+                TxFrame { vnet: vnet_of(&packet.offload), head: &[], body: packet.octets, priority: packet.priority };
         }
         total.add(&send(&frames[..chunk.len()]));
     }

@@ -255,7 +255,8 @@ impl Handler<ReadStats> for Datapath {
         let mut ports = Vec::new();
         for (number, port) in &self.ports {
             let stats = self.engine.port_stats(*number).unwrap_or_default();
-            let lost = port.queues.iter().filter_map(|(q, _)| self.engine.queue_mut(*q).map(|q| q.losses().dropped)).sum();
+            let lost =
+                port.queues.iter().filter_map(|(q, _)| self.engine.queue_mut(*q).map(|q| q.losses().dropped)).sum();
             ports.push((*number, stats, lost));
         }
         MessageResult(DatapathReport {
@@ -326,7 +327,8 @@ impl Handler<Inject> for Datapath {
         for packet in m.packets {
             inbox.push(packet);
         }
-        let queues: Vec<QueueId> = self.ports.get(&m.port).map(|p| p.queues.iter().map(|(q, _)| *q).collect()).unwrap_or_default();
+        let queues: Vec<QueueId> =
+            self.ports.get(&m.port).map(|p| p.queues.iter().map(|(q, _)| *q).collect()).unwrap_or_default();
         for queue in queues {
             self.activate(m.port, queue);
         }

@@ -197,12 +197,14 @@ impl Database {
 
     /// The figures of `memory/show`.
     pub(super) fn memory(&self) -> String {
-        let usage = self.state.server.usage();
+        let server = &self.state.server;
+        let usage = server.usage();
+        let weak = server.db_names().filter_map(|n| server.db(n)).map(|db| db.weak_count()).sum();
         let mut figures = vec![
             ("atoms", usage.atoms),
             ("cells", usage.cells),
             ("monitors", usage.monitors),
-            ("n-weak-refs", self.weak_references()),
+            ("n-weak-refs", weak),
             ("sessions", usage.sessions),
             ("triggers", usage.triggers),
             ("txn-history", usage.history),

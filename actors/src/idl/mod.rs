@@ -2,8 +2,8 @@
 //!
 //! One transaction is under way at a time; status that comes meanwhile is merged, the latest value of a column wins.
 
-use actix::prelude::*;
 use ::idl::{Client, Interests, Status, Transaction, vswitch};
+use actix::prelude::*;
 use jsonrpc::{Limits, Message, Scanner};
 use ovsdb::{Atom, Datum, Uuid, UuidSource};
 use std::collections::BTreeMap;
@@ -133,7 +133,10 @@ impl Idl {
         }
         if !self.client.has_lock() {
             if self.client.is_lock_contended() && !std::mem::replace(&mut self.contended, true) {
-                vlog::err!("bridge", "another ovs-vswitchd process is running, disabling this process until it goes away");
+                vlog::err!(
+                    "bridge",
+                    "another ovs-vswitchd process is running, disabling this process until it goes away"
+                );
             }
             return;
         }

@@ -149,7 +149,11 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
     };
     let ring = RingConfig { kind, headroom: 104, ..RingConfig::default() };
     let n_rxq: usize = config.options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, 64);
-    let opened = if n_rxq == 1 { RxRing::open(ifindex, &ring).map(|r| vec![r]) } else { RxRing::open_group(ifindex, n_rxq, &ring) };
+    let opened = if n_rxq == 1 {
+        RxRing::open(ifindex, &ring).map(|r| vec![r])
+    } else {
+        RxRing::open_group(ifindex, n_rxq, &ring)
+    };
     let opened = opened.map_err(fail)?;
     let tx = TxSocket::open(ifindex, &TxConfig::default()).map_err(fail)?;
     if let Err(error) = host_stack::stop(ifindex) {

@@ -110,7 +110,8 @@ impl Port {
     }
 
     fn status(&self) -> PortStatus {
-        let mut status = PortStatus { open: self.device.is_some(), link_resets: self.link_resets, ..PortStatus::default() };
+        let mut status =
+            PortStatus { open: self.device.is_some(), link_resets: self.link_resets, ..PortStatus::default() };
         match &self.device {
             Some(Device::Dummy(state)) => {
                 status.admin_up = state.admin_up;

@@ -133,7 +133,8 @@ fn packets_of(args: &[String]) -> Result<Vec<PacketBuf>, String> {
 }
 
 fn hex_octets(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u32> = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let digits: Vec<u32> =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect::<Option<_>>()?;
     (digits.len() % 2 == 0 && digits.len() >= 28).then(|| digits.chunks(2).map(|p| (p[0] << 4 | p[1]) as u8).collect())
 }
 
@@ -197,10 +198,16 @@ fn add_datapath(commands: &mut Commands, directory: &Shared) {
         }
     });
     let shared = directory.clone();
-    commands.add_later("dpctl/dump-flows", "[--no-names] [-m] [--names] [dp] [filter=..] [type=..] [pmd=..]", 0, 6, move |args| {
-        let directory = shared.load_full();
-        async move { dump_flows(&directory, &args).await }
-    });
+    commands.add_later(
+        "dpctl/dump-flows",
+        "[--no-names] [-m] [--names] [dp] [filter=..] [type=..] [pmd=..]",
+        0,
+        6,
+        move |args| {
+            let directory = shared.load_full();
+            async move { dump_flows(&directory, &args).await }
+        },
+    );
     let shared = directory.clone();
     commands.add_later("dpctl/del-flows", "[dp]", 0, 1, move |args| {
         let directory = shared.load_full();

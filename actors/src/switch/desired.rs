@@ -198,7 +198,8 @@ impl DesiredBridge {
             port_names.insert(uuid, port.name().to_owned());
             ports.entry(port.name().to_owned()).or_insert_with(|| DesiredPort::read(replica, &port));
         }
-        let mut name_of = |uuids: Vec<Uuid>| uuids.iter().filter_map(|u| port_names.get(u).cloned()).collect::<Vec<_>>();
+        let mut name_of =
+            |uuids: Vec<Uuid>| uuids.iter().filter_map(|u| port_names.get(u).cloned()).collect::<Vec<_>>();
         let mirrors = row
             .mirrors()
             .into_iter()
@@ -215,7 +216,8 @@ impl DesiredBridge {
                 snaplen: m.snaplen(),
             })
             .collect();
-        let versions = row.protocols().iter().filter_map(|p| openflow::Version::parse(p)).fold(VersionSet(0), VersionSet::with);
+        let versions =
+            row.protocols().iter().filter_map(|p| openflow::Version::parse(p)).fold(VersionSet(0), VersionSet::with);
         Self {
             uuid: row.uuid(),
             name: row.name().to_owned(),

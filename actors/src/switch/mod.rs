@@ -150,8 +150,7 @@ impl Switch {
         let config = dp::Config { seed: self.settings.seed, max_vlans: 2, ..dp::Config::default() };
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
-        let address =
-            self.family.hire_on(arbiter.handle(), role, move |desk, ctx| Datapath::new(desk, config, ctx));
+        let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| Datapath::new(desk, config, ctx));
         let role = Role::new(format!("revalidator {kind}"), "revalidator", 64, Strategy::OneForOne);
         let (datapath, directory) = (address.clone(), self.directory.clone());
         let revalidator = self.family.hire_on(self.ofproto.clone(), role, move |desk, _| {

@@ -100,9 +100,8 @@ pub fn device_kind(kind: &str, datapath: &str, mode: DummyMode, name: &str) -> R
         "internal" => Ok((DeviceKind::Internal, if datapath == "netdev" { "tap" } else { "internal" }.to_owned())),
         "tap" => Ok((DeviceKind::Internal, "tap".to_owned())),
         "system" => Ok((DeviceKind::System, "system".to_owned())),
-        "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp" | "srv6" => {
-            Ok((DeviceKind::Virtual, kind.to_owned()))
-        }
+        "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp"
+        | "srv6" => Ok((DeviceKind::Virtual, kind.to_owned())),
         _ => Err(format!("could not create netdev {name} of unknown type {kind}")),
     }
 }
@@ -366,17 +365,15 @@ pub fn bridge_config(
     }
     let present: BTreeMap<String, BundleId> =
         bundle_ids.iter().filter(|(_, id)| config.bundles.contains_key(id)).map(|(n, id)| (n.clone(), *id)).collect();
-    let mut mirrors: Vec<MirrorView> = row
-        .mirrors
-        .iter()
-        .take(32)
-        .enumerate()
-        .filter_map(|(i, m)| mirror(i as u8, m, &present))
-        .collect();
+    let mut mirrors: Vec<MirrorView> =
+        row.mirrors.iter().take(32).enumerate().filter_map(|(i, m)| mirror(i as u8, m, &present)).collect();
     // Mirrors to the same place send one copy.
     let places: Vec<_> = mirrors.iter().map(|m| (m.out, m.out_vlan, m.bit())).collect();
     for m in &mut mirrors {
-        m.dup = places.iter().filter(|(out, vlan, _)| (*out, *vlan) == (m.out, m.out_vlan)).fold(0, |d, (_, _, bit)| d | bit);
+        m.dup = places
+            .iter()
+            .filter(|(out, vlan, _)| (*out, *vlan) == (m.out, m.out_vlan))
+            .fold(0, |d, (_, _, bit)| d | bit);
     }
     config.mirrors = mirrors;
     config

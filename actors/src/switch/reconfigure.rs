@@ -32,7 +32,8 @@ impl Switch {
         self.close_unwanted(&wanted);
         let opening = self.open_wanted(&wanted);
         self.desired = wanted;
-        let step = actix::fut::wrap_future::<_, Self>(join_all(opening)).map(|opened, this, ctx| this.opened(opened, ctx));
+        let step =
+            actix::fut::wrap_future::<_, Self>(join_all(opening)).map(|opened, this, ctx| this.opened(opened, ctx));
         ctx.spawn(step);
     }
 
@@ -59,9 +60,7 @@ impl Switch {
             let unwanted: Vec<String> = bridge
                 .ports
                 .iter()
-                .filter(|(n, p)| {
-                    interfaces.get(*n).is_none_or(|i| i.kind != p.config.kind || request_moved(i, p))
-                })
+                .filter(|(n, p)| interfaces.get(*n).is_none_or(|i| i.kind != p.config.kind || request_moved(i, p)))
                 .map(|(n, _)| n.clone())
                 .collect();
             for port in unwanted {
@@ -132,7 +131,12 @@ impl Switch {
         opening
     }
 
-    fn make_bridge(&mut self, name: &str, row: &DesiredBridge, news: &crate::mailbox::Outlet<BridgeNews>) -> BridgeState {
+    fn make_bridge(
+        &mut self,
+        name: &str,
+        row: &DesiredBridge,
+        news: &crate::mailbox::Outlet<BridgeNews>,
+    ) -> BridgeState {
         let id = BridgeId(self.next_bridge);
         self.next_bridge += 1;
         let datapath = self.datapath(&row.datapath_type);
@@ -147,9 +151,9 @@ impl Switch {
         };
         let news = news.clone();
         let role = Role::new(format!("bridge {name}"), "bridge", BRIDGE_MAILBOX, Strategy::RestForOne);
-        let address = self.family.hire_on(self.ofproto.clone(), role, move |desk, ctx| {
-            Bridge::new(desk, setup.clone(), news.clone(), ctx)
-        });
+        let address = self
+            .family
+            .hire_on(self.ofproto.clone(), role, move |desk, ctx| Bridge::new(desk, setup.clone(), news.clone(), ctx));
         let random = self.settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(id.0) ^ u64::from(id.0) << 40;
         BridgeState {
             views: address.outlet::<ViewPublished>().latest(),
@@ -186,7 +190,11 @@ impl Switch {
         let hwaddr = self.desired_hwaddr(bridge_name);
         let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
         let odp = (shown != "patch").then(|| {
-            let odp = plan::odp_number(&backer.ports, name, bridge.datapath == "dummy" || self.settings.dummy == DummyMode::Override);
+            let odp = plan::odp_number(
+                &backer.ports,
+                name,
+                bridge.datapath == "dummy" || self.settings.dummy == DummyMode::Override,
+            );
             backer.ports.insert(odp, name.clone());
             odp
         });
@@ -261,13 +269,8 @@ impl Switch {
                 .iter()
                 .map(|(n, p)| {
                     let peer = (p.kind == "patch").then(|| p.config.options.get("peer").cloned().unwrap_or_default());
-                    let planned = PlannedPort {
-                        port: p.port,
-                        odp: p.odp,
-                        kind: p.kind.clone(),
-                        status: p.status.clone(),
-                        peer,
-                    };
+                    let planned =
+                        PlannedPort { port: p.port, odp: p.odp, kind: p.kind.clone(), status: p.status.clone(), peer };
                     (n.clone(), planned)
                 })
                 .collect();

@@ -119,7 +119,9 @@ fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str
     };
     let open = port.is_some() && error.is_none();
     let shown = |datum: Datum| if open { datum } else { Datum::empty() };
-    let statistics = Datum::map(statistics_of(&status.stats).into_iter().map(|(k, v)| (ovsdb::Atom::string(k), ovsdb::Atom::Integer(v))));
+    let statistics = Datum::map(
+        statistics_of(&status.stats).into_iter().map(|(k, v)| (ovsdb::Atom::string(k), ovsdb::Atom::Integer(v))),
+    );
     let pairs = Datum::string_map(status.status.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     RowWrite {
         table: "Interface",
@@ -133,10 +135,7 @@ fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str
             ("admin_state", shown(up_down(status.admin_up))),
             ("link_state", shown(up_down(status.link_up))),
             ("link_speed", shown(optional(status.link_speed_bps, integer))),
-            (
-                "duplex",
-                shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" }))),
-            ),
+            ("duplex", shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" })))),
             ("link_resets", shown(integer(status.link_resets))),
             ("status", shown(pairs)),
             ("statistics", shown(statistics)),

@@ -77,7 +77,11 @@ impl Handler<Settle> for FlowTable {
 
     fn handle(&mut self, m: Settle, _: &mut Context<Self>) {
         self.desk.received();
-        if m.commit { self.table.commit() } else { self.table.rollback() }
+        if m.commit {
+            self.table.commit()
+        } else {
+            self.table.rollback()
+        }
         self.rearm();
     }
 }

@@ -250,7 +250,8 @@ impl Reconnect {
     /// An attempt has begun.
     pub fn connecting(&mut self, now_ms: u64) {
         if self.state != State::Connecting {
-            self.say(Severity::Info, "connecting...");
+            let quiet = self.backoff_ms >= self.max_backoff_ms;
+            self.say(if quiet { Severity::Debug } else { Severity::Info }, "connecting...");
             self.transition(now_ms, State::Connecting);
         }
     }
@@ -314,7 +315,9 @@ impl Reconnect {
     fn lengthen_backoff(&mut self) {
         let doing = if self.passive { "trying to listen again" } else { "reconnect" };
         if self.backoff_ms < self.min_backoff_ms {
+            // The shortest wait is not worth a line.
             self.backoff_ms = self.min_backoff_ms;
+            return;
         } else if self.backoff_ms < self.max_backoff_ms / 2 {
             self.backoff_ms *= 2;
         } else {
@@ -342,7 +345,7 @@ impl Reconnect {
             (_, reason) => {
                 let kind = if self.passive { "listen" } else { "connection" };
                 match reason {
-                    Some(reason) => (Severity::Warn, format!("{kind} attempt failed ({reason})")),
+                    Some(reason) => (Severity::Info, format!("{kind} attempt failed ({reason})")),
                     None => (Severity::Info, format!("{kind} attempt timed out")),
                 }
             }
@@ -516,8 +519,8 @@ mod tests {
         }
         assert_eq!(waits, [1000, 2000, 4000, 8000, 8000, 8000]);
         assert_eq!(fsm.stats(now).attempted_connections, 6);
-        let warnings = fsm.take_log().iter().filter(|l| l.severity == Severity::Warn).count();
-        assert_eq!(warnings, 4, "the bound reached, it goes on in silence");
+        let said = |l: &&LogLine| l.severity == Severity::Info && l.text.contains("attempt failed");
+        assert_eq!(fsm.take_log().iter().filter(said).count(), 4, "the bound reached, it goes on in silence");
     }
 
     #[test]

@@ -235,6 +235,12 @@ impl Database {
         self.tables.iter().map(Table::len).sum()
     }
 
+    /// Number of weak references, for `memory/show`.
+    #[must_use]
+    pub fn weak_count(&self) -> usize {
+        self.tables.iter().flat_map(|table| table.weak.values()).map(std::collections::BTreeSet::len).sum()
+    }
+
     /// Atoms in all rows, for `memory/show`.
     #[must_use]
     pub fn atom_count(&self) -> usize {

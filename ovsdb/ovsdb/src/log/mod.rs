@@ -14,7 +14,7 @@ mod storage;
 pub use compact::{CompactDone, CompactJob, snapshot_record};
 pub use contents::{LogDb, Opened, apply_record, open_database, open_log};
 pub use file::FileStorage;
-pub use lock::{LockFile, lock_path};
+pub use lock::{LockError, LockFile, lock_path};
 pub use memory::MemoryStorage;
 pub use record::{LogError, Reader, Record, encode, hex};
 pub use storage::{Replacement, Storage, SyncJob};

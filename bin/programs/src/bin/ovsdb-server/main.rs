@@ -44,6 +44,7 @@ async fn serve(
 ) -> Result<db::DbSystem, String> {
     settings.db.seed = random_seed();
     let system = db::start(&family, settings.db)?;
+    system.ready().await;
     let mut commands = unixctl::Commands::new(version.trim_end());
     unixctl::add_log_commands(&mut commands);
     unixctl::add_actor_commands(&mut commands, settings.test_commands);
