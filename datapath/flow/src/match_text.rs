@@ -87,6 +87,8 @@ pub fn format(key: &Key, mask: &Mask, options: &Options<'_>) -> String {
 /// The fields that a packet has, as text: what [`Mask::for_packet`] names, without metadata that is zero.
 pub fn format_flow(key: &Key, options: &Options<'_>) -> String {
     let mut mask = Mask::for_packet(key);
+    mask.set_metadata(u64::MAX);
+    (0..16).for_each(|i| mask.set_reg(i, u32::MAX));
     for field in [
         Field::InPortOxm,
         Field::SkbPriority,

@@ -3,5 +3,6 @@
 pub mod bridge;
 pub mod rule;
 pub mod table;
+pub mod trace;
 pub mod view;
 pub mod xlate;

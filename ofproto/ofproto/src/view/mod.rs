@@ -96,6 +96,8 @@ impl Default for Support {
 pub struct SwitchView {
     /// Grows with every change that is published.
     pub version: u64,
+    /// Datapath type: `netdev`, `dummy`.
+    pub datapath_type: String,
     /// Bridges.
     pub bridges: BTreeMap<BridgeId, Arc<BridgeView>>,
     /// Which port a datapath port is; of tunnels, the many that share one are found through `tunnels`.

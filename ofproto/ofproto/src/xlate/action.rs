@@ -141,7 +141,7 @@ impl Context<'_> {
             self.report(NodeKind::Detail, || "action set is empty".to_owned());
         } else {
             let text = openflow::action::format(&list, &openflow::names::Style::PLAIN);
-            self.report(NodeKind::Detail, || format!("action set {verb} {text}"));
+            self.report(NodeKind::Detail, || format!("action set {verb}: {text}"));
         }
     }
 

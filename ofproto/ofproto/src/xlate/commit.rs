@@ -107,10 +107,14 @@ impl Context<'_> {
     fn commit_network(&mut self) {
         match self.base.dl_type() {
             0x0800 if self.flow.nw_proto() != 0 => {
-                self.commit_fields(SetGroup::Ipv4, IPV4);
+                if self.commit_fields(SetGroup::Ipv4, IPV4) {
+                    self.wc.set_nw_proto(u8::MAX);
+                }
             }
             0x86dd if self.flow.nw_proto() != 0 => {
-                self.commit_fields(SetGroup::Ipv6, IPV6);
+                if self.commit_fields(SetGroup::Ipv6, IPV6) {
+                    self.wc.set_nw_proto(u8::MAX);
+                }
                 if self.flow.is_nd() {
                     if self.commit_fields(SetGroup::NdExtensions, ND_EXT) {
                         self.slow |= slow::ACTION;

@@ -215,7 +215,7 @@ impl<'a> Context<'a> {
             let value = Value::from_u128(value, n);
             flow::field::text::format(sub.field, &value, None, None)
         } else {
-            format!("{value:#x}")
+            flow::text::hex(value)
         };
         self.report(NodeKind::Detail, || format!("{sub} is now {shown}"));
     }

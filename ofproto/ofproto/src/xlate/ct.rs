@@ -47,9 +47,7 @@ impl Context<'_> {
         self.ct_nat = None;
         self.wc.set_ct_mark(0);
         self.wc.set_ct_label(0);
-        if !ct.actions.is_empty() {
-            self.run_actions(&ct.actions, is_last, false);
-        }
+        self.run_actions(&ct.actions, is_last, false);
         let (mark_mask, label_mask) = (self.wc.ct_mark(), self.wc.ct_label());
         let mark = (mark_mask != 0).then(|| (self.flow.ct_mark() & mark_mask, mark_mask));
         let label = (label_mask != 0).then(|| (self.flow.ct_label() & label_mask, label_mask));
@@ -77,6 +75,7 @@ impl Context<'_> {
             self.fork_recirculation(table, zone);
         }
         self.ct_nat = None;
+        self.detail("Sets the packet to an untracked state, and clears all the conntrack fields.");
         self.clear_conntrack();
     }
 }

@@ -26,15 +26,15 @@ impl Context<'_> {
             Action::SetVlanVid { vid, push_if_needed, .. } => {
                 self.wc.set_vlan_tci(self.wc.vlan_tci() | 0x0fff | CFI);
                 if self.flow.vlan_tci() & CFI != 0 || *push_if_needed {
-                    self.fix_tpid();
                     self.flow.set_vlan_tci((self.flow.vlan_tci() & !0x0fff) | (vid & 0x0fff) | CFI);
+                    self.fix_tpid();
                 }
             }
             Action::SetVlanPcp { pcp, push_if_needed, .. } => {
                 self.wc.set_vlan_tci(self.wc.vlan_tci() | 0xe000 | CFI);
                 if self.flow.vlan_tci() & CFI != 0 || *push_if_needed {
-                    self.fix_tpid();
                     self.flow.set_vlan_tci((self.flow.vlan_tci() & !0xe000) | (u16::from(*pcp) << 13) | CFI);
+                    self.fix_tpid();
                 }
             }
             Action::StripVlan { .. } => self.pop_vlan(),
@@ -48,8 +48,18 @@ impl Context<'_> {
                 self.flow.set_dl_dst(*mac);
             }
             Action::SetTunnel { id, .. } => self.flow.set_tun_id(*id),
-            Action::SetQueue(queue) => self.flow.set_skb_priority(*queue),
-            Action::PopQueue => self.flow.set_skb_priority(self.orig_skb_priority),
+            Action::SetQueue(queue) => {
+                self.wc.set_skb_priority(u32::MAX);
+                self.flow.set_skb_priority(*queue);
+            }
+            Action::PopQueue => {
+                self.wc.set_skb_priority(u32::MAX);
+                if self.flow.skb_priority() != self.orig_skb_priority {
+                    let old = self.orig_skb_priority;
+                    self.flow.set_skb_priority(old);
+                    self.report(NodeKind::Detail, || format!("queue = {}", flow::text::hex(old.into())));
+                }
+            }
             Action::WriteMetadata { metadata, mask } => {
                 self.flow.set_metadata((self.flow.metadata() & !mask) | (metadata & mask));
             }

@@ -35,9 +35,12 @@ impl Context<'_> {
             GroupType::Select | GroupType::FastFailover => {
                 let chosen =
                     if group.kind == GroupType::Select { self.select(&group) } else { self.first_live(&group) };
-                if let Some(i) = chosen {
-                    self.bucket(&group.buckets[i], is_last);
-                    self.credit_group(&group, Some(i));
+                match chosen {
+                    Some(i) => {
+                        self.bucket(&group.buckets[i], is_last);
+                        self.credit_group(&group, Some(i));
+                    }
+                    None => self.detail("no live bucket"),
                 }
             }
         }

@@ -8,6 +8,7 @@ use openflow::OfPort;
 use super::Effect;
 use super::context::Context;
 use super::output::Via;
+use super::record::NodeKind;
 use super::vlan::Tags;
 use crate::view::{BundleId, BundleView, PacketTypeMode, PortView, PriorityTags};
 
@@ -135,6 +136,13 @@ impl Context<'_> {
         if learns {
             let (bridge, mac) = (self.bridge.id, self.flow.dl_src());
             let is_bond = bundle.bond.is_some();
+            let now = self.input.now_ms;
+            let key = MacKey { vlan, mac };
+            let changes = |m: &l2proto::mac_learning::MacView| m.needs_update(&key, bundle.id.0, grat_arp, is_bond, now);
+            if self.tracing() && self.input.side_effects && self.bridge.mac.as_ref().is_some_and(changes) {
+                let (mac, name) = (flow::text::mac(mac), &bundle.name);
+                self.report(NodeKind::Detail, || format!("learned that {mac} is on port {name} in VLAN {vlan}"));
+            }
             self.effect(Effect::MacLearn { bridge, bundle: bundle.id, mac, vlan, grat_arp, is_bond });
         }
     }

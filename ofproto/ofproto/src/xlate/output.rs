@@ -107,6 +107,7 @@ impl Context<'_> {
 
     /// `enqueue`.
     pub fn enqueue(&mut self, port: OfPort, queue: u32, is_last: bool) {
+        self.wc.set_skb_priority(u32::MAX);
         let port = if port == OfPort::IN_PORT {
             self.in_port()
         } else if port == self.in_port() {

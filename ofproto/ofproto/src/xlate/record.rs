@@ -24,8 +24,9 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    fn holds_others(self) -> bool {
-        matches!(self, NodeKind::Bridge | NodeKind::Table | NodeKind::Bucket | NodeKind::Thaw)
+    /// Whether it is a stage of the pipeline; what it holds is shown no deeper for its sake.
+    fn is_stage(self) -> bool {
+        matches!(self, NodeKind::Bridge | NodeKind::Table | NodeKind::Thaw)
     }
 }
 
@@ -126,7 +127,7 @@ fn print(out: &mut String, nodes: &[Node], level: usize) {
         if node.kind == NodeKind::Bridge {
             out.push('\n');
         }
-        let more = usize::from(i + 1 < nodes.len() || !node.kind.holds_others());
+        let more = usize::from(i + 1 < nodes.len() || !node.kind.is_stage());
         let indent = " ".repeat((level + more) * 4);
         out.push_str(&indent);
         match node.kind {

@@ -111,7 +111,13 @@ impl Context<'_> {
     fn thaw(&mut self, state: &FrozenState) -> Option<Arc<[Action]>> {
         self.thawed = true;
         self.table = state.table;
-        self.enter(NodeKind::Thaw, |_| "thaw".to_owned());
+        let outer = self.enter(NodeKind::Thaw, |_| "thaw".to_owned());
+        let actions = self.restore(state);
+        self.leave_to(outer);
+        actions
+    }
+
+    fn restore(&mut self, state: &FrozenState) -> Option<Arc<[Action]>> {
         let table = state.table;
         self.detail_of_thaw(|| format!("Resuming from table {table}"));
         self.conntracked = state.conntracked;

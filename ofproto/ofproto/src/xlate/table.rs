@@ -101,14 +101,20 @@ impl Context<'_> {
     }
 
     fn rule_text(&self, rule: &Arc<Rule>) -> String {
-        if Arc::ptr_eq(rule, &self.bridge.miss_rule) {
-            return "No match, and a \"packet-in\" is called for.".to_owned();
-        }
-        if Arc::ptr_eq(rule, &self.bridge.no_packet_in_rule) {
-            return "No match.".to_owned();
-        }
-        if Arc::ptr_eq(rule, &self.bridge.drop_frags_rule) {
-            return "Packets are IP fragments and the fragment handling mode is \"drop\".".to_owned();
+        let internal = [
+            (&self.bridge.miss_rule, "No match, and a \"packet-in\" is called for."),
+            (&self.bridge.no_packet_in_rule, "No match."),
+            (
+                &self.bridge.drop_frags_rule,
+                "Packets are IP fragments and the fragment handling mode is \"drop\".",
+            ),
+        ];
+        for (i, (own, text)) in internal.into_iter().enumerate() {
+            if Arc::ptr_eq(rule, own) {
+                // Behind a patch port these are shown as what they are in the internal table.
+                let first = self.bridge.id == self.input.bridge;
+                return if first { text.to_owned() } else { format!("reg0={:#x}, priority 0", i + 1) };
+            }
         }
         let matching = rule.matching();
         let tun = matching.tun.as_deref();

@@ -1,0 +1,259 @@
+//! `ofproto/trace` and `ofproto/trace-packet-out`: reading what is asked, and telling what the pipeline does.
+//!
+//! The same translation as for packets, with a recorder; packets that the datapath would bring again are traced on.
+//! Source: ovs-vswitchd(8), "ofproto/trace".
+
+mod request;
+
+use std::collections::VecDeque;
+
+use flow::Key;
+use flow::match_text::{Options, format, format_flow};
+use flow::odp::{DropReason, slow};
+use flow::text::{CT_STATE, PortNames};
+use openflow::action::{Actions, Nat, NatDirection};
+use openflow::names::NameMap;
+use packet::PacketBuf;
+
+pub use request::parse;
+
+use crate::view::{BridgeId, SwitchView};
+use crate::xlate::{
+    Effect, Input, Recirc, Recirculation, RecirculationKind, Recorder, Start, Translation, translate,
+};
+
+/// Most recirculations that are followed.
+const MAX_RECIRCULATIONS: usize = 4096;
+
+/// What to trace.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Bridge.
+    pub bridge: BridgeId,
+    /// The packet's key, its input port an OpenFlow port of that bridge.
+    pub key: Key,
+    /// The packet; with one, effects are real.
+    pub packet: Option<PacketBuf>,
+    /// Connection states of the packet when it comes back from tracking, in order.
+    pub ct_states: VecDeque<u8>,
+    /// Names of ports instead of numbers.
+    pub names: bool,
+    /// Actions of a packet-out.
+    pub actions: Option<Actions>,
+}
+
+/// A trace.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// What to show.
+    pub text: String,
+    /// What to apply: nothing unless there was a packet.
+    pub effects: Vec<Effect>,
+}
+
+/// Names of a bridge's ports.
+fn names_of(view: &SwitchView, bridge: BridgeId) -> NameMap {
+    let mut names = NameMap::new();
+    if let Some(bridge) = view.bridges.get(&bridge) {
+        for port in bridge.ports.values() {
+            names.insert_port(port.port, &port.name);
+        }
+    }
+    names
+}
+
+/// Names of all datapath ports.
+pub(crate) fn dp_names_of(view: &SwitchView) -> NameMap {
+    let mut names = NameMap::new();
+    for (odp, at) in &view.odp_ports {
+        if let Some(port) = view.port(*at) {
+            names.insert(*odp, &port.name);
+        }
+    }
+    names
+}
+
+/// Traces.
+pub fn run(view: &SwitchView, request: &Request, recirc: &mut Recirc, now_ms: i64) -> Traced {
+    let mut trace = Trace { view, request, out: String::new(), effects: Vec::new(), queue: VecDeque::new(), now_ms };
+    let start = match &request.actions {
+        Some(actions) => Start::Actions(actions.clone()),
+        None => Start::Key,
+    };
+    let mut held = Vec::new();
+    trace.one(request.bridge, &request.key, start, recirc, &mut held);
+    let mut ct_states = request.ct_states.clone();
+    let mut n = 0;
+    while let Some(next) = trace.queue.pop_front() {
+        n += 1;
+        if n > MAX_RECIRCULATIONS {
+            break;
+        }
+        let bridge = recirc.get(next.id).map_or(request.bridge, |s| s.bridge);
+        let key = trace.head(next, &mut ct_states);
+        trace.one(bridge, &key, Start::Key, recirc, &mut held);
+    }
+    recirc.release(&held, now_ms);
+    Traced { text: trace.out, effects: trace.effects }
+}
+
+struct Trace<'a> {
+    view: &'a SwitchView,
+    request: &'a Request,
+    out: String,
+    effects: Vec<Effect>,
+    queue: VecDeque<Recirculation>,
+    now_ms: i64,
+}
+
+impl Trace<'_> {
+    fn one(&mut self, bridge: BridgeId, key: &Key, start: Start, recirc: &mut Recirc, held: &mut Vec<u32>) {
+        let names = self.request.names.then(|| names_of(self.view, bridge));
+        let ports = names.as_ref().map(|n| n as &dyn PortNames);
+        let tun = self.view.bridges.get(&bridge).map(|b| b.tun_table.clone());
+        let options = Options { ports, tun: tun.as_deref(), ..Options::default() };
+        self.out.push_str(&format!("Flow: {}\n", format_flow(key, &options)));
+        let mut recorder = Recorder::default();
+        let input = Input {
+            key,
+            bridge,
+            packet: self.request.packet.as_ref(),
+            tcp_flags: key.tcp_flags(),
+            start,
+            side_effects: self.request.packet.is_some(),
+            now_ms: self.now_ms,
+        };
+        let translation = translate(self.view, &input, recirc, Some(&mut recorder));
+        held.extend_from_slice(&translation.recircs);
+        self.out.push_str(&recorder.text());
+        self.queue.extend(recorder.recirculations);
+        let mut last = translation.final_flow.clone();
+        last.set_actset_output(key.actset_output());
+        self.out.push_str("\nFinal flow: ");
+        if *last == *key {
+            self.out.push_str("unchanged\n");
+        } else {
+            self.out.push_str(&format!("{}\n", format_flow(&last, &options)));
+        }
+        let megaflow = format(&key.masked(&translation.mask), &translation.mask, &options);
+        self.out.push_str(&format!("Megaflow: {megaflow}\n"));
+        let actions = flow::odp_text::format_actions(&translation.actions, None);
+        self.out.push_str(&format!("Datapath actions: {actions}"));
+        self.verdict(&translation);
+        if input.side_effects {
+            self.effects.extend(translation.effects);
+        }
+    }
+
+    fn verdict(&mut self, translation: &Translation) {
+        if let Some(reason) = translation.error {
+            let why = error_text(reason);
+            self.out.push_str(&format!("\nTranslation failed ({why}), packet is dropped.\n"));
+        } else if translation.slow != 0 {
+            self.out.push_str("\nThis flow is handled by the userspace slow path because it:");
+            for (bit, text) in SLOW_TEXTS {
+                if translation.slow & bit != 0 {
+                    self.out.push_str(&format!("\n  - {text}."));
+                }
+            }
+        }
+    }
+
+    /// The heading of a packet that comes again, and its key then.
+    fn head(&mut self, next: Recirculation, ct_states: &mut VecDeque<u8>) -> Key {
+        let rule = "=".repeat(79);
+        self.out.push_str(&format!("\n\n{rule}\nrecirc({:#x})", next.id));
+        let mut key = *next.flow;
+        key.set_recirc_id(next.id);
+        key.set_actset_output(0);
+        if next.kind == RecirculationKind::Conntrack {
+            key.set_ct_zone(next.zone);
+            let state = match ct_states.pop_front() {
+                Some(state) => {
+                    let names = flow::text::flags(state.into(), CT_STATE, '|');
+                    self.out.push_str(&format!(" - resume conntrack with ct_state={names}"));
+                    state
+                }
+                None => {
+                    self.out.push_str(
+                        " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)",
+                    );
+                    flow::ct_state::TRK | flow::ct_state::NEW
+                }
+            };
+            key.set_ct_state(state);
+        }
+        self.out.push('\n');
+        if let Some(nat) = &next.nat {
+            self.translate_address(&mut key, nat);
+        }
+        self.out.push_str(&format!("{rule}\n\n"));
+        key
+    }
+
+    /// Of an address translation the first address and port are taken.
+    fn translate_address(&mut self, key: &mut Key, nat: &Nat) {
+        use std::net::IpAddr;
+        if nat.direction.is_none() {
+            return;
+        }
+        let src = nat.direction == Some(NatDirection::Src);
+        let initial = endpoints(key);
+        if let Some((address, _)) = nat.addresses {
+            match (address, src) {
+                (IpAddr::V4(a), true) => key.set_nw_src(a.into()),
+                (IpAddr::V4(a), false) => key.set_nw_dst(a.into()),
+                (IpAddr::V6(a), true) => key.set_ipv6_src(a.into()),
+                (IpAddr::V6(a), false) => key.set_ipv6_dst(a.into()),
+            }
+        }
+        if let Some((port, _)) = nat.ports {
+            if src {
+                key.set_tp_src(port);
+            } else {
+                key.set_tp_dst(port);
+            }
+        }
+        self.out.push_str("Replacing src/dst IP/ports to simulate NAT:\n");
+        self.out.push_str(&format!(" Initial flow: {initial}\n Modified flow: {}\n", endpoints(key)));
+    }
+}
+
+/// Addresses and ports as the heading of a translated packet shows them.
+fn endpoints(key: &Key) -> String {
+    use flow::text::{ipv4, ipv6};
+    let (src, dst, prefix) = match key.dl_type() {
+        0x86dd => (ipv6(key.ipv6_src()), ipv6(key.ipv6_dst()), "ipv6"),
+        _ => (ipv4(key.nw_src()), ipv4(key.nw_dst()), "nw"),
+    };
+    format!("{prefix}_src={src},tp_src={},{prefix}_dst={dst},tp_dst={}", key.tp_src(), key.tp_dst())
+}
+
+const SLOW_TEXTS: [(u32, &str); 8] = [
+    (slow::CFM, "Consists of CFM packets"),
+    (slow::BFD, "Consists of BFD packets"),
+    (slow::LACP, "Consists of LACP packets"),
+    (slow::STP, "Consists of STP packets"),
+    (slow::LLDP, "Consists of LLDP packets"),
+    (slow::CONTROLLER, "Sends \"packet-in\" messages to the OpenFlow controller"),
+    (slow::ACTION, "Uses action(s) not supported by datapath"),
+    (slow::MATCH, "Needs more specific match than datapath supports"),
+];
+
+/// Why a translation failed, as text.
+pub fn error_text(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::OfPipeline => "OK",
+        DropReason::BridgeNotFound => "Bridge not found",
+        DropReason::RecursionTooDeep => "Recursion too deep",
+        DropReason::TooManyResubmit => "Too many resubmits",
+        DropReason::StackTooDeep => "Stack too deep",
+        DropReason::NoRecirculationContext => "No recirculation context",
+        DropReason::RecirculationConflict => "Recirculation conflict",
+        DropReason::TooManyMplsLabels => "Too many MPLS labels",
+        DropReason::InvalidTunnelMetadata => "Invalid tunnel metadata",
+        DropReason::UnsupportedPacketType => "Unsupported packet type",
+        DropReason::CongestionDrop => "Congestion Drop",
+        DropReason::ForwardingDisabled => "Forwarding is disabled",
+    }
+}

@@ -1,0 +1,193 @@
+//! Reading the arguments of `ofproto/trace` and `ofproto/trace-packet-out`.
+
+use std::collections::VecDeque;
+
+use flow::Key;
+use flow::text::{CT_STATE, PortNames};
+use openflow::action::{self, Check};
+use openflow::names::Names;
+use packet::PacketBuf;
+
+use super::{Request, dp_names_of, names_of};
+use crate::view::SwitchView;
+use crate::xlate::resolve;
+
+/// Most positional arguments in front of the packet and the actions.
+const MAX_ARGS: usize = 3;
+
+#[derive(Default)]
+struct Options {
+    generate: bool,
+    consistent: bool,
+    names: bool,
+    payload: Option<Vec<u8>>,
+    payload_len: Option<usize>,
+    ct_states: VecDeque<u8>,
+}
+
+/// Reads the arguments; the command's name is not among them.
+///
+/// # Errors
+/// A text for a user.
+pub fn parse(view: &SwitchView, args: &[String], packet_out: bool) -> Result<Request, String> {
+    let (args, actions_text) = match (packet_out, args.split_last()) {
+        (true, Some((last, rest))) => (rest, Some(last)),
+        (true, None) => return Err("too few arguments".to_owned()),
+        (false, _) => (args, None),
+    };
+    let (mut positional, options) = split(args, packet_out)?;
+    let mut packet = None;
+    if let Some(last) = positional.last()
+        && !options.generate
+        && is_hex(last)
+    {
+        packet = Some(packet_of(last)?);
+        positional.pop();
+    }
+    let Some(flow_text) = positional.last().copied() else { return Err("Syntax error".to_owned()) };
+    let (bridge, mut key) = read_flow(view, &positional, flow_text)?;
+    if options.generate {
+        let payload = match (&options.payload, options.payload_len) {
+            (Some(octets), _) => flow::compose::Payload::Octets(octets),
+            (None, Some(n)) => flow::compose::Payload::Counting(n),
+            (None, None) => flow::compose::Payload::default(),
+        };
+        packet = Some(flow::compose::compose(&key, payload));
+    } else if let Some(packet) = &packet {
+        key = flow::extract_with(packet.data(), &key, view.support.max_vlan_headers.max(1)).0;
+    }
+    let actions = match actions_text {
+        None => None,
+        Some(text) => Some(read_actions(view, bridge, &key, text, options.consistent)?),
+    };
+    Ok(Request { bridge, key, packet, ct_states: options.ct_states, names: options.names, actions })
+}
+
+fn split(args: &[String], packet_out: bool) -> Result<(Vec<&str>, Options), String> {
+    let mut options = Options::default();
+    let mut positional = Vec::new();
+    let mut args = args.iter().map(String::as_str);
+    while let Some(arg) = args.next() {
+        let mut value = |name: &str| args.next().ok_or_else(|| format!("Missing argument for option {name}"));
+        match arg {
+            "-generate" | "--generate" => options.generate = true,
+            "-consistent" | "--consistent" if packet_out => options.consistent = true,
+            "--names" => options.names = true,
+            "--no-names" => options.names = false,
+            "--ct-next" => {
+                let state = ct_state(value("ct-next")?)?;
+                options.ct_states.push_back(state);
+            }
+            "--l7" => options.payload = Some(hex(value("l7")?).ok_or("Invalid l7 payload")?),
+            "--l7-len" => {
+                let text = value("l7-len")?;
+                let n: usize = text.parse().map_err(|_| format!("Invalid l7-len {text}"))?;
+                if n > 64000 {
+                    return Err(format!("Invalid l7-len {text}"));
+                }
+                options.payload_len = Some(n);
+            }
+            _ if arg.starts_with('-') => return Err(format!("{arg}: unknown option")),
+            _ if positional.len() >= MAX_ARGS => return Err("too many arguments".to_owned()),
+            _ => positional.push(arg),
+        }
+    }
+    Ok((positional, options))
+}
+
+fn ct_state(text: &str) -> Result<u8, String> {
+    let mut bits = 0;
+    for name in text.split([',', '|', ' ', '\t']).filter(|n| !n.is_empty()) {
+        let bit = CT_STATE.iter().position(|n| *n == name);
+        let bit = bit.ok_or_else(|| format!("{name}: unknown connection tracking state flag"))?;
+        bits |= 1u8 << bit;
+    }
+    // A packet that has been tracked is nothing but tracked.
+    if bits & flow::ct_state::TRK == 0 && bits != 0 {
+        bits |= flow::ct_state::TRK;
+    }
+    Ok(bits)
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b' '))
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
+    (digits.len() % 2 == 0).then_some(())?;
+    digits.chunks(2).map(pair).collect()
+}
+
+fn packet_of(text: &str) -> Result<PacketBuf, String> {
+    let octets = hex(text).ok_or("Trailing garbage in packet data")?;
+    if octets.len() < 14 {
+        return Err("Packet data too short for Ethernet".to_owned());
+    }
+    Ok(PacketBuf::new(&octets))
+}
+
+/// A datapath flow, alone or behind the datapath's name, or a bridge and an OpenFlow flow.
+fn read_flow(
+    view: &SwitchView,
+    positional: &[&str],
+    text: &str,
+) -> Result<(crate::view::BridgeId, Key), String> {
+    let dp_names = dp_names_of(view);
+    let dp_error = match flow::odp_text::parse_key(text, Some(&dp_names as &dyn PortNames)) {
+        Ok((key, _)) => {
+            match positional {
+                [_] => {}
+                [dp, _] => {
+                    let name = dp.strip_prefix("ovs-").unwrap_or(dp);
+                    if name != view.datapath_type {
+                        return Err("Cannot find the datapath".to_owned());
+                    }
+                }
+                _ => return Err("Syntax error".to_owned()),
+            }
+            let port = key.in_port();
+            return resolve(view, &key).ok_or_else(|| format!("no OpenFlow port for datapath port {port}"));
+        }
+        Err(error) => error,
+    };
+    match positional {
+        [name, _] => {
+            let bridge = view.bridge_by_name(name).ok_or_else(|| format!("{name}: unknown bridge"))?;
+            let names = names_of(view, bridge.id);
+            let names = Names { ports: Some(&names), tables: None };
+            let matching = openflow::flow_mod::parse_exact_flow(text, names)
+                .map_err(|error| format!("Bad openflow flow syntax: {error}"))?;
+            let mut key = matching.key;
+            if key.vlan_tci() & 0x1000 != 0 && key.vlan_tpid() == 0 {
+                key.set_vlan_tpid(0x8100);
+            }
+            Ok((bridge.id, key))
+        }
+        [_] => Err(format!("{dp_error} (or the bridge name was omitted)")),
+        _ => Err("Syntax error".to_owned()),
+    }
+}
+
+fn read_actions(
+    view: &SwitchView,
+    bridge: crate::view::BridgeId,
+    key: &Key,
+    text: &str,
+    consistent: bool,
+) -> Result<action::Actions, String> {
+    let names = names_of(view, bridge);
+    let (actions, usable) = action::parse_actions(text, Names { ports: Some(&names), tables: None })?;
+    let _ = usable;
+    let mut matching = openflow::matching::Match::any();
+    matching.key = key.clone();
+    matching.mask = flow::Mask::for_packet(key);
+    let checked = action::check(actions, &matching, &Check::UNKNOWN).map_err(|e| format!("Bad actions: {e}"))?;
+    let tolerant = checked.usable.contains(openflow::Protocols::OF10_STD)
+        && !checked.usable.contains(openflow::Protocols::OF13_OXM);
+    if consistent && tolerant {
+        return Err("Bad actions: OFPBAC_MATCH_INCONSISTENT".to_owned());
+    }
+    Ok(checked.actions)
+}
