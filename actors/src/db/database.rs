@@ -90,6 +90,17 @@ impl State {
         }
     }
 
+    /// Judges the references among the TLS options.
+    pub(super) fn check_tls(&self) -> Result<(), String> {
+        let names = &self.tls_names;
+        let paths = [&names.private_key, &names.certificate, &names.ca_cert, &names.peer_ca_cert];
+        let words = paths.into_iter().flatten().filter_map(|p| p.to_str()).chain([&*names.protocols, &*names.ciphers]);
+        for name in words {
+            reference::read_string(&self.server, name).map_err(|text| text + "\n")?;
+        }
+        Ok(())
+    }
+
     pub(super) fn check_remote(&self, name: &str) -> Result<(), String> {
         reference::check_remote(&self.server, name)
     }

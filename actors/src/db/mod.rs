@@ -148,6 +148,7 @@ pub fn start(family: &Family, config: DbConfig) -> Result<DbSystem, String> {
     for remote in &config.remotes {
         state.check_remote(remote)?;
     }
+    state.check_tls()?;
     let state = Cell::new(Some(state));
     let role = Role::new("database", "database", 512, Strategy::EndsProcess);
     let database = family.hire(role, move |desk, ctx| {

@@ -74,7 +74,14 @@ impl Remotes {
             }
             method => {
                 self.remotes.insert(name.clone(), remote);
-                self.hire(&name, Origin::Active(method.map_err(|e| e.0)), ctx);
+                let method = method.map_err(|error| {
+                    let (kind, address) = name.split_once(':').unwrap_or((&name, ""));
+                    if matches!(kind, "tcp" | "ssl" | "ptcp" | "pssl") {
+                        vlog::err_rl!("socket_util", 5, 5, "{address}: {error}");
+                    }
+                    "Address family not supported by protocol".to_owned()
+                });
+                self.hire(&name, Origin::Active(method), ctx);
             }
         }
     }

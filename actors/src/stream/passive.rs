@@ -141,11 +141,12 @@ fn bind_unix(path: &Path) -> io::Result<Kind> {
 }
 
 fn bind_tcp(port: u16, ip: Option<IpAddr>) -> io::Result<TcpListener> {
-    let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let target = match ip {
-        IpAddr::V4(ip) => format!("{port}:{ip}"),
-        IpAddr::V6(ip) => format!("{port}:[{ip}]"),
+        None => port.to_string(),
+        Some(IpAddr::V4(ip)) => format!("{port}:{ip}"),
+        Some(IpAddr::V6(ip)) => format!("{port}:[{ip}]"),
     };
+    let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let address = SocketAddr::new(ip, port);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

@@ -16,7 +16,6 @@ use crate::stream::{Listener, Method, Tls};
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 use actix::prelude::*;
 use session::Session;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,9 +42,12 @@ impl Server {
     /// Starts to serve `commands` on the socket at `path`.
     ///
     /// # Errors
-    /// Those of binding the socket.
-    pub fn start(family: &Family, commands: Arc<Commands>, path: &Path) -> io::Result<()> {
-        let listener = Rc::new(Listener::bind(&Method::PassiveUnix(path.to_owned()), &Tls::default())?);
+    /// The text to end the program with.
+    pub fn start(family: &Family, commands: Arc<Commands>, path: &Path) -> Result<(), String> {
+        let bound = Listener::bind(&Method::PassiveUnix(path.to_owned()), &Tls::default());
+        let listener = Rc::new(bound.map_err(|e| {
+            format!("{}: could not initialize control socket ({})", path.display(), crate::stream::errno_text(&e))
+        })?);
         family.hire(Role::new("unixctl", "unixctl", 16, Strategy::OneForOne), move |desk, ctx| {
             ctx.add_stream(session::connections(listener.clone()));
             Server { sessions: Family::of(&desk), desk, commands: commands.clone(), accepted: 0 }

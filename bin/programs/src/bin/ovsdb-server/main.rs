@@ -63,8 +63,7 @@ async fn serve(
     }
     let socket = unixctl::socket_path(Path::new(&dirs::rundir()), &name, settings.unixctl.as_deref());
     if let Some(path) = socket {
-        unixctl::Server::start(&family, commands.into(), &path)
-            .map_err(|_| "could not initialize control socket".to_owned())?;
+        unixctl::Server::start(&family, commands.into(), &path)?;
     }
     vlog::info!("ovsdb_server", "{}", version.trim_end());
     if let Some(command) = settings.command {
