@@ -8,6 +8,8 @@
 pub mod alarm;
 pub mod clock;
 pub mod command;
+pub mod control;
+pub mod daemon;
 pub mod dirs;
 pub mod groups;
 pub mod json;
@@ -15,6 +17,7 @@ pub mod near;
 pub mod options;
 pub mod program;
 pub mod rpc;
+pub mod signals;
 pub mod stream;
 pub mod table;
 mod tls;

@@ -16,11 +16,14 @@ pub enum Cell {
     Datum(Datum, Type),
     /// A JSON value.
     Json(Value),
+    /// Nothing: not even an empty value.
+    Blank,
 }
 
 impl Cell {
     fn text(&self, style: CellStyle) -> String {
         match (self, style) {
+            (Cell::Blank, _) => String::new(),
             (Cell::Text(text), _) => text.clone(),
             (Cell::Json(value), _) => json::text(value, false),
             (Cell::Datum(datum, ty), CellStyle::String) => datum.to_cli_string(ty),
@@ -34,6 +37,7 @@ impl Cell {
             Cell::Text(text) => Value::from(text.as_str()),
             Cell::Datum(datum, ty) => datum.to_json(ty.is_map()),
             Cell::Json(value) => value.clone(),
+            Cell::Blank => Value::Null,
         }
     }
 }
@@ -126,11 +130,11 @@ impl Table {
 
     fn write_html(&self, style: &TableStyle, out: &mut String) {
         if let Some((time, _)) = &self.time {
-            out.push_str(&format!("<!-- {time} -->\n"));
+            out.push_str(&format!("{time}\n"));
         }
         out.push_str("<table border=1>\n");
         if let Some(caption) = &self.caption {
-            out.push_str("  <caption>");
+            out.push_str("    <caption>");
             escape_html(caption, out);
             out.push_str("</caption>\n");
         }
@@ -179,20 +183,23 @@ impl Table {
     }
 }
 
-/// Writes one line of cells, each but the last padded to its column's width and none longer.
+/// Writes one line of cells, each padded to its column's width and none longer.
 fn write_aligned<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize], out: &mut String) {
+    // Spaces wait for the next text, so that no line ends in them.
+    let mut spaces = 0;
     for (x, (cell, width)) in cells.zip(widths).enumerate() {
         if x > 0 {
-            out.push(' ');
+            spaces += 1;
         }
         let mut end = cell.len().min(*width);
         while !cell.is_char_boundary(end) {
             end -= 1;
         }
-        out.push_str(&cell[..end]);
-        if x + 1 < widths.len() {
-            out.extend(std::iter::repeat_n(' ', width - end));
+        if end > 0 {
+            out.extend(std::iter::repeat_n(' ', std::mem::take(&mut spaces)));
+            out.push_str(&cell[..end]);
         }
+        spaces += width - end;
     }
     out.push('\n');
 }

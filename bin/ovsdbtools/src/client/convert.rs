@@ -1,0 +1,29 @@
+//! `convert` and `needs-conversion`.
+
+use super::{Context, Outcome, schema};
+use crate::files::read_schema;
+use cli::program::print;
+use serde_json::json;
+
+fn read(path: &str) -> Outcome<ovsdb::DatabaseSchema> {
+    read_schema(path).map_err(|error| error.to_string())
+}
+
+pub(super) fn convert(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {
+    let schema = read(&args[0])?;
+    // Who is aware of changes is not disconnected by one before the reply.
+    let aware = ctx.rpc()?.transact("set_db_change_aware", vec![json!(true)]);
+    if let Ok(Err(error)) = aware {
+        let text = cli::json::text(&error, false);
+        vlog::warn!("ovsdb_client", "{}: set_db_change_aware failed ({text})", ctx.server);
+    }
+    ctx.call("convert", vec![json!(&*schema.name), schema.to_json()])?;
+    Ok(())
+}
+
+pub(super) fn needs_conversion(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {
+    let wanted = read(&args[0])?;
+    let now = schema::fetch(ctx, &wanted.name.clone())?;
+    print(if now.needs_conversion(&wanted) { "yes\n" } else { "no\n" });
+    Ok(())
+}

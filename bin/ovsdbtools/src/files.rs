@@ -1,0 +1,28 @@
+//! Reading JSON and schemas from files.
+
+use ovsdb::{DatabaseSchema, OvsdbError};
+use serde_json::Value;
+
+/// Reads a file that holds one JSON value.
+pub(crate) fn read_json(path: &str) -> Result<Value, String> {
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("error opening \"{path}\": {}", cli::program::strerror(&error)))?;
+    jsonrpc::parse_value(&bytes, jsonrpc::Limits::default()).map_err(|error| error.to_string())
+}
+
+/// Reads a schema from a file.
+pub(crate) fn read_schema(path: &str) -> Result<DatabaseSchema, OvsdbError> {
+    let json = read_json(path).map_err(|text| {
+        OvsdbError::new("failed to read schema", format!("\"{path}\" could not be read as JSON ({text})"))
+    })?;
+    DatabaseSchema::from_json(&json).map_err(|mut error| {
+        let details = error.details.take().map(|details| format!(": {details}")).unwrap_or_default();
+        error.details = Some(format!("failed to parse \"{path}\" as ovsdb schema{details}"));
+        error
+    })
+}
+
+/// Reads a JSON value from a command line; errors quote it.
+pub(crate) fn parse_json(text: &str) -> Result<Value, String> {
+    jsonrpc::parse_value(text.as_bytes(), jsonrpc::Limits::default()).map_err(|error| format!("\"{text}\": {error}"))
+}

@@ -1,0 +1,1 @@
+//! ovsdb-tool: works on database files.
