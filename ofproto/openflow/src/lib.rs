@@ -31,3 +31,8 @@ pub const NX_VENDOR_ID: u32 = 0x0000_2320;
 pub const ONF_VENDOR_ID: u32 = 0x4f4e_4600;
 /// Experimenter number of Intel.
 pub const INTEL_VENDOR_ID: u32 = 0x0000_aa01;
+
+/// The words of a text in the manner of flows: `key=value`, `key:value`, `key(value)`, `key`.
+pub fn key_values(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    words::Words(text)
+}

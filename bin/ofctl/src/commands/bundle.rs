@@ -1,0 +1,215 @@
+//! `bundle`, and flow-mods in bundles: all or nothing.
+
+use cli::program;
+use openflow::flow_mod::FlowMod;
+use openflow::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
+use openflow::message::kind::{self};
+use openflow::message::{self, BundleCtrl, ErrorKind, Message};
+use openflow::parse::bundle::{Line, parse_line};
+use openflow::{Protocols, Version};
+
+use super::flow_file;
+use super::flows::{dialect, open_for_flow_mod, open_named};
+use crate::session::{Session, because, cannot, is_error, xid_of};
+use crate::settings::Settings;
+use crate::{Done, Failure};
+
+/// Versions that have bundles, as protocols.
+const USABLE: Protocols = Protocols::OF13_UP;
+const FLAGS: u16 = BUNDLE_ATOMIC | BUNDLE_ORDERED;
+const ID: u32 = 0;
+
+/// Sends flow-mods as one bundle.
+pub(super) fn send_flow_mods(
+    settings: &Settings,
+    found: Option<Session>,
+    switch: &str,
+    flow_mods: &[FlowMod],
+    usable: Protocols,
+) -> Done {
+    let (session, protocol) = open_for_flow_mod(found, switch, usable & USABLE, settings)?;
+    let mut bundle = Bundle::open(&session)?;
+    for flow_mod in flow_mods {
+        let table_id = Protocols::TABLE_ID.contains(protocol);
+        bundle.add(|out, version, xid| {
+            message::encode_flow_mod(out, dialect(protocol), flow_mod, table_id, version, xid)
+        })?;
+    }
+    bundle.commit(settings)
+}
+
+/// A bundle on its way: messages are gathered and sent in large pieces.
+pub(super) struct Bundle<'a> {
+    session: &'a Session,
+    out: Vec<u8>,
+    errors: Vec<Vec<u8>>,
+    n: usize,
+}
+
+impl<'a> Bundle<'a> {
+    /// Opens the bundle.
+    pub fn open(session: &'a Session) -> Result<Bundle<'a>, Failure> {
+        let bundle = Bundle { session, out: Vec::new(), errors: Vec::new(), n: 0 };
+        bundle.control(BundleCtrlType::OpenRequest, BundleCtrlType::OpenReply)?;
+        Ok(bundle)
+    }
+
+    /// Adds the message that `write` appends.
+    pub fn add(&mut self, write: impl FnOnce(&mut Vec<u8>, Version, u32) -> Result<(), message::Unsupported>) -> Done {
+        let (version, xid) = (self.session.version, self.session.next_xid());
+        let shape = kind::shape_of(kind::Kind::BundleAdd, version, false)
+            .ok_or_else(|| format!("bundles need OpenFlow 1.3 or later, not {version}"))?;
+        let start = self.out.len();
+        kind::put_head(&mut self.out, shape, version, xid);
+        self.out.extend_from_slice(&ID.to_be_bytes());
+        self.out.extend_from_slice(&[0, 0]);
+        self.out.extend_from_slice(&FLAGS.to_be_bytes());
+        write(&mut self.out, version, xid).map_err(|e| cannot(&e))?;
+        kind::finish(&mut self.out, start);
+        self.n += 1;
+        Ok(())
+    }
+
+    fn control(&self, ask: BundleCtrlType, expect: BundleCtrlType) -> Result<(), Failure> {
+        let ctrl = Message::BundleCtrl(BundleCtrl { id: ID, kind: ask, flags: FLAGS });
+        let request = self.session.encode(&ctrl)?;
+        let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
+        self.session.write(&request).map_err(failed)?;
+        loop {
+            let reply = self.session.receive().map_err(failed)?;
+            if xid_of(&reply) != xid_of(&request) {
+                continue;
+            }
+            let good = match message::decode(&reply) {
+                Ok(msg) => matches!(msg.body, Message::BundleCtrl(ctrl) if ctrl.kind == expect && ctrl.id == ID),
+                Err(_) => false,
+            };
+            if good {
+                return Ok(());
+            }
+            program::flush_stdout();
+            if is_error(&reply) {
+                let options = openflow::print::Options { verbosity: 1, ..Default::default() };
+                program::eprint_quiet(&openflow::print::message(&reply, &options));
+            }
+            return Err(Failure::Said);
+        }
+    }
+
+    /// Sends what has been gathered, closes, and commits unless a message was refused.
+    pub fn commit(mut self, settings: &Settings) -> Done {
+        let sent = std::mem::take(&mut self.out);
+        let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
+        self.session.write_bundle(&sent, &mut self.errors).map_err(failed)?;
+        let mut good = self.errors.is_empty();
+        let mut last = Vec::new();
+        let steps = [
+            (BundleCtrlType::CloseRequest, BundleCtrlType::CloseReply),
+            (BundleCtrlType::CommitRequest, BundleCtrlType::CommitReply),
+        ];
+        for (ask, expect) in steps {
+            if good {
+                (good, last) = self.step(ask, expect)?;
+            }
+        }
+        if good && self.errors.is_empty() {
+            return Ok(());
+        }
+        if self.errors.iter().all(|e| xid_of(e) != xid_of(&last)) {
+            let _ = self.step(BundleCtrlType::DiscardRequest, BundleCtrlType::DiscardReply);
+        }
+        self.tell(&sent, &last, settings);
+        let error = std::io::Error::from_raw_os_error(71);
+        Err(because(&format!("talking to {}", self.session.name), &error))
+    }
+
+    /// One control message and its answer; errors that come are kept. Gives the request too.
+    fn step(&mut self, ask: BundleCtrlType, expect: BundleCtrlType) -> Result<(bool, Vec<u8>), Failure> {
+        let ctrl = Message::BundleCtrl(BundleCtrl { id: ID, kind: ask, flags: FLAGS });
+        let request = self.session.encode(&ctrl)?;
+        let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
+        self.session.write(&request).map_err(failed)?;
+        loop {
+            let reply = self.session.receive().map_err(failed)?;
+            let ours = xid_of(&reply) == xid_of(&request);
+            if is_error(&reply) {
+                self.errors.push(reply);
+                if ours {
+                    return Ok((false, request));
+                }
+                continue;
+            }
+            if ours {
+                let good = message::decode(&reply)
+                    .is_ok_and(|m| matches!(m.body, Message::BundleCtrl(c) if c.kind == expect && c.id == ID));
+                return Ok((good && self.errors.is_empty(), request));
+            }
+        }
+    }
+
+    /// The errors, each with the message it is about.
+    fn tell(&self, sent: &[u8], last: &[u8], settings: &Settings) {
+        program::flush_stdout();
+        for error in &self.errors {
+            let Ok(Message::Error(told)) = message::decode(error).map(|m| m.body) else { continue };
+            let ErrorKind::Known(code) = told.code else {
+                program::eprint_quiet("***decode error***");
+                continue;
+            };
+            // The error quotes only the first octets: the whole message is shown where it is known.
+            let about = match self.message_of(sent, xid_of(error)) {
+                Some(message) => message,
+                None if xid_of(last) == xid_of(error) => last,
+                None => &told.data,
+            };
+            program::eprint_quiet(&format!("Error {code} for: {}", self.session.text(about, settings, 1)));
+        }
+    }
+
+    /// The message within the bundle-add of this transaction.
+    fn message_of<'b>(&self, sent: &'b [u8], xid: u32) -> Option<&'b [u8]> {
+        let mut rest = sent;
+        while rest.len() >= 8 {
+            let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+            if xid_of(rest) == xid {
+                let head = kind::head(rest.get(..len)?).ok()?;
+                return head.body.get(8..);
+            }
+            rest = rest.get(len..)?;
+        }
+        None
+    }
+}
+
+/// `bundle SWITCH FILE`: flow-mods, group-mods and packet-outs, one a line.
+pub(super) fn bundle(settings: &Settings, args: &[String]) -> Done {
+    let (switch, file) = (&args[0], &args[1]);
+    let found = if settings.accepts_names() { Some(open_named(switch, settings)?) } else { None };
+    let mut lines = Vec::new();
+    let mut usable = USABLE;
+    let mut names = openflow::names::Names::NONE;
+    flow_file::lines(file, |text, number| {
+        let mut parsed = parse_line(text, names);
+        if parsed.is_err()
+            && let Some(session) = &found
+            && names.ports.is_none()
+        {
+            names = session.names();
+            parsed = parse_line(text, names);
+        }
+        let (line, protocols) = parsed.map_err(|e| Failure::Text(format!("{file}:{number}: {e}")))?;
+        usable &= protocols;
+        lines.push(line);
+        Ok(())
+    })?;
+    let session = &open_for_flow_mod(found, switch, usable, settings)?.0;
+    let protocol = Protocols::of_version(session.version);
+    let mut bundle = Bundle::open(session)?;
+    for line in &lines {
+        bundle.add(|out, version, xid| match line {
+            Line::Flow(flow_mod) => message::encode_flow_mod(out, dialect(protocol), flow_mod, true, version, xid),
+            Line::Other(message) => message::encode_into(out, message, version, xid),
+        })?;
+    }
+    bundle.commit(settings)
+}

@@ -1,0 +1,277 @@
+//! `dump-flows`, `dump-aggregate`, `add-flow`, `add-flows`, `mod-flows`, `del-flows`.
+
+use cli::program;
+use openflow::flow_mod::{
+    Command, FlowMod, FlowModCommand, FlowStats, FlowStatsRequest, format_flow_stats, parse_flow_mod,
+    parse_stats_request,
+};
+use openflow::message::{self, Dialect, Message};
+use openflow::names::{Names, Style};
+use openflow::{Protocols, Version};
+
+use super::flow_file;
+use crate::session::Session;
+use crate::settings::{Criterion, Settings};
+use crate::{Done, Failure};
+
+/// Which message a protocol's flows take.
+pub(super) fn dialect(protocol: Protocols) -> Dialect {
+    if Protocols::OF10_NXM_ANY.contains(protocol) { Dialect::Nicira } else { Dialect::Standard }
+}
+
+pub(super) fn not_among(usable: Protocols, settings: &Settings) -> Failure {
+    Failure::Text(format!(
+        "none of the usable flow formats ({usable}) is among the allowed flow formats ({})",
+        settings.allowed
+    ))
+}
+
+/// Connects, and agrees with the switch on a protocol that can say what is to be said.
+pub(super) fn open_for_flow_mod(
+    found: Option<Session>,
+    name: &str,
+    usable: Protocols,
+    settings: &Settings,
+) -> Result<(Session, Protocols), Failure> {
+    if (usable & settings.allowed).is_empty() {
+        return Err(not_among(usable, settings));
+    }
+    let session = session(found, name, settings)?;
+    let mut current = Protocols::initial(session.version);
+    if (usable & settings.allowed).contains(current) {
+        return Ok((session, current));
+    }
+    for want in (usable & settings.allowed).iter() {
+        if want != current && session.try_protocol(want, &mut current)? {
+            return Ok((session, want));
+        }
+    }
+    Err(Failure::Text(format!("switch does not support any of the usable flow formats ({usable})")))
+}
+
+/// Agrees with the switch on a protocol for dumps: the one that says most.
+pub(super) fn protocol_for_dump(
+    session: &Session,
+    usable: Protocols,
+    settings: &Settings,
+) -> Result<Protocols, Failure> {
+    const PREFERENCE: [Protocols; 7] = [
+        Protocols::OF15_OXM,
+        Protocols::OF14_OXM,
+        Protocols::OF13_OXM,
+        Protocols::OF12_OXM,
+        Protocols::OF11_STD,
+        Protocols::OF10_NXM,
+        Protocols::OF10_STD,
+    ];
+    let mut current = Protocols::initial(session.version);
+    for want in PREFERENCE {
+        if (usable & settings.allowed).contains(want) && session.try_protocol(want, &mut current)? {
+            return Ok(want);
+        }
+    }
+    if (usable & settings.allowed).is_empty() {
+        return Err(not_among(usable, settings));
+    }
+    Err(Failure::Text(format!("switch does not support any of the usable flow formats ({usable})")))
+}
+
+/// Reads a text for `switch`. When names may be used the switch is connected to first, and asked for them if the text
+/// cannot be understood without.
+pub(super) fn with_names<T>(
+    switch: &str,
+    settings: &Settings,
+    attempt: impl Fn(Names<'_>) -> Result<T, String>,
+) -> Result<(T, Option<Session>), Failure> {
+    if !settings.accepts_names() {
+        return attempt(Names::NONE).map(|value| (value, None)).map_err(Failure::Text);
+    }
+    let session = open_named(switch, settings)?;
+    let value = match attempt(Names::NONE) {
+        Ok(value) => value,
+        Err(_) => attempt(session.names()).map_err(Failure::Text)?,
+    };
+    Ok((value, Some(session)))
+}
+
+/// Connects to a switch whose names may be used. Its transactions are numbered as if ports and tables had been asked for
+/// on connections of their own, as they are elsewhere.
+pub(super) fn open_named(switch: &str, settings: &Settings) -> Result<Session, Failure> {
+    let session = Session::open(switch, settings)?;
+    session.set_next_xid(6);
+    Ok(session)
+}
+
+/// The connection that there is already, or a new one.
+pub(super) fn session(found: Option<Session>, switch: &str, settings: &Settings) -> Result<Session, Failure> {
+    found.map_or_else(|| Session::open(switch, settings), Ok)
+}
+
+fn prepare(
+    settings: &Settings,
+    args: &[String],
+    aggregate: bool,
+) -> Result<(Session, Protocols, FlowStatsRequest), Failure> {
+    let (parsed, found) = match args.get(1) {
+        Some(text) => with_names(&args[0], settings, |names| parse_stats_request(text, aggregate, names))?,
+        None => (parse_stats_request("", aggregate, Names::NONE)?, None),
+    };
+    let session = session(found, &args[0], settings)?;
+    let protocol = protocol_for_dump(&session, parsed.usable, settings)?;
+    Ok((session, protocol, parsed.request))
+}
+
+fn request(protocol: Protocols, request: FlowStatsRequest) -> Message {
+    Message::FlowStatsRequest { dialect: dialect(protocol), request: Box::new(request) }
+}
+
+/// `dump-aggregate SWITCH [FLOW]`.
+pub(super) fn dump_aggregate(settings: &Settings, args: &[String]) -> Done {
+    let (session, protocol, wanted) = prepare(settings, args, true)?;
+    session.dump(&request(protocol, wanted), settings)
+}
+
+/// `dump-flows SWITCH [FLOW]`.
+pub(super) fn dump_flows(settings: &Settings, args: &[String]) -> Done {
+    let (session, protocol, wanted) = prepare(settings, args, false)?;
+    let request = request(protocol, wanted);
+    if settings.criteria.is_empty() && !settings.shows_names() && settings.show_stats {
+        return session.dump(&request, settings);
+    }
+    let mut flows = fetch(&session, &request)?;
+    if !settings.criteria.is_empty() {
+        flows.sort_by(|a, b| compare(a, b, &settings.criteria));
+    }
+    let names = if settings.shows_names() { session.names() } else { Names::NONE };
+    let style = Style { names, colors: settings.colors };
+    let mut out = String::new();
+    for flow in &flows {
+        out.push(' ');
+        out.push_str(&format_flow_stats(flow, &style, settings.show_stats));
+        out.push('\n');
+    }
+    program::print(&out);
+    Ok(())
+}
+
+/// All rules that a request asks for.
+pub(super) fn fetch(session: &Session, request: &Message) -> Result<Vec<FlowStats>, Failure> {
+    let mut flows = Vec::new();
+    session.each_part(request, "dump flows", |msg| {
+        if let Message::FlowStatsReply { flows: more, .. } = msg.body {
+            flows.extend(more);
+        }
+        Ok(())
+    })?;
+    Ok(flows)
+}
+
+fn compare(a: &FlowStats, b: &FlowStats, criteria: &[Criterion]) -> std::cmp::Ordering {
+    use std::cmp::Ordering;
+    for criterion in criteria {
+        let order = match criterion.field.as_deref().and_then(flow::Field::by_name) {
+            None => a.priority.cmp(&b.priority),
+            Some(field) => {
+                let of = |f: &FlowStats| {
+                    let (value, mask) = f.matching.get(field);
+                    (!mask.is_zero()).then_some((value, mask))
+                };
+                match (of(a), of(b)) {
+                    (None, None) => Ordering::Equal,
+                    // A flow without the field comes last, whichever way the order is.
+                    (None, Some(_)) => return Ordering::Greater,
+                    (Some(_), None) => return Ordering::Less,
+                    (Some((va, _)), Some((vb, _))) => va.cmp(&vb),
+                }
+            }
+        };
+        let order = if criterion.descending { order.reverse() } else { order };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+fn one_flow(settings: &Settings, args: &[String], command: FlowModCommand) -> Done {
+    let (switch, text) = (&args[0], args.get(1).map_or("", String::as_str));
+    let command = Command::Mod(command);
+    if text == "-" && command == Command::Mod(FlowModCommand::Add) {
+        return from_file(settings, switch, text, command);
+    }
+    let (parsed, found) = with_names(switch, settings, |names| parse_flow_mod(text, command, names))?;
+    note(&parsed);
+    send(settings, found, switch, &[parsed.flow_mod], parsed.usable)
+}
+
+/// Logs what is dropped from a match that packets of its kind do not have.
+pub(super) fn note(parsed: &openflow::flow_mod::ParsedFlowMod) {
+    if let Some(normalized) = &parsed.normalized {
+        for line in openflow::flow_mod::normalization_notes(&parsed.flow_mod.matching, normalized) {
+            vlog::info!("ofp_match", "{line}");
+        }
+    }
+}
+
+fn from_file(settings: &Settings, switch: &str, file: &str, command: Command) -> Done {
+    let (flow_mods, usable, found) = flow_file::read(settings, Some(switch), file, command)?;
+    send(settings, found, switch, &flow_mods, usable)
+}
+
+/// Sends flow-mods, in a bundle if so asked.
+pub(super) fn send(
+    settings: &Settings,
+    found: Option<Session>,
+    switch: &str,
+    flow_mods: &[FlowMod],
+    usable: Protocols,
+) -> Done {
+    if settings.bundle {
+        return super::bundle::send_flow_mods(settings, found, switch, flow_mods, usable);
+    }
+    let (session, protocol) = open_for_flow_mod(found, switch, usable, settings)?;
+    let mut requests = Vec::with_capacity(flow_mods.len() * 96);
+    for flow_mod in flow_mods {
+        put(&mut requests, &session, flow_mod, protocol)?;
+    }
+    if requests.is_empty() {
+        return Ok(());
+    }
+    session.change(&requests, settings)
+}
+
+/// Appends a flow-mod in the form of a protocol.
+pub(super) fn put(out: &mut Vec<u8>, session: &Session, flow_mod: &FlowMod, protocol: Protocols) -> Done {
+    let version = protocol.version().unwrap_or(Version::V10);
+    let table_id = Protocols::TABLE_ID.contains(protocol);
+    message::encode_flow_mod(out, dialect(protocol), flow_mod, table_id, version, session.next_xid())
+        .map_err(|e| crate::session::cannot(&e))
+}
+
+/// `add-flow SWITCH FLOW`.
+pub(super) fn add_flow(settings: &Settings, args: &[String]) -> Done {
+    one_flow(settings, args, FlowModCommand::Add)
+}
+
+/// `add-flows SWITCH FILE`: each line may say what it does.
+pub(super) fn add_flows(settings: &Settings, args: &[String]) -> Done {
+    from_file(settings, &args[0], &args[1], Command::Named)
+}
+
+/// `mod-flows SWITCH FLOW`.
+pub(super) fn mod_flows(settings: &Settings, args: &[String]) -> Done {
+    let command = if settings.strict { FlowModCommand::ModifyStrict } else { FlowModCommand::Modify };
+    if args[1] == "-" {
+        return from_file(settings, &args[0], "-", Command::Mod(command));
+    }
+    one_flow(settings, args, command)
+}
+
+/// `del-flows SWITCH [FLOW]`.
+pub(super) fn del_flows(settings: &Settings, args: &[String]) -> Done {
+    let command = if settings.strict { FlowModCommand::DeleteStrict } else { FlowModCommand::Delete };
+    if args.get(1).is_some_and(|text| text == "-") {
+        return from_file(settings, &args[0], "-", Command::Mod(command));
+    }
+    one_flow(settings, args, command)
+}

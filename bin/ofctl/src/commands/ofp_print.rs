@@ -1,0 +1,79 @@
+//! `ofp-print`, `ofp-parse`, `ofp-parse-pcap`: messages from the command line and from files.
+
+use std::io::Read;
+
+use cli::program::{self, strerror};
+use openflow::names::{Names, Style};
+use openflow::print;
+
+use crate::settings::Settings;
+use crate::{Done, Failure};
+
+/// Octets of hexadecimal digits; what stands between the pairs does not matter. The rest is what follows them.
+pub(super) fn hex_prefix(text: &str) -> (Vec<u8>, &str) {
+    let mut octets = Vec::new();
+    let mut rest = text;
+    loop {
+        let trimmed = rest.trim_start_matches([' ', '\t', '\r', '\n', '.', '_', '-', ':']);
+        let pair = trimmed.get(..2).filter(|p| p.bytes().all(|b| b.is_ascii_hexdigit()));
+        let Some(octet) = pair.and_then(|p| u8::from_str_radix(p, 16).ok()) else { return (octets, trimmed) };
+        octets.push(octet);
+        rest = &trimmed[2..];
+    }
+}
+
+fn options(settings: &Settings, verbosity: u8) -> print::Options<'static> {
+    print::Options { verbosity, style: Style { names: Names::NONE, colors: settings.colors } }
+}
+
+/// `ofp-print HEX [VERBOSITY]`.
+pub(super) fn ofp_print(settings: &Settings, args: &[String]) -> Done {
+    let (octets, rest) = hex_prefix(&args[0]);
+    if !rest.is_empty() {
+        return Err("trailing garbage following hex bytes".into());
+    }
+    let number: String = args.get(1).map_or(String::new(), |t| t.chars().take_while(char::is_ascii_digit).collect());
+    let verbosity = number.parse().unwrap_or(0);
+    program::print(&print::message(&octets, &options(settings, verbosity)));
+    Ok(())
+}
+
+/// `ofp-parse FILE`: messages one behind the other.
+pub(super) fn ofp_parse(settings: &Settings, args: &[String]) -> Done {
+    let name = &args[0];
+    let mut octets = Vec::new();
+    let read = if name == "-" {
+        std::io::stdin().read_to_end(&mut octets)
+    } else {
+        std::fs::File::open(name)
+            .map_err(|e| Failure::Text(format!("{name}: open failed ({})", strerror(&e))))?
+            .read_to_end(&mut octets)
+    };
+    read.map_err(|e| Failure::Text(format!("{name}: read failed ({})", strerror(&e))))?;
+    let mut rest = &octets[..];
+    while !rest.is_empty() {
+        if rest.len() < 8 {
+            return Err(Failure::Text(format!("{name}: unexpected end of file")));
+        }
+        let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        if len < 8 {
+            return Err(Failure::Text(format!("{name}: {len}-byte message is too short for OpenFlow")));
+        }
+        if rest.len() < len {
+            return Err(Failure::Text(format!("{name}: unexpected end of file")));
+        }
+        program::print(&print::message(&rest[..len], &options(settings, settings.verbosity.saturating_add(2))));
+        rest = &rest[len..];
+    }
+    Ok(())
+}
+
+/// `ofp-parse-pcap PCAP [PORT...]`: OpenFlow in a capture's TCP streams.
+pub(super) fn ofp_parse_pcap(settings: &Settings, args: &[String]) -> Done {
+    super::parse::ofp_pcap(settings, args)
+}
+
+/// Prints a message with the verbosity asked for and `more`.
+pub(super) fn show(settings: &Settings, octets: &[u8], more: u8) {
+    program::print(&print::message(octets, &options(settings, settings.verbosity.saturating_add(more))));
+}

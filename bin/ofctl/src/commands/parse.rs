@@ -1,0 +1,545 @@
+//! Commands that only turn text and octets into each other: no switch is asked.
+
+use std::io::Read;
+
+use cli::program;
+use openflow::action::{self, Decoding};
+use openflow::flow_mod::{Command, FlowMod, FlowModCommand, parse_exact_flow, parse_flow_mod};
+use openflow::matching::{self, Match};
+use openflow::message::hello::Hello;
+use openflow::message::{self, ErrorMessage, Message};
+use openflow::names::{Names, Style};
+use openflow::print::{self, hex};
+use openflow::{ErrorCode, Protocols, Version, VersionSet};
+
+use super::flows::dialect;
+use super::ofp_print::{hex_prefix, show};
+use crate::settings::Settings;
+use crate::{Done, Failure};
+
+/// The protocol in which flows are shown: the oldest among the usable that is allowed.
+fn chosen(usable: Protocols, settings: &Settings) -> Result<Protocols, Failure> {
+    let allowed = if settings.versions_given { settings.allowed } else { allowed_formats(settings) };
+    (usable & allowed).iter().next().ok_or_else(|| super::flows::not_among(usable, settings))
+}
+
+fn allowed_formats(settings: &Settings) -> Protocols {
+    settings.allowed
+}
+
+fn show_flows(settings: &Settings, flows: &[FlowMod], usable: Protocols) -> Done {
+    let protocol = chosen(usable, settings)?;
+    program::print(&format!("usable protocols: {usable}\n"));
+    program::print(&format!("chosen protocol: {protocol}\n"));
+    let version = protocol.version().unwrap_or(Version::V10);
+    let table_id = Protocols::TABLE_ID.contains(protocol);
+    for (i, flow_mod) in flows.iter().enumerate() {
+        let mut out = Vec::new();
+        message::encode_flow_mod(&mut out, dialect(protocol), flow_mod, table_id, version, i as u32 + 1)
+            .map_err(|e| crate::session::cannot(&e))?;
+        show(settings, &out, 0);
+    }
+    Ok(())
+}
+
+/// `parse-flow FLOW`.
+pub(super) fn flow(settings: &Settings, args: &[String]) -> Done {
+    let parsed = parse_flow_mod(&args[0], Command::Mod(FlowModCommand::Add), Names::NONE)?;
+    super::flows::note(&parsed);
+    show_flows(settings, &[parsed.flow_mod], parsed.usable)
+}
+
+/// `parse-flows FILE`.
+pub(super) fn flows(settings: &Settings, args: &[String]) -> Done {
+    let (flows, usable, _) = super::flow_file::read(settings, None, &args[0], Command::Mod(FlowModCommand::Add))?;
+    show_flows(settings, &flows, usable)
+}
+
+/// `parse-group GROUP`.
+pub(super) fn group(settings: &Settings, args: &[String]) -> Done {
+    let command = openflow::message::group::GroupCommand::Add;
+    let (group_mod, usable) = openflow::parse::group::parse_group_mod(&args[0], Some(command), Names::NONE)?;
+    let versions = usable.versions().and(settings.versions);
+    let version = versions.oldest().ok_or_else(|| super::flows::not_among(usable, settings))?;
+    program::print(&format!("usable protocols: {usable}\n"));
+    program::print(&format!("chosen version: {version}\n"));
+    let octets = message::encode(&Message::GroupMod(group_mod), version, 1).map_err(|e| crate::session::cannot(&e))?;
+    show(settings, &octets, 1);
+    Ok(())
+}
+
+/// Lines of standard input, comments and blanks around them taken off; empty ones stay.
+fn lines() -> Result<Vec<String>, Failure> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|e| Failure::Text(program::strerror(&e)))?;
+    Ok(text.lines().map(|l| l.split('#').next().unwrap_or("").trim().to_string()).collect())
+}
+
+fn matches(settings: &Settings, version: Option<Version>) -> Done {
+    for line in lines()? {
+        if line.is_empty() {
+            program::print("\n");
+            continue;
+        }
+        let octets = matching::nxm_from_text(&line).map_err(Failure::Text)?;
+        let reading = matching::Reading { cookie: true, loose: !settings.strict, ..Default::default() };
+        let text = match matching::pull_nxm(&octets, reading) {
+            Ok((m, (cookie, mask))) => {
+                let mut out = Vec::new();
+                match version {
+                    None => {
+                        let len = matching::put_nxm(&mut out, &m, cookie, mask);
+                        out.truncate(len);
+                    }
+                    Some(version) => matching::put_oxm_fields(&mut out, &m, version),
+                }
+                matching::nxm_to_text(&out)
+            }
+            Err(code) => format!("nx_pull_match() returned error {code}"),
+        };
+        program::print(&format!("{text}\n"));
+    }
+    Ok(())
+}
+
+/// `parse-nxm`.
+pub(super) fn nx_match(settings: &Settings, _: &[String]) -> Done {
+    matches(settings, None)
+}
+
+fn version_of(text: &str) -> Result<Version, Failure> {
+    Version::parse(text).ok_or_else(|| Failure::Text(format!("{text}: not a valid OpenFlow version")))
+}
+
+/// `parse-oxm VERSION`.
+pub(super) fn oxm(settings: &Settings, args: &[String]) -> Done {
+    let version = version_of(&args[0])?;
+    matches(settings, Some(version))
+}
+
+fn difference(a: &[u8], b: &[u8]) {
+    for i in 0..a.len().max(b.len()) {
+        match (a.get(i), b.get(i)) {
+            (Some(x), Some(y)) if x == y => {}
+            (Some(x), Some(y)) => program::print(&format!("{i:2}: {x:02x} -> {y:02x}\n")),
+            (Some(x), None) => program::print(&format!("{i:2}: {x:02x} -> (none)\n")),
+            (None, Some(y)) => program::print(&format!("{i:2}: (none) -> {y:02x}\n")),
+            (None, None) => {}
+        }
+    }
+}
+
+fn action_lists(args: &[String], instructions: bool) -> Done {
+    let version = version_of(&args[0])?;
+    for line in lines()? {
+        let (octets, rest) = hex_prefix(&line);
+        if !rest.is_empty() {
+            return Err("Trailing garbage in hex data".into());
+        }
+        let decoding = Decoding { debug: true, ..Decoding::new(version) };
+        let read = if instructions {
+            action::pull_instructions(&octets, &decoding)
+        } else {
+            action::pull_actions(&octets, &decoding)
+        };
+        match read {
+            Err(code) => {
+                let what = if instructions { "instructions" } else { "actions" };
+                program::print(&format!("bad OpenFlow{} {what}: {code}\n\n", &version.name()[8..]));
+            }
+            Ok(list) => {
+                let mut text = String::from("actions=");
+                action::write(&mut text, &list, &Style::PLAIN);
+                program::print(&format!("{text}\n"));
+                let mut out = Vec::new();
+                if instructions {
+                    action::put_instructions(&mut out, &list, version);
+                } else {
+                    action::put_actions(&mut out, &list, version);
+                }
+                difference(&octets, &out);
+                program::print("\n");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `parse-actions VERSION`.
+pub(super) fn actions(_: &Settings, args: &[String]) -> Done {
+    action_lists(args, false)
+}
+
+/// `parse-instructions VERSION`.
+pub(super) fn instructions(_: &Settings, args: &[String]) -> Done {
+    action_lists(args, true)
+}
+
+/// `parse-ofp10-match`.
+pub(super) fn ofp10_match(_: &Settings, _: &[String]) -> Done {
+    for line in lines()? {
+        if line.is_empty() {
+            program::print("\n");
+            continue;
+        }
+        let (octets, rest) = hex_prefix(&line);
+        if !rest.is_empty() {
+            return Err("Trailing garbage in hex data".into());
+        }
+        if octets.len() != matching::OF10_MATCH_LEN {
+            return Err(Failure::Text(format!(
+                "Input is {} bytes, expected {}",
+                octets.len(),
+                matching::OF10_MATCH_LEN
+            )));
+        }
+        let m = matching::pull_of10(&octets);
+        let mut once = Vec::new();
+        matching::put_of10(&mut once, &m);
+        let mut normal = m.clone();
+        matching::normalize(&mut normal);
+        let mut twice = Vec::new();
+        matching::put_of10(&mut twice, &normal);
+        let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
+        program::print(&format!("{text}\n"));
+        difference(&octets, &once);
+        if once != twice {
+            let text = openflow::flow_mod::format_match(&normal, Some(0x8000), &Style::PLAIN);
+            program::print(&format!("normal: {text}\n"));
+            difference(&once, &twice);
+        }
+        program::print("\n");
+    }
+    Ok(())
+}
+
+/// `parse-ofp11-match`.
+pub(super) fn ofp11_match(_: &Settings, _: &[String]) -> Done {
+    for line in lines()? {
+        if line.is_empty() {
+            program::print("\n");
+            continue;
+        }
+        let (octets, rest) = hex_prefix(&line);
+        if !rest.is_empty() {
+            return Err("Trailing garbage in hex data".into());
+        }
+        if octets.len() != matching::OF11_MATCH_LEN {
+            return Err(Failure::Text(format!(
+                "Input is {} bytes, expected {}",
+                octets.len(),
+                matching::OF11_MATCH_LEN
+            )));
+        }
+        match matching::pull_of11(&octets) {
+            Err(code) => program::print(&format!("bad ofp11_match: {code}\n\n")),
+            Ok(m) => {
+                let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
+                program::print(&format!("{text}\n"));
+                let mut out = Vec::new();
+                matching::put_of11(&mut out, &m);
+                difference(&octets, &out);
+                program::print("\n");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `parse-packet`: a packet on standard input.
+pub(super) fn packet(_: &Settings, _: &[String]) -> Done {
+    let mut octets = Vec::new();
+    std::io::stdin().read_to_end(&mut octets).map_err(|e| Failure::Text(program::strerror(&e)))?;
+    let (key, _) = flow::extract::extract(&octets, 0);
+    program::print(&format!("{}\n", flow::match_text::format_flow(&key, &flow::match_text::Options::default())));
+    Ok(())
+}
+
+/// A capture's packets.
+fn pcap_packets(file: &str) -> Result<Vec<Vec<u8>>, Failure> {
+    let octets = std::fs::read(file).map_err(|e| {
+        vlog::warn!("pcap", "{file}: failed to open pcap file for reading ({})", program::strerror(&e));
+        Failure::Text(format!("{file}: open failed ({})", program::strerror(&e)))
+    })?;
+    let magic = octets.get(..4).map_or(0, |m| u32::from_le_bytes([m[0], m[1], m[2], m[3]]));
+    let big = match magic {
+        0xa1b2_c3d4 | 0xa1b2_3c4d => false,
+        0xd4c3_b2a1 | 0x4d3c_b2a1 => true,
+        _ => {
+            vlog::warn!(
+                "pcap",
+                "bad magic 0x{:08x} reading pcap file (expected 0xa1b2c3d4, 0xa1b23c4d, 0xd4c3b2a1, or 0x4d3cb2a1)",
+                magic
+            );
+            return Err(Failure::Text(format!("{file}: read failed (Protocol error)")));
+        }
+    };
+    let number = |at: usize| -> Option<u32> {
+        let o = octets.get(at..at + 4)?;
+        let o = [o[0], o[1], o[2], o[3]];
+        Some(if big { u32::from_be_bytes(o) } else { u32::from_le_bytes(o) })
+    };
+    let mut packets = Vec::new();
+    let mut at = 24;
+    while let Some(len) = number(at + 8) {
+        let len = len as usize;
+        let Some(packet) = octets.get(at + 16..at + 16 + len) else { break };
+        packets.push(packet.to_vec());
+        at += 16 + len;
+    }
+    Ok(packets)
+}
+
+/// `parse-pcap PCAP...`: each packet's headers.
+pub(super) fn pcap(_: &Settings, args: &[String]) -> Done {
+    for file in args {
+        for packet in pcap_packets(file)? {
+            let (key, _) = flow::extract::extract(&packet, 0);
+            let text = flow::match_text::format_flow(&key, &flow::match_text::Options::default());
+            program::print(&format!("{text}\n"));
+        }
+    }
+    Ok(())
+}
+
+/// `ofp-parse-pcap PCAP [PORT...]`: OpenFlow in TCP streams of the ports, by default 6633 and 6653.
+pub(super) fn ofp_pcap(settings: &Settings, args: &[String]) -> Done {
+    let ports: Vec<u16> = args[1..].iter().filter_map(|p| p.parse().ok()).collect();
+    let ports = if ports.is_empty() { vec![6653, 6633] } else { ports };
+    let mut streams: Vec<((u32, u32, u16, u16), message::frame::Framer)> = Vec::new();
+    for packet in pcap_packets(&args[0])? {
+        let (key, _) = flow::extract::extract(&packet, 0);
+        let (src, dst) = (key.tp_src(), key.tp_dst());
+        if key.dl_type() != 0x0800 || key.nw_proto() != 6 || !(ports.contains(&src) || ports.contains(&dst)) {
+            continue;
+        }
+        let Some(payload) = tcp_payload(&packet) else { continue };
+        let id = (key.nw_src(), key.nw_dst(), src, dst);
+        let at = match streams.iter().position(|(i, _)| *i == id) {
+            Some(at) => at,
+            None => {
+                streams.push((id, Default::default()));
+                streams.len() - 1
+            }
+        };
+        let framer = &mut streams[at].1;
+        framer.push(payload);
+        while let Ok(Some(octets)) = framer.next_message() {
+            let octets = octets.to_vec();
+            let text =
+                print::message(&octets, &print::Options { verbosity: settings.verbosity + 1, ..Default::default() });
+            program::print(&format!("{}.{src} > {}.{dst}:\n{text}", flow::text::ipv4(id.0), flow::text::ipv4(id.1)));
+        }
+    }
+    Ok(())
+}
+
+/// What a TCP segment over IPv4 carries.
+fn tcp_payload(packet: &[u8]) -> Option<&[u8]> {
+    let mut at = 12;
+    while packet.get(at..at + 2)? == [0x81, 0x00] {
+        at += 4;
+    }
+    let ip = packet.get(at + 2..)?;
+    let header = usize::from(ip.first()? & 0xf) * 4;
+    let total = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
+    let tcp = ip.get(header..total.min(ip.len()))?;
+    let offset = usize::from(tcp.get(12)? >> 4) * 4;
+    tcp.get(offset..)
+}
+
+fn number_of(text: &str) -> u64 {
+    let hex = text.strip_prefix("0x").unwrap_or(text);
+    u64::from_str_radix(hex, 16).unwrap_or(0)
+}
+
+/// `check-vlan TCI MASK`: what becomes of a VLAN match in every form.
+pub(super) fn check_vlan(_: &Settings, args: &[String]) -> Done {
+    let (tci, mask) = (number_of(&args[0]) as u16, number_of(&args[1]) as u16);
+    let mut m = Match::any_ethernet();
+    m.key.set_vlan_tci(tci & mask);
+    m.mask.set_vlan_tci(mask);
+    let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
+    program::print(&format!("{text} -> "));
+    program::flush_stdout();
+    match parse_flow_mod(&text, Command::Request, Names::NONE) {
+        Ok(parsed) => {
+            let back = parsed.flow_mod.matching;
+            program::print(&format!("{:04x}/{:04x}\n", back.key.vlan_tci(), back.mask.vlan_tci()));
+        }
+        Err(error) => return Err(Failure::Text(error)),
+    }
+    let mut nxm = Vec::new();
+    let len = matching::put_nxm(&mut nxm, &m, 0, 0);
+    nxm.truncate(len);
+    program::print(&format!("NXM: {} -> ", matching::nxm_to_text(&nxm)));
+    match matching::pull_nxm(&nxm, Default::default()) {
+        Ok((b, _)) => program::print(&format!("{:04x}/{:04x}\n", b.key.vlan_tci(), b.mask.vlan_tci())),
+        Err(code) => program::print(&format!("{code}\n")),
+    }
+    let mut oxm = Vec::new();
+    matching::put_oxm_fields(&mut oxm, &m, Version::V12);
+    program::print(&format!("OXM: {} -> ", matching::nxm_to_text(&oxm)));
+    match matching::pull_nxm(&oxm, Default::default()) {
+        Ok((b, _)) => {
+            let (vid, vid_mask) = (b.key.vlan_tci() & 0x1fff, b.mask.vlan_tci() & 0x1fff);
+            let pcp = if b.mask.vlan_tci() & 0xe000 != 0 {
+                format!("{:02x}", b.key.vlan_tci() >> 13)
+            } else {
+                "--".to_string()
+            };
+            program::print(&format!("{vid:04x}/{vid_mask:04x},{pcp}\n"));
+        }
+        Err(code) => program::print(&format!("{code}\n")),
+    }
+    fixed_vlan(&m);
+    Ok(())
+}
+
+fn fixed_vlan(m: &Match) {
+    let mut ten = Vec::new();
+    matching::put_of10(&mut ten, m);
+    let wildcards = u32::from_be_bytes([ten[0], ten[1], ten[2], ten[3]]);
+    let back = matching::pull_of10(&ten);
+    let vlan = u16::from_be_bytes([ten[18], ten[19]]);
+    program::print(&format!(
+        "OF1.0: {vlan:04x}/{},{:02x}/{} -> {:04x}/{:04x}\n",
+        u8::from(wildcards & (1 << 1) != 0),
+        ten[20],
+        u8::from(wildcards & (1 << 20) != 0),
+        back.key.vlan_tci(),
+        back.mask.vlan_tci()
+    ));
+    let mut eleven = Vec::new();
+    matching::put_of11(&mut eleven, m);
+    let wildcards = u32::from_be_bytes([eleven[8], eleven[9], eleven[10], eleven[11]]);
+    let vlan = u16::from_be_bytes([eleven[36], eleven[37]]);
+    if let Ok(back) = matching::pull_of11(&eleven) {
+        program::print(&format!(
+            "OF1.1: {vlan:04x}/{},{:02x}/{} -> {:04x}/{:04x}\n",
+            u8::from(wildcards & (1 << 1) != 0),
+            eleven[38],
+            u8::from(wildcards & (1 << 2) != 0),
+            back.key.vlan_tci(),
+            back.mask.vlan_tci()
+        ));
+    }
+}
+
+fn error_named(name: &str) -> Result<ErrorCode, Failure> {
+    ErrorCode::from_name(name).ok_or_else(|| Failure::Text(format!("unknown error \"{name}\"")))
+}
+
+/// `print-error NAME`: its numbers in every version.
+pub(super) fn print_error(_: &Settings, args: &[String]) -> Done {
+    let code = error_named(&args[0])?;
+    for version in Version::ALL {
+        if let Some(n) = code.in_version(version) {
+            let vendor = if n.vendor.id() == 0 { "0".to_string() } else { format!("{:#x}", n.vendor.id()) };
+            program::print(&format!(
+                "OpenFlow {}: vendor {vendor}, type {}, code {}\n",
+                version.dotted(),
+                n.kind,
+                n.code
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Octets without their characters.
+fn plain_dump(octets: &[u8]) {
+    let text = hex::dump(octets);
+    for line in text.lines() {
+        let end = line.rfind(" |").map_or(line.len(), |_| line.find('|').unwrap_or(line.len()));
+        program::print(&format!("{}\n", line[..end].trim_end()));
+    }
+}
+
+/// `encode-error-reply NAME REQUEST`.
+pub(super) fn encode_error_reply(_: &Settings, args: &[String]) -> Done {
+    let code = error_named(&args[0])?;
+    let (request, rest) = hex_prefix(&args[1]);
+    if !rest.is_empty() {
+        return Err("Trailing garbage in hex data".into());
+    }
+    if request.len() < 8 {
+        return Err("Request too short".into());
+    }
+    let version = Version::from_wire(request[0]).unwrap_or(Version::V10);
+    let xid = crate::session::xid_of(&request);
+    let reply = message::encode(&Message::Error(ErrorMessage::reply(code, &request)), version, xid)
+        .map_err(|e| crate::session::cannot(&e))?;
+    plain_dump(&reply);
+    Ok(())
+}
+
+/// `encode-hello BITMAP`.
+pub(super) fn encode_hello(settings: &Settings, args: &[String]) -> Done {
+    let text = &args[0];
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).unwrap_or(0),
+        None => text.parse().unwrap_or(0),
+    };
+    let versions = VersionSet(number);
+    let hello = Hello { versions, header_version: 0, malformed: false };
+    let octets = message::encode(&Message::Hello(hello), Version::V10, 1).map_err(|e| crate::session::cannot(&e))?;
+    plain_dump(&octets);
+    show(settings, &octets, 0);
+    Ok(())
+}
+
+/// `parse-key-value TEXT...`.
+pub(super) fn key_value(_: &Settings, args: &[String]) -> Done {
+    for text in args {
+        let pairs: Vec<String> = openflow::key_values(text)
+            .map(|(key, value)| if value.is_empty() { key.to_string() } else { format!("{key}={value}") })
+            .collect();
+        program::print(&format!("{}\n", pairs.join(", ")));
+    }
+    Ok(())
+}
+
+/// `compose-packet FLOW [PAYLOAD]`.
+pub(super) fn compose_packet(settings: &Settings, args: &[String]) -> Done {
+    let m = parse_exact_flow(&args[0], Names::NONE)?;
+    let packet = match args.get(1) {
+        None => flow::compose(&m.key, flow::Payload::default()),
+        Some(text) => {
+            let (octets, rest) = hex_prefix(text);
+            let length = text.bytes().all(|b| b.is_ascii_digit()) && text.len() < 6;
+            match (rest.is_empty(), length) {
+                (_, true) => {
+                    let n = text.parse().unwrap_or(0);
+                    flow::compose(&m.key, flow::Payload::Octets(&octets[..octets.len().min(n)]))
+                }
+                (true, _) => flow::compose(&m.key, flow::Payload::Octets(&octets)),
+                (false, _) => return Err("Trailing garbage in packet data".into()),
+            }
+        }
+    };
+    let octets = packet.data();
+    if settings.raw {
+        use std::io::Write;
+        let _ = std::io::stdout().write_all(octets);
+    } else if settings.pcap {
+        use std::io::Write;
+        let _ = std::io::stdout().write_all(&pcap_file(octets));
+    } else {
+        plain_dump(octets);
+    }
+    Ok(())
+}
+
+/// A capture with one packet.
+fn pcap_file(packet: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(0xa1b2_c3d4u32.to_le_bytes());
+    out.extend(2u16.to_le_bytes());
+    out.extend(4u16.to_le_bytes());
+    for word in [0u32, 0, 1518, 1, 0, 0, packet.len() as u32, packet.len() as u32] {
+        out.extend(word.to_le_bytes());
+    }
+    out.extend_from_slice(packet);
+    out
+}

@@ -1,0 +1,112 @@
+//! `dump-ports`, `dump-ports-desc`, `mod-port`, `queue-stats`, `queue-get-config`.
+
+use openflow::message::port::port_config;
+use openflow::message::{Message, PortDesc, PortMod};
+use openflow::{OfPort, Version};
+
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::{Done, Failure};
+
+/// The port that a text names, by number, reserved name or the switch's own name for it.
+pub(super) fn port_of(session: &Session, settings: &Settings, text: &str) -> Result<OfPort, Failure> {
+    if let Some(port) = openflow::names::Names::NONE.parse_port(text) {
+        return Ok(port);
+    }
+    if settings.accepts_names()
+        && let Some(port) = session.names().parse_port(text)
+    {
+        return Ok(port);
+    }
+    Err(Failure::Text(format!("{}: unknown port `{text}'", session.name)))
+}
+
+/// `dump-ports SWITCH [PORT]`.
+pub(super) fn dump_ports(settings: &Settings, args: &[String]) -> Done {
+    let session = Session::open(&args[0], settings)?;
+    let port = args.get(1).map_or(Ok(OfPort::ANY), |text| port_of(&session, settings, text))?;
+    session.dump(&Message::PortStatsRequest(port), settings)
+}
+
+/// `dump-ports-desc SWITCH [PORT]`.
+pub(super) fn dump_ports_desc(settings: &Settings, args: &[String]) -> Done {
+    let session = Session::open(&args[0], settings)?;
+    let port = args.get(1).map_or(Ok(OfPort::ANY), |text| port_of(&session, settings, text))?;
+    session.dump(&Message::PortDescRequest(port), settings)
+}
+
+fn queue_of(text: Option<&String>) -> Result<Option<u32>, Failure> {
+    match text {
+        None => Ok(None),
+        Some(text) if text.eq_ignore_ascii_case("ALL") => Ok(None),
+        Some(text) => {
+            let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+            Ok(Some(digits.parse().unwrap_or(0)))
+        }
+    }
+}
+
+/// `queue-stats SWITCH [PORT [QUEUE]]`.
+pub(super) fn queue_stats(settings: &Settings, args: &[String]) -> Done {
+    let session = Session::open(&args[0], settings)?;
+    let port = match args.get(1) {
+        Some(text) if !text.eq_ignore_ascii_case("ALL") => port_of(&session, settings, text)?,
+        _ => OfPort::ANY,
+    };
+    let queue = queue_of(args.get(2))?;
+    session.dump(&Message::QueueStatsRequest { port, queue }, settings)
+}
+
+/// `queue-get-config SWITCH [PORT [QUEUE]]`.
+pub(super) fn queue_get_config(settings: &Settings, args: &[String]) -> Done {
+    let session = Session::open(&args[0], settings)?;
+    let port = args.get(1).map_or(Ok(OfPort::ANY), |text| port_of(&session, settings, text))?;
+    let queue = queue_of(args.get(2))?;
+    if session.version >= Version::V14 {
+        return session.dump(&Message::QueueConfigRequest { port, queue }, settings);
+    }
+    if session.version == Version::V10 && port == OfPort::ANY {
+        // 1.0 has no request for all ports: each in turn.
+        for desc in session.ports()? {
+            if desc.port.is_physical() {
+                session.dump(&Message::QueueConfigRequest { port: desc.port, queue: None }, settings)?;
+            }
+        }
+        return Ok(());
+    }
+    session.dump(&Message::QueueConfigRequest { port, queue: None }, settings)
+}
+
+fn describe(session: &Session, name: &str) -> Result<PortDesc, Failure> {
+    let number = openflow::names::Names::NONE.parse_port(name);
+    let found = session.ports()?.into_iter().find(|p| match number {
+        Some(port) => p.port == port,
+        None => p.name == name,
+    });
+    found.ok_or_else(|| Failure::Text(format!("{}: couldn't find port `{name}'", session.name)))
+}
+
+/// What `mod-port` can change: word, bit, whether the word clears the bit.
+const CHANGES: &[(&str, &str, u32)] = &[
+    ("up", "down", port_config::PORT_DOWN),
+    ("stp", "no-stp", port_config::NO_STP),
+    ("receive", "no-receive", port_config::NO_RECV),
+    ("receive-stp", "no-receive-stp", port_config::NO_RECV_STP),
+    ("flood", "no-flood", port_config::NO_FLOOD),
+    ("forward", "no-forward", port_config::NO_FWD),
+    ("packet-in", "no-packet-in", port_config::NO_PACKET_IN),
+];
+
+/// `mod-port SWITCH PORT ACTION`.
+pub(super) fn mod_port(settings: &Settings, args: &[String]) -> Done {
+    let word = args[2].to_ascii_lowercase();
+    let change = CHANGES.iter().find(|(clear, set, _)| word == *clear || word == *set);
+    let (_, set, bit) = change.ok_or_else(|| format!("unknown mod-port command '{}'", args[2]))?;
+    let session = Session::open(&args[0], settings)?;
+    let desc = describe(&session, &args[1])?;
+    let config = if word == *set { *bit } else { 0 };
+    let port_mod =
+        PortMod { port: desc.port, hw_addr: desc.hw_addr, hw_addr64: desc.hw_addr64, config, mask: *bit, advertise: 0 };
+    let request = session.encode(&Message::PortMod(port_mod))?;
+    session.change(&request, settings)
+}

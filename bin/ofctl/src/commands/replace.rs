@@ -1,0 +1,255 @@
+//! `replace-flows`, `diff-flows`: tables of flows held against each other.
+
+use std::collections::HashMap;
+
+use cli::program;
+use openflow::action::Actions;
+use openflow::flow_mod::{
+    Command, FlowFlags, FlowMod, FlowModCommand, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_match, write_flags,
+};
+use openflow::matching::{Match, normalize};
+use openflow::message::Message;
+use openflow::names::{Names, Style};
+use openflow::{OfPort, Protocols};
+
+use super::flow_file;
+use super::flows::{dialect, fetch, protocol_for_dump, put};
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::{Done, Failure};
+
+/// What a flow is beside its match, priority and table.
+#[derive(Clone, Debug, PartialEq)]
+struct Version_ {
+    cookie: u64,
+    idle_timeout: u16,
+    hard_timeout: u16,
+    importance: u16,
+    flags: FlowFlags,
+    actions: Actions,
+}
+
+/// A flow with what either side says of it.
+struct Entry {
+    table: u8,
+    priority: u16,
+    matching: Match,
+    sides: [Option<Version_>; 2],
+}
+
+/// Flows by what identifies them, in the order in which they came.
+#[derive(Default)]
+struct Flows {
+    entries: Vec<Entry>,
+    index: HashMap<(u8, u16, flow::Key, flow::Mask), usize>,
+}
+
+impl Flows {
+    fn insert(&mut self, side: usize, table: u8, priority: u16, matching: Match, version: Version_) {
+        let key = (table, priority, matching.key.clone(), matching.mask.clone());
+        let entries = &mut self.entries;
+        let at = *self.index.entry(key).or_insert_with(|| {
+            entries.push(Entry { table, priority, matching, sides: [None, None] });
+            entries.len() - 1
+        });
+        self.entries[at].sides[side] = Some(version);
+    }
+
+    /// Reads a file. Returns the protocols that can say its flows.
+    fn read_file(
+        &mut self,
+        settings: &Settings,
+        side: usize,
+        switch: Option<&str>,
+        file: &str,
+    ) -> Result<Protocols, Failure> {
+        let _ = flow_file::open(file, "open")?;
+        let (flow_mods, usable, _) = flow_file::read(settings, switch, file, Command::Mod(FlowModCommand::Add))?;
+        for mut f in flow_mods {
+            normalize(&mut f.matching);
+            let version = Version_ {
+                cookie: f.new_cookie,
+                idle_timeout: f.idle_timeout,
+                hard_timeout: f.hard_timeout,
+                importance: f.importance,
+                flags: kept(f.flags),
+                actions: f.actions,
+            };
+            let table = if f.table == TABLE_ALL { 0 } else { f.table };
+            self.insert(side, table, f.priority, f.matching, version);
+        }
+        Ok(usable)
+    }
+
+    fn read_switch(&mut self, session: &Session, protocol: Protocols, side: usize) -> Done {
+        let request = FlowStatsRequest {
+            aggregate: false,
+            matching: Match::any(),
+            cookie: 0,
+            cookie_mask: 0,
+            out_port: OfPort::ANY,
+            out_group: GROUP_ANY,
+            table: TABLE_ALL,
+        };
+        let request = Message::FlowStatsRequest { dialect: dialect(protocol), request: Box::new(request) };
+        for f in fetch(session, &request)? {
+            let version = Version_ {
+                cookie: f.cookie,
+                idle_timeout: f.idle_timeout,
+                hard_timeout: f.hard_timeout,
+                importance: f.importance,
+                flags: kept(f.flags),
+                actions: f.actions,
+            };
+            self.insert(side, f.table, f.priority, f.matching, version);
+        }
+        Ok(())
+    }
+
+    /// In order of tables; within one, matches of one kind together, the kind with the highest priority first.
+    fn sorted(&self) -> Vec<&Entry> {
+        let mut kinds: HashMap<(u8, &flow::Mask), (u16, usize)> = HashMap::new();
+        for (i, entry) in self.entries.iter().enumerate() {
+            let kind = kinds.entry((entry.table, &entry.matching.mask)).or_insert((0, i));
+            kind.0 = kind.0.max(entry.priority);
+        }
+        let mut sorted: Vec<(usize, &Entry)> = self.entries.iter().enumerate().collect();
+        sorted.sort_by_key(|(i, e)| {
+            let (priority, first) = kinds.get(&(e.table, &e.matching.mask)).copied().unwrap_or((0, *i));
+            (e.table, std::cmp::Reverse(priority), first, std::cmp::Reverse(e.priority), *i)
+        });
+        sorted.into_iter().map(|(_, e)| e).collect()
+    }
+}
+
+/// Flags that a flow keeps: those that only say how to add it do not count.
+fn kept(flags: FlowFlags) -> FlowFlags {
+    flags.without(FlowFlags::CHECK_OVERLAP).without(FlowFlags::RESET_COUNTS)
+}
+
+/// `replace-flows SWITCH FILE`.
+pub(super) fn replace_flows(settings: &Settings, args: &[String]) -> Done {
+    let mut flows = Flows::default();
+    let usable = flows.read_file(settings, 0, Some(&args[0]), &args[1])?;
+    let session = Session::open(&args[0], settings)?;
+    let protocol = protocol_for_dump(&session, usable, settings)?;
+    flows.read_switch(&session, protocol, 1)?;
+    let mut changes = Vec::new();
+    let sorted = flows.sorted();
+    for entry in &sorted {
+        if let [None, Some(version)] = &entry.sides {
+            changes.push(change(entry, version, FlowModCommand::DeleteStrict, protocol));
+        }
+    }
+    for entry in &sorted {
+        if let [Some(new), old] = &entry.sides
+            && (settings.readd || old.as_ref() != Some(new))
+        {
+            changes.push(change(entry, new, FlowModCommand::Add, protocol));
+        }
+    }
+    if settings.bundle {
+        let mut bundle = super::bundle::Bundle::open(&session)?;
+        for flow_mod in &changes {
+            let table_id = Protocols::TABLE_ID.contains(protocol);
+            bundle.add(|out, version, xid| {
+                openflow::message::encode_flow_mod(out, dialect(protocol), flow_mod, table_id, version, xid)
+            })?;
+        }
+        return bundle.commit(settings);
+    }
+    let mut requests = Vec::new();
+    for flow_mod in &changes {
+        put(&mut requests, &session, flow_mod, protocol)?;
+    }
+    if requests.is_empty() { Ok(()) } else { session.change(&requests, settings) }
+}
+
+fn change(entry: &Entry, version: &Version_, command: FlowModCommand, protocol: Protocols) -> FlowMod {
+    let add = command == FlowModCommand::Add;
+    let table_id = Protocols::TABLE_ID.contains(protocol);
+    FlowMod {
+        matching: entry.matching.clone(),
+        priority: entry.priority,
+        new_cookie: version.cookie,
+        table: if table_id { entry.table } else { TABLE_ALL },
+        command,
+        idle_timeout: version.idle_timeout,
+        hard_timeout: version.hard_timeout,
+        importance: version.importance,
+        flags: version.flags,
+        actions: if add { version.actions.clone() } else { [].into() },
+        ..FlowMod::default()
+    }
+}
+
+/// Whether a source of flows is a file rather than a switch.
+fn is_file(name: &str) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    name == "-"
+        || std::fs::metadata(name).is_ok_and(|m| !m.file_type().is_socket())
+        || name.contains('/') && !name.contains(':')
+}
+
+/// `diff-flows SOURCE1 SOURCE2`: exit code 2 if they differ.
+pub(super) fn diff_flows(settings: &Settings, args: &[String]) -> Done {
+    let mut flows = Flows::default();
+    for (side, source) in args.iter().enumerate() {
+        if is_file(source) {
+            let switch = None;
+            flows.read_file(settings, side, switch, source)?;
+        } else {
+            let session = Session::open(source, settings)?;
+            let protocol = protocol_for_dump(&session, Protocols::ANY, settings)?;
+            flows.read_switch(&session, protocol, side)?;
+        }
+    }
+    let mut differ = false;
+    let mut out = String::new();
+    for entry in flows.sorted() {
+        let [a, b] = &entry.sides;
+        if a == b {
+            continue;
+        }
+        differ = true;
+        for (sign, version) in [('-', a), ('+', b)] {
+            if let Some(version) = version {
+                out.push(sign);
+                line(&mut out, entry, version, settings);
+            }
+        }
+    }
+    program::print(&out);
+    if differ {
+        program::flush_stdout();
+        std::process::exit(2);
+    }
+    Ok(())
+}
+
+fn line(out: &mut String, entry: &Entry, version: &Version_, settings: &Settings) {
+    let style = Style { names: Names::NONE, colors: settings.colors };
+    if entry.table != 0 {
+        out.push_str(&format!("table={} ", entry.table));
+    }
+    out.push_str(&format_match(&entry.matching, Some(entry.priority), &Style::PLAIN));
+    if version.cookie != 0 {
+        out.push_str(&format!(" cookie={:#x}", version.cookie));
+    }
+    for (name, value) in [
+        ("idle_timeout", version.idle_timeout),
+        ("hard_timeout", version.hard_timeout),
+        ("importance", version.importance),
+    ] {
+        if value != 0 {
+            out.push_str(&format!(" {name}={value}"));
+        }
+    }
+    if version.flags != FlowFlags::default() {
+        out.push(' ');
+        write_flags(out, version.flags);
+    }
+    out.push_str(if version.flags == FlowFlags::default() { " actions=" } else { "actions=" });
+    openflow::action::write(out, &version.actions, &style);
+    out.push('\n');
+}

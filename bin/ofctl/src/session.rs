@@ -1,0 +1,552 @@
+//! The connection to a switch: which one a name means, the hello, requests and their answers.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileTypeExt;
+
+use cli::program::{self, strerror};
+use cli::stream::Stream;
+use cli::{dirs, stream};
+use openflow::message::frame::message_len;
+use openflow::message::kind::{self, Kind};
+use openflow::message::{self, ErrorMessage, Message, hello};
+use openflow::names::{NameMap, Names, Style};
+use openflow::print;
+use openflow::version::{Negotiated, negotiate};
+use openflow::{ErrorCode, Msg, OfPort, Protocols, Version, VersionSet};
+
+use crate::settings::Settings;
+use crate::{Done, Failure};
+
+/// Octets read at once.
+const READ_SIZE: usize = 1 << 16;
+
+/// A connection to a switch or controller.
+pub(crate) struct Session {
+    /// The name as messages have it: `unix:/run/br0.mgmt`.
+    pub name: String,
+    /// The version agreed upon.
+    pub version: Version,
+    stream: RefCell<Stream>,
+    input: RefCell<Input>,
+    xid: std::cell::Cell<u32>,
+    ports: OnceCell<NameMap>,
+    tables: OnceCell<NameMap>,
+}
+
+/// Octets that came in and are not yet taken out.
+#[derive(Default)]
+struct Input {
+    octets: Vec<u8>,
+    start: usize,
+    /// Messages that came while another was waited for.
+    aside: VecDeque<Vec<u8>>,
+}
+
+/// Which of a bridge's sockets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// For management.
+    Management,
+    /// For listening in on controllers.
+    Snoop,
+}
+
+/// A failure of the kind `text (error)`.
+pub(crate) fn because(text: &str, error: &io::Error) -> Failure {
+    Failure::Text(format!("{text} ({})", strerror(error)))
+}
+
+fn end_of_file() -> io::Error {
+    io::ErrorKind::UnexpectedEof.into()
+}
+
+/// Connects to the socket `path` if there is one there.
+fn open_socket(path: &str, settings: &Settings) -> Result<Option<(String, Stream)>, Failure> {
+    let full = dirs::below(&dirs::rundir(), path);
+    let is_socket = std::fs::metadata(&full).is_ok_and(|m| m.file_type().is_socket());
+    if !is_socket {
+        return Ok(None);
+    }
+    let name = format!("unix:{path}");
+    match Stream::connect(&name, &settings.stream()) {
+        Ok(stream) => Ok(Some((name, stream))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(because(&format!("{path}: failed to open socket"), &error)),
+    }
+}
+
+fn open_stream(name: &str, target: Target, settings: &Settings) -> Result<(String, Stream), Failure> {
+    if stream::is_passive(name) || (name.contains(':') && !name.starts_with('/')) {
+        let is_method = ["tcp:", "ssl:", "unix:", "ptcp:", "pssl:", "punix:"].iter().any(|m| name.starts_with(m));
+        if is_method {
+            let connected = Stream::connect(name, &settings.stream());
+            return connected.map(|s| (name.to_string(), s)).map_err(|e| because(&format!("connecting to {name}"), &e));
+        }
+        let error = io::Error::from_raw_os_error(97);
+        if !name.contains('@') {
+            return Err(because(&format!("connecting to {name}"), &error));
+        }
+    }
+    let suffix = if target == Target::Snoop { "snoop" } else { "mgmt" };
+    let bridge = name.rsplit_once('@').map_or(name, |(_, bridge)| bridge);
+    let candidates = [name.to_string(), format!("{}/{bridge}.{suffix}", dirs::rundir())];
+    for path in &candidates {
+        if let Some(found) = open_socket(path, settings)? {
+            return Ok(found);
+        }
+    }
+    Err(Failure::Text(format!("{name} is not a bridge or a socket")))
+}
+
+impl Session {
+    /// Connects to `name`'s management socket and agrees on a version.
+    pub fn open(name: &str, settings: &Settings) -> Result<Session, Failure> {
+        Session::open_target(name, Target::Management, settings)
+    }
+
+    /// Connects to one of `name`'s sockets and agrees on a version.
+    pub fn open_target(name: &str, target: Target, settings: &Settings) -> Result<Session, Failure> {
+        let (full, stream) = open_stream(name, target, settings)?;
+        let session = Session {
+            name: full,
+            version: Version::V10,
+            stream: RefCell::new(stream),
+            input: RefCell::default(),
+            xid: std::cell::Cell::new(1),
+            ports: OnceCell::new(),
+            tables: OnceCell::new(),
+        };
+        session.negotiate(settings.versions).map_err(|error| match error {
+            Ok(error) => because(&format!("{name}: failed to connect to socket"), &error),
+            Err(failure) => failure,
+        })
+    }
+
+    fn negotiate(mut self, ours: VersionSet) -> Result<Session, Result<io::Error, Failure>> {
+        let mut out = Vec::new();
+        let own = hello::Hello { versions: ours, header_version: 0, malformed: false };
+        let version = ours.newest().unwrap_or(Version::V10);
+        let _ = message::encode_into(&mut out, &Message::Hello(own), version, self.next_xid());
+        self.write(&out).map_err(Ok)?;
+        let first = self.receive().map_err(Ok)?;
+        let head = kind::head(&first).map_err(|_| Ok(protocol_error()))?;
+        if head.shape.kind != Kind::Hello {
+            let text = print::message(&first, &print::Options { verbosity: 1, ..Default::default() });
+            vlog::warn!("vconn", "{}: received message while expecting hello: {text}", self.name);
+            return Err(Ok(protocol_error()));
+        }
+        let theirs = match message::decode(&first) {
+            Ok(Msg { body: Message::Hello(hello), .. }) => hello.versions,
+            _ => VersionSet::up_to(head.version),
+        };
+        match negotiate(ours, theirs) {
+            Negotiated::Agreed(version) => {
+                self.version = version;
+                Ok(self)
+            }
+            Negotiated::Failed { data, log } => {
+                vlog::warn!("vconn", "{}: {log}", self.name);
+                let error = ErrorMessage::hello_failed(ErrorCode::OFPHFC_INCOMPATIBLE, &data);
+                let mut out = Vec::new();
+                let _ = message::encode_into(&mut out, &Message::Error(error), version, self.next_xid());
+                let _ = self.write(&out);
+                Err(Ok(protocol_error()))
+            }
+        }
+    }
+
+    /// A transaction identifier not used before.
+    pub fn next_xid(&self) -> u32 {
+        let xid = self.xid.get();
+        self.xid.set(xid.wrapping_add(1));
+        xid
+    }
+
+    /// Sends octets.
+    pub fn write(&self, octets: &[u8]) -> io::Result<()> {
+        self.stream.borrow_mut().write_all(octets)
+    }
+
+    /// Whether a whole message is here already.
+    fn buffered(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut input = self.input.borrow_mut();
+        let at = input.start;
+        let len = message_len(&input.octets[at..]).map_err(|_| protocol_error())?;
+        let Some(len) = len else { return Ok(None) };
+        input.start += len;
+        Ok(Some(input.octets[at..at + len].to_vec()))
+    }
+
+    /// Reads what there is to read; waits if there is nothing.
+    fn fill(&self) -> io::Result<()> {
+        let mut input = self.input.borrow_mut();
+        if input.start > 0 {
+            let start = input.start;
+            input.octets.drain(..start);
+            input.start = 0;
+        }
+        let before = input.octets.len();
+        input.octets.resize(before + READ_SIZE, 0);
+        let result = loop {
+            match self.stream.borrow_mut().read(&mut input.octets[before..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        input.octets.truncate(before + *result.as_ref().unwrap_or(&0));
+        match result? {
+            0 => Err(end_of_file()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the next message.
+    pub fn receive(&self) -> io::Result<Vec<u8>> {
+        if let Some(message) = self.input.borrow_mut().aside.pop_front() {
+            return Ok(message);
+        }
+        loop {
+            if let Some(message) = self.buffered()? {
+                return Ok(message);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// The next message if one is here already or can be read without waiting; for use after a poll.
+    pub fn receive_ready(&self, readable: bool) -> io::Result<Option<Vec<u8>>> {
+        if let Some(message) = self.buffered()? {
+            return Ok(Some(message));
+        }
+        if readable {
+            self.fill()?;
+            return self.buffered();
+        }
+        Ok(None)
+    }
+
+    /// Waits until there is something to read here or on one of `others`; tells whether it is here, and which others.
+    pub fn poll(&self, others: &[std::os::fd::BorrowedFd<'_>], here: bool) -> io::Result<(bool, Vec<bool>)> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        use std::os::fd::AsFd;
+        let stream = self.stream.borrow();
+        let flags = if here { PollFlags::IN } else { PollFlags::empty() };
+        let mut fds = vec![PollFd::from_borrowed_fd(stream.as_fd(), flags)];
+        fds.extend(others.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
+        if here && stream.has_buffered_input() {
+            return Ok((true, vec![false; others.len()]));
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        Ok((here && ready(&fds[0]), fds[1..].iter().map(ready).collect()))
+    }
+
+    /// Writes a message in the session's version; what it cannot say ends the command.
+    pub fn encode(&self, message: &Message) -> Result<Vec<u8>, Failure> {
+        message::encode(message, self.version, self.next_xid()).map_err(|error| cannot(&error))
+    }
+
+    /// Sends a message and waits for the one with its transaction's number.
+    pub fn transact(&self, request: &[u8]) -> Result<Vec<u8>, Failure> {
+        let xid = xid_of(request);
+        let failed = |error: io::Error| because(&format!("talking to {}", self.name), &error);
+        self.write(request).map_err(failed)?;
+        loop {
+            let reply = self.receive().map_err(failed)?;
+            if xid_of(&reply) == xid {
+                return Ok(reply);
+            }
+            vlog::dbg!("vconn", "{}: received reply with xid {:08x} != expected {xid:08x}", self.name, xid_of(&reply));
+        }
+    }
+
+    /// Sends requests that have no answer, then a barrier; the first error that one of them gets.
+    pub fn transact_noreply(&self, requests: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        self.pipeline(requests).map_err(|error| because(&format!("talking to {}", self.name), &error))
+    }
+
+    fn pipeline(&self, requests: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let barrier_xid = self.next_xid();
+        let mut barrier = Vec::new();
+        let _ = message::encode_into(&mut barrier, &Message::BarrierRequest, self.version, barrier_xid);
+        let first_xid = xid_of(requests);
+        let mut error = None;
+        let mut done = false;
+        let look = |session: &Session, error: &mut Option<Vec<u8>>| -> io::Result<bool> {
+            let reply = session.receive()?;
+            let xid = xid_of(&reply);
+            if xid == barrier_xid {
+                return Ok(true);
+            }
+            let ours = xid.wrapping_sub(first_xid) < barrier_xid.wrapping_sub(first_xid);
+            if ours && is_error(&reply) {
+                error.get_or_insert(reply);
+            } else {
+                let text = print::message(&reply, &print::Options { verbosity: 1, ..Default::default() });
+                vlog::dbg!("vconn", "{}: received unexpected reply {text}", session.name);
+            }
+            Ok(false)
+        };
+        self.write_all_reading(requests, &mut |session| look(session, &mut error).map(|_| ()))?;
+        self.write_all_reading(&barrier, &mut |session| {
+            done |= look(session, &mut error)?;
+            Ok(())
+        })?;
+        while !done {
+            done = look(self, &mut error)?;
+        }
+        Ok(error)
+    }
+
+    /// Sends the messages of a bundle; errors that come meanwhile are kept.
+    pub fn write_bundle(&self, messages: &[u8], errors: &mut Vec<Vec<u8>>) -> io::Result<()> {
+        self.write_all_reading(messages, &mut |session| {
+            let reply = session.receive()?;
+            if is_error(&reply) {
+                errors.push(reply);
+            }
+            Ok(())
+        })
+    }
+
+    /// Sends octets; reads what comes meanwhile, so that neither side waits for the other for ever.
+    fn write_all_reading(&self, octets: &[u8], read: &mut dyn FnMut(&Session) -> io::Result<()>) -> io::Result<()> {
+        const CHUNK: usize = 1 << 16;
+        for chunk in octets.chunks(CHUNK) {
+            while self.is_readable()? {
+                read(self)?;
+            }
+            self.write(chunk)?;
+        }
+        while self.is_readable()? {
+            read(self)?;
+        }
+        Ok(())
+    }
+
+    fn is_readable(&self) -> io::Result<bool> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use std::os::fd::AsFd;
+        {
+            let input = self.input.borrow();
+            if message_len(&input.octets[input.start..]).is_ok_and(|len| len.is_some()) {
+                return Ok(true);
+            }
+        }
+        let stream = self.stream.borrow();
+        let mut fds = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        Ok(poll(&mut fds, Some(&now))? > 0)
+    }
+
+    /// Sends requests that have no answer; an error is shown and ends the command.
+    pub fn change(&self, requests: &[u8], settings: &Settings) -> Done {
+        match self.transact_noreply(requests)? {
+            None => Ok(()),
+            Some(error) => {
+                program::flush_stdout();
+                program::eprint_quiet(&self.text(&error, settings, 2));
+                Err(Failure::Said)
+            }
+        }
+    }
+
+    /// Sends a request and prints the answer, all parts of it.
+    pub fn dump(&self, request: &Message, settings: &Settings) -> Done {
+        let request = self.encode(request)?;
+        self.dump_octets(&request, settings)
+    }
+
+    /// As [`Session::dump`].
+    pub fn dump_octets(&self, request: &[u8], settings: &Settings) -> Done {
+        let Ok(head) = kind::head(request) else { return Err("bad request".into()) };
+        if !head.shape.class.is_multipart() {
+            let reply = self.transact(request)?;
+            program::print(&self.text(&reply, settings, 1));
+            return Ok(());
+        }
+        let number = (head.shape.class, head.shape.number);
+        self.write(request).map_err(|e| because("failed to send packet to switch", &e))?;
+        loop {
+            let reply = self.receive().map_err(|e| because("OpenFlow packet receive failed", &e))?;
+            if xid_of(&reply) != head.xid {
+                continue;
+            }
+            program::print(&self.text(&reply, settings, 1));
+            let more = kind::head(&reply).is_ok_and(|h| {
+                h.shape.class.is_reply()
+                    && h.shape.number == number.1
+                    && h.shape.class.vendor() == number.0.vendor()
+                    && h.flags & kind::MORE != 0
+            });
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a multipart request and gives every part of the answer, decoded, to `part`. An error is shown and ends the
+    /// command; `what` says what was being done.
+    pub fn each_part(&self, request: &Message, what: &str, mut part: impl FnMut(Msg) -> Done) -> Done {
+        let octets = self.encode(request)?;
+        self.each_part_of(&octets, what, &mut part)
+    }
+
+    /// As [`Session::each_part`].
+    pub fn each_part_of(&self, request: &[u8], what: &str, part: &mut dyn FnMut(Msg) -> Done) -> Done {
+        let failed = |error: io::Error| because(what, &error);
+        self.write(request).map_err(failed)?;
+        loop {
+            let reply = self.receive().map_err(failed)?;
+            if xid_of(&reply) != xid_of(request) {
+                continue;
+            }
+            if is_error(&reply) {
+                let text = print::message(&reply, &print::Options { verbosity: 1, ..Default::default() });
+                vlog::warn!("vconn", "received unexpected reply: {text}");
+                return Err(failed(protocol_error()));
+            }
+            let more = kind::is_more(&reply);
+            let msg = message::decode(&reply).map_err(|_| failed(protocol_error()))?;
+            part(msg)?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A message as text, with `more` added to the verbosity.
+    pub fn text(&self, octets: &[u8], settings: &Settings, more: u8) -> String {
+        let names = if settings.shows_names() { self.names() } else { Names::NONE };
+        let style = Style { names, colors: settings.colors };
+        print::message(octets, &print::Options { verbosity: settings.verbosity.saturating_add(more), style })
+    }
+
+    /// Names of ports and tables, asked for once.
+    pub fn names(&self) -> Names<'_> {
+        let ports = self.ports.get_or_init(|| self.fetch_ports());
+        let tables = self.tables.get_or_init(|| self.fetch_tables());
+        Names { ports: Some(ports), tables: Some(tables) }
+    }
+
+    fn fetch_ports(&self) -> NameMap {
+        let mut map = NameMap::new();
+        if let Ok(ports) = self.ports() {
+            for port in ports {
+                map.insert_port(port.port, &port.name);
+            }
+        }
+        map
+    }
+
+    fn fetch_tables(&self) -> NameMap {
+        let mut map = NameMap::new();
+        let request = if self.version >= Version::V13 {
+            Message::TableFeaturesRequest(Vec::new())
+        } else {
+            Message::TableStatsRequest
+        };
+        let _ = self.each_part(&request, "fetching table names", |msg| {
+            match msg.body {
+                Message::TableFeaturesReply(tables) => {
+                    for table in tables.iter().filter(|t| !t.name.is_empty()) {
+                        map.insert(u32::from(table.table_id), &table.name);
+                    }
+                }
+                Message::TableStatsReply(tables) => {
+                    for table in tables.iter().filter(|t| !t.features.name.is_empty()) {
+                        map.insert(u32::from(table.table_id), &table.features.name);
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        });
+        map
+    }
+
+    /// All ports, from the features where they are complete there.
+    pub fn ports(&self) -> Result<Vec<message::PortDesc>, Failure> {
+        let mut ports = Vec::new();
+        if self.version < Version::V13 {
+            let request = self.encode(&Message::FeaturesRequest)?;
+            let reply = self.transact(&request)?;
+            if let Ok(Msg { body: Message::FeaturesReply(features), .. }) = message::decode(&reply) {
+                ports = features.ports;
+                // A message that is nearly full may have had no room for all ports.
+                if reply.len() + 64 <= usize::from(u16::MAX) {
+                    return Ok(ports);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        let request = Message::PortDescRequest(OfPort::ANY);
+        let result = self.each_part(&request, "talking to switch", |msg| {
+            if let Message::PortDescReply(more) = msg.body {
+                all.extend(more);
+            }
+            Ok(())
+        });
+        if result.is_ok() {
+            ports = all;
+        }
+        Ok(ports)
+    }
+
+    /// Makes the switch use `want`; says whether it does.
+    pub fn try_protocol(&self, want: Protocols, current: &mut Protocols) -> Result<bool, Failure> {
+        loop {
+            if *current == want {
+                return Ok(true);
+            }
+            let (request, next) = if current.base() == want.base() {
+                let on = Protocols::TABLE_ID.contains(want);
+                (Message::FlowModTableId(on), want)
+            } else if want.version() == current.version() && want.version() == Some(Version::V10) {
+                let nxm = Protocols::OF10_NXM_ANY.contains(want);
+                let format = if nxm { message::nx::FlowFormat::Nxm } else { message::nx::FlowFormat::OpenFlow10 };
+                let table_id = Protocols::TABLE_ID.contains(*current);
+                (Message::SetFlowFormat(format), want.base().set_table_id(table_id))
+            } else {
+                return Ok(false);
+            };
+            let octets = self.encode(&request)?;
+            if let Some(error) = self.transact_noreply(&octets)? {
+                let text = print::message(&error, &print::Options { verbosity: 2, ..Default::default() });
+                vlog::dbg!("ofctl", "{}: failed to set protocol, switch replied: {text}", self.name);
+                return Ok(false);
+            }
+            *current = next;
+        }
+    }
+
+    /// Sets the number of the next transaction, where others have gone before on connections of their own.
+    pub fn set_next_xid(&self, xid: u32) {
+        self.xid.set(xid);
+    }
+}
+
+/// What cannot be said in the version, as the user reads it.
+pub(crate) fn cannot(error: &message::Unsupported) -> Failure {
+    let _ = error;
+    Failure::Text(error.to_string())
+}
+
+fn protocol_error() -> io::Error {
+    cli::stream::errno::protocol_error()
+}
+
+/// The transaction number of a message that has a header.
+pub(crate) fn xid_of(octets: &[u8]) -> u32 {
+    octets.get(4..8).map_or(0, |o| u32::from_be_bytes([o[0], o[1], o[2], o[3]]))
+}
+
+/// Whether a message is an error.
+pub(crate) fn is_error(octets: &[u8]) -> bool {
+    octets.get(1) == Some(&1)
+}

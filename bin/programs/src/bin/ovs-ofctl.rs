@@ -1,0 +1,5 @@
+//! ovs-ofctl: talks OpenFlow to a switch.
+
+fn main() {
+    std::process::exit(ofctl::main())
+}
