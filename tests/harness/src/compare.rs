@@ -1,0 +1,59 @@
+//! Two outcomes of the same command, compared after masking, and their difference as a reader wants it.
+
+use crate::process::Outcome;
+use similar::{ChangeTag, TextDiff};
+
+/// The difference of two masked outcomes as text, or `None` if they are equal.
+pub fn difference(left: &Outcome, right: &Outcome) -> Option<String> {
+    let mut text = String::new();
+    for (what, left, right) in [("stdout", &left.stdout, &right.stdout), ("stderr", &left.stderr, &right.stderr)] {
+        if left != right {
+            text.push_str(&format!("  {what}:\n{}", lines(left, right)));
+        }
+    }
+    if left.end != right.end {
+        text.push_str(&format!("  - {}\n  + {}\n", left.end, right.end));
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// A line diff with two lines of context.
+fn lines(left: &str, right: &str) -> String {
+    let mut text = String::new();
+    for group in TextDiff::from_lines(left, right).grouped_ops(2) {
+        let diff = TextDiff::from_lines(left, right);
+        for op in group {
+            for change in diff.iter_changes(&op) {
+                let sign = match change.tag() {
+                    ChangeTag::Delete => '-',
+                    ChangeTag::Insert => '+',
+                    ChangeTag::Equal => ' ',
+                };
+                let value = change.value();
+                text.push_str(&format!("  {sign} {}\n", value.strip_suffix('\n').unwrap_or(value)));
+                if !value.ends_with('\n') {
+                    text.push_str("  \\ no newline at the end\n");
+                }
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::End;
+
+    #[test]
+    fn each_part_counts() {
+        let outcome =
+            |out: &str, err: &str, code| Outcome { stdout: out.into(), stderr: err.into(), end: End::Code(code) };
+        assert_eq!(difference(&outcome("a\n", "", 0), &outcome("a\n", "", 0)), None);
+        let text = difference(&outcome("a\nb\n", "", 0), &outcome("a\nc\n", "x", 1)).unwrap();
+        assert_eq!(
+            text,
+            "  stdout:\n    a\n  - b\n  + c\n  stderr:\n  + x\n  \\ no newline at the end\n  - exit 0\n  + exit 1\n"
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! The two sides of a comparison: where each finds its programs.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The programs of Open vSwitch that a side may bring.
+pub const PROGRAMS: [&str; 11] = [
+    "ovs-vswitchd",
+    "ovsdb-server",
+    "ovs-vsctl",
+    "ovs-ofctl",
+    "ovs-appctl",
+    "ovs-dpctl",
+    "ovsdb-client",
+    "ovsdb-tool",
+    "ovs-pki",
+    "vtep-ctl",
+    "ovs-testcontroller",
+];
+
+/// A named set of programs.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Six letters for either side, so that paths and the tables they stand in are equally wide.
+    pub name: &'static str,
+    dirs: Vec<PathBuf>,
+}
+
+impl Side {
+    /// Debian's Open vSwitch: the ruler.
+    pub fn debian() -> Side {
+        Side::of("debian", vec!["/usr/bin".into(), "/usr/sbin".into()])
+    }
+
+    /// The programs built from this workspace: `TROUPE_BIN`, else `target/release`, else `target/debug`.
+    pub fn troupe() -> Side {
+        Side::of("troupe", vec![built()])
+    }
+
+    /// Programs of `dirs`, under a name.
+    pub fn of(name: &'static str, dirs: Vec<PathBuf>) -> Side {
+        Side { name, dirs }
+    }
+
+    /// The file of `program`, if this side has it.
+    pub fn find(&self, program: &str) -> Option<PathBuf> {
+        self.dirs.iter().map(|dir| dir.join(program)).find(|path| path.is_file())
+    }
+
+    /// The file of `program`, or a sentence that says what is missing.
+    pub fn need(&self, program: &str) -> Result<PathBuf, String> {
+        self.find(program).ok_or_else(|| {
+            let dirs: Vec<String> = self.dirs.iter().map(|d| d.display().to_string()).collect();
+            format!("{} is missing: there is no such program in {}", program, dirs.join(", "))
+        })
+    }
+}
+
+/// The directory of this workspace's programs.
+pub fn built() -> PathBuf {
+    if let Some(dir) = env::var_os("TROUPE_BIN") {
+        return dir.into();
+    }
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let release = target.join("release");
+    if release.join("ovs-vswitchd").is_file() { release } else { target.join("debug") }
+}
+
+/// The top of the workspace.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}

@@ -1,0 +1,1 @@
+//! The house as data: crates, files and lines, for the test of its rules.
