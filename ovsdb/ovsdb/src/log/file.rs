@@ -71,7 +71,7 @@ impl FileStorage {
             .read(true)
             .write(true)
             .create_new(true)
-            .mode(0o666)
+            .mode(0o660)
             .open(&path)
             .map_err(|error| open_failed(&name, "create", &error))?;
         Ok(FileStorage { name, path, file: Arc::new(file), len: 0, lock: Some(lock) })

@@ -1,0 +1,75 @@
+//! `compact` and `convert`: a database written anew, in its place or elsewhere.
+
+use super::transact::warn_if_locked;
+use super::{Context, Outcome, db_file, schema_file, uuid_source, wall_ms};
+use crate::files::read_schema;
+use cli::program::{OVS_VERSION, strerror};
+use ovsdb::Database;
+use ovsdb::convert::convert as convert_database;
+use ovsdb::log::{FileStorage, Opened, encode, open_database, snapshot_record};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Reads a database; locked against writers if it is to be replaced.
+fn open(path: &str, replace: bool) -> Outcome<Opened> {
+    let storage = if replace {
+        warn_if_locked(path);
+        FileStorage::open(Path::new(path)).map_err(|error| {
+            let text = error.to_string();
+            text.strip_prefix("I/O error: ")
+                .filter(|text| text.contains("lockfile"))
+                .map(str::to_string)
+                .unwrap_or(text)
+        })
+    } else {
+        FileStorage::open_read_only(Path::new(path)).map_err(|error| error.to_string())
+    };
+    let opened = open_database(Box::new(storage?), &mut uuid_source()).map_err(|error| error.to_string())?;
+    match opened.warning {
+        Some(fault) => Err(fault.to_string()),
+        None => Ok(opened),
+    }
+}
+
+/// Writes the whole of a database to `target`, or in the place of `old`.
+fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) -> Outcome<()> {
+    let mut bytes = encode(&db.schema.to_text());
+    bytes.extend(encode(&snapshot_record(db, comment, wall_ms())));
+    let name = target.map_or_else(|| old.log.storage.name().to_string(), Clone::clone);
+    let failed = |error: std::io::Error| format!("I/O error: {name}: write failed ({})", strerror(&error));
+    match target {
+        None => {
+            let mut replacement = old.log.storage.begin_replace().map_err(failed)?;
+            replacement.write_all(&bytes).map_err(failed)?;
+            replacement.install().map_err(failed)?;
+        }
+        Some(target) => {
+            let temporary = format!("{target}.tmp");
+            let mut options = std::fs::OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o660).open(&temporary).map_err(failed)?;
+            file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+            std::fs::rename(&temporary, target).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn compact(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
+    let target = args.get(1);
+    let opened = open(&db_file(args, 0), target.is_none())?;
+    write(&opened.db, &opened, target, &format!("compacted by ovsdb-tool {OVS_VERSION}"))?;
+    Ok(0)
+}
+
+pub(super) fn convert(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
+    let schema = read_schema(&schema_file(args, 1)).map_err(|error| error.to_string())?;
+    let target = args.get(2);
+    let opened = open(&db_file(args, 0), target.is_none())?;
+    let converted =
+        convert_database(&opened.db, Arc::new(schema), &mut uuid_source()).map_err(|error| error.to_string())?;
+    write(&converted, &opened, target, &format!("converted by ovsdb-tool {OVS_VERSION}"))?;
+    Ok(0)
+}

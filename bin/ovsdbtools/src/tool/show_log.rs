@@ -1,0 +1,127 @@
+//! `show-log`: the records of a database's log, for people.
+
+use super::{Context, Outcome, db_file};
+use cli::program::print;
+use ovsdb::log::{FileStorage, Reader, Storage};
+use ovsdb::{DatabaseSchema, Datum, TableSchema, Uuid};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// The names of rows seen so far, by table and identity.
+type Names = BTreeMap<(String, Uuid), String>;
+
+pub(super) fn show_log(ctx: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
+    let path = db_file(args, 0);
+    let storage = FileStorage::open_read_only(Path::new(&path)).map_err(|error| error.to_string())?;
+    let input = storage.reader().map_err(|error| format!("{path}: read failed ({error})"))?;
+    let mut reader = Reader::new(input, &path);
+    let mut schema: Option<DatabaseSchema> = None;
+    let mut names = Names::new();
+    let mut number = 0;
+    loop {
+        let record = match reader.next_record() {
+            Ok(Some(record)) => record,
+            Ok(None) if schema.is_none() => {
+                return Err(format!("ovsdb error: {path}: cannot identify file type"));
+            }
+            Ok(None) => return Ok(0),
+            Err(fault) => return Err(fault.error.to_string()),
+        };
+        let mut out = format!("record {number}:");
+        match &schema {
+            None => {
+                let read = DatabaseSchema::from_json(&record.json).map_err(|error| error.to_string())?;
+                out.push_str(&format!(
+                    " \"{}\" schema, version=\"{}\", cksum=\"{}\"\n\n",
+                    read.name, read.version, read.cksum
+                ));
+                schema = Some(read);
+            }
+            Some(schema) => show_record(ctx.more, schema, &record.json, &mut names, &mut out),
+        }
+        print(&out);
+        number += 1;
+    }
+}
+
+fn show_record(more: usize, schema: &DatabaseSchema, json: &Value, names: &mut Names, out: &mut String) {
+    if let Some(ms) = json.get("_date").and_then(Value::as_f64) {
+        // Old logs count seconds, newer ones milliseconds.
+        let ms = if ms < 1e11 { ms * 1000.0 } else { ms };
+        out.push_str(&format!(" {}", cli::clock::utc_text(Duration::from_millis(ms.max(0.0) as u64))));
+    }
+    if let Some(comment) = json.get("_comment").and_then(Value::as_str) {
+        out.push_str(&format!(" \"{comment}\""));
+    }
+    out.push('\n');
+    if more == 0 {
+        return;
+    }
+    let before = out.len();
+    let is_diff = json.get("_is_diff").and_then(Value::as_bool).unwrap_or(false);
+    for (table, rows) in json.as_object().into_iter().flatten() {
+        if table.starts_with('_') {
+            continue;
+        }
+        let Some(rows) = rows.as_object() else { continue };
+        let schema = schema.table(table).map(|table| &**table);
+        for (uuid, row) in rows {
+            let Some(uuid) = Uuid::parse(uuid) else { continue };
+            show_row(more, (table, schema), uuid, row, is_diff, names, out);
+        }
+    }
+    if out.len() > before {
+        out.push('\n');
+    }
+}
+
+/// The name of a row, if its record tells it.
+fn name_in(row: &Map<String, Value>) -> Option<String> {
+    row.get("name").and_then(Value::as_str).map(|name| format!("\"{name}\""))
+}
+
+fn show_row(
+    more: usize,
+    (table, schema): (&str, Option<&TableSchema>),
+    uuid: Uuid,
+    row: &Value,
+    is_diff: bool,
+    names: &mut Names,
+    out: &mut String,
+) {
+    let short = uuid.to_string().chars().take(8).collect::<String>();
+    let key = (table.to_string(), uuid);
+    let columns = row.as_object();
+    let diff = if is_diff { " diff" } else { "" };
+    match names.get(&key) {
+        Some(name) => out.push_str(&format!("  table {table} row {name} ({short}){diff}:\n")),
+        None => match columns.and_then(name_in) {
+            Some(name) => {
+                out.push_str(&format!("  table {table} insert row {name} ({short}):\n"));
+                names.insert(key.clone(), name);
+            }
+            None => {
+                out.push_str(&format!("  table {table} insert row {short}:\n"));
+                names.insert(key.clone(), short.clone());
+            }
+        },
+    }
+    let Some(columns) = columns else {
+        out.push_str("    delete row\n");
+        names.remove(&key);
+        return;
+    };
+    if more < 2 {
+        return;
+    }
+    for (name, value) in columns {
+        let column = schema.and_then(|schema| schema.column(name));
+        let text = column.and_then(|column| {
+            let datum = Datum::from_trusted_json(value, &column.ty).ok()?;
+            Some(datum.to_cli_string(&column.ty))
+        });
+        out.push_str(&format!("    {name}={}\n", text.unwrap_or_else(|| cli::json::text(value, false))));
+    }
+}

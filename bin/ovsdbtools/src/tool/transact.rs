@@ -1,0 +1,78 @@
+//! `query` and `transact`: a transaction over a file.
+
+use super::create::sync;
+use super::{Context, Outcome, db_file, uuid_source, wall_ms};
+use crate::files::parse_json;
+use cli::program::print;
+use ovsdb::OvsdbError;
+use ovsdb::execute::{self, Execution};
+use ovsdb::log::{FileStorage, LockFile, open_database};
+use ovsdb::rbac::Identity;
+use serde_json::Value;
+use std::path::Path;
+
+/// Says who has the database locked, if somebody has.
+pub(super) fn warn_if_locked(path: &str) {
+    let Ok(path) = std::fs::canonicalize(path) else { return };
+    if let Err(error) = LockFile::acquire(&path) {
+        vlog::warn!("lockfile", "{error}");
+    }
+}
+
+pub(super) fn query(ctx: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
+    run(ctx, args, false)
+}
+
+pub(super) fn transact(ctx: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
+    run(ctx, args, true)
+}
+
+fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
+    let (path, text) = match args {
+        [path, text] => (path.clone(), text),
+        _ => (db_file(&[], 0), &args[0]),
+    };
+    let json = parse_json(text)?;
+    let file = Path::new(&path);
+    let storage = if write {
+        warn_if_locked(&path);
+        FileStorage::open(file)
+    } else {
+        FileStorage::open_read_only(file)
+    };
+    let mut source = uuid_source();
+    let storage = storage.map_err(|error| error.to_string())?;
+    let mut opened = open_database(Box::new(storage), &mut source).map_err(|error| error.to_string())?;
+    if let Some(fault) = opened.warning {
+        return Err(fault.to_string());
+    }
+    let operations = match json.as_array().and_then(|params| params.split_first()) {
+        Some((name, operations)) if name.as_str() == Some(&opened.db.schema.name) => operations,
+        _ => {
+            let details = if json.is_array() { "database name expected as first parameter" } else { "array expected" };
+            show(&OvsdbError::syntax_in(&json, details).to_json());
+            return Ok(0);
+        }
+    };
+    let context = execute::Context {
+        never_block: true,
+        identity: Identity { role: ctx.role.as_deref(), id: None },
+        ..execute::Context::default()
+    };
+    let Execution::Done { results, commit, .. } = execute::execute(&opened.db, operations, &context, &mut source)
+    else {
+        return Err("the transaction waits for what nobody does".into());
+    };
+    if let Some(commit) = commit.filter(|_| write)
+        && let Some(record) = commit.log_record(&opened.db, wall_ms())
+    {
+        opened.log.append(&record).map_err(|error| error.to_string())?;
+        sync(&*opened.log.storage)?;
+    }
+    show(&jsonrpc::parse_value(results.as_bytes(), jsonrpc::Limits::default()).unwrap_or(Value::Null));
+    Ok(0)
+}
+
+fn show(json: &Value) {
+    print(&format!("{}\n", cli::json::text(json, false)));
+}
