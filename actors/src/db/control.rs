@@ -230,7 +230,7 @@ impl Database {
             }
             SyncChange::Connect => {
                 if self.state.sync.source.is_none() {
-                    return Err("Unable to connect: active server is not specified.\n".to_owned());
+                    return Ok("Unable to connect: active server is not specified.\n".to_owned());
                 }
                 self.start_sync();
             }

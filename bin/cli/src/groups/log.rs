@@ -61,10 +61,15 @@ impl LogSettings {
     pub fn start(&self, program: &str) -> Result<(), UsageError> {
         vlog::start();
         vlog::set_program_name(program);
-        if !self.verbose.is_empty() {
-            // A specification may name any module, spoken up or not.
-            vlog::register(vlog::VSWITCHD_MODULES);
-            vlog::register(TOOL_MODULES);
+        // A specification may name any module, spoken up or not; a daemon lists its own and no others.
+        match program {
+            "ovsdb-server" => vlog::register(vlog::OVSDB_SERVER_MODULES),
+            "ovs-vswitchd" => vlog::register(vlog::VSWITCHD_MODULES),
+            _ if self.verbose.is_empty() => {}
+            _ => {
+                vlog::register(vlog::VSWITCHD_MODULES);
+                vlog::register(TOOL_MODULES);
+            }
         }
         for spec in &self.verbose {
             vlog::set_levels(spec.as_deref().unwrap_or("any:any:dbg"))

@@ -24,6 +24,8 @@ pub const OWN: &[Flag] = &[
     Flag::switch("disable-file-column-diff")
         .help("  --disable-file-column-diff\n                          don't use column diff in database file\n"),
     Flag::switch("no-dbs"),
+    Flag::optional("record"),
+    Flag::optional("replay"),
     Flag::switch("enable-dummy"),
 ];
 
@@ -60,6 +62,9 @@ impl Settings {
                 "web" => settings.web = value,
                 "disable-file-column-diff" => settings.db.whole_rows = true,
                 "no-dbs" => no_dbs = true,
+                "record" | "replay" => {
+                    return Err(UsageError(format!("--{} is not supported", given.flag.long)));
+                }
                 "enable-dummy" => settings.test_commands = true,
                 _ => {
                     let _ = settings.daemon.accept(given)? || settings.log.accept(given)? || tls.accept(given)?;
