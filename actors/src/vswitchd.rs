@@ -37,6 +37,8 @@ pub struct VswitchdConfig {
     pub disable_system: bool,
     /// 128 random bits.
     pub seed: u128,
+    /// Fill an empty database with a root row: its system identifier.
+    pub fill_empty: Option<String>,
     /// Ring layout asked for; `None` lets a test at start decide.
     pub ring: Option<RingKind>,
 }
@@ -88,12 +90,31 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         seed: config.seed.rotate_left(17),
         iface_types: iface_types(config.dummy),
         datapath_types: datapath_types(config.dummy),
+        fill_empty: config.fill_empty.as_deref().map(|id| root_columns(id, &config.run_dir)),
     };
     let role = Role::new("idl", "idl", MAILBOX, Strategy::OneForOne);
     let idl = family.hire(role, move |desk, ctx| Idl::new(desk, setup.clone(), ctx));
     switch.offer(IdlStarted(idl.outlet()));
     crate::switch::commands::add(commands, &directory);
     Ok(VswitchdSystem { switch, directory })
+}
+
+/// What `ovs-ctl` would write into an empty database.
+fn root_columns(system_id: &str, run_dir: &std::path::Path) -> Vec<(&'static str, ovsdb::Datum)> {
+    use ovsdb::Datum;
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let of = |key: &str| {
+        let line = release.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('='));
+        line.map(|v| v.trim_matches('"').to_owned()).unwrap_or_else(|| "unknown".to_owned())
+    };
+    let run_dir = run_dir.display().to_string();
+    vec![
+        ("ovs_version", Datum::string("3.1.0")),
+        ("db_version", Datum::string("8.3.1")),
+        ("system_type", Datum::string(&of("ID"))),
+        ("system_version", Datum::string(&of("VERSION_ID"))),
+        ("external_ids", Datum::string_map([("rundir", run_dir.as_str()), ("system-id", system_id)])),
+    ]
 }
 
 fn iface_types(dummy: DummyMode) -> Vec<&'static str> {

@@ -228,3 +228,34 @@ fn raise_file_limit() {
 pub fn lock_memory() -> Result<(), String> {
     sys::thread::lock_memory().map_err(|e| e.to_string())
 }
+
+/// Whether this process may do what a switch does to devices.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Asks another process to end.
+///
+/// # Errors
+/// The text to show.
+pub fn terminate(pid: u32) -> Result<(), String> {
+    let pid = i32::try_from(pid).map_err(|e| e.to_string())?;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
+        .map_err(|e| e.desc().to_owned())
+}
+
+/// Calls `then` on SIGINT and SIGTERM instead of dying, for programs without a runtime.
+pub fn on_interrupt(then: impl Fn() + Send + 'static) {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    if signals.thread_block().is_err() {
+        return;
+    }
+    std::thread::spawn(move || {
+        while signals.wait().is_ok() {
+            then();
+        }
+    });
+}

@@ -44,6 +44,8 @@ pub struct IdlSetup {
     pub iface_types: Vec<&'static str>,
     /// Types of datapath to announce.
     pub datapath_types: Vec<&'static str>,
+    /// Fill an empty database, as `ovs-ctl` does elsewhere: the root row with these columns.
+    pub fill_empty: Option<Vec<(&'static str, Datum)>>,
 }
 
 /// The client's actor.
@@ -151,12 +153,30 @@ impl Idl {
         self.write();
     }
 
+    /// Makes the root row of an empty database, if that is this program's to do.
+    fn fill_empty(&mut self) {
+        let Some(columns) = self.setup.fill_empty.take() else { return };
+        let seed = (u128::from(self.uuids.next_u64()) << 64) | u128::from(self.uuids.next_u64());
+        let mut txn = Transaction::new(self.client.replica(), UuidSource::new(seed));
+        let Some(root) = txn.insert("Open_vSwitch") else { return };
+        for (column, value) in columns {
+            txn.set("Open_vSwitch", root, column, value);
+        }
+        let prepared = txn.prepare(self.client.lock_name());
+        if let Ok((_, message)) = self.client.commit(prepared) {
+            self.under_way = true;
+            self.send(vec![message]);
+        }
+    }
+
     /// Begins a transaction with everything that waits to be written.
     fn write(&mut self) {
         if self.under_way || !self.client.has_lock() || self.out.is_none() {
             return;
         }
-        let Some(root) = vswitch::OpenvSwitch::all(self.client.replica()).next().map(|r| r.uuid()) else { return };
+        let Some(root) = vswitch::OpenvSwitch::all(self.client.replica()).next().map(|r| r.uuid()) else {
+            return self.fill_empty();
+        };
         if self.rows.is_empty() && self.applied.is_none() && self.announced {
             return;
         }

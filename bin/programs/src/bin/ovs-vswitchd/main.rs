@@ -4,8 +4,8 @@ mod settings;
 
 use actors::daemon::{self, Exit, Reason};
 use actors::supervise::Family;
-use actors::vswitchd::{self, VswitchdSystem};
 use actors::unixctl;
+use actors::vswitchd::{self, VswitchdSystem};
 use cli::options::{Order, UsageError};
 use cli::{dirs, groups, program};
 use settings::Settings;

@@ -44,6 +44,7 @@ impl Settings {
                 dummy: DummyMode::Off,
                 disable_system: false,
                 seed: 0,
+                fill_empty: None,
                 ring: None,
             },
             unixctl: None,

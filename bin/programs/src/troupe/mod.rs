@@ -1,0 +1,81 @@
+//! The command line of `troupe`: `run` (the default), `demo`.
+
+mod demo;
+mod run;
+
+use std::path::PathBuf;
+
+const HELP: &str = "\
+troupe: a virtual switch, its database included, in one process
+usage: troupe [OPTIONS]            run the switch until ctrl-C or SIGTERM
+       troupe demo                 watch it switch: two hosts, a bridge, a ping
+
+Options:
+  --dir=DIR           keep sockets, database and logs in DIR (default: where Open vSwitch has them;
+                      OVS_RUNDIR, OVS_DBDIR, OVS_LOGDIR and OVS_SYSCONFDIR are honoured)
+  --enable-dummy      with dummy devices and test commands, without touching the host's network
+  -v, --verbose       log what happens to standard error
+  -h, --help          display this help message
+  -V, --version       display version information
+";
+
+/// What the command line asks for.
+struct Wanted {
+    demo: bool,
+    dir: Option<PathBuf>,
+    dummy: bool,
+    verbose: bool,
+}
+
+/// Runs the program and gives its exit code.
+pub fn main() -> i32 {
+    let wanted = match parse(std::env::args().skip(1)) {
+        Ok(Some(wanted)) => wanted,
+        Ok(None) => return 0,
+        Err(text) => {
+            eprintln!("troupe: {text}");
+            return 1;
+        }
+    };
+    if !wanted.dummy && !actors::daemon::is_root() {
+        eprintln!(
+            "troupe: opening packet rings and making devices needs root; run it with sudo (or try --enable-dummy)"
+        );
+        return 1;
+    }
+    let result = if wanted.demo { demo::demo() } else { run::run(&wanted) };
+    match result {
+        Ok(()) => 0,
+        Err(text) => {
+            eprintln!("troupe: {text}");
+            1
+        }
+    }
+}
+
+fn parse(args: impl Iterator<Item = String>) -> Result<Option<Wanted>, String> {
+    let mut wanted = Wanted { demo: false, dir: None, dummy: false, verbose: false };
+    let mut args = args.peekable();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "run" => {}
+            "demo" => wanted.demo = true,
+            "--dir" => wanted.dir = Some(args.next().ok_or("--dir needs a directory")?.into()),
+            "--enable-dummy" => wanted.dummy = true,
+            "-v" | "--verbose" => wanted.verbose = true,
+            "-h" | "--help" => {
+                print!("{HELP}");
+                return Ok(None);
+            }
+            "-V" | "--version" => {
+                println!("troupe {} (Open vSwitch 3.1.0 compatible)", env!("CARGO_PKG_VERSION"));
+                return Ok(None);
+            }
+            other => match other.strip_prefix("--dir=") {
+                Some(dir) => wanted.dir = Some(dir.into()),
+                None => return Err(format!("\"{other}\" is not known; troupe --help lists what is")),
+            },
+        }
+    }
+    Ok(Some(wanted))
+}
