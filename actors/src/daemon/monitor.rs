@@ -68,6 +68,8 @@ fn watch(mut child: i32) -> Result<Option<OwnedFd>, String> {
             vlog::info!("daemon_unix", "pid {child} died, {death}, exiting");
             std::process::exit(0);
         }
+        // The daemon's log may have been rotated since this process opened it.
+        let _ = vlog::reopen_file();
         crashes += 1;
         let text = format!("{crashes} crashes: pid {child} died, {death}");
         if matches!(status, WaitStatus::Signaled(_, _, true)) {
