@@ -18,9 +18,7 @@ use packet::PacketBuf;
 pub use request::parse;
 
 use crate::view::{BridgeId, SwitchView};
-use crate::xlate::{
-    Effect, Input, Recirc, Recirculation, RecirculationKind, Recorder, Start, Translation, translate,
-};
+use crate::xlate::{Effect, Input, Recirc, Recirculation, Recorder, Start, Translation, translate};
 
 /// Most recirculations that are followed.
 const MAX_RECIRCULATIONS: usize = 4096;
@@ -166,23 +164,20 @@ impl Trace<'_> {
         let mut key = *next.flow;
         key.set_recirc_id(next.id);
         key.set_actset_output(0);
-        if next.kind == RecirculationKind::Conntrack {
-            key.set_ct_zone(next.zone);
-            let state = match ct_states.pop_front() {
-                Some(state) => {
-                    let names = flow::text::flags(state.into(), CT_STATE, '|');
-                    self.out.push_str(&format!(" - resume conntrack with ct_state={names}"));
-                    state
-                }
-                None => {
-                    self.out.push_str(
-                        " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)",
-                    );
-                    flow::ct_state::TRK | flow::ct_state::NEW
-                }
-            };
-            key.set_ct_state(state);
-        }
+        key.set_ct_zone(next.zone);
+        let state = match ct_states.pop_front() {
+            Some(state) => {
+                let names = flow::text::flags(state.into(), CT_STATE, '|');
+                self.out.push_str(&format!(" - resume conntrack with ct_state={names}"));
+                state
+            }
+            None => {
+                self.out
+                    .push_str(" - resume conntrack with default ct_state=trk|new (use --ct-next to customize)");
+                flow::ct_state::TRK | flow::ct_state::NEW
+            }
+        };
+        key.set_ct_state(state);
         self.out.push('\n');
         if let Some(nat) = &next.nat {
             self.translate_address(&mut key, nat);

@@ -85,7 +85,8 @@ impl BundleView {
             VlanMode::Access => i32::from(vlan) == i32::from(self.vlan),
             VlanMode::Trunk => trunked(),
             VlanMode::NativeTagged | VlanMode::NativeUntagged => {
-                i32::from(vlan) == i32::from(self.vlan) || trunked()
+                // With a native VLAN, packets inside the bridge are never without one.
+                i32::from(vlan) == i32::from(self.vlan) || ((vlan != 0 || self.vlan <= 0) && trunked())
             }
             VlanMode::Dot1qTunnel => i32::from(vlan) == i32::from(self.vlan),
         }

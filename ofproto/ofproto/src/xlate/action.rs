@@ -97,7 +97,11 @@ impl Context<'_> {
                 self.rule_cookie = *cookie;
             }
             Action::Ct(ct) => self.ct(ct, last),
-            Action::CtClear => self.ct_clear(),
+            Action::CtClear => {
+                if self.conntracked {
+                    self.ct_clear();
+                }
+            }
             Action::Nat(nat) => self.ct_nat = Some((**nat).clone()),
             Action::Clone(list) => self.clone_action(list, last),
             Action::CheckPktLarger { len, dst } => {
@@ -116,10 +120,10 @@ impl Context<'_> {
                 }
             }
             Action::ClearActions => {
+                self.report_action_set("was");
                 self.action_set.clear();
                 self.action_set_has_group = false;
                 self.flow.set_actset_output(OfPort::UNSET.to_11());
-                self.report_action_set("is empty");
             }
             Action::WriteActions(list) => {
                 self.write_actions(list);
@@ -138,7 +142,7 @@ impl Context<'_> {
         }
         let list = openflow::action::execute_action_set(&self.action_set);
         if list.is_empty() {
-            self.report(NodeKind::Detail, || "action set is empty".to_owned());
+            self.report(NodeKind::Detail, || format!("action set {verb} empty"));
         } else {
             let text = openflow::action::format(&list, &openflow::names::Style::PLAIN);
             self.report(NodeKind::Detail, || format!("action set {verb}: {text}"));

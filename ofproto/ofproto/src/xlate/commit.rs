@@ -143,7 +143,7 @@ impl Context<'_> {
             132 => SetGroup::Sctp,
             _ => return,
         };
-        if !is_ip(&self.base) || (self.base.tp_src() == 0 && self.base.tp_dst() == 0) {
+        if !is_ip(&self.base) {
             return;
         }
         self.commit_fields(group, PORTS);
@@ -208,7 +208,7 @@ impl Context<'_> {
             base_n -= 1;
             flow_n -= 1;
         }
-        if base_n > 0 || flow_n > 0 {
+        if base_n > 0 {
             self.wc.set_vlan_tpid(u16::MAX);
             self.wc.set_vlan_tci(u16::MAX);
             self.wc.set_vlan2_tpid(u16::MAX);

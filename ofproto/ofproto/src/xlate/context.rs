@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flow::field::Value;
 use flow::odp::{self, DropReason, HashAlg};
 use flow::{Key, Mask};
+use l2proto::mac_learning::MacKey;
 use openflow::OfPort;
 use openflow::action::{Action, Nat, Subfield};
 
@@ -12,7 +13,7 @@ use super::effect::Effect;
 use super::record::{NodeKind, Recorder};
 use super::{Input, Recirc, Translation, wildcard};
 use crate::rule::Rule;
-use crate::view::{BridgeView, BundleView, PortRef, PortView, SwitchView};
+use crate::view::{BridgeId, BridgeView, BundleView, PortRef, PortView, SwitchView};
 
 /// Of a packet that is to be frozen: which hash the datapath computes first.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +76,8 @@ pub(super) struct Context<'a> {
     pub pause: Option<Box<openflow::action::Controller>>,
     pub thawed: bool,
 
+    pub macs: Vec<(BridgeId, MacKey)>,
+    pub bridges: Vec<BridgeId>,
     pub pending: Pending,
     pub nsh_tlvs: Vec<u8>,
 }
@@ -130,6 +133,8 @@ impl<'a> Context<'a> {
             unroll: None,
             pause: None,
             thawed: false,
+            macs: Vec::new(),
+            bridges: vec![bridge.id],
             pending: Pending::None,
             nsh_tlvs: Vec::new(),
         }
@@ -145,8 +150,7 @@ impl<'a> Context<'a> {
                 self.odp.push(odp::Action::Drop(reason));
             }
         }
-        let mut final_flow = Box::new(self.flow);
-        final_flow.set_actset_output(final_flow.actset_output());
+        let final_flow = Box::new(self.flow);
         Translation {
             actions: self.odp,
             mask: self.wc,
@@ -155,6 +159,8 @@ impl<'a> Context<'a> {
             recircs: self.recircs,
             error: self.error,
             final_flow,
+            macs: self.macs,
+            bridges: self.bridges,
             version: self.view.version,
         }
     }

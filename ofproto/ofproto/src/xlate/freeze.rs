@@ -8,7 +8,7 @@ use openflow::action::{Action, Resubmit};
 
 use super::context::{Context, DpHash};
 use super::recirc::{FrozenState, frozen_mask};
-use super::record::{NodeKind, Recirculation, RecirculationKind};
+use super::record::{NodeKind, Recirculation};
 
 impl Context<'_> {
     /// Stops here; what follows is for later.
@@ -81,7 +81,6 @@ impl Context<'_> {
             stack: self.stack.clone(),
             mirrors: self.mirrors,
             conntracked: self.conntracked,
-            was_mpls: self.was_mpls,
             actions: if with_actions { Arc::from(self.frozen.as_slice()) } else { Arc::from([]) },
             action_set: if with_actions { Arc::from(self.action_set.as_slice()) } else { Arc::from([]) },
             userdata: Vec::new(),
@@ -96,14 +95,7 @@ impl Context<'_> {
 
     pub fn finish_freezing(&mut self) {
         self.commit();
-        let table = 0;
-        let kind = if self.dp_hash.is_some() { RecirculationKind::DpHash } else { RecirculationKind::Mpls };
-        if let Some(id) = self.freeze(table)
-            && let Some(recorder) = &mut self.recorder
-        {
-            let flow = Box::new(self.flow.clone());
-            recorder.recirculations.push(Recirculation { id, kind, flow, zone: 0, nat: None });
-        }
+        self.freeze(0);
     }
 
     /// Ends with a recirculation, or hands the packet to the controller. Gives the state's number in the first case.
@@ -113,7 +105,9 @@ impl Context<'_> {
         if let Some(pause) = self.pause.take() {
             state.userdata.clone_from(&pause.userdata);
             let id = self.alloc_recirc(state);
-            self.emit_continuation(&pause, id);
+            if self.input.side_effects {
+                self.emit_continuation(&pause, id);
+            }
         } else {
             let id = self.alloc_recirc(state);
             if let Some(hash) = self.dp_hash {
@@ -135,7 +129,6 @@ impl Context<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.recirculations.push(Recirculation {
                 id,
-                kind: RecirculationKind::Conntrack,
                 flow: Box::new(flow),
                 zone,
                 nat,

@@ -41,13 +41,14 @@ mod wildcard;
 
 use flow::odp::DropReason;
 use flow::{Key, Mask, odp};
+use l2proto::mac_learning::MacKey;
 use openflow::action::Actions;
 use packet::PacketBuf;
 
 pub use effect::Effect;
 pub use learn::flow_mod_of;
 pub use recirc::{FrozenState, Recirc, frozen_mask};
-pub use record::{Node, NodeKind, Recirculation, RecirculationKind, Recorder};
+pub use record::{Node, NodeKind, Recirculation, Recorder};
 
 use crate::view::{BridgeId, PortKind, SwitchView};
 use context::Context;
@@ -63,8 +64,10 @@ pub enum Start {
     /// With the key: at table 0, or where its recirculation identifier says.
     #[default]
     Key,
-    /// With these actions (packet-out).
+    /// With these actions.
     Actions(Actions),
+    /// With these actions, as a controller's packet-out.
+    PacketOut(Actions),
     /// With a frozen state (a controller's resume).
     Frozen(std::sync::Arc<FrozenState>),
 }
@@ -105,6 +108,10 @@ pub struct Translation {
     pub error: Option<DropReason>,
     /// The pipeline's flow at the end.
     pub final_flow: Box<Key>,
+    /// Addresses that were looked up, found or not.
+    pub macs: Vec<(BridgeId, MacKey)>,
+    /// Bridges that the packet went through.
+    pub bridges: Vec<BridgeId>,
     /// Version of the switch's view.
     pub version: u64,
 }
@@ -170,6 +177,8 @@ pub fn translate(
             recircs: Vec::new(),
             error: Some(DropReason::BridgeNotFound),
             final_flow: Box::new(input.key.clone()),
+            macs: Vec::new(),
+            bridges: vec![input.bridge],
             version: view.version,
         };
     };

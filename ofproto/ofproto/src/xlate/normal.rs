@@ -51,6 +51,7 @@ impl Context<'_> {
         self.wc.set_vlan_tci(self.wc.vlan_tci() | 0x1fff);
         let in_port = self.in_port();
         let Some(bundle) = self.input_bundle(in_port) else {
+            self.report_error(|| format!("received packet on unknown port {in_port}"));
             self.warn("no input bundle, dropping");
             return;
         };
@@ -97,6 +98,7 @@ impl Context<'_> {
 
     fn forward(&mut self, bundle: &Arc<BundleView>, tags: &Tags) {
         let key = MacKey { vlan: tags.vid(), mac: self.flow.dl_dst() };
+        self.macs.push((self.bridge.id, key));
         let mac = self.bridge.mac.as_ref();
         // A station that sends to itself has just been learned here.
         let own = key.mac == self.flow.dl_src() && !is_multicast(key.mac) && self.may_learn(tags.vid());

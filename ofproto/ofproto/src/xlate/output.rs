@@ -67,7 +67,10 @@ impl Context<'_> {
 
     fn flood_ports(&mut self, all: bool, is_last: bool) {
         let in_port = self.in_port();
-        for (number, port) in &self.bridge.ports {
+        let ports = &self.bridge.ports;
+        // The local port comes first.
+        let (local, others): (Vec<_>, Vec<_>) = ports.iter().partition(|(n, _)| **n == OfPort::LOCAL);
+        for (number, port) in local.into_iter().chain(others) {
             if *number != in_port && (all || port.config & port_config::NO_FLOOD == 0) {
                 self.output_port(*number, Via::Port, is_last, false);
             }

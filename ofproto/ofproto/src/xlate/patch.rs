@@ -25,6 +25,9 @@ impl Context<'_> {
 
         self.enter_bridge_flow(peer);
         self.bridge = bridge;
+        if !self.bridges.contains(&bridge.id) {
+            self.bridges.push(bridge.id);
+        }
         if bridge.id != old_bridge.id {
             self.mirrors = 0;
         }

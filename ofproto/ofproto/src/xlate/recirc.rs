@@ -33,8 +33,6 @@ pub struct FrozenState {
     pub mirrors: u32,
     /// The connection state is valid.
     pub conntracked: bool,
-    /// An MPLS label was popped.
-    pub was_mpls: bool,
     /// Actions to go on with.
     pub actions: Actions,
     /// Action set.

@@ -41,34 +41,17 @@ pub struct Node {
     pub subs: Vec<Node>,
 }
 
-/// A packet that the datapath will bring again.
+/// A packet that connection tracking will bring again.
 #[derive(Clone, Debug)]
 pub struct Recirculation {
     /// Number.
     pub id: u32,
-    /// Why.
-    pub kind: RecirculationKind,
     /// Its flow when it left.
     pub flow: Box<flow::Key>,
     /// Zone of the connection tracker.
     pub zone: u16,
     /// The connection tracker translates addresses.
     pub nat: Option<openflow::action::Nat>,
-}
-
-/// Why a packet is recirculated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecirculationKind {
-    /// `ct`.
-    Conntrack,
-    /// MPLS or another reason to parse it again.
-    Mpls,
-    /// A hash by the datapath.
-    DpHash,
-    /// A bond.
-    Bond,
-    /// A paused packet.
-    Pause,
 }
 
 /// Records one translation.

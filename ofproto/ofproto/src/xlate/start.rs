@@ -26,7 +26,8 @@ impl Context<'_> {
     fn begin(&mut self) {
         let mut given: Option<Arc<[Action]>> = None;
         match &self.input.start {
-            Start::Actions(actions) => {
+            Start::Actions(actions) => given = Some(Arc::clone(actions)),
+            Start::PacketOut(actions) => {
                 given = Some(Arc::clone(actions));
                 self.in_packet_out = true;
             }
@@ -131,7 +132,6 @@ impl Context<'_> {
         self.base.0[..flow::key::REG_WORD].copy_from_slice(&self.flow.0[..flow::key::REG_WORD]);
         self.stack.clone_from(&state.stack);
         self.mirrors = state.mirrors;
-        self.was_mpls = state.was_mpls;
         if !state.action_set.is_empty() {
             self.flow.set_actset_output(OfPort::UNSET.to_11());
             self.report_actions(NodeKind::Thaw, "Restoring action set", &state.action_set);

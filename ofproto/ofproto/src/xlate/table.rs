@@ -34,13 +34,18 @@ impl Context<'_> {
                 self.credit_table(table, true);
                 return Arc::clone(&self.bridge.drop_frags_rule);
             }
+        }
+        let (old_in_port, old_ports) = (self.flow.in_port(), (self.flow.tp_src(), self.flow.tp_dst()));
+        if self.flow.nw_frag() & nw_frag::ANY != 0 && self.bridge.frag == FragHandling::Normal {
+            // No fragment's ports are seen, so that all fragments of a datagram fare alike.
             self.flow.set_tp_src(0);
             self.flow.set_tp_dst(0);
         }
-        let old_in_port = self.flow.in_port();
         self.flow.set_in_port(in_port);
         let found = self.lookup_chain(table, honor_miss);
         self.flow.set_in_port(old_in_port);
+        self.flow.set_tp_src(old_ports.0);
+        self.flow.set_tp_dst(old_ports.1);
         match found {
             Ok(rule) => rule,
             Err(miss) => self.miss(miss, old_in_port, may_packet_in),
