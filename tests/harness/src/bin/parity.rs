@@ -105,7 +105,7 @@ fn compare() -> Result<bool, String> {
     let reports = run(&files, &sides, settings.jobs, |report| {
         let text = report.text(all);
         if settings.quiet {
-            print!("{}\n", text.lines().last().unwrap_or_default());
+            println!("{}", text.lines().last().unwrap_or_default());
         } else {
             print!("{text}");
         }
