@@ -79,6 +79,16 @@ impl<P: PortName> MacView<P> {
         self.shards[shard_of(key)].get(key)
     }
 
+    /// The addresses that are at another port than in an earlier view, known or unknown now.
+    pub fn moved_since<'a>(&'a self, earlier: &'a MacView<P>) -> impl Iterator<Item = MacKey> + 'a {
+        let pairs = self.shards.iter().zip(earlier.shards.iter()).filter(|(new, old)| !Arc::ptr_eq(new, old));
+        pairs.flat_map(|(new, old)| {
+            let changed = new.iter().filter(|(k, e)| old.get(k).is_none_or(|o| o.port != e.port)).map(|(k, _)| *k);
+            let gone = old.keys().filter(|k| !new.contains_key(k)).copied();
+            changed.chain(gone)
+        })
+    }
+
     /// Whether a packet from `key` on `port` changes the table: a new address, one not seen for a second, one that
     /// moved, or a gratuitous ARP that must set or respect the lock. The caller has checked that the VLAN may learn.
     pub fn needs_update(&self, key: &MacKey, port: P, grat_arp: bool, is_bond: bool, now_ms: i64) -> bool {
@@ -263,8 +273,11 @@ impl<P: PortName> MacTable<P> {
     /// Adds a static entry. Gives whether forwarding changes.
     pub fn add_static(&mut self, key: MacKey, port: P, now_ms: i64) -> bool {
         let old = self.view.lookup(&key).copied();
-        if old.is_none() && self.len >= self.max_entries {
-            self.evict();
+        if old.is_none() {
+            if self.len >= self.max_entries {
+                self.evict();
+            }
+            self.stats.learned += 1;
         }
         if !old.is_some_and(|e| e.is_static) {
             self.stats.static_entries += 1;

@@ -1,5 +1,7 @@
 //! The OpenFlow pipeline: tables, rules, groups, meters, translation.
 
+pub mod revalidate;
+pub mod credit;
 pub mod bridge;
 pub mod rule;
 pub mod table;

@@ -12,6 +12,7 @@ mod bundle;
 mod group;
 mod mirror;
 mod port;
+pub mod show;
 mod tunnel;
 mod vlan_set;
 

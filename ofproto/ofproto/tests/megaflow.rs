@@ -1,0 +1,175 @@
+//! The property that protects everything: a packet that matches an installed flow would be translated to that flow's
+//! actions.
+
+use std::sync::Arc;
+
+use flow::Key;
+use ofproto::table::{Change, Table};
+use ofproto::view::*;
+use ofproto::xlate::{Input, Recirc, Start, resolve, translate};
+use openflow::OfPort;
+use openflow::flow_mod::{Command, FlowModCommand, parse_flow_mod};
+use openflow::names::Names;
+use proptest::prelude::*;
+
+const MATCHES: &[&str] = &[
+    "",
+    "in_port=1",
+    "in_port=2,ip",
+    "ip,nw_src=10.0.0.0/8",
+    "ip,nw_dst=10.0.1.0/24",
+    "ip,nw_dst=10.0.0.0/255.0.255.0",
+    "tcp,tp_dst=80",
+    "tcp,tp_dst=0x40/0xfff0",
+    "udp",
+    "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00",
+    "dl_vlan=5",
+    "vlan_tci=0x1000/0x1000",
+    "vlan_tci=0",
+    "arp,arp_op=1",
+    "icmp,icmp_type=8",
+    "ip,nw_tos=4",
+    "ip,nw_ttl=3",
+    "reg0=1",
+    "reg0=0",
+    "ip,nw_frag=first",
+];
+
+const ACTIONS: &[&str] = &[
+    "drop",
+    "output:1",
+    "output:2",
+    "normal",
+    "all",
+    "in_port",
+    "resubmit(,1)",
+    "resubmit(,2),output:3",
+    "load:1->NXM_NX_REG0[],resubmit(,1)",
+    "move:NXM_OF_ETH_SRC[0..15]->NXM_NX_REG0[0..15],resubmit(,2)",
+    "mod_dl_src:00:00:00:00:00:07,output:2",
+    "mod_vlan_vid:7,output:3",
+    "strip_vlan,output:1,normal",
+    "mod_vlan_pcp:3,output:2",
+    "push_vlan:0x8100,output:1",
+    "multipath(symmetric_l4,0,modulo_n,2,0,NXM_NX_REG0[]),resubmit(,2)",
+    "controller,output:2",
+    "dec_ttl,output:3",
+    "mod_nw_tos:8,output:1",
+    "clone(mod_dl_dst:00:00:00:00:00:08,output:2),output:3",
+    "output:NXM_NX_REG0[]",
+    "bundle(eth_src,0,hrw,ofport,members:1,2,3)",
+    "ct(table=2),output:1",
+    "push_mpls:0x8847,output:2",
+    "group:1",
+];
+
+fn switch(rules: &[(u8, u16, usize, usize)], vlan_modes: &[u8]) -> SwitchView {
+    let id = BridgeId(0);
+    let mut view = SwitchView::default();
+    let mut bridge = BridgeView::new(id, "br0");
+    bridge.mac = Some(Default::default());
+    for port in 1..=3u16 {
+        let mut device = PortView::device(OfPort(port), port.into(), "p");
+        device.bundle = Some(BundleId(port.into()));
+        bridge.ports.insert(OfPort(port), Arc::new(device));
+        let mut bundle = BundleView::new(BundleId(port.into()), "p", OfPort(port));
+        match vlan_modes[usize::from(port) - 1] {
+            1 => (bundle.vlan_mode, bundle.vlan) = (VlanMode::Access, 5),
+            2 => (bundle.vlan_mode, bundle.vlan) = (VlanMode::NativeUntagged, 6),
+            _ => {}
+        }
+        bridge.bundles.insert(BundleId(port.into()), Arc::new(bundle));
+        view.odp_ports.insert(port.into(), PortRef { bridge: id, port: OfPort(port) });
+    }
+    let mut tables: Vec<Table> = (0..3).map(Table::new).collect();
+    for (table, priority, matching, actions) in rules {
+        let text = format!("priority={priority},{},actions={}", MATCHES[*matching], ACTIONS[*actions]);
+        let Ok(parsed) = parse_flow_mod(&text, Command::Mod(FlowModCommand::Add), Names::NONE) else { continue };
+        let mut flow_mod = parsed.flow_mod;
+        flow_mod.table = *table;
+        flow_mod.matching.default_packet_type();
+        let priority = flow_mod.priority.into();
+        tables[usize::from(*table)].stage(&[Change::FlowMod { flow_mod: Arc::new(flow_mod), priority }], 0);
+    }
+    for table in &mut tables {
+        table.commit();
+        bridge.tables[usize::from(table.id())] = Some(table.view());
+    }
+    view.bridges.insert(id, Arc::new(bridge));
+    view
+}
+
+/// Datapath keys with few distinct values, so that rules hit.
+fn keys() -> impl Strategy<Value = Key> {
+    let addresses = (0u32..4, 0u32..4, 0u64..4, 0u64..4, prop::bool::ANY);
+    let kinds = (0u8..6, prop::sample::select(vec![79u16, 80, 65, 9]), 0u16..9, 0u8..8, 0u8..5);
+    let tags = prop::option::of(prop::sample::select(vec![0x1005u16, 0x1006, 0x3005, 0x1000]));
+    (1u32..4, addresses, kinds, tags, 0u8..4).prop_map(|(port, a, kind, tag, frag)| {
+        let mut key = Key::EMPTY;
+        key.set_in_port(port);
+        key.set_dl_src(0x0200_0000_0000 | a.2);
+        key.set_dl_dst(0x0200_0000_0000 | a.3 | u64::from(a.4) << 40);
+        if let Some(tci) = tag {
+            key.set_vlan_tpid(0x8100);
+            key.set_vlan_tci(tci);
+        }
+        match kind.0 {
+            0 => key.set_dl_type(0x88b5),
+            1 => {
+                key.set_dl_type(0x0806);
+                key.set_nw_proto(kind.3 % 3);
+                key.set_nw_src(a.0);
+            }
+            n => {
+                key.set_dl_type(0x0800);
+                key.set_nw_proto([6, 17, 1, 6][usize::from(n - 2)]);
+                key.set_nw_src(0x0a00_0000 | a.0);
+                key.set_nw_dst(0x0a00_0100 | a.1 | u32::from(kind.3) << 8);
+                key.set_nw_ttl(kind.4);
+                key.set_nw_tos(kind.3);
+                key.set_nw_frag([0, 0, 1, 3][usize::from(frag)]);
+                if key.nw_frag() != 3 {
+                    key.set_tp_src(if n == 4 { 8 } else { kind.2 });
+                    key.set_tp_dst(if n == 4 { 0 } else { kind.1 });
+                }
+            }
+        }
+        key
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn packets_of_a_flow_are_translated_alike(
+        rules in prop::collection::vec((0u8..3, 0u16..6, 0..MATCHES.len(), 0..ACTIONS.len()), 1..14),
+        vlan_modes in prop::collection::vec(0u8..3, 3),
+        packets in prop::collection::vec(keys(), 24),
+    ) {
+        let view = switch(&rules, &vlan_modes);
+        let mut recirc = Recirc::default();
+        let mut verdict = |key: &Key| {
+            let (bridge, flow) = resolve(&view, key).expect("known port");
+            let input = Input {
+                key: &flow,
+                bridge,
+                packet: None,
+                tcp_flags: 0,
+                start: Start::Key,
+                side_effects: true,
+                now_ms: 0,
+            };
+            translate(&view, &input, &mut recirc, None)
+        };
+        let verdicts: Vec<_> = packets.iter().map(&mut verdict).collect();
+        for (packet, verdict) in packets.iter().zip(&verdicts) {
+            let mask = verdict.megaflow_mask();
+            for (other, its) in packets.iter().zip(&verdicts) {
+                if other.matches(packet, &mask) {
+                    prop_assert_eq!(&its.install_actions(None), &verdict.install_actions(None), "{:?} {:?}", packet, other);
+                }
+            }
+        }
+    }
+}
