@@ -59,9 +59,10 @@ pub struct BridgeConfig {
 impl Bridge {
     /// Applies a configuration.
     pub fn configure(&mut self, config: BridgeConfig, now_ms: i64) {
+        self.set_now(now_ms);
         self.dirty = true;
         let secure_changed = config.fail_secure != self.config.fail_secure;
-        self.configure_ports(&config);
+        self.configure_ports(&config, now_ms);
         self.configure_bundles(&config);
         self.view.mirrors = config.mirrors.iter().cloned().map(std::sync::Arc::new).collect();
         self.view.flood_vlans = config.flood_vlans.clone();
@@ -74,9 +75,11 @@ impl Bridge {
         if config.tables != self.config.tables {
             let ids: std::collections::BTreeSet<u8> =
                 self.config.tables.keys().chain(config.tables.keys()).copied().collect();
-            for id in ids {
-                let wanted = config.tables.get(&id).cloned().unwrap_or_default();
-                if self.config.tables.get(&id) != Some(&wanted) {
+            let before: Vec<_> = ids.iter().map(|id| self.table_config(*id)).collect();
+            self.config.tables.clone_from(&config.tables);
+            for (id, before) in ids.into_iter().zip(before) {
+                let wanted = self.table_config(id);
+                if before != wanted {
                     self.put(Output::ConfigureTable { table: id, config: wanted, now_ms });
                 }
             }
@@ -115,19 +118,21 @@ impl Bridge {
         }
     }
 
-    fn configure_ports(&mut self, config: &BridgeConfig) {
+    fn configure_ports(&mut self, config: &BridgeConfig, now_ms: i64) {
         let gone: Vec<OfPort> = self.config.ports.keys().filter(|p| !config.ports.contains_key(p)).copied().collect();
         for port in gone {
             let Some(old) = self.config.ports.remove(&port) else { continue };
             self.tell_port(PortReason::Delete, &old);
             self.view.ports.remove(&port);
             self.port_bits.remove(&port);
+            self.port_since.remove(&port);
         }
         for (number, wanted) in &config.ports {
             let old = self.config.ports.get(number).cloned();
             if old.as_ref().is_some_and(|o| o.desc.name != wanted.desc.name) {
                 self.port_bits.remove(number);
             }
+            self.port_since.entry(*number).or_insert(now_ms);
             let mut view = wanted.view.clone();
             view.config = self.port_bits.get(number).copied().unwrap_or(0);
             self.view.ports.insert(*number, std::sync::Arc::new(view));

@@ -1,13 +1,17 @@
 //! OpenFlow connections as a bridge knows them: role, filters, formats, and the requests that wait.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use openflow::message::async_config::{AsyncConfig, AsyncKind};
+use openflow::message::nx::FlowFormat;
 use openflow::message::role::Role;
 use openflow::message::{Message, Msg, OfError, PacketInFormat};
 use openflow::{ErrorCode, Version};
 
+use super::bundle::OpenBundle;
+use super::limit::Limits;
+use super::monitor::Monitors;
 use super::{Bridge, Output, Query};
 
 /// A connection's number, unique in the switch.
@@ -30,7 +34,7 @@ pub struct Incoming {
     pub body: Result<Message, OfError>,
     /// Transaction identifier.
     pub xid: u32,
-    /// Its octets, for errors to quote.
+    /// All its octets, for errors to quote, and to be read once more where the bridge knows better.
     pub raw: Arc<[u8]>,
 }
 
@@ -49,13 +53,21 @@ pub struct Conn {
     pub(crate) miss_send_len: u16,
     pub(crate) controller_id: u16,
     pub(crate) invalid_ttl: bool,
+    /// Of OpenFlow 1.0: whether the end of a rule is told in Nicira's form.
+    pub(crate) flow_format: FlowFormat,
+    /// Of OpenFlow 1.0: flow-mods name tables.
+    pub(crate) table_id: bool,
+    pub(crate) bundles: BTreeMap<u32, OpenBundle>,
+    pub(crate) monitors: Monitors,
+    pub(crate) limits: Limits,
     pub(crate) queue: VecDeque<Incoming>,
 }
 
 impl Conn {
     /// Whether an asynchronous message with this reason bit goes to it.
     pub fn wants(&self, kind: AsyncKind, bit: u32) -> bool {
-        if self.kind == ConnKind::Service && self.miss_send_len == 0 && kind == AsyncKind::PacketIn {
+        // Someone who came by hears of nothing before asking for packets.
+        if self.kind == ConnKind::Service && self.miss_send_len == 0 {
             return false;
         }
         let masks =
@@ -74,8 +86,8 @@ impl Conn {
 pub(crate) enum Pending {
     /// Changes of its own.
     Own,
-    /// Flow-mods of one connection.
-    FlowMods(super::flow::FlowModBatch),
+    /// Changes of one connection's.
+    Changes(super::change::Changes),
     /// Answers for a request.
     Answer(ConnId, Incoming, Query),
 }
@@ -86,11 +98,7 @@ const DEFAULT_MISS_SEND_LEN: u16 = 128;
 impl Bridge {
     /// A connection has agreed on its version.
     pub fn connected(&mut self, id: ConnId, version: Version, kind: ConnKind, name: &str) {
-        let mut async_config = AsyncConfig::defaults(version);
-        if kind == ConnKind::Service {
-            async_config = AsyncConfig { primary: [0; 6], secondary: [0; 6] };
-            async_config.primary[AsyncKind::PacketIn as usize] = AsyncConfig::defaults(version).primary[0];
-        }
+        let async_config = AsyncConfig::defaults(version);
         let conn = Conn {
             id,
             version,
@@ -102,6 +110,11 @@ impl Bridge {
             miss_send_len: if kind == ConnKind::Primary { DEFAULT_MISS_SEND_LEN } else { 0 },
             controller_id: 0,
             invalid_ttl: false,
+            flow_format: FlowFormat::OpenFlow10,
+            table_id: false,
+            bundles: BTreeMap::new(),
+            monitors: Monitors::default(),
+            limits: Limits::default(),
             queue: VecDeque::new(),
         };
         self.conns.insert(id, conn);
@@ -121,6 +134,7 @@ impl Bridge {
             self.ready.push_back(id);
         }
         self.run_queue();
+        self.flush_credit();
     }
 
     /// Requests of a connection that wait.

@@ -2,86 +2,112 @@
 
 use std::sync::Arc;
 
-use openflow::ErrorCode;
 use openflow::action::{Action, Actions};
 use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, TABLE_ALL};
 use openflow::message::async_config::AsyncKind;
 use openflow::message::flow_removed::{FlowRemoved, FlowRemovedReason};
+use openflow::message::nx::FlowFormat;
+use openflow::message::role::Role;
 use openflow::message::{Dialect, Message};
+use openflow::{ErrorCode, Version};
 
+use super::change::Changes;
 use super::{Bridge, ConnId, Incoming, N_TABLES};
-use crate::bridge::conn::Pending;
-use crate::table::{Change, Event, RemovalReason, Removed, Staged};
+use crate::table::{Change, Event, RemovalReason, Removed};
 
 /// Flow-mods of one connection that are staged together at the most.
 pub(super) const BATCH: usize = 1024;
 
-/// Flow-mods under way.
-#[derive(Debug)]
-pub(crate) struct FlowModBatch {
-    conn: ConnId,
-    requests: Vec<Incoming>,
-    /// Which change of which table belongs to which request, in the order of staging.
-    origin: Vec<(u8, usize)>,
+/// Whether a flow-mod looks for its tables by the rules there, which those before it must have changed by then.
+pub(super) fn looks_around(message: &Incoming) -> bool {
+    let Ok(Message::FlowMod { flow_mod, .. }) = &message.body else { return false };
+    flow_mod.table == TABLE_ALL && matches!(flow_mod.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict)
 }
 
 impl Bridge {
+    /// A run of flow-mods of one connection.
     pub(super) fn flow_mods(&mut self, conn: ConnId, requests: Vec<Incoming>) {
-        let mut changes = Vec::new();
-        let mut origin = Vec::new();
-        let secondary = self.conns.get(&conn).is_some_and(|c| c.role == openflow::message::role::Role::Secondary);
-        for (i, request) in requests.iter().enumerate() {
-            let Ok(Message::FlowMod { flow_mod, .. }) = &request.body else { continue };
-            let checked =
-                if secondary { Err(ErrorCode::OFPBRC_IS_SECONDARY) } else { self.check_flow_mod(flow_mod) };
+        let mut changes = Changes::new(conn);
+        let secondary = self.conns.get(&conn).is_some_and(|c| c.role == Role::Secondary);
+        let table_id = self.conns.get(&conn).is_some_and(|c| c.table_id);
+        for mut request in requests {
+            self.reread(table_id, &mut request);
+            let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
+            let checked = match &body {
+                _ if secondary => Err(ErrorCode::OFPBRC_IS_SECONDARY),
+                Ok(Message::FlowMod { flow_mod, .. }) => self.check_flow_mod(flow_mod).map(|tables| (flow_mod, tables)),
+                Ok(_) => continue,
+                Err(error) => Err(error.0),
+            };
             match checked {
-                Err(code) => self.refuse(conn, request, code),
-                Ok(tables) => {
-                    let flow_mod = Arc::new((**flow_mod).clone());
-                    for table in tables {
-                        origin.push((table, i));
-                        let priority = i32::from(flow_mod.priority);
-                        changes.push((table, Change::FlowMod { flow_mod: flow_mod.clone(), priority }));
-                    }
+                Err(code) => self.refuse(conn, &request, code),
+                Ok((flow_mod, tables)) => {
+                    changes.request(request);
+                    push_flow_mod(&mut changes, flow_mod, tables);
                 }
             }
         }
-        if changes.is_empty() {
-            return;
+        self.run_changes(changes);
+    }
+
+    /// A flow-mod of a bundle.
+    pub(super) fn gather_flow_mod(&self, changes: &mut Changes, flow_mod: &FlowMod) -> Result<(), ErrorCode> {
+        let tables = self.check_flow_mod(flow_mod)?;
+        push_flow_mod(changes, flow_mod, tables);
+        Ok(())
+    }
+
+    /// What can be said of a flow-mod without knowing any rule or group.
+    pub(super) fn check_flow_mod_itself(fm: &FlowMod) -> Result<(), ErrorCode> {
+        if fm.table == N_TABLES {
+            return Err(ErrorCode::OFPBRC_EPERM);
         }
-        self.busy = Some(Pending::FlowMods(FlowModBatch { conn, requests, origin }));
-        self.stage(changes);
+        if fm.buffer_id.is_some() && !matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict) {
+            return Err(ErrorCode::OFPBRC_BUFFER_UNKNOWN);
+        }
+        Ok(())
     }
 
     /// Tables that a flow-mod concerns.
     pub(super) fn check_flow_mod(&self, fm: &FlowMod) -> Result<Vec<u8>, ErrorCode> {
-        let adds = fm.command == FlowModCommand::Add;
-        if fm.table == N_TABLES && fm.table != TABLE_ALL {
-            return Err(ErrorCode::OFPFMFC_EPERM);
-        }
-        if !matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict) {
+        let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+        if !deletes {
             self.check_references(&fm.actions)?;
         }
+        Self::check_flow_mod_itself(fm)?;
         if fm.table != TABLE_ALL {
             return Ok(vec![fm.table]);
         }
-        if adds {
+        if fm.command == FlowModCommand::Add {
             return Ok(vec![0]);
         }
         let mut tables = self.table_ids();
-        tables.retain(|t| *t < N_TABLES);
-        if tables.is_empty() && !matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict) {
+        tables.retain(|t| *t < N_TABLES && (deletes || self.may_match(fm, *t)));
+        if tables.is_empty() && !deletes {
+            // A modification of nothing adds, once, in the first table.
             tables.push(0);
         }
         Ok(tables)
+    }
+
+    /// Whether a table may have a rule that a modification means.
+    fn may_match(&self, fm: &FlowMod, table: u8) -> bool {
+        let Some(table) = self.view.table(table) else { return false };
+        let mini = flow::classifier::MiniMatch::new(&fm.matching.key, &fm.matching.mask);
+        match fm.command {
+            FlowModCommand::ModifyStrict => table.rules.exact(&mini, i32::from(fm.priority)).is_some(),
+            _ => table.rules.within(&mini).next().is_some(),
+        }
     }
 
     /// Whether the groups and meters that actions name exist.
     pub(super) fn check_references(&self, actions: &Actions) -> Result<(), ErrorCode> {
         for action in actions.iter() {
             match action {
-                Action::Group(id) if !self.view.groups.contains_key(id) => return Err(ErrorCode::OFPBAC_BAD_OUT_GROUP),
-                Action::Meter(id) if !self.view.meters.contains_key(id) => return Err(ErrorCode::OFPMMFC_INVALID_METER),
+                Action::Group(id) if !self.groups.contains_key(id) => return Err(ErrorCode::OFPBAC_BAD_OUT_GROUP),
+                Action::Meter(id) if !self.view.meters.contains_key(id) => {
+                    return Err(ErrorCode::OFPMMFC_INVALID_METER);
+                }
                 Action::WriteActions(nested) | Action::Clone(nested) => self.check_references(nested)?,
                 _ => {}
             }
@@ -89,39 +115,12 @@ impl Bridge {
         Ok(())
     }
 
-    pub(super) fn flow_mods_staged(&mut self, batch: FlowModBatch, results: Vec<(u8, Option<Staged>)>, now_ms: i64) {
-        let mut next: std::collections::BTreeMap<u8, usize> = std::collections::BTreeMap::new();
-        let mut failed = vec![None; batch.requests.len()];
-        let mut events = Vec::new();
-        for (table, request) in &batch.origin {
-            let at = next.entry(*table).or_default();
-            let staged = results.iter().find(|(t, _)| t == table).and_then(|(_, s)| s.as_ref());
-            match staged.and_then(|s| s.outcomes.get(*at)) {
-                Some(Ok(done)) => events.extend(done.iter().cloned()),
-                Some(Err(code)) => failed[*request] = Some(*code),
-                None => failed[*request] = Some(ErrorCode::OFPFMFC_UNKNOWN),
-            }
-            *at += 1;
-        }
-        self.settle(&results, true);
-        for (request, code) in batch.requests.iter().zip(failed) {
-            if let Some(code) = code {
-                self.refuse(batch.conn, request, code);
-            }
-        }
-        for event in events {
-            self.flow_event(event, now_ms);
-        }
-    }
-
     /// Tells whoever wants to know of a change of the rules.
     pub fn flow_event(&mut self, event: Event, now_ms: i64) {
-        if let Event::Removed(removed) = &event {
-            self.flow_removed(removed, now_ms);
-        }
+        self.tell_events(None, vec![event], now_ms);
     }
 
-    fn flow_removed(&mut self, removed: &Removed, now_ms: i64) {
+    pub(super) fn flow_removed(&mut self, removed: &Removed, now_ms: i64) {
         let rule = &removed.rule;
         if !rule.flags.contains(FlowFlags::SEND_FLOW_REM) || rule.is_hidden() {
             return;
@@ -149,10 +148,27 @@ impl Bridge {
             byte_count: removed.stats.bytes,
         };
         let bit = 1u32 << (removed.reason as u8);
-        let conns: Vec<_> =
-            self.conns.values().filter(|c| c.wants(AsyncKind::FlowRemoved, bit)).map(|c| c.id).collect();
-        for conn in conns {
-            self.send_async(conn, Message::FlowRemoved(Box::new(message.clone())));
+        let wants = |c: &&super::Conn| c.wants(AsyncKind::FlowRemoved, bit);
+        let conns: Vec<_> = self
+            .conns
+            .values()
+            .filter(wants)
+            .map(|c| (c.id, c.version == Version::V10 && c.flow_format == FlowFormat::Nxm))
+            .collect();
+        for (conn, nicira) in conns {
+            let mut message = message.clone();
+            if nicira {
+                message.dialect = Dialect::Nicira;
+            }
+            self.send_async(conn, Message::FlowRemoved(Box::new(message)));
         }
+    }
+}
+
+fn push_flow_mod(changes: &mut Changes, flow_mod: &FlowMod, tables: Vec<u8>) {
+    let flow_mod = Arc::new(flow_mod.clone());
+    let priority = i32::from(flow_mod.priority);
+    for table in tables {
+        changes.push(table, Change::FlowMod { flow_mod: flow_mod.clone(), priority });
     }
 }

@@ -13,15 +13,28 @@
 //! Absent: decoding and encoding (the sessions), probing and backing off (the controllers' actors), how packets are
 //! translated ([`crate::xlate`]).
 
+mod bundle;
+mod change;
 pub mod config;
 pub mod conn;
+mod decode;
+mod dump;
 mod flow;
+mod group;
+mod limit;
+mod meter;
+mod monitor;
 mod output;
 mod packet;
 mod port;
+mod resume;
+mod role;
 mod service;
 mod stats;
 mod switch;
+mod tables;
+mod tlv;
+mod upcall;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -32,14 +45,37 @@ use openflow::flow_mod::{FlowMod, FlowModCommand};
 
 pub use config::{BridgeConfig, PortConfig};
 pub use conn::{Conn, ConnId, ConnKind, Incoming};
+pub use decode::decode_message;
+pub use limit::{Limits, RateLimit};
+pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats};
 pub use output::{Answer, Output, Query, Question};
+pub use upcall::{Decisions, owner};
 
-use crate::table::{Change, Staged, TableConfig, TableView};
+use crate::table::{Change, Staged, TableView};
 use crate::view::{BridgeId, BridgeView};
 use conn::Pending;
 
 /// Number of tables that controllers see.
 pub const N_TABLES: u8 = 254;
+
+/// Counters of a port without a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct VirtualStats {
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+}
+
+/// Counters of a group and, by index, of its buckets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct GroupCounters {
+    pub packets: u64,
+    pub bytes: u64,
+    pub buckets: Vec<(u64, u64)>,
+}
 
 /// A bridge.
 #[derive(Debug)]
@@ -48,6 +84,7 @@ pub struct Bridge {
     config: BridgeConfig,
     /// Configuration bits that controllers set, by port.
     port_bits: BTreeMap<OfPort, u32>,
+    port_since: BTreeMap<OfPort, i64>,
     /// Learned addresses.
     pub macs: MacTable,
     conns: BTreeMap<ConnId, Conn>,
@@ -56,7 +93,23 @@ pub struct Bridge {
     busy: Option<Pending>,
     /// Changes of the bridge's own, which go before any controller's.
     own: VecDeque<Vec<(u8, Change)>>,
-    table_mods: BTreeMap<u8, TableConfig>,
+    table_wishes: tables::TableWishes,
+    groups: group::Groups,
+    /// Groups as translation sees them.
+    published_groups: group::Groups,
+    group_incarnations: u64,
+    meters: BTreeMap<u32, meter::Meter>,
+    /// First number of this bridge's datapath meters, and the step to the next.
+    meter_numbers: (u32, u32),
+    /// The generation of the last election of a primary.
+    generation_id: Option<u64>,
+    bundle_idle_ms: i64,
+    /// When the first bundle may time out.
+    bundle_deadline: Option<i64>,
+    /// What the switch's own rules of the last table counted.
+    internal_stats: [crate::rule::RuleStats; 3],
+    /// The time that inputs told last.
+    now_ms: i64,
     outputs: Vec<Output>,
     /// The view differs from the one published last.
     dirty: bool,
@@ -65,28 +118,64 @@ pub struct Bridge {
     pub(crate) frags: openflow::message::config::FragMode,
     /// Packets sent through packet-out and lost for want of a connection, by reason, are counted with the connection.
     started_ms: i64,
+    /// The whole switch, with this bridge live in it.
+    live: crate::view::SwitchView,
+    live_stale: bool,
+    /// Frozen states of this bridge's packets.
+    pub recirc: crate::xlate::Recirc,
+    flows: upcall::Flows,
+    seed: u64,
+    credit: BTreeMap<crate::rule::RuleId, crate::rule::RuleStats>,
+    lookups: BTreeMap<u8, (u64, u64)>,
+    /// Counters of ports without a device.
+    virtual_stats: BTreeMap<OfPort, VirtualStats>,
+    /// Counters of groups.
+    group_stats: BTreeMap<u32, GroupCounters>,
+    /// Packets and octets by mirror.
+    pub mirror_stats: BTreeMap<u8, (u64, u64)>,
     /// Packets to translate and send.
     pub packet_outs: Vec<openflow::message::PacketOut>,
 }
 
 impl Bridge {
     /// A bridge with nothing but its configuration.
-    pub fn new(id: BridgeId, config: BridgeConfig, now_ms: i64) -> Self {
+    pub fn new(id: BridgeId, config: BridgeConfig, seed: u64, now_ms: i64) -> Self {
         let mut bridge = Self {
             view: BridgeView::new(id, &config.name),
             config: BridgeConfig::default(),
             port_bits: BTreeMap::new(),
+            port_since: BTreeMap::new(),
             macs: MacTable::default(),
             conns: BTreeMap::new(),
             ready: VecDeque::new(),
             busy: None,
             own: VecDeque::new(),
-            table_mods: BTreeMap::new(),
+            table_wishes: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            published_groups: BTreeMap::new(),
+            group_incarnations: 0,
+            meters: BTreeMap::new(),
+            meter_numbers: (0, 1),
+            generation_id: None,
+            bundle_idle_ms: bundle::IDLE_MS,
+            bundle_deadline: None,
+            internal_stats: Default::default(),
+            now_ms,
             outputs: Vec::new(),
             dirty: true,
             has_controllers: false,
             frags: openflow::message::config::FragMode::Normal,
             started_ms: now_ms,
+            live: crate::view::SwitchView::default(),
+            live_stale: true,
+            recirc: crate::xlate::Recirc::new(1, 1),
+            flows: upcall::Flows::new(),
+            seed,
+            credit: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            virtual_stats: BTreeMap::new(),
+            group_stats: BTreeMap::new(),
+            mirror_stats: BTreeMap::new(),
             packet_outs: Vec::new(),
         };
         bridge.config.fail_secure = config.fail_secure;
@@ -172,19 +261,89 @@ impl Bridge {
     /// A table was started, or published a new view on its own (timeouts).
     pub fn table_published(&mut self, view: Arc<TableView>) {
         let at = usize::from(view.id);
+        let id = view.id;
         self.view.tables[at] = Some(view);
         self.dirty = true;
+        self.watch_vacancy(id);
+    }
+
+    /// Tells the time; requests that follow see it.
+    pub fn set_now(&mut self, now_ms: i64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// When [`Bridge::run`] has something to do, and what.
+    pub fn poll_timeout(&self) -> Option<(i64, &'static str)> {
+        let bundles = self.bundle_deadline.map(|at| (at, "a bundle is idle"));
+        let packets = self.conns.values().filter_map(|c| c.limits.poll_timeout()).min();
+        bundles.into_iter().chain(packets.map(|at| (at, "packets wait for their controller's rate"))).min()
+    }
+
+    /// Does what is due.
+    pub fn run(&mut self, now_ms: i64) {
+        self.set_now(now_ms);
+        if self.bundle_deadline.is_some_and(|at| at <= now_ms) {
+            self.expire_bundles();
+        }
+        let mut due = Vec::new();
+        for conn in self.conns.values_mut() {
+            due.extend(conn.limits.run(now_ms).into_iter().map(|message| (conn.id, message)));
+        }
+        for (conn, message) in due {
+            self.send_async(conn, message);
+        }
     }
 
     /// The batch asked for by [`Output::Stage`] is staged in every table; `None` for one that could not.
     pub fn staged(&mut self, results: Vec<(u8, Option<Staged>)>, now_ms: i64) {
+        self.set_now(now_ms);
         let Some(pending) = self.busy.take() else { return };
         match pending {
             Pending::Own => self.settle(&results, true),
-            Pending::FlowMods(batch) => self.flow_mods_staged(batch, results, now_ms),
+            Pending::Changes(changes) => self.changes_staged(changes, &results, now_ms),
             other => self.busy = Some(other),
         }
         self.run_queue();
+    }
+
+    /// The address table was changed from outside: the view follows.
+    pub fn macs_changed(&mut self) {
+        self.dirty = true;
+        self.live_stale = true;
+    }
+
+    /// Takes over the tables of a view: this bridge goes on where another incarnation of it stopped.
+    pub fn adopt(&mut self, view: &BridgeView) {
+        self.view.tables = view.tables.clone();
+        self.view.version = view.version;
+        self.own.clear();
+        self.busy = None;
+        self.outputs.clear();
+    }
+
+    /// How long a port has been there, milliseconds.
+    pub fn port_age_ms(&self, port: OfPort, now_ms: i64) -> u64 {
+        let since = self.port_since.get(&port).copied().unwrap_or(self.started_ms);
+        u64::try_from(now_ms - since).unwrap_or(0)
+    }
+
+    /// Counters of a port without a device.
+    pub fn virtual_stats(&self, port: OfPort) -> Option<VirtualStats> {
+        self.virtual_stats.get(&port).copied()
+    }
+
+    /// Group statistics.
+    fn credit_group(&mut self, group: u32, bucket: Option<usize>, packets: u64, bytes: u64) {
+        let sum = self.group_stats.entry(group).or_default();
+        sum.packets += packets;
+        sum.bytes += bytes;
+        if let Some(bucket) = bucket.filter(|b| *b < 1 << 16) {
+            if sum.buckets.len() <= bucket {
+                sum.buckets.resize(bucket + 1, (0, 0));
+            }
+            sum.buckets[bucket].0 += packets;
+            sum.buckets[bucket].1 += bytes;
+        }
     }
 
     /// Makes a staged batch stand, or takes it back.
@@ -200,6 +359,7 @@ impl Bridge {
 
     /// The answers to [`Output::Ask`].
     pub fn answered(&mut self, answers: Vec<Answer>, now_ms: i64) {
+        self.set_now(now_ms);
         let Some(pending) = self.busy.take() else { return };
         match pending {
             Pending::Answer(conn, request, query) => self.query_answered(conn, request, query, answers, now_ms),

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use flow::{Execute, FlowEntry};
 use openflow::OfPort;
-use openflow::message::{AggregateStats, Msg, PortStats, QueueStats};
+use openflow::message::{AggregateStats, CtFlush, Msg, PortStats, QueueStats};
 
-use super::ConnId;
+use super::{ConnId, DatapathMeter, DatapathMeterStats};
 use crate::rule::{Rule, RuleId, RuleStats};
 use crate::table::{Change, Selection, TableConfig};
+use crate::view::BridgeId;
+use crate::xlate::Effect;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -45,12 +47,49 @@ pub enum Output {
     },
     /// Ask, and answer all questions at once.
     Ask(Vec<Question>),
-    /// Credit packets to rules.
-    Credit(Vec<(RuleId, RuleStats)>),
+    /// Credit packets.
+    Credit {
+        /// To rules.
+        rules: Vec<(RuleId, RuleStats)>,
+        /// To tables: table, packets looked up, packets matched.
+        lookups: Vec<(u8, u64, u64)>,
+    },
+    /// Shorten a rule's timeouts.
+    FinTimeout {
+        /// Rule.
+        rule: RuleId,
+        /// Seconds.
+        idle: u16,
+        /// Seconds.
+        hard: u16,
+    },
+    /// An effect on another bridge.
+    Foreign {
+        /// Which.
+        bridge: BridgeId,
+        /// What.
+        effect: Effect,
+        /// For how many packets.
+        stats: RuleStats,
+    },
     /// Put flows into the datapath.
     Install(Vec<FlowEntry>),
     /// Let the datapath act on packets.
-    Execute(Vec<Execute>),
+    Execute {
+        /// The packets.
+        packets: Vec<Execute>,
+        /// Datapath ports whose upcalls these answer, and how many.
+        answered: Vec<(u32, u32)>,
+    },
+    /// Configure a meter of the datapath, or remove it.
+    SetMeter {
+        /// Datapath meter.
+        id: u32,
+        /// How.
+        config: Option<DatapathMeter>,
+    },
+    /// Forget tracked connections.
+    CtFlush(CtFlush),
     /// Set a device up or down.
     SetAdmin {
         /// Port.
@@ -86,6 +125,8 @@ pub enum Question {
     Ports(Vec<OfPort>),
     /// Counters of queues.
     Queues(Vec<(OfPort, Option<u32>)>),
+    /// Counters of datapath meters.
+    Meters(Vec<u32>),
 }
 
 /// Its answer.
@@ -110,6 +151,8 @@ pub enum Answer {
     Ports(Vec<PortStats>),
     /// To [`Question::Queues`].
     Queues(Vec<QueueStats>),
+    /// To [`Question::Meters`].
+    Meters(Vec<DatapathMeterStats>),
 }
 
 /// What an answered question is for.
@@ -125,4 +168,6 @@ pub enum Query {
     Ports,
     /// Queue statistics.
     Queues,
+    /// Meter statistics.
+    Meters,
 }

@@ -1,18 +1,113 @@
 //! Packets that controllers send and get.
 
-use openflow::ErrorCode;
-use openflow::message::PacketOut;
+use flow::Key;
+use flow::odp::ControllerCookie;
+use openflow::matching::Match;
+use openflow::message::async_config::AsyncKind;
+use openflow::message::packet_in::{PacketInPrivate, reason};
+use openflow::message::{Message, NO_BUFFER, PacketIn, PacketOut};
+use openflow::{ErrorCode, Version};
+use packet::PacketBuf;
 
 use super::Bridge;
+use crate::xlate::{FrozenState, frozen_mask};
 
 impl Bridge {
     /// Checks a packet-out and hands it to translation.
     pub(super) fn packet_out(&mut self, out: &PacketOut) -> Result<(), ErrorCode> {
-        if out.buffer_id != openflow::message::NO_BUFFER {
+        if out.buffer_id != NO_BUFFER {
             return Err(ErrorCode::OFPBRC_BUFFER_UNKNOWN);
         }
         self.check_references(&out.actions)?;
         self.packet_outs.push(out.clone());
         Ok(())
+    }
+
+    /// A packet for the controllers, as a `userspace` action handed it up.
+    pub(super) fn controller_packet(&mut self, cookie: &ControllerCookie, key: &Key, packet: &PacketBuf) {
+        let Some(state) = self.recirc.get(cookie.recirc_id).cloned() else { return };
+        if cookie.dont_send {
+            return;
+        }
+        // What is owed to the hardware is paid here: a controller gets whole checksums, and one packet a segment.
+        let Ok(packets) = packet::offload::settle(packet.clone()) else { return };
+        for packet in packets {
+            let message = self.packet_in_of(cookie, &state, key, &packet);
+            self.deliver(&message, cookie);
+        }
+    }
+
+    fn packet_in_of(&self, cookie: &ControllerCookie, state: &FrozenState, _: &Key, packet: &PacketBuf) -> PacketIn {
+        let mut flow_metadata = Match::default();
+        let mask = frozen_mask();
+        for (i, word) in state.metadata.0.iter().enumerate() {
+            // Only what is set is worth telling; the port always is.
+            flow_metadata.key.0[i] = word & mask.0[i];
+            flow_metadata.mask.0[i] = if *word & mask.0[i] != 0 { mask.0[i] } else { 0 };
+        }
+        flow_metadata.mask.set_in_port(u32::MAX);
+        let stack = state.stack.iter().map(|v| v.0.to_vec()).collect();
+        PacketIn {
+            format: openflow::message::PacketInFormat::Standard,
+            packet: packet.data().into(),
+            total_len: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+            buffer_id: NO_BUFFER,
+            reason: cookie.reason,
+            table_id: state.table,
+            cookie: cookie.rule_cookie,
+            flow_metadata,
+            userdata: state.userdata.clone(),
+            continuation: cookie.continuation.then(|| {
+                Box::new(PacketInPrivate {
+                    bridge: self.view.uuid,
+                    stack,
+                    mirrors: state.mirrors,
+                    conntracked: state.conntracked,
+                    actions: Some(state.actions.clone()),
+                    action_set: Some(state.action_set.clone()),
+                    odp_port: None,
+                })
+            }),
+            raw_continuation: Vec::new(),
+        }
+    }
+
+    /// Sends a packet-in to every controller that wants it, whole, at its rate.
+    fn deliver(&mut self, message: &PacketIn, cookie: &ControllerCookie) {
+        let now_ms = self.now_ms;
+        let is_miss = matches!(cookie.reason, reason::NO_MATCH | reason::EXPLICIT_MISS | reason::IMPLICIT_MISS);
+        let in_port = message.flow_metadata.in_port().map_or(0, |p| u32::from(p.0));
+        let mut sends = Vec::new();
+        for conn in self.conns.values_mut() {
+            if !conn.wants(AsyncKind::PacketIn, 1 << cookie.reason) || conn.controller_id != cookie.controller_id {
+                continue;
+            }
+            let mut one = message.clone();
+            one.format = conn.packet_in_format;
+            one.reason = shown_reason(cookie.reason, conn.version());
+            let one = Message::PacketIn(Box::new(one));
+            if let Some(one) = conn.limits.offer(is_miss, in_port, one, now_ms) {
+                sends.push((conn.id, one));
+            }
+        }
+        for (id, one) in sends {
+            self.send_async(id, one);
+        }
+    }
+
+    /// Limits the packets that a connection gets; `None` lifts the limit.
+    pub fn limit_packets(&mut self, id: super::ConnId, limit: Option<super::RateLimit>, queue_size: Option<usize>) {
+        let now_ms = self.now_ms;
+        self.edit(id, |c| c.limits.configure(limit, queue_size, now_ms));
+    }
+}
+
+/// Reasons that a version does not have are told by the nearest that it has.
+fn shown_reason(why: u8, version: Version) -> u8 {
+    match why {
+        reason::ACTION_SET | reason::GROUP | reason::PACKET_OUT if version < Version::V14 => reason::ACTION,
+        reason::EXPLICIT_MISS if version < Version::V13 => reason::ACTION,
+        reason::EXPLICIT_MISS | reason::IMPLICIT_MISS => reason::NO_MATCH,
+        other => other,
     }
 }

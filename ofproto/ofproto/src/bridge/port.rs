@@ -29,11 +29,17 @@ impl Bridge {
         self.reply(id, xid, Message::PortDescReply(descs));
     }
 
-    pub(super) fn port_mod(&mut self, wanted: &PortMod) -> Result<(), ErrorCode> {
+    /// Whether a port-mod could be carried out.
+    pub(super) fn check_port_mod(&self, wanted: &PortMod) -> Result<super::PortConfig, ErrorCode> {
         let port = self.config.ports.get(&wanted.port).cloned().ok_or(ErrorCode::OFPPMFC_BAD_PORT)?;
         if port.desc.hw_addr != wanted.hw_addr {
             return Err(ErrorCode::OFPPMFC_BAD_HW_ADDR);
         }
+        Ok(port)
+    }
+
+    pub(super) fn port_mod(&mut self, wanted: &PortMod) -> Result<(), ErrorCode> {
+        let port = self.check_port_mod(wanted)?;
         let mask = wanted.mask & SETTABLE;
         let before = self.port_desc(&port).config;
         let after = (before & !mask) | (wanted.config & mask);

@@ -1,10 +1,10 @@
 //! What each request leads to.
 
 use openflow::ErrorCode;
-use openflow::message::Message;
 use openflow::message::role::Role;
+use openflow::message::{CtFlush, Message};
 
-use super::{Bridge, ConnId, Incoming};
+use super::{Bridge, ConnId, Incoming, Output};
 
 /// What a request's handler did.
 pub(super) enum Step {
@@ -20,13 +20,17 @@ impl Bridge {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let is_flow_mod = |m: &Incoming| matches!(m.body, Ok(Message::FlowMod { .. }));
         if conn.queue.front().is_some_and(is_flow_mod) {
-            let n = conn.queue.iter().take(super::flow::BATCH).take_while(|m| is_flow_mod(m)).count();
+            let others = conn.queue.iter().take(super::flow::BATCH).skip(1);
+            let n = 1 + others.take_while(|m| is_flow_mod(m) && !super::flow::looks_around(m)).count();
             let batch: Vec<Incoming> = conn.queue.drain(..n).collect();
             self.flow_mods(id, batch);
             return;
         }
-        let Some(request) = conn.queue.pop_front() else { return };
-        let result = match &request.body {
+        let table_id = conn.table_id;
+        let Some(mut request) = conn.queue.pop_front() else { return };
+        self.reread(table_id, &mut request);
+        let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
+        let result = match &body {
             Err(error) => Err(error.0),
             Ok(body) => self.request(id, &request, body),
         };
@@ -46,25 +50,44 @@ impl Bridge {
             Message::FeaturesRequest => self.features(id, xid),
             Message::GetConfigRequest => self.get_config(id, xid),
             Message::SetConfig(config) => self.set_config(id, config),
-            Message::DescRequest => self.reply(id, xid, Message::DescReply(self.config.desc.clone())),
-            Message::PortDescRequest(port) => self.port_descs(id, xid, *port),
             Message::PortMod(port_mod) => self.port_mod(port_mod)?,
+            Message::TableMod(table_mod) => self.table_mod(table_mod)?,
+            Message::GroupMod(group_mod) => self.group_mod(id, request, group_mod)?,
+            Message::MeterMod(meter_mod) => self.meter_mod(id, request, meter_mod)?,
             Message::PacketOut(out) => self.packet_out(out)?,
+            Message::Resume(packet) => self.resume(packet)?,
+            Message::RoleRequest(wanted) => self.role_request(id, xid, wanted)?,
+            Message::BundleCtrl(ctrl) => return self.bundle_ctrl(id, request, ctrl),
+            Message::BundleAdd(add) => return self.bundle_add(id, request, add),
+            Message::FlowMonitorRequest(wanted) => self.flow_monitors(id, request, wanted)?,
+            Message::FlowMonitorCancel(monitor) => self.cancel_monitor(id, *monitor)?,
+            Message::TlvTableMod(wanted) => self.tlv_table_mod(wanted)?,
+            Message::TlvTableRequest => self.reply(id, xid, Message::TlvTableReply(self.tlv_table())),
+            Message::CtFlushZone(zone) => {
+                self.put(Output::CtFlush(CtFlush { zone: Some(*zone), ..CtFlush::default() }))
+            }
+            Message::CtFlush(flush) => self.put(Output::CtFlush(*flush)),
+            Message::EchoReply(_) | Message::Error(_) | Message::Hello(_) | Message::BarrierReply => {}
+            Message::FlowAge => {}
+            _ => return self.conn_request(id, request, body),
+        }
+        Ok(Step::Done)
+    }
+
+    /// Requests about the connection itself.
+    fn conn_request(&mut self, id: ConnId, request: &Incoming, body: &Message) -> Result<Step, ErrorCode> {
+        match body {
             Message::SetAsync(set) => self.edit(id, |c| c.async_config.apply(set)),
             Message::GetAsyncRequest => {
-                if let Some(config) = self.conns.get(&id).map(|c| c.async_config.clone()) {
-                    self.reply(id, xid, Message::GetAsyncReply(config));
+                if let Some(config) = self.conns.get(&id).map(|c| c.async_config) {
+                    self.reply(id, request.xid, Message::GetAsyncReply(config));
                 }
             }
             Message::SetPacketInFormat(format) => self.edit(id, |c| c.packet_in_format = *format),
             Message::SetControllerId(number) => self.edit(id, |c| c.controller_id = *number),
-            Message::SetFlowFormat(_) | Message::FlowModTableId(_) | Message::FlowAge => {}
-            Message::EchoReply(_) | Message::Error(_) | Message::Hello(_) | Message::BarrierReply => {}
-            Message::FlowStatsRequest { request: wanted, .. } => return Ok(self.flow_stats(id, request, wanted)),
-            Message::TableStatsRequest => return Ok(self.table_stats(id, request)),
-            Message::PortStatsRequest(port) => return self.port_stats(id, request, *port),
-            Message::QueueStatsRequest { port, queue } => return self.queue_stats(id, request, *port, *queue),
-            _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+            Message::SetFlowFormat(format) => self.edit(id, |c| c.flow_format = *format),
+            Message::FlowModTableId(on) => self.edit(id, |c| c.table_id = *on),
+            _ => return self.statistics(id, request, body),
         }
         Ok(Step::Done)
     }
@@ -87,9 +110,7 @@ fn changes_state(body: &Message) -> bool {
             | Message::TableMod(_)
             | Message::MeterMod(_)
             | Message::TlvTableMod(_)
-            | Message::Resume(_)
+            | Message::BundleCtrl(_)
             | Message::BundleAdd(_)
-            | Message::CtFlushZone(_)
-            | Message::CtFlush(_)
     )
 }

@@ -1,9 +1,10 @@
 //! Statistics: asked of tables and ports, answered to the controller.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openflow::flow_mod::{FlowStatsRequest, TABLE_ALL};
-use openflow::message::{AggregateStats, Dialect, Message, TableFeatures, TableStats};
+use openflow::message::{AggregateStats, Dialect, Message, QueueConfig, TableStats};
 use openflow::{ErrorCode, OfPort};
 
 use super::service::Step;
@@ -12,6 +13,66 @@ use crate::bridge::conn::Pending;
 use crate::table::{Selection, flow_stats};
 
 impl Bridge {
+    /// Requests for what the switch is and has counted.
+    pub(super) fn statistics(&mut self, id: ConnId, request: &Incoming, body: &Message) -> Result<Step, ErrorCode> {
+        // The answer looks at the request once more.
+        let request = &Incoming { body: Ok(body.clone()), ..request.clone() };
+        let xid = request.xid;
+        match body {
+            Message::DescRequest => self.reply(id, xid, Message::DescReply(self.config.desc.clone())),
+            Message::PortDescRequest(port) => self.port_descs(id, xid, *port),
+            Message::FlowStatsRequest { request: wanted, .. } => return Ok(self.flow_stats(id, request, wanted)),
+            Message::TableStatsRequest => return Ok(self.table_stats(id, request)),
+            Message::TableFeaturesRequest(wanted) if !wanted.is_empty() => return Err(ErrorCode::OFPTFFC_EPERM),
+            Message::TableFeaturesRequest(_) => {
+                self.reply(id, xid, Message::TableFeaturesReply(self.all_table_features()));
+            }
+            Message::TableDescRequest => self.reply(id, xid, Message::TableDescReply(self.table_descs())),
+            Message::PortStatsRequest(port) => return self.port_stats(id, request, *port),
+            Message::QueueStatsRequest { port, queue } => return self.queue_stats(id, request, *port, *queue),
+            Message::QueueConfigRequest { port, queue } => self.queue_config(id, xid, *port, *queue)?,
+            Message::GroupStatsRequest(group) => {
+                self.reply(id, xid, Message::GroupStatsReply(self.group_stats(*group)));
+            }
+            Message::GroupDescRequest(group) => {
+                self.reply(id, xid, Message::GroupDescReply(self.group_descs(*group)));
+            }
+            Message::GroupFeaturesRequest => {
+                self.reply(id, xid, Message::GroupFeaturesReply(Self::group_features()));
+            }
+            Message::MeterStatsRequest(meter) => {
+                let ids = self.meter_ids(*meter)?;
+                return Ok(self.ask(id, request, Query::Meters, vec![Question::Meters(ids)]));
+            }
+            Message::MeterConfigRequest(meter) => {
+                self.reply(id, xid, Message::MeterConfigReply(self.meter_configs(*meter)?));
+            }
+            Message::MeterFeaturesRequest => {
+                self.reply(id, xid, Message::MeterFeaturesReply(Self::meter_features()));
+            }
+            Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return Err(ErrorCode::NXST_NOT_CONFIGURED),
+            _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+        }
+        Ok(Step::Done)
+    }
+
+    /// Queues of a port: every port has its default queue.
+    fn queue_config(&mut self, id: ConnId, xid: u32, port: OfPort, queue: Option<u32>) -> Result<(), ErrorCode> {
+        let ports: Vec<OfPort> = match port {
+            OfPort::ANY => self.config.ports.keys().copied().collect(),
+            port if self.config.ports.contains_key(&port) => vec![port],
+            _ => return Err(ErrorCode::OFPQOFC_BAD_PORT),
+        };
+        if queue.is_some_and(|q| q != 0) {
+            return Err(ErrorCode::OFPQOFC_BAD_QUEUE);
+        }
+        let none = openflow::message::queue::RATE_NONE;
+        let queues =
+            ports.into_iter().map(|port| QueueConfig { port, queue: 0, min_rate: none, max_rate: none }).collect();
+        self.reply(id, xid, Message::QueueConfigReply { port, queues });
+        Ok(())
+    }
+
     fn ask(&mut self, conn: ConnId, request: &Incoming, query: Query, questions: Vec<Question>) -> Step {
         self.busy = Some(Pending::Answer(conn, request.clone(), query));
         self.put(Output::Ask(questions));
@@ -20,11 +81,18 @@ impl Bridge {
 
     pub(super) fn flow_stats(&mut self, conn: ConnId, request: &Incoming, wanted: &FlowStatsRequest) -> Step {
         let selection = Arc::new(Selection::of(wanted));
-        let tables: Vec<u8> =
-            self.table_ids().into_iter().filter(|t| *t < N_TABLES && (wanted.table == TABLE_ALL || wanted.table == *t)).collect();
+        let tables: Vec<u8> = self
+            .table_ids()
+            .into_iter()
+            .filter(|t| *t < N_TABLES && (wanted.table == TABLE_ALL || wanted.table == *t))
+            .collect();
         let question = |table| {
             let selection = selection.clone();
-            if wanted.aggregate { Question::Aggregate { table, selection } } else { Question::Rules { table, selection } }
+            if wanted.aggregate {
+                Question::Aggregate { table, selection }
+            } else {
+                Question::Rules { table, selection }
+            }
         };
         let query = if wanted.aggregate { Query::Aggregate } else { Query::Flows };
         self.ask(conn, request, query, tables.into_iter().map(question).collect())
@@ -94,6 +162,10 @@ impl Bridge {
                 let one = |a| if let Answer::Ports(p) = a { p } else { Vec::new() };
                 Message::PortStatsReply(answers.into_iter().flat_map(one).collect())
             }
+            Query::Meters => match &request.body {
+                Ok(Message::MeterStatsRequest(id)) => Message::MeterStatsReply(self.meter_stats(*id, &answers)),
+                _ => return,
+            },
             Query::Queues => {
                 let one = |a| if let Answer::Queues(q) = a { q } else { Vec::new() };
                 Message::QueueStatsReply(answers.into_iter().flat_map(one).collect())
@@ -103,37 +175,24 @@ impl Bridge {
     }
 
     fn table_stats_of(&self, answers: &[Answer]) -> Vec<TableStats> {
+        let mut counters: BTreeMap<u8, (usize, u64, u64)> = BTreeMap::new();
+        for answer in answers {
+            if let Answer::TableCounters { table, rules, lookups, matches } = answer {
+                counters.insert(*table, (*rules, *lookups, *matches));
+            }
+        }
+        let blank = super::tables::features();
         (0..N_TABLES)
             .map(|id| {
-                let mut stats = TableStats {
+                let (rules, lookup_count, matched_count) = counters.get(&id).copied().unwrap_or_default();
+                TableStats {
                     table_id: id,
-                    active_count: 0,
-                    lookup_count: 0,
-                    matched_count: 0,
-                    features: self.table_features(id),
-                };
-                for answer in answers {
-                    if let Answer::TableCounters { table, rules, lookups, matches } = answer
-                        && *table == id
-                    {
-                        stats.active_count = u32::try_from(*rules).unwrap_or(u32::MAX);
-                        stats.lookup_count = *lookups;
-                        stats.matched_count = *matches;
-                    }
+                    active_count: u32::try_from(rules).unwrap_or(u32::MAX),
+                    lookup_count,
+                    matched_count,
+                    features: self.table_features_from(&blank, id),
                 }
-                stats
             })
             .collect()
-    }
-
-    /// What a table can do.
-    pub(super) fn table_features(&self, id: u8) -> TableFeatures {
-        let config = self.config.tables.get(&id);
-        let name = config.and_then(|c| c.name.clone()).map_or_else(
-            || if id == 0 { "classifier".to_owned() } else { format!("table{id}") },
-            |name| name.to_string(),
-        );
-        let max_entries = config.and_then(|c| c.max_flows).map_or(1_000_000, |n| u32::try_from(n).unwrap_or(u32::MAX));
-        TableFeatures { table_id: id, name, max_entries, metadata_match: u64::MAX, metadata_write: u64::MAX, ..TableFeatures::default() }
     }
 }

@@ -9,9 +9,6 @@ use openflow::message::{Features, Message, SwitchConfig};
 use super::{Bridge, ConnId, N_TABLES};
 use crate::view::FragHandling;
 
-/// Actions of OpenFlow 1.0 that are supported, by number.
-const ACTIONS_10: u32 = 0xfff;
-
 impl Bridge {
     pub(super) fn features(&mut self, id: ConnId, xid: u32) {
         let Some(conn) = self.conns.get(&id) else { return };
@@ -29,7 +26,7 @@ impl Bridge {
                 | capability::ARP_MATCH_IP
                 | capability::BUNDLES
                 | capability::FLOW_MONITORING,
-            actions: ACTIONS_10,
+            actions: openflow::message::ActionKinds::ALL,
             ports,
         };
         self.reply(id, xid, Message::FeaturesReply(features));

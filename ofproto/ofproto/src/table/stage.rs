@@ -21,6 +21,13 @@ pub enum Change {
         /// Instead of the flow-mod's own, for hidden rules.
         priority: i32,
     },
+    /// As a `learn` action says: the rule is added, or one with the same actions kept young.
+    Learn {
+        /// The rule to be.
+        flow_mod: Arc<FlowMod>,
+        /// Most rules with its cookie, 0 for no limit.
+        limit: u32,
+    },
     /// Remove every rule that uses a group.
     GroupGone(u32),
     /// Remove every rule that uses a meter.
@@ -51,6 +58,7 @@ impl Table {
     fn apply(&mut self, change: &Change, now_ms: i64) -> Outcome {
         match change {
             Change::FlowMod { flow_mod, priority } => self.flow_mod(flow_mod, *priority, now_ms),
+            Change::Learn { flow_mod, limit } => self.learn(flow_mod, *limit, now_ms),
             Change::GroupGone(id) => {
                 Ok(self.remove_where(RemovalReason::GroupDelete, |r| outputs_to_group(&r.actions, *id)))
             }
@@ -150,6 +158,33 @@ impl Table {
             }
         }
         Ok(events)
+    }
+
+    /// A learned rule that is there with the same actions and timeouts is kept young; a different one is replaced.
+    fn learn(&mut self, fm: &FlowMod, limit: u32, now_ms: i64) -> Outcome {
+        let priority = i32::from(fm.priority);
+        let mini = MiniMatch::new(&fm.matching.key, &fm.matching.mask);
+        match self.classifier.view().exact(&mini, priority).cloned() {
+            Some(old)
+                if old.actions == fm.actions
+                    && old.cookie == fm.new_cookie
+                    && old.idle_timeout == fm.idle_timeout
+                    && old.hard_timeout == fm.hard_timeout =>
+            {
+                self.slots[old.id.slot as usize].stats.used_ms = now_ms;
+                let mut young = (*old).clone();
+                young.modified_ms = now_ms;
+                self.replace(Arc::new(young));
+                Ok(Vec::new())
+            }
+            found => {
+                let same_cookie = || self.classifier.view().iter().filter(|r| r.cookie == fm.new_cookie).count();
+                if found.is_none() && limit > 0 && same_cookie() >= limit as usize {
+                    return Ok(Vec::new());
+                }
+                self.add(fm, mini, priority, now_ms)
+            }
+        }
     }
 
     fn modify(&mut self, fm: &FlowMod, found: Vec<Arc<Rule>>, mini: MiniMatch, priority: i32, now_ms: i64) -> Outcome {

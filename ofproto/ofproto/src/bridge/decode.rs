@@ -1,0 +1,54 @@
+//! What a connection's messages mean, which depends on what the connection said before and on the bridge's tunnel options.
+//!
+//! A session decodes on its own with the first and no tunnel options; only when the bridge has some is a message that may
+//! name them decoded again here, where the table is the one that the messages before it made.
+
+use std::sync::{Arc, LazyLock};
+
+use flow::field::TunTable;
+use openflow::OfPort;
+use openflow::action::Check;
+use openflow::message::{Context, Message, OfError, decode_with};
+
+use super::{Bridge, Incoming};
+
+static NO_OPTIONS: LazyLock<Arc<TunTable>> = LazyLock::new(Arc::default);
+
+/// Ports that a switch can have.
+const MAX_PORTS: OfPort = OfPort(openflow::port_no::MAX);
+
+/// Decodes a message. `table_id`: an OpenFlow 1.0 connection names tables in its flow-mods (NXT_FLOW_MOD_TABLE_ID).
+///
+/// # Errors
+/// The error to answer with.
+pub fn decode_message(octets: &[u8], table_id: bool) -> Result<Message, OfError> {
+    decode_knowing(octets, table_id, &NO_OPTIONS)
+}
+
+fn decode_knowing(octets: &[u8], table_id: bool, tun: &Arc<TunTable>) -> Result<Message, OfError> {
+    let check = Check { max_ports: MAX_PORTS, table: 0xff, n_tables: 255, tun: Some(tun.as_ref()) };
+    let context = Context { table_id, tun: Some(tun), check, debug: false };
+    decode_with(octets, &context).map(|m| m.body)
+}
+
+impl Bridge {
+    /// Reads a request once more if tunnel options may change what it says.
+    pub(super) fn reread(&self, table_id: bool, request: &mut Incoming) {
+        let concerned = match &request.body {
+            Err(_) => true,
+            Ok(body) => matches!(
+                body,
+                Message::FlowMod { .. }
+                    | Message::GroupMod(_)
+                    | Message::PacketOut(_)
+                    | Message::FlowStatsRequest { .. }
+                    | Message::FlowMonitorRequest(_)
+                    | Message::BundleAdd(_)
+                    | Message::Resume(_)
+            ),
+        };
+        if concerned && self.view.tun_table.entries().next().is_some() {
+            request.body = decode_knowing(&request.raw, table_id, &self.view.tun_table);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Flow monitors: controllers that want to hear of changes of rules.
+//!
+//! Changes of one request are told in one message. Whoever made a change hears of it in short, unless it asked for all. A
+//! connection that does not read is paused: it hears of deletions of rules that it knows and of nothing else; once it has
+//! read everything, it is told what came and changed meanwhile.
+//!
+//! Source: OpenFlow 1.4 section 7.3.5.17, ONF extension 187, ovs-ofctl(8) `monitor`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flow::classifier::MiniMatch;
+use openflow::action::{Actions, outputs_to_group, outputs_to_port};
+use openflow::flow_mod::{GROUP_ANY, TABLE_ALL};
+use openflow::message::monitor::{FlowUpdateEvent, FullUpdate, MonitorCommand, monitor_flag};
+use openflow::message::{FlowMonitorRequest, FlowUpdate, Message};
+use openflow::{ErrorCode, OfPort, Version};
+
+use super::{Bridge, Conn, ConnId, Incoming, N_TABLES};
+use crate::rule::{Rule, RuleId};
+use crate::table::Event;
+
+/// Octets of backlog at which a connection's monitors pause.
+const PAUSE_OCTETS: usize = 128 * 1024;
+/// Monitors of a connection at the most.
+const MONITORS_AT_MOST: usize = 1 << 12;
+
+/// One monitor.
+#[derive(Debug, Clone)]
+pub(crate) struct Monitor {
+    flags: u16,
+    out_port: OfPort,
+    out_group: u32,
+    table: u8,
+    mini: MiniMatch,
+}
+
+/// A connection's monitors.
+#[derive(Debug, Default)]
+pub(crate) struct Monitors {
+    by_id: BTreeMap<u32, Monitor>,
+    /// To be told when the request is done.
+    updates: Vec<FlowUpdate>,
+    sent_abbrev: bool,
+    /// While paused: rules added (`true`) or changed since.
+    paused: Option<BTreeMap<RuleId, (Arc<Rule>, bool)>>,
+    backlog: usize,
+}
+
+impl Monitor {
+    fn of(request: &FlowMonitorRequest) -> Monitor {
+        Monitor {
+            flags: request.flags,
+            out_port: request.out_port,
+            out_group: request.out_group,
+            table: request.table_id,
+            mini: MiniMatch::new(&request.matching.key, &request.matching.mask),
+        }
+    }
+
+    fn sees(&self, rule: &Rule, old_actions: Option<&Actions>) -> bool {
+        let sends = |actions: &Actions| {
+            (self.out_port == OfPort::ANY || outputs_to_port(actions, self.out_port))
+                && (self.out_group == GROUP_ANY || outputs_to_group(actions, self.out_group))
+        };
+        (self.table == TABLE_ALL || self.table == rule.table())
+            && (sends(&rule.actions) || old_actions.is_some_and(sends))
+            && rule.mini.is_within(&self.mini)
+    }
+}
+
+impl Monitors {
+    /// The flags of all monitors, of those that see an event, together.
+    fn flags_for(&self, wanted: u16, rule: &Rule, old_actions: Option<&Actions>, own: bool) -> u16 {
+        self.by_id
+            .values()
+            .filter(|m| m.flags & wanted != 0 && (own || m.flags & monitor_flag::ONLY_OWN == 0))
+            .filter(|m| m.sees(rule, old_actions))
+            .fold(0, |flags, m| flags | m.flags)
+    }
+}
+
+fn update(event: FlowUpdateEvent, rule: &Rule, reason: u8, flags: u16) -> FlowUpdate {
+    let with_actions = flags & monitor_flag::INSTRUCTIONS != 0;
+    FlowUpdate::Full(Box::new(FullUpdate {
+        event,
+        reason,
+        idle_timeout: rule.idle_timeout,
+        hard_timeout: rule.hard_timeout,
+        priority: u16::try_from(rule.priority).unwrap_or(u16::MAX),
+        table_id: rule.table(),
+        cookie: rule.cookie,
+        matching: rule.matching(),
+        actions: if with_actions { rule.actions.clone() } else { Actions::from([]) },
+    }))
+}
+
+impl Bridge {
+    pub(super) fn flow_monitors(
+        &mut self,
+        id: ConnId,
+        request: &Incoming,
+        wanted: &[FlowMonitorRequest],
+    ) -> Result<(), ErrorCode> {
+        let mut made = Vec::new();
+        for one in wanted {
+            if let Err(code) = self.flow_monitor(id, one) {
+                self.edit(id, |c| made.iter().for_each(|id| drop(c.monitors.by_id.remove(id))));
+                return Err(code);
+            }
+            if one.command != MonitorCommand::Delete {
+                made.push(one.id);
+            }
+        }
+        let mut found: BTreeMap<(u8, RuleId), (Arc<Rule>, u16)> = BTreeMap::new();
+        let Some(conn) = self.conns.get(&id) else { return Ok(()) };
+        for monitor in made.iter().filter_map(|id| conn.monitors.by_id.get(id)) {
+            if monitor.flags & monitor_flag::INITIAL == 0 {
+                continue;
+            }
+            for table in self.view.tables.iter().flatten().filter(|t| t.id < N_TABLES) {
+                if monitor.table != TABLE_ALL && monitor.table != table.id {
+                    continue;
+                }
+                for rule in table.rules.within(&monitor.mini) {
+                    if !rule.is_hidden() && monitor.sees(rule, None) {
+                        found.entry((table.id, rule.id)).or_insert_with(|| (rule.clone(), 0)).1 |= monitor.flags;
+                    }
+                }
+            }
+        }
+        let rows = found.into_values().map(|(rule, flags)| update(FlowUpdateEvent::Initial, &rule, 0, flags)).collect();
+        self.reply(id, request.xid, Message::FlowMonitorReply(rows));
+        Ok(())
+    }
+
+    fn flow_monitor(&mut self, id: ConnId, wanted: &FlowMonitorRequest) -> Result<(), ErrorCode> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        let monitors = &mut conn.monitors.by_id;
+        match wanted.command {
+            MonitorCommand::Delete => {
+                monitors.remove(&wanted.id).map(drop).ok_or(ErrorCode::OFPMOFC_UNKNOWN_MONITOR)?;
+                return Ok(());
+            }
+            MonitorCommand::Modify => {
+                monitors.remove(&wanted.id).map(drop).ok_or(ErrorCode::OFPMOFC_UNKNOWN_MONITOR)?;
+            }
+            MonitorCommand::Add if monitors.contains_key(&wanted.id) => {
+                return Err(ErrorCode::OFPMOFC_MONITOR_EXISTS);
+            }
+            MonitorCommand::Add => {}
+        }
+        if monitors.len() >= MONITORS_AT_MOST {
+            return Err(ErrorCode::OFPMOFC_UNKNOWN);
+        }
+        monitors.insert(wanted.id, Monitor::of(wanted));
+        Ok(())
+    }
+
+    pub(super) fn cancel_monitor(&mut self, id: ConnId, monitor: u32) -> Result<(), ErrorCode> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        conn.monitors.by_id.remove(&monitor).map(drop).ok_or(ErrorCode::OFPMOFC_UNKNOWN_MONITOR)
+    }
+
+    /// Notes a change for every monitor that sees it.
+    pub(super) fn monitor_event(&mut self, source: Option<(ConnId, u32)>, event: &Event) {
+        let (kind, wanted, rule, old_actions, reason) = match event {
+            Event::Added(rule, old) => (FlowUpdateEvent::Added, monitor_flag::ADD, rule, old.as_ref(), 0),
+            Event::Modified(rule, old) => (FlowUpdateEvent::Modified, monitor_flag::MODIFY, rule, old.as_ref(), 0),
+            Event::Removed(gone) => {
+                (FlowUpdateEvent::Deleted, monitor_flag::REMOVED, &gone.rule, None, gone.reason as u8)
+            }
+        };
+        if rule.is_hidden() {
+            return;
+        }
+        for conn in self.conns.values_mut().filter(|c| !c.monitors.by_id.is_empty()) {
+            note(conn, source, kind, wanted, rule, old_actions, reason);
+        }
+    }
+
+    /// Sends what monitors have to tell of the request that is done.
+    pub(super) fn flush_monitors(&mut self) {
+        let mut sends = Vec::new();
+        for conn in self.conns.values_mut() {
+            let updates = std::mem::take(&mut conn.monitors.updates);
+            conn.monitors.sent_abbrev = false;
+            if !updates.is_empty() {
+                sends.push((conn.id, Message::FlowMonitorReply(updates)));
+            }
+        }
+        for (conn, message) in sends {
+            self.send_async(conn, message);
+        }
+    }
+
+    /// Tells how many octets wait for a connection to read them.
+    pub fn set_backlog(&mut self, id: ConnId, octets: usize) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.monitors.backlog = octets;
+        if conn.monitors.paused.is_none() && octets > PAUSE_OCTETS && !conn.monitors.by_id.is_empty() {
+            conn.monitors.paused = Some(BTreeMap::new());
+            let paused = if conn.version >= Version::V14 {
+                Message::FlowMonitorReply(vec![FlowUpdate::Paused])
+            } else {
+                Message::FlowMonitorPaused
+            };
+            self.send_async(id, paused);
+        } else if octets == 0
+            && let Some(missed) = conn.monitors.paused.take()
+        {
+            self.resume_monitors(id, missed);
+        }
+    }
+
+    fn resume_monitors(&mut self, id: ConnId, missed: BTreeMap<RuleId, (Arc<Rule>, bool)>) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let mut updates = Vec::new();
+        for (rule, added) in missed.into_values() {
+            let (event, wanted) = if added {
+                (FlowUpdateEvent::Added, monitor_flag::ADD)
+            } else {
+                (FlowUpdateEvent::Modified, monitor_flag::MODIFY)
+            };
+            let flags = conn.monitors.flags_for(wanted, &rule, None, true);
+            if flags != 0 {
+                updates.push(update(event, &rule, 0, flags));
+            }
+        }
+        let standard = conn.version >= Version::V14;
+        if standard {
+            updates.push(FlowUpdate::Resumed);
+        }
+        if !updates.is_empty() {
+            self.send_async(id, Message::FlowMonitorReply(updates));
+        }
+        if !standard {
+            self.send_async(id, Message::FlowMonitorResumed);
+        }
+    }
+}
+
+/// Notes a change for the monitors of one connection.
+fn note(
+    conn: &mut Conn,
+    source: Option<(ConnId, u32)>,
+    kind: FlowUpdateEvent,
+    wanted: u16,
+    rule: &Arc<Rule>,
+    old_actions: Option<&Actions>,
+    reason: u8,
+) {
+    let own = source.filter(|(id, _)| *id == conn.id);
+    let monitors = &mut conn.monitors;
+    if let Some(missed) = &mut monitors.paused {
+        match kind {
+            FlowUpdateEvent::Deleted => {
+                // What was never told of need not be taken back.
+                if missed.remove(&rule.id).is_some_and(|(_, added)| added) {
+                    return;
+                }
+            }
+            _ => {
+                let added = kind == FlowUpdateEvent::Added;
+                let entry = missed.entry(rule.id).or_insert_with(|| (rule.clone(), added));
+                *entry = (rule.clone(), entry.1 || added);
+                return;
+            }
+        }
+    }
+    let flags = monitors.flags_for(wanted, rule, old_actions, own.is_some());
+    if flags == 0 {
+        return;
+    }
+    match own {
+        Some((_, xid)) if flags & monitor_flag::NO_ABBREV == 0 && monitors.paused.is_none() => {
+            if !std::mem::replace(&mut monitors.sent_abbrev, true) {
+                monitors.updates.push(FlowUpdate::Abbrev { xid });
+            }
+        }
+        _ => monitors.updates.push(update(kind, rule, reason, flags)),
+    }
+}
