@@ -1,1 +1,268 @@
 //! ovs-pki: a small certificate authority.
+//!
+//! Two authorities, one that certifies switches and one that certifies controllers, each a directory of
+//! the layout that `openssl ca` works with, so that either program can go on where the other ended.
+//! Source: ovs-pki(8). EC keys (`--key=ec`, curve P-256) are an addition.
+
+mod authority;
+mod files;
+mod fingerprint;
+mod keys;
+mod request;
+
+use cli::groups::{HELP, VERSION};
+use cli::options::{self, Flag, Order};
+use cli::program::{Program, eprintln_quiet, flush_stdout, print};
+use keys::KeyKind;
+use std::io::BufRead;
+
+/// Why a command fails.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// With this text, which the program's name precedes.
+    Text(String),
+    /// With this exit code; what there was to say is said.
+    Exit(i32),
+}
+
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+pub(crate) fn fail<T>(text: impl Into<String>) -> Outcome<T> {
+    Err(Failure::Text(text.into()))
+}
+
+impl From<openssl::error::ErrorStack> for Failure {
+    fn from(error: openssl::error::ErrorStack) -> Failure {
+        Failure::Text(format!("OpenSSL failed ({error})"))
+    }
+}
+
+/// What the options ask for.
+pub(crate) struct Settings {
+    pub key: KeyKind,
+    pub bits: u32,
+    dsaparam: Option<String>,
+    /// The directory of the infrastructure.
+    pub dir: String,
+    pub force: bool,
+    pub batch: bool,
+    pub unique: bool,
+    log: String,
+}
+
+impl Settings {
+    /// The file of DSA parameters.
+    pub fn dsaparam(&self) -> String {
+        self.dsaparam.clone().unwrap_or_else(|| format!("{}/dsaparam.pem", self.dir))
+    }
+
+    /// Tells the log what was done. A log that cannot be written is no reason not to work.
+    pub fn note(&self, text: &str) {
+        files::append(&self.log, &format!("{text}\n"));
+    }
+
+    /// Refuses to write over a file that is there.
+    pub fn must_not_exist(&self, path: &str) -> Outcome<()> {
+        if !self.force && std::path::Path::new(path).exists() {
+            return fail(format!("{path} already exists and --force not supplied"));
+        }
+        Ok(())
+    }
+}
+
+fn flags() -> Vec<Flag> {
+    vec![
+        Flag::value("key").short('k'),
+        Flag::value("bits").short('B'),
+        Flag::value("dsaparam").short('D'),
+        Flag::switch("batch").short('b'),
+        Flag::value("dir").short('d'),
+        Flag::switch("force").short('f'),
+        Flag::value("log").short('l'),
+        Flag::switch("unique").short('u'),
+        HELP,
+        VERSION,
+    ]
+}
+
+fn usage(argv0: &str) -> String {
+    let dir = default_dir();
+    format!(
+        "ovs-pki, for managing a simple OpenFlow public key infrastructure 
+usage: {argv0} [OPTION...] COMMAND [ARG...]
+
+The valid stand-alone commands and their arguments are:
+  init                 Initialize the PKI
+  req NAME             Create new private key and certificate request
+                       named NAME-privkey.pem and NAME-req.pem, resp.
+  sign NAME [TYPE]     Sign switch certificate request NAME-req.pem,
+                       producing certificate NAME-cert.pem
+  req+sign NAME [TYPE] Combine the above two steps, producing all three files.
+  verify NAME [TYPE]   Checks that NAME-cert.pem is a valid TYPE certificate
+  fingerprint FILE     Prints the fingerprint for FILE
+  self-sign NAME       Sign NAME-req.pem with NAME-privkey.pem,
+                       producing self-signed certificate NAME-cert.pem
+Each TYPE above is a certificate type: 'switch' (default) or 'controller'.
+
+Options for 'init', 'req', and 'req+sign' only:
+  -k, --key=rsa|dsa    Type of keys to use (default: rsa)
+  -B, --bits=NBITS     Number of bits in keys (default: 2048).  For DSA keys,
+                         this has an effect only on 'init'.
+  -D, --dsaparam=FILE  File with DSA parameters (DSA only)
+                         (default: dsaparam.pem within PKI directory)
+Options for use with the 'sign' command:
+  -b, --batch          Skip fingerprint verification
+Options that apply to any command:
+  -d, --dir=DIR        Directory where the PKI is located
+                         (default: {dir})
+  -f, --force          Continue even if file or directory already exists
+  -l, --log=FILE       Log openssl output to FILE (default: ovs-log.log)
+  -u, --unique         NAME is unique (don't append UUID/date)
+  -h, --help           Print this usage message.
+  -V, --version        Display version information.
+"
+    )
+}
+
+fn default_dir() -> String {
+    match std::env::var("OVS_PKIDIR") {
+        Ok(dir) if !dir.is_empty() => dir,
+        _ => "/var/lib/openvswitch/pki".to_string(),
+    }
+}
+
+/// Runs ovs-pki and gives its exit code.
+#[must_use]
+pub fn main() -> i32 {
+    let program = Program::from_env("ovs-pki");
+    match run(&program) {
+        Ok(()) => {
+            flush_stdout();
+            0
+        }
+        Err(Failure::Exit(code)) => code,
+        Err(Failure::Text(text)) => {
+            flush_stdout();
+            eprintln_quiet(&format!("{}: {text}", program.argv0));
+            1
+        }
+    }
+}
+
+fn run(program: &Program) -> Outcome<()> {
+    let parsed = match options::parse(&flags(), Order::Permute, &program.args) {
+        Ok(parsed) => parsed,
+        Err(error) => return fail(error.0),
+    };
+    let mut settings = Settings {
+        key: KeyKind::Rsa,
+        bits: 2048,
+        dsaparam: None,
+        dir: default_dir(),
+        force: false,
+        batch: false,
+        unique: false,
+        log: format!("{}/ovs-pki.log", cli::dirs::logdir()),
+    };
+    for given in &parsed.given {
+        let text = given.text().to_string();
+        match given.flag.long {
+            "key" => settings.key = KeyKind::parse(&text)?,
+            "bits" => {
+                settings.bits = match text.parse() {
+                    Ok(bits) if bits >= 1024 => bits,
+                    _ => return fail("argument to -B or --bits must be at least 1024"),
+                }
+            }
+            "dsaparam" => settings.dsaparam = Some(text),
+            "batch" => settings.batch = true,
+            "dir" => settings.dir = text,
+            "force" => settings.force = true,
+            "log" => settings.log = text,
+            "unique" => settings.unique = true,
+            "help" => {
+                print(&usage(&program.argv0));
+                return Ok(());
+            }
+            _ => {
+                print(&program.version_text(""));
+                return Ok(());
+            }
+        }
+    }
+    obey(&settings, &parsed.arguments)
+}
+
+fn one_argument<'a>(command: &str, args: &'a [String]) -> Outcome<&'a str> {
+    match args {
+        [only] => Ok(only),
+        _ => fail(format!("{command} must have exactly one argument; use --help for help")),
+    }
+}
+
+/// A name and which authority it is about: `switchca` unless told otherwise.
+fn name_and_type<'a>(command: &str, args: &'a [String]) -> Outcome<(&'a str, &'static str)> {
+    match args {
+        [name] => Ok((name, "switchca")),
+        [name, kind] => match kind.as_str() {
+            "switch" => Ok((name, "switchca")),
+            "controller" => Ok((name, "controllerca")),
+            _ => fail("type argument must be 'switch' or 'controller'"),
+        },
+        _ => fail(format!("{command} must have one or two arguments; use --help for help")),
+    }
+}
+
+fn obey(settings: &Settings, words: &[String]) -> Outcome<()> {
+    let Some((command, args)) = words.split_first() else {
+        return fail("missing command name; use --help for help");
+    };
+    match command.as_str() {
+        "init" => authority::init(settings),
+        "req" => {
+            let name = one_argument(command, args)?;
+            request::make(settings, name)?;
+            fingerprint::show(&format!("{name}-req.pem"))
+        }
+        "sign" => {
+            let (name, ca) = name_and_type(command, args)?;
+            let request = format!("{name}-req.pem");
+            fingerprint::show(&request)?;
+            settings.must_not_exist(&format!("{name}-cert.pem"))?;
+            if !settings.batch {
+                ask()?;
+            }
+            authority::sign(settings, ca, name)
+        }
+        "req+sign" => {
+            let (name, ca) = name_and_type(command, args)?;
+            authority::must_be_there(settings)?;
+            settings.must_not_exist(&format!("{name}-privkey.pem"))?;
+            settings.must_not_exist(&format!("{name}-cert.pem"))?;
+            request::make(settings, name)?;
+            authority::sign(settings, ca, name)?;
+            fingerprint::show(&format!("{name}-req.pem"))
+        }
+        "verify" => {
+            let (name, ca) = name_and_type(command, args)?;
+            authority::verify(settings, ca, name)
+        }
+        "fingerprint" => fingerprint::show(one_argument(command, args)?),
+        "self-sign" => request::self_sign(settings, one_argument(command, args)?),
+        _ => {
+            const KNOWN: [&str; 7] = ["init", "req", "sign", "req+sign", "verify", "fingerprint", "self-sign"];
+            let hint = cli::near::hint(command, KNOWN);
+            let separator = if hint.is_empty() { "" } else { "\n" };
+            fail(format!("{command} command unknown; use --help for help{separator}{hint}"))
+        }
+    }
+}
+
+/// Has the user compare the fingerprint with the one that `req` printed.
+fn ask() -> Outcome<()> {
+    print("Does fingerprint match? (yes/no)\n");
+    flush_stdout();
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    if read.is_ok() && answer.trim_end_matches('\n') == "yes" { Ok(()) } else { Err(Failure::Exit(1)) }
+}

@@ -1,0 +1,5 @@
+//! ovs-pki: a small certificate authority.
+
+fn main() {
+    std::process::exit(pki::main())
+}
