@@ -1,8 +1,8 @@
 //! The OpenFlow pipeline: tables, rules, groups, meters, translation.
 
-pub mod revalidate;
-pub mod credit;
 pub mod bridge;
+pub mod credit;
+pub mod revalidate;
 pub mod rule;
 pub mod table;
 pub mod trace;

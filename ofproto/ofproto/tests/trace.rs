@@ -80,11 +80,8 @@ impl Switch {
         flow_mod.matching.default_packet_type();
         let table = if flow_mod.table == 0xff { 0 } else { flow_mod.table };
         flow_mod.table = table;
-        let actions = openflow::action::check(
-            flow_mod.actions.clone(),
-            &flow_mod.matching,
-            &openflow::action::Check::UNKNOWN,
-        );
+        let actions =
+            openflow::action::check(flow_mod.actions.clone(), &flow_mod.matching, &openflow::action::Check::UNKNOWN);
         flow_mod.actions = actions.expect(text).actions;
         let id = self.view.bridge_by_name(bridge).expect(bridge).id;
         let writer = self.tables.entry((id.0, table)).or_insert_with(|| Table::new(table));

@@ -132,12 +132,7 @@ impl Credits {
                 self.bonds.entry((*bridge, *bundle, *bucket)).or_default().add(delta);
             }
             Effect::MacLearn { bridge, bundle, mac, vlan, grat_arp, is_bond } => {
-                let entry = MacUse {
-                    bundle: *bundle,
-                    used_ms: delta.used_ms,
-                    grat_arp: *grat_arp,
-                    is_bond: *is_bond,
-                };
+                let entry = MacUse { bundle: *bundle, used_ms: delta.used_ms, grat_arp: *grat_arp, is_bond: *is_bond };
                 let key = (*bridge, MacKey { vlan: *vlan, mac: *mac });
                 let old = self.macs.get(&key);
                 if old.is_none_or(|o| o.used_ms <= entry.used_ms) {

@@ -56,7 +56,14 @@ pub struct CachedFlow {
 
 impl CachedFlow {
     /// The flow of a translation.
-    pub fn new(key: &Key, flow: &Key, bridge: BridgeId, translation: &Translation, meter: Option<u32>, now_ms: i64) -> Self {
+    pub fn new(
+        key: &Key,
+        flow: &Key,
+        bridge: BridgeId,
+        translation: &Translation,
+        meter: Option<u32>,
+        now_ms: i64,
+    ) -> Self {
         CachedFlow {
             key: key.clone(),
             mask: translation.megaflow_mask(),

@@ -172,8 +172,7 @@ impl Trace<'_> {
                 state
             }
             None => {
-                self.out
-                    .push_str(" - resume conntrack with default ct_state=trk|new (use --ct-next to customize)");
+                self.out.push_str(" - resume conntrack with default ct_state=trk|new (use --ct-next to customize)");
                 flow::ct_state::TRK | flow::ct_state::NEW
             }
         };

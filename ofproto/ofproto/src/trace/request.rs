@@ -129,11 +129,7 @@ fn packet_of(text: &str) -> Result<PacketBuf, String> {
 }
 
 /// A datapath flow, alone or behind the datapath's name, or a bridge and an OpenFlow flow.
-fn read_flow(
-    view: &SwitchView,
-    positional: &[&str],
-    text: &str,
-) -> Result<(crate::view::BridgeId, Key), String> {
+fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crate::view::BridgeId, Key), String> {
     let dp_names = dp_names_of(view);
     let dp_error = match flow::odp_text::parse_key(text, Some(&dp_names as &dyn PortNames)) {
         Ok((key, _)) => {

@@ -111,14 +111,7 @@ pub struct PortView {
 impl PortView {
     /// A device that is up.
     pub fn device(port: OfPort, odp: OdpPort, name: &str) -> PortView {
-        PortView {
-            port,
-            name: name.to_owned(),
-            odp: Some(odp),
-            link_up: true,
-            may_enable: true,
-            ..PortView::default()
-        }
+        PortView { port, name: name.to_owned(), odp: Some(odp), link_up: true, may_enable: true, ..PortView::default() }
     }
 
     /// The other end of a patch.

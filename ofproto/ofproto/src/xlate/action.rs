@@ -4,10 +4,10 @@ use flow::odp::{self, slow};
 use openflow::OfPort;
 use openflow::action::{Action, Resubmit, Subfield};
 
+use super::Effect;
 use super::context::Context;
 use super::record::NodeKind;
 use super::table::Lookup;
-use super::Effect;
 
 /// Whether to go on with the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

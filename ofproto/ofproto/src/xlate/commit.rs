@@ -106,12 +106,12 @@ impl Context<'_> {
 
     fn commit_network(&mut self) {
         match self.base.dl_type() {
-            0x0800 if self.flow.nw_proto() != 0 => {
-                if self.commit_fields(SetGroup::Ipv4, IPV4) {
-                    self.wc.set_nw_proto(u8::MAX);
-                }
+            _ if self.flow.nw_proto() == 0 && self.base.dl_type() != 0x894f => {}
+            0x0800 => {
+                let written = self.commit_fields(SetGroup::Ipv4, IPV4);
+                self.wc.set_nw_proto(if written { u8::MAX } else { self.wc.nw_proto() });
             }
-            0x86dd if self.flow.nw_proto() != 0 => {
+            0x86dd => {
                 if self.commit_fields(SetGroup::Ipv6, IPV6) {
                     self.wc.set_nw_proto(u8::MAX);
                 }
@@ -124,10 +124,9 @@ impl Context<'_> {
                     }
                 }
             }
-            0x0806 if self.flow.nw_proto() != 0 => {
-                if self.commit_fields(SetGroup::Arp, ARP) {
-                    self.slow |= slow::ACTION;
-                }
+            0x0806 => {
+                let written = self.commit_fields(SetGroup::Arp, ARP);
+                self.slow |= if written { slow::ACTION } else { 0 };
             }
             0x894f => {
                 self.commit_fields(SetGroup::Nsh, NSH);
@@ -167,7 +166,8 @@ impl Context<'_> {
         let mut base_n = count_labels(&self.base);
         let flow_n = count_labels(&self.flow);
         let mut common = 0;
-        while common < base_n.min(flow_n) && lse(&self.base, base_n - 1 - common) == lse(&self.flow, flow_n - 1 - common)
+        while common < base_n.min(flow_n)
+            && lse(&self.base, base_n - 1 - common) == lse(&self.flow, flow_n - 1 - common)
         {
             common += 1;
         }

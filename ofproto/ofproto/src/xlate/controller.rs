@@ -8,7 +8,7 @@ use super::context::Context;
 use super::record::NodeKind;
 
 impl Context<'_> {
-    pub(super) fn to_controller(&mut self, max_len: u16, why: u8, id: u16, meter: Option<u32>, userdata: &[u8]) {
+    pub(super) fn send_to_controller(&mut self, max_len: u16, why: u8, id: u16, meter: Option<u32>, userdata: &[u8]) {
         self.commit();
         let is_miss_rule = self.rule.as_ref().is_some_and(|r| r.priority == 0 && r.mini.mask().is_empty_but_type());
         let why = if why == reason::ACTION && is_miss_rule { reason::EXPLICIT_MISS } else { why };
@@ -50,7 +50,7 @@ impl Context<'_> {
             self.commit();
             self.trigger_freeze();
         } else {
-            self.to_controller(
+            self.send_to_controller(
                 action.max_len,
                 action.reason,
                 action.controller_id,
@@ -93,7 +93,7 @@ impl Context<'_> {
 
     pub(super) fn expired(&mut self, ids: &[u16]) {
         for id in ids {
-            self.to_controller(u16::MAX, reason::INVALID_TTL, *id, None, &[]);
+            self.send_to_controller(u16::MAX, reason::INVALID_TTL, *id, None, &[]);
         }
     }
 }

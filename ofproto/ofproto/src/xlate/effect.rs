@@ -113,4 +113,3 @@ pub enum Effect {
         bucket: u8,
     },
 }
-

@@ -91,7 +91,9 @@ impl Context<'_> {
     fn unsupported(&mut self, what: &str) {
         let packet_type = self.flow.packet_type();
         let (ns, kind) = (packet_type >> 16, packet_type & 0xffff);
-        self.report(NodeKind::Error, || format!("Dropping packet as {what} not supported for packet type ({ns},{kind:#x})"));
+        self.report(NodeKind::Error, || {
+            format!("Dropping packet as {what} not supported for packet type ({ns},{kind:#x})")
+        });
         self.error = Some(DropReason::UnsupportedPacketType);
     }
 
@@ -117,9 +119,7 @@ impl Context<'_> {
                     3 => PT_ETH,
                     4 => PT_NSH,
                     np => {
-                        self.report_error(|| {
-                            format!("Cannot decap: unsupported NSH next protocol {np}")
-                        });
+                        self.report_error(|| format!("Cannot decap: unsupported NSH next protocol {np}"));
                         self.error = Some(DropReason::UnsupportedPacketType);
                         return;
                     }
@@ -135,9 +135,7 @@ impl Context<'_> {
             }
             packet_type => {
                 let (ns, kind) = (packet_type >> 16, packet_type & 0xffff);
-                self.report_error(|| {
-                    format!("decap() for unsupported packet type ({ns},{kind:#x})")
-                });
+                self.report_error(|| format!("decap() for unsupported packet type ({ns},{kind:#x})"));
                 self.error = Some(DropReason::UnsupportedPacketType);
             }
         }

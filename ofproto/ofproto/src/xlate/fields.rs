@@ -130,9 +130,7 @@ impl Context<'_> {
             padded
         };
         let (old, value, mask) = (pad(&old), pad(&set.value), pad(&set.mask));
-        let new = Value(
-            old.0.iter().zip(value.0.iter().zip(&mask.0)).map(|(o, (v, m))| (o & !m) | (v & m)).collect(),
-        );
+        let new = Value(old.0.iter().zip(value.0.iter().zip(&mask.0)).map(|(o, (v, m))| (o & !m) | (v & m)).collect());
         set.field.set_in(&mut self.flow, &new, tun);
         if set.field.meta().prereq == flow::field::Prereq::VlanVid || is_vlan_field(set.field) {
             self.fix_tpid();

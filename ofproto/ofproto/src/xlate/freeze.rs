@@ -56,12 +56,10 @@ impl Context<'_> {
                 | Action::DecMplsTtl
                 | Action::DecNshTtl
                 | Action::DecTtl(_) => self.put_unroll(),
-                Action::Resubmit(resubmit) => {
-                    if resubmit.table == 0xff {
-                        let table = self.table;
-                        self.frozen.push(Action::Resubmit(Resubmit { table, ..*resubmit }));
-                        continue;
-                    }
+                Action::Resubmit(resubmit) if resubmit.table == 0xff => {
+                    let table = self.table;
+                    self.frozen.push(Action::Resubmit(Resubmit { table, ..*resubmit }));
+                    continue;
                 }
                 Action::GotoTable(_) => self.put_unroll(),
                 _ => {}
@@ -127,12 +125,7 @@ impl Context<'_> {
         let nat = self.ct_nat.clone();
         let flow = self.flow.clone();
         if let Some(recorder) = &mut self.recorder {
-            recorder.recirculations.push(Recirculation {
-                id,
-                flow: Box::new(flow),
-                zone,
-                nat,
-            });
+            recorder.recirculations.push(Recirculation { id, flow: Box::new(flow), zone, nat });
         }
         self.report(NodeKind::Detail, || {
             format!(

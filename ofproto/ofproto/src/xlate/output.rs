@@ -53,7 +53,7 @@ impl Context<'_> {
                 } else {
                     reason::ACTION
                 };
-                self.to_controller(max_len, why, 0, None, &[]);
+                self.send_to_controller(max_len, why, 0, None, &[]);
             }
             OfPort::NONE => {}
             _ if port == self.in_port() => self.detail_info("skipping output to input port"),

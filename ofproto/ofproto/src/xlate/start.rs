@@ -7,8 +7,8 @@ use openflow::OfPort;
 use openflow::action::Action;
 
 use super::context::Context;
-use super::record::NodeKind;
 use super::recirc::FrozenState;
+use super::record::NodeKind;
 use super::{Effect, Start, frozen_mask};
 use crate::view::{BondView, BundleView, PortKind};
 

@@ -29,11 +29,10 @@ impl Context<'_> {
     /// The rule for the packet in `table` or, where a table's configuration says so, a later one; sets the table.
     pub fn lookup(&mut self, table: u8, in_port: u32, may_packet_in: bool, honor_miss: bool) -> Arc<Rule> {
         self.table = table;
-        if self.flow.nw_frag() & nw_frag::ANY != 0 && self.bridge.frag != FragHandling::NxMatch {
-            if self.bridge.frag != FragHandling::Normal {
-                self.credit_table(table, true);
-                return Arc::clone(&self.bridge.drop_frags_rule);
-            }
+        let drops_frags = matches!(self.bridge.frag, FragHandling::Drop | FragHandling::Reassemble);
+        if self.flow.nw_frag() & nw_frag::ANY != 0 && drops_frags {
+            self.credit_table(table, true);
+            return Arc::clone(&self.bridge.drop_frags_rule);
         }
         let (old_in_port, old_ports) = (self.flow.in_port(), (self.flow.tp_src(), self.flow.tp_dst()));
         if self.flow.nw_frag() & nw_frag::ANY != 0 && self.bridge.frag == FragHandling::Normal {
@@ -109,10 +108,7 @@ impl Context<'_> {
         let internal = [
             (&self.bridge.miss_rule, "No match, and a \"packet-in\" is called for."),
             (&self.bridge.no_packet_in_rule, "No match."),
-            (
-                &self.bridge.drop_frags_rule,
-                "Packets are IP fragments and the fragment handling mode is \"drop\".",
-            ),
+            (&self.bridge.drop_frags_rule, "Packets are IP fragments and the fragment handling mode is \"drop\"."),
         ];
         for (i, (own, text)) in internal.into_iter().enumerate() {
             if Arc::ptr_eq(rule, own) {
@@ -223,16 +219,13 @@ impl Context<'_> {
         self.wc.set_nw_proto(ct_proto);
         self.wc.set_ct_nw_proto(proto);
         let swap_ports = |get: (u16, u16), ct: (u16, u16)| (ct, get);
-        let (ports, ct) = swap_ports(
-            (self.flow.tp_src(), self.flow.tp_dst()),
-            (self.flow.ct_tp_src(), self.flow.ct_tp_dst()),
-        );
+        let (ports, ct) =
+            swap_ports((self.flow.tp_src(), self.flow.tp_dst()), (self.flow.ct_tp_src(), self.flow.ct_tp_dst()));
         self.flow.set_tp_src(ports.0);
         self.flow.set_tp_dst(ports.1);
         self.flow.set_ct_tp_src(ct.0);
         self.flow.set_ct_tp_dst(ct.1);
-        let (ports, ct) =
-            swap_ports((self.wc.tp_src(), self.wc.tp_dst()), (self.wc.ct_tp_src(), self.wc.ct_tp_dst()));
+        let (ports, ct) = swap_ports((self.wc.tp_src(), self.wc.tp_dst()), (self.wc.ct_tp_src(), self.wc.ct_tp_dst()));
         self.wc.set_tp_src(ports.0);
         self.wc.set_tp_dst(ports.1);
         self.wc.set_ct_tp_src(ct.0);
