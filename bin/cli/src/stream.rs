@@ -5,7 +5,7 @@
 
 use crate::groups::TlsSettings;
 use crate::{dirs, tls};
-use openssl::ssl::SslStream;
+use openssl::ssl::{SslContext, SslStream};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -134,7 +134,7 @@ impl Read for Stream {
         match self {
             Stream::Unix(s) => s.read(buf),
             Stream::Tcp(s) => s.read(buf),
-            Stream::Tls(s) => s.read(buf),
+            Stream::Tls(s) => s.read(buf).map_err(|error| tls::system_error("SSL_read", error)),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Write for Stream {
         match self {
             Stream::Unix(s) => s.write(buf),
             Stream::Tcp(s) => s.write(buf),
-            Stream::Tls(s) => s.write(buf),
+            Stream::Tls(s) => s.write(buf).map_err(|error| tls::system_error("SSL_write", error)),
         }
     }
 
@@ -164,14 +164,13 @@ pub fn is_passive(name: &str) -> bool {
 }
 
 /// A stream that waits for callers.
-#[derive(Debug)]
 pub enum Listener {
     /// On a Unix domain socket, removed when the listener goes.
     Unix(UnixListener, String),
     /// On TCP.
     Tcp(TcpListener),
     /// On TCP, with TLS.
-    Tls(TcpListener, Box<TlsSettings>),
+    Tls(TcpListener, SslContext),
 }
 
 impl Listener {
@@ -191,9 +190,9 @@ impl Listener {
             }
             "ptcp" => Ok(Listener::Tcp(TcpListener::bind(passive_address(address, settings.default_port)?)?)),
             "pssl" => {
-                tls::context(&settings.tls)?;
+                let context = tls::context(&settings.tls)?;
                 let tcp = TcpListener::bind(passive_address(address, settings.default_port)?)?;
-                Ok(Listener::Tls(tcp, Box::new(settings.tls.clone())))
+                Ok(Listener::Tls(tcp, context))
             }
             _ => Err(errno::address_family_not_supported()),
         }
@@ -207,10 +206,20 @@ impl Listener {
         match self {
             Listener::Unix(listener, _) => Ok(Stream::Unix(listener.accept()?.0)),
             Listener::Tcp(listener) => Ok(Stream::Tcp(listener.accept()?.0)),
-            Listener::Tls(listener, settings) => {
-                let stream = tls::handshake(settings, tls::Side::Server, listener.accept()?.0)?;
+            Listener::Tls(listener, context) => {
+                let stream = tls::handshake(context, tls::Side::Server, listener.accept()?.0)?;
                 Ok(Stream::Tls(Box::new(stream)))
             }
+        }
+    }
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Listener::Unix(_, path) => write!(f, "Listener::Unix({path})"),
+            Listener::Tcp(listener) => write!(f, "Listener::Tcp({listener:?})"),
+            Listener::Tls(listener, _) => write!(f, "Listener::Tls({listener:?})"),
         }
     }
 }
@@ -320,11 +329,11 @@ fn connect_tcp(name: &str, address: &str, default_port: u16) -> io::Result<TcpSt
 }
 
 fn connect_tls(name: &str, address: &str, settings: &Settings) -> io::Result<Stream> {
-    tls::context(&settings.tls)?;
+    let context = tls::context(&settings.tls)?;
     let bootstrapping = settings.tls.bootstrap
         && settings.tls.ca_cert.as_deref().is_some_and(|file| !std::path::Path::new(file).exists());
     let tcp = connect_tcp(name, address, settings.default_port)?;
-    let stream = tls::handshake(&settings.tls, tls::Side::Client, tcp)?;
+    let stream = tls::handshake(&context, tls::Side::Client, tcp)?;
     if bootstrapping {
         return Err(tls::bootstrap(&settings.tls, &stream));
     }

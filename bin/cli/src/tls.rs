@@ -6,8 +6,9 @@
 use crate::groups::TlsSettings;
 use crate::stream::errno;
 use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslStream, SslVerifyMode};
-use openssl::x509::X509;
+use openssl::x509::{X509, X509Ref};
 use std::io;
 use std::net::TcpStream;
 use std::path::Path;
@@ -21,7 +22,7 @@ pub(crate) enum Side {
 
 /// The first error of OpenSSL's queue in the form of `ERR_error_string(3)`.
 fn first(stack: &ErrorStack) -> String {
-    match stack.errors().last() {
+    match stack.errors().first() {
         Some(e) => {
             format!("error:{:08X}:{}::{}", e.code(), e.library().unwrap_or("lib(0)"), e.reason().unwrap_or("reason(0)"))
         }
@@ -37,12 +38,17 @@ pub(crate) fn context(settings: &TlsSettings) -> io::Result<SslContext> {
     };
     let mut builder = SslContextBuilder::new(SslMethod::tls()).map_err(failed)?;
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
-    builder.set_cipher_list(settings.ciphers.as_deref().unwrap_or("HIGH:!aNULL:!MD5")).map_err(|stack| {
-        vlog::err!("stream_ssl", "SSL_CTX_set_cipher_list: {}", first(&stack));
-        errno::protocol_not_available()
-    })?;
-    if let Some(protocols) = &settings.protocols {
-        set_protocols(&mut builder, protocols)?;
+    let mut set_ciphers = |ciphers: &str| {
+        builder.set_cipher_list(ciphers).inspect_err(|stack| {
+            vlog::err!("stream_ssl", "SSL_CTX_set_cipher_list: {}", first(stack));
+        })
+    };
+    // What is no list of ciphers or protocols is complained about and then passed over.
+    if settings.ciphers.as_deref().is_none_or(|ciphers| set_ciphers(ciphers).is_err()) {
+        set_ciphers("HIGH:!aNULL:!MD5").map_err(failed)?;
+    }
+    if let Some(off) = settings.protocols.as_deref().and_then(disabled_protocols) {
+        builder.set_options(off);
     }
     let key = load_key(&mut builder, settings);
     let certificate = load_certificate(&mut builder, settings);
@@ -62,7 +68,8 @@ pub(crate) fn context(settings: &TlsSettings) -> io::Result<SslContext> {
     Ok(builder.build())
 }
 
-fn set_protocols(builder: &mut SslContextBuilder, list: &str) -> io::Result<()> {
+/// The versions that a list of protocols leaves out; nothing if the list is wrong.
+fn disabled_protocols(list: &str) -> Option<SslOptions> {
     let all = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
     let mut off = all;
     for word in list.split([',', ' ', '\t']).filter(|w| !w.is_empty()) {
@@ -73,16 +80,15 @@ fn set_protocols(builder: &mut SslContextBuilder, list: &str) -> io::Result<()> 
             "TLSv1" => off &= !SslOptions::NO_TLSV1,
             _ => {
                 vlog::err!("stream_ssl", "{word}: SSL protocol not recognized");
-                return Err(errno::protocol_not_available());
+                return None;
             }
         }
     }
     if off == all {
         vlog::err!("stream_ssl", "SSL protocol settings invalid");
-        return Err(errno::protocol_not_available());
+        return None;
     }
-    builder.set_options(off);
-    Ok(())
+    Some(off)
 }
 
 fn load_key(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bool {
@@ -138,9 +144,8 @@ fn load_authority(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bo
 }
 
 /// Runs the handshake over `tcp`.
-pub(crate) fn handshake(settings: &TlsSettings, side: Side, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
-    let context = context(settings)?;
-    let ssl = Ssl::new(&context).map_err(|_| errno::protocol_not_available())?;
+pub(crate) fn handshake(context: &SslContext, side: Side, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
+    let ssl = Ssl::new(context).map_err(|_| errno::protocol_not_available())?;
     let mut stream = SslStream::new(ssl, tcp).map_err(|_| errno::protocol_not_available())?;
     let (name, result) = match side {
         Side::Client => ("SSL_connect", stream.connect()),
@@ -158,6 +163,31 @@ pub(crate) fn handshake(settings: &TlsSettings, side: Side, tcp: TcpStream) -> i
         return Err(errno::protocol_error());
     }
     Ok(stream)
+}
+
+/// A certificate in words: whose it is and its fingerprint.
+fn description(certificate: &X509Ref) -> String {
+    let mut subject = String::new();
+    for entry in certificate.subject_name().entries() {
+        let kind = entry.object().nid().short_name().unwrap_or("?");
+        let text = entry.data().to_string().map(|text| text.to_string()).unwrap_or_default();
+        subject.push_str(&format!("/{kind}={text}"));
+    }
+    let digest = certificate.digest(MessageDigest::sha1());
+    let digest: Vec<String> = digest.iter().flat_map(|d| d.iter()).map(|byte| format!("{byte:02x}")).collect();
+    format!("({subject}) (fingerprint {})", digest.join(":"))
+}
+
+/// The error of a read or write on a TLS stream as the system would report it.
+pub(crate) fn system_error(name: &str, error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>()) {
+        None => error,
+        Some(inner) => {
+            let text = inner.ssl_error().map_or_else(|| inner.to_string(), first);
+            vlog::warn!("stream_ssl", "{name}: {text}");
+            errno::protocol_error()
+        }
+    }
 }
 
 /// Writes the authority's certificate that the peer presented to the file that should hold it. The
@@ -195,6 +225,8 @@ pub(crate) fn bootstrap(settings: &TlsSettings, stream: &SslStream<TcpStream>) -
     match written {
         Ok(()) => {
             vlog::info!("stream_ssl", "successfully bootstrapped CA cert to {file}");
+            vlog::info!("stream_ssl", "Trusting CA cert from {file} {}", description(last));
+            vlog::info!("stream_ssl", "killing successful connection to retry using CA cert");
             errno::protocol_error()
         }
         Err(error) => {

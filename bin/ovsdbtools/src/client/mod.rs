@@ -99,11 +99,10 @@ impl Context<'_> {
 
     /// Sends a request and gives its result; an error reply is an error.
     fn call(&mut self, method: &str, params: Vec<Value>) -> Outcome<Value> {
-        let server = self.server.clone();
         match self.rpc()?.transact(method, params) {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => Err(format!("server returned error reply: {}", cli::json::text(&error, false))),
-            Err(error) => Err(format!("{server}: transaction failed ({})", cli::program::strerror(&error))),
+            Err(error) => Err(format!("transaction failed ({})", cli::program::strerror(&error))),
         }
     }
 
