@@ -449,11 +449,7 @@ pub(super) fn print_error(_: &Settings, args: &[String]) -> Done {
 
 /// Octets without their characters.
 fn plain_dump(octets: &[u8]) {
-    let text = hex::dump(octets);
-    for line in text.lines() {
-        let end = line.rfind(" |").map_or(line.len(), |_| line.find('|').unwrap_or(line.len()));
-        program::print(&format!("{}\n", line[..end].trim_end()));
-    }
+    program::print(&hex::plain(octets));
 }
 
 /// `encode-error-reply NAME REQUEST`.

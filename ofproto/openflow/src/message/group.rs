@@ -393,7 +393,8 @@ pub fn check_buckets(group_mod: &GroupMod) -> Result<(), ErrorCode> {
         return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
     }
     for bucket in &group_mod.buckets {
-        if bucket.weight != 0 && group_mod.kind != GroupType::Select {
+        let insert = group_mod.command == GroupCommand::InsertBucket;
+        if bucket.weight != 0 && group_mod.kind != GroupType::Select && !insert {
             return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
         }
         match group_mod.kind {

@@ -17,6 +17,7 @@ pub mod monitor_flag {
     pub const MODIFY: u16 = 1 << 3;
     pub const INSTRUCTIONS: u16 = 1 << 4;
     pub const NO_ABBREV: u16 = 1 << 5;
+    /// Nicira's and ONF's "own": changes that the monitor's owner makes are told in full.
     pub const ONLY_OWN: u16 = 1 << 6;
 }
 
@@ -101,9 +102,20 @@ pub struct FullUpdate {
     pub actions: Actions,
 }
 
-/// Flags of Nicira's and ONF's requests; 1.4 has one more.
+/// Flags of Nicira's and ONF's requests, and the number that the last of 1.4's flags has there.
 const FLAGS_NX: u16 = 0x3f;
+const OWN_NX: u16 = 1 << 5;
 const FLAGS_14: u16 = 0x7f;
+
+fn flags_to_nx(flags: u16) -> u16 {
+    let own = if flags & monitor_flag::ONLY_OWN != 0 { OWN_NX } else { 0 };
+    (flags & FLAGS_NX & !OWN_NX) | own
+}
+
+fn flags_from_nx(wire: u16) -> u16 {
+    let own = if wire & OWN_NX != 0 { monitor_flag::ONLY_OWN } else { 0 };
+    (wire & !OWN_NX) | own
+}
 
 /// Reads one request of a list.
 pub(super) fn decode_request(
@@ -141,7 +153,7 @@ pub(super) fn decode_request(
             if body.take(3)?.iter().any(|o| *o != 0) {
                 return Err(ErrorCode::NXBRC_MUST_BE_ZERO);
             }
-            request.matching = flow::take_nxm(body, match_len, reading)?.0;
+            request.matching = take_onf_match(body, match_len, reading)?;
         }
         _ => {
             known = FLAGS_14;
@@ -160,6 +172,10 @@ pub(super) fn decode_request(
     }
     let wanted = monitor_flag::ADD | monitor_flag::REMOVED | monitor_flag::MODIFY;
     let adding = request.command != MonitorCommand::Delete;
+    if known == FLAGS_NX && request.flags & !known == 0 {
+        request.flags = flags_from_nx(request.flags);
+        known = FLAGS_14;
+    }
     if request.flags & !known != 0 || (adding && request.flags & wanted == 0) {
         return Err(ErrorCode::OFPMOFC_BAD_FLAGS);
     }
@@ -170,7 +186,7 @@ pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, ve
     out.put32(request.id);
     match version {
         Version::V10 | Version::V11 | Version::V12 => {
-            out.put16(request.flags & FLAGS_NX);
+            out.put16(flags_to_nx(request.flags));
             out.port10(request.out_port);
             let at = out.len();
             out.zeros(2);
@@ -180,13 +196,13 @@ pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, ve
             out.patch16(at, len as u16);
         }
         Version::V13 => {
-            out.put16(request.flags & FLAGS_NX);
+            out.put16(flags_to_nx(request.flags));
             let at = out.len();
             out.zeros(2);
             out.port11(request.out_port);
             out.put8(request.table_id);
             out.zeros(3);
-            let len = matching::put_nxm(out, &request.matching, 0, 0);
+            let len = matching::put_match(out, &request.matching, version);
             out.patch16(at, len as u16);
         }
         Version::V14 | Version::V15 => {
@@ -198,6 +214,12 @@ pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, ve
             matching::put_match(out, &request.matching, version);
         }
     }
+}
+
+/// Takes a match in the standard form from one of ONF's messages, which say its length once more.
+fn take_onf_match(body: &mut Reader<'_>, match_len: u16, reading: Reading<'_>) -> Result<Match, ErrorCode> {
+    let mut octets = body.sub(usize::from(match_len).next_multiple_of(8))?;
+    flow::take_match(&mut octets, reading)
 }
 
 /// Reads one update of a list.
@@ -231,10 +253,10 @@ pub(super) fn decode_update(
     let full = if standard {
         decode_full14(&mut update, event, context)?
     } else {
-        decode_full_nx(&mut update, event, context)?
+        decode_full_nx(&mut update, event, version, context)?
     };
     let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
-    let actions = if standard || version >= Version::V11 {
+    let actions = if standard {
         action::pull_instructions(update.rest(), &decoding)?
     } else {
         action::pull_actions(update.rest(), &decoding)?
@@ -259,6 +281,7 @@ fn decode_full14(
 fn decode_full_nx(
     update: &mut Reader<'_>,
     event: FlowUpdateEvent,
+    version: Version,
     context: &Context<'_>,
 ) -> Result<FullUpdate, ErrorCode> {
     let (reason, priority, idle_timeout, hard_timeout, match_len) =
@@ -267,7 +290,10 @@ fn decode_full_nx(
     update.skip(1)?;
     let cookie = update.u64()?;
     let reading = Reading { tun: context.tun, ..Reading::default() };
-    let matching = flow::take_nxm(update, match_len, reading)?.0;
+    let matching = match version {
+        Version::V13 => take_onf_match(update, match_len, reading)?,
+        _ => flow::take_nxm(update, match_len, reading)?.0,
+    };
     let reason = u8::try_from(reason).unwrap_or(u8::MAX);
     let actions = [].into();
     Ok(FullUpdate { event, reason, idle_timeout, hard_timeout, priority, table_id, cookie, matching, actions })
@@ -297,9 +323,9 @@ pub(super) fn encode_update(out: &mut Vec<u8>, update: &FlowUpdate, version: Ver
             if standard {
                 encode_full14(out, full, version);
             } else {
-                encode_full_nx(out, full);
+                encode_full_nx(out, full, version);
             }
-            if version == Version::V10 {
+            if !standard {
                 action::put_actions(out, &full.actions, version);
             } else {
                 action::put_instructions(out, &full.actions, version);
@@ -321,7 +347,7 @@ fn encode_full14(out: &mut Vec<u8>, full: &FullUpdate, version: Version) {
     matching::put_match(out, &full.matching, version);
 }
 
-fn encode_full_nx(out: &mut Vec<u8>, full: &FullUpdate) {
+fn encode_full_nx(out: &mut Vec<u8>, full: &FullUpdate, version: Version) {
     out.put16(u16::from(full.reason));
     out.put16(full.priority);
     out.put16(full.idle_timeout);
@@ -331,6 +357,9 @@ fn encode_full_nx(out: &mut Vec<u8>, full: &FullUpdate) {
     out.put8(full.table_id);
     out.put8(0);
     out.put64(full.cookie);
-    let len = matching::put_nxm(out, &full.matching, 0, 0);
+    let len = match version {
+        Version::V13 => matching::put_match(out, &full.matching, version),
+        _ => matching::put_nxm(out, &full.matching, 0, 0),
+    };
     out.patch16(at, len as u16);
 }

@@ -311,8 +311,8 @@ impl PacketInPrivate {
             let value = property.value;
             match property.kind {
                 cont::BRIDGE => {
-                    let octets: [u8; 16] = nested(value)?.try_into().map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
-                    private.bridge = u128::from_be_bytes(octets);
+                    let octets: [u8; 16] = value.try_into().map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
+                    private.bridge = swap_words(u128::from_be_bytes(octets));
                 }
                 cont::STACK => {
                     if private.stack.len() >= STACK_MAX {
@@ -344,8 +344,7 @@ impl PacketInPrivate {
     fn encode(&self, out: &mut Vec<u8>, version: Version) {
         if self.bridge != 0 {
             let start = wire::start_property(out, cont::BRIDGE);
-            out.zeros(4);
-            out.octets(&self.bridge.to_be_bytes());
+            out.octets(&swap_words(self.bridge).to_be_bytes());
             wire::end_property(out, start);
         }
         for item in &self.stack {
@@ -370,6 +369,15 @@ impl PacketInPrivate {
             put32(out, cont::ODP_PORT, port);
         }
     }
+}
+
+/// The bridge's identifier as Open vSwitch writes it: four words of 32 bits, each with its least significant octet first.
+fn swap_words(id: u128) -> u128 {
+    let mut octets = id.to_be_bytes();
+    for word in octets.chunks_mut(4) {
+        word.reverse();
+    }
+    u128::from_be_bytes(octets)
 }
 
 /// Appends actions in groups that begin where the rule they belong to changes, each with what changed.
@@ -494,11 +502,6 @@ fn encode_nx2(out: &mut Vec<u8>, packet_in: &PacketIn, version: Version) {
     let start = wire::start_property(out, prop::METADATA);
     matching::put_oxm_fields(out, &packet_in.flow_metadata, version);
     wire::end_property(out, start);
-    if !packet_in.userdata.is_empty() {
-        let start = wire::start_property(out, prop::USERDATA);
-        out.octets(&packet_in.userdata);
-        wire::end_property(out, start);
-    }
     let before = out.len();
     let start = wire::start_property(out, prop::CONTINUATION);
     out.zeros(4);
@@ -509,6 +512,11 @@ fn encode_nx2(out: &mut Vec<u8>, packet_in: &PacketIn, version: Version) {
     if out.len() == before + 8 {
         out.truncate(before);
     } else {
+        wire::end_property(out, start);
+    }
+    if !packet_in.userdata.is_empty() {
+        let start = wire::start_property(out, prop::USERDATA);
+        out.octets(&packet_in.userdata);
         wire::end_property(out, start);
     }
 }

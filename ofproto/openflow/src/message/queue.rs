@@ -188,7 +188,7 @@ pub(super) fn encode_config_port(out: &mut Vec<u8>, port: OfPort, version: Versi
 /// Reads one queue of a reply for `port`.
 pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Version) -> Result<QueueConfig, ErrorCode> {
     let (len_at, head_len) = match version {
-        Version::V10 => (4, 8),
+        Version::V10 | Version::V11 => (4, 8),
         _ => (8, 16),
     };
     let mut peek = *body;
@@ -200,11 +200,11 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
     let mut body = body.sub(len)?;
     let mut config = QueueConfig { port, queue: 0, min_rate: RATE_NONE, max_rate: RATE_NONE };
     match version {
-        Version::V10 => {
+        Version::V10 | Version::V11 => {
             config.queue = body.u32()?;
             body.skip(4)?;
         }
-        Version::V11 | Version::V12 | Version::V13 => {
+        Version::V12 | Version::V13 => {
             config.queue = body.u32()?;
             body.skip(12)?;
         }
@@ -234,11 +234,11 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
 pub(super) fn encode_config(out: &mut Vec<u8>, config: &QueueConfig, version: Version) {
     let start = out.len();
     let len_at = match version {
-        Version::V10 => {
+        Version::V10 | Version::V11 => {
             out.put32(config.queue);
             start + 4
         }
-        Version::V11 | Version::V12 | Version::V13 => {
+        Version::V12 | Version::V13 => {
             out.put32(config.queue);
             out.port11(config.port);
             start + 8
@@ -249,7 +249,7 @@ pub(super) fn encode_config(out: &mut Vec<u8>, config: &QueueConfig, version: Ve
             start + 8
         }
     };
-    out.zeros(if version == Version::V10 { 4 } else { 8 });
+    out.zeros(if version <= Version::V11 { 4 } else { 8 });
     for (kind, rate) in [(MIN_RATE, config.min_rate), (MAX_RATE, config.max_rate)] {
         if rate == RATE_NONE {
             continue;

@@ -186,6 +186,12 @@ pub(super) fn decode_mod(body: &[u8], version: Version) -> Result<TableMod, Erro
         table_mod.eviction = Some(config & CONFIG_EVICTION != 0);
         table_mod.vacancy = Some(config & CONFIG_VACANCY != 0);
         table_mod.eviction_flags = properties.eviction_flags;
+        // Flags that stand beside the setting are taken for it, as Open vSwitch does.
+        table_mod.eviction = match properties.eviction_flags {
+            u32::MAX => table_mod.eviction,
+            0 => None,
+            flags => Some(flags == 1),
+        };
         table_mod.table_vacancy = properties.vacancy;
     }
     Ok(table_mod)

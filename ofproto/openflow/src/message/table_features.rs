@@ -300,7 +300,7 @@ fn encode_fields(out: &mut Vec<u8>, fields: &FieldSet, masks: &FieldSet, kind: u
 /// Fields that 1.0's match has, with their wildcard bits.
 const WILDCARDS_10: [(Field, u32); 12] = [
     (Field::InPort, 1 << 0),
-    (Field::VlanTci, 1 << 1),
+    (Field::VlanVid, 1 << 1),
     (Field::EthSrc, 1 << 2),
     (Field::EthDst, 1 << 3),
     (Field::EthType, 1 << 4),
@@ -309,17 +309,17 @@ const WILDCARDS_10: [(Field, u32); 12] = [
     (Field::TcpDst, 1 << 7),
     (Field::Ipv4Src, 32 << 8),
     (Field::Ipv4Dst, 32 << 14),
-    (Field::DlVlanPcp, 1 << 20),
+    (Field::VlanPcp, 1 << 20),
     (Field::NwTos, 1 << 21),
 ];
 
 /// Fields that 1.1's match has, with their bits in its statistics.
 const FIELDS_11: [(Field, u32); 15] = [
     (Field::InPort, 1 << 0),
-    (Field::DlVlan, 1 << 1),
-    (Field::DlVlanPcp, 1 << 2),
+    (Field::VlanVid, 1 << 1),
+    (Field::VlanPcp, 1 << 2),
     (Field::EthType, 1 << 3),
-    (Field::IpDscp, 1 << 4),
+    (Field::NwTos, 1 << 4),
     (Field::IpProto, 1 << 5),
     (Field::TcpSrc, 1 << 6),
     (Field::TcpDst, 1 << 7),
@@ -397,7 +397,6 @@ pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<Ta
     if version == Version::V10 {
         features.matching = features.wildcard;
     }
-    features.mask = features.wildcard;
     features.miss_rules = features.nonmiss.clone();
     features.max_entries = body.u32()?;
     let (active_count, lookup_count, matched_count) = (body.u32()?, body.u64()?, body.u64()?);

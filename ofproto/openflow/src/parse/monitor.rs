@@ -26,15 +26,13 @@ pub fn parse_flow_monitor(text: &str, id: u32, names: Names<'_>) -> Result<(Flow
         | monitor_flag::ADD
         | monitor_flag::REMOVED
         | monitor_flag::MODIFY
-        | monitor_flag::INSTRUCTIONS;
+        | monitor_flag::INSTRUCTIONS
+        | monitor_flag::ONLY_OWN;
     let (mut out_port, mut out_group, mut table_id) = (OfPort::ANY, GROUP_ANY, 0xff);
     let mut rest = String::new();
     for (name, value) in Words(text) {
         if let Some((_, bit)) = NEGATED.iter().find(|(n, _)| *n == name) {
-            match *bit {
-                monitor_flag::NO_ABBREV | monitor_flag::ONLY_OWN => flags |= bit,
-                bit => flags &= !bit,
-            }
+            flags &= !bit;
             continue;
         }
         match name {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Options, bit_names, hex, port_desc};
+use super::{Options, bit_names, hex};
 use crate::ErrorCode;
 use crate::Version;
 use crate::message::async_config::{AsyncForm, AsyncKind};
@@ -68,9 +68,7 @@ pub(super) fn features(out: &mut String, features: &Features, version: Version, 
     if version == Version::V10 {
         put!(out, "actions: {}\n", features.actions.names().join(" "));
     }
-    for port in &features.ports {
-        port_desc(out, port, style);
-    }
+    super::ports(out, &features.ports, style);
 }
 
 pub(super) fn config(out: &mut String, config: &SwitchConfig) {
@@ -192,7 +190,7 @@ fn bundle_flags(out: &mut String, flags: u16) {
 }
 
 pub(super) fn bundle_ctrl(out: &mut String, ctrl: &BundleCtrl) {
-    put!(out, "\n bundle_id={:#x} type=", ctrl.id);
+    put!(out, "\n bundle_id={} type=", hex_or_zero(ctrl.id));
     out.push_str(match ctrl.kind {
         BundleCtrlType::OpenRequest => "OPEN_REQUEST",
         BundleCtrlType::OpenReply => "OPEN_REPLY",
@@ -208,7 +206,7 @@ pub(super) fn bundle_ctrl(out: &mut String, ctrl: &BundleCtrl) {
 
 pub(super) fn bundle_add(out: &mut String, head: &Head<'_>, options: &Options<'_>) -> Result<(), ErrorCode> {
     let (id, flags, inner) = bundle::decode_add(head)?;
-    put!(out, "\n bundle_id={id:#x}");
+    put!(out, "\n bundle_id={}", hex_or_zero(id));
     bundle_flags(out, flags);
     out.push('\n');
     out.push_str(&super::message(inner, options));

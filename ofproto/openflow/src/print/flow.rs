@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Options;
 use crate::flow_mod::{
-    DEFAULT_PRIORITY, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats, format_match,
+    DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats, format_match,
 };
 use crate::message::flow_removed::FlowRemovedReason;
 use crate::message::kind::{Class, Head, Kind};
@@ -36,11 +36,28 @@ pub fn flow_stats_lines(flows: &[FlowStats], style: &Style<'_>, show_stats: bool
     out
 }
 
-/// A flow-mod at high verbosity.
+/// A flow-mod; at high verbosity OpenFlow 1.0's match field by field.
 pub(super) fn flow_mod(out: &mut String, flow_mod: &FlowMod, head: &Head<'_>, options: &Options<'_>) {
-    let fixed = head.shape.class == Class::Ofpt && head.version == 1;
-    let matching = fixed.then(|| super::match10::text(head.body));
+    let matching = match head.shape.class {
+        _ if options.verbosity < 3 => None,
+        Class::Nxt => nxm_text(head.body),
+        _ if head.version == 1 => Some(super::match10::text(head.body)),
+        _ => None,
+    };
+    if head.version <= 2 {
+        // There an "add" always resets the counters: nothing to tell.
+        let told = FlowMod { flags: flow_mod.flags.without(FlowFlags::RESET_COUNTS), ..flow_mod.clone() };
+        return crate::flow_mod::write_flow_mod(out, &told, &options.style, matching.as_deref());
+    }
     crate::flow_mod::write_flow_mod(out, flow_mod, &options.style, matching.as_deref());
+}
+
+/// The match of Nicira's flow-mod field by field.
+fn nxm_text(body: &[u8]) -> Option<String> {
+    const MATCH_LEN: usize = 24;
+    const MATCH: usize = 32;
+    let len = usize::from(u16::from_be_bytes([*body.get(MATCH_LEN)?, *body.get(MATCH_LEN + 1)?]));
+    Some(crate::matching::nxm_to_text(body.get(MATCH..MATCH + len)?))
 }
 
 /// What of a broken reply could still be read is printed before the error.
@@ -184,4 +201,5 @@ pub(super) fn monitor_updates(out: &mut String, updates: &[FlowUpdate], style: &
             FlowUpdate::Resumed => out.push_str("RESUMED"),
         }
     }
+    super::trim_blanks(out);
 }

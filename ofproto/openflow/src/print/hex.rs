@@ -7,6 +7,22 @@ pub fn dump(octets: &[u8]) -> String {
     dump_from(octets, 0)
 }
 
+/// As [`dump`], without the characters.
+pub fn plain(octets: &[u8]) -> String {
+    let mut out = String::with_capacity(octets.len() * 4 + 80);
+    for (n, line) in octets.chunks(16).enumerate() {
+        put!(out, "{:08x}  ", n * 16);
+        for (i, octet) in line.iter().enumerate() {
+            put!(out, "{octet:02x}");
+            if i + 1 < line.len() {
+                out.push(if i == 7 { '-' } else { ' ' });
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
 /// As [`dump`], with offsets that start at `base`.
 pub fn dump_from(octets: &[u8], base: usize) -> String {
     let mut out = String::with_capacity(octets.len() * 5 + 80);

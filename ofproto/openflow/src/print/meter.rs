@@ -98,7 +98,9 @@ pub(super) fn features(out: &mut String, features: &MeterFeatures) {
     if features.band_types & (1 << BandType::DscpRemark as u32) != 0 {
         out.push_str("dscp_remark ");
     }
+    super::trim_blanks(out);
     out.push_str("\ncapabilities: ");
     flags(out, features.capabilities as u16);
+    super::trim_blanks(out);
     out.push('\n');
 }

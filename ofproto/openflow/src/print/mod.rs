@@ -25,7 +25,7 @@ pub mod table;
 use crate::ErrorCode;
 use crate::action;
 use crate::message::kind::{self, Head, Kind, MORE};
-use crate::message::{Context, Message, Msg, decode_nested};
+use crate::message::{Context, Message, Msg, PortDesc, decode_nested};
 use crate::names::Style;
 
 pub use flow::{duration, flow_stats_lines, monitor_request};
@@ -171,13 +171,7 @@ fn body(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>)
     let context = Context { debug: true, ..Context::UNKNOWN };
     let msg = decode_nested(octets, &context, true);
     match msg {
-        Ok(msg) => {
-            if let (Message::FlowMod { flow_mod, .. }, true) = (&msg.body, options.verbosity >= 3) {
-                flow::flow_mod(out, flow_mod, head, options);
-                return Ok(());
-            }
-            show(out, &msg, head, octets, options)
-        }
+        Ok(msg) => show(out, &msg, head, octets, options),
         Err(code) => {
             flow::partial(out, octets, head, options);
             Err(code)
@@ -229,7 +223,7 @@ fn show(
         Message::RoleStatus(status) => control::role_status(out, status),
         Message::TableStatus(status) => table::status(out, status, style),
         Message::RequestForward(inner) => control::request_forward(out, inner, style),
-        Message::FlowMod { flow_mod, .. } => crate::flow_mod::write_flow_mod(out, flow_mod, style, None),
+        Message::FlowMod { flow_mod, .. } => flow::flow_mod(out, flow_mod, head, options),
         Message::GroupMod(group_mod) => group::group_mod(out, group_mod, msg.version, style),
         Message::PortMod(port_mod) => port::port_mod(out, port_mod, style),
         Message::TableMod(table_mod) => table::table_mod(out, table_mod, style),
@@ -269,9 +263,7 @@ fn multipart(out: &mut String, msg: &Msg, options: &Options<'_>) {
         Message::PortDescRequest(port) => put!(out, " port={}", style.names.port(*port)),
         Message::PortDescReply(ports) => {
             out.push('\n');
-            for desc in ports {
-                port_desc(out, desc, style);
-            }
+            self::ports(out, ports, style);
         }
         Message::QueueStatsRequest { port, queue } => queue::stats_request(out, *port, *queue, style),
         Message::QueueStatsReply(queues) => queue::stats(out, queues, options),
@@ -302,6 +294,21 @@ fn multipart(out: &mut String, msg: &Msg, options: &Options<'_>) {
         Message::IpfixBridgeReply(stats) => control::ipfix(out, stats, None),
         Message::IpfixFlowReply(stats) => control::ipfix_flows(out, stats),
         _ => {}
+    }
+}
+
+fn trim_blanks(out: &mut String) {
+    while out.ends_with(' ') {
+        out.pop();
+    }
+}
+
+/// Ports in the order of their numbers.
+fn ports(out: &mut String, ports: &[PortDesc], style: &Style<'_>) {
+    let mut sorted: Vec<&PortDesc> = ports.iter().collect();
+    sorted.sort_by_key(|p| p.port);
+    for desc in sorted {
+        port_desc(out, desc, style);
     }
 }
 

@@ -108,7 +108,7 @@ pub(super) fn packet_in(
         out.push_str(&packet_text(&packet_in.packet));
     }
     if options.verbosity > 2 {
-        out.push_str(&hex::dump(&packet_in.packet));
+        out.push_str(&hex::plain(&packet_in.packet));
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ pub(super) fn packet_out(out: &mut String, packet_out: &PacketOut, options: &Opt
         out.push('\n');
         out.push_str(&packet_text(&packet_out.packet));
         if options.verbosity > 2 {
-            out.push_str(&hex::dump(&packet_out.packet));
+            out.push_str(&hex::plain(&packet_out.packet));
         }
     } else {
         out.push('\n');

@@ -157,21 +157,14 @@ fn custom(out: &mut String, stats: &PortStats) {
         return;
     }
     out.push_str("           CUSTOM Statistics\n");
-    let mut n = 0;
-    for (name, value) in &stats.custom {
-        if *value == u64::MAX {
-            continue;
+    let known: Vec<&(String, u64)> = stats.custom.iter().filter(|(_, value)| *value != u64::MAX).collect();
+    for line in known.chunks(3) {
+        out.push_str("                     ");
+        for (name, value) in line {
+            put!(out, " {name}={value},");
         }
-        if n % 3 == 0 {
-            if n != 0 {
-                out.push('\n');
-            }
-            out.push_str("                      ");
-        }
-        put!(out, "{name}={value}, ");
-        n += 1;
+        out.push('\n');
     }
-    out.push('\n');
 }
 
 pub(super) fn stats(out: &mut String, ports: &[PortStats], options: &Options<'_>) {

@@ -47,7 +47,9 @@ pub(super) fn config_reply(
         put!(out, "port={}\n", style.names.port(port));
     }
     let mut last = None;
-    for queue in queues {
+    let mut sorted: Vec<&QueueConfig> = queues.iter().collect();
+    sorted.sort_by_key(|q| (q.port, q.queue));
+    for queue in sorted {
         if version >= Version::V14 && last != Some(queue.port) {
             put!(out, "port={}\n", style.names.port(queue.port));
         }

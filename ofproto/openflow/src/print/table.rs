@@ -52,12 +52,11 @@ pub(super) fn table_mod(out: &mut String, table_mod: &TableMod, style: &Style<'_
     if table_mod.miss != TableMiss::Default {
         put!(out, ", flow_miss_config={}", miss_name(table_mod.miss));
     }
-    if table_mod.eviction.is_some() {
-        put!(out, ", eviction={}", on_off(table_mod.eviction));
-    }
-    if table_mod.eviction_flags != u32::MAX {
-        out.push_str("eviction_flags=");
-        super::bit_names(out, table_mod.eviction_flags, EVICTION_FLAGS, '|');
+    // Flags that stand beside the setting are taken for it.
+    match (table_mod.eviction_flags, table_mod.eviction) {
+        (3..u32::MAX, _) => out.push_str(", eviction=***error***"),
+        (_, Some(_)) => put!(out, ", eviction={}", on_off(table_mod.eviction)),
+        (_, None) => {}
     }
     if table_mod.vacancy.is_some() {
         put!(out, ", vacancy={}", on_off(table_mod.vacancy));
@@ -136,17 +135,32 @@ fn braces(list: &[&str], separator: char) -> String {
     out
 }
 
-/// How many of the first names count up from one that ends in 0.
+/// How many of the first names count up by one.
 fn numbered_run(list: &[&str]) -> usize {
-    let Some(stem) = list.first().and_then(|name| name.strip_suffix('0')) else { return 0 };
-    if stem.is_empty() || stem.ends_with(|c: char| c.is_ascii_digit()) {
-        return 0;
+    let split = |name: &str| {
+        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        name[stem..].parse::<u32>().ok().map(|n| (stem, n))
+    };
+    let Some((stem, first)) = list.first().and_then(|name| split(name)) else { return 0 };
+    let stem_text = &list[0][..stem];
+    let follows = |(i, name): &(usize, &&str)| {
+        split(name).is_some_and(|(s, n)| &name[..s] == stem_text && n == first + *i as u32)
+    };
+    list.iter().enumerate().take_while(follows).count()
+}
+
+/// Where a field stands in lists of fields: as in the registry, but the NSH's TTL last of its header.
+fn rank(field: Field) -> (usize, bool) {
+    match field {
+        Field::NshTtl => (Field::NshC4.index(), true),
+        field => (field.index(), false),
     }
-    list.iter().enumerate().take_while(|(i, name)| name.strip_prefix(stem) == Some(i.to_string().as_str())).count()
 }
 
 fn field_names(out: &mut String, fields: impl Iterator<Item = Field>) {
-    let list: Vec<&str> = fields.map(Field::name).collect();
+    let mut fields: Vec<Field> = fields.collect();
+    fields.sort_by_key(|f| rank(*f));
+    let list: Vec<&str> = fields.into_iter().map(Field::name).collect();
     names(out, &list);
 }
 
@@ -198,11 +212,11 @@ fn action_features(out: &mut String, actions: &crate::message::table_features::A
 }
 
 fn same_actions(a: &InstructionFeatures, b: Option<&InstructionFeatures>) -> bool {
-    b.is_some_and(|b| a.write == b.write && a.apply == b.apply)
+    b.is_some_and(|b| a.write == b.write && a.apply == b.apply && !a.write.set_fields.is_empty())
 }
 
 fn instructions(out: &mut String, rules: &InstructionFeatures, before: Option<&InstructionFeatures>, version: Version) {
-    if version >= Version::V13 {
+    if rules.next != [0; 32] {
         put!(out, "      next tables: {}\n", next_tables(&rules.next));
     }
     if before.is_some_and(|b| b.instructions == rules.instructions) {
@@ -261,9 +275,17 @@ fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFea
     }
 }
 
-/// Whether nothing but name and number differs.
+/// Whether nothing but name and number differs, and the next tables in no more than that.
 fn same_features(a: &TableFeatures, b: &TableFeatures) -> bool {
-    let strip = |f: &TableFeatures| TableFeatures { table_id: 0, name: String::new(), ..f.clone() };
+    let last = a.table_id.max(b.table_id);
+    let strip = |f: &TableFeatures| {
+        let mut f = TableFeatures { table_id: 0, name: String::new(), ..f.clone() };
+        for table in 0..=last {
+            f.nonmiss.next[usize::from(table / 8)] &= !(1 << (table % 8));
+            f.miss_rules.next[usize::from(table / 8)] &= !(1 << (table % 8));
+        }
+        f
+    };
     strip(a) == strip(b)
 }
 
@@ -342,7 +364,10 @@ fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeature
     }
     let has_instructions = features.nonmiss != InstructionFeatures::default()
         || features.miss_rules != InstructionFeatures::default();
-    if has_instructions || version >= Version::V13 {
+    let same = |b: &TableFeatures| b.nonmiss == features.nonmiss && b.miss_rules == features.miss_rules;
+    if has_instructions && before.is_some_and(same) {
+        out.push_str("    (same instructions)\n");
+    } else if has_instructions || version >= Version::V13 {
         let (nonmiss, miss) = (&features.nonmiss, &features.miss_rules);
         if same_rules(nonmiss, miss) {
             out.push_str("    instructions (table miss and others):\n");
