@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 use futures::future::{BoxFuture, join_all};
-use ofproto::bridge::{Answer, ConnKind, Question};
+use ofproto::bridge::{Answer, ConnKind, DatapathMeter, DatapathMeterStats, Question};
 use ofproto::table::{Staged, TableView};
 use openflow::VersionSet;
 use openflow::message::PortStats;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::msg::datapath::ReadStats;
+use crate::msg::datapath::{CtFlush, MeterRead, MeterSet, ReadStats};
 use crate::msg::port::SetAdmin;
 use crate::msg::table::*;
 use crate::stream::{Method, OPENFLOW_PORT, Tls};
@@ -52,6 +52,17 @@ impl Bridge {
                 let execute = PacketExecute { packets, answered, bridge: own.outlet::<Upcalls>() };
                 if self.executes.send(execute).is_err() {
                     vlog::warn_rl!("ofproto", 5, 5, "{}: packets lost, the datapath does not keep up", self.setup.name);
+                }
+            }
+            Output::SetMeter { id, config } => {
+                let config = config.as_ref().map(meter_config);
+                if !self.setup.datapath.offer(MeterSet { id, config }) {
+                    vlog::warn_rl!("ofproto", 5, 5, "{}: a meter was not set, the datapath does not keep up", self.setup.name);
+                }
+            }
+            Output::CtFlush(flush) => {
+                if !self.setup.datapath.offer(CtFlush(flush)) {
+                    vlog::warn_rl!("ofproto", 5, 5, "{}: connections not flushed, the datapath does not keep up", self.setup.name);
                 }
             }
             Output::SetAdmin { port, up } => {
@@ -155,6 +166,7 @@ impl Bridge {
                     },
                     Question::Ports(ports) => self.ask_ports(ports),
                     Question::Queues(_) => Box::pin(async { Some(Answer::Queues(Vec::new())) }),
+                    Question::Meters(ids) => self.ask_meters(ids),
                 }
             })
             .collect();
@@ -163,6 +175,18 @@ impl Bridge {
             this.settle(ctx);
         });
         ctx.spawn(step);
+    }
+
+    fn ask_meters(&self, ids: Vec<u32>) -> BoxFuture<'static, Option<Answer>> {
+        let asked: Vec<_> = ids.iter().map(|id| self.setup.datapath.ask(MeterRead { id: *id }, PATIENCE)).collect();
+        Box::pin(async move {
+            let counted = ids.into_iter().zip(join_all(asked).await);
+            let stats = counted.filter_map(|(id, answer)| {
+                let stats = answer.ok().flatten()?;
+                Some(DatapathMeterStats { id, packets: stats.packets, bytes: stats.bytes, bands: stats.bands })
+            });
+            Some(Answer::Meters(stats.collect()))
+        })
     }
 
     fn ask_ports(&self, ports: Vec<openflow::OfPort>) -> BoxFuture<'static, Option<Answer>> {
@@ -238,4 +262,14 @@ impl Bridge {
         }
         let _ = ConnKind::Service;
     }
+}
+
+/// A meter in the datapath's words.
+fn meter_config(meter: &DatapathMeter) -> dp::MeterConfig {
+    let band = |b: &ofproto::bridge::DatapathBand| dp::Band {
+        kind: b.prec_level.map_or(dp::BandKind::Drop, |prec_level| dp::BandKind::DscpRemark { prec_level }),
+        rate: b.rate,
+        burst_size: b.burst,
+    };
+    dp::MeterConfig { pktps: meter.pktps, bands: meter.bands.iter().map(band).collect() }
 }

@@ -128,6 +128,9 @@ impl Bridge {
     fn rearm(&mut self) {
         let aging = self.core.macs.poll_timeout();
         self.desk.arm(aging);
+        if let Some((at_ms, why)) = self.core.poll_timeout() {
+            self.desk.arm_by(at_ms, why);
+        }
         if self.peers.values().any(|p| !p.unsent.is_empty()) {
             self.desk.arm_by(clock::now_ms() + RETRY_MS, "messages wait for a connection");
         }
@@ -178,6 +181,7 @@ impl Player for Bridge {
             self.core.macs_changed();
         }
         self.core.recirc.run(now_ms);
+        self.core.run(now_ms);
         self.settle(ctx);
     }
 }
@@ -209,6 +213,7 @@ impl Handler<Upcalls> for Bridge {
 
     fn handle(&mut self, m: Upcalls, ctx: &mut Context<Self>) {
         self.desk.received();
+        self.core.set_now(clock::now_ms());
         self.core.upcalls(m.batch, clock::now_ms());
         self.settle(ctx);
     }
@@ -241,6 +246,7 @@ impl Handler<OfBatch> for Bridge {
 
     fn handle(&mut self, m: OfBatch, ctx: &mut Context<Self>) {
         self.desk.received();
+        self.core.set_now(clock::now_ms());
         self.core.received(m.conn, m.msgs);
         self.settle(ctx);
     }

@@ -81,6 +81,8 @@ pub struct Session {
     last_heard_ms: i64,
     probing: bool,
     ended: bool,
+    /// The peer names tables in OpenFlow 1.0 flow-mods.
+    table_id: bool,
 }
 
 impl Session {
@@ -108,6 +110,7 @@ impl Session {
             last_heard_ms: clock::now_ms(),
             probing: false,
             ended: false,
+            table_id: false,
             setup,
         };
         if let Some(stream) = stream {
@@ -229,14 +232,18 @@ impl Session {
     /// Decodes one message; answers by itself what needs no bridge.
     fn message(&mut self, octets: &[u8], version: Version) -> Option<Incoming> {
         let xid = octets.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
-        let raw: Arc<[u8]> = octets[..octets.len().min(1024)].into();
+        let raw: Arc<[u8]> = octets.into();
         if octets[0] != version.wire() {
             let body = Err(openflow::message::OfError(ErrorCode::OFPBRC_BAD_VERSION));
             return Some(Incoming { body, xid, raw });
         }
-        let context = Decoding { table_id: true, ..Decoding::UNKNOWN };
-        let body = decode_with(octets, &context).map(|m| m.body);
+        let body = ofproto::bridge::decode_message(octets, self.table_id);
         match body {
+            Ok(Message::FlowModTableId(on)) => {
+                // What follows is to be read differently at once; the bridge is told as well.
+                self.table_id = on;
+                Some(Incoming { body, xid, raw })
+            }
             Ok(Message::EchoReply(_)) => {
                 self.probing = false;
                 None

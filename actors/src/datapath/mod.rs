@@ -5,6 +5,7 @@
 //! sleeps in epoll. Misses leave in one message a round of bursts and a bridge.
 
 pub mod adapt;
+mod ct_flush;
 mod wake;
 
 use actix::prelude::*;

@@ -129,6 +129,11 @@ pub struct MeterRead {
     pub id: u32,
 }
 
+/// Forget tracked connections (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CtFlush(pub openflow::message::CtFlush);
+
 /// Nothing; answered when everything sent before has been handled, and the queues are empty (Q).
 #[derive(Message)]
 #[rtype(result = "()")]
