@@ -1,3 +1,5 @@
+//! Packets by hex: what each view reads and each representation emits.
+
 use crate::*;
 
 #[test]

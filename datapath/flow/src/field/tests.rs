@@ -1,3 +1,5 @@
+//! Fields: names, widths and texts, table by table.
+
 use super::*;
 use crate::{Key, Mask};
 
