@@ -52,7 +52,7 @@ fn one(out: &mut String, action: &Action, ports: Option<&dyn PortNames>) {
         Action::PushNsh(nsh) => push_nsh(out, nsh),
         Action::PopNsh => out.push_str("pop_nsh()"),
         Action::Recirc(id) => put!(out, "recirc({})", text::hex((*id).into())),
-        Action::Hash { alg: HashAlg::L4, basis } => put!(out, "hash(hash_l4({basis}))"),
+        Action::Hash { alg: HashAlg::L4, basis } => put!(out, "hash(l4({basis}))"),
         Action::Hash { alg: HashAlg::SymL4, basis } => put!(out, "hash(sym_l4({basis}))"),
         Action::Sample { probability, actions } => {
             let percent = f64::from(*probability) * 100.0 / f64::from(u32::MAX);

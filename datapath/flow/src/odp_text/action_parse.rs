@@ -335,7 +335,7 @@ fn push_nsh(scan: &mut Scan<'_>) -> Option<PushNsh> {
 
 fn hash(scan: &mut Scan<'_>) -> Option<Action> {
     let alg = match scan.word()? {
-        "hash_l4" => HashAlg::L4,
+        "l4" | "hash_l4" => HashAlg::L4,
         "sym_l4" => HashAlg::SymL4,
         _ => return None,
     };

@@ -189,6 +189,8 @@ impl Trace<'_> {
     fn translate_address(&mut self, key: &mut Key, nat: &Nat) {
         use std::net::IpAddr;
         if nat.direction.is_none() {
+            let head = "Replacing src/dst IP/ports to simulate NAT:";
+            self.out.push_str(&format!("{head}\n Initial flow: \n Modified flow: \n"));
             return;
         }
         let src = nat.direction == Some(NatDirection::Src);

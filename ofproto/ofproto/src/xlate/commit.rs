@@ -157,7 +157,13 @@ impl Context<'_> {
         if self.flow.nw_frag() & nw_frag::LATER != 0 || !is_ip(&self.base) {
             return;
         }
-        if self.commit_fields(group, ICMP) {
+        let header = span(ICMP);
+        if !self.flow.matches(&self.base, &header) {
+            // Type and code are written together.
+            self.wc.join(&header);
+            self.base.set_tp_src(!self.flow.tp_src());
+            self.base.set_tp_dst(!self.flow.tp_dst());
+            self.commit_fields(group, ICMP);
             self.slow |= slow::ACTION;
         }
     }

@@ -58,7 +58,7 @@ impl Context<'_> {
         };
         let nat = self.ct_nat.as_ref().map(odp_nat);
         self.odp.push(odp::Action::Ct(Box::new(odp::Ct {
-            commit: ct.commit && !ct.force,
+            commit: ct.commit,
             force: ct.force,
             zone,
             mark,

@@ -27,6 +27,7 @@ fn next_proto_of(packet_type: u32) -> Option<u8> {
 
 impl Context<'_> {
     pub(super) fn encap(&mut self, encap: &Encap) {
+        self.commit();
         let old_type = self.flow.packet_type();
         match encap.new_packet_type {
             PT_ETH => self.encap_ethernet(),

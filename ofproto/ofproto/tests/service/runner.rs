@@ -1,0 +1,181 @@
+//! A bridge without actors: what it asks for is done at once, on tables of our own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ofproto::bridge::{
+    Answer, Bridge, BridgeConfig, ConnId, ConnKind, Incoming, Output, PortConfig, Question, decode_message,
+};
+use ofproto::table::Table;
+use ofproto::view::{BridgeId, PortView};
+use openflow::message::{ErrorKind, ErrorMessage, Message, Msg, PortDesc, encode};
+use openflow::{OfPort, Version};
+
+/// The bridge and what the actors would be.
+pub struct World {
+    pub bridge: Bridge,
+    tables: BTreeMap<u8, Table>,
+    sent: Vec<(ConnId, Msg)>,
+    pub now_ms: i64,
+    xid: u32,
+}
+
+impl World {
+    /// A bridge with ports 1 and 2, secure.
+    pub fn new() -> World {
+        let mut config = BridgeConfig { name: "br0".to_owned(), fail_secure: true, ..BridgeConfig::default() };
+        for number in [1, 2] {
+            let port = OfPort(number);
+            let name = format!("p{number}");
+            let desc = PortDesc { port, name: name.clone(), ..PortDesc::default() };
+            config.ports.insert(port, PortConfig { view: PortView::new(port, &name), desc, kind: "dummy".to_owned() });
+        }
+        let bridge = Bridge::new(BridgeId(1), config, 7, 1000);
+        let mut world = World { bridge, tables: BTreeMap::new(), sent: Vec::new(), now_ms: 1000, xid: 100 };
+        world.settle();
+        world
+    }
+
+    pub fn connect(&mut self, id: u64, version: Version, kind: ConnKind) -> Peer {
+        self.bridge.connected(ConnId(id), version, kind, "unix");
+        Peer { id: ConnId(id), version }
+    }
+
+    /// Sends octets as they are, and gives what the peer is answered.
+    pub fn raw(&mut self, peer: Peer, octets: &[u8]) -> Vec<Message> {
+        let xid = u32::from_be_bytes([octets[4], octets[5], octets[6], octets[7]]);
+        let body = decode_message(octets, false);
+        self.bridge.set_now(self.now_ms);
+        self.bridge.received(peer.id, [Incoming { body, xid, raw: octets.into() }]);
+        self.settle();
+        self.take(peer)
+    }
+
+    /// Sends a message over the wire's form, and gives what the peer is answered.
+    pub fn send(&mut self, peer: Peer, body: Message) -> Vec<Message> {
+        self.xid += 1;
+        let msg = Msg { version: peer.version, xid: self.xid, body };
+        let octets = encode(&msg).expect("encodable");
+        let mut answers = Vec::new();
+        for part in octets {
+            answers.extend(self.raw(peer, &part));
+        }
+        answers
+    }
+
+    /// What a peer got since it was asked last.
+    pub fn take(&mut self, peer: Peer) -> Vec<Message> {
+        let (own, others) = std::mem::take(&mut self.sent).into_iter().partition(|(id, _)| *id == peer.id);
+        self.sent = others;
+        let own: Vec<(ConnId, Msg)> = own;
+        // Everything that is sent can be written.
+        own.into_iter().inspect(|(_, m)| drop(encode(m).expect("encodable"))).map(|(_, m)| m.body).collect()
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, ms: i64) {
+        self.now_ms += ms;
+        self.bridge.run(self.now_ms);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        loop {
+            let outputs = self.bridge.take_outputs();
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs {
+                self.carry_out(output);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let now_ms = self.now_ms;
+        match output {
+            Output::Send { conn, msg } => self.sent.push((conn, msg)),
+            Output::Stage { batches } => {
+                let staged = batches.into_iter().map(|(id, changes)| {
+                    let table = self.tables.entry(id).or_insert_with(|| Table::new(id));
+                    (id, Some(table.stage(&changes, now_ms)))
+                });
+                let staged = staged.collect();
+                self.bridge.staged(staged, now_ms);
+            }
+            Output::Settle { table, commit } => {
+                let table = self.tables.get_mut(&table).expect("staged");
+                if commit { table.commit() } else { table.rollback() }
+            }
+            Output::ConfigureTable { table, config, .. } => {
+                let table = self.tables.entry(table).or_insert_with(|| Table::new(table));
+                let _ = table.configure(config, now_ms);
+                self.bridge.table_published(table.view());
+            }
+            Output::Ask(questions) => {
+                let answers = questions.iter().filter_map(|q| self.answer(q)).collect();
+                self.bridge.answered(answers, now_ms);
+            }
+            _ => {}
+        }
+    }
+
+    fn answer(&self, question: &Question) -> Option<Answer> {
+        Some(match question {
+            Question::Rules { table, selection } => Answer::Rules(self.tables.get(table)?.select_rules(selection)),
+            Question::Aggregate { table, selection } => Answer::Aggregate(self.tables.get(table)?.aggregate(selection)),
+            Question::TableCounters { table } => {
+                let (lookups, matches) = self.tables.get(table)?.counters();
+                Answer::TableCounters { table: *table, rules: self.tables[table].len(), lookups, matches }
+            }
+            Question::Ports(_) => Answer::Ports(Vec::new()),
+            Question::Queues(_) => Answer::Queues(Vec::new()),
+            Question::Meters(_) => Answer::Meters(Vec::new()),
+        })
+    }
+
+    /// The rules there are, as `ovs-ofctl` would write them: table, match and actions.
+    pub fn rules(&mut self) -> Vec<String> {
+        let questions = self.bridge.dump_flows_questions();
+        let answers: Vec<Answer> = questions.iter().filter_map(|q| self.answer(q)).collect();
+        let text = self.bridge.dump_flows(&answers, false, self.now_ms);
+        let lines = text.lines().filter(|l| !l.contains("table_id=254"));
+        let short = |l: &str| {
+            let table = l.split_once("table_id=").map_or("0", |(_, r)| r.split(',').next().unwrap_or("0"));
+            let rest = l.split_once("n_bytes=").and_then(|(_, r)| r.split_once(", ")).map_or("", |(_, r)| r);
+            format!("{table}: {rest}")
+        };
+        let mut lines: Vec<String> = lines.map(short).collect();
+        lines.sort();
+        lines
+    }
+}
+
+/// A connection.
+#[derive(Clone, Copy)]
+pub struct Peer {
+    pub id: ConnId,
+    pub version: Version,
+}
+
+/// The errors among messages, by name.
+pub fn errors(messages: &[Message]) -> Vec<&'static str> {
+    let name = |m: &Message| match m {
+        Message::Error(ErrorMessage { code: ErrorKind::Known(code), .. }) => Some(code.name()),
+        Message::Error(_) => Some("?"),
+        _ => None,
+    };
+    messages.iter().filter_map(name).collect()
+}
+
+/// A flow-mod from its text, as `ovs-ofctl` reads it.
+pub fn flow(command: openflow::flow_mod::Command, text: &str) -> Message {
+    let parsed = openflow::flow_mod::parse_flow_mod(text, command, openflow::Names::NONE).expect("flow");
+    Message::FlowMod { dialect: openflow::message::Dialect::Standard, flow_mod: Box::new(parsed.flow_mod) }
+}
+
+/// Nothing but the octets of a shared slice.
+pub fn octets(hex: &str) -> Arc<[u8]> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits.chunks(2).map(|d| u8::from_str_radix(std::str::from_utf8(d).expect("hex"), 16).expect("hex")).collect()
+}
