@@ -383,10 +383,10 @@ impl Encoder<'_> {
         let start = self.begin(NX_VENDOR_ID, 37);
         self.b.put_zeros(6);
         if c.max_len != u16::MAX {
-            self.property(0, &c.max_len.to_be_bytes());
+            self.property(0, &(u32::from(c.max_len) << 16).to_be_bytes());
         }
         if c.controller_id != 0 {
-            self.property(1, &c.controller_id.to_be_bytes());
+            self.property(1, &(u32::from(c.controller_id) << 16).to_be_bytes());
         }
         if c.reason != REASON_ACTION {
             self.property(2, &[c.reason]);

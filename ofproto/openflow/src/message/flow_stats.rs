@@ -262,7 +262,23 @@ fn encode11(out: &mut Vec<u8>, flow: &FlowStats, version: Version) {
     out.put16(if version >= Version::V14 { flow.importance } else { 0 });
     out.zeros(2);
     put_counts(out, flow);
-    matching::put_match(out, &flow.matching, version);
+    if version == Version::V11 {
+        // As Open vSwitch: a list of fields, which 1.1 does not have but can tell from its own match.
+        put_fields(out, &flow.matching);
+    } else {
+        matching::put_match(out, &flow.matching, version);
+    }
+}
+
+/// Appends a match as a list of fields with the header that 1.2 gives it.
+fn put_fields(out: &mut Vec<u8>, m: &matching::Match) {
+    let start = out.len();
+    out.put16(1);
+    out.zeros(2);
+    matching::put_oxm_fields(out, m, Version::V11);
+    let len = out.len() - start;
+    out.patch16(start + 2, len as u16);
+    out.pad8(start);
 }
 
 fn encode15(out: &mut Vec<u8>, flow: &FlowStats) {

@@ -256,7 +256,7 @@ pub(super) fn decode_update(
         decode_full_nx(&mut update, event, version, context)?
     };
     let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
-    let actions = if standard {
+    let actions = if version >= Version::V13 {
         action::pull_instructions(update.rest(), &decoding)?
     } else {
         action::pull_actions(update.rest(), &decoding)?
@@ -325,7 +325,7 @@ pub(super) fn encode_update(out: &mut Vec<u8>, update: &FlowUpdate, version: Ver
             } else {
                 encode_full_nx(out, full, version);
             }
-            if !standard {
+            if version < Version::V13 {
                 action::put_actions(out, &full.actions, version);
             } else {
                 action::put_instructions(out, &full.actions, version);

@@ -247,14 +247,12 @@ fn encode14(out: &mut Vec<u8>, stats: &PortStats) {
         out.put64(*value);
     }
     wire::end_property(out, property);
-    if stats.rfc2819.iter().any(|c| *c != UNKNOWN) {
-        let property = wire::start_experimenter(out, INTEL_VENDOR_ID, INTEL_RFC2819);
-        out.zeros(4);
-        for value in stats.rfc2819 {
-            out.put64(value);
-        }
-        wire::end_property(out, property);
+    let property = wire::start_experimenter(out, INTEL_VENDOR_ID, INTEL_RFC2819);
+    out.zeros(4);
+    for value in stats.rfc2819 {
+        out.put64(value);
     }
+    wire::end_property(out, property);
     if !stats.custom.is_empty() {
         let property = wire::start_experimenter(out, INTEL_VENDOR_ID, INTEL_CUSTOM);
         out.zeros(2);

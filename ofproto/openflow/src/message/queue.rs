@@ -206,7 +206,8 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
         }
         Version::V12 | Version::V13 => {
             config.queue = body.u32()?;
-            body.skip(12)?;
+            config.port = OfPort::from_11(body.u32()?).unwrap_or(port);
+            body.skip(8)?;
         }
         Version::V14 | Version::V15 => {
             config.port = body.port11()?;

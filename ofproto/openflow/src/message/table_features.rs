@@ -307,8 +307,8 @@ const WILDCARDS_10: [(Field, u32); 12] = [
     (Field::IpProto, 1 << 5),
     (Field::TcpSrc, 1 << 6),
     (Field::TcpDst, 1 << 7),
-    (Field::Ipv4Src, 32 << 8),
-    (Field::Ipv4Dst, 32 << 14),
+    (Field::Ipv4Src, 0x3f << 8),
+    (Field::Ipv4Dst, 0x3f << 14),
     (Field::VlanPcp, 1 << 20),
     (Field::NwTos, 1 << 21),
 ];
@@ -337,7 +337,7 @@ fn to_bits(set: &FieldSet, table: &[(Field, u32)]) -> u32 {
 }
 
 fn from_bits(bits: u32, table: &[(Field, u32)]) -> FieldSet {
-    table.iter().filter(|(_, bit)| bits & bit == *bit).map(|(field, _)| *field).collect()
+    table.iter().filter(|(_, bit)| bits & bit != 0).map(|(field, _)| *field).collect()
 }
 
 /// The bit of 1.2's statistics that stands for a field: its number among OXM's basic fields.

@@ -33,7 +33,7 @@ pub fn dump_from(octets: &[u8], base: usize) -> String {
                 Some(octet) => put!(out, "{octet:02x}"),
                 None => out.push_str("  "),
             }
-            out.push(if i == 7 && line.len() > 8 { '-' } else { ' ' });
+            out.push(if i == 7 && line.len() >= 8 { '-' } else { ' ' });
         }
         out.push('|');
         for i in 0..16 {
