@@ -32,6 +32,9 @@ impl Bridge {
             TlvCommand::Add => {
                 for map in &wanted.mappings {
                     let index = u8::try_from(map.index).map_err(|_| ErrorCode::NXTTMFC_BAD_FIELD_IDX)?;
+                    if table.entry(index).is_some() {
+                        return Err(ErrorCode::NXTTMFC_ALREADY_MAPPED);
+                    }
                     table.map(index, map.option_class, map.option_type, map.option_len).map_err(code_of)?;
                 }
             }

@@ -1,15 +1,14 @@
 //! A bridge without actors: what it asks for is done at once, on tables of our own.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use ofproto::bridge::{
     Answer, Bridge, BridgeConfig, ConnId, ConnKind, Incoming, Output, PortConfig, Question, decode_message,
 };
 use ofproto::table::Table;
 use ofproto::view::{BridgeId, PortView};
-use openflow::message::{ErrorKind, ErrorMessage, Message, Msg, PortDesc, encode};
+use openflow::message::{Dialect, ErrorKind, ErrorMessage, Message, Msg, PortDesc, encode};
+use openflow::parse::bundle::Line;
 use openflow::{OfPort, Version};
+use std::collections::BTreeMap;
 
 /// The bridge and what the actors would be.
 pub struct World {
@@ -28,7 +27,10 @@ impl World {
             let port = OfPort(number);
             let name = format!("p{number}");
             let desc = PortDesc { port, name: name.clone(), ..PortDesc::default() };
-            config.ports.insert(port, PortConfig { view: PortView::new(port, &name), desc, kind: "dummy".to_owned() });
+            config.ports.insert(
+                port,
+                PortConfig { view: PortView::device(port, number.into(), &name), desc, kind: "dummy".to_owned() },
+            );
         }
         let bridge = Bridge::new(BridgeId(1), config, 7, 1000);
         let mut world = World { bridge, tables: BTreeMap::new(), sent: Vec::new(), now_ms: 1000, xid: 100 };
@@ -54,13 +56,8 @@ impl World {
     /// Sends a message over the wire's form, and gives what the peer is answered.
     pub fn send(&mut self, peer: Peer, body: Message) -> Vec<Message> {
         self.xid += 1;
-        let msg = Msg { version: peer.version, xid: self.xid, body };
-        let octets = encode(&msg).expect("encodable");
-        let mut answers = Vec::new();
-        for part in octets {
-            answers.extend(self.raw(peer, &part));
-        }
-        answers
+        let octets = encode(&body, peer.version, self.xid).expect("encodable");
+        self.raw(peer, &octets)
     }
 
     /// What a peer got since it was asked last.
@@ -69,7 +66,10 @@ impl World {
         self.sent = others;
         let own: Vec<(ConnId, Msg)> = own;
         // Everything that is sent can be written.
-        own.into_iter().inspect(|(_, m)| drop(encode(m).expect("encodable"))).map(|(_, m)| m.body).collect()
+        own.into_iter()
+            .inspect(|(_, m)| drop(encode(&m.body, m.version, m.xid).expect("encodable")))
+            .map(|(_, m)| m.body)
+            .collect()
     }
 
     /// Lets time pass.
@@ -168,14 +168,10 @@ pub fn errors(messages: &[Message]) -> Vec<&'static str> {
     messages.iter().filter_map(name).collect()
 }
 
-/// A flow-mod from its text, as `ovs-ofctl` reads it.
-pub fn flow(command: openflow::flow_mod::Command, text: &str) -> Message {
-    let parsed = openflow::flow_mod::parse_flow_mod(text, command, openflow::Names::NONE).expect("flow");
-    Message::FlowMod { dialect: openflow::message::Dialect::Standard, flow_mod: Box::new(parsed.flow_mod) }
-}
-
-/// Nothing but the octets of a shared slice.
-pub fn octets(hex: &str) -> Arc<[u8]> {
-    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits.chunks(2).map(|d| u8::from_str_radix(std::str::from_utf8(d).expect("hex"), 16).expect("hex")).collect()
+/// A message from its text, as the lines of `ovs-ofctl bundle` have it.
+pub fn line(text: &str) -> Message {
+    match openflow::parse::bundle::parse_line(text, openflow::Names::NONE).expect("a line").0 {
+        Line::Flow(flow_mod) => Message::FlowMod { dialect: Dialect::Standard, flow_mod },
+        Line::Other(message) => *message,
+    }
 }

@@ -1,0 +1,519 @@
+//! A bridge and its controllers: every request answered as Open vSwitch 3.1 answers it, error by error.
+
+#[path = "service/runner.rs"]
+mod runner;
+
+use ofproto::bridge::{ConnKind, RateLimit};
+use openflow::Version::{self, *};
+use openflow::message::async_config::AsyncKind;
+use openflow::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
+use openflow::message::meter::{BandType, MeterBand, MeterCommand, meter_flag};
+use openflow::message::monitor::{FlowUpdateEvent, MonitorCommand, monitor_flag};
+use openflow::message::role::{Role, RoleRequest};
+use openflow::message::*;
+use openflow::{ErrorCode, OfPort};
+use runner::{Peer, World, errors, line};
+
+fn switch(version: Version) -> (World, Peer) {
+    let mut world = World::new();
+    let peer = world.connect(1, version, ConnKind::Primary);
+    (world, peer)
+}
+
+/// Sends lines in turn; each is followed by the error it must get, or nothing.
+fn check(world: &mut World, peer: Peer, lines: &[(&str, &str)]) {
+    for (text, wanted) in lines {
+        let got = world.send(peer, line(text));
+        let wanted: Vec<&str> = if wanted.is_empty() { Vec::new() } else { vec![*wanted] };
+        assert_eq!(errors(&got), wanted, "{text}");
+    }
+}
+
+#[test]
+fn groups_are_added_changed_and_deleted() {
+    let (mut world, peer) = switch(V15);
+    check(
+        &mut world,
+        peer,
+        &[
+            ("group add group_id=1,type=all,bucket=output:1", ""),
+            ("group add group_id=1,type=all,bucket=output:1", "OFPGMFC_GROUP_EXISTS"),
+            ("group modify group_id=2,type=all,bucket=output:1", "OFPGMFC_UNKNOWN_GROUP"),
+            ("group add_or_mod group_id=2,type=all,bucket=output:1", ""),
+            // Chains are not looked into, nor whether they lead anywhere.
+            ("group add group_id=4,type=all,bucket=group:1", ""),
+            ("group add group_id=5,type=all,bucket=group:99", ""),
+            ("group modify group_id=1,type=all,bucket=group:1", ""),
+            ("group insert_bucket group_id=1,command_bucket_id=last,bucket=bucket_id:7,actions=output:2", ""),
+            (
+                "group insert_bucket group_id=1,command_bucket_id=last,bucket=bucket_id:7,actions=output:2",
+                "OFPGMFC_BUCKET_EXISTS",
+            ),
+            (
+                "group insert_bucket group_id=1,command_bucket_id=99,bucket=bucket_id:8,actions=output:2",
+                "OFPGMFC_UNKNOWN_BUCKET",
+            ),
+            (
+                "group insert_bucket group_id=77,command_bucket_id=last,bucket=bucket_id:8,actions=output:2",
+                "OFPGMFC_UNKNOWN_GROUP",
+            ),
+            ("group remove_bucket group_id=77,command_bucket_id=last", "OFPGMFC_UNKNOWN_GROUP"),
+            ("group remove_bucket group_id=1,command_bucket_id=55", "OFPGMFC_UNKNOWN_BUCKET"),
+            ("group remove_bucket group_id=1,command_bucket_id=first", ""),
+        ],
+    );
+    let Message::GroupDescReply(groups) = &world.send(peer, Message::GroupDescRequest(1))[0] else { panic!() };
+    assert_eq!(groups[0].buckets.iter().map(|b| b.bucket_id).collect::<Vec<_>>(), [7]);
+    check(
+        &mut world,
+        peer,
+        &[
+            ("group remove_bucket group_id=1,command_bucket_id=last", ""),
+            ("group remove_bucket group_id=1,command_bucket_id=last", ""),
+            ("group delete group_id=99", ""),
+            ("group delete group_id=all", ""),
+        ],
+    );
+    assert_eq!(world.send(peer, Message::GroupDescRequest(group::GROUP_ALL)), [Message::GroupDescReply(Vec::new())]);
+}
+
+#[test]
+fn rules_go_with_their_group() {
+    let (mut world, peer) = switch(V13);
+    check(
+        &mut world,
+        peer,
+        &[
+            ("flow add actions=group:5", "OFPBAC_BAD_OUT_GROUP"),
+            ("group add group_id=5,type=all,bucket=output:1", ""),
+            ("flow add table=2,in_port=1,actions=group:5", ""),
+            ("flow add in_port=2,actions=write_actions(group:5)", ""),
+            ("flow add in_port=2,priority=1,send_flow_rem,actions=group:5", ""),
+        ],
+    );
+    world.pass(1500);
+    let got = world.send(peer, Message::GroupStatsRequest(5));
+    let Message::GroupStatsReply(stats) = &got[0] else { panic!("{got:?}") };
+    assert_eq!((stats[0].ref_count, stats[0].duration_sec, stats[0].buckets.len()), (3, 1, 1));
+    assert_eq!(world.bridge.view().groups.len(), 1);
+    let told = world.send(peer, line("group delete group_id=5"));
+    assert!(matches!(&told[..], [Message::FlowRemoved(r)] if r.reason == flow_removed::FlowRemovedReason::GroupDelete));
+    assert_eq!(world.rules(), Vec::<String>::new());
+    assert!(world.bridge.view().groups.is_empty());
+}
+
+fn meter(command: MeterCommand, id: u32, flags: u16, bands: usize, kind: BandType) -> Message {
+    let band = MeterBand { kind, prec_level: 1, rate: 10, burst_size: 0 };
+    let meter = MeterConfig { meter_id: id, flags, bands: vec![band; bands] };
+    Message::MeterMod(MeterMod { command, meter })
+}
+
+#[test]
+fn meters() {
+    use BandType::*;
+    use MeterCommand::*;
+    let kbps = meter_flag::KBPS;
+    let (mut world, peer) = switch(V13);
+    for (message, wanted) in [
+        (meter(Add, 1, kbps, 1, Drop), ""),
+        (meter(Add, 1, kbps, 1, Drop), "OFPMMFC_METER_EXISTS"),
+        (meter(Modify, 2, kbps, 1, Drop), "OFPMMFC_UNKNOWN_METER"),
+        (meter(Add, 3, kbps, 1, DscpRemark), "OFPMMFC_BAD_BAND"),
+        (meter(Add, 3, kbps, 0, Drop), "OFPMMFC_OUT_OF_BANDS"),
+        (meter(Add, 3, kbps, 9, Drop), "OFPMMFC_OUT_OF_BANDS"),
+        (meter(Add, 3, 0, 1, Drop), "OFPMMFC_BAD_FLAGS"),
+        (meter(Add, 3, kbps | meter_flag::PKTPS, 1, Drop), "OFPMMFC_BAD_FLAGS"),
+        (meter(Add, 3, 0x10, 1, Drop), "OFPMMFC_BAD_FLAGS"),
+        (meter(Add, 0, kbps, 1, Drop), "OFPMMFC_INVALID_METER"),
+        (meter(Add, meter::METER_MAX + 1, kbps, 1, Drop), "OFPMMFC_INVALID_METER"),
+        (meter(Add, meter::METER_ALL, kbps, 1, Drop), "OFPMMFC_INVALID_METER"),
+        (meter(Add, meter::METER_MAX, kbps, 1, Drop), ""),
+        (meter(Add, meter::METER_CONTROLLER, kbps, 1, Drop), ""),
+        (meter(Add, meter::METER_SLOWPATH, kbps, 1, Drop), ""),
+        (meter(Delete, 55, 0, 0, Drop), ""),
+        (Message::MeterConfigRequest(77), "OFPMMFC_UNKNOWN_METER"),
+        (Message::MeterStatsRequest(77), "OFPMMFC_UNKNOWN_METER"),
+        (line("flow add actions=meter:8,output:1"), "OFPMMFC_INVALID_METER"),
+        (line("flow add actions=meter:1,output:1"), ""),
+    ] {
+        let text = format!("{message:?}");
+        let wanted: Vec<&str> = if wanted.is_empty() { Vec::new() } else { vec![wanted] };
+        assert_eq!(errors(&world.send(peer, message)), wanted, "{text}");
+    }
+    assert_eq!(world.bridge.view().controller_meter, Some(2));
+    assert_eq!(world.bridge.view().slowpath_meter, Some(3));
+    let got = world.send(peer, Message::MeterStatsRequest(meter::METER_ALL));
+    let Message::MeterStatsReply(stats) = &got[0] else { panic!("{got:?}") };
+    assert_eq!(stats.iter().map(|s| (s.meter_id, s.flow_count)).collect::<Vec<_>>()[0], (1, 1));
+    assert_eq!(stats.len(), 4);
+    world.send(peer, meter(Delete, 1, 0, 0, Drop));
+    assert_eq!(world.rules(), Vec::<String>::new());
+    world.send(peer, meter(Delete, meter::METER_ALL, 0, 0, Drop));
+    assert_eq!(world.bridge.view().controller_meter, None);
+}
+
+fn ctrl(id: u32, kind: BundleCtrlType, flags: u16) -> Message {
+    Message::BundleCtrl(BundleCtrl { id, kind, flags })
+}
+
+#[test]
+fn bundles_and_their_states() {
+    use BundleCtrlType::*;
+    for (steps, wanted) in [
+        (vec![(1, OpenRequest, 1), (1, OpenRequest, 1), (1, OpenRequest, 1)], vec!["OFPBFC_BAD_ID"]),
+        (
+            vec![(1, OpenRequest, 1), (1, CloseRequest, 2), (1, CloseRequest, 1)],
+            vec!["OFPBFC_BAD_FLAGS", "OFPBFC_BAD_ID"],
+        ),
+        (vec![(1, OpenRequest, 1), (1, CloseRequest, 1), (1, CloseRequest, 1)], vec!["OFPBFC_BUNDLE_CLOSED"]),
+        (
+            vec![(1, OpenRequest, 1), (1, CommitRequest, 3), (1, CommitRequest, 1)],
+            vec!["OFPBFC_BAD_FLAGS", "OFPBFC_BAD_ID"],
+        ),
+        (
+            vec![(9, CommitRequest, 1), (9, DiscardRequest, 1), (9, OpenReply, 1)],
+            vec!["OFPBFC_BAD_ID", "OFPBFC_BAD_ID", "OFPBFC_BAD_TYPE"],
+        ),
+        (vec![(1, OpenRequest, 1), (1, CommitRequest, 1), (1, OpenRequest, 0xf0), (1, DiscardRequest, 1)], vec![]),
+    ] {
+        let (mut world, peer) = switch(V14);
+        let mut got = Vec::new();
+        for (id, kind, flags) in steps {
+            got.extend(errors(&world.send(peer, ctrl(id, kind, flags))));
+        }
+        assert_eq!(got, wanted);
+    }
+}
+
+/// Sends lines as one bundle and commits it.
+fn bundle(world: &mut World, peer: Peer, lines: &[&str]) -> Vec<Message> {
+    let flags = BUNDLE_ATOMIC | BUNDLE_ORDERED;
+    let mut got = world.send(peer, ctrl(7, BundleCtrlType::OpenRequest, flags));
+    got.clear();
+    for (i, text) in lines.iter().enumerate() {
+        let xid = 1000 + i as u32;
+        let message = Box::new(Msg { version: peer.version, xid, body: line(text) });
+        let add = Message::BundleAdd(BundleAdd { id: 7, flags, message, raw: Vec::new() });
+        got.extend(world.raw(peer, &encode(&add, peer.version, xid).expect("encodable")));
+    }
+    got.extend(world.send(peer, ctrl(7, BundleCtrlType::CommitRequest, flags)));
+    got
+}
+
+#[test]
+fn a_bundle_stands_whole_or_not_at_all() {
+    let (mut world, peer) = switch(V14);
+    check(&mut world, peer, &[("flow add in_port=1,actions=output:2", "")]);
+    let before = world.rules();
+    for (lines, wanted) in [
+        (&["flow add in_port=3,actions=2", "flow add in_port=4,actions=group:77"][..], "OFPBAC_BAD_OUT_GROUP"),
+        (&["flow delete", "group add group_id=7,type=all", "group add group_id=7,type=all"], "OFPGMFC_GROUP_EXISTS"),
+        (
+            &["flow add priority=9,ip,actions=1", "flow add priority=9,check_overlap,in_port=1,actions=2"],
+            "OFPFMFC_OVERLAP",
+        ),
+        // What the tables refuse comes before what is refused later.
+        (
+            &[
+                "flow add in_port=1,check_overlap,priority=5,ip,actions=1",
+                "flow add check_overlap,priority=5,ip,actions=1",
+                "flow add in_port=4,actions=group:77",
+            ],
+            "OFPFMFC_OVERLAP",
+        ),
+    ] {
+        assert_eq!(errors(&bundle(&mut world, peer, lines)), [wanted, "OFPBFC_MSG_FAILED"], "{lines:?}");
+        assert_eq!(world.rules(), before, "{lines:?}");
+        assert!(world.bridge.view().groups.is_empty());
+    }
+    // A later message uses what an earlier one made.
+    let got = bundle(
+        &mut world,
+        peer,
+        &[
+            "group add group_id=7,type=all,bucket=output:1",
+            "flow add in_port=4,table=4,actions=group:7",
+            "flow delete in_port=1",
+        ],
+    );
+    assert_eq!(got, [ctrl(7, BundleCtrlType::CommitReply, 0)]);
+    assert_eq!(world.rules(), ["4: in_port=4,actions=group:7"]);
+    // The internal table is refused at once.
+    let got = bundle(&mut world, peer, &["flow add table=254,actions=drop"]);
+    assert_eq!(errors(&got), ["OFPBRC_EPERM"]);
+}
+
+#[test]
+fn an_idle_bundle_times_out() {
+    let (mut world, peer) = switch(V14);
+    world.send(peer, ctrl(1, BundleCtrlType::OpenRequest, 1));
+    world.pass(9_999);
+    assert!(world.take(peer).is_empty());
+    assert_eq!(world.bridge.poll_timeout().map(|(at, _)| at), Some(11_000));
+    world.pass(1);
+    assert_eq!(errors(&world.take(peer)), ["OFPBFC_TIMEOUT"]);
+    assert_eq!(errors(&world.send(peer, ctrl(1, BundleCtrlType::CommitRequest, 1))), ["OFPBFC_BAD_ID"]);
+}
+
+fn role(role: Role, generation: u64) -> Message {
+    Message::RoleRequest(RoleRequest { dialect: Dialect::Standard, role, generation_id: Some(generation) })
+}
+
+#[test]
+fn roles_and_elections() {
+    let (mut world, first) = switch(V14);
+    let second = world.connect(2, V14, ConnKind::Primary);
+    assert!(matches!(
+        world.send(first, role(Role::Primary, 5))[..],
+        [Message::RoleReply(RoleRequest { role: Role::Primary, generation_id: Some(5), .. })]
+    ));
+    assert_eq!(errors(&world.send(second, role(Role::Primary, 4))), ["OFPRRFC_STALE"]);
+    assert_eq!(errors(&world.send(second, role(Role::Secondary, 4))), ["OFPRRFC_STALE"]);
+    // Who wants to be equal need not be up to date.
+    assert_eq!(errors(&world.send(second, role(Role::Equal, 4))), Vec::<&str>::new());
+    world.send(second, role(Role::Primary, 6));
+    let told = world.take(first);
+    assert!(
+        matches!(&told[..], [Message::RoleStatus(s)] if s.role == Role::Secondary && s.generation_id == 6),
+        "{told:?}"
+    );
+    for text in ["flow add actions=drop", "group add group_id=1,type=all"] {
+        assert_eq!(errors(&world.send(first, line(text))), ["OFPBRC_IS_SECONDARY"], "{text}");
+    }
+    assert_eq!(errors(&world.send(first, ctrl(1, BundleCtrlType::OpenRequest, 1))), ["OFPBRC_IS_SECONDARY"]);
+    assert_eq!(world.bridge.role_name(first.id), Some("slave"));
+}
+
+fn watch(id: u32, flags: u16, table: u8) -> Message {
+    Message::FlowMonitorRequest(vec![FlowMonitorRequest {
+        id,
+        command: MonitorCommand::Add,
+        flags,
+        out_port: OfPort::ANY,
+        out_group: group::GROUP_ANY,
+        table_id: table,
+        matching: openflow::matching::Match::any(),
+    }])
+}
+
+fn events(messages: &[Message]) -> Vec<Vec<FlowUpdateEvent>> {
+    let one = |u: &FlowUpdate| match u {
+        FlowUpdate::Full(full) => Some(full.event),
+        _ => None,
+    };
+    let list = |m: &Message| match m {
+        Message::FlowMonitorReply(updates) => Some(updates.iter().filter_map(one).collect()),
+        _ => None,
+    };
+    messages.iter().filter_map(list).collect()
+}
+
+#[test]
+fn flow_monitors() {
+    use FlowUpdateEvent::*;
+    use monitor_flag as f;
+    let (mut world, peer) = switch(V14);
+    let watcher = world.connect(2, V14, ConnKind::Service);
+    check(&mut world, peer, &[("flow add in_port=1,actions=2", "")]);
+    let all = f::INITIAL | f::ADD | f::REMOVED | f::MODIFY | f::INSTRUCTIONS;
+    assert_eq!(events(&world.send(watcher, watch(1, all, 0xff))), [vec![Initial]]);
+    assert_eq!(errors(&world.send(watcher, watch(1, all, 0xff))), ["OFPMOFC_MONITOR_EXISTS"]);
+    check(
+        &mut world,
+        peer,
+        &[
+            ("flow add table=1,in_port=1,actions=2", ""),
+            ("flow modify table=1,actions=1", ""),
+            // Nothing changes: nothing is told.
+            ("flow modify table=1,actions=1", ""),
+            ("flow delete in_port=1", ""),
+        ],
+    );
+    assert_eq!(events(&world.take(watcher)), [vec![Added], vec![Modified], vec![Deleted, Deleted]]);
+    // What one does oneself is told in short.
+    let got = world.send(watcher, line("flow add actions=1"));
+    assert!(
+        matches!(&got[..], [Message::FlowMonitorReply(u)] if matches!(u[..], [FlowUpdate::Abbrev { .. }])),
+        "{got:?}"
+    );
+    assert_eq!(
+        errors(&world.send(
+            watcher,
+            Message::FlowMonitorRequest(vec![FlowMonitorRequest {
+                command: MonitorCommand::Delete,
+                ..match watch(9, all, 0xff) {
+                    Message::FlowMonitorRequest(mut v) => v.remove(0),
+                    _ => unreachable!(),
+                }
+            }])
+        )),
+        ["OFPMOFC_UNKNOWN_MONITOR"]
+    );
+}
+
+#[test]
+fn a_slow_reader_is_paused_and_told_later() {
+    use FlowUpdateEvent::*;
+    use monitor_flag as f;
+    let (mut world, peer) = switch(V13);
+    let watcher = world.connect(2, V13, ConnKind::Service);
+    check(&mut world, peer, &[("flow add in_port=1,actions=2", ""), ("flow add in_port=3,actions=2", "")]);
+    world.send(watcher, watch(1, f::ADD | f::REMOVED | f::MODIFY, 0xff));
+    world.bridge.set_backlog(watcher.id, 1 << 20);
+    check(
+        &mut world,
+        peer,
+        &[
+            ("flow add in_port=2,actions=2", ""),
+            ("flow add in_port=4,actions=2", ""),
+            ("flow delete in_port=4", ""),
+            ("flow modify in_port=3,actions=1", ""),
+            ("flow delete in_port=1", ""),
+        ],
+    );
+    world.bridge.set_backlog(watcher.id, 0);
+    world.pass(0);
+    let got = world.take(watcher);
+    assert_eq!(got[0], Message::FlowMonitorPaused);
+    assert_eq!(got.last(), Some(&Message::FlowMonitorResumed));
+    let mut told = events(&got);
+    told[1].sort_by_key(|e| *e as u8);
+    assert_eq!(told, [vec![Deleted], vec![Added, Modified]]);
+}
+
+#[test]
+fn requests_of_one_are_forwarded_to_others() {
+    let (mut world, peer) = switch(V14);
+    let other = world.connect(2, V14, ConnKind::Primary);
+    let mut set = SetAsync { form: async_config::AsyncForm::Standard, primary: [None; 6], secondary: [None; 6] };
+    set.primary[AsyncKind::RequestForward as usize] = Some(3);
+    world.send(other, Message::SetAsync(set));
+    let group_mod = line("group add group_id=1,type=all");
+    assert!(world.send(peer, group_mod.clone()).is_empty());
+    let got = world.take(other);
+    assert!(matches!(&got[..], [Message::RequestForward(inner)] if inner.body == group_mod), "{got:?}");
+}
+
+#[test]
+fn flow_mods_that_are_refused() {
+    let (mut world, peer) = switch(V13);
+    check(
+        &mut world,
+        peer,
+        &[
+            ("flow add table=254,actions=drop", "OFPBRC_EPERM"),
+            ("flow add table=253,actions=drop", ""),
+            ("flow add priority=5,check_overlap,ip,actions=1", ""),
+            ("flow add priority=5,check_overlap,tcp,actions=1", "OFPFMFC_OVERLAP"),
+            ("flow add tun_metadata0=1,actions=drop", "NXFMFC_INVALID_TLV_FIELD"),
+        ],
+    );
+    let Message::FlowMod { mut flow_mod, dialect } = line("flow add actions=drop") else { panic!() };
+    flow_mod.buffer_id = Some(5);
+    let got = world.send(peer, Message::FlowMod { dialect, flow_mod });
+    assert_eq!(errors(&got), ["OFPBRC_BUFFER_UNKNOWN"]);
+}
+
+#[test]
+fn modifying_everywhere_adds_once() {
+    let (mut world, _) = switch(V13);
+    let peer = world.connect(2, V10, ConnKind::Primary);
+    let old = world.connect(3, V13, ConnKind::Primary);
+    check(
+        &mut world,
+        old,
+        &[("flow add table=3,in_port=1,actions=1", ""), ("flow add table=4,in_port=2,actions=1", "")],
+    );
+    check(&mut world, peer, &[("flow modify in_port=1,actions=output:2", "")]);
+    assert_eq!(world.rules(), ["3: in_port=1,actions=output:2", "4: in_port=2,actions=output:1"]);
+    check(
+        &mut world,
+        peer,
+        &[("flow modify in_port=5,actions=output:2", ""), ("flow modify in_port=5,actions=output:3", "")],
+    );
+    assert_eq!(world.rules()[0], "0: in_port=5,actions=output:3");
+    check(&mut world, peer, &[("flow delete", "")]);
+    assert!(world.rules().is_empty());
+}
+
+#[test]
+fn tunnel_options() {
+    let map = |class, kind, len, index| TlvMap { option_class: class, option_type: kind, option_len: len, index };
+    let change =
+        |command, mappings: &[TlvMap]| Message::TlvTableMod(TlvTableMod { command, mappings: mappings.to_vec() });
+    use tlv_map::TlvCommand::*;
+    let (mut world, peer) = switch(V13);
+    for (message, wanted) in [
+        (change(Add, &[map(0xffff, 0, 4, 0)]), ""),
+        (change(Add, &[map(0xffff, 0, 4, 0)]), "NXTTMFC_ALREADY_MAPPED"),
+        (change(Add, &[map(0xffff, 0, 4, 1)]), "NXTTMFC_DUP_ENTRY"),
+        (change(Add, &[map(0xffff, 1, 4, 1), map(0xffff, 2, 124, 2), map(0xffff, 3, 124, 3)]), ""),
+        (change(Add, &[map(0xffff, 7, 124, 7)]), "NXTTMFC_TABLE_FULL"),
+        (line("flow add tun_metadata0=1,actions=drop"), ""),
+        (change(Delete, &[map(0xffff, 0, 4, 0)]), "NXTTMFC_INVALID_TLV_DEL"),
+        (change(Delete, &[map(0xffff, 9, 4, 9)]), ""),
+        (change(Delete, &[map(0xffff, 1, 4, 1)]), ""),
+        (change(Clear, &[]), "NXTTMFC_INVALID_TLV_DEL"),
+        (line("flow delete"), ""),
+        (change(Clear, &[]), ""),
+    ] {
+        let text = format!("{message:?}");
+        let wanted: Vec<&str> = if wanted.is_empty() { Vec::new() } else { vec![wanted] };
+        assert_eq!(errors(&world.send(peer, message)), wanted, "{text}");
+    }
+    let got = world.send(peer, Message::TlvTableRequest);
+    assert_eq!(
+        got,
+        [Message::TlvTableReply(TlvTableReply { max_option_space: 256, max_fields: 64, mappings: vec![] })]
+    );
+}
+
+#[test]
+fn tables_are_configured_and_described() {
+    let (mut world, peer) = switch(V14);
+    let table_mod = |table_id, vacancy| {
+        Message::TableMod(TableMod {
+            table_id,
+            miss: table::TableMiss::Default,
+            eviction: Some(true),
+            eviction_flags: u32::MAX,
+            vacancy: Some(vacancy),
+            table_vacancy: table::Vacancy { down: 20, up: 80, vacancy: 0 },
+        })
+    };
+    assert_eq!(errors(&world.send(peer, table_mod(254, false))), ["OFPTMFC_EPERM"]);
+    assert!(world.send(peer, table_mod(1, true)).is_empty());
+    let got = world.send(peer, Message::TableDescRequest);
+    let Message::TableDescReply(tables) = &got[0] else { panic!("{got:?}") };
+    assert_eq!(tables.len(), 254);
+    assert_eq!(
+        (tables[0].eviction, tables[1].eviction, tables[1].table_vacancy.vacancy),
+        (Some(false), Some(true), 100)
+    );
+    let got = world.send(peer, Message::TableStatsRequest);
+    let Message::TableStatsReply(tables) = &got[0] else { panic!("{got:?}") };
+    assert_eq!((tables.len(), tables[0].features.max_entries), (254, 1_000_000));
+}
+
+#[test]
+fn what_is_not_configured_or_not_there() {
+    let (mut world, peer) = switch(V13);
+    for (message, wanted) in [
+        (Message::IpfixBridgeRequest, "NXST_NOT_CONFIGURED"),
+        (Message::IpfixFlowRequest, "NXST_NOT_CONFIGURED"),
+        (Message::QueueConfigRequest { port: OfPort(9), queue: None }, "OFPQOFC_BAD_PORT"),
+        (Message::QueueStatsRequest { port: OfPort(9), queue: None }, "OFPQOFC_BAD_PORT"),
+        (Message::FlowMonitorCancel(7), "OFPMOFC_UNKNOWN_MONITOR"),
+    ] {
+        assert_eq!(errors(&world.send(peer, message.clone())), [wanted], "{message:?}");
+    }
+    assert_eq!(errors(&world.raw(peer, &[4, 99, 0, 8, 0, 0, 0, 1])), ["OFPBRC_BAD_TYPE"]);
+    assert_eq!(ErrorCode::OFPBRC_BAD_TYPE.name(), "OFPBRC_BAD_TYPE");
+}
+
+#[test]
+fn packets_come_at_the_rate_configured() {
+    let (mut world, peer) = switch(V13);
+    world.bridge.limit_packets(peer.id, Some(RateLimit { rate: 100, burst: 25 }), None);
+    assert_eq!(world.bridge.poll_timeout(), None);
+}
