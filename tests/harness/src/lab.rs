@@ -1,8 +1,14 @@
-//! Network namespaces for tests with real traffic; dropped, each is deleted with all that was in it.
+//! A switch with real traffic: network namespaces, one of which is the switch's host and the others its guests.
+//! Dropped, a namespace is deleted with all that ran in it.
 
-use crate::process;
+use crate::place::Place;
+use crate::process::{self, Daemon, Outcome};
+use crate::side::Side;
+use serde_json::Value;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// One network namespace with `lo` up, under a name no other test has.
 #[derive(Debug)]
@@ -18,6 +24,13 @@ impl Namespace {
         plain(&["ip", "netns", "add", &name])?;
         let space = Namespace(name);
         space.run(&["ip", "link", "set", "lo", "up"])?;
+        // Router solicitations and duplicate address detection would count among a test's packets.
+        space.run(&[
+            "sysctl",
+            "-qw",
+            "net.ipv6.conf.default.accept_dad=0",
+            "net.ipv6.conf.default.router_solicitations=0",
+        ])?;
         Ok(space)
     }
 
@@ -33,10 +46,32 @@ impl Namespace {
 
     /// Runs a command inside to its end: its output, or an error that shows what it said.
     pub fn run(&self, words: &[&str]) -> Result<String, String> {
+        let outcome = self.outcome(words)?;
+        if outcome.ok() {
+            return Ok(outcome.stdout);
+        }
+        Err(format!("{}: {}\n{}{}", words.join(" "), outcome.end, outcome.stdout, outcome.stderr))
+    }
+
+    /// Runs one line of words, split at spaces.
+    pub fn line(&self, words: &str) -> Result<String, String> {
+        self.run(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs a command inside to its end, however it ends.
+    pub fn outcome(&self, words: &[&str]) -> Result<Outcome, String> {
         let (program, args) = words.split_first().ok_or("no command")?;
         let mut command = self.command(program);
         command.args(args);
-        finished(command, words)
+        process::run(command, &std::env::temp_dir(), Duration::from_secs(60)).map_err(|error| error.to_string())
+    }
+
+    /// Starts a command inside that lives until it is dropped; what it says is appended to `log`.
+    pub fn start(&self, words: &[&str], log: &std::path::Path) -> Result<Daemon, String> {
+        let (program, args) = words.split_first().ok_or("no command")?;
+        let mut command = self.command(program);
+        command.args(args);
+        Daemon::start(program, command, log).map_err(|error| format!("{program}: {error}"))
     }
 }
 
@@ -52,6 +87,162 @@ impl Drop for Namespace {
     }
 }
 
+/// A machine on the switch: a namespace with `eth0`, whose other end is a device of the switch's host.
+#[derive(Debug)]
+pub struct Guest {
+    /// Its namespace.
+    pub space: Namespace,
+    /// The device at the switch.
+    pub port: String,
+    /// Its IPv4 address.
+    pub ip: String,
+    /// Its IPv6 address.
+    pub ip6: String,
+    /// Its MAC address.
+    pub mac: String,
+}
+
+/// A switch in a namespace of its own, with tools to speak to it.
+#[derive(Debug)]
+pub struct Lab {
+    /// The switch's directories and daemons, which are always those built here.
+    pub place: Place,
+    /// The tools spoken to it with: ours or Debian's.
+    pub tools: Side,
+    /// The switch's host.
+    pub host: Namespace,
+}
+
+impl Lab {
+    /// Starts database and switch, with `options` for the switch, to be spoken to with `tools`.
+    pub fn new(tools: Side, options: &[&str]) -> Result<Lab, String> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let host = Namespace::new("host")?;
+        let dir = PathBuf::from(format!("/tmp/lab.{}/{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
+        let mut place = Place::new(Side::troupe(), &dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        place.enter_namespace(host.name());
+        place.start_database(&[])?;
+        let lab = Lab { place, tools, host };
+        lab.vsctl("--no-wait init")?;
+        let mut lab = lab;
+        lab.place.start_switch(options)?;
+        Ok(lab)
+    }
+
+    /// Runs one of the lab's tools with words split at spaces.
+    pub fn tool(&self, program: &str, words: &str) -> Result<String, String> {
+        self.tool_args(program, &words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs one of the lab's tools.
+    pub fn tool_args(&self, program: &str, args: &[&str]) -> Result<String, String> {
+        let path = self.tools.need(program)?;
+        self.place.tool(&path.display().to_string(), args)
+    }
+
+    /// `ovs-vsctl`, with a limit of ten seconds.
+    pub fn vsctl(&self, words: &str) -> Result<String, String> {
+        self.tool("ovs-vsctl", &format!("-t 10 {words}"))
+    }
+
+    /// `ovs-ofctl`.
+    pub fn ofctl(&self, words: &str) -> Result<String, String> {
+        self.tool("ovs-ofctl", words)
+    }
+
+    /// `ovs-appctl` to the switch.
+    pub fn appctl(&self, words: &str) -> Result<String, String> {
+        self.tool("ovs-appctl", &format!("-T 10 {words}"))
+    }
+
+    /// Makes guest `number` (1 to 250), not yet a port of any bridge; devices of `mtu` bytes.
+    pub fn guest(&self, number: u8, mtu: u32) -> Result<Guest, String> {
+        let space = Namespace::new(&format!("g{number}"))?;
+        let (port, mtu) = (format!("v{number}"), mtu.to_string());
+        let peer = ["peer", "name", "eth0", "netns", space.name(), "mtu", &mtu];
+        let words = [&["ip", "link", "add", port.as_str(), "mtu", &mtu, "type", "veth"], peer.as_slice()].concat();
+        self.host.run(&words)?;
+        self.host.run(&["ip", "link", "set", &port, "up"])?;
+        let (ip, ip6) = (format!("10.9.0.{number}"), format!("fd09::{number:x}"));
+        space.line(&format!("ip addr add {ip}/24 dev eth0"))?;
+        space.line(&format!("ip addr add {ip6}/64 dev eth0 nodad"))?;
+        space.line("ip link set eth0 up")?;
+        let mac = space.line("cat /sys/class/net/eth0/address")?.trim().to_owned();
+        Ok(Guest { space, port, ip, ip6, mac })
+    }
+
+    /// A bridge `br0` with `count` guests on it.
+    pub fn bridge_with_guests(&self, count: u8, mtu: u32) -> Result<Vec<Guest>, String> {
+        self.vsctl("add-br br0")?;
+        let guests = (1..=count).map(|number| self.guest(number, mtu)).collect::<Result<Vec<_>, _>>()?;
+        for guest in &guests {
+            self.vsctl(&format!("add-port br0 {}", guest.port))?;
+        }
+        Ok(guests)
+    }
+
+    /// All that a reader would ask for after a failure.
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        for (program, words) in [
+            ("ovs-vsctl", "-t 5 --no-wait show"),
+            ("ovs-appctl", "-T 5 dpif/show"),
+            ("ovs-appctl", "-T 5 dpctl/dump-flows"),
+            ("ovs-appctl", "-T 5 actor/show"),
+        ] {
+            let said = self.tool(program, words).unwrap_or_else(|error| error);
+            text.push_str(&format!("--- {program} {words}\n{said}\n"));
+        }
+        let log = std::fs::read_to_string(self.place.dir().join("log/ovs-vswitchd.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        text.push_str(&format!("--- log\n{}\n", lines[lines.len().saturating_sub(30)..].join("\n")));
+        text
+    }
+}
+
+impl Guest {
+    /// Sends `count` echo requests to `to`, one each 50 ms; how many were answered.
+    pub fn ping(&self, to: &str, count: u32) -> Result<u32, String> {
+        self.ping_with(to, count, &[])
+    }
+
+    /// As [`Guest::ping`], with more options of `ping`.
+    pub fn ping_with(&self, to: &str, count: u32, options: &[&str]) -> Result<u32, String> {
+        ping(&self.space, to, count, options)
+    }
+
+    /// True if `to` answers within five seconds.
+    pub fn reaches(&self, to: &str) -> bool {
+        (0..10).any(|_| self.ping_with(to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0))
+    }
+
+    /// Bits per second that `iperf3` measures from here to `server` within `seconds`.
+    pub fn iperf(&self, server: &Guest, to: &str, options: &str, seconds: u32) -> Result<f64, String> {
+        let log = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+        let _server = server.space.start(&["iperf3", "-s", "-1", "--forceflush"], log.path())?;
+        process::until("iperf3 to listen", Duration::from_secs(5), || {
+            std::fs::read_to_string(log.path()).is_ok_and(|said| said.contains("listening"))
+        })?;
+        let text = self.space.line(&format!("iperf3 -J -c {to} -t {seconds} {options}"))?;
+        let report: Value = serde_json::from_str(&text).map_err(|error| format!("iperf3: {error}: {text}"))?;
+        let end = &report["end"];
+        let sum = if end["sum_received"].is_object() { &end["sum_received"] } else { &end["sum"] };
+        let bytes = sum["bytes"].as_f64().unwrap_or(0.0);
+        let time = sum["seconds"].as_f64().unwrap_or(f64::from(seconds));
+        Ok(bytes * 8.0 / time)
+    }
+}
+
+/// Sends `count` echo requests from `space`, one each 50 ms; how many were answered.
+pub fn ping(space: &Namespace, to: &str, count: u32, options: &[&str]) -> Result<u32, String> {
+    let count = count.to_string();
+    let words = [&["ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", count.as_str()], options, &[to]].concat();
+    let outcome = space.outcome(&words)?;
+    let line = outcome.stdout.lines().find(|line| line.contains(" received"));
+    let number = line.and_then(|line| line.split(", ").nth(1)?.split(' ').next()?.parse().ok());
+    number.ok_or_else(|| format!("{}: {}{}", words.join(" "), outcome.stdout, outcome.stderr))
+}
+
 /// An error sentence unless the test runs as root.
 pub fn need_root() -> Result<(), String> {
     if nix::unistd::geteuid().is_root() {
@@ -63,16 +254,18 @@ pub fn need_root() -> Result<(), String> {
 /// Runs a command outside of any namespace.
 pub fn plain(words: &[&str]) -> Result<String, String> {
     let (program, args) = words.split_first().ok_or("no command")?;
-    let mut command = process::tied(program);
-    command.args(args);
-    finished(command, words)
-}
-
-fn finished(mut command: Command, words: &[&str]) -> Result<String, String> {
-    let output = command.output().map_err(|error| format!("{}: {error}", words.join(" ")))?;
+    let output = process::tied(program).args(args).output().map_err(|error| format!("{}: {error}", words.join(" ")))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);
     }
     Err(format!("{}: {}\n{text}{}", words.join(" "), output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Runs a test's body on a lab; an error is told with all that a reader would ask for.
+pub fn on_lab(tools: Side, options: &[&str], body: impl FnOnce(&mut Lab) -> Result<(), String>) {
+    let mut lab = Lab::new(tools, options).unwrap_or_else(|why| panic!("{why}"));
+    if let Err(why) = body(&mut lab) {
+        panic!("{why}\n{}", lab.dump());
+    }
 }

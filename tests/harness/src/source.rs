@@ -115,11 +115,9 @@ mod tests {
 
     #[test]
     fn code_is_what_is_neither_comment_nor_string() {
-        for (line, code) in [
-            ("let a = 1; // unsafe", "let a = 1; "),
-            ("say(\"unsafe \\\" // {}\", x)", "say(, x)"),
-            ("/// unsafe", ""),
-        ] {
+        for (line, code) in
+            [("let a = 1; // unsafe", "let a = 1; "), ("say(\"unsafe \\\" // {}\", x)", "say(, x)"), ("/// unsafe", "")]
+        {
             assert_eq!(without_strings(line), code);
         }
         let file = SourceFile { path: "a/src/b.rs".into(), text: "one\n#[cfg(test)]\ntwo\n".into() };

@@ -184,9 +184,8 @@ fn the_top_of_the_tree_needs_no_explanation() {
     let files = ["Cargo.toml", "Cargo.lock", "README.md", "ARCHITECTURE.md", "LICENSE", "clippy.toml", "rustfmt.toml"];
     let entries = std::fs::read_dir(side::root()).expect("the top of the tree");
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let odd = names.filter(|name| {
-        !name.starts_with('.') && !known.contains(&name.as_str()) && !files.contains(&name.as_str())
-    });
+    let odd = names
+        .filter(|name| !name.starts_with('.') && !known.contains(&name.as_str()) && !files.contains(&name.as_str()));
     none("at the top of the tree", &odd.collect::<Vec<_>>());
     for file in ["README.md", "ARCHITECTURE.md", "LICENSE"] {
         assert!(side::root().join(file).is_file(), "{file} is missing");

@@ -1,0 +1,278 @@
+//! The paths that must work: a bridge with guests, its flows, and what survives when parts of it die; with our
+//! own tools and with Debian's.
+
+use harness::lab::{Guest, Lab, on_lab, ping};
+use harness::process;
+use harness::side::Side;
+use std::thread;
+use std::time::Duration;
+
+/// What the kernel gives an Ethernet device.
+const MTU: u32 = 1500;
+
+/// At least this many of 20 echoes come back where none should be lost but for the first.
+const MOST: u32 = 19;
+
+fn need(what: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("not so: {what}")) }
+}
+
+fn bridge_and_ports(lab: &mut Lab) -> Result<(), String> {
+    let guests = lab.bridge_with_guests(2, MTU)?;
+    let (a, b) = (&guests[0], &guests[1]);
+    need("the first guest reaches the second", a.reaches(&b.ip))?;
+    need("and by IPv6", a.reaches(&b.ip6))?;
+    let answered = a.ping(&b.ip, 20)?;
+    need(&format!("{answered} of 20 echoes come back"), answered >= MOST)?;
+    for (from, to) in [(a, b), (b, a)] {
+        let rate = from.iperf(to, &to.ip, "", 1)?;
+        need(&format!("TCP flows at {:.1} Mbit/s", rate / 1e6), rate > 20e6)?;
+    }
+    let rate = a.iperf(b, &b.ip6, "", 1)?;
+    need(&format!("TCP over IPv6 flows at {:.1} Mbit/s", rate / 1e6), rate > 20e6)?;
+    let rate = a.iperf(b, &b.ip, "-u -b 20M", 1)?;
+    need(&format!("UDP flows at {:.1} Mbit/s", rate / 1e6), rate > 10e6)?;
+
+    let ports = lab.vsctl("list-ports br0")?;
+    need(&format!("the ports are listed: {ports:?}"), ports == "v1\nv2\n")?;
+    let shown = lab.ofctl("show br0")?;
+    need(&format!("the ports are shown: {shown}"), shown.contains("(v1)") && shown.contains("(v2)"))?;
+    let table = lab.appctl("fdb/show br0")?;
+    need(&format!("the guests were learned: {table}"), [a, b].iter().all(|guest| table.contains(&guest.mac)))?;
+
+    lab.vsctl("del-port br0 v2")?;
+    need("a deleted port carries nothing", a.ping(&b.ip, 5)? == 0)?;
+    lab.vsctl("add-port br0 v2")?;
+    need("added again, it does", a.reaches(&b.ip))?;
+    lab.vsctl("del-br br0")?;
+    need("a deleted bridge carries nothing", a.ping(&b.ip, 5)? == 0)?;
+    need("its device is gone", lab.host.line("ip link show br0").is_err())?;
+    need("no bridge is left", lab.vsctl("list-br")?.is_empty())
+}
+
+#[test]
+fn bridge_and_ports_with_our_tools() {
+    on_lab(Side::troupe(), &[], bridge_and_ports);
+}
+
+#[test]
+fn bridge_and_ports_with_debians_tools() {
+    on_lab(Side::debian(), &[], bridge_and_ports);
+}
+
+#[test]
+fn jumbo_frames() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 9000)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("they reach each other", a.reaches(&b.ip))?;
+        let answered = a.ping_with(&b.ip, 10, &["-M", "do", "-s", "8972"])?;
+        need(&format!("{answered} of 10 whole jumbo frames come back"), answered == 10)?;
+        let rate = a.iperf(b, &b.ip, "", 1)?;
+        need(&format!("TCP flows at {:.1} Mbit/s", rate / 1e6), rate > 20e6)
+    });
+}
+
+#[test]
+fn offloads_on_and_off_at_either_end() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, MTU)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("they reach each other", a.reaches(&b.ip))?;
+        for (left, right) in [("off", "on"), ("on", "off"), ("off", "off")] {
+            a.space.line(&format!("ethtool -K eth0 tso {left} gso {left} tx {left}"))?;
+            b.space.line(&format!("ethtool -K eth0 gro {right} rx {right}"))?;
+            content(a, b, &b.ip, 300_000)?;
+            content(a, b, &format!("[{}]", b.ip6), 300_000)?;
+        }
+        Ok(())
+    });
+}
+
+/// Sends `size` bytes by TCP and compares what arrives.
+fn content(from: &Guest, to: &Guest, address: &str, size: usize) -> Result<(), String> {
+    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let (sent, got) = (dir.path().join("sent"), dir.path().join("got"));
+    let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    std::fs::write(&sent, &bytes).map_err(|error| error.to_string())?;
+    let family = if address.starts_with('[') { ("AF_INET6", "::") } else { ("AF_INET", "0.0.0.0") };
+    let server = format!(
+        "import socket,sys\ns=socket.socket(socket.{0});s.setsockopt(1,2,1);s.bind(('{1}',7070));s.listen(1);print('ready',flush=True)\n\
+         c,_=s.accept();f=open('{2}','wb')\nwhile True:\n b=c.recv(65536)\n if not b: break\n f.write(b)\nf.close();c.close()",
+        family.0,
+        family.1,
+        got.display()
+    );
+    let log = dir.path().join("log");
+    let mut server = to.space.start(&["/usr/bin/python3", "-c", &server], &log)?;
+    process::until("the receiver to listen", Duration::from_secs(10), || {
+        std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready"))
+    })?;
+    let client = format!(
+        "import socket\nc=socket.create_connection(('{}',7070),10);c.sendall(open('{}','rb').read());c.close()",
+        address.trim_matches(['[', ']']),
+        sent.display()
+    );
+    from.space.run(&["/usr/bin/python3", "-c", &client])?;
+    server.wait(Duration::from_secs(20));
+    let arrived = std::fs::read(&got).unwrap_or_default();
+    need(&format!("{} of {size} bytes arrive whole at {address}", arrived.len()), arrived == bytes)
+}
+
+#[test]
+fn the_host_pings_through_the_bridge_port() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(1, MTU)?;
+        lab.host.line("ip addr add 10.9.0.254/24 dev br0")?;
+        lab.host.line("ip link set br0 up")?;
+        need("the guest reaches the host", guests[0].reaches("10.9.0.254"))?;
+        let answered = ping(&lab.host, &guests[0].ip, 20, &[])?;
+        need(&format!("{answered} of 20 echoes come back to the host"), answered >= MOST)
+    });
+}
+
+fn flows_change_forwarding(lab: &mut Lab) -> Result<(), String> {
+    let guests = lab.bridge_with_guests(2, MTU)?;
+    let (a, b) = (&guests[0], &guests[1]);
+    need("NORMAL forwards", a.reaches(&b.ip))?;
+    let counted = |flows: &str| -> u64 {
+        let counts = flows.split("n_packets=").skip(1).filter_map(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        counts.sum()
+    };
+    lab.ofctl("add-flow br0 priority=100,in_port=v1,icmp,actions=drop")?;
+    need("a drop rule drops at once", a.ping(&b.ip, 5)? == 0)?;
+    lab.ofctl("--strict del-flows br0 priority=100,in_port=v1,icmp")?;
+    need("without it forwarding is back at once", a.ping(&b.ip, 5)? == 5)?;
+    lab.ofctl("add-flow br0 priority=100,in_port=v1,actions=output:v2")?;
+    need("an output rule forwards", a.ping(&b.ip, 20)? >= MOST)?;
+    process::until("its counters to tell of 20 packets", Duration::from_secs(5), || {
+        lab.ofctl("dump-flows br0 in_port=v1").is_ok_and(|flows| counted(&flows) >= 20)
+    })?;
+    lab.ofctl("add-flow br0 priority=200,in_port=v1,ip,nw_dst=10.9.0.77,actions=mod_nw_dst:10.9.0.2,output:v2")?;
+    lab.ofctl("add-flow br0 priority=200,in_port=v2,ip,nw_src=10.9.0.2,actions=mod_nw_src:10.9.0.77,output:v1")?;
+    a.space.line(&format!("ip neigh replace 10.9.0.77 lladdr {} dev eth0", b.mac))?;
+    need("an address set by rule is answered under it", a.ping("10.9.0.77", 5)? == 5)?;
+    let flows = lab.appctl("dpctl/dump-flows")?;
+    need(&format!("the datapath tells of the set: {flows}"), flows.contains("set(ipv4("))?;
+    lab.ofctl("del-flows br0")?;
+    need("with no rule nothing passes", a.ping(&b.ip, 5)? == 0)?;
+    lab.ofctl("add-flow br0 actions=NORMAL")?;
+    need("NORMAL restored, all passes", a.reaches(&b.ip))?;
+    let ports = lab.ofctl("dump-ports br0")?;
+    need(&format!("ports count: {ports}"), ports.contains("rx pkts=") && ports.contains("tx pkts="))?;
+    let trace = lab.appctl("ofproto/trace br0 in_port=v1,icmp,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02")?;
+    need(&format!("the trace ends in actions: {trace}"), trace.contains("Datapath actions: "))
+}
+
+#[test]
+fn flows_change_forwarding_with_our_tools() {
+    on_lab(Side::troupe(), &[], flows_change_forwarding);
+}
+
+#[test]
+fn flows_change_forwarding_with_debians_tools() {
+    on_lab(Side::debian(), &[], flows_change_forwarding);
+}
+
+#[test]
+fn a_killed_switch_comes_back_from_the_database() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, MTU)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        for _ in 0..2 {
+            need("traffic flows", a.reaches(&b.ip))?;
+            lab.place.switch().ok_or("no switch")?.kill();
+            lab.place.start_switch(&[])?;
+            need("traffic flows again", a.reaches(&b.ip))?;
+            let ports = lab.vsctl("list-ports br0")?;
+            need(&format!("the ports are back: {ports:?}"), ports == "v1\nv2\n")?;
+        }
+        let answered = a.ping(&b.ip, 20)?;
+        need(&format!("{answered} of 20 echoes come back"), answered >= MOST)
+    });
+}
+
+#[test]
+fn traffic_outlives_the_database() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, MTU)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        let answered = thread::scope(|scope| {
+            let pinger = scope.spawn(|| a.ping(&b.ip, 60));
+            thread::sleep(Duration::from_millis(500));
+            lab.place.database().ok_or("no database")?.kill();
+            thread::sleep(Duration::from_millis(1000));
+            lab.place.start_database(&[])?;
+            pinger.join().map_err(|_| "the pinger failed".to_owned())?
+        })?;
+        need(&format!("{answered} of 60 echoes came back meanwhile"), answered >= 59)?;
+        lab.vsctl("add-br br1")?;
+        need("the switch obeys the new server", lab.vsctl("list-br")? == "br0\nbr1\n")
+    });
+}
+
+#[test]
+fn every_actor_that_panics_comes_back() {
+    on_lab(Side::troupe(), &["--enable-dummy"], |lab| {
+        let guests = lab.bridge_with_guests(2, MTU)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        let shown = lab.appctl("actor/show")?;
+        let names: Vec<String> = actors(&shown);
+        need(&format!("actors are listed: {shown}"), names.len() >= 5)?;
+        for name in names.iter().filter(|name| !ends_the_process(name)) {
+            let said = lab.tool_args("ovs-appctl", &["-T", "10", "actor/panic", name])?;
+            need(&format!("after {name} panicked ({said:?}) traffic flows"), a.reaches(&b.ip))?;
+            need(
+                &format!("{name} is listed again"),
+                process::until(name, Duration::from_secs(5), || {
+                    lab.appctl("actor/show").is_ok_and(|shown| actors(&shown).contains(name))
+                })
+                .is_ok(),
+            )?;
+            // Three restarts in ten seconds escalate: that is another test's business.
+            thread::sleep(Duration::from_millis(300));
+        }
+        lab.vsctl("add-br br9")?;
+        need("configuration still arrives", lab.ofctl("show br9")?.contains("br9"))
+    });
+}
+
+/// Names of the actors in the output of `actor/show`: the first word of each line but the heading.
+fn actors(shown: &str) -> Vec<String> {
+    let lines = shown.lines().skip(1).filter(|line| !line.starts_with(' ') || line.trim_start() != *line);
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// Actors whose end is the process's end by design, and sessions, which end with their peer.
+fn ends_the_process(name: &str) -> bool {
+    name == "switch" || name.starts_with("unixctl") || name.contains("session")
+}
+
+#[test]
+fn a_panic_at_the_top_ends_the_process_and_the_monitor_restarts_it() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, MTU)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        lab.place.switch().ok_or("no switch")?.kill();
+        let db = lab.place.db();
+        let options = ["--no-chdir", "--pidfile", "--log-file", "--detach", "--monitor", "--enable-dummy", &db];
+        lab.place.tool("ovs-vswitchd", &options)?;
+        need("the detached switch serves when the start returns", lab.appctl("version").is_ok())?;
+        need("traffic flows", a.reaches(&b.ip))?;
+        let pidfile = lab.place.run_dir().join("ovs-vswitchd.pid");
+        let pid = || std::fs::read_to_string(&pidfile).unwrap_or_default();
+        let before = pid();
+        let _ = lab.appctl("actor/panic switch");
+        process::until("the monitor to start it again", Duration::from_secs(15), || {
+            !pid().is_empty() && pid() != before && lab.appctl("version").is_ok()
+        })?;
+        need("traffic flows again", a.reaches(&b.ip))?;
+        let again = lab.place.tool("ovs-vswitchd", &options);
+        let said = again.err().unwrap_or_default();
+        need(&format!("a second start says who holds the pidfile: {said}"), said.contains("already running as pid"))?;
+        lab.appctl("exit")?;
+        process::until("it to end", Duration::from_secs(10), || lab.appctl("version").is_err())
+    });
+}
