@@ -176,6 +176,8 @@ impl Database {
             "off" => self.state.logged_tables.remove(&key),
             _ => return Err("invalid command argument".to_owned()),
         };
+        let any = !self.state.logged_tables.is_empty();
+        self.state.server.keep_commits(any);
         Ok(String::new())
     }
 

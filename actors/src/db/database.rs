@@ -9,7 +9,7 @@ use super::letters::{
 };
 use super::remotes::Remotes;
 use super::source::Sources;
-use super::{DbConfig, now, reference, status};
+use super::{DbConfig, change_log, now, reference, status};
 use crate::mailbox::{Address, Latest};
 use crate::memory::PeakWatch;
 use crate::stream::{Tls, TlsFiles};
@@ -196,6 +196,9 @@ impl Database {
     /// The end of a wake: everything leaves, one message a client; the disk gets its work.
     fn flush(&mut self) {
         self.sources.pass_on(&mut self.state.server);
+        if !self.state.logged_tables.is_empty() {
+            change_log::tell(&mut self.state.server, &self.state.logged_tables);
+        }
         self.collect();
         let touched = std::mem::take(&mut self.touched);
         for session in touched {

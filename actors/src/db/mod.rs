@@ -14,6 +14,7 @@
 //!
 //! Deliberately absent: clustering (RAFT).
 
+mod change_log;
 mod control;
 mod database;
 mod disk;

@@ -44,7 +44,20 @@ impl Server {
         let commit = Arc::new(commit);
         served.db.apply(&commit, id);
         self.tell_monitors(name, &commit);
+        if let Some(kept) = &mut self.kept_commits {
+            kept.push((Arc::clone(name), commit));
+        }
         Ok(ticket)
+    }
+
+    /// Whether commits are kept for [`Server::take_commits`]: for a log of changes.
+    pub fn keep_commits(&mut self, keep: bool) {
+        self.kept_commits = keep.then(Vec::new);
+    }
+
+    /// The commits since the last call, with their databases' names.
+    pub fn take_commits(&mut self) -> Vec<(Arc<str>, Arc<Commit>)> {
+        self.kept_commits.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     pub(super) fn latest_ticket(&self, name: &Arc<str>) -> Option<Ticket> {

@@ -176,6 +176,7 @@ pub struct Server {
     next_monitor: u64,
     column_diff: bool,
     pub(crate) commits: u64,
+    pub(crate) kept_commits: Option<Vec<(Arc<str>, Arc<crate::txn::Commit>)>>,
     forwards: VecDeque<Forward>,
 }
 
@@ -226,6 +227,7 @@ impl Server {
             next_monitor: 0,
             column_diff: true,
             commits: 0,
+            kept_commits: None,
             forwards: VecDeque::new(),
         };
         if let Ok(schema) = DatabaseSchema::from_text(SERVER_SCHEMA) {
