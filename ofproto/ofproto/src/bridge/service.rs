@@ -29,6 +29,10 @@ impl Bridge {
         let table_id = conn.table_id;
         let Some(mut request) = conn.queue.pop_front() else { return };
         self.reread(table_id, &mut request);
+        if is_flow_mod(&request) {
+            self.flow_mods(id, vec![request]);
+            return;
+        }
         let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
         let result = match &body {
             Err(error) => Err(error.0),
