@@ -184,6 +184,12 @@ impl<'a> Bundle<'a> {
 /// `bundle SWITCH FILE`: flow-mods, group-mods and packet-outs, one a line.
 pub(super) fn bundle(settings: &Settings, args: &[String]) -> Done {
     let (switch, file) = (&args[0], &args[1]);
+    // The command is of no use without the oldest standard version that has bundles: it is allowed without asking.
+    let settings = &Settings {
+        versions: settings.versions.with(Version::V14),
+        allowed: settings.allowed | Protocols::OF14_OXM,
+        ..settings.clone()
+    };
     let found = if settings.accepts_names() { Some(open_named(switch, settings)?) } else { None };
     let mut lines = Vec::new();
     let mut usable = USABLE;

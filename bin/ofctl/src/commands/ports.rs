@@ -67,7 +67,9 @@ pub(super) fn queue_get_config(settings: &Settings, args: &[String]) -> Done {
     }
     if session.version == Version::V10 && port == OfPort::ANY {
         // 1.0 has no request for all ports: each in turn.
-        for desc in session.ports()? {
+        let ports = session.ports()?;
+        let _hello = session.next_xid();
+        for desc in ports {
             if desc.port.is_physical() {
                 session.dump(&Message::QueueConfigRequest { port: desc.port, queue: None }, settings)?;
             }

@@ -5,7 +5,7 @@ use openflow::message::config::FragMode;
 use openflow::message::{self, Message, SwitchConfig};
 use openflow::{Msg, OfPort, Version};
 
-use crate::session::{Session, xid_of};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::{Done, Failure};
 
@@ -14,22 +14,15 @@ pub(super) fn show(settings: &Settings, args: &[String]) -> Done {
     let session = Session::open(&args[0], settings)?;
     let request = session.encode(&Message::FeaturesRequest)?;
     let reply = session.transact(&request)?;
-    let mut trunk = true;
-    if let Ok(Msg { body: Message::FeaturesReply(features), .. }) = message::decode(&reply) {
-        let room = reply.len() + if session.version == Version::V10 { 48 } else { 64 };
-        trunk = session.version >= Version::V13 || room > usize::from(u16::MAX);
-        let _ = features;
-    }
-    if trunk && session.version < Version::V13 {
-        // The ports did not fit in: they are shown by the other request.
-        program::print(&session.text(&reply, settings, 1));
+    // Ports that did not fit in, or that the version tells elsewhere, are asked for.
+    let room = reply.len() + if session.version == Version::V10 { 48 } else { 64 };
+    let elsewhere = session.version >= Version::V13 || room > usize::from(u16::MAX);
+    program::print(&session.text(&reply, settings, 1));
+    if elsewhere {
         session.dump(&Message::PortDescRequest(OfPort::ANY), settings)?;
-    } else {
-        program::print(&session.text(&reply, settings, 1));
-        if trunk {
-            session.dump(&Message::PortDescRequest(OfPort::ANY), settings)?;
-        }
     }
+    // Numbered as if it were asked for on a connection of its own.
+    let _hello = session.next_xid();
     session.dump(&Message::GetConfigRequest, settings)
 }
 
@@ -44,10 +37,7 @@ pub(super) fn fetch_config(session: &Session) -> Result<SwitchConfig, Failure> {
     let reply = session.transact(&request)?;
     match message::decode(&reply) {
         Ok(Msg { body: Message::GetConfigReply(config), .. }) => Ok(config),
-        _ => {
-            let _ = xid_of(&reply);
-            Err(Failure::Text(format!("{}: bad reply to config request", session.name)))
-        }
+        _ => Err(Failure::Text(format!("{}: bad reply to config request", session.name))),
     }
 }
 

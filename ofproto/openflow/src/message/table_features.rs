@@ -343,7 +343,9 @@ fn from_bits(bits: u32, table: &[(Field, u32)]) -> FieldSet {
 /// The bit of 1.2's statistics that stands for a field: its number among OXM's basic fields.
 fn bit12(field: Field) -> Option<u32> {
     let header = field.meta().headers.iter().find(|h| h.class.class == 0x8000)?;
-    (header.number < 64 && header.since <= Version::V12.wire()).then_some(u32::from(header.number))
+    // Two later fields are shown there as well.
+    let shown = header.since <= Version::V12.wire() || matches!(header.number, 36 | 44);
+    (header.number < 64 && shown).then_some(u32::from(header.number))
 }
 
 fn to_bits12(set: &FieldSet) -> u64 {

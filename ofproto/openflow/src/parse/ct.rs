@@ -19,21 +19,18 @@ pub fn parse_tuple(text: &str, proto: &mut u8) -> Result<CtTuple, String> {
     let mut tuple = CtTuple::default();
     let mut family = None;
     for word in text.split(',').filter(|w| !w.is_empty()) {
-        let (name, value) = word.split_once('=').ok_or_else(|| format!("Failed to parse field {word}"))?;
-        let bad = || format!("Failed to parse field {word}");
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        if value.is_empty() {
+            return Err(format!("field {name} missing value"));
+        }
+        let bad = || format!("failed to parse field {name}");
         match name {
             "ct_nw_src" | "ct_nw_dst" | "ct_ipv6_src" | "ct_ipv6_dst" => {
-                let v4 = name.starts_with("ct_nw");
-                let want = if v4 { Family::V4 } else { Family::V6 };
+                let want = if name.starts_with("ct_nw") { Family::V4 } else { Family::V6 };
                 if family.is_some_and(|f| f != want) {
-                    return Err("The L3 protocol does not match".to_string());
+                    return Err(format!("the L3 protocol does not match {value}"));
                 }
-                let address: IpAddr = value.parse().map_err(|_| format!("Failed to parse field {name}"))?;
-                let address: Ipv6Addr = match (address, v4) {
-                    (IpAddr::V4(a), true) => a.to_ipv6_mapped(),
-                    (IpAddr::V6(a), false) => a,
-                    _ => return Err(format!("Failed to parse field {name}")),
-                };
+                let address = address(value, want).ok_or_else(bad)?;
                 family = Some(want);
                 if name.ends_with("src") { tuple.src = Some(address) } else { tuple.dst = Some(address) }
             }
@@ -43,10 +40,32 @@ pub fn parse_tuple(text: &str, proto: &mut u8) -> Result<CtTuple, String> {
             "icmp_id" => tuple.icmp_id = Some(value.parse().map_err(|_| bad())?),
             "icmp_type" => tuple.icmp_type = Some(value.parse().map_err(|_| bad())?),
             "icmp_code" => tuple.icmp_code = Some(value.parse().map_err(|_| bad())?),
-            _ => return Err(format!("invalid conntrack tuple field: {word}")),
+            _ => return Err(format!("invalid conntrack tuple field: {name}")),
         }
     }
+    check(&tuple, *proto)?;
     Ok(tuple)
+}
+
+fn address(text: &str, family: Family) -> Option<Ipv6Addr> {
+    match (text.parse().ok()?, family) {
+        (IpAddr::V4(a), Family::V4) => Some(a.to_ipv6_mapped()),
+        (IpAddr::V6(a), Family::V6) => Some(a),
+        _ => None,
+    }
+}
+
+/// Whether a tuple speaks of what its protocol has.
+fn check(tuple: &CtTuple, proto: u8) -> Result<(), String> {
+    let ports = tuple.src_port.is_some() || tuple.dst_port.is_some();
+    let icmp = tuple.icmp_id.is_some() || tuple.icmp_type.is_some() || tuple.icmp_code.is_some();
+    match proto {
+        0 if ports || icmp => Err("port is set without protocol".to_string()),
+        1 | 58 if ports => Err("invalid L4 fields".to_string()),
+        1 | 58 => Ok(()),
+        _ if icmp => Err("invalid L4 fields".to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Reads what `ct-flush` takes: `[zone=N] [TUPLE [TUPLE]]`.
@@ -59,18 +78,21 @@ pub fn parse_ct_flush(words: &[&str]) -> Result<CtFlush, String> {
     if let Some((first, tail)) = rest.split_first()
         && let Some(zone) = first.strip_prefix("zone=")
     {
-        flush.zone = Some(zone.parse().map_err(|_| "failed to parse zone".to_string())?);
+        flush.zone = Some(zone.parse().map_err(|_| "Failed to parse zone".to_string())?);
         rest = tail;
     }
     let mut proto = 0;
+    let tuple = |text: &str, proto: &mut u8| {
+        parse_tuple(text, proto).map_err(|e| format!("Failed to parse ct-tuple: {e}"))
+    };
     if let Some((first, tail)) = rest.split_first() {
-        flush.orig = parse_tuple(first, &mut proto)?;
+        flush.orig = tuple(first, &mut proto)?;
         rest = tail;
     }
     if let Some((first, tail)) = rest.split_first() {
-        flush.reply = parse_tuple(first, &mut proto)?;
+        flush.reply = tuple(first, &mut proto)?;
         rest = tail;
     }
     flush.ip_proto = proto;
-    if rest.is_empty() { Ok(flush) } else { Err("invalid arguments".to_string()) }
+    if rest.is_empty() { Ok(flush) } else { Err("Invalid arguments".to_string()) }
 }

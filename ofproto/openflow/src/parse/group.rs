@@ -84,7 +84,7 @@ pub fn parse_group_mod(
         None => named_command(text),
     };
     let mut usable = match command {
-        GroupCommand::InsertBucket | GroupCommand::RemoveBucket => Protocols::ANY,
+        GroupCommand::RemoveBucket => Protocols::OF10_ANY | Protocols::OF15_UP,
         _ => Protocols::ANY,
     };
     let takes = takes(Some(command));
@@ -96,6 +96,9 @@ pub fn parse_group_mod(
         buckets: Vec::new(),
         props: GroupProps::default(),
     };
+    if command == GroupCommand::Delete && text.is_empty() {
+        return Ok((GroupMod { group_id: GROUP_ALL, ..group }, usable));
+    }
     let (head, buckets) = split_buckets(text);
     if buckets.is_some() && !takes.bucket {
         return Err("bucket is not needed".to_string());
@@ -110,7 +113,6 @@ pub fn parse_group_mod(
                 }
                 group.command_bucket_id = command_bucket(value, command)?;
                 have_command_bucket = true;
-                usable &= Protocols::OF10_ANY | Protocols::OF15_UP;
             }
             "group_id" => group.group_id = own_id(value)?,
             "type" => {
@@ -150,12 +152,9 @@ pub fn parse_group_mod(
     if group.props.selection_method.is_empty() && group.props.selection_method_param != 0 {
         return Err("selection_method_param is only allowed with \"selection_method\"".to_string());
     }
-    if !group.props.selection_method.is_empty() {
-        usable &= Protocols::OF10_ANY | Protocols::OF15_UP;
-    }
     for text in buckets.unwrap_or_default() {
         let bucket = parse_bucket(text, group.kind, names, &mut usable)?;
-        if group.kind != GroupType::Select && bucket.weight != 0 {
+        if takes.kind && group.kind != GroupType::Select && bucket.weight != 0 {
             return Err("Only select groups can have bucket weights.".to_string());
         }
         group.buckets.push(bucket);
@@ -331,7 +330,6 @@ fn parse_bucket(text: &str, kind: GroupType, names: Names<'_>, usable: &mut Prot
                 if bucket.bucket_id > BUCKET_MAX {
                     return Err(format!("invalid bucket_id id {}", bucket.bucket_id));
                 }
-                *usable &= Protocols::OF10_ANY | Protocols::OF15_UP;
             }
             "action" | "actions" => {
                 actions.push_str(value);

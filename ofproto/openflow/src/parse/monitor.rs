@@ -56,8 +56,7 @@ pub fn parse_flow_monitor(text: &str, id: u32, names: Names<'_>) -> Result<(Flow
             }
         }
     }
-    let parsed = parse_stats_request(&rest, false, names)
-        .map_err(|e| if e.contains("unknown keyword") { e } else { format!("{e}") })?;
+    let parsed = parse_stats_request(&rest, false, names).map_err(|e| format!("{text}: {e}"))?;
     let request = FlowMonitorRequest {
         id,
         command: MonitorCommand::Add,

@@ -20,14 +20,21 @@ fn is_pipeline(field: Field) -> bool {
 /// # Errors
 /// A text for a user.
 pub fn parse_packet_out(text: &str, names: Names<'_>) -> Result<(PacketOut, Protocols), String> {
-    let at = text.find("action").ok_or("must specify an action")?;
-    let actions = text[at..].split_once('=').map(|(_, value)| value).ok_or("must specify an action")?;
-    let head = text[..at].trim_end_matches([',', ' ', '\t']);
+    let (head, actions) = match text.find("action") {
+        Some(at) => {
+            let actions = text[at..].split_once('=').map(|(_, value)| value).ok_or("must specify an action")?;
+            (text[..at].trim_end_matches([',', ' ', '\t']), actions)
+        }
+        None => (text, ""),
+    };
     let mut usable = Protocols::ANY;
     let mut packet = None;
     let mut metadata = Match::any();
     metadata.set_in_port(OfPort::CONTROLLER);
     for (name, value) in Words(head) {
+        if value.is_empty() {
+            return Err(format!("field {name} missing value"));
+        }
         match name {
             "in_port" => {
                 let port = names.parse_port(value).ok_or_else(|| format!("{value}: unknown port"))?;
@@ -43,8 +50,8 @@ pub fn parse_packet_out(text: &str, names: Names<'_>) -> Result<(PacketOut, Prot
             }
             "packet" => {
                 let (octets, rest) = hex_octets(value);
-                if octets.is_empty() && !value.is_empty() || !rest.is_empty() {
-                    return Err("Trailing garbage in packet data".to_string());
+                if octets.is_empty() || !rest.is_empty() {
+                    return Err(format!("{name}: Trailing garbage in packet data"));
                 }
                 packet = Some(octets);
             }

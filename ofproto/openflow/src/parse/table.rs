@@ -94,7 +94,8 @@ fn vacancy(text: &str) -> Result<Vacancy, String> {
     }
     let up_value = percent(up).ok_or_else(|| format!("Invalid vacancy up value \"{up}\""))?;
     if down_value > up_value {
-        return Err(format!("Invalid vacancy range, vacancy up should be greater than vacancy down ({down},{up})"));
+        let range = "Invalid vacancy range, vacancy up should be greater than vacancy down";
+        return Err(format!("{range} ({})", crate::ErrorCode::OFPBPC_BAD_VALUE));
     }
     Ok(Vacancy { down: down_value, up: up_value, vacancy: 0 })
 }
