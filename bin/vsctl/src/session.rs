@@ -72,16 +72,22 @@ pub(crate) fn run(program: &Program, session: &Session, lines: &mut [Line], call
 }
 
 fn try_run(program: &Program, session: &Session, lines: &mut [Line], called_as: &str) -> Outcome<()> {
+    // The schema that this program was made with tells what the commands mean, so that the server
+    // need not be asked for its own.
+    let schema = match DatabaseSchema::from_text(ovsdb::vswitch::VSWITCH_SCHEMA) {
+        Ok(schema) => schema,
+        Err(error) => return fail(error.to_string()),
+    };
+    let interests = interests_of(&schema, session, lines)?;
     let mut link = Link::open(session)?;
-    let mut need = Need { schema: &link.schema.clone(), interests: Interests::new() };
-    need.table("Open_vSwitch");
-    if session.wait {
-        need.column("Open_vSwitch", "cur_cfg");
+    if !link.watch(schema, interests)? {
+        // The server's is another one: what it knows counts.
+        let schema = link.fetch_schema()?;
+        let interests = interests_of(&schema, session, lines)?;
+        if !link.watch(schema, interests)? {
+            return fail("the database server refuses to have the database monitored");
+        }
     }
-    for line in lines.iter() {
-        (line.command.need)(&mut need, line)?;
-    }
-    link.watch(need.interests)?;
     let comment = match caller() {
         Some(caller) => format!("{} (invoked by {caller}): {called_as}", program.name),
         None => format!("{}: {called_as}", program.name),
@@ -106,6 +112,19 @@ fn try_run(program: &Program, session: &Session, lines: &mut [Line], called_as: 
     }
     link.close();
     Ok(())
+}
+
+/// The tables and columns that the commands need.
+fn interests_of(schema: &DatabaseSchema, session: &Session, lines: &[Line]) -> Outcome<Interests> {
+    let mut need = Need { schema, interests: Interests::new() };
+    need.table("Open_vSwitch");
+    if session.wait {
+        need.column("Open_vSwitch", "cur_cfg");
+    }
+    for line in lines {
+        (line.command.need)(&mut need, line)?;
+    }
+    Ok(need.interests)
 }
 
 /// What remains to be done after a commit.
@@ -215,12 +234,11 @@ fn wait_for_switch(program: &Program, link: &mut Link, target: i64, expected: &[
 /// The connection, and the replica behind it.
 struct Link {
     rpc: Rpc,
-    schema: DatabaseSchema,
     client: Option<Client>,
 }
 
 impl Link {
-    /// Connects to one of the remotes and fetches the schema.
+    /// Connects to one of the remotes.
     fn open(session: &Session) -> Outcome<Link> {
         let settings = Settings { tls: session.tls.clone(), default_port: stream::OVSDB_PORT };
         let mut pause = Duration::from_secs(1);
@@ -242,26 +260,33 @@ impl Link {
     }
 
     fn open_one(remote: &str, settings: &Settings) -> io::Result<Link> {
-        let mut rpc = Rpc::open(remote, settings)?;
-        let reply = rpc.transact("get_schema", vec![json!(idl::vswitch::DATABASE)])?;
-        let schema = reply
-            .ok()
-            .and_then(|json: Value| DatabaseSchema::from_json(&json).ok())
-            .ok_or_else(stream::errno::protocol_error)?;
-        Ok(Link { rpc, schema, client: None })
+        Ok(Link { rpc: Rpc::open(remote, settings)?, client: None })
     }
 
-    /// Starts the replica of what the commands need.
-    fn watch(&mut self, interests: Interests) -> Outcome<()> {
-        let mut client = Client::with_schema(self.schema.clone(), interests);
-        for message in client.connected() {
-            self.rpc.send(&message).map_err(|error| self.broken(&error))?;
+    /// The server's own schema.
+    fn fetch_schema(&mut self) -> Outcome<DatabaseSchema> {
+        let reply = self.rpc.transact("get_schema", vec![json!(idl::vswitch::DATABASE)]);
+        let reply = reply.map_err(|error| self.broken(&error))?;
+        let schema = reply.ok().and_then(|json: Value| DatabaseSchema::from_json(&json).ok());
+        schema.ok_or_else(|| self.broken(&stream::errno::protocol_error()))
+    }
+
+    /// Starts the replica of what the commands need; false if the server refuses.
+    fn watch(&mut self, schema: DatabaseSchema, interests: Interests) -> Outcome<bool> {
+        let mut client = Client::with_schema(schema, interests);
+        let mut out = client.connected();
+        while !client.has_contents() {
+            for message in out {
+                self.rpc.send(&message).map_err(|error| self.broken(&error))?;
+            }
+            let message = self.rpc.receive().map_err(|error| self.broken(&error))?;
+            match client.receive(message) {
+                Ok(answers) => out = answers,
+                Err(_) => return Ok(false),
+            }
         }
         self.client = Some(client);
-        while !self.client()?.has_contents() {
-            self.wait()?;
-        }
-        Ok(())
+        Ok(true)
     }
 
     fn client(&mut self) -> Outcome<&mut Client> {
@@ -295,8 +320,13 @@ impl Link {
     /// Takes in what has come already, so that another attempt sees it. The update that made the
     /// last attempt fail comes before the reply that said so.
     fn settle(&mut self) -> Outcome<()> {
+        let before = self.client()?.seqno();
         while let Some(message) = self.rpc.take_buffered().map_err(|error| self.broken(&error))? {
             self.take(message)?;
+        }
+        if self.client()?.seqno() == before {
+            // Nothing new: the server was busy with something else. It need not be asked at once.
+            std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
