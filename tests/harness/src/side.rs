@@ -71,3 +71,25 @@ pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
+
+/// A directory with the given Python packages, installed by `pip` once a build directory.
+///
+/// Debian's own Python runs them, so that its `python3-openvswitch` is there as well.
+pub fn python_packages(packages: &[&str]) -> Result<PathBuf, String> {
+    use std::sync::Mutex;
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
+    let target = env::current_exe().ok().and_then(|path| Some(path.ancestors().nth(3)?.to_owned()));
+    let dir = target.unwrap_or_else(env::temp_dir).join(format!("python-{}", packages.join("-")));
+    if dir.join("complete").exists() {
+        return Ok(dir);
+    }
+    let mut pip = std::process::Command::new("/usr/bin/python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&dir).args(packages);
+    let output = pip.output().map_err(|error| format!("/usr/bin/python3: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("pip could not install {packages:?}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    std::fs::write(dir.join("complete"), "").map_err(|error| error.to_string())?;
+    Ok(dir)
+}

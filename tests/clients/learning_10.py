@@ -1,0 +1,96 @@
+"""A learning switch by os-ken for OpenFlow 1.0: asks for all the switch can tell, then forwards by flows."""
+
+from os_ken.base import app_manager
+from os_ken.controller import ofp_event
+from os_ken.controller.handler import CONFIG_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from os_ken.lib.packet import ethernet, packet
+from os_ken.ofproto import ofproto_v1_0 as version
+
+
+class Learning(app_manager.OSKenApp):
+    OFP_VERSIONS = [version.OFP_VERSION]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.ports = {}
+        self.awaited = set()
+
+    @set_ev_cls(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
+    def features(self, event):
+        path = event.msg.datapath
+        proto, parser = path.ofproto, path.ofproto_parser
+        match = parser.OFPMatch()
+        actions = [parser.OFPActionOutput(proto.OFPP_CONTROLLER, 0xFFFF)]
+        self.add_flow(path, 0, match, actions)
+        asked = [
+            ("desc", parser.OFPDescStatsRequest(path, 0)),
+            ("flows", parser.OFPFlowStatsRequest(path, 0, match, 0xFF, proto.OFPP_NONE)),
+            ("tables", parser.OFPTableStatsRequest(path, 0)),
+            ("ports", parser.OFPPortStatsRequest(path, 0, proto.OFPP_NONE)),
+            ("config", parser.OFPGetConfigRequest(path)),
+            ("barrier", parser.OFPBarrierRequest(path)),
+        ]
+        for name, request in asked:
+            self.awaited.add(name)
+            path.send_msg(request)
+
+    def replied(self, name):
+        self.awaited.discard(name)
+        print("reply", name, flush=True)
+        if not self.awaited:
+            print("all replies are here", flush=True)
+
+    @set_ev_cls(ofp_event.EventOFPDescStatsReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def on_desc(self, event):
+        self.replied("desc")
+
+    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def on_flows(self, event):
+        self.replied("flows")
+
+    @set_ev_cls(ofp_event.EventOFPTableStatsReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def on_tables(self, event):
+        self.replied("tables")
+
+    @set_ev_cls(ofp_event.EventOFPPortStatsReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def on_ports(self, event):
+        self.replied("ports")
+
+    @set_ev_cls(ofp_event.EventOFPGetConfigReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def on_config(self, event):
+        self.replied("config")
+
+    @set_ev_cls(ofp_event.EventOFPBarrierReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def on_barrier(self, event):
+        self.replied("barrier")
+
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def error(self, event):
+        print("error", event.msg.type, event.msg.code, flush=True)
+
+    def add_flow(self, path, priority, match, actions):
+        proto, parser = path.ofproto, path.ofproto_parser
+        path.send_msg(
+            parser.OFPFlowMod(
+                datapath=path, match=match, cookie=0, command=proto.OFPFC_ADD, idle_timeout=0, hard_timeout=0,
+                priority=priority, flags=0, actions=actions,
+            )
+        )
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def packet_in(self, event):
+        message = event.msg
+        path = message.datapath
+        proto, parser = path.ofproto, path.ofproto_parser
+        in_port = message.in_port
+        frame = packet.Packet(message.data).get_protocol(ethernet.ethernet)
+        self.ports[frame.src] = in_port
+        out = self.ports.get(frame.dst, proto.OFPP_FLOOD)
+        actions = [parser.OFPActionOutput(out)]
+        if out != proto.OFPP_FLOOD:
+            self.add_flow(path, 1, parser.OFPMatch(in_port=in_port, dl_dst=frame.dst), actions)
+        data = message.data if message.buffer_id == proto.OFP_NO_BUFFER else None
+        path.send_msg(parser.OFPPacketOut(
+            datapath=path, buffer_id=message.buffer_id, in_port=in_port, actions=actions, data=data,
+        ))

@@ -1,0 +1,285 @@
+//! What the switch does with real traffic beyond forwarding: VLANs, mirrors, policing, devices that come and
+//! go, many ports, controllers of other makers.
+
+use harness::lab::{Guest, Lab, on_lab};
+use harness::process::{self, Daemon};
+use harness::side::Side;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn need(what: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("not so: {what}")) }
+}
+
+/// A capture in a guest's namespace, one line a packet.
+struct Capture {
+    _tcpdump: Daemon,
+    lines: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Capture {
+    fn start(guest: &Guest, filter: &str) -> Result<Capture, String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let lines = dir.path().join("lines");
+        let words = [&["tcpdump", "-lnne", "-i", "eth0"], filter.split(' ').collect::<Vec<_>>().as_slice()].concat();
+        let tcpdump = guest.space.start(&words, &lines)?;
+        let capture = Capture { _tcpdump: tcpdump, lines, _dir: dir };
+        process::until("tcpdump to listen", Duration::from_secs(5), || capture.text().contains("listening on"))?;
+        Ok(capture)
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.lines).unwrap_or_default()
+    }
+
+    fn sees(&self, what: &str) -> bool {
+        process::until(what, Duration::from_secs(3), || self.text().contains(what)).is_ok()
+    }
+}
+
+/// A device `eth0.VID` in the guest, with an address in the network of that VLAN.
+fn tagged(guest: &Guest, vid: u16, last: u8) -> Result<String, String> {
+    let ip = format!("10.{}.1.{last}", vid / 10);
+    guest.space.line(&format!("ip link add link eth0 name eth0.{vid} type vlan id {vid}"))?;
+    guest.space.line(&format!("ip addr add {ip}/24 dev eth0.{vid}"))?;
+    guest.space.line(&format!("ip link set eth0.{vid} up"))?;
+    Ok(ip)
+}
+
+#[test]
+fn access_and_trunk_ports() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(4, 1500)?;
+        let [a, b, trunk, other] = guests.as_slice() else { return Err("four guests".into()) };
+        lab.vsctl("set port v1 tag=10 -- set port v2 tag=20 -- set port v3 trunks=10,30 -- set port v4 tag=10")?;
+        need("two access ports of one VLAN reach each other", a.reaches(&other.ip))?;
+        need("those of two VLANs do not", a.ping(&b.ip, 3)? == 0)?;
+        let trunk10 = tagged(trunk, 10, 3)?;
+        a.space.line("ip addr add 10.1.1.1/24 dev eth0")?;
+        let capture = Capture::start(trunk, "icmp or (vlan and icmp)")?;
+        need("an access port reaches the trunk's VLAN device", a.reaches(&trunk10))?;
+        need("on the trunk the packets are tagged", capture.sees("vlan 10"))?;
+        let rate = a.iperf(trunk, &trunk10, "", 1)?;
+        need(&format!("TCP flows through tag and untag at {:.1} Mbit/s", rate / 1e6), rate > 10e6)?;
+        let rate = trunk.iperf(a, "10.1.1.1", "", 1)?;
+        need(&format!("and back at {:.1} Mbit/s", rate / 1e6), rate > 10e6)?;
+        let trunk20 = tagged(trunk, 20, 3)?;
+        b.space.line("ip addr add 10.2.1.2/24 dev eth0")?;
+        need("a VLAN that the trunk does not carry is not carried", b.ping(&trunk20, 3)? == 0)?;
+        lab.vsctl("set port v3 trunks=10,20,30")?;
+        need("carried, it is", b.reaches(&trunk20))?;
+        lab.vsctl("set port v3 vlan_mode=native-untagged tag=10 trunks=20")?;
+        need("a native VLAN goes untagged", a.reaches(&trunk.ip))?;
+        let table = lab.appctl("fdb/show br0")?;
+        need(&format!("addresses are learned by VLAN: {table}"), table.contains("   10  ") && table.contains("   20  "))
+    });
+}
+
+#[test]
+fn mirrors() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(3, 1500)?;
+        let [a, b, watcher] = guests.as_slice() else { return Err("three guests".into()) };
+        need("traffic flows", a.reaches(&b.ip))?;
+        let capture = Capture::start(watcher, "icmp")?;
+        a.ping(&b.ip, 3)?;
+        need("without a mirror the watcher sees nothing", !capture.text().contains("ICMP echo"))?;
+        lab.vsctl(
+            "-- --id=@o get port v3 -- --id=@a get port v1 \
+             -- --id=@m create mirror name=m select_src_port=@a select_dst_port=@a output_port=@o \
+             -- set bridge br0 mirrors=@m",
+        )?;
+        a.ping(&b.ip, 5)?;
+        need("the mirror shows requests", capture.sees(&format!("{} > {}: ICMP echo request", a.ip, b.ip)))?;
+        need("and replies", capture.sees(&format!("{} > {}: ICMP echo reply", b.ip, a.ip)))?;
+        need("a mirror's port carries nothing else", watcher.ping(&a.ip, 2)? == 0)?;
+        process::until("the mirror's counters", Duration::from_secs(12), || {
+            lab.vsctl("get mirror m statistics").is_ok_and(|s| s.contains("tx_packets") && !s.contains("tx_packets=0"))
+        })?;
+        lab.vsctl("clear bridge br0 mirrors")?;
+        need("without the mirror the port is a port again", watcher.reaches(&a.ip))
+    });
+}
+
+#[test]
+fn a_device_that_goes_and_comes_back() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        lab.host.line("ip link del v2")?;
+        process::until("the switch to notice", Duration::from_secs(10), || {
+            lab.vsctl("get interface v2 error").is_ok_and(|error| error.contains("No such device"))
+        })?;
+        let again = lab.guest(2, 1500)?;
+        need("the device back, traffic flows again", a.reaches(&again.ip))?;
+        let error = lab.vsctl("get interface v2 error")?;
+        need(&format!("and the error is gone: {error}"), error.trim() == "[]")?;
+        lab.host.line("ip link set v2 mtu 1400")?;
+        process::until("the new MTU to show", Duration::from_secs(10), || {
+            lab.vsctl("get interface v2 mtu").is_ok_and(|mtu| mtu.trim() == "1400")
+        })?;
+        lab.host.line("ip link set v2 down")?;
+        process::until("the link state to show", Duration::from_secs(10), || {
+            lab.vsctl("get interface v2 admin_state").is_ok_and(|state| state.trim() == "down")
+        })?;
+        lab.host.line("ip link set v2 up")?;
+        need("up again, traffic flows", a.reaches(&again.ip))
+    });
+}
+
+#[test]
+fn ingress_policing_is_measured() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        lab.vsctl("set interface v1 ingress_policing_rate=10000 ingress_policing_burst=1000")?;
+        let rate = a.iperf(b, &b.ip, "-u -b 50M -l 1000", 3)?;
+        need(&format!("10 Mbit/s of 50 pass: {:.1}", rate / 1e6), (6e6..14e6).contains(&rate))?;
+        lab.vsctl("set interface v1 ingress_policing_rate=0 ingress_policing_burst=0")?;
+        let rate = a.iperf(b, &b.ip, "-u -b 50M -l 1000", 1)?;
+        need(&format!("without it all pass: {:.1}", rate / 1e6), rate > 30e6)
+    });
+}
+
+#[test]
+fn two_hundred_ports() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        let numbers = 100..298;
+        let script: String = numbers
+            .clone()
+            .map(|n| format!("ip link add w{n} type veth peer name x{n}; ip link set w{n} up; ip link set x{n} up\n"))
+            .collect();
+        lab.host.run(&["sh", "-c", &script])?;
+        let adds: Vec<String> = numbers.clone().map(|n| format!("add-port br0 w{n}")).collect();
+        lab.vsctl(&adds.join(" -- "))?;
+        let ports = lab.vsctl("list-ports br0")?.lines().count();
+        need(&format!("{ports} ports are there"), ports == 200)?;
+        let bad = lab.vsctl("--columns=name,error find interface error!=[]")?;
+        need(&format!("none has an error: {bad}"), bad.is_empty())?;
+        need("traffic flows among them", a.reaches(&b.ip))?;
+        need("nothing is lost", a.ping(&b.ip, 20)? >= 19)?;
+        let table = lab.appctl("dpif/show")?;
+        need("the datapath has them all", numbers.clone().all(|n| table.contains(&format!("w{n} "))))?;
+        lab.vsctl("del-br br0")?;
+        need("all are let go", !lab.appctl("dpif/show")?.contains("w150"))
+    });
+}
+
+#[test]
+fn patch_ports_and_bonds() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        lab.vsctl("del-port br0 v2 -- add-br br1 -- add-port br1 v2")?;
+        need("two bridges are apart", a.ping(&b.ip, 3)? == 0)?;
+        lab.vsctl(
+            "add-port br0 p0 -- set interface p0 type=patch options:peer=p1 \
+             -- add-port br1 p1 -- set interface p1 type=patch options:peer=p0",
+        )?;
+        need("a patch joins them", a.reaches(&b.ip))?;
+        lab.host.line("ip link add w1 type veth peer name w2")?;
+        lab.host.line("ip link add w3 type veth peer name w4")?;
+        for device in ["w1", "w2", "w3", "w4"] {
+            lab.host.line(&format!("ip link set {device} up"))?;
+        }
+        lab.vsctl("del-port p0 -- del-port p1")?;
+        lab.vsctl("add-bond br0 bond0 w1 w3 lacp=active other_config:lacp-time=fast bond_mode=balance-slb")?;
+        lab.vsctl("add-bond br1 bond1 w2 w4 lacp=active other_config:lacp-time=fast bond_mode=balance-slb")?;
+        process::until("LACP to agree", Duration::from_secs(15), || {
+            lab.appctl("lacp/show bond0").is_ok_and(|shown| shown.contains("status: active negotiated"))
+        })?;
+        need("a bond joins them", a.reaches(&b.ip))?;
+        lab.host.line("ip link set w1 down")?;
+        need("one member down, the other carries", a.reaches(&b.ip))
+    });
+}
+
+/// Debian's learning controller: the switch itself forwards nothing.
+#[test]
+fn a_test_controller_forwards() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        let log = lab.place.dir().join("log/controller.err");
+        let mut command = lab.place.command("/usr/bin/ovs-testcontroller");
+        command.args(["ptcp:6653:127.0.0.1", "-vconsole:info"]);
+        let controller = Daemon::start("ovs-testcontroller", command, &log).map_err(|error| error.to_string())?;
+        lab.vsctl("set-fail-mode br0 secure -- set-controller br0 tcp:127.0.0.1:6653")?;
+        process::until("the controller to be connected", Duration::from_secs(10), || {
+            lab.vsctl("get controller br0 is_connected").is_ok_and(|said| said.trim() == "true")
+        })?;
+        need("it lets traffic flow", a.reaches(&b.ip))?;
+        let flows = lab.ofctl("dump-flows br0")?;
+        need(&format!("by flows of its own: {flows}"), flows.contains("idle_timeout=60"))?;
+        drop(controller);
+        lab.ofctl("del-flows br0")?;
+        need("without it nothing passes", a.ping(&b.ip, 3)? == 0)?;
+        lab.vsctl("set-fail-mode br0 standalone")?;
+        process::until("the switch to stand alone", Duration::from_secs(40), || {
+            a.ping(&b.ip, 2).is_ok_and(|answered| answered > 0)
+        })
+    });
+}
+
+/// A program of `tests/clients`, with the packages it needs from `pip` in a directory of the build.
+fn os_ken(lab: &Lab, app: &str, listen: u16) -> Result<Daemon, String> {
+    let packages = harness::side::python_packages(&["os-ken==2.8.1"])?;
+    let app = harness::side::root().join("tests/clients").join(app);
+    let log = lab.place.dir().join("log/os-ken.err");
+    let mut command = lab.place.command("/usr/bin/python3");
+    command.env("PYTHONPATH", &packages).env("EVENTLET_NO_GREENDNS", "yes");
+    command.args(["-c", "from os_ken.cmd.manager import main; main()"]);
+    command.args(["--ofp-tcp-listen-port", &listen.to_string(), "--ofp-listen-host", "127.0.0.1"]);
+    command.arg(&app);
+    let daemon = Daemon::start("os-ken", command, &log).map_err(|error| error.to_string())?;
+    let ready = process::until("os-ken to listen", Duration::from_secs(30), || listens(lab, listen));
+    ready.map_err(|why| format!("{why}: {}", said(&log)))?;
+    Ok(daemon)
+}
+
+fn listens(lab: &Lab, port: u16) -> bool {
+    lab.host.line("ss -Hltn").is_ok_and(|lines| lines.contains(&format!(":{port} ")))
+}
+
+fn said(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
+}
+
+#[test]
+fn os_ken_learning_switches_of_every_version() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        lab.vsctl("set-fail-mode br0 secure")?;
+        let versions = [
+            ("10", "OpenFlow10"),
+            ("12", "OpenFlow12"),
+            ("13", "OpenFlow13"),
+            ("14", "OpenFlow14"),
+            ("15", "OpenFlow15"),
+        ];
+        for (at, (short, version)) in versions.into_iter().enumerate() {
+            let port = 6660 + at as u16;
+            let controller = os_ken(lab, &format!("learning_{short}.py"), port)?;
+            lab.vsctl(&format!("set bridge br0 protocols={version} -- set-controller br0 tcp:127.0.0.1:{port}"))?;
+            let log = lab.place.dir().join("log/os-ken.err");
+            need(&format!("{version}: traffic flows: {}", said(&log)), a.reaches(&b.ip))?;
+            process::until(&format!("{version}: replies to arrive"), Duration::from_secs(10), || {
+                said(&log).contains("all replies are here")
+            })
+            .map_err(|why| format!("{why}: {}", said(&log)))?;
+            let flows = lab.ofctl(&format!("-O {version} dump-flows br0"))?;
+            need(&format!("{version}: flows were learned: {flows}"), flows.contains("dl_dst="))?;
+            drop(controller);
+            let _ = std::fs::remove_file(log);
+            lab.vsctl("del-controller br0")?;
+            lab.ofctl(&format!("-O {version} del-flows br0"))?;
+        }
+        Ok(())
+    });
+}
