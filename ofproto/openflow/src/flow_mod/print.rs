@@ -84,7 +84,8 @@ pub fn format_flow_stats(f: &FlowStats, style: &Style<'_>, show_stats: bool) -> 
         put!(out, "{}table={}{}, ", c.special, c.end, style.names.table(f.table));
     }
     if show_stats {
-        let (packets, bytes) = (f.packets.unwrap_or(u64::MAX), f.bytes.unwrap_or(u64::MAX));
+        let count = |n: Option<u64>| n.map_or_else(|| "?".to_string(), |n| n.to_string());
+        let (packets, bytes) = (count(f.packets), count(f.bytes));
         put!(out, "{}n_packets={}{packets}, ", c.param, c.end);
         put!(out, "{}n_bytes={}{bytes}, ", c.param, c.end);
     }

@@ -56,7 +56,7 @@ impl FragMode {
 pub struct SwitchConfig {
     /// Fragments.
     pub frags: FragMode,
-    /// Whether packets with an invalid TTL go to the controller; `None` where the version cannot say (1.0, 1.3+).
+    /// Whether packets with an invalid TTL go to the controller; `None` where the version cannot say (1.3+).
     pub invalid_ttl_to_controller: Option<bool>,
     /// Octets of a packet sent to the controller on a miss.
     pub miss_send_len: u16,
@@ -79,11 +79,12 @@ pub struct SwitchDesc {
 
 /// Bits of the fragment mode among the flags.
 const FRAG_MASK: u16 = 3;
-/// Packets with an invalid TTL go to the controller (1.1 and 1.2).
+/// Packets with an invalid TTL go to the controller (before 1.3).
 const INVALID_TTL: u16 = 4;
 
+/// Whether a version can ask for packets with an invalid TTL; 1.0 by an extension of Open vSwitch.
 fn has_invalid_ttl(version: Version) -> bool {
-    matches!(version, Version::V11 | Version::V12)
+    version <= Version::V12
 }
 
 pub(super) fn decode(body: &[u8], version: Version, strict: bool) -> Result<SwitchConfig, ErrorCode> {

@@ -21,11 +21,13 @@ pub struct Context<'a> {
     pub check: Check<'a>,
     /// Allow the debugging actions.
     pub debug: bool,
+    /// Take the good items of a list in front of a bad one, for printing.
+    pub lenient: bool,
 }
 
 impl Context<'_> {
     /// Nothing known: as `ovs-ofctl` reads messages to print them.
-    pub const UNKNOWN: Context<'static> = Context { table_id: true, tun: None, check: Check::UNKNOWN, debug: false };
+    pub const UNKNOWN: Context<'static> = Context { table_id: true, tun: None, check: Check::UNKNOWN, debug: false, lenient: false };
 }
 
 /// Reads one whole message, as far as its own length goes, with nothing known of the connection.
@@ -81,6 +83,7 @@ fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Me
 
 /// Reads a list until the body's end.
 fn list<'a, T>(
+    context: &Context<'_>,
     body: &'a [u8],
     mut one: impl FnMut(&mut Reader<'a>) -> Result<T, ErrorCode>,
 ) -> Result<Vec<T>, ErrorCode> {
@@ -88,7 +91,11 @@ fn list<'a, T>(
     let mut items = Vec::new();
     while !body.is_empty() {
         let before = body.len();
-        items.push(one(&mut body)?);
+        match one(&mut body) {
+            Ok(item) => items.push(item),
+            Err(_) if context.lenient => break,
+            Err(code) => return Err(code),
+        }
         if body.len() == before {
             return Err(ErrorCode::OFPBRC_BAD_LEN);
         }
@@ -134,7 +141,7 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
         Kind::QueueConfigReply => {
             let mut rest = Reader::new(octets);
             let port = queue::decode_config_port(&mut rest, version)?;
-            let queues = list(rest.rest(), |b| queue::decode_config(b, port, version))?;
+            let queues = list(context, rest.rest(), |b| queue::decode_config(b, port, version))?;
             Message::QueueConfigReply { port, queues }
         }
         Kind::RoleRequest => Message::RoleRequest(role::decode(head)?),
@@ -186,61 +193,61 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
         }
         Kind::FlowStatsReply => Message::FlowStatsReply {
             dialect: Dialect::of(head),
-            flows: list(octets, |b| flow_stats::decode_flow(b, head, version, context))?,
+            flows: list(context, octets, |b| flow_stats::decode_flow(b, head, version, context))?,
         },
         Kind::AggregateReply => Message::AggregateReply {
             dialect: Dialect::of(head),
             stats: flow_stats::decode_aggregate(octets, version)?,
         },
         Kind::TableStatsRequest => Message::TableStatsRequest,
-        Kind::TableStatsReply => Message::TableStatsReply(list(octets, |b| table_features::decode_stats(b, version))?),
+        Kind::TableStatsReply => Message::TableStatsReply(list(context, octets, |b| table_features::decode_stats(b, version))?),
         Kind::TableFeaturesRequest => {
-            Message::TableFeaturesRequest(list(octets, |b| table_features::decode(b, version))?)
+            Message::TableFeaturesRequest(list(context, octets, |b| table_features::decode(b, version))?)
         }
-        Kind::TableFeaturesReply => Message::TableFeaturesReply(list(octets, |b| table_features::decode(b, version))?),
+        Kind::TableFeaturesReply => Message::TableFeaturesReply(list(context, octets, |b| table_features::decode(b, version))?),
         Kind::TableDescRequest => Message::TableDescRequest,
-        Kind::TableDescReply => Message::TableDescReply(list(octets, table::decode_desc)?),
+        Kind::TableDescReply => Message::TableDescReply(list(context, octets, table::decode_desc)?),
         Kind::PortStatsRequest => {
             let mut rest = Reader::new(octets);
             let v10 = version == Version::V10;
             Message::PortStatsRequest(if v10 { rest.port10()? } else { rest.port11()? })
         }
-        Kind::PortStatsReply => Message::PortStatsReply(list(octets, |b| port_stats::decode(b, version))?),
+        Kind::PortStatsReply => Message::PortStatsReply(list(context, octets, |b| port_stats::decode(b, version))?),
         Kind::PortDescRequest => Message::PortDescRequest(match version {
             Version::V15 => Reader::new(octets).port11()?,
             _ => OfPort::ANY,
         }),
-        Kind::PortDescReply => Message::PortDescReply(list(octets, |b| port::decode_desc(b, version))?),
+        Kind::PortDescReply => Message::PortDescReply(list(context, octets, |b| port::decode_desc(b, version))?),
         Kind::QueueStatsRequest => {
             let (port, queue) = queue::decode_stats_request(octets, version)?;
             Message::QueueStatsRequest { port, queue }
         }
-        Kind::QueueStatsReply => Message::QueueStatsReply(list(octets, |b| queue::decode_stats(b, version))?),
+        Kind::QueueStatsReply => Message::QueueStatsReply(list(context, octets, |b| queue::decode_stats(b, version))?),
         Kind::GroupStatsRequest => Message::GroupStatsRequest(Reader::new(octets).u32()?),
-        Kind::GroupStatsReply => Message::GroupStatsReply(list(octets, |b| group::decode_stats(b, version))?),
+        Kind::GroupStatsReply => Message::GroupStatsReply(list(context, octets, |b| group::decode_stats(b, version))?),
         Kind::GroupDescRequest => Message::GroupDescRequest(match octets {
             [] => group::GROUP_ALL,
             octets => Reader::new(octets).u32()?,
         }),
-        Kind::GroupDescReply => Message::GroupDescReply(list(octets, |b| group::decode_desc(b, version, context))?),
+        Kind::GroupDescReply => Message::GroupDescReply(list(context, octets, |b| group::decode_desc(b, version, context))?),
         Kind::GroupFeaturesRequest => Message::GroupFeaturesRequest,
         Kind::GroupFeaturesReply => Message::GroupFeaturesReply(group::decode_features(octets, version)?),
         Kind::MeterStatsRequest => Message::MeterStatsRequest(Reader::new(octets).u32()?),
-        Kind::MeterStatsReply => Message::MeterStatsReply(list(octets, meter::decode_stats)?),
+        Kind::MeterStatsReply => Message::MeterStatsReply(list(context, octets, meter::decode_stats)?),
         Kind::MeterConfigRequest => Message::MeterConfigRequest(Reader::new(octets).u32()?),
-        Kind::MeterConfigReply => Message::MeterConfigReply(list(octets, meter::decode_config)?),
+        Kind::MeterConfigReply => Message::MeterConfigReply(list(context, octets, meter::decode_config)?),
         Kind::MeterFeaturesRequest => Message::MeterFeaturesRequest,
         Kind::MeterFeaturesReply => Message::MeterFeaturesReply(meter::decode_features(octets)?),
         Kind::FlowMonitorRequest => {
-            Message::FlowMonitorRequest(list(octets, |b| monitor::decode_request(b, head, context))?)
+            Message::FlowMonitorRequest(list(context, octets, |b| monitor::decode_request(b, head, context))?)
         }
         Kind::FlowMonitorReply => {
-            Message::FlowMonitorReply(list(octets, |b| monitor::decode_update(b, version, context))?)
+            Message::FlowMonitorReply(list(context, octets, |b| monitor::decode_update(b, version, context))?)
         }
         Kind::IpfixBridgeRequest => Message::IpfixBridgeRequest,
         Kind::IpfixBridgeReply => Message::IpfixBridgeReply(ipfix::decode(&mut Reader::new(octets))?),
         Kind::IpfixFlowRequest => Message::IpfixFlowRequest,
-        Kind::IpfixFlowReply => Message::IpfixFlowReply(list(octets, ipfix::decode)?),
+        Kind::IpfixFlowReply => Message::IpfixFlowReply(list(context, octets, ipfix::decode)?),
         _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
     })
 }

@@ -10,7 +10,7 @@ const TYPE_NX_VENDOR: u16 = 0xb0c2;
 /// Type of experimenters' errors in 1.2 and later.
 const TYPE_EXPERIMENTER: u16 = 0xffff;
 /// Octets of the offending message that an error quotes.
-pub const QUOTED: usize = 64;
+pub const QUOTED: usize = u16::MAX as usize - 24;
 
 pub(super) fn decode(head: &Head<'_>) -> Result<ErrorMessage, ErrorCode> {
     let mut body = Reader::new(head.body);

@@ -228,10 +228,13 @@ fn bucket_list(
     let mut buckets: Vec<Bucket> = Vec::new();
     while !body.is_empty() {
         let mut peek = *body;
-        let len = usize::from(peek.u16().map_err(|_| ErrorCode::OFPGMFC_BAD_BUCKET)?);
+        let len = usize::from(peek.u16()?);
         let least = if form15(version) { 8 } else { 16 };
-        if len < least || len > body.len() || len % 8 != 0 {
+        if len < least || len > body.len() {
             return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+        }
+        if len % 8 != 0 {
+            return Err(ErrorCode::OFPBRC_BAD_LEN);
         }
         let mut octets = body.sub(len)?;
         let bucket = if form15(version) {
@@ -263,7 +266,10 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
     octets.skip(2)?;
     let actions_len = usize::from(octets.u16()?);
     let bucket_id = octets.u32()?;
-    if bucket_id > BUCKET_MAX || actions_len % 8 != 0 || actions_len > octets.len() {
+    if actions_len > octets.len() {
+        return Err(ErrorCode::OFPBRC_BAD_LEN);
+    }
+    if bucket_id > BUCKET_MAX {
         return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
     }
     let actions = action::pull_actions(octets.take(actions_len)?, decoding)?;
@@ -348,9 +354,6 @@ pub(super) fn decode_mod(body: &[u8], version: Version, context: &Context<'_>) -
         body.skip(2)?;
         command_bucket_id = body.u32()?;
         check_command_bucket(number, command_bucket_id)?;
-        if list_len > body.len() {
-            return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
-        }
         buckets = bucket_list(&mut body.sub(list_len)?, kind, version, context)?;
         props = group_props(&mut body, kind, matches!(number, 0 | 1 | 0x8000))?;
     } else {

@@ -427,6 +427,15 @@ pub fn head(octets: &[u8]) -> Result<Head<'_>, ErrorCode> {
     Ok(Head { version, xid: u32_at(octets, 4)?, shape, flags, body })
 }
 
+/// Name and transaction of a message whose headers are there, whatever there is of its body.
+pub fn partial(octets: &[u8]) -> Option<(&'static str, u32)> {
+    if octets.len() < HEADER_LEN {
+        return None;
+    }
+    let (class, number, _) = numbers(octets).ok()?;
+    Some((find(class, number, octets[0])?.name, u32_at(octets, 4).ok()?))
+}
+
 /// The shape with these numbers.
 pub fn find(class: Class, number: u16, version: u8) -> Option<&'static Shape> {
     SHAPES.iter().find(|s| s.number == number && s.class == class && s.versions.0 <= version && version <= s.versions.1)

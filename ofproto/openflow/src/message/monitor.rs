@@ -157,7 +157,7 @@ pub(super) fn decode_request(
         }
         _ => {
             known = FLAGS_14;
-            request.out_port = body.port11()?;
+            request.out_port = OfPort::from_11(body.u32()?).unwrap_or(OfPort::ANY);
             request.out_group = body.u32()?;
             request.flags = body.u16()?;
             request.table_id = body.u8()?;

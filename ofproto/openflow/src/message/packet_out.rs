@@ -47,9 +47,9 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
         return Err(ErrorCode::OFPBRC_BAD_PORT);
     }
     if actions_len % 8 != 0 {
-        return Err(ErrorCode::OFPBAC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN);
     }
-    let actions = body.take(usize::from(actions_len)).map_err(|_| ErrorCode::OFPBAC_BAD_LEN)?;
+    let actions = body.take(usize::from(actions_len))?;
     let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
     let actions = action::pull_actions(actions, &decoding)?;
     let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };

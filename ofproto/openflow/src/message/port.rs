@@ -310,6 +310,7 @@ pub(super) fn decode_mod(body: &[u8], version: Version) -> Result<PortMod, Error
     }
     let config = body.u32()? & config_mask(version);
     let mask = body.u32()? & config_mask(version);
+    let config = config & mask;
     let mut advertise = 0;
     if v10 {
         advertise = features_from_10(body.u32()?);

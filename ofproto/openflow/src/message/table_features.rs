@@ -353,7 +353,9 @@ fn to_bits12(set: &FieldSet) -> u64 {
 }
 
 fn from_bits12(bits: u64) -> FieldSet {
-    flow::field::ALL.iter().copied().filter(|f| bit12(*f).is_some_and(|bit| bits & (1 << bit) != 0)).collect()
+    // What 1.2 does not know is not read there.
+    let known = |f: &Field| bit12(*f).filter(|bit| !matches!(bit, 36 | 44));
+    flow::field::ALL.iter().copied().filter(|f| known(f).is_some_and(|bit| bits & (1 << bit) != 0)).collect()
 }
 
 /// Instructions that a version has, as bits of their numbers.

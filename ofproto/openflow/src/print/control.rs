@@ -28,18 +28,15 @@ pub(super) fn hello(out: &mut String, hello: &hello::Hello, octets: &[u8]) {
     }
 }
 
-pub(super) fn error(out: &mut String, error: &ErrorMessage, head: &Head<'_>, options: &Options<'_>) {
-    let ErrorKind::Known(code) = error.code else {
-        out.push_str("***decode error***");
-        out.push_str(&hex::dump(head.body));
-        return;
-    };
+pub(super) fn error(out: &mut String, error: &ErrorMessage, options: &Options<'_>) -> Result<(), ErrorCode> {
+    let ErrorKind::Known(code) = error.code else { return Err(ErrorCode::OFPBRC_BAD_LEN) };
     put!(out, " {code}\n");
     if matches!(code, ErrorCode::OFPHFC_INCOMPATIBLE | ErrorCode::OFPHFC_EPERM) {
         out.push_str(&hex::printable(&error.data));
     } else {
         out.push_str(&super::message(&error.data, &Options { verbosity: 1, ..*options }));
     }
+    Ok(())
 }
 
 const CAPABILITIES: &[(u32, &str)] = &[

@@ -7,7 +7,7 @@ use crate::flow_mod::{
     DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats, format_match,
 };
 use crate::message::flow_removed::FlowRemovedReason;
-use crate::message::kind::{Class, Head, Kind};
+use crate::message::kind::{Class, Head};
 use crate::message::monitor::{FlowUpdateEvent, FullUpdate, MonitorCommand, monitor_flag};
 use crate::message::{AggregateStats, FlowMonitorRequest, FlowRemoved, FlowUpdate};
 use crate::names::Style;
@@ -60,21 +60,12 @@ fn nxm_text(body: &[u8]) -> Option<String> {
     Some(crate::matching::nxm_to_text(body.get(MATCH..MATCH + len)?))
 }
 
-/// What of a broken reply could still be read is printed before the error.
-pub(super) fn partial(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>) {
-    let _ = (out, octets, options);
-    let _ = head.shape.kind == Kind::FlowStatsReply;
-}
-
 pub(super) fn request(out: &mut String, request: &FlowStatsRequest, style: &Style<'_>) {
     if request.table != TABLE_ALL {
         put!(out, " table={}", style.names.table(request.table));
     }
     if request.out_port != OfPort::ANY {
         put!(out, " out_port={}", style.names.port(request.out_port));
-    }
-    if request.out_group != GROUP_ANY {
-        put!(out, " out_group={}", request.out_group);
     }
     out.push(' ');
     out.push_str(&format_match(&request.matching, None, style));

@@ -101,7 +101,7 @@ pub fn message(octets: &[u8], options: &Options<'_>) -> String {
     } else if len < kind::HEADER_LEN {
         put!(out, "OpenFlow packet too short (only {len} bytes):\n");
     } else if claimed > len {
-        if let Some(head) = partial_head(octets, claimed) {
+        if let Some(head) = kind::partial(octets) {
             header(&mut out, head.0, octets[0], head.1);
             out.push('\n');
         }
@@ -121,15 +121,6 @@ pub fn message(octets: &[u8], options: &Options<'_>) -> String {
     end_line(&mut out);
     out.push_str(&hex::dump(octets));
     out
-}
-
-/// What can be said of a message that was cut: its name and transaction, if its whole length would be right.
-fn partial_head(octets: &[u8], claimed: usize) -> Option<(&'static str, u32)> {
-    let mut padded = octets.to_vec();
-    padded.resize(claimed, 0);
-    let head = kind::head(&padded).ok()?;
-    // Its headers must be there.
-    (claimed - head.body.len() <= octets.len()).then_some((head.shape.name, head.xid))
 }
 
 /// Prints a message whose header is good; says whether the rest was too.
@@ -173,7 +164,17 @@ fn body(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>)
     match msg {
         Ok(msg) => show(out, &msg, head, octets, options),
         Err(code) => {
-            flow::partial(out, octets, head, options);
+            // Of a list what comes before the bad item is shown.
+            if head.shape.class.is_reply() || head.shape.kind == Kind::QueueConfigReply {
+                let lenient = Context { lenient: true, ..context };
+                if let Ok(msg) = decode_nested(octets, &lenient, true) {
+                    let before = out.len();
+                    show(out, &msg, head, octets, options)?;
+                    if out.len() > before {
+                        end_line(out);
+                    }
+                }
+            }
             Err(code)
         }
     }
@@ -205,7 +206,7 @@ fn show(
     let style = &options.style;
     match &msg.body {
         Message::Hello(hello) => control::hello(out, hello, octets),
-        Message::Error(error) => control::error(out, error, head, options),
+        Message::Error(error) => return control::error(out, error, options),
         Message::EchoRequest(data) | Message::EchoReply(data) => {
             put!(out, " {} bytes of payload\n", data.len());
             if options.verbosity > 1 {

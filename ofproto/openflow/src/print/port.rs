@@ -70,7 +70,8 @@ fn state(out: &mut String, bits: u32) {
 
 /// Appends the lines that describe a port.
 pub fn port_desc(out: &mut String, desc: &PortDesc, style: &Style<'_>) {
-    let name: String = desc.name.chars().filter(|c| !c.is_control()).collect();
+    // As far as it can be printed.
+    let name: String = desc.name.chars().take_while(|c| matches!(c, ' '..='~')).collect();
     let number = crate::names::Names::NONE.port(desc.port);
     let _ = style;
     put!(out, " {number}({name}): addr:{}\n", mac(desc.hw_addr));
