@@ -14,6 +14,7 @@ pub mod web;
 pub mod bridge;
 pub mod controller;
 pub mod datapath;
+pub mod host;
 pub mod idl;
 pub mod msg;
 pub mod port;

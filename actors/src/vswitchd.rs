@@ -12,6 +12,7 @@ use actix::prelude::*;
 use std::path::PathBuf;
 use sys::RingKind;
 
+use crate::host::Host;
 use crate::idl::{Idl, IdlSetup};
 use crate::mailbox::Address;
 use crate::port::device::Rings;
@@ -19,7 +20,7 @@ use crate::stream::{Method, OVSDB_PORT, Tls};
 use crate::supervise::{Family, Role, Strategy};
 use crate::switch::directory::Shared;
 use crate::switch::plan::DummyMode;
-use crate::switch::{IdlStarted, Own, Switch, SwitchSettings};
+use crate::switch::{HostStarted, IdlStarted, Own, Switch, SwitchSettings};
 use crate::unixctl::Commands;
 
 /// How a switch is to be.
@@ -82,6 +83,14 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     let (shared, handle) = (directory.clone(), ofproto.handle());
     let switch = family.hire(role, move |desk, _| Switch::new(desk, settings.clone(), handle.clone(), shared.clone()));
     switch.offer(Own(switch.clone()));
+    if !config.disable_system {
+        let view = crate::host::Shared::default();
+        let role = Role::new("host", "host", 64, Strategy::OneForOne);
+        let (published, shared, news) = (view.clone(), directory.clone(), switch.outlet());
+        let address =
+            family.hire(role, move |desk, _| Host::new(desk, published.clone(), shared.clone(), news.clone()));
+        switch.offer(HostStarted(crate::host::Known { view, address }));
+    }
     let setup = IdlSetup {
         method,
         name: config.server.clone(),

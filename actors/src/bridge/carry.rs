@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::host::ReadCounters;
 use crate::msg::datapath::{CtFlush, MeterRead, MeterSet, ReadStats};
 use crate::msg::port::SetAdmin;
 use crate::msg::table::*;
@@ -57,12 +58,24 @@ impl Bridge {
             Output::SetMeter { id, config } => {
                 let config = config.as_ref().map(meter_config);
                 if !self.setup.datapath.offer(MeterSet { id, config }) {
-                    vlog::warn_rl!("ofproto", 5, 5, "{}: a meter was not set, the datapath does not keep up", self.setup.name);
+                    vlog::warn_rl!(
+                        "ofproto",
+                        5,
+                        5,
+                        "{}: a meter was not set, the datapath does not keep up",
+                        self.setup.name
+                    );
                 }
             }
             Output::CtFlush(flush) => {
                 if !self.setup.datapath.offer(CtFlush(flush)) {
-                    vlog::warn_rl!("ofproto", 5, 5, "{}: connections not flushed, the datapath does not keep up", self.setup.name);
+                    vlog::warn_rl!(
+                        "ofproto",
+                        5,
+                        5,
+                        "{}: connections not flushed, the datapath does not keep up",
+                        self.setup.name
+                    );
                 }
             }
             Output::SetAdmin { port, up } => {
@@ -199,10 +212,25 @@ impl Bridge {
             })
             .collect();
         let report = self.setup.datapath.ask(ReadStats, PATIENCE);
+        let directory = self.setup.directory.load_full();
+        let name = self.setup.name.clone();
         Box::pin(async move {
             let report = report.await.ok();
+            let kernel = match &directory.host {
+                Some(host) => host.address.ask(ReadCounters, PATIENCE).await.unwrap_or_default(),
+                None => Arc::default(),
+            };
+            let devices: BTreeMap<openflow::OfPort, _> = directory
+                .ports
+                .iter()
+                .filter(|(_, entry)| entry.bridge == name)
+                .filter_map(|(device, entry)| Some((entry.port, (kernel.get(device)?, entry.kind.as_str()))))
+                .collect();
             let stats = known.into_iter().map(|(port, odp, own, age_ms)| {
                 let mut stats = crate::switch::counters(odp, report.as_ref());
+                if let Some((counters, kind)) = devices.get(&port) {
+                    crate::switch::kernel_counters(counters, kind, &mut stats);
+                }
                 if odp.is_none()
                     && let Some(own) = own
                 {

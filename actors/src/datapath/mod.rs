@@ -184,6 +184,16 @@ impl Handler<PortDetach> for Datapath {
     }
 }
 
+impl Handler<PortPolicer> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: PortPolicer, _: &mut Context<Self>) {
+        self.desk.received();
+        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        self.engine.set_policer(m.port, m.config, now_us);
+    }
+}
+
 impl Handler<FlowInstall> for Datapath {
     type Result = ();
 

@@ -41,6 +41,16 @@ pub struct PortDetach {
     pub port: OdpPort,
 }
 
+/// Limit what comes in by a port, or do not (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PortPolicer {
+    /// Number.
+    pub port: OdpPort,
+    /// `None` lets everything in.
+    pub config: Option<dp::PolicerConfig>,
+}
+
 /// Put flows into the cache (R).
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -34,6 +34,16 @@ pub struct SetAdmin(pub bool);
 #[rtype(result = "()")]
 pub struct SetMac(pub u64);
 
+/// Give the device this MTU, octets (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetMtu(pub u32);
+
+/// The datapath has forgotten the port: open the device anew for it (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reattach;
+
 /// The port as it is (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "PortStatus")]

@@ -12,6 +12,26 @@ use crate::switch::desired::DesiredSwitch;
 #[rtype(result = "()")]
 pub struct ConfigChanged(pub DesiredSwitch);
 
+/// A port's device is not as it was (C).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PortChanged {
+    /// Bridge.
+    pub bridge: String,
+    /// Port.
+    pub port: String,
+    /// As it is now.
+    pub status: crate::msg::port::PortStatus,
+}
+
+/// Devices of the host came, went or changed (B: ports look for themselves as well).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DevicesChanged {
+    /// Names of those that are there.
+    pub present: std::collections::BTreeSet<String>,
+}
+
 /// News of a bridge (C for views, R for starts).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

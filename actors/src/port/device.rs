@@ -31,17 +31,35 @@ pub enum DeviceKind {
 /// An opened device.
 #[derive(Debug)]
 pub enum Device {
-    /// One of the host's, by index.
-    System {
-        /// Its index.
-        ifindex: u32,
-    },
+    /// One of the host's.
+    System(Held),
     /// A tap; open as long as this is.
     Tap(Tap),
     /// A dummy.
     Dummy(DummyState),
     /// Nothing.
     Virtual,
+}
+
+/// A device of the host's whose frames are the switch's; the host's again when this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    ifindex: u32,
+}
+
+impl Held {
+    /// The device's number.
+    pub fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Err(error) = host_stack::resume(self.ifindex) {
+            vlog::dbg!("netdev", "device {}: {error}", self.ifindex);
+        }
+    }
 }
 
 /// A dummy's settings.
@@ -121,15 +139,6 @@ impl Device {
             DeviceKind::Virtual => Ok((Device::Virtual, None)),
         }
     }
-
-    /// Lets go of the device: its frames are the host's again.
-    pub fn close(&self) {
-        if let Device::System { ifindex } = self
-            && let Err(error) = host_stack::resume(*ifindex)
-        {
-            vlog::dbg!("netdev", "device {ifindex}: {error}");
-        }
-    }
 }
 
 fn no_device(name: &str, error: &sys::Error) -> String {
@@ -159,14 +168,12 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
     if let Err(error) = host_stack::stop(ifindex) {
         vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
     }
-    if let Err(error) = device::set_up(name, true) {
-        vlog::dbg!("netdev_linux", "{name}: {error}");
-    }
+    let held = Held { ifindex };
     let queues = opened
         .into_iter()
         .map(|rx| QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) })
         .collect();
-    Ok((Device::System { ifindex }, Some(Parts { queues, tx: Box::new(RingSender(tx)), inbox: None })))
+    Ok((Device::System(held), Some(Parts { queues, tx: Box::new(RingSender(tx)), inbox: None })))
 }
 
 fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {

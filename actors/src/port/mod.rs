@@ -1,27 +1,31 @@
 //! The port actor: one interface's device, opened, watched and described.
 //!
-//! It opens the device and hands its queues to the datapath; when the device goes it takes them back, and when the device
-//! returns it opens it anew. After a panic it starts from its configuration.
+//! It opens the device, on a thread that may wait, and hands its queues to the datapath; when the device goes it takes
+//! them back, and when the device returns it opens it anew. What changes it tells the switch. After a panic it starts
+//! from its configuration.
 
 mod capture;
 pub mod device;
 
-use actix::prelude::*;
-use flow::OdpPort;
-use openflow::message::port::port_feature;
-
 use crate::datapath::{Datapath, DummyAttach};
-use crate::mailbox::{Address, Outlet};
+use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::bridge::Upcalls;
-use crate::msg::datapath::{Inject, PortAttach, PortDetach};
+use crate::msg::datapath::{Inject, PortAttach, PortDetach, PortPolicer};
 use crate::msg::port::*;
+use crate::msg::switch::PortChanged;
 use crate::supervise::{Desk, Player};
 use crate::switch::desired::DesiredInterface;
+use actix::prelude::*;
 use device::{Device, DeviceKind, Parts, Rings, host_status, mac_octets, parse_mac};
+use flow::OdpPort;
 
 /// What a port is made from.
 #[derive(Clone)]
 pub struct PortSetup {
+    /// Name of its bridge.
+    pub bridge_name: String,
+    /// Who is told of changes.
+    pub news: Outlet<PortChanged>,
     /// Configuration.
     pub config: DesiredInterface,
     /// Kind of its device.
@@ -40,22 +44,56 @@ pub struct PortSetup {
 pub struct Port {
     desk: Desk,
     setup: PortSetup,
+    news: Latest<PortChanged>,
     device: Option<Device>,
+    /// A device is being opened.
+    opening: bool,
+    /// The switch knows that the device was opened once.
+    known: bool,
     link_resets: i64,
-    was_up: bool,
+    /// As the device was when looked at last.
+    seen: PortStatus,
 }
+
+type Opening = Result<(Device, Option<Parts>), String>;
 
 impl Port {
     /// A port whose device is not open yet.
     pub fn new(desk: Desk, setup: PortSetup) -> Self {
-        Self { desk, setup, device: None, link_resets: 0, was_up: false }
+        let news = setup.news.clone().latest();
+        Self {
+            desk,
+            setup,
+            news,
+            device: None,
+            opening: false,
+            known: false,
+            link_resets: 0,
+            seen: PortStatus::default(),
+        }
     }
 
-    fn open(&mut self) -> Result<(), String> {
+    /// Whether opening the device may take a while.
+    fn is_slow(&self) -> bool {
+        matches!(self.setup.kind, DeviceKind::System | DeviceKind::Internal)
+    }
+
+    /// Opens the device on a thread that may wait: a packet ring takes milliseconds.
+    fn open_apart(&mut self) -> impl ActorFuture<Self, Output = Result<(), String>> + use<> {
+        self.opening = true;
+        let (config, kind, rings) = (self.setup.config.clone(), self.setup.kind, self.setup.rings);
+        let opening = tokio::task::spawn_blocking(move || Device::open(&config, kind, rings));
+        actix::fut::wrap_future::<_, Self>(opening).map(|opened, this, _| {
+            this.opening = false;
+            this.opened(opened.unwrap_or_else(|error| Err(error.to_string())))
+        })
+    }
+
+    fn opened(&mut self, opened: Opening) -> Result<(), String> {
+        let (device, parts) = opened?;
         if self.device.is_some() {
             return Ok(());
         }
-        let (device, parts) = Device::open(&self.setup.config, self.setup.kind, self.setup.rings)?;
         if let (Some(Parts { queues, tx, inbox }), Some(datapath)) = (parts, &self.setup.datapath) {
             let attach = PortAttach {
                 port: self.setup.odp,
@@ -72,18 +110,62 @@ impl Port {
             }
         }
         self.device = Some(device);
+        self.known = true;
         self.apply_settings();
-        self.was_up = self.status().link_up;
+        self.police();
+        self.look();
         Ok(())
     }
 
     fn close(&mut self) {
         if let Some(device) = self.device.take() {
-            device.close();
             if let Some(datapath) = &self.setup.datapath {
                 datapath.offer(PortDetach { port: self.setup.odp });
             }
+            drop(device);
         }
+    }
+
+    /// Tells the datapath how much may come in.
+    fn police(&self) {
+        if let Some(datapath) = &self.setup.datapath {
+            datapath.offer(PortPolicer { port: self.setup.odp, config: policer_of(&self.setup.config) });
+        }
+    }
+
+    /// Looks at the device, counts what became of its link, and tells the switch if something is new.
+    fn look(&mut self) {
+        let mut now = self.status();
+        if now.link_up != self.seen.link_up && self.seen != PortStatus::default() {
+            self.link_resets += 1;
+        }
+        now.link_resets = self.link_resets;
+        if now != self.seen {
+            self.seen = now;
+            let (bridge, port) = (self.setup.bridge_name.clone(), self.setup.config.name.clone());
+            self.news.send(PortChanged { bridge, port, status: self.seen.clone() });
+        }
+    }
+
+    /// Opens the device again, in the background.
+    fn reopen(&mut self, ctx: &mut Context<Self>) {
+        if self.device.is_some() || self.opening {
+            return;
+        }
+        if !self.is_slow() {
+            let opened = Device::open(&self.setup.config, self.setup.kind, self.setup.rings);
+            if let Err(error) = self.opened(opened) {
+                vlog::warn!("bridge", "{error}");
+            }
+            return;
+        }
+        let step = self.open_apart().map(|opened, this, _| {
+            if let Err(error) = opened {
+                vlog::dbg!("bridge", "{error}");
+            }
+            this.look();
+        });
+        ctx.spawn(step);
     }
 
     /// Address and MTU as configured.
@@ -104,7 +186,7 @@ impl Port {
                 }
                 set_mtu(&name, mtu);
             }
-            Some(Device::System { .. }) => set_mtu(&name, mtu),
+            Some(Device::System(_)) => set_mtu(&name, mtu),
             Some(Device::Virtual) | None => {}
         }
     }
@@ -123,23 +205,33 @@ impl Port {
                     status.ifindex = None;
                 }
             }
-            Some(Device::System { .. }) => host_status(&self.setup.config.name, &mut status),
-            Some(Device::Tap(_)) => {
-                host_status(&self.setup.config.name, &mut status);
-                status.features = port_feature::FD_10MB | port_feature::COPPER;
-            }
+            Some(Device::System(_)) => host_status(&self.setup.config.name, &mut status),
+            Some(Device::Tap(_)) => host_status(&self.setup.config.name, &mut status),
             Some(Device::Virtual) => {
                 status.admin_up = true;
                 status.link_up = true;
             }
-            None => {}
+            None => status.ifindex = Some(0),
         }
         status
     }
 }
 
+/// What an interface's policing columns ask for; `None` for nothing.
+fn policer_of(config: &DesiredInterface) -> Option<dp::PolicerConfig> {
+    let number = |n: i64| u32::try_from(n).unwrap_or(0);
+    let config = dp::PolicerConfig {
+        rate_kbps: number(config.policing_rate_kbps),
+        burst_kb: number(config.policing_burst_kb),
+        rate_kpps: number(config.policing_kpkts_rate),
+        burst_kpkts: number(config.policing_kpkts_burst),
+    };
+    (config.rate_kbps != 0 || config.rate_kpps != 0).then_some(config)
+}
+
 fn set_mtu(name: &str, mtu: Option<i64>) {
     if let Some(mtu) = mtu.and_then(|m| u32::try_from(m).ok())
+        && sys::device::mtu(name).ok() != Some(mtu)
         && let Err(error) = sys::device::set_mtu(name, mtu)
     {
         vlog::err!("netdev", "Failed to set MTU {mtu} on network device {name}: {error}");
@@ -148,6 +240,12 @@ fn set_mtu(name: &str, mtu: Option<i64>) {
 
 impl Actor for Port {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if self.desk.card().counts().restarts > 0 {
+            self.reopen(ctx);
+        }
+    }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.close();
@@ -161,59 +259,89 @@ impl Player for Port {
 }
 
 impl Handler<Open> for Port {
-    type Result = Result<PortStatus, String>;
+    type Result = ResponseActFuture<Self, Result<PortStatus, String>>;
 
     fn handle(&mut self, _: Open, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        self.open()?;
-        Ok(self.status())
+        if self.device.is_some() {
+            return Box::pin(actix::fut::ready(Ok(self.seen.clone())));
+        }
+        if !self.is_slow() {
+            let opened = Device::open(&self.setup.config, self.setup.kind, self.setup.rings);
+            let result = self.opened(opened).map(|()| self.seen.clone());
+            return Box::pin(actix::fut::ready(result));
+        }
+        Box::pin(self.open_apart().map(|opened, this, _| opened.map(|()| this.seen.clone())))
     }
 }
 
 impl Handler<Reconfigure> for Port {
     type Result = MessageResult<Reconfigure>;
 
-    fn handle(&mut self, m: Reconfigure, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, m: Reconfigure, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let reopen = m.0.options != self.setup.config.options && self.device.is_some();
         self.setup.config = m.0;
         if reopen {
             self.close();
-            if let Err(error) = self.open() {
-                vlog::warn!("bridge", "{error}");
-            }
+            self.reopen(ctx);
         } else {
             self.apply_settings();
         }
-        MessageResult(self.status())
+        self.police();
+        self.look();
+        MessageResult(self.seen.clone())
     }
 }
 
 impl Handler<LinkChanged> for Port {
     type Result = ();
 
-    fn handle(&mut self, m: LinkChanged, _: &mut Context<Self>) {
+    fn handle(&mut self, m: LinkChanged, ctx: &mut Context<Self>) {
         self.desk.received();
-        if self.setup.kind != DeviceKind::System {
+        if !self.is_slow() {
             return;
         }
         let gone = match &self.device {
-            Some(Device::System { ifindex }) => sys::device::index(&self.setup.config.name).ok() != Some(*ifindex),
+            Some(Device::System(held)) => sys::device::index(&self.setup.config.name).ok() != Some(held.ifindex()),
+            Some(Device::Tap(_)) => !m.present,
             _ => false,
         };
         if gone {
             self.close();
         }
-        if m.present
-            && let Err(error) = self.open()
-        {
-            vlog::dbg!("bridge", "{error}");
+        if self.known {
+            if m.present {
+                self.reopen(ctx);
+            }
+            self.look();
         }
-        let up = self.status().link_up;
-        if up != self.was_up {
-            self.was_up = up;
-            self.link_resets += 1;
+    }
+}
+
+impl Handler<Reattach> for Port {
+    type Result = ();
+
+    fn handle(&mut self, _: Reattach, ctx: &mut Context<Self>) {
+        self.desk.received();
+        if self.known {
+            self.device = None;
+            self.reopen(ctx);
         }
+    }
+}
+
+impl Handler<SetMtu> for Port {
+    type Result = ();
+
+    fn handle(&mut self, m: SetMtu, _: &mut Context<Self>) {
+        self.desk.received();
+        match &mut self.device {
+            Some(Device::Dummy(state)) => state.mtu = i64::from(m.0),
+            Some(Device::Tap(_)) => set_mtu(&self.setup.config.name, Some(i64::from(m.0))),
+            _ => {}
+        }
+        self.look();
     }
 }
 
@@ -223,19 +351,15 @@ impl Handler<SetAdmin> for Port {
     fn handle(&mut self, m: SetAdmin, _: &mut Context<Self>) {
         self.desk.received();
         match &mut self.device {
-            Some(Device::Dummy(state)) => {
-                if state.admin_up != m.0 {
-                    self.link_resets += 1;
-                }
-                state.admin_up = m.0;
-            }
-            Some(Device::System { .. } | Device::Tap(_)) => {
+            Some(Device::Dummy(state)) => state.admin_up = m.0,
+            Some(Device::System(_) | Device::Tap(_)) => {
                 if let Err(error) = sys::device::set_up(&self.setup.config.name, m.0) {
                     vlog::warn!("netdev", "{}: {error}", self.setup.config.name);
                 }
             }
             _ => {}
         }
+        self.look();
     }
 }
 
@@ -246,6 +370,7 @@ impl Handler<SetMac> for Port {
         self.desk.received();
         self.setup.config.mac = Some(device::mac_text(m.0));
         self.apply_settings();
+        self.look();
     }
 }
 
@@ -254,7 +379,7 @@ impl Handler<ReadStatus> for Port {
 
     fn handle(&mut self, _: ReadStatus, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        MessageResult(self.status())
+        MessageResult(self.seen.clone())
     }
 }
 

@@ -232,7 +232,7 @@ fn add_datapath(commands: &mut Commands, directory: &Shared) {
 
 async fn dpif_show(directory: &Directory) -> Answer {
     let mut out = String::new();
-    for (kind, datapath) in &directory.datapaths {
+    for (kind, datapath) in directory.datapaths.iter() {
         let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
         let hits = report.stats.emc_hits + report.stats.smc_hits + report.stats.megaflow_hits;
         let _ = writeln!(out, "{kind}@ovs-{kind}: hit:{hits} missed:{}", report.stats.misses);

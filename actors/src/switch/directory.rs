@@ -54,11 +54,13 @@ pub struct DatapathEntry {
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
     /// By name.
-    pub bridges: BTreeMap<String, BridgeEntry>,
+    pub bridges: Arc<BTreeMap<String, BridgeEntry>>,
     /// By name.
-    pub ports: BTreeMap<String, PortEntry>,
+    pub ports: Arc<BTreeMap<String, PortEntry>>,
     /// By type: `system`, `netdev`, `dummy`.
-    pub datapaths: BTreeMap<String, DatapathEntry>,
+    pub datapaths: Arc<BTreeMap<String, DatapathEntry>>,
+    /// The host's devices; `None` where there are dummies alone.
+    pub host: Option<crate::host::Known>,
     /// What translation reads.
     pub view: Arc<SwitchView>,
 }

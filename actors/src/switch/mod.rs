@@ -15,14 +15,14 @@ pub mod plan;
 mod reconfigure;
 mod status;
 
-pub(crate) use status::counters;
+pub(crate) use status::{counters, kernel_counters};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use flow::OdpPort;
 use ofproto::view::{BridgeId, BundleId, SwitchView};
 use openflow::OfPort;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -96,6 +96,9 @@ pub struct Switch {
     directory: Shared,
     own: Option<Address<Switch>>,
     idl: Option<Latest<StatusWrite>>,
+    host: Option<crate::host::Known>,
+    /// Bridges whose ports changed and that are not told yet.
+    changed: BTreeSet<String>,
     desired: DesiredSwitch,
     pending: Option<DesiredSwitch>,
     busy: bool,
@@ -127,6 +130,8 @@ impl Switch {
             directory,
             own: None,
             idl: None,
+            host: None,
+            changed: BTreeSet::new(),
             desired: DesiredSwitch::default(),
             pending: None,
             busy: false,
@@ -162,34 +167,48 @@ impl Switch {
         address
     }
 
-    fn publish(&mut self) {
+    /// Makes the view of the whole switch known. A bridge's new view changes no port's place.
+    fn publish(&mut self, ports_moved: bool) {
         let mut view = SwitchView::clone(&self.view);
         view.version += 1;
-        view.odp_ports = self
-            .bridges
-            .values()
-            .flat_map(|b| {
-                b.ports.values().filter_map(|p| Some((p.odp?, ofproto::view::PortRef { bridge: b.id, port: p.port })))
-            })
-            .collect();
-        let known: Vec<BridgeId> = self.bridges.values().map(|b| b.id).collect();
-        view.bridges.retain(|id, _| known.contains(id));
+        if ports_moved {
+            view.odp_ports = self.odp_ports();
+            let known: BTreeSet<BridgeId> = self.bridges.values().map(|b| b.id).collect();
+            view.bridges.retain(|id, _| known.contains(id));
+        }
         self.view = Arc::new(view);
         for bridge in self.bridges.values() {
             bridge.views.send(ViewPublished(self.view.clone()));
         }
-        self.publish_directory();
+        if ports_moved {
+            self.publish_directory();
+        } else {
+            let known = self.directory.load_full();
+            self.directory.store(Arc::new(Directory { view: self.view.clone(), ..Directory::clone(&known) }));
+        }
         for backer in self.datapaths.values() {
             backer.stir.send(Stir);
         }
     }
 
+    fn odp_ports(&self) -> HashMap<OdpPort, ofproto::view::PortRef> {
+        self.bridges
+            .values()
+            .flat_map(|b| {
+                b.ports.values().filter_map(|p| Some((p.odp?, ofproto::view::PortRef { bridge: b.id, port: p.port })))
+            })
+            .collect()
+    }
+
     fn publish_directory(&self) {
-        let mut directory = Directory { view: self.view.clone(), ..Directory::default() };
+        let mut directory = Directory { view: self.view.clone(), host: self.host.clone(), ..Directory::default() };
+        let bridges = Arc::make_mut(&mut directory.bridges);
+        let ports = Arc::make_mut(&mut directory.ports);
+        let datapaths = Arc::make_mut(&mut directory.datapaths);
         for (name, bridge) in &self.bridges {
             let entry =
                 BridgeEntry { address: bridge.address.clone(), id: bridge.id, datapath: bridge.datapath.clone() };
-            directory.bridges.insert(name.clone(), entry);
+            bridges.insert(name.clone(), entry);
             for (port_name, port) in &bridge.ports {
                 let entry = PortEntry {
                     address: port.address.clone(),
@@ -198,7 +217,7 @@ impl Switch {
                     odp: port.odp,
                     kind: port.kind.clone(),
                 };
-                directory.ports.insert(port_name.clone(), entry);
+                ports.insert(port_name.clone(), entry);
             }
         }
         for (kind, backer) in &self.datapaths {
@@ -207,7 +226,7 @@ impl Switch {
                 revalidator: backer.revalidator.clone(),
                 ports: backer.ports.clone(),
             };
-            directory.datapaths.insert(kind.clone(), entry);
+            datapaths.insert(kind.clone(), entry);
         }
         self.directory.store(Arc::new(directory));
     }
@@ -265,7 +284,7 @@ impl Handler<BridgeNews> for Switch {
             BridgeNews::Published(bridge) => {
                 let view = Arc::make_mut(&mut self.view);
                 view.bridges.insert(bridge.id, bridge);
-                self.publish();
+                self.publish(false);
             }
             BridgeNews::Started(name) => {
                 // The first start is part of a reconfiguration that configures it anyway.
@@ -304,5 +323,53 @@ impl Handler<IdlStarted> for Switch {
         self.desk.received();
         self.idl = Some(m.0.latest());
         self.rearm();
+    }
+}
+
+/// The host is watched (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct HostStarted(pub crate::host::Known);
+
+impl Handler<HostStarted> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: HostStarted, _: &mut Context<Self>) {
+        self.desk.received();
+        self.host = Some(m.0);
+        self.publish_directory();
+    }
+}
+
+impl Handler<PortChanged> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: PortChanged, ctx: &mut Context<Self>) {
+        self.desk.received();
+        let port = self.bridges.get_mut(&m.bridge).and_then(|b| b.ports.get_mut(&m.port));
+        let Some(port) = port else { return };
+        let stats = std::mem::take(&mut port.status.stats);
+        let counters = std::mem::take(&mut port.status.counters);
+        port.status = crate::msg::port::PortStatus { stats, counters, ..m.status };
+        let first = self.changed.is_empty();
+        self.changed.insert(m.bridge);
+        if first && !self.busy {
+            // Others may be on their way: after them.
+            let step = actix::fut::wrap_future::<_, Self>(tokio::task::yield_now());
+            ctx.spawn(step.map(|(), this, ctx| this.apply_port_changes(ctx)));
+        }
+    }
+}
+
+impl Handler<DevicesChanged> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: DevicesChanged, ctx: &mut Context<Self>) {
+        self.desk.received();
+        let missed = |b: &BridgeState| b.errors.keys().any(|name| m.present.contains(name));
+        if self.bridges.values().any(missed) {
+            self.pending.get_or_insert_with(|| self.desired.clone());
+            self.start_reconfiguration(ctx);
+        }
     }
 }

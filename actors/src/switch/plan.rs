@@ -46,6 +46,14 @@ impl OfPorts {
         None
     }
 
+    /// The number was taken in vain: it is free, and the next to be given.
+    pub fn untake(&mut self, port: OfPort) {
+        self.used.remove(&port.0);
+        if self.last == port.0 {
+            self.last -= 1;
+        }
+    }
+
     /// The number is free again.
     pub fn give(&mut self, port: OfPort) {
         self.used.remove(&port.0);

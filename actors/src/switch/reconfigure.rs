@@ -4,7 +4,7 @@ use actix::prelude::*;
 use futures::future::{BoxFuture, join_all};
 use ofproto::view::{BridgeId, BundleId, PortRef};
 use openflow::OfPort;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::desired::{DesiredBridge, DesiredInterface, DesiredSwitch};
@@ -12,12 +12,15 @@ use super::plan::{self, PlannedPort};
 use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, Upcalls};
-use crate::msg::port::{Open, PortStatus, Reconfigure};
+use crate::msg::port::{Open, PortStatus, Reconfigure, SetMtu};
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
 
 /// How long a part may take to do as it is told.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Of a bridge without ports, octets.
+const DEFAULT_MTU: i64 = 1500;
 
 type Opened = (String, String, Result<Result<PortStatus, String>, AskError>);
 
@@ -202,7 +205,10 @@ impl Switch {
         if port == OfPort::LOCAL && config.mac.is_none() {
             config.mac = hwaddr;
         }
+        let own = self.own.as_ref().ok_or("the switch is not ready")?;
         let setup = PortSetup {
+            bridge_name: bridge_name.to_owned(),
+            news: own.outlet::<PortChanged>(),
             config,
             kind: device,
             odp: odp.unwrap_or(u32::MAX),
@@ -243,16 +249,37 @@ impl Switch {
                 Err(error) => format!("could not open network device {port} ({error})"),
             };
             vlog::warn!("bridge", "{error}");
+            let number = bridge.ports.get(&port).map(|p| p.port);
             self.close_port(bridge, &port);
+            number.into_iter().for_each(|n| bridge.ofports.untake(n));
             bridge.errors.insert(port, error);
         }
         self.bridges = bridges;
-        let asked = self.configure_bridges();
+        self.changed.clear();
+        let asked = self.configure_bridges(None);
         let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|_, this, ctx| this.configured(ctx));
         ctx.spawn(step);
     }
 
-    fn configure_bridges(&mut self) -> Vec<BoxFuture<'static, Result<(), AskError>>> {
+    /// Tells bridges of what became of their ports' devices.
+    pub(super) fn apply_port_changes(&mut self, ctx: &mut Context<Self>) {
+        if self.busy || self.changed.is_empty() {
+            return;
+        }
+        self.busy = true;
+        let changed = std::mem::take(&mut self.changed);
+        let asked = self.configure_bridges(Some(&changed));
+        let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|_, this, ctx| {
+            this.busy = false;
+            this.write_status(None);
+            this.start_reconfiguration(ctx);
+            this.apply_port_changes(ctx);
+        });
+        ctx.spawn(step);
+    }
+
+    /// Has bridges be as the database wants them: all of them, or some.
+    fn configure_bridges(&mut self, some: Option<&BTreeSet<String>>) -> Vec<BoxFuture<'static, Result<(), AskError>>> {
         let mut peers: BTreeMap<(String, String), PortRef> = BTreeMap::new();
         for bridge in self.bridges.values() {
             for (name, port) in bridge.ports.iter().filter(|(_, p)| p.kind == "patch") {
@@ -264,6 +291,10 @@ impl Switch {
         let mut asked: Vec<BoxFuture<'static, Result<(), AskError>>> = Vec::new();
         for (name, bridge) in &mut self.bridges {
             let Some(row) = self.desired.bridges.get(name) else { continue };
+            if some.is_some_and(|some| !some.contains(name)) {
+                continue;
+            }
+            fit_mtu(bridge);
             let ports: BTreeMap<String, PlannedPort> = bridge
                 .ports
                 .iter()
@@ -302,10 +333,31 @@ impl Switch {
     }
 
     fn configured(&mut self, ctx: &mut Context<Self>) {
-        self.publish();
+        self.publish(true);
         self.busy = false;
         self.write_status(Some(self.desired.next_cfg));
         self.start_reconfiguration(ctx);
+        self.apply_port_changes(ctx);
+    }
+}
+
+/// Whether ports of this kind are devices the switch made.
+fn is_internal(kind: &str) -> bool {
+    matches!(kind, "internal" | "tap" | "dummy-internal")
+}
+
+/// Gives the ports that the switch made the least MTU of the others, where none is asked for.
+fn fit_mtu(bridge: &mut BridgeState) {
+    let others = bridge.ports.values().filter(|p| !is_internal(&p.kind) && p.odp.is_some());
+    let least = others.filter_map(|p| p.status.mtu).min().unwrap_or(DEFAULT_MTU);
+    for port in bridge.ports.values_mut() {
+        let fits = port.status.mtu.is_none_or(|mtu| mtu == least);
+        if is_internal(&port.kind) && port.config.mtu_request.is_none() && !fits {
+            if let Ok(mtu) = u32::try_from(least) {
+                port.address.offer(SetMtu(mtu));
+            }
+            port.status.mtu = Some(least);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::host::{LinkCounters, ReadCounters};
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::msg::port::{PortStatus, ReadStatus};
 use crate::port::device::mac_text;
@@ -47,8 +48,15 @@ impl Switch {
                 async move { (kind, asked.await) }
             })
             .collect();
-        let both = futures::future::join(join_all(ports), join_all(datapaths));
-        let step = actix::fut::wrap_future::<_, Self>(both).map(|(ports, datapaths), this, _| {
+        let host = self.host.as_ref().map(|h| h.address.ask(ReadCounters, PATIENCE));
+        let host = async move {
+            match host {
+                Some(asked) => asked.await.unwrap_or_default(),
+                None => Arc::default(),
+            }
+        };
+        let all = futures::future::join3(join_all(ports), join_all(datapaths), host);
+        let step = actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host), this, _| {
             let reports: BTreeMap<String, DatapathReport> =
                 datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
             for (bridge, name, status) in ports {
@@ -57,6 +65,12 @@ impl Switch {
                 let report = reports.get(&bridge.datapath);
                 let Some(port) = bridge.ports.get_mut(&name) else { continue };
                 status.stats = counters(port.odp, report);
+                if let Some(kernel) = host.get(&name) {
+                    status.counters = kernel_counters(kernel, &port.kind, &mut status.stats);
+                } else if !status.open {
+                    // What was counted last stays to be seen.
+                    (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
+                }
                 port.status = status;
             }
             this.write_status(None);
@@ -110,6 +124,36 @@ pub(crate) fn counters(odp: Option<flow::OdpPort>, report: Option<&DatapathRepor
     stats
 }
 
+/// Puts the kernel's counters of a device in place of the datapath's, and says those that OpenFlow has no word for.
+pub(crate) fn kernel_counters(kernel: &LinkCounters, kind: &str, stats: &mut PortStats) -> BTreeMap<String, i64> {
+    let own = match kind {
+        // What the host sends into a device of ours is what we receive.
+        "internal" | "tap" => kernel.swapped(),
+        "system" => *kernel,
+        _ => return BTreeMap::new(),
+    };
+    let lost = if kind == "system" { stats.rx_dropped } else { 0 };
+    *stats = PortStats {
+        rx_packets: own.rx_packets,
+        tx_packets: own.tx_packets,
+        rx_bytes: own.rx_bytes,
+        tx_bytes: own.tx_bytes,
+        rx_dropped: own.rx_dropped.saturating_add(lost),
+        tx_dropped: own.tx_dropped,
+        rx_errors: own.rx_errors,
+        tx_errors: own.tx_errors,
+        rx_frame_err: own.rx_frame_err,
+        rx_over_err: own.rx_over_err,
+        rx_crc_err: own.rx_crc_err,
+        collisions: own.collisions,
+        ..stats.clone()
+    };
+    [("rx_multicast_packets", own.rx_multicast), ("rx_missed_errors", own.rx_missed_errors)]
+        .into_iter()
+        .map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX)))
+        .collect()
+}
+
 fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str>) -> RowWrite {
     let none = PortStatus::default();
     let status = port.map_or(&none, |p| &p.status);
@@ -120,7 +164,10 @@ fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str
     let open = port.is_some() && error.is_none();
     let shown = |datum: Datum| if open { datum } else { Datum::empty() };
     let statistics = Datum::map(
-        statistics_of(&status.stats).into_iter().map(|(k, v)| (ovsdb::Atom::string(k), ovsdb::Atom::Integer(v))),
+        statistics_of(&status.stats)
+            .into_iter()
+            .chain(status.counters.iter().map(|(k, v)| (k.as_str(), *v)))
+            .map(|(k, v)| (ovsdb::Atom::string(k), ovsdb::Atom::Integer(v))),
     );
     let pairs = Datum::string_map(status.status.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     RowWrite {
@@ -154,6 +201,9 @@ fn statistics_of(stats: &PortStats) -> Vec<(&'static str, i64)> {
         ("tx_bytes", stats.tx_bytes),
         ("tx_dropped", stats.tx_dropped),
         ("tx_errors", stats.tx_errors),
+        ("rx_frame_err", stats.rx_frame_err),
+        ("rx_over_err", stats.rx_over_err),
+        ("rx_crc_err", stats.rx_crc_err),
         ("collisions", stats.collisions),
     ]
     .into_iter()

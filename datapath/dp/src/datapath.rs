@@ -9,6 +9,7 @@ use crate::dpif::{Dpif, Support};
 use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
 use crate::meter::{Meter, MeterConfig};
+use crate::policer::{Policer, PolicerConfig};
 use crate::port::{RxQueue, TxPort};
 use crate::stats::{PortStats, QueueStats, Stats};
 
@@ -127,6 +128,14 @@ impl Datapath {
             queue.take_if(|q| q.port == port);
         }
         self.engine.outputs.remove(port)
+    }
+
+    /// Limits what a port may bring in, or no longer does; the limit stays when the port goes and comes.
+    pub fn set_policer(&mut self, port: OdpPort, config: Option<PolicerConfig>, now_us: u64) {
+        match config {
+            Some(config) => drop(self.engine.policers.insert(port, Policer::new(&config, now_us / 1000))),
+            None => drop(self.engine.policers.remove(&port)),
+        }
     }
 
     /// Adds a queue to receive from.

@@ -1,6 +1,6 @@
 //! A burst from its reception to the sending of what became of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use flow::{Execute, Key, Layers, OdpPort, Upcall, UpcallKind};
 
@@ -14,6 +14,7 @@ use crate::flows::{FlowRef, FlowTable, Plan};
 use crate::meter::Meter;
 use crate::mix::{self, Dice};
 use crate::outputs::Outputs;
+use crate::policer::Policer;
 use crate::quota::Quota;
 use crate::smc::Smc;
 use crate::stats::{Drop, Stats};
@@ -40,6 +41,8 @@ pub(crate) struct Engine {
     pub(crate) smc: Smc,
     pub(crate) dice: Dice,
     pub(crate) meters: HashMap<u32, Meter>,
+    /// Of ports that have one.
+    pub(crate) policers: BTreeMap<OdpPort, Policer>,
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
     pub(crate) tracker: Tracker,
@@ -57,6 +60,8 @@ struct Seen {
     hash: u64,
     /// Too short to be a frame.
     is_runt: bool,
+    /// More than its port may bring in.
+    is_excess: bool,
 }
 
 impl Engine {
@@ -68,6 +73,7 @@ impl Engine {
             smc: Smc::new(),
             dice: Dice::new(config.seed),
             meters: HashMap::new(),
+            policers: BTreeMap::new(),
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
             tracker: Tracker::new(config.seed),
@@ -84,18 +90,25 @@ impl Engine {
         let mut pool = std::mem::take(&mut self.pool);
         let mut keys = std::mem::take(&mut self.keys);
         let mut packets = Packets { lent, pool: &mut pool };
-        let mut seen = [Seen { layers: Layers::EMPTY, hash: 0, is_runt: false }; BURST];
+        let mut seen = [Seen { layers: Layers::EMPTY, hash: 0, is_runt: false, is_excess: false }; BURST];
         let bytes = self.extract(&packets, &mut keys, &mut seen, env.port);
         let n = packets.lent.len();
+        if !self.policers.is_empty() {
+            self.police(&packets, &mut seen, env);
+        }
         let mut decisions = [None; BURST];
         for i in 0..n {
-            if !seen[i].is_runt {
+            if !seen[i].is_runt && !seen[i].is_excess {
                 decisions[i] = self.find(&keys[i], seen[i].hash, true);
             }
         }
         for (i, key) in keys.iter_mut().enumerate().take(n) {
             if seen[i].is_runt {
                 self.stats.drop(Drop::TooShort);
+                continue;
+            }
+            if seen[i].is_excess {
+                self.stats.drop(Drop::Policer);
                 continue;
             }
             let mut work = Work::new(Slot::Lent(i as u32), key, seen[i].layers);
@@ -110,6 +123,15 @@ impl Engine {
         self.pool = pool;
         self.keys = keys;
         bytes
+    }
+
+    #[cold]
+    fn police(&mut self, packets: &Packets<'_, '_>, seen: &mut [Seen], env: &Env<'_>) {
+        let Some(policer) = self.policers.get_mut(&env.port) else { return };
+        for (i, seen) in seen.iter_mut().enumerate().take(packets.lent.len()) {
+            let octets = packets.meta(Slot::Lent(i as u32)).len;
+            seen.is_excess = !policer.admits(octets, env.now_ms);
+        }
     }
 
     fn extract(&self, packets: &Packets<'_, '_>, keys: &mut [Key], seen: &mut [Seen], port: OdpPort) -> u64 {

@@ -89,11 +89,13 @@ pub enum Drop {
     Tunnel,
     /// It could not be cut into segments for a port that does not do it.
     Segmentation,
+    /// More than its port may bring in.
+    Policer,
 }
 
 impl Drop {
     /// Number of reasons.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 24;
 
     /// A number of its own below [`Drop::COUNT`].
     pub fn index(self) -> usize {
@@ -110,6 +112,7 @@ impl Drop {
             Drop::InvalidAction => 20,
             Drop::Tunnel => 21,
             Drop::Segmentation => 22,
+            Drop::Policer => 23,
         }
     }
 }

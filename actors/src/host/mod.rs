@@ -1,0 +1,257 @@
+//! The host: what its kernel tells of links, addresses, routes and neighbours by route netlink (rtnetlink(7)).
+//!
+//! Events come over a multicast socket of our own, so that the kernel's buffer is the only queue; when it overflows, or
+//! at the start, everything is asked for anew by `rtnetlink` requests. Each change makes a new [`HostView`], published
+//! for anybody to read; ports hear of their devices ([`LinkChanged`]), the switch of all devices that changed.
+
+pub mod view;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use futures::TryStreamExt;
+use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::{Handle, MulticastGroup};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mailbox::{Address, Outlet};
+use crate::msg::port::LinkChanged;
+use crate::msg::switch::DevicesChanged;
+use crate::supervise::{Desk, Player};
+use crate::switch::directory::Shared as SharedDirectory;
+pub use view::{HostView, Link, LinkCounters};
+
+/// The picture as of now, for anybody to read.
+pub type Shared = Arc<ArcSwap<HostView>>;
+
+/// How long the actor may take to note what the kernel said.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Before trying again when the kernel's answers fail.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Octets of events the kernel keeps for us.
+const EVENT_BUFFER: usize = 4 << 20;
+
+const GROUPS: [MulticastGroup; 6] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Neigh,
+];
+
+/// What the kernel told (Q; the watcher waits until it is noted).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+enum News {
+    /// Everything there is.
+    All(Vec<RouteNetlinkMessage>),
+    /// What changed.
+    Some(Vec<RouteNetlinkMessage>),
+}
+
+/// All devices' counters, by name (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Arc<BTreeMap<String, LinkCounters>>")]
+pub struct ReadCounters;
+
+/// The host's actor.
+pub struct Host {
+    desk: Desk,
+    view: Shared,
+    directory: SharedDirectory,
+    switch: Outlet<DevicesChanged>,
+    handle: Option<Handle>,
+}
+
+impl Host {
+    /// One that begins to watch as soon as it is told its own address.
+    pub fn new(desk: Desk, view: Shared, directory: SharedDirectory, switch: Outlet<DevicesChanged>) -> Self {
+        Self { desk, view, directory, switch, handle: None }
+    }
+
+    fn tell(&self, names: BTreeSet<String>, view: &HostView) {
+        if names.is_empty() {
+            return;
+        }
+        let present: BTreeSet<&str> = view.links.values().map(|l| l.name.as_str()).collect();
+        let directory = self.directory.load();
+        for name in &names {
+            if let Some(port) = directory.ports.get(name) {
+                port.address.offer(LinkChanged { present: present.contains(name.as_str()) });
+            }
+        }
+        let present = names.into_iter().filter(|n| present.contains(n.as_str())).collect();
+        self.switch.offer(DevicesChanged { present });
+    }
+}
+
+impl Actor for Host {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        match rtnetlink::new_connection() {
+            Ok((connection, handle, _)) => {
+                actix::spawn(connection);
+                self.handle = Some(handle.clone());
+                // The watcher ends with the actor, since nobody notes its news any more.
+                actix::spawn(watch(handle, ctx.address()));
+            }
+            Err(error) => vlog::err!("rtnetlink", "cannot follow the host's devices: {error}"),
+        }
+    }
+}
+
+impl Player for Host {
+    fn desk(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+}
+
+impl Handler<News> for Host {
+    type Result = ();
+
+    fn handle(&mut self, m: News, _: &mut Context<Self>) {
+        self.desk.received();
+        let before = self.view.load_full();
+        let mut names = BTreeSet::new();
+        let view = match m {
+            News::All(messages) => {
+                let mut view = HostView { version: before.version + 1, ..HostView::default() };
+                for message in &messages {
+                    view.apply(message, &mut names);
+                }
+                names = before.differences(&view);
+                view
+            }
+            News::Some(messages) => {
+                let mut view = HostView::clone(&before);
+                for message in &messages {
+                    view.apply(message, &mut names);
+                }
+                view
+            }
+        };
+        if view.version != before.version {
+            let view = Arc::new(view);
+            self.view.store(view.clone());
+            self.tell(names, &view);
+        }
+    }
+}
+
+impl Handler<ReadCounters> for Host {
+    type Result = ResponseFuture<Arc<BTreeMap<String, LinkCounters>>>;
+
+    fn handle(&mut self, _: ReadCounters, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let Some(handle) = handle else { return Arc::default() };
+            let links = handle.link().get().execute().try_collect::<Vec<_>>().await;
+            match links {
+                Ok(links) => Arc::new(links.iter().filter_map(view::counters_of).collect()),
+                Err(error) => {
+                    vlog::warn_rl!("rtnetlink", 5, 5, "reading devices' counters: {error}");
+                    Arc::default()
+                }
+            }
+        })
+    }
+}
+
+fn subscribe() -> std::io::Result<TokioSocket> {
+    let mut socket = TokioSocket::new(netlink_sys::protocols::NETLINK_ROUTE)?;
+    let groups = GROUPS.iter().fold(0, |bits, group| bits | (1 << (*group as u32 - 1)));
+    let inner = socket.socket_mut();
+    inner.bind(&SocketAddr::new(0, groups))?;
+    // More than the administrator's limit needs privilege; without it the limit stands.
+    let _ = inner.set_rx_buf_sz(EVENT_BUFFER);
+    Ok(socket)
+}
+
+async fn everything(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {
+    use RouteNetlinkMessage as M;
+    let mut all = Vec::new();
+    all.extend(handle.link().get().execute().map_ok(M::NewLink).try_collect::<Vec<_>>().await?);
+    all.extend(handle.address().get().execute().map_ok(M::NewAddress).try_collect::<Vec<_>>().await?);
+    for family in [rtnetlink::packet_route::AddressFamily::Inet, rtnetlink::packet_route::AddressFamily::Inet6] {
+        let mut route = RouteMessage::default();
+        route.header.address_family = family;
+        all.extend(handle.route().get(route).execute().map_ok(M::NewRoute).try_collect::<Vec<_>>().await?);
+    }
+    all.extend(handle.neighbours().get().execute().map_ok(M::NewNeighbour).try_collect::<Vec<_>>().await?);
+    Ok(all)
+}
+
+fn events_of(mut octets: &[u8]) -> Vec<RouteNetlinkMessage> {
+    let mut events = Vec::new();
+    while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(octets) {
+        let len = (message.header.length as usize).next_multiple_of(4);
+        if let NetlinkPayload::InnerMessage(inner) = message.payload {
+            events.push(inner);
+        }
+        if len < 16 || len >= octets.len() {
+            break;
+        }
+        octets = &octets[len..];
+    }
+    events
+}
+
+/// Follows the kernel until the actor is gone.
+async fn watch(handle: Handle, host: actix::Addr<Host>) {
+    loop {
+        // First subscribed, then asked: nothing falls between.
+        let socket = match subscribe() {
+            Ok(socket) => socket,
+            Err(error) => {
+                vlog::warn_rl!("rtnetlink", 5, 5, "cannot follow the host's devices: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        match everything(&handle).await {
+            Ok(all) => {
+                if host.send(News::All(all)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                vlog::warn_rl!("rtnetlink", 5, 5, "cannot read the host's devices: {error}");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        }
+        loop {
+            match socket.recv_from_full().await {
+                Ok((octets, _)) => {
+                    let events = events_of(&octets);
+                    if !events.is_empty() && host.send(News::Some(events)).await.is_err() {
+                        return;
+                    }
+                }
+                // Too many at once for the buffer: some are lost.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => break,
+                Err(error) => {
+                    vlog::warn_rl!("rtnetlink", 5, 5, "following the host's devices: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The host's view and its actor, for those who need either.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The view.
+    pub view: Shared,
+    /// The actor.
+    pub address: Address<Host>,
+}

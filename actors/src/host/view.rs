@@ -1,0 +1,371 @@
+//! What the host's network looks like: an immutable picture of links, addresses, routes and neighbours, and how a
+//! route netlink message changes it (rtnetlink(7)). Only the main routing table is kept; no rules, no link statistics.
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Stats64};
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// A network device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Number, unique in the network namespace.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Ethernet address, 48 bits; 0 if it has none.
+    pub mac: u64,
+    /// Octets.
+    pub mtu: u32,
+    /// Set up.
+    pub up: bool,
+    /// The link is there, and the device is up.
+    pub running: bool,
+    /// Such as `veth`; of virtual devices only.
+    pub kind: Option<String>,
+}
+
+/// Counters of a device, as the kernel keeps them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct LinkCounters {
+    pub rx_packets: u64,
+    pub tx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub rx_errors: u64,
+    pub tx_errors: u64,
+    pub rx_dropped: u64,
+    pub tx_dropped: u64,
+    pub rx_multicast: u64,
+    pub collisions: u64,
+    pub rx_over_err: u64,
+    pub rx_crc_err: u64,
+    pub rx_frame_err: u64,
+    pub rx_missed_errors: u64,
+}
+
+impl LinkCounters {
+    /// As the other side of the device sees it: what the host sends into a tap is what the switch receives from it.
+    pub fn swapped(self) -> Self {
+        Self {
+            rx_packets: self.tx_packets,
+            tx_packets: self.rx_packets,
+            rx_bytes: self.tx_bytes,
+            tx_bytes: self.rx_bytes,
+            rx_errors: self.tx_errors,
+            tx_errors: self.rx_errors,
+            rx_dropped: self.tx_dropped,
+            tx_dropped: self.rx_dropped,
+            // The kernel tells these of its own receiving only.
+            rx_multicast: 0,
+            rx_over_err: 0,
+            rx_crc_err: 0,
+            rx_frame_err: 0,
+            rx_missed_errors: 0,
+            ..self
+        }
+    }
+
+    fn of(stats: &Stats64) -> Self {
+        Self {
+            rx_packets: stats.rx_packets,
+            tx_packets: stats.tx_packets,
+            rx_bytes: stats.rx_bytes,
+            tx_bytes: stats.tx_bytes,
+            rx_errors: stats.rx_errors,
+            tx_errors: stats.tx_errors,
+            rx_dropped: stats.rx_dropped,
+            tx_dropped: stats.tx_dropped,
+            rx_multicast: stats.multicast,
+            collisions: stats.collisions,
+            rx_over_err: stats.rx_over_errors,
+            rx_crc_err: stats.rx_crc_errors,
+            rx_frame_err: stats.rx_frame_errors,
+            rx_missed_errors: stats.rx_missed_errors,
+        }
+    }
+}
+
+/// A route of the main table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Destination; `0.0.0.0` or `::` with no bits for all.
+    pub destination: IpAddr,
+    /// Bits of it that count.
+    pub prefix_len: u8,
+    /// Lower is better.
+    pub metric: u32,
+    /// Device.
+    pub ifindex: u32,
+    /// Next hop.
+    pub gateway: Option<IpAddr>,
+    /// Address to send from.
+    pub source: Option<IpAddr>,
+}
+
+/// The whole picture; parts that did not change are shared between versions.
+#[derive(Debug, Clone, Default)]
+pub struct HostView {
+    /// Grows with each change.
+    pub version: u64,
+    /// By index.
+    pub links: Arc<BTreeMap<u32, Link>>,
+    /// Prefix lengths by device and address.
+    pub addresses: Arc<BTreeMap<(u32, IpAddr), u8>>,
+    /// Routes.
+    pub routes: Arc<BTreeSet<Route>>,
+    /// Ethernet addresses by device and address.
+    pub neighbours: Arc<BTreeMap<(u32, IpAddr), u64>>,
+}
+
+fn mac_of(octets: &[u8]) -> u64 {
+    if octets.len() == 6 { octets.iter().fold(0, |n, b| (n << 8) | u64::from(*b)) } else { 0 }
+}
+
+fn kind_name(kind: &InfoKind) -> String {
+    kind.to_string()
+}
+
+/// A link message's device.
+pub fn link_of(message: &LinkMessage) -> Link {
+    let flags = message.header.flags;
+    let mut link = Link {
+        index: message.header.index,
+        up: flags.contains(LinkFlags::Up),
+        running: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
+        ..Link::default()
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name.clone_from(name),
+            LinkAttribute::Address(octets) => link.mac = mac_of(octets),
+            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::LinkInfo(infos) => {
+                link.kind = infos.iter().find_map(|i| match i {
+                    LinkInfo::Kind(kind) => Some(kind_name(kind)),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+/// A link message's counters, by the device's name.
+pub fn counters_of(message: &LinkMessage) -> Option<(String, LinkCounters)> {
+    let mut name = None;
+    let mut counters = None;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::Stats64(stats) => counters = Some(LinkCounters::of(stats)),
+            _ => {}
+        }
+    }
+    Some((name?, counters?))
+}
+
+fn address_of(message: &AddressMessage) -> Option<((u32, IpAddr), u8)> {
+    let mut address = None;
+    for attribute in &message.attributes {
+        match attribute {
+            // On a link with a peer this one is ours, and the other the peer's.
+            AddressAttribute::Local(local) => address = Some(*local),
+            AddressAttribute::Address(other) => address = address.or(Some(*other)),
+            _ => {}
+        }
+    }
+    Some(((message.header.index, address?), message.header.prefix_len))
+}
+
+fn ip_of(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
+        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    }
+}
+
+fn route_of(message: &RouteMessage) -> Option<Route> {
+    use rtnetlink::packet_route::AddressFamily;
+    let any: IpAddr = match message.header.address_family {
+        AddressFamily::Inet => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let mut table = u32::from(message.header.table);
+    let mut route = Route {
+        destination: any,
+        prefix_len: message.header.destination_prefix_length,
+        metric: 0,
+        ifindex: 0,
+        gateway: None,
+        source: None,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => route.destination = ip_of(address)?,
+            RouteAttribute::Gateway(address) => route.gateway = ip_of(address),
+            RouteAttribute::PrefSource(address) => route.source = ip_of(address),
+            RouteAttribute::Oif(index) => route.ifindex = *index,
+            RouteAttribute::Priority(metric) => route.metric = *metric,
+            RouteAttribute::Table(number) => table = *number,
+            _ => {}
+        }
+    }
+    (table == u32::from(RouteHeader::RT_TABLE_MAIN) && route.ifindex != 0).then_some(route)
+}
+
+fn neighbour_of(message: &NeighbourMessage) -> Option<((u32, IpAddr), Option<u64>)> {
+    let mut address = None;
+    let mut mac = None;
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => address = Some(IpAddr::V4(*v4)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => address = Some(IpAddr::V6(*v6)),
+            NeighbourAttribute::LinkLayerAddress(octets) => mac = Some(mac_of(octets)).filter(|m| *m != 0),
+            _ => {}
+        }
+    }
+    let known = !matches!(message.header.state, NeighbourState::Incomplete | NeighbourState::Failed);
+    Some(((message.header.ifindex, address?), mac.filter(|_| known)))
+}
+
+/// Changes `shared` only if that changes anything: an untouched part stays shared between versions.
+fn set<K: Ord + Clone, V: PartialEq + Clone>(shared: &mut Arc<BTreeMap<K, V>>, key: K, value: Option<V>) -> bool {
+    if shared.get(&key) == value.as_ref() {
+        return false;
+    }
+    let map = Arc::make_mut(shared);
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+    true
+}
+
+impl HostView {
+    /// The device of a name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.values().find(|l| l.name == name)
+    }
+
+    /// Takes a message in; says whether it changed anything, and adds names of devices that came, went or changed.
+    pub fn apply(&mut self, message: &RouteNetlinkMessage, touched: &mut BTreeSet<String>) -> bool {
+        let changed = match message {
+            RouteNetlinkMessage::NewLink(m) => self.set_link(m.header.index, Some(link_of(m)), touched),
+            RouteNetlinkMessage::DelLink(m) => self.set_link(m.header.index, None, touched),
+            RouteNetlinkMessage::NewAddress(m) => {
+                address_of(m).is_some_and(|(key, len)| set(&mut self.addresses, key, Some(len)))
+            }
+            RouteNetlinkMessage::DelAddress(m) => {
+                address_of(m).is_some_and(|(key, _)| set(&mut self.addresses, key, None))
+            }
+            RouteNetlinkMessage::NewRoute(m) => {
+                route_of(m).is_some_and(|r| !self.routes.contains(&r) && Arc::make_mut(&mut self.routes).insert(r))
+            }
+            RouteNetlinkMessage::DelRoute(m) => {
+                route_of(m).is_some_and(|r| self.routes.contains(&r) && Arc::make_mut(&mut self.routes).remove(&r))
+            }
+            RouteNetlinkMessage::NewNeighbour(m) => {
+                neighbour_of(m).is_some_and(|(key, mac)| set(&mut self.neighbours, key, mac))
+            }
+            RouteNetlinkMessage::DelNeighbour(m) => {
+                neighbour_of(m).is_some_and(|(key, _)| set(&mut self.neighbours, key, None))
+            }
+            _ => false,
+        };
+        self.version += u64::from(changed);
+        changed
+    }
+
+    fn set_link(&mut self, index: u32, link: Option<Link>, touched: &mut BTreeSet<String>) -> bool {
+        let before = self.links.get(&index).map(|l| l.name.clone());
+        let after = link.as_ref().map(|l| l.name.clone());
+        let gone = link.is_none();
+        let changed = set(&mut self.links, index, link);
+        if changed {
+            touched.extend(before);
+            touched.extend(after);
+        }
+        if gone {
+            // The kernel does not tell of each route and neighbour that goes with a device.
+            if self.routes.iter().any(|r| r.ifindex == index) {
+                Arc::make_mut(&mut self.routes).retain(|r| r.ifindex != index);
+            }
+            if self.neighbours.keys().any(|(i, _)| *i == index) {
+                Arc::make_mut(&mut self.neighbours).retain(|(i, _), _| *i != index);
+            }
+            if self.addresses.keys().any(|(i, _)| *i == index) {
+                Arc::make_mut(&mut self.addresses).retain(|(i, _), _| *i != index);
+            }
+        }
+        changed
+    }
+
+    /// Names of devices that differ between two pictures.
+    pub fn differences(&self, other: &Self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for (a, b) in [(self, other), (other, self)] {
+            for (index, link) in a.links.iter() {
+                if b.links.get(index) != Some(link) {
+                    names.insert(link.name.clone());
+                }
+            }
+        }
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str, up: bool) -> RouteNetlinkMessage {
+        let mut m = LinkMessage::default();
+        m.header.index = index;
+        m.header.flags = if up { LinkFlags::Up | LinkFlags::LowerUp } else { LinkFlags::empty() };
+        m.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Mtu(1500),
+            LinkAttribute::Address(vec![0x02, 0, 0, 0, 0, index as u8]),
+        ];
+        RouteNetlinkMessage::NewLink(m)
+    }
+
+    #[test]
+    fn devices_come_change_their_name_and_go() {
+        let mut view = HostView::default();
+        let mut names = BTreeSet::new();
+        assert!(view.apply(&link(3, "veth0", true), &mut names));
+        assert!(!view.apply(&link(3, "veth0", true), &mut names), "nothing new");
+        assert_eq!(view.link("veth0").map(|l| (l.mac, l.mtu, l.running)), Some((0x0200_0000_0003, 1500, true)));
+        names.clear();
+        view.apply(&link(3, "eth7", false), &mut names);
+        assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), ["eth7", "veth0"]);
+        let RouteNetlinkMessage::NewLink(gone) = link(3, "eth7", false) else { return };
+        names.clear();
+        assert!(view.apply(&RouteNetlinkMessage::DelLink(gone), &mut names));
+        assert!(names.contains("eth7") && view.links.is_empty());
+    }
+
+    #[test]
+    fn the_parts_untouched_are_shared() {
+        let mut view = HostView::default();
+        view.apply(&link(3, "veth0", true), &mut BTreeSet::new());
+        let before = view.clone();
+        let mut m = AddressMessage::default();
+        m.header.index = 3;
+        m.header.prefix_len = 24;
+        m.attributes = vec![AddressAttribute::Local(IpAddr::from([10, 0, 0, 1]))];
+        assert!(view.apply(&RouteNetlinkMessage::NewAddress(m), &mut BTreeSet::new()));
+        assert!(Arc::ptr_eq(&before.links, &view.links));
+        assert_eq!(view.addresses.len(), 1);
+    }
+}
