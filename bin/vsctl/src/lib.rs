@@ -1,9 +1,9 @@
 //! ovs-vsctl, one file a group of commands.
 //!
-//! A run has these steps: read the command line ([`line`]); connect and fetch the schema; let each
-//! command say which tables and columns it needs ([`need`]); build one transaction of all commands
-//! over a replica of those ([`context`]); commit it, again over newer contents if another client was
-//! quicker; wait for ovs-vswitchd to take the configuration up ([`session`]). Source: ovs-vsctl(8).
+//! A run has these steps: read the command line (`line`); connect and fetch the schema; let each
+//! command say which tables and columns it needs (`need`); build one transaction of all commands
+//! over a replica of those (`context`); commit it, again over newer contents if another client was
+//! quicker; wait for ovs-vswitchd to take the configuration up (`session`). Source: ovs-vsctl(8).
 
 mod command;
 mod commands;
