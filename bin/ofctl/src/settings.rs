@@ -106,7 +106,7 @@ fn all_flags() -> Vec<Flag> {
 /// Reads the command line; a wrong option ends the program.
 pub(crate) fn parse(program: &Program) -> Line {
     let flags = all_flags();
-    let parsed = program.parse_or_exit(&flags, Order::StopAtFirst);
+    let parsed = program.parse_or_exit(&flags, Order::Permute);
     let mut settings = Settings {
         program: program.name.clone(),
         argv0: program.argv0.clone(),

@@ -3,7 +3,6 @@
 use std::fs::OpenOptions;
 
 use cli::{clock, program};
-use openflow::message::frame::message_len;
 use openflow::message::{self, Message, PacketIn, PacketInFormat};
 use openflow::parse::monitor::parse_flow_monitor;
 use openflow::parse::packet_out::parse_packet_out;
@@ -130,6 +129,10 @@ struct Monitor<'a> {
     exiting: bool,
     echo: bool,
     resume: bool,
+    /// A second connection, to ask for names while the first is watched.
+    names: Option<Session>,
+    /// Names have been used.
+    named: bool,
 }
 
 fn run(session: &Session, settings: &Settings, place: &daemon::Place, echo: bool, resume: bool) -> Done {
@@ -137,8 +140,18 @@ fn run(session: &Session, settings: &Settings, place: &daemon::Place, echo: bool
     let server = Server::bind(settings.unixctl.as_deref(), &settings.program)
         .map_err(|e| because("failed to create unixctl server", &e))?;
     daemon::ready(place, settings);
-    let mut monitor =
-        Monitor { session, settings, server, barrier: None, blocked: false, exiting: false, echo, resume };
+    let mut monitor = Monitor {
+        session,
+        settings,
+        server,
+        barrier: None,
+        blocked: false,
+        exiting: false,
+        echo,
+        resume,
+        names: None,
+        named: false,
+    };
     let result = monitor.run();
     drop(monitor);
     drop(pidfile);
@@ -204,7 +217,8 @@ impl Monitor<'_> {
         if packet_in.raw_continuation.is_empty() {
             return Ok(());
         }
-        let reply = self.session.encode(&Message::Resume(Box::new(packet_in)))?;
+        let resume = Message::Resume(Box::new(PacketIn { userdata: Vec::new(), ..packet_in }));
+        let reply = message::encode(&resume, self.session.version, 0).map_err(|e| crate::session::cannot(&e))?;
         self.print(&format!("send: {}", self.session.text(&reply, self.settings, 2)));
         self.session.write(&reply).map_err(|e| because("failed to send NXT_RESUME", &e))
     }
@@ -239,13 +253,13 @@ impl Monitor<'_> {
             "exit" => self.exiting = true,
             "ofctl/block" => {
                 if self.blocked {
-                    return Err("already blocking".to_string());
+                    return Ok("already blocking".to_string());
                 }
                 self.blocked = true;
             }
             "ofctl/unblock" => {
                 if !self.blocked {
-                    return Err("already unblocked".to_string());
+                    return Ok("already unblocked".to_string());
                 }
                 self.blocked = false;
             }
@@ -278,37 +292,54 @@ impl Monitor<'_> {
         let mut out = String::new();
         let mut ok = true;
         for arg in args {
-            let (octets, rest) = hex_prefix(arg);
+            let (mut octets, rest) = hex_prefix(arg);
             if !rest.is_empty() {
-                out.push_str("bad hex\n");
+                out.push_str("Trailing garbage in hex data\n");
                 ok = false;
                 continue;
             }
-            if !message_len(&octets).is_ok_and(|len| len == Some(octets.len())) && octets.len() < 8 {
-                out.push_str(&format!("{}-byte message is too short for OpenFlow\n", octets.len()));
+            if octets.len() < openflow::message::kind::HEADER_LEN {
+                out.push_str("Message too short for OpenFlow\n");
                 ok = false;
                 continue;
             }
-            self.print(&format!("send: {}", self.session.text(&octets, self.settings, 2)));
-            if let Err(error) = self.session.write(&octets) {
-                out.push_str(&format!("{}\n", program::strerror(&error)));
-                ok = false;
-            } else {
-                out.push_str("sent");
+            openflow::message::kind::finish(&mut octets, 0);
+            self.print(&format!("send: {}", self.session.text(&octets, self.settings, 0)));
+            match self.session.write(&octets) {
+                Err(error) => {
+                    out.push_str(&format!("{}\n", program::strerror(&error)));
+                    ok = false;
+                }
+                Ok(()) => out.push_str("sent\n"),
             }
         }
         if ok { Ok(out) } else { Err(out) }
     }
 
-    fn packet_out(&self, text: &str) -> Result<String, String> {
-        let (packet_out, usable) = parse_packet_out(text, openflow::names::Names::NONE)?;
+    fn packet_out(&mut self, text: &str) -> Result<String, String> {
+        let mut parsed = parse_packet_out(text, openflow::names::Names::NONE);
+        if self.settings.accepts_names() {
+            if parsed.is_err() && self.names.is_none() {
+                self.names = Session::open(&self.session.name, self.settings).ok();
+            }
+            if let (Err(_), Some(session)) = (&parsed, &self.names) {
+                parsed = parse_packet_out(text, session.names());
+            }
+            if !std::mem::replace(&mut self.named, true) {
+                // Numbered as if names had been asked for now, on connections of their own.
+                for _ in 0..4 {
+                    self.session.next_xid();
+                }
+            }
+        }
+        let (packet_out, usable) = parsed?;
         let protocol = Protocols::of_version(self.session.version);
         if (usable & protocol).is_empty() {
-            return Err(format!("PACKET_OUT actions are incompatible with the OpenFlow connection."));
+            return Err("PACKET_OUT actions are incompatible with the OpenFlow connection.".to_string());
         }
         let message = Message::PacketOut(Box::new(packet_out));
         let octets = self.session.encode(&message).map_err(|_| "cannot be sent in this version".to_string())?;
-        self.print(&format!("send: {}", self.session.text(&octets, self.settings, 2)));
+        self.print(&self.session.text(&octets, self.settings, 0));
         self.session.write(&octets).map_err(|e| program::strerror(&e))?;
         Ok(String::new())
     }
