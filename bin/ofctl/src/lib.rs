@@ -64,6 +64,9 @@ pub fn main() -> i32 {
 }
 
 fn run(settings: &Settings, words: &[String]) -> Done {
-    let command = cli::command::find(commands::TABLE, words, settings.read_only)?;
+    let command = cli::command::find(commands::TABLE, words, settings.read_only).map_err(|text| {
+        // Near commands are not named here.
+        text.lines().next().unwrap_or_default().to_string()
+    })?;
     (command.run)(settings, &words[1..])
 }

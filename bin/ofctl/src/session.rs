@@ -26,6 +26,8 @@ const READ_SIZE: usize = 1 << 16;
 pub(crate) struct Session {
     /// The name as messages have it: `unix:/run/br0.mgmt`.
     pub name: String,
+    /// The name as the user gave it.
+    pub given: String,
     /// The version agreed upon.
     pub version: Version,
     stream: RefCell<Stream>,
@@ -111,6 +113,7 @@ impl Session {
         let (full, stream) = open_stream(name, target, settings)?;
         let session = Session {
             name: full,
+            given: name.to_string(),
             version: Version::V10,
             stream: RefCell::new(stream),
             input: RefCell::default(),

@@ -152,12 +152,11 @@ pub(crate) fn parse(program: &Program) -> Line {
     }
     finish(&mut settings);
     if settings.bundle {
-        // Bundles need more than the default version: the oldest standard that has them is allowed without asking.
-        settings.versions = settings.versions.with(openflow::Version::V14);
+        settings.versions = with_bundles(settings.versions);
     }
     let versions = Protocols::of_versions(settings.versions);
     if (settings.allowed & versions).is_empty() {
-        let (versions, formats) = (versions.to_string(), settings.allowed.to_string());
+        let (versions, formats) = (settings.versions.names(), settings.allowed.to_string());
         return Line::Wrong(format!(
             "None of the enabled OpenFlow versions ({versions}) supports any of the enabled flow formats ({formats}).  \
              (Use -O to enable additional OpenFlow versions or -F to enable additional flow formats.)"
@@ -166,6 +165,12 @@ pub(crate) fn parse(program: &Program) -> Line {
     settings.allowed &= versions;
     settings.versions = settings.versions.and(settings.allowed.versions());
     Line::Run(Box::new(settings), parsed.arguments)
+}
+
+/// Versions that can have bundles: if none of those allowed does, the oldest standard that has them is allowed too.
+pub(crate) fn with_bundles(versions: VersionSet) -> VersionSet {
+    let has = versions.newest().is_some_and(|v| v >= openflow::Version::V13);
+    if has { versions } else { versions.with(openflow::Version::V14) }
 }
 
 fn finish(settings: &mut Settings) {
@@ -230,7 +235,7 @@ fn colors(when: Option<&str>) -> Result<Colors, UsageError> {
         None | Some("always") => true,
         Some("never") => false,
         Some("auto") => rustix::termios::isatty(std::io::stdout()),
-        Some(other) => return Err(UsageError(format!("incorrect value `{other}'"))),
+        Some(other) => return Err(UsageError(format!("incorrect value `{other}' for --color"))),
     };
     if !on {
         return Ok(PLAIN);

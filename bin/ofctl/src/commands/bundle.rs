@@ -11,7 +11,7 @@ use openflow::{Protocols, Version};
 use super::flow_file;
 use super::flows::{dialect, open_for_flow_mod, open_named};
 use crate::session::{Session, because, cannot, is_error, xid_of};
-use crate::settings::Settings;
+use crate::settings::{Settings, with_bundles};
 use crate::{Done, Failure};
 
 /// Versions that have bundles, as protocols.
@@ -28,7 +28,7 @@ pub(super) fn send_flow_mods(
     usable: Protocols,
 ) -> Done {
     let (session, protocol) = open_for_flow_mod(found, switch, usable & USABLE, settings)?;
-    let mut bundle = Bundle::open(&session)?;
+    let mut bundle = Bundle::new(&session);
     for flow_mod in flow_mods {
         let table_id = Protocols::TABLE_ID.contains(protocol);
         bundle.add(|out, version, xid| {
@@ -43,15 +43,12 @@ pub(super) struct Bundle<'a> {
     session: &'a Session,
     out: Vec<u8>,
     errors: Vec<Vec<u8>>,
-    n: usize,
 }
 
 impl<'a> Bundle<'a> {
-    /// Opens the bundle.
-    pub fn open(session: &'a Session) -> Result<Bundle<'a>, Failure> {
-        let bundle = Bundle { session, out: Vec::new(), errors: Vec::new(), n: 0 };
-        bundle.control(BundleCtrlType::OpenRequest, BundleCtrlType::OpenReply)?;
-        Ok(bundle)
+    /// A bundle without messages.
+    pub fn new(session: &'a Session) -> Bundle<'a> {
+        Bundle { session, out: Vec::new(), errors: Vec::new() }
     }
 
     /// Adds the message that `write` appends.
@@ -66,43 +63,18 @@ impl<'a> Bundle<'a> {
         self.out.extend_from_slice(&FLAGS.to_be_bytes());
         write(&mut self.out, version, xid).map_err(|e| cannot(&e))?;
         kind::finish(&mut self.out, start);
-        self.n += 1;
         Ok(())
     }
 
-    fn control(&self, ask: BundleCtrlType, expect: BundleCtrlType) -> Result<(), Failure> {
-        let ctrl = Message::BundleCtrl(BundleCtrl { id: ID, kind: ask, flags: FLAGS });
-        let request = self.session.encode(&ctrl)?;
-        let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
-        self.session.write(&request).map_err(failed)?;
-        loop {
-            let reply = self.session.receive().map_err(failed)?;
-            if xid_of(&reply) != xid_of(&request) {
-                continue;
-            }
-            let good = match message::decode(&reply) {
-                Ok(msg) => matches!(msg.body, Message::BundleCtrl(ctrl) if ctrl.kind == expect && ctrl.id == ID),
-                Err(_) => false,
-            };
-            if good {
-                return Ok(());
-            }
-            program::flush_stdout();
-            if is_error(&reply) {
-                let options = openflow::print::Options { verbosity: 1, ..Default::default() };
-                program::eprint_quiet(&openflow::print::message(&reply, &options));
-            }
-            return Err(Failure::Said);
-        }
-    }
-
-    /// Sends what has been gathered, closes, and commits unless a message was refused.
+    /// Opens the bundle, sends what has been gathered, closes, and commits unless a message was refused.
     pub fn commit(mut self, settings: &Settings) -> Done {
         let sent = std::mem::take(&mut self.out);
         let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
-        self.session.write_bundle(&sent, &mut self.errors).map_err(failed)?;
-        let mut good = self.errors.is_empty();
-        let mut last = Vec::new();
+        let (mut good, mut last) = self.step(BundleCtrlType::OpenRequest, BundleCtrlType::OpenReply)?;
+        if good {
+            self.session.write_bundle(&sent, &mut self.errors).map_err(failed)?;
+            good = self.errors.is_empty();
+        }
         let steps = [
             (BundleCtrlType::CloseRequest, BundleCtrlType::CloseReply),
             (BundleCtrlType::CommitRequest, BundleCtrlType::CommitReply),
@@ -185,11 +157,9 @@ impl<'a> Bundle<'a> {
 pub(super) fn bundle(settings: &Settings, args: &[String]) -> Done {
     let (switch, file) = (&args[0], &args[1]);
     // The command is of no use without the oldest standard version that has bundles: it is allowed without asking.
-    let settings = &Settings {
-        versions: settings.versions.with(Version::V14),
-        allowed: settings.allowed | Protocols::OF14_OXM,
-        ..settings.clone()
-    };
+    let versions = with_bundles(settings.versions);
+    let settings =
+        &Settings { versions, allowed: settings.allowed | Protocols::of_versions(versions), ..settings.clone() };
     let found = if settings.accepts_names() { Some(open_named(switch, settings)?) } else { None };
     let mut lines = Vec::new();
     let mut usable = USABLE;
@@ -210,7 +180,7 @@ pub(super) fn bundle(settings: &Settings, args: &[String]) -> Done {
     })?;
     let session = &open_for_flow_mod(found, switch, usable, settings)?.0;
     let protocol = Protocols::of_version(session.version);
-    let mut bundle = Bundle::open(session)?;
+    let mut bundle = Bundle::new(session);
     for line in &lines {
         bundle.add(|out, version, xid| match line {
             Line::Flow(flow_mod) => message::encode_flow_mod(out, dialect(protocol), flow_mod, true, version, xid),

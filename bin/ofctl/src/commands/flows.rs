@@ -158,8 +158,12 @@ pub(super) fn dump_flows(settings: &Settings, args: &[String]) -> Done {
 pub(super) fn fetch(session: &Session, request: &Message) -> Result<Vec<FlowStats>, Failure> {
     let mut flows = Vec::new();
     session.each_part(request, "dump flows", |msg| {
-        if let Message::FlowStatsReply { flows: more, .. } = msg.body {
-            flows.extend(more);
+        if let Message::FlowStatsReply { flows: more, dialect } = msg.body {
+            flows.extend(more.into_iter().map(|flow| match dialect {
+                // Nicira's ages count only where flows are shown as they come.
+                Dialect::Nicira => FlowStats { idle_age: None, hard_age: None, ..flow },
+                Dialect::Standard => flow,
+            }));
         }
         Ok(())
     })?;

@@ -33,7 +33,7 @@ fn send(
     if settings.bundle {
         let usable = usable & Protocols::OF13_UP;
         let (session, _) = open_for_flow_mod(found, switch, usable, settings)?;
-        let mut bundle = super::bundle::Bundle::open(&session)?;
+        let mut bundle = super::bundle::Bundle::new(&session);
         for group_mod in group_mods {
             let message = Message::GroupMod(group_mod);
             bundle.add(|out, version, xid| openflow::message::encode_into(out, &message, version, xid))?;

@@ -106,7 +106,6 @@ pub(crate) const TABLE: &[Command<Run>] = &[
     reads("parse-instructions", "", 1, 1, parse::instructions),
     reads("parse-ofp10-match", "", 0, 0, parse::ofp10_match),
     reads("parse-ofp11-match", "", 0, 0, parse::ofp11_match),
-    reads("parse-packet", "", 0, 0, parse::packet),
     reads("parse-pcap", "", 1, MANY, parse::pcap),
     reads("check-vlan", "", 2, 2, parse::check_vlan),
     reads("print-error", "", 1, 1, parse::print_error),
@@ -115,4 +114,5 @@ pub(crate) const TABLE: &[Command<Run>] = &[
     reads("encode-hello", "", 1, 1, parse::encode_hello),
     reads("parse-key-value", "", 1, MANY, parse::key_value),
     reads("compose-packet", "", 1, 2, parse::compose_packet),
+    reads("parse-packet", "", 0, 0, parse::packet),
 ];

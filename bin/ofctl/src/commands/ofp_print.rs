@@ -46,7 +46,7 @@ pub(super) fn ofp_parse(settings: &Settings, args: &[String]) -> Done {
         std::io::stdin().read_to_end(&mut octets)
     } else {
         std::fs::File::open(name)
-            .map_err(|e| Failure::Text(format!("{name}: open failed ({})", strerror(&e))))?
+            .map_err(|e| Failure::Text(format!("{name}: open ({})", strerror(&e))))?
             .read_to_end(&mut octets)
     };
     read.map_err(|e| Failure::Text(format!("{name}: read failed ({})", strerror(&e))))?;

@@ -291,9 +291,18 @@ fn pcap_packets(file: &str) -> Result<Vec<Vec<u8>>, Failure> {
 }
 
 /// `parse-pcap PCAP...`: each packet's headers.
-pub(super) fn pcap(_: &Settings, args: &[String]) -> Done {
+pub(super) fn pcap(settings: &Settings, args: &[String]) -> Done {
     for file in args {
-        for packet in pcap_packets(file)? {
+        let packets = match pcap_packets(file) {
+            Ok(packets) => packets,
+            Err(Failure::Text(text)) => {
+                program::flush_stdout();
+                program::eprintln_quiet(&format!("{}: {text}", settings.program));
+                std::process::exit(2)
+            }
+            Err(said) => return Err(said),
+        };
+        for packet in packets {
             let (key, _) = flow::extract::extract(&packet, 0);
             let text = flow::match_text::format_flow(&key, &flow::match_text::Options::default());
             program::print(&format!("{text}\n"));
@@ -356,7 +365,7 @@ fn number_of(text: &str) -> u64 {
 /// `check-vlan TCI MASK`: what becomes of a VLAN match in every form.
 pub(super) fn check_vlan(_: &Settings, args: &[String]) -> Done {
     let (tci, mask) = (number_of(&args[0]) as u16, number_of(&args[1]) as u16);
-    let mut m = Match::any_ethernet();
+    let mut m = Match::any();
     m.key.set_vlan_tci(tci & mask);
     m.mask.set_vlan_tci(mask);
     let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);

@@ -18,7 +18,7 @@ pub(super) fn port_of(session: &Session, settings: &Settings, text: &str) -> Res
     {
         return Ok(port);
     }
-    Err(Failure::Text(format!("{}: unknown port `{text}'", session.name)))
+    Err(Failure::Text(format!("{}: unknown port `{text}'", session.given)))
 }
 
 /// `dump-ports SWITCH [PORT]`.
@@ -85,7 +85,7 @@ fn describe(session: &Session, name: &str) -> Result<PortDesc, Failure> {
         Some(port) => p.port == port,
         None => p.name == name,
     });
-    found.ok_or_else(|| Failure::Text(format!("{}: couldn't find port `{name}'", session.name)))
+    found.ok_or_else(|| Failure::Text(format!("{}: couldn't find port `{name}'", session.given)))
 }
 
 /// What `mod-port` can change: word, bit, whether the word clears the bit.

@@ -149,7 +149,7 @@ pub(super) fn replace_flows(settings: &Settings, args: &[String]) -> Done {
         }
     }
     if settings.bundle {
-        let mut bundle = super::bundle::Bundle::open(&session)?;
+        let mut bundle = super::bundle::Bundle::new(&session);
         for flow_mod in &changes {
             let table_id = Protocols::TABLE_ID.contains(protocol);
             bundle.add(|out, version, xid| {
