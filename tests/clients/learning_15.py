@@ -31,7 +31,6 @@ class Learning(app_manager.OSKenApp):
             ("role", parser.OFPRoleRequest(path, proto.OFPCR_ROLE_MASTER, 0, 0)),
             ("barrier", parser.OFPBarrierRequest(path)),
             ("port_desc", parser.OFPPortDescStatsRequest(path, 0, proto.OFPP_ANY)),
-            ("meter_features", parser.OFPMeterFeaturesStatsRequest(path, 0)),
             ("table_features", parser.OFPTableFeaturesStatsRequest(path, 0)),
             ("group_features", parser.OFPGroupFeaturesStatsRequest(path, 0)),
             ("async", parser.OFPGetAsyncRequest(path)),
@@ -80,10 +79,6 @@ class Learning(app_manager.OSKenApp):
     @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
     def on_port_desc(self, event):
         self.replied("port_desc")
-
-    @set_ev_cls(ofp_event.EventOFPMeterFeaturesStatsReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
-    def on_meter_features(self, event):
-        self.replied("meter_features")
 
     @set_ev_cls(ofp_event.EventOFPTableFeaturesStatsReply, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
     def on_table_features(self, event):

@@ -2,6 +2,7 @@
 //! go, many ports, controllers of other makers.
 
 use harness::lab::{Guest, Lab, on_lab};
+use harness::place::Place;
 use harness::process::{self, Daemon};
 use harness::side::Side;
 use std::path::{Path, PathBuf};
@@ -38,13 +39,38 @@ impl Capture {
     }
 }
 
-/// A device `eth0.VID` in the guest, with an address in the network of that VLAN.
-fn tagged(guest: &Guest, vid: u16, last: u8) -> Result<String, String> {
-    let ip = format!("10.{}.1.{last}", vid / 10);
-    guest.space.line(&format!("ip link add link eth0 name eth0.{vid} type vlan id {vid}"))?;
-    guest.space.line(&format!("ip addr add {ip}/24 dev eth0.{vid}"))?;
-    guest.space.line(&format!("ip link set eth0.{vid} up"))?;
-    Ok(ip)
+/// VLAN devices of a guest, made by Debian's Open vSwitch in the guest's own namespace: not every kernel has its
+/// own, and another maker's tags are the better test.
+struct VlanDevices {
+    place: Place,
+}
+
+impl VlanDevices {
+    fn on(guest: &Guest, label: &str) -> Result<VlanDevices, String> {
+        let dir = std::path::PathBuf::from(format!("/tmp/vlan.{}.{label}", std::process::id()));
+        let mut place = Place::new(Side::debian(), &dir).map_err(|error| error.to_string())?;
+        place.enter_namespace(guest.space.name());
+        // That switch carries no partial checksums.
+        guest.space.line("ethtool -K eth0 tx off rx off gro off")?;
+        place.start_database(&[])?;
+        place.tool("ovs-vsctl", &["--no-wait", "init"])?;
+        place.start_switch(&["--disable-system"])?;
+        let words = "add-br vlans -- set bridge vlans datapath_type=netdev fail_mode=standalone -- add-port vlans eth0";
+        place.tool("ovs-vsctl", &words.split(' ').collect::<Vec<_>>())?;
+        guest.space.line("ip addr flush dev eth0")?;
+        Ok(VlanDevices { place })
+    }
+
+    /// A device `vlanVID` with an address in the network of that VLAN.
+    fn device(&self, guest: &Guest, vid: u16, last: u8) -> Result<String, String> {
+        let (name, ip) = (format!("vlan{vid}"), format!("10.{}.1.{last}", vid / 10));
+        let words = format!("add-port vlans {name} tag={vid} -- set interface {name} type=internal");
+        self.place.tool("ovs-vsctl", &words.split(' ').collect::<Vec<_>>())?;
+        guest.space.line(&format!("ip addr add {ip}/24 dev {name}"))?;
+        guest.space.line(&format!("ethtool -K {name} tx off"))?;
+        guest.space.line(&format!("ip link set {name} up"))?;
+        Ok(ip)
+    }
 }
 
 #[test]
@@ -55,21 +81,25 @@ fn access_and_trunk_ports() {
         lab.vsctl("set port v1 tag=10 -- set port v2 tag=20 -- set port v3 trunks=10,30 -- set port v4 tag=10")?;
         need("two access ports of one VLAN reach each other", a.reaches(&other.ip))?;
         need("those of two VLANs do not", a.ping(&b.ip, 3)? == 0)?;
-        let trunk10 = tagged(trunk, 10, 3)?;
+        let devices = VlanDevices::on(trunk, "trunk")?;
+        let trunk10 = devices.device(trunk, 10, 3)?;
         a.space.line("ip addr add 10.1.1.1/24 dev eth0")?;
         let capture = Capture::start(trunk, "icmp or (vlan and icmp)")?;
         need("an access port reaches the trunk's VLAN device", a.reaches(&trunk10))?;
         need("on the trunk the packets are tagged", capture.sees("vlan 10"))?;
+        a.space.line("ethtool -K eth0 tso off gso off tx off")?;
         let rate = a.iperf(trunk, &trunk10, "", 1)?;
-        need(&format!("TCP flows through tag and untag at {:.1} Mbit/s", rate / 1e6), rate > 10e6)?;
+        need(&format!("TCP flows into the tag at {:.1} Mbit/s", rate / 1e6), rate > 5e6)?;
         let rate = trunk.iperf(a, "10.1.1.1", "", 1)?;
-        need(&format!("and back at {:.1} Mbit/s", rate / 1e6), rate > 10e6)?;
-        let trunk20 = tagged(trunk, 20, 3)?;
+        need(&format!("and out of it at {:.1} Mbit/s", rate / 1e6), rate > 5e6)?;
+        let trunk20 = devices.device(trunk, 20, 3)?;
         b.space.line("ip addr add 10.2.1.2/24 dev eth0")?;
         need("a VLAN that the trunk does not carry is not carried", b.ping(&trunk20, 3)? == 0)?;
         lab.vsctl("set port v3 trunks=10,20,30")?;
         need("carried, it is", b.reaches(&trunk20))?;
         lab.vsctl("set port v3 vlan_mode=native-untagged tag=10 trunks=20")?;
+        drop(devices);
+        trunk.space.line(&format!("ip addr add {}/24 dev eth0", trunk.ip))?;
         need("a native VLAN goes untagged", a.reaches(&trunk.ip))?;
         let table = lab.appctl("fdb/show br0")?;
         need(&format!("addresses are learned by VLAN: {table}"), table.contains("   10  ") && table.contains("   20  "))
@@ -210,12 +240,12 @@ fn a_test_controller_forwards() {
         command.args(["ptcp:6653:127.0.0.1", "-vconsole:info"]);
         let controller = Daemon::start("ovs-testcontroller", command, &log).map_err(|error| error.to_string())?;
         lab.vsctl("set-fail-mode br0 secure -- set-controller br0 tcp:127.0.0.1:6653")?;
-        process::until("the controller to be connected", Duration::from_secs(10), || {
-            lab.vsctl("get controller br0 is_connected").is_ok_and(|said| said.trim() == "true")
-        })?;
         need("it lets traffic flow", a.reaches(&b.ip))?;
         let flows = lab.ofctl("dump-flows br0")?;
         need(&format!("by flows of its own: {flows}"), flows.contains("idle_timeout=60"))?;
+        process::until("the controller to be connected", Duration::from_secs(10), || {
+            lab.vsctl("get controller br0 is_connected").is_ok_and(|said| said.trim() == "true")
+        })?;
         drop(controller);
         lab.ofctl("del-flows br0")?;
         need("without it nothing passes", a.ping(&b.ip, 3)? == 0)?;
@@ -228,7 +258,7 @@ fn a_test_controller_forwards() {
 
 /// A program of `tests/clients`, with the packages it needs from `pip` in a directory of the build.
 fn os_ken(lab: &Lab, app: &str, listen: u16) -> Result<Daemon, String> {
-    let packages = harness::side::python_packages(&["os-ken==2.8.1"])?;
+    let packages = harness::side::python_packages(&["os-ken==2.8.1", "pyOpenSSL"])?;
     let app = harness::side::root().join("tests/clients").join(app);
     let log = lab.place.dir().join("log/os-ken.err");
     let mut command = lab.place.command("/usr/bin/python3");
@@ -268,11 +298,11 @@ fn os_ken_learning_switches_of_every_version() {
             let controller = os_ken(lab, &format!("learning_{short}.py"), port)?;
             lab.vsctl(&format!("set bridge br0 protocols={version} -- set-controller br0 tcp:127.0.0.1:{port}"))?;
             let log = lab.place.dir().join("log/os-ken.err");
-            need(&format!("{version}: traffic flows: {}", said(&log)), a.reaches(&b.ip))?;
-            process::until(&format!("{version}: replies to arrive"), Duration::from_secs(10), || {
+            process::until(&format!("{version}: replies to arrive"), Duration::from_secs(40), || {
                 said(&log).contains("all replies are here")
             })
             .map_err(|why| format!("{why}: {}", said(&log)))?;
+            need(&format!("{version}: traffic flows: {}", said(&log)), a.reaches(&b.ip))?;
             let flows = lab.ofctl(&format!("-O {version} dump-flows br0"))?;
             need(&format!("{version}: flows were learned: {flows}"), flows.contains("dl_dst="))?;
             drop(controller);
