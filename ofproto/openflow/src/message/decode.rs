@@ -27,7 +27,8 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Nothing known: as `ovs-ofctl` reads messages to print them.
-    pub const UNKNOWN: Context<'static> = Context { table_id: true, tun: None, check: Check::UNKNOWN, debug: false, lenient: false };
+    pub const UNKNOWN: Context<'static> =
+        Context { table_id: true, tun: None, check: Check::UNKNOWN, debug: false, lenient: false };
 }
 
 /// Reads one whole message, as far as its own length goes, with nothing known of the connection.
@@ -200,11 +201,15 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
             stats: flow_stats::decode_aggregate(octets, version)?,
         },
         Kind::TableStatsRequest => Message::TableStatsRequest,
-        Kind::TableStatsReply => Message::TableStatsReply(list(context, octets, |b| table_features::decode_stats(b, version))?),
+        Kind::TableStatsReply => {
+            Message::TableStatsReply(list(context, octets, |b| table_features::decode_stats(b, version))?)
+        }
         Kind::TableFeaturesRequest => {
             Message::TableFeaturesRequest(list(context, octets, |b| table_features::decode(b, version))?)
         }
-        Kind::TableFeaturesReply => Message::TableFeaturesReply(list(context, octets, |b| table_features::decode(b, version))?),
+        Kind::TableFeaturesReply => {
+            Message::TableFeaturesReply(list(context, octets, |b| table_features::decode(b, version))?)
+        }
         Kind::TableDescRequest => Message::TableDescRequest,
         Kind::TableDescReply => Message::TableDescReply(list(context, octets, table::decode_desc)?),
         Kind::PortStatsRequest => {
@@ -229,7 +234,9 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
             [] => group::GROUP_ALL,
             octets => Reader::new(octets).u32()?,
         }),
-        Kind::GroupDescReply => Message::GroupDescReply(list(context, octets, |b| group::decode_desc(b, version, context))?),
+        Kind::GroupDescReply => {
+            Message::GroupDescReply(list(context, octets, |b| group::decode_desc(b, version, context))?)
+        }
         Kind::GroupFeaturesRequest => Message::GroupFeaturesRequest,
         Kind::GroupFeaturesReply => Message::GroupFeaturesReply(group::decode_features(octets, version)?),
         Kind::MeterStatsRequest => Message::MeterStatsRequest(Reader::new(octets).u32()?),

@@ -78,7 +78,11 @@ pub(super) fn decode(body: &[u8], version: Version) -> Result<Features, ErrorCod
         n_tables,
         auxiliary_id: if version >= Version::V13 { auxiliary_id } else { 0 },
         capabilities,
-        actions: if version == Version::V10 { ActionKinds::from_bits(actions, version) } else { ActionKinds::default() },
+        actions: if version == Version::V10 {
+            ActionKinds::from_bits(actions, version)
+        } else {
+            ActionKinds::default()
+        },
         ports,
     })
 }

@@ -2,10 +2,10 @@
 
 use flow::field::Field;
 
-use super::{ActionKinds, FieldSet};
 use super::TableStats;
 use super::table::{self, TableMiss};
 use super::wire::{self, Put, Reader};
+use super::{ActionKinds, FieldSet};
 use crate::{ErrorCode, Version, nxm};
 
 /// What rules of one kind (ordinary ones, or table-miss rules) can do.

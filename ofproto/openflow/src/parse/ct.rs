@@ -82,9 +82,8 @@ pub fn parse_ct_flush(words: &[&str]) -> Result<CtFlush, String> {
         rest = tail;
     }
     let mut proto = 0;
-    let tuple = |text: &str, proto: &mut u8| {
-        parse_tuple(text, proto).map_err(|e| format!("Failed to parse ct-tuple: {e}"))
-    };
+    let tuple =
+        |text: &str, proto: &mut u8| parse_tuple(text, proto).map_err(|e| format!("Failed to parse ct-tuple: {e}"));
     if let Some((first, tail)) = rest.split_first() {
         flush.orig = tuple(first, &mut proto)?;
         rest = tail;

@@ -5,8 +5,8 @@ use flow::field::{Field, Value, text as field_text};
 use crate::action;
 use crate::flow_mod::usable_for;
 use crate::message::group::{
-    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX, Bucket, GROUP_ALL, GROUP_ANY, GROUP_MAX, GroupCommand,
-    GroupMod, GroupProps, GroupType,
+    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX, Bucket, GROUP_ALL, GROUP_ANY, GROUP_MAX, GroupCommand, GroupMod,
+    GroupProps, GroupType,
 };
 use crate::names::Names;
 use crate::words::{Words, u16_of, u32_of, u64_of};

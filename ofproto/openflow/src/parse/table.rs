@@ -22,11 +22,8 @@ pub struct ParsedTableMod {
 /// A text for a user.
 pub fn parse_table_mod(table: &str, setting: &str, names: Names<'_>) -> Result<ParsedTableMod, String> {
     let all = table.eq_ignore_ascii_case("all");
-    let table_id = if all {
-        TABLE_ALL
-    } else {
-        names.parse_table(table).ok_or_else(|| format!("unknown table \"{table}\""))?
-    };
+    let table_id =
+        if all { TABLE_ALL } else { names.parse_table(table).ok_or_else(|| format!("unknown table \"{table}\""))? };
     let mut table_mod = TableMod {
         table_id,
         miss: TableMiss::Default,

@@ -28,12 +28,7 @@ pub fn parse_tlv_table_mod(text: Option<&str>, command: TlvCommand) -> Result<Tl
         let (class, kind, len) = (number("class")?, number("type")?, number("len")?);
         let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
         let index = tail[..digits].parse::<u16>().map_err(|_| bad())?;
-        mappings.push(TlvMap {
-            option_class: class as u16,
-            option_type: kind as u8,
-            option_len: len as u8,
-            index,
-        });
+        mappings.push(TlvMap { option_class: class as u16, option_type: kind as u8, option_len: len as u8, index });
         rest = tail[digits..].trim_start_matches([',', ' ']);
     }
     Ok(TlvTableMod { command, mappings })

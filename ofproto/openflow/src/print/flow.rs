@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::Options;
 use crate::flow_mod::{
-    DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats, format_match,
+    DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats,
+    format_match,
 };
 use crate::message::flow_removed::FlowRemovedReason;
 use crate::message::kind::{Class, Head};
@@ -75,11 +76,7 @@ pub(super) fn request(out: &mut String, request: &FlowStatsRequest, style: &Styl
 }
 
 pub(super) fn aggregate(out: &mut String, stats: &AggregateStats) {
-    put!(
-        out,
-        " packet_count={} byte_count={} flow_count={}",
-        stats.packet_count, stats.byte_count, stats.flow_count
-    );
+    put!(out, " packet_count={} byte_count={} flow_count={}", stats.packet_count, stats.byte_count, stats.flow_count);
 }
 
 /// The name of why a rule is gone.

@@ -196,13 +196,7 @@ fn multipart_flags(out: &mut String, head: &Head<'_>) {
 }
 
 /// Prints a message that is good.
-fn show(
-    out: &mut String,
-    msg: &Msg,
-    head: &Head<'_>,
-    octets: &[u8],
-    options: &Options<'_>,
-) -> Result<(), ErrorCode> {
+fn show(out: &mut String, msg: &Msg, head: &Head<'_>, octets: &[u8], options: &Options<'_>) -> Result<(), ErrorCode> {
     let style = &options.style;
     match &msg.body {
         Message::Hello(hello) => control::hello(out, hello, octets),

@@ -54,7 +54,7 @@ pub(super) fn table_mod(out: &mut String, table_mod: &TableMod, style: &Style<'_
     }
     // Flags that stand beside the setting are taken for it.
     match (table_mod.eviction_flags, table_mod.eviction) {
-        (3..u32::MAX, _) => out.push_str(", eviction=***error***"),
+        (3..=0xffff_fffe, _) => out.push_str(", eviction=***error***"),
         (_, Some(_)) => put!(out, ", eviction={}", on_off(table_mod.eviction)),
         (_, None) => {}
     }
@@ -257,16 +257,18 @@ fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFea
         all.insert(field);
     }
     for field in all.iter() {
-        let set = match (features.matching.contains(field), features.mask.contains(field), features.wildcard.contains(field))
-        {
-            (true, true, _) => &mut arbitrary,
-            (true, false, true) => &mut wild,
-            (true, false, false) => &mut exact,
-            (false, ..) => continue,
-        };
+        let set =
+            match (features.matching.contains(field), features.mask.contains(field), features.wildcard.contains(field))
+            {
+                (true, true, _) => &mut arbitrary,
+                (true, false, true) => &mut wild,
+                (true, false, false) => &mut exact,
+                (false, ..) => continue,
+            };
         set.insert(field);
     }
-    for (title, set) in [("arbitrary mask", arbitrary), ("exact match or wildcard", wild), ("must exact match", exact)] {
+    for (title, set) in [("arbitrary mask", arbitrary), ("exact match or wildcard", wild), ("must exact match", exact)]
+    {
         if !set.is_empty() {
             put!(out, "      {title}: ");
             field_names(out, set.iter());
@@ -362,8 +364,8 @@ fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeature
     if features.max_entries != 0 {
         put!(out, "    max_entries={}\n", features.max_entries);
     }
-    let has_instructions = features.nonmiss != InstructionFeatures::default()
-        || features.miss_rules != InstructionFeatures::default();
+    let has_instructions =
+        features.nonmiss != InstructionFeatures::default() || features.miss_rules != InstructionFeatures::default();
     let same = |b: &TableFeatures| b.nonmiss == features.nonmiss && b.miss_rules == features.miss_rules;
     if has_instructions && before.is_some_and(same) {
         out.push_str("    (same instructions)\n");
