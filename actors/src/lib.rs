@@ -18,6 +18,7 @@ pub mod host;
 pub mod idl;
 pub mod msg;
 pub mod port;
+pub mod qos;
 pub mod revalidator;
 pub mod switch;
 pub mod table;

@@ -74,7 +74,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     let settings = SwitchSettings {
         run_dir: config.run_dir.clone(),
         dummy: config.dummy,
-        rings: Rings { kind },
+        rings: Rings { kind, queued: false },
         seed: (config.seed >> 64) as u64 ^ config.seed as u64,
     };
     let directory = Switch::directory();
@@ -105,6 +105,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     let idl = family.hire(role, move |desk, ctx| Idl::new(desk, setup.clone(), ctx));
     switch.offer(IdlStarted(idl.outlet()));
     crate::switch::commands::add(commands, &directory);
+    crate::qos::commands::add(commands, &directory);
     Ok(VswitchdSystem { switch, directory })
 }
 

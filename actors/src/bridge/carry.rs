@@ -178,7 +178,7 @@ impl Bridge {
                         None => Box::pin(async { None }),
                     },
                     Question::Ports(ports) => self.ask_ports(ports),
-                    Question::Queues(_) => Box::pin(async { Some(Answer::Queues(Vec::new())) }),
+                    Question::Queues(wanted) => self.ask_queues(wanted),
                     Question::Meters(ids) => self.ask_meters(ids),
                 }
             })
@@ -199,6 +199,33 @@ impl Bridge {
                 Some(DatapathMeterStats { id, packets: stats.packets, bytes: stats.bytes, bands: stats.bands })
             });
             Some(Answer::Meters(stats.collect()))
+        })
+    }
+
+    fn ask_queues(&self, wanted: Vec<(openflow::OfPort, Option<u32>)>) -> BoxFuture<'static, Option<Answer>> {
+        let directory = self.setup.directory.load_full();
+        let name = self.setup.name.clone();
+        Box::pin(async move {
+            let mut stats = Vec::new();
+            for (port, queue) in wanted {
+                let here = |e: &&crate::switch::directory::PortEntry| e.bridge == name && e.port == port;
+                let Some(entry) = directory.ports.values().find(here) else { continue };
+                let (shaping, counters) = crate::qos::commands::read(&directory, entry).await;
+                let queues = shaping.map(|s| s.queues).unwrap_or_default();
+                for number in queues.into_keys().filter(|n| queue.is_none_or(|q| q == *n)) {
+                    let counted = counters.get(&number).copied().unwrap_or_default();
+                    stats.push(openflow::message::QueueStats {
+                        port,
+                        queue: number,
+                        tx_bytes: counted.bytes,
+                        tx_packets: counted.packets,
+                        tx_errors: counted.errors,
+                        duration_sec: u32::MAX,
+                        duration_nsec: u32::MAX,
+                    });
+                }
+            }
+            Some(Answer::Queues(stats))
         })
     }
 

@@ -13,6 +13,7 @@ use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::tc::{TcAttribute, TcMessage, TcStats2};
 use rtnetlink::{Handle, MulticastGroup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,6 +59,14 @@ enum News {
 #[derive(Debug, Message)]
 #[rtype(result = "Arc<BTreeMap<String, LinkCounters>>")]
 pub struct ReadCounters;
+
+/// Counters of the queues of a device that has classes (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "BTreeMap<u32, crate::qos::QueueCounters>")]
+pub struct ReadClasses {
+    /// The device's number.
+    pub ifindex: u32,
+}
 
 /// The host's actor.
 pub struct Host {
@@ -160,6 +169,43 @@ impl Handler<ReadCounters> for Host {
                     Arc::default()
                 }
             }
+        })
+    }
+}
+
+/// The queue a class message is of, and what it counted: class `1:N+1` is queue N.
+fn queue_of(message: &TcMessage) -> Option<(u32, crate::qos::QueueCounters)> {
+    let handle = message.header.handle;
+    let queue =
+        (handle.major == 1 && handle.minor != 0 && handle.minor < 0xfffe).then(|| u32::from(handle.minor) - 1)?;
+    let mut counters = crate::qos::QueueCounters::default();
+    for attribute in &message.attributes {
+        let TcAttribute::Stats2(parts) = attribute else { continue };
+        for part in parts {
+            match part {
+                TcStats2::Basic(basic) => {
+                    counters.bytes = basic.bytes;
+                    counters.packets = basic.packets.into();
+                }
+                TcStats2::Queue(queue) => counters.errors = queue.drops.into(),
+                _ => {}
+            }
+        }
+    }
+    Some((queue, counters))
+}
+
+impl Handler<ReadClasses> for Host {
+    type Result = ResponseFuture<BTreeMap<u32, crate::qos::QueueCounters>>;
+
+    fn handle(&mut self, m: ReadClasses, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let Some(handle) = handle else { return BTreeMap::new() };
+            let index = i32::try_from(m.ifindex).unwrap_or(0);
+            let classes = handle.traffic_class(index).get().execute().try_collect::<Vec<_>>().await;
+            classes.unwrap_or_default().iter().filter_map(queue_of).collect()
         })
     }
 }

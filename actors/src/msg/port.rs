@@ -39,6 +39,16 @@ pub struct SetMac(pub u64);
 #[rtype(result = "()")]
 pub struct SetMtu(pub u32);
 
+/// Quality of service to have (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetQos(pub Option<crate::switch::desired::DesiredQos>);
+
+/// The queueing discipline as it stands (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Option<crate::qos::Shaping>")]
+pub struct ReadShaping;
+
 /// The datapath has forgotten the port: open the device anew for it (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -88,6 +88,8 @@ pub struct Parts {
 pub struct Rings {
     /// Layout.
     pub kind: RingKind,
+    /// Frames are sent by way of the device's queueing discipline.
+    pub queued: bool,
 }
 
 static DUMMIES: AtomicU32 = AtomicU32::new(0);
@@ -164,7 +166,7 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
         RxRing::open_group(ifindex, n_rxq, &ring)
     };
     let opened = opened.map_err(fail)?;
-    let tx = TxSocket::open(ifindex, &TxConfig::default()).map_err(fail)?;
+    let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: !rings.queued, ..TxConfig::default() }).map_err(fail)?;
     if let Err(error) = host_stack::stop(ifindex) {
         vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
     }

@@ -13,8 +13,9 @@ use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::{Inject, PortAttach, PortDetach, PortPolicer};
 use crate::msg::port::*;
 use crate::msg::switch::PortChanged;
+use crate::qos::Shaping;
 use crate::supervise::{Desk, Player};
-use crate::switch::desired::DesiredInterface;
+use crate::switch::desired::{DesiredInterface, DesiredQos};
 use actix::prelude::*;
 use device::{Device, DeviceKind, Parts, Rings, host_status, mac_octets, parse_mac};
 use flow::OdpPort;
@@ -51,6 +52,9 @@ pub struct Port {
     /// The switch knows that the device was opened once.
     known: bool,
     link_resets: i64,
+    qos: Option<DesiredQos>,
+    /// The discipline that stands for it.
+    shaping: Option<Shaping>,
     /// As the device was when looked at last.
     seen: PortStatus,
 }
@@ -69,6 +73,8 @@ impl Port {
             opening: false,
             known: false,
             link_resets: 0,
+            qos: None,
+            shaping: None,
             seen: PortStatus::default(),
         }
     }
@@ -81,7 +87,8 @@ impl Port {
     /// Opens the device on a thread that may wait: a packet ring takes milliseconds.
     fn open_apart(&mut self) -> impl ActorFuture<Self, Output = Result<(), String>> + use<> {
         self.opening = true;
-        let (config, kind, rings) = (self.setup.config.clone(), self.setup.kind, self.setup.rings);
+        let (config, kind) = (self.setup.config.clone(), self.setup.kind);
+        let rings = Rings { queued: crate::qos::is_wanted(self.qos.as_ref()), ..self.setup.rings };
         let opening = tokio::task::spawn_blocking(move || Device::open(&config, kind, rings));
         actix::fut::wrap_future::<_, Self>(opening).map(|opened, this, _| {
             this.opening = false;
@@ -114,6 +121,9 @@ impl Port {
         self.apply_settings();
         self.police();
         self.look();
+        if self.qos.is_some() {
+            self.shape();
+        }
         Ok(())
     }
 
@@ -131,6 +141,18 @@ impl Port {
         if let Some(datapath) = &self.setup.datapath {
             datapath.offer(PortPolicer { port: self.setup.odp, config: policer_of(&self.setup.config) });
         }
+    }
+
+    /// Puts the queueing discipline that is wanted into force.
+    fn shape(&mut self) {
+        let name = &self.setup.config.name;
+        let ifindex = match &self.device {
+            Some(Device::System(held)) => held.ifindex(),
+            Some(Device::Tap(_)) => sys::device::index(name).unwrap_or(0),
+            _ => return,
+        };
+        let mtu = self.seen.mtu.and_then(|m| u32::try_from(m).ok()).unwrap_or(1500);
+        self.shaping = crate::qos::apply(name, ifindex, self.qos.as_ref(), mtu, self.seen.link_speed_bps);
     }
 
     /// Looks at the device, counts what became of its link, and tells the switch if something is new.
@@ -316,6 +338,33 @@ impl Handler<LinkChanged> for Port {
             }
             self.look();
         }
+    }
+}
+
+impl Handler<SetQos> for Port {
+    type Result = ();
+
+    fn handle(&mut self, m: SetQos, ctx: &mut Context<Self>) {
+        self.desk.received();
+        let queued = crate::qos::is_wanted(self.qos.as_ref());
+        self.qos = m.0;
+        if matches!(self.device, Some(Device::System(_))) && crate::qos::is_wanted(self.qos.as_ref()) != queued {
+            // Frames go by the queueing discipline from now on, or past it.
+            self.shape();
+            self.close();
+            self.reopen(ctx);
+        } else {
+            self.shape();
+        }
+    }
+}
+
+impl Handler<ReadShaping> for Port {
+    type Result = MessageResult<ReadShaping>;
+
+    fn handle(&mut self, _: ReadShaping, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.shaping.clone())
     }
 }
 

@@ -37,7 +37,7 @@ use crate::port::Port;
 use crate::port::device::Rings;
 use crate::revalidator::Revalidator;
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
-use desired::{DesiredInterface, DesiredSwitch};
+use desired::{DesiredInterface, DesiredQos, DesiredSwitch};
 use directory::{BridgeEntry, DatapathEntry, Directory, PortEntry, Shared};
 use plan::{DummyMode, OfPorts};
 
@@ -68,6 +68,7 @@ struct PortState {
     odp: Option<OdpPort>,
     kind: String,
     status: crate::msg::port::PortStatus,
+    qos: Option<DesiredQos>,
 }
 
 struct BridgeState {

@@ -14,7 +14,7 @@ use openflow::OfPort;
 use openflow::message::port::{port_config, port_state, speed_of};
 use openflow::message::{PortDesc, SwitchDesc};
 
-use super::desired::{DesiredBridge, DesiredMirror, DesiredPort, DesiredTable, Pairs};
+use super::desired::{DesiredBridge, DesiredMirror, DesiredPort, DesiredQos, DesiredTable, Pairs};
 use crate::msg::port::PortStatus;
 use crate::port::device::{DeviceKind, parse_mac};
 
@@ -309,6 +309,19 @@ fn port_desc(name: &str, planned: &PlannedPort) -> PortDesc {
     }
 }
 
+/// How packets get to the queues of a port.
+fn queues(qos: &DesiredQos) -> Vec<TagQueue> {
+    let classes = matches!(qos.kind.as_str(), "linux-htb" | "linux-hfsc");
+    qos.queues
+        .iter()
+        .filter_map(|(number, (dscp, _))| {
+            let queue = u32::try_from(*number).ok().filter(|n| *n < 0xf000)?;
+            let dscp = dscp.and_then(|d| u8::try_from(d).ok()).filter(|d| *d < 64).map(|d| d << 2);
+            Some(TagQueue { queue, priority: if classes { sys::tc::priority_of(queue) } else { 0 }, dscp })
+        })
+        .collect()
+}
+
 /// A bridge's whole configuration.
 pub fn bridge_config(
     row: &DesiredBridge,
@@ -362,6 +375,7 @@ pub fn bridge_config(
                 link_up: planned.status.link_up,
                 may_enable: planned.status.link_up,
                 hw_addr: planned.status.mac,
+                queues: port.qos.as_ref().map(queues).unwrap_or_default(),
                 ..PortView::default()
             };
             let desc = port_desc(name, planned);

@@ -12,7 +12,7 @@ use super::plan::{self, PlannedPort};
 use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, Upcalls};
-use crate::msg::port::{Open, PortStatus, Reconfigure, SetMtu};
+use crate::msg::port::{Open, PortStatus, Reconfigure, SetMtu, SetQos};
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
 
@@ -225,6 +225,7 @@ impl Switch {
             odp,
             kind: shown,
             status: PortStatus::default(),
+            qos: None,
         };
         bridge.ports.insert(name.clone(), state);
         Ok(address)
@@ -295,6 +296,7 @@ impl Switch {
                 continue;
             }
             fit_mtu(bridge);
+            set_qos(bridge, row);
             let ports: BTreeMap<String, PlannedPort> = bridge
                 .ports
                 .iter()
@@ -344,6 +346,15 @@ impl Switch {
 /// Whether ports of this kind are devices the switch made.
 fn is_internal(kind: &str) -> bool {
     matches!(kind, "internal" | "tap" | "dummy-internal")
+}
+
+/// Hands down quality of service where it is not as it was.
+fn set_qos(bridge: &mut BridgeState, row: &DesiredBridge) {
+    for (port, name) in row.ports.values().flat_map(|p| p.interfaces.keys().map(move |n| (p, n))) {
+        let Some(state) = bridge.ports.get_mut(name).filter(|s| s.qos != port.qos) else { continue };
+        state.qos.clone_from(&port.qos);
+        state.address.offer(SetQos(port.qos.clone()));
+    }
 }
 
 /// Gives the ports that the switch made the least MTU of the others, where none is asked for.

@@ -27,6 +27,7 @@ mod ring;
 mod selftest;
 mod socket;
 mod tap;
+pub mod tc;
 pub mod thread;
 mod tx;
 

@@ -48,6 +48,12 @@ impl Message {
         self
     }
 
+    /// What it is so far; its length is filled in when it is sent.
+    #[cfg(test)]
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Sends the request in the calling thread's network namespace and awaits its acknowledgement.
     pub(crate) fn send(&mut self, what: &'static str) -> Result<()> {
         let len = self.bytes.len() as u32;

@@ -1,0 +1,260 @@
+//! Queueing disciplines at a device's root and their classes, set by route netlink (tc(8), tc-htb(8), tc-hfsc(7),
+//! tc-sfq(8), tc-codel(8), tc-fq_codel(8), tc-netem(8)). Reading their counters is left to a netlink crate.
+
+use crate::error::Result;
+use crate::netlink::Message;
+
+const TC_H_ROOT: u32 = 0xffff_ffff;
+/// Handle of the disciplines made here: `1:`.
+const HANDLE: u32 = 1 << 16;
+/// Minor number of the class above all others: `1:fffe`.
+const ROOT_CLASS: u32 = 0xfffe;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+/// The scheduler's ticks are 64 ns each.
+const TICK_NS: u64 = 64;
+
+/// A queueing discipline with its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Discipline {
+    /// Classes with rates; what is not classified goes to queue 0.
+    Htb,
+    /// Classes with service curves; what is not classified goes to queue 0.
+    Hfsc,
+    /// `quantum` octets, `perturb` seconds.
+    Sfq { quantum: u32, perturb: u32 },
+    /// Times in microseconds, `limit` packets.
+    Codel { target: u32, limit: u32, interval: u32 },
+    /// The same, with flows; `quantum` octets.
+    FqCodel { target: u32, limit: u32, interval: u32, flows: u32, quantum: u32 },
+    /// `latency` and `jitter` in microseconds, `loss` in percent.
+    Netem { latency: u32, limit: u32, loss: u32, jitter: u32 },
+}
+
+/// Rates of a class; octets a second, octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ClassRates {
+    pub min: u64,
+    pub max: u64,
+    pub burst: u32,
+    pub priority: u32,
+}
+
+impl Discipline {
+    fn kind(&self) -> &'static [u8] {
+        match self {
+            Self::Htb => b"htb\0",
+            Self::Hfsc => b"hfsc\0",
+            Self::Sfq { .. } => b"sfq\0",
+            Self::Codel { .. } => b"codel\0",
+            Self::FqCodel { .. } => b"fq_codel\0",
+            Self::Netem { .. } => b"netem\0",
+        }
+    }
+
+    fn options(&self, message: &mut Message) {
+        let words = |list: &[u32]| list.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>();
+        match *self {
+            Self::Htb => {
+                const TCA_HTB_INIT: u16 = 2;
+                // version, rate to quantum, default class, debug, direct packets
+                let init = words(&[3, 10, 1, 0, 0]);
+                message.nest(TCA_OPTIONS, |m| {
+                    m.attr(TCA_HTB_INIT, &init);
+                });
+            }
+            Self::Hfsc => {
+                message.attr(TCA_OPTIONS, &1u16.to_ne_bytes());
+            }
+            Self::Sfq { quantum, perturb } => {
+                // quantum, perturbation, limit, divisor, flows
+                message.attr(TCA_OPTIONS, &words(&[quantum, perturb, 0, 0, 0]));
+            }
+            Self::Codel { target, limit, interval } => {
+                message.nest(TCA_OPTIONS, |m| {
+                    m.attr(1, &target.to_ne_bytes()).attr(2, &limit.to_ne_bytes()).attr(3, &interval.to_ne_bytes());
+                });
+            }
+            Self::FqCodel { target, limit, interval, flows, quantum } => {
+                message.nest(TCA_OPTIONS, |m| {
+                    m.attr(1, &target.to_ne_bytes()).attr(2, &limit.to_ne_bytes()).attr(3, &interval.to_ne_bytes());
+                    m.attr(5, &flows.to_ne_bytes()).attr(6, &quantum.to_ne_bytes());
+                });
+            }
+            Self::Netem { latency, limit, loss, jitter } => {
+                let ticks = |us: u32| u32::try_from(u64::from(us) * 1000 / TICK_NS).unwrap_or(u32::MAX);
+                // The kernel's probability is out of 2^32 - 1.
+                let loss = (u64::from(u32::MAX) * u64::from(loss.min(100)) / 100) as u32;
+                // latency, limit, loss, gap, duplicate, jitter
+                message.attr(TCA_OPTIONS, &words(&[ticks(latency), limit, loss, 0, 0, ticks(jitter)]));
+            }
+        }
+    }
+}
+
+/// The fixed part: family and padding, device, handle, parent, information.
+fn tcmsg(ifindex: u32, handle: u32, parent: u32) -> [u8; 20] {
+    let mut octets = [0; 20];
+    for (at, word) in [(4, ifindex), (8, handle), (12, parent)] {
+        octets[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+    octets
+}
+
+fn qdisc(ifindex: u32, discipline: &Discipline) -> Message {
+    let mut message = Message::new(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
+    message.put(&tcmsg(ifindex, HANDLE, TC_H_ROOT)).attr(TCA_KIND, discipline.kind());
+    discipline.options(&mut message);
+    message
+}
+
+/// Removes the discipline at the device's root; the kernel's own takes its place.
+pub fn remove(ifindex: u32) -> Result<()> {
+    let gone =
+        Message::new(libc::RTM_DELQDISC, 0).put(&tcmsg(ifindex, 0, TC_H_ROOT)).send("remove a queueing discipline");
+    match gone {
+        Err(e) if matches!(e.errno(), libc::ENOENT | libc::EINVAL | libc::ENODEV) => Ok(()),
+        other => other,
+    }
+}
+
+/// Puts a discipline at the device's root, in place of what is there. `ENOENT`: this kernel lacks it.
+pub fn install(ifindex: u32, discipline: &Discipline) -> Result<()> {
+    remove(ifindex)?;
+    qdisc(ifindex, discipline).send("install a queueing discipline")
+}
+
+/// Where a class is: `1:fffe` above all, `1:N+1` for queue N below it.
+fn place(queue: Option<u32>) -> (u32, u32) {
+    match queue {
+        None => (HANDLE | ROOT_CLASS, HANDLE),
+        Some(queue) => (priority_of(queue), HANDLE | ROOT_CLASS),
+    }
+}
+
+/// The `skb->priority` by which frames get to a queue's class.
+pub fn priority_of(queue: u32) -> u32 {
+    HANDLE | (queue.wrapping_add(1) & 0xffff)
+}
+
+/// A rate as the kernel wants it: cell, line layer (Ethernet), overheads, octets a second.
+fn rate_spec(rate: u64) -> [u8; 12] {
+    let mut octets = [0; 12];
+    octets[1] = 1;
+    octets[8..].copy_from_slice(&u32::try_from(rate).unwrap_or(u32::MAX).to_ne_bytes());
+    octets
+}
+
+fn ticks(octets: u32, rate: u64) -> u32 {
+    u32::try_from(u64::from(octets) * (1_000_000_000 / TICK_NS) / rate.max(1)).unwrap_or(u32::MAX)
+}
+
+fn htb_class(ifindex: u32, queue: Option<u32>, rates: &ClassRates) -> Message {
+    const TCA_HTB_PARMS: u16 = 1;
+    const TCA_HTB_RATE64: u16 = 6;
+    const TCA_HTB_CEIL64: u16 = 7;
+    let (handle, parent) = place(queue);
+    let mut parms = Vec::with_capacity(44);
+    parms.extend(rate_spec(rates.min));
+    parms.extend(rate_spec(rates.max));
+    // bucket, bucket of the ceiling, quantum, level, priority
+    for word in [ticks(rates.burst, rates.min), ticks(rates.burst, rates.max), 0, 0, rates.priority] {
+        parms.extend(word.to_ne_bytes());
+    }
+    let mut message = Message::new(libc::RTM_NEWTCLASS, libc::NLM_F_CREATE);
+    message.put(&tcmsg(ifindex, handle, parent)).attr(TCA_KIND, b"htb\0").nest(TCA_OPTIONS, |m| {
+        if rates.min > u64::from(u32::MAX) {
+            m.attr(TCA_HTB_RATE64, &rates.min.to_ne_bytes());
+        }
+        if rates.max > u64::from(u32::MAX) {
+            m.attr(TCA_HTB_CEIL64, &rates.max.to_ne_bytes());
+        }
+        m.attr(TCA_HTB_PARMS, &parms);
+    });
+    message
+}
+
+fn hfsc_class(ifindex: u32, queue: Option<u32>, rates: &ClassRates) -> Message {
+    const TCA_HFSC_RSC: u16 = 1;
+    const TCA_HFSC_FSC: u16 = 2;
+    const TCA_HFSC_USC: u16 = 3;
+    let (handle, parent) = place(queue);
+    // Both slopes alike: a straight line.
+    let curve = |rate: u64| {
+        let rate = u32::try_from(rate).unwrap_or(u32::MAX);
+        [rate, 0, rate].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>()
+    };
+    let mut message = Message::new(libc::RTM_NEWTCLASS, libc::NLM_F_CREATE);
+    message.put(&tcmsg(ifindex, handle, parent)).attr(TCA_KIND, b"hfsc\0").nest(TCA_OPTIONS, |m| {
+        m.attr(TCA_HFSC_RSC, &curve(rates.min))
+            .attr(TCA_HFSC_FSC, &curve(rates.min))
+            .attr(TCA_HFSC_USC, &curve(rates.max));
+    });
+    message
+}
+
+/// Makes or changes a class of [`Discipline::Htb`] or [`Discipline::Hfsc`]; `None` is the one above all queues.
+pub fn set_class(ifindex: u32, discipline: &Discipline, queue: Option<u32>, rates: &ClassRates) -> Result<()> {
+    let mut message = match discipline {
+        Discipline::Hfsc => hfsc_class(ifindex, queue, rates),
+        _ => htb_class(ifindex, queue, rates),
+    };
+    message.send("set a queue's class")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(message: &Message) -> Vec<u8> {
+        message.octets().to_vec()
+    }
+
+    #[test]
+    fn an_htb_discipline_sends_strangers_to_queue_0() {
+        let octets = text(&qdisc(7, &Discipline::Htb));
+        assert_eq!(octets[4..6], libc::RTM_NEWQDISC.to_ne_bytes());
+        assert_eq!(octets[20..24], 7u32.to_ne_bytes());
+        assert_eq!(octets[24..28], 0x1_0000u32.to_ne_bytes());
+        let init: Vec<u8> = [3u32, 10, 1, 0, 0].iter().flat_map(|w| w.to_ne_bytes()).collect();
+        assert!(octets.ends_with(&init));
+    }
+
+    #[test]
+    fn classes_are_named_by_their_queue() {
+        assert_eq!(priority_of(0), 0x1_0001);
+        assert_eq!(priority_of(5), 0x1_0006);
+        let rates = ClassRates { min: 125_000, max: 2_500_000, burst: 1564, priority: 3 };
+        let octets = text(&htb_class(7, Some(5), &rates));
+        assert_eq!(octets[24..28], 0x1_0006u32.to_ne_bytes());
+        assert_eq!(octets[28..32], 0x1_fffeu32.to_ne_bytes());
+        assert!(octets.ends_with(&3u32.to_ne_bytes()));
+        assert_eq!(ticks(1564, 125_000), 195_500);
+    }
+
+    #[test]
+    fn an_hfsc_class_has_three_curves() {
+        let rates = ClassRates { min: 1, max: 1000, ..ClassRates::default() };
+        let octets = text(&hfsc_class(7, None, &rates));
+        let curve: Vec<u8> = [1000u32, 0, 1000].iter().flat_map(|w| w.to_ne_bytes()).collect();
+        assert!(octets.ends_with(&curve));
+        assert_eq!(octets[24..28], 0x1_fffeu32.to_ne_bytes());
+    }
+
+    #[test]
+    fn other_disciplines_say_what_they_are() {
+        for (discipline, len) in [
+            (Discipline::Sfq { quantum: 1500, perturb: 10 }, 36 + 8 + 24),
+            (Discipline::Codel { target: 5000, limit: 10240, interval: 100_000 }, 36 + 12 + 4 + 24),
+            (
+                Discipline::FqCodel { target: 5000, limit: 10240, interval: 100_000, flows: 1024, quantum: 1514 },
+                36 + 16 + 4 + 40,
+            ),
+            (Discipline::Netem { latency: 100, limit: 1000, loss: 0, jitter: 0 }, 36 + 12 + 28),
+        ] {
+            assert_eq!(text(&qdisc(1, &discipline)).len(), len, "{discipline:?}");
+        }
+    }
+}
