@@ -27,7 +27,7 @@ pub fn decode_message(octets: &[u8], table_id: bool) -> Result<Message, OfError>
 
 fn decode_knowing(octets: &[u8], table_id: bool, tun: &Arc<TunTable>) -> Result<Message, OfError> {
     let check = Check { max_ports: MAX_PORTS, table: 0xff, n_tables: 255, tun: Some(tun.as_ref()) };
-    let context = Context { table_id, tun: Some(tun), check, debug: false };
+    let context = Context { table_id, tun: Some(tun), check, debug: false, lenient: false };
     decode_with(octets, &context).map(|m| m.body)
 }
 

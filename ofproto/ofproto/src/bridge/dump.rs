@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use flow::match_text::{self, Options};
+use openflow::flow_mod::FlowStats;
+use openflow::matching::Match;
 
 use super::{Answer, Bridge, Question};
 use crate::rule::{Rule, RuleId, RuleStats};
@@ -62,6 +64,39 @@ impl Bridge {
         let actions = openflow::action::format(&rule.actions, &openflow::Style::PLAIN);
         let rest = format_args!("{matching},actions={actions}");
         line(out, rule.table(), now_ms - rule.created_ms, stats, offload, rest);
+    }
+
+    /// The switch's own rules of the last table, as statistics of that table show them.
+    pub(super) fn internal_flow_stats(&self, now_ms: i64) -> Vec<FlowStats> {
+        let age_ms = u64::try_from(now_ms - self.started_ms).unwrap_or(0);
+        let actions = [[].into(), self.view.miss_rule.actions.clone(), [].into(), [].into()];
+        let rows = INTERNAL.iter().zip(actions).enumerate();
+        rows.map(|(i, ((priority, _, _, counter), actions))| {
+            let mut matching = Match::any();
+            if i == 0 {
+                matching.set_exact(flow::Field::RecircId, 0);
+            } else {
+                matching.set_exact(flow::Field::Reg(0), i as u128);
+            }
+            let stats = counter.map_or_else(RuleStats::default, |i| self.internal_stats[i]);
+            FlowStats {
+                matching,
+                cookie: 0,
+                table: INTERNAL_TABLE,
+                priority: *priority as u16,
+                duration: Some(((age_ms / 1000) as u32, (age_ms % 1000) as u32 * 1_000_000)),
+                idle_timeout: 0,
+                hard_timeout: 0,
+                importance: 0,
+                idle_age: Some(0),
+                hard_age: Some(0),
+                packets: Some(stats.packets),
+                bytes: Some(stats.bytes),
+                flags: openflow::flow_mod::FlowFlags::default(),
+                actions,
+            }
+        })
+        .collect()
     }
 
     /// Keeps what the rules that stand for misses counted, which no table does.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openflow::flow_mod::{FlowStatsRequest, TABLE_ALL};
-use openflow::message::{AggregateStats, Dialect, Message, QueueConfig, TableStats};
+use openflow::message::{AggregateStats, Dialect, Message, QueueConfig, QueueStats, TableStats};
 use openflow::{ErrorCode, OfPort};
 
 use super::service::Step;
@@ -25,7 +25,15 @@ impl Bridge {
             Message::TableStatsRequest => return Ok(self.table_stats(id, request)),
             Message::TableFeaturesRequest(wanted) if !wanted.is_empty() => return Err(ErrorCode::OFPTFFC_EPERM),
             Message::TableFeaturesRequest(_) => {
-                self.reply(id, xid, Message::TableFeaturesReply(self.all_table_features()));
+                let mut tables = self.all_table_features();
+                if self.conns.get(&id).is_some_and(|c| c.version == openflow::Version::V15) {
+                    // There `meter` is an action.
+                    for table in &mut tables {
+                        table.nonmiss.instructions &= !(1 << 6);
+                        table.miss_rules.instructions &= !(1 << 6);
+                    }
+                }
+                self.reply(id, xid, Message::TableFeaturesReply(tables));
             }
             Message::TableDescRequest => self.reply(id, xid, Message::TableDescReply(self.table_descs())),
             Message::PortStatsRequest(port) => return self.port_stats(id, request, *port),
@@ -124,6 +132,9 @@ impl Bridge {
             port if self.config.ports.contains_key(&port) => vec![port],
             _ => return Err(ErrorCode::OFPQOFC_BAD_PORT),
         };
+        if queue.is_some_and(|q| q != 0) && port != OfPort::ANY {
+            return Err(ErrorCode::OFPQOFC_BAD_QUEUE);
+        }
         let wanted = ports.into_iter().map(|p| (p, queue)).collect();
         Ok(self.ask(conn, request, Query::Queues, vec![Question::Queues(wanted)]))
     }
@@ -143,7 +154,11 @@ impl Bridge {
         let body = match query {
             Query::Flows => {
                 let rules = answers.into_iter().filter_map(|a| if let Answer::Rules(r) = a { Some(r) } else { None });
-                let flows = rules.flatten().map(|(rule, stats)| flow_stats(&rule, &stats, now_ms)).collect();
+                let mut flows: Vec<_> =
+                    rules.flatten().map(|(rule, stats)| flow_stats(&rule, &stats, now_ms)).collect();
+                if matches!(&request.body, Ok(Message::FlowStatsRequest { request, .. }) if request.table == N_TABLES) {
+                    flows.extend(self.internal_flow_stats(now_ms));
+                }
                 Message::FlowStatsReply { dialect, flows }
             }
             Query::Aggregate => {
@@ -168,10 +183,38 @@ impl Bridge {
             },
             Query::Queues => {
                 let one = |a| if let Answer::Queues(q) = a { q } else { Vec::new() };
-                Message::QueueStatsReply(answers.into_iter().flat_map(one).collect())
+                let known: Vec<QueueStats> = answers.into_iter().flat_map(one).collect();
+                Message::QueueStatsReply(self.queue_stats_of(&request, known))
             }
         };
         self.reply(conn, request.xid, body);
+    }
+
+    /// Counters of queues. A port without any has its default queue, of which nothing is counted.
+    fn queue_stats_of(&self, request: &Incoming, known: Vec<QueueStats>) -> Vec<QueueStats> {
+        let Ok(Message::QueueStatsRequest { port, queue }) = &request.body else { return known };
+        if queue.is_some_and(|q| q != 0) {
+            return known;
+        }
+        let mut stats = Vec::new();
+        for number in self.config.ports.keys().filter(|p| *port == OfPort::ANY || *p == port) {
+            let own = known.iter().filter(|s| s.port == *number);
+            let before = stats.len();
+            stats.extend(own.copied());
+            if stats.len() == before {
+                let none = u64::MAX;
+                stats.push(QueueStats {
+                    port: *number,
+                    queue: 0,
+                    tx_bytes: none,
+                    tx_packets: none,
+                    tx_errors: none,
+                    duration_sec: u32::MAX,
+                    duration_nsec: u32::MAX,
+                });
+            }
+        }
+        stats
     }
 
     fn table_stats_of(&self, answers: &[Answer]) -> Vec<TableStats> {

@@ -24,8 +24,7 @@ impl Bridge {
                 | capability::GROUP_STATS
                 | capability::QUEUE_STATS
                 | capability::ARP_MATCH_IP
-                | capability::BUNDLES
-                | capability::FLOW_MONITORING,
+                | capability::BUNDLES,
             actions: openflow::message::ActionKinds::ALL,
             ports,
         };
@@ -43,8 +42,11 @@ impl Bridge {
     }
 
     pub(super) fn set_config(&mut self, id: ConnId, config: &SwitchConfig) {
-        self.frags = config.frags;
-        let frag = match config.frags {
+        // The datapath does not put fragments together: such a wish changes nothing.
+        if config.frags != openflow::message::config::FragMode::Reassemble {
+            self.frags = config.frags;
+        }
+        let frag = match self.frags {
             openflow::message::config::FragMode::Normal => FragHandling::Normal,
             openflow::message::config::FragMode::Drop => FragHandling::Drop,
             openflow::message::config::FragMode::Reassemble => FragHandling::Reassemble,

@@ -114,8 +114,8 @@ pub fn flow_stats(rule: &Rule, stats: &RuleStats, now_ms: i64) -> FlowStats {
         importance: rule.importance,
         idle_age: Some(age(stats.used_ms)),
         hard_age: Some(age(rule.modified_ms)),
-        packets: (!rule.flags.contains(FlowFlags::NO_PACKET_COUNTS)).then_some(stats.packets),
-        bytes: (!rule.flags.contains(FlowFlags::NO_BYTE_COUNTS)).then_some(stats.bytes),
+        packets: Some(stats.packets),
+        bytes: Some(stats.bytes),
         flags: rule.flags,
         actions: rule.actions.clone(),
     }

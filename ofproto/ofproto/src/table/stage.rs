@@ -127,7 +127,7 @@ impl Table {
             idle_timeout: fm.idle_timeout,
             hard_timeout: fm.hard_timeout,
             importance: fm.importance,
-            flags: fm.flags.without(FlowFlags::CHECK_OVERLAP),
+            flags: fm.flags,
             actions: fm.actions.clone(),
             conjunctions: Rule::conjunctions_of(&fm.actions),
             created_ms: now_ms,
