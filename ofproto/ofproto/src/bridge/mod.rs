@@ -168,7 +168,8 @@ impl Bridge {
             started_ms: now_ms,
             live: crate::view::SwitchView::default(),
             live_stale: true,
-            recirc: crate::xlate::Recirc::new(1, 1),
+            // A million identifiers for each bridge: they meet in one datapath.
+            recirc: crate::xlate::Recirc::new(((id.0.saturating_sub(1) & 0xfff) << 20) + 1, 1),
             flows: upcall::Flows::new(),
             seed,
             credit: BTreeMap::new(),
