@@ -164,7 +164,17 @@ impl Bridge {
     }
 
     fn ask(&mut self, questions: Vec<Question>, ctx: &mut Context<Self>) {
-        let asked: Vec<BoxFuture<'static, Option<Answer>>> = questions
+        let asked = self.put_questions(questions);
+        let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|answers, this, ctx| {
+            this.core.answered(answers.into_iter().flatten().collect(), clock::now_ms());
+            this.settle(ctx);
+        });
+        ctx.spawn(step);
+    }
+
+    /// Asks tables, ports and the datapath.
+    pub(super) fn put_questions(&mut self, questions: Vec<Question>) -> Vec<BoxFuture<'static, Option<Answer>>> {
+        questions
             .into_iter()
             .map(|question| -> BoxFuture<'static, Option<Answer>> {
                 match question {
@@ -182,12 +192,7 @@ impl Bridge {
                     Question::Meters(ids) => self.ask_meters(ids),
                 }
             })
-            .collect();
-        let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|answers, this, ctx| {
-            this.core.answered(answers.into_iter().flatten().collect(), clock::now_ms());
-            this.settle(ctx);
-        });
-        ctx.spawn(step);
+            .collect()
     }
 
     fn ask_meters(&self, ids: Vec<u32>) -> BoxFuture<'static, Option<Answer>> {

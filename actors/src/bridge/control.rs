@@ -1,98 +1,122 @@
 //! Control commands that concern one bridge.
 
-use l2proto::mac_learning::MacKey;
-use ofproto::view::BundleId;
-use openflow::OfPort;
-use std::fmt::Write;
+use actix::prelude::*;
+use futures::future::join_all;
+use ofproto::rule::RuleStats;
+use ofproto::view::show;
+use ofproto::xlate::Effect;
 
 use super::Bridge;
 use crate::clock;
-use crate::port::device::{mac_text, parse_mac};
+use crate::msg::bridge::{DropExplained, DumpFlows};
 
 impl Bridge {
     pub(super) fn control(&mut self, name: &str, args: &[String]) -> Result<String, String> {
+        let now_ms = clock::now_ms();
         match name {
-            "fdb/show" => Ok(self.fdb_show()),
+            "fdb/show" => Ok(show::fdb_show(self.core.view(), &self.core.macs, now_ms)),
+            "fdb/stats-show" => Ok(show::fdb_stats(self.core.view(), &self.core.macs)),
             "fdb/flush" => {
                 self.core.macs.flush();
                 self.core.macs_changed();
                 Ok("table successfully flushed".to_owned())
             }
-            "fdb/stats-show" => Ok(self.fdb_stats()),
             "fdb/stats-clear" => {
-                self.core.macs.stats = l2proto::mac_learning::MacStats::default();
+                let stats = &mut self.core.macs.stats;
+                (stats.learned, stats.expired, stats.evicted, stats.moved) = (0, 0, 0, 0);
                 Ok("statistics successfully cleared".to_owned())
             }
-            "fdb/add" => self.fdb_add(args),
-            "fdb/del" => self.fdb_del(args),
+            "fdb/add" => self.fdb_add(args, now_ms),
+            "fdb/del" => {
+                let [vlan, mac] = args else { return Err("wrong number of arguments".to_owned()) };
+                show::fdb_del(&mut self.core.macs, vlan, mac)?;
+                self.core.macs_changed();
+                Ok(String::new())
+            }
+            "mdb/show" | "mdb/flush" if self.core.view().mcast.is_none() => {
+                Err("multicast snooping is disabled".to_owned())
+            }
+            "mdb/show" => Ok(" port  VLAN  GROUP                Age\n".to_owned()),
+            "mdb/flush" => Ok("table successfully flushed".to_owned()),
+            "bridge/reconnect" => {
+                self.reconnect();
+                Ok(String::new())
+            }
+            "ofproto/trace" => self.trace(args, false, now_ms),
+            "ofproto/trace-packet-out" => self.trace(args, true, now_ms),
             _ => Err(format!("{name}: not supported")),
         }
     }
 
-    /// The port that stands for a bundle in texts: its first.
-    fn port_of(&self, bundle: u32) -> Option<OfPort> {
-        self.core.view().bundles.get(&BundleId(bundle))?.ports.first().copied()
-    }
-
-    fn fdb_show(&self) -> String {
-        let mut out = String::from(" port  VLAN  MAC                Age\n");
-        for (key, entry, age_s) in self.core.macs.entries(clock::now_ms()) {
-            let port = match self.port_of(entry.port) {
-                Some(OfPort::LOCAL) => "LOCAL".to_owned(),
-                Some(port) => port.0.to_string(),
-                None => continue,
-            };
-            let age = if entry.is_static { "static".to_owned() } else { format!("{age_s:3}") };
-            let _ = writeln!(out, "{port:>5}  {:4}  {}  {age}", key.vlan, mac_text(key.mac));
-        }
-        out
-    }
-
-    fn fdb_stats(&self) -> String {
-        let stats = &self.core.macs.stats;
-        let name = self.core.name();
-        let dynamic = self.core.macs.len() as u64 - stats.static_entries;
-        format!(
-            "Statistics for bridge \"{name}\":\n  Current/maximum MAC entries in the table: {}/{}\n  Current static MAC entries in the table : {}\n  Total number of learned MAC entries     : {}\n  Total number of expired MAC entries     : {}\n  Total number of evicted MAC entries     : {}\n  Total number of port moved MAC entries  : {}\n",
-            dynamic + stats.static_entries,
-            self.core.macs.max_entries(),
-            stats.static_entries,
-            stats.learned,
-            stats.expired,
-            stats.evicted,
-            stats.moved,
-        )
-    }
-
-    fn vlan_and_mac(vlan: &str, mac: &str) -> Result<MacKey, String> {
-        let vlan = vlan.parse::<u16>().ok().filter(|v| *v < 4096).ok_or_else(|| format!("Invalid VLAN {vlan}"))?;
-        let mac = parse_mac(mac).ok_or_else(|| format!("Invalid MAC address '{mac}'"))?;
-        Ok(MacKey { vlan, mac })
-    }
-
-    fn fdb_add(&mut self, args: &[String]) -> Result<String, String> {
+    fn fdb_add(&mut self, args: &[String], now_ms: i64) -> Result<String, String> {
+        use l2proto::mac_learning::MacKey;
         let [port, vlan, mac] = args else { return Err("wrong number of arguments".to_owned()) };
         let view = self.core.view();
-        let bundle = view
-            .ports
-            .values()
-            .find(|p| p.name == *port || p.port.0.to_string() == *port)
-            .and_then(|p| p.bundle)
-            .ok_or("no such port")?;
-        let key = Self::vlan_and_mac(vlan, mac)?;
-        if self.core.macs.add_static(key, bundle.0, clock::now_ms()) {
-            self.core.macs_changed();
-        }
-        Ok(String::new())
+        // An entry that is there already is told of: it moves only where its VLAN and address are the same.
+        let bundle = view.ports.values().find(|p| p.name == *port).and_then(|p| p.bundle);
+        let key = crate::port::device::parse_mac(mac).map(|mac| MacKey { vlan: vlan.parse().unwrap_or(0), mac });
+        let old = key
+            .and_then(|key| self.core.macs.lookup(&key))
+            .filter(|e| e.is_static && Some(e.port) != bundle.map(|b| b.0));
+        let told = old.and_then(|e| view.bundles.get(&ofproto::view::BundleId(e.port))?.ports.first().copied());
+        let view = view.clone();
+        show::fdb_add(&view, &mut self.core.macs, port, vlan, mac, now_ms)?;
+        self.core.macs_changed();
+        Ok(told.map(|port| format!("Overriding already existing static entry on {}\n", port.0)).unwrap_or_default())
     }
 
-    fn fdb_del(&mut self, args: &[String]) -> Result<String, String> {
-        let [vlan, mac] = args else { return Err("wrong number of arguments".to_owned()) };
-        let key = Self::vlan_and_mac(vlan, mac)?;
-        if self.core.macs.remove(&key).is_none() {
-            return Err("no such MAC entry".to_owned());
+    /// Drops the connections to controllers and makes them anew.
+    fn reconnect(&mut self) {
+        for (_, connector) in std::mem::take(&mut self.connectors) {
+            self.family.dismiss(connector.card());
         }
-        self.core.macs_changed();
-        Ok(String::new())
+        let (controllers, versions) = self.controllers.clone();
+        self.configure_connections(&controllers, versions);
+    }
+
+    /// Traces a packet through the pipeline; one that was given as octets teaches as if it had come.
+    fn trace(&mut self, args: &[String], packet_out: bool, now_ms: i64) -> Result<String, String> {
+        let view = self.core.live_view().clone();
+        let request = ofproto::trace::parse(&view, args, packet_out)?;
+        let traced = ofproto::trace::run(&view, &request, &mut self.core.recirc, now_ms);
+        let teaches = |e: &Effect| matches!(e, Effect::MacLearn { .. } | Effect::Learn { .. });
+        let stats = RuleStats { used_ms: now_ms, ..RuleStats::default() };
+        let taught: Vec<_> = traced.effects.into_iter().filter(teaches).map(|e| (e, stats)).collect();
+        self.core.foreign(&taught, now_ms);
+        Ok(traced.text)
+    }
+}
+
+impl Handler<DumpFlows> for Bridge {
+    type Result = ResponseActFuture<Self, String>;
+
+    fn handle(&mut self, m: DumpFlows, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let asked = self.put_questions(self.core.dump_flows_questions());
+        let answered = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(move |answers, this, _| {
+            let answers: Vec<_> = answers.into_iter().flatten().collect();
+            this.core.dump_flows(&answers, m.offload, clock::now_ms())
+        });
+        Box::pin(answered)
+    }
+}
+
+impl Handler<DropExplained> for Bridge {
+    type Result = MessageResult<DropExplained>;
+
+    fn handle(&mut self, m: DropExplained, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let rules = self.core.rules_of(m.0).into_iter().map(|rule| {
+            let matching = rule.matching();
+            let options = flow::match_text::Options {
+                priority: Some(rule.priority),
+                tun: matching.tun.as_deref(),
+                ..flow::match_text::Options::default()
+            };
+            let text = flow::match_text::format(&matching.key, &matching.mask, &options);
+            let actions = openflow::action::format(&rule.actions, &openflow::Style::PLAIN);
+            format!("{} table {}, {text} actions={actions}", self.setup.name, rule.table())
+        });
+        MessageResult(rules.collect())
     }
 }

@@ -70,6 +70,8 @@ pub struct Bridge {
     listener: Option<Address<Listener>>,
     connectors: BTreeMap<String, Address<Connector>>,
     published_version: u64,
+    /// The controllers configured last, to be connected to anew on command.
+    controllers: (Vec<crate::switch::desired::DesiredController>, openflow::VersionSet),
 }
 
 impl Bridge {
@@ -99,6 +101,7 @@ impl Bridge {
             listener: None,
             connectors: BTreeMap::new(),
             published_version: 0,
+            controllers: (Vec::new(), openflow::VersionSet::default()),
             setup,
         }
     }
@@ -195,6 +198,7 @@ impl Handler<Configure> for Bridge {
         self.core.set_has_controllers(m.has_controllers);
         self.core.configure(m.config, clock::now_ms());
         self.configure_connections(&m.controllers, m.versions);
+        self.controllers = (m.controllers, m.versions);
         self.settle(ctx);
     }
 }
@@ -300,6 +304,15 @@ impl Handler<Control> for Bridge {
         let answer = self.control(m.name, &m.args);
         self.settle(ctx);
         answer
+    }
+}
+
+impl Handler<CachedKeys> for Bridge {
+    type Result = MessageResult<CachedKeys>;
+
+    fn handle(&mut self, m: CachedKeys, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(m.0.into_iter().map(|ufid| self.core.cached_key(ufid).cloned()).collect())
     }
 }
 

@@ -5,6 +5,7 @@
 //! sleeps in epoll. Misses leave in one message a round of bursts and a bridge.
 
 pub mod adapt;
+pub mod control;
 mod ct_flush;
 mod wake;
 
@@ -276,6 +277,7 @@ impl Handler<ReadStats> for Datapath {
             masks: self.engine.n_masks(),
             emc_entries: self.engine.n_emc_entries(),
             ports,
+            dummies: self.inboxes.keys().copied().collect(),
         })
     }
 }

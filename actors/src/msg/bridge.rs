@@ -109,3 +109,21 @@ pub struct FlowReport {
     /// They have been taken out.
     pub gone: bool,
 }
+
+/// The keys of cached flows as the packets that made them had them, for texts (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<Option<flow::Key>>")]
+pub struct CachedKeys(pub Vec<flow::Ufid>);
+
+/// All rules as text, hidden ones too (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "String")]
+pub struct DumpFlows {
+    /// With the counters of hardware.
+    pub offload: bool,
+}
+
+/// The rules that made a cached flow what it is, each as text (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<String>")]
+pub struct DropExplained(pub flow::Ufid);

@@ -37,6 +37,8 @@ pub struct PortEntry {
     pub odp: Option<OdpPort>,
     /// What `dpif/show` calls its kind.
     pub kind: String,
+    /// Its device's options.
+    pub options: super::desired::Pairs,
 }
 
 /// A datapath.

@@ -217,6 +217,7 @@ impl Switch {
                     port: port.port,
                     odp: port.odp,
                     kind: port.kind.clone(),
+                    options: port.config.options.clone(),
                 };
                 ports.insert(port_name.clone(), entry);
             }

@@ -24,6 +24,7 @@ pub const MAX_IDLE_MS: i64 = 10_000;
 /// A flow in the datapath's cache, with what every packet of it does besides being sent.
 #[derive(Debug)]
 pub struct CachedFlow {
+    /// As the first packet had it, unmasked.
     key: Key,
     mask: Mask,
     actions: Actions,
@@ -116,7 +117,7 @@ impl Bridge {
             Some(Cookie::Sflow { .. } | Cookie::FlowSample(_) | Cookie::Ipfix { .. }) => return,
             Some(Cookie::SlowPath { .. }) | None => {}
         }
-        let Some(translation) = self.translate_key(&upcall.key, Some(&upcall.packet), true, now_ms) else { return };
+        let Some(translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };
         let stats = RuleStats { packets: 1, bytes: upcall.packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, upcall.key.tcp_flags(), now_ms);
         execute.push(Execute {
@@ -130,13 +131,7 @@ impl Bridge {
     }
 
     /// Translates a key as the datapath has it; `None` for packets of no port here.
-    fn translate_key(
-        &mut self,
-        key: &Key,
-        packet: Option<&PacketBuf>,
-        side_effects: bool,
-        now_ms: i64,
-    ) -> Option<Translation> {
+    fn translate_key(&mut self, key: &Key, packet: Option<&PacketBuf>, now_ms: i64) -> Option<Translation> {
         self.live_view();
         let (mut bridge, flow) = resolve(&self.live, key).unwrap_or_else(|| {
             let mut flow = key.clone();
@@ -146,19 +141,27 @@ impl Bridge {
         if key.recirc_id() != 0 {
             bridge = self.recirc.get(key.recirc_id())?.bridge;
         }
-        let input =
-            Input { key: &flow, bridge, packet, tcp_flags: key.tcp_flags(), start: Start::Key, side_effects, now_ms };
+        let input = Input {
+            key: &flow,
+            bridge,
+            packet,
+            tcp_flags: key.tcp_flags(),
+            start: Start::Key,
+            side_effects: true,
+            now_ms,
+        };
         Some(translate(&self.live, &input, &mut self.recirc, None))
     }
 
     /// Keeps what is needed of a translation to look after its flow, and makes the flow.
     fn remember(&mut self, key: &Key, translation: Translation, now_ms: i64) -> FlowEntry {
         let mask = translation.megaflow_mask();
+        let whole = key.clone();
         let key = key.masked(&mask);
         let ufid = ufid_of(self.view.id, self.seed, &key, &mask);
         let actions: Actions = translation.install_actions(self.view.slowpath_meter).into();
         let flow = CachedFlow {
-            key: key.clone(),
+            key: whole,
             mask: mask.clone(),
             actions: actions.clone(),
             effects: translation.effects,
@@ -182,6 +185,10 @@ impl Bridge {
         for effect in effects {
             match effect {
                 Effect::MacLearn { bridge, bundle, mac, vlan, grat_arp, is_bond } if *bridge == self.view.id => {
+                    // A flow translated before its port went may still credit packets: nothing is learned there.
+                    if !self.view.bundles.contains_key(bundle) {
+                        continue;
+                    }
                     let key = MacKey { vlan: *vlan, mac: *mac };
                     if self.macs.lookup(&key).is_some_and(|e| e.port == bundle.0) && !grat_arp {
                         self.macs.refresh(key, bundle.0, now_ms);
@@ -321,7 +328,7 @@ impl Bridge {
         now_ms: i64,
         decisions: &mut Decisions,
     ) -> bool {
-        let Some(new) = self.translate_key(&flow.key, None, false, now_ms) else {
+        let Some(new) = self.translate_key(&flow.key, None, now_ms) else {
             decisions.delete.push(ufid);
             return false;
         };
@@ -361,6 +368,21 @@ impl Bridge {
             }
         }
         self.flush_credit();
+    }
+
+    /// The key of a cached flow as its first packet had it: what the mask hides is still there.
+    pub fn cached_key(&self, ufid: Ufid) -> Option<&Key> {
+        self.flows.get(&ufid).map(|f| &f.key)
+    }
+
+    /// The rules that a cached flow's packets went through.
+    pub fn rules_of(&self, ufid: Ufid) -> Vec<Arc<crate::rule::Rule>> {
+        let effects = self.flows.get(&ufid).map_or(&[][..], |f| &f.effects);
+        let rules = effects.iter().filter_map(|e| match e {
+            Effect::Rule { rule, .. } => Some(rule.clone()),
+            _ => None,
+        });
+        rules.collect()
     }
 
     /// Number of flows of this bridge in the cache.

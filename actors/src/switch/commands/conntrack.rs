@@ -1,0 +1,423 @@
+//! `dpctl/ct-*`, `dpctl/*-conntrack` and `dpctl/ipf-*`: tracked connections, their limits, and fragments.
+//!
+//! Fragments are not put together by this datapath yet: their settings are kept and shown, their counters stay at zero.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+
+use super::context::{Found, Registry, Says, optional_datapath, perform, reason};
+use super::dpctl::options;
+use crate::msg::datapath::CtFlush;
+use crate::switch::directory::Directory;
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    add_connections(registry);
+    add_counts(registry);
+    add_limits(registry);
+    add_fragments(registry);
+}
+
+/// The number behind a prefix.
+fn numbered(text: &str, prefix: &str) -> Option<u16> {
+    text.strip_prefix(prefix)?.parse().ok()
+}
+
+/// Takes a last argument of the form `prefixNUMBER` off.
+fn without_last<'a>(args: &'a [String], prefix: &str) -> (&'a [String], Option<u16>) {
+    match args.split_last().and_then(|(last, rest)| Some((rest, numbered(last, prefix)?))) {
+        Some((rest, number)) => (rest, Some(number)),
+        None => (args, None),
+    }
+}
+
+fn add_connections(registry: &mut Registry<'_>) {
+    registry.ask("dpctl/dump-conntrack", "[-m] [-s] [dp] [zone=N]", (0, 4), |directory, args| async move {
+        let mut says = Says::default();
+        let (given, args) = options(&args)?;
+        let (args, zone) = without_last(args, "zone=");
+        let Ok(((_, entry), _)) = optional_datapath(&directory, args, 1, &mut says) else {
+            return says.answer(Err(()));
+        };
+        let work = move |engine: &mut dp::Datapath, now_us: u64| {
+            let now_ms = given.statistics.then_some(now_us / 1000);
+            let mut out = String::new();
+            let mut cursor = Some(0);
+            while let Some(from) = cursor {
+                let (some, next) = engine.dump_connections(from, 4096, zone);
+                for connection in some {
+                    let _ = writeln!(out, "{}", connection.text(now_ms, given.verbose));
+                }
+                cursor = next;
+            }
+            Ok(out)
+        };
+        perform(entry, Box::new(work)).await
+    });
+    let usage = "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]";
+    registry.ask("dpctl/flush-conntrack", usage, (0, 4), |directory, args| async move {
+        let mut says = Says::default();
+        let result = flush(&directory, &args, &mut says).await;
+        says.answer(result)
+    });
+}
+
+async fn flush(directory: &Directory, args: &[String], says: &mut Says) -> Result<(), ()> {
+    let named = args.first().and_then(|name| super::context::datapath_named(directory, name));
+    let (found, rest) = match named {
+        Some(found) => (Some(found), &args[1..]),
+        None => (None, args),
+    };
+    let words: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let wanted = match openflow::parse::ct::parse_ct_flush(&words) {
+        Ok(wanted) => wanted,
+        Err(error) => return says.fail(error.split('=').next().unwrap_or(&error), Some(reason::INVALID)),
+    };
+    let (_, entry) = match found {
+        Some(found) => found,
+        None => optional_datapath(directory, &[], 1, says)?.0,
+    };
+    let exact = wanted.orig.src.is_some() && wanted.orig.dst.is_some();
+    let count = |engine: &mut dp::Datapath, _: u64| Ok(engine.n_connections().to_string());
+    let before = perform(entry, Box::new(count)).await.unwrap_or_default();
+    if entry.address.post(CtFlush(wanted)).is_err() {
+        return says.fail("failed to flush conntrack", Some("Resource temporarily unavailable"));
+    }
+    let after = perform(entry, Box::new(count)).await.unwrap_or_default();
+    if exact && before == after {
+        return says.fail("failed to flush conntrack", Some(reason::NO_FLOW));
+    }
+    Ok(())
+}
+
+fn add_counts(registry: &mut Registry<'_>) {
+    registry.ask("dpctl/ct-stats-show", "[dp] [zone=N]", (0, 3), |directory, args| async move {
+        let mut says = Says::default();
+        let (args, verbose) = match args.split_last() {
+            Some((last, rest)) if last == "verbose" => (rest, true),
+            _ => (args.as_slice(), false),
+        };
+        let (args, zone) = without_last(args, "zone=");
+        let Ok(((_, entry), _)) = optional_datapath(&directory, args, 1, &mut says) else {
+            return says.answer(Err(()));
+        };
+        perform(entry, Box::new(move |engine, _| Ok(statistics(engine, zone, verbose)))).await
+    });
+    registry.ask("dpctl/ct-bkts", "[dp] [gt=N]", (0, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let (args, _) = without_last(&args, "gt=");
+        let Ok(((_, entry), _)) = optional_datapath(&directory, args, 1, &mut says) else {
+            return says.answer(Err(()));
+        };
+        let work = |engine: &mut dp::Datapath, _| {
+            let n = engine.n_connections();
+            let bucket = if n > 0 { format!("bucket 0:{n:>8}\n") } else { String::new() };
+            Ok(format!("Total Buckets: 1\nCurrent Connections: {n}\n\n{bucket}"))
+        };
+        perform(entry, Box::new(work)).await
+    });
+    registry.ask("dpctl/ct-set-maxconns", "[dp] maxconns", (1, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let Ok(((_, entry), rest)) = optional_datapath(&directory, &args, 2, &mut says) else {
+            return says.answer(Err(()));
+        };
+        let Some(max) = rest.first().and_then(|n| n.parse::<u32>().ok()) else {
+            let result = says.fail("maxconns missing or malformed", Some(reason::INVALID));
+            return says.answer(result);
+        };
+        let work = move |engine: &mut dp::Datapath, _| {
+            engine.set_max_connections(max as usize);
+            Ok("setting maxconns successful\n".to_owned())
+        };
+        perform(entry, Box::new(work)).await
+    });
+    read(registry, "dpctl/ct-get-maxconns", |engine| format!("{}\n", engine.max_connections()));
+    read(registry, "dpctl/ct-get-nconns", |engine| format!("{}\n", engine.n_connections()));
+    read(registry, "dpctl/ct-get-tcp-seq-chk", |engine| {
+        let state = if engine.checks_tcp_sequence() { "enabled" } else { "disabled" };
+        format!("TCP sequence checking: {state}\n")
+    });
+    read(registry, "dpctl/ct-enable-tcp-seq-chk", |engine| {
+        engine.set_tcp_sequence_check(true);
+        "enabling TCP sequence checking successful\n".to_owned()
+    });
+    read(registry, "dpctl/ct-disable-tcp-seq-chk", |engine| {
+        engine.set_tcp_sequence_check(false);
+        "disabling TCP sequence checking successful\n".to_owned()
+    });
+}
+
+/// A command that takes nothing but a datapath.
+fn read(registry: &mut Registry<'_>, name: &'static str, say: fn(&mut dp::Datapath) -> String) {
+    registry.ask(name, "[dp]", (0, 1), move |directory, args| async move {
+        let mut says = Says::default();
+        match optional_datapath(&directory, &args, 1, &mut says) {
+            Ok(((_, entry), _)) => perform(entry, Box::new(move |engine, _| Ok(say(engine)))).await,
+            Err(()) => says.answer(Err(())),
+        }
+    });
+}
+
+/// Connections by protocol, TCP's by state as well if `verbose`.
+fn statistics(engine: &dp::Datapath, zone: Option<u16>, verbose: bool) -> String {
+    use dp::ct::TcpState;
+    const STATES: [(TcpState, &str); 11] = [
+        (TcpState::Closed, "CLOSED"),
+        (TcpState::Listen, "LISTEN"),
+        (TcpState::SynSent, "SYN_SENT"),
+        (TcpState::SynRecv, "SYN_RECV"),
+        (TcpState::Established, "ESTABLISHED"),
+        (TcpState::CloseWait, "CLOSE_WAIT"),
+        (TcpState::FinWait1, "FIN_WAIT_1"),
+        (TcpState::Closing, "CLOSING"),
+        (TcpState::LastAck, "LAST_ACK"),
+        (TcpState::FinWait2, "FIN_WAIT_2"),
+        (TcpState::TimeWait, "TIME_WAIT"),
+    ];
+    let protocols = [(6u8, "TCP"), (17, "UDP"), (1, "ICMP"), (58, "ICMPv6"), (132, "SCTP")];
+    let (mut total, mut counts, mut states, mut other) = (0, [0u64; 5], [0u64; 11], 0);
+    let mut cursor = Some(0);
+    while let Some(from) = cursor {
+        let (some, next) = engine.dump_connections(from, 4096, zone);
+        cursor = next;
+        for connection in some {
+            total += 1;
+            match protocols.iter().position(|(n, _)| *n == connection.original.proto) {
+                Some(i) => counts[i] += 1,
+                None => other += 1,
+            }
+            if let Some((state, _)) = connection.tcp
+                && let Some(i) = STATES.iter().position(|(s, _)| *s == state)
+            {
+                states[i] += 1;
+            }
+        }
+    }
+    let mut out = format!("Connections Stats:\n    Total: {total}\n");
+    for (i, (_, name)) in protocols.iter().enumerate().filter(|(i, _)| counts[*i] > 0) {
+        let _ = writeln!(out, "\t{name}: {}", counts[i]);
+        if i == 0 && verbose {
+            let _ = writeln!(out, "\t  Conn per TCP states:");
+            for (n, (_, state)) in states.iter().zip(STATES).filter(|(n, _)| **n > 0) {
+                let _ = writeln!(out, "\t    {state}: {n}");
+            }
+        }
+    }
+    if other > 0 {
+        let _ = writeln!(out, "\tOther: {other}");
+    }
+    out
+}
+
+fn add_limits(registry: &mut Registry<'_>) {
+    let usage = "[dp] [default=L] [zone=N,limit=L]...";
+    registry.ask("dpctl/ct-set-limits", usage, (1, usize::MAX), |directory, args| async move {
+        let mut says = Says::default();
+        let named = super::context::datapath_named(&directory, &args[0]);
+        let (found, rest) = match named {
+            Some(found) => (found, &args[1..]),
+            None => match optional_datapath(&directory, &[], 1, &mut says) {
+                Ok((found, _)) => (found, args.as_slice()),
+                Err(()) => return says.answer(Err(())),
+            },
+        };
+        let result = set_limits(found, rest, &mut says).await;
+        says.answer(result)
+    });
+    registry.ask("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", (1, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let result = match optional_datapath(&directory, &args, 2, &mut says) {
+            Ok((found, [zones])) => delete_limits(found, zones, &mut says).await,
+            _ => Err(()),
+        };
+        says.answer(result)
+    });
+    registry.ask("dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", (0, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let result = match optional_datapath(&directory, &args, 2, &mut says) {
+            Ok((found, rest)) => show_limits(found, rest.first(), &mut says).await,
+            Err(()) => Err(()),
+        };
+        says.answer(result)
+    });
+}
+
+async fn set_limits((_, entry): Found<'_>, args: &[String], says: &mut Says) -> Result<(), ()> {
+    let mut wanted: Vec<(Option<u16>, u32)> = Vec::new();
+    for arg in args {
+        if let Some(limit) = arg.strip_prefix("default=") {
+            let Ok(limit) = limit.parse() else { return says.fail("invalid default limit", Some(reason::INVALID)) };
+            wanted.push((None, limit));
+            continue;
+        }
+        let (mut zone, mut limit) = (None, None);
+        for field in arg.split(',') {
+            let Some((name, value)) = field.split_once('=') else {
+                return says.fail(&format!("field {field} missing value"), Some(reason::INVALID));
+            };
+            let number = value.parse::<u32>().ok();
+            match name {
+                "zone" => zone = number.and_then(|n| u16::try_from(n).ok()),
+                "limit" => limit = number,
+                _ => return says.fail(&format!("invalid zone limit field: {name}"), Some(reason::INVALID)),
+            }
+            if number.is_none() {
+                return says.fail(&format!("failed to parse field {name}"), Some(reason::INVALID));
+            }
+        }
+        let (Some(zone), Some(limit)) = (zone, limit) else {
+            return says.fail("failed to parse zone limit", Some(reason::INVALID));
+        };
+        wanted.push((Some(zone), limit));
+    }
+    let work = move |engine: &mut dp::Datapath, _| {
+        for (zone, limit) in wanted {
+            // No limit for all other zones is written as zero.
+            let limit = (zone.is_some() || limit > 0).then_some(limit);
+            engine.set_connection_limit(zone, limit);
+        }
+        Ok(String::new())
+    };
+    perform(entry, Box::new(work)).await.map(|_| ()).map_err(|_| ())
+}
+
+fn zones_of(text: &str, says: &mut Says) -> Result<Vec<u16>, ()> {
+    let Some(list) = text.strip_prefix("zone=") else {
+        return says.fail(&format!("invalid argument {text}"), Some(reason::INVALID));
+    };
+    match list.split(',').map(str::parse).collect() {
+        Ok(zones) => Ok(zones),
+        Err(_) => says.fail("invalid zone", Some(reason::INVALID)),
+    }
+}
+
+async fn delete_limits((_, entry): Found<'_>, text: &str, says: &mut Says) -> Result<(), ()> {
+    let zones = zones_of(text, says)?;
+    let work = move |engine: &mut dp::Datapath, _| {
+        for zone in zones {
+            engine.set_connection_limit(Some(zone), None);
+        }
+        Ok(String::new())
+    };
+    perform(entry, Box::new(work)).await.map(|_| ()).map_err(|_| ())
+}
+
+async fn show_limits((_, entry): Found<'_>, zones: Option<&String>, says: &mut Says) -> Result<(), ()> {
+    let zones = zones.map(|text| zones_of(text, says)).transpose()?;
+    let work = move |engine: &mut dp::Datapath, _| {
+        let (default, limits) = engine.connection_limits();
+        let default = default.unwrap_or(0);
+        let mut out = format!("default limit={default}\n");
+        let shown = zones.unwrap_or_else(|| limits.iter().map(|(zone, _)| *zone).collect());
+        for zone in shown {
+            let limit = limits.iter().find(|(z, _)| *z == zone).map_or(default, |(_, limit)| *limit);
+            let _ = writeln!(out, "zone={zone},limit={limit},count={}", engine.n_connections_in(zone));
+        }
+        Ok(out)
+    };
+    let text = perform(entry, Box::new(work)).await.map_err(|_| ())?;
+    says.0.push_str(&text);
+    Ok(())
+}
+
+/// Settings for fragments.
+#[derive(Debug, Clone, Copy)]
+struct Fragments {
+    enabled: [bool; 2],
+    least: [u32; 2],
+    most: u32,
+}
+
+static FRAGMENTS: Mutex<Fragments> = Mutex::new(Fragments { enabled: [true; 2], least: [1200, 1280], most: 1000 });
+
+impl Fragments {
+    fn with<R>(edit: impl FnOnce(&mut Fragments) -> R) -> R {
+        edit(&mut FRAGMENTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn text(self, verbose: bool) -> String {
+        let mut out = format!(
+            "        Fragmentation Module Status\n        ---------------------------\n        v4 enabled: {}\n        \
+             v6 enabled: {}\n        max num frags (v4/v6): {}\n        num frag: 0\n",
+            u8::from(self.enabled[0]),
+            u8::from(self.enabled[1]),
+            self.most
+        );
+        for (family, least) in ["v4", "v6"].iter().zip(self.least) {
+            let _ = writeln!(out, "        min {family} frag size: {least}");
+            for what in ["accepted", "completed", "expired", "too small", "overlapped", "purged"] {
+                let _ = writeln!(out, "        {family} frags {what}: 0");
+            }
+        }
+        if verbose {
+            out.push_str("\n        Fragment Lists:\n\n");
+        }
+        out
+    }
+}
+
+fn family(text: Option<&String>) -> Option<usize> {
+    ["v4", "v6"].iter().position(|f| text.is_some_and(|t| t == f))
+}
+
+fn add_fragments(registry: &mut Registry<'_>) {
+    registry.ask("dpctl/ipf-get-status", "[dp]", (0, 1), |directory, args| async move {
+        let mut says = Says::default();
+        let (given, args) = options(&args)?;
+        let result = optional_datapath(&directory, args, 1, &mut says).map(|_| ());
+        if result.is_ok() {
+            says.0 = Fragments::with(|f| f.text(given.verbose));
+        }
+        says.answer(result)
+    });
+    for (name, doing, on) in
+        [("dpctl/ipf-set-enabled", "enabling", true), ("dpctl/ipf-set-disabled", "disabling", false)]
+    {
+        registry.ask(name, "[dp] v4|v6", (1, 2), move |directory, args| async move {
+            let mut says = Says::default();
+            let Ok((_, rest)) = optional_datapath(&directory, &args, 2, &mut says) else {
+                return says.answer(Err(()));
+            };
+            let result = match family(rest.first()) {
+                Some(i) => {
+                    Fragments::with(|f| f.enabled[i] = on);
+                    says.0 = format!("{doing} fragmentation reassembly successful\n");
+                    Ok(())
+                }
+                None => says.fail("parameter missing: 'v4' for IPv4 or 'v6' for IPv6", Some(reason::INVALID)),
+            };
+            says.answer(result)
+        });
+    }
+    registry.ask("dpctl/ipf-set-min-frag", "[dp] v4|v6 minfragment", (2, 3), |directory, args| async move {
+        let mut says = Says::default();
+        let Ok((_, rest)) = optional_datapath(&directory, &args, 3, &mut says) else { return says.answer(Err(())) };
+        let result = match (family(rest.first()), rest.get(1).and_then(|n| n.parse::<u32>().ok())) {
+            (None, _) => says.fail("parameter missing: v4 for IPv4 or v6 for IPv6", Some(reason::INVALID)),
+            (_, None) => says.fail("parameter missing for minimum fragment size", Some(reason::INVALID)),
+            (Some(_), Some(n)) if n < 400 => {
+                says.fail("requested minimum fragment size too small; see documentation", Some(reason::NOT_PERMITTED))
+            }
+            (Some(i), Some(n)) => {
+                Fragments::with(|f| f.least[i] = n);
+                says.0 = "setting minimum fragment size successful\n".to_owned();
+                Ok(())
+            }
+        };
+        says.answer(result)
+    });
+    registry.ask("dpctl/ipf-set-max-nfrags", "[dp] maxfrags", (1, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let Ok((_, rest)) = optional_datapath(&directory, &args, 2, &mut says) else { return says.answer(Err(())) };
+        let result = match rest.first().and_then(|n| n.parse::<u32>().ok()) {
+            None => says.fail("parameter missing for maximum fragments", Some(reason::INVALID)),
+            Some(n) if n > 5000 => says.fail("setting maximum fragments failed", Some(reason::NOT_PERMITTED)),
+            Some(n) => {
+                Fragments::with(|f| f.most = n);
+                says.0 = "setting maximum fragments successful\n".to_owned();
+                Ok(())
+            }
+        };
+        says.answer(result)
+    });
+}

@@ -1,0 +1,299 @@
+//! `dpctl/*` for datapaths and their ports: which there are, and what they have counted.
+//!
+//! A datapath's ports are the bridges': adding or removing one by hand is refused with the reason.
+//! Source: ovs-dpctl(8), and what Open vSwitch 3.1 prints.
+
+use std::fmt::Write;
+
+use super::context::{Found, PATIENCE, Registry, Says, datapath_named, optional_datapath, reason};
+use crate::msg::datapath::{DatapathReport, ReadStats};
+use crate::switch::directory::Directory;
+use crate::unixctl::Answer;
+
+const MANY: usize = usize::MAX;
+
+/// All commands of the family with their usage, in the order that `dpctl/list-commands` has them.
+pub(super) const FAMILY: &[(&str, &str)] = &[
+    ("add-dp", "dp [iface...]"),
+    ("del-dp", "dp"),
+    ("add-if", "dp iface..."),
+    ("del-if", "dp iface..."),
+    ("set-if", "dp iface..."),
+    ("dump-dps", ""),
+    ("show", "[-s] [dp...]"),
+    ("dump-flows", "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]"),
+    ("add-flow", "[dp] flow actions"),
+    ("mod-flow", "[dp] flow actions"),
+    ("get-flow", "[dp] ufid"),
+    ("del-flow", "[dp] flow"),
+    ("add-flows", "[dp] file"),
+    ("mod-flows", "[dp] file"),
+    ("del-flows", "[dp] [file]"),
+    ("offload-stats-show", "[dp]"),
+    ("dump-conntrack", "[-m] [-s] [dp] [zone=N]"),
+    ("flush-conntrack", "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]"),
+    ("cache-get-size", "[dp]"),
+    ("cache-set-size", "dp cache <size>"),
+    ("ct-stats-show", "[dp] [zone=N]"),
+    ("ct-bkts", "[dp] [gt=N]"),
+    ("ct-set-maxconns", "[dp] maxconns"),
+    ("ct-get-maxconns", "[dp]"),
+    ("ct-get-nconns", "[dp]"),
+    ("ct-enable-tcp-seq-chk", "[dp]"),
+    ("ct-disable-tcp-seq-chk", "[dp]"),
+    ("ct-get-tcp-seq-chk", "[dp]"),
+    ("ct-set-limits", "[dp] [default=L] [zone=N,limit=L]..."),
+    ("ct-del-limits", "[dp] zone=N1[,N2]..."),
+    ("ct-get-limits", "[dp] [zone=N1[,N2]...]"),
+    ("ipf-set-enabled", "[dp] v4|v6"),
+    ("ipf-set-disabled", "[dp] v4|v6"),
+    ("ipf-set-min-frag", "[dp] v4|v6 minfragment"),
+    ("ipf-set-max-nfrags", "[dp] maxfrags"),
+    ("ipf-get-status", "[dp]"),
+    ("list-commands", ""),
+    ("parse-actions", "actions"),
+    ("normalize-actions", "actions"),
+];
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    registry.say("dpctl/list-commands", "", (0, MANY), |_| {
+        let mut out = String::from("The available commands are:\n");
+        for (name, usage) in FAMILY {
+            let _ = writeln!(out, "  dpctl/{name:<23} {usage}");
+        }
+        Ok(out)
+    });
+    registry.ask("dpctl/dump-dps", "", (0, 0), |directory, _| async move {
+        Ok(directory.datapaths.keys().map(|kind| format!("{kind}@ovs-{kind}\n")).collect())
+    });
+    registry.ask("dpctl/show", "[-s] [dp...]", (0, MANY), |directory, args| async move {
+        let (options, names) = options(&args)?;
+        show(&directory, names, options.statistics).await
+    });
+    registry.ask("dpctl/add-dp", "dp [iface...]", (1, MANY), |directory, args| async move {
+        let mut says = Says::default();
+        let kind = args[0].split_once('@').map_or("system", |(kind, _)| kind);
+        let result = match datapath_named(&directory, &args[0]) {
+            Some(_) => says.fail("add_dp", Some(reason::EXISTS)),
+            None if matches!(kind, "system" | "netdev" | "dummy") => {
+                says.fail("add_dp: datapaths come with their bridges", Some(reason::UNSUPPORTED))
+            }
+            None => says.fail("add_dp", Some("Address family not supported by protocol")),
+        };
+        says.answer(result)
+    });
+    registry.ask("dpctl/del-dp", "dp", (1, 1), |directory, args| async move {
+        let mut says = Says::default();
+        let result = match datapath_named(&directory, &args[0]) {
+            Some(_) => says.fail("deleting datapath: bridges use it", Some(reason::UNSUPPORTED)),
+            None => says.fail("opening datapath", Some(reason::NO_DEVICE)),
+        };
+        says.answer(result)
+    });
+    for (name, doing) in [("dpctl/add-if", "adding"), ("dpctl/set-if", "changing"), ("dpctl/del-if", "deleting")] {
+        registry.ask(name, "dp iface...", (2, MANY), move |directory, args| async move {
+            let mut says = Says::default();
+            let result = change_ports(&directory, doing, &args, &mut says);
+            says.answer(result)
+        });
+    }
+    registry.ask("dpctl/offload-stats-show", "[dp]", (0, 1), |directory, args| async move {
+        let mut says = Says::default();
+        let result = optional_datapath(&directory, &args, 1, &mut says)
+            .and_then(|_| says.fail("retrieving offload statistics", Some(reason::INVALID)));
+        says.answer(result)
+    });
+    registry.ask("dpctl/cache-get-size", "[dp]", (0, 1), |directory, args| async move {
+        let wanted = args.first().map(|name| datapath_named(&directory, name).map(|(kind, _)| kind));
+        match wanted {
+            Some(None) => Err("ovs-vswitchd: opening datapath failed (No such device)\n".to_owned()),
+            Some(Some(kind)) => Ok(format!("{kind}@ovs-{kind}:\n")),
+            None => Ok(directory.datapaths.keys().map(|kind| format!("{kind}@ovs-{kind}:\n")).collect()),
+        }
+    });
+    registry.ask("dpctl/cache-set-size", "dp cache <size>", (3, 3), |directory, args| async move {
+        let mut says = Says::default();
+        let result = match args[2].parse::<u32>() {
+            Err(_) => says.fail("size is malformed", Some(reason::INVALID)),
+            Ok(_) if datapath_named(&directory, &args[0]).is_none() => {
+                says.fail("opening datapath", Some(reason::NO_DEVICE))
+            }
+            Ok(_) => says.fail("Setting caches not supported", Some(reason::UNSUPPORTED)),
+        };
+        says.answer(result)
+    });
+}
+
+/// Options in front of the arguments of a `dpctl` command.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Given {
+    pub(super) statistics: bool,
+    pub(super) verbose: bool,
+    pub(super) names: Option<bool>,
+    pub(super) clear: bool,
+    pub(super) may_create: bool,
+}
+
+/// Takes the options off.
+pub(super) fn options(args: &[String]) -> Result<(Given, &[String]), String> {
+    let mut given = Given::default();
+    let mut rest = args;
+    while let Some((first, tail)) = rest.split_first()
+        && first.starts_with('-')
+        && first != "-"
+    {
+        match first.as_str() {
+            "-s" | "--statistics" => given.statistics = true,
+            "-m" | "--more" => given.verbose = true,
+            "--names" => given.names = Some(true),
+            "--no-names" => given.names = Some(false),
+            "--clear" => given.clear = true,
+            "--may-create" => given.may_create = true,
+            "--read-only" => {}
+            _ => return Err(format!("Unrecognized option {first}")),
+        }
+        rest = tail;
+    }
+    Ok((given, rest))
+}
+
+async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answer {
+    let mut says = Says::default();
+    let mut result = Ok(());
+    let mut wanted: Vec<Found<'_>> = Vec::new();
+    if names.is_empty() {
+        wanted.extend(directory.datapaths.iter());
+    }
+    for name in names {
+        match datapath_named(directory, name) {
+            Some(found) => wanted.push(found),
+            None => result = says.fail(&format!("opening datapath {name} failed"), Some(reason::NO_DEVICE)),
+        }
+    }
+    for (kind, entry) in wanted {
+        let report = entry.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
+        let (hits, stats) = (hits(&report), &report.stats);
+        let out = &mut says.0;
+        let _ = writeln!(out, "{kind}@ovs-{kind}:");
+        let _ = writeln!(out, "  lookups: hit:{hits} missed:{} lost:{}", stats.misses, stats.lost);
+        let _ = writeln!(out, "  flows: {}", report.flows);
+        let own = if kind == "netdev" { "tap" } else { "dummy-internal" };
+        let _ = writeln!(out, "  port 0: ovs-{kind} ({own})");
+        if statistics {
+            port_statistics(out, None, true);
+        }
+        for (number, name) in &entry.ports {
+            let port = directory.ports.get(name);
+            let shown = port.map_or_else(String::new, |p| kind_text(&p.kind, &p.options));
+            let plain = shown == "system" || shown.is_empty();
+            let shown = if plain { String::new() } else { format!(" ({shown})") };
+            let _ = writeln!(out, "  port {number}: {name}{shown}");
+            if statistics {
+                let counted = report.ports.iter().find(|(n, ..)| n == number);
+                port_statistics(out, counted, report.dummies.contains(number));
+            }
+        }
+    }
+    says.answer(result)
+}
+
+/// Packets that a cached flow decided.
+pub(super) fn hits(report: &DatapathReport) -> u64 {
+    report.stats.emc_hits + report.stats.smc_hits + report.stats.megaflow_hits
+}
+
+/// The kind of a port with those of its options that its device tells of.
+pub(super) fn kind_text(kind: &str, options: &std::collections::BTreeMap<String, String>) -> String {
+    let told: &[&str] = match kind {
+        "patch" => &["peer"],
+        "dummy" | "dummy-internal" | "dummy-pmd" | "system" | "internal" | "tap" => &["ifindex", "pstream", "stream"],
+        _ => &[
+            "csum",
+            "df_default",
+            "dst_port",
+            "egress_pkt_mark",
+            "erspan_dir",
+            "erspan_hwid",
+            "erspan_idx",
+            "erspan_ver",
+            "exts",
+            "in_key",
+            "key",
+            "local_ip",
+            "out_key",
+            "packet_type",
+            "remote_ip",
+            "seq",
+            "tos",
+            "ttl",
+        ],
+    };
+    let mut out = kind.to_owned();
+    for (i, (name, value)) in options.iter().filter(|(name, _)| told.contains(&name.as_str())).enumerate() {
+        let _ = write!(out, "{}{name}={value}", if i == 0 { ": " } else { ", " });
+    }
+    out
+}
+
+/// The counters of one port; what a device does not count is a question mark.
+fn port_statistics(out: &mut String, counted: Option<&(flow::OdpPort, dp::PortStats, u64)>, dummy: bool) {
+    let (stats, lost) = counted.map_or((dp::PortStats::default(), 0), |(_, s, lost)| (*s, *lost));
+    let known = |n: u64| if dummy { "?".to_owned() } else { n.to_string() };
+    let _ = writeln!(
+        out,
+        "    RX packets:{} errors:{} dropped:{} overruns:? frame:?",
+        stats.rx_packets,
+        known(0),
+        known(lost)
+    );
+    let _ = writeln!(
+        out,
+        "    TX packets:{} errors:{} dropped:{} aborted:? carrier:?",
+        stats.tx_packets,
+        known(stats.tx_errors),
+        known(stats.tx_dropped)
+    );
+    let _ = writeln!(out, "    collisions:?");
+    let _ = write!(out, "    RX bytes:{}{}", stats.rx_bytes, scaled(stats.rx_bytes));
+    let _ = writeln!(out, "  TX bytes:{}{}", stats.tx_bytes, scaled(stats.tx_bytes));
+}
+
+/// A number of octets in larger units, for people.
+#[allow(clippy::cast_precision_loss)]
+fn scaled(octets: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.iter().find(|(shift, _)| octets >= 1 << shift);
+    unit.map(|(shift, name)| format!(" ({:.1} {name})", octets as f64 / (1u64 << shift) as f64)).unwrap_or_default()
+}
+
+/// Ports belong to bridges: what is asked for is told to be impossible, in the words that its fault deserves.
+fn change_ports(directory: &Directory, doing: &str, args: &[String], says: &mut Says) -> Result<(), ()> {
+    let Some((_, entry)) = datapath_named(directory, &args[0]) else {
+        return says.fail("opening datapath", Some(reason::NO_DEVICE));
+    };
+    let dp = &args[0];
+    let mut result = Ok(());
+    for interface in &args[1..] {
+        let name = interface.split(',').next().unwrap_or("");
+        let present = entry.ports.values().any(|n| n == name);
+        let number = name.parse::<u32>().ok();
+        result = match (doing, number) {
+            ("deleting", Some(n)) if !entry.ports.contains_key(&n) => {
+                says.fail(&format!("deleting port {name} from {dp} failed"), Some(reason::NO_DEVICE))
+            }
+            ("deleting", None) if !present => says.fail(&format!("no port named {name}"), None),
+            ("changing", _) if !present => {
+                says.fail(&format!("{name}: failed to query port in {dp}"), Some(reason::NO_DEVICE))
+            }
+            ("adding", _) if present => {
+                says.fail(&format!("{name}: failed to open network device"), Some(reason::EXISTS))
+            }
+            _ => {
+                let why = format!("{doing} {name}: the ports of {dp} are its bridges', use ovs-vsctl");
+                says.fail(&why, Some(reason::UNSUPPORTED))
+            }
+        };
+    }
+    result
+}

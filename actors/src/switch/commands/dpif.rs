@@ -1,0 +1,360 @@
+//! `dpif/*`, `dpif-netdev/*`, `odp-execute/*`, `upcall/*` and `revalidator/*`: datapaths as bridges use them, their threads,
+//! and the care of cached flows.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::context::{PATIENCE, Registry, settle};
+use super::dpctl::{hits, kind_text};
+use crate::msg::datapath::{DatapathReport, ReadStats};
+use crate::msg::revalidator::{Purge, Sweep};
+use crate::switch::directory::Directory;
+use crate::unixctl::Answer;
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    registry.ask("dpif/show", "", (0, 0), |directory, _| async move { show(&directory).await });
+    registry.ask("dpif/dump-dps", "", (0, 0), |directory, _| async move {
+        Ok(directory.bridges.iter().map(|(name, b)| format!("{}@{name}\n", b.datapath)).collect())
+    });
+    registry.ask("dpif/show-dp-features", "bridge", (1, 1), |directory, args| async move {
+        directory.bridges.get(&args[0]).ok_or("no such bridge")?;
+        Ok(FEATURES.iter().map(|(_, text, value)| format!("{text}: {}\n", capital(value))).collect())
+    });
+    registry.ask("dpif/set-dp-features", "bridge", (1, 3), |directory, args| async move {
+        directory.bridges.get(&args[0]).ok_or("no such bridge")?;
+        set_features(&args[1..])
+    });
+    add_upcalls(registry);
+    add_threads(registry);
+    add_implementations(registry);
+}
+
+async fn show(directory: &Directory) -> Answer {
+    let mut out = String::new();
+    for (kind, datapath) in directory.datapaths.iter() {
+        let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
+        let _ = writeln!(out, "{kind}@ovs-{kind}: hit:{} missed:{}", hits(&report), report.stats.misses);
+        for (name, _) in directory.bridges.iter().filter(|(_, b)| b.datapath == *kind) {
+            let _ = writeln!(out, "  {name}:");
+            for (port_name, port) in directory.ports.iter().filter(|(_, p)| p.bridge == *name) {
+                let odp = port.odp.map_or("none".to_owned(), |n| n.to_string());
+                let text = kind_text(&port.kind, &port.options);
+                let _ = writeln!(out, "    {port_name} {}/{odp}: ({text})", port.port.0);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// What the datapath can do: name, text, value; in the order that `dpif/show-dp-features` has them.
+const FEATURES: &[(&str, &str, &str)] = &[
+    ("masked_set_action", "Masked set action", "true"),
+    ("tnl_push_pop", "Tunnel push pop", "true"),
+    ("ufid", "Ufid", "true"),
+    ("trunc", "Truncate action", "true"),
+    ("clone", "Clone action", "true"),
+    ("sample_nesting", "Sample nesting", "10"),
+    ("ct_eventmask", "Conntrack eventmask", "true"),
+    ("ct_clear", "Conntrack clear", "true"),
+    ("max_hash_alg", "Max dp_hash algorithm", "1"),
+    ("check_pkt_len", "Check pkt length action", "true"),
+    ("ct_timeout", "Conntrack timeout policy", "true"),
+    ("explicit_drop_action", "Explicit Drop action", "true"),
+    ("lb_output_action", "Optimized Balance TCP mode", "true"),
+    ("ct_zero_snat", "Conntrack all-zero IP SNAT", "true"),
+    ("add_mpls", "MPLS Label add", "true"),
+    ("max_vlan_headers", "Max VLAN headers", "1"),
+    ("max_mpls_depth", "Max MPLS depth", "3"),
+    ("recirc", "Recirc", "true"),
+    ("ct_state", "CT state", "true"),
+    ("ct_zone", "CT zone", "true"),
+    ("ct_mark", "CT mark", "true"),
+    ("ct_label", "CT label", "true"),
+    ("ct_state_nat", "CT state NAT", "true"),
+    ("ct_orig_tuple", "CT orig tuple", "true"),
+    ("ct_orig_tuple6", "CT orig tuple for IPv6", "true"),
+    ("nd_ext", "IPv6 ND Extension", "true"),
+];
+
+/// Values that a person set for the run, by place in [`FEATURES`].
+static SET_FEATURES: Mutex<[Option<u32>; 26]> = Mutex::new([None; 26]);
+
+fn capital(value: &str) -> &str {
+    match value {
+        "true" => "Yes",
+        "false" => "No",
+        number => number,
+    }
+}
+
+fn set_features(args: &[String]) -> Answer {
+    let mut set = SET_FEATURES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let line = |i: usize, set: &[Option<u32>; 26]| {
+        let (name, text, boot) = FEATURES[i];
+        let now = match (set[i], boot) {
+            (Some(n), "true" | "false") => if n != 0 { "true" } else { "false" }.to_owned(),
+            (Some(n), _) => n.to_string(),
+            (None, boot) => boot.to_owned(),
+        };
+        format!("{name} ({text}) : [run time]:{now}, [boot time]:{boot}\n")
+    };
+    let Some(name) = args.first() else { return Ok((0..FEATURES.len()).map(|i| line(i, &set)).collect()) };
+    let Some(i) = FEATURES.iter().position(|(n, ..)| n == name) else {
+        return Ok("Unexpected support field\n".to_owned());
+    };
+    match args.get(1) {
+        None => Ok(line(i, &set)),
+        Some(value) => {
+            let number = match (value.as_str(), FEATURES[i].2) {
+                ("true", "true") => Some(1),
+                ("false", "true") => Some(0),
+                (_, "true") => None,
+                (text, boot) => text.parse().ok().filter(|n| *n <= boot.parse().unwrap_or(0)),
+            };
+            match number {
+                Some(number) => {
+                    set[i] = Some(number);
+                    Ok(String::new())
+                }
+                None => Ok("Boolean value expected\n".to_owned()),
+            }
+        }
+    }
+}
+
+/// Most flows that a person allowed.
+static FLOW_LIMIT: AtomicU64 = AtomicU64::new(10_000);
+static UFID: AtomicBool = AtomicBool::new(true);
+
+fn add_upcalls(registry: &mut Registry<'_>) {
+    registry.ask("upcall/show", "", (0, 0), |directory, _| async move {
+        let mut out = String::new();
+        for (kind, datapath) in directory.datapaths.iter() {
+            let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
+            let limit = FLOW_LIMIT.load(Relaxed);
+            let n = report.flows;
+            let _ = write!(
+                out,
+                "{kind}@ovs-{kind}:\n  flows         : (current {n}) (avg {n}) (max {n}) (limit {limit})\n  dump duration \
+                 : 1ms\n  ufid enabled : {}\n\n  1: (keys {n})\n",
+                UFID.load(Relaxed)
+            );
+        }
+        Ok(out)
+    });
+    // Each packet a flow of its own: the cache's masks are always used here, the switch is kept for its answer.
+    registry.ask("upcall/disable-megaflows", "", (0, 0), |directory, _| async move {
+        purge(&directory).await?;
+        Ok("megaflows disabled".to_owned())
+    });
+    registry.ask("upcall/enable-megaflows", "", (0, 0), |directory, _| async move {
+        purge(&directory).await?;
+        Ok("megaflows enabled".to_owned())
+    });
+    registry.say("upcall/disable-ufid", "", (0, 0), |_| {
+        UFID.store(false, Relaxed);
+        Ok("Datapath dumping tersely using UFID disabled".to_owned())
+    });
+    registry.say("upcall/enable-ufid", "", (0, 0), |_| {
+        UFID.store(true, Relaxed);
+        Ok("Datapath dumping tersely using UFID enabled for supported datapaths".to_owned())
+    });
+    registry.ask("upcall/set-flow-limit", "flow-limit-number", (1, 1), |directory, args| async move {
+        let limit: u64 = args[0].parse().unwrap_or(0);
+        FLOW_LIMIT.store(limit, Relaxed);
+        for datapath in directory.datapaths.values() {
+            let work = move |engine: &mut dp::Datapath, _| {
+                let flow_limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+                let config = dp::Config { flow_limit, ..*engine.config() };
+                engine.set_config(config);
+                Ok(String::new())
+            };
+            super::context::perform(datapath, Box::new(work)).await?;
+        }
+        Ok(format!("set flow_limit to {limit}\n"))
+    });
+    registry.ask("revalidator/wait", "", (0, 0), |directory, _| async move {
+        settle().await;
+        for datapath in directory.datapaths.values() {
+            datapath.revalidator.ask(Sweep, PATIENCE).await.map_err(|e| e.to_string())?;
+        }
+        settle().await;
+        Ok(String::new())
+    });
+    registry.ask("revalidator/purge", "", (0, 0), |directory, _| async move { purge(&directory).await });
+}
+
+async fn purge(directory: &Directory) -> Answer {
+    for datapath in directory.datapaths.values() {
+        datapath.revalidator.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?;
+    }
+    settle().await;
+    Ok(String::new())
+}
+
+/// What the counters were when a person cleared them, by type.
+static CLEARED: Mutex<Vec<(String, dp::Stats)>> = Mutex::new(Vec::new());
+
+fn add_threads(registry: &mut Registry<'_>) {
+    registry.ask("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", (0, 3), |directory, args| async move {
+        if matches!(args.as_slice(), [option, _, ..] if option == "-pmd") {
+            return Ok(String::new());
+        }
+        let mut out = String::new();
+        let reports = reports(&directory).await?;
+        let wanted = args.last().and_then(|n| n.strip_prefix("ovs-")).map(str::to_owned);
+        let one = wanted.filter(|w| reports.iter().any(|(k, _)| k == w));
+        for (kind, report) in reports.iter().filter(|(k, _)| one.as_ref().is_none_or(|w| w == k)).take(1) {
+            let cleared = CLEARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let zero = dp::Stats::default();
+            let before = cleared.iter().find(|(k, _)| k == kind).map_or(&zero, |(_, s)| s);
+            thread_statistics(&mut out, &report.stats, before);
+        }
+        Ok(out)
+    });
+    registry.ask("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", (0, 3), |directory, _| async move {
+        let reports = reports(&directory).await?;
+        let mut cleared = CLEARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *cleared = reports.into_iter().map(|(kind, r)| (kind, r.stats)).collect();
+        Ok(String::new())
+    });
+    registry.say("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", (0, 5), |args| {
+        let secs = args.iter().position(|a| a == "-secs").and_then(|i| args.get(i + 1)?.parse::<u32>().ok());
+        Ok(format!("Displaying last {} seconds pmd usage %\n", secs.unwrap_or(60)))
+    });
+    registry.say("dpif-netdev/pmd-rxq-rebalance", "[dp]", (0, 1), |_| Ok("pmd rxq rebalance requested.\n".to_owned()));
+    let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
+    registry.say("dpif-netdev/pmd-perf-show", usage, (0, 8), |_| Ok(String::new()));
+    let usage = "on|off [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]";
+    registry.say("dpif-netdev/pmd-perf-log-set", usage, (0, 10), |args| {
+        let takes_value = |a: &str| matches!(a, "-b" | "-a" | "-us" | "-q");
+        let fine = args.iter().enumerate().all(|(i, a)| {
+            matches!(a.as_str(), "on" | "off" | "-e" | "-ne")
+                || takes_value(a)
+                || i > 0 && takes_value(&args[i - 1]) && a.parse::<u32>().is_ok()
+        });
+        fine.then(String::new).ok_or_else(|| {
+            "Usage: ovs-appctl dpif-netdev/pmd-perf-log-set [on|off] [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]"
+                .to_owned()
+        })
+    });
+    registry.ask("dpif-netdev/bond-show", "[dp]", (0, 1), |directory, args| async move {
+        let wanted = args.first().map(|n| n.strip_prefix("ovs-").unwrap_or(n));
+        let entry = directory.datapaths.iter().find(|(k, _)| wanted.is_none_or(|w| w == k.as_str()));
+        let (_, entry) = entry.ok_or("please specify an existing datapath")?;
+        let work = |engine: &mut dp::Datapath, _| {
+            let bonds = engine.bonds();
+            let mut out = String::new();
+            if !bonds.is_empty() {
+                out.push_str("Bonds:\n");
+            }
+            for (id, members) in bonds {
+                let _ = writeln!(out, "  bond-id {id}:");
+                for (bucket, member) in members.iter().enumerate() {
+                    let _ = writeln!(out, "    bucket {bucket} - member {member}");
+                }
+            }
+            Ok(out)
+        };
+        super::context::perform(entry, Box::new(work)).await
+    });
+}
+
+async fn reports(directory: &Directory) -> Result<Vec<(String, DatapathReport)>, String> {
+    let mut out = Vec::new();
+    for (kind, datapath) in directory.datapaths.iter() {
+        let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
+        out.push((kind.clone(), report));
+    }
+    Ok(out)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn thread_statistics(out: &mut String, now: &dp::Stats, before: &dp::Stats) {
+    let since = |pick: fn(&dp::Stats) -> u64| pick(now).saturating_sub(pick(before));
+    let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+    let received = since(|s| s.received);
+    let recirculated = since(|s| s.recirculated);
+    let megaflow = since(|s| s.megaflow_hits);
+    let _ = write!(
+        out,
+        "main thread:\n  packets received: {received}\n  packet recirculations: {recirculated}\n  avg. datapath passes per \
+         packet: {:.2}\n  phwol hits: 0\n  mfex opt hits: 0\n  simple match hits: 0\n  emc hits: {}\n  smc hits: {}\n  \
+         megaflow hits: {megaflow}\n  avg. subtable lookups per megaflow hit: {:.2}\n  miss with success upcall: {}\n  miss \
+         with failed upcall: {}\n  avg. packets per output batch: {:.2}\n",
+        ratio(received + recirculated, received),
+        since(|s| s.emc_hits),
+        since(|s| s.smc_hits),
+        ratio(since(|s| s.subtable_lookups), megaflow),
+        since(|s| s.misses),
+        since(|s| s.lost),
+        ratio(since(|s| s.output_packets), since(|s| s.output_batches)),
+    );
+}
+
+/// Ways of doing something that can be chosen elsewhere; here there is one of each, and its double that checks it.
+static LOOKUP_PRIORITIES: Mutex<[u32; 2]> = Mutex::new([0, 1]);
+static LOOKUPS: [&str; 2] = ["autovalidator", "generic"];
+
+fn lookups() -> String {
+    let priorities = LOOKUP_PRIORITIES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut out = String::from("Available dpcls implementations:\n");
+    for (name, priority) in LOOKUPS.iter().zip(*priorities) {
+        let _ = writeln!(out, "  {name} (Use count: 0, Priority: {priority})");
+    }
+    out
+}
+
+fn add_implementations(registry: &mut Registry<'_>) {
+    registry.say("dpif-netdev/dpif-impl-get", "", (0, 0), |_| {
+        Ok("Available DPIF implementations:\n  dpif_scalar (pmds: none)\n".to_owned())
+    });
+    registry.say("dpif-netdev/dpif-impl-set", "dpif_implementation_name", (1, 1), |args| match args[0].as_str() {
+        "dpif_scalar" => Ok("DPIF implementation set to dpif_scalar.\n".to_owned()),
+        name => Err(format!("DPIF implementation not available: Unknown DPIF implementation {name}.\n")),
+    });
+    registry.say("dpif-netdev/miniflow-parser-get", "", (0, 0), |_| {
+        let names = ["autovalidator", "scalar", "study"];
+        let lines: String = names.iter().map(|n| format!("  {n} (available: True pmds: none)\n")).collect();
+        Ok(format!("Available MFEX implementations:\n{lines}"))
+    });
+    let usage = "[-pmd core] miniflow_implementation_name [study_pkt_cnt]";
+    registry.say("dpif-netdev/miniflow-parser-set", usage, (1, 5), |args| {
+        let (thread, args) = match args {
+            [option, core, rest @ ..] if option == "-pmd" => (Some(core), rest),
+            _ => (None, args),
+        };
+        let Some(name) = args.first() else { return Err("Error: option -pmd requires a thread id argument.\n".into()) };
+        if !matches!(name.as_str(), "autovalidator" | "scalar" | "study") {
+            return Err(format!("Error: unknown miniflow extract implementation {name}.\n"));
+        }
+        if let Some(core) = thread {
+            return Err(format!(
+                "Error: miniflow extract parser not changed, PMD thread {core} not in use, pass a valid pmd thread ID.\n"
+            ));
+        }
+        let study = args.get(1).filter(|_| name == "study").and_then(|n| n.parse::<u32>().ok());
+        let study = study.map_or_else(String::new, |n| format!(", studying {n} packets"));
+        Ok(format!("Miniflow extract implementation set to {name}{study}.\n"))
+    });
+    for name in ["dpif-netdev/subtable-lookup-info-get", "dpif-netdev/subtable-lookup-prio-get"] {
+        registry.say(name, "", (0, 0), |_| Ok(lookups()));
+    }
+    registry.say("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", (2, 2), |args| {
+        let i = LOOKUPS.iter().position(|n| *n == args[0]).ok_or("error, subtable lookup function not found")?;
+        let priority = args[1].parse().unwrap_or(0);
+        LOOKUP_PRIORITIES.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[i] = priority;
+        Ok("Lookup priority change affected 0 dpcls ports and 0 subtables.\n".to_owned())
+    });
+    registry.say("odp-execute/action-impl-show", "", (0, 0), |_| {
+        Ok("Available Actions implementations:\n  scalar (available: Yes, active: Yes)\n  autovalidator (available: Yes, \
+            active: No)\n"
+            .to_owned())
+    });
+    registry.say("odp-execute/action-impl-set", "name", (1, 1), |args| match args[0].as_str() {
+        name @ ("scalar" | "autovalidator") => Ok(format!("Action implementation set to {name}.\n")),
+        name => Err(format!("Error: unknown action implementation, {name}, specified!\n")),
+    });
+}

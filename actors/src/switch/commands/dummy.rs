@@ -1,0 +1,94 @@
+//! `netdev-dummy/*`: packets for dummy ports, and their state, as test suites set them.
+
+use flow::odp_text;
+use packet::PacketBuf;
+
+use super::context::{PATIENCE, Registry, settle};
+use crate::msg::port::SetAdmin;
+use crate::port::Receive;
+
+const DEVICE_UNKNOWN: &str = "Unknown Dummy Interface";
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    let usage = "name [--qid queue_id] packet|flow [--len packet_len]";
+    registry.ask("netdev-dummy/receive", usage, (2, usize::MAX), |directory, args| async move {
+        let entry = directory.ports.get(&args[0]).filter(|e| is_dummy(&e.kind)).ok_or("no such dummy netdev")?;
+        let packets = packets_of(&args[1..])?;
+        let _ = entry.address.ask(Receive(packets), PATIENCE).await;
+        settle().await;
+        Ok(String::new())
+    });
+    registry.ask("netdev-dummy/set-admin-state", "[netdev] up|down", (1, 2), |directory, args| async move {
+        let up = match args.last().map(String::as_str) {
+            Some("up") => true,
+            Some("down") => false,
+            _ => return Err("Invalid Admin State".to_owned()),
+        };
+        if args.len() == 2 {
+            let entry = directory.ports.get(&args[0]).filter(|e| is_dummy(&e.kind)).ok_or(DEVICE_UNKNOWN)?;
+            entry.address.offer(SetAdmin(up));
+        } else {
+            for entry in directory.ports.values().filter(|e| is_dummy(&e.kind)) {
+                entry.address.offer(SetAdmin(up));
+            }
+        }
+        settle().await;
+        Ok("OK".to_owned())
+    });
+    registry.say("netdev-dummy/conn-state", "[netdev]", (0, 1), |args| {
+        Ok(args.first().map(|name| format!("{name}: unknown\n")).unwrap_or_default())
+    });
+    registry.ask("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", (2, 2), |directory, args| async move {
+        let known = directory.ports.get(&args[0]).is_some_and(|e| is_dummy(&e.kind));
+        known.then_some(()).ok_or(DEVICE_UNKNOWN)?;
+        let address = args[1].split('/').next().unwrap_or("");
+        address.parse::<std::net::Ipv4Addr>().map_err(|_| format!("{}: invalid IP address", args[1]))?;
+        Ok("OK".to_owned())
+    });
+    registry.ask("netdev-dummy/ip6addr", "[netdev] ip6addr", (2, 2), |directory, args| async move {
+        let known = directory.ports.get(&args[0]).is_some_and(|e| is_dummy(&e.kind));
+        known.then_some(()).ok_or(DEVICE_UNKNOWN)?;
+        let address = args[1].split('/').next().unwrap_or("");
+        address.parse::<std::net::Ipv6Addr>().map_err(|_| format!("{}: invalid IPv6 address", args[1]))?;
+        Ok("OK".to_owned())
+    });
+}
+
+/// Whether a port of this kind can be a dummy at all; others take no packets by command.
+fn is_dummy(kind: &str) -> bool {
+    kind != "patch"
+}
+
+/// Packets given as hex digits or as flows, each flow perhaps with a length.
+fn packets_of(args: &[String]) -> Result<Vec<PacketBuf>, String> {
+    let mut packets = Vec::new();
+    let mut args = args.iter().peekable();
+    if args.next_if(|a| *a == "--qid").is_some() {
+        let queue = args.next().and_then(|text| text.parse::<u32>().ok());
+        if queue != Some(0) {
+            return Err("bad rx queue id.".to_owned());
+        }
+    }
+    while let Some(text) = args.next() {
+        if let Some(octets) = hex_octets(text) {
+            packets.push(PacketBuf::new(&octets));
+            continue;
+        }
+        let (key, _) = odp_text::parse_key(text, None)?;
+        let packet = if args.next_if(|a| *a == "--len").is_some() {
+            let len = args.next().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+            flow::compose::compose_len(&key, len).ok_or("too small packet len")?
+        } else {
+            flow::compose::compose(&key, flow::compose::Payload::default())
+        };
+        packets.push(packet);
+    }
+    Ok(packets)
+}
+
+fn hex_octets(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u32> =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    (digits.len() % 2 == 0 && digits.len() >= 28).then(|| digits.chunks(2).map(|p| (p[0] << 4 | p[1]) as u8).collect())
+}

@@ -1,0 +1,468 @@
+//! Cached flows as text, and flows that a person puts there: `dpctl/*-flow(s)`, `dpif/dump-flows`.
+//!
+//! A flow put there by hand belongs to no bridge: its name has no bridge's number, and revalidators leave it alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use flow::text::PortNames;
+use flow::{FlowEntry, Key, Mask, OdpPort, Ufid, odp_text};
+use openflow::matching::Match;
+
+use super::context::{Found, Names, PATIENCE, Registry, Says, optional_datapath, perform, reason};
+use super::dpctl::{Given, options};
+use crate::clock;
+use crate::msg::bridge::CachedKeys;
+use crate::msg::datapath::FlowDump;
+use crate::msg::revalidator::Purge;
+use crate::switch::directory::{DatapathEntry, Directory};
+use crate::unixctl::Answer;
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    let usage = "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]";
+    registry.ask("dpctl/dump-flows", usage, (0, 6), |directory, args| async move { dump(&directory, &args).await });
+    registry.ask("dpif/dump-flows", "[-m] [--names | --no-names] bridge", (1, 2), |directory, args| async move {
+        dump_bridge(&directory, &args).await
+    });
+    for (name, put) in [("dpctl/add-flow", Put::Add), ("dpctl/mod-flow", Put::Modify)] {
+        registry.ask(name, "[dp] flow actions", (2, 3), move |directory, args| async move {
+            let mut says = Says::default();
+            let (given, args) = options(&args)?;
+            let result = match optional_datapath(&directory, args, 3, &mut says) {
+                Ok((found, [key, actions])) => put_flow(found, put, key, actions, given, &mut says).await,
+                _ => Err(()),
+            };
+            says.answer(result)
+        });
+    }
+    registry.ask("dpctl/get-flow", "[dp] ufid", (1, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let (given, args) = options(&args)?;
+        let result = match optional_datapath(&directory, args, 2, &mut says) {
+            Ok((found, [name])) => get(found, name, given, &mut says).await,
+            _ => Err(()),
+        };
+        says.answer(result)
+    });
+    registry.ask("dpctl/del-flow", "[dp] flow", (1, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let (given, args) = options(&args)?;
+        let result = match optional_datapath(&directory, args, 2, &mut says) {
+            Ok((found, [key])) => delete(found, key, given, &mut says).await,
+            _ => Err(()),
+        };
+        says.answer(result)
+    });
+    registry.ask("dpctl/del-flows", "[dp] [file]", (0, 2), |directory, args| async move {
+        let mut says = Says::default();
+        let result = match optional_datapath(&directory, &args, 1, &mut says) {
+            Ok(((_, entry), [])) => {
+                entry.revalidator.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?;
+                // Those of nobody went as well.
+                Ok(())
+            }
+            Ok((found, [file, ..])) => from_file(found, file, Put::Delete, &mut says).await,
+            Err(()) => Err(()),
+        };
+        says.answer(result)
+    });
+    for (name, put) in [("dpctl/add-flows", Put::Add), ("dpctl/mod-flows", Put::Modify)] {
+        registry.ask(name, "[dp] file", (1, 2), move |directory, args| async move {
+            let mut says = Says::default();
+            let result = match optional_datapath(&directory, &args, 2, &mut says) {
+                Ok((found, [file])) => from_file(found, file, put, &mut says).await,
+                _ => Err(()),
+            };
+            says.answer(result)
+        });
+    }
+    registry.say("dpctl/parse-actions", "actions", (1, usize::MAX), |args| {
+        let mut says = Says::default();
+        let mut result = Ok(());
+        for text in args {
+            match odp_text::parse_actions(text, None) {
+                Ok(actions) => {
+                    let _ = writeln!(says.0, "{}", odp_text::format_actions(&actions, None));
+                }
+                Err(_) => {
+                    result = says.fail("odp_actions_from_string", Some(reason::INVALID));
+                    break;
+                }
+            }
+        }
+        says.answer(result)
+    });
+    registry.say("dpctl/normalize-actions", "actions", (2, usize::MAX), |args| {
+        let mut says = Says::default();
+        let result = normalize(&args[0], &args[1..], &mut says);
+        says.answer(result)
+    });
+}
+
+/// What is done with a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Add,
+    Modify,
+    Delete,
+}
+
+fn normalize(key: &str, actions: &[String], says: &mut Says) -> Result<(), ()> {
+    let (key, _) = match odp_text::parse_key(key, None) {
+        Ok(parsed) => parsed,
+        Err(error) => return says.fail(&format!("odp_flow_key_from_string ({error})"), Some(reason::INVALID)),
+    };
+    let _ = writeln!(says.0, "input flow: {}", odp_text::format_key(&key, None, &odp_text::KeyOptions::default()));
+    for text in actions {
+        let Ok(actions) = odp_text::parse_actions(text, None) else {
+            return says.fail("odp_actions_from_string", Some(reason::INVALID));
+        };
+        let mut heading = String::new();
+        if key.vlan_tci() & 0x1000 == 0 {
+            heading.push_str("no vlan: ");
+        } else {
+            let _ = write!(heading, "vlan(vid={},pcp={}): ", key.vlan_tci() & 0xfff, key.vlan_tci() >> 13);
+        }
+        heading.push_str("no mpls: ");
+        let _ = writeln!(says.0, "{heading}{}", odp_text::format_actions(&actions, None));
+    }
+    Ok(())
+}
+
+/// All flows of a datapath, their keys as their first packets had them.
+pub(super) async fn collect(directory: &Directory, datapath: &DatapathEntry) -> Result<Vec<dp::DumpedFlow>, String> {
+    let mut cursor = Some(dp::FlowCursor::default());
+    let mut flows: Vec<dp::DumpedFlow> = Vec::new();
+    while let Some(at) = cursor {
+        let dump = FlowDump { cursor: at, max: crate::budget::WALK_SLICE };
+        let (some, next) = datapath.address.ask(dump, PATIENCE).await.map_err(|e| e.to_string())?;
+        cursor = next;
+        flows.extend(some);
+    }
+    let mut owners: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (i, flow) in flows.iter().enumerate() {
+        owners.entry(ofproto::bridge::owner(flow.entry.ufid).0).or_default().push(i);
+    }
+    for bridge in directory.bridges.values() {
+        let Some(places) = owners.remove(&bridge.id.0) else { continue };
+        let names = places.iter().map(|i| flows[*i].entry.ufid).collect();
+        let keys = bridge.address.ask(CachedKeys(names), PATIENCE).await.unwrap_or_default();
+        for (i, key) in places.into_iter().zip(keys) {
+            let entry = &mut flows[i].entry;
+            // A key that does not agree is another flow's by now.
+            if let Some(key) = key.filter(|k| k.masked(&entry.mask) == entry.key) {
+                entry.key = key;
+            }
+        }
+    }
+    Ok(flows)
+}
+
+/// What of the flows is wanted.
+#[derive(Default)]
+struct Wanted {
+    filter: Option<Match>,
+    /// No flow of ours is of a type that was asked for.
+    none: bool,
+    /// Threads are not told apart.
+    no_heading: bool,
+}
+
+fn wanted(args: &[String], says: &mut Says) -> Result<Wanted, ()> {
+    let mut wanted = Wanted::default();
+    for arg in args {
+        if let Some(text) = arg.strip_prefix("filter=").filter(|t| !t.is_empty()) {
+            let names = openflow::Names { ports: None, tables: None };
+            match openflow::flow_mod::parse_exact_flow(text, names) {
+                Ok(matching) => wanted.filter = Some(matching),
+                Err(error) => return says.fail(&format!("Failed to parse filter ({error})"), None),
+            }
+        } else if let Some(text) = arg.strip_prefix("type=").filter(|t| !t.is_empty()) {
+            let types: Vec<&str> = text.split(',').map(str::trim).collect();
+            let known = ["ovs", "tc", "dpdk", "offloaded", "non-offloaded", "partially-offloaded"];
+            if types.iter().any(|t| !known.contains(t)) {
+                return says.fail(&format!("Failed to parse type ({text})"), Some(reason::INVALID));
+            }
+            wanted.none = !types.iter().any(|t| matches!(*t, "ovs" | "non-offloaded"));
+        } else if let Some(text) = arg.strip_prefix("pmd=") {
+            match text.parse::<i64>() {
+                Ok(-1) => wanted.no_heading = true,
+                Ok(_) => wanted.none = true,
+                Err(_) => return Err(()),
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+async fn dump(directory: &Directory, args: &[String]) -> Answer {
+    let mut says = Says::default();
+    let (given, args) = options(args)?;
+    let (special, plain): (Vec<String>, Vec<String>) =
+        args.iter().cloned().partition(|a| ["filter=", "type=", "pmd="].iter().any(|p| a.starts_with(p)));
+    let Ok(((_, entry), _)) = optional_datapath(directory, &plain, 1, &mut says) else { return says.answer(Err(())) };
+    let names = Names(&entry.ports);
+    let wanted = match wanted(&special, &mut says) {
+        Ok(wanted) => wanted,
+        Err(()) => return says.answer(Err(())),
+    };
+    if wanted.none {
+        return Ok(String::new());
+    }
+    let flows = collect(directory, entry).await?;
+    let with_names = given.names.unwrap_or(given.verbose);
+    let names = with_names.then_some(&names as &dyn PortNames);
+    let show = Show { verbose: given.verbose, names, now_ms: clock::now_ms() };
+    let out = &mut says.0;
+    let mut heading = !wanted.no_heading;
+    for flow in flows {
+        if wanted.filter.as_ref().is_some_and(|f| flow.entry.key.masked(&f.mask) != f.key.masked(&f.mask)) {
+            continue;
+        }
+        if std::mem::take(&mut heading) {
+            out.push_str("flow-dump from the main thread:\n");
+        }
+        show.line(out, &flow, true);
+    }
+    says.answer(Ok(()))
+}
+
+async fn dump_bridge(directory: &Directory, args: &[String]) -> Answer {
+    let (given, rest) = options(args)?;
+    let bridge = rest.last().and_then(|name| Some((name, directory.bridges.get(name)?))).ok_or("no such bridge")?;
+    let (name, bridge) = bridge;
+    let entry = directory.datapaths.get(&bridge.datapath).ok_or("no such bridge")?;
+    let own: BTreeSet<OdpPort> = directory.ports.values().filter(|p| p.bridge == *name).filter_map(|p| p.odp).collect();
+    let flows = collect(directory, entry).await?;
+    let names = Names(&entry.ports);
+    let with_names = given.names.unwrap_or(given.verbose);
+    let names = with_names.then_some(&names as &dyn PortNames);
+    let show = Show { verbose: given.verbose, names, now_ms: clock::now_ms() };
+    let mut out = String::new();
+    for flow in flows.iter().filter(|f| own.contains(&f.entry.key.in_port())) {
+        show.line(&mut out, flow, false);
+    }
+    Ok(out)
+}
+
+/// How flows are shown.
+struct Show<'a> {
+    verbose: bool,
+    names: Option<&'a dyn PortNames>,
+    now_ms: i64,
+}
+
+impl Show<'_> {
+    /// One line; `dpctl` tells more than `dpif`.
+    #[allow(clippy::cast_precision_loss)]
+    fn line(&self, out: &mut String, flow: &dp::DumpedFlow, dpctl: bool) {
+        if self.verbose {
+            let comma = if dpctl { "," } else { "" };
+            let _ = write!(out, "ufid:{}{comma} ", odp_text::ufid(flow.entry.ufid));
+        }
+        let options = odp_text::KeyOptions { verbose: self.verbose, ports: self.names };
+        let _ = write!(out, "{}, ", odp_text::format_key(&flow.entry.key, Some(&flow.entry.mask), &options));
+        let stats = &flow.stats;
+        let _ = write!(out, "packets:{}, bytes:{}, used:", stats.packets, stats.bytes);
+        if stats.used_ms > 0 {
+            let _ = write!(out, "{:.3}s", (self.now_ms - stats.used_ms) as f64 / 1000.0);
+        } else {
+            out.push_str("never");
+        }
+        if stats.tcp_flags != 0 {
+            let _ = write!(out, ", flags:{}", tcp_flag_letters(stats.tcp_flags));
+        }
+        if self.verbose && dpctl {
+            out.push_str(", dp:ovs");
+        }
+        let _ = write!(out, ", actions:{}", odp_text::format_actions(&flow.entry.actions, self.names));
+        if self.verbose && dpctl {
+            let (first, second) = miniflow_bits(&flow.entry.mask);
+            let _ = write!(out, ", dp-extra-info:miniflow_bits({first},{second})");
+        }
+        out.push('\n');
+    }
+}
+
+/// How many words of the mask a look-up compares, in two parts: what lies before the network layer and the rest.
+fn miniflow_bits(mask: &Mask) -> (usize, usize) {
+    let used = |words: &[u64]| words.iter().filter(|w| **w != 0).count();
+    let (first, second) = mask.0.split_at(flow::STAGE_END[1].min(mask.0.len()));
+    (used(first), used(second))
+}
+
+/// TCP flags as one letter each.
+fn tcp_flag_letters(flags: u16) -> String {
+    let letters = ["F", "S", "R", "P", ".", "U", "E", "C", "N", "[200]", "[400]", "[800]"];
+    letters.iter().enumerate().filter(|(i, _)| flags & (1 << i) != 0).map(|(_, l)| *l).collect()
+}
+
+/// A flow's name, if the text begins with one, and the rest of the text.
+fn split_ufid(text: &str) -> Result<(Option<Ufid>, &str), ()> {
+    let Some(rest) = text.strip_prefix("ufid:") else { return Ok((None, text)) };
+    let end = rest.find([',', ' ']).unwrap_or(rest.len());
+    let ufid = odp_text::parse_ufid(&rest[..end]).ok_or(())?;
+    Ok((Some(ufid), rest[end..].trim_start_matches([',', ' '])))
+}
+
+/// The name of a flow that was not given one. The upper 16 bits, where bridges have their number, are zero.
+fn name_of(key: &Key, mask: &Mask) -> Ufid {
+    let part = |salt: u64| {
+        let mut hasher = DefaultHasher::new();
+        (salt, &key.0, &mask.0).hash(&mut hasher);
+        hasher.finish()
+    };
+    Ufid(((u128::from(part(1)) << 64) | u128::from(part(2))) & (u128::MAX >> 16))
+}
+
+fn parse_flow(entry: &DatapathEntry, text: &str, says: &mut Says) -> Result<(Ufid, Key, Mask), ()> {
+    let Ok((ufid, text)) = split_ufid(text) else { return says.fail("parsing flow ufid", Some(reason::INVALID)) };
+    match odp_text::parse_key(text, Some(&Names(&entry.ports))) {
+        Ok((key, mut mask)) => {
+            // What is not matched otherwise is a packet that has not been here before.
+            mask.set_recirc_id(u32::MAX);
+            let key = key.masked(&mask);
+            Ok((ufid.unwrap_or_else(|| name_of(&key, &mask)), key, mask))
+        }
+        Err(error) => says.fail(&format!("parsing flow key ({error})"), Some(reason::INVALID)),
+    }
+}
+
+async fn put_flow(
+    (_, entry): Found<'_>,
+    put: Put,
+    key: &str,
+    actions: &str,
+    given: Given,
+    says: &mut Says,
+) -> Result<(), ()> {
+    let (ufid, key, mask) = parse_flow(entry, key, says)?;
+    let Ok(actions) = odp_text::parse_actions(actions, Some(&Names(&entry.ports))) else {
+        return says.fail("parsing actions", Some(reason::INVALID));
+    };
+    if key.in_port() != 0
+        && !entry.ports.contains_key(&key.in_port())
+        && mask.in_port() != 0
+        && put == Put::Modify
+        && !given.may_create
+    {
+        return says.fail("updating flow table", Some(reason::NO_FLOW));
+    }
+    let flow = FlowEntry { ufid, key, mask, actions: actions.into() };
+    let work = move |engine: &mut dp::Datapath, _| {
+        let before = engine.flow(flow.ufid).map(|f| f.stats);
+        let done = match (put, before.is_some()) {
+            (Put::Modify, true) if given.clear => {
+                engine.delete(flow.ufid);
+                engine.install(&flow, 0)
+            }
+            (Put::Modify, true) => engine.modify(flow.ufid, &flow.actions, 0),
+            (Put::Modify, false) if !given.may_create => Err(dp::InstallError::NotFound),
+            _ => engine.install(&flow, 0),
+        };
+        let counted = before.map_or(String::new(), |s| format!("{} {}", s.packets, s.bytes));
+        done.map(|()| counted).map_err(|e| match e {
+            dp::InstallError::Exists => reason::EXISTS.to_owned(),
+            dp::InstallError::NotFound => reason::NO_FLOW.to_owned(),
+            _ => "No space left on device".to_owned(),
+        })
+    };
+    match perform(entry, Box::new(work)).await {
+        Ok(_) => Ok(()),
+        Err(why) => says.fail("updating flow table", Some(&why)),
+    }
+}
+
+async fn get((_, entry): Found<'_>, name: &str, given: Given, says: &mut Says) -> Result<(), ()> {
+    let Some(ufid) = odp_text::parse_ufid(name).filter(|_| name.starts_with("ufid:")) else {
+        says.error("parsing flow ufid", None);
+        return Ok(());
+    };
+    let names = entry.ports.clone();
+    let now_ms = clock::now_ms();
+    let work = move |engine: &mut dp::Datapath, _| {
+        let flow = engine.flow(ufid).ok_or_else(String::new)?;
+        let names = Names(&names);
+        let names = given.names.unwrap_or(false).then_some(&names as &dyn PortNames);
+        let mut out = String::new();
+        Show { verbose: given.verbose, names, now_ms }.line(&mut out, &flow, false);
+        Ok(out)
+    };
+    match perform(entry, Box::new(work)).await {
+        Ok(line) => {
+            says.0.push_str(&line);
+            Ok(())
+        }
+        Err(_) => says.fail("getting flow", Some(reason::NO_FLOW)),
+    }
+}
+
+async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says) -> Result<(), ()> {
+    let (ufid, key, mask) = match split_ufid(key) {
+        Ok((Some(ufid), "")) => (ufid, None, Mask::EMPTY),
+        _ => {
+            let (ufid, key, mask) = parse_flow(entry, key, says)?;
+            (ufid, Some(key), mask)
+        }
+    };
+    let work = move |engine: &mut dp::Datapath, _| {
+        let found = engine.delete(ufid).or_else(|| {
+            // A bridge's flow goes by its own name.
+            let key = key?;
+            let (flows, _) = engine.dump(dp::FlowCursor::default(), usize::MAX);
+            let same = flows.into_iter().find(|f| f.entry.key == key && f.entry.mask == mask)?;
+            engine.delete(same.entry.ufid)
+        });
+        let gone = found.ok_or_else(String::new)?;
+        Ok(format!("packets:{}, bytes:{}", gone.stats.packets, gone.stats.bytes))
+    };
+    match perform(entry, Box::new(work)).await {
+        Ok(counted) => {
+            if given.statistics {
+                let _ = writeln!(says.0, "{counted}");
+            }
+            Ok(())
+        }
+        Err(_) => says.fail("deleting flow (No such file or directory)\nPerhaps you need to specify a UFID?", None),
+    }
+}
+
+/// Flows from a file, a line each: `[add|modify|delete] FLOW ACTIONS`. A line that fails does not stop the others.
+async fn from_file(found: Found<'_>, file: &str, put: Put, says: &mut Says) -> Result<(), ()> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            says.error(&format!("Opening file \"{file}\" failed"), Some(&crate::stream::errno_text(&error)));
+            return Ok(());
+        }
+    };
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or("").trim();
+        if line.is_empty() {
+            continue;
+        }
+        let (put, line) = match line.split_once(char::is_whitespace) {
+            Some(("add", rest)) => (Put::Add, rest.trim_start()),
+            Some(("modify", rest)) => (Put::Modify, rest.trim_start()),
+            Some(("delete", rest)) => (Put::Delete, rest.trim_start()),
+            _ => (put, line),
+        };
+        // A name stands before its key.
+        let from = if line.starts_with("ufid:") { line.find(' ').map_or(0, |i| i + 1) } else { 0 };
+        let parts = line[from..].rsplit_once(char::is_whitespace);
+        // A line's failure is told and the rest goes on.
+        let _ = match (put, parts) {
+            (Put::Delete, None) => delete(found, line, Given::default(), says).await,
+            (Put::Delete, Some(_)) | (_, None) => {
+                says.fail(&format!("Failed parsing line number {}, skipped!", number + 1), None)
+            }
+            (_, Some((key, actions))) => {
+                let key = format!("{}{}", &line[..from], key.trim_end());
+                put_flow(found, put, &key, actions, Given::default(), says).await
+            }
+        };
+    }
+    Ok(())
+}

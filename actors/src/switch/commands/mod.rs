@@ -1,0 +1,48 @@
+//! Control commands of the switch: each finds its parts in the directory and asks them. One file a family.
+//!
+//! Names, argument counts and texts are those of Open vSwitch 3.1's ovs-vswitchd. Source: ovs-vswitchd(8), ovs-dpctl(8),
+//! and what it prints.
+
+mod absent;
+mod bond;
+mod conntrack;
+mod context;
+mod dpctl;
+mod dpif;
+mod drops;
+mod dummy;
+mod flows;
+mod pipeline;
+mod tunnel;
+
+use super::directory::Shared;
+use crate::unixctl::Commands;
+use context::Registry;
+
+/// Registers them.
+pub fn add(commands: &mut Commands, directory: &Shared) {
+    let registry = &mut Registry { commands, directory };
+    const UNKNOWN: &str = "no such bridge";
+    for (name, usage, count) in [
+        ("fdb/show", "bridge", 1),
+        ("fdb/stats-show", "bridge", 1),
+        ("fdb/add", "bridge port vlan mac", 4),
+        ("fdb/del", "bridge vlan mac", 3),
+        ("mdb/show", "bridge", 1),
+    ] {
+        registry.bridge(name, usage, (count, count), UNKNOWN);
+    }
+    registry.bridges("fdb/flush", UNKNOWN, "table successfully flushed");
+    registry.bridges("fdb/stats-clear", UNKNOWN, "statistics successfully cleared");
+    registry.bridges("mdb/flush", UNKNOWN, "table successfully flushed");
+    absent::add(registry);
+    bond::add(registry);
+    conntrack::add(registry);
+    dpctl::add(registry);
+    dpif::add(registry);
+    drops::add(registry);
+    dummy::add(registry);
+    flows::add(registry);
+    pipeline::add(registry);
+    tunnel::add(registry);
+}

@@ -1,0 +1,49 @@
+//! Commands about a bridge's OpenFlow pipeline: its rules, and what it does with a packet.
+
+use super::context::{PATIENCE, Registry, control};
+use crate::msg::bridge::DumpFlows;
+use crate::switch::directory::Directory;
+use crate::unixctl::Answer;
+
+const TRACE_USAGE: &str = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]";
+const PACKET_OUT_USAGE: &str =
+    "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions";
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    registry.ask("ofproto/list", "", (0, 0), |directory, _| async move {
+        Ok(directory.bridges.keys().map(|name| format!("{name}\n")).collect())
+    });
+    registry.ask("bridge/dump-flows", "[--offload-stats] bridge", (1, 2), |directory, args| async move {
+        let offload = args.first().is_some_and(|a| a == "--offload-stats");
+        let name = if offload { args.get(1) } else { args.first() };
+        let bridge = name.and_then(|n| directory.bridges.get(n)).ok_or("Unknown bridge")?;
+        bridge.address.ask(DumpFlows { offload }, PATIENCE).await.map_err(|e| e.to_string())
+    });
+    registry.bridges("bridge/reconnect", "Unknown bridge", "");
+    registry.ask("ofproto/trace", TRACE_USAGE, (1, usize::MAX), |directory, args| async move {
+        trace(&directory, "ofproto/trace", args).await
+    });
+    registry.ask("ofproto/trace-packet-out", PACKET_OUT_USAGE, (2, usize::MAX), |directory, args| async move {
+        trace(&directory, "ofproto/trace-packet-out", args).await
+    });
+    registry.ask("ofproto/list-tunnels", "", (0, 0), |directory, _| async move {
+        let tunnels = directory.ports.iter().filter(|(_, p)| p.options.contains_key("remote_ip"));
+        let line = |(name, p): (&String, &crate::switch::directory::PortEntry)| {
+            format!("port {}: {name} ({})\n", p.port.0, super::dpctl::kind_text(&p.kind, &p.options))
+        };
+        Ok(tunnels.map(line).collect())
+    });
+    registry.say("ofproto/tnl-push-pop", "[on]|[off]", (1, 1), |args| match args[0].to_ascii_lowercase().as_str() {
+        "off" => Ok("Tunnel push-pop off\n".to_owned()),
+        "on" => Ok("Tunnel push-pop on\n".to_owned()),
+        _ => Err("Invalid argument\n".to_owned()),
+    });
+}
+
+/// The bridge that the flow comes in at carries the trace out: frozen states are its own.
+async fn trace(directory: &Directory, name: &'static str, args: Vec<String>) -> Answer {
+    let request = ofproto::trace::parse(&directory.view, &args, name == "ofproto/trace-packet-out")?;
+    let bridge = directory.bridges.iter().find(|(_, b)| b.id == request.bridge).map(|(name, _)| name.clone());
+    control(directory, &bridge.ok_or("Unknown bridge")?, name, args, "Unknown bridge").await
+}
