@@ -49,13 +49,21 @@ fn report(outcome: &TxOutcome) -> TxReport {
 }
 
 /// Sends through `send` in pieces of at most a burst.
-fn send_all(packets: &[TxPacket<'_>], mut send: impl FnMut(&[TxFrame<'_>]) -> TxOutcome) -> TxReport {
+fn send_all(
+    packets: &[TxPacket<'_>],
+    class: impl Fn(u32) -> u32,
+    mut send: impl FnMut(&[TxFrame<'_>]) -> TxOutcome,
+) -> TxReport {
     let mut total = TxOutcome::default();
     for chunk in packets.chunks(BURST) {
         let mut frames = [TxFrame::default(); BURST];
         for (frame, packet) in frames.iter_mut().zip(chunk) {
-            *frame =
-                TxFrame { vnet: vnet_of(&packet.offload), head: &[], body: packet.octets, priority: packet.priority };
+            *frame = TxFrame {
+                vnet: vnet_of(&packet.offload),
+                head: &[],
+                body: packet.octets,
+                priority: class(packet.priority),
+            };
         }
         total.add(&send(&frames[..chunk.len()]));
     }
@@ -90,11 +98,18 @@ impl RxQueue for RingQueue {
 }
 
 /// A packet socket that sends.
-pub struct RingSender(pub TxSocket);
+pub struct RingSender {
+    /// The socket.
+    pub socket: TxSocket,
+    /// Frames go by queues of the kernel's: a packet's priority is the number of its queue, 0 the default.
+    pub queued: bool,
+}
 
 impl TxPort for RingSender {
     fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
-        send_all(packets, |frames| self.0.send(frames))
+        let Self { socket, queued } = self;
+        let class = |queue: u32| if *queued && queue != 0 { sys::tc::priority_of(queue) } else { queue };
+        send_all(packets, class, |frames| socket.send(frames))
     }
 }
 
@@ -113,7 +128,7 @@ pub struct TapSender(pub Tap);
 
 impl TxPort for TapSender {
     fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
-        send_all(packets, |frames| self.0.send(frames))
+        send_all(packets, |queue| queue, |frames| self.0.send(frames))
     }
 }
 

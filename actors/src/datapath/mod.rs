@@ -24,6 +24,8 @@ use crate::msg::datapath::*;
 use crate::supervise::{Desk, Player};
 use adapt::DummyInbox;
 
+/// How often what is due by time is done while no packets come, milliseconds.
+const TICK_MS: i64 = 1_000;
 /// Bursts between two looks at the mailbox.
 const BURSTS_A_SLICE: usize = 64;
 
@@ -49,9 +51,10 @@ pub struct Datapath {
 
 impl Datapath {
     /// A datapath without ports. `config.seed` must be unknown to senders of packets.
-    pub fn new(desk: Desk, config: dp::Config, ctx: &mut Context<Self>) -> Self {
+    pub fn new(mut desk: Desk, config: dp::Config, ctx: &mut Context<Self>) -> Self {
         let epoll = Arc::new(Epoll::new().expect("an epoll descriptor for the datapath"));
         ctx.spawn(wake::Readiness::new(epoll.clone()));
+        desk.arm(Some((clock::now_ms() + TICK_MS, "connections expire")));
         Self {
             desk,
             engine: Engine::new(config),
@@ -133,6 +136,11 @@ impl Actor for Datapath {
 impl Player for Datapath {
     fn desk(&mut self) -> &mut Desk {
         &mut self.desk
+    }
+
+    fn wake(&mut self, now_ms: i64, _: &mut Context<Self>) {
+        self.engine.tick(u64::try_from(clock::now_us()).unwrap_or(0));
+        self.desk.arm(Some((now_ms + TICK_MS, "connections expire")));
     }
 }
 

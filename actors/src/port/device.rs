@@ -175,7 +175,10 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
         .into_iter()
         .map(|rx| QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) })
         .collect();
-    Ok((Device::System(held), Some(Parts { queues, tx: Box::new(RingSender(tx)), inbox: None })))
+    Ok((
+        Device::System(held),
+        Some(Parts { queues, tx: Box::new(RingSender { socket: tx, queued: rings.queued }), inbox: None }),
+    ))
 }
 
 fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {

@@ -59,7 +59,18 @@ pub struct Port {
     seen: PortStatus,
 }
 
-type Opening = Result<(Device, Option<Parts>), String>;
+/// A device, what goes to the datapath, and what the kernel says of it if it has been asked.
+type Opening = Result<(Device, Option<Parts>, Option<PortStatus>), String>;
+
+/// Opens a device of the kernel's, where waiting is allowed: rings take milliseconds, and the kernel's lock for
+/// questions to devices is held long by others.
+fn open_slowly(config: &DesiredInterface, kind: DeviceKind, rings: Rings) -> Opening {
+    let (device, parts) = Device::open(config, kind, rings)?;
+    set_mtu(&config.name, config.mtu_request);
+    let mut status = PortStatus { open: true, ..PortStatus::default() };
+    host_status(&config.name, &mut status);
+    Ok((device, parts, Some(status)))
+}
 
 impl Port {
     /// A port whose device is not open yet.
@@ -89,7 +100,7 @@ impl Port {
         self.opening = true;
         let (config, kind) = (self.setup.config.clone(), self.setup.kind);
         let rings = Rings { queued: crate::qos::is_wanted(self.qos.as_ref()), ..self.setup.rings };
-        let opening = tokio::task::spawn_blocking(move || Device::open(&config, kind, rings));
+        let opening = tokio::task::spawn_blocking(move || open_slowly(&config, kind, rings));
         actix::fut::wrap_future::<_, Self>(opening).map(|opened, this, _| {
             this.opening = false;
             this.opened(opened.unwrap_or_else(|error| Err(error.to_string())))
@@ -97,7 +108,7 @@ impl Port {
     }
 
     fn opened(&mut self, opened: Opening) -> Result<(), String> {
-        let (device, parts) = opened?;
+        let (device, parts, status) = opened?;
         if self.device.is_some() {
             return Ok(());
         }
@@ -117,10 +128,18 @@ impl Port {
             }
         }
         self.device = Some(device);
-        self.known = true;
-        self.apply_settings();
+        let again = std::mem::replace(&mut self.known, true);
         self.police();
-        self.look();
+        match status {
+            Some(status) => {
+                self.link_resets += i64::from(again && status.link_up != self.seen.link_up);
+                self.seen = PortStatus { link_resets: self.link_resets, ..status };
+            }
+            None => {
+                self.apply_settings();
+                self.look();
+            }
+        }
         if self.qos.is_some() {
             self.shape();
         }
@@ -164,9 +183,13 @@ impl Port {
         now.link_resets = self.link_resets;
         if now != self.seen {
             self.seen = now;
-            let (bridge, port) = (self.setup.bridge_name.clone(), self.setup.config.name.clone());
-            self.news.send(PortChanged { bridge, port, status: self.seen.clone() });
+            self.tell();
         }
+    }
+
+    fn tell(&self) {
+        let (bridge, port) = (self.setup.bridge_name.clone(), self.setup.config.name.clone());
+        self.news.send(PortChanged { bridge, port, status: self.seen.clone() });
     }
 
     /// Opens the device again, in the background.
@@ -176,14 +199,17 @@ impl Port {
         }
         if !self.is_slow() {
             let opened = Device::open(&self.setup.config, self.setup.kind, self.setup.rings);
+            let opened = opened.map(|(device, parts)| (device, parts, None));
             if let Err(error) = self.opened(opened) {
                 vlog::warn!("bridge", "{error}");
             }
             return;
         }
         let step = self.open_apart().map(|opened, this, _| {
-            if let Err(error) = opened {
-                vlog::dbg!("bridge", "{error}");
+            match opened {
+                // What it is now was found out apart, and is news to the switch.
+                Ok(()) => this.tell(),
+                Err(error) => vlog::dbg!("bridge", "{error}"),
             }
             this.look();
         });
@@ -290,6 +316,7 @@ impl Handler<Open> for Port {
         }
         if !self.is_slow() {
             let opened = Device::open(&self.setup.config, self.setup.kind, self.setup.rings);
+            let opened = opened.map(|(device, parts)| (device, parts, None));
             let result = self.opened(opened).map(|()| self.seen.clone());
             return Box::pin(actix::fut::ready(result));
         }

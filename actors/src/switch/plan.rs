@@ -311,13 +311,13 @@ fn port_desc(name: &str, planned: &PlannedPort) -> PortDesc {
 
 /// How packets get to the queues of a port.
 fn queues(qos: &DesiredQos) -> Vec<TagQueue> {
-    let classes = matches!(qos.kind.as_str(), "linux-htb" | "linux-hfsc");
     qos.queues
         .iter()
         .filter_map(|(number, (dscp, _))| {
             let queue = u32::try_from(*number).ok().filter(|n| *n < 0xf000)?;
             let dscp = dscp.and_then(|d| u8::try_from(d).ok()).filter(|d| *d < 64).map(|d| d << 2);
-            Some(TagQueue { queue, priority: if classes { sys::tc::priority_of(queue) } else { 0 }, dscp })
+            // The datapath knows queues by number; the sending port makes classes of them.
+            Some(TagQueue { queue, priority: queue, dscp })
         })
         .collect()
 }
