@@ -1,6 +1,6 @@
 //! OpenFlow 1.0-1.5 and Nicira extensions: codec and text.
 //!
-//! [`message`] has one internal form for every message whatever its version; [`print`] writes messages as
+//! [`message`] has one internal form for every message whatever its version; [`mod@print`] writes messages as
 //! `ovs-ofctl ofp-print` does. No sockets, no clock.
 
 pub mod action;

@@ -1,5 +1,5 @@
 //! The field registry: every field of ovs-fields(7) with its names, widths, prerequisites, textual form, numbers in
-//! OpenFlow, and its place in a [`Key`]; reading and writing any field's value or mask.
+//! OpenFlow, and its place in a [`crate::Key`]; reading and writing any field's value or mask.
 //!
 //! Derived fields (`dl_vlan`, `vlan_vid`, `nw_tos`, `ip_dscp`, `xreg`…) are views of the same bits of the key. The
 //! place of `tun_metadata*` is decided by a [`TunTable`]; functions that take none see these fields as empty.

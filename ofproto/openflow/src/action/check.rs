@@ -1,4 +1,4 @@
-//! Whether a list of actions makes sense: in itself ([`verify`]) and with a match ([`check`]).
+//! Whether a list of actions makes sense: in itself ([`verify`]) and with a match ([`check()`]).
 //!
 //! Source: OpenFlow 1.3.5 section 5.9, ovs-actions(7).
 
@@ -269,7 +269,7 @@ pub(crate) fn check_bundle(
     if bundle.members.iter().all(ok) { Ok(()) } else { Err(ErrorCode::OFPBAC_BAD_OUT_PORT) }
 }
 
-/// Circumstances of [`check`].
+/// Circumstances of [`check()`].
 #[derive(Clone, Copy, Debug)]
 pub struct Check<'a> {
     /// First port number that the switch cannot have.
@@ -288,7 +288,7 @@ impl Check<'_> {
         Check { max_ports: OfPort(crate::port_no::MAX), table: 0xff, n_tables: 255, tun: None };
 }
 
-/// What [`check`] finds.
+/// What [`check()`] finds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     /// The actions, with what the match tells of them noted (tags present, transport protocol).
@@ -310,10 +310,10 @@ pub fn check(actions: Actions, m: &Match, c: &Check<'_>) -> Result<Checked, Erro
     Ok(Checked { actions, usable: checker.usable })
 }
 
-/// As [`check`], but takes what only OpenFlow 1.0 tolerates for an error unless `protocol` is of that version.
+/// As [`check()`], but takes what only OpenFlow 1.0 tolerates for an error unless `protocol` is of that version.
 ///
 /// # Errors
-/// As [`check`].
+/// As [`check()`].
 pub fn check_consistency(
     actions: Actions,
     m: &Match,

@@ -1,6 +1,6 @@
 //! Every OpenFlow message in one internal form, whatever its version.
 //!
-//! [`decode`] takes one whole message, [`encode`] gives one back (or several, for a multipart message too long for
+//! [`decode()`] takes one whole message, [`encode()`] gives one back (or several, for a multipart message too long for
 //! one). Requests and replies of the same kind are separate variants of [`Message`]. One file a family of messages, each
 //! with its types, its decoder and its encoder. Nothing that comes from the wire is trusted: lengths, counts and depths
 //! are checked and limited, and what is wrong is answered with the error that Open vSwitch sends ([`OfError`]).
