@@ -38,6 +38,11 @@ impl Bridge {
             }
             "mdb/show" => Ok(" port  VLAN  GROUP                Age\n".to_owned()),
             "mdb/flush" => Ok("table successfully flushed".to_owned()),
+            // Asked by the switch for the database, not by people.
+            "controllers" => {
+                let lines = self.core.connection_roles().into_iter().map(|(name, role)| format!("{role} {name}\n"));
+                Ok(lines.collect())
+            }
             "bridge/reconnect" => {
                 self.reconnect();
                 Ok(String::new())

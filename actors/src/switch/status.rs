@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::host::{LinkCounters, ReadCounters};
+use crate::msg::bridge::Control;
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::msg::port::{PortStatus, ReadStatus};
 use crate::port::device::mac_text;
@@ -55,8 +56,17 @@ impl Switch {
                 None => Arc::default(),
             }
         };
-        let all = futures::future::join3(join_all(ports), join_all(datapaths), host);
-        let step = actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host), this, _| {
+        let controllers: Vec<_> = self
+            .bridges
+            .iter()
+            .map(|(name, bridge)| {
+                let control = Control { name: "controllers", args: Vec::new() };
+                let (name, asked) = (name.clone(), bridge.address.ask(control, PATIENCE));
+                async move { (name, asked.await) }
+            })
+            .collect();
+        let all = futures::future::join4(join_all(ports), join_all(datapaths), host, join_all(controllers));
+        let step = actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers), this, _| {
             let reports: BTreeMap<String, DatapathReport> =
                 datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
             for (bridge, name, status) in ports {
@@ -65,6 +75,9 @@ impl Switch {
                 let report = reports.get(&bridge.datapath);
                 let Some(port) = bridge.ports.get_mut(&name) else { continue };
                 status.stats = counters(port.odp, report);
+                if report.is_some_and(|r| port.odp.is_some_and(|odp| r.dummies.contains(&odp))) {
+                    status.counters = dummy_counters(&status.stats);
+                }
                 if let Some(kernel) = host.get(&name) {
                     status.counters = kernel_counters(kernel, &port.kind, &mut status.stats);
                 } else if !status.open {
@@ -73,6 +86,9 @@ impl Switch {
                 }
                 port.status = status;
             }
+            let connected = controllers.into_iter().filter_map(|(name, lines)| Some((name, lines.ok()?.ok()?)));
+            let rows = this.controller_rows(&connected.collect());
+            this.write_rows(rows, None);
             this.write_status(None);
         });
         ctx.spawn(step);
@@ -92,9 +108,49 @@ impl Switch {
             for interface in row.ports.values().flat_map(|p| p.interfaces.values()) {
                 let port = bridge.ports.get(&interface.name);
                 let error = bridge.errors.get(&interface.name);
-                rows.push(interface_row(interface.uuid, port, error.map(String::as_str)));
+                let lonely = port.and_then(|p| self.lonely_patch(bridge, p));
+                rows.push(interface_row(interface.uuid, port, error.map(String::as_str), lonely.as_deref()));
             }
         }
+        self.write_rows(rows, applied);
+    }
+
+    /// What is wrong with a patch port whose peer is not there, or is another's.
+    fn lonely_patch(&self, bridge: &BridgeState, port: &PortState) -> Option<String> {
+        if port.kind != "patch" {
+            return None;
+        }
+        let own = &port.config.name;
+        let peer = port.config.options.get("peer")?;
+        let is_peer = |p: &PortState| p.kind == "patch" && p.config.options.get("peer") == Some(own);
+        let same = self.bridges.values().filter(|b| b.datapath == bridge.datapath);
+        let found = same.filter_map(|b| b.ports.get(peer)).any(is_peer);
+        (!found).then(|| format!("No usable peer '{peer}' exists in '{}' datapath.", bridge.datapath))
+    }
+
+    /// Whether each controller is connected, and in what role; `connected` has a line of role and target for each
+    /// connection of a bridge.
+    fn controller_rows(&self, connected: &BTreeMap<String, String>) -> Vec<RowWrite> {
+        let mut rows = Vec::new();
+        for (name, bridge) in &self.desired.bridges {
+            let Some(lines) = connected.get(name) else { continue };
+            for controller in &bridge.controllers {
+                let mut found = lines.lines().filter_map(|line| line.split_once(' '));
+                let role = found.find(|(_, target)| *target == controller.target).map(|(role, _)| role);
+                let state = if role.is_some() { "ACTIVE" } else { "BACKOFF" };
+                let columns = vec![
+                    ("is_connected", Datum::one(ovsdb::Atom::Boolean(role.is_some()))),
+                    ("role", optional(role, Datum::string)),
+                    ("status", Datum::string_map([("state", state)])),
+                ];
+                rows.push(RowWrite { table: "Controller", uuid: controller.uuid, columns });
+            }
+        }
+        rows
+    }
+
+    /// Writes those of the rows that differ from what was written last.
+    fn write_rows(&mut self, mut rows: Vec<RowWrite>, applied: Option<i64>) {
         rows.retain(|row| self.status_written.get(&(row.table, row.uuid)) != Some(row));
         for row in &rows {
             self.status_written.insert((row.table, row.uuid), row.clone());
@@ -111,13 +167,16 @@ impl Switch {
 pub(crate) fn counters(odp: Option<flow::OdpPort>, report: Option<&DatapathReport>) -> PortStats {
     let mut stats = PortStats { rx_packets: 0, tx_packets: 0, rx_bytes: 0, tx_bytes: 0, ..PortStats::default() };
     let found = report.and_then(|r| r.ports.iter().find(|(n, ..)| Some(*n) == odp));
-    if let Some((_, counted, lost)) = found {
+    if let Some((number, counted, lost)) = found {
         stats.rx_packets = counted.rx_packets;
         stats.rx_bytes = counted.rx_bytes;
-        stats.rx_dropped = *lost;
-        stats.rx_errors = 0;
         stats.tx_packets = counted.tx_packets;
         stats.tx_bytes = counted.tx_bytes;
+        if report.is_some_and(|r| r.dummies.contains(number)) {
+            return stats;
+        }
+        stats.rx_dropped = *lost;
+        stats.rx_errors = 0;
         stats.tx_dropped = counted.tx_dropped;
         stats.tx_errors = counted.tx_errors;
     }
@@ -154,7 +213,23 @@ pub(crate) fn kernel_counters(kernel: &LinkCounters, kind: &str, stats: &mut Por
         .collect()
 }
 
-fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str>) -> RowWrite {
+/// The further counters of a dummy: it has one queue each way, and two counters of its own that count the same.
+fn dummy_counters(stats: &PortStats) -> BTreeMap<String, i64> {
+    [
+        ("rx_custom_packets_1", stats.rx_packets),
+        ("rx_custom_packets_2", stats.rx_packets),
+        ("rx_q0_packets", stats.rx_packets),
+        ("rx_q0_bytes", stats.rx_bytes),
+        ("tx_q0_packets", stats.tx_packets),
+        ("tx_q0_bytes", stats.tx_bytes),
+    ]
+    .into_iter()
+    .map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX)))
+    .collect()
+}
+
+/// The row of an interface; `warning` is an error that it lives on with.
+fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str>, warning: Option<&str>) -> RowWrite {
     let none = PortStatus::default();
     let status = port.map_or(&none, |p| &p.status);
     let number = match port {
@@ -175,10 +250,10 @@ fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str
         uuid,
         columns: vec![
             ("ofport", integer(number)),
-            ("error", optional(error, Datum::string)),
+            ("error", optional(error.or(warning), Datum::string)),
             ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
             ("mtu", shown(optional(status.mtu, integer))),
-            ("ifindex", shown(optional(status.ifindex, integer))),
+            ("ifindex", shown(integer(status.ifindex.unwrap_or(0)))),
             ("admin_state", shown(up_down(status.admin_up))),
             ("link_state", shown(up_down(status.link_up))),
             ("link_speed", shown(optional(status.link_speed_bps, integer))),

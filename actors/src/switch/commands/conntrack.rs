@@ -71,7 +71,11 @@ async fn flush(directory: &Directory, args: &[String], says: &mut Says) -> Resul
     let words: Vec<&str> = rest.iter().map(String::as_str).collect();
     let wanted = match openflow::parse::ct::parse_ct_flush(&words) {
         Ok(wanted) => wanted,
-        Err(error) => return says.fail(error.split('=').next().unwrap_or(&error), Some(reason::INVALID)),
+        Err(error) => {
+            let error = error.strip_prefix("Failed to parse ct-tuple: ").unwrap_or(&error);
+            let error = error.split('=').next().unwrap_or(error).replace("Failed", "failed");
+            return says.fail(&error, Some(reason::INVALID));
+        }
     };
     let (_, entry) = match found {
         Some(found) => found,

@@ -26,6 +26,19 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         directory.bridges.get(&args[0]).ok_or("no such bridge")?;
         set_features(&args[1..])
     });
+    registry.ask("memory/show", "", (0, 0), |directory, _| async move {
+        let bridges = directory.view.bridges.values();
+        let tables = bridges.flat_map(|b| b.tables.iter().flatten());
+        let rules: usize = tables.map(|t| t.rules.len()).sum::<usize>() + directory.bridges.len() * HIDDEN_RULES;
+        let threads = directory.datapaths.len();
+        Ok(format!("handlers:{threads} ports:{} revalidators:{threads} rules:{rules}\n", directory.ports.len()))
+    });
+    registry.ask("dpif-dummy/change-port-number", "dp port new-number", (3, 3), |directory, args| async move {
+        let kind = args[0].strip_prefix("ovs-").filter(|k| *k == "dummy");
+        let entry = kind.and_then(|k| directory.datapaths.get(k)).ok_or("unknown datapath or not a dummy")?;
+        entry.ports.values().find(|n| **n == args[1]).ok_or("unknown port")?;
+        Err("not supported: a port keeps its number".to_owned())
+    });
     add_upcalls(registry);
     add_threads(registry);
     add_implementations(registry);
@@ -47,6 +60,9 @@ async fn show(directory: &Directory) -> Answer {
     }
     Ok(out)
 }
+
+/// Rules of the last table that each bridge has of its own.
+const HIDDEN_RULES: usize = 4;
 
 /// What the datapath can do: name, text, value; in the order that `dpif/show-dp-features` has them.
 const FEATURES: &[(&str, &str, &str)] = &[
@@ -78,6 +94,36 @@ const FEATURES: &[(&str, &str, &str)] = &[
     ("nd_ext", "IPv6 ND Extension", "true"),
 ];
 
+/// The same features in the order that `dpif/set-dp-features` lists them.
+const LISTED: [&str; 26] = [
+    "sample_nesting",
+    "clone",
+    "ufid",
+    "lb_output_action",
+    "nd_ext",
+    "ct_orig_tuple",
+    "tnl_push_pop",
+    "ct_eventmask",
+    "ct_state",
+    "ct_zero_snat",
+    "ct_clear",
+    "max_vlan_headers",
+    "recirc",
+    "ct_label",
+    "max_hash_alg",
+    "add_mpls",
+    "ct_state_nat",
+    "ct_timeout",
+    "explicit_drop_action",
+    "ct_mark",
+    "ct_orig_tuple6",
+    "max_mpls_depth",
+    "masked_set_action",
+    "check_pkt_len",
+    "ct_zone",
+    "trunc",
+];
+
 /// Values that a person set for the run, by place in [`FEATURES`].
 static SET_FEATURES: Mutex<[Option<u32>; 26]> = Mutex::new([None; 26]);
 
@@ -100,8 +146,11 @@ fn set_features(args: &[String]) -> Answer {
         };
         format!("{name} ({text}) : [run time]:{now}, [boot time]:{boot}\n")
     };
-    let Some(name) = args.first() else { return Ok((0..FEATURES.len()).map(|i| line(i, &set)).collect()) };
-    let Some(i) = FEATURES.iter().position(|(n, ..)| n == name) else {
+    let place = |name: &str| FEATURES.iter().position(|(n, ..)| *n == name);
+    let Some(name) = args.first() else {
+        return Ok(LISTED.iter().filter_map(|name| place(name)).map(|i| line(i, &set)).collect());
+    };
+    let Some(i) = place(name) else {
         return Ok("Unexpected support field\n".to_owned());
     };
     match args.get(1) {

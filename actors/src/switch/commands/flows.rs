@@ -110,11 +110,12 @@ enum Put {
 }
 
 fn normalize(key: &str, actions: &[String], says: &mut Says) -> Result<(), ()> {
-    let (key, _) = match odp_text::parse_key(key, None) {
+    let (key, mask) = match odp_text::parse_key(key, None) {
         Ok(parsed) => parsed,
         Err(error) => return says.fail(&format!("odp_flow_key_from_string ({error})"), Some(reason::INVALID)),
     };
-    let _ = writeln!(says.0, "input flow: {}", odp_text::format_key(&key, None, &odp_text::KeyOptions::default()));
+    let _ =
+        writeln!(says.0, "input flow: {}", odp_text::format_key(&key, Some(&mask), &odp_text::KeyOptions::default()));
     for text in actions {
         let Ok(actions) = odp_text::parse_actions(text, None) else {
             return says.fail("odp_actions_from_string", Some(reason::INVALID));

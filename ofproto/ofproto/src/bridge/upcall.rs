@@ -385,6 +385,17 @@ impl Bridge {
         rules.collect()
     }
 
+    /// Connections by name, with the role each has, as the database words it.
+    pub fn connection_roles(&self) -> Vec<(&str, &'static str)> {
+        use openflow::message::role::Role;
+        let word = |role: &Role| match role {
+            Role::Primary => "master",
+            Role::Secondary => "slave",
+            _ => "other",
+        };
+        self.conns.values().map(|c| (c.name.as_str(), word(&c.role))).collect()
+    }
+
     /// Number of flows of this bridge in the cache.
     pub fn cached_flows(&self) -> usize {
         self.flows.len()
