@@ -517,3 +517,29 @@ fn packets_come_at_the_rate_configured() {
     world.bridge.limit_packets(peer.id, Some(RateLimit { rate: 100, burst: 25 }), None);
     assert_eq!(world.bridge.poll_timeout(), None);
 }
+
+#[test]
+fn a_monitor_of_the_oldest_version_hears_of_its_flows() {
+    use monitor_flag as f;
+    for version in [V10, V12, V13, V15] {
+        let mut world = World::new();
+        let peer = world.connect(1, version, ConnKind::Service);
+        let watcher = world.connect(2, version, ConnKind::Service);
+        world.send(watcher, watch(1, f::INITIAL | f::ADD | f::REMOVED | f::MODIFY | f::INSTRUCTIONS, 0xff));
+        check(&mut world, peer, &[("flow add in_port=1,actions=2", ""), ("flow delete", "")]);
+        let told = events(&world.take(watcher));
+        assert_eq!(told, [vec![FlowUpdateEvent::Added], vec![FlowUpdateEvent::Deleted]], "{version:?}");
+    }
+}
+
+#[test]
+fn a_monitor_as_older_programs_ask_for_it() {
+    let mut world = World::new();
+    let peer = world.connect(1, V10, ConnKind::Service);
+    let watcher = world.connect(2, V10, ConnKind::Service);
+    let mut request = vec![1, 16, 0, 40, 0, 0, 0, 6, 0xff, 0xff, 0, 0, 0, 0, 0x23, 0x20, 0, 0, 0, 2, 0, 0, 0, 0];
+    request.extend([0, 0, 0, 0, 0, 0x3f, 0xff, 0xff, 0, 0, 0xff, 0, 0, 0, 0, 0]);
+    assert_eq!(world.raw(watcher, &request), [Message::FlowMonitorReply(Vec::new())]);
+    check(&mut world, peer, &[("flow add in_port=1,actions=2", "")]);
+    assert_eq!(events(&world.take(watcher)), [vec![FlowUpdateEvent::Added]]);
+}

@@ -25,6 +25,9 @@ const PAUSE_OCTETS: usize = 128 * 1024;
 /// Monitors of a connection at the most.
 const MONITORS_AT_MOST: usize = 1 << 12;
 
+/// With any of these, own changes are told in full; Nicira's flag `own` is read as the second.
+const WHOLE: u16 = monitor_flag::NO_ABBREV | monitor_flag::ONLY_OWN;
+
 /// One monitor.
 #[derive(Debug, Clone)]
 pub(crate) struct Monitor {
@@ -71,12 +74,10 @@ impl Monitor {
 
 impl Monitors {
     /// The flags of all monitors, of those that see an event, together.
-    fn flags_for(&self, wanted: u16, rule: &Rule, old_actions: Option<&Actions>, own: bool) -> u16 {
-        self.by_id
-            .values()
-            .filter(|m| m.flags & wanted != 0 && (own || m.flags & monitor_flag::ONLY_OWN == 0))
-            .filter(|m| m.sees(rule, old_actions))
-            .fold(0, |flags, m| flags | m.flags)
+    fn flags_for(&self, wanted: u16, rule: &Rule, old_actions: Option<&Actions>) -> u16 {
+        // As Open vSwitch takes it, ONLY_OWN keeps nothing away.
+        let seen = self.by_id.values().filter(|m| m.flags & wanted != 0 && m.sees(rule, old_actions));
+        seen.fold(0, |flags, m| flags | m.flags)
     }
 }
 
@@ -222,7 +223,7 @@ impl Bridge {
             } else {
                 (FlowUpdateEvent::Modified, monitor_flag::MODIFY)
             };
-            let flags = conn.monitors.flags_for(wanted, &rule, None, true);
+            let flags = conn.monitors.flags_for(wanted, &rule, None);
             if flags != 0 {
                 updates.push(update(event, &rule, 0, flags));
             }
@@ -268,12 +269,12 @@ fn note(
             }
         }
     }
-    let flags = monitors.flags_for(wanted, rule, old_actions, own.is_some());
+    let flags = monitors.flags_for(wanted, rule, old_actions);
     if flags == 0 {
         return;
     }
     match own {
-        Some((_, xid)) if flags & monitor_flag::NO_ABBREV == 0 && monitors.paused.is_none() => {
+        Some((_, xid)) if flags & WHOLE == 0 && monitors.paused.is_none() => {
             if !std::mem::replace(&mut monitors.sent_abbrev, true) {
                 monitors.updates.push(FlowUpdate::Abbrev { xid });
             }
