@@ -187,6 +187,7 @@ impl Idl {
             txn.set("Open_vSwitch", root, "datapath_types", set(&self.setup.datapath_types));
             txn.set("Open_vSwitch", root, "iface_types", set(&self.setup.iface_types));
             txn.set("Open_vSwitch", root, "dpdk_initialized", Datum::one(Atom::Boolean(false)));
+            txn.set("Open_vSwitch", root, "dpdk_version", Datum::string("none"));
         }
         for ((table, uuid), columns) in &self.rows {
             if self.client.replica().row(table, *uuid).is_none() {

@@ -110,7 +110,7 @@ pub fn device_kind(kind: &str, datapath: &str, mode: DummyMode, name: &str) -> R
         "system" => Ok((DeviceKind::System, "system".to_owned())),
         "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp"
         | "srv6" => Ok((DeviceKind::Virtual, kind.to_owned())),
-        _ => Err(format!("could not create netdev {name} of unknown type {kind}")),
+        _ => Err(format!("could not open network device {name} (Address family not supported by protocol)")),
     }
 }
 
@@ -275,7 +275,8 @@ fn subfield(text: &str) -> Option<(Field, u16, u16)> {
 /// The datapath identifier: as configured, or the bridge's Ethernet address.
 pub fn datapath_id(other_config: &Pairs, mac: u64) -> u64 {
     let configured = other_config.get("datapath-id").and_then(|text| {
-        let digits = text.strip_prefix("0x").unwrap_or(text);
+        // Either all 16 digits or, behind 0x, as many as it takes.
+        let digits = text.strip_prefix("0x").or_else(|| (text.len() == 16).then_some(text))?;
         u64::from_str_radix(digits, 16).ok().filter(|n| *n != 0)
     });
     configured.unwrap_or(mac)
