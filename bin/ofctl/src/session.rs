@@ -152,8 +152,10 @@ impl Session {
             Negotiated::Failed { data, log } => {
                 vlog::warn!("vconn", "{}: {log}", self.name);
                 let error = ErrorMessage::hello_failed(ErrorCode::OFPHFC_INCOMPATIBLE, &data);
+                // In the peer's own version, so that it can read why.
+                let version = Version::from_wire(head.version).unwrap_or(version);
                 let mut out = Vec::new();
-                let _ = message::encode_into(&mut out, &Message::Error(error), version, self.next_xid());
+                let _ = message::encode_into(&mut out, &Message::Error(error), version, 0);
                 let _ = self.write(&out);
                 Err(Ok(protocol_error()))
             }
@@ -536,7 +538,6 @@ impl Session {
 
 /// What cannot be said in the version, as the user reads it.
 pub(crate) fn cannot(error: &message::Unsupported) -> Failure {
-    let _ = error;
     Failure::Text(error.to_string())
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `messages.txt` has octets in hexadecimal, each followed by lines of text that begin with a bar.
 
+use std::sync::LazyLock;
+
 use openflow::message::{self, kind};
 use openflow::print;
 use proptest::prelude::*;
@@ -16,7 +18,10 @@ fn octets(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
 
-fn cases() -> Vec<Case> {
+/// All messages of the table.
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(read_cases);
+
+fn read_cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for line in include_str!("messages.txt").lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
         match line.strip_prefix('|') {
@@ -37,9 +42,8 @@ fn text(octets: &[u8]) -> String {
 
 #[test]
 fn octets_to_text() {
-    let cases = cases();
-    assert!(cases.len() > 200, "{}", cases.len());
-    for case in cases {
+    assert!(CASES.len() > 200, "{}", CASES.len());
+    for case in CASES.iter() {
         assert_eq!(text(&case.octets).trim_end_matches('\n'), case.text.trim_end_matches('\n'));
     }
 }
@@ -47,7 +51,7 @@ fn octets_to_text() {
 /// What is read and written is read again as the same.
 #[test]
 fn written_messages_are_read_again() {
-    for case in cases() {
+    for case in CASES.iter() {
         let Ok(msg) = message::decode(&case.octets) else { continue };
         let written = message::encode(&msg.body, msg.version, msg.xid);
         let written = written.unwrap_or_else(|e| panic!("{e}: {}", case.text));
@@ -65,7 +69,7 @@ fn written_messages_are_read_again() {
 fn octets_come_out_as_they_went_in() {
     let mut differ = 0;
     let mut all = 0;
-    for case in cases() {
+    for case in CASES.iter() {
         let Ok(msg) = message::decode(&case.octets) else { continue };
         all += 1;
         if message::encode(&msg.body, msg.version, msg.xid).unwrap() != case.octets {
@@ -77,7 +81,7 @@ fn octets_come_out_as_they_went_in() {
 
 #[test]
 fn cut_messages() {
-    for case in cases() {
+    for case in CASES.iter() {
         for len in (0..case.octets.len()).step_by(3) {
             let mut cut = case.octets[..len].to_vec();
             let _ = text(&cut);
@@ -130,8 +134,7 @@ proptest! {
         which in any::<prop::sample::Index>(),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let cases = cases();
-        let mut octets = which.get(&cases).octets.clone();
+        let mut octets = which.get(&CASES[..]).octets.clone();
         for (at, value) in changes {
             let at = at.index(octets.len());
             octets[at] = value;

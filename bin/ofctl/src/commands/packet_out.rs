@@ -1,6 +1,5 @@
 //! `packet-out`.
 
-use openflow::Protocols;
 use openflow::action;
 use openflow::matching::Match;
 use openflow::message::{Message, NO_BUFFER, PacketOut};
@@ -30,8 +29,7 @@ pub(super) fn packet_out(settings: &Settings, args: &[String]) -> Done {
     let named = Session::open(&args[0], settings)?;
     let port = super::ports::port_of(&named, settings, &args[1])
         .map_err(|_| Failure::Text(format!("{}: unknown port `{}'", args[0], args[1])))?;
-    let (session, protocol) = open_for_flow_mod(None, &args[0], usable, settings)?;
-    let _: Protocols = protocol;
+    let (session, _) = open_for_flow_mod(None, &args[0], usable, settings)?;
     let mut flow_metadata = Match::any();
     flow_metadata.set_in_port(port);
     for text in &args[3..] {

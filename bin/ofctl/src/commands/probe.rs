@@ -1,7 +1,7 @@
 //! `probe`, `ping`, `benchmark`: echoes.
 
 use cli::{clock, program};
-use openflow::message::kind::{self, Kind};
+use openflow::message::kind;
 use openflow::message::{self, Message};
 
 use super::ofp_print::show;
@@ -65,7 +65,6 @@ pub(super) fn ping(settings: &Settings, args: &[String]) -> Done {
             args[0],
             took.as_secs_f64() * 1000.0
         ));
-        let _ = Kind::EchoReply;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::{Done, Failure};
 
 /// What a flow is beside its match, priority and table.
 #[derive(Clone, Debug, PartialEq)]
-struct Version_ {
+struct Content {
     cookie: u64,
     idle_timeout: u16,
     hard_timeout: u16,
@@ -34,7 +34,7 @@ struct Entry {
     table: u8,
     priority: u16,
     matching: Match,
-    sides: [Option<Version_>; 2],
+    sides: [Option<Content>; 2],
 }
 
 /// Flows by what identifies them, in the order in which they came.
@@ -45,7 +45,7 @@ struct Flows {
 }
 
 impl Flows {
-    fn insert(&mut self, side: usize, table: u8, priority: u16, matching: Match, version: Version_) {
+    fn insert(&mut self, side: usize, table: u8, priority: u16, matching: Match, version: Content) {
         let key = (table, priority, matching.key.clone(), matching.mask.clone());
         let entries = &mut self.entries;
         let at = *self.index.entry(key).or_insert_with(|| {
@@ -67,7 +67,7 @@ impl Flows {
         let (flow_mods, usable, _) = flow_file::read(settings, switch, file, Command::Mod(FlowModCommand::Add))?;
         for mut f in flow_mods {
             normalize(&mut f.matching);
-            let version = Version_ {
+            let version = Content {
                 cookie: f.new_cookie,
                 idle_timeout: f.idle_timeout,
                 hard_timeout: f.hard_timeout,
@@ -93,7 +93,7 @@ impl Flows {
         };
         let request = Message::FlowStatsRequest { dialect: dialect(protocol), request: Box::new(request) };
         for f in fetch(session, &request)? {
-            let version = Version_ {
+            let version = Content {
                 cookie: f.cookie,
                 idle_timeout: f.idle_timeout,
                 hard_timeout: f.hard_timeout,
@@ -165,7 +165,7 @@ pub(super) fn replace_flows(settings: &Settings, args: &[String]) -> Done {
     if requests.is_empty() { Ok(()) } else { session.change(&requests, settings) }
 }
 
-fn change(entry: &Entry, version: &Version_, command: FlowModCommand, protocol: Protocols) -> FlowMod {
+fn change(entry: &Entry, version: &Content, command: FlowModCommand, protocol: Protocols) -> FlowMod {
     let add = command == FlowModCommand::Add;
     let table_id = Protocols::TABLE_ID.contains(protocol);
     FlowMod {
@@ -227,7 +227,7 @@ pub(super) fn diff_flows(settings: &Settings, args: &[String]) -> Done {
     Ok(())
 }
 
-fn line(out: &mut String, entry: &Entry, version: &Version_, settings: &Settings) {
+fn line(out: &mut String, entry: &Entry, version: &Content, settings: &Settings) {
     let style = Style { names: Names::NONE, colors: settings.colors };
     if entry.table != 0 {
         out.push_str(&format!("table={} ", entry.table));

@@ -17,7 +17,7 @@ pub fn encode(message: &Message, version: Version, xid: u32) -> Result<Vec<u8>, 
     Ok(out)
 }
 
-/// Appends what [`encode`] gives; nothing on error.
+/// Appends what [`encode()`] gives; nothing on error.
 ///
 /// # Errors
 /// What the version cannot say.
@@ -65,7 +65,7 @@ struct Encoder<'a> {
     flow_mod_table_id: Option<bool>,
 }
 
-type Result_ = Result<(), Unsupported>;
+type Outcome = Result<(), Unsupported>;
 
 impl Encoder<'_> {
     fn unsupported(&self, what: &str) -> Unsupported {
@@ -73,7 +73,7 @@ impl Encoder<'_> {
     }
 
     /// Writes the headers.
-    fn head(&mut self, kind: Kind, nicira: bool) -> Result_ {
+    fn head(&mut self, kind: Kind, nicira: bool) -> Outcome {
         let shape = kind::shape_of(kind, self.version, nicira).ok_or_else(|| self.unsupported(&format!("{kind:?}")))?;
         kind::put_head(self.out, shape, self.version, self.xid);
         self.shape = Some(shape);
@@ -81,7 +81,7 @@ impl Encoder<'_> {
     }
 
     /// Fills in the length.
-    fn finish(&mut self) -> Result_ {
+    fn finish(&mut self) -> Outcome {
         if self.out.len() - self.part > usize::from(u16::MAX) {
             return Err(self.unsupported("message longer than 65535 octets"));
         }
@@ -90,21 +90,21 @@ impl Encoder<'_> {
     }
 
     /// A message with a body of its own.
-    fn plain(&mut self, kind: Kind, body: impl FnOnce(&mut Vec<u8>)) -> Result_ {
+    fn plain(&mut self, kind: Kind, body: impl FnOnce(&mut Vec<u8>)) -> Outcome {
         self.head(kind, false)?;
         body(self.out);
         self.finish()
     }
 
     /// A message that, where there are two, is Nicira's or OpenFlow's.
-    fn dialect(&mut self, kind: Kind, dialect: Dialect, body: impl FnOnce(&mut Vec<u8>)) -> Result_ {
+    fn dialect(&mut self, kind: Kind, dialect: Dialect, body: impl FnOnce(&mut Vec<u8>)) -> Outcome {
         self.head(kind, dialect == Dialect::Nicira)?;
         body(self.out);
         self.finish()
     }
 
     /// A multipart message: items that are never cut, in as many messages as it takes.
-    fn list<T>(&mut self, kind: Kind, nicira: bool, items: &[T], mut one: impl FnMut(&mut Vec<u8>, &T)) -> Result_ {
+    fn list<T>(&mut self, kind: Kind, nicira: bool, items: &[T], mut one: impl FnMut(&mut Vec<u8>, &T)) -> Outcome {
         self.head(kind, nicira)?;
         for item in items {
             let before = self.out.len();
@@ -117,7 +117,7 @@ impl Encoder<'_> {
     }
 
     /// Moves the item that starts at `item` into a new message.
-    fn next_part(&mut self, item: usize) -> Result_ {
+    fn next_part(&mut self, item: usize) -> Outcome {
         let Some(shape) = self.shape else { return Ok(()) };
         let moved = self.out.split_off(item);
         self.finish()?;
@@ -129,14 +129,14 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn flow_mod(&mut self, dialect: Dialect, flow_mod: &FlowMod) -> Result_ {
+    fn flow_mod(&mut self, dialect: Dialect, flow_mod: &FlowMod) -> Outcome {
         self.head(Kind::FlowMod, dialect == Dialect::Nicira)?;
         let table_id = self.flow_mod_table_id.unwrap_or(flow_mod.table != TABLE_ALL);
         flow::encode(self.out, dialect, flow_mod, self.version, table_id);
         self.finish()
     }
 
-    fn message(&mut self, message: &Message) -> Result_ {
+    fn message(&mut self, message: &Message) -> Outcome {
         let version = self.version;
         match message {
             Message::Hello(hello) => {
@@ -188,7 +188,7 @@ impl Encoder<'_> {
         }
     }
 
-    fn packet_in(&mut self, packet_in: &PacketIn) -> Result_ {
+    fn packet_in(&mut self, packet_in: &PacketIn) -> Outcome {
         let version = self.version;
         let (kind, nicira) = match packet_in.format {
             PacketInFormat::Standard => (Kind::PacketIn, false),
@@ -200,7 +200,7 @@ impl Encoder<'_> {
         self.finish()
     }
 
-    fn control(&mut self, message: &Message) -> Result_ {
+    fn control(&mut self, message: &Message) -> Outcome {
         let version = self.version;
         match message {
             Message::RoleRequest(request) => {
@@ -256,7 +256,7 @@ impl Encoder<'_> {
         }
     }
 
-    fn monitor_cancel(&mut self, id: u32) -> Result_ {
+    fn monitor_cancel(&mut self, id: u32) -> Outcome {
         let version = self.version;
         if version < Version::V14 {
             return self.plain(Kind::FlowMonitorCancel, |o| o.put32(id));
@@ -273,7 +273,7 @@ impl Encoder<'_> {
         self.plain(Kind::FlowMonitorRequest, |o| monitor::encode_request(o, &request, version))
     }
 
-    fn monitor_flow(&mut self, message: &Message) -> Result_ {
+    fn monitor_flow(&mut self, message: &Message) -> Outcome {
         let version = self.version;
         let paused = *message == Message::FlowMonitorPaused;
         if version < Version::V14 {
@@ -283,7 +283,7 @@ impl Encoder<'_> {
         self.plain(Kind::FlowMonitorReply, |o| monitor::encode_update(o, &update, version))
     }
 
-    fn request(&mut self, message: &Message) -> Result_ {
+    fn request(&mut self, message: &Message) -> Outcome {
         let version = self.version;
         let v10 = version == Version::V10;
         let put_port = |o: &mut Vec<u8>, port: OfPort| {
@@ -343,7 +343,7 @@ impl Encoder<'_> {
         }
     }
 
-    fn reply(&mut self, message: &Message) -> Result_ {
+    fn reply(&mut self, message: &Message) -> Outcome {
         let version = self.version;
         match message {
             Message::DescReply(desc) => self.plain(Kind::DescReply, |o| config::encode_desc(o, desc)),

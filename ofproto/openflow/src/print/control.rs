@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Options, bit_names, hex};
 use crate::ErrorCode;
 use crate::Version;
-use crate::message::async_config::{AsyncForm, AsyncKind};
+use crate::message::async_config::AsyncKind;
 use crate::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
 use crate::message::kind::Head;
 use crate::message::nx::FlowFormat;
@@ -53,7 +53,7 @@ const CAPABILITIES: &[(u32, &str)] = &[
     (capability::FLOW_MONITORING, "FLOW_MONITORING"),
 ];
 
-pub(super) fn features(out: &mut String, features: &Features, version: Version, style: &Style<'_>) {
+pub(super) fn features(out: &mut String, features: &Features, version: Version) {
     put!(out, " dpid:{:016x}\n", features.datapath_id);
     put!(out, "n_tables:{}, n_buffers:{}", features.n_tables, features.n_buffers);
     if features.auxiliary_id != 0 {
@@ -65,7 +65,7 @@ pub(super) fn features(out: &mut String, features: &Features, version: Version, 
     if version == Version::V10 {
         put!(out, "actions: {}\n", features.actions.names().join(" "));
     }
-    super::ports(out, &features.ports, style);
+    super::ports(out, &features.ports);
 }
 
 pub(super) fn config(out: &mut String, config: &SwitchConfig) {
@@ -158,7 +158,6 @@ fn kind_name(kind: AsyncKind) -> &'static str {
 pub(super) fn async_masks(out: &mut String, head: &Head<'_>) -> Result<(), ErrorCode> {
     let version = Version::from_wire(head.version).ok_or(ErrorCode::OFPBRC_BAD_VERSION)?;
     let set = async_config::decode_loosely(head, version)?;
-    let _ = AsyncForm::Standard;
     for (title, masks) in [("primary", set.primary), ("secondary", set.secondary)] {
         put!(out, "\n {title}:\n");
         for kind in AsyncKind::ALL {
@@ -334,10 +333,9 @@ pub(super) fn ipfix(out: &mut String, stats: &IpfixStats, id: Option<u32>) {
 
 pub(super) fn ipfix_flows(out: &mut String, stats: &[IpfixStats]) {
     put!(out, " {} ids\n", stats.len());
-    for (i, one) in stats.iter().enumerate() {
+    for one in stats {
         let mut text = String::new();
         ipfix(&mut text, one, Some(one.collector_set_id));
         out.push_str(&text[1..]);
-        let _ = i;
     }
 }

@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use super::Options;
 use crate::flow_mod::{
-    DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats,
-    format_match,
+    FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats, format_match,
 };
 use crate::message::flow_removed::FlowRemovedReason;
 use crate::message::kind::{Class, Head};
@@ -176,7 +175,6 @@ fn full_update(out: &mut String, full: &FullUpdate, style: &Style<'_>) {
         out.push_str("actions=");
         action::write(out, &full.actions, style);
     }
-    let _ = DEFAULT_PRIORITY;
 }
 
 pub(super) fn monitor_updates(out: &mut String, updates: &[FlowUpdate], style: &Style<'_>) {

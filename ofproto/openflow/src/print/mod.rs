@@ -207,14 +207,14 @@ fn show(out: &mut String, msg: &Msg, head: &Head<'_>, octets: &[u8], options: &O
                 out.push_str(&hex::dump(data));
             }
         }
-        Message::FeaturesReply(features) => control::features(out, features, msg.version, style),
+        Message::FeaturesReply(features) => control::features(out, features, msg.version),
         Message::GetConfigReply(config) | Message::SetConfig(config) => control::config(out, config),
         Message::PacketIn(packet_in) | Message::Resume(packet_in) => {
             return packet::packet_in(out, packet_in, msg.version, options);
         }
         Message::PacketOut(packet_out) => packet::packet_out(out, packet_out, options),
         Message::FlowRemoved(removed) => flow::removed(out, removed, style),
-        Message::PortStatus(status) => port::status(out, status, style),
+        Message::PortStatus(status) => port::status(out, status),
         Message::RoleStatus(status) => control::role_status(out, status),
         Message::TableStatus(status) => table::status(out, status, style),
         Message::RequestForward(inner) => control::request_forward(out, inner, style),
@@ -248,9 +248,9 @@ fn multipart(out: &mut String, msg: &Msg, options: &Options<'_>) {
         Message::FlowStatsRequest { request, .. } => flow::request(out, request, style),
         Message::FlowStatsReply { flows, .. } => out.push_str(&flow_stats_lines(flows, style, true)),
         Message::AggregateReply { stats, .. } => flow::aggregate(out, stats),
-        Message::TableStatsReply(tables) => table::stats(out, tables, msg.version, style),
+        Message::TableStatsReply(tables) => table::stats(out, tables, msg.version),
         Message::TableFeaturesRequest(tables) | Message::TableFeaturesReply(tables) => {
-            table::features(out, tables, msg.version, style);
+            table::features(out, tables, msg.version);
         }
         Message::TableDescReply(tables) => table::descs(out, tables, style),
         Message::PortStatsRequest(port) => put!(out, " port_no={}", style.names.port(*port)),
@@ -258,7 +258,7 @@ fn multipart(out: &mut String, msg: &Msg, options: &Options<'_>) {
         Message::PortDescRequest(port) => put!(out, " port={}", style.names.port(*port)),
         Message::PortDescReply(ports) => {
             out.push('\n');
-            self::ports(out, ports, style);
+            self::ports(out, ports);
         }
         Message::QueueStatsRequest { port, queue } => queue::stats_request(out, *port, *queue, style),
         Message::QueueStatsReply(queues) => queue::stats(out, queues, options),
@@ -299,11 +299,11 @@ fn trim_blanks(out: &mut String) {
 }
 
 /// Ports in the order of their numbers.
-fn ports(out: &mut String, ports: &[PortDesc], style: &Style<'_>) {
+fn ports(out: &mut String, ports: &[PortDesc]) {
     let mut sorted: Vec<&PortDesc> = ports.iter().collect();
     sorted.sort_by_key(|p| p.port);
     for desc in sorted {
-        port_desc(out, desc, style);
+        port_desc(out, desc);
     }
 }
 

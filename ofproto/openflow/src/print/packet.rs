@@ -13,10 +13,9 @@ use crate::{ErrorCode, Version};
 
 /// A packet's headers in one line, with the checksum of its transport.
 pub fn packet_text(octets: &[u8]) -> String {
-    let (key, layers) = flow::extract::extract(octets, 0);
+    let (key, _) = flow::extract::extract(octets, 0);
     let options = match_text::Options::default();
     let mut out = match_text::format_flow(&key, &options);
-    let _ = layers;
     checksum(&mut out, octets, &key);
     out.push('\n');
     out

@@ -69,11 +69,10 @@ fn state(out: &mut String, bits: u32) {
 }
 
 /// Appends the lines that describe a port.
-pub fn port_desc(out: &mut String, desc: &PortDesc, style: &Style<'_>) {
+pub fn port_desc(out: &mut String, desc: &PortDesc) {
     // As far as it can be printed.
     let name: String = desc.name.chars().take_while(|c| matches!(c, ' '..='~')).collect();
     let number = crate::names::Names::NONE.port(desc.port);
-    let _ = style;
     put!(out, " {number}({name}): addr:{}\n", mac(desc.hw_addr));
     out.push_str("     config:     ");
     config(out, desc.config);
@@ -94,13 +93,13 @@ pub fn port_desc(out: &mut String, desc: &PortDesc, style: &Style<'_>) {
     put!(out, "     speed: {} Mbps now, {} Mbps max\n", desc.curr_speed / 1000, desc.max_speed / 1000);
 }
 
-pub(super) fn status(out: &mut String, status: &PortStatus, style: &Style<'_>) {
+pub(super) fn status(out: &mut String, status: &PortStatus) {
     out.push_str(match status.reason {
         PortReason::Add => " ADD:",
         PortReason::Delete => " DEL:",
         PortReason::Modify => " MOD:",
     });
-    port_desc(out, &status.desc, style);
+    port_desc(out, &status.desc);
 }
 
 pub(super) fn port_mod(out: &mut String, port_mod: &PortMod, style: &Style<'_>) {

@@ -396,8 +396,7 @@ fn ditto(out: &mut String, first: &mut Option<u8>, next: u8) {
 }
 
 /// Appends table features.
-pub fn features(out: &mut String, tables: &[TableFeatures], version: Version, style: &Style<'_>) {
-    let _ = style;
+pub fn features(out: &mut String, tables: &[TableFeatures], version: Version) {
     let mut dump = FeaturesDump::default();
     for table in tables {
         dump.add(out, table, version);
@@ -427,8 +426,7 @@ impl FeaturesDump {
     }
 }
 
-pub(super) fn stats(out: &mut String, tables: &[TableStats], version: Version, style: &Style<'_>) {
-    let _ = style;
+pub(super) fn stats(out: &mut String, tables: &[TableStats], version: Version) {
     let mut first_ditto = None;
     let mut before: Option<&TableStats> = None;
     for table in tables {
