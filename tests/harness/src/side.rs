@@ -1,7 +1,7 @@
 //! The two sides of a comparison: where each finds its programs.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The programs of Open vSwitch that a side may bring.
 pub const PROGRAMS: [&str; 11] = [
@@ -68,8 +68,9 @@ pub fn built() -> PathBuf {
 
 /// The top of the workspace.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_owned()
+    // cargo tells a test where its package is now; a program run by itself knows where it was built.
+    let here = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.ancestors().nth(2).unwrap_or(&here).to_owned()
 }
 
 /// A directory with the given Python packages, installed by `pip` once a build directory.

@@ -1,0 +1,155 @@
+//! Clients of the database by other makers, many at once, and what a killed server must not lose.
+
+use harness::place::{Place, SCHEMA};
+use harness::process;
+use harness::side::{self, Side};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+fn place() -> Place {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let dir = PathBuf::from(format!("/tmp/clients.{}/{number}", std::process::id()));
+    let mut place = Place::new(Side::troupe(), &dir).expect("a private place");
+    place.start_database(&[]).expect("a server");
+    place.tool("ovs-vsctl", &["--no-wait", "init"]).expect("a root row");
+    place
+}
+
+fn python(place: &Place, script: &str, args: &[&str]) -> Command {
+    let mut command = place.command("/usr/bin/python3");
+    command.arg(side::root().join("tests/clients").join(script)).args(args);
+    command
+}
+
+#[test]
+fn the_python_idl_keeps_its_rows_across_a_restart() {
+    let mut place = place();
+    let mut command = python(&place, "idl_reconnect.py", &[&place.db(), SCHEMA]);
+    let errors = place.dir().join("log/idl.err");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(std::fs::File::create(&errors).expect("a file"));
+    let mut client = command.spawn().expect("python3-openvswitch's python3");
+    let mut words = BufReader::new(client.stdout.take().expect("its output")).lines();
+    let mut heard = |word: &str| {
+        let said = words.next().and_then(Result::ok).unwrap_or_default();
+        assert_eq!(said, word, "{}", std::fs::read_to_string(&errors).unwrap_or_default());
+    };
+    for word in ["contents", "written", "locked"] {
+        heard(word);
+    }
+    place.database().expect("the server").kill();
+    place.start_database(&[]).expect("the server again");
+    client.stdin.take().expect("its input").write_all(b"go on\n").expect("it listens");
+    place.tool("ovs-vsctl", &["--no-wait", "set", "bridge", "idl0", "external_ids:more=1"]).expect("a write");
+    for word in ["reconnected", "conditions", "done"] {
+        heard(word);
+    }
+    assert!(client.wait().expect("its end").success());
+}
+
+#[test]
+fn a_thousand_clients_at_once() {
+    let place = place();
+    let socket = place.run_dir().join("db.sock").display().to_string();
+    // Each side of a thousand connections needs its descriptors.
+    let line = format!(
+        "ulimit -n 4096; exec /usr/bin/python3 {} {socket} 1000",
+        side::root().join("tests/clients/idl_many.py").display()
+    );
+    let outcome = place.shell(&line, Duration::from_secs(90)).expect("a shell");
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("all saw it\n", ""));
+    let shown = place.tool("ovs-vsctl", &["--no-wait", "get", "Open_vSwitch", ".", "external_ids:seen"]);
+    assert_eq!(shown.expect("the server still serves"), "\"by all\"\n");
+}
+
+/// A client that speaks JSON-RPC by hand.
+struct Client(UnixStream);
+
+impl Client {
+    fn connect(place: &Place) -> Option<Client> {
+        let stream = UnixStream::connect(place.run_dir().join("db.sock")).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        Some(Client(stream))
+    }
+
+    /// The reply to a transaction, or nothing if the server died.
+    fn transact(&mut self, operations: Value, id: u64) -> Option<Value> {
+        let request = json!({"method": "transact", "params": operations, "id": id});
+        self.0.write_all(request.to_string().as_bytes()).ok()?;
+        let mut bytes = Vec::new();
+        let mut piece = [0; 4096];
+        loop {
+            let got = self.0.read(&mut piece).ok().filter(|got| *got > 0)?;
+            bytes.extend_from_slice(&piece[..got]);
+            if let Ok(value) = serde_json::from_slice::<Value>(&bytes) {
+                return Some(value);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_acknowledged_durable_commit_is_lost_to_kill_9() {
+    let mut place = place();
+    let mut acknowledged = 0;
+    let mut sent = 0;
+    for round in 0..8_u64 {
+        // The killer strikes while commits are under way, each time at another moment.
+        let pid = place.database().expect("the server").pid();
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(60 + 37 * round));
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a pid"));
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        });
+        let mut client = Client::connect(&place).expect("the server serves");
+        loop {
+            sent += 1;
+            let row = json!({"external_ids": ["map", [["n", sent.to_string()]]]});
+            let operations = json!(["Open_vSwitch",
+                {"op": "update", "table": "Open_vSwitch", "where": [], "row": row},
+                {"op": "commit", "durable": true}]);
+            let Some(reply) = client.transact(operations, sent) else { break };
+            assert_eq!(reply["error"], Value::Null, "{reply}");
+            acknowledged = sent;
+        }
+        killer.join().expect("the killer");
+        place.database().expect("the server").kill();
+        place.start_database(&[]).expect("the server again");
+        let shown = place.tool("ovs-vsctl", &["--no-wait", "get", "Open_vSwitch", ".", "external_ids:n"]);
+        let kept: u64 = shown.expect("it serves").trim().trim_matches('"').parse().expect("a number");
+        assert!((acknowledged..=sent).contains(&kept), "acknowledged {acknowledged}, sent {sent}, kept {kept}");
+    }
+    assert!(acknowledged > 20, "only {acknowledged} commits were made at all");
+    let log = place.dir().join("db/conf.db").display().to_string();
+    place.tool("ovsdb-tool", &["show-log", &log]).expect("the log is whole");
+}
+
+#[test]
+fn debians_tools_read_the_file_that_ours_wrote_and_the_other_way() {
+    let mut place = place();
+    place.tool("ovs-vsctl", &["--no-wait", "add-br", "br0", "--", "add-port", "br0", "p1", "tag=5"]).expect("a write");
+    place.database().expect("the server").kill();
+    let file = place.dir().join("db/conf.db").display().to_string();
+    let query = r#"["Open_vSwitch",{"op":"select","table":"Port","where":[["name","==","p1"]],"columns":["tag"]}]"#;
+    let ours = place.tool("ovsdb-tool", &["query", &file, query]).expect("our ovsdb-tool");
+    let theirs = place.tool("/usr/bin/ovsdb-tool", &["query", &file, query]).expect("Debian's ovsdb-tool");
+    assert_eq!(ours, theirs);
+    assert!(ours.contains("\"tag\":5"), "{ours}");
+    let update = r#"["Open_vSwitch",{"op":"update","table":"Port","where":[["name","==","p1"]],"row":{"tag":6}}]"#;
+    place.tool("/usr/bin/ovsdb-tool", &["transact", &file, update]).expect("Debian's ovsdb-tool writes");
+    place.tool("/usr/bin/ovsdb-tool", &["compact", &file]).expect("Debian's ovsdb-tool compacts");
+    place.start_database(&[]).expect("our server on that file");
+    assert_eq!(place.tool("ovs-vsctl", &["--no-wait", "get", "port", "p1", "tag"]).expect("it serves"), "6\n");
+    let served = process::until("Debian's client", Duration::from_secs(5), || {
+        place
+            .tool("/usr/bin/ovs-vsctl", &["--no-wait", &format!("--db={}", place.db()), "list-br"])
+            .is_ok_and(|s| s == "br0\n")
+    });
+    served.expect("Debian's ovs-vsctl reads from our server");
+}
