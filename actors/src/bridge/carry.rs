@@ -38,11 +38,11 @@ impl Bridge {
                 self.peers.remove(&conn);
             }
             Output::Stage { batches } => self.stage(batches, ctx),
-            Output::Settle { table, commit } => self.to_table(table, Settle { commit }),
-            Output::ConfigureTable { table, config, .. } => self.to_table(table, ConfigureTable(config)),
+            Output::Settle { table, commit } => self.tell_table(table, Settle { commit }),
+            Output::ConfigureTable { table, config, .. } => self.tell_table(table, ConfigureTable(config)),
             Output::Ask(questions) => self.ask(questions, ctx),
             Output::Credit { rules, lookups } => self.credit(rules, lookups),
-            Output::FinTimeout { rule, idle, hard } => self.to_table(rule.table, FinTimeout { rule, idle, hard }),
+            Output::FinTimeout { rule, idle, hard } => self.tell_table(rule.table, FinTimeout { rule, idle, hard }),
             Output::Install(entries) => {
                 let view_version = self.core.view().version;
                 // What does not fit any more will miss again.
@@ -113,7 +113,7 @@ impl Bridge {
         Some(table)
     }
 
-    fn to_table<M>(&mut self, id: u8, message: M)
+    fn tell_table<M>(&mut self, id: u8, message: M)
     where
         M: Message<Result = ()> + Send + Unpin + 'static,
         FlowTable: Handler<M>,
@@ -138,7 +138,7 @@ impl Bridge {
         }
         for (table, credit) in by_table {
             if self.core.view().table(table).is_some() {
-                self.to_table(table, credit);
+                self.tell_table(table, credit);
             }
         }
     }

@@ -26,10 +26,6 @@ pub struct Listener {
     name: String,
 }
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Ready(String, Cell<Option<Stream>>);
-
 impl Listener {
     /// Starts to listen by `method`.
     ///

@@ -2,9 +2,9 @@
 
 use actix::prelude::*;
 use ofproto::bridge::{ConnId, ConnKind, Incoming};
+use openflow::message::Context as Decoding;
 use openflow::message::frame::Framer;
 use openflow::message::hello::Hello;
-use openflow::message::{Context as Decoding, kind};
 use openflow::message::{ErrorMessage, Message, Msg, decode_with, encode_into};
 use openflow::version::{Negotiated, negotiate};
 use openflow::{ErrorCode, Version, VersionSet};
@@ -379,9 +379,4 @@ async fn write_all(
         }
     }
     let _ = writer.shutdown().await;
-}
-
-/// The kind of a message, for logs.
-pub fn kind_of(octets: &[u8]) -> String {
-    kind::head(octets).map_or_else(|code| code.to_string(), |head| format!("{:?}", head.shape.kind))
 }

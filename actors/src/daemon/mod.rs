@@ -52,10 +52,10 @@ pub struct Daemon {
 /// # Errors
 /// The text to end the program with.
 pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
-    if let (Some(path), false) = (&config.pidfile, config.overwrite_pidfile) {
-        if let Some(pid) = running_pid(path) {
-            return Err(format!("{}: already running as pid {pid}, aborting", path.display()));
-        }
+    if let (Some(path), false) = (&config.pidfile, config.overwrite_pidfile)
+        && let Some(pid) = running_pid(path)
+    {
+        return Err(format!("{}: already running as pid {pid}, aborting", path.display()));
     }
     sys::process::die_of_faults();
     let mut ready = None;

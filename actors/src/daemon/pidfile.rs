@@ -91,10 +91,10 @@ impl Drop for Pidfile {
     fn drop(&mut self) {
         let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| a.ino() == b.ino() && a.dev() == b.dev();
         // Someone who overwrote it owns it now.
-        if let (Ok(mine), Ok(there)) = (self.file.metadata(), std::fs::metadata(&self.path)) {
-            if same(&mine, &there) {
-                let _ = std::fs::remove_file(&self.path);
-            }
+        if let (Ok(mine), Ok(there)) = (self.file.metadata(), std::fs::metadata(&self.path))
+            && same(&mine, &there)
+        {
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }

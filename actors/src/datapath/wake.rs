@@ -22,7 +22,7 @@ struct Watched(Arc<Epoll>);
 
 impl AsRawFd for Watched {
     fn as_raw_fd(&self) -> RawFd {
-        std::os::fd::AsFd::as_fd(&*self.0).as_raw_fd()
+        self.0.as_raw_fd()
     }
 }
 
@@ -50,7 +50,11 @@ impl ActorFuture<Datapath> for Readiness {
         let this = &mut *self;
         if this.watched.is_none() {
             // Registered here and not earlier: the runtime of this thread must be running.
-            this.watched = AsyncFd::new(Watched(this.epoll.clone())).ok();
+            // The successor of `new` is unsafe, since a descriptor may be closed while it is registered; this one is
+            // owned by what is registered, and outlives it.
+            #[allow(deprecated)]
+            let watched = AsyncFd::new(Watched(this.epoll.clone()));
+            this.watched = watched.ok();
         }
         let Some(watched) = &this.watched else {
             vlog::emer!("datapath", "cannot wait for packets");

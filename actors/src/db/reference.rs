@@ -122,10 +122,10 @@ fn read_remote_row(table: &Table, row: &Arc<Row>, into: &mut BTreeMap<String, Re
         options.read_only = read_only;
     }
     options.role = text_of(table, row, "role").filter(|r| !r.is_empty());
-    if let Some(config) = column("other_config") {
-        if let Some(dscp) = config.get_str("dscp").and_then(|t| t.parse::<u8>().ok()).filter(|d| *d < 64) {
-            options.dscp = dscp;
-        }
+    if let Some(config) = column("other_config")
+        && let Some(dscp) = config.get_str("dscp").and_then(|t| t.parse::<u8>().ok()).filter(|d| *d < 64)
+    {
+        options.dscp = dscp;
     }
     into.insert(target, options);
 }

@@ -463,11 +463,11 @@ impl Session {
             }
             Err(Ending::Garbage) => return self.end(Some("Protocol error".to_owned()), ctx),
         }
-        if self.out.is_empty() {
-            if let Some(reason) = self.close_when_sent.take() {
-                vlog::info!("jsonrpc", "{}: {reason}, disconnecting", self.machine.reconnect.name());
-                return self.end(None, ctx);
-            }
+        if self.out.is_empty()
+            && let Some(reason) = self.close_when_sent.take()
+        {
+            vlog::info!("jsonrpc", "{}: {reason}, disconnecting", self.machine.reconnect.name());
+            return self.end(None, ctx);
         }
         self.arm();
     }

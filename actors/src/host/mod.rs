@@ -29,8 +29,6 @@ pub use view::{HostView, Link, LinkCounters};
 /// The picture as of now, for anybody to read.
 pub type Shared = Arc<ArcSwap<HostView>>;
 
-/// How long the actor may take to note what the kernel said.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Before trying again when the kernel's answers fail.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Octets of events the kernel keeps for us.

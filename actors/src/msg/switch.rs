@@ -42,6 +42,11 @@ pub enum BridgeNews {
     Started(String),
 }
 
+/// A datapath of this type was started anew and has no ports (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DatapathReturned(pub String);
+
 /// Columns to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowWrite {

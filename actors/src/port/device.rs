@@ -217,7 +217,7 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         Some(both) => (Some(both.clone()), Some(both)),
         None => (capture(option("rxq_pcap")), capture(option("tx_pcap"))),
     };
-    let sink_of = |capture: Arc<Mutex<Capture>>| -> Box<dyn FnMut(&[u8]) + Send> {
+    let sink_of = |capture: Arc<Mutex<Capture>>| -> Sink {
         Box::new(move |packet: &[u8]| {
             let mut capture = capture.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Err(error) = capture.write(packet) {

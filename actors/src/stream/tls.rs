@@ -84,10 +84,10 @@ impl Tls {
     pub fn context(&self, active: bool) -> io::Result<SslContext> {
         let mut state = self.lock();
         let stamps = stamps(&state.files);
-        if let Some((context, then)) = &state.built {
-            if *then == stamps {
-                return Ok(context.clone());
-            }
+        if let Some((context, then)) = &state.built
+            && *then == stamps
+        {
+            return Ok(context.clone());
         }
         match build(&state.files, active) {
             Ok(context) => {

@@ -198,8 +198,7 @@ impl DesiredBridge {
             port_names.insert(uuid, port.name().to_owned());
             ports.entry(port.name().to_owned()).or_insert_with(|| DesiredPort::read(replica, &port));
         }
-        let mut name_of =
-            |uuids: Vec<Uuid>| uuids.iter().filter_map(|u| port_names.get(u).cloned()).collect::<Vec<_>>();
+        let name_of = |uuids: Vec<Uuid>| uuids.iter().filter_map(|u| port_names.get(u).cloned()).collect::<Vec<_>>();
         let mirrors = row
             .mirrors()
             .into_iter()
@@ -326,7 +325,7 @@ impl DesiredController {
             rate_limit: row.controller_rate_limit(),
             burst_limit: row.controller_burst_limit(),
             queue_size: row.controller_queue_size(),
-            dscp: row.other_config().get_int("dscp", 48).try_into().ok(),
+            dscp: Some(row.other_config().get_int("dscp", 48)),
             out_of_band: row.connection_mode() == Some("out-of-band"),
         }
     }

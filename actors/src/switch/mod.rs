@@ -31,6 +31,7 @@ use crate::clock;
 use crate::datapath::Datapath;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::ViewPublished;
+use crate::msg::port::Reattach;
 use crate::msg::revalidator::Stir;
 use crate::msg::switch::*;
 use crate::port::Port;
@@ -156,7 +157,13 @@ impl Switch {
         let config = dp::Config { seed: self.settings.seed, max_vlans: 2, ..dp::Config::default() };
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
-        let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| Datapath::new(desk, config, ctx));
+        let (news, name) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), kind.to_owned());
+        let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| {
+            if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
+                news.offer(DatapathReturned(name.clone()));
+            }
+            Datapath::new(desk, config, ctx)
+        });
         let role = Role::new(format!("revalidator {kind}"), "revalidator", 64, Strategy::OneForOne);
         let (datapath, directory) = (address.clone(), self.directory.clone());
         let revalidator = self.family.hire_on(self.ofproto.clone(), role, move |desk, _| {
@@ -295,6 +302,19 @@ impl Handler<BridgeNews> for Switch {
                     self.start_reconfiguration(ctx);
                 }
             }
+        }
+    }
+}
+
+impl Handler<DatapathReturned> for Switch {
+    type Result = ();
+
+    /// The new datapath has no ports yet: each opens its device for it.
+    fn handle(&mut self, m: DatapathReturned, _: &mut Context<Self>) {
+        self.desk.received();
+        let bridges = self.bridges.values().filter(|bridge| bridge.datapath == m.0);
+        for port in bridges.flat_map(|bridge| bridge.ports.values()).filter(|port| port.odp.is_some()) {
+            port.address.offer(Reattach);
         }
     }
 }

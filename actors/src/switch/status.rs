@@ -2,7 +2,6 @@
 
 use actix::prelude::*;
 use futures::future::join_all;
-use openflow::OfPort;
 use openflow::message::PortStats;
 use ovsdb::Datum;
 use std::collections::BTreeMap;
@@ -286,6 +285,3 @@ fn statistics_of(stats: &PortStats) -> Vec<(&'static str, i64)> {
     .map(|(name, n)| (name, i64::try_from(n).unwrap_or(i64::MAX)))
     .collect()
 }
-
-/// The number that stands for a bridge's own port.
-pub(crate) const LOCAL: OfPort = OfPort::LOCAL;

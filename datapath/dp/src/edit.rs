@@ -146,7 +146,7 @@ pub(crate) fn push_nsh(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &mut
             NSH + NSH_CONTEXT
         }
         _ => {
-            ensure(nsh.md2.len() <= NSH_MD2_MAX && nsh.md2.len() % 4 == 0)?;
+            ensure(nsh.md2.len() <= NSH_MD2_MAX && nsh.md2.len().is_multiple_of(4))?;
             header[NSH..NSH + nsh.md2.len()].copy_from_slice(&nsh.md2);
             NSH + nsh.md2.len()
         }

@@ -56,12 +56,11 @@ impl Emc {
     pub(crate) fn find(&self, key: &Key, hash: u64, plain: bool) -> Option<FlowRef> {
         let tag = tag(hash);
         for place in places(hash) {
-            if self.tags[place] == tag {
-                if let Some(entry) = &self.entries[place] {
-                    if same(key, &entry.key, plain) {
-                        return Some(entry.flow);
-                    }
-                }
+            if self.tags[place] == tag
+                && let Some(entry) = &self.entries[place]
+                && same(key, &entry.key, plain)
+            {
+                return Some(entry.flow);
             }
         }
         None

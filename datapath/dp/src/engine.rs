@@ -185,11 +185,9 @@ impl Engine {
     #[inline]
     fn find(&mut self, key: &Key, hash: u64, plain: bool) -> Option<FlowRef> {
         let emc_on = self.config.emc_insert_inv_prob != 0;
-        if emc_on {
-            if let Some(flow) = self.emc.find(key, hash, plain).filter(|flow| self.flows.is_live(*flow)) {
-                self.stats.emc_hits += 1;
-                return Some(flow);
-            }
+        if emc_on && let Some(flow) = self.emc.find(key, hash, plain).filter(|flow| self.flows.is_live(*flow)) {
+            self.stats.emc_hits += 1;
+            return Some(flow);
         }
         if self.config.smc {
             let flows = &self.flows;
@@ -203,7 +201,7 @@ impl Engine {
         let flow = found?;
         self.stats.megaflow_hits += 1;
         self.stats.subtable_lookups += looks as u64;
-        if emc_on && self.dice.roll() % self.config.emc_insert_inv_prob == 0 {
+        if emc_on && self.dice.roll().is_multiple_of(self.config.emc_insert_inv_prob) {
             let flows = &self.flows;
             self.emc.insert(key, hash, flow, |flow| flows.is_live(flow));
         }

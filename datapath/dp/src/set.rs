@@ -229,10 +229,10 @@ impl Header<'_> {
         }
         let dst = self.key.ipv6_dst().to_be_bytes();
         let is_final = !self.has_route_left(at);
-        if let Some(old) = replace(self.octets, at + 24, dst)? {
-            if is_final {
-                self.addresses_changed(&old, &dst);
-            }
+        if let Some(old) = replace(self.octets, at + 24, dst)?
+            && is_final
+        {
+            self.addresses_changed(&old, &dst);
         }
         let word = 6 << 28 | u32::from(self.key.nw_tos()) << 20 | self.key.ipv6_label() & 0x000f_ffff;
         replace(self.octets, at, word.to_be_bytes())?;

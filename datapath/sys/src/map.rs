@@ -42,7 +42,7 @@ impl Map {
 
     /// The word at byte offset `at`, shared with the kernel.
     pub(crate) fn word(&self, at: usize) -> &AtomicU32 {
-        assert!(at % 4 == 0 && at + 4 <= self.len, "offset {at} outside the ring");
+        assert!(at.is_multiple_of(4) && at + 4 <= self.len, "offset {at} outside the ring");
         // SAFETY: aligned and inside the mapping (checked), which lives as long as `self`; the kernel
         // writes such words with single aligned stores, so an atomic is the right view of them.
         unsafe { AtomicU32::from_ptr(self.base.add(at).cast()) }
@@ -50,7 +50,7 @@ impl Map {
 
     /// The half word at byte offset `at`, shared with the kernel.
     pub(crate) fn half(&self, at: usize) -> &AtomicU16 {
-        assert!(at % 2 == 0 && at + 2 <= self.len, "offset {at} outside the ring");
+        assert!(at.is_multiple_of(2) && at + 2 <= self.len, "offset {at} outside the ring");
         // SAFETY: as for `word`.
         unsafe { AtomicU16::from_ptr(self.base.add(at).cast()) }
     }

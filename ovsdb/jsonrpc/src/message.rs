@@ -83,10 +83,10 @@ impl Message {
         if let Some(name) = members.keys().next() {
             return Err(MessageError(format!("message has unexpected member \"{name}\"")));
         }
-        if let Some(params) = &params {
-            if !params.is_array() {
-                return Err(MessageError("\"params\" must be JSON array".into()));
-            }
+        if let Some(params) = &params
+            && !params.is_array()
+        {
+            return Err(MessageError("\"params\" must be JSON array".into()));
         }
         let kind = match (&result, &error, &method, &id) {
             (Some(_), ..) => Kind::Reply,

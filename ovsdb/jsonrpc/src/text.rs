@@ -22,10 +22,10 @@ pub fn parse_value(text: &[u8], limits: Limits) -> Result<Value, StreamError> {
         return Err(diagnosed("syntax error at beginning of input".into()));
     }
     // serde_json lets NULs pass, C's strings do not.
-    if text.windows(6).any(|w| w == b"\\u0000") {
-        if let Some(error) = StreamError::diagnosed(text, true, limits.depth) {
-            return Err(error);
-        }
+    if text.windows(6).any(|w| w == b"\\u0000")
+        && let Some(error) = StreamError::diagnosed(text, true, limits.depth)
+    {
+        return Err(error);
     }
     parse_bounded(text, depth > DEEP).map_err(|error| {
         let text = error.to_string();

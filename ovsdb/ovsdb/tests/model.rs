@@ -272,11 +272,10 @@ proptest! {
             let (results, commit) = ovsdb::execute::transact(&mut db, &json, &mut source);
             let failed = results.contains("\"error\"");
             prop_assert_eq!(failed, !fine, "{:?} gave {}", ops, results);
-            if let Some(commit) = commit {
-                if let Some(record) = commit.log_record(&before, 1) {
+            if let Some(commit) = commit
+                && let Some(record) = commit.log_record(&before, 1) {
                     log.append(&record).unwrap();
                 }
-            }
             if fine {
                 model = next;
             }

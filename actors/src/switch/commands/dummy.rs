@@ -90,5 +90,6 @@ fn packets_of(args: &[String]) -> Result<Vec<PacketBuf>, String> {
 fn hex_octets(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> =
         text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-    (digits.len() % 2 == 0 && digits.len() >= 28).then(|| digits.chunks(2).map(|p| (p[0] << 4 | p[1]) as u8).collect())
+    (digits.len().is_multiple_of(2) && digits.len() >= 28)
+        .then(|| digits.chunks(2).map(|p| (p[0] << 4 | p[1]) as u8).collect())
 }

@@ -77,7 +77,7 @@ impl TunTable {
         if self.by_option(class, kind).is_some() {
             return Err(TunError::DuplicateEntry);
         }
-        if len % 4 != 0 {
+        if !len.is_multiple_of(4) {
             return Err(TunError::BadLength);
         }
         self.place(i, class, kind, len)

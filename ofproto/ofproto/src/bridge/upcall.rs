@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flow::odp::{Action, Cookie};
+use flow::odp::Cookie;
 use flow::{Actions, Execute, FlowEntry, FlowStats, Key, Mask, Ufid, Upcall, UpcallKind};
 use l2proto::mac_learning::{Change as MacChange, MacKey};
 use openflow::OfPort;
@@ -432,11 +432,6 @@ impl Bridge {
         }
         self.flush_credit();
     }
-}
-
-/// Whether actions hand anything up.
-pub fn hands_up(actions: &[Action]) -> bool {
-    actions.iter().any(|a| matches!(a, Action::Userspace(_)))
 }
 
 /// The flows of a bridge by name.

@@ -211,7 +211,7 @@ fn identify(b: &[u8], d: &Decoding<'_>) -> Res<(Length, Reader)> {
 
 /// Reads all of `b` as a list of actions, without looking at their order.
 fn read_list(mut b: &[u8], d: &Decoding<'_>, depth: usize) -> Res<Vec<Action>> {
-    if b.len() % 8 != 0 {
+    if !b.len().is_multiple_of(8) {
         return Err(ErrorCode::OFPBRC_BAD_LEN);
     }
     if depth > MAX_DEPTH {
@@ -258,7 +258,7 @@ pub fn pull_instructions(b: &[u8], d: &Decoding<'_>) -> Res<Actions> {
 }
 
 fn instructions(b: &[u8], d: &Decoding<'_>) -> Res<Vec<Action>> {
-    if b.len() % 8 != 0 {
+    if !b.len().is_multiple_of(8) {
         return Err(ErrorCode::OFPBIC_BAD_LEN);
     }
     // By number: goto-table, write-metadata, write-actions, apply-actions, clear-actions, meter.

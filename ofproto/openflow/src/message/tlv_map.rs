@@ -57,7 +57,7 @@ fn decode_maps(body: &mut Reader<'_>) -> Result<Vec<TlvMap>, ErrorCode> {
         let map =
             TlvMap { option_class: body.u16()?, option_type: body.u8()?, option_len: body.u8()?, index: body.u16()? };
         body.skip(2)?;
-        if map.option_len % 4 != 0 || map.option_len > OPTION_MAX {
+        if !map.option_len.is_multiple_of(4) || map.option_len > OPTION_MAX {
             return Err(ErrorCode::NXTTMFC_BAD_OPT_LEN);
         }
         if map.index >= FIELDS {

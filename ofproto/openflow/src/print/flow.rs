@@ -17,7 +17,7 @@ use crate::{OfPort, action};
 pub fn duration(out: &mut String, sec: u32, nsec: u32) {
     put!(out, "{sec}");
     if nsec > 0 {
-        if nsec % 1_000_000 == 0 {
+        if nsec.is_multiple_of(1_000_000) {
             put!(out, ".{:03}", nsec / 1_000_000);
         } else {
             put!(out, ".{nsec:09}");

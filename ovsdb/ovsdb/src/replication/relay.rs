@@ -100,13 +100,13 @@ impl Relay {
 
     /// The next message for the source.
     pub fn poll_output(&mut self) -> Option<Message> {
-        if self.state == State::Live {
-            if let Some(forward) = self.waiting.pop_front() {
-                let mut params = vec![Value::from(&*self.name)];
-                params.extend(forward.ops);
-                let id = self.request("transact", params);
-                self.passed.insert(id, (forward.session, forward.id));
-            }
+        if self.state == State::Live
+            && let Some(forward) = self.waiting.pop_front()
+        {
+            let mut params = vec![Value::from(&*self.name)];
+            params.extend(forward.ops);
+            let id = self.request("transact", params);
+            self.passed.insert(id, (forward.session, forward.id));
         }
         self.outbox.pop_front()
     }

@@ -143,10 +143,8 @@ impl Txn<'_> {
         let mut affected = Vec::new();
         for &(table, uuid) in &touched {
             let gone = self.tables[&table].rows.get(&uuid).is_some_and(|e| e.new.is_none());
-            if gone {
-                if let Some(sources) = self.db.tables[table].weak.get(&uuid) {
-                    affected.extend(sources.iter().copied());
-                }
+            if gone && let Some(sources) = self.db.tables[table].weak.get(&uuid) {
+                affected.extend(sources.iter().copied());
             }
         }
         let affected: BTreeSet<(TableId, Uuid)> = affected.into_iter().collect();
