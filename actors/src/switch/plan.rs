@@ -342,7 +342,7 @@ pub fn bridge_config(
             hw: "Open vSwitch".to_owned(),
             sw: "3.1.0".to_owned(),
             serial: row.other_config.get("dp-sn").cloned().unwrap_or_else(|| "None".to_owned()),
-            dp: row.other_config.get("dp-desc").cloned().unwrap_or_else(|| row.name.clone()),
+            dp: row.other_config.get("dp-desc").cloned().unwrap_or_else(|| "None".to_owned()),
         },
         fail_secure: row.fail_secure,
         flood_vlans: vlans(&row.flood_vlans),

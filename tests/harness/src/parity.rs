@@ -35,9 +35,10 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// True if the pair is as it should be: equal, or different where a difference is documented.
+    /// True if the pair is as it should be: equal, or different where a difference is documented. A documented one that
+    /// does not show (some depend on an order that the other side leaves to chance) is told of, and no failure.
     pub fn good(&self) -> bool {
-        self.difference.is_some() == self.expected.is_some()
+        self.difference.is_none() || self.expected.is_some()
     }
 }
 

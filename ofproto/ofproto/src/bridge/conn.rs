@@ -118,11 +118,22 @@ impl Bridge {
             queue: VecDeque::new(),
         };
         self.conns.insert(id, conn);
+        self.update_miss();
+    }
+
+    /// Packets that miss go to controllers only while one listens that expects it: before OpenFlow 1.3.
+    fn update_miss(&mut self) {
+        let wanted = self.conns.values().any(|c| c.controller_id == 0 && c.version < Version::V13);
+        if wanted != self.view.miss_to_controller {
+            self.view.miss_to_controller = wanted;
+            self.dirty = true;
+        }
     }
 
     /// A connection is gone; what it had not been answered never will be.
     pub fn disconnected(&mut self, id: ConnId) {
         self.conns.remove(&id);
+        self.update_miss();
         self.ready.retain(|c| *c != id);
     }
 

@@ -179,6 +179,7 @@ impl Bridge {
             mirror_stats: BTreeMap::new(),
             packet_outs: Vec::new(),
         };
+        bridge.view.miss_to_controller = false;
         bridge.config.fail_secure = config.fail_secure;
         bridge.flush_flows();
         bridge.configure(config, now_ms);
