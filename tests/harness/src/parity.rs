@@ -32,6 +32,8 @@ pub struct Pair {
     pub difference: Option<String>,
     /// Why a difference is expected.
     pub expected: Option<String>,
+    /// Where a difference is expected: an equal output is as good.
+    pub may_agree: bool,
 }
 
 impl Pair {
@@ -70,6 +72,7 @@ impl Report {
             match (&pair.difference, &pair.expected) {
                 (Some(difference), None) => text.push_str(difference),
                 (Some(difference), Some(why)) => text.push_str(&format!("  expected to differ: {why}\n{difference}")),
+                (None, Some(_)) if pair.may_agree => text.push_str(&plain(&pair.left)),
                 (None, Some(why)) => text.push_str(&format!("  no longer differs, though expected: {why}\n")),
                 (None, None) => text.push_str(&plain(&pair.left)),
             }
@@ -142,6 +145,7 @@ pub fn run_parsed(scenario: &Scenario, sides: &[Side; 2]) -> Result<Vec<Pair>, S
             difference: compare::difference(&left, &right),
             left,
             expected: step.expect_diff.clone(),
+            may_agree: step.may_agree,
         })
         .collect())
 }

@@ -8,6 +8,7 @@
 //! # mask: macs xids          names of masks beside the usual ones, or s/REGEX/TEXT/
 //! # keep: durations          names of usual masks to leave off
 //! # expect-diff: REASON      the next command's output is known to differ; it must go on doing so
+//! # may-differ: REASON       the next command's output differs from run to run, whoever gives it
 //! ovs-vsctl add-br br0 -- set bridge br0 datapath_type=dummy
 //! cat > flows.txt <<EOF      here-documents and lines that end in a backslash are one command
 //! EOF
@@ -40,6 +41,8 @@ pub struct Step {
     pub command: String,
     /// Why its output is known to differ.
     pub expect_diff: Option<String>,
+    /// With a reason: an equal output is as good.
+    pub may_agree: bool,
 }
 
 /// A parsed scenario file.
@@ -72,7 +75,7 @@ impl Scenario {
     /// Parses the text of a scenario file.
     pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         let mut scenario = Scenario { name: name.to_owned(), ..Scenario::default() };
-        let mut expect = None;
+        let mut expect: Option<(String, bool)> = None;
         let mut lines = text.lines().enumerate();
         while let Some((at, line)) = lines.next() {
             if let Some(comment) = line.strip_prefix('#') {
@@ -100,12 +103,13 @@ impl Scenario {
                     }
                 }
             }
-            scenario.steps.push(Step { line: at + 1, command, expect_diff: expect.take() });
+            let (expect_diff, may_agree) = expect.take().map_or((None, false), |(why, may)| (Some(why), may));
+            scenario.steps.push(Step { line: at + 1, command, expect_diff, may_agree });
         }
         Ok(scenario)
     }
 
-    fn directive(&mut self, comment: &str, expect: &mut Option<String>) -> Result<(), String> {
+    fn directive(&mut self, comment: &str, expect: &mut Option<(String, bool)>) -> Result<(), String> {
         let Some((key, value)) = comment.split_once(':') else { return Ok(()) };
         let value = value.trim();
         let words = || value.split_whitespace().map(str::to_owned);
@@ -123,8 +127,8 @@ impl Scenario {
             "mask" if value.starts_with("s/") => self.masks.push(value.to_owned()),
             "mask" => self.masks.extend(words()),
             "keep" => self.keep.extend(words()),
-            "expect-diff" if value.is_empty() => return Err("expect-diff: needs a reason".to_owned()),
-            "expect-diff" => *expect = Some(value.to_owned()),
+            "expect-diff" | "may-differ" if value.is_empty() => return Err(format!("{key}: needs a reason")),
+            "expect-diff" | "may-differ" => *expect = Some((value.to_owned(), key == "may-differ")),
             _ => {}
         }
         Ok(())
@@ -153,6 +157,7 @@ mod tests {
             line,
             command: command.into(),
             expect_diff: why.map(Into::into),
+            may_agree: false,
         };
         assert_eq!(
             scenario.steps,

@@ -137,7 +137,7 @@ fn run(files: &[PathBuf], sides: &[Side; 2], jobs: usize, show: impl Fn(&Report)
 fn summary(reports: &[Report]) -> String {
     let pairs = || reports.iter().filter_map(|report| Some((report, report.pairs.as_ref().ok()?)));
     let expected = pairs().flat_map(|(report, pairs)| pairs.iter().map(move |pair| (report, pair)));
-    let expected = expected.filter(|(_, pair)| pair.good() && pair.expected.is_some());
+    let expected = expected.filter(|(_, pair)| pair.difference.is_some() && pair.expected.is_some());
     let mut lines: Vec<String> = expected
         .map(|(report, pair)| {
             format!("known difference: {}:{}: {}", report.name, pair.line, pair.expected.as_deref().unwrap_or_default())
