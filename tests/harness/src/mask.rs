@@ -13,7 +13,11 @@ struct Mask {
 
 /// The masks of one scenario.
 #[derive(Debug)]
-pub struct Masks(Vec<Mask>);
+pub struct Masks {
+    list: Vec<Mask>,
+    /// Runs of output ports are sorted: in which order a flood leaves is nobody's promise.
+    floods: bool,
+}
 
 /// Masks that always apply, unless a scenario keeps them.
 const USUAL: [(&str, &str, &str); 10] = [
@@ -39,6 +43,9 @@ const ASKED: [(&str, &str, &str); 6] = [
     ("spaces", r" +", " "),
 ];
 
+/// The mask that sorts instead of hiding.
+const FLOODS: &str = "floods";
+
 impl Masks {
     /// The usual masks without `keep`, with `more`: names, or `s/REGEX/TEXT/`.
     pub fn new(keep: &[String], more: &[String]) -> Result<Masks, String> {
@@ -53,7 +60,7 @@ impl Masks {
                 return Err(format!("keep: there is no mask {name:?}"));
             }
         }
-        for asked in more {
+        for asked in more.iter().filter(|name| *name != FLOODS) {
             if let Some(rest) = asked.strip_prefix("s/") {
                 let (pattern, text) = rest
                     .strip_suffix('/')
@@ -70,13 +77,13 @@ impl Masks {
                 masks.push(Mask::new(name, pattern, text)?);
             }
         }
-        Ok(Masks(masks))
+        Ok(Masks { list: masks, floods: more.iter().any(|name| name == FLOODS) })
     }
 
     /// `text` with the place's directory and all that must differ masked.
     pub fn apply(&self, text: &str, dir: &Path, pids: &[u32]) -> String {
         let mut text = text.replace(&dir.display().to_string(), "$DIR");
-        for mask in &self.0 {
+        for mask in &self.list {
             if mask.pattern.is_match(&text) {
                 text = mask.pattern.replace_all(&text, mask.text.as_str()).into_owned();
             }
@@ -84,12 +91,12 @@ impl Masks {
         for pid in pids {
             text = whole_number(&text, *pid);
         }
-        text
+        if self.floods { sorted_floods(&text) } else { text }
     }
 
     /// The names in use, in order.
     pub fn names(&self) -> Vec<&str> {
-        self.0.iter().map(|mask| mask.name.as_str()).collect()
+        self.list.iter().map(|mask| mask.name.as_str()).collect()
     }
 }
 
@@ -98,6 +105,21 @@ impl Mask {
         let pattern = Regex::new(pattern).map_err(|error| format!("mask {name}: {error}"))?;
         Ok(Mask { name: name.to_owned(), pattern, text: text.to_owned() })
     }
+}
+
+/// `text` with each run of datapath ports in actions sorted by number.
+fn sorted_floods(text: &str) -> String {
+    let Ok(run) = Regex::new(r"(actions: ?|,)(\d+(,\d+)+)") else { return text.to_owned() };
+    let sorted = |found: &Captures<'_>| {
+        let mut ports: Vec<u64> = found[2].split(',').filter_map(|port| port.parse().ok()).collect();
+        ports.sort_unstable();
+        let ports: Vec<String> = ports.iter().map(u64::to_string).collect();
+        format!("{}{}", &found[1], ports.join(","))
+    };
+    let lines = text.split_inclusive('\n').map(|line| {
+        if line.contains("actions:") { run.replace_all(line, sorted).into_owned() } else { line.to_owned() }
+    });
+    lines.collect()
 }
 
 fn whole_number(text: &str, number: u32) -> String {
@@ -130,6 +152,10 @@ mod tests {
         ] {
             assert_eq!(masks.apply(text, Path::new("/d"), &[4711]), masked);
         }
+        let floods = Masks::new(&[], &["floods".into()]).unwrap();
+        let actions = "Datapath actions: 10,2,push_vlan(vid=5,pcp=0),4,3,100\nports 3,2\n";
+        let sorted = "Datapath actions: 2,10,push_vlan(vid=5,pcp=0),3,4,100\nports 3,2\n";
+        assert_eq!(floods.apply(actions, Path::new("/d"), &[]), sorted);
         let kept = Masks::new(&["durations".into()], &[]).unwrap();
         assert_eq!(kept.apply("duration=1s", Path::new("/d"), &[]), "duration=1s");
         assert_eq!(Masks::new(&[], &["nosuch".into()]).unwrap_err(), "mask: there is no mask \"nosuch\"");
