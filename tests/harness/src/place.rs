@@ -197,6 +197,8 @@ impl Drop for Place {
         process::end_all_below(&self.dir);
         if !self.kept {
             let _ = fs::remove_dir_all(&self.dir);
+            // The folder of all places of this process goes with the last of them.
+            let _ = self.dir.parent().map(fs::remove_dir);
         }
     }
 }
