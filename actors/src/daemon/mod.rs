@@ -259,3 +259,15 @@ pub fn on_interrupt(then: impl Fn() + Send + 'static) {
         }
     });
 }
+
+/// Lets SIGINT and SIGTERM through, whatever mask the parent left: a program that catches them for itself
+/// ([`on_interrupt`]) blocks them for the children it starts as well.
+pub fn let_interrupts_through() {
+    use nix::sys::signal::{SigSet, Signal};
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    if signals.thread_unblock().is_err() {
+        vlog::warn!("daemon", "SIGINT and SIGTERM stay blocked");
+    }
+}

@@ -23,6 +23,7 @@ struct Running {
 
 /// Runs until ctrl-C, SIGTERM or `exit`.
 pub fn run(wanted: &Wanted) -> Result<(), String> {
+    daemon::let_interrupts_through();
     let mut dirs = Directories::from_environment(|name| std::env::var(name).ok());
     if let Some(dir) = &wanted.dir {
         std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
