@@ -2,3 +2,4 @@
 
 pub mod mac_learning;
 pub mod mcast_snooping;
+pub mod stp;
