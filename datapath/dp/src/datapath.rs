@@ -4,7 +4,7 @@ use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
-use crate::ct::{Connection, Timeouts, Tuple};
+use crate::ct::{Connection, Fragments, Timeouts, Tuple};
 use crate::dpif::{Dpif, Support};
 use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
@@ -368,6 +368,16 @@ impl Datapath {
     /// Sets or removes the timeouts that `ct(timeout=name)` asks for; they hold for connections to come.
     pub fn set_timeout_policy(&mut self, name: &str, timeouts: Option<Timeouts>) {
         self.engine.tracker.set_policy(name, timeouts);
+    }
+
+    /// The fragments that wait, with their settings and counters.
+    pub fn fragments(&self) -> &Fragments {
+        &self.engine.tracker.fragments
+    }
+
+    /// The same, to be set.
+    pub fn fragments_mut(&mut self) -> &mut Fragments {
+        &mut self.engine.tracker.fragments
     }
 
     /// Whether TCP segments outside the window are invalid.

@@ -8,6 +8,7 @@ use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, Userspace};
 use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
 
 use crate::burst::{Packets, Slot};
+use crate::ct::fragments::{self, Arrival, Fragment};
 use crate::ct::{self, Again, Outcome, Rewrite, Tuple};
 use crate::edit::{self, Unfit};
 use crate::engine::{Engine, Env};
@@ -15,6 +16,8 @@ use crate::meter::Verdict;
 use crate::set;
 use crate::stats::Drop;
 
+/// Least that is left of a packet, octets.
+const ETHERNET: usize = 14;
 /// Lists within lists.
 const MAX_DEPTH: u8 = 16;
 /// Passes after the first.
@@ -70,6 +73,21 @@ fn write_connection(key: &mut Key, zone: u16, outcome: &Outcome) {
     key.set_ct_tp_dst(dst);
 }
 
+/// Gives one key what connection tracking said of another.
+fn copy_connection(from: &Key, to: &mut Key) {
+    to.set_ct_state(from.ct_state());
+    to.set_ct_zone(from.ct_zone());
+    to.set_ct_mark(from.ct_mark());
+    to.set_ct_label(from.ct_label());
+    to.set_ct_nw_src(from.ct_nw_src());
+    to.set_ct_nw_dst(from.ct_nw_dst());
+    to.set_ct_ipv6_src(from.ct_ipv6_src());
+    to.set_ct_ipv6_dst(from.ct_ipv6_dst());
+    to.set_ct_nw_proto(from.ct_nw_proto());
+    to.set_ct_tp_src(from.ct_tp_src());
+    to.set_ct_tp_dst(from.ct_tp_dst());
+}
+
 /// The original direction, as an earlier tracking left it in the key.
 fn read_original(key: &Key) -> Tuple {
     let is_v6 = key.dl_type() == 0x86dd;
@@ -95,6 +113,14 @@ fn related(from: &Tuple, to: &Tuple, (src, dst): (u128, u128)) -> (u128, u128) {
 /// Whether to go on with the packet.
 type Going = Result<(), Drop>;
 
+/// Where a packet is after connection tracking.
+enum Tracked {
+    /// Here.
+    On,
+    /// It waits for other fragments, or has gone on with them.
+    Elsewhere,
+}
+
 impl From<Unfit> for Drop {
     fn from(_: Unfit) -> Self {
         Drop::InvalidAction
@@ -115,6 +141,13 @@ impl Engine {
         }
         for (i, action) in actions.iter().enumerate() {
             let is_last = i + 1 == actions.len();
+            if let Action::Ct(ct) = action {
+                match self.track(ct, &actions[i + 1..], packets, work, env) {
+                    Ok(Tracked::On) => continue,
+                    Ok(Tracked::Elsewhere) => return,
+                    Err(why) => return self.stats.drop(why),
+                }
+            }
             if let Err(why) = self.act(action, is_last, packets, work, env) {
                 return self.stats.drop(why);
             }
@@ -132,7 +165,7 @@ impl Engine {
         match action {
             Action::Output(port) => self.output(*port, packets, work),
             Action::LbOutput(bond) => self.lb_output(*bond, packets, work),
-            Action::Trunc(octets) => work.trunc = Some(*octets as usize),
+            Action::Trunc(octets) => work.trunc = Some((*octets as usize).max(ETHERNET)),
             Action::Userspace(userspace) => self.hand_up(userspace, packets, work, env),
             Action::Set(set) => self.set(set, packets, work)?,
             Action::PushVlan { .. }
@@ -158,7 +191,8 @@ impl Engine {
                 let actions = if is_greater { greater } else { less_equal };
                 self.nested(actions, is_last, packets, work, env);
             }
-            Action::Ct(ct) => self.track(ct, packets, work, env)?,
+            // Needs to know what comes after it.
+            Action::Ct(_) => {}
             Action::CtClear => self.forget_connection(packets, work),
             Action::Meter(id) => self.meter(*id, packets, work, env)?,
             Action::TnlPush(_) | Action::TnlPop(_) => return Err(Drop::Tunnel),
@@ -191,6 +225,8 @@ impl Engine {
             trunc: work.trunc,
         };
         then(self, packets, &mut clone);
+        // The next output was the clone's.
+        work.trunc = None;
     }
 
     fn nested(
@@ -259,7 +295,11 @@ impl Engine {
         work.refresh(packets, self.config.max_vlans);
         set::change_key(work.key, set);
         let (octets, meta) = packets.own(&mut work.slot);
-        Ok(set::write(octets, work.key, &work.layers, &meta.offload, set.group)?)
+        // A header that is not there, or cut short, is left alone; the packet goes on.
+        if set::write(octets, work.key, &work.layers, &meta.offload, set.group).is_err() {
+            work.stale = true;
+        }
+        Ok(())
     }
 
     fn edit(&mut self, action: &Action, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
@@ -312,8 +352,83 @@ impl Engine {
         write_connection(work.key, 0, &Outcome::default());
     }
 
-    fn track(&mut self, ct: &Ct, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> Going {
+    /// Takes a packet, or the datagram that it makes whole, through connection tracking. What waited for it goes on from
+    /// here with the actions `after` this one.
+    fn track(
+        &mut self,
+        ct: &Ct,
+        after: &[Action],
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &mut Env<'_>,
+    ) -> Result<Tracked, Drop> {
         work.refresh(packets, self.config.max_vlans);
+        let mut tracked = Tracked::On;
+        let arrival = if fragments::is_fragment(work.key) {
+            let offload = packets.meta(work.slot).offload;
+            let octets = packets.data(work.slot);
+            self.tracker.fragments.take(octets, work.key, &work.layers, offload, ct.zone, env.now_ms)
+        } else {
+            Arrival::Refused
+        };
+        match arrival {
+            Arrival::Refused => self.track_one(ct, packets, work, env)?,
+            Arrival::Held => tracked = Tracked::Elsewhere,
+            Arrival::Whole(fragments) => {
+                tracked = Tracked::Elsewhere;
+                self.track_whole(ct, after, fragments, packets, work, env)?;
+            }
+        }
+        let is_v6 = work.key.dl_type() == 0x86dd;
+        for mut fragment in self.tracker.fragments.expired(ct.zone, is_v6, env.now_ms).unwrap_or_default() {
+            fragment.key.set_ct_state(cs::INV);
+            self.release(&fragment, after, packets, work, env);
+        }
+        Ok(tracked)
+    }
+
+    /// Tracks a datagram, and lets its fragments go on with what became of it.
+    fn track_whole(
+        &mut self,
+        ct: &Ct,
+        after: &[Action],
+        fragments: Vec<Fragment>,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &mut Env<'_>,
+    ) -> Going {
+        let datagram = fragments::whole(&fragments).ok_or(Drop::InvalidAction)?;
+        let slot = packets.pool.add(&datagram);
+        let mut key = work.key.clone();
+        let mut whole = Work { slot, key: &mut key, stale: true, ..Work::new(slot, work.key, work.layers) };
+        whole.refresh(packets, self.config.max_vlans);
+        self.track_one(ct, packets, &mut whole, env)?;
+        let (slot, layers) = (whole.slot, whole.layers);
+        for mut fragment in fragments {
+            fragment.follow(packets.data(slot), &layers);
+            copy_connection(&key, &mut fragment.key);
+            self.release(&fragment, after, packets, work, env);
+        }
+        Ok(())
+    }
+
+    /// Goes on with a fragment that waited.
+    fn release(
+        &mut self,
+        fragment: &Fragment,
+        actions: &[Action],
+        packets: &mut Packets<'_, '_>,
+        work: &Work<'_>,
+        env: &mut Env<'_>,
+    ) {
+        let mut key = fragment.key.clone();
+        let slot = packets.pool.add(&fragment.packet);
+        let mut work =
+            Work { passes: work.passes, depth: work.depth, stale: true, ..Work::new(slot, &mut key, work.layers) };
+        self.execute(actions, packets, &mut work, env);
+    }
+
+    fn track_one(&mut self, ct: &Ct, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> Going {
         let meta = packets.meta(work.slot);
         let parsed = ct::parse(packets.data(work.slot), work.key, &work.layers, &meta.offload);
         let state = work.key.ct_state();

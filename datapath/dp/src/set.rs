@@ -296,13 +296,13 @@ impl Header<'_> {
             packet[..4].copy_from_slice(&new);
             return Some(());
         }
-        let read = |packet: &[u8]| u32::from_le_bytes([packet[8], packet[9], packet[10], packet[11]]);
+        let read = |packet: &[u8]| u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let carried = read(packet);
         packet[8..12].fill(0);
         let right_before = sctp::crc(packet);
         packet[..4].copy_from_slice(&new);
         let right_now = sctp::crc(packet);
-        packet[8..12].copy_from_slice(&(carried ^ right_before ^ right_now).to_le_bytes());
+        packet[8..12].copy_from_slice(&(carried ^ right_before ^ right_now).to_be_bytes());
         Some(())
     }
 

@@ -264,3 +264,63 @@ fn connections_expire_are_flushed_and_limited() {
     assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW);
     assert_eq!(rig.dp.n_connections(), 0);
 }
+
+/// The fragments of a frame, each with so many octets of its data.
+fn fragments(frame: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
+    let mut offset = 0;
+    let mut cut = Vec::new();
+    for size in sizes {
+        let payload = &frame[34 + offset..34 + offset + size];
+        let mut f = ipv4(frame[23], [10, 0, 0, 1], [10, 0, 0, 2], payload);
+        let more = u16::from(34 + offset + size < frame.len()) << 13;
+        f[20..22].copy_from_slice(&(more | (offset / 8) as u16).to_be_bytes());
+        f[24..26].fill(0);
+        let csum = packet::checksum::of(&f[14..34]).to_be_bytes();
+        f[24..26].copy_from_slice(&csum);
+        cut.push(f);
+        offset += size;
+    }
+    cut
+}
+
+#[test]
+fn fragments_wait_for_each_other_and_leave_together() {
+    let nat =
+        CtNat { src: Some(true), ip_min: Some([1, 1, 1, 1].into()), port_min: 99, port_max: 99, ..CtNat::default() };
+    let mut rig = tracked(Ct { nat: Some(nat), ..commit() });
+    let whole = fill(ipv4(17, A, B, &udp(53, 54, &[7; 3000])), 40);
+    let cut = fragments(&whole, &[1208, 1400, 400]);
+    for held in [&cut[2], &cut[0]] {
+        rig.inject([plain(held.clone())]);
+        assert!(rig.upcalls.is_empty(), "it waits");
+    }
+    assert_eq!(rig.dp.fragments().held(), 2);
+    rig.inject([plain(cut[1].clone())]);
+    assert_eq!(rig.upcalls.len(), 3);
+    let mut data = Vec::new();
+    for upcall in rig.upcalls.drain(..) {
+        let octets = upcall.packet.data();
+        assert_eq!(upcall.key.ct_state(), cs::TRK | cs::NEW | cs::SNAT);
+        assert_eq!((upcall.key.nw_src(), upcall.key.ct_nw_src()), (0x0101_0101, 0x0a00_0001));
+        assert_eq!(packet::checksum::of(&octets[14..34]), 0, "the header's checksum");
+        data.extend_from_slice(&octets[34..]);
+    }
+    let again = ipv4(17, [1, 1, 1, 1], B, &data);
+    assert_eq!((&again[34..36], transport_checksum(&again)), (&[0, 99][..], 0), "the datagram is right again");
+    // What lies, overlaps or is too small is invalid, at once; what is never whole leaves with another packet, invalid.
+    let state_of = |rig: &mut Rig, frame: &[u8]| {
+        rig.inject([plain(frame.to_vec())]);
+        rig.upcalls.drain(..).map(|u| u.key.ct_state()).collect::<Vec<_>>()
+    };
+    assert_eq!(state_of(&mut rig, &cut[0]), []);
+    assert_eq!(state_of(&mut rig, &cut[0]), [cs::TRK | cs::INV], "twice the same");
+    assert_eq!(state_of(&mut rig, &fragments(&whole, &[800])[0]), [cs::TRK | cs::INV], "too small");
+    rig.now_us += 16_000_000;
+    let states = state_of(&mut rig, &udp_frame(A, B, 5, 6));
+    assert_eq!(states, [cs::INV, cs::TRK | cs::NEW | cs::SNAT]);
+    let family = rig.dp.fragments().families[0];
+    assert_eq!((family.accepted, family.completed, family.expired), (4, 3, 1));
+    assert_eq!((family.overlapped, family.too_small, rig.dp.fragments().held()), (1, 1, 0));
+    rig.dp.fragments_mut().families[0].enabled = false;
+    assert_eq!(state_of(&mut rig, &cut[0]), [cs::TRK | cs::INV], "not put together");
+}

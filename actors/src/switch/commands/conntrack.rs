@@ -1,9 +1,6 @@
 //! `dpctl/ct-*`, `dpctl/*-conntrack` and `dpctl/ipf-*`: tracked connections, their limits, and fragments.
-//!
-//! Fragments are not put together by this datapath yet: their settings are kept and shown, their counters stay at zero.
 
 use std::fmt::Write;
-use std::sync::Mutex;
 
 use super::context::{Found, Registry, Says, optional_datapath, perform, reason};
 use super::dpctl::options;
@@ -324,70 +321,78 @@ async fn show_limits((_, entry): Found<'_>, zones: Option<&String>, says: &mut S
     Ok(())
 }
 
-/// Settings for fragments.
-#[derive(Debug, Clone, Copy)]
-struct Fragments {
-    enabled: [bool; 2],
-    least: [u32; 2],
-    most: u32,
-}
-
-static FRAGMENTS: Mutex<Fragments> = Mutex::new(Fragments { enabled: [true; 2], least: [1200, 1280], most: 1000 });
-
-impl Fragments {
-    fn with<R>(edit: impl FnOnce(&mut Fragments) -> R) -> R {
-        edit(&mut FRAGMENTS.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn text(self, verbose: bool) -> String {
-        let mut out = format!(
-            "        Fragmentation Module Status\n        ---------------------------\n        v4 enabled: {}\n        \
-             v6 enabled: {}\n        max num frags (v4/v6): {}\n        num frag: 0\n",
-            u8::from(self.enabled[0]),
-            u8::from(self.enabled[1]),
-            self.most
-        );
-        for (family, least) in ["v4", "v6"].iter().zip(self.least) {
-            let _ = writeln!(out, "        min {family} frag size: {least}");
-            for what in ["accepted", "completed", "expired", "too small", "overlapped", "purged"] {
-                let _ = writeln!(out, "        {family} frags {what}: 0");
-            }
+/// Settings and counters of fragments; with what waits if `verbose`.
+fn fragments_text(fragments: &dp::ct::Fragments, verbose: bool) -> String {
+    let [v4, v6] = fragments.families;
+    let mut out = format!(
+        "        Fragmentation Module Status\n        ---------------------------\n        v4 enabled: {}\n        v6 \
+         enabled: {}\n        max num frags (v4/v6): {}\n        num frag: {}\n",
+        u8::from(v4.enabled),
+        u8::from(v6.enabled),
+        fragments.max,
+        fragments.held()
+    );
+    for (name, family) in [("v4", v4), ("v6", v6)] {
+        let _ = writeln!(out, "        min {name} frag size: {}", family.min_size);
+        let counters = [
+            ("accepted", family.accepted),
+            ("completed", family.completed),
+            ("expired", family.expired),
+            ("too small", family.too_small),
+            ("overlapped", family.overlapped),
+            ("purged", family.purged),
+        ];
+        for (what, n) in counters {
+            let _ = writeln!(out, "        {name} frags {what}: {n}");
         }
-        if verbose {
-            out.push_str("\n        Fragment Lists:\n\n");
-        }
-        out
     }
+    if verbose {
+        let _ = write!(out, "\n        Fragment Lists:\n\n{}", fragments.list());
+    }
+    out
 }
 
 fn family(text: Option<&String>) -> Option<usize> {
     ["v4", "v6"].iter().position(|f| text.is_some_and(|t| t == f))
 }
 
+/// Changes settings of fragments; says `done`.
+async fn set_fragments(
+    (_, entry): Found<'_>,
+    done: String,
+    set: impl FnOnce(&mut dp::ct::Fragments) + Send + 'static,
+    says: &mut Says,
+) -> Result<(), ()> {
+    let work = move |engine: &mut dp::Datapath, _| {
+        set(engine.fragments_mut());
+        Ok(String::new())
+    };
+    perform(entry, Box::new(work)).await.map_err(|_| ())?;
+    says.0 = done;
+    Ok(())
+}
+
 fn add_fragments(registry: &mut Registry<'_>) {
     registry.ask("dpctl/ipf-get-status", "[dp]", (0, 1), |directory, args| async move {
         let mut says = Says::default();
         let (given, args) = options(&args)?;
-        let result = optional_datapath(&directory, args, 1, &mut says).map(|_| ());
-        if result.is_ok() {
-            says.0 = Fragments::with(|f| f.text(given.verbose));
-        }
-        says.answer(result)
+        let Ok(((_, entry), _)) = optional_datapath(&directory, args, 1, &mut says) else {
+            return says.answer(Err(()));
+        };
+        let work = move |engine: &mut dp::Datapath, _| Ok(fragments_text(engine.fragments(), given.verbose));
+        perform(entry, Box::new(work)).await
     });
     for (name, doing, on) in
         [("dpctl/ipf-set-enabled", "enabling", true), ("dpctl/ipf-set-disabled", "disabling", false)]
     {
         registry.ask(name, "[dp] v4|v6", (1, 2), move |directory, args| async move {
             let mut says = Says::default();
-            let Ok((_, rest)) = optional_datapath(&directory, &args, 2, &mut says) else {
+            let Ok((found, rest)) = optional_datapath(&directory, &args, 2, &mut says) else {
                 return says.answer(Err(()));
             };
+            let done = format!("{doing} fragmentation reassembly successful\n");
             let result = match family(rest.first()) {
-                Some(i) => {
-                    Fragments::with(|f| f.enabled[i] = on);
-                    says.0 = format!("{doing} fragmentation reassembly successful\n");
-                    Ok(())
-                }
+                Some(i) => set_fragments(found, done, move |f| f.families[i].enabled = on, &mut says).await,
                 None => says.fail("parameter missing: 'v4' for IPv4 or 'v6' for IPv6", Some(reason::INVALID)),
             };
             says.answer(result)
@@ -395,32 +400,28 @@ fn add_fragments(registry: &mut Registry<'_>) {
     }
     registry.ask("dpctl/ipf-set-min-frag", "[dp] v4|v6 minfragment", (2, 3), |directory, args| async move {
         let mut says = Says::default();
-        let Ok((_, rest)) = optional_datapath(&directory, &args, 3, &mut says) else { return says.answer(Err(())) };
+        let Ok((found, rest)) = optional_datapath(&directory, &args, 3, &mut says) else { return says.answer(Err(())) };
+        let done = "setting minimum fragment size successful\n".to_owned();
         let result = match (family(rest.first()), rest.get(1).and_then(|n| n.parse::<u32>().ok())) {
             (None, _) => says.fail("parameter missing: v4 for IPv4 or v6 for IPv6", Some(reason::INVALID)),
             (_, None) => says.fail("parameter missing for minimum fragment size", Some(reason::INVALID)),
-            (Some(_), Some(n)) if n < 400 => {
+            (Some(_), Some(n)) if n < dp::ct::LEAST_MIN_SIZE => {
                 says.fail("requested minimum fragment size too small; see documentation", Some(reason::NOT_PERMITTED))
             }
-            (Some(i), Some(n)) => {
-                Fragments::with(|f| f.least[i] = n);
-                says.0 = "setting minimum fragment size successful\n".to_owned();
-                Ok(())
-            }
+            (Some(i), Some(n)) => set_fragments(found, done, move |f| f.families[i].min_size = n, &mut says).await,
         };
         says.answer(result)
     });
     registry.ask("dpctl/ipf-set-max-nfrags", "[dp] maxfrags", (1, 2), |directory, args| async move {
         let mut says = Says::default();
-        let Ok((_, rest)) = optional_datapath(&directory, &args, 2, &mut says) else { return says.answer(Err(())) };
+        let Ok((found, rest)) = optional_datapath(&directory, &args, 2, &mut says) else { return says.answer(Err(())) };
+        let done = "setting maximum fragments successful\n".to_owned();
         let result = match rest.first().and_then(|n| n.parse::<u32>().ok()) {
             None => says.fail("parameter missing for maximum fragments", Some(reason::INVALID)),
-            Some(n) if n > 5000 => says.fail("setting maximum fragments failed", Some(reason::NOT_PERMITTED)),
-            Some(n) => {
-                Fragments::with(|f| f.most = n);
-                says.0 = "setting maximum fragments successful\n".to_owned();
-                Ok(())
+            Some(n) if n > dp::ct::MOST_FRAGMENTS => {
+                says.fail("setting maximum fragments failed", Some(reason::NOT_PERMITTED))
             }
+            Some(n) => set_fragments(found, done, move |f| f.max = n, &mut says).await,
         };
         says.answer(result)
     });

@@ -3,12 +3,13 @@
 //! One table a thread, all zones in it. A connection is found by either direction's tuple; TCP is followed by sequence
 //! numbers ([`tcp`]), everything else by who has spoken. What a packet may not be is `inv`.
 //!
-//! Deliberately absent: helpers (ftp, tftp), reassembly (a later fragment is `inv`).
+//! Fragments wait until their datagram is whole ([`fragments`]). Deliberately absent: helpers (ftp, tftp).
 //!
 //! Source: ovs-actions(7) on `ct`, ovs-fields(7) on connection tracking, ovs-dpctl(8); RFC 9293, 792, 4443; RFC 5382,
 //! 4787 on what translation owes.
 
 mod conn;
+pub(crate) mod fragments;
 mod nat;
 mod parse;
 mod tcp;
@@ -22,6 +23,7 @@ use flow::odp::{Ct, CtNat};
 
 pub(crate) use conn::{Conn, Progress};
 pub use conn::{Connection, Timeout, Timeouts, Tuple};
+pub use fragments::{Family, Fragments, LEAST_MIN_SIZE, MOST_FRAGMENTS};
 pub(crate) use parse::{Parsed, parse};
 pub use tcp::State as TcpState;
 
@@ -76,6 +78,7 @@ pub(crate) struct Tracker {
     pub(crate) max: usize,
     /// Whether segments outside the window are invalid.
     pub(crate) checks_sequence: bool,
+    pub(crate) fragments: Fragments,
     policies: BTreeMap<Arc<str>, Timeouts>,
     sweep: usize,
     dice: Dice,
@@ -92,6 +95,7 @@ impl Tracker {
             limits: BTreeMap::new(),
             max: MAX_CONNECTIONS,
             checks_sequence: true,
+            fragments: Fragments::default(),
             policies: BTreeMap::new(),
             sweep: 0,
             dice: Dice::new(seed ^ 0x6374),
@@ -265,6 +269,7 @@ impl Tracker {
 
     /// Looks at some connections and removes those whose time is over.
     pub(crate) fn expire(&mut self, now_ms: u64) {
+        self.fragments.purge(now_ms);
         for _ in 0..SWEEP.min(self.conns.len()) {
             self.sweep = (self.sweep + 1) % self.conns.len();
             if self.conns[self.sweep].as_ref().is_some_and(|c| c.expires_ms <= now_ms) {

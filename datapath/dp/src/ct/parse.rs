@@ -1,6 +1,6 @@
 //! What connection tracking wants to know of a packet.
 
-use flow::{Key, Layers, nw_frag};
+use flow::{Key, Layers};
 use packet::{Offload, checksum};
 
 use super::conn::{Tuple, has_ports};
@@ -87,7 +87,7 @@ fn tuple<'a>(octets: &'a [u8], key: &Key, layers: &Layers) -> Option<(Tuple, &'a
         IPV6 => true,
         _ => return None,
     };
-    if layers.l4 == Layers::NONE || key.nw_frag() & nw_frag::LATER != 0 {
+    if layers.l4 == Layers::NONE || key.nw_frag() != 0 {
         return None;
     }
     let end = octets.len().checked_sub(usize::from(layers.l2_pad))?;
@@ -137,10 +137,6 @@ fn about(inner: &[u8], is_v6: bool) -> Option<Parsed> {
 }
 
 fn is_sum_right(octets: &[u8], key: &Key, layers: &Layers, transport: &[u8]) -> bool {
-    if key.nw_frag() != 0 {
-        // The checksum is over all fragments.
-        return true;
-    }
     let is_v6 = key.dl_type() == IPV6;
     if !is_v6 {
         let at = usize::from(layers.l3);

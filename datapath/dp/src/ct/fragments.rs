@@ -1,0 +1,391 @@
+//! Fragments on their way into connection tracking: held until their datagram is whole, then let go with its verdict.
+//!
+//! A datagram is put together beside its fragments, tracked and translated as a whole, and what that changed is written
+//! back into each of them ([`Fragment::follow`]): they leave as they came, nothing is cut anew. Whoever waits too long
+//! leaves as invalid, behind another packet of its zone.
+//!
+//! Bounded: fragments in all, and fragments of one datagram by their least size. Only the last may be smaller than that.
+//!
+//! Source: ovs-dpctl(8), `ipf-*`; RFC 791, 815, 8200 §4.5, 5722 (overlaps are refused).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use flow::{Key, Layers, nw_frag};
+use packet::{Offload, PacketBuf, checksum};
+
+/// How long a datagram may take to come together, ms.
+const PATIENCE_MS: u64 = 15_000;
+/// How long after that its fragments are forgotten, should nothing have taken them along, ms.
+const FORGET_MS: u64 = 60_000;
+/// Octets of the largest datagram.
+const LARGEST: usize = 65_535;
+/// Fragments held at most, whatever is asked for.
+pub const MOST_FRAGMENTS: u32 = 5000;
+/// The least a person may ask for as the least size of a fragment.
+pub const LEAST_MIN_SIZE: u32 = 400;
+
+/// What is set for one IP version, and what was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Whether fragments are put together.
+    pub enabled: bool,
+    /// Least size of a fragment that is not the last, network header and data, octets.
+    pub min_size: u32,
+    /// Taken in.
+    pub accepted: u64,
+    /// Let go with their datagram.
+    pub completed: u64,
+    /// Let go without it.
+    pub expired: u64,
+    /// Refused for being smaller than the least size.
+    pub too_small: u64,
+    /// Refused for overlapping others.
+    pub overlapped: u64,
+    /// Forgotten.
+    pub purged: u64,
+}
+
+impl Family {
+    fn new(min_size: u32) -> Self {
+        let (accepted, completed, expired, too_small, overlapped, purged) = (0, 0, 0, 0, 0, 0);
+        Self { enabled: true, min_size, accepted, completed, expired, too_small, overlapped, purged }
+    }
+}
+
+/// Which datagram a fragment is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    zone: u16,
+    is_v6: bool,
+    recirc_id: u32,
+    src: u128,
+    dst: u128,
+    /// Of IPv6 0: its fragments are told apart without.
+    proto: u8,
+    id: u32,
+}
+
+/// A fragment that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Fragment {
+    pub(crate) packet: PacketBuf,
+    pub(crate) key: Key,
+    pub(crate) layers: Layers,
+    /// Where its part of the datagram is, from the packet's first octet.
+    payload: std::ops::Range<usize>,
+    /// Its place in the datagram's data, octets.
+    offset: usize,
+    /// More are to come.
+    more: bool,
+}
+
+impl Fragment {
+    fn end(&self) -> usize {
+        self.offset + self.payload.len()
+    }
+
+    fn l3(&self) -> usize {
+        usize::from(self.layers.l3)
+    }
+
+    /// Looks at a packet that its key says is a fragment; `None`: what it says of itself cannot be.
+    fn parse(octets: &[u8], key: &Key, layers: &Layers, offload: Offload) -> Option<(Self, u32)> {
+        let l3 = usize::from(layers.l3);
+        let end = octets.len().checked_sub(usize::from(layers.l2_pad))?;
+        let header = octets.get(l3..end)?;
+        let (payload, offset, more, id) = match key.dl_type() {
+            0x0800 => {
+                let len = usize::from(header.first()? & 0x0f) * 4;
+                if !offload.csum_valid && checksum::of(header.get(..len)?) != 0 {
+                    return None;
+                }
+                let field = be16(header, 6)?;
+                (l3 + len..end, usize::from(field & 0x1fff) * 8, field & 0x2000 != 0, be16(header, 4)?.into())
+            }
+            _ => {
+                let at = fragment_header(header)?.1;
+                let field = be16(header, at + 2)?;
+                let id = u32::from(be16(header, at + 4)?) << 16 | u32::from(be16(header, at + 6)?);
+                (l3 + at + 8..end, usize::from(field & 0xfff8), field & 1 != 0, id)
+            }
+        };
+        let odd = more && !payload.len().is_multiple_of(8);
+        if payload.is_empty() || odd || offset + payload.len() + payload.start - l3 > LARGEST {
+            return None;
+        }
+        let mut packet = PacketBuf::new(octets.get(..end)?);
+        packet.offload.csum_valid = offload.csum_valid;
+        Some((Self { packet, key: key.clone(), layers: *layers, payload, offset, more }, id))
+    }
+
+    /// Takes over what became of its datagram: the addresses, and its own part of the data.
+    pub(crate) fn follow(&mut self, whole: &[u8], layers: &Layers) {
+        let (l3, from) = (self.l3(), usize::from(layers.l3));
+        let data = match self.key.dl_type() {
+            0x0800 => {
+                let len = whole.get(from).map_or(0, |o| usize::from(o & 0x0f) * 4);
+                self.copy(whole, from + 12, l3 + 12, 8);
+                let own = self.packet.data_mut();
+                let header = l3..self.payload.start;
+                own[l3 + 10..l3 + 12].fill(0);
+                let csum = checksum::of(&own[header]);
+                own[l3 + 10..l3 + 12].copy_from_slice(&csum.to_be_bytes());
+                from + len
+            }
+            _ => {
+                self.copy(whole, from + 8, l3 + 8, 32);
+                // In front of a fragment's data there is one header more than in front of the whole's.
+                from + (self.payload.start - l3 - 8)
+            }
+        };
+        let payload = self.payload.clone();
+        self.copy(whole, data + self.offset, payload.start, payload.len());
+    }
+
+    fn copy(&mut self, whole: &[u8], from: usize, to: usize, len: usize) {
+        let (Some(from), Some(to)) = (whole.get(from..from + len), self.packet.data_mut().get_mut(to..to + len)) else {
+            return;
+        };
+        to.copy_from_slice(from);
+    }
+}
+
+fn be16(octets: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*octets.get(at)?, *octets.get(at + 1)?]))
+}
+
+/// Of an IPv6 packet: where the octet is that names the fragment header, and where that header is.
+fn fragment_header(packet: &[u8]) -> Option<(usize, usize)> {
+    let (mut named_at, mut at) = (6, 40);
+    loop {
+        let len = *packet.get(at + 1)?;
+        at += match packet.get(named_at)? {
+            44 => return packet.get(at..at + 8).map(|_| (named_at, at)),
+            0 | 43 | 60 => (usize::from(len) + 1) * 8,
+            51 => (usize::from(len) + 2) * 4,
+            _ => return None,
+        };
+        named_at = at
+            - match packet.get(named_at)? {
+                0 | 43 | 60 => (usize::from(len) + 1) * 8,
+                _ => (usize::from(len) + 2) * 4,
+            };
+    }
+}
+
+/// The datagram of fragments that are all there, in order.
+pub(crate) fn whole(fragments: &[Fragment]) -> Option<PacketBuf> {
+    let first = fragments.first()?;
+    let (octets, l3) = (first.packet.data(), first.l3());
+    let mut packet = match first.key.dl_type() {
+        0x0800 => PacketBuf::new(octets.get(..first.payload.start)?),
+        _ => PacketBuf::new(octets.get(..first.payload.start - 8)?),
+    };
+    for fragment in fragments {
+        packet.extend(&fragment.packet.data()[fragment.payload.clone()]);
+    }
+    let len = u16::try_from(packet.len() - l3).ok()?;
+    let header = &mut packet.data_mut()[l3..];
+    if first.key.dl_type() == 0x0800 {
+        let header_len = first.payload.start - l3;
+        header[2..4].copy_from_slice(&len.to_be_bytes());
+        header[6..8].fill(0);
+        header[10..12].fill(0);
+        let csum = checksum::of(&header[..header_len]);
+        header[10..12].copy_from_slice(&csum.to_be_bytes());
+    } else {
+        let (named_at, at) = fragment_header(&octets[l3..])?;
+        header[4..6].copy_from_slice(&(len - 40).to_be_bytes());
+        header[named_at] = octets[l3 + at];
+    }
+    Some(packet)
+}
+
+/// A datagram that is coming together: its fragments by offset.
+#[derive(Debug)]
+struct Datagram {
+    fragments: Vec<Fragment>,
+    expires_ms: u64,
+}
+
+impl Datagram {
+    fn has_first(&self) -> bool {
+        self.fragments.first().is_some_and(|f| f.offset == 0)
+    }
+
+    fn has_last(&self) -> bool {
+        self.fragments.last().is_some_and(|f| !f.more)
+    }
+
+    fn is_whole(&self) -> bool {
+        let joined = |pair: &[Fragment]| pair[0].more && pair[0].end() == pair[1].offset;
+        self.has_first() && self.has_last() && self.fragments.windows(2).all(joined)
+    }
+
+    /// `false`: it overlaps one that is there.
+    fn add(&mut self, fragment: Fragment) -> bool {
+        let at = self.fragments.partition_point(|f| f.offset < fragment.offset);
+        let is_behind = at == 0 || self.fragments[at - 1].end() <= fragment.offset;
+        let is_before = self.fragments.get(at).is_none_or(|next| fragment.end() <= next.offset);
+        let fits = is_behind && is_before;
+        if fits {
+            self.fragments.insert(at, fragment);
+        }
+        fits
+    }
+}
+
+/// What became of a fragment.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// It is not put together with others: to be tracked as it is, which makes it invalid.
+    Refused,
+    /// It waits.
+    Held,
+    /// It was the one missing: all of its datagram, in order.
+    Whole(Vec<Fragment>),
+}
+
+/// The fragments of a thread.
+#[derive(Debug)]
+pub struct Fragments {
+    /// IPv4, IPv6.
+    pub families: [Family; 2],
+    /// Fragments at most that wait.
+    pub max: u32,
+    datagrams: BTreeMap<Name, Datagram>,
+    held: u32,
+    /// When the first of them has waited long enough, or earlier.
+    next_ms: u64,
+}
+
+impl Default for Fragments {
+    fn default() -> Self {
+        let families = [Family::new(1200), Family::new(1280)];
+        Self { families, max: 1000, datagrams: BTreeMap::new(), held: 0, next_ms: u64::MAX }
+    }
+}
+
+impl Fragments {
+    /// Takes a packet that its key says is a fragment.
+    pub(crate) fn take(
+        &mut self,
+        octets: &[u8],
+        key: &Key,
+        layers: &Layers,
+        offload: Offload,
+        zone: u16,
+        now_ms: u64,
+    ) -> Arrival {
+        let is_v6 = key.dl_type() == 0x86dd;
+        let family = &mut self.families[usize::from(is_v6)];
+        if !family.enabled || layers.l3 == Layers::NONE || offload.gso.is_some() {
+            return Arrival::Refused;
+        }
+        let Some((fragment, id)) = Fragment::parse(octets, key, layers, offload) else { return Arrival::Refused };
+        let size = fragment.payload.end - fragment.l3();
+        if fragment.more && size < family.min_size as usize {
+            family.too_small += 1;
+            return Arrival::Refused;
+        }
+        if self.held >= self.max {
+            return Arrival::Refused;
+        }
+        let (src, dst, proto) = match is_v6 {
+            true => (key.ipv6_src(), key.ipv6_dst(), 0),
+            false => (key.nw_src().into(), key.nw_dst().into(), key.nw_proto()),
+        };
+        let name = Name { zone, is_v6, recirc_id: key.recirc_id(), src, dst, proto, id };
+        let expires_ms = now_ms + PATIENCE_MS;
+        let most = LARGEST / (family.min_size as usize).max(LEAST_MIN_SIZE as usize) + 2;
+        let datagram = self.datagrams.entry(name).or_insert(Datagram { fragments: Vec::new(), expires_ms });
+        if datagram.fragments.len() >= most || !datagram.add(fragment) {
+            family.overlapped += 1;
+            return Arrival::Refused;
+        }
+        family.accepted += 1;
+        self.held += 1;
+        self.next_ms = self.next_ms.min(datagram.expires_ms);
+        if !datagram.is_whole() {
+            return Arrival::Held;
+        }
+        let fragments = self.datagrams.remove(&name).map(|d| d.fragments).unwrap_or_default();
+        self.held -= fragments.len() as u32;
+        self.families[usize::from(is_v6)].completed += fragments.len() as u64;
+        Arrival::Whole(fragments)
+    }
+
+    /// The fragments of one datagram of this zone and IP version that have waited too long, if any.
+    pub(crate) fn expired(&mut self, zone: u16, is_v6: bool, now_ms: u64) -> Option<Vec<Fragment>> {
+        if now_ms <= self.next_ms {
+            return None;
+        }
+        let is_due = |name: &Name, d: &Datagram| name.zone == zone && name.is_v6 == is_v6 && d.expires_ms < now_ms;
+        let name = *self.datagrams.iter().filter(|(n, d)| is_due(n, d)).min_by_key(|(_, d)| d.expires_ms)?.0;
+        let fragments = self.datagrams.remove(&name)?.fragments;
+        self.held -= fragments.len() as u32;
+        self.families[usize::from(is_v6)].expired += fragments.len() as u64;
+        self.next_ms = self.datagrams.values().map(|d| d.expires_ms).min().unwrap_or(u64::MAX);
+        Some(fragments)
+    }
+
+    /// Forgets fragments that nothing came by for to take along.
+    pub(crate) fn purge(&mut self, now_ms: u64) {
+        if now_ms <= self.next_ms.saturating_add(FORGET_MS) {
+            return;
+        }
+        let (families, held) = (&mut self.families, &mut self.held);
+        self.datagrams.retain(|name, datagram| {
+            let stays = datagram.expires_ms + FORGET_MS >= now_ms;
+            if !stays {
+                families[usize::from(name.is_v6)].purged += datagram.fragments.len() as u64;
+                *held -= datagram.fragments.len() as u32;
+            }
+            stays
+        });
+        self.next_ms = self.datagrams.values().map(|d| d.expires_ms).min().unwrap_or(u64::MAX);
+    }
+
+    /// Fragments that wait.
+    pub fn held(&self) -> u32 {
+        self.held
+    }
+
+    /// One line for each datagram that is coming together.
+    pub fn list(&self) -> String {
+        let mut out = String::new();
+        for (name, datagram) in &self.datagrams {
+            let address = |n: u128| match name.is_v6 {
+                true => Ipv6Addr::from(n).to_string(),
+                false => Ipv4Addr::from(n as u32).to_string(),
+            };
+            let state = match (datagram.has_first(), datagram.has_last()) {
+                (true, true) => "first/last frag",
+                (true, false) => "first frag",
+                (false, true) => "last frag",
+                (false, false) => "other frag",
+            };
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                out,
+                "(src={},dst={},recirc_id={},ip_id={},dl_type={:#x},zone={},nw_proto={},num_fragments={},state={state})",
+                address(name.src),
+                address(name.dst),
+                name.recirc_id,
+                name.id,
+                if name.is_v6 { 0x86dd } else { 0x800 },
+                name.zone,
+                name.proto,
+                datagram.fragments.len()
+            );
+        }
+        out
+    }
+}
+
+/// Whether a packet of this key is for [`Fragments::take`].
+pub(crate) fn is_fragment(key: &Key) -> bool {
+    key.nw_frag() & nw_frag::ANY != 0 && matches!(key.dl_type(), 0x0800 | 0x86dd)
+}
