@@ -10,11 +10,15 @@
 
 use actix::prelude::*;
 use std::path::PathBuf;
+use std::time::Duration;
 use sys::RingKind;
+use tokio::sync::watch;
 
+use crate::daemon::{Reason, Serving};
 use crate::host::Host;
 use crate::idl::{Idl, IdlSetup};
 use crate::mailbox::Address;
+use crate::msg::switch::CleanUp;
 use crate::port::device::Rings;
 use crate::stream::{Method, OVSDB_PORT, Tls};
 use crate::supervise::{Family, Role, Strategy};
@@ -51,6 +55,34 @@ pub struct VswitchdSystem {
     pub switch: Address<Switch>,
     /// Who is where.
     pub directory: Shared,
+    ready: watch::Receiver<bool>,
+}
+
+/// How long taking everything down may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Serving for VswitchdSystem {
+    /// Ports of the switch's own stay, with their addresses, for the next start, unless told otherwise.
+    async fn end(&self, reason: &Reason) {
+        if matches!(reason, Reason::Command { cleanup: true }) {
+            self.clean_up().await;
+        }
+    }
+}
+
+impl VswitchdSystem {
+    /// Takes down bridges and ports, devices of the switch's own included.
+    pub async fn clean_up(&self) {
+        if let Err(error) = self.switch.ask(CleanUp, PATIENCE).await {
+            vlog::warn!("bridge", "cleaning up: {error}");
+        }
+    }
+
+    /// Waits until the first configuration is in force and written back to the database.
+    pub async fn ready(&self) {
+        // The other end is kept by the idl for as long as there is one.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
 }
 
 /// Messages that fit the mailboxes of the two at the top.
@@ -91,6 +123,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
             family.hire(role, move |desk, _| Host::new(desk, published.clone(), shared.clone(), news.clone()));
         switch.offer(HostStarted(crate::host::Known { view, address }));
     }
+    let (told, ready) = watch::channel(false);
     let setup = IdlSetup {
         method,
         name: config.server.clone(),
@@ -100,13 +133,14 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         iface_types: iface_types(config.dummy),
         datapath_types: datapath_types(config.dummy),
         fill_empty: config.fill_empty.as_deref().map(|id| root_columns(id, &config.run_dir)),
+        ready: told,
     };
     let role = Role::new("idl", "idl", MAILBOX, Strategy::OneForOne);
-    let idl = family.hire(role, move |desk, ctx| Idl::new(desk, setup.clone(), ctx));
+    let idl = family.hire(role, move |desk, _| Idl::new(desk, setup.clone()));
     switch.offer(IdlStarted(idl.outlet()));
     crate::switch::commands::add(commands, &directory);
     crate::qos::commands::add(commands, &directory);
-    Ok(VswitchdSystem { switch, directory })
+    Ok(VswitchdSystem { switch, directory, ready })
 }
 
 /// What `ovs-ctl` would write into an empty database.

@@ -1,12 +1,13 @@
 //! How a daemon is asked to end: by control command or by signal. SIGHUP reopens the log instead.
 
 use super::monitor::signal_text;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 /// Why the daemon ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// `exit`, with `--cleanup` or without.
     Command {
@@ -15,21 +16,29 @@ pub enum Reason {
     },
     /// A fatal signal.
     Signal(i32),
-    /// The command of `--run` ended with this exit code.
-    Child(i32),
+    /// The command of `--run` ended; what to say if it failed.
+    Child(Result<(), String>),
 }
 
-/// Runs `command` by the shell beside the daemon (`--run`); the daemon ends when it does, with its exit code.
+/// Runs `command` by the shell beside the daemon (`--run`); the daemon ends when it does, and fails if it did.
 ///
 /// # Errors
 /// The text to show if it cannot be started.
 pub fn run_command(command: &str, exit: &Exit) -> Result<(), String> {
     let fail = |e: std::io::Error| format!("{command}: process failed to start ({})", crate::stream::errno_text(&e));
     let mut child = tokio::process::Command::new("/bin/sh").arg("-c").arg(command).spawn().map_err(fail)?;
-    let exit = exit.clone();
+    let (exit, command) = (exit.clone(), command.to_owned());
     actix::spawn(async move {
-        let code = child.wait().await.ok().and_then(|status| status.code()).unwrap_or(1);
-        exit.ask(Reason::Child(code));
+        let death = match child.wait().await {
+            Ok(status) if status.success() => return exit.ask(Reason::Child(Ok(()))),
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("exit status {code}"),
+                (None, Some(signal)) => format!("killed ({})", signal_text(signal)),
+                (None, None) => "terminated abnormally".to_owned(),
+            },
+            Err(error) => crate::stream::errno_text(&error),
+        };
+        exit.ask(Reason::Child(Err(format!("{command}: child exited, {death}"))));
     });
     Ok(())
 }
@@ -56,7 +65,7 @@ impl Exit {
 
     /// Why the daemon is to end, if it is.
     pub fn asked(&self) -> Option<Reason> {
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until the daemon is asked to end.

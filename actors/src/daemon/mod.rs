@@ -133,12 +133,15 @@ impl Daemon {
     }
 
     /// The end: removes the pidfile, and dies of the signal that asked for it, if one did.
-    pub fn finish(self, reason: Reason) {
+    ///
+    /// # Errors
+    /// What to say of a command of `--run` that failed.
+    pub fn finish(self, reason: Reason) -> Result<(), String> {
         drop(self);
         match reason {
             Reason::Signal(signal) => sys::process::die_by_signal(signal),
-            Reason::Child(code) if code != 0 => std::process::exit(code),
-            Reason::Child(_) | Reason::Command { .. } => {}
+            Reason::Child(ended) => ended,
+            Reason::Command { .. } => Ok(()),
         }
     }
 
@@ -181,6 +184,12 @@ impl Directories {
     }
 }
 
+/// What a daemon is while it serves.
+pub trait Serving {
+    /// Called before the end, while everything still runs.
+    fn end(&self, reason: &Reason) -> impl Future<Output = ()>;
+}
+
 /// Runs a daemon from start to end: becomes one, calls `begin` inside the actor system, tells the parents that
 /// it serves, waits until it is asked to end.
 ///
@@ -190,27 +199,50 @@ pub fn run<B, F, S>(config: &DaemonConfig, begin: B) -> Result<(), String>
 where
     B: FnOnce(crate::supervise::Family, Exit) -> F,
     F: Future<Output = Result<S, String>>,
+    S: Serving,
 {
     crate::clock::serve_log();
     crate::supervise::log_panics();
-    let mut daemon = start(config)?;
+    let mut daemon = start(config).inspect_err(|text| log_fatal(text))?;
     raise_file_limit();
     let exit = Exit::new();
     let name = config.program.clone();
     let reason = actix::System::new().block_on(async {
         exit.watch_signals().map_err(|e| crate::stream::errno_text(&e))?;
         let family = crate::supervise::Family::top(&name);
-        let system = begin(family.clone(), exit.clone()).await?;
-        daemon.complete();
+        let system = tokio::select! {
+            begun = begin(family.clone(), exit.clone()) => match begun {
+                Ok(system) => Some(system),
+                Err(text) => {
+                    // What was begun already ends inside the runtime it needs.
+                    drop(family);
+                    crate::clock::rest().await;
+                    return Err(text);
+                }
+            },
+            // Told to end before it served.
+            _ = exit.wait() => None,
+        };
+        if system.is_some() {
+            daemon.complete();
+        }
         let reason = exit.wait().await;
+        if let Some(system) = &system {
+            system.end(&reason).await;
+        }
         // The answer to `exit` leaves before its asker's socket does.
         crate::clock::rest().await;
         drop((system, family));
         crate::clock::rest().await;
         Ok::<Reason, String>(reason)
     })?;
-    daemon.finish(reason);
-    Ok(())
+    daemon.finish(reason)
+}
+
+/// Logs why a daemon cannot start: to file and system log, for standard error hears it from the program.
+fn log_fatal(text: &str) {
+    vlog::set_console(false);
+    vlog::emer!("daemon_unix", "{text}");
 }
 
 /// A server of a thousand clients needs more descriptors than a shell gives it.

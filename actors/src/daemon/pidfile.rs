@@ -46,11 +46,8 @@ pub fn running_pid(path: &Path) -> Option<i32> {
 impl Pidfile {
     /// Writes, locks and places the pidfile of this process.
     pub fn take(path: &Path, overwrite: bool) -> Result<Pidfile, String> {
-        let tmp = path.with_file_name(format!(
-            "{}.tmp{}",
-            path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-            std::process::id()
-        ));
+        let tmp =
+            path.with_file_name(format!("{}.tmp", path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default()));
         let shown = tmp.display().to_string();
         let mut file = OpenOptions::new()
             .append(true)

@@ -72,6 +72,11 @@ pub struct DbSystem {
     remotes: Address<remotes::Remotes>,
 }
 
+impl crate::daemon::Serving for DbSystem {
+    /// What is committed is on the disk already.
+    async fn end(&self, _: &crate::daemon::Reason) {}
+}
+
 impl DbSystem {
     /// Completes when the remotes of the configuration listen: a parent that waits may return.
     pub async fn ready(&self) {
@@ -147,7 +152,8 @@ pub fn start(family: &Family, config: DbConfig) -> Result<DbSystem, String> {
     let tls = Tls::new(TlsFiles::default());
     let state = database::State::new(server, files, &config, tls.clone());
     for remote in &config.remotes {
-        state.check_remote(remote)?;
+        // Open vSwitch's text ends its line by itself, and the program ends it again.
+        state.check_remote(remote).map_err(|text| text + "\n")?;
     }
     state.check_tls()?;
     let state = Cell::new(Some(state));

@@ -1,14 +1,17 @@
 //! The switch's own database client: keeps a replica of Open_vSwitch, tells the switch what is wanted, writes what is.
 //!
 //! One transaction is under way at a time; status that comes meanwhile is merged, the latest value of a column wins.
+//! When to connect, probe and give up is `jsonrpc::Session`'s to say. Once the first configuration is in force and its
+//! status is written, [`IdlSetup::ready`] is told: a detached daemon's start returns then.
 
 use ::idl::{Client, Interests, Status, Transaction, vswitch};
 use actix::prelude::*;
-use jsonrpc::{Limits, Message, Scanner};
+use jsonrpc::reconnect::{Severity, State};
+use jsonrpc::{Limits, Message, SessionAction};
 use ovsdb::{Atom, Datum, Uuid, UuidSource};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock;
 use crate::mailbox::{Address, Latest, Outlet};
@@ -22,8 +25,8 @@ use crate::switch::desired::DesiredSwitch;
 const LIMITS: Limits = Limits { depth: 1000, size: 1 << 30 };
 /// Pieces of output that may wait for the writer.
 const PIECES_AT_MOST: usize = 1024;
-const FIRST_BACKOFF_MS: i64 = 1_000;
-const LONGEST_BACKOFF_MS: i64 = 8_000;
+/// Silence after which a server on the network is asked whether it lives, milliseconds.
+const PROBE_MS: u64 = 5_000;
 /// The lock that keeps a second switch off the same database.
 const LOCK: &str = "ovs_vswitchd";
 
@@ -46,6 +49,20 @@ pub struct IdlSetup {
     pub datapath_types: Vec<&'static str>,
     /// Fill an empty database, as `ovs-ctl` does elsewhere: the root row with these columns.
     pub fill_empty: Option<Vec<(&'static str, Datum)>>,
+    /// Told `true` when the first configuration is in force and written back.
+    pub ready: watch::Sender<bool>,
+}
+
+/// A connection that stands.
+struct Link {
+    out: mpsc::Sender<String>,
+    reader: tokio::task::AbortHandle,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
 }
 
 /// The client's actor.
@@ -53,37 +70,43 @@ pub struct Idl {
     desk: Desk,
     setup: IdlSetup,
     client: Client,
-    scanner: Scanner,
-    out: Option<mpsc::Sender<String>>,
+    machine: jsonrpc::Session,
+    link: Option<Link>,
+    /// Counts attempts to connect: news of an older one is no news.
+    attempt: u64,
     wishes: Latest<ConfigChanged>,
     last_wish: Option<DesiredSwitch>,
     uuids: UuidSource,
-    backoff_ms: i64,
     rows: BTreeMap<(&'static str, Uuid), BTreeMap<&'static str, Datum>>,
     applied: Option<i64>,
     under_way: bool,
+    /// The first configuration is in force.
+    configured: bool,
     announced: bool,
     contended: bool,
 }
 
 impl Idl {
     /// A client that begins to connect.
-    pub fn new(desk: Desk, setup: IdlSetup, ctx: &mut Context<Self>) -> Self {
+    pub fn new(mut desk: Desk, setup: IdlSetup) -> Self {
         let mut client = Client::new(vswitch::DATABASE, Interests::everything());
         let _ = client.set_lock(Some(LOCK));
-        ctx.notify(Try);
+        let mut machine = jsonrpc::Session::active(&setup.name, LIMITS, now_ms());
+        machine.reconnect.set_probe_interval(if matches!(setup.method, Method::Unix(_)) { 0 } else { PROBE_MS });
+        desk.arm(Some((clock::now_ms(), "start")));
         Self {
             desk,
             client,
-            scanner: Scanner::new(LIMITS),
-            out: None,
+            machine,
+            link: None,
+            attempt: 0,
             wishes: Outlet::latest(setup.switch.outlet::<ConfigChanged>()),
             last_wish: None,
             uuids: UuidSource::new(setup.seed),
-            backoff_ms: FIRST_BACKOFF_MS,
             rows: BTreeMap::new(),
             applied: None,
             under_way: false,
+            configured: false,
             announced: false,
             contended: false,
             setup,
@@ -98,31 +121,102 @@ impl Idl {
         for message in &messages {
             message.write(&mut text);
         }
-        if let Some(out) = &self.out
-            && out.try_send(text).is_err()
+        self.send_text(text);
+    }
+
+    fn send_text(&mut self, text: String) {
+        if let Some(link) = &self.link
+            && link.out.try_send(text).is_err()
         {
             vlog::warn!("ovsdb_idl", "{}: server does not read, reconnecting", self.setup.name);
-            self.out = None;
+            self.machine.reconnect.force_reconnect(now_ms());
         }
     }
 
-    fn lost(&mut self, why: &str) {
-        if self.out.take().is_some() {
-            let text = if why.is_empty() { "connection closed by peer" } else { why };
-            vlog::warn!("reconnect", "{}: {text}", self.setup.name);
-        } else {
-            vlog::info_rl!("reconnect", 5, 5, "{}: connection attempt failed ({why})", self.setup.name);
-        }
+    /// The connection, or the attempt at one, is over; `why` is an error's text, `None` a plain close.
+    fn lost(&mut self, why: Option<&str>) {
+        self.link = None;
+        self.attempt += 1;
         self.client.disconnected();
         self.under_way = false;
-        self.scanner = Scanner::new(LIMITS);
-        self.desk.arm(Some((clock::now_ms() + self.backoff_ms, "try the database again")));
-        self.backoff_ms = (self.backoff_ms * 2).min(LONGEST_BACKOFF_MS);
+        self.machine.disconnected(now_ms(), why);
+    }
+
+    /// Does what the time demands, and says when to be woken next.
+    fn turn(&mut self, ctx: &mut Context<Self>) {
+        while let Some(action) = self.machine.poll_output(now_ms()) {
+            match action {
+                SessionAction::Connect => self.connect(ctx),
+                SessionAction::Disconnect => {
+                    let timed_out = self.machine.reconnect.state() == State::Idle;
+                    self.lost(timed_out.then_some("Connection timed out"));
+                }
+                SessionAction::Send(text) => self.send_text(text),
+            }
+        }
+        for line in self.machine.reconnect.take_log() {
+            match line.severity {
+                Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
+                Severity::Info => vlog::info!("reconnect", "{}", line.text),
+                Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),
+            }
+        }
+        let due = self.machine.poll_timeout(now_ms());
+        self.desk.arm(due.map(|(at, why)| (i64::try_from(at).unwrap_or(i64::MAX), why)));
+    }
+
+    fn connect(&mut self, ctx: &mut Context<Self>) {
+        self.machine.reconnect.connecting(now_ms());
+        self.attempt += 1;
+        let (method, tls, attempt) = (self.setup.method.clone(), self.setup.tls.clone(), self.attempt);
+        let tried = async move { connect(&method, &tls).await };
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(tried).map(move |result, this, ctx| {
+            if this.attempt != attempt {
+                return;
+            }
+            match result {
+                Ok(stream) => this.begin(stream, ctx),
+                Err(error) => this.lost(Some(&errno_text(&error))),
+            }
+            this.turn(ctx);
+        }));
+    }
+
+    fn begin(&mut self, stream: Stream, ctx: &mut Context<Self>) {
+        self.machine.connected(now_ms());
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let (out, mut writes) = mpsc::channel::<String>(PIECES_AT_MOST);
+        let (address, attempt) = (ctx.address(), self.attempt);
+        let reader = actix::spawn(async move {
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                let result = match reader.read(&mut buffer).await {
+                    Ok(0) => Err(None),
+                    Ok(n) => Ok(buffer[..n].to_vec()),
+                    Err(error) => Err(Some(errno_text(&error))),
+                };
+                let last = result.is_err();
+                if address.send(Read { attempt, result }).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        actix::spawn(async move {
+            while let Some(text) = writes.recv().await {
+                if writer.write_all(text.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.link = Some(Link { out, reader: reader.abort_handle() });
+        let hello = self.client.connected();
+        self.send(hello);
     }
 
     fn after_messages(&mut self) {
         for (_, outcome) in self.client.take_outcomes() {
             self.under_way = false;
+            self.tell_ready();
             if !matches!(outcome.status, Status::Success | Status::Unchanged) {
                 vlog::dbg!("ovsdb_idl", "transaction: {:?}", outcome.status);
                 // The database changed meanwhile, or the connection went: what was to be written still is.
@@ -137,13 +231,13 @@ impl Idl {
             if self.client.is_lock_contended() && !std::mem::replace(&mut self.contended, true) {
                 vlog::err!(
                     "bridge",
-                    "another ovs-vswitchd process is running, disabling this process until it goes away"
+                    "another ovs-vswitchd process is running, disabling this process (pid {}) until it goes away",
+                    std::process::id()
                 );
             }
             return;
         }
         self.contended = false;
-        self.backoff_ms = FIRST_BACKOFF_MS;
         let _ = self.client.take_changes();
         let wish = DesiredSwitch::read(self.client.replica());
         if self.last_wish.as_ref() != Some(&wish) {
@@ -155,7 +249,11 @@ impl Idl {
 
     /// Makes the root row of an empty database, if that is this program's to do.
     fn fill_empty(&mut self) {
-        let Some(columns) = self.setup.fill_empty.take() else { return };
+        let Some(columns) = self.setup.fill_empty.take() else {
+            // There is nothing to write to, and nothing more to wait for.
+            self.applied = None;
+            return self.tell_ready();
+        };
         let seed = (u128::from(self.uuids.next_u64()) << 64) | u128::from(self.uuids.next_u64());
         let mut txn = Transaction::new(self.client.replica(), UuidSource::new(seed));
         let Some(root) = txn.insert("Open_vSwitch") else { return };
@@ -171,7 +269,7 @@ impl Idl {
 
     /// Begins a transaction with everything that waits to be written.
     fn write(&mut self) {
-        if self.under_way || !self.client.has_lock() || self.out.is_none() {
+        if self.under_way || !self.client.has_lock() || self.link.is_none() {
             return;
         }
         let Some(root) = vswitch::OpenvSwitch::all(self.client.replica()).next().map(|r| r.uuid()) else {
@@ -206,20 +304,35 @@ impl Idl {
         self.rows.clear();
         self.applied = None;
         self.announced = true;
-        if let Ok((_, message)) = self.client.commit(prepared) {
-            self.under_way = true;
-            self.send(vec![message]);
+        match self.client.commit(prepared) {
+            Ok((_, message)) => {
+                self.under_way = true;
+                self.send(vec![message]);
+            }
+            // All of it is there already.
+            Err(_) => self.tell_ready(),
+        }
+    }
+
+    /// Whoever waits for the first configuration hears of it once nothing of it remains to be written.
+    fn tell_ready(&self) {
+        if self.configured && self.applied.is_none() && !self.under_way {
+            self.setup.ready.send_if_modified(|ready| !std::mem::replace(ready, true));
         }
     }
 }
 
+/// What came from the server, or how it ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Try;
+struct Read {
+    attempt: u64,
+    result: Result<Vec<u8>, Option<String>>,
+}
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Read(Result<Vec<u8>, String>);
+fn now_ms() -> u64 {
+    u64::try_from(clock::now_ms()).unwrap_or(0)
+}
 
 impl Actor for Idl {
     type Context = Context<Self>;
@@ -231,82 +344,44 @@ impl Player for Idl {
     }
 
     fn wake(&mut self, _: i64, ctx: &mut Context<Self>) {
-        if self.out.is_none() {
-            ctx.notify(Try);
-        }
-    }
-}
-
-impl Handler<Try> for Idl {
-    type Result = ();
-
-    fn handle(&mut self, _: Try, ctx: &mut Context<Self>) {
-        vlog::info_rl!("reconnect", 5, 5, "{}: connecting...", self.setup.name);
-        let (method, tls) = (self.setup.method.clone(), self.setup.tls.clone());
-        let attempt = async move { connect(&method, &tls).await };
-        ctx.spawn(actix::fut::wrap_future::<_, Self>(attempt).map(|result, this, ctx| match result {
-            Ok(stream) => this.begin(stream, ctx),
-            Err(error) => this.lost(&errno_text(&error)),
-        }));
-    }
-}
-
-impl Idl {
-    fn begin(&mut self, stream: Stream, ctx: &mut Context<Self>) {
-        vlog::info!("reconnect", "{}: connected", self.setup.name);
-        let (mut reader, mut writer) = tokio::io::split(stream);
-        let (out, mut writes) = mpsc::channel::<String>(PIECES_AT_MOST);
-        let address = ctx.address();
-        actix::spawn(async move {
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                let result = match reader.read(&mut buffer).await {
-                    Ok(0) => Err(String::new()),
-                    Ok(n) => Ok(buffer[..n].to_vec()),
-                    Err(error) => Err(errno_text(&error)),
-                };
-                let last = result.is_err();
-                if address.send(Read(result)).await.is_err() || last {
-                    return;
-                }
-            }
-        });
-        actix::spawn(async move {
-            while let Some(text) = writes.recv().await {
-                if writer.write_all(text.as_bytes()).await.is_err() {
-                    return;
-                }
-            }
-        });
-        self.out = Some(out);
-        let hello = self.client.connected();
-        self.send(hello);
+        self.turn(ctx);
     }
 }
 
 impl Handler<Read> for Idl {
     type Result = ();
 
-    fn handle(&mut self, m: Read, _: &mut Context<Self>) {
+    fn handle(&mut self, m: Read, ctx: &mut Context<Self>) {
         self.desk.served();
-        let octets = match m.0 {
-            Ok(octets) => octets,
-            Err(why) => return self.lost(&why),
-        };
-        self.scanner.feed(&octets);
-        loop {
-            let message = match self.scanner.next_value() {
-                Ok(None) => break,
-                Ok(Some(value)) => Message::from_json(value).map_err(|e| e.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            let answered = message.and_then(|m| self.client.receive(m).map_err(|e| e.to_string()));
-            match answered {
-                Ok(replies) => self.send(replies),
-                Err(error) => return self.lost(&error),
-            }
+        if m.attempt != self.attempt {
+            return;
         }
-        self.after_messages();
+        self.machine.reconnect.receive_attempted(now_ms());
+        match m.result {
+            Ok(octets) => {
+                self.machine.feed(&octets, now_ms());
+                match self.digest() {
+                    Ok(()) => self.after_messages(),
+                    Err(error) => {
+                        vlog::warn!("ovsdb_idl", "{}: {error}", self.setup.name);
+                        self.lost(Some("Protocol error"));
+                    }
+                }
+            }
+            Err(why) => self.lost(why.as_deref()),
+        }
+        self.turn(ctx);
+    }
+}
+
+impl Idl {
+    /// Takes every message that has come whole.
+    fn digest(&mut self) -> Result<(), String> {
+        while let Some(message) = self.machine.next_message().map_err(|e| e.to_string())? {
+            let replies = self.client.receive(message).map_err(|e| e.to_string())?;
+            self.send(replies);
+        }
+        Ok(())
     }
 }
 
@@ -318,6 +393,7 @@ impl Handler<StatusWrite> for Idl {
         for row in m.rows {
             self.rows.entry((row.table, row.uuid)).or_default().extend(row.columns);
         }
+        self.configured |= m.applied.is_some();
         self.applied = m.applied.or(self.applied);
         self.write();
     }

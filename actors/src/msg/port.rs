@@ -11,6 +11,11 @@ use crate::switch::desired::DesiredInterface;
 #[rtype(result = "Result<PortStatus, String>")]
 pub struct Open;
 
+/// The interface is not wanted any more: let go of the device, and take it away if it is the switch's own (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Discard;
+
 /// The configuration changed (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "PortStatus")]

@@ -77,3 +77,8 @@ pub struct SwitchControl {
     /// Arguments.
     pub args: Vec<String>,
 }
+
+/// The end is near: take down everything that was made of the kernel's (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CleanUp;

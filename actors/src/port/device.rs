@@ -186,6 +186,8 @@ fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String
     let name = &config.name;
     let fail = |error: sys::Error| no_device(name, &error);
     let tap = Tap::open(name, TapKind::Tap).map_err(fail)?;
+    // The host's addresses on it outlive a restart of the switch.
+    tap.set_persistent(true).map_err(fail)?;
     if let Some(mac) = config.mac.as_deref().and_then(parse_mac)
         && let Err(error) = device::set_address(name, mac_octets(mac))
     {

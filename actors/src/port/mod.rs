@@ -343,6 +343,20 @@ impl Handler<Reconfigure> for Port {
     }
 }
 
+impl Handler<Discard> for Port {
+    type Result = ();
+
+    fn handle(&mut self, _: Discard, _: &mut Context<Self>) {
+        self.desk.received();
+        if let Some(Device::Tap(tap)) = &self.device
+            && let Err(error) = tap.set_persistent(false)
+        {
+            vlog::warn!("netdev_linux", "{}: {error}", self.setup.config.name);
+        }
+        self.close();
+    }
+}
+
 impl Handler<LinkChanged> for Port {
     type Result = ();
 

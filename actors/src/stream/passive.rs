@@ -134,6 +134,9 @@ fn bind_unix(path: &Path) -> io::Result<Kind> {
     match attempt() {
         Ok(listener) => Ok(Kind::Unix(listener, path.to_owned())),
         Err(error) => {
+            if let Err(gone) = std::fs::remove_file(path) {
+                vlog::warn!("fatal_signal", "could not unlink \"{}\" ({})", path.display(), errno_text(&gone));
+            }
             vlog::err!("stream_unix", "{}: binding failed: {}", path.display(), errno_text(&error));
             Err(error)
         }

@@ -333,6 +333,16 @@ impl Handler<Own> for Switch {
     }
 }
 
+impl Handler<CleanUp> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, _: CleanUp, _: &mut Context<Self>) {
+        self.desk.received();
+        self.pending = None;
+        self.close_unwanted(&DesiredSwitch::default());
+    }
+}
+
 /// Where status goes (R).
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -12,7 +12,7 @@ use super::plan::{self, PlannedPort};
 use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, Upcalls};
-use crate::msg::port::{Open, PortStatus, Reconfigure, SetMtu, SetQos};
+use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
 
@@ -40,7 +40,7 @@ impl Switch {
         ctx.spawn(step);
     }
 
-    fn close_unwanted(&mut self, wanted: &DesiredSwitch) {
+    pub(super) fn close_unwanted(&mut self, wanted: &DesiredSwitch) {
         let gone: Vec<String> = self
             .bridges
             .iter()
@@ -76,6 +76,7 @@ impl Switch {
 
     fn close_port(&mut self, bridge: &mut BridgeState, name: &str) {
         let Some(port) = bridge.ports.remove(name) else { return };
+        port.address.offer(Discard);
         self.family.dismiss(port.address.card());
         bridge.ofports.give(port.port);
         if let (Some(odp), Some(backer)) = (port.odp, self.datapaths.get_mut(&bridge.datapath)) {

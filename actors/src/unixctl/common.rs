@@ -6,7 +6,7 @@ use crate::{clock, supervise};
 
 /// `vlog/…`, `coverage/…`.
 pub fn add_log_commands(commands: &mut Commands) {
-    commands.add("vlog/set", "{spec | PATTERN:destination:pattern}", 1, usize::MAX, |args| {
+    commands.add("vlog/set", "{spec | PATTERN:destination:pattern}", 0, usize::MAX, |args| {
         for spec in args {
             vlog::set_levels(spec)?;
         }

@@ -115,14 +115,12 @@ async fn answer(commands: &Commands, id: serde_json::Value, method: &str, params
     vlog::dbg!("unixctl", "received request {method}{}, id={id}", serde_json::Value::Array(params.clone()));
     match commands.call(method, &params).await {
         Ok(text) => {
-            let result = end_line(text);
-            vlog::dbg!("unixctl", "replying with success, id={id}: {result:?}");
-            Message::Response { id, result: result.into() }
+            vlog::dbg!("unixctl", "replying with success, id={id}: \"{text}\"");
+            Message::Response { id, result: end_line(text).into() }
         }
         Err(text) => {
-            let error = end_line(text);
-            vlog::dbg!("unixctl", "replying with error, id={id}: {error:?}");
-            Message::Error { id, error: error.into() }
+            vlog::dbg!("unixctl", "replying with error, id={id}: \"{text}\"");
+            Message::Error { id, error: end_line(text).into() }
         }
     }
 }

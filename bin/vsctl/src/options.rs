@@ -113,7 +113,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     for given in &parsed.given {
         match given.flag.long {
             "db" => session.db = given.text().to_string(),
-            "no-syslog" => log.verbose.push(Some("vsctl:syslog:warn".into())),
+            "no-syslog" => log.set_level("vsctl:syslog:warn"),
             "no-wait" => session.wait = false,
             "dry-run" => session.dry_run = true,
             "oneline" => session.oneline = true,

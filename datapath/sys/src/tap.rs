@@ -1,7 +1,7 @@
 //! Tap devices (tuntap.txt of the kernel's documentation), with virtio headers and offloads.
 //!
 //! What the host sends into the device is received here, and what is sent here the host receives. A device
-//! made here goes away with the last descriptor; one that was persistent before is only attached to.
+//! made here goes away with the last descriptor, unless it is made persistent ([`Tap::set_persistent`]).
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -92,6 +92,13 @@ impl Tap {
             }
         }
         last
+    }
+
+    /// Lets the device, with its addresses, outlive the last descriptor, or not.
+    pub fn set_persistent(&self, on: bool) -> Result<()> {
+        // SAFETY: the argument is a number, no memory is passed.
+        let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETPERSIST, libc::c_ulong::from(on)) };
+        check("make a tap persistent", rc).map(drop)
     }
 
     /// A second handle on the same device, to send through while the first one's frames are lent.

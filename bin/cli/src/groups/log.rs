@@ -24,17 +24,24 @@ pub const LOG: &[Flag] = &[
 const TOOL_MODULES: &[&str] =
     &["db_ctl_base", "ofctl", "ovsdb_client", "ovsdb_tool", "ovs_appctl", "reconnect", "vsctl"];
 
-/// What the logging options ask for. The texts are as given; the logger judges them.
+/// One logging option, as given; the logger judges its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LogOption {
+    /// `-v`: a specification, or `None` for the greatest verbosity.
+    Verbose(Option<String>),
+    /// `--log-file`: the default file, or the named one.
+    File(Option<String>),
+    /// `--syslog-method`.
+    SyslogMethod(String),
+    /// `--syslog-target`.
+    SyslogTarget(String),
+}
+
+/// What the logging options ask for, in the order given: a log file opened before `-vconsole:off` says so on the
+/// console.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Each `-v`, in order: a specification, or `None` for the greatest verbosity.
-    pub verbose: Vec<Option<String>>,
-    /// `--log-file`: absent, the default file (`Some(None)`), or the named one.
-    pub log_file: Option<Option<String>>,
-    /// `--syslog-method`.
-    pub syslog_method: Option<String>,
-    /// `--syslog-target`.
-    pub syslog_target: Option<String>,
+    options: Vec<LogOption>,
 }
 
 impl LogSettings {
@@ -43,18 +50,24 @@ impl LogSettings {
     /// # Errors
     /// None; the texts are judged by the logger.
     pub fn accept(&mut self, option: &Given) -> Accepted {
-        match option.flag.long {
-            "verbose" => self.verbose.push(option.value.clone()),
-            "log-file" => self.log_file = Some(option.value.clone()),
-            "syslog-method" => self.syslog_method = option.value.clone(),
-            "syslog-target" => self.syslog_target = option.value.clone(),
+        let text = || option.text().to_owned();
+        self.options.push(match option.flag.long {
+            "verbose" => LogOption::Verbose(option.value.clone()),
+            "log-file" => LogOption::File(option.value.clone()),
+            "syslog-method" => LogOption::SyslogMethod(text()),
+            "syslog-target" => LogOption::SyslogTarget(text()),
             _ => return Ok(false),
-        }
+        });
         Ok(true)
     }
 
-    /// Makes the program's log as the options ask; `program` names the default log file. Options are
-    /// judged in the order of their kinds: levels, syslog, file.
+    /// Adds a level's specification, as `-vSPEC` does.
+    pub fn set_level(&mut self, spec: &str) {
+        self.options.push(LogOption::Verbose(Some(spec.to_owned())));
+    }
+
+    /// Makes the program's log as the options ask; `program` names the default log file. The program ends if
+    /// its log file cannot be opened, which the log itself has said then.
     ///
     /// # Errors
     /// The text to end the program with.
@@ -65,29 +78,14 @@ impl LogSettings {
         match program {
             "ovsdb-server" => vlog::register(vlog::OVSDB_SERVER_MODULES),
             "ovs-vswitchd" => vlog::register(vlog::VSWITCHD_MODULES),
-            _ if self.verbose.is_empty() => {}
+            _ if !self.options.iter().any(|o| matches!(o, LogOption::Verbose(_))) => {}
             _ => {
                 vlog::register(vlog::VSWITCHD_MODULES);
                 vlog::register(TOOL_MODULES);
             }
         }
-        for spec in &self.verbose {
-            vlog::set_levels(spec.as_deref().unwrap_or("any:any:dbg"))
-                .map_err(|text| UsageError(format!("processing \"{}\": {text}", spec.as_deref().unwrap_or(""))))?;
-        }
-        if let Some(text) = &self.syslog_method {
-            let method = vlog::SyslogMethod::parse(text)
-                .ok_or_else(|| UsageError(format!("unsupported syslog method '{text}'")))?;
-            vlog::set_syslog_method(method);
-        }
-        if let Some(target) = &self.syslog_target {
-            // As with every log destination: what does not work is no reason not to work.
-            let _ = vlog::set_syslog_target(target);
-        }
-        if let Some(file) = &self.log_file {
-            let default = format!("{program}.log");
-            let name = file.as_deref().filter(|f| !f.is_empty()).unwrap_or(&default);
-            let _ = vlog::open_file(Path::new(&dirs::below(&dirs::logdir(), name)));
+        for option in &self.options {
+            apply(option, program)?;
         }
         Ok(())
     }
@@ -96,5 +94,28 @@ impl LogSettings {
     #[must_use]
     pub fn usage(program: &str) -> String {
         section(program, "\nLogging options:", LOG)
+    }
+}
+
+fn apply(option: &LogOption, program: &str) -> Result<(), UsageError> {
+    match option {
+        LogOption::Verbose(spec) => vlog::set_levels(spec.as_deref().unwrap_or("any:any:dbg"))
+            .map_err(|text| UsageError(format!("processing \"{}\": {text}", spec.as_deref().unwrap_or("")))),
+        LogOption::SyslogMethod(text) => vlog::SyslogMethod::parse(text)
+            .map(vlog::set_syslog_method)
+            .ok_or_else(|| UsageError(format!("unsupported syslog method '{text}'"))),
+        LogOption::SyslogTarget(target) => {
+            // As with every log destination: what does not work is no reason not to work.
+            let _ = vlog::set_syslog_target(target);
+            Ok(())
+        }
+        LogOption::File(file) => {
+            let default = format!("{program}.log");
+            let name = file.as_deref().filter(|f| !f.is_empty()).unwrap_or(&default);
+            if vlog::open_file(Path::new(&dirs::below(&dirs::logdir(), name))).is_err() {
+                std::process::exit(1);
+            }
+            Ok(())
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The switch and its database in one process, with the sockets, pidfiles and names that Open vSwitch's tools look for.
 
-use actors::daemon::{self, DaemonConfig, Directories, Exit, Pidfile, Reason};
+use actors::daemon::{self, DaemonConfig, Directories, Exit, Pidfile, Reason, Serving};
 use actors::db::{self, DbConfig, DbSystem};
 use actors::stream::Tls;
 use actors::supervise::Family;
@@ -17,8 +17,15 @@ const VERSION: &str = "(Open vSwitch) 3.1.0";
 /// Everything that runs, kept until the end.
 struct Running {
     _db: DbSystem,
-    _switch: VswitchdSystem,
+    switch: VswitchdSystem,
     _pidfiles: Vec<Pidfile>,
+}
+
+impl Serving for Running {
+    /// Nothing stays behind but the database.
+    async fn end(&self, _: &Reason) {
+        self.switch.clean_up().await;
+    }
 }
 
 /// Runs until ctrl-C, SIGTERM or `exit`.
@@ -93,12 +100,12 @@ async fn serve(
     )?;
     for (name, commands) in [("ovsdb-server", db_commands), ("ovs-vswitchd", switch_commands)] {
         if let Some(path) = unixctl::socket_path(&dirs.run, name, None) {
-            unixctl::Server::start(&family, commands.into(), &path)
-                .map_err(|e| format!("{}: could not listen for control commands ({e})", path.display()))?;
+            unixctl::Server::start(&family, commands.into(), &path)?;
         }
     }
+    switch.ready().await;
     greet(&dirs.run, &socket, &conf_db, made, custom);
-    Ok(Running { _db: database, _switch: switch, _pidfiles: pidfiles })
+    Ok(Running { _db: database, switch, _pidfiles: pidfiles })
 }
 
 fn commands(name: &str, exit: &Exit, dummy: DummyMode) -> Commands {

@@ -65,11 +65,31 @@ async fn serve(
     });
     let socket = unixctl::socket_path(Path::new(&dirs::rundir()), &name, settings.unixctl.as_deref());
     if let Some(path) = socket {
-        unixctl::Server::start(&family, commands.into(), &path)
-            .map_err(|_| "could not initialize control socket".to_owned())?;
+        unixctl::Server::start(&family, commands.into(), &path)?;
     }
-    vlog::info!("vswitchd", "{}", version.trim_end());
+    log_processors();
+    system.ready().await;
+    vlog::info!("bridge", "{}", version.trim_end());
     Ok(system)
+}
+
+/// Says what processors there are, as Open vSwitch does at its start.
+fn log_processors() {
+    let numbered = |path: &Path, prefix: &str| -> Vec<(usize, std::path::PathBuf)> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        let number = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix(prefix)?.parse().ok();
+        let mut found: Vec<_> = entries.filter_map(|e| Some((number(&e.file_name())?, e.path()))).collect();
+        found.sort();
+        found
+    };
+    let nodes = numbered(Path::new("/sys/devices/system/node"), "node");
+    let mut cores = 0;
+    for (node, path) in &nodes {
+        let here = numbered(path, "cpu").len();
+        vlog::info!("ovs_numa", "Discovered {here} CPU cores on NUMA node {node}");
+        cores += here;
+    }
+    vlog::info!("ovs_numa", "Discovered {} NUMA nodes and {cores} CPU cores", nodes.len());
 }
 
 fn sys_lock() -> Result<(), String> {

@@ -61,11 +61,13 @@ impl Settings {
                     settings.switch.dummy = match given.value.as_deref() {
                         Some("override") => DummyMode::Override,
                         Some("system") => DummyMode::System,
-                        _ => DummyMode::On,
+                        None | Some("") => DummyMode::On,
+                        Some(other) => return Err(UsageError(format!("{other}: unknown dummy level"))),
                     };
                 }
                 "disable-system" => settings.switch.disable_system = true,
-                "disable-system-route" | "dpdk" | "hw-rawio-access" => {}
+                "disable-system-route" | "hw-rawio-access" => {}
+                "dpdk" => return Err(UsageError("Using --dpdk to configure DPDK is not supported.".to_owned())),
                 _ => {
                     let _ = settings.daemon.accept(given)? || settings.log.accept(given)? || tls.accept(given)?;
                 }
@@ -114,6 +116,8 @@ pub fn usage(program: &str) -> String {
     ) + &groups::connection_methods(program, "DATABASE", true, false, true)
         + &DaemonSettings::usage(program)
         + &LogSettings::usage(program)
+        + "\nDPDK options:\nConfiguration of DPDK via command-line is removed from this\n\
+           version of Open vSwitch. DPDK is configured through ovsdb.\n"
         + &groups::section(program, "\nOther options:", &OWN[..1])
         + "  -h, --help                display this help message\n  -V, --version             display version information\n"
 }

@@ -65,9 +65,9 @@ async fn serve(
     if let Some(path) = socket {
         unixctl::Server::start(&family, commands.into(), &path)?;
     }
-    vlog::info!("ovsdb_server", "{}", version.trim_end());
-    if let Some(command) = settings.command {
-        daemon::run_command(&command, &exit)?;
+    match settings.command {
+        Some(command) => daemon::run_command(&command, &exit)?,
+        None => vlog::info!("ovsdb_server", "{}", version.trim_end()),
     }
     Ok(system)
 }

@@ -75,7 +75,11 @@ impl Settings {
         settings.db.sync = sync;
         settings.db.tls = tls_files(tls);
         settings.db.run_dir = dirs::rundir().into();
-        settings.db.files = parsed.arguments.clone();
+        for file in &parsed.arguments {
+            if !settings.db.files.contains(file) {
+                settings.db.files.push(file.clone());
+            }
+        }
         if settings.db.files.is_empty() && !no_dbs {
             settings.db.files.push(dirs::default_db_file());
         }
