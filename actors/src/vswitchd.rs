@@ -105,6 +105,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     });
     let settings = SwitchSettings {
         run_dir: config.run_dir.clone(),
+        tls: config.tls.clone(),
         dummy: config.dummy,
         rings: Rings { kind, queued: false },
         seed: (config.seed >> 64) as u64 ^ config.seed as u64,

@@ -2,9 +2,8 @@
 
 use actix::prelude::*;
 use futures::future::{BoxFuture, join_all};
-use ofproto::bridge::{Answer, ConnKind, DatapathMeter, DatapathMeterStats, Question};
+use ofproto::bridge::{Answer, DatapathMeter, DatapathMeterStats, Question};
 use ofproto::table::{Staged, TableView};
-use openflow::VersionSet;
 use openflow::message::PortStats;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +13,7 @@ use crate::host::ReadCounters;
 use crate::msg::datapath::{CtFlush, MeterRead, MeterSet, ReadStats};
 use crate::msg::port::SetAdmin;
 use crate::msg::table::*;
-use crate::stream::{Method, OPENFLOW_PORT, Tls};
 use crate::supervise::{Role, Strategy};
-use crate::switch::desired::DesiredController;
 use crate::table::NEWS_AT_MOST;
 
 /// How long a table or the datapath may take to answer.
@@ -78,6 +75,8 @@ impl Bridge {
                     );
                 }
             }
+            Output::Log(note) => crate::controller::write_note(&note),
+            Output::FindNextHops(remotes) => self.find_next_hops(&remotes),
             Output::SetAdmin { port, up } => {
                 let directory = self.setup.directory.load();
                 let here = |e: &&crate::switch::directory::PortEntry| e.bridge == self.setup.name && e.port == port;
@@ -274,53 +273,6 @@ impl Bridge {
             });
             Some(Answer::Ports(stats.collect()))
         })
-    }
-
-    /// Listens where people look for the bridge, and connects to the controllers that are configured.
-    pub(super) fn configure_connections(&mut self, controllers: &[DesiredController], versions: VersionSet) {
-        let Some(own) = self.own.clone() else { return };
-        if self.listener.is_none() {
-            let path = self.setup.run_dir.join(format!("{}.mgmt", self.setup.name));
-            let method = Method::PassiveUnix(path.clone());
-            match Listener::start(&self.family, &self.setup.name, &method, &Tls::default(), own.clone(), versions) {
-                Ok(listener) => self.listener = Some(listener),
-                Err(error) => vlog::warn!("bridge", "failed to listen on {}: {error}", path.display()),
-            }
-        }
-        let gone: Vec<String> =
-            self.connectors.keys().filter(|t| !controllers.iter().any(|c| c.target == **t)).cloned().collect();
-        for target in gone {
-            if let Some(connector) = self.connectors.remove(&target) {
-                self.family.dismiss(connector.card());
-            }
-        }
-        for controller in controllers {
-            if self.connectors.contains_key(&controller.target) {
-                continue;
-            }
-            match Method::parse(&controller.target, OPENFLOW_PORT, &self.setup.run_dir) {
-                Ok(method) if !method.is_passive() => {
-                    let connector =
-                        Connector::start(&self.family, controller, method, Tls::default(), own.clone(), versions);
-                    self.connectors.insert(controller.target.clone(), connector);
-                }
-                Ok(method) => {
-                    let started = Listener::start(
-                        &self.family,
-                        &controller.target,
-                        &method,
-                        &Tls::default(),
-                        own.clone(),
-                        versions,
-                    );
-                    if let Err(error) = started {
-                        vlog::warn!("connmgr", "{}: {error}", controller.target);
-                    }
-                }
-                Err(error) => vlog::warn!("connmgr", "{}: {error}", controller.target),
-            }
-        }
-        let _ = ConnKind::Service;
     }
 }
 

@@ -38,11 +38,6 @@ impl Bridge {
             }
             "mdb/show" => Ok(" port  VLAN  GROUP                Age\n".to_owned()),
             "mdb/flush" => Ok("table successfully flushed".to_owned()),
-            // Asked by the switch for the database, not by people.
-            "controllers" => {
-                let lines = self.core.connection_roles().into_iter().map(|(name, role)| format!("{role} {name}\n"));
-                Ok(lines.collect())
-            }
             "bridge/reconnect" => {
                 self.reconnect();
                 Ok(String::new())
@@ -68,15 +63,6 @@ impl Bridge {
         show::fdb_add(&view, &mut self.core.macs, port, vlan, mac, now_ms)?;
         self.core.macs_changed();
         Ok(told.map(|port| format!("Overriding already existing static entry on {}\n", port.0)).unwrap_or_default())
-    }
-
-    /// Drops the connections to controllers and makes them anew.
-    fn reconnect(&mut self) {
-        for (_, connector) in std::mem::take(&mut self.connectors) {
-            self.family.dismiss(connector.card());
-        }
-        let (controllers, versions) = self.controllers.clone();
-        self.configure_connections(&controllers, versions);
     }
 
     /// Traces a packet through the pipeline; one that was given as octets teaches as if it had come.

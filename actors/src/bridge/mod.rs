@@ -5,6 +5,7 @@
 //! configuration; meanwhile the datapath keeps forwarding.
 
 mod carry;
+mod connections;
 mod control;
 
 use actix::prelude::*;
@@ -15,12 +16,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use crate::clock;
-use crate::controller::{Connector, Listener, Transmit};
+use crate::controller::Transmit;
 use crate::datapath::Datapath;
 use crate::mailbox::{Address, Latest, Outlet, Retry};
 use crate::msg::bridge::*;
 use crate::msg::datapath::{FlowInstall, PacketExecute};
 use crate::msg::switch::BridgeNews;
+use crate::stream::Tls;
 use crate::supervise::{Desk, Family, Player};
 use crate::switch::directory::Shared;
 use crate::table::FlowTable;
@@ -34,6 +36,8 @@ pub struct BridgeSetup {
     pub name: String,
     /// Its datapath.
     pub datapath: Address<Datapath>,
+    /// For controllers by TLS.
+    pub tls: Tls,
     /// Where its sockets lie.
     pub run_dir: PathBuf,
     /// Who is where.
@@ -67,11 +71,8 @@ pub struct Bridge {
     executes: Retry<PacketExecute>,
     news: Outlet<BridgeNews>,
     published: Latest<BridgeNews>,
-    listener: Option<Address<Listener>>,
-    connectors: BTreeMap<String, Address<Connector>>,
+    connections: connections::Connections,
     published_version: u64,
-    /// The controllers configured last, to be connected to anew on command.
-    controllers: (Vec<crate::switch::desired::DesiredController>, openflow::VersionSet),
 }
 
 impl Bridge {
@@ -98,10 +99,8 @@ impl Bridge {
             executes,
             published: news.clone().latest(),
             news,
-            listener: None,
-            connectors: BTreeMap::new(),
+            connections: connections::Connections::default(),
             published_version: 0,
-            controllers: (Vec::new(), openflow::VersionSet::default()),
             setup,
         }
     }
@@ -195,10 +194,8 @@ impl Handler<Configure> for Bridge {
     fn handle(&mut self, m: Configure, ctx: &mut Context<Self>) {
         self.desk.received();
         self.own.get_or_insert(m.own);
-        self.core.set_has_controllers(m.has_controllers);
         self.core.configure(m.config, clock::now_ms());
         self.configure_connections(&m.controllers, m.versions);
-        self.controllers = (m.controllers, m.versions);
         self.settle(ctx);
     }
 }
@@ -229,6 +226,7 @@ impl Handler<OfConnected> for Bridge {
     fn handle(&mut self, m: OfConnected, ctx: &mut Context<Self>) {
         self.desk.received();
         self.peers.insert(m.conn, Peer { outlet: m.outlet, unsent: VecDeque::new() });
+        self.core.set_now(clock::now_ms());
         self.core.connected(m.conn, m.version, m.kind, &m.name);
         self.settle(ctx);
     }
@@ -240,8 +238,28 @@ impl Handler<OfDisconnected> for Bridge {
     fn handle(&mut self, m: OfDisconnected, ctx: &mut Context<Self>) {
         self.desk.received();
         self.peers.remove(&m.0);
+        self.core.set_now(clock::now_ms());
         self.core.disconnected(m.0);
         self.settle(ctx);
+    }
+}
+
+impl Handler<OfBacklog> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: OfBacklog, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.set_backlog(m.conn, m.octets);
+        self.settle(ctx);
+    }
+}
+
+impl Handler<ReadControllers> for Bridge {
+    type Result = ResponseFuture<Vec<ControllerReport>>;
+
+    fn handle(&mut self, _: ReadControllers, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        self.controller_reports()
     }
 }
 

@@ -1,51 +1,52 @@
-//! A bridge's listeners: its management socket, and passive controllers.
+//! A bridge's listeners: its management socket, and those for controllers that come by themselves.
 
 use actix::prelude::*;
 use futures::stream;
-use ofproto::bridge::ConnKind;
-use openflow::VersionSet;
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
-use super::session::{Session, SessionSetup, next_conn};
+use super::session::{Session, SessionSetup};
 use crate::clock;
-use crate::mailbox::Address;
 use crate::stream::{Accepted, Method, Stream, Tls};
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 
-/// Messages for one connection that wait.
-const SESSION_MAILBOX: usize = 1024;
+/// How long a peer may take to shake hands, milliseconds.
+const HANDSHAKE_MS: u64 = 30_000;
+/// Before the next connection is accepted after a failure, milliseconds.
+const PAUSE_MS: u64 = 100;
 
 /// The actor that listens.
 pub struct Listener {
     desk: Desk,
     sessions: Family,
-    bridge: Address<crate::bridge::Bridge>,
-    versions: VersionSet,
-    name: String,
+    /// What its sessions are made from, but for the peer's name.
+    setup: SessionSetup,
 }
 
 impl Listener {
-    /// Starts to listen by `method`.
+    /// Starts to listen by `method`; `setup` is what its sessions are made from.
     ///
     /// # Errors
     /// Those of binding.
     pub fn start(
         family: &Family,
-        name: &str,
+        target: &str,
         method: &Method,
         tls: &Tls,
-        bridge: Address<crate::bridge::Bridge>,
-        versions: VersionSet,
-    ) -> io::Result<Address<Listener>> {
+        setup: SessionSetup,
+    ) -> io::Result<crate::mailbox::Address<Listener>> {
         let listener = Rc::new(crate::stream::Listener::bind(method, tls)?);
-        let role = Role::new(format!("openflow listener {name}"), "listener", 64, Strategy::OneForOne);
-        let name = name.to_owned();
+        let name = format!("openflow listener {} {target}", setup.bridge_name);
+        let role = Role::new(name, "listener", 64, Strategy::OneForOne);
         Ok(family.hire(role, move |desk, ctx| {
             ctx.add_stream(connections(listener.clone()));
-            Listener { sessions: Family::of(&desk), desk, bridge: bridge.clone(), versions, name: name.clone() }
+            Listener { sessions: Family::of(&desk), desk, setup: setup.clone() }
         }))
+    }
+
+    fn admit(&self, peer: &str, stream: Stream) {
+        let setup = SessionSetup { peer: peer.to_owned(), ..self.setup.clone() };
+        Session::accept(&self.sessions, setup, stream);
     }
 }
 
@@ -56,7 +57,7 @@ fn connections(listener: Rc<crate::stream::Listener>) -> impl futures::Stream<It
                 Ok(peer) => return Some((peer, listener)),
                 Err(error) => {
                     vlog::warn_rl!("vconn", 5, 5, "accept: {}", crate::stream::errno_text(&error));
-                    clock::sleep_real(100).await;
+                    clock::sleep_real(PAUSE_MS).await;
                 }
             }
         }
@@ -76,31 +77,20 @@ impl Player for Listener {
 impl StreamHandler<Accepted> for Listener {
     fn handle(&mut self, peer: Accepted, ctx: &mut Context<Self>) {
         self.desk.served();
-        let name = format!("{}<->{}", self.name, peer.name);
+        let name = peer.name.clone();
         // A handshake may take its time; the next peer must not wait for it.
-        let handshake = actix::fut::wrap_future::<_, Self>(peer.finish()).map(move |stream, this, _| match stream {
-            Ok(stream) => this.admit(name, stream),
-            Err(error) => vlog::warn_rl!("vconn", 5, 5, "{name}: {}", crate::stream::errno_text(&error)),
-        });
-        ctx.spawn(handshake);
-    }
-}
-
-impl Listener {
-    fn admit(&mut self, name: String, stream: Stream) {
-        let setup = SessionSetup {
-            conn: next_conn(),
-            kind: ConnKind::Service,
-            name: name.clone(),
-            versions: self.versions,
-            bridge: self.bridge.clone(),
-            probe_ms: 60_000,
-            watcher: None,
+        let handshake = async move {
+            tokio::select! {
+                done = peer.finish() => done,
+                () = clock::sleep_real(HANDSHAKE_MS) => Err(io::ErrorKind::TimedOut.into()),
+            }
         };
-        let role = Role::new(format!("openflow {name}"), "openflow", SESSION_MAILBOX, Strategy::Temporary);
-        let family = self.sessions.downgrade();
-        let stream = Cell::new(Some(stream));
-        self.sessions
-            .hire(role, move |desk, ctx| Session::begin(desk, family.clone(), setup.clone(), stream.take(), ctx));
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(handshake).map(move |stream, this, _| match stream {
+            Ok(stream) => this.admit(&name, stream),
+            Err(error) => {
+                let bridge = &this.setup.bridge_name;
+                vlog::warn_rl!("rconn", 5, 5, "{bridge}<->{name}: {}", crate::stream::errno_text(&error));
+            }
+        }));
     }
 }

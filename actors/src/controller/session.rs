@@ -1,57 +1,81 @@
-//! One OpenFlow connection.
+//! One OpenFlow connection: to a controller, made again and again, or accepted by a listener, for one time.
+//!
+//! When to connect, to probe and to give up is [`ofproto::rconn`]'s; the stream while there is one is a [`Link`].
 
 use actix::prelude::*;
-use ofproto::bridge::{ConnId, ConnKind, Incoming};
-use openflow::message::Context as Decoding;
-use openflow::message::frame::Framer;
+use ofproto::bridge::{ConnId, ConnKind};
+use ofproto::rconn::{Rconn, Settings, Status, Step};
 use openflow::message::hello::Hello;
 use openflow::message::{ErrorMessage, Message, Msg, decode_with, encode_into};
 use openflow::version::{Negotiated, negotiate};
 use openflow::{ErrorCode, Version, VersionSet};
-use std::sync::Arc;
+use std::cell::Cell;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
 
+use super::link::{Link, Read, Written};
+use super::write_note;
 use crate::clock;
 use crate::mailbox::{Address, Retry};
-use crate::msg::bridge::{OfBatch, OfConnected, OfDisconnected};
-use crate::stream::Stream;
-use crate::supervise::{Desk, Player, WeakFamily};
+use crate::msg::bridge::{OfBacklog, OfBatch, OfConnected, OfDisconnected};
+use crate::stream::{Method, Stream, Tls, connect, errno_text};
+use crate::supervise::{Desk, Family, Player, Role, Strategy, WeakFamily};
 
+/// Messages for one connection that wait.
+const MAILBOX: usize = 1024;
 /// Octets that may wait for a peer that does not read.
 const UNSENT_AT_MOST: usize = 256 << 20;
-/// Pieces of output that may wait for the writer.
-const PIECES_AT_MOST: usize = 4096;
+/// With more octets than this waiting, no further requests are read.
+const UNSENT_TO_STOP_READING: usize = 1 << 20;
+/// With more octets than this waiting, packets for the controller are dropped.
+const UNSENT_TO_DROP_PACKETS: usize = 256 << 10;
+/// With more octets than this waiting, the bridge is told.
+const UNSENT_TO_TELL: usize = 128 << 10;
 /// Batches that may wait for the bridge.
 const BATCHES_AT_MOST: usize = 4;
-/// Octets read at once.
-const READ: usize = 64 << 10;
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// A number for a new connection.
-pub fn next_conn() -> ConnId {
+fn next_conn() -> ConnId {
     ConnId(NUMBERS.fetch_add(1, Relaxed))
 }
 
-/// What a session needs to begin.
+/// How to connect.
+#[derive(Clone)]
+pub struct Way {
+    /// By what.
+    pub method: Method,
+    /// With TLS, how.
+    pub tls: Tls,
+    /// Mark of packets on the way (DSCP, 0 to 63).
+    pub dscp: Option<u8>,
+}
+
+/// What a session is made from.
 #[derive(Clone)]
 pub struct SessionSetup {
-    /// Its number.
-    pub conn: ConnId,
-    /// Kind.
+    /// Who is at the other end.
     pub kind: ConnKind,
-    /// Target, as people know it.
-    pub name: String,
+    /// Name of the bridge.
+    pub bridge_name: String,
+    /// Target of a controller, or name of a peer that came.
+    pub peer: String,
     /// Versions it may speak.
     pub versions: VersionSet,
     /// Its bridge.
     pub bridge: Address<crate::bridge::Bridge>,
-    /// Silence after which the peer is asked whether it lives, milliseconds; 0 for never.
-    pub probe_ms: i64,
-    /// Told when the connection has agreed on a version, and when it ends.
-    pub watcher: Option<crate::mailbox::Outlet<super::connect::SessionEvent>>,
+    /// Times.
+    pub settings: Settings,
+    /// How to connect; `None` for one that was accepted.
+    pub way: Option<Way>,
+}
+
+impl SessionSetup {
+    /// As logs name the connection.
+    fn name(&self) -> String {
+        format!("{}<->{}", self.bridge_name, self.peer)
+    }
 }
 
 /// Send these (R).
@@ -62,217 +86,274 @@ pub struct Transmit {
     pub msgs: Vec<Msg>,
 }
 
+/// Other times for a controller (C).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reconfigure(pub Settings);
+
+/// Connect anew (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reconnect;
+
+/// How it goes (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Status")]
+pub struct ReadStatus;
+
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Read(Result<Vec<u8>, String>);
+struct Begin;
 
 /// The actor of one connection.
 pub struct Session {
     desk: Desk,
     family: WeakFamily,
     setup: SessionSetup,
-    version: Option<Version>,
-    framer: Framer,
+    rconn: Rconn,
+    link: Option<Link>,
     batches: Retry<OfBatch>,
-    out: mpsc::Sender<Vec<u8>>,
-    unsent: Arc<AtomicU64>,
-    /// The reader waits for this before it goes on.
-    go_on: mpsc::Sender<()>,
-    last_heard_ms: i64,
-    probing: bool,
+    /// Number of attempts, to know a late answer of an attempt that was given up.
+    attempt: u64,
     ended: bool,
-    /// The peer names tables in OpenFlow 1.0 flow-mods.
-    table_id: bool,
 }
 
 impl Session {
-    /// Starts to talk over a stream.
-    pub fn begin(
-        desk: Desk,
-        family: WeakFamily,
-        setup: SessionSetup,
-        stream: Option<Stream>,
-        ctx: &mut Context<Self>,
-    ) -> Self {
-        let (out, writes) = mpsc::channel(PIECES_AT_MOST);
-        let (go_on, may_read) = mpsc::channel(1);
-        let unsent = Arc::new(AtomicU64::new(0));
-        let batches = setup.bridge.outlet::<OfBatch>().retry(BATCHES_AT_MOST);
-        let session = Self {
-            desk,
-            family,
-            version: None,
-            framer: Framer::default(),
-            batches,
-            out,
-            unsent: unsent.clone(),
-            go_on,
-            last_heard_ms: clock::now_ms(),
-            probing: false,
-            ended: false,
-            table_id: false,
-            setup,
-        };
-        if let Some(stream) = stream {
-            let (reader, writer) = tokio::io::split(stream);
-            let address = ctx.address();
-            actix::spawn(read_all(reader, address.clone(), may_read));
-            actix::spawn(write_all(writer, writes, unsent, address));
-        } else {
-            ctx.stop();
-        }
-        session.say_hello();
-        session
+    /// Starts to keep a connection to a controller.
+    pub fn start(family: &Family, setup: SessionSetup) -> Address<Session> {
+        let role = Role::new(format!("controller {}", setup.name()), "controller", MAILBOX, Strategy::OneForOne);
+        let weak = family.downgrade();
+        family.hire(role, move |desk, ctx| {
+            ctx.notify(Begin);
+            let rconn = Rconn::reliable(&setup.name(), setup.settings, clock::now_ms());
+            Session::new(desk, weak.clone(), setup.clone(), rconn)
+        })
     }
 
-    fn say_hello(&self) {
+    /// Talks over a stream that a listener accepted.
+    pub fn accept(family: &Family, setup: SessionSetup, stream: Stream) {
+        let role = Role::new(format!("openflow {}", setup.name()), "openflow", MAILBOX, Strategy::Temporary);
+        let weak = family.downgrade();
+        let stream = Cell::new(Some(stream));
+        family.hire_once(role, move |desk, ctx| {
+            let rconn = Rconn::accepted(&setup.name(), setup.settings, clock::now_ms());
+            let mut session = Session::new(desk, weak, setup, rconn);
+            match stream.take() {
+                Some(stream) => session.open(stream, ctx),
+                None => ctx.stop(),
+            }
+            session
+        });
+    }
+
+    fn new(desk: Desk, family: WeakFamily, setup: SessionSetup, rconn: Rconn) -> Session {
+        let batches = setup.bridge.outlet::<OfBatch>().retry(BATCHES_AT_MOST);
+        Session { desk, family, setup, rconn, link: None, batches, attempt: 0, ended: false }
+    }
+
+    /// Does what the machine says, until it says nothing.
+    fn run(&mut self, ctx: &mut Context<Self>) {
+        while let Some(step) = self.rconn.run(clock::now_ms()) {
+            match step {
+                Step::Connect => self.connect(ctx),
+                Step::Probe => self.send(Version::V10, 0, &Message::EchoRequest(Vec::new())),
+                Step::Close => self.close(ctx),
+            }
+        }
+        self.rconn.take_notes().iter().for_each(write_note);
+        self.desk.arm(self.rconn.poll_timeout());
+    }
+
+    fn connect(&mut self, ctx: &mut Context<Self>) {
+        let Some(way) = self.setup.way.clone() else { return };
+        self.attempt += 1;
+        let attempt = self.attempt;
+        let peer = self.setup.peer.clone();
+        let opened = async move {
+            let stream = connect(&way.method, &way.tls).await.inspect_err(|error| log_connect(&way, &peer, error))?;
+            if let Some(dscp) = way.dscp {
+                stream.set_dscp(dscp)?;
+            }
+            Ok(stream)
+        };
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(opened).map(move |result: io::Result<Stream>, this, ctx| {
+            if this.attempt != attempt || this.rconn.state() != ofproto::rconn::State::Connecting {
+                return;
+            }
+            match result {
+                Ok(stream) => this.open(stream, ctx),
+                Err(error) => {
+                    let immediate = !matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable);
+                    this.rconn.failed(&errno_text(&error), immediate, clock::now_ms());
+                }
+            }
+            this.run(ctx);
+        }));
+    }
+
+    /// There is a stream: hello.
+    fn open(&mut self, stream: Stream, ctx: &mut Context<Self>) {
+        self.link = Some(Link::begin(next_conn(), stream, ctx.address()));
         let newest = self.setup.versions.newest().unwrap_or(Version::V10);
         let hello = Hello { versions: self.setup.versions, header_version: newest.wire(), malformed: false };
-        self.send_as(newest, 1, &Message::Hello(hello));
+        self.send(newest, 1, &Message::Hello(hello));
+        self.desk.arm(self.rconn.poll_timeout());
     }
 
-    fn send_as(&self, version: Version, xid: u32, body: &Message) {
+    /// Sends a message of the connection's own.
+    fn send(&mut self, unsettled: Version, xid: u32, body: &Message) {
+        let Some(link) = &mut self.link else { return };
         let mut octets = Vec::new();
-        match encode_into(&mut octets, body, version, xid) {
-            Ok(()) => self.send_octets(octets),
-            Err(error) => vlog::warn_rl!("ofconn", 5, 5, "{}: {error}", self.setup.name),
+        match encode_into(&mut octets, body, link.version.unwrap_or(unsettled), xid) {
+            Ok(()) => link.send(&octets),
+            Err(error) => vlog::warn_rl!("ofconn", 5, 5, "{}: {error}", self.rconn.name()),
         }
     }
 
-    fn send_octets(&self, octets: Vec<u8>) {
-        let waiting = self.unsent.fetch_add(octets.len() as u64, Relaxed);
-        if waiting > UNSENT_AT_MOST as u64 || self.out.try_send(octets).is_err() {
-            vlog::warn_rl!("rconn", 5, 5, "{}: peer does not read, closing the connection", self.setup.name);
-            self.desk.card().ask_stop();
+    /// The stream is over, whoever ended it.
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        if let Some(link) = self.link.take()
+            && link.version.is_some()
+        {
+            let _ = self.setup.bridge.post(OfDisconnected(link.conn));
         }
-    }
-
-    fn end(&mut self, ctx: &mut Context<Self>, why: &str) {
-        if !std::mem::replace(&mut self.ended, true) {
-            if !why.is_empty() {
-                vlog::warn_rl!("rconn", 5, 5, "{}: {why}", self.setup.name);
-            }
+        if self.setup.way.is_none() && !std::mem::replace(&mut self.ended, true) {
             ctx.stop();
         }
+    }
+
+    /// The stream ended (`None`) or broke.
+    fn lose(&mut self, why: Option<&str>, ctx: &mut Context<Self>) {
+        self.rconn.lost(why, clock::now_ms());
+        self.close(ctx);
+        self.run(ctx);
     }
 
     /// Takes whole messages out of what was read.
     fn take_messages(&mut self, ctx: &mut Context<Self>) {
         let mut batch = Vec::new();
-        loop {
-            let octets: Vec<u8> = match self.framer.next_message() {
-                Ok(Some(octets)) => octets.to_vec(),
+        let mut lost = None;
+        while let Some(link) = &mut self.link {
+            let octets = match link.next_message() {
+                Ok(Some(octets)) => octets,
                 Ok(None) => break,
-                Err(bad) => {
-                    self.end(
-                        ctx,
-                        &format!("received too-short ofp_header ({} bytes), assuming connection is corrupt", bad.0),
-                    );
+                Err(length) => {
+                    vlog::err_rl!("stream", 5, 5, "received too-short ofp_header ({length} bytes)");
+                    lost = Some("Protocol error");
                     break;
                 }
             };
-            match self.version {
-                None => {
-                    if !self.first_message(&octets, ctx) {
-                        break;
-                    }
-                }
-                Some(version) => {
-                    if let Some(incoming) = self.message(&octets, version) {
-                        batch.push(incoming);
-                    }
-                }
+            if let Some(version) = link.version {
+                batch.push(link.decode(&octets, version));
+            } else if !self.first_message(&octets, ctx) {
+                lost = Some("Protocol error");
+                break;
             }
         }
-        if !batch.is_empty() && self.batches.send(OfBatch { conn: self.setup.conn, msgs: batch }).is_err() {
-            self.end(ctx, "requests lost: the bridge does not keep up");
+        if let Some(link) = &self.link
+            && !batch.is_empty()
+            && self.batches.send(OfBatch { conn: link.conn, msgs: batch }).is_err()
+        {
+            vlog::warn_rl!("rconn", 5, 5, "{}: requests lost: the bridge does not keep up", self.rconn.name());
+            lost = Some("No buffer space available");
+        }
+        if let Some(why) = lost {
+            self.lose(Some(why), ctx);
         }
     }
 
-    /// The peer's hello. `false`: no common version.
+    /// The peer's hello. `false`: there is nothing to talk about.
     fn first_message(&mut self, octets: &[u8], ctx: &mut Context<Self>) -> bool {
-        let hello = match decode_with(octets, &Decoding::UNKNOWN) {
+        let hello = match decode_with(octets, &openflow::message::Context::UNKNOWN) {
             Ok(Msg { body: Message::Hello(hello), .. }) => hello,
-            Ok(Msg { body: Message::Error(_) | Message::EchoReply(_), .. }) => return true,
+            Ok(Msg { body: Message::Error(_), .. }) => return false,
             _ => {
-                self.end(ctx, "received a message before hello");
+                let text = openflow::print::message(octets, &openflow::print::Options::default());
+                vlog::warn_rl!("vconn", 10, 10, "{}: received message while expecting hello:\n{text}", self.setup.peer);
                 return false;
             }
         };
         match negotiate(self.setup.versions, hello.versions) {
-            Negotiated::Agreed(version) => {
-                self.version = Some(version);
-                let connected = OfConnected {
-                    conn: self.setup.conn,
-                    version,
-                    kind: self.setup.kind,
-                    name: self.setup.name.clone(),
-                    outlet: ctx.address().recipient(),
-                    unread: self.desk.card().clone(),
-                };
-                if self.setup.bridge.post(connected).is_err() {
-                    self.end(ctx, "the bridge is busy");
-                    return false;
-                }
-                if let Some(watcher) = &self.setup.watcher {
-                    watcher.offer(super::connect::SessionEvent::Agreed(version));
-                }
-                true
-            }
+            Negotiated::Agreed(version) => self.agree(version, ctx),
             Negotiated::Failed { data, log } => {
                 let error = ErrorMessage::hello_failed(ErrorCode::OFPHFC_INCOMPATIBLE, &data);
                 let newest = self.setup.versions.newest().unwrap_or(Version::V10);
-                self.send_as(newest, 0, &Message::Error(error));
-                self.end(ctx, &log);
+                vlog::warn_rl!("vconn", 10, 10, "{}: {log}", self.setup.peer);
+                self.send(newest, 0, &Message::Error(error));
                 false
             }
         }
     }
 
-    /// Decodes one message; answers by itself what needs no bridge.
-    fn message(&mut self, octets: &[u8], version: Version) -> Option<Incoming> {
-        let xid = octets.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
-        let raw: Arc<[u8]> = octets.into();
-        if octets[0] != version.wire() {
-            let body = Err(openflow::message::OfError(ErrorCode::OFPBRC_BAD_VERSION));
-            return Some(Incoming { body, xid, raw });
+    fn agree(&mut self, version: Version, ctx: &mut Context<Self>) -> bool {
+        let Some(link) = &mut self.link else { return false };
+        let connected = OfConnected {
+            conn: link.conn,
+            version,
+            kind: self.setup.kind,
+            name: self.setup.peer.clone(),
+            outlet: ctx.address().recipient(),
+        };
+        if self.setup.bridge.post(connected).is_err() {
+            vlog::warn_rl!("rconn", 5, 5, "{}: the bridge is busy", self.rconn.name());
+            return false;
         }
-        let body = ofproto::bridge::decode_message(octets, self.table_id);
-        match body {
-            Ok(Message::FlowModTableId(on)) => {
-                // What follows is to be read differently at once; the bridge is told as well.
-                self.table_id = on;
-                Some(Incoming { body, xid, raw })
-            }
-            Ok(Message::EchoReply(_)) => {
-                self.probing = false;
-                None
-            }
-            body => Some(Incoming { body, xid, raw }),
-        }
+        link.version = Some(version);
+        vlog::dbg!("vconn", "{}: negotiated OpenFlow version 0x{:02x}", self.setup.peer, version.wire());
+        self.rconn.connected(clock::now_ms());
+        true
     }
 
-    fn rearm(&mut self) {
-        if self.setup.probe_ms > 0 {
-            let at = self.last_heard_ms + self.setup.probe_ms * if self.probing { 2 } else { 1 };
-            self.desk.arm(Some((at, "the peer has been silent")));
+    /// Lets the reader go on, now, or once the bridge and the peer have taken what waits for them.
+    fn let_read(&mut self, ctx: &mut Context<Self>) {
+        let Some(link) = &self.link else { return };
+        if link.unsent() > UNSENT_TO_STOP_READING {
+            return;
         }
+        if self.batches.waiting() == 0 {
+            link.let_read();
+            return;
+        }
+        let later = actix::fut::wrap_future::<_, Self>(clock::sleep_real(1)).map(|(), this, ctx| this.let_read(ctx));
+        ctx.spawn(later);
+    }
+
+    /// Tells the bridge when the peer begins to be slow, and when it has caught up.
+    fn tell_backlog(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let octets = link.unsent();
+        let news = if link.slow { octets == 0 } else { octets > UNSENT_TO_TELL };
+        if news && self.setup.bridge.post(OfBacklog { conn: link.conn, octets }).is_ok() {
+            link.slow = !link.slow;
+        }
+    }
+}
+
+/// Says that a request was refused, and which.
+fn log_refusal(name: &str, error: &ErrorMessage) {
+    let openflow::message::ErrorKind::Known(code) = error.code else { return };
+    let cause = openflow::message::kind::partial(&error.data).map_or("invalid", |(name, _)| name);
+    vlog::info_rl!("connmgr", 10, 10, "{name}: sending {code} error reply to {cause} message");
+}
+
+/// What the stream's own module says of a failed attempt.
+fn log_connect(way: &Way, peer: &str, error: &io::Error) {
+    let (Method::Tcp(to) | Method::Ssl(to)) = &way.method else { return };
+    let module = if matches!(way.method, Method::Ssl(_)) { "stream_ssl" } else { "stream_tcp" };
+    let kind = peer.split(':').next().unwrap_or("tcp");
+    if matches!(error.kind(), io::ErrorKind::NetworkUnreachable) {
+        vlog::write_to(module, vlog::Level::Err, format_args!("{kind}:{to}: connect: {}", errno_text(error)));
     }
 }
 
 impl Actor for Session {
     type Context = Context<Self>;
 
-    fn started(&mut self, _: &mut Context<Self>) {
-        self.rearm();
-    }
-
-    fn stopped(&mut self, _: &mut Context<Self>) {
-        let _ = self.setup.bridge.post(OfDisconnected(self.setup.conn));
-        if let Some(watcher) = &self.setup.watcher {
-            watcher.offer(super::connect::SessionEvent::Ended);
-        }
-        if let Some(family) = self.family.upgrade() {
+    fn stopped(&mut self, ctx: &mut Context<Self>) {
+        self.close(ctx);
+        if self.setup.way.is_none()
+            && let Some(family) = self.family.upgrade()
+        {
             family.forget(self.desk.card());
         }
     }
@@ -283,20 +364,16 @@ impl Player for Session {
         &mut self.desk
     }
 
-    fn wake(&mut self, now_ms: i64, ctx: &mut Context<Self>) {
-        let silent = now_ms - self.last_heard_ms;
-        if self.probing && silent >= self.setup.probe_ms * 2 {
-            let text =
-                format!("no response to inactivity probe after {} seconds, disconnecting", self.setup.probe_ms / 1000);
-            self.end(ctx, &text);
-            return;
-        }
-        if silent >= self.setup.probe_ms {
-            self.probing = true;
-            let version = self.version.unwrap_or(Version::V10);
-            self.send_as(version, 0, &Message::EchoRequest(Vec::new()));
-        }
-        self.rearm();
+    fn wake(&mut self, _: i64, ctx: &mut Context<Self>) {
+        self.run(ctx);
+    }
+}
+
+impl Handler<Begin> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
+        self.run(ctx);
     }
 }
 
@@ -305,78 +382,96 @@ impl Handler<Read> for Session {
 
     fn handle(&mut self, m: Read, ctx: &mut Context<Self>) {
         self.desk.served();
-        match m.0 {
+        let Some(link) = self.link.as_mut().filter(|l| l.conn == m.conn) else { return };
+        match m.result {
+            Ok(octets) if octets.is_empty() => self.lose(None, ctx),
             Ok(octets) => {
-                self.last_heard_ms = clock::now_ms();
-                self.probing = false;
-                self.framer.push(&octets);
+                link.framer.push(&octets);
+                self.rconn.activity(clock::now_ms());
                 self.take_messages(ctx);
-                self.rearm();
+                self.run(ctx);
                 self.let_read(ctx);
             }
-            Err(why) => self.end(ctx, &why),
+            Err(why) => self.lose(Some(&why), ctx),
         }
     }
 }
 
-impl Session {
-    /// Lets the reader go on, now or once the bridge has taken what waits for it.
-    fn let_read(&mut self, ctx: &mut Context<Self>) {
-        if self.batches.waiting() == 0 {
-            // The channel holds one permission; a second one changes nothing.
-            let _ = self.go_on.try_send(());
-            return;
+impl Handler<Written> for Session {
+    type Result = ();
+
+    fn handle(&mut self, m: Written, ctx: &mut Context<Self>) {
+        self.desk.served();
+        let Some(link) = self.link.as_mut().filter(|l| l.conn == m.conn) else { return };
+        match m.result {
+            Ok(octets) => {
+                let stopped = link.unsent() > UNSENT_TO_STOP_READING;
+                link.written(octets);
+                self.tell_backlog();
+                if stopped {
+                    self.let_read(ctx);
+                }
+            }
+            Err(why) => self.lose(Some(&why), ctx),
         }
-        let later = actix::fut::wrap_future::<_, Self>(clock::sleep_real(1)).map(|(), this, ctx| this.let_read(ctx));
-        ctx.spawn(later);
     }
 }
 
 impl Handler<Transmit> for Session {
     type Result = ();
 
-    fn handle(&mut self, m: Transmit, _: &mut Context<Self>) {
+    fn handle(&mut self, m: Transmit, ctx: &mut Context<Self>) {
         self.desk.received();
+        let Some(link) = &mut self.link else { return };
         let mut octets = Vec::new();
         for msg in &m.msgs {
+            let full = link.unsent() + octets.len() > UNSENT_TO_DROP_PACKETS;
+            if full && matches!(msg.body, Message::PacketIn(_)) {
+                continue;
+            }
+            if let Message::Error(error) = &msg.body {
+                log_refusal(self.rconn.name(), error);
+            }
             if let Err(error) = encode_into(&mut octets, &msg.body, msg.version, msg.xid) {
-                vlog::warn_rl!("ofconn", 5, 5, "{}: {error}", self.setup.name);
+                vlog::warn_rl!("ofconn", 5, 5, "{}: {error}", self.rconn.name());
             }
         }
-        if !octets.is_empty() {
-            self.send_octets(octets);
+        link.send(&octets);
+        if link.unsent() > UNSENT_AT_MOST {
+            vlog::warn_rl!("rconn", 5, 5, "{}: the peer does not read", self.rconn.name());
+            self.lose(Some("No buffer space available"), ctx);
+            return;
         }
+        self.tell_backlog();
     }
 }
 
-async fn read_all(mut reader: ReadHalf<Stream>, session: Addr<Session>, mut may_read: mpsc::Receiver<()>) {
-    let mut buffer = vec![0; READ];
-    loop {
-        let result = match reader.read(&mut buffer).await {
-            Ok(0) => Err(String::new()),
-            Ok(n) => Ok(buffer[..n].to_vec()),
-            Err(error) => Err(crate::stream::errno_text(&error)),
-        };
-        let last = result.is_err();
-        if session.send(Read(result)).await.is_err() || last || may_read.recv().await.is_none() {
-            return;
-        }
+impl Handler<Reconfigure> for Session {
+    type Result = ();
+
+    fn handle(&mut self, m: Reconfigure, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.setup.settings = m.0;
+        self.rconn.configure(m.0, clock::now_ms());
+        self.run(ctx);
     }
 }
 
-async fn write_all(
-    mut writer: WriteHalf<Stream>,
-    mut writes: mpsc::Receiver<Vec<u8>>,
-    unsent: Arc<AtomicU64>,
-    session: Addr<Session>,
-) {
-    while let Some(octets) = writes.recv().await {
-        let done = writer.write_all(&octets).await;
-        unsent.fetch_sub(octets.len() as u64, Relaxed);
-        if let Err(error) = done {
-            let _ = session.send(Read(Err(crate::stream::errno_text(&error)))).await;
-            return;
-        }
+impl Handler<Reconnect> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: Reconnect, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.rconn.reconnect(clock::now_ms());
+        self.run(ctx);
     }
-    let _ = writer.shutdown().await;
+}
+
+impl Handler<ReadStatus> for Session {
+    type Result = MessageResult<ReadStatus>;
+
+    fn handle(&mut self, _: ReadStatus, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.rconn.status(clock::now_ms()))
+    }
 }

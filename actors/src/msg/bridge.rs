@@ -26,10 +26,8 @@ pub struct Configure {
     pub config: BridgeConfig,
     /// The bridge's own address, for its children.
     pub own: crate::mailbox::Address<crate::bridge::Bridge>,
-    /// Controllers are configured.
-    pub has_controllers: bool,
     /// The controllers.
-    pub controllers: Vec<crate::switch::desired::DesiredController>,
+    pub controllers: crate::switch::desired::DesiredControllers,
     /// OpenFlow versions allowed.
     pub versions: openflow::VersionSet,
 }
@@ -53,14 +51,40 @@ pub struct OfConnected {
     pub name: String,
     /// Where to send.
     pub outlet: Recipient<Transmit>,
-    /// Its card.
-    pub unread: Arc<crate::mailbox::Card>,
 }
 
 /// It is gone (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct OfDisconnected(pub ConnId);
+
+/// A connection's peer has begun to read slowly, or has read everything (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OfBacklog {
+    /// Connection.
+    pub conn: ConnId,
+    /// Octets that it has not read.
+    pub octets: usize,
+}
+
+/// How the controllers are, by target (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<ControllerReport>")]
+pub struct ReadControllers;
+
+/// How one controller is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControllerReport {
+    /// Target.
+    pub target: String,
+    /// Role, of one that is connected.
+    pub role: Option<&'static str>,
+    /// Connection; `None` for a listener.
+    pub status: Option<ofproto::rconn::Status>,
+    /// Packets that wait for it, and the like, by name.
+    pub queues: Vec<(String, u64)>,
+}
 
 /// All messages decoded in one read (R; when it does not fit the session stops reading).
 #[derive(Debug, Message)]

@@ -58,7 +58,7 @@ pub struct DesiredBridge {
     /// VLANs.
     pub flood_vlans: Vec<i64>,
     /// Controllers.
-    pub controllers: Vec<DesiredController>,
+    pub controllers: DesiredControllers,
     /// `mcast_snooping_enable`.
     pub mcast_snooping: bool,
 }
@@ -140,12 +140,27 @@ pub struct DesiredMirror {
     pub snaplen: Option<i64>,
 }
 
+/// A bridge's controllers, and how they are reached.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DesiredControllers {
+    /// The controllers.
+    pub controllers: Vec<DesiredController>,
+    /// Database managers that are reached in-band: address and TCP port.
+    pub managers: Vec<(std::net::Ipv4Addr, u16)>,
+    /// `other_config:disable-in-band`.
+    pub in_band_disabled: bool,
+    /// `other_config:in-band-queue`.
+    pub in_band_queue: Option<u32>,
+}
+
 /// A controller.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct DesiredController {
     pub uuid: Uuid,
     pub target: String,
+    /// `primary` or `service`.
+    pub kind: Option<String>,
     pub max_backoff_ms: i64,
     pub inactivity_probe_ms: Option<i64>,
     pub enable_async: bool,
@@ -232,12 +247,7 @@ impl DesiredBridge {
             ports,
             mirrors,
             flood_vlans: row.flood_vlans(),
-            controllers: row
-                .controller()
-                .into_iter()
-                .filter_map(|uuid| ovs::Controller::find(replica, uuid))
-                .map(|c| DesiredController::read(&c))
-                .collect(),
+            controllers: DesiredControllers::read(replica, row),
             mcast_snooping: row.mcast_snooping_enable(),
         }
     }
@@ -314,11 +324,36 @@ impl DesiredInterface {
     }
 }
 
+impl DesiredControllers {
+    fn read(replica: &Replica, row: &ovs::Bridge<'_>) -> Self {
+        let found = row.controller().into_iter().filter_map(|uuid| ovs::Controller::find(replica, uuid));
+        let managers = ovs::OpenvSwitch::all(replica).next().map(|root| root.manager_options()).unwrap_or_default();
+        let managers = managers.into_iter().filter_map(|uuid| ovs::Manager::find(replica, uuid));
+        let in_band = |m: &ovs::Manager<'_>| m.connection_mode() != Some("out-of-band");
+        Self {
+            controllers: found.map(|c| DesiredController::read(&c)).collect(),
+            managers: managers.filter(in_band).filter_map(|m| manager_address(m.target())).collect(),
+            in_band_disabled: row.other_config().get("disable-in-band") == Some("true"),
+            in_band_queue: u32::try_from(row.other_config().get_int("in-band-queue", -1)).ok(),
+        }
+    }
+}
+
+/// Where a manager is, if it is connected to and has an IPv4 address.
+fn manager_address(target: &str) -> Option<(std::net::Ipv4Addr, u16)> {
+    use crate::stream::{Method, OVSDB_PORT};
+    match Method::parse(target, OVSDB_PORT, std::path::Path::new("/")).ok()? {
+        Method::Tcp(to) | Method::Ssl(to) => Some((to.host.parse().ok()?, to.port)),
+        _ => None,
+    }
+}
+
 impl DesiredController {
     fn read(row: &ovs::Controller<'_>) -> Self {
         Self {
             uuid: row.uuid(),
             target: row.target().to_owned(),
+            kind: text(row.type_()),
             max_backoff_ms: row.max_backoff().unwrap_or(8000),
             inactivity_probe_ms: row.inactivity_probe(),
             enable_async: row.enable_async_messages().unwrap_or(true),

@@ -47,6 +47,8 @@ use plan::{DummyMode, OfPorts};
 pub struct SwitchSettings {
     /// Where sockets lie.
     pub run_dir: PathBuf,
+    /// For controllers by TLS; the database's SSL row goes before the command line.
+    pub tls: crate::stream::Tls,
     /// Dummies.
     pub dummy: DummyMode,
     /// Ring layout.

@@ -15,6 +15,7 @@ use crate::msg::bridge::{Configure, Upcalls};
 use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
+use crate::stream::TlsFiles;
 
 /// How long a part may take to do as it is told.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +33,12 @@ impl Switch {
         }
         let Some(wanted) = self.pending.take() else { return };
         self.busy = true;
+        if let Some((private_key, certificate, ca_cert, bootstrap)) = &wanted.ssl {
+            let file = |name: &String| (!name.is_empty()).then(|| name.into());
+            let (private_key, certificate, ca_cert) = (file(private_key), file(certificate), file(ca_cert));
+            let given = self.settings.tls.files();
+            self.settings.tls.configure(TlsFiles { private_key, certificate, ca_cert, bootstrap: *bootstrap, ..given });
+        }
         self.close_unwanted(&wanted);
         let opening = self.open_wanted(&wanted);
         self.desired = wanted;
@@ -149,6 +156,7 @@ impl Switch {
             id,
             name: name.to_owned(),
             datapath,
+            tls: self.settings.tls.clone(),
             run_dir: self.settings.run_dir.clone(),
             directory: switch,
             seed: self.settings.seed,
@@ -326,7 +334,6 @@ impl Switch {
             let configure = Configure {
                 config,
                 own: bridge.address.clone(),
-                has_controllers: !row.controllers.is_empty(),
                 controllers: row.controllers.clone(),
                 versions: row.protocols,
             };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::host::{LinkCounters, ReadCounters};
-use crate::msg::bridge::Control;
+use crate::msg::bridge::{ControllerReport, ReadControllers};
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::msg::port::{PortStatus, ReadStatus};
 use crate::port::device::mac_text;
@@ -59,8 +59,7 @@ impl Switch {
             .bridges
             .iter()
             .map(|(name, bridge)| {
-                let control = Control { name: "controllers", args: Vec::new() };
-                let (name, asked) = (name.clone(), bridge.address.ask(control, PATIENCE));
+                let (name, asked) = (name.clone(), bridge.address.ask(ReadControllers, PATIENCE));
                 async move { (name, asked.await) }
             })
             .collect();
@@ -85,8 +84,8 @@ impl Switch {
                 }
                 port.status = status;
             }
-            let connected = controllers.into_iter().filter_map(|(name, lines)| Some((name, lines.ok()?.ok()?)));
-            let rows = this.controller_rows(&connected.collect());
+            let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
+            let rows = this.controller_rows(&reports.collect());
             this.write_rows(rows, None);
             this.write_status(None);
         });
@@ -127,20 +126,18 @@ impl Switch {
         (!found).then(|| format!("No usable peer '{peer}' exists in '{}' datapath.", bridge.datapath))
     }
 
-    /// Whether each controller is connected, and in what role; `connected` has a line of role and target for each
-    /// connection of a bridge.
-    fn controller_rows(&self, connected: &BTreeMap<String, String>) -> Vec<RowWrite> {
+    /// How each controller is, by what its bridge reported.
+    fn controller_rows(&self, reports: &BTreeMap<String, Vec<ControllerReport>>) -> Vec<RowWrite> {
         let mut rows = Vec::new();
         for (name, bridge) in &self.desired.bridges {
-            let Some(lines) = connected.get(name) else { continue };
-            for controller in &bridge.controllers {
-                let mut found = lines.lines().filter_map(|line| line.split_once(' '));
-                let role = found.find(|(_, target)| *target == controller.target).map(|(role, _)| role);
-                let state = if role.is_some() { "ACTIVE" } else { "BACKOFF" };
+            let Some(reports) = reports.get(name) else { continue };
+            for controller in &bridge.controllers.controllers {
+                let Some(report) = reports.iter().find(|r| r.target == controller.target) else { continue };
+                let Some(status) = &report.status else { continue };
                 let columns = vec![
-                    ("is_connected", Datum::one(ovsdb::Atom::Boolean(role.is_some()))),
-                    ("role", optional(role, Datum::string)),
-                    ("status", Datum::string_map([("state", state)])),
+                    ("is_connected", Datum::one(ovsdb::Atom::Boolean(status.connected))),
+                    ("role", optional(report.role, Datum::string)),
+                    ("status", controller_status(report, status)),
                 ];
                 rows.push(RowWrite { table: "Controller", uuid: controller.uuid, columns });
             }
@@ -160,6 +157,16 @@ impl Switch {
             idl.send(StatusWrite { rows, applied });
         }
     }
+}
+
+/// The `status` column of a controller.
+fn controller_status(report: &ControllerReport, status: &ofproto::rconn::Status) -> Datum {
+    let mut pairs: Vec<(String, String)> = vec![("state".to_owned(), status.state.name().to_owned())];
+    pairs.extend(status.last_error.clone().map(|error| ("last_error".to_owned(), error)));
+    pairs.extend(status.since_connect_s.map(|s| ("sec_since_connect".to_owned(), s.to_string())));
+    pairs.extend(status.since_disconnect_s.map(|s| ("sec_since_disconnect".to_owned(), s.to_string())));
+    pairs.extend(report.queues.iter().map(|(name, n)| (name.clone(), n.to_string())));
+    Datum::string_map(pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())))
 }
 
 /// What the datapath counted of a port.

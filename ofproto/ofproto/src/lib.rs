@@ -2,6 +2,10 @@
 
 pub mod bridge;
 pub mod credit;
+pub mod fail_open;
+pub mod in_band;
+pub mod note;
+pub mod rconn;
 pub mod revalidate;
 pub mod rule;
 pub mod table;

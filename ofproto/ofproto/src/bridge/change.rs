@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use openflow::ErrorCode;
+use openflow::flow_mod::FlowModCommand;
 use openflow::message::PacketOut;
 
 use super::group::Groups;
@@ -23,6 +24,8 @@ pub(crate) struct Changes {
     /// Which change of which table belongs to which request, in the order of staging.
     origin: Vec<(u8, usize)>,
     staged: Vec<(u8, Change)>,
+    /// The flow-mods among the requests.
+    commands: Vec<(usize, FlowModCommand)>,
     /// For a bundle, what must be put back if it fails.
     pub(super) bundle: Option<BundleChanges>,
 }
@@ -45,12 +48,24 @@ pub(crate) struct BundleChanges {
 
 impl Changes {
     pub(super) fn new(conn: ConnId) -> Changes {
-        Changes { conn, requests: Vec::new(), origin: Vec::new(), staged: Vec::new(), bundle: None }
+        Changes {
+            conn,
+            requests: Vec::new(),
+            origin: Vec::new(),
+            staged: Vec::new(),
+            commands: Vec::new(),
+            bundle: None,
+        }
     }
 
     /// Takes a request in; what it changes follows by [`Changes::push`].
     pub(super) fn request(&mut self, request: Incoming) {
         self.requests.push(request);
+    }
+
+    /// The request taken in last is a flow-mod, which counts if it succeeds.
+    pub(super) fn flow_mod(&mut self, command: FlowModCommand) {
+        self.commands.push((self.requests.len().saturating_sub(1), command));
     }
 
     /// A change that the request taken in last asks for.
@@ -86,6 +101,11 @@ impl Bridge {
                 None => failed[*request] = failed[*request].or(Some(ErrorCode::OFPFMFC_UNKNOWN)),
             }
             *at += 1;
+        }
+        if let Some(conn) = self.conns.get_mut(&changes.conn) {
+            for (_, command) in changes.commands.iter().filter(|(i, _)| failed.get(*i).is_some_and(Option::is_none)) {
+                conn.flow_mod_log.count(*command, now_ms);
+            }
         }
         match changes.bundle {
             Some(bundle) => {

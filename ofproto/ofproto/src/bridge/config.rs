@@ -85,9 +85,14 @@ impl Bridge {
             }
         }
         self.config = config;
-        if secure_changed && !self.has_controllers {
-            self.flush_flows();
+        if secure_changed {
+            self.update_fail_open();
+            if !self.has_controllers() {
+                self.flush_flows();
+            }
         }
+        self.update_in_band();
+        self.run_controllers();
     }
 
     fn configure_bundles(&mut self, config: &BridgeConfig) {

@@ -10,9 +10,11 @@ use openflow::message::{Message, Msg, OfError, PacketInFormat};
 use openflow::{ErrorCode, Version};
 
 use super::bundle::OpenBundle;
+use super::flow_mod_log::FlowModLog;
 use super::limit::Limits;
 use super::monitor::Monitors;
 use super::{Bridge, Output, Query};
+use crate::note::{Level, Note};
 
 /// A connection's number, unique in the switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +62,7 @@ pub struct Conn {
     pub(crate) bundles: BTreeMap<u32, OpenBundle>,
     pub(crate) monitors: Monitors,
     pub(crate) limits: Limits,
+    pub(crate) flow_mod_log: FlowModLog,
     pub(crate) queue: VecDeque<Incoming>,
 }
 
@@ -115,9 +118,11 @@ impl Bridge {
             bundles: BTreeMap::new(),
             monitors: Monitors::default(),
             limits: Limits::default(),
+            flow_mod_log: FlowModLog::default(),
             queue: VecDeque::new(),
         };
         self.conns.insert(id, conn);
+        self.controller_connected(id, name);
         self.update_miss();
     }
 
@@ -132,13 +137,20 @@ impl Bridge {
 
     /// A connection is gone; what it had not been answered never will be.
     pub fn disconnected(&mut self, id: ConnId) {
-        self.conns.remove(&id);
+        if let Some(mut conn) = self.conns.remove(&id)
+            && let Some(line) = conn.flow_mod_log.take(self.now_ms)
+        {
+            self.log_flow_mods(&conn.name, &line);
+        }
+        self.controller_disconnected(id);
         self.update_miss();
         self.ready.retain(|c| *c != id);
     }
 
     /// Messages arrived on a connection.
     pub fn received(&mut self, id: ConnId, messages: impl IntoIterator<Item = Incoming>) {
+        let messages: Vec<Incoming> = messages.into_iter().collect();
+        self.judge_controller(id, &messages);
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.queue.extend(messages);
         if !conn.queue.is_empty() && !self.ready.contains(&id) {
@@ -156,6 +168,11 @@ impl Bridge {
     /// The connections.
     pub fn conns(&self) -> impl Iterator<Item = &Conn> {
         self.conns.values()
+    }
+
+    pub(super) fn log_flow_mods(&mut self, name: &str, line: &str) {
+        let text = format!("{}<->{name}: {line}", self.view.name);
+        self.log(Note::new("connmgr", Level::Info, text));
     }
 
     pub(super) fn reply(&mut self, conn: ConnId, xid: u32, body: Message) {

@@ -168,6 +168,7 @@ impl Bridge {
 fn push_flow_mod(changes: &mut Changes, flow_mod: &FlowMod, tables: Vec<u8>) {
     let flow_mod = Arc::new(flow_mod.clone());
     let priority = i32::from(flow_mod.priority);
+    changes.flow_mod(flow_mod.command);
     for table in tables {
         changes.push(table, Change::FlowMod { flow_mod: flow_mod.clone(), priority });
     }

@@ -32,6 +32,9 @@ struct Bucket {
     waiting: usize,
     /// Port served last.
     last: u32,
+    /// Packets that went at once, that had to wait, and that were lost for it.
+    bypassed: u64,
+    queued: u64,
     dropped: u64,
 }
 
@@ -44,6 +47,8 @@ impl Bucket {
             queues: BTreeMap::new(),
             waiting: 0,
             last: 0,
+            bypassed: 0,
+            queued: 0,
             dropped: 0,
         }
     }
@@ -67,6 +72,7 @@ impl Bucket {
     fn offer(&mut self, port: u32, message: Message, queue_size: usize, now_ms: i64) -> Option<Message> {
         self.fill(now_ms);
         if self.waiting == 0 && self.take_token() {
+            self.bypassed += 1;
             return Some(message);
         }
         if self.waiting >= queue_size.max(1) {
@@ -79,6 +85,7 @@ impl Bucket {
         }
         self.queues.entry(port).or_default().push_back(message);
         self.waiting += 1;
+        self.queued += 1;
         None
     }
 
@@ -156,6 +163,22 @@ impl Limits {
     /// When the next packet may go.
     pub fn poll_timeout(&self) -> Option<i64> {
         [&self.misses, &self.others].into_iter().flatten().filter_map(Bucket::poll_timeout).min()
+    }
+
+    /// What status columns show: packets that wait, that went at once, that had to wait, and that were lost.
+    pub fn status(&self) -> Vec<(String, u64)> {
+        let mut rows = Vec::new();
+        for (name, bucket) in [("miss", &self.misses), ("action", &self.others)] {
+            let Some(bucket) = bucket else { continue };
+            let counts = [
+                ("backlog", bucket.waiting as u64),
+                ("bypassed", bucket.bypassed),
+                ("queued", bucket.queued),
+                ("dropped", bucket.dropped),
+            ];
+            rows.extend(counts.map(|(what, n)| (format!("packet-in-{name}-{what}"), n)));
+        }
+        rows
     }
 
     /// Packets that wait, and packets lost because too many did.

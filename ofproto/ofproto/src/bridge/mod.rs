@@ -17,9 +17,11 @@ mod bundle;
 mod change;
 pub mod config;
 pub mod conn;
+mod controllers;
 mod decode;
 mod dump;
 mod flow;
+mod flow_mod_log;
 mod group;
 mod limit;
 mod meter;
@@ -45,6 +47,7 @@ use openflow::flow_mod::{FlowMod, FlowModCommand};
 
 pub use config::{BridgeConfig, PortConfig};
 pub use conn::{Conn, ConnId, ConnKind, Incoming};
+pub use controllers::{ControllerConfig, ControllersConfig};
 pub use decode::decode_message;
 pub use limit::{Limits, RateLimit};
 pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats};
@@ -113,7 +116,7 @@ pub struct Bridge {
     outputs: Vec<Output>,
     /// The view differs from the one published last.
     dirty: bool,
-    has_controllers: bool,
+    controllers: controllers::Controllers,
     /// Settings that any controller changes for all.
     pub(crate) frags: openflow::message::config::FragMode,
     /// Packets sent through packet-out and lost for want of a connection, by reason, are counted with the connection.
@@ -163,7 +166,7 @@ impl Bridge {
             now_ms,
             outputs: Vec::new(),
             dirty: true,
-            has_controllers: false,
+            controllers: controllers::Controllers::default(),
             frags: openflow::message::config::FragMode::Normal,
             started_ms: now_ms,
             live: crate::view::SwitchView::default(),
@@ -226,20 +229,11 @@ impl Bridge {
         self.outputs.push(output);
     }
 
-    /// Tells the bridge whether controllers are configured; the first one coming, or the last one going, empties the
-    /// tables.
-    pub fn set_has_controllers(&mut self, has: bool) {
-        if has != self.has_controllers {
-            self.has_controllers = has;
-            self.flush_flows();
-        }
-    }
-
     /// Empties the tables. Without controllers and unless told to be secure, the bridge then acts as a learning switch.
     pub fn flush_flows(&mut self) {
         let tables = self.table_ids();
         let mut changes: Vec<(u8, Change)> = tables.into_iter().map(|t| (t, Change::Flush)).collect();
-        if !self.has_controllers && !self.config.fail_secure {
+        if !self.has_controllers() && !self.config.fail_secure {
             let normal = openflow::action::Action::Output { port: OfPort::NORMAL, max_len: 0 };
             let fm = FlowMod {
                 command: FlowModCommand::Add,
@@ -278,7 +272,13 @@ impl Bridge {
     pub fn poll_timeout(&self) -> Option<(i64, &'static str)> {
         let bundles = self.bundle_deadline.map(|at| (at, "a bundle is idle"));
         let packets = self.conns.values().filter_map(|c| c.limits.poll_timeout()).min();
-        bundles.into_iter().chain(packets.map(|at| (at, "packets wait for their controller's rate"))).min()
+        let lines = self.conns.values().filter_map(|c| c.flow_mod_log.poll_timeout()).min();
+        bundles
+            .into_iter()
+            .chain(packets.map(|at| (at, "packets wait for their controller's rate")))
+            .chain(lines.map(|at| (at, "flow-mods are worth a line in the log")))
+            .chain(self.controllers.poll_timeout(self.now_ms))
+            .min()
     }
 
     /// Does what is due.
@@ -287,10 +287,15 @@ impl Bridge {
         if self.bundle_deadline.is_some_and(|at| at <= now_ms) {
             self.expire_bundles();
         }
-        let mut due = Vec::new();
+        let (mut due, mut lines) = (Vec::new(), Vec::new());
         for conn in self.conns.values_mut() {
             due.extend(conn.limits.run(now_ms).into_iter().map(|message| (conn.id, message)));
+            lines.extend(conn.flow_mod_log.run(now_ms).map(|line| (conn.name.clone(), line)));
         }
+        for (name, line) in lines {
+            self.log_flow_mods(&name, &line);
+        }
+        self.run_controllers();
         for (conn, message) in due {
             self.send_async(conn, message);
         }

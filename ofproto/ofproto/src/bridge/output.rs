@@ -1,5 +1,6 @@
 //! What a bridge asks its actor to do, and what it asks others.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use flow::{Execute, FlowEntry};
@@ -7,6 +8,7 @@ use openflow::OfPort;
 use openflow::message::{AggregateStats, CtFlush, Msg, PortStats, QueueStats};
 
 use super::{ConnId, DatapathMeter, DatapathMeterStats};
+use crate::note::Note;
 use crate::rule::{Rule, RuleId, RuleStats};
 use crate::table::{Change, Selection, TableConfig};
 use crate::view::BridgeId;
@@ -90,6 +92,10 @@ pub enum Output {
     },
     /// Forget tracked connections.
     CtFlush(CtFlush),
+    /// Write a line into the log.
+    Log(Note),
+    /// Find the Ethernet addresses of the next hops towards these, and say which were found.
+    FindNextHops(Vec<Ipv4Addr>),
     /// Set a device up or down.
     SetAdmin {
         /// Port.

@@ -1,0 +1,304 @@
+//! A bridge's listeners and controllers: kept as configured, those that did not change left alone.
+
+use futures::future::{BoxFuture, join_all};
+use ofproto::bridge::{ConnKind, ControllerConfig, ControllersConfig, RateLimit};
+use ofproto::rconn::Settings;
+use openflow::VersionSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::Bridge;
+use crate::controller::{Listener, ReadStatus, Reconfigure, Reconnect, Session, SessionSetup, Way};
+use crate::host::HostView;
+use crate::mailbox::Address;
+use crate::msg::bridge::ControllerReport;
+use crate::stream::{Method, OPENFLOW_PORT};
+use crate::switch::desired::{DesiredController, DesiredControllers};
+
+/// How long a connection may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Times of those who come to the management socket.
+const SERVICE: Settings = Settings { max_backoff_s: 0, probe_s: 60 };
+
+/// The actors of a bridge's connections.
+#[derive(Default)]
+pub(super) struct Connections {
+    versions: Option<VersionSet>,
+    controllers: BTreeMap<String, (Address<Session>, DesiredController)>,
+    services: BTreeMap<String, (Address<Listener>, DesiredController)>,
+    /// What could not be connected to or listened on, to be told once.
+    refused: BTreeSet<String>,
+}
+
+/// A target's method, if it is one that a bridge may use: sockets of other programs are none of its business.
+fn method_of(bridge: &str, target: &str, run_dir: &Path) -> Result<Method, Option<String>> {
+    let method = Method::parse(target, OPENFLOW_PORT, run_dir).map_err(|_| None)?;
+    let run = run_dir.display();
+    let always = format!("\"unix:{run}/{bridge}.mgmt\" (which is always available without special configuration).");
+    match &method {
+        Method::Unix(path) if !path.starts_with(run_dir) || path.components().any(|c| c.as_os_str() == "..") => {
+            Err(Some(format!(
+                "bridge {bridge}: Not connecting to socket controller \"{target}\" due to possibility for remote \
+                 exploit.  Instead, specify socket in permitted directory \"unix:{run}/\" or connect to {always}"
+            )))
+        }
+        Method::PassiveUnix(path) => {
+            let name = path.strip_prefix(run_dir).ok().and_then(Path::to_str).unwrap_or_default();
+            let permitted = name.strip_prefix(bridge).is_some_and(|rest| rest.starts_with('.') && !rest.contains('/'));
+            if permitted {
+                return Ok(method);
+            }
+            Err(Some(format!(
+                "bridge {bridge}: Not adding Unix domain socket controller \"{target}\" due to possibility of \
+                 overwriting local files. Instead, specify path in permitted format \"punix:{run}/{bridge}.*\" or \
+                 connect to {always}"
+            )))
+        }
+        _ => Ok(method),
+    }
+}
+
+fn settings(row: &DesiredController) -> Settings {
+    Settings { max_backoff_s: row.max_backoff_ms / 1000, probe_s: row.inactivity_probe_ms.map_or(5, |ms| ms / 1000) }
+}
+
+fn kind_of(row: &DesiredController, method: &Method) -> ConnKind {
+    match row.kind.as_deref() {
+        Some("service") => ConnKind::Service,
+        Some("primary") => ConnKind::Primary,
+        _ if method.is_passive() => ConnKind::Service,
+        _ => ConnKind::Primary,
+    }
+}
+
+fn kind_name(kind: ConnKind) -> &'static str {
+    match kind {
+        ConnKind::Primary => "primary",
+        ConnKind::Service => "service",
+    }
+}
+
+/// What decides whether a connection has to be made anew.
+fn same_way(a: &DesiredController, b: &DesiredController) -> bool {
+    (a.dscp, &a.kind) == (b.dscp, &b.kind)
+}
+
+impl Bridge {
+    /// Listens where people look for the bridge, and connects to the controllers that are configured.
+    pub(super) fn configure_connections(&mut self, wanted: &DesiredControllers, versions: VersionSet) {
+        if self.connections.versions.replace(versions).is_some_and(|old| old != versions) {
+            // Other versions are another switch: whoever is connected has to say hello again.
+            self.dismiss_connections(|_, _| true);
+        }
+        let mut configs = Vec::new();
+        let mut rows: BTreeMap<&str, (&DesiredController, Method)> = BTreeMap::new();
+        let mut refused = BTreeSet::new();
+        for row in &wanted.controllers {
+            match method_of(&self.setup.name, &row.target, &self.setup.run_dir) {
+                Ok(method) => {
+                    configs.push(self.controller_config(row, &method, wanted.in_band_disabled));
+                    rows.insert(&row.target, (row, method));
+                }
+                Err(why) => {
+                    if !self.connections.refused.contains(&row.target) {
+                        match why {
+                            Some(text) => vlog::err!("bridge", "{text}"),
+                            None => {
+                                vlog::warn!(
+                                    "connmgr",
+                                    "{}: unsupported controller \"{}\"",
+                                    self.setup.name,
+                                    row.target
+                                );
+                            }
+                        }
+                    }
+                    refused.insert(row.target.clone());
+                }
+            }
+        }
+        self.connections.refused = refused;
+        let management = self.management();
+        rows.insert(&management.0.target, (&management.0, management.1.clone()));
+        self.dismiss_connections(|target, old| !rows.get(target).is_some_and(|(row, _)| same_way(row, old)));
+        for (row, method) in rows.values() {
+            self.keep_connection(row, method, versions);
+        }
+        self.core.set_controllers(
+            ControllersConfig {
+                controllers: configs,
+                remotes: if wanted.in_band_disabled { Vec::new() } else { wanted.managers.clone() },
+                queue: wanted.in_band_queue,
+            },
+            crate::clock::now_ms(),
+        );
+    }
+
+    /// The socket where people look for the bridge, as if it were configured.
+    fn management(&self) -> (DesiredController, Method) {
+        let path = self.setup.run_dir.join(format!("{}.mgmt", self.setup.name));
+        let row = DesiredController {
+            target: format!("punix:{}", path.display()),
+            inactivity_probe_ms: Some(SERVICE.probe_s * 1000),
+            ..DesiredController::default()
+        };
+        (row, Method::PassiveUnix(path))
+    }
+
+    fn dismiss_connections(&mut self, gone: impl Fn(&str, &DesiredController) -> bool) {
+        let name = &self.setup.name;
+        let family = &self.family;
+        let removed =
+            |kind: &str, target: &str| vlog::info!("connmgr", "{name}: removed {kind} controller \"{target}\"");
+        self.connections.controllers.retain(|target, (session, row)| {
+            let go = gone(target, row);
+            if go {
+                family.dismiss(session.card());
+                removed(row.kind.as_deref().unwrap_or("primary"), target);
+            }
+            !go
+        });
+        self.connections.services.retain(|target, (listener, row)| {
+            let go = gone(target, row);
+            if go {
+                family.dismiss(listener.card());
+                removed(row.kind.as_deref().unwrap_or("service"), target);
+            }
+            !go
+        });
+    }
+
+    fn keep_connection(&mut self, row: &DesiredController, method: &Method, versions: VersionSet) {
+        let target = &row.target;
+        if let Some((session, old)) = self.connections.controllers.get_mut(target) {
+            if settings(old) != settings(row) {
+                session.offer(Reconfigure(settings(row)));
+            }
+            old.clone_from(row);
+            return;
+        }
+        if self.connections.services.contains_key(target) {
+            return;
+        }
+        let Some(bridge) = self.own.clone() else { return };
+        let kind = kind_of(row, method);
+        let (name, tls) = (self.setup.name.clone(), self.setup.tls.clone());
+        let dscp = row.dscp.and_then(|n| u8::try_from(n).ok()).filter(|n| *n < 64);
+        let mut setup = SessionSetup {
+            kind,
+            bridge_name: name.clone(),
+            peer: target.clone(),
+            versions,
+            bridge,
+            settings: settings(row),
+            way: None,
+        };
+        if method.is_passive() {
+            match Listener::start(&self.family, target, method, &tls, setup) {
+                Ok(listener) => drop(self.connections.services.insert(target.clone(), (listener, row.clone()))),
+                Err(error) => {
+                    let error = crate::stream::errno_text(&error);
+                    vlog::err!("connmgr", "failed to listen on {target}: {error}");
+                    return;
+                }
+            }
+        } else {
+            setup.way = Some(Way { method: method.clone(), tls, dscp });
+            let session = Session::start(&self.family, setup);
+            self.connections.controllers.insert(target.clone(), (session, row.clone()));
+        }
+        vlog::info!("connmgr", "{name}: added {} controller \"{target}\"", kind_name(kind));
+    }
+
+    fn controller_config(&self, row: &DesiredController, method: &Method, disabled: bool) -> ControllerConfig {
+        let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        let rate = number(row.rate_limit);
+        let limit = (rate > 0).then(|| RateLimit {
+            rate,
+            // Without a burst of its own a limit allows a quarter of a second's.
+            burst: if number(row.burst_limit) > 0 { number(row.burst_limit) } else { (rate / 4).max(1) },
+        });
+        let remote = match method {
+            Method::Tcp(to) | Method::Ssl(to) if !disabled && !row.out_of_band => {
+                to.host.parse::<Ipv4Addr>().ok().map(|ip| (ip, to.port))
+            }
+            _ => None,
+        };
+        let probe_s = settings(row).probe_s;
+        ControllerConfig {
+            target: row.target.clone(),
+            kind: kind_of(row, method),
+            in_band: remote,
+            probe_s: if probe_s > 0 { probe_s.max(5) } else { 0 },
+            limit,
+            queue_size: row.queue_size.and_then(|n| usize::try_from(n).ok()),
+            enable_async: row.enable_async,
+        }
+    }
+
+    /// Drops the connections to controllers, which will be made anew.
+    pub(super) fn reconnect(&self) {
+        for (session, _) in self.connections.controllers.values() {
+            session.offer(Reconnect);
+        }
+    }
+
+    /// How every controller is, as its session says.
+    pub(super) fn controller_reports(&self) -> BoxFuture<'static, Vec<ControllerReport>> {
+        let roles = self.core.connection_roles();
+        let sessions = self.connections.controllers.iter();
+        let asked: Vec<_> = sessions
+            .map(|(target, (session, _))| {
+                let (answer, target) = (session.ask(ReadStatus, PATIENCE), target.clone());
+                let role = roles.iter().find(|(name, _)| *name == target).map(|(_, role)| *role);
+                let queues = self.core.packet_queues(&target);
+                async move { ControllerReport { target, role, status: answer.await.ok(), queues } }
+            })
+            .collect();
+        Box::pin(join_all(asked))
+    }
+
+    /// Looks for the ways to remotes in what the host is known to be.
+    pub(super) fn find_next_hops(&mut self, remotes: &[Ipv4Addr]) {
+        let view = self.setup.directory.load().host.as_ref().map(|host| host.view.load_full());
+        let local = view.as_ref().and_then(|v| v.link(&self.setup.name)).map(|l| l.index);
+        let mut found = BTreeMap::new();
+        for ip in remotes {
+            match (&view, local) {
+                (Some(view), Some(_)) => match next_hop(view, *ip) {
+                    Some((device, hop)) => {
+                        let mac = view.neighbours.get(&(device, IpAddr::V4(hop))).copied().filter(|mac| *mac != 0);
+                        found.extend(mac.map(|mac| (*ip, mac)));
+                    }
+                    None => self.no_route(*ip, "No route to host"),
+                },
+                _ => self.no_route(*ip, "Operation not supported"),
+            }
+        }
+        self.core.next_hops(found);
+    }
+
+    fn no_route(&self, ip: Ipv4Addr, why: &str) {
+        vlog::warn_rl!("in_band", 5, 20, "{}: cannot find route for controller ({ip}): {why}", self.setup.name);
+    }
+}
+
+/// The device and the address on its link that packets for `ip` go to.
+fn next_hop(view: &HostView, ip: Ipv4Addr) -> Option<(u32, Ipv4Addr)> {
+    let covers = |destination: Ipv4Addr, bits: u8| {
+        let mask = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
+        (u32::from(destination) ^ u32::from(ip)) & mask == 0
+    };
+    let best = view
+        .routes
+        .iter()
+        .filter(|r| matches!(r.destination, IpAddr::V4(d) if covers(d, r.prefix_len)))
+        .max_by_key(|r| (r.prefix_len, std::cmp::Reverse(r.metric)))?;
+    match best.gateway {
+        Some(IpAddr::V4(gateway)) => Some((best.ifindex, gateway)),
+        Some(IpAddr::V6(_)) => None,
+        None => Some((best.ifindex, ip)),
+    }
+}

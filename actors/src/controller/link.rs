@@ -1,0 +1,187 @@
+//! The stream of one connection while it lasts: a reader that waits to be let on, a writer that is given one piece at a
+//! time, and what has come and what has to go in between.
+
+use actix::prelude::*;
+use ofproto::bridge::{ConnId, Incoming};
+use openflow::message::frame::Framer;
+use openflow::{ErrorCode, Version};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::session::Session;
+use crate::clock;
+use crate::stream::{Stream, errno_text};
+
+/// Octets read at once.
+const READ: usize = 64 << 10;
+/// How long a peer has to take what was said last, milliseconds.
+const FAREWELL_MS: u64 = 2_000;
+
+/// The reader read something, or the stream ended: `Ok` of no octets.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Read {
+    pub(super) conn: ConnId,
+    pub(super) result: Result<Vec<u8>, String>,
+}
+
+/// The writer is done with what it had.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Written {
+    pub(super) conn: ConnId,
+    pub(super) result: Result<usize, String>,
+}
+
+/// A stream in use.
+pub(super) struct Link {
+    pub(super) conn: ConnId,
+    /// Settled by hellos.
+    pub(super) version: Option<Version>,
+    pub(super) framer: Framer,
+    /// The peer names tables in OpenFlow 1.0 flow-mods.
+    pub(super) table_id: bool,
+    /// The bridge has been told of a backlog.
+    pub(super) slow: bool,
+    pending: Vec<u8>,
+    writing: usize,
+    out: mpsc::Sender<Vec<u8>>,
+    /// The reader waits for this before it goes on.
+    go_on: mpsc::Sender<()>,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Link {
+    /// Starts to read and to write.
+    pub(super) fn begin(conn: ConnId, stream: Stream, session: Addr<Session>) -> Link {
+        let (reader, writer) = tokio::io::split(stream);
+        let (out, writes) = mpsc::channel(1);
+        let (go_on, may_read) = mpsc::channel(1);
+        Link {
+            conn,
+            version: None,
+            framer: Framer::default(),
+            table_id: false,
+            slow: false,
+            pending: Vec::new(),
+            writing: 0,
+            out,
+            go_on,
+            reader: actix::spawn(read_all(conn, reader, session.clone(), may_read)),
+            writer: actix::spawn(write_all(conn, writer, session, writes)),
+        }
+    }
+
+    /// Octets that the peer has not taken yet.
+    pub(super) fn unsent(&self) -> usize {
+        self.pending.len() + self.writing
+    }
+
+    /// Sends octets when those before them are gone.
+    pub(super) fn send(&mut self, octets: &[u8]) {
+        self.pending.extend_from_slice(octets);
+        self.flush();
+    }
+
+    /// The writer has written so much.
+    pub(super) fn written(&mut self, octets: usize) {
+        self.writing -= octets.min(self.writing);
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        if self.writing == 0 && !self.pending.is_empty() {
+            let octets = std::mem::take(&mut self.pending);
+            self.writing = octets.len();
+            // There is room: the writer has nothing.
+            let _ = self.out.try_send(octets);
+        }
+    }
+
+    /// Lets the reader go on.
+    pub(super) fn let_read(&self) {
+        // The channel holds one permission; a second one changes nothing.
+        let _ = self.go_on.try_send(());
+    }
+
+    /// The next whole message.
+    pub(super) fn next_message(&mut self) -> Result<Option<Vec<u8>>, u16> {
+        self.framer.next_message().map(|m| m.map(<[u8]>::to_vec)).map_err(|bad| bad.0)
+    }
+
+    /// A message as the bridge takes it.
+    pub(super) fn decode(&mut self, octets: &[u8], version: Version) -> Incoming {
+        use openflow::message::{Message, OfError};
+        let xid = octets.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        let raw: Arc<[u8]> = octets.into();
+        if octets.first() != Some(&version.wire()) {
+            return Incoming { body: Err(OfError(ErrorCode::OFPBRC_BAD_VERSION)), xid, raw };
+        }
+        let body = ofproto::bridge::decode_message(octets, self.table_id);
+        if let Ok(Message::FlowModTableId(on)) = body {
+            // What follows is to be read differently at once; the bridge is told as well.
+            self.table_id = on;
+        }
+        Incoming { body, xid, raw }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.reader.abort();
+        // What was said last should still arrive, but a peer that does not read must not keep it for ever.
+        if !self.pending.is_empty() && self.writing == 0 {
+            let _ = self.out.try_send(std::mem::take(&mut self.pending));
+        }
+        let writer = self.writer.abort_handle();
+        if !self.writer.is_finished() {
+            actix::spawn(async move {
+                clock::sleep_real(FAREWELL_MS).await;
+                writer.abort();
+            });
+        }
+    }
+}
+
+async fn read_all(
+    conn: ConnId,
+    mut reader: ReadHalf<Stream>,
+    session: Addr<Session>,
+    mut may_read: mpsc::Receiver<()>,
+) {
+    let mut buffer = vec![0; READ];
+    loop {
+        let result = match reader.read(&mut buffer).await {
+            Ok(n) => Ok(buffer[..n].to_vec()),
+            Err(error) => Err(errno_text(&error)),
+        };
+        let last = result.as_ref().map_or(true, Vec::is_empty);
+        if session.send(Read { conn, result }).await.is_err() || last || may_read.recv().await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn write_all(
+    conn: ConnId,
+    mut writer: WriteHalf<Stream>,
+    session: Addr<Session>,
+    mut writes: mpsc::Receiver<Vec<u8>>,
+) {
+    while let Some(octets) = writes.recv().await {
+        let done = writer.write_all(&octets).await;
+        let last = done.is_err();
+        let result = done.map(|()| octets.len()).map_err(|error| errno_text(&error));
+        if last {
+            let _ = session.send(Written { conn, result }).await;
+            break;
+        }
+        if session.send(Written { conn, result }).await.is_err() {
+            break;
+        }
+    }
+    let _ = writer.shutdown().await;
+}
