@@ -2,4 +2,5 @@
 
 pub mod mac_learning;
 pub mod mcast_snooping;
+pub mod rstp;
 pub mod stp;
