@@ -102,7 +102,7 @@ impl<P: Copy + Ord> Rstp<P> {
                     port.new_info = true;
                     port.topology = TopologyState::Active;
                     tell_others = true;
-                } else if !takes_part && !(port.learn || port.learning) && !heard {
+                } else if !(takes_part || port.learn || port.learning || heard) {
                     port.topology = TopologyState::Inactive;
                     port.fdb_flush = true;
                     port.timers.tc_while = 0;
@@ -342,9 +342,10 @@ impl Port {
                 let same_sender = self.info_is == InfoIs::Received && number(message.priority) == number(held);
                 if message.priority == held && self.info_is == InfoIs::Received && message.times == self.port_times {
                     Received::RepeatedDesignated
-                } else if message.priority < held || same_sender {
-                    Received::SuperiorDesignated
-                } else if message.priority == held && message.times != self.port_times {
+                } else if message.priority < held
+                    || same_sender
+                    || message.priority == held && message.times != self.port_times
+                {
                     Received::SuperiorDesignated
                 } else {
                     Received::InferiorDesignated

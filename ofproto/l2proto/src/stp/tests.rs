@@ -2,11 +2,14 @@
 
 use super::*;
 
+/// A bridge and a port of it.
+type End = (usize, u32);
+
 /// Some bridges and the links between their ports.
 struct Net {
     bridges: Vec<Stp<u32>>,
     /// (bridge, port) at either end, and whether it works.
-    links: Vec<((usize, u32), (usize, u32), bool)>,
+    links: Vec<(End, End, bool)>,
     now_ms: i64,
     /// Every n-th unit is lost; 0 for none.
     loses: usize,
@@ -24,7 +27,7 @@ impl Net {
         self.bridges[bridge].set_port(port, settings, self.now_ms);
     }
 
-    fn link(&mut self, a: (usize, u32), b: (usize, u32)) {
+    fn link(&mut self, a: End, b: End) {
         self.port(a.0, a.1, true);
         self.port(b.0, b.1, true);
         self.links.push((a, b, true));
@@ -47,7 +50,7 @@ impl Net {
         }
     }
 
-    fn carry(&mut self, from: (usize, u32), unit: &[u8]) {
+    fn carry(&mut self, from: End, unit: &[u8]) {
         self.carried += 1;
         if self.loses != 0 && self.carried.is_multiple_of(self.loses) {
             return;
