@@ -1,5 +1,6 @@
 //! Layer-2 state machines without I/O: MAC learning and its kin.
 
+pub mod bfd;
 pub mod mac_learning;
 pub mod mcast_snooping;
 pub mod rstp;

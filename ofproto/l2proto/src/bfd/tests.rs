@@ -1,0 +1,132 @@
+//! Two ends, a stepped clock, a link that can break.
+
+use super::*;
+
+struct Pair {
+    ends: [Bfd; 2],
+    works: bool,
+    now_ms: i64,
+    sent: [usize; 2],
+}
+
+fn settings(min_tx_ms: u32, min_rx_ms: u32) -> Settings {
+    Settings { name: "p".into(), min_tx_ms, min_rx_ms, mult: 3, path_down: false }
+}
+
+impl Pair {
+    fn new(a: Settings, b: Settings) -> Pair {
+        Pair { ends: [Bfd::new(a, 7, 0), Bfd::new(b, 8, 0)], works: true, now_ms: 0, sent: [0; 2] }
+    }
+
+    fn step(&mut self, ms: i64) {
+        for _ in 0..ms / 10 {
+            self.now_ms += 10;
+            for from in 0..2 {
+                self.ends[from].run(self.now_ms);
+                for packet in self.ends[from].take_packets() {
+                    self.sent[from] += 1;
+                    let heard = Control::parse(&packet.emit());
+                    if let Some(heard) = heard.filter(|_| self.works) {
+                        self.ends[1 - from].receive(&heard, self.now_ms);
+                    }
+                }
+            }
+        }
+    }
+
+    fn states(&self) -> [State; 2] {
+        [self.ends[0].local().0, self.ends[1].local().0]
+    }
+}
+
+#[test]
+fn a_session_comes_up_and_keeps_its_pace() {
+    let mut pair = Pair::new(settings(300, 300), settings(500, 500));
+    assert!(!pair.ends[0].forwarding());
+    pair.step(4000);
+    assert_eq!(pair.states(), [State::Up; 2]);
+    assert!(pair.ends.iter().all(Bfd::forwarding));
+    let text = pair.ends[0].show(pair.now_ms);
+    assert!(text.contains("TX Interval: Approx 500ms\n  RX Interval: Approx 500ms"), "{text}");
+    assert!(text.contains("Local Minimum TX Interval: 300ms"), "{text}");
+    assert!(text.contains("Remote Minimum TX Interval: 500ms"), "{text}");
+    pair.sent = [0; 2];
+    pair.step(10_000);
+    for sent in pair.sent {
+        assert!((20..=27).contains(&sent), "500 ms less up to a quarter, for 10 s: {sent}");
+    }
+    assert_eq!(pair.ends[0].flap_count(), 1);
+}
+
+#[test]
+fn silence_is_noticed_in_three_intervals() {
+    let mut pair = Pair::new(settings(100, 100), settings(100, 100));
+    pair.step(4000);
+    pair.works = false;
+    pair.step(200);
+    assert_eq!(pair.states(), [State::Up; 2]);
+    pair.step(200);
+    assert_eq!(pair.states(), [State::Down; 2]);
+    assert_eq!(pair.ends[0].local().1, Diagnostic::EXPIRED);
+    assert!(!pair.ends[0].forwarding());
+    pair.works = true;
+    pair.step(4000);
+    assert_eq!(pair.states(), [State::Up; 2]);
+    assert_eq!(pair.ends[0].flap_count(), 3);
+}
+
+#[test]
+fn a_path_that_is_down_beyond_is_told() {
+    let mut pair = Pair::new(settings(100, 100), settings(100, 100));
+    pair.step(4000);
+    let now = pair.now_ms;
+    pair.ends[1].configure(Settings { path_down: true, ..settings(100, 100) }, now);
+    pair.step(50);
+    assert_eq!(pair.states(), [State::Up; 2]);
+    assert!(!pair.ends[0].forwarding(), "told at once");
+    assert_eq!(pair.ends[0].remote().1, Diagnostic::PATH_DOWN);
+    pair.ends[1].configure(settings(100, 100), pair.now_ms);
+    pair.step(200);
+    assert!(pair.ends[0].forwarding());
+}
+
+#[test]
+fn new_intervals_are_negotiated_by_a_poll() {
+    let mut pair = Pair::new(settings(100, 100), settings(100, 100));
+    pair.step(4000);
+    pair.ends[0].take_events();
+    pair.ends[0].configure(settings(100, 400), pair.now_ms);
+    pair.step(200);
+    assert_eq!(pair.ends[0].take_events(), [Event::PollStarted, Event::PollEnded]);
+    let text = pair.ends[1].show(pair.now_ms);
+    assert!(text.contains("TX Interval: Approx 400ms"), "{text}");
+    pair.step(2000);
+    assert_eq!(pair.states(), [State::Up; 2]);
+}
+
+#[test]
+fn forwarding_can_be_forced() {
+    let mut pair = Pair::new(settings(100, 100), settings(100, 100));
+    pair.ends[0].force_forwarding(Some(true));
+    assert!(pair.ends[0].forwarding());
+    pair.ends[0].force_forwarding(None);
+    assert!(!pair.ends[0].forwarding());
+}
+
+#[test]
+fn a_stranger_is_not_heard() {
+    let mut pair = Pair::new(settings(100, 100), settings(100, 100));
+    pair.step(4000);
+    let stranger = Control {
+        diagnostic: Diagnostic::NONE,
+        state: State::Down,
+        flags: 0,
+        mult: 3,
+        my_disc: 99,
+        your_disc: 12345,
+        min_tx_ms: 1,
+        min_rx_ms: 1,
+    };
+    pair.ends[0].receive(&stranger, pair.now_ms);
+    assert_eq!(pair.states(), [State::Up; 2]);
+}
