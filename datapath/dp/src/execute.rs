@@ -9,10 +9,11 @@ use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
 
 use crate::burst::{Packets, Slot};
 use crate::ct::fragments::{self, Arrival, Fragment};
-use crate::ct::{self, Again, Outcome, Rewrite, Tuple};
+use crate::ct::{self, Again, Helped, Outcome, Rewrite, Tuple};
 use crate::edit::{self, Unfit};
 use crate::engine::{Engine, Env};
 use crate::meter::Verdict;
+use crate::segment;
 use crate::set;
 use crate::stats::Drop;
 
@@ -372,7 +373,11 @@ impl Engine {
             Arrival::Refused
         };
         match arrival {
-            Arrival::Refused => self.track_one(ct, packets, work, env)?,
+            Arrival::Refused => {
+                if let Some(helped) = self.track_one(ct, packets, work, env)? {
+                    self.help(helped, ct.nat.is_some(), packets, work);
+                }
+            }
             Arrival::Held => tracked = Tracked::Elsewhere,
             Arrival::Whole(fragments) => {
                 tracked = Tracked::Elsewhere;
@@ -428,7 +433,14 @@ impl Engine {
         self.execute(actions, packets, &mut work, env);
     }
 
-    fn track_one(&mut self, ct: &Ct, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> Going {
+    /// Tracks and translates one packet; says whether a helper is to see it.
+    fn track_one(
+        &mut self,
+        ct: &Ct,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &Env<'_>,
+    ) -> Result<Option<Helped>, Drop> {
         let meta = packets.meta(work.slot);
         let parsed = ct::parse(packets.data(work.slot), work.key, &work.layers, &meta.offload);
         let state = work.key.ct_state();
@@ -439,7 +451,26 @@ impl Engine {
         if let Some(rewrite) = outcome.rewrite {
             Self::translate(&rewrite, packets, work)?;
         }
-        Ok(())
+        Ok(outcome.helped)
+    }
+
+    /// Shows a segment to its connection's helper, which may rewrite it. A datagram has nothing to show.
+    fn help(&mut self, helped: Helped, translates: bool, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
+        if work.key.nw_proto() != packet::ipv4::proto::TCP {
+            return;
+        }
+        let Some((numbers, payload)) = segment::read(packets.data(work.slot), &work.layers) else { return };
+        let text = packets.data(work.slot).get(payload.clone()).unwrap_or_default();
+        let edit = self.tracker.help(helped, (numbers.0, numbers.1, text), translates);
+        // One yet to be cut has no text that a helper waits for.
+        if edit.is_empty() || packets.meta(work.slot).offload.gso.is_some() {
+            return;
+        }
+        let mut packet = packets.to_buf(work.slot);
+        if segment::edit(&mut packet, work.key, &work.layers, payload, &edit).is_some() {
+            work.slot = packets.pool.add(&packet);
+            work.stale = true;
+        }
     }
 
     /// Gives the packet the addresses and ports of its translated connection.

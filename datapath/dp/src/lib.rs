@@ -37,6 +37,7 @@ mod outputs;
 mod policer;
 pub mod port;
 mod quota;
+mod segment;
 mod set;
 mod smc;
 mod stats;

@@ -324,3 +324,57 @@ fn fragments_wait_for_each_other_and_leave_together() {
     rig.dp.fragments_mut().families[0].enabled = false;
     assert_eq!(state_of(&mut rig, &cut[0]), [cs::TRK | cs::INV], "not put together");
 }
+
+/// A segment of a control connection of FTP, from the client (port 2000) or the server as they are named there.
+fn control(src: [u8; 4], dst: [u8; 4], flags: u8, (seq, ack): (u32, u32), text: &[u8]) -> Vec<u8> {
+    let (sport, dport) = if src == A { (2000, 21) } else { (21, 2000) };
+    let mut t = tcp(sport, dport, text);
+    t[4..8].copy_from_slice(&seq.to_be_bytes());
+    t[8..12].copy_from_slice(&ack.to_be_bytes());
+    t[13] = flags;
+    fill(ipv4(6, src, dst, &t), 50)
+}
+
+#[test]
+fn what_is_agreed_on_in_a_connection_is_expected() {
+    const LONG: [u8; 4] = [199, 199, 199, 199];
+    let numbers = |frame: &[u8]| {
+        let at = |i: usize| u32::from_be_bytes(frame[i..i + 4].try_into().unwrap());
+        assert_eq!((transport_checksum(frame), packet::checksum::of(&frame[14..34])), (0, 0));
+        (at(38), at(42))
+    };
+    let nat = CtNat { src: Some(true), ip_min: Some(LONG.into()), ..CtNat::default() };
+    let ct = Ct { helper: Some("ftp"), nat: Some(nat), mark: Some((7, u32::MAX)), ..commit() };
+    let mut rig = tracked(ct);
+    pass(&mut rig, control(A, B, 0x02, (100, 0), b""));
+    pass(&mut rig, control(B, LONG, 0x12, (500, 101), b""));
+    pass(&mut rig, control(A, B, 0x10, (101, 501), b""));
+    let (_, out) = pass(&mut rig, control(A, B, 0x18, (101, 501), b"PORT 10,0,0,1,10,20\r\n"));
+    assert_eq!(&out[54..], b"PORT 199,199,199,199,10,20\r\n");
+    assert_eq!(numbers(&out), (101, 501));
+    // What the server acknowledges is more than the client sent; what the client sends next is further on.
+    let (key, out) = pass(&mut rig, control(B, LONG, 0x18, (501, 129), b"200 OK\r\n"));
+    assert_eq!((numbers(&out), key.ct_state()), ((501, 122), cs::TRK | cs::EST | cs::RPL | cs::DNAT));
+    let (key, out) = pass(&mut rig, control(A, B, 0x18, (122, 509), b"LIST\r\n"));
+    assert_eq!((numbers(&out), key.ct_state()), ((129, 509), cs::TRK | cs::EST | cs::SNAT));
+    let (_, again) = pass(&mut rig, control(A, B, 0x18, (101, 501), b"PORT 10,0,0,1,10,20\r\n"));
+    assert_eq!((&again[54..], numbers(&again)), (&b"PORT 199,199,199,199,10,20\r\n"[..], (101, 501)));
+    // The server opens the connection that was asked for.
+    let mut data = tcp(20, 2580, b"");
+    data[13] = 2;
+    let (key, out) = pass(&mut rig, fill(ipv4(6, B, LONG, &data), 50));
+    assert_eq!(key.ct_state(), cs::TRK | cs::NEW | cs::REL | cs::DNAT);
+    assert_eq!((key.ct_mark(), key.ct_nw_src(), key.ct_tp_dst()), (7, 0x0a00_0001, 21));
+    assert_eq!(&out[30..34], A, "it reaches who asked for it");
+    let mut told = dump(&rig);
+    told.sort();
+    assert!(told[0].ends_with(",helper=ftp"), "{told:?}");
+    assert!(
+        told[1]
+            .contains("orig=(src=10.0.0.2,dst=199.199.199.199,sport=20,dport=2580),reply=(src=10.0.0.1,dst=10.0.0.2")
+    );
+    // With the connection goes what was agreed on in it.
+    rig.dp.flush_connections(None, None);
+    let (key, _) = pass(&mut rig, fill(ipv4(6, B, LONG, &data), 50));
+    assert_eq!(key.ct_state() & cs::REL, 0);
+}

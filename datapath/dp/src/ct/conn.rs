@@ -1,5 +1,6 @@
 //! A connection: its two tuples, what was noted on it, and when it is over.
 
+use super::helper::Shift;
 use super::parse::Parsed;
 use super::tcp::Tcp;
 
@@ -117,6 +118,12 @@ pub(crate) struct Conn {
     pub(super) mark: u32,
     pub(super) label: u128,
     pub(super) expires_ms: u64,
+    /// The helper's name.
+    pub(super) helper: Option<&'static str>,
+    /// The connection in which it was agreed on, by its original direction.
+    pub(super) parent: Option<Tuple>,
+    /// How its numbers moved where its text was rewritten, of the original and the reply direction.
+    pub(super) shifts: [Shift; 2],
     timeouts: Timeouts,
     follow: Follow,
 }
@@ -138,6 +145,12 @@ pub struct Connection {
     pub expires_ms: u64,
     /// TCP's states of the original and the reply direction.
     pub tcp: Option<(super::tcp::State, super::tcp::State)>,
+    /// Whether it was picked up in its middle, where nobody knows how windows scale.
+    pub is_liberal: bool,
+    /// The helper's name.
+    pub helper: Option<&'static str>,
+    /// The original direction of the connection in which it was agreed on.
+    pub parent: Option<Tuple>,
 }
 
 impl Conn {
@@ -154,6 +167,9 @@ impl Conn {
             mark: 0,
             label: 0,
             expires_ms: now_ms + timeouts.get(first),
+            helper: None,
+            parent: None,
+            shifts: [Shift::default(); 2],
             timeouts,
             follow,
         }
@@ -199,6 +215,9 @@ impl Conn {
                 Follow::Tcp(tcp) => Some(tcp.states()),
                 Follow::Other(_) => None,
             },
+            is_liberal: matches!(&self.follow, Follow::Tcp(tcp) if tcp.is_liberal()),
+            helper: self.helper,
+            parent: self.parent,
         }
     }
 }

@@ -3,13 +3,15 @@
 //! One table a thread, all zones in it. A connection is found by either direction's tuple; TCP is followed by sequence
 //! numbers ([`tcp`]), everything else by who has spoken. What a packet may not be is `inv`.
 //!
-//! Fragments wait until their datagram is whole ([`fragments`]). Deliberately absent: helpers (ftp, tftp).
+//! Fragments wait until their datagram is whole ([`fragments`]). Connections agreed on
+//! inside others are expected by [`helper`]s.
 //!
 //! Source: ovs-actions(7) on `ct`, ovs-fields(7) on connection tracking, ovs-dpctl(8); RFC 9293, 792, 4443; RFC 5382,
 //! 4787 on what translation owes.
 
 mod conn;
 pub(crate) mod fragments;
+pub(crate) mod helper;
 mod nat;
 mod parse;
 mod tcp;
@@ -24,6 +26,7 @@ use flow::odp::{Ct, CtNat};
 pub(crate) use conn::{Conn, Progress};
 pub use conn::{Connection, Timeout, Timeouts, Tuple};
 pub use fragments::{Family, Fragments, LEAST_MIN_SIZE, MOST_FRAGMENTS};
+use helper::Expectations;
 pub(crate) use parse::{Parsed, parse};
 pub use tcp::State as TcpState;
 
@@ -43,6 +46,15 @@ pub(crate) struct Outcome {
     /// The original direction.
     pub(crate) original: Option<Tuple>,
     pub(crate) rewrite: Option<Rewrite>,
+    /// Its connection has a helper: to be shown the packet's text.
+    pub(crate) helped: Option<Helped>,
+}
+
+/// A packet of a connection that has a helper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Helped {
+    index: u32,
+    is_reply: bool,
 }
 
 /// What a packet's addresses and ports shall be.
@@ -79,6 +91,7 @@ pub(crate) struct Tracker {
     /// Whether segments outside the window are invalid.
     pub(crate) checks_sequence: bool,
     pub(crate) fragments: Fragments,
+    expectations: Expectations,
     policies: BTreeMap<Arc<str>, Timeouts>,
     sweep: usize,
     dice: Dice,
@@ -96,6 +109,7 @@ impl Tracker {
             max: MAX_CONNECTIONS,
             checks_sequence: true,
             fragments: Fragments::default(),
+            expectations: Expectations::default(),
             policies: BTreeMap::new(),
             sweep: 0,
             dice: Dice::new(seed ^ 0x6374),
@@ -104,18 +118,14 @@ impl Tracker {
 
     /// Takes a packet through.
     pub(crate) fn process(&mut self, ct: &Ct, packet: Option<Parsed>, again: Option<Again>, now_ms: u64) -> Outcome {
-        let Some(packet) = packet else {
+        let Some(mut packet) = packet else {
             return Outcome { state: cs::INV | cs::TRK, ..Outcome::default() };
         };
         let mut found = match &again {
             // Its own addresses may be translated by now.
             Some(again) => {
-                let mut original = again.original;
-                if original.is_icmp() {
-                    // A key has no place for the identifier.
-                    (original.sport, original.dport) = (packet.tuple.sport, packet.tuple.dport);
-                }
-                self.find(ct.zone, &original, now_ms).map(|(index, _)| (index, again.state & cs::RPL != 0))
+                let found = self.find_again(ct.zone, &packet, again, now_ms);
+                found.map(|index| (index, again.state & cs::RPL != 0))
             }
             None => self.find(ct.zone, &packet.tuple, now_ms),
         };
@@ -129,6 +139,7 @@ impl Tracker {
         }
         let mut outcome = Outcome::default();
         if let Some((index, reply)) = found {
+            self.unshift(index, reply, &mut packet);
             match self.progress(index, reply, &packet, again, now_ms) {
                 Some(state) => outcome.state = state,
                 None => {
@@ -137,11 +148,17 @@ impl Tracker {
                 }
             }
         }
+        outcome.original = Some(packet.tuple);
         if found.is_none() {
             (found, outcome.state) = self.begin(ct, &packet, again, now_ms);
+            if let Some(expected) = self.expectations.find(ct.zone, &packet.tuple).filter(|_| outcome.state == cs::NEW)
+            {
+                outcome.state |= cs::REL;
+                outcome.original = Some(expected.parent_tuple);
+                (outcome.mark, outcome.label) = (expected.mark, expected.label);
+            }
         }
         outcome.state |= cs::TRK;
-        outcome.original = Some(packet.tuple);
         if let Some((index, reply)) = found {
             self.finish(ct, index, reply, &packet, &mut outcome);
         }
@@ -160,7 +177,15 @@ impl Tracker {
         if let Some((value, mask)) = ct.label {
             conn.label = conn.label & !mask | value & mask;
         }
-        (outcome.mark, outcome.label, outcome.original) = (conn.mark, conn.label, Some(conn.original));
+        (outcome.mark, outcome.label, outcome.original) =
+            (conn.mark, conn.label, Some(conn.parent.unwrap_or(conn.original)));
+        if conn.parent.is_some() {
+            outcome.state |= cs::REL;
+        }
+        if conn.helper.is_some() && !packet.is_related {
+            helper::datagram(&mut self.expectations, index, conn, reply);
+            outcome.helped = Some(Helped { index, is_reply: reply });
+        }
         if ct.nat.is_some() && conn.original != conn.reply.reversed() {
             let wanted = if reply { conn.original.reversed() } else { conn.reply.reversed() };
             if wanted != packet.tuple {
@@ -168,6 +193,42 @@ impl Tracker {
                 outcome.state |= if changes_src { cs::SNAT } else { cs::DNAT };
                 outcome.rewrite = Some(Rewrite { from: packet.tuple, to: wanted, is_related: packet.is_related });
             }
+        }
+    }
+
+    /// The connection of a packet that was here before: its own addresses may be translated by now.
+    fn find_again(&mut self, zone: u16, packet: &Parsed, again: &Again, now_ms: u64) -> Option<u32> {
+        let own = packet.tuple;
+        if again.state & cs::REL != 0 && !packet.is_related {
+            // Agreed on inside another connection: the original direction that was told is the other's.
+            return [own, own.reversed()].iter().find_map(|tuple| {
+                let (index, _) = self.find(zone, tuple, now_ms)?;
+                let conn = self.conns[index as usize].as_ref()?;
+                conn.parent.is_some().then_some(index)
+            });
+        }
+        let mut original = again.original;
+        if original.is_icmp() {
+            // A key has no place for the identifier.
+            (original.sport, original.dport) = (own.sport, own.dport);
+        }
+        self.find(zone, &original, now_ms).map(|(index, _)| index)
+    }
+
+    /// Gives a segment the acknowledgement as the other end would have it, had its text not been rewritten.
+    fn unshift(&self, index: u32, reply: bool, packet: &mut Parsed) {
+        if let (Some(Some(conn)), Some(segment)) = (self.conns.get(index as usize), &mut packet.tcp) {
+            segment.ack = segment.ack.wrapping_sub(conn.shifts[usize::from(!reply)].back(segment.ack) as u32);
+        }
+    }
+
+    /// Shows a helper a segment: numbers and payload. `translates`: it may rewrite that.
+    pub(crate) fn help(&mut self, helped: Helped, segment: (u32, u32, &[u8]), translates: bool) -> helper::Edit {
+        match self.conns.get_mut(helped.index as usize) {
+            Some(Some(conn)) => {
+                helper::follow(&mut self.expectations, (helped.index, conn), helped.is_reply, segment, translates)
+            }
+            _ => helper::Edit::default(),
         }
     }
 
@@ -213,8 +274,10 @@ impl Tracker {
         }
         let timeouts = ct.timeout.as_ref().and_then(|name| self.policies.get(name)).copied().unwrap_or_default();
         let original = packet.tuple;
-        let translated = match &ct.nat {
-            Some(nat) if nat.src.is_some() => match self.translate(ct.zone, nat, &original) {
+        let expected = self.expectations.find(ct.zone, &original).cloned();
+        let translated = match (&ct.nat, &expected) {
+            (Some(_), Some(expected)) => expected.reply(&original).reversed(),
+            (Some(nat), None) if nat.src.is_some() => match self.translate(ct.zone, nat, &original) {
                 Some(translated) => translated,
                 // Nothing is free: it stays new, and is not remembered.
                 None => return (None, cs::NEW),
@@ -225,7 +288,12 @@ impl Tracker {
         if self.by_tuple.contains_key(&(ct.zone, reply)) && reply != original {
             return (None, cs::NEW);
         }
-        let conn = Conn::new(ct.zone, packet, reply, timeouts, now_ms);
+        let mut conn = Conn::new(ct.zone, packet, reply, timeouts, now_ms);
+        conn.helper = ct.helper;
+        if let Some(expected) = expected {
+            conn.parent = Some(expected.parent_tuple);
+            (conn.mark, conn.label) = (expected.mark, expected.label);
+        }
         let index = self.free.pop().unwrap_or_else(|| {
             self.conns.push(None);
             self.conns.len() as u32 - 1
@@ -256,6 +324,9 @@ impl Tracker {
             if self.by_tuple.get(&place).is_some_and(|(i, _)| *i == index) {
                 self.by_tuple.remove(&place);
             }
+        }
+        if conn.helper.is_some() {
+            self.expectations.forget(index);
         }
         self.free.push(index);
         if let Some(count) = self.counts.get_mut(&conn.zone) {

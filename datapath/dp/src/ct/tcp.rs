@@ -50,6 +50,8 @@ struct Peer {
 #[derive(Clone, Debug)]
 pub(super) struct Tcp {
     peers: [Peer; 2],
+    /// Picked up in its middle: windows may scale by anything.
+    is_liberal: bool,
 }
 
 fn at_least(a: u32, b: u32) -> bool {
@@ -87,7 +89,11 @@ impl Tcp {
             scale: if s.flags & SYN != 0 { s.scale } else { None },
         };
         let other = Peer { state: State::Closed, sent: 0, may_send: 1, max_window: 1, scale: None };
-        Self { peers: [sender, other] }
+        Self { peers: [sender, other], is_liberal: s.flags & SYN == 0 }
+    }
+
+    pub(super) fn is_liberal(&self) -> bool {
+        self.is_liberal
     }
 
     pub(super) fn states(&self) -> (State, State) {
@@ -98,6 +104,7 @@ impl Tcp {
         if is_nonsense(s.flags) {
             return (Progress::Invalid, None);
         }
+        let is_liberal = self.is_liberal;
         let [a, b] = &mut self.peers;
         let (src, dst) = if is_reply { (b, a) } else { (a, b) };
         if s.flags & (SYN | ACK) == SYN {
@@ -106,20 +113,21 @@ impl Tcp {
             }
             if !is_reply && src.state <= State::SynSent && dst.state < State::SynSent {
                 // Once more, perhaps with another number.
-                *src = Self::new(s).peers[0].clone();
+                *self = Self { peers: [Self::new(s).peers[0].clone(), dst.clone()], is_liberal: false };
                 return (Progress::ValidNew, Some(Timeout::TcpFirst));
             }
         }
-        if !Self::fits(src, dst, s, checks) {
+        if !Self::fits((src, dst), s, checks, is_liberal) {
             return (Progress::Invalid, None);
         }
         (Progress::Valid, Some(Self::timeout(src, dst)))
     }
 
     /// Moves the ends by a segment; `false`: it is out of window.
-    fn fits(src: &mut Peer, dst: &mut Peer, s: &Segment, checks: bool) -> bool {
+    fn fits((src, dst): (&mut Peer, &mut Peer), s: &Segment, checks: bool, is_liberal: bool) -> bool {
         let both_scale = src.scale.is_some() && dst.scale.is_some();
-        let scale_of = |peer: &Peer| if both_scale { peer.scale.unwrap_or(0) } else { 0 };
+        let unknown = if is_liberal && s.flags & SYN == 0 { MAX_WINDOW_SCALE } else { 0 };
+        let scale_of = |peer: &Peer| if both_scale { peer.scale.unwrap_or(0) } else { unknown };
         let end = s.end();
         if src.state < State::SynSent {
             if s.flags & SYN != 0 {

@@ -83,10 +83,20 @@ impl Connection {
         if let Some((original, reply)) = self.tcp {
             let _ = if is_verbose {
                 let (original, reply) = (state(original), state(reply));
-                write!(text, ",protoinfo=(state_orig={original},state_reply={reply},flags_orig=0,flags_reply=0)")
+                let flags = if self.is_liberal { "BE_LIBERAL" } else { "0" };
+                write!(
+                    text,
+                    ",protoinfo=(state_orig={original},state_reply={reply},flags_orig={flags},flags_reply={flags})"
+                )
             } else {
                 write!(text, ",protoinfo=(state={})", state(joined(original, reply)))
             };
+        }
+        if let Some(helper) = self.helper {
+            let _ = write!(text, ",helper={helper}");
+        }
+        if let Some(parent) = self.parent.filter(|_| is_verbose) {
+            let _ = write!(text, ",parent=({})", parent.text());
         }
         text
     }
