@@ -11,7 +11,7 @@ use crate::mailbox;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,6 +24,8 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 static FROZEN_US: AtomicI64 = AtomicI64::new(0);
 static OFFSET_US: AtomicI64 = AtomicI64::new(0);
 static SERIAL: AtomicU64 = AtomicU64::new(0);
+/// Sleepers that were woken and have not come yet, and actors that do what their timer asked for.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 static SLEEPERS: Mutex<BTreeMap<(i64, u64), Waker>> = Mutex::new(BTreeMap::new());
 
 #[allow(clippy::disallowed_methods)]
@@ -84,7 +86,9 @@ fn wake_until(now_ms: i64) {
     let due: Vec<Waker> = {
         let mut sleepers = sleepers();
         let later = sleepers.split_off(&(now_ms, u64::MAX));
-        std::mem::replace(&mut *sleepers, later).into_values().collect()
+        let due: Vec<Waker> = std::mem::replace(&mut *sleepers, later).into_values().collect();
+        AT_WORK.fetch_add(due.len(), SeqCst);
+        due
     };
     due.into_iter().for_each(Waker::wake);
 }
@@ -114,16 +118,32 @@ pub async fn warp(total_ms: i64, step_ms: i64) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits until every mailbox is empty and no actor has handled anything for a few turns of this thread's
-/// runtime, or until 50 ms of real time have passed: an actor that never rests must not hold up a test.
+/// Counts as work, for [`rest`], as long as it lives.
+#[derive(Debug)]
+pub(crate) struct AtWork(());
+
+/// Somebody begins to do what its timer asks for.
+pub(crate) fn at_work() -> AtWork {
+    AT_WORK.fetch_add(1, SeqCst);
+    AtWork(())
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Waits until every mailbox is empty, nobody does what a timer asked for, and no actor has handled anything for a few turns of this thread's
+/// runtime, or until half a second of real time has passed: an actor that never rests must not hold up a test.
 pub async fn rest() {
     const QUIET_TURNS: u32 = 4;
-    let give_up_us = real_us() + 50_000;
+    let give_up_us = real_us() + 500_000;
     let (mut quiet, mut before) = (0, mailbox::activity());
     while quiet < QUIET_TURNS && real_us() < give_up_us {
         tokio::task::yield_now().await;
         let now = mailbox::activity();
-        if now.waiting == 0 && now == before {
+        if now.waiting == 0 && now == before && AT_WORK.load(SeqCst) == 0 {
             quiet += 1;
         } else {
             quiet = 0;
@@ -176,8 +196,9 @@ impl Sleep {
     }
 
     fn unlist(&mut self) {
-        if std::mem::take(&mut self.listed) {
-            sleepers().remove(&(self.deadline_ms, self.serial));
+        if std::mem::take(&mut self.listed) && sleepers().remove(&(self.deadline_ms, self.serial)).is_none() {
+            // It was woken, and has come to see why.
+            AT_WORK.fetch_sub(1, SeqCst);
         }
     }
 }
@@ -187,6 +208,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        this.unlist();
         loop {
             let now = now_us();
             let deadline_us = this.deadline_ms.saturating_mul(1000);
@@ -195,6 +217,7 @@ impl Future for Sleep {
                 this.real = None;
                 return Poll::Ready(());
             }
+            this.unlist();
             sleepers().insert((this.deadline_ms, this.serial), cx.waker().clone());
             this.listed = true;
             if is_stopped() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::host::ReadCounters;
-use crate::msg::datapath::{CtFlush, MeterRead, MeterSet, ReadStats};
+use crate::msg::datapath::{BondSet, CtFlush, MeterRead, MeterSet, ReadStats};
 use crate::msg::port::SetAdmin;
 use crate::msg::table::*;
 use crate::supervise::{Role, Strategy};
@@ -62,6 +62,12 @@ impl Bridge {
                         "{}: a meter was not set, the datapath does not keep up",
                         self.setup.name
                     );
+                }
+            }
+            Output::SetBond { id, members } => {
+                let members = members.map(|m| m.into_iter().map(|odp| odp.unwrap_or(u32::MAX)).collect());
+                if !self.setup.datapath.offer(BondSet { id, members }) {
+                    vlog::warn_rl!("ofproto", 5, 5, "{}: a bond was not set in the datapath", self.setup.name);
                 }
             }
             Output::CtFlush(flush) => {

@@ -33,11 +33,18 @@ impl Bridge {
                 self.core.macs_changed();
                 Ok(String::new())
             }
-            "mdb/show" | "mdb/flush" if self.core.view().mcast.is_none() => {
-                Err("multicast snooping is disabled".to_owned())
+            "mdb/show" | "mdb/flush" => self.groups(name, now_ms),
+            // Asked by the switch for all bridges: records of a name, a newline and a text, each ended by NUL.
+            "bond/show" | "bond/list" | "lacp/show" | "lacp/show-stats" => {
+                let texts = self.core.bonding_texts(name, now_ms);
+                Ok(texts.into_iter().map(|(name, text)| format!("{name}\n{text}\0")).collect())
             }
-            "mdb/show" => Ok(" port  VLAN  GROUP                Age\n".to_owned()),
-            "mdb/flush" => Ok("table successfully flushed".to_owned()),
+            "bond/enable-member" | "bond/disable-member" | "bond/set-active-member" | "bond/migrate" => {
+                match self.core.bond_command(name, args, now_ms) {
+                    None => Ok(String::new()),
+                    Some(answer) => answer.map(str::to_owned).map_err(str::to_owned),
+                }
+            }
             "bridge/reconnect" => {
                 self.reconnect();
                 Ok(String::new())
@@ -46,6 +53,17 @@ impl Bridge {
             "ofproto/trace-packet-out" => self.trace(args, true, now_ms),
             _ => Err(format!("{name}: not supported")),
         }
+    }
+
+    fn groups(&mut self, command: &str, now_ms: i64) -> Result<String, String> {
+        let groups = self.core.groups_heard.as_mut().ok_or("multicast snooping is disabled")?;
+        if command == "mdb/flush" {
+            groups.flush();
+            self.core.macs_changed();
+            return Ok("table successfully flushed".to_owned());
+        }
+        let groups = groups.clone();
+        Ok(show::mdb_show(self.core.view(), &groups, now_ms))
     }
 
     fn fdb_add(&mut self, args: &[String], now_ms: i64) -> Result<String, String> {
@@ -70,7 +88,8 @@ impl Bridge {
         let view = self.core.live_view().clone();
         let request = ofproto::trace::parse(&view, args, packet_out)?;
         let traced = ofproto::trace::run(&view, &request, &mut self.core.recirc, now_ms);
-        let teaches = |e: &Effect| matches!(e, Effect::MacLearn { .. } | Effect::Learn { .. });
+        let teaches =
+            |e: &Effect| matches!(e, Effect::MacLearn { .. } | Effect::Learn { .. } | Effect::McastSnoop { .. });
         let stats = RuleStats { used_ms: now_ms, ..RuleStats::default() };
         let taught: Vec<_> = traced.effects.into_iter().filter(teaches).map(|e| (e, stats)).collect();
         self.core.foreign(&taught, now_ms);

@@ -9,7 +9,7 @@ mod connections;
 mod control;
 
 use actix::prelude::*;
-use ofproto::bridge::{Bridge as Core, BridgeConfig, ConnId, Output};
+use ofproto::bridge::{Bridge as Core, BridgeConfig, BridgeReport, ConnId, Output};
 use ofproto::view::BridgeId;
 use openflow::message::Msg;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +21,7 @@ use crate::datapath::Datapath;
 use crate::mailbox::{Address, Latest, Outlet, Retry};
 use crate::msg::bridge::*;
 use crate::msg::datapath::{FlowInstall, PacketExecute};
-use crate::msg::switch::BridgeNews;
+use crate::msg::switch::{BridgeNews, BridgeReported};
 use crate::stream::Tls;
 use crate::supervise::{Desk, Family, Player};
 use crate::switch::directory::Shared;
@@ -42,6 +42,8 @@ pub struct BridgeSetup {
     pub run_dir: PathBuf,
     /// Who is where.
     pub directory: Shared,
+    /// Who hears what becomes of its protocols.
+    pub reports: Outlet<BridgeReported>,
     /// Seed of flow names.
     pub seed: u64,
 }
@@ -71,6 +73,8 @@ pub struct Bridge {
     executes: Retry<PacketExecute>,
     news: Outlet<BridgeNews>,
     published: Latest<BridgeNews>,
+    reports: Latest<BridgeReported>,
+    reported: BridgeReport,
     connections: connections::Connections,
     published_version: u64,
 }
@@ -99,6 +103,8 @@ impl Bridge {
             executes,
             published: news.clone().latest(),
             news,
+            reports: setup.reports.clone().latest(),
+            reported: BridgeReport::default(),
             connections: connections::Connections::default(),
             published_version: 0,
             setup,
@@ -123,6 +129,11 @@ impl Bridge {
         if let Some(view) = self.core.take_changed_view() {
             self.published_version = view.version;
             self.published.send(BridgeNews::Published(view));
+        }
+        let report = self.core.report();
+        if report != self.reported {
+            self.reported = report.clone();
+            self.reports.send(BridgeReported { bridge: self.setup.name.clone(), report });
         }
         self.rearm();
     }
@@ -197,6 +208,15 @@ impl Handler<Configure> for Bridge {
         self.core.configure(m.config, clock::now_ms());
         self.configure_connections(&m.controllers, m.versions);
         self.settle(ctx);
+    }
+}
+
+impl Handler<ReadMirrors> for Bridge {
+    type Result = MessageResult<ReadMirrors>;
+
+    fn handle(&mut self, _: ReadMirrors, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.core.mirror_counters())
     }
 }
 

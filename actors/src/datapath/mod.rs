@@ -302,6 +302,18 @@ impl Handler<MeterSet> for Datapath {
     }
 }
 
+impl Handler<BondSet> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: BondSet, _: &mut Context<Self>) {
+        self.desk.received();
+        match m.members.as_deref().map(TryInto::try_into) {
+            Some(Ok(members)) => self.engine.set_bond(m.id, members),
+            _ => drop(self.engine.delete_bond(m.id)),
+        }
+    }
+}
+
 impl Handler<MeterRead> for Datapath {
     type Result = MessageResult<MeterRead>;
 

@@ -32,6 +32,11 @@ pub struct Configure {
     pub versions: openflow::VersionSet,
 }
 
+/// Packets and octets that mirrors have copied, by name (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "std::collections::BTreeMap<String, (u64, u64)>")]
+pub struct ReadMirrors;
+
 /// A new view of the whole switch (C).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -133,6 +133,16 @@ pub struct MeterSet {
     pub config: Option<MeterConfig>,
 }
 
+/// Set the members of a bond that the datapath balances, or forget it (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct BondSet {
+    /// Number.
+    pub id: u32,
+    /// Port by hash value, 256 of them.
+    pub members: Option<Vec<OdpPort>>,
+}
+
 /// A meter's counters (Q).
 #[derive(Message)]
 #[rtype(result = "Option<dp::MeterStats>")]

@@ -42,6 +42,16 @@ pub enum BridgeNews {
     Started(String),
 }
 
+/// The status of a bridge's protocols is not as it was (C).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct BridgeReported {
+    /// Bridge.
+    pub bridge: String,
+    /// As it is now.
+    pub report: ofproto::bridge::BridgeReport,
+}
+
 /// A datapath of this type was started anew and has no ports (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -115,6 +115,7 @@ impl<A: Player> ActorFuture<A> for Watch {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, actor: &mut A, ctx: &mut Context<A>, task: &mut TaskContext<'_>) -> Poll<()> {
+        let _at_work = clock::at_work();
         let card = actor.desk().card.clone();
         card.waker.register(task.waker());
         if card.panic_asked.swap(false, Relaxed) {

@@ -30,6 +30,8 @@ pub struct DesiredSwitch {
     pub other_config: Pairs,
     /// Bridges by name.
     pub bridges: BTreeMap<String, DesiredBridge>,
+    /// Rows of Datapath by type.
+    pub datapaths: BTreeMap<String, Uuid>,
     /// Files of the SSL row: key, certificate, CA certificate, bootstrap.
     pub ssl: Option<(String, String, String, bool)>,
 }
@@ -85,6 +87,11 @@ pub struct DesiredPort {
     pub cvlans: Vec<i64>,
     pub vlan_mode: Option<String>,
     pub bond_mode: Option<String>,
+    pub bond_updelay_ms: i64,
+    pub bond_downdelay_ms: i64,
+    /// Address of the active member, as the switch itself wrote it.
+    pub bond_active: Remembered<Option<String>>,
+    pub lacp: Option<String>,
     pub protected: bool,
     pub mac: Option<String>,
     pub other_config: Pairs,
@@ -199,6 +206,7 @@ impl DesiredSwitch {
             next_cfg: root.next_cfg(),
             other_config: pairs(&root.other_config()),
             bridges,
+            datapaths: root.datapaths().into_iter().map(|(kind, uuid)| (kind.to_owned(), uuid)).collect(),
             ssl,
         }
     }
@@ -294,6 +302,10 @@ impl DesiredPort {
             cvlans: row.cvlans(),
             vlan_mode: text(row.vlan_mode()),
             bond_mode: text(row.bond_mode()),
+            bond_updelay_ms: row.bond_updelay(),
+            bond_downdelay_ms: row.bond_downdelay(),
+            bond_active: Remembered(text(row.bond_active_slave())),
+            lacp: text(row.lacp()),
             protected: row.protected(),
             mac: text(row.mac()),
             other_config: pairs(&row.other_config()),

@@ -8,18 +8,22 @@
 //!                StatusWrite, cur_cfg  ◄─ publish view and directory ◄─────────────────┘
 //! ```
 
+mod bundle;
+mod columns;
 pub mod commands;
 pub mod desired;
 pub mod directory;
 pub mod plan;
 mod reconfigure;
 mod status;
+mod system_stats;
 
 pub(crate) use status::{counters, kernel_counters};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use flow::OdpPort;
+use ofproto::bridge::BridgeReport;
 use ofproto::view::{BridgeId, BundleId, SwitchView};
 use openflow::OfPort;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -86,6 +90,8 @@ struct BridgeState {
     errors: BTreeMap<String, String>,
     default_mac: u64,
     mac: u64,
+    /// What its protocols say.
+    report: BridgeReport,
 }
 
 /// The switch's actor.
@@ -304,6 +310,19 @@ impl Handler<BridgeNews> for Switch {
                     self.start_reconfiguration(ctx);
                 }
             }
+        }
+    }
+}
+
+impl Handler<BridgeReported> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: BridgeReported, _: &mut Context<Self>) {
+        self.desk.received();
+        let Some(bridge) = self.bridges.get_mut(&m.bridge) else { return };
+        bridge.report = m.report;
+        if !self.busy {
+            self.write_status(None);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use flow::OdpPort;
 use flow::classifier::PrefixField;
 use flow::field::Field;
+use l2proto::mcast_snooping::McastConfig;
 use ofproto::bridge::{BridgeConfig, PortConfig};
 use ofproto::table::TableConfig;
 use ofproto::view::*;
@@ -14,6 +15,7 @@ use openflow::OfPort;
 use openflow::message::port::{port_config, port_state, speed_of};
 use openflow::message::{PortDesc, SwitchDesc};
 
+use super::bundle::bundle_settings;
 use super::desired::{DesiredBridge, DesiredMirror, DesiredPort, DesiredQos, DesiredTable, Pairs};
 use crate::msg::port::PortStatus;
 use crate::port::device::{DeviceKind, parse_mac};
@@ -178,31 +180,8 @@ fn bundle(id: BundleId, port: &DesiredPort, members: Vec<OfPort>) -> BundleView 
         _ => PriorityTags::Never,
     };
     view.protected = port.protected;
-    view.bond = (members.len() > 1).then(|| bond(port, id, &members));
     view.ports = members;
     view
-}
-
-fn bond(port: &DesiredPort, id: BundleId, members: &[OfPort]) -> BondView {
-    let mode = match port.bond_mode.as_deref() {
-        Some("balance-slb") => BondMode::BalanceSlb,
-        Some("balance-tcp") => BondMode::BalanceTcp,
-        _ => BondMode::ActiveBackup,
-    };
-    let basis = port.other_config.get("bond-hash-basis").and_then(|b| b.parse().ok()).unwrap_or(0);
-    BondView {
-        id: id.0,
-        mode,
-        enabled: members.to_vec(),
-        active: members.first().copied(),
-        basis,
-        buckets: (0..BOND_BUCKETS).map(|i| members.get(i % members.len()).copied()).collect(),
-        recirc_id: 0,
-        lb_output: port.other_config.get("lb-output-action").is_some_and(|v| v == "true"),
-        lacp_negotiated: false,
-        lacp: false,
-        lacp_fallback_ab: false,
-    }
 }
 
 fn mirror(index: u8, row: &DesiredMirror, bundles: &BTreeMap<String, BundleId>) -> Option<MirrorView> {
@@ -350,6 +329,7 @@ pub fn bridge_config(
         mac_aging_s: number(&row.other_config, "mac-aging-time", 300),
         mac_table_size: number(&row.other_config, "mac-table-size", 8192) as usize,
         flow_restore_wait: restore_wait,
+        mcast: row.mcast_snooping.then(|| snooping(&row.other_config)),
         tables: row
             .flow_tables
             .iter()
@@ -377,12 +357,15 @@ pub fn bridge_config(
                 may_enable: planned.status.link_up,
                 hw_addr: planned.status.mac,
                 queues: port.qos.as_ref().map(queues).unwrap_or_default(),
+                mcast_flood: flag(&port.other_config, "mcast-snooping-flood"),
+                mcast_flood_reports: flag(&port.other_config, "mcast-snooping-flood-reports"),
                 ..PortView::default()
             };
             let desc = port_desc(name, planned);
             config.ports.insert(planned.port, PortConfig { view, desc, kind: planned.kind.clone() });
         }
         if !members.is_empty() {
+            config.bundle_settings.insert(*id, bundle_settings(port, ports));
             config.bundles.insert(*id, bundle(*id, port, members));
         }
     }
@@ -402,8 +385,23 @@ pub fn bridge_config(
     config
 }
 
-fn number(pairs: &Pairs, key: &str, default: u32) -> u32 {
-    pairs.get(key).and_then(|v| v.parse().ok()).unwrap_or(default)
+/// A number out of a column of string pairs; what is none, or negative, counts as not there.
+pub(super) fn number(pairs: &Pairs, key: &str, default: u32) -> u32 {
+    pairs.get(key).and_then(|v| v.trim().parse().ok()).unwrap_or(default)
+}
+
+/// Whether a key of a column of string pairs says `true`.
+pub(super) fn flag(pairs: &Pairs, key: &str) -> bool {
+    pairs.get(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
+}
+
+fn snooping(other_config: &Pairs) -> McastConfig {
+    let default = McastConfig::default();
+    McastConfig {
+        idle_s: number(other_config, "mcast-snooping-aging-time", default.idle_s),
+        max_groups: number(other_config, "mcast-snooping-table-size", default.max_groups as u32) as usize,
+        flood_unregistered: !flag(other_config, "mcast-snooping-disable-flood-unregistered"),
+    }
 }
 
 #[cfg(test)]

@@ -96,8 +96,9 @@ impl Switch {
         let mut opening = Vec::new();
         let Some(news) = self.own.as_ref().map(Address::outlet::<BridgeNews>) else { return opening };
         for (name, row) in &wanted.bridges {
-            if !self.bridges.contains_key(name) {
-                let bridge = self.make_bridge(name, row, &news);
+            if !self.bridges.contains_key(name)
+                && let Some(bridge) = self.make_bridge(name, row, &news)
+            {
                 self.bridges.insert(name.clone(), bridge);
             }
         }
@@ -147,11 +148,12 @@ impl Switch {
         name: &str,
         row: &DesiredBridge,
         news: &crate::mailbox::Outlet<BridgeNews>,
-    ) -> BridgeState {
+    ) -> Option<BridgeState> {
         let id = BridgeId(self.next_bridge);
         self.next_bridge += 1;
         let datapath = self.datapath(&row.datapath_type);
         let switch = self.directory.clone();
+        let reports = self.own.as_ref().map(Address::outlet::<BridgeReported>)?;
         let setup = crate::bridge::BridgeSetup {
             id,
             name: name.to_owned(),
@@ -159,6 +161,7 @@ impl Switch {
             tls: self.settings.tls.clone(),
             run_dir: self.settings.run_dir.clone(),
             directory: switch,
+            reports,
             seed: self.settings.seed,
         };
         let news = news.clone();
@@ -167,7 +170,7 @@ impl Switch {
             .family
             .hire_on(self.ofproto.clone(), role, move |desk, ctx| Bridge::new(desk, setup.clone(), news.clone(), ctx));
         let random = self.settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(id.0) ^ u64::from(id.0) << 40;
-        BridgeState {
+        Some(BridgeState {
             views: address.outlet::<ViewPublished>().latest(),
             address,
             id,
@@ -179,7 +182,8 @@ impl Switch {
             // Locally administered, unicast.
             default_mac: (random & 0x00ff_ffff_ffff) | 0x0200_0000_0000 & 0xfeff_ffff_ffff,
             mac: 0,
-        }
+            report: BridgeReport::default(),
+        })
     }
 
     fn make_port(

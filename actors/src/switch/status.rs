@@ -7,28 +7,14 @@ use ovsdb::Datum;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::columns::{Remarks, interface_row, mirror_row, optional, pairs_row, port_row};
 use super::*;
 use crate::host::{LinkCounters, ReadCounters};
-use crate::msg::bridge::{ControllerReport, ReadControllers};
+use crate::msg::bridge::{ControllerReport, ReadControllers, ReadMirrors};
 use crate::msg::datapath::{DatapathReport, ReadStats};
-use crate::msg::port::{PortStatus, ReadStatus};
-use crate::port::device::mac_text;
+use crate::msg::port::ReadStatus;
 
 const PATIENCE: Duration = Duration::from_secs(5);
-/// `error` number for a port that could not be had.
-const NO_OFPORT: i64 = -1;
-
-fn optional<T>(value: Option<T>, make: impl Fn(T) -> Datum) -> Datum {
-    value.map_or_else(Datum::empty, make)
-}
-
-fn integer(n: i64) -> Datum {
-    Datum::one(ovsdb::Atom::Integer(n))
-}
-
-fn up_down(up: bool) -> Datum {
-    Datum::string(if up { "up" } else { "down" })
-}
 
 impl Switch {
     /// Asks every port and datapath how it is, and writes what changed.
@@ -63,32 +49,49 @@ impl Switch {
                 async move { (name, asked.await) }
             })
             .collect();
-        let all = futures::future::join4(join_all(ports), join_all(datapaths), host, join_all(controllers));
-        let step = actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers), this, _| {
-            let reports: BTreeMap<String, DatapathReport> =
-                datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
-            for (bridge, name, status) in ports {
-                let Ok(mut status) = status else { continue };
-                let Some(bridge) = this.bridges.get_mut(&bridge) else { continue };
-                let report = reports.get(&bridge.datapath);
-                let Some(port) = bridge.ports.get_mut(&name) else { continue };
-                status.stats = counters(port.odp, report);
-                if report.is_some_and(|r| port.odp.is_some_and(|odp| r.dummies.contains(&odp))) {
-                    status.counters = dummy_counters(&status.stats);
-                }
-                if let Some(kernel) = host.get(&name) {
-                    status.counters = kernel_counters(kernel, &port.kind, &mut status.stats);
-                } else if !status.open {
-                    // What was counted last stays to be seen.
-                    (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
-                }
-                port.status = status;
-            }
-            let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
-            let rows = this.controller_rows(&reports.collect());
-            this.write_rows(rows, None);
-            this.write_status(None);
+        let mirrors = self.bridges.iter().map(|(name, bridge)| {
+            let (name, asked) = (name.clone(), bridge.address.ask(ReadMirrors, PATIENCE));
+            async move { (name, asked.await) }
         });
+        let all = futures::future::join5(
+            join_all(ports),
+            join_all(datapaths),
+            host,
+            join_all(controllers),
+            join_all(mirrors),
+        );
+        self.refresh_system(ctx);
+        let step =
+            actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers, mirrors), this, _| {
+                let reports: BTreeMap<String, DatapathReport> =
+                    datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
+                for (bridge, name, status) in ports {
+                    let Ok(mut status) = status else { continue };
+                    let Some(bridge) = this.bridges.get_mut(&bridge) else { continue };
+                    let report = reports.get(&bridge.datapath);
+                    let Some(port) = bridge.ports.get_mut(&name) else { continue };
+                    status.stats = counters(port.odp, report);
+                    if report.is_some_and(|r| port.odp.is_some_and(|odp| r.dummies.contains(&odp))) {
+                        status.counters = dummy_counters(&status.stats);
+                    }
+                    if let Some(kernel) = host.get(&name) {
+                        status.counters = kernel_counters(kernel, &port.kind, &mut status.stats);
+                    } else if !status.open {
+                        // What was counted last stays to be seen.
+                        (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
+                    }
+                    port.status = status;
+                }
+                let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
+                let mut rows = this.controller_rows(&reports.collect());
+                for (name, counted) in mirrors {
+                    let (Some(row), Ok(counted)) = (this.desired.bridges.get(&name), counted) else { continue };
+                    let copied = row.mirrors.iter().filter_map(|m| Some(mirror_row(m.uuid, *counted.get(&m.name)?)));
+                    rows.extend(copied);
+                }
+                this.write_rows(rows, None);
+                this.write_status(None);
+            });
         ctx.spawn(step);
     }
 
@@ -107,10 +110,37 @@ impl Switch {
                 let port = bridge.ports.get(&interface.name);
                 let error = bridge.errors.get(&interface.name);
                 let lonely = port.and_then(|p| self.lonely_patch(bridge, p));
-                rows.push(interface_row(interface.uuid, port, error.map(String::as_str), lonely.as_deref()));
+                let lacp_current = port.and_then(|p| bridge.report.lacp_current.get(&p.port).copied());
+                let remarks = Remarks { error: error.map(String::as_str), warning: lonely.as_deref(), lacp_current };
+                rows.push(interface_row(interface.uuid, port, remarks));
+            }
+            for port in row.ports.values() {
+                let bundle = bridge.bundles.get(&port.name);
+                let active = bundle.and_then(|id| bridge.report.active_members.get(id).copied());
+                rows.push(port_row(port, active));
             }
         }
+        for (_, uuid) in self.desired.datapaths.iter().filter(|(kind, _)| self.datapaths.contains_key(*kind)) {
+            rows.push(pairs_row("Datapath", *uuid, "capabilities", commands::capabilities()));
+        }
         self.write_rows(rows, applied);
+    }
+
+    /// Has the host's figures written, where they are wanted.
+    fn refresh_system(&mut self, ctx: &mut Context<Self>) {
+        let Some(root) = self.desired.root else { return };
+        if !plan::flag(&self.desired.other_config, "enable-statistics") {
+            self.write_rows(vec![pairs_row("Open_vSwitch", root, "statistics", [])], None);
+            return;
+        }
+        let run_dir = self.settings.run_dir.clone();
+        let reading = tokio::task::spawn_blocking(move || system_stats::read(&run_dir));
+        let step = actix::fut::wrap_future::<_, Self>(reading).map(move |found, this, _| {
+            let found = found.unwrap_or_default();
+            let pairs = found.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            this.write_rows(vec![pairs_row("Open_vSwitch", root, "statistics", pairs)], None);
+        });
+        ctx.spawn(step);
     }
 
     /// What is wrong with a patch port whose peer is not there, or is another's.
@@ -231,64 +261,5 @@ fn dummy_counters(stats: &PortStats) -> BTreeMap<String, i64> {
     ]
     .into_iter()
     .map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX)))
-    .collect()
-}
-
-/// The row of an interface; `warning` is an error that it lives on with.
-fn interface_row(uuid: ovsdb::Uuid, port: Option<&PortState>, error: Option<&str>, warning: Option<&str>) -> RowWrite {
-    let none = PortStatus::default();
-    let status = port.map_or(&none, |p| &p.status);
-    let number = match port {
-        Some(port) if error.is_none() => i64::from(port.port.0),
-        _ => NO_OFPORT,
-    };
-    let open = port.is_some() && error.is_none();
-    let shown = |datum: Datum| if open { datum } else { Datum::empty() };
-    let statistics = Datum::map(
-        statistics_of(&status.stats)
-            .into_iter()
-            .chain(status.counters.iter().map(|(k, v)| (k.as_str(), *v)))
-            .map(|(k, v)| (ovsdb::Atom::string(k), ovsdb::Atom::Integer(v))),
-    );
-    let pairs = Datum::string_map(status.status.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-    RowWrite {
-        table: "Interface",
-        uuid,
-        columns: vec![
-            ("ofport", integer(number)),
-            ("error", optional(error.or(warning), Datum::string)),
-            ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
-            ("mtu", shown(optional(status.mtu, integer))),
-            ("ifindex", shown(integer(status.ifindex.unwrap_or(0)))),
-            ("admin_state", shown(up_down(status.admin_up))),
-            ("link_state", shown(up_down(status.link_up))),
-            ("link_speed", shown(optional(status.link_speed_bps, integer))),
-            ("duplex", shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" })))),
-            ("link_resets", shown(integer(status.link_resets))),
-            ("status", shown(pairs)),
-            ("statistics", shown(statistics)),
-        ],
-    }
-}
-
-/// The known counters by their names in the statistics column.
-fn statistics_of(stats: &PortStats) -> Vec<(&'static str, i64)> {
-    [
-        ("rx_packets", stats.rx_packets),
-        ("rx_bytes", stats.rx_bytes),
-        ("rx_dropped", stats.rx_dropped),
-        ("rx_errors", stats.rx_errors),
-        ("tx_packets", stats.tx_packets),
-        ("tx_bytes", stats.tx_bytes),
-        ("tx_dropped", stats.tx_dropped),
-        ("tx_errors", stats.tx_errors),
-        ("rx_frame_err", stats.rx_frame_err),
-        ("rx_over_err", stats.rx_over_err),
-        ("rx_crc_err", stats.rx_crc_err),
-        ("collisions", stats.collisions),
-    ]
-    .into_iter()
-    .filter(|(_, n)| *n != u64::MAX)
-    .map(|(name, n)| (name, i64::try_from(n).unwrap_or(i64::MAX)))
     .collect()
 }

@@ -1,7 +1,10 @@
 //! Layer-2 state machines without I/O: MAC learning and its kin.
 
 pub mod bfd;
+pub mod bond;
+pub mod lacp;
 pub mod mac_learning;
 pub mod mcast_snooping;
+pub mod membership;
 pub mod rstp;
 pub mod stp;

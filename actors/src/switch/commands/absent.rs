@@ -6,8 +6,6 @@ use super::context::Registry;
 const NONE_CONFIGURED: &[(&str, &str, usize, &str, &str)] = &[
     ("bfd/show", "[interface]", 1, "", "no such bfd object"),
     ("cfm/show", "[interface]", 1, "", "no such CFM object"),
-    ("lacp/show", "[port]", 1, "", "no such lacp object"),
-    ("lacp/show-stats", "[port]", 1, "", "no such lacp object"),
     ("rstp/show", "[bridge]", 1, "", "No such RSTP object"),
     ("rstp/tcn", "[bridge]", 1, "OK", "No such RSTP object"),
     ("stp/show", "[bridge]", 1, "", "no such stp object"),

@@ -1,21 +1,26 @@
-//! `bond/*`.
+//! `bond/*` and `lacp/*`.
 
-use std::fmt::Write;
-
-use ofproto::view::BondMode;
-
-use super::context::Registry;
+use super::context::{PATIENCE, Registry};
+use crate::msg::bridge::Control;
 use crate::port::device::parse_mac;
 use crate::switch::directory::Directory;
+use crate::unixctl::Answer;
+
+const NO_BOND: &str = "no such bond";
+const NO_LACP: &str = "no such lacp object";
 
 /// Registers them.
 pub(super) fn add(registry: &mut Registry<'_>) {
-    registry.ask("bond/list", "", (0, 0), |directory, _| async move { Ok(list(&directory)) });
-    registry.ask("bond/show", "[port]", (0, 1), |directory, args| async move {
-        let Some(name) = args.first() else { return Ok(bonds(&directory).map(|b| text(&directory, &b)).collect()) };
-        let found = bonds(&directory).find(|b| b.1 == *name).ok_or("no such bond")?;
-        Ok(text(&directory, &found))
+    registry.ask("bond/list", "", (0, 0), |directory, _| async move {
+        let lines = texts(&directory, "bond/list", None).await?;
+        Ok(format!("bond\ttype\trecircID\tmembers\n{}", lines.unwrap_or_default()))
     });
+    for (name, refusal) in [("bond/show", NO_BOND), ("lacp/show", NO_LACP), ("lacp/show-stats", NO_LACP)] {
+        registry.ask(name, "[port]", (0, 1), move |directory, args| async move {
+            let found = texts(&directory, name, args.first().map(String::as_str)).await?;
+            found.ok_or_else(|| refusal.to_owned())
+        });
+    }
     registry.say("bond/hash", "mac [vlan] [basis]", (1, 3), |args| {
         let mac = parse_mac(&args[0]).filter(|_| args[0].len() == 17).ok_or("invalid mac")?;
         let vlan = args.get(1).map_or(Some(0), |v| v.parse::<u16>().ok()).ok_or("invalid vlan")?;
@@ -29,61 +34,32 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         ("bond/migrate", "port hash member", 3),
     ] {
         registry.ask(name, usage, (count, count), move |directory, args| async move {
-            bonds(&directory).find(|b| b.1 == args[0]).ok_or("no such bond")?;
-            Err(format!("{name}: not supported: members are chosen by their links"))
+            for bridge in directory.bridges.values() {
+                let control = Control { name, args: args.clone() };
+                match bridge.address.ask(control, PATIENCE).await.map_err(|e| e.to_string())? {
+                    // The bond is another bridge's.
+                    Ok(text) if text.is_empty() => {}
+                    answer => return answer,
+                }
+            }
+            Err(NO_BOND.to_owned())
         });
     }
 }
 
-/// Bridge, bundle, its members' names, mode, active member's name.
-type Bond = (String, String, Vec<String>, BondMode, Option<String>);
-
-fn bonds(directory: &Directory) -> impl Iterator<Item = Bond> {
-    let mut found = Vec::new();
-    for bridge in directory.view.bridges.values() {
-        for bundle in bridge.bundles.values() {
-            let Some(bond) = &bundle.bond else { continue };
-            let name = |port: &openflow::OfPort| bridge.ports.get(port).map(|p| p.name.clone());
-            let members = bundle.ports.iter().filter_map(name).collect();
-            let active = bond.active.as_ref().and_then(name);
-            found.push((bridge.name.clone(), bundle.name.clone(), members, bond.mode, active));
-        }
+/// What the bridges say of their bonds, in order of the bonds' names, or of the one of this name.
+async fn texts(directory: &Directory, name: &'static str, wanted: Option<&str>) -> Result<Option<String>, String> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for bridge in directory.bridges.values() {
+        let control = Control { name, args: Vec::new() };
+        let answer: Answer = bridge.address.ask(control, PATIENCE).await.map_err(|e| e.to_string())?;
+        found.extend(answer?.split_terminator('\0').filter_map(|record| {
+            let (name, text) = record.split_once('\n')?;
+            Some((name.to_owned(), text.to_owned()))
+        }));
     }
-    found.sort_by(|a, b| a.1.cmp(&b.1));
-    found.into_iter()
-}
-
-fn mode_text(mode: BondMode) -> &'static str {
-    match mode {
-        BondMode::ActiveBackup => "active-backup",
-        BondMode::BalanceSlb => "balance-slb",
-        BondMode::BalanceTcp => "balance-tcp",
-    }
-}
-
-fn list(directory: &Directory) -> String {
-    let mut out = String::from("bond\ttype\trecircID\tmembers\n");
-    for (_, name, members, mode, _) in bonds(directory) {
-        let _ = writeln!(out, "{name}\t{}\t0\t{}", mode_text(mode), members.join(", "));
-    }
-    out
-}
-
-fn text(directory: &Directory, (_, name, members, mode, active): &Bond) -> String {
-    let mut out = format!("---- {name} ----\nbond_mode: {}\n", mode_text(*mode));
-    out.push_str(
-        "bond may use recirculation: no, Recirc-ID : -1\nbond-hash-basis: 0\nlb_output action: disabled, bond-id: -1\n",
-    );
-    out.push_str("updelay: 0 ms\ndowndelay: 0 ms\nlacp_status: off\nlacp_fallback_ab: false\n");
-    let active_text = active.as_deref().unwrap_or("<none>");
-    let _ = writeln!(out, "active-backup primary: <none>\nactive member mac: 00:00:00:00:00:00({active_text})\n");
-    for member in members {
-        let up = directory.view.bridges.values().any(|b| b.ports.values().any(|p| p.name == *member && p.may_enable));
-        let _ = writeln!(out, "member {member}: {}", if up { "enabled" } else { "disabled" });
-        if active.as_ref() == Some(member) {
-            out.push_str("  active member\n");
-        }
-        let _ = writeln!(out, "  may_enable: {up}\n");
-    }
-    out
+    found.sort();
+    found.retain(|(name, _)| wanted.is_none_or(|w| w == name));
+    let missing = wanted.is_some() && found.is_empty();
+    Ok((!missing).then(|| found.into_iter().map(|(_, text)| text).collect()))
 }

@@ -94,6 +94,13 @@ const FEATURES: &[(&str, &str, &str)] = &[
     ("nd_ext", "IPv6 ND Extension", "true"),
 ];
 
+/// What the datapath can do, for its row in the database.
+pub(in super::super) fn capabilities() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = [("ct_flush", "true")];
+    // The database tells whether samples nest, not how deep.
+    FEATURES.iter().map(|(name, _, value)| (*name, if *name == "sample_nesting" { "true" } else { *value })).chain(own)
+}
+
 /// The same features in the order that `dpif/set-dp-features` lists them.
 const LISTED: [&str; 26] = [
     "sample_nesting",

@@ -15,6 +15,8 @@ mod flows;
 mod pipeline;
 mod tunnel;
 
+pub(super) use dpif::capabilities;
+
 use super::directory::Shared;
 use crate::unixctl::Commands;
 use context::Registry;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use l2proto::mcast_snooping::{McastConfig, McastTable};
 use openflow::OfPort;
 use openflow::message::PortDesc;
 use openflow::message::port::{PortReason, PortStatus, port_config, port_state};
 
-use super::{Bridge, Output};
+use super::{Bridge, BundleSettings, Output};
 use crate::table::TableConfig;
 use crate::view::{BundleId, BundleView, MirrorView, PortView, VlanSet};
 
@@ -52,6 +53,10 @@ pub struct BridgeConfig {
     pub mac_aging_s: u32,
     /// Entries.
     pub mac_table_size: usize,
+    /// Multicast snooping.
+    pub mcast: Option<McastConfig>,
+    /// Bonds and LACP.
+    pub bundle_settings: BTreeMap<BundleId, BundleSettings>,
     /// Upcalls are to be answered by dropping until this is over.
     pub flow_restore_wait: bool,
 }
@@ -64,6 +69,11 @@ impl Bridge {
         let secure_changed = config.fail_secure != self.config.fail_secure;
         self.configure_ports(&config, now_ms);
         self.configure_bundles(&config);
+        let stays = |index: &u8| {
+            let name = |mirrors: &[MirrorView]| mirrors.iter().find(|m| m.index == *index).map(|m| m.name.clone());
+            name(&self.config.mirrors) == name(&config.mirrors)
+        };
+        self.mirror_stats.retain(|index, _| stays(index));
         self.view.mirrors = config.mirrors.iter().cloned().map(std::sync::Arc::new).collect();
         self.view.flood_vlans = config.flood_vlans.clone();
         self.view.forward_bpdu = config.forward_bpdu;
@@ -84,7 +94,10 @@ impl Bridge {
                 }
             }
         }
+        self.configure_snooping(&config);
         self.config = config;
+        let settings = self.config.bundle_settings.clone();
+        self.configure_bonding(&settings, now_ms);
         if secure_changed {
             self.update_fail_open();
             if !self.has_controllers() {
@@ -93,6 +106,19 @@ impl Bridge {
         }
         self.update_in_band();
         self.run_controllers();
+    }
+
+    fn configure_snooping(&mut self, config: &BridgeConfig) {
+        let Some(wanted) = config.mcast else {
+            self.groups_heard = None;
+            return;
+        };
+        let groups = self.groups_heard.get_or_insert_with(McastTable::default);
+        let flooded = config.ports.values().filter(|p| p.view.mcast_flood).filter_map(|p| Some(p.view.bundle?.0));
+        groups.configure(wanted, flooded.collect());
+        for id in self.config.bundle_settings.keys().filter(|id| !config.bundle_settings.contains_key(id)) {
+            groups.flush_port(id.0);
+        }
     }
 
     fn configure_bundles(&mut self, config: &BridgeConfig) {
@@ -106,7 +132,13 @@ impl Bridge {
             let flood = config.flood_vlans.clone();
             self.macs.retain(|key, _| !flood.contains(key.vlan));
         }
-        self.view.bundles = config.bundles.iter().map(|(id, b)| (*id, std::sync::Arc::new(b.clone()))).collect();
+        let bonds: BTreeMap<_, _> = self.view.bundles.iter().map(|(id, b)| (*id, b.bond.clone())).collect();
+        let bundle = |(id, wanted): (&BundleId, &BundleView)| {
+            // The bond's machine says what becomes of it.
+            let bond = bonds.get(id).cloned().flatten();
+            (*id, std::sync::Arc::new(BundleView { bond, ..wanted.clone() }))
+        };
+        self.view.bundles = config.bundles.iter().map(bundle).collect();
         self.update_floodable();
     }
 
@@ -140,6 +172,10 @@ impl Bridge {
             self.port_since.entry(*number).or_insert(now_ms);
             let mut view = wanted.view.clone();
             view.config = self.port_bits.get(number).copied().unwrap_or(0);
+            if let Some(now) = self.view.ports.get(number) {
+                // LACP has the say, and speaks below.
+                (view.lacp, view.may_enable) = (now.lacp, now.may_enable);
+            }
             self.view.ports.insert(*number, std::sync::Arc::new(view));
             match old {
                 None => self.tell_port(PortReason::Add, wanted),
@@ -157,7 +193,8 @@ impl Bridge {
     pub(super) fn port_desc(&self, port: &PortConfig) -> PortDesc {
         let mut desc = port.desc.clone();
         desc.config |= self.port_bits.get(&desc.port).copied().unwrap_or(0);
-        if desc.state & port_state::LINK_DOWN == 0 && port.view.may_enable {
+        let fit = self.view.ports.get(&desc.port).is_some_and(|p| p.may_enable);
+        if desc.state & port_state::LINK_DOWN == 0 && fit {
             desc.state |= port_state::LIVE;
         }
         desc

@@ -13,6 +13,7 @@
 //! Absent: decoding and encoding (the sessions), probing and backing off (the controllers' actors), how packets are
 //! translated ([`crate::xlate`]).
 
+mod bonding;
 mod bundle;
 mod change;
 pub mod config;
@@ -22,6 +23,7 @@ mod decode;
 mod dump;
 mod flow;
 mod flow_mod_log;
+mod frames;
 mod group;
 mod limit;
 mod meter;
@@ -29,6 +31,7 @@ mod monitor;
 mod output;
 mod packet;
 mod port;
+mod report;
 mod resume;
 mod role;
 mod service;
@@ -42,9 +45,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use l2proto::mac_learning::MacTable;
+use l2proto::mcast_snooping::McastTable;
 use openflow::OfPort;
 use openflow::flow_mod::{FlowMod, FlowModCommand};
 
+pub use bonding::{BundleSettings, LacpSettings};
 pub use config::{BridgeConfig, PortConfig};
 pub use conn::{Conn, ConnId, ConnKind, Incoming};
 pub use controllers::{ControllerConfig, ControllersConfig};
@@ -52,6 +57,7 @@ pub use decode::decode_message;
 pub use limit::{Limits, RateLimit};
 pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats};
 pub use output::{Answer, Output, Query, Question};
+pub use report::BridgeReport;
 pub use upcall::{Decisions, owner};
 
 use crate::table::{Change, Staged, TableView};
@@ -90,6 +96,9 @@ pub struct Bridge {
     port_since: BTreeMap<OfPort, i64>,
     /// Learned addresses.
     pub macs: MacTable,
+    /// Multicast snooping, where it is configured.
+    pub groups_heard: Option<McastTable>,
+    bonding: bonding::Bonding,
     conns: BTreeMap<ConnId, Conn>,
     /// Connections with requests to carry out, in turn.
     ready: VecDeque<ConnId>,
@@ -149,6 +158,8 @@ impl Bridge {
             port_bits: BTreeMap::new(),
             port_since: BTreeMap::new(),
             macs: MacTable::default(),
+            groups_heard: None,
+            bonding: bonding::Bonding::default(),
             conns: BTreeMap::new(),
             ready: VecDeque::new(),
             busy: None,
@@ -216,8 +227,14 @@ impl Bridge {
             return None;
         }
         self.view.version += 1;
-        self.view.mac = Some(self.macs.view());
+        self.show_learned();
         Some(Arc::new(self.view.clone()))
+    }
+
+    /// Puts what was learned into the view.
+    pub(super) fn show_learned(&mut self) {
+        self.view.mac = Some(self.macs.view());
+        self.view.mcast = self.groups_heard.as_ref().map(McastTable::view);
     }
 
     /// What is to be done, in order.
@@ -272,12 +289,15 @@ impl Bridge {
     pub fn poll_timeout(&self) -> Option<(i64, &'static str)> {
         let bundles = self.bundle_deadline.map(|at| (at, "a bundle is idle"));
         let packets = self.conns.values().filter_map(|c| c.limits.poll_timeout()).min();
+        let groups = self.groups_heard.as_ref().and_then(McastTable::poll_timeout);
         let lines = self.conns.values().filter_map(|c| c.flow_mod_log.poll_timeout()).min();
         bundles
             .into_iter()
             .chain(packets.map(|at| (at, "packets wait for their controller's rate")))
             .chain(lines.map(|at| (at, "flow-mods are worth a line in the log")))
             .chain(self.controllers.poll_timeout(self.now_ms))
+            .chain(groups)
+            .chain(self.bonding_timeout())
             .min()
     }
 
@@ -286,6 +306,12 @@ impl Bridge {
         self.set_now(now_ms);
         if self.bundle_deadline.is_some_and(|at| at <= now_ms) {
             self.expire_bundles();
+        }
+        if self.groups_heard.as_mut().is_some_and(|groups| groups.run(now_ms)) {
+            self.macs_changed();
+        }
+        if self.bonding_timeout().is_some_and(|(at, _)| at <= now_ms) {
+            self.run_bonding(now_ms);
         }
         let (mut due, mut lines) = (Vec::new(), Vec::new());
         for conn in self.conns.values_mut() {

@@ -90,6 +90,13 @@ pub enum Output {
         /// How.
         config: Option<DatapathMeter>,
     },
+    /// Tell the datapath the members of a bond by bucket (datapath ports), or that there is none.
+    SetBond {
+        /// Bond.
+        id: u32,
+        /// Members.
+        members: Option<Vec<Option<u32>>>,
+    },
     /// Forget tracked connections.
     CtFlush(CtFlush),
     /// Write a line into the log.

@@ -73,7 +73,7 @@ impl Bridge {
     /// The view of the switch with this bridge as it is this very moment.
     pub fn live_view(&mut self) -> &SwitchView {
         if self.live_stale || self.dirty {
-            self.view.mac = Some(self.macs.view());
+            self.show_learned();
             let id = self.view.id;
             self.live.bridges.insert(id, Arc::new(self.view.clone()));
             self.live_stale = false;
@@ -139,7 +139,15 @@ impl Bridge {
             (self.view.id, flow)
         });
         if key.recirc_id() != 0 {
-            bridge = self.recirc.get(key.recirc_id())?.bridge;
+            // A number without a state is a bond's.
+            let id = key.recirc_id();
+            let of_bond = |b: &Arc<crate::view::BridgeView>| {
+                b.bundles.values().any(|b| b.bond.as_ref().is_some_and(|bond| bond.recirc_id == id))
+            };
+            bridge = match self.recirc.get(id) {
+                Some(state) => state.bridge,
+                None => self.live.bridges.values().find(|b| of_bond(b))?.id,
+            };
         }
         let input = Input {
             key: &flow,
@@ -164,7 +172,7 @@ impl Bridge {
             key: whole,
             mask: mask.clone(),
             actions: actions.clone(),
-            effects: translation.effects,
+            effects: lasting(translation.effects),
             recircs: translation.recircs,
             pushed: FlowStats::default(),
             version: self.view.version,
@@ -237,9 +245,11 @@ impl Bridge {
                         *packets += stats.packets;
                         *bytes += stats.bytes;
                     }
-                    let foreign = [tx, rx].into_iter().flatten().find(|at| at.bridge != self.view.id);
-                    if let Some(at) = foreign {
-                        self.put(Output::Foreign { bridge: at.bridge, effect: effect.clone(), stats });
+                    // The other bridge hears of its side alone: else each would tell the other for ever.
+                    let other = |at: &&crate::view::PortRef| at.bridge != self.view.id;
+                    let (tx, rx) = (tx.as_ref().filter(other).copied(), rx.as_ref().filter(other).copied());
+                    if let Some(at) = tx.or(rx) {
+                        self.put(Output::Foreign { bridge: at.bridge, effect: Effect::Port { tx, rx }, stats });
                     }
                 }
                 Effect::Mirrors { bridge, mirrors } if *bridge == self.view.id => {
@@ -252,13 +262,30 @@ impl Bridge {
                 Effect::Group { bridge, group, bucket } if *bridge == self.view.id => {
                     self.credit_group(*group, *bucket, stats.packets, stats.bytes);
                 }
-                Effect::McastSnoop { .. } | Effect::Special { .. } | Effect::Bond { .. } => {}
+                Effect::McastSnoop { bridge, bundle, vlan, said } if *bridge == self.view.id => {
+                    let Some(groups) = self.groups_heard.as_mut() else { continue };
+                    let changes = said.iter().map(|s| groups.hear(*vlan, bundle.0, s, now_ms)).filter(|c| *c).count();
+                    if changes > 0 {
+                        self.macs_changed();
+                    }
+                }
+                Effect::Special { port, slow, frame } if port.bridge == self.view.id => {
+                    self.hear(port.port, *slow, frame, now_ms);
+                }
+                Effect::Bond { bridge, bundle, bucket } if *bridge == self.view.id => {
+                    self.account_bond(*bundle, *bucket, stats.bytes);
+                }
+                Effect::Special { port, .. } => {
+                    self.put(Output::Foreign { bridge: port.bridge, effect: effect.clone(), stats });
+                }
                 Effect::MacLearn { bridge, .. }
                 | Effect::Rule { bridge, .. }
                 | Effect::Table { bridge, .. }
                 | Effect::Learn { bridge, .. }
                 | Effect::FinTimeout { bridge, .. }
                 | Effect::Mirrors { bridge, .. }
+                | Effect::McastSnoop { bridge, .. }
+                | Effect::Bond { bridge, .. }
                 | Effect::Group { bridge, .. } => {
                     self.put(Output::Foreign { bridge: *bridge, effect: effect.clone(), stats });
                 }
@@ -345,7 +372,7 @@ impl Bridge {
         }
         let old = std::mem::replace(&mut flow.recircs, new.recircs);
         self.recirc.release(&old, now_ms);
-        flow.effects = new.effects;
+        flow.effects = lasting(new.effects);
         flow.version = version;
         true
     }
@@ -432,6 +459,12 @@ impl Bridge {
         }
         self.flush_credit();
     }
+}
+
+/// Effects that every packet of a flow has.
+fn lasting(mut effects: Vec<Effect>) -> Vec<Effect> {
+    effects.retain(|e| !e.is_once());
+    effects
 }
 
 /// The flows of a bridge by name.

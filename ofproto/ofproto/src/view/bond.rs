@@ -2,19 +2,7 @@
 
 use openflow::OfPort;
 
-/// Hash buckets of a balancing bond.
-pub const BOND_BUCKETS: usize = 256;
-
-/// How a bond spreads packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BondMode {
-    /// By source address and VLAN.
-    BalanceSlb,
-    /// By transport connection.
-    BalanceTcp,
-    /// One member at a time.
-    ActiveBackup,
-}
+pub use l2proto::bond::{BUCKETS as BOND_BUCKETS, BondMode};
 
 /// A bond.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +23,8 @@ pub struct BondView {
     pub recirc_id: u32,
     /// The datapath balances (`lb-output-action`).
     pub lb_output: bool,
+    /// Broadcast and multicast come in by any member.
+    pub all_members_active: bool,
     /// LACP has negotiated.
     pub lacp_negotiated: bool,
     /// LACP is configured.

@@ -112,9 +112,9 @@ pub fn mdb_show(bridge: &BridgeView, groups: &McastTable, now_ms: i64) -> String
         let group = match group {
             Some(g) if g >> 32 == 0xffff => ipv4(g as u32),
             Some(g) => ipv6(g),
-            None => "querier".to_owned(),
+            None => "querier    ".to_owned(),
         };
-        out.push_str(&format!("{port:>5}  {vlan:4}  {group:<20} {age:3}\n"));
+        out.push_str(&format!("{port:>5}  {vlan:4}  {group}         {age:3}\n"));
     }
     out
 }

@@ -15,6 +15,9 @@ use crate::view::{BOND_BUCKETS, BondMode, BondView, BundleView, PortView};
 impl Context<'_> {
     /// The member for a packet, and how to reach it.
     pub(super) fn choose_member(&mut self, bundle: &BundleView, bond: &BondView, vlan: u16) -> Option<(OfPort, Via)> {
+        if bond.mode == BondMode::BalanceTcp && !bond.lacp_negotiated && !bond.lacp_fallback_ab {
+            return None;
+        }
         if bond.mode == BondMode::BalanceTcp && bond.recirc_id != 0 && !bond.buckets.is_empty() {
             let any = bond.enabled.first().copied()?;
             let via = if bond.lb_output {
@@ -56,7 +59,7 @@ impl Context<'_> {
             }
             if accept && is_multicast(self.flow.dl_dst()) {
                 // The same broadcast reaches every member; one of them counts.
-                accept = bond.active == Some(port.port);
+                accept = bond.active == Some(port.port) || bond.all_members_active;
             }
             if accept {
                 match bond.mode {

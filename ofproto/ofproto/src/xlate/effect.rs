@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use l2proto::membership::Membership;
 use openflow::flow_mod::FlowMod;
 
 use crate::rule::Rule;
@@ -95,6 +96,8 @@ pub enum Effect {
         bundle: BundleId,
         /// VLAN.
         vlan: u16,
+        /// What it says.
+        said: Vec<Membership>,
     },
     /// A packet of a protocol that the switch itself speaks on a port; for the packet at hand only.
     Special {
@@ -102,6 +105,8 @@ pub enum Effect {
         port: PortRef,
         /// One bit of [`flow::odp::slow`].
         slow: u32,
+        /// The packet from its Ethernet header on.
+        frame: Arc<[u8]>,
     },
     /// A bond's hash bucket carries the packet.
     Bond {
@@ -112,4 +117,11 @@ pub enum Effect {
         /// Hash bucket.
         bucket: u8,
     },
+}
+
+impl Effect {
+    /// Whether only the packet at hand has it, and not the later ones of its flow.
+    pub fn is_once(&self) -> bool {
+        matches!(self, Effect::McastSnoop { .. } | Effect::Special { .. })
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use flow::odp::slow;
 use l2proto::mcast_snooping::{GroupKey, McastView};
+use l2proto::membership::{Membership, read_igmp, read_mld};
 
 use super::Effect;
 use super::context::Context;
@@ -14,10 +15,17 @@ use crate::view::{BundleId, BundleView, PortView};
 
 /// IGMP types.
 const IGMP_QUERY: u16 = 0x11;
-const IGMP_REPORTS: [u16; 4] = [0x12, 0x16, 0x17, 0x22];
+const IGMP_REPORT_V3: u16 = 0x22;
+const IGMP_REPORTS: [u16; 4] = [0x12, 0x16, 0x17, IGMP_REPORT_V3];
 /// MLD types.
 const MLD_QUERY: u16 = 130;
 const MLD_REPORTS: [u16; 3] = [131, 132, 143];
+
+/// What a trace says of the ways a packet takes.
+const GROUP: &str = "forwarding to mcast group port";
+const ROUTER: &str = "forwarding to mcast router port";
+const FLOOD: &str = "forwarding to mcast flood port";
+const FLAGGED: &str = "forwarding report to mcast flagged port";
 
 impl Context<'_> {
     pub(super) fn multicast(&mut self, mcast: &McastView, from: &Arc<BundleView>, tags: &Tags) {
@@ -25,7 +33,6 @@ impl Context<'_> {
         self.wc.set_nw_proto(u8::MAX);
         let kind = self.flow.tp_src();
         if v4 && self.flow.nw_proto() == 2 {
-            self.wc.set_tp_src(u16::MAX);
             return self.membership(mcast, from, tags, IGMP_REPORTS.contains(&kind), kind == IGMP_QUERY, false);
         }
         if !v4 && self.flow.nw_proto() == 58 {
@@ -44,17 +51,17 @@ impl Context<'_> {
         let mut targets: Vec<(u32, &str)> = Vec::new();
         match mcast.listeners(&key) {
             Some(listeners) => {
-                targets.extend(listeners.map(|id| (id, "forwarding to mcast group port")));
-                targets.extend(self.flooding_ports(|p| p.mcast_flood, "forwarding to mcast flood port"));
-                targets.extend(routers.into_iter().map(|id| (id, "forwarding to mcast router port")));
+                targets.extend(listeners.map(|id| (id, GROUP)));
+                targets.extend(self.flooding_ports(|p| p.mcast_flood, FLOOD));
+                targets.extend(routers.into_iter().map(|id| (id, ROUTER)));
             }
             None if mcast.flood_unregistered => {
                 self.detail("unregistered multicast, flooding");
                 return self.flood(from, tags);
             }
             None => {
-                targets.extend(routers.into_iter().map(|id| (id, "forwarding to mcast router port")));
-                targets.extend(self.flooding_ports(|p| p.mcast_flood, "forwarding to mcast flood port"));
+                targets.extend(routers.into_iter().map(|id| (id, ROUTER)));
+                targets.extend(self.flooding_ports(|p| p.mcast_flood, FLOOD));
             }
         }
         self.send_each(targets, from, tags);
@@ -71,19 +78,84 @@ impl Context<'_> {
         mld: bool,
     ) {
         self.slow |= slow::ACTION;
-        if report || query {
-            let bridge = self.bridge.id;
-            self.effect(Effect::McastSnoop { bridge, bundle: from.id, vlan: tags.vid() });
+        if (report || query) && self.input.side_effects {
+            self.snoop(mcast, from, tags.vid(), mld);
         }
         if report {
-            let mut targets: Vec<(u32, &str)> =
-                mcast.routers(tags.vid()).map(|id| (id, "forwarding to mcast router port")).collect();
-            targets.extend(self.flooding_ports(|p| p.mcast_flood_reports, "forwarding report to mcast flagged port"));
+            let mut targets: Vec<(u32, &str)> = mcast.routers(tags.vid()).map(|id| (id, ROUTER)).collect();
+            targets.extend(self.flooding_ports(|p| p.mcast_flood_reports, FLAGGED));
             self.send_each(targets, from, tags);
         } else {
             self.detail(if mld { "MLD query, flooding" } else { "multicast traffic, flooding" });
             self.flood(from, tags);
         }
+    }
+
+    /// Hears what the packet at hand says; nothing while a cached flow is looked at without one.
+    fn snoop(&mut self, mcast: &McastView, from: &BundleView, vlan: u16, mld: bool) {
+        let Some(packet) = self.input.packet else { return };
+        let (key, layers) = flow::extract(packet.data(), 0);
+        // Padding of the frame is no part of the message.
+        let end = packet.len().saturating_sub(usize::from(layers.l2_pad));
+        let message = packet.data().get(usize::from(layers.l4)..end).unwrap_or_default();
+        let said =
+            if mld { read_mld(message, key.ipv6_src(), key.ipv6_dst()) } else { read_igmp(message, key.nw_src()) };
+        let name = &from.name;
+        let protocol = if mld { "MLD" } else { "IGMP" };
+        let Some(said) = said else {
+            return self
+                .detail(&format!("multicast snooping received bad {protocol} checksum on port {name} in VLAN {vlan}"));
+        };
+        if self.tracing()
+            && let Some(text) = self.snooped(mcast, from, vlan, &said, &key)
+        {
+            self.detail(&format!("multicast snooping {text} port {name} in VLAN {vlan}"));
+        }
+        if !said.is_empty() {
+            let bridge = self.bridge.id;
+            self.effect(Effect::McastSnoop { bridge, bundle: from.id, vlan, said });
+        }
+    }
+
+    /// What a trace says of a message that changes something.
+    fn snooped(
+        &self,
+        mcast: &McastView,
+        from: &BundleView,
+        vlan: u16,
+        said: &[Membership],
+        key: &flow::Key,
+    ) -> Option<String> {
+        let own = from.id.0;
+        let is_router = mcast.routers(vlan).any(|p| p == own);
+        let flag = |p: &openflow::OfPort| self.bridge.ports.get(p).is_some_and(|p| p.mcast_flood);
+        let flooded = from.ports.iter().any(flag);
+        let changes = |m: &Membership| match m {
+            Membership::Join(group) => {
+                !is_router && !flooded && mcast.listeners(&GroupKey { vlan, group: *group }).is_none()
+            }
+            Membership::Leave(group) => {
+                mcast.listeners(&GroupKey { vlan, group: *group }).is_some_and(|mut l| l.any(|p| p == own))
+            }
+            Membership::Query => !is_router && !flooded,
+        };
+        let count = said.iter().filter(|m| changes(m)).count();
+        if count == 0 {
+            return None;
+        }
+        let v4 = key.dl_type() == 0x0800;
+        let ip = |group: &u128| flow::text::ipv4(*group as u32);
+        Some(match said {
+            [Membership::Query] if v4 => format!("query from {} is on", flow::text::ipv4(key.nw_src())),
+            [Membership::Query] => "query on".to_owned(),
+            [Membership::Join(group)] if v4 && key.tp_src() != IGMP_REPORT_V3 => {
+                format!("learned that {} is on", ip(group))
+            }
+            [Membership::Leave(group)] if v4 && key.tp_src() != IGMP_REPORT_V3 => {
+                format!("leaving {} is on", ip(group))
+            }
+            _ => format!("processed {count} addresses on"),
+        })
     }
 
     fn is_local_scope(&mut self, v4: bool) -> bool {
@@ -110,7 +182,12 @@ impl Context<'_> {
                 continue;
             };
             if id == from.id.0 {
-                self.detail("mcast port is input port, dropping");
+                self.detail(match text {
+                    GROUP => "mcast group port is input port, dropping",
+                    ROUTER => "mcast router port is input port, dropping",
+                    FLOOD => "mcast flood port is input port, dropping",
+                    _ => "mcast port is input port, dropping the Report",
+                });
             } else if sent.insert(id) {
                 self.detail(text);
                 self.output_bundle(bundle, tags);

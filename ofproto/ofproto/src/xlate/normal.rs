@@ -140,8 +140,10 @@ impl Context<'_> {
             let is_bond = bundle.bond.is_some();
             let now = self.input.now_ms;
             let key = MacKey { vlan, mac };
-            let changes =
-                |m: &l2proto::mac_learning::MacView| m.needs_update(&key, bundle.id.0, grat_arp, is_bond, now);
+            let changes = |m: &l2proto::mac_learning::MacView| {
+                m.lookup(&key).is_none_or(|e| e.port != bundle.id.0)
+                    && m.needs_update(&key, bundle.id.0, grat_arp, is_bond, now)
+            };
             if self.tracing() && self.input.side_effects && self.bridge.mac.as_ref().is_some_and(changes) {
                 let (mac, name) = (flow::text::mac(mac), &bundle.name);
                 self.report(NodeKind::Detail, || format!("learned that {mac} is on port {name} in VLAN {vlan}"));

@@ -86,13 +86,19 @@ impl Recirc {
             }
             return *id;
         }
+        let id = self.reserve();
+        self.by_state.insert(Arc::clone(&state), id);
+        self.by_id.insert(id, Entry { state, uses: 1, unused_since_ms: 0 });
+        id
+    }
+
+    /// A number that stands for no state, for as long as the bridge lives.
+    pub fn reserve(&mut self) -> u32 {
         let mut id = self.next;
         while id == 0 || self.by_id.contains_key(&id) {
             id = id.wrapping_add(self.step);
         }
         self.next = id.wrapping_add(self.step);
-        self.by_state.insert(Arc::clone(&state), id);
-        self.by_id.insert(id, Entry { state, uses: 1, unused_since_ms: 0 });
         id
     }
 

@@ -20,7 +20,9 @@ impl Context<'_> {
         }
         self.slow |= slow;
         let port = self.port_ref(port.port);
-        self.effect(Effect::Special { port, slow });
+        if let Some(packet) = self.input.packet.filter(|_| self.input.side_effects) {
+            self.effect(Effect::Special { port, slow, frame: packet.data().into() });
+        }
         true
     }
 

@@ -1,0 +1,124 @@
+//! Rows of status as the database is to have them.
+//!
+//! Source: ovs-vswitchd.conf.db(5), and what Open vSwitch 3.1 writes.
+
+use openflow::message::PortStats;
+use ovsdb::{Atom, Datum, Uuid};
+
+use super::PortState;
+use super::desired::DesiredPort;
+use crate::msg::port::PortStatus;
+use crate::msg::switch::RowWrite;
+use crate::port::device::mac_text;
+
+/// `ofport` of an interface that could not be had.
+const NO_OFPORT: i64 = -1;
+
+/// An optional column.
+pub(super) fn optional<T>(value: Option<T>, make: impl Fn(T) -> Datum) -> Datum {
+    value.map_or_else(Datum::empty, make)
+}
+
+fn integer(n: i64) -> Datum {
+    Datum::one(Atom::Integer(n))
+}
+
+fn up_down(up: bool) -> Datum {
+    Datum::string(if up { "up" } else { "down" })
+}
+
+/// What else is known of an interface than its device.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Remarks<'a> {
+    /// Why it could not be had.
+    pub error: Option<&'a str>,
+    /// What is wrong although it lives.
+    pub warning: Option<&'a str>,
+    /// Whether its LACP partner is known, if it speaks LACP.
+    pub lacp_current: Option<bool>,
+}
+
+/// The row of an interface.
+pub(super) fn interface_row(uuid: Uuid, port: Option<&PortState>, remarks: Remarks<'_>) -> RowWrite {
+    let none = PortStatus::default();
+    let status = port.map_or(&none, |p| &p.status);
+    let open = port.is_some() && remarks.error.is_none();
+    let number = port.filter(|_| open).map_or(NO_OFPORT, |p| i64::from(p.port.0));
+    let shown = |datum: Datum| if open { datum } else { Datum::empty() };
+    let statistics = Datum::map(
+        statistics_of(&status.stats)
+            .into_iter()
+            .chain(status.counters.iter().map(|(k, v)| (k.as_str(), *v)))
+            .map(|(k, v)| (Atom::string(k), Atom::Integer(v))),
+    );
+    let pairs = Datum::string_map(status.status.iter().map(|(k, v)| (k.as_str(), v.as_str())));
+    RowWrite {
+        table: "Interface",
+        uuid,
+        columns: vec![
+            ("ofport", integer(number)),
+            ("error", optional(remarks.error.or(remarks.warning), Datum::string)),
+            ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
+            ("mtu", shown(optional(status.mtu, integer))),
+            ("ifindex", shown(integer(status.ifindex.unwrap_or(0)))),
+            ("admin_state", shown(up_down(status.admin_up))),
+            ("link_state", shown(up_down(status.link_up))),
+            ("link_speed", shown(optional(status.link_speed_bps, integer))),
+            ("duplex", shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" })))),
+            ("link_resets", shown(integer(status.link_resets))),
+            ("lacp_current", optional(remarks.lacp_current, |on| Datum::one(Atom::Boolean(on)))),
+            ("status", shown(pairs)),
+            ("statistics", shown(statistics)),
+        ],
+    }
+}
+
+/// The row of a port; `active` is the address of its bond's active member, 0 for none.
+pub(super) fn port_row(port: &DesiredPort, active: Option<u64>) -> RowWrite {
+    let active = active.filter(|mac| *mac != 0).map(mac_text);
+    RowWrite {
+        table: "Port",
+        uuid: port.uuid,
+        columns: vec![("bond_active_slave", optional(active, |mac| Datum::string(&mac)))],
+    }
+}
+
+/// The row of a mirror with what it has copied.
+pub(super) fn mirror_row(uuid: Uuid, (packets, octets): (u64, u64)) -> RowWrite {
+    let number = |n: u64| Atom::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+    let pairs = [("tx_packets", packets), ("tx_bytes", octets)];
+    let statistics = Datum::map(pairs.into_iter().map(|(name, n)| (Atom::string(name), number(n))));
+    RowWrite { table: "Mirror", uuid, columns: vec![("statistics", statistics)] }
+}
+
+/// A row with one column of string pairs.
+pub(super) fn pairs_row<'a>(
+    table: &'static str,
+    uuid: Uuid,
+    column: &'static str,
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> RowWrite {
+    RowWrite { table, uuid, columns: vec![(column, Datum::string_map(pairs))] }
+}
+
+/// The known counters by their names in the statistics column.
+fn statistics_of(stats: &PortStats) -> Vec<(&'static str, i64)> {
+    [
+        ("rx_packets", stats.rx_packets),
+        ("rx_bytes", stats.rx_bytes),
+        ("rx_dropped", stats.rx_dropped),
+        ("rx_errors", stats.rx_errors),
+        ("tx_packets", stats.tx_packets),
+        ("tx_bytes", stats.tx_bytes),
+        ("tx_dropped", stats.tx_dropped),
+        ("tx_errors", stats.tx_errors),
+        ("rx_frame_err", stats.rx_frame_err),
+        ("rx_over_err", stats.rx_over_err),
+        ("rx_crc_err", stats.rx_crc_err),
+        ("collisions", stats.collisions),
+    ]
+    .into_iter()
+    .filter(|(_, n)| *n != u64::MAX)
+    .map(|(name, n)| (name, i64::try_from(n).unwrap_or(i64::MAX)))
+    .collect()
+}

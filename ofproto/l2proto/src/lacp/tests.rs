@@ -1,0 +1,103 @@
+//! Two machines that talk to each other, with loss and silence.
+
+use super::*;
+
+fn config(name: &str, id: u64, active: bool) -> LacpConfig {
+    let system_priority = DEFAULT_SYSTEM_PRIORITY;
+    LacpConfig { name: name.into(), system_id: id, system_priority, active, fast: true, fallback_ab: false }
+}
+
+fn members() -> [(u16, MemberConfig, bool); 2] {
+    [1, 2].map(|n| (n, MemberConfig { name: format!("p{n}"), port_id: n, port_priority: u16::MAX, key: 0 }, true))
+}
+
+/// Two ends of two links.
+struct Pair([Lacp<u16>; 2]);
+
+impl Pair {
+    fn new(second: LacpConfig) -> Pair {
+        let mut pair = Pair([Lacp::new(config("a", 1, true)), Lacp::new(second.clone())]);
+        pair.0[0].configure(config("a", 1, true), members(), 0);
+        pair.0[1].configure(second, members(), 0);
+        pair
+    }
+
+    /// Runs both every 100 ms; `passes` says which frames arrive, by end.
+    fn run(&mut self, from_ms: i64, to_ms: i64, passes: impl Fn(usize) -> bool) {
+        for now_ms in (from_ms..=to_ms).step_by(100) {
+            for end in [0, 1] {
+                self.0[end].run(now_ms);
+                for frame in self.0[end].poll_output() {
+                    if passes(end) {
+                        self.0[1 - end].handle(frame.member, &frame.pdu, now_ms);
+                    }
+                }
+            }
+        }
+    }
+
+    fn fit(&self) -> Vec<bool> {
+        self.0.iter().flat_map(|l| [1, 2].map(|m| l.may_enable(m))).collect()
+    }
+}
+
+#[test]
+fn an_active_and_a_passive_side_agree_and_part() {
+    let mut pair = Pair::new(config("b", 2, false));
+    pair.run(0, 1_000, |_| true);
+    assert_eq!(pair.fit(), [true; 4]);
+    assert_eq!(pair.0.each_ref().map(Lacp::status), [LacpStatus::Negotiated; 2]);
+    pair.run(1_100, 4_200, |end| end == 0);
+    assert_eq!(pair.fit()[..2], [false; 2], "three seconds of silence");
+    pair.run(4_300, 7_500, |end| end == 0);
+    assert_eq!((pair.0[0].status(), pair.0[0].is_current(1)), (LacpStatus::Configured, false));
+    pair.run(7_600, 9_000, |_| true);
+    assert_eq!(pair.fit(), [true; 4]);
+}
+
+#[test]
+fn two_passive_sides_say_nothing() {
+    let mut pair = Pair::new(config("b", 2, false));
+    pair.0[0].configure(config("a", 1, false), members(), 0);
+    for end in [0, 1] {
+        pair.0[end].members.values_mut().for_each(|m| m.freshness = Freshness::Defaulted);
+        pair.0[end].run(100);
+        assert!(pair.0[end].poll_output().is_empty());
+    }
+}
+
+#[test]
+fn a_link_to_oneself_is_not_used() {
+    let mut lacp = Lacp::new(config("a", 1, true));
+    lacp.configure(config("a", 1, true), members(), 0);
+    lacp.run(0);
+    for frame in lacp.poll_output() {
+        lacp.handle(3 - frame.member, &frame.pdu, 0);
+    }
+    lacp.run(1);
+    assert!(!lacp.may_enable(1) && lacp.take_news().iter().any(|line| line.contains("Loopback")));
+}
+
+#[test]
+fn with_fallback_silence_is_no_obstacle() {
+    let mut lacp = Lacp::new(LacpConfig { fallback_ab: true, ..config("a", 1, true) });
+    lacp.configure(lacp.config.clone(), members(), 0);
+    lacp.run(0);
+    assert!(!lacp.may_enable(1));
+    lacp.run(3_000);
+    assert!(lacp.may_enable(1) && lacp.status() == LacpStatus::Configured);
+}
+
+#[test]
+fn frames_are_read_as_they_were_written() {
+    let actor =
+        Info { system_priority: 9, system_id: 0x0102_0304_0506, key: 7, port_priority: 5, port_id: 3, state: 0x3d };
+    let pdu = Pdu { actor, partner: Info { state: 2, ..Info::default() } };
+    let octets = pdu.emit();
+    assert_eq!(Pdu::parse(&octets), Some(pdu));
+    assert_eq!(Pdu::parse(&octets[..PDU_LEN - 1]), None);
+    let mut lacp = Lacp::<u16>::new(config("a", 1, true));
+    lacp.configure(config("a", 1, true), members(), 0);
+    lacp.handle(1, &[1, 2, 3], 0);
+    assert!(lacp.show_stats().contains("RX Bad PDUs: 1\n"));
+}

@@ -1,0 +1,275 @@
+//! The bridge's bonds and their LACP: machines of `l2proto`, fed with links and frames, and what becomes of them in the
+//! view that translation reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use l2proto::bond::{Bond, BondConfig, LacpStatus, MemberState};
+use l2proto::lacp::{Lacp, LacpConfig, MemberConfig};
+use openflow::OfPort;
+
+use super::{Bridge, Output};
+use crate::note::{Level, Note};
+use crate::view::{BondView, BundleId, BundleView};
+
+/// Where LACPDUs go, and their EtherType.
+const LACP_GROUP: u64 = 0x0180_c200_0002;
+const SLOW_PROTOCOLS: u16 = 0x8809;
+
+/// LACP of a bundle.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LacpSettings {
+    /// Of the bundle; a system identifier of 0 means the bridge's address.
+    pub bundle: LacpConfig,
+    /// Of its ports.
+    pub members: BTreeMap<OfPort, MemberConfig>,
+}
+
+/// What a bundle is configured to be besides a way for packets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BundleSettings {
+    /// It is a bond.
+    pub bond: Option<BondConfig>,
+    /// Address of the bond's member that was active when the database was last told, 48 bits.
+    pub active_mac: u64,
+    /// It speaks LACP.
+    pub lacp: Option<LacpSettings>,
+}
+
+/// A bond, with what it is called in the datapath.
+#[derive(Debug)]
+struct Bonded {
+    machine: Bond<OfPort>,
+    recirc_id: u32,
+    /// Members by bucket that the datapath knows, for `lb_output`.
+    told: Option<Vec<Option<u32>>>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Bonding {
+    bonds: BTreeMap<BundleId, Bonded>,
+    lacps: BTreeMap<BundleId, Lacp<OfPort>>,
+}
+
+impl Bridge {
+    /// Takes over what is configured of bonds and LACP; the view's ports and bundles are up to date.
+    pub(super) fn configure_bonding(&mut self, settings: &BTreeMap<BundleId, BundleSettings>, now_ms: i64) {
+        let gone: Vec<BundleId> = self.bonding.bonds.keys().filter(|id| !is_bond(settings, id)).copied().collect();
+        for id in gone {
+            if let Some(bonded) = self.bonding.bonds.remove(&id)
+                && bonded.told.is_some()
+            {
+                self.put(Output::SetBond { id: id.0, members: None });
+            }
+        }
+        self.bonding.lacps.retain(|id, _| settings.get(id).is_some_and(|s| s.lacp.is_some()));
+        for (id, settings) in settings {
+            if let Some(lacp) = &settings.lacp {
+                self.configure_lacp(*id, lacp, now_ms);
+            }
+            if let Some(bond) = &settings.bond {
+                let recirc = &mut self.recirc;
+                let bonded = self.bonding.bonds.entry(*id).or_insert_with(|| Bonded {
+                    machine: Bond::new(bond.clone(), settings.active_mac, now_ms),
+                    recirc_id: recirc.reserve(),
+                    told: None,
+                });
+                bonded.machine.configure(bond.clone(), now_ms);
+            }
+        }
+        self.run_bonding(now_ms);
+    }
+
+    fn configure_lacp(&mut self, id: BundleId, settings: &LacpSettings, now_ms: i64) {
+        let mut config = settings.bundle.clone();
+        if config.system_id == 0 {
+            config.system_id = self.config.hw_addr;
+        }
+        let ports = &self.view.ports;
+        let members = settings.members.iter().filter_map(|(port, member)| {
+            let up = ports.get(port)?.link_up;
+            Some((*port, member.clone(), up))
+        });
+        let machine = self.bonding.lacps.entry(id).or_insert_with(|| Lacp::new(config.clone()));
+        machine.configure(config, members, now_ms);
+    }
+
+    /// Does what is due in bonds and LACP.
+    pub(super) fn run_bonding(&mut self, now_ms: i64) {
+        let bundles: Vec<BundleId> = self.view.bundles.keys().copied().collect();
+        for id in bundles {
+            let Some(bundle) = self.view.bundles.get(&id).cloned() else { continue };
+            let mut frames = Vec::new();
+            let mut news = Vec::new();
+            let mut status = LacpStatus::Off;
+            if let Some(lacp) = self.bonding.lacps.get_mut(&id) {
+                lacp.run(now_ms);
+                frames = lacp.poll_output();
+                news.extend(lacp.take_news().into_iter().map(|line| ("lacp", line)));
+                status = lacp.status();
+            }
+            self.show_members_fit(&bundle);
+            if let Some(bonded) = self.bonding.bonds.get_mut(&id) {
+                let ports = &self.view.ports;
+                let member = |port: &OfPort| {
+                    let view = ports.get(port)?;
+                    let state = MemberState { name: view.name.clone(), mac: view.hw_addr, may_enable: view.may_enable };
+                    Some((*port, state))
+                };
+                bonded.machine.set_members(bundle.ports.iter().filter_map(member));
+                bonded.machine.run(status, now_ms);
+                news.extend(bonded.machine.take_news().into_iter().map(|line| ("bond", line)));
+            }
+            self.show_bond(&bundle, status);
+            for (module, text) in news {
+                self.put(Output::Log(Note::new(module, Level::Info, text)));
+            }
+            for frame in frames {
+                self.send_frame(frame.member, LACP_GROUP, SLOW_PROTOCOLS, &frame.pdu);
+            }
+        }
+    }
+
+    /// Puts into the view which ports of a bundle may be used.
+    fn show_members_fit(&mut self, bundle: &BundleView) {
+        let lacp = self.bonding.lacps.get(&bundle.id);
+        for number in &bundle.ports {
+            let Some(port) = self.view.ports.get_mut(number) else { continue };
+            let fit = port.link_up && lacp.is_none_or(|l| l.may_enable(*number));
+            if (port.may_enable, port.lacp) != (fit, lacp.is_some()) {
+                let port = Arc::make_mut(port);
+                (port.may_enable, port.lacp) = (fit, lacp.is_some());
+                self.dirty = true;
+            }
+        }
+    }
+
+    /// Puts a bond into the view and, where the datapath balances by itself, into the datapath.
+    fn show_bond(&mut self, bundle: &BundleView, status: LacpStatus) {
+        let view = self.bonding.bonds.get(&bundle.id).map(|bonded| {
+            let (machine, config) = (&bonded.machine, bonded.machine.config());
+            BondView {
+                id: bundle.id.0,
+                mode: config.mode,
+                enabled: machine.enabled(),
+                active: machine.active(),
+                basis: config.basis,
+                buckets: machine.buckets(),
+                recirc_id: if machine.recirculates() { bonded.recirc_id } else { 0 },
+                lb_output: config.lb_output,
+                all_members_active: config.all_members_active,
+                lacp_negotiated: status == LacpStatus::Negotiated,
+                lacp: status != LacpStatus::Off,
+                lacp_fallback_ab: config.lacp_fallback_ab,
+            }
+        });
+        if let Some(bonded) = self.bonding.bonds.get_mut(&bundle.id) {
+            let ports = &self.view.ports;
+            let by_datapath = bonded.machine.config().lb_output && bonded.machine.recirculates();
+            let members = by_datapath.then(|| {
+                let odp = |m: Option<OfPort>| m.and_then(|m| ports.get(&m)?.odp);
+                bonded.machine.buckets().into_iter().map(odp).collect::<Vec<_>>()
+            });
+            if bonded.told != members {
+                bonded.told.clone_from(&members);
+                self.outputs.push(Output::SetBond { id: bundle.id.0, members });
+            }
+        }
+        if bundle.bond != view
+            && let Some(bundle) = self.view.bundles.get_mut(&bundle.id)
+        {
+            Arc::make_mut(bundle).bond = view;
+            self.dirty = true;
+        }
+    }
+
+    /// A LACPDU came in on a port.
+    pub(super) fn hear_lacp(&mut self, port: OfPort, octets: &[u8], now_ms: i64) {
+        let Some(id) = self.view.ports.get(&port).and_then(|p| p.bundle) else { return };
+        if let Some(lacp) = self.bonding.lacps.get_mut(&id) {
+            lacp.handle(port, octets, now_ms);
+            self.run_bonding(now_ms);
+        }
+    }
+
+    /// Packets left by a bucket of a bond.
+    pub(super) fn account_bond(&mut self, bundle: BundleId, bucket: u8, octets: u64) {
+        if let Some(bonded) = self.bonding.bonds.get_mut(&bundle) {
+            bonded.machine.account(bucket, octets);
+        }
+    }
+
+    /// When bonds or LACP have something to do, and what.
+    pub(super) fn bonding_timeout(&self) -> Option<(i64, &'static str)> {
+        let bonds = self.bonding.bonds.values().filter_map(|b| b.machine.poll_timeout());
+        bonds.chain(self.bonding.lacps.values().filter_map(Lacp::poll_timeout)).min()
+    }
+
+    fn name_of(&self, id: &BundleId) -> &str {
+        self.view.bundles.get(id).map_or("", |b| &b.name)
+    }
+
+    /// Texts of `bond/show`, `bond/list`, `lacp/show` and `lacp/show-stats` by the names of bonds and bundles.
+    pub fn bonding_texts(&self, command: &str, now_ms: i64) -> Vec<(String, String)> {
+        let bonds = self.bonding.bonds.iter().filter_map(|(id, b)| {
+            let text = match command {
+                "bond/show" => b.machine.show(b.recirc_id, id.0, now_ms),
+                "bond/list" => {
+                    let balanced = b.machine.config().mode != l2proto::bond::BondMode::ActiveBackup;
+                    b.machine.list_line(if balanced { b.recirc_id } else { 0 })
+                }
+                _ => return None,
+            };
+            Some((self.name_of(id).to_owned(), text))
+        });
+        let lacps = self.bonding.lacps.iter().filter_map(|(id, l)| {
+            let text = match command {
+                "lacp/show" => l.show(),
+                "lacp/show-stats" => l.show_stats(),
+                _ => return None,
+            };
+            Some((self.name_of(id).to_owned(), text))
+        });
+        let mut texts: Vec<_> = bonds.chain(lacps).collect();
+        texts.sort();
+        texts
+    }
+
+    /// Carries out a `bond/…` command that names a bond; `None` if the bond is another bridge's.
+    pub fn bond_command(
+        &mut self,
+        command: &str,
+        args: &[String],
+        now_ms: i64,
+    ) -> Option<Result<&'static str, &'static str>> {
+        let [name, args @ ..] = args else { return None };
+        let id = *self.view.bundles.iter().find(|(_, b)| b.name == *name)?.0;
+        let machine = &mut self.bonding.bonds.get_mut(&id)?.machine;
+        let answer = match (command, args) {
+            ("bond/set-active-member", [member]) => machine.set_active(member),
+            ("bond/enable-member", [member]) => machine.force(member, true, now_ms),
+            ("bond/disable-member", [member]) => machine.force(member, false, now_ms),
+            ("bond/migrate", [hash, member]) => machine.migrate(hash, member),
+            _ => Err("wrong number of arguments"),
+        };
+        self.run_bonding(now_ms);
+        Some(answer)
+    }
+
+    /// Address of each bond's active member, 0 for none.
+    pub fn active_members(&self) -> BTreeMap<BundleId, u64> {
+        let mac = |b: &Bonded| if b.machine.active().is_some() { b.machine.active_mac() } else { 0 };
+        self.bonding.bonds.iter().map(|(id, b)| (*id, mac(b))).collect()
+    }
+
+    /// Of ports that speak LACP: whether their partner is known.
+    pub fn lacp_current(&self) -> BTreeMap<OfPort, bool> {
+        let ports = self.view.bundles.iter().filter_map(|(id, b)| Some((self.bonding.lacps.get(id)?, b)));
+        ports.flat_map(|(lacp, bundle)| bundle.ports.iter().map(|p| (*p, lacp.is_current(*p)))).collect()
+    }
+}
+
+fn is_bond(settings: &BTreeMap<BundleId, BundleSettings>, id: &BundleId) -> bool {
+    settings.get(id).is_some_and(|s| s.bond.is_some())
+}
