@@ -216,15 +216,18 @@ impl Database {
         let Some(client) = self.clients.get_mut(&session) else {
             return true;
         };
+        // Who is to go still gets the replies that wait for the disk.
+        let waits = client.close.is_some() && self.logs.values().flat_map(|log| &log.held).any(|h| h.session == session);
         let texts = std::mem::take(&mut client.pending);
         let bytes = std::mem::take(&mut client.pending_bytes);
         match &client.link {
             Link::Actor(address) => {
-                let letter = Deliver { session, texts, close: client.close.take() };
+                let close = if waits { None } else { client.close.take() };
+                let letter = Deliver { session, texts, close };
                 if let Err(back) = address.post(letter) {
                     client.pending = back.texts;
                     client.pending_bytes = bytes;
-                    client.close = back.close;
+                    client.close = client.close.take().or(back.close);
                     // A dead session has told so, or will.
                     return !address.is_connected();
                 }
@@ -232,7 +235,7 @@ impl Database {
             }
             Link::Channel(sender) => {
                 let lost = texts.into_iter().any(|text| sender.try_send(text).is_err());
-                if lost || client.close.is_some() {
+                if lost || client.close.is_some() && !waits {
                     self.leave(session);
                 }
                 true

@@ -16,7 +16,7 @@ use crate::supervise::{Desk, Player, WeakFamily};
 use actix::fut::{ActorFuture, wrap_future};
 use actix::prelude::*;
 use jsonrpc::reconnect::{Severity, State};
-use jsonrpc::{Limits, SessionAction};
+use jsonrpc::{Limits, Message, SessionAction};
 use ovsdb::server::{SessionId, SessionInfo, Text};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -87,7 +87,7 @@ pub struct Session {
     id: SessionId,
     inbox: Arc<Inbox>,
     /// Requests the database had no room for.
-    unposted: Vec<jsonrpc::Message>,
+    unposted: Vec<Message>,
     unjoined: bool,
     out: VecDeque<Text>,
     /// Bytes of the first of `out` that are gone already.
@@ -408,6 +408,13 @@ impl Session {
     fn parse(&mut self) -> Result<(), Ending> {
         loop {
             match self.machine.next_message() {
+                Ok(Some(message @ (Message::Response { .. } | Message::Error { .. }))) => {
+                    let kind = if matches!(message, Message::Error { .. }) { "error" } else { "reply" };
+                    let name = self.machine.reconnect.name();
+                    vlog::warn_rl!("ovsdb_jsonrpc_server", 60, 5, "{name}: received unexpected {kind} message");
+                    let _ = self.post();
+                    return Err(Ending::Closed);
+                }
                 Ok(Some(message)) => {
                     if let Some(message) = self.methods.route(&self.inbox, message) {
                         self.unposted.push(message);

@@ -210,7 +210,8 @@ pub fn integer_of(n: &serde_json::Number) -> Option<i64> {
         return None;
     }
     let real = n.as_f64()?;
-    let in_range = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&real);
+    // What is written as an integer and came as a real is out of range, the least integer's neighbour too.
+    let in_range = real.abs() < 9_223_372_036_854_775_808.0;
     (in_range && real.fract() == 0.0).then_some(real as i64)
 }
 
@@ -274,6 +275,8 @@ mod tests {
             ("1.5", None),
             ("9223372036854775807", Some(i64::MAX)),
             ("9223372036854775808", None),
+            ("-9223372036854775809", None),
+            ("-9223372036854775808", Some(i64::MIN)),
         ] {
             let Value::Number(n) = serde_json::from_str(text).unwrap() else { panic!() };
             assert_eq!(integer_of(&n), expect, "{text}");

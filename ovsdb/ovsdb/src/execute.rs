@@ -169,7 +169,7 @@ impl Run<'_, '_, '_> {
     }
 
     fn table(&self, members: &mut Members<'_>) -> Result<TableId> {
-        let Some(name) = members.required("table", Kinds::STRING).and_then(Value::as_str) else {
+        let Some(name) = members.required("table", Kinds::ID).and_then(Value::as_str) else {
             members.so_far()?;
             return Err(OvsdbError::internal("no table"));
         };

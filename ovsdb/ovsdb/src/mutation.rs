@@ -171,9 +171,11 @@ impl Mutation {
                 let result = match self.mutator {
                     Mutator::Add => a.checked_add(*b),
                     Mutator::Subtract => a.checked_sub(*b),
+                    // Open vSwitch lets this one overflow wrap around.
+                    Mutator::Multiply if (*a, *b) == (i64::MIN, -1) => Some(*a),
                     Mutator::Multiply => a.checked_mul(*b),
                     Mutator::Divide => a.checked_div(*b),
-                    _ => Some(a.checked_rem(*b).unwrap_or(0)),
+                    _ => a.checked_rem(*b),
                 };
                 Atom::Integer(result.ok_or_else(out_of_range)?)
             }

@@ -186,9 +186,7 @@ impl Run<'_, '_, '_> {
             if !rbac::may_update(db, &schema, row, &columns, identity) {
                 return Err(self.denied(&format!("modification of table \"{}\"", schema.name)));
             }
-            let version = self.symbols.fresh_uuid();
             if let Some(row) = self.txn.modify(table, row.uuid) {
-                row.version = version;
                 for (column, value) in &values {
                     row.set(*column, value.clone());
                 }
@@ -218,9 +216,7 @@ impl Run<'_, '_, '_> {
             if !rbac::may_mutate(db, &schema, old, &mutations, identity) {
                 return Err(self.denied(&format!("mutate operation on table \"{}\"", schema.name)));
             }
-            let version = self.symbols.fresh_uuid();
             let Some(row) = self.txn.modify(table, old.uuid) else { continue };
-            row.version = version;
             for mutation in &mutations {
                 let spec = &schema.columns[mutation.column];
                 let value = mutation.apply(row.field(mutation.column), &spec.ty)?;
@@ -233,9 +229,10 @@ impl Run<'_, '_, '_> {
     }
 
     pub(super) fn delete(&mut self, members: &mut Members<'_>, out: &mut String) -> Result<()> {
-        let table = self.table(members)?;
+        // Of several faults the first in this order is told.
         let where_json = members.required("where", Kinds::ARRAY);
         members.so_far()?;
+        let table = self.table(members)?;
         let schema = self.schema(table);
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);
@@ -251,13 +248,13 @@ impl Run<'_, '_, '_> {
     }
 
     pub(super) fn wait(&mut self, members: &mut Members<'_>, out: &mut String) -> Result<()> {
-        let timeout_json = members.optional("timeout", Kinds::NUMBER);
-        let table = self.table(members)?;
+        let timeout_json = members.optional("timeout", Kinds::INTEGER);
         let where_json = members.required("where", Kinds::ARRAY);
         let columns_json = members.optional("columns", Kinds::ARRAY);
         let until_json = members.required("until", Kinds::STRING);
         let rows_json = members.required("rows", Kinds::ARRAY);
         members.so_far()?;
+        let table = self.table(members)?;
         let mut timeout_ms = None;
         if let Some(json) = timeout_json {
             let ms = json.as_f64().unwrap_or(0.0);

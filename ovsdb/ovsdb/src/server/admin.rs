@@ -106,8 +106,8 @@ impl Server {
             return None;
         }
         let key = self.dbs.get_key_value(name)?.0.clone();
-        self.end_triggers(&key);
         self.cancel_monitors(&key);
+        self.end_triggers(&key);
         let served = self.dbs.remove(&key)?;
         self.refresh_builtin(now);
         let reason = format!("removing {name} database");
@@ -167,8 +167,8 @@ impl Server {
         let mut ticket = None;
         let new_log = served.log.is_some();
         self.commits += 1;
-        self.end_triggers(&key);
         self.cancel_monitors(&key);
+        self.end_triggers(&key);
         let Some(served) = self.dbs.get_mut(&key) else { return Ok(None) };
         if new_log {
             if let Some(log) = &mut served.log {

@@ -58,19 +58,21 @@ impl Locks {
         victim
     }
 
-    /// Takes the session out of the queue; the new owner when there is another one now.
+    /// Takes the session out of the queue; who owns the lock now. An owner that owned it before is
+    /// told so again, as Open vSwitch does.
     fn unlock(&mut self, session: SessionId, name: &str) -> Option<SessionId> {
         let queue = self.queues.get_mut(name)?;
-        let owned = queue.front().is_some_and(|owner| owner.session == session);
+        let asked = queue.len();
         queue.retain(|waiter| waiter.session != session);
-        let new = queue.front_mut().map(|owner| {
+        let left = queue.len() < asked;
+        let owner = queue.front_mut().map(|owner| {
             owner.stolen = false;
             owner.session
         });
         if queue.is_empty() {
             self.queues.remove(name);
         }
-        new.filter(|_| owned)
+        owner.filter(|_| left)
     }
 
     /// Takes the session out of all queues; locks with their new owners.
@@ -119,9 +121,8 @@ impl Server {
             }
         };
         if self.is_read_only(session) {
-            let details = "lock and unlock methods not allowed, DB server is read only.";
-            let error = OvsdbError::new("not allowed", details);
-            return self.reply_error(session, id, &error);
+            let words = "lock and unlock methods not allowed, DB server is read only.";
+            return self.reply_word(session, id, words);
         }
         let asked = self.locks.asked(session, &name);
         if method == "unlock" {

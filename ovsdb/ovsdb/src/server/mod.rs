@@ -293,7 +293,7 @@ impl Server {
                     self.cancel(session, &params);
                 }
             }
-            // Answers to probes.
+            // Answers to what nobody asked: the connection's actor ends it.
             Message::Response { .. } | Message::Error { .. } => {}
         }
     }

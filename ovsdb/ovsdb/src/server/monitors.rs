@@ -110,8 +110,13 @@ impl Server {
             "monitor_cond" => Version::V2,
             _ => Version::V3,
         };
-        let wanted = if version == Version::V3 { 4 } else { 3 };
-        if params.len() != wanted {
+        // Only the oldest of the three lets more parameters pass.
+        let as_many = match version {
+            Version::V1 => params.len() >= 3,
+            Version::V2 => params.len() == 3,
+            Version::V3 => params.len() == 4,
+        };
+        if !as_many {
             let whole = Value::Array(params.to_vec());
             return Err(OvsdbError::syntax_in(&whole, "invalid parameters"));
         }
@@ -175,7 +180,8 @@ impl Server {
         };
         let old = Arc::clone(&monitor.shape);
         let new = parse_condition_change(requests, &served.db, &old)?;
-        let updates = condition_update(&served.db, &old, &new);
+        // What `monitor` made has no conditions: a change of them is accepted and means nothing.
+        let updates = if old.version == Version::V1 { None } else { condition_update(&served.db, &old, &new) };
         let last = served.db.last_txn();
         let id: Arc<str> = Arc::from(to_text(new_id));
         let version = new.version;

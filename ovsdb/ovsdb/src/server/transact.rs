@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{Forward, Model, Now, Server, SessionId, Ticket, id_key};
+use crate::error::OvsdbError;
 use crate::execute::{Context, Execution, execute};
 use crate::rbac::Identity;
 
@@ -33,7 +34,8 @@ impl Server {
         let key = id_key(&id);
         let mut waiting = self.dbs.values().flat_map(|served| &served.triggers);
         if waiting.any(|trigger| trigger.session == session && id_key(&trigger.id) == key) {
-            return self.reply_word(session, &id, "duplicate request ID");
+            let error = OvsdbError::syntax_in(&Value::Array(params), "transact: duplicate request ID");
+            return self.reply_error(session, &id, &error);
         }
         params.remove(0);
         // A relay's copy is its source's to change, and so are its locks.
@@ -121,21 +123,13 @@ impl Server {
         }
     }
 
+    /// Drops a transaction that waits. Open vSwitch 3.1 sends no reply to it, RFC 7047 section
+    /// 4.1.4 notwithstanding.
     pub(super) fn cancel(&mut self, session: SessionId, params: &[Value]) {
-        let Some(id) = params.first() else { return };
+        let [id] = params else { return };
         let key = id_key(id);
-        let mut cancelled = Vec::new();
         for served in self.dbs.values_mut() {
-            served.triggers.retain(|trigger| {
-                let this = trigger.session == session && id_key(&trigger.id) == key;
-                if this {
-                    cancelled.push(trigger.id.clone());
-                }
-                !this
-            });
-        }
-        for id in cancelled {
-            self.reply_word(session, &id, "canceled");
+            served.triggers.retain(|trigger| trigger.session != session || id_key(&trigger.id) != key);
         }
     }
 }

@@ -99,6 +99,16 @@ impl Txn<'_> {
     }
 }
 
+/// An enumeration: commas, and `and` before the last.
+fn in_english(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, other] => format!("{one} and {other}"),
+        [all @ .., last] => format!("{}, and {last}", all.join(", ")),
+    }
+}
+
 fn duplicate(
     schema: &TableSchema,
     columns: &[usize],
@@ -108,15 +118,10 @@ fn duplicate(
 ) -> OvsdbError {
     let values = |row: &Row| -> String {
         let texts = columns.iter().map(|&c| row.get(c).to_cli_string(&schema.columns[c].ty));
-        texts.collect::<Vec<_>>().join(", ")
+        in_english(&texts.collect::<Vec<_>>())
     };
     let names: Vec<String> = columns.iter().map(|&c| format!("\"{}\"", schema.columns[c].name)).collect();
-    let names = match names.as_slice() {
-        [] => String::new(),
-        [one] => one.clone(),
-        [one, other] => format!("{one} and {other}"),
-        [all @ .., last] => format!("{}, and {last}", all.join(", ")),
-    };
+    let names = in_english(&names);
     let plural = if columns.len() == 1 { "" } else { "s" };
     let tell = |(uuid, entry): (Uuid, Option<&TxnRow>)| -> String {
         let fate = match entry.map(|entry| (&entry.old, entry.written)) {

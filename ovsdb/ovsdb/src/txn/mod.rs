@@ -75,11 +75,12 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// Whether a new row may have this UUID: no row has it, nor had one that was deleted in this
-    /// transaction.
+    /// Whether a new row may have this UUID: no row has it, nor had one before that was deleted in
+    /// this transaction.
     #[must_use]
     pub fn may_create(&self, table: TableId, uuid: &Uuid) -> bool {
-        !self.tables.get(&table).is_some_and(|t| t.rows.contains_key(uuid)) && self.db.tables[table].row(uuid).is_none()
+        let here = self.tables.get(&table).and_then(|t| t.rows.get(uuid));
+        here.is_none_or(|entry| entry.old.is_none() && entry.new.is_none()) && self.db.tables[table].row(uuid).is_none()
     }
 
     /// The entry of a row that exists, before or within the transaction.
