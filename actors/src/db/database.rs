@@ -217,7 +217,8 @@ impl Database {
             return true;
         };
         // Who is to go still gets the replies that wait for the disk.
-        let waits = client.close.is_some() && self.logs.values().flat_map(|log| &log.held).any(|h| h.session == session);
+        let waits =
+            client.close.is_some() && self.logs.values().flat_map(|log| &log.held).any(|h| h.session == session);
         let texts = std::mem::take(&mut client.pending);
         let bytes = std::mem::take(&mut client.pending_bytes);
         match &client.link {

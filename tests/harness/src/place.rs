@@ -132,11 +132,16 @@ impl Place {
     /// Starts the database server on `conf.db`, made if missing, with `more` options.
     pub fn start_database(&mut self, more: &[&str]) -> Result<(), String> {
         self.create_database()?;
+        let path = self.dir.join("db/conf.db").display().to_string();
+        let args: Vec<&str> = more.iter().copied().chain([path.as_str()]).collect();
+        self.start_server(&args)
+    }
+
+    /// Starts a database server on the databases, and with the options, that `more` names.
+    pub fn start_server(&mut self, more: &[&str]) -> Result<(), String> {
         let remote = format!("--remote=p{}", self.db());
         let mut args = vec![remote.as_str(), "--no-chdir", "--pidfile", "--log-file", "-vconsole:off", "-vsyslog:off"];
         args.extend_from_slice(more);
-        let path = self.dir.join("db/conf.db").display().to_string();
-        args.push(&path);
         self.database = Some(self.start("ovsdb-server", &args, "db.sock")?);
         Ok(())
     }

@@ -97,7 +97,8 @@ impl Txn<'_> {
                                 columns.push(u16::try_from(at + 2).unwrap_or(u16::MAX));
                             }
                         }
-                        if columns.is_empty() {
+                        // A row that its weak references' loss makes what it was has been written all the same.
+                        if columns.is_empty() && !entry.written {
                             continue;
                         }
                         columns.insert(0, crate::schema::COLUMN_VERSION as u16);
