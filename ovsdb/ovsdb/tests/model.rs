@@ -106,18 +106,18 @@ impl Op {
 }
 
 impl Model {
-    /// Applies one operation; false when it fails. `gone`: rows deleted in this transaction.
-    fn apply(&mut self, op: &Op, gone: &mut BTreeSet<(bool, u8)>) -> bool {
+    /// Applies one operation; false when it fails. `before`: what the transaction began with.
+    fn apply(&mut self, op: &Op, before: &Model) -> bool {
         let tag_ok = |tag: i64| (0..=9).contains(&tag);
         match op {
             Op::InsertRoot(n, root) => {
-                if root.kids.len() > 3 || self.roots.contains_key(n) || gone.contains(&(true, *n)) {
+                if root.kids.len() > 3 || self.roots.contains_key(n) || before.roots.contains_key(n) {
                     return false;
                 }
                 self.roots.insert(*n, root.clone());
             }
             Op::InsertKid(n, kid) => {
-                let taken = self.kids.contains_key(n) || gone.contains(&(false, *n));
+                let taken = self.kids.contains_key(n) || before.kids.contains_key(n);
                 if taken || !tag_ok(kid.tag) {
                     return false;
                 }
@@ -158,14 +158,10 @@ impl Model {
                 }
             }
             Op::DeleteRoot(n) => {
-                if self.roots.remove(n).is_some() {
-                    gone.insert((true, *n));
-                }
+                self.roots.remove(n);
             }
             Op::DeleteKid(n) => {
-                if self.kids.remove(n).is_some() {
-                    gone.insert((false, *n));
-                }
+                self.kids.remove(n);
             }
         }
         true
@@ -265,8 +261,7 @@ proptest! {
         let mut model = Model::default();
         for ops in transactions {
             let mut next = model.clone();
-            let mut gone = BTreeSet::new();
-            let fine = ops.iter().all(|op| next.apply(op, &mut gone)) && next.settle(&model);
+            let fine = ops.iter().all(|op| next.apply(op, &model)) && next.settle(&model);
             let json: Vec<Value> = ops.iter().map(Op::to_json).collect();
             let before = db.clone();
             let (results, commit) = ovsdb::execute::transact(&mut db, &json, &mut source);
