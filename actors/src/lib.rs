@@ -12,6 +12,7 @@ pub mod unixctl;
 pub mod web;
 
 pub mod bridge;
+pub mod capture;
 pub mod controller;
 pub mod datapath;
 pub mod host;

@@ -141,6 +141,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     switch.offer(IdlStarted(idl.outlet()));
     crate::switch::commands::add(commands, &directory);
     crate::qos::commands::add(commands, &directory);
+    crate::capture::add(commands, &directory);
     Ok(VswitchdSystem { switch, directory, ready })
 }
 

@@ -203,6 +203,15 @@ impl Handler<PortPolicer> for Datapath {
     }
 }
 
+impl Handler<PortWatch> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: PortWatch, _: &mut Context<Self>) {
+        self.desk.received();
+        self.engine.watch_port(m.port, m.watcher);
+    }
+}
+
 impl Handler<FlowInstall> for Datapath {
     type Result = ();
 

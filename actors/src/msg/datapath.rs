@@ -51,6 +51,16 @@ pub struct PortPolicer {
     pub config: Option<dp::PolicerConfig>,
 }
 
+/// Have a port's packets seen, or no longer (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PortWatch {
+    /// Number.
+    pub port: OdpPort,
+    /// Who sees them; `None` for nobody.
+    pub watcher: Option<Box<dyn dp::Watcher>>,
+}
+
 /// Put flows into the cache (R).
 #[derive(Message)]
 #[rtype(result = "()")]

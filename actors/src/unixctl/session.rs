@@ -1,4 +1,5 @@
-//! One connection to the control socket: requests in, answers out, one after the other.
+//! One connection to the control socket: requests in, answers out, one after the other. A command whose asker goes
+//! away is given up.
 
 use super::Commands;
 use crate::clock;
@@ -10,10 +11,16 @@ use jsonrpc::{Limits, Message, Scanner};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What a client of the control socket may make us keep.
 const LIMITS: Limits = Limits { depth: 100, size: 64 << 20 };
+
+/// Octets of further requests that are read while one is worked upon.
+const AHEAD_AT_MOST: usize = 64 << 10;
+/// How long a command goes on once its asker has closed its end, milliseconds.
+const GRACE_MS: u64 = 1_000;
 
 /// The connections a listener accepts, for ever.
 pub(super) fn connections(listener: Rc<Listener>) -> impl futures::Stream<Item = Accepted> {
@@ -95,7 +102,10 @@ async fn converse(peer: Accepted, commands: &Commands) -> io::Result<()> {
             };
             match message {
                 Ok(Message::Request { id, method, params }) => {
-                    let reply = answer(commands, id, &method, params).await;
+                    let work = answer(commands, id, &method, params);
+                    let Some(reply) = while_asked(work, &mut stream, &mut scanner, &mut buffer).await else {
+                        return Ok(());
+                    };
                     send(&mut stream, &reply).await?;
                 }
                 Ok(_) => {
@@ -107,6 +117,34 @@ async fn converse(peer: Accepted, commands: &Commands) -> io::Result<()> {
                     return Ok(());
                 }
             }
+        }
+    }
+}
+
+/// Does `work` for as long as the peer is there; further requests wait in `scanner`. A peer that has closed its end may
+/// still read for a moment.
+async fn while_asked<T>(
+    work: impl Future<Output = T>,
+    stream: &mut Stream,
+    scanner: &mut Scanner,
+    buffer: &mut [u8],
+) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut room = AHEAD_AT_MOST;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            read = stream.read(buffer), if room > 0 => match read {
+                Ok(0) | Err(_) => {
+                    let grace = Duration::from_millis(GRACE_MS);
+                    return tokio::time::timeout(grace, work).await.ok();
+                }
+                Ok(count) => {
+                    scanner.feed(&buffer[..count]);
+                    room = room.saturating_sub(count);
+                }
+            },
         }
     }
 }

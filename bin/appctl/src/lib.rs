@@ -55,6 +55,23 @@ fn usage(program: &Program, flags: &[Flag]) -> String {
     )
 }
 
+/// The target works in a directory of its own: the file that `port/capture` shall write is made absolute here.
+fn with_own_paths(command: &str, args: &[String]) -> Vec<String> {
+    let mut args = args.to_vec();
+    let own = |path: &str| std::path::absolute(path).map_or_else(|_| path.to_owned(), |p| p.to_string_lossy().into());
+    if command == "port/capture" {
+        for at in 0..args.len() {
+            let follows = at > 0 && matches!(args[at - 1].as_str(), "-w" | "--write");
+            if follows {
+                args[at] = own(&args[at]);
+            } else if let Some(path) = args[at].strip_prefix("--write=") {
+                args[at] = format!("--write={}", own(path));
+            }
+        }
+    }
+    args
+}
+
 /// Runs ovs-appctl and gives its exit code: 0, 1 when the target cannot be asked, 2 when it answers
 /// with an error.
 #[must_use]
@@ -99,7 +116,8 @@ fn run(program: &Program) -> Result<i32, UsageError> {
     };
     cli::alarm::arm(timeout);
     let path = control::socket_path(&target).map_err(UsageError)?;
-    match control::ask(&path, &target, command, args).map_err(UsageError)? {
+    let args = with_own_paths(command, args);
+    match control::ask(&path, &target, command, &args).map_err(UsageError)? {
         Reply::Text(text) => {
             print(&text);
             flush_stdout();

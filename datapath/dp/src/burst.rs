@@ -25,6 +25,12 @@ impl<'a> Lent<'a> {
     }
 }
 
+impl Lent<'_> {
+    pub(crate) fn octets(&self) -> &[u8] {
+        self.buf.get(self.meta.start..self.meta.start + self.meta.len).unwrap_or_default()
+    }
+}
+
 /// What a queue hands over at once.
 pub type Burst<'a> = ArrayVec<Lent<'a>, BURST>;
 

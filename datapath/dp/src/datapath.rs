@@ -10,7 +10,7 @@ use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
 use crate::meter::{Meter, MeterConfig};
 use crate::policer::{Policer, PolicerConfig};
-use crate::port::{RxQueue, TxPort};
+use crate::port::{RxQueue, TxPort, Watcher};
 use crate::stats::{PortStats, QueueStats, Stats};
 
 /// How often subtables are ranked, µs.
@@ -130,6 +130,11 @@ impl Datapath {
         self.engine.outputs.remove(port)
     }
 
+    /// Sets or removes who sees a port's packets here. `false`: there is no such port.
+    pub fn watch_port(&mut self, port: OdpPort, watcher: Option<Box<dyn Watcher>>) -> bool {
+        self.engine.outputs.watch(port, watcher)
+    }
+
     /// Limits what a port may bring in, or no longer does; the limit stays when the port goes and comes.
     pub fn set_policer(&mut self, port: OdpPort, config: Option<PolicerConfig>, now_us: u64) {
         match config {
@@ -185,6 +190,7 @@ impl Datapath {
             queue.rx.receive(queue.burst(), &mut burst);
             let n = burst.len();
             if n > 0 {
+                self.engine.outputs.show_received(queue.port, &burst);
                 let mut env = Env { now_ms: now_us / 1000, port: queue.port, upcalls };
                 queue.stats.packets += n as u64;
                 let looks = self.engine.looks;

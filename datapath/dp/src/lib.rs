@@ -47,5 +47,5 @@ pub use datapath::{Config, Datapath, QueueId};
 pub use flows::{DumpedFlow, FlowCursor, InstallError};
 pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
 pub use policer::PolicerConfig;
-pub use port::{RxLosses, RxQueue, TxPacket, TxPort, TxReport};
+pub use port::{RxLosses, RxQueue, TxPacket, TxPort, TxReport, Watcher};
 pub use stats::{Drop, PortStats, QueueStats, Stats};

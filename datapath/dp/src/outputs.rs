@@ -2,10 +2,11 @@
 
 use arrayvec::ArrayVec;
 use flow::OdpPort;
+use flow::capture_filter::Direction;
 use packet::{Offload, offload};
 
-use crate::burst::{Packets, Slot};
-use crate::port::{TxPacket, TxPort};
+use crate::burst::{Burst, Packets, Slot};
+use crate::port::{TxPacket, TxPort, Watcher};
 use crate::stats::{Drop, PortStats, Stats};
 
 /// Packets handed to a port at once.
@@ -27,6 +28,7 @@ struct OutPort {
     tx: Box<dyn TxPort>,
     queue: Vec<Queued>,
     stats: PortStats,
+    watcher: Option<Box<dyn Watcher>>,
 }
 
 #[derive(Default)]
@@ -47,9 +49,26 @@ impl Outputs {
         if self.ports.len() <= i {
             self.ports.resize_with(i + 1, || None);
         }
-        let stats = self.stats(port).unwrap_or_default();
-        self.ports[i] = Some(Box::new(OutPort { tx, queue: Vec::new(), stats }));
+        let (stats, watcher) = self.ports[i].take().map(|old| (old.stats, old.watcher)).unwrap_or_default();
+        self.ports[i] = Some(Box::new(OutPort { tx, queue: Vec::new(), stats, watcher }));
         true
+    }
+
+    /// Sets or removes who sees the port's packets. `false`: there is no such port.
+    pub(crate) fn watch(&mut self, port: OdpPort, watcher: Option<Box<dyn Watcher>>) -> bool {
+        let Some(Some(port)) = self.ports.get_mut(port as usize) else { return false };
+        port.watcher = watcher;
+        true
+    }
+
+    /// Shows what a port received to its watcher, if it has one.
+    #[inline]
+    pub(crate) fn show_received(&mut self, port: OdpPort, burst: &Burst<'_>) {
+        if let Some(Some(port)) = self.ports.get_mut(port as usize)
+            && let Some(watcher) = &mut port.watcher
+        {
+            burst.iter().for_each(|lent| watcher.see(lent.octets(), Direction::In));
+        }
     }
 
     pub(crate) fn remove(&mut self, port: OdpPort) -> Option<Box<dyn TxPort>> {
@@ -138,6 +157,9 @@ impl Outputs {
                         priority: q.priority,
                     })
                     .collect();
+                if let Some(watcher) = &mut out.watcher {
+                    batch.iter().for_each(|packet| watcher.see(packet.octets, Direction::Out));
+                }
                 let report = out.tx.send(&batch);
                 out.stats.tx_packets += report.packets;
                 out.stats.tx_bytes += report.bytes;

@@ -3,6 +3,7 @@
 //! The halves are apart since a burst's frames stay lent by the one while they are sent through others, its own port's
 //! included. An implementation over rings is a few lines; tests bring vectors.
 
+use flow::capture_filter::Direction;
 use packet::Offload;
 
 use crate::burst::Burst;
@@ -90,6 +91,14 @@ impl Offloads {
         };
         cut && (self.csum || offload.partial_csum.is_none())
     }
+}
+
+/// Sees a port's packets go by: as they were received, before anything is done to them, and as they are sent.
+///
+/// It is called for every packet of its port, on the datapath's thread: it must be quick, and never wait.
+pub trait Watcher: Send {
+    /// A packet's octets, debts of checksum and segmentation not settled.
+    fn see(&mut self, octets: &[u8], direction: Direction);
 }
 
 /// The sending half of a port.

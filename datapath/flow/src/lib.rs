@@ -2,6 +2,7 @@
 //!
 //! The one vocabulary that the datapath (`dp`) and the OpenFlow layer (`ofproto`) share; neither knows the other.
 
+pub mod capture_filter;
 pub mod classifier;
 pub mod compose;
 pub mod extract;
