@@ -17,6 +17,7 @@ pub mod controller;
 pub mod datapath;
 pub mod host;
 pub mod idl;
+pub mod metrics;
 pub mod msg;
 pub mod port;
 pub mod qos;

@@ -15,16 +15,18 @@ use sys::RingKind;
 use tokio::sync::watch;
 
 use crate::daemon::{Reason, Serving};
+use crate::db::DbSystem;
 use crate::host::Host;
 use crate::idl::{Idl, IdlSetup};
 use crate::mailbox::Address;
+use crate::metrics::{Metrics, Sources};
 use crate::msg::switch::CleanUp;
 use crate::port::device::Rings;
 use crate::stream::{Method, OVSDB_PORT, Tls};
 use crate::supervise::{Family, Role, Strategy};
 use crate::switch::directory::Shared;
 use crate::switch::plan::DummyMode;
-use crate::switch::{HostStarted, IdlStarted, Own, Switch, SwitchSettings};
+use crate::switch::{HostStarted, IdlStarted, MetricsStarted, Own, Switch, SwitchSettings};
 use crate::unixctl::Commands;
 
 /// How a switch is to be.
@@ -44,6 +46,8 @@ pub struct VswitchdConfig {
     pub seed: u128,
     /// Fill an empty database with a root row: its system identifier.
     pub fill_empty: Option<String>,
+    /// The database server of this process, if it has one: its figures go with the switch's metrics.
+    pub database: Option<DbSystem>,
     /// Ring layout asked for; `None` lets a test at start decide.
     pub ring: Option<RingKind>,
 }
@@ -55,6 +59,8 @@ pub struct VswitchdSystem {
     pub switch: Address<Switch>,
     /// Who is where.
     pub directory: Shared,
+    /// Who serves metrics.
+    pub metrics: Address<Metrics>,
     ready: watch::Receiver<bool>,
 }
 
@@ -124,6 +130,9 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
             family.hire(role, move |desk, _| Host::new(desk, published.clone(), shared.clone(), news.clone()));
         switch.offer(HostStarted(crate::host::Known { view, address }));
     }
+    let sources = Sources { switch: Some(directory.clone()), database: config.database.clone() };
+    let metrics = Metrics::start(family, sources);
+    switch.offer(MetricsStarted(metrics.outlet()));
     let (told, ready) = watch::channel(false);
     let setup = IdlSetup {
         method,
@@ -142,7 +151,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     crate::switch::commands::add(commands, &directory);
     crate::qos::commands::add(commands, &directory);
     crate::capture::add(commands, &directory);
-    Ok(VswitchdSystem { switch, directory, ready })
+    Ok(VswitchdSystem { switch, directory, metrics, ready })
 }
 
 /// What `ovs-ctl` would write into an empty database.

@@ -78,6 +78,12 @@ impl crate::daemon::Serving for DbSystem {
 }
 
 impl DbSystem {
+    /// What the server keeps in memory, in the words of `memory/show`; `None` if it does not answer.
+    pub async fn figures(&self) -> Option<String> {
+        let patience = std::time::Duration::from_secs(5);
+        self.database.ask(letters::Control::Memory, patience).await.ok()?.ok()
+    }
+
     /// Completes when the remotes of the configuration listen: a parent that waits may return.
     pub async fn ready(&self) {
         let patience = std::time::Duration::from_secs(60);

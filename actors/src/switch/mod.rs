@@ -106,6 +106,7 @@ pub struct Switch {
     directory: Shared,
     own: Option<Address<Switch>>,
     idl: Option<Latest<StatusWrite>>,
+    metrics: Option<crate::mailbox::Outlet<crate::metrics::Listen>>,
     host: Option<crate::host::Known>,
     /// Bridges whose ports changed and that are not told yet.
     changed: BTreeSet<String>,
@@ -140,6 +141,7 @@ impl Switch {
             directory,
             own: None,
             idl: None,
+            metrics: None,
             host: None,
             changed: BTreeSet::new(),
             desired: DesiredSwitch::default(),
@@ -376,6 +378,20 @@ impl Handler<IdlStarted> for Switch {
         self.desk.received();
         self.idl = Some(m.0.latest());
         self.rearm();
+    }
+}
+
+/// Who serves metrics (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct MetricsStarted(pub crate::mailbox::Outlet<crate::metrics::Listen>);
+
+impl Handler<MetricsStarted> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: MetricsStarted, _: &mut Context<Self>) {
+        self.desk.received();
+        self.metrics = Some(m.0);
     }
 }
 

@@ -349,6 +349,9 @@ impl Switch {
     fn configured(&mut self, ctx: &mut Context<Self>) {
         self.publish(true);
         self.busy = false;
+        if let Some(metrics) = &self.metrics {
+            metrics.offer(crate::metrics::Listen(self.desired.other_config.get("metrics").cloned()));
+        }
         self.write_status(Some(self.desired.next_cfg));
         self.start_reconfiguration(ctx);
         self.apply_port_changes(ctx);

@@ -95,6 +95,11 @@ pub fn read(name: &str) -> Option<u64> {
     with(|book| book.counters.get(name).map(|h| h.counter.total.load(Relaxed)))
 }
 
+/// The totals of all counters that are known, by name.
+pub fn totals() -> Vec<(&'static str, u64)> {
+    with(|book| book.counters.iter().map(|(name, h)| (*name, h.counter.total.load(Relaxed))).collect())
+}
+
 /// The table of `coverage/show`.
 #[allow(clippy::cast_precision_loss)]
 pub fn show(now_ms: i64) -> String {

@@ -4,6 +4,7 @@
 
 mod control;
 pub mod dpctl;
+mod top;
 
 use cli::groups::{HELP, LOG, LogSettings, OPTION, VERSION};
 use cli::options::{self, Flag, Order, UsageError};
@@ -117,6 +118,9 @@ fn run(program: &Program) -> Result<i32, UsageError> {
     cli::alarm::arm(timeout);
     let path = control::socket_path(&target).map_err(UsageError)?;
     let args = with_own_paths(command, args);
+    if command == "switch/top" && top::is_live(&args) {
+        return top::show(&path, &target, &args);
+    }
     match control::ask(&path, &target, command, &args).map_err(UsageError)? {
         Reply::Text(text) => {
             print(&text);

@@ -26,7 +26,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
 }
 
 /// Each reason, and how it is told.
-const REASONS: &[(Drop, &str)] = &[
+pub(crate) const DROP_REASONS: &[(Drop, &str)] = &[
     (Drop::Translation(DropReason::OfPipeline), "the OpenFlow rules say so"),
     (Drop::Translation(DropReason::BridgeNotFound), "translation: bridge not found"),
     (Drop::Translation(DropReason::RecursionTooDeep), "translation: resubmits nested too deep"),
@@ -65,7 +65,7 @@ async fn why_dropped(directory: &Directory, wanted: Option<&str>) -> Answer {
         let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
         let _ = writeln!(out, "{kind}@ovs-{kind}: packets dropped, by reason:");
         let mut total = 0;
-        for (reason, text) in REASONS {
+        for (reason, text) in DROP_REASONS {
             let n = report.stats.dropped(*reason);
             total += n;
             if n > 0 {

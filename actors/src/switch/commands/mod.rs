@@ -13,6 +13,7 @@ mod drops;
 mod dummy;
 mod flows;
 mod pipeline;
+mod top;
 mod tunnel;
 
 pub(super) use dpif::capabilities;
@@ -20,6 +21,7 @@ pub(super) use dpif::capabilities;
 use super::directory::Shared;
 use crate::unixctl::Commands;
 use context::Registry;
+pub(crate) use drops::DROP_REASONS;
 
 /// Registers them.
 pub fn add(commands: &mut Commands, directory: &Shared) {
@@ -46,5 +48,6 @@ pub fn add(commands: &mut Commands, directory: &Shared) {
     dummy::add(registry);
     flows::add(registry);
     pipeline::add(registry);
+    top::add(registry);
     tunnel::add(registry);
 }

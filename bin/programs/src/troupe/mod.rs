@@ -13,6 +13,7 @@ usage: troupe [OPTIONS]            run the switch until ctrl-C or SIGTERM
 Options:
   --dir=DIR           keep sockets, database and logs in DIR (default: where Open vSwitch has them;
                       OVS_RUNDIR, OVS_DBDIR, OVS_LOGDIR and OVS_SYSCONFDIR are honoured)
+  --metrics=[IP:]PORT serve metrics to Prometheus over HTTP
   --enable-dummy      with dummy devices and test commands, without touching the host's network
   -v, --verbose       log what happens to standard error
   -h, --help          display this help message
@@ -23,6 +24,7 @@ Options:
 struct Wanted {
     demo: bool,
     dir: Option<PathBuf>,
+    metrics: Option<String>,
     dummy: bool,
     verbose: bool,
 }
@@ -54,13 +56,14 @@ pub fn main() -> i32 {
 }
 
 fn parse(args: impl Iterator<Item = String>) -> Result<Option<Wanted>, String> {
-    let mut wanted = Wanted { demo: false, dir: None, dummy: false, verbose: false };
+    let mut wanted = Wanted { demo: false, dir: None, metrics: None, dummy: false, verbose: false };
     let mut args = args.peekable();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "run" => {}
             "demo" => wanted.demo = true,
             "--dir" => wanted.dir = Some(args.next().ok_or("--dir needs a directory")?.into()),
+            "--metrics" => wanted.metrics = Some(args.next().ok_or("--metrics needs [IP:]PORT")?),
             "--enable-dummy" => wanted.dummy = true,
             "-v" | "--verbose" => wanted.verbose = true,
             "-h" | "--help" => {
@@ -71,9 +74,10 @@ fn parse(args: impl Iterator<Item = String>) -> Result<Option<Wanted>, String> {
                 println!("troupe {} (Open vSwitch 3.1.0 compatible)", env!("CARGO_PKG_VERSION"));
                 return Ok(None);
             }
-            other => match other.strip_prefix("--dir=") {
-                Some(dir) => wanted.dir = Some(dir.into()),
-                None => return Err(format!("\"{other}\" is not known; troupe --help lists what is")),
+            other => match other.split_once('=') {
+                Some(("--dir", dir)) => wanted.dir = Some(dir.into()),
+                Some(("--metrics", address)) => wanted.metrics = Some(address.to_owned()),
+                _ => return Err(format!("\"{other}\" is not known; troupe --help lists what is")),
             },
         }
     }

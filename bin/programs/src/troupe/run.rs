@@ -2,6 +2,7 @@
 
 use actors::daemon::{self, DaemonConfig, Directories, Exit, Pidfile, Reason, Serving};
 use actors::db::{self, DbConfig, DbSystem};
+use actors::metrics::Serve;
 use actors::stream::Tls;
 use actors::supervise::Family;
 use actors::switch::plan::DummyMode;
@@ -46,7 +47,8 @@ pub fn run(wanted: &Wanted) -> Result<(), String> {
     let config = DaemonConfig { program: "troupe".to_owned(), ..DaemonConfig::default() };
     let dummy = if wanted.dummy { DummyMode::Override } else { DummyMode::Off };
     let custom = wanted.dir.is_some();
-    daemon::run(&config, |family, exit| serve(family, exit, dirs, dummy, custom))
+    let metrics = wanted.metrics.clone();
+    daemon::run(&config, |family, exit| serve(family, exit, dirs, dummy, custom, metrics))
 }
 
 async fn serve(
@@ -55,6 +57,7 @@ async fn serve(
     dirs: Directories,
     dummy: DummyMode,
     custom: bool,
+    metrics: Option<String>,
 ) -> Result<Running, String> {
     let pidfiles = ["ovsdb-server", "ovs-vswitchd"]
         .iter()
@@ -93,11 +96,15 @@ async fn serve(
             dummy,
             disable_system: false,
             seed: part(16),
+            database: Some(database.clone()),
             fill_empty: Some(uuid_text(part(8))),
             ring: None,
         },
         &mut switch_commands,
     )?;
+    if let Some(address) = &metrics {
+        switch.metrics.offer(Serve(actors::metrics::bind(address).await?));
+    }
     for (name, commands) in [("ovsdb-server", db_commands), ("ovs-vswitchd", switch_commands)] {
         if let Some(path) = unixctl::socket_path(&dirs.run, name, None) {
             unixctl::Server::start(&family, commands.into(), &path)?;

@@ -3,6 +3,7 @@
 mod settings;
 
 use actors::daemon::{self, Exit, Reason};
+use actors::metrics::{self, Serve};
 use actors::supervise::Family;
 use actors::unixctl;
 use actors::vswitchd::{self, VswitchdSystem};
@@ -58,6 +59,9 @@ async fn serve(
         unixctl::add_clock_commands(&mut commands);
     }
     let system = vswitchd::start(&family, &settings.switch, &mut commands)?;
+    if let Some(address) = &settings.metrics {
+        system.metrics.offer(Serve(metrics::bind(address).await?));
+    }
     let asked = exit.clone();
     commands.add("exit", "[--cleanup]", 0, 1, move |args| {
         asked.ask(Reason::Command { cleanup: args.first().is_some_and(|a| a == "--cleanup") });

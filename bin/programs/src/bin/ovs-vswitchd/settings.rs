@@ -12,6 +12,7 @@ use std::path::PathBuf;
 /// The options that are not shared with other daemons.
 pub const OWN: &[Flag] = &[
     Flag::value("unixctl").help("  --unixctl=SOCKET          override default control socket name\n"),
+    Flag::value("metrics").help("  --metrics=[IP:]PORT       serve metrics to Prometheus over HTTP\n"),
     Flag::switch("mlockall"),
     Flag::optional("enable-dummy"),
     Flag::switch("disable-system"),
@@ -26,6 +27,7 @@ pub struct Settings {
     pub log: LogSettings,
     pub switch: VswitchdConfig,
     pub unixctl: Option<String>,
+    pub metrics: Option<String>,
     pub lock_memory: bool,
     /// `actor/panic`, `time/stop` and `time/warp` are there.
     pub test_commands: bool,
@@ -45,9 +47,11 @@ impl Settings {
                 disable_system: false,
                 seed: 0,
                 fill_empty: None,
+                database: None,
                 ring: None,
             },
             unixctl: None,
+            metrics: None,
             lock_memory: false,
             test_commands: false,
         };
@@ -55,6 +59,7 @@ impl Settings {
         for given in &parsed.given {
             match given.flag.long {
                 "unixctl" => settings.unixctl = given.value.clone(),
+                "metrics" => settings.metrics = given.value.clone(),
                 "mlockall" => settings.lock_memory = true,
                 "enable-dummy" => {
                     settings.test_commands = true;
@@ -118,6 +123,6 @@ pub fn usage(program: &str) -> String {
         + &LogSettings::usage(program)
         + "\nDPDK options:\nConfiguration of DPDK via command-line is removed from this\n\
            version of Open vSwitch. DPDK is configured through ovsdb.\n"
-        + &groups::section(program, "\nOther options:", &OWN[..1])
+        + &groups::section(program, "\nOther options:", &OWN[..2])
         + "  -h, --help                display this help message\n  -V, --version             display version information\n"
 }

@@ -3,6 +3,7 @@
 mod settings;
 
 use actors::daemon::{self, Exit, Reason};
+use actors::metrics::{self, Metrics, Serve, Sources};
 use actors::supervise::Family;
 use actors::{db, unixctl, web};
 use cli::options::{Order, UsageError};
@@ -60,6 +61,10 @@ async fn serve(
     if let Some(address) = &settings.web {
         let registries = vec![system.methods.module().clone().into(), commands.module().clone().into()];
         web::Web::start(&family, web::parse_address(address)?, registries).await?;
+    }
+    if let Some(address) = &settings.metrics {
+        let sources = Sources { database: Some(system.clone()), ..Sources::default() };
+        Metrics::start(&family, sources).offer(Serve(metrics::bind(address).await?));
     }
     let socket = unixctl::socket_path(Path::new(&dirs::rundir()), &name, settings.unixctl.as_deref());
     if let Some(path) = socket {

@@ -21,6 +21,7 @@ pub const OWN: &[Flag] = &[
     Flag::value("run").help("  --run COMMAND           run COMMAND as subprocess then exit\n"),
     Flag::value("unixctl").help("  --unixctl=SOCKET        override default control socket name\n"),
     Flag::value("web").help("  --web=[IP:]PORT         serve JSON-RPC 2.0 over HTTP and WebSocket\n"),
+    Flag::value("metrics").help("  --metrics=[IP:]PORT     serve metrics to Prometheus over HTTP\n"),
     Flag::switch("disable-file-column-diff")
         .help("  --disable-file-column-diff\n                          don't use column diff in database file\n"),
     Flag::switch("no-dbs"),
@@ -38,6 +39,7 @@ pub struct Settings {
     pub unixctl: Option<String>,
     pub command: Option<String>,
     pub web: Option<String>,
+    pub metrics: Option<String>,
     /// `actor/panic`, `time/stop` and `time/warp` are there.
     pub test_commands: bool,
 }
@@ -60,6 +62,7 @@ impl Settings {
                 "run" => settings.command = value,
                 "unixctl" => settings.unixctl = value,
                 "web" => settings.web = value,
+                "metrics" => settings.metrics = value,
                 "disable-file-column-diff" => settings.db.whole_rows = true,
                 "no-dbs" => no_dbs = true,
                 "record" | "replay" => {

@@ -1,0 +1,130 @@
+//! What people see of a running switch: captures that other tools read, live rates, metrics in Prometheus's format.
+
+use harness::lab::on_lab;
+use harness::process;
+use harness::side::Side;
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::Duration;
+
+fn need(what: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("not so: {what}")) }
+}
+
+#[test]
+fn captures_rates_and_metrics() {
+    on_lab(Side::troupe(), &["--metrics=9475"], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let file = dir.path().join("c.pcapng").display().to_string();
+        let words =
+            ["port/capture", "br0", "v1", "v2", "--count=8", "--filter", "icmp and net 10.9.0.0/24", "-w", &file];
+        let said = thread::scope(|scope| {
+            let pinger = scope.spawn(|| {
+                // The capture has to be in place; it takes all it gets until it has its count.
+                a.ping(&b.ip, 30)
+            });
+            let said = lab.tool_args("ovs-appctl", &words);
+            pinger.join().map_err(|_| "the pinger failed".to_owned())??;
+            said
+        })?;
+        need(
+            &format!("it tells what it did: {said}"),
+            said.starts_with("8 packets captured on v1, v2: 4 received, 4 sent; 0 lost"),
+        )?;
+        let fields = [
+            "tshark",
+            "-r",
+            &file,
+            "-T",
+            "fields",
+            "-e",
+            "frame.interface_name",
+            "-e",
+            "frame.packet_flags_direction",
+            "-e",
+            "_ws.col.Protocol",
+        ];
+        let read = lab.host.run(&fields)?;
+        let lines: Vec<&str> = read.lines().collect();
+        need(
+            &format!("tshark reads 8 packets: {read}"),
+            lines.len() == 8 && lines.iter().all(|l| l.ends_with("ICMP")),
+        )?;
+        for (port, way) in [("v1", "0x00000001"), ("v1", "0x00000002"), ("v2", "0x00000001"), ("v2", "0x00000002")] {
+            let seen = lines.iter().filter(|l| l.starts_with(&format!("{port}\t{way}"))).count();
+            need(&format!("two packets {way} at {port}: {read}"), seen == 2)?;
+        }
+        let wrong =
+            lab.tool_args("ovs-appctl", &["port/capture", "br0", "v1", "-f", "port http"]).err().unwrap_or_default();
+        need(&format!("a filter's fault is named: {wrong}"), wrong.contains("\"http\" is no port number"))?;
+        let lines = lab.tool_args("ovs-appctl", &["port/capture", "br0", "--duration", "0.1", "-f", "vlan 99"])?;
+        need(
+            &format!("without packets it ends in time: {lines}"),
+            lines.starts_with("0 packets captured on br0, v1, v2"),
+        )?;
+
+        let top = thread::scope(|scope| {
+            let pinger = scope.spawn(|| a.ping(&b.ip, 20));
+            let top = lab.appctl("switch/top --interval 0.5");
+            pinger.join().map_err(|_| "the pinger failed".to_owned())??;
+            top
+        })?;
+        let flow = |line: &&str| line.contains("in_port(v1)") && line.contains("actions:v2");
+        need(&format!("the busy flow shows: {top}"), top.lines().any(|l| flow(&l)))?;
+
+        lab.host.line("ip link set lo up")?;
+        let text = lab.host.line("curl -sf http://127.0.0.1:9475/metrics")?;
+        let metrics = parse(&text)?;
+        let of = |name: &str| metrics.get(name).copied().unwrap_or(-1.0);
+        let counted = of("troupe_port_receive_packets_total{bridge=\"br0\",port=\"v1\"}");
+        need(&format!("{counted} packets came in by v1"), counted >= 40.0)?;
+        need("hits are told", of("troupe_datapath_hits_total{datapath=\"system\",cache=\"megaflow\"}") >= 0.0)?;
+        need("drops by reason", metrics.keys().any(|k| k.starts_with("troupe_datapath_drops_total{")))?;
+        need("mailboxes", metrics.keys().any(|k| k.starts_with("troupe_actor_mailbox_capacity{actor=\"bridge br0\"")))?;
+        lab.vsctl("set open . other_config:metrics=9476")?;
+        process::until("the database's address to serve", Duration::from_secs(5), || {
+            lab.host.line("curl -sf http://127.0.0.1:9476/metrics").is_ok()
+        })?;
+        lab.vsctl("remove open . other_config metrics")?;
+        process::until("it to serve no longer", Duration::from_secs(5), || {
+            lab.host.line("curl -sf http://127.0.0.1:9476/metrics").is_err()
+        })
+    });
+}
+
+/// Reads Prometheus's text format strictly: every sample follows the help and type of its family, no family comes
+/// twice, no sample either; names and labels are well formed.
+fn parse(text: &str) -> Result<BTreeMap<String, f64>, String> {
+    let name_ok = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+    let (mut families, mut samples, mut family) = (BTreeSet::new(), BTreeMap::new(), String::new());
+    need("it ends in a line's end", text.ends_with('\n'))?;
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split(' ').next().unwrap_or_default().to_owned();
+            need(&format!("{family} comes once"), families.insert(family.clone()) && name_ok(&family))?;
+            continue;
+        }
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let known = kind == format!("{family} counter") || kind == format!("{family} gauge");
+            need(&format!("the type of {family}: {kind}"), known)?;
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').ok_or_else(|| format!("no value: {line}"))?;
+        let value: f64 = value.parse().map_err(|_| format!("no number: {line}"))?;
+        let (name, labels) = series.split_once('{').map_or((series, None), |(n, l)| (n, Some(l)));
+        need(&format!("{line} belongs to {family}"), name == family)?;
+        if let Some(labels) = labels {
+            let labels = labels.strip_suffix("\"}").ok_or_else(|| format!("labels do not end: {line}"))?;
+            for label in labels.split("\",") {
+                let (label, _) = label.split_once("=\"").ok_or_else(|| format!("no label: {line}"))?;
+                need(&format!("label {label}"), name_ok(label))?;
+            }
+        }
+        need(&format!("{series} comes once"), samples.insert(series.to_owned(), value).is_none())?;
+    }
+    Ok(samples)
+}
