@@ -87,6 +87,10 @@ impl Bridge {
     fn trace(&mut self, args: &[String], packet_out: bool, now_ms: i64) -> Result<String, String> {
         let view = self.core.live_view().clone();
         let request = ofproto::trace::parse(&view, args, packet_out)?;
+        let id = request.key.recirc_id();
+        if id != 0 && self.core.recirc.get(id).is_none() && !view.is_bond(id) {
+            return Err(format!("no recirculation data for recirc_id {id:#x}"));
+        }
         let traced = ofproto::trace::run(&view, &request, &mut self.core.recirc, now_ms);
         let teaches =
             |e: &Effect| matches!(e, Effect::MacLearn { .. } | Effect::Learn { .. } | Effect::McastSnoop { .. });

@@ -193,7 +193,6 @@ impl Player for Bridge {
         if !self.core.macs.run(now_ms).is_empty() {
             self.core.macs_changed();
         }
-        self.core.recirc.run(now_ms);
         self.core.run(now_ms);
         self.settle(ctx);
     }

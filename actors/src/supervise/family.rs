@@ -193,11 +193,15 @@ impl Family {
         self.enroll(role, move |address: &Address<A>, id, obituaries| {
             let card = address.card().clone();
             let make = make.clone();
-            address.occupy(A::start_in_arbiter(&arbiter, move |ctx| {
-                ctx.set_mailbox_capacity(capacity);
+            // As `Actor::start_in_arbiter`, but the mailbox has its size before the thread gets to the actor.
+            let (tx, rx) = actix::dev::channel::channel(capacity);
+            arbiter.spawn_fn(move || {
+                let mut ctx = Context::with_receiver(rx);
                 ctx.spawn(Watch::new());
-                make(Desk::new(card, id, obituaries), ctx)
-            }));
+                let actor = make(Desk::new(card, id, obituaries), &mut ctx);
+                actix::spawn(ctx.into_future(actor));
+            });
+            address.occupy(actix::Addr::new(tx));
         })
     }
 

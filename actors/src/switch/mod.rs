@@ -191,6 +191,7 @@ impl Switch {
         view.version += 1;
         if ports_moved {
             view.odp_ports = self.odp_ports();
+            view.datapaths = self.datapaths.keys().cloned().collect();
             let known: BTreeSet<BridgeId> = self.bridges.values().map(|b| b.id).collect();
             view.bridges.retain(|id, _| known.contains(id));
         }

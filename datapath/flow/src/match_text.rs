@@ -193,6 +193,15 @@ impl Line<'_> {
         self.decimal(name, value.into(), mask.into(), u32::MAX.into());
     }
 
+    /// Decimal, or hexadecimal in full width beside a mask.
+    fn entry32(&mut self, name: &str, value: u32, mask: u32) {
+        match mask {
+            0 => {}
+            u32::MAX => self.param(name, &value.to_string()),
+            _ => self.param(name, &format!("{value:#010x}/{mask:#010x}")),
+        }
+    }
+
     fn mac(&mut self, name: &str, value: u64, mask: u64) {
         if mask != 0 {
             self.param(name, &text::mac_masked(value, mask));
@@ -473,8 +482,8 @@ impl Line<'_> {
         if m & 0x100 != 0 {
             self.param("mpls_bos", &(lse >> 8 & 1).to_string());
         }
-        self.decimal32("mpls_lse1", key.mpls_lse1(), mask.mpls_lse1());
-        self.decimal32("mpls_lse2", key.mpls_lse2(), mask.mpls_lse2());
+        self.entry32("mpls_lse1", key.mpls_lse1(), mask.mpls_lse1());
+        self.entry32("mpls_lse2", key.mpls_lse2(), mask.mpls_lse2());
     }
 
     fn fragment(&mut self) {

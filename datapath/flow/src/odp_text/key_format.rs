@@ -359,7 +359,7 @@ impl Printer<'_> {
             (_, 6) => {
                 self.group("tcp", wild, ports);
                 let flags = u32::from(mask.tcp_flags() & 0xfff);
-                if flags != 0 || self.verbose {
+                if flags != 0 {
                     self.open("tcp_flags");
                     let bits = u32::from(key.tcp_flags() & 0xfff);
                     self.out.push_str(&text::flags_masked(bits, flags, 0xfff, text::TCP_FLAGS));

@@ -295,6 +295,7 @@ impl Bridge {
             .into_iter()
             .chain(packets.map(|at| (at, "packets wait for their controller's rate")))
             .chain(lines.map(|at| (at, "flow-mods are worth a line in the log")))
+            .chain(self.recirc.poll_timeout().map(|at| (at, "recirculation states are unused")))
             .chain(self.controllers.poll_timeout(self.now_ms))
             .chain(groups)
             .chain(self.bonding_timeout())
@@ -304,6 +305,7 @@ impl Bridge {
     /// Does what is due.
     pub fn run(&mut self, now_ms: i64) {
         self.set_now(now_ms);
+        self.recirc.run(now_ms);
         if self.bundle_deadline.is_some_and(|at| at <= now_ms) {
             self.expire_bundles();
         }
@@ -370,12 +372,16 @@ impl Bridge {
         let sum = self.group_stats.entry(group).or_default();
         sum.packets += packets;
         sum.bytes += bytes;
-        if let Some(bucket) = bucket.filter(|b| *b < 1 << 16) {
-            if sum.buckets.len() <= bucket {
-                sum.buckets.resize(bucket + 1, (0, 0));
+        // Without one named, every bucket had the packets.
+        let n = self.groups.get(&group).map_or(0, |g| g.desc.buckets.len());
+        if sum.buckets.len() < n {
+            sum.buckets.resize(n, (0, 0));
+        }
+        for (i, counts) in sum.buckets.iter_mut().enumerate() {
+            if bucket.is_none_or(|b| b == i) {
+                counts.0 += packets;
+                counts.1 += bytes;
             }
-            sum.buckets[bucket].0 += packets;
-            sum.buckets[bucket].1 += bytes;
         }
     }
 

@@ -51,13 +51,7 @@ pub struct Traced {
 
 /// Names of a bridge's ports.
 fn names_of(view: &SwitchView, bridge: BridgeId) -> NameMap {
-    let mut names = NameMap::new();
-    if let Some(bridge) = view.bridges.get(&bridge) {
-        for port in bridge.ports.values() {
-            names.insert_port(port.port, &port.name);
-        }
-    }
-    names
+    view.bridges.get(&bridge).map_or_else(NameMap::new, |b| b.port_names())
 }
 
 /// Names of all datapath ports.
@@ -74,9 +68,10 @@ pub(crate) fn dp_names_of(view: &SwitchView) -> NameMap {
 /// Traces.
 pub fn run(view: &SwitchView, request: &Request, recirc: &mut Recirc, now_ms: i64) -> Traced {
     let mut trace = Trace { view, request, out: String::new(), effects: Vec::new(), queue: VecDeque::new(), now_ms };
+    // Without actions to begin with, a packet goes through the tables.
     let start = match &request.actions {
-        Some(actions) => Start::Actions(actions.clone()),
-        None => Start::Key,
+        Some(actions) if !actions.is_empty() => Start::Actions(actions.clone()),
+        _ => Start::Key,
     };
     let mut held = Vec::new();
     trace.one(request.bridge, &request.key, start, recirc, &mut held);
@@ -112,6 +107,7 @@ impl Trace<'_> {
         let options = Options { ports, tun: tun.as_deref(), ..Options::default() };
         self.out.push_str(&format!("Flow: {}\n", format_flow(key, &options)));
         let mut recorder = Recorder::default();
+        recorder.names = self.request.names;
         let input = Input {
             key,
             bridge,
@@ -125,17 +121,20 @@ impl Trace<'_> {
         held.extend_from_slice(&translation.recircs);
         self.out.push_str(&recorder.text());
         self.queue.extend(recorder.recirculations);
-        let mut last = translation.final_flow.clone();
-        last.set_actset_output(key.actset_output());
+        let last = &translation.final_flow;
+        let mut first = key.clone();
+        first.set_actset_output(openflow::OfPort::UNSET.to_11());
         self.out.push_str("\nFinal flow: ");
-        if *last == *key {
+        if **last == first {
             self.out.push_str("unchanged\n");
         } else {
-            self.out.push_str(&format!("{}\n", format_flow(&last, &options)));
+            self.out.push_str(&format!("{}\n", format_flow(last, &options)));
         }
         let megaflow = format(&key.masked(&translation.mask), &translation.mask, &options);
         self.out.push_str(&format!("Megaflow: {megaflow}\n"));
-        let actions = flow::odp_text::format_actions(&translation.actions, None);
+        let dp_names = self.request.names.then(|| dp_names_of(self.view));
+        let dp_names = dp_names.as_ref().map(|n| n as &dyn PortNames);
+        let actions = flow::odp_text::format_actions(&translation.actions, dp_names);
         self.out.push_str(&format!("Datapath actions: {actions}"));
         self.verdict(&translation);
         if input.side_effects {

@@ -35,11 +35,16 @@ pub fn parse(view: &SwitchView, args: &[String], packet_out: bool) -> Result<Req
         (true, None) => return Err("too few arguments".to_owned()),
         (false, _) => (args, None),
     };
+    // What comes last is actions, whatever it looks like, and it is read first; ports have numbers there.
+    let actions = match actions_text {
+        None => None,
+        Some(text) => Some(action::parse_actions(text, Names { ports: None, tables: None })?.0),
+    };
     let (mut positional, options) = split(args, packet_out)?;
     let mut packet = None;
-    if let Some(last) = positional.last()
+    if let [.., _, _, last] | [_, last] = positional.as_slice()
         && !options.generate
-        && is_hex(last)
+        && (positional.len() == MAX_ARGS || is_hex(last))
     {
         packet = Some(packet_of(last)?);
         positional.pop();
@@ -56,9 +61,9 @@ pub fn parse(view: &SwitchView, args: &[String], packet_out: bool) -> Result<Req
     } else if let Some(packet) = &packet {
         key = flow::extract_with(packet.data(), &key, view.support.max_vlan_headers.max(1)).0;
     }
-    let actions = match actions_text {
+    let actions = match actions {
         None => None,
-        Some(text) => Some(read_actions(view, bridge, &key, text, options.consistent)?),
+        Some(actions) => Some(check_actions(view, bridge, &key, actions, options.consistent)?),
     };
     Ok(Request { bridge, key, packet, ct_states: options.ct_states, names: options.names, actions })
 }
@@ -73,17 +78,16 @@ fn split(args: &[String], packet_out: bool) -> Result<(Vec<&str>, Options), Stri
             "-generate" | "--generate" => options.generate = true,
             "-consistent" | "--consistent" if packet_out => options.consistent = true,
             "--names" => options.names = true,
-            "--no-names" => options.names = false,
             "--ct-next" => {
-                let state = ct_state(value("ct-next")?)?;
+                let state = ct_state(value("--ct-next")?)?;
                 options.ct_states.push_back(state);
             }
-            "--l7" => options.payload = Some(hex(value("l7")?).ok_or("Invalid l7 payload")?),
+            "--l7" => options.payload = Some(hex(value("--l7")?).ok_or("Invalid l7 payload")?),
             "--l7-len" => {
-                let text = value("l7-len")?;
+                let text = value("--l7-len")?;
                 let n: usize = text.parse().map_err(|_| format!("Invalid l7-len {text}"))?;
                 if n > 64000 {
-                    return Err(format!("Invalid l7-len {text}"));
+                    return Err(format!("{text}: too much L7 data"));
                 }
                 options.payload_len = Some(n);
             }
@@ -97,14 +101,14 @@ fn split(args: &[String], packet_out: bool) -> Result<(Vec<&str>, Options), Stri
 
 fn ct_state(text: &str) -> Result<u8, String> {
     let mut bits = 0;
-    for name in text.split([',', '|', ' ', '\t']).filter(|n| !n.is_empty()) {
+    for name in text.split([',', ' ', '\t']).filter(|n| !n.is_empty()) {
         let bit = CT_STATE.iter().position(|n| *n == name);
         let bit = bit.ok_or_else(|| format!("{name}: unknown connection tracking state flag"))?;
         bits |= 1u8 << bit;
     }
-    // A packet that has been tracked is nothing but tracked.
     if bits & flow::ct_state::TRK == 0 && bits != 0 {
-        bits |= flow::ct_state::TRK;
+        let why = "invalid connection state: If \"trk\" is unset, no other flags are set";
+        return Err(format!("{text}: {why}"));
     }
     Ok(bits)
 }
@@ -114,7 +118,9 @@ fn is_hex(text: &str) -> bool {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let is_separator = |b: &u8| matches!(b, b':' | b'.' | b' ');
+    let digits: Vec<u8> = text.bytes().filter(|b| !is_separator(b)).collect();
+    digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
     let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
     digits.len().is_multiple_of(2).then_some(())?;
     digits.chunks(2).map(pair).collect()
@@ -136,8 +142,8 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
             match positional {
                 [_] => {}
                 [dp, _] => {
-                    let name = dp.strip_prefix("ovs-").unwrap_or(dp);
-                    if name != view.datapath_type {
+                    let kind = dp.strip_prefix("ovs-").unwrap_or(dp);
+                    if !view.datapaths.contains(kind) {
                         return Err("Cannot find the datapath".to_owned());
                     }
                 }
@@ -166,19 +172,20 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
     }
 }
 
-fn read_actions(
+fn check_actions(
     view: &SwitchView,
     bridge: crate::view::BridgeId,
     key: &Key,
-    text: &str,
+    actions: action::Actions,
     consistent: bool,
 ) -> Result<action::Actions, String> {
-    let names = names_of(view, bridge);
-    let (actions, usable) = action::parse_actions(text, Names { ports: Some(&names), tables: None })?;
-    let _ = usable;
     let mut matching = openflow::matching::Match::any();
     matching.key = key.clone();
     matching.mask = flow::Mask::for_packet(key);
+    let exists = |id: &u32| view.bridges.get(&bridge).is_some_and(|b| b.groups.contains_key(id));
+    if actions.iter().any(|a| matches!(a, action::Action::Group(id) if !exists(id))) {
+        return Err("Bad actions: OFPBAC_BAD_OUT_GROUP".to_owned());
+    }
     let checked = action::check(actions, &matching, &Check::UNKNOWN).map_err(|e| format!("Bad actions: {e}"))?;
     let tolerant = checked.usable.contains(openflow::Protocols::OF10_STD)
         && !checked.usable.contains(openflow::Protocols::OF13_OXM);

@@ -24,7 +24,7 @@ pub enum Selection {
     /// `hash` of the listed fields.
     Hash {
         /// Basis.
-        basis: u32,
+        basis: u64,
         /// Field and mask.
         fields: Vec<(flow::Field, flow::field::Value)>,
     },
@@ -89,11 +89,11 @@ impl GroupView {
 fn select(desc: &GroupDesc, buckets: &[BucketView]) -> Selection {
     let param = desc.props.selection_method_param;
     match desc.props.selection_method.as_str() {
-        "" => match dp_hash_map(buckets, 64) {
+        "" => match dp_hash_map(buckets) {
             Some(map) => Selection::DpHash { alg: 1, basis: 0, map },
             None => Selection::Default,
         },
-        "dp_hash" => match dp_hash_map(buckets, MAX_HASHES) {
+        "dp_hash" => match dp_hash_map(buckets) {
             Some(map) => {
                 let alg = (param >> 32) as u32;
                 Selection::DpHash { alg: if alg > 1 { 0 } else { alg }, basis: param as u32, map }
@@ -101,18 +101,18 @@ fn select(desc: &GroupDesc, buckets: &[BucketView]) -> Selection {
             None => Selection::Default,
         },
         _ if desc.props.fields.is_empty() => Selection::Default,
-        _ => Selection::Hash { basis: param as u32, fields: desc.props.fields.clone() },
+        _ => Selection::Hash { basis: param, fields: desc.props.fields.clone() },
     }
 }
 
 /// Spreads hash values over buckets by weight with Webster's method, which serves every bucket at least as often as its
-/// share allows. `None` when more than `max` values were needed.
-fn dp_hash_map(buckets: &[BucketView], max: usize) -> Option<Arc<[u16]>> {
+/// share allows. `None` when more than [`MAX_HASHES`] values were needed.
+fn dp_hash_map(buckets: &[BucketView]) -> Option<Arc<[u16]>> {
     let total: u64 = buckets.iter().map(|b| u64::from(b.weight)).sum();
     let least = buckets.iter().map(|b| b.weight).filter(|w| *w > 0).min()?;
     let min_slots = total.div_ceil(u64::from(least));
     let wanted = (min_slots.max(1).next_power_of_two() as usize).max(16);
-    if wanted > MAX_HASHES.min(max.max(16)) {
+    if wanted > MAX_HASHES {
         return None;
     }
     let mut quotient: Vec<(f64, u32)> = buckets.iter().map(|b| (f64::from(b.weight), 1)).collect();

@@ -16,7 +16,7 @@ pub mod show;
 mod tunnel;
 mod vlan_set;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use flow::classifier::MiniMatch;
@@ -97,8 +97,8 @@ impl Default for Support {
 pub struct SwitchView {
     /// Grows with every change that is published.
     pub version: u64,
-    /// Datapath type: `netdev`, `dummy`.
-    pub datapath_type: String,
+    /// Types of datapaths that there are: `netdev`, `dummy`.
+    pub datapaths: BTreeSet<String>,
     /// Bridges.
     pub bridges: BTreeMap<BridgeId, Arc<BridgeView>>,
     /// Which port a datapath port is; of tunnels, the many that share one are found through `tunnels`.
@@ -113,6 +113,12 @@ impl SwitchView {
     /// The bridge of this name.
     pub fn bridge_by_name(&self, name: &str) -> Option<&Arc<BridgeView>> {
         self.bridges.values().find(|b| b.name == name)
+    }
+
+    /// Whether a recirculation identifier stands for a bond.
+    pub fn is_bond(&self, recirc_id: u32) -> bool {
+        let is_it = |b: &Arc<BundleView>| b.bond.as_ref().is_some_and(|bond| bond.recirc_id == recirc_id);
+        self.bridges.values().any(|b| b.bundles.values().any(is_it))
     }
 
     /// The port behind a reference.
@@ -204,6 +210,15 @@ pub struct BridgeView {
 }
 
 impl BridgeView {
+    /// Names of its ports.
+    pub fn port_names(&self) -> openflow::names::NameMap {
+        let mut names = openflow::names::NameMap::new();
+        for port in self.ports.values() {
+            names.insert_port(port.port, &port.name);
+        }
+        names
+    }
+
     /// An empty bridge with room for 255 tables.
     pub fn new(id: BridgeId, name: &str) -> BridgeView {
         let internal = |slot, actions: Vec<Action>| Arc::new(internal_rule(slot, actions.into()));

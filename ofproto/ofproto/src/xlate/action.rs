@@ -37,7 +37,7 @@ impl Context<'_> {
             let last = is_last && i + 1 == actions.len() && self.action_set.is_empty();
             if self.tracing() {
                 let one = std::slice::from_ref(action);
-                let text = openflow::action::format(one, &openflow::names::Style::PLAIN);
+                let text = self.actions_text(one);
                 self.report(NodeKind::Action, || text);
             }
             if self.run_action(action, &actions[i + 1..], last, in_bucket) == Flow::Stop {
@@ -103,7 +103,7 @@ impl Context<'_> {
                 }
             }
             Action::Nat(nat) => self.ct_nat = Some((**nat).clone()),
-            Action::Clone(list) => self.clone_action(list, last),
+            Action::Clone(list) => self.clone_actions(list, last, false),
             Action::CheckPktLarger { len, dst } => {
                 if !last {
                     self.check_pkt_larger(*len, dst, rest);
@@ -144,7 +144,7 @@ impl Context<'_> {
         if list.is_empty() {
             self.report(NodeKind::Detail, || format!("action set {verb} empty"));
         } else {
-            let text = openflow::action::format(&list, &openflow::names::Style::PLAIN);
+            let text = self.actions_text(&list);
             self.report(NodeKind::Detail, || format!("action set {verb}: {text}"));
         }
     }

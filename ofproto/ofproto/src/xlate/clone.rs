@@ -31,7 +31,8 @@ impl Context<'_> {
         }
     }
 
-    /// Runs actions on a copy; the packet, its stack and action set stay as they are.
+    /// Runs actions on a copy; the packet, its stack and action set stay as they are. An `exit` among them ends the whole
+    /// pipeline, as in Open vSwitch.
     pub(super) fn clone_actions(&mut self, actions: &[Action], is_last: bool, in_bucket: bool) {
         let old_stack = self.stack.clone();
         let old_set = self.action_set.clone();
@@ -58,13 +59,6 @@ impl Context<'_> {
         self.action_set = old_set;
         self.action_set_has_group = old_has_group;
         self.flow = old_flow;
-    }
-
-    /// `clone(...)`.
-    pub(super) fn clone_action(&mut self, actions: &[Action], is_last: bool) {
-        let old_exit = self.exit;
-        self.clone_actions(actions, is_last, false);
-        self.exit = old_exit;
     }
 
     /// `check_pkt_larger(...)`: the rest of the list twice, once for each answer.

@@ -108,13 +108,10 @@ impl Context<'_> {
         match self.base.dl_type() {
             _ if self.flow.nw_proto() == 0 && self.base.dl_type() != 0x894f => {}
             0x0800 => {
-                let written = self.commit_fields(SetGroup::Ipv4, IPV4);
-                self.wc.set_nw_proto(if written { u8::MAX } else { self.wc.nw_proto() });
+                self.commit_fields(SetGroup::Ipv4, IPV4);
             }
             0x86dd => {
-                if self.commit_fields(SetGroup::Ipv6, IPV6) {
-                    self.wc.set_nw_proto(u8::MAX);
-                }
+                self.commit_fields(SetGroup::Ipv6, IPV6);
                 if self.flow.is_nd() {
                     if self.commit_fields(SetGroup::NdExtensions, ND_EXT) {
                         self.slow |= slow::ACTION;
@@ -251,12 +248,13 @@ pub(super) fn set_lse(key: &mut Key, i: usize, value: u32) {
     }
 }
 
-/// Labels of a packet, at most three.
+/// Labels of a packet, at most three; of a stack whose end is not seen, those that are not zero.
 pub(super) fn count_labels(key: &Key) -> usize {
     if !is_mpls(key.dl_type()) {
         return 0;
     }
-    (0..3).find(|i| lse(key, *i) & 0x100 != 0).map_or(3, |i| i + 1)
+    let bottom = (0..3).find(|i| lse(key, *i) & 0x100 != 0);
+    bottom.map_or_else(|| (0..3).filter(|i| lse(key, *i) != 0).count(), |i| i + 1)
 }
 
 pub(super) fn pop_label(key: &mut Key, n: usize, dl_type: u16) {

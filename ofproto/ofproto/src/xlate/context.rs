@@ -169,6 +169,18 @@ impl<'a> Context<'a> {
         self.recorder.is_some()
     }
 
+    /// Names of the bridge's ports, if they are to be shown.
+    pub fn port_names(&self) -> Option<openflow::names::NameMap> {
+        self.recorder.as_ref().filter(|r| r.names).map(|_| self.bridge.port_names())
+    }
+
+    /// Actions as text, for the record.
+    pub fn actions_text(&self, actions: &[Action]) -> String {
+        let names = self.port_names();
+        let names = openflow::names::Names { ports: names.as_ref().map(|n| n as _), tables: None };
+        openflow::action::format(actions, &openflow::names::Style { names, ..Default::default() })
+    }
+
     pub fn report(&mut self, kind: NodeKind, text: impl FnOnce() -> String) {
         if let Some(recorder) = &mut self.recorder {
             recorder.report(kind, text());

@@ -76,10 +76,11 @@ impl Context<'_> {
 
     /// `dec_ttl`. Gives whether the packet expired.
     pub(super) fn dec_ttl(&mut self, ids: &[u16]) -> bool {
+        self.wc.set_nw_ttl(u8::MAX);
+        self.wc.set_nw_proto(u8::MAX);
         if !super::wildcard::is_ip(&self.flow) {
             return false;
         }
-        self.wc.set_nw_ttl(u8::MAX);
         let ttl = self.flow.nw_ttl();
         if ttl > 1 {
             self.flow.set_nw_ttl(ttl - 1);

@@ -73,22 +73,27 @@ impl Context<'_> {
         match action {
             Action::SetIpv4Src(address) if v4 => {
                 self.wc.set_nw_src(u32::MAX);
+                self.wc.set_nw_proto(u8::MAX);
                 self.flow.set_nw_src(*address);
             }
             Action::SetIpv4Dst(address) if v4 => {
                 self.wc.set_nw_dst(u32::MAX);
+                self.wc.set_nw_proto(u8::MAX);
                 self.flow.set_nw_dst(*address);
             }
             Action::SetIpDscp(tos) if is_ip(&self.flow) => {
                 self.wc.set_nw_tos(self.wc.nw_tos() | 0xfc);
+                self.wc.set_nw_proto(u8::MAX);
                 self.flow.set_nw_tos((self.flow.nw_tos() & 3) | (tos & 0xfc));
             }
             Action::SetIpEcn(ecn) if is_ip(&self.flow) => {
                 self.wc.set_nw_tos(self.wc.nw_tos() | 0x03);
+                self.wc.set_nw_proto(u8::MAX);
                 self.flow.set_nw_tos((self.flow.nw_tos() & 0xfc) | (ecn & 3));
             }
             Action::SetIpTtl(ttl) if is_ip(&self.flow) => {
                 self.wc.set_nw_ttl(u8::MAX);
+                self.wc.set_nw_proto(u8::MAX);
                 self.flow.set_nw_ttl(*ttl);
             }
             Action::SetL4SrcPort { port, .. } if self.has_ports() => {
@@ -117,6 +122,12 @@ impl Context<'_> {
             let name = set.field.name();
             self.report(NodeKind::Warn, || format!("unmet prerequisites for {name}, set_field ignored"));
             return;
+        }
+        use flow::field::Prereq as P;
+        let prereq = set.field.meta().prereq;
+        if matches!(prereq, P::Ipv4 | P::Ipv6 | P::Ip | P::Arp) && set.field != flow::Field::IpDscp {
+            // A header without a protocol is left as it is.
+            self.wc.set_nw_proto(u8::MAX);
         }
         let tun = &self.bridge.tun_table;
         let mut bits = Mask::EMPTY;
@@ -162,7 +173,7 @@ impl Context<'_> {
                 }
                 self.report_subfield(dst);
             }
-            None => self.report(NodeKind::Warn, || "Attempted to pop from an empty stack.".to_owned()),
+            None => self.report_error(|| "stack underflow".to_owned()),
         }
     }
 

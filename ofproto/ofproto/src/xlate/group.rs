@@ -130,7 +130,7 @@ impl Context<'_> {
                 self.best_live(group, basis)
             }
             Selection::Hash { basis, fields } => {
-                let mut sum = *basis;
+                let mut sum = hash::finish(hash::add64(0, *basis), 8);
                 for (field, bits) in fields {
                     if !field.meta().prereq.met(&self.flow) {
                         continue;
@@ -152,9 +152,12 @@ impl Context<'_> {
                 }
                 let bits = (map.len() as u32).checked_sub(1)?;
                 self.wc.set_dp_hash(self.wc.dp_hash() | bits);
-                (0..=bits)
+                let chosen = (0..=bits)
                     .map(|i| usize::from(map[(dp_hash.wrapping_add(i) & bits) as usize]))
-                    .find(|i| group.buckets.get(*i).is_some_and(|b| self.is_live(b, 0)))
+                    .find(|i| group.buckets.get(*i).is_some_and(|b| self.is_live(b, 0)))?;
+                let id = group.buckets[chosen].id;
+                self.report(NodeKind::Detail, || format!("using bucket {id}"));
+                Some(chosen)
             }
         }
     }
@@ -166,7 +169,7 @@ impl Context<'_> {
                 self.report_not_live(bucket);
                 continue;
             }
-            let mixed = hash::finish(hash::add(hash::add(bucket.id, 0), basis), 8);
+            let mixed = hash::two_words(bucket.id, basis);
             let score = u64::from(mixed & 0xffff) * u64::from(bucket.weight);
             let id = bucket.id;
             self.report(NodeKind::Detail, || format!("bucket {id}: score {score}"));

@@ -62,12 +62,12 @@ impl Context<'_> {
     fn hash_fields(&self, fields: HashFields, basis: u32) -> u32 {
         let flow = &self.flow;
         let address = |v4: u32, v6: u128| match flow.dl_type() {
-            0x0800 => hash::bytes(&v4.to_be_bytes(), basis),
-            0x86dd => hash::bytes(&v6.to_be_bytes(), basis),
+            0x0800 => hash::jenkins(&v4.to_be_bytes(), basis),
+            0x86dd => hash::jenkins(&v6.to_be_bytes(), basis),
             _ => basis,
         };
         match fields {
-            HashFields::EthSrc => hash::bytes(&flow.dl_src().to_be_bytes()[2..], basis),
+            HashFields::EthSrc => hash::jenkins(&flow.dl_src().to_be_bytes()[2..], basis),
             HashFields::SymmetricL4 => hash::symmetric_l4(flow, basis, false),
             HashFields::SymmetricL3L4 => hash::symmetric_l3l4(flow, basis, false),
             HashFields::SymmetricL3L4Udp => hash::symmetric_l3l4(flow, basis, true),
@@ -98,7 +98,7 @@ impl Context<'_> {
         let enabled = bundle.members.iter().enumerate().filter(|(_, p)| self.is_enabled(**p));
         let chosen = if bundle.hrw {
             let hash = self.hash_fields(bundle.fields, bundle.basis.into());
-            let score = |i: usize| hash::finish(hash::add(hash::add(i as u32, 0), hash), 8);
+            let score = |i: usize| hash::two_words(i as u32, hash);
             enabled.max_by_key(|(i, _)| (score(*i), std::cmp::Reverse(*i))).map(|(_, p)| *p)
         } else {
             enabled.map(|(_, p)| *p).next()
@@ -118,26 +118,25 @@ impl Context<'_> {
 }
 
 fn link(algorithm: MultipathAlgorithm, hash: u32, n: u32, arg: u32) -> u32 {
-    let rehash = |i: u32| hash::finish(hash::add(hash::add(i, 0), hash), 8);
+    let rehash = |i: u32| hash::two_words(hash, i);
     match algorithm {
         MultipathAlgorithm::ModuloN => hash % n,
         MultipathAlgorithm::HashThreshold if n == 1 => 0,
         MultipathAlgorithm::HashThreshold => hash / (u32::MAX / n + 1),
         MultipathAlgorithm::Hrw if n <= 64 => (0..n).max_by_key(|i| (rehash(*i), std::cmp::Reverse(*i))).unwrap_or(0),
-        MultipathAlgorithm::Hrw => iterate(hash, n, n),
+        MultipathAlgorithm::Hrw => iterate(hash, n, arg),
         MultipathAlgorithm::IterHash => iterate(hash, n, arg),
     }
 }
 
 /// Hashes until a link below `n` comes out, of `modulus` rounded up to a power of two.
-fn iterate(mut hash: u32, n: u32, modulus: u32) -> u32 {
+fn iterate(hash: u32, n: u32, modulus: u32) -> u32 {
     let modulus = if modulus < n || modulus / 2 > n { n.next_power_of_two() } else { modulus };
     for i in 0..64 {
-        let link = hash % modulus.max(1);
+        let link = hash::two_words(hash, i) % modulus.max(1);
         if link < n {
             return link;
         }
-        hash = hash::finish(hash::add(hash::add(hash, i), 0), 8);
     }
     hash % n
 }

@@ -121,7 +121,7 @@ impl Translation {
     pub fn megaflow_mask(&self) -> Mask {
         let mut mask = self.mask.clone();
         if mask.vlan_tci() == 0 {
-            mask.set_vlan_tci(u16::MAX);
+            mask.set_vlan_tci(0x1fff);
         }
         mask
     }

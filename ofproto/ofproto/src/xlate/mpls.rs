@@ -17,7 +17,8 @@ impl Context<'_> {
     /// Labels of the packet; how far the stack goes matters.
     fn labels(&mut self) -> usize {
         let n = count_labels(&self.flow);
-        for i in 0..n {
+        let looked_at = (0..MAX_LABELS).find(|i| lse(&self.flow, *i) & BOS != 0).map_or(MAX_LABELS, |i| i + 1);
+        for i in 0..if is_mpls(self.flow.dl_type()) { looked_at } else { 0 } {
             let bits = lse_mask(&self.wc, i) | BOS;
             set_lse_mask(&mut self.wc, i, bits);
         }

@@ -7,7 +7,7 @@
 //! One allocator serves one bridge; numbers of different bridges must differ, so each gets the next number from
 //! [`Recirc::new`]'s start and step.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use flow::{Key, Mask};
@@ -63,6 +63,8 @@ pub struct Recirc {
     step: u32,
     by_id: HashMap<u32, Entry>,
     by_state: HashMap<Arc<FrozenState>, u32>,
+    /// States that came to be without a user, and when.
+    unused: VecDeque<(i64, u32)>,
 }
 
 impl Default for Recirc {
@@ -74,7 +76,7 @@ impl Default for Recirc {
 impl Recirc {
     /// Gives out `start`, `start + step`, …
     pub fn new(start: u32, step: u32) -> Recirc {
-        Recirc { next: start.max(1), step: step.max(1), by_id: HashMap::new(), by_state: HashMap::new() }
+        Recirc { next: start.max(1), step: step.max(1), by_id: HashMap::new(), by_state: HashMap::new(), unused: VecDeque::new() }
     }
 
     /// The number of a state, new or that of an equal one; it has one user more.
@@ -122,20 +124,31 @@ impl Recirc {
             if let Some(entry) = self.by_id.get_mut(id) {
                 entry.uses = entry.uses.saturating_sub(1);
                 entry.unused_since_ms = now_ms;
+                if entry.uses == 0 {
+                    self.unused.push_back((now_ms, *id));
+                }
             }
         }
     }
 
+    /// When [`Recirc::run`] has something to forget, milliseconds.
+    pub fn poll_timeout(&self) -> Option<i64> {
+        self.unused.front().map(|(since_ms, _)| since_ms + LINGER_MS)
+    }
+
     /// Forgets states that nobody has used for a while.
     pub fn run(&mut self, now_ms: i64) {
-        let by_state = &mut self.by_state;
-        self.by_id.retain(|_, entry| {
-            let keep = entry.uses > 0 || now_ms < entry.unused_since_ms + LINGER_MS;
-            if !keep {
-                by_state.remove(&entry.state);
+        while let Some((since_ms, id)) = self.unused.front().copied()
+            && since_ms + LINGER_MS <= now_ms
+        {
+            self.unused.pop_front();
+            let is_over = |e: &Entry| e.uses == 0 && e.unused_since_ms <= since_ms;
+            if self.by_id.get(&id).is_some_and(is_over)
+                && let Some(entry) = self.by_id.remove(&id)
+            {
+                self.by_state.remove(&entry.state);
             }
-            keep
-        });
+        }
     }
 
     /// Number of states.

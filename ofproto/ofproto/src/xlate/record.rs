@@ -57,6 +57,8 @@ pub struct Recirculation {
 /// Records one translation.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
+    /// Ports are shown by their names.
+    pub names: bool,
     /// What has been recorded.
     pub nodes: Vec<Node>,
     /// Which node of each level new ones go into.

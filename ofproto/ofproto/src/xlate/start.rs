@@ -150,7 +150,7 @@ impl Context<'_> {
 
     pub(super) fn report_actions(&mut self, kind: NodeKind, title: &str, actions: &[Action]) {
         if self.tracing() {
-            let text = openflow::action::format(actions, &openflow::names::Style::PLAIN);
+            let text = self.actions_text(actions);
             self.report(kind, || format!("{title}: {text}"));
         }
     }

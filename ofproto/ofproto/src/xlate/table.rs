@@ -119,7 +119,9 @@ impl Context<'_> {
         }
         let matching = rule.matching();
         let tun = matching.tun.as_deref();
-        let options = flow::match_text::Options { tun, ..Default::default() };
+        let names = self.port_names();
+        let ports = names.as_ref().map(|n| n as _);
+        let options = flow::match_text::Options { tun, ports, ..Default::default() };
         let mut text = flow::match_text::format(&matching.key, &matching.mask, &options);
         if !text.is_empty() {
             text.push_str(", ");

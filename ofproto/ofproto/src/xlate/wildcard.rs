@@ -3,6 +3,8 @@
 use flow::nw_frag;
 use flow::{Key, Mask};
 
+/// Words of the key that describe the tunnel a packet came through.
+const TUNNEL_WORDS: usize = flow::key::TUN_METADATA_WORD + flow::key::TUN_METADATA_BYTES / 8;
 /// VLAN tag present.
 const CFI: u16 = 0x1000;
 
@@ -66,6 +68,10 @@ pub(super) fn finish(mask: &mut Mask, upcall: &Key, key: &Key) {
     (0..16).for_each(|i| mask.set_reg(i, 0));
     mask.set_actset_output(0);
     mask.set_conj_id(0);
+    if upcall.tun_dst() == 0 && upcall.tun_ipv6_dst() == 0 {
+        // What is written of a tunnel to come is no part of the packet.
+        mask.0[..TUNNEL_WORDS].fill(0);
+    }
     if upcall.packet_type() != 0 {
         mask.set_dl_src(0);
         mask.set_dl_dst(0);
@@ -84,11 +90,6 @@ pub(super) fn finish(mask: &mut Mask, upcall: &Key, key: &Key) {
     if upcall.nw_frag() & nw_frag::LATER != 0 {
         mask.set_tp_src(0);
         mask.set_tp_dst(0);
-    }
-    if !is_mpls(upcall.dl_type()) {
-        mask.set_mpls_lse0(0);
-        mask.set_mpls_lse1(0);
-        mask.set_mpls_lse2(0);
     }
     if !is_vlan(upcall.vlan_tpid()) {
         mask.set_vlan_tpid(0);
