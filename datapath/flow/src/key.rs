@@ -15,7 +15,7 @@
 pub const WORDS: usize = 84;
 
 /// First word after each look-up stage: metadata, layer 2, layer 3, layer 4.
-pub const STAGE_END: [usize; 4] = [59, 64, 82, WORDS];
+pub const STAGE_END: [usize; 4] = [59, 64, 75, WORDS];
 
 /// First word of the tunnel option bytes (`tun_metadata*`), 32 words, filled from the most significant byte down.
 pub const TUN_METADATA_WORD: usize = 10;

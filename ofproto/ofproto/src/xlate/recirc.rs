@@ -76,7 +76,13 @@ impl Default for Recirc {
 impl Recirc {
     /// Gives out `start`, `start + step`, …
     pub fn new(start: u32, step: u32) -> Recirc {
-        Recirc { next: start.max(1), step: step.max(1), by_id: HashMap::new(), by_state: HashMap::new(), unused: VecDeque::new() }
+        Recirc {
+            next: start.max(1),
+            step: step.max(1),
+            by_id: HashMap::new(),
+            by_state: HashMap::new(),
+            unused: VecDeque::new(),
+        }
     }
 
     /// The number of a state, new or that of an equal one; it has one user more.

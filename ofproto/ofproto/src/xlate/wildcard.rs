@@ -91,6 +91,11 @@ pub(super) fn finish(mask: &mut Mask, upcall: &Key, key: &Key) {
         mask.set_tp_src(0);
         mask.set_tp_dst(0);
     }
+    if !is_mpls(upcall.dl_type()) {
+        mask.set_mpls_lse0(0);
+        mask.set_mpls_lse1(0);
+        mask.set_mpls_lse2(0);
+    }
     if !is_vlan(upcall.vlan_tpid()) {
         mask.set_vlan_tpid(0);
         mask.set_vlan_tci(0);
