@@ -39,7 +39,7 @@ fn patch(bridge: &mut BridgeView, bundle: u32, port: u16, name: &str, peer: Port
 
 impl Switch {
     fn new() -> Switch {
-        let mut view = SwitchView { datapath_type: "dummy".into(), ..SwitchView::default() };
+        let mut view = SwitchView { datapaths: ["dummy".to_owned()].into(), ..SwitchView::default() };
         let (a, b) = (BridgeId(0), BridgeId(1));
         let mut br0 = BridgeView::new(a, "br0");
         device(&mut br0, 9, OfPort::LOCAL.0, 100, "br0");
