@@ -7,12 +7,13 @@ use openflow::VersionSet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Bridge;
-use crate::controller::{Listener, ReadStatus, Reconfigure, Reconnect, Session, SessionSetup, Way};
+use crate::controller::{Listener, ReadStatus, Reconfigure, Reconnect, Renew, Session, SessionSetup, Way};
 use crate::host::HostView;
-use crate::mailbox::Address;
+use crate::mailbox::{Address, Card};
 use crate::msg::bridge::ControllerReport;
 use crate::stream::{Method, OPENFLOW_PORT};
 use crate::switch::desired::{DesiredController, DesiredControllers};
@@ -26,8 +27,8 @@ const SERVICE: Settings = Settings { max_backoff_s: 0, probe_s: 60 };
 #[derive(Default)]
 pub(super) struct Connections {
     versions: Option<VersionSet>,
-    controllers: BTreeMap<String, (Address<Session>, DesiredController)>,
-    services: BTreeMap<String, (Address<Listener>, DesiredController)>,
+    controllers: BTreeMap<String, (ConnKind, Address<Session>, DesiredController)>,
+    services: BTreeMap<String, (ConnKind, Address<Listener>, DesiredController)>,
     /// What could not be connected to or listened on, to be told once.
     refused: BTreeSet<String>,
 }
@@ -64,6 +65,13 @@ fn settings(row: &DesiredController) -> Settings {
     Settings { max_backoff_s: row.max_backoff_ms / 1000, probe_s: row.inactivity_probe_ms.map_or(5, |ms| ms / 1000) }
 }
 
+/// As [`settings`]; a peer on the same host is not probed: its end would be seen at once.
+fn session_settings(row: &DesiredController, method: &Method) -> Settings {
+    let local = matches!(method, Method::Unix(_) | Method::PassiveUnix(_));
+    let settings = settings(row);
+    Settings { probe_s: if local { 0 } else { settings.probe_s }, ..settings }
+}
+
 fn kind_of(row: &DesiredController, method: &Method) -> ConnKind {
     match row.kind.as_deref() {
         Some("service") => ConnKind::Service,
@@ -82,23 +90,40 @@ fn kind_name(kind: ConnKind) -> &'static str {
 
 /// What decides whether a connection has to be made anew.
 fn same_way(a: &DesiredController, b: &DesiredController) -> bool {
-    (a.dscp, &a.kind) == (b.dscp, &b.kind)
+    a.target.starts_with('p') || (a.dscp, &a.kind) == (b.dscp, &b.kind)
+}
+
+fn log_anew(bridge: &str, target: &str) {
+    vlog::info!(
+        "connmgr",
+        "{bridge}: Changes to controller \"{target}\" expects re-initialization: Re-initializing now."
+    );
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// Made anew.
+    Anew,
+    /// No longer configured.
+    Gone,
 }
 
 impl Bridge {
     /// Listens where people look for the bridge, and connects to the controllers that are configured.
     pub(super) fn configure_connections(&mut self, wanted: &DesiredControllers, versions: VersionSet) {
-        if self.connections.versions.replace(versions).is_some_and(|old| old != versions) {
-            // Other versions are another switch: whoever is connected has to say hello again.
-            self.dismiss_connections(|_, _| true);
-        }
+        // Other versions are another switch: whoever is connected has to say hello again.
+        let anew = self.connections.versions.replace(versions).is_some_and(|old| old != versions);
         let mut configs = Vec::new();
         let mut rows: BTreeMap<&str, (&DesiredController, Method)> = BTreeMap::new();
         let mut refused = BTreeSet::new();
         for row in &wanted.controllers {
             match method_of(&self.setup.name, &row.target, &self.setup.run_dir) {
                 Ok(method) => {
-                    configs.push(self.controller_config(row, &method, wanted.in_band_disabled));
+                    if !method.is_passive() {
+                        configs.push(self.controller_config(row, &method, wanted.in_band_disabled));
+                    }
                     rows.insert(&row.target, (row, method));
                 }
                 Err(why) => {
@@ -122,10 +147,19 @@ impl Bridge {
         self.connections.refused = refused;
         let management = self.management();
         rows.insert(&management.0.target, (&management.0, management.1.clone()));
-        self.dismiss_connections(|target, old| !rows.get(target).is_some_and(|(row, _)| same_way(row, old)));
+        let fate = |target: &str, old: &DesiredController| match rows.get(target) {
+            None => Fate::Gone,
+            Some((row, _)) if anew || !same_way(row, old) => Fate::Anew,
+            Some(_) => Fate::Stays,
+        };
+        self.dismiss_connections(Fate::Anew, fate);
         for (row, method) in rows.values() {
-            self.keep_connection(row, method, versions);
+            self.keep_connection(row, method, versions, anew);
         }
+        self.dismiss_connections(Fate::Gone, |target, _| match rows.contains_key(target) {
+            true => Fate::Stays,
+            false => Fate::Gone,
+        });
         self.core.set_controllers(
             ControllersConfig {
                 controllers: configs,
@@ -147,41 +181,31 @@ impl Bridge {
         (row, Method::PassiveUnix(path))
     }
 
-    fn dismiss_connections(&mut self, gone: impl Fn(&str, &DesiredController) -> bool) {
-        let name = &self.setup.name;
-        let family = &self.family;
-        let removed =
-            |kind: &str, target: &str| vlog::info!("connmgr", "{name}: removed {kind} controller \"{target}\"");
-        self.connections.controllers.retain(|target, (session, row)| {
-            let go = gone(target, row);
-            if go {
-                family.dismiss(session.card());
-                removed(row.kind.as_deref().unwrap_or("primary"), target);
+    /// Ends the connections whose fate is `which`. A listener that is to be made anew goes on, and is told so later.
+    fn dismiss_connections(&mut self, which: Fate, fate: impl Fn(&str, &DesiredController) -> Fate) {
+        let (name, family) = (&self.setup.name, &self.family);
+        let stays = |target: &str, kind: ConnKind, row: &DesiredController, card: &Arc<Card>| {
+            if fate(target, row) != which {
+                return true;
             }
-            !go
-        });
-        self.connections.services.retain(|target, (listener, row)| {
-            let go = gone(target, row);
-            if go {
-                family.dismiss(listener.card());
-                removed(row.kind.as_deref().unwrap_or("service"), target);
+            if which == Fate::Gone {
+                vlog::info!("connmgr", "{name}: removed {} controller \"{target}\"", kind_name(kind));
+            } else {
+                log_anew(name, target);
             }
-            !go
-        });
+            family.dismiss(card);
+            false
+        };
+        self.connections.controllers.retain(|target, (kind, session, row)| stays(target, *kind, row, session.card()));
+        if which == Fate::Gone {
+            self.connections
+                .services
+                .retain(|target, (kind, listener, row)| stays(target, *kind, row, listener.card()));
+        }
     }
 
-    fn keep_connection(&mut self, row: &DesiredController, method: &Method, versions: VersionSet) {
+    fn keep_connection(&mut self, row: &DesiredController, method: &Method, versions: VersionSet, anew: bool) {
         let target = &row.target;
-        if let Some((session, old)) = self.connections.controllers.get_mut(target) {
-            if settings(old) != settings(row) {
-                session.offer(Reconfigure(settings(row)));
-            }
-            old.clone_from(row);
-            return;
-        }
-        if self.connections.services.contains_key(target) {
-            return;
-        }
         let Some(bridge) = self.own.clone() else { return };
         let kind = kind_of(row, method);
         let (name, tls) = (self.setup.name.clone(), self.setup.tls.clone());
@@ -192,12 +216,30 @@ impl Bridge {
             peer: target.clone(),
             versions,
             bridge,
-            settings: settings(row),
+            settings: session_settings(row, method),
             way: None,
         };
+        if let Some((_, session, old)) = self.connections.controllers.get_mut(target) {
+            if settings(old) != settings(row) {
+                session.offer(Reconfigure(setup.settings));
+            }
+            old.clone_from(row);
+            return;
+        }
+        if let Some((_, listener, old)) = self.connections.services.get_mut(target) {
+            if anew || settings(old) != settings(row) {
+                if anew {
+                    log_anew(&name, target);
+                    vlog::info!("connmgr", "{name}: added {} controller \"{target}\"", kind_name(kind));
+                }
+                listener.offer(Renew(setup));
+            }
+            old.clone_from(row);
+            return;
+        }
         if method.is_passive() {
             match Listener::start(&self.family, target, method, &tls, setup) {
-                Ok(listener) => drop(self.connections.services.insert(target.clone(), (listener, row.clone()))),
+                Ok(listener) => drop(self.connections.services.insert(target.clone(), (kind, listener, row.clone()))),
                 Err(error) => {
                     let error = crate::stream::errno_text(&error);
                     vlog::err!("connmgr", "failed to listen on {target}: {error}");
@@ -207,7 +249,7 @@ impl Bridge {
         } else {
             setup.way = Some(Way { method: method.clone(), tls, dscp });
             let session = Session::start(&self.family, setup);
-            self.connections.controllers.insert(target.clone(), (session, row.clone()));
+            self.connections.controllers.insert(target.clone(), (kind, session, row.clone()));
         }
         vlog::info!("connmgr", "{name}: added {} controller \"{target}\"", kind_name(kind));
     }
@@ -240,7 +282,7 @@ impl Bridge {
 
     /// Drops the connections to controllers, which will be made anew.
     pub(super) fn reconnect(&self) {
-        for (session, _) in self.connections.controllers.values() {
+        for (_, session, _) in self.connections.controllers.values() {
             session.offer(Reconnect);
         }
     }
@@ -250,7 +292,7 @@ impl Bridge {
         let roles = self.core.connection_roles();
         let sessions = self.connections.controllers.iter();
         let asked: Vec<_> = sessions
-            .map(|(target, (session, _))| {
+            .map(|(target, (_, session, _))| {
                 let (answer, target) = (session.ask(ReadStatus, PATIENCE), target.clone());
                 let role = roles.iter().find(|(name, _)| *name == target).map(|(_, role)| *role);
                 let queues = self.core.packet_queues(&target);

@@ -15,6 +15,11 @@ const HANDSHAKE_MS: u64 = 30_000;
 /// Before the next connection is accepted after a failure, milliseconds.
 const PAUSE_MS: u64 = 100;
 
+/// Make sessions from this, and end those that were made from something else (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Renew(pub SessionSetup);
+
 /// The actor that listens.
 pub struct Listener {
     desk: Desk,
@@ -44,6 +49,12 @@ impl Listener {
         }))
     }
 
+    /// Goes on with other versions; whoever is connected has to come again.
+    fn renew(&mut self, setup: SessionSetup) {
+        self.sessions = Family::of(&self.desk);
+        self.setup = setup;
+    }
+
     fn admit(&self, peer: &str, stream: Stream) {
         let setup = SessionSetup { peer: peer.to_owned(), ..self.setup.clone() };
         Session::accept(&self.sessions, setup, stream);
@@ -71,6 +82,15 @@ impl Actor for Listener {
 impl Player for Listener {
     fn desk(&mut self) -> &mut Desk {
         &mut self.desk
+    }
+}
+
+impl Handler<Renew> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, m: Renew, _: &mut Context<Self>) {
+        self.desk.received();
+        self.renew(m.0);
     }
 }
 

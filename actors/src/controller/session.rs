@@ -169,7 +169,9 @@ impl Session {
         self.attempt += 1;
         let attempt = self.attempt;
         let peer = self.setup.peer.clone();
+        let errand = clock::at_work();
         let opened = async move {
+            let _errand = errand;
             let stream = connect(&way.method, &way.tls).await.inspect_err(|error| log_connect(&way, &peer, error))?;
             if let Some(dscp) = way.dscp {
                 stream.set_dscp(dscp)?;

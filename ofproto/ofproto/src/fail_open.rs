@@ -29,7 +29,7 @@ const MODULE: &str = "fail_open";
 /// How a bridge's controllers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
-    /// Seconds since the one that was of use last was of use; 0 while one is.
+    /// Seconds since one was of use last; 0 while one is connected.
     pub failing_s: i64,
     /// The longest probe interval, seconds.
     pub probe_s: i64,
@@ -151,7 +151,6 @@ pub fn made_up_packet(mac: u64) -> Vec<u8> {
         frame.extend(mac);
         frame.extend([0; 4]);
     }
-    frame.resize(60, 0);
     frame
 }
 
@@ -190,6 +189,6 @@ mod tests {
     #[test]
     fn the_packet_is_a_reverse_arp_request() {
         let frame = made_up_packet(0x0023_2000_0001);
-        assert_eq!((frame.len(), &frame[6..14]), (60, &[0, 0x23, 0x20, 0, 0, 1, 0x80, 0x35][..]));
+        assert_eq!((frame.len(), &frame[6..14]), (42, &[0, 0x23, 0x20, 0, 0, 1, 0x80, 0x35][..]));
     }
 }

@@ -66,6 +66,11 @@ impl InBand {
         !self.remotes.is_empty()
     }
 
+    /// Number of rules put in.
+    pub fn rules(&self) -> usize {
+        self.installed.len()
+    }
+
     /// Takes a configuration.
     pub fn configure(&mut self, mut remotes: Vec<Remote>, queue: Option<u32>, local_mac: u64) {
         remotes.sort_unstable();

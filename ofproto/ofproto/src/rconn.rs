@@ -250,7 +250,9 @@ impl Rconn {
     /// Hellos are exchanged.
     pub fn connected(&mut self, now_ms: i64) {
         if self.state == State::Connecting {
-            self.note(Level::Info, "connected");
+            if self.logs_attempts() {
+                self.note(Level::Info, "connected");
+            }
             self.last_connected_ms = Some(now_ms);
             self.last_activity_ms = now_ms;
             self.enter(State::Active, now_ms);
@@ -300,7 +302,6 @@ impl Rconn {
     /// Drops the connection, to make it anew.
     pub fn reconnect(&mut self, now_ms: i64) {
         if self.is_connected() {
-            self.note(Level::Info, "disconnecting");
             self.disconnect(None, now_ms);
             self.close = true;
         }

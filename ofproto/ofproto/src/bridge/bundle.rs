@@ -203,7 +203,7 @@ impl Bridge {
         self.publish_groups();
         for i in bundle.port_mods {
             if let Some(Ok(Message::PortMod(port_mod))) = requests.get(i).map(|r| &r.body) {
-                let _ = self.port_mod(port_mod);
+                let _ = self.port_mod(conn, port_mod);
             }
         }
         for request in requests {

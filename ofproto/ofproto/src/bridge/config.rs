@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use l2proto::mcast_snooping::{McastConfig, McastTable};
 use openflow::OfPort;
 use openflow::message::PortDesc;
-use openflow::message::port::{PortReason, PortStatus, port_config, port_state};
+use openflow::message::port::port_config;
 
 use super::{Bridge, BundleSettings, Output};
 use crate::table::TableConfig;
@@ -159,13 +159,14 @@ impl Bridge {
         let gone: Vec<OfPort> = self.config.ports.keys().filter(|p| !config.ports.contains_key(p)).copied().collect();
         for port in gone {
             let Some(old) = self.config.ports.remove(&port) else { continue };
-            self.tell_port(PortReason::Delete, &old);
+            self.tell_port_gone(&old);
             self.view.ports.remove(&port);
             self.port_bits.remove(&port);
             self.port_since.remove(&port);
         }
         for (number, wanted) in &config.ports {
             let old = self.config.ports.get(number).cloned();
+            let old_desc = old.as_ref().map(|o| self.port_desc(o));
             if old.as_ref().is_some_and(|o| o.desc.name != wanted.desc.name) {
                 self.port_bits.remove(number);
             }
@@ -178,40 +179,17 @@ impl Bridge {
             }
             self.view.ports.insert(*number, std::sync::Arc::new(view));
             match old {
-                None => self.tell_port(PortReason::Add, wanted),
+                None => self.tell_port_new(wanted),
                 Some(old) if old.desc.name != wanted.desc.name => {
-                    self.tell_port(PortReason::Delete, &old);
-                    self.tell_port(PortReason::Add, wanted);
+                    self.tell_port_gone(&old);
+                    self.tell_port_new(wanted);
                 }
-                Some(old) if old.desc != wanted.desc => self.tell_port(PortReason::Modify, wanted),
-                Some(_) => {}
+                Some(_) => {
+                    if let Some(old_desc) = old_desc {
+                        self.tell_port_changed(old_desc, wanted);
+                    }
+                }
             }
-        }
-    }
-
-    /// A port as controllers see it, with the bits they set.
-    pub(super) fn port_desc(&self, port: &PortConfig) -> PortDesc {
-        let mut desc = port.desc.clone();
-        desc.config |= self.port_bits.get(&desc.port).copied().unwrap_or(0);
-        let fit = self.view.ports.get(&desc.port).is_some_and(|p| p.may_enable);
-        if desc.state & port_state::LINK_DOWN == 0 && fit {
-            desc.state |= port_state::LIVE;
-        }
-        desc
-    }
-
-    pub(super) fn tell_port(&mut self, reason: PortReason, port: &PortConfig) {
-        let desc = self.port_desc(port);
-        let status = PortStatus { reason, desc };
-        let bit = 1u32 << (reason as u8);
-        let conns: Vec<_> = self
-            .conns
-            .values()
-            .filter(|c| c.wants(openflow::message::async_config::AsyncKind::PortStatus, bit))
-            .map(|c| c.id)
-            .collect();
-        for conn in conns {
-            self.send_async(conn, openflow::message::Message::PortStatus(status.clone()));
         }
     }
 }

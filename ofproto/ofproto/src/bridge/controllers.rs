@@ -1,11 +1,13 @@
 //! The controllers a bridge is configured with: whether any is of use, and what the bridge does while none is.
 //!
-//! A controller is of use from the first message that shows that it means to rule ("admitted"), or from any message after
+//! A controller fails while it is not connected. It is of use from the first message that shows that it means to rule ("admitted"), or from any message after
 //! half a minute's connection. See [`crate::fail_open`] and [`crate::in_band`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use openflow::OfPort;
+use openflow::matching::Match;
 use openflow::message::async_config::AsyncKind;
 use openflow::message::packet_in::reason;
 use openflow::message::{AsyncConfig, Message, NO_BUFFER, PacketIn, PacketInFormat};
@@ -83,13 +85,18 @@ impl Controllers {
 
     fn health(&self, now_ms: i64) -> Health {
         let primary = || self.by_target.values().filter(|c| c.config.kind == ConnKind::Primary);
-        let failing = |c: &Controller| if c.is_admitted() { 0 } else { (now_ms - c.admitted_ms) / 1000 };
+        let failing = |c: &Controller| if c.conn.is_some() { 0 } else { (now_ms - c.admitted_ms) / 1000 };
         Health {
             failing_s: primary().map(failing).min().unwrap_or(0),
             probe_s: primary().map(|c| c.config.probe_s).max().unwrap_or(0),
             connected: primary().any(|c| c.conn.is_some()),
             admitted: primary().any(Controller::is_admitted),
         }
+    }
+
+    /// Hidden rules in table 0.
+    pub(crate) fn hidden_rules(&self) -> usize {
+        self.in_band.rules() + usize::from(self.fail_open.as_ref().is_some_and(FailOpen::is_active))
     }
 
     /// When there is something to do.
@@ -208,6 +215,8 @@ impl Bridge {
         self.controllers.packets_sent += 1;
         let number = self.seed.wrapping_add(self.controllers.packets_sent).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let frame = fail_open::made_up_packet(0x0023_2080_0000 | (number >> 41));
+        let mut flow_metadata = Match::default();
+        flow_metadata.set_in_port(OfPort::LOCAL);
         let message = PacketIn {
             format: PacketInFormat::Standard,
             total_len: u32::try_from(frame.len()).unwrap_or(0),
@@ -216,7 +225,7 @@ impl Bridge {
             reason: reason::NO_MATCH,
             table_id: 0,
             cookie: u64::MAX,
-            flow_metadata: Default::default(),
+            flow_metadata,
             userdata: Default::default(),
             continuation: None,
             raw_continuation: Vec::new(),
@@ -256,7 +265,7 @@ impl Bridge {
         let now_ms = self.now_ms;
         let Some(controller) = self.controllers.by_target.values_mut().find(|c| c.conn == Some(id)) else { return };
         let tried = now_ms - controller.connected_ms >= PROBATION_MS;
-        if controller.proven || tried || messages.iter().any(|m| m.body.as_ref().is_ok_and(means_to_rule)) {
+        if tried || messages.iter().any(|m| m.body.as_ref().is_ok_and(means_to_rule)) {
             controller.admitted_ms = now_ms;
             if !std::mem::replace(&mut controller.proven, true) {
                 self.run_controllers();

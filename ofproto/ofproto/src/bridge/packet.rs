@@ -1,7 +1,7 @@
 //! Packets that controllers send and get.
 
-use flow::Key;
 use flow::odp::ControllerCookie;
+use flow::{Field, Key};
 use openflow::matching::Match;
 use openflow::message::async_config::AsyncKind;
 use openflow::message::packet_in::{PacketInPrivate, reason};
@@ -10,7 +10,10 @@ use openflow::{ErrorCode, Version};
 use packet::PacketBuf;
 
 use super::Bridge;
-use crate::xlate::{FrozenState, frozen_mask};
+use crate::xlate::FrozenState;
+
+/// Words of a key that hold which options a tunnel header had, and the options.
+const TUNNEL_OPTIONS: std::ops::Range<usize> = 9..42;
 
 impl Bridge {
     /// Checks a packet-out and hands it to translation.
@@ -37,15 +40,8 @@ impl Bridge {
         }
     }
 
-    fn packet_in_of(&self, cookie: &ControllerCookie, state: &FrozenState, _: &Key, packet: &PacketBuf) -> PacketIn {
-        let mut flow_metadata = Match::default();
-        let mask = frozen_mask();
-        for (i, word) in state.metadata.0.iter().enumerate() {
-            // Only what is set is worth telling; the port always is.
-            flow_metadata.key.0[i] = word & mask.0[i];
-            flow_metadata.mask.0[i] = if *word & mask.0[i] != 0 { mask.0[i] } else { 0 };
-        }
-        flow_metadata.mask.set_in_port(u32::MAX);
+    fn packet_in_of(&self, cookie: &ControllerCookie, state: &FrozenState, key: &Key, packet: &PacketBuf) -> PacketIn {
+        let flow_metadata = metadata_of(state, key);
         let stack = state.stack.iter().map(|v| v.0.to_vec()).collect();
         PacketIn {
             format: openflow::message::PacketInFormat::Standard,
@@ -64,8 +60,8 @@ impl Bridge {
                     mirrors: state.mirrors,
                     conntracked: state.conntracked,
                     actions: Some(state.actions.clone()),
-                    action_set: Some(state.action_set.clone()),
-                    odp_port: None,
+                    action_set: (!state.action_set.is_empty()).then(|| state.action_set.clone()),
+                    odp_port: Some(key.in_port()),
                 })
             }),
             raw_continuation: Vec::new(),
@@ -100,6 +96,51 @@ impl Bridge {
         let now_ms = self.now_ms;
         self.edit(id, |c| c.limits.configure(limit, queue_size, now_ms));
     }
+}
+
+/// Fields that a controller is told of where they are not 0: what translation set, then what the packet had.
+const FROZEN_FIELDS: [Field; 15] = [
+    Field::TunId,
+    Field::TunSrc,
+    Field::TunDst,
+    Field::TunIpv6Src,
+    Field::TunIpv6Dst,
+    Field::TunFlags,
+    Field::TunGbpId,
+    Field::TunGbpFlags,
+    Field::TunErspanVer,
+    Field::TunErspanIdx,
+    Field::TunErspanDir,
+    Field::TunErspanHwid,
+    Field::TunGtpuFlags,
+    Field::TunGtpuMsgtype,
+    Field::Metadata,
+];
+const PACKET_FIELDS: [Field; 4] = [Field::PktMark, Field::CtZone, Field::CtMark, Field::CtLabel];
+
+/// What is known of a packet beside its octets.
+fn metadata_of(state: &FrozenState, key: &Key) -> Match {
+    let mut told = Match::default();
+    let mut tell = |field: Field, key: &Key| {
+        let value = field.get(key).to_u128();
+        if value != 0 {
+            told.set_exact(field, value);
+        }
+    };
+    FROZEN_FIELDS.into_iter().for_each(|field| tell(field, &state.metadata));
+    (0..16).for_each(|i| tell(Field::Reg(i), &state.metadata));
+    PACKET_FIELDS.into_iter().for_each(|field| tell(field, key));
+    tell(Field::CtState, key);
+    // Options of tunnels lie where the bridge's table has them; the words are told as they are.
+    for i in TUNNEL_OPTIONS {
+        let word = state.metadata.0[i];
+        if word != 0 {
+            (told.key.0[i], told.mask.0[i]) = (word, u64::MAX);
+        }
+    }
+    told.key.set_in_port(state.metadata.in_port());
+    told.mask.set_in_port(u32::MAX);
+    told
 }
 
 /// Reasons that a version does not have are told by the nearest that it has.

@@ -1,10 +1,11 @@
 //! Ports as controllers see and change them.
 
-use openflow::message::port::{PortMod, PortReason, port_config};
+use openflow::message::async_config::AsyncKind;
+use openflow::message::port::{PortMod, PortReason, PortStatus, port_config, port_state};
 use openflow::message::{Message, PortDesc};
-use openflow::{ErrorCode, OfPort};
+use openflow::{ErrorCode, OfPort, Version};
 
-use super::{Bridge, ConnId, Output};
+use super::{Bridge, ConnId, Output, PortConfig};
 
 /// Bits that a controller may set.
 const SETTABLE: u32 = port_config::PORT_DOWN
@@ -29,6 +30,63 @@ impl Bridge {
         self.reply(id, xid, Message::PortDescReply(descs));
     }
 
+    /// A port as controllers see it, with the bits they set.
+    pub(super) fn port_desc(&self, port: &PortConfig) -> PortDesc {
+        let mut desc = port.desc.clone();
+        desc.config |= self.port_bits.get(&desc.port).copied().unwrap_or(0);
+        let up = desc.state & port_state::LINK_DOWN == 0 && desc.config & port_config::PORT_DOWN == 0;
+        let fit = self.view.ports.get(&desc.port).is_some_and(|p| p.may_enable);
+        if up && fit {
+            desc.state |= port_state::LIVE;
+        }
+        desc
+    }
+
+    pub(super) fn tell_port_gone(&mut self, port: &PortConfig) {
+        let desc = self.port_desc(port);
+        self.tell_port(PortReason::Delete, None, desc, None);
+    }
+
+    /// A new port is told of before it is live, and then once more.
+    pub(super) fn tell_port_new(&mut self, port: &PortConfig) {
+        let desc = self.port_desc(port);
+        let dead = PortDesc { state: desc.state & !port_state::LIVE, ..desc.clone() };
+        self.tell_port(PortReason::Add, None, dead.clone(), None);
+        self.tell_port(PortReason::Modify, Some(&dead), desc, None);
+    }
+
+    /// A port that is no longer live is told of before what else changed of it.
+    pub(super) fn tell_port_changed(&mut self, mut old: PortDesc, port: &PortConfig) {
+        let desc = self.port_desc(port);
+        if old.state & !desc.state & port_state::LIVE != 0 {
+            let dead = PortDesc { state: old.state & !port_state::LIVE, ..old.clone() };
+            self.tell_port(PortReason::Modify, Some(&old), dead.clone(), None);
+            old = dead;
+        }
+        self.tell_port(PortReason::Modify, Some(&old), desc, None);
+    }
+
+    /// Tells whoever wants to hear of it, and sees a difference in its version. Before OpenFlow 1.5 whoever asked for a
+    /// change does not hear of it.
+    fn tell_port(&mut self, reason: PortReason, old: Option<&PortDesc>, desc: PortDesc, source: Option<ConnId>) {
+        let bit = 1u32 << (reason as u8);
+        let status = |desc: &PortDesc| Message::PortStatus(PortStatus { reason, desc: desc.clone() });
+        let encoded = |message: &Message, version| {
+            let mut octets = Vec::new();
+            openflow::message::encode_into(&mut octets, message, version, 0).ok().map(|()| octets)
+        };
+        let news = status(&desc);
+        let wants = |c: &&super::Conn| {
+            c.wants(AsyncKind::PortStatus, bit)
+                && (source != Some(c.id) || c.version >= Version::V15)
+                && old.is_none_or(|old| encoded(&status(old), c.version) != encoded(&news, c.version))
+        };
+        let conns: Vec<_> = self.conns.values().filter(wants).map(|c| c.id).collect();
+        for conn in conns {
+            self.send_async(conn, news.clone());
+        }
+    }
+
     /// Whether a port-mod could be carried out.
     pub(super) fn check_port_mod(&self, wanted: &PortMod) -> Result<super::PortConfig, ErrorCode> {
         let port = self.config.ports.get(&wanted.port).cloned().ok_or(ErrorCode::OFPPMFC_BAD_PORT)?;
@@ -38,10 +96,11 @@ impl Bridge {
         Ok(port)
     }
 
-    pub(super) fn port_mod(&mut self, wanted: &PortMod) -> Result<(), ErrorCode> {
+    pub(super) fn port_mod(&mut self, source: ConnId, wanted: &PortMod) -> Result<(), ErrorCode> {
         let port = self.check_port_mod(wanted)?;
         let mask = wanted.mask & SETTABLE;
-        let before = self.port_desc(&port).config;
+        let old = self.port_desc(&port);
+        let before = old.config;
         let after = (before & !mask) | (wanted.config & mask);
         if after == before {
             return Ok(());
@@ -61,7 +120,8 @@ impl Bridge {
         self.update_floodable();
         self.dirty = true;
         if let Some(config) = self.config.ports.get(&wanted.port).cloned() {
-            self.tell_port(PortReason::Modify, &config);
+            let desc = self.port_desc(&config);
+            self.tell_port(PortReason::Modify, Some(&old), desc, Some(source));
         }
         Ok(())
     }

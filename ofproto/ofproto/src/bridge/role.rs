@@ -31,7 +31,7 @@ impl Bridge {
         if role == Role::Primary && self.conns.get(&id).is_some_and(|c| c.role != Role::Primary) {
             for other in self.conns.values_mut().filter(|c| c.id != id && c.role == Role::Primary) {
                 other.role = Role::Secondary;
-                if other.version >= Version::V14 {
+                if other.version >= Version::V13 {
                     demoted.push(other.id);
                 }
             }

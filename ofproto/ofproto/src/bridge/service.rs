@@ -34,7 +34,9 @@ impl Bridge {
             return;
         }
         let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
+        let secondary = self.conns.get(&id).is_some_and(|c| c.role == Role::Secondary);
         let result = match &body {
+            Err(_) if secondary && names_change(&request.raw) => Err(ErrorCode::OFPBRC_IS_SECONDARY),
             Err(error) => Err(error.0),
             Ok(body) => self.request(id, &request, body),
         };
@@ -54,7 +56,7 @@ impl Bridge {
             Message::FeaturesRequest => self.features(id, xid),
             Message::GetConfigRequest => self.get_config(id, xid),
             Message::SetConfig(config) => self.set_config(id, config),
-            Message::PortMod(port_mod) => self.port_mod(port_mod)?,
+            Message::PortMod(port_mod) => self.port_mod(id, port_mod)?,
             Message::TableMod(table_mod) => self.table_mod(table_mod)?,
             Message::GroupMod(group_mod) => self.group_mod(id, request, group_mod)?,
             Message::MeterMod(meter_mod) => self.meter_mod(id, request, meter_mod)?,
@@ -101,6 +103,13 @@ impl Bridge {
             edit(conn);
         }
     }
+}
+
+/// Whether a message that could not be read would have been one of [`changes_state`]: its role is judged first.
+fn names_change(raw: &[u8]) -> bool {
+    let name = openflow::message::kind::partial(raw).map_or("", |(name, _)| name);
+    let kinds = ["PACKET_OUT", "FLOW_MOD", "GROUP_MOD", "PORT_MOD", "TABLE_MOD", "METER_MOD", "TLV_TABLE_MOD"];
+    name.split_once('_').is_some_and(|(_, kind)| kinds.contains(&kind) || kind.starts_with("BUNDLE"))
 }
 
 /// What a controller in the secondary role may not send.

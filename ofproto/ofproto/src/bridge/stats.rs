@@ -228,6 +228,8 @@ impl Bridge {
         (0..N_TABLES)
             .map(|id| {
                 let (rules, lookup_count, matched_count) = counters.get(&id).copied().unwrap_or_default();
+                let hidden = if id == 0 { self.controllers.hidden_rules() } else { 0 };
+                let rules = rules.saturating_sub(hidden);
                 TableStats {
                     table_id: id,
                     active_count: u32::try_from(rules).unwrap_or(u32::MAX),
