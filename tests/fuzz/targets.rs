@@ -73,7 +73,10 @@ pub fn openflow_decode(data: &[u8]) {
 /// Any octets as `ofp-print` shows them.
 pub fn ofp_print(data: &[u8]) {
     for verbosity in [0, 2] {
-        let text = openflow::print::message(data, &openflow::print::Options { verbosity, style: Style::default() });
+        let text = openflow::print::message(
+            data,
+            &openflow::print::Options { verbosity, style: Style::default(), notes: None },
+        );
         assert!(text.ends_with('\n'));
     }
 }

@@ -114,13 +114,19 @@ impl Link {
 
     /// A message as the bridge takes it.
     pub(super) fn decode(&mut self, octets: &[u8], version: Version) -> Incoming {
-        use openflow::message::{Message, OfError};
+        use openflow::OfError;
+        use openflow::message::Message;
         let xid = octets.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
         let raw: Arc<[u8]> = octets.into();
         if octets.first() != Some(&version.wire()) {
-            return Incoming { body: Err(OfError(ErrorCode::OFPBRC_BAD_VERSION)), xid, raw };
+            return Incoming { body: Err(OfError::from(ErrorCode::OFPBRC_BAD_VERSION)), xid, raw };
         }
         let body = ofproto::bridge::decode_message(octets, self.table_id);
+        if let Err(error) = &body {
+            for remark in &error.remarks {
+                vlog::write_limited(remark.module, vlog::Level::Warn, 1, 5, format_args!("{}", remark.text));
+            }
+        }
         if let Ok(Message::FlowModTableId(on)) = body {
             // What follows is to be read differently at once; the bridge is told as well.
             self.table_id = on;

@@ -81,6 +81,12 @@ pub fn write_to(name: &str, level: Level, text: fmt::Arguments<'_>) {
     write(module(name), level, text);
 }
 
+/// Writes a message for a module known only at run time, limited to `rate` a minute after a burst. All such messages of
+/// a module share its limit, which the first of them sets.
+pub fn write_limited(name: &'static str, level: Level, rate: u32, burst: u32, text: fmt::Arguments<'_>) {
+    limiter::shared(name, rate, burst).write(level, text);
+}
+
 /// Logs at a given [`Level`] without a rate limit: `log!(level, "module", "format", args…)`.
 #[macro_export]
 macro_rules! log {

@@ -4,8 +4,9 @@
 //! it swallows it counts, and it says so before the next message that passes.
 
 use crate::modules::{self, Level, Module};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Tokens a message costs; the bucket gains `rate` tokens a millisecond, so that `rate` is per minute.
 const MESSAGE_TOKENS: i64 = 60_000;
@@ -120,6 +121,14 @@ impl Site {
         }
         crate::write(module, level, text);
     }
+}
+
+static SHARED: Mutex<BTreeMap<&'static str, Arc<Site>>> = Mutex::new(BTreeMap::new());
+
+/// The site that all limited messages of a module without one of their own share.
+pub(crate) fn shared(name: &'static str, rate: u32, burst: u32) -> Arc<Site> {
+    let mut sites = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Arc::clone(sites.entry(name).or_insert_with(|| Arc::new(Site::limited(name, rate, burst))))
 }
 
 #[cfg(test)]

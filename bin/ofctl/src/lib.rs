@@ -7,6 +7,7 @@ mod commands;
 mod daemon;
 mod session;
 mod settings;
+mod text;
 mod unixctl;
 
 use cli::alarm;

@@ -12,12 +12,11 @@ use openflow::message::frame::message_len;
 use openflow::message::kind::{self, Kind};
 use openflow::message::{self, ErrorMessage, Message, hello};
 use openflow::names::{NameMap, Names, Style};
-use openflow::print;
 use openflow::version::{Negotiated, negotiate};
 use openflow::{ErrorCode, Msg, OfPort, Protocols, Version, VersionSet};
 
 use crate::settings::Settings;
-use crate::{Done, Failure};
+use crate::{Done, Failure, text};
 
 /// Octets read at once.
 const READ_SIZE: usize = 1 << 16;
@@ -136,7 +135,7 @@ impl Session {
         let first = self.receive().map_err(Ok)?;
         let head = kind::head(&first).map_err(|_| Ok(protocol_error()))?;
         if head.shape.kind != Kind::Hello {
-            let text = print::message(&first, &print::Options { verbosity: 1, ..Default::default() });
+            let text = text::message(&first, 1, Style::default());
             vlog::warn!("vconn", "{}: received message while expecting hello: {text}", self.name);
             return Err(Ok(protocol_error()));
         }
@@ -292,7 +291,7 @@ impl Session {
             if ours && is_error(&reply) {
                 error.get_or_insert(reply);
             } else {
-                let text = print::message(&reply, &print::Options { verbosity: 1, ..Default::default() });
+                let text = text::message(&reply, 1, Style::default());
                 vlog::dbg!("vconn", "{}: received unexpected reply {text}", session.name);
             }
             Ok(false)
@@ -412,12 +411,12 @@ impl Session {
                 continue;
             }
             if is_error(&reply) {
-                let text = print::message(&reply, &print::Options { verbosity: 1, ..Default::default() });
+                let text = text::message(&reply, 1, Style::default());
                 vlog::warn!("vconn", "received unexpected reply: {text}");
                 return Err(failed(protocol_error()));
             }
             let more = kind::is_more(&reply);
-            let msg = message::decode(&reply).map_err(|_| failed(protocol_error()))?;
+            let msg = text::decoded(&reply).ok_or_else(|| failed(protocol_error()))?;
             part(msg)?;
             if !more {
                 return Ok(());
@@ -429,7 +428,7 @@ impl Session {
     pub fn text(&self, octets: &[u8], settings: &Settings, more: u8) -> String {
         let names = if settings.shows_names() { self.names() } else { Names::NONE };
         let style = Style { names, colors: settings.colors };
-        print::message(octets, &print::Options { verbosity: settings.verbosity.saturating_add(more), style })
+        text::message(octets, settings.verbosity.saturating_add(more), style)
     }
 
     /// Names of ports and tables, asked for once.
@@ -522,7 +521,7 @@ impl Session {
             };
             let octets = self.encode(&request)?;
             if let Some(error) = self.transact_noreply(&octets)? {
-                let text = print::message(&error, &print::Options { verbosity: 2, ..Default::default() });
+                let text = text::message(&error, 2, Style::default());
                 vlog::dbg!("ofctl", "{}: failed to set protocol, switch replied: {text}", self.name);
                 return Ok(false);
             }

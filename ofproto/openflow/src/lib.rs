@@ -10,6 +10,7 @@ pub mod matching;
 pub mod message;
 pub mod names;
 pub mod nxm;
+pub mod of_error;
 pub mod parse;
 pub mod port_no;
 pub mod print;
@@ -19,8 +20,9 @@ mod wire;
 mod words;
 
 pub use error_code::ErrorCode;
-pub use message::{Message, Msg, OfError, Unsupported};
+pub use message::{Message, Msg, Unsupported};
 pub use names::{NameMap, Names, Style, TableNames};
+pub use of_error::{Notes, OfError, Remark};
 pub use port_no::OfPort;
 pub use protocols::Protocols;
 pub use version::{Version, VersionSet};

@@ -6,7 +6,7 @@
 use flow::field::{Class, Field, Header, TunTable, Value};
 
 use crate::wire::{Put, be16, be32};
-use crate::{ErrorCode, Version};
+use crate::{ErrorCode, OfError, Version};
 
 /// A header as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,21 +184,24 @@ fn widen(payload: &[u8], width: usize) -> Value {
 ///
 /// # Errors
 /// OFPBMC_BAD_LEN when it is cut, OFPBMC_BAD_WILDCARDS for value bits outside the mask.
-pub fn pull_entry(b: &mut &[u8], place: Place, tun: Option<&TunTable>) -> Result<Entry, ErrorCode> {
+pub fn pull_entry(b: &mut &[u8], place: Place, tun: Option<&TunTable>) -> Result<Entry, OfError> {
     let header = pull_raw_header(b)?;
     let field = resolve(&header, place, tun);
     if let Err(e) = field
         && e != ErrorCode::OFPBMC_BAD_FIELD
         && !header.is_cookie()
     {
-        return Err(e);
+        return Err(e.into());
     }
     let payload = b.get(..header.payload).ok_or(ErrorCode::OFPBMC_BAD_LEN)?;
     *b = &b[header.payload..];
     let width = header.width();
     let (value, mask) = if header.has_mask { payload.split_at(width) } else { (payload, &[][..]) };
     if header.has_mask && value.iter().zip(mask).any(|(v, m)| v & !m != 0) {
-        return Err(ErrorCode::OFPBMC_BAD_WILDCARDS);
+        let RawHeader { class, experimenter, number, has_mask, payload } = header;
+        let header = format!("{experimenter}:{class}:{number}:{}:{payload}", u8::from(has_mask));
+        let text = format!("Rejecting NXM/OXM entry {header} with 1-bits in value for bits wildcarded by the mask.");
+        return Err(ErrorCode::OFPBMC_BAD_WILDCARDS.because("nx_match", text));
     }
     let wide = field.map_or(width, |f| n_bytes(f, tun));
     let mask = if header.has_mask { widen(&mask[..width], wide) } else { Value::ones(wide, wide * 8) };

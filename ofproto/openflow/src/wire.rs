@@ -59,3 +59,8 @@ impl Put for Vec<u8> {
         }
     }
 }
+
+/// A number as C's `%#x` writes it: 0 has no prefix.
+pub(crate) fn alternate_hex(number: u32) -> String {
+    if number == 0 { "0".to_string() } else { format!("{number:#x}") }
+}

@@ -23,7 +23,7 @@ fn octets_to_text() {
     for (version, hex, text) in rows() {
         let shown = match pull_actions(&hex, &Decoding::new(version)) {
             Ok(actions) => format(&actions, &Style::PLAIN),
-            Err(e) => format!("!{}", e.name()),
+            Err(e) => format!("!{}", e.code.name()),
         };
         assert_eq!(shown, text, "{version} {hex:02x?}");
     }

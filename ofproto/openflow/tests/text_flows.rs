@@ -4,10 +4,10 @@
 use openflow::action::{Check, Decoding, check_consistency, pull_instructions, put_instructions};
 use openflow::flow_mod::{Command, FlowMod, FlowModCommand, parse_flow_mod, write_flow_mod};
 use openflow::matching::{Reading, normalize, pull_match, pull_nxm, pull_of10, put_match, put_nxm, put_of10};
-use openflow::{ErrorCode, Names, Protocols, Style, Version};
+use openflow::{Names, OfError, Protocols, Style, Version};
 
 /// Sends a flow-mod's match and actions over the wire in a protocol.
-fn through_wire(f: &FlowMod, version: Version, chosen: Protocols) -> Result<FlowMod, ErrorCode> {
+fn through_wire(f: &FlowMod, version: Version, chosen: Protocols) -> Result<FlowMod, OfError> {
     let nxm = Protocols::OF10_NXM_ANY.contains(chosen);
     let (mut matching, mut actions) = (Vec::new(), Vec::new());
     put_instructions(&mut actions, &f.actions, version);
@@ -56,7 +56,7 @@ fn answer(version: Version, text: &str) -> Vec<String> {
     let mut line = format!("{name}{of} (xid=0x1):");
     match through_wire(&f, version, chosen) {
         Ok(g) => write_flow_mod(&mut line, &g, &Style::PLAIN, None),
-        Err(e) => line += &format!(" ***decode error: {}***", e.name()),
+        Err(e) => line += &format!(" ***decode error: {}***", e.code.name()),
     }
     vec![usable, format!("chosen protocol: {chosen}"), line]
 }

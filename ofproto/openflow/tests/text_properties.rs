@@ -261,7 +261,7 @@ proptest! {
             put_match(&mut octets, &m, version);
             let again = pull_match(&mut &octets[..], Reading::default());
             let mut twice = Vec::new();
-            put_match(&mut twice, &again.map_err(|e| TestCaseError::fail(e.name()))?, version);
+            put_match(&mut twice, &again.map_err(|e| TestCaseError::fail(e.code.name()))?, version);
             prop_assert_eq!(octets, twice);
         }
     }

@@ -4,10 +4,9 @@ use std::io::Read;
 
 use cli::program::{self, strerror};
 use openflow::names::{Names, Style};
-use openflow::print;
 
 use crate::settings::Settings;
-use crate::{Done, Failure};
+use crate::{Done, Failure, text};
 
 /// Octets of hexadecimal digits; what stands between the pairs does not matter. The rest is what follows them.
 pub(super) fn hex_prefix(text: &str) -> (Vec<u8>, &str) {
@@ -22,8 +21,8 @@ pub(super) fn hex_prefix(text: &str) -> (Vec<u8>, &str) {
     }
 }
 
-fn options(settings: &Settings, verbosity: u8) -> print::Options<'static> {
-    print::Options { verbosity, style: Style { names: Names::NONE, colors: settings.colors } }
+fn text_of(settings: &Settings, octets: &[u8], verbosity: u8) -> String {
+    text::message(octets, verbosity, Style { names: Names::NONE, colors: settings.colors })
 }
 
 /// `ofp-print HEX [VERBOSITY]`.
@@ -32,9 +31,12 @@ pub(super) fn ofp_print(settings: &Settings, args: &[String]) -> Done {
     if !rest.is_empty() {
         return Err("trailing garbage following hex bytes".into());
     }
-    let number: String = args.get(1).map_or(String::new(), |t| t.chars().take_while(char::is_ascii_digit).collect());
-    let verbosity = number.parse().unwrap_or(0);
-    program::print(&print::message(&octets, &options(settings, verbosity)));
+    let number = |text: &String| {
+        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    };
+    let verbosity = args.get(1).map_or(2, number);
+    program::print(&text_of(settings, &octets, verbosity));
     Ok(())
 }
 
@@ -62,7 +64,7 @@ pub(super) fn ofp_parse(settings: &Settings, args: &[String]) -> Done {
         if rest.len() < len {
             return Err(Failure::Text(format!("{name}: unexpected end of file")));
         }
-        program::print(&print::message(&rest[..len], &options(settings, settings.verbosity.saturating_add(2))));
+        program::print(&text_of(settings, &rest[..len], settings.verbosity.saturating_add(2)));
         rest = &rest[len..];
     }
     Ok(())
@@ -75,5 +77,5 @@ pub(super) fn ofp_parse_pcap(settings: &Settings, args: &[String]) -> Done {
 
 /// Prints a message with the verbosity asked for and `more`.
 pub(super) fn show(settings: &Settings, octets: &[u8], more: u8) {
-    program::print(&print::message(octets, &options(settings, settings.verbosity.saturating_add(more))));
+    program::print(&text_of(settings, octets, settings.verbosity.saturating_add(more)));
 }

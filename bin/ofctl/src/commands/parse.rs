@@ -9,13 +9,13 @@ use openflow::matching::{self, Match};
 use openflow::message::hello::Hello;
 use openflow::message::{self, ErrorMessage, Message};
 use openflow::names::{Names, Style};
-use openflow::print::{self, hex};
-use openflow::{ErrorCode, Protocols, Version, VersionSet};
+use openflow::print::hex;
+use openflow::{ErrorCode, Notes, Protocols, Version, VersionSet};
 
 use super::flows::dialect;
 use super::ofp_print::{hex_prefix, show};
 use crate::settings::Settings;
-use crate::{Done, Failure};
+use crate::{Done, Failure, text};
 
 /// The protocol in which flows are shown: the oldest among the usable that is allowed.
 fn chosen(usable: Protocols, settings: &Settings) -> Result<Protocols, Failure> {
@@ -95,7 +95,10 @@ fn matches(settings: &Settings, version: Option<Version>) -> Done {
                 }
                 matching::nxm_to_text(&out)
             }
-            Err(code) => format!("nx_pull_match() returned error {code}"),
+            Err(error) => {
+                text::log(&error.remarks);
+                format!("nx_pull_match() returned error {error}")
+            }
         };
         program::print(&format!("{text}\n"));
     }
@@ -136,16 +139,19 @@ fn action_lists(args: &[String], instructions: bool) -> Done {
         if !rest.is_empty() {
             return Err("Trailing garbage in hex data".into());
         }
-        let decoding = Decoding { debug: true, ..Decoding::new(version) };
+        let notes = Notes::default();
+        let decoding = Decoding { debug: true, notes: Some(&notes), ..Decoding::new(version) };
         let read = if instructions {
             action::pull_instructions(&octets, &decoding)
         } else {
             action::pull_actions(&octets, &decoding)
         };
+        text::log(&notes.take());
         match read {
-            Err(code) => {
+            Err(error) => {
+                text::log(&error.remarks);
                 let what = if instructions { "instructions" } else { "actions" };
-                program::print(&format!("bad OpenFlow{} {what}: {code}\n\n", &version.name()[8..]));
+                program::print(&format!("bad OpenFlow{} {what}: {error}\n\n", &version.name()[8..]));
             }
             Ok(list) => {
                 let mut text = String::from("actions=");
@@ -335,8 +341,7 @@ pub(super) fn ofp_pcap(settings: &Settings, args: &[String]) -> Done {
         framer.push(payload);
         while let Ok(Some(octets)) = framer.next_message() {
             let octets = octets.to_vec();
-            let text =
-                print::message(&octets, &print::Options { verbosity: settings.verbosity + 1, ..Default::default() });
+            let text = text::message(&octets, settings.verbosity.saturating_add(1), Style::default());
             program::print(&format!("{}.{src} > {}.{dst}:\n{text}", flow::text::ipv4(id.0), flow::text::ipv4(id.1)));
         }
     }

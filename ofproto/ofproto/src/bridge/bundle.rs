@@ -135,7 +135,7 @@ impl Bridge {
         for (i, message) in bundle.messages.into_iter().enumerate() {
             let checked = match &message.body {
                 Ok(body) => self.gather(&mut changes, &mut state, &message, body),
-                Err(error) => Err(error.0),
+                Err(error) => Err(error.code),
             };
             if let Err(code) = checked {
                 if changes.requests.len() == i {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use openflow::OfError;
 use openflow::message::async_config::{AsyncConfig, AsyncKind};
 use openflow::message::nx::FlowFormat;
 use openflow::message::role::Role;
-use openflow::message::{Message, Msg, OfError, PacketInFormat};
+use openflow::message::{Message, Msg, PacketInFormat};
 use openflow::{ErrorCode, Version};
 
 use super::bundle::OpenBundle;

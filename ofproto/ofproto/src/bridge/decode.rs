@@ -6,9 +6,10 @@
 use std::sync::{Arc, LazyLock};
 
 use flow::field::TunTable;
+use openflow::OfError;
 use openflow::OfPort;
 use openflow::action::Check;
-use openflow::message::{Context, Message, OfError, decode_with};
+use openflow::message::{Context, Message, decode_with};
 
 use super::{Bridge, Incoming};
 
@@ -27,7 +28,7 @@ pub fn decode_message(octets: &[u8], table_id: bool) -> Result<Message, OfError>
 
 fn decode_knowing(octets: &[u8], table_id: bool, tun: &Arc<TunTable>) -> Result<Message, OfError> {
     let check = Check { max_ports: MAX_PORTS, table: 0xff, n_tables: 255, tun: Some(tun.as_ref()) };
-    let context = Context { table_id, tun: Some(tun), check, debug: false, lenient: false };
+    let context = Context { table_id, tun: Some(tun), check, ..Context::UNKNOWN };
     decode_with(octets, &context).map(|m| m.body)
 }
 

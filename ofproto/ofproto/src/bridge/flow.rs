@@ -37,7 +37,7 @@ impl Bridge {
                 _ if secondary => Err(ErrorCode::OFPBRC_IS_SECONDARY),
                 Ok(Message::FlowMod { flow_mod, .. }) => self.check_flow_mod(flow_mod).map(|tables| (flow_mod, tables)),
                 Ok(_) => continue,
-                Err(error) => Err(error.0),
+                Err(error) => Err(error.code),
             };
             match checked {
                 Err(code) => self.refuse(conn, &request, code),

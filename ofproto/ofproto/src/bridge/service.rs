@@ -37,7 +37,7 @@ impl Bridge {
         let secondary = self.conns.get(&id).is_some_and(|c| c.role == Role::Secondary);
         let result = match &body {
             Err(_) if secondary && names_change(&request.raw) => Err(ErrorCode::OFPBRC_IS_SECONDARY),
-            Err(error) => Err(error.0),
+            Err(error) => Err(error.code),
             Ok(body) => self.request(id, &request, body),
         };
         if let Err(code) = result {

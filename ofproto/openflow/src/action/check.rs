@@ -9,7 +9,7 @@ use flow::field::{Field, Prereq, TunTable};
 use super::*;
 use crate::matching::Match;
 use crate::nxm;
-use crate::{ErrorCode, OfPort, Protocols, Version};
+use crate::{ErrorCode, OfError, OfPort, Protocols, Version};
 
 /// Instructions, in the order in which they may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,26 +234,42 @@ pub(crate) fn output_port_ok(port: OfPort, max_ports: OfPort) -> bool {
     }
 }
 
-fn check_subfield(sub: &Subfield, m: Option<&Match>, tun: Option<&TunTable>) -> Result<(), ErrorCode> {
-    let n_bits = nxm::n_bits(sub.field, tun);
-    if sub.n_bits == 0 || usize::from(sub.ofs) >= n_bits || usize::from(sub.ofs) + usize::from(sub.n_bits) > n_bits {
-        return Err(ErrorCode::OFPBAC_BAD_SET_LEN);
-    }
-    if m.is_some_and(|m| !m.meets(sub.field.meta().prereq)) {
-        return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT);
-    }
-    Ok(())
+/// Name of the log's module for what is said of fields.
+const FIELD_LOG: &str = "meta_flow";
+
+/// `role`: `source` or `destination`.
+fn check_subfield(sub: &Subfield, m: Option<&Match>, tun: Option<&TunTable>, role: &str) -> Result<(), OfError> {
+    let width = nxm::n_bits(sub.field, tun);
+    let (ofs, n_bits) = (usize::from(sub.ofs), usize::from(sub.n_bits));
+    let name = || format!("{role} field {}", sub.field.meta().name);
+    let wrong = if n_bits == 0 {
+        format!("zero bit {}", name())
+    } else if ofs >= width {
+        format!("bit offset {ofs} exceeds {width}-bit width of {}", name())
+    } else if ofs + n_bits > width {
+        format!("bit offset {ofs} and width {n_bits} exceeds {width}-bit width of {}", name())
+    } else if m.is_some_and(|m| !m.meets(sub.field.meta().prereq)) {
+        let text = format!("{} lacks correct prerequisites", name());
+        return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.because(FIELD_LOG, text));
+    } else {
+        return Ok(());
+    };
+    Err(ErrorCode::OFPBAC_BAD_SET_LEN.because(FIELD_LOG, wrong))
 }
 
 /// Checks a subfield to be read, with a match also its prerequisites.
-pub(crate) fn check_src(sub: &Subfield, m: Option<&Match>, tun: Option<&TunTable>) -> Result<(), ErrorCode> {
-    check_subfield(sub, m, tun)
+pub(crate) fn check_src(sub: &Subfield, m: Option<&Match>, tun: Option<&TunTable>) -> Result<(), OfError> {
+    check_subfield(sub, m, tun, "source")
 }
 
 /// Checks a subfield to be written, with a match also its prerequisites.
-pub(crate) fn check_dst(sub: &Subfield, m: Option<&Match>, tun: Option<&TunTable>) -> Result<(), ErrorCode> {
-    check_subfield(sub, m, tun)?;
-    if sub.field.meta().writable { Ok(()) } else { Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT) }
+pub(crate) fn check_dst(sub: &Subfield, m: Option<&Match>, tun: Option<&TunTable>) -> Result<(), OfError> {
+    check_subfield(sub, m, tun, "destination")?;
+    if sub.field.meta().writable {
+        return Ok(());
+    }
+    let text = format!("destination field {} is not writable", sub.field.meta().name);
+    Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.because(FIELD_LOG, text))
 }
 
 pub(crate) fn check_bundle(
@@ -261,12 +277,12 @@ pub(crate) fn check_bundle(
     max_ports: OfPort,
     m: Option<&Match>,
     tun: Option<&TunTable>,
-) -> Result<(), ErrorCode> {
+) -> Result<(), OfError> {
     if let Some(dst) = &bundle.dst {
         check_dst(dst, m, tun)?;
     }
     let ok = |p: &OfPort| *p == OfPort::NONE || *p != OfPort::CONTROLLER && output_port_ok(*p, max_ports);
-    if bundle.members.iter().all(ok) { Ok(()) } else { Err(ErrorCode::OFPBAC_BAD_OUT_PORT) }
+    if bundle.members.iter().all(ok) { Ok(()) } else { Err(ErrorCode::OFPBAC_BAD_OUT_PORT.into()) }
 }
 
 /// Circumstances of [`check()`].
@@ -301,7 +317,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// OFPBAC_MATCH_INCONSISTENT and the codes of arguments out of range.
-pub fn check(actions: Actions, m: &Match, c: &Check<'_>) -> Result<Checked, ErrorCode> {
+pub fn check(actions: Actions, m: &Match, c: &Check<'_>) -> Result<Checked, OfError> {
     let mut checker = Checker { m: m.clone(), c, usable: Protocols::ANY };
     let mut actions = actions;
     if !actions.is_empty() {
@@ -314,14 +330,13 @@ pub fn check(actions: Actions, m: &Match, c: &Check<'_>) -> Result<Checked, Erro
 ///
 /// # Errors
 /// As [`check()`].
-pub fn check_consistency(
-    actions: Actions,
-    m: &Match,
-    protocol: Protocols,
-    c: &Check<'_>,
-) -> Result<Actions, ErrorCode> {
+pub fn check_consistency(actions: Actions, m: &Match, protocol: Protocols, c: &Check<'_>) -> Result<Actions, OfError> {
     let checked = check(actions, m, c)?;
-    if checked.usable.contains(protocol) { Ok(checked.actions) } else { Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT) }
+    if checked.usable.contains(protocol) {
+        Ok(checked.actions)
+    } else {
+        Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.into())
+    }
 }
 
 struct Checker<'a> {
@@ -340,12 +355,12 @@ impl Checker<'_> {
         }
     }
 
-    fn list(&mut self, actions: &mut [Action]) -> Result<(), ErrorCode> {
+    fn list(&mut self, actions: &mut [Action]) -> Result<(), OfError> {
         actions.iter_mut().try_for_each(|action| self.action(action))
     }
 
     /// A nested list, of which the following actions see nothing.
-    fn nested(&mut self, actions: &mut Actions) -> Result<(), ErrorCode> {
+    fn nested(&mut self, actions: &mut Actions) -> Result<(), OfError> {
         if actions.is_empty() {
             return Ok(());
         }
@@ -359,18 +374,17 @@ impl Checker<'_> {
         self.m.key.vlan_tci() & CFI != 0
     }
 
-    fn action(&mut self, action: &mut Action) -> Result<(), ErrorCode> {
-        const INCONSISTENT: Result<(), ErrorCode> = Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT);
+    fn action(&mut self, action: &mut Action) -> Result<(), OfError> {
         let (max_ports, tun) = (self.c.max_ports, self.c.tun);
         match action {
             Action::Output { port, .. } if !output_port_ok(*port, max_ports) => {
-                return Err(ErrorCode::OFPBAC_BAD_OUT_PORT);
+                return Err(ErrorCode::OFPBAC_BAD_OUT_PORT.into());
             }
             Action::OutputTrunc { port, .. } if !output_port_ok(*port, max_ports) => {
-                return Err(ErrorCode::OFPBAC_BAD_OUT_PORT);
+                return Err(ErrorCode::OFPBAC_BAD_OUT_PORT.into());
             }
             Action::Enqueue { port, .. } if *port >= max_ports && !matches!(*port, OfPort::IN_PORT | OfPort::LOCAL) => {
-                return Err(ErrorCode::OFPBAC_BAD_OUT_PORT);
+                return Err(ErrorCode::OFPBAC_BAD_OUT_PORT.into());
             }
             Action::OutputReg { src, .. } => check_src(src, Some(&self.m), tun)?,
             Action::Bundle(bundle) => check_bundle(bundle, max_ports, Some(&self.m), tun)?,
@@ -393,7 +407,7 @@ impl Checker<'_> {
             Action::PushVlan { .. } => {
                 let key = &mut self.m.key;
                 if key.vlan2_tci() & CFI != 0 {
-                    return Err(ErrorCode::OFPBAC_BAD_TAG);
+                    return Err(ErrorCode::OFPBAC_BAD_TAG.into());
                 }
                 key.set_vlan2_tci(key.vlan_tci());
                 key.set_vlan_tci(CFI);
@@ -417,7 +431,9 @@ impl Checker<'_> {
             Action::StackPop(sub) => check_dst(sub, Some(&self.m), tun)?,
             Action::Multipath(m) => check_dst(&m.dst, Some(&self.m), tun)?,
             Action::Learn(learn) => self.learn(learn)?,
-            Action::Resubmit(r) if r.with_ct_orig && !self.m.meets(Prereq::Ct) => return INCONSISTENT,
+            Action::Resubmit(r) if r.with_ct_orig && !self.m.meets(Prereq::Ct) => {
+                return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.into());
+            }
             Action::Ct(ct) => return self.ct(ct),
             Action::Nat(nat) => {
                 let family = match nat.addresses {
@@ -426,7 +442,7 @@ impl Checker<'_> {
                     None => self.m.dl_type(),
                 };
                 if !matches!(self.m.dl_type(), 0x0800 | 0x86dd) || self.m.dl_type() != family {
-                    return INCONSISTENT;
+                    return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.into());
                 }
             }
             Action::Clone(list) => return self.nested(list),
@@ -438,18 +454,18 @@ impl Checker<'_> {
                 return result;
             }
             Action::DeleteField(field) if !matches!(field, Field::TunMetadata(_)) => {
-                return Err(ErrorCode::OFPBAC_BAD_ARGUMENT);
+                return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
             }
             Action::Meter(id) if *id == 0 || *id > 0xffff_0000 => {
-                return Err(ErrorCode::OFPMMFC_INVALID_METER);
+                return Err(ErrorCode::OFPMMFC_INVALID_METER.into());
             }
             Action::GotoTable(table) => {
                 let c = self.c;
                 if c.table != 255 && *table <= c.table || c.n_tables != 255 && *table >= c.n_tables {
-                    return Err(ErrorCode::OFPBIC_BAD_TABLE_ID);
+                    return Err(ErrorCode::OFPBIC_BAD_TABLE_ID.into());
                 }
             }
-            Action::UnrollXlate { .. } => return Err(ErrorCode::OFPBAC_BAD_TYPE),
+            Action::UnrollXlate { .. } => return Err(ErrorCode::OFPBAC_BAD_TYPE.into()),
             Action::FinTimeout { .. } => self.inconsistent_unless(self.m.key.nw_proto() == 6),
             _ => self.headers(action),
         }
@@ -499,10 +515,10 @@ impl Checker<'_> {
         }
     }
 
-    fn set_field(&mut self, set: &mut SetField) -> Result<(), ErrorCode> {
+    fn set_field(&mut self, set: &mut SetField) -> Result<(), OfError> {
         let has_vlan = self.has_vlan();
         if !self.m.meets(set.field.meta().prereq) || set.field == Field::VlanVid && !has_vlan {
-            return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT);
+            return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.into());
         }
         set.flow_has_vlan = has_vlan;
         if set.field == Field::VlanTci {
@@ -511,7 +527,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn ct(&mut self, ct: &mut Ct) -> Result<(), ErrorCode> {
+    fn ct(&mut self, ct: &mut Ct) -> Result<(), OfError> {
         let key = &self.m.key;
         let invalid = key.ct_state() & flow::ct_state::INV != 0 && ct.commit;
         let proto = key.nw_proto();
@@ -520,7 +536,7 @@ impl Checker<'_> {
             || ct.alg == 21 && proto != 6
             || ct.alg == 69 && proto != 17
         {
-            return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT);
+            return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.into());
         }
         if let CtZone::Field(sub) = &ct.zone {
             return check_src(sub, Some(&self.m), self.c.tun);
@@ -528,7 +544,7 @@ impl Checker<'_> {
         self.nested(&mut ct.actions)
     }
 
-    fn learn(&self, learn: &Learn) -> Result<(), ErrorCode> {
+    fn learn(&self, learn: &Learn) -> Result<(), OfError> {
         let mut new = Match::any();
         for spec in &learn.specs {
             if let LearnSrc::Field(sub) = &spec.src {

@@ -6,7 +6,7 @@ use super::decode::Decoding;
 use super::{Action, Learn, LearnDst, LearnSpec, LearnSrc, Subfield};
 use crate::nxm;
 use crate::wire::{Put, be16, be32, be64, zero_from};
-use crate::{ErrorCode, NX_VENDOR_ID};
+use crate::{ErrorCode, NX_VENDOR_ID, OfError};
 
 const SRC_IMMEDIATE: u16 = 1 << 13;
 const DST_MASK: u16 = 3 << 11;
@@ -18,26 +18,26 @@ const F_SEND_FLOW_REM: u16 = 1;
 const F_DELETE_LEARNED: u16 = 2;
 const F_WRITE_RESULT: u16 = 4;
 
-pub(super) fn pull_learn(a: &[u8], d: &Decoding<'_>, long_form: bool) -> Result<Action, ErrorCode> {
+pub(super) fn pull_learn(a: &[u8], d: &Decoding<'_>, long_form: bool) -> Result<Action, OfError> {
     const BAD: ErrorCode = ErrorCode::OFPBAC_BAD_ARGUMENT;
     if long_form && be16(a, 38) != 0 {
-        return Err(ErrorCode::NXBAC_MUST_BE_ZERO);
+        return Err(ErrorCode::NXBAC_MUST_BE_ZERO.into());
     }
     let (flags, table) = (be16(a, 24), a[26]);
     let known = if long_form { 7 } else { 3 };
     if a[27] != 0 || table == 0xff || flags & !known != 0 {
-        return Err(BAD);
+        return Err(BAD.into());
     }
     let mut rest = &a[if long_form { 40 } else { 32 }..];
     let mut result_dst = None;
     if flags & F_WRITE_RESULT != 0 {
         let field = nxm::pull_header(&mut rest, d.tun)?;
         if !field.meta().writable {
-            return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT);
+            return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.into());
         }
         result_dst = Some(Subfield { field, ofs: be16(a, 36), n_bits: 1 });
     } else if long_form && be16(a, 36) != 0 {
-        return Err(BAD);
+        return Err(BAD.into());
     }
     Ok(Action::Learn(Box::new(Learn {
         idle_timeout: be16(a, 10),
@@ -56,9 +56,9 @@ pub(super) fn pull_learn(a: &[u8], d: &Decoding<'_>, long_form: bool) -> Result<
     })))
 }
 
-fn pull_specs(mut b: &[u8], d: &Decoding<'_>) -> Result<Vec<LearnSpec>, ErrorCode> {
+fn pull_specs(mut b: &[u8], d: &Decoding<'_>) -> Result<Vec<LearnSpec>, OfError> {
     let mut specs = Vec::new();
-    let pull_subfield = |b: &mut &[u8], n_bits: u16| -> Result<Subfield, ErrorCode> {
+    let pull_subfield = |b: &mut &[u8], n_bits: u16| -> Result<Subfield, OfError> {
         let six = b.get(..6).ok_or(ErrorCode::OFPBAC_BAD_LEN)?;
         *b = &b[6..];
         Ok(Subfield { field: nxm::from_header32(be32(six, 0), d.tun)?, ofs: be16(six, 4), n_bits })
@@ -71,12 +71,12 @@ fn pull_specs(mut b: &[u8], d: &Decoding<'_>) -> Result<Vec<LearnSpec>, ErrorCod
         b = &b[2..];
         let (immediate, dst, n_bits) = (header & SRC_IMMEDIATE != 0, header & DST_MASK, header & N_BITS);
         if dst == DST_MASK || dst == DST_OUTPUT && immediate {
-            return Err(ErrorCode::OFPBAC_BAD_ARGUMENT);
+            return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
         }
         let (bytes, padded) = (usize::from(n_bits.div_ceil(8)), usize::from(n_bits.div_ceil(16)) * 2);
         let need = if immediate { padded } else { 6 } + if dst == DST_OUTPUT { 0 } else { 6 };
         if b.len() < need {
-            return Err(ErrorCode::OFPBAC_BAD_LEN);
+            return Err(ErrorCode::OFPBAC_BAD_LEN.into());
         }
         let src = if immediate {
             let value = b[padded - bytes..padded].to_vec();
@@ -92,7 +92,7 @@ fn pull_specs(mut b: &[u8], d: &Decoding<'_>) -> Result<Vec<LearnSpec>, ErrorCod
         };
         specs.push(LearnSpec { src, dst, n_bits });
     }
-    if zero_from(b, 0) { Ok(specs) } else { Err(ErrorCode::OFPBAC_BAD_ARGUMENT) }
+    if zero_from(b, 0) { Ok(specs) } else { Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into()) }
 }
 
 pub(super) fn put_learn(b: &mut Vec<u8>, learn: &Learn) {

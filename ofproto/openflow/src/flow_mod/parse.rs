@@ -341,11 +341,11 @@ impl FlowParser<'_> {
         let (actions, usable) = action::parse_instructions(text, self.names)?;
         self.usable &= usable;
         let check = Check { table: self.f.table, ..Check::UNKNOWN };
-        let refuse = |code: crate::ErrorCode| format!("actions are invalid with specified match ({})", code.name());
+        let refuse = |error: crate::OfError| format!("actions are invalid with specified match ({error})");
         let checked = action::check(actions, &self.f.matching, &check).map_err(refuse)?;
         self.usable &= checked.usable;
         if self.usable.is_empty() {
-            return Err(refuse(crate::ErrorCode::OFPBAC_MATCH_INCONSISTENT));
+            return Err(refuse(crate::ErrorCode::OFPBAC_MATCH_INCONSISTENT.into()));
         }
         self.f.actions = checked.actions;
         Ok(())

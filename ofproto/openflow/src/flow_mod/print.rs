@@ -53,17 +53,6 @@ pub fn write_flags(out: &mut String, flags: FlowFlags) {
     }
 }
 
-/// Appends a time with as many decimals as it needs.
-fn write_duration(out: &mut String, (sec, nsec): (u32, u32)) {
-    put!(out, "{sec}");
-    if nsec != 0 && nsec % 1_000_000 == 0 {
-        put!(out, ".{:03}", nsec / 1_000_000);
-    } else if nsec != 0 {
-        put!(out, ".{nsec:09}");
-    }
-    out.push('s');
-}
-
 /// A rule and its counters as one line; without `show_stats` what identifies it only.
 pub fn format_flow_stats(f: &FlowStats, style: &Style<'_>, show_stats: bool) -> String {
     let c = &style.colors;
@@ -74,7 +63,7 @@ pub fn format_flow_stats(f: &FlowStats, style: &Style<'_>, show_stats: bool) -> 
     if show_stats {
         put!(out, "{}duration={}", c.param, c.end);
         match f.duration {
-            Some(duration) => write_duration(&mut out, duration),
+            Some((sec, nsec)) => crate::print::duration(&mut out, sec, nsec),
             None => out.push_str("?s"),
         }
         out.push_str(", ");

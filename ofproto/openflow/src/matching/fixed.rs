@@ -4,7 +4,7 @@
 
 use super::Match;
 use crate::wire::{Put, be16, be32, be64};
-use crate::{ErrorCode, OfPort};
+use crate::{ErrorCode, OfError, OfPort};
 
 /// Octets of OpenFlow 1.0's match.
 pub const OF10_MATCH_LEN: usize = 40;
@@ -157,7 +157,7 @@ pub fn put_of10(b: &mut Vec<u8>, m: &Match) {
 ///
 /// # Errors
 /// OFPBMC_BAD_VALUE and OFPBMC_BAD_FIELD for values that no packet has.
-pub fn pull_of11(b: &[u8]) -> Result<Match, ErrorCode> {
+pub fn pull_of11(b: &[u8]) -> Result<Match, OfError> {
     let w = be32(b, 8);
     let exact = |bit: u32| w & bit == 0;
     let mut m = Match::any();
@@ -185,7 +185,7 @@ pub fn pull_of11(b: &[u8]) -> Result<Match, ErrorCode> {
     if dl_type == 0x0800 && exact(w11::NW_TOS) {
         let tos = b[42];
         if tos & 3 != 0 {
-            return Err(ErrorCode::OFPBMC_BAD_VALUE);
+            return Err(ErrorCode::OFPBMC_BAD_VALUE.into());
         }
         m.key.set_nw_tos(tos);
         m.mask.set_nw_tos(0xfc);
@@ -217,7 +217,7 @@ pub fn pull_of11(b: &[u8]) -> Result<Match, ErrorCode> {
     Ok(m)
 }
 
-fn pull_vlan11(b: &[u8], m: &mut Match, pcp_exact: bool) -> Result<(), ErrorCode> {
+fn pull_vlan11(b: &[u8], m: &mut Match, pcp_exact: bool) -> Result<(), OfError> {
     let (mut tci, mut mask) = match be16(b, 36) {
         0xffff => {
             m.mask.set_vlan_tci(u16::MAX);
@@ -225,11 +225,11 @@ fn pull_vlan11(b: &[u8], m: &mut Match, pcp_exact: bool) -> Result<(), ErrorCode
         }
         0xfffe => (CFI, CFI),
         vid if vid <= VID => (CFI | vid, CFI | VID),
-        _ => return Err(ErrorCode::OFPBMC_BAD_VALUE),
+        _ => return Err(ErrorCode::OFPBMC_BAD_VALUE.into()),
     };
     if pcp_exact {
         if b[38] > 7 {
-            return Err(ErrorCode::OFPBMC_BAD_VALUE);
+            return Err(ErrorCode::OFPBMC_BAD_VALUE.into());
         }
         tci |= u16::from(b[38]) << 13;
         mask |= PCP;
@@ -239,7 +239,7 @@ fn pull_vlan11(b: &[u8], m: &mut Match, pcp_exact: bool) -> Result<(), ErrorCode
     Ok(())
 }
 
-fn pull_ports11(b: &[u8], m: &mut Match, src_exact: bool, dst_exact: bool) -> Result<(), ErrorCode> {
+fn pull_ports11(b: &[u8], m: &mut Match, src_exact: bool, dst_exact: bool) -> Result<(), OfError> {
     let proto = m.key.nw_proto();
     let (src, dst) = (be16(b, 60), be16(b, 62));
     if !matches!(proto, 1 | 6 | 17 | 132) {
@@ -247,7 +247,7 @@ fn pull_ports11(b: &[u8], m: &mut Match, src_exact: bool, dst_exact: bool) -> Re
     }
     // ICMP's type and code have 8 bits; the specification leaves them out, but OpenFlow 1.0 had them.
     if proto == 1 && (src_exact && src > 0xff || dst_exact && dst > 0xff) {
-        return Err(ErrorCode::OFPBMC_BAD_FIELD);
+        return Err(ErrorCode::OFPBMC_BAD_FIELD.into());
     }
     if src_exact {
         m.key.set_tp_src(src);

@@ -9,7 +9,7 @@ use flow::field::{Field, Location, TunTable, Value};
 use super::{Match, dl_type, fixed};
 use crate::nxm::{self, Entry, Place};
 use crate::wire::{Put, be16};
-use crate::{ErrorCode, Version};
+use crate::{ErrorCode, OfError, Version};
 
 /// How to read a list of fields.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +31,7 @@ type Cookie = (u64, u64);
 ///
 /// # Errors
 /// The OFPBMC_* codes.
-pub fn pull_nxm(mut b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), ErrorCode> {
+pub fn pull_nxm(mut b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), OfError> {
     let mut m = Match::any();
     let mut cookie = (0, 0);
     let tun = reading.tun.map(Arc::as_ref);
@@ -42,39 +42,40 @@ pub fn pull_nxm(mut b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), E
                 if reading.loose {
                     continue;
                 }
-                return Err(ErrorCode::OFPBMC_BAD_FIELD);
+                return Err(ErrorCode::OFPBMC_BAD_FIELD.into());
             }
             if cookie.1 != 0 {
-                return Err(ErrorCode::OFPBMC_DUP_FIELD);
+                return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
             }
             cookie = (entry.value.to_u128() as u64, entry.mask.to_u128() as u64);
             continue;
         }
         match entry.field {
             Err(_) if reading.loose => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
             Ok(field) => add_entry(&mut m, field, &entry, reading)?,
         }
     }
     Ok((m, cookie))
 }
 
-fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -> Result<(), ErrorCode> {
+fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -> Result<(), OfError> {
     let meta = field.meta();
     if !meta.maskable && !entry.mask.is_zero() && !entry.mask.is_ones() {
-        return Err(ErrorCode::OFPBMC_BAD_MASK);
+        return Err(ErrorCode::OFPBMC_BAD_MASK.into());
     }
     if !field.is_value_valid(&entry.value) {
-        return Err(ErrorCode::OFPBMC_BAD_VALUE);
+        return Err(ErrorCode::OFPBMC_BAD_VALUE.into());
     }
     if !reading.loose && !m.meets(meta.prereq) {
-        return Err(ErrorCode::OFPBMC_BAD_PREREQ);
+        return Err(ErrorCode::OFPBMC_BAD_PREREQ.into());
     }
     if !m.is_wild(field) {
-        return Err(ErrorCode::OFPBMC_DUP_FIELD);
+        return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
     }
     if reading.pipeline_only && !is_pipeline(field) {
-        return Err(ErrorCode::from_name("OFPBRC_PIPELINE_FIELDS_ONLY").unwrap_or(ErrorCode::OFPBRC_BAD_PACKET));
+        let code = ErrorCode::from_name("OFPBRC_PIPELINE_FIELDS_ONLY");
+        return Err(code.unwrap_or(ErrorCode::OFPBRC_BAD_PACKET).into());
     }
     m.constrain(field, &entry.value, &entry.mask, reading.tun);
     m.add_ethernet_prereq(field);
@@ -92,10 +93,10 @@ fn is_pipeline(field: Field) -> bool {
 ///
 /// # Errors
 /// The OFPBMC_* codes.
-pub fn pull_match(b: &mut &[u8], reading: Reading<'_>) -> Result<Match, ErrorCode> {
+pub fn pull_match(b: &mut &[u8], reading: Reading<'_>) -> Result<Match, OfError> {
     let length = usize::from(be16(b, 2));
     if b.len() < 4 {
-        return Err(ErrorCode::OFPBMC_BAD_LEN);
+        return Err(ErrorCode::OFPBMC_BAD_LEN.into());
     }
     match be16(b, 0) {
         0 => {
@@ -107,13 +108,13 @@ pub fn pull_match(b: &mut &[u8], reading: Reading<'_>) -> Result<Match, ErrorCod
         1 => {
             let padded = length.next_multiple_of(8);
             if length < 4 || b.len() < padded {
-                return Err(ErrorCode::OFPBMC_BAD_LEN);
+                return Err(ErrorCode::OFPBMC_BAD_LEN.into());
             }
             let (m, _) = pull_nxm(&b[4..length], Reading { cookie: false, ..reading })?;
             *b = &b[padded..];
             Ok(m)
         }
-        _ => Err(ErrorCode::OFPBMC_BAD_TYPE),
+        _ => Err(ErrorCode::OFPBMC_BAD_TYPE.into()),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::kind::{Class, Head, Kind};
 use super::packet_in::reason;
 use super::wire::{self, Put, Reader};
-use crate::{ErrorCode, Version};
+use crate::{ErrorCode, OfError, Version};
 
 /// Kinds of asynchronous messages that can be chosen, in the order of printing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,10 +110,10 @@ fn allowed(kind: AsyncKind, version: Version) -> u32 {
 }
 
 /// Checks a mask, and lets a packet-in's "no match" stand for its finer reasons.
-fn mask(wire: u32, kind: AsyncKind, version: Version, loose: bool) -> Result<u32, ErrorCode> {
+fn mask(wire: u32, kind: AsyncKind, version: Version, loose: bool) -> Result<u32, OfError> {
     let allowed = allowed(kind, version);
     if wire & !allowed != 0 && !loose {
-        return Err(ErrorCode::OFPACFC_INVALID);
+        return Err(ErrorCode::OFPACFC_INVALID.into());
     }
     let mut mask = wire & allowed;
     if kind == AsyncKind::PacketIn && mask & (1 << reason::NO_MATCH) != 0 {
@@ -125,19 +125,20 @@ fn mask(wire: u32, kind: AsyncKind, version: Version, loose: bool) -> Result<u32
     Ok(mask)
 }
 
-fn decode_properties(body: &[u8], version: Version, loose: bool, set: &mut SetAsync) -> Result<(), ErrorCode> {
+fn decode_properties(body: &[u8], version: Version, loose: bool, set: &mut SetAsync) -> Result<(), OfError> {
     let mut body = Reader::new(body);
     while !body.is_empty() {
         let property = wire::property(&mut body)?;
         let Some(kind) = AsyncKind::ALL.get(usize::from(property.kind / 2)).copied() else {
-            match wire::unknown_property(&property) {
-                _ if loose => continue,
-                ErrorCode::OFPBPC_BAD_TYPE => return Err(ErrorCode::OFPACFC_UNSUPPORTED),
-                other => return Err(other),
+            if loose {
+                continue;
             }
+            let error = property.unknown("ofp_connection", "async config");
+            let plain = error.code == ErrorCode::OFPBPC_BAD_TYPE;
+            return Err(if plain { error.under(ErrorCode::OFPACFC_UNSUPPORTED) } else { error });
         };
         if property.value.len() != 4 {
-            return Err(ErrorCode::OFPBPC_BAD_LEN);
+            return Err(ErrorCode::OFPBPC_BAD_LEN.into());
         }
         let mask = mask(Reader::new(property.value).u32()?, kind, version, loose)?;
         let masks = if property.kind % 2 == 1 { &mut set.primary } else { &mut set.secondary };
@@ -147,16 +148,16 @@ fn decode_properties(body: &[u8], version: Version, loose: bool, set: &mut SetAs
 }
 
 /// Reads a request to choose, or the reply that tells the choice (`loose`: without refusing what is unknown).
-pub(super) fn decode(head: &Head<'_>, version: Version) -> Result<SetAsync, ErrorCode> {
+pub(super) fn decode(head: &Head<'_>, version: Version) -> Result<SetAsync, OfError> {
     read(head, version, head.shape.kind == Kind::GetAsyncReply)
 }
 
 /// As [`decode`], without refusing what is unknown.
-pub(crate) fn decode_loosely(head: &Head<'_>, version: Version) -> Result<SetAsync, ErrorCode> {
+pub(crate) fn decode_loosely(head: &Head<'_>, version: Version) -> Result<SetAsync, OfError> {
     read(head, version, true)
 }
 
-fn read(head: &Head<'_>, version: Version, loose: bool) -> Result<SetAsync, ErrorCode> {
+fn read(head: &Head<'_>, version: Version, loose: bool) -> Result<SetAsync, OfError> {
     let form = match (head.shape.kind, head.shape.class) {
         (Kind::SetAsync2, _) => AsyncForm::Nicira2,
         (_, Class::Nxt) => AsyncForm::Nicira,

@@ -3,7 +3,7 @@
 use super::Msg;
 use super::kind::{self, Head, Kind};
 use super::wire::{Put, Reader};
-use crate::ErrorCode;
+use crate::{ErrorCode, OfError};
 
 /// What a bundle control message asks or answers; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ pub struct BundleAdd {
     pub raw: Vec<u8>,
 }
 
-pub(super) fn decode_ctrl(body: &[u8]) -> Result<BundleCtrl, ErrorCode> {
+pub(super) fn decode_ctrl(body: &[u8]) -> Result<BundleCtrl, OfError> {
     let mut body = Reader::new(body);
     let (id, kind, flags) = (body.u32()?, body.u16()?, body.u16()?);
     let kind = match kind {
@@ -61,7 +61,7 @@ pub(super) fn decode_ctrl(body: &[u8]) -> Result<BundleCtrl, ErrorCode> {
         5 => BundleCtrlType::CommitReply,
         6 => BundleCtrlType::DiscardRequest,
         7 => BundleCtrlType::DiscardReply,
-        _ => return Err(ErrorCode::OFPBFC_BAD_TYPE),
+        _ => return Err(ErrorCode::OFPBFC_BAD_TYPE.into()),
     };
     Ok(BundleCtrl { id, kind, flags })
 }
@@ -78,28 +78,28 @@ pub fn is_bundlable(kind: Kind) -> bool {
 }
 
 /// Reads the identifier and flags, and gives the message within, checked but not decoded.
-pub(crate) fn decode_add<'a>(head: &Head<'a>) -> Result<(u32, u16, &'a [u8]), ErrorCode> {
+pub(crate) fn decode_add<'a>(head: &Head<'a>) -> Result<(u32, u16, &'a [u8]), OfError> {
     let mut body = Reader::new(head.body);
     let id = body.u32()?;
     body.skip(2)?;
     let flags = body.u16()?;
     let inner = body.rest();
     if inner.len() < kind::HEADER_LEN {
-        return Err(ErrorCode::OFPBFC_MSG_BAD_LEN);
+        return Err(ErrorCode::OFPBFC_MSG_BAD_LEN.into());
     }
     if inner[0] != head.version {
-        return Err(ErrorCode::OFPBFC_BAD_VERSION);
+        return Err(ErrorCode::OFPBFC_BAD_VERSION.into());
     }
     let len = usize::from(u16::from_be_bytes([inner[2], inner[3]]));
     if len < kind::HEADER_LEN || len > inner.len() {
-        return Err(ErrorCode::OFPBFC_MSG_BAD_LEN);
+        return Err(ErrorCode::OFPBFC_MSG_BAD_LEN.into());
     }
     if inner[4..8] != head.xid.to_be_bytes() {
-        return Err(ErrorCode::OFPBFC_MSG_BAD_XID);
+        return Err(ErrorCode::OFPBFC_MSG_BAD_XID.into());
     }
     let inner = &inner[..len];
     if !is_bundlable(kind::head(inner)?.shape.kind) {
-        return Err(ErrorCode::OFPBFC_MSG_UNSUP);
+        return Err(ErrorCode::OFPBFC_MSG_UNSUP.into());
     }
     Ok((id, flags, inner))
 }

@@ -1,7 +1,7 @@
 //! Switch configuration (fragments, octets on a miss) and description. OpenFlow 1.3.5 sections 7.3.2 and 7.3.5.1.
 
 use super::wire::{Put, Reader};
-use crate::{ErrorCode, Version};
+use crate::{ErrorCode, OfError, Version};
 
 /// What becomes of IP fragments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -87,13 +87,13 @@ fn has_invalid_ttl(version: Version) -> bool {
     version <= Version::V12
 }
 
-pub(super) fn decode(body: &[u8], version: Version, strict: bool) -> Result<SwitchConfig, ErrorCode> {
+pub(super) fn decode(body: &[u8], version: Version, strict: bool) -> Result<SwitchConfig, OfError> {
     let mut body = Reader::new(body);
     let flags = body.u16()?;
     let miss_send_len = body.u16()?;
     let good = if has_invalid_ttl(version) { FRAG_MASK | INVALID_TTL } else { FRAG_MASK };
     if strict && flags & !good != 0 {
-        return Err(ErrorCode::OFPSCFC_BAD_FLAGS);
+        return Err(ErrorCode::OFPSCFC_BAD_FLAGS.into());
     }
     Ok(SwitchConfig {
         frags: FragMode::from_wire(flags & FRAG_MASK).unwrap_or_default(),
@@ -108,7 +108,7 @@ pub(super) fn encode(out: &mut Vec<u8>, config: &SwitchConfig, version: Version)
     out.put16(config.miss_send_len);
 }
 
-pub(super) fn decode_desc(body: &[u8]) -> Result<SwitchDesc, ErrorCode> {
+pub(super) fn decode_desc(body: &[u8]) -> Result<SwitchDesc, OfError> {
     let mut body = Reader::new(body);
     Ok(SwitchDesc {
         mfr: body.text(256)?,

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::wire::{self, Put, Reader};
-use crate::ErrorCode;
+use crate::{ErrorCode, OfError};
 
 /// One direction's tuple; what is `None` matches all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -41,23 +41,23 @@ const ORIG: u16 = 0;
 const REPLY: u16 = 1;
 const ZONE: u16 = 2;
 
-fn address(value: &[u8]) -> Result<Option<Ipv6Addr>, ErrorCode> {
+fn address(value: &[u8]) -> Result<Option<Ipv6Addr>, OfError> {
     let octets: [u8; 16] = value.try_into().map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
     Ok(Some(Ipv6Addr::from(octets)))
 }
 
-fn number16(value: &[u8]) -> Result<Option<u16>, ErrorCode> {
+fn number16(value: &[u8]) -> Result<Option<u16>, OfError> {
     if value.len() != 4 {
-        return Err(ErrorCode::OFPBPC_BAD_LEN);
+        return Err(ErrorCode::OFPBPC_BAD_LEN.into());
     }
-    Reader::new(value).u16().map(Some)
+    Ok(Some(Reader::new(value).u16()?))
 }
 
-fn number8(value: &[u8]) -> Result<Option<u8>, ErrorCode> {
-    value.first().copied().map(Some).ok_or(ErrorCode::OFPBPC_BAD_LEN)
+fn number8(value: &[u8]) -> Result<Option<u8>, OfError> {
+    Ok(Some(*value.first().ok_or(ErrorCode::OFPBPC_BAD_LEN)?))
 }
 
-fn decode_tuple(value: &[u8]) -> Result<CtTuple, ErrorCode> {
+fn decode_tuple(value: &[u8], loose: bool) -> Result<CtTuple, OfError> {
     let mut list = Reader::new(value);
     list.skip(4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
     let mut tuple = CtTuple::default();
@@ -71,23 +71,25 @@ fn decode_tuple(value: &[u8]) -> Result<CtTuple, ErrorCode> {
             4 => tuple.icmp_id = number16(property.value)?,
             5 => tuple.icmp_type = number8(property.value)?,
             6 => tuple.icmp_code = number8(property.value)?,
-            _ => return Err(wire::unknown_property(&property)),
+            _ if loose => {}
+            _ => return Err(property.unknown("ofp_ct", "CT flush")),
         }
     }
     Ok(tuple)
 }
 
-pub(super) fn decode(body: &[u8]) -> Result<CtFlush, ErrorCode> {
+pub(super) fn decode(body: &[u8], loose: bool) -> Result<CtFlush, OfError> {
     let mut body = Reader::new(body);
     let mut flush = CtFlush { ip_proto: body.u8()?, ..CtFlush::default() };
     wire::must_be_zero(body.take(7)?, ErrorCode::NXBRC_MUST_BE_ZERO)?;
     while !body.is_empty() {
         let property = wire::property(&mut body)?;
         match property.kind {
-            ORIG => flush.orig = decode_tuple(property.value)?,
-            REPLY => flush.reply = decode_tuple(property.value)?,
+            ORIG => flush.orig = decode_tuple(property.value, loose)?,
+            REPLY => flush.reply = decode_tuple(property.value, loose)?,
             ZONE => flush.zone = number16(property.value)?,
-            _ => return Err(wire::unknown_property(&property)),
+            _ if loose => {}
+            _ => return Err(property.unknown("ofp_ct", "CT flush")),
         }
     }
     Ok(flush)

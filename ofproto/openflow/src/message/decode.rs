@@ -7,7 +7,8 @@ use ::flow::field::TunTable;
 use super::kind::{Head, Kind};
 use super::wire::Reader;
 use super::*;
-use crate::action::Check;
+use crate::Notes;
+use crate::action::{Check, Decoding};
 use crate::message::nx::FlowFormat;
 
 /// What a reader knows of the connection and the bridge.
@@ -23,12 +24,30 @@ pub struct Context<'a> {
     pub debug: bool,
     /// Take the good items of a list in front of a bad one, for printing.
     pub lenient: bool,
+    /// Pass over properties of unknown types where a switch must refuse them, for printing.
+    pub loose: bool,
+    /// Takes what the log is to say of good messages.
+    pub notes: Option<&'a Notes>,
+}
+
+impl<'a> Context<'a> {
+    /// How actions of a message of `version` are read.
+    pub(super) fn decoding(&self, version: Version) -> Decoding<'a> {
+        Decoding { version, tun: self.tun.map(AsRef::as_ref), debug: self.debug, notes: self.notes }
+    }
 }
 
 impl Context<'_> {
     /// Nothing known: as `ovs-ofctl` reads messages to print them.
-    pub const UNKNOWN: Context<'static> =
-        Context { table_id: true, tun: None, check: Check::UNKNOWN, debug: false, lenient: false };
+    pub const UNKNOWN: Context<'static> = Context {
+        table_id: true,
+        tun: None,
+        check: Check::UNKNOWN,
+        debug: false,
+        lenient: false,
+        loose: false,
+        notes: None,
+    };
 }
 
 /// Reads one whole message, as far as its own length goes, with nothing known of the connection.
@@ -44,29 +63,29 @@ pub fn decode(octets: &[u8]) -> Result<Msg, OfError> {
 /// # Errors
 /// The error to answer with.
 pub fn decode_with(octets: &[u8], context: &Context<'_>) -> Result<Msg, OfError> {
-    decode_nested(octets, context, true).map_err(OfError)
+    decode_nested(octets, context, true)
 }
 
 /// `outer`: the message may hold another one.
-pub(crate) fn decode_nested(octets: &[u8], context: &Context<'_>, outer: bool) -> Result<Msg, ErrorCode> {
+pub(crate) fn decode_nested(octets: &[u8], context: &Context<'_>, outer: bool) -> Result<Msg, OfError> {
     let head = kind::head(octets)?;
     let known = Version::from_wire(head.version);
     let version = match (known, head.shape.kind) {
         (Some(version), _) => version,
         // A hello of a version to come may still allow one that is known.
         (None, Kind::Hello | Kind::Error | Kind::EchoRequest | Kind::EchoReply) => Version::V15,
-        (None, _) => return Err(ErrorCode::OFPBRC_BAD_VERSION),
+        (None, _) => return Err(ErrorCode::OFPBRC_BAD_VERSION.into()),
     };
     let body = match body(&head, version, context)? {
         Some(body) => body,
         None if outer => holder(&head, version, context)?,
-        None => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+        None => return Err(ErrorCode::OFPBRC_BAD_TYPE.into()),
     };
     Ok(Msg { version, xid: head.xid, body })
 }
 
 /// Messages that hold others.
-fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Message, ErrorCode> {
+fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Message, OfError> {
     if head.shape.kind == Kind::BundleAdd {
         let (id, flags, inner) = bundle::decode_add(head)?;
         let message = Box::new(decode_nested(inner, context, false)?);
@@ -74,10 +93,10 @@ fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Me
     }
     let inner = kind::head(head.body).map_err(|_| ErrorCode::OFPBFC_MSG_BAD_LEN)?;
     if inner.version != version.wire() {
-        return Err(ErrorCode::OFPBRC_BAD_VERSION);
+        return Err(ErrorCode::OFPBRC_BAD_VERSION.into());
     }
     if !matches!(inner.shape.kind, Kind::GroupMod | Kind::MeterMod) {
-        return Err(ErrorCode::OFPBFC_MSG_UNSUP);
+        return Err(ErrorCode::OFPBFC_MSG_UNSUP.into());
     }
     Ok(Message::RequestForward(Box::new(decode_nested(head.body, context, false)?)))
 }
@@ -86,8 +105,8 @@ fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Me
 fn list<'a, T>(
     context: &Context<'_>,
     body: &'a [u8],
-    mut one: impl FnMut(&mut Reader<'a>) -> Result<T, ErrorCode>,
-) -> Result<Vec<T>, ErrorCode> {
+    mut one: impl FnMut(&mut Reader<'a>) -> Result<T, OfError>,
+) -> Result<Vec<T>, OfError> {
     let mut body = Reader::new(body);
     let mut items = Vec::new();
     while !body.is_empty() {
@@ -98,14 +117,14 @@ fn list<'a, T>(
             Err(code) => return Err(code),
         }
         if body.len() == before {
-            return Err(ErrorCode::OFPBRC_BAD_LEN);
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
     }
     Ok(items)
 }
 
 /// All messages but those that hold others, for which it gives nothing.
-fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Option<Message>, ErrorCode> {
+fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Option<Message>, OfError> {
     let octets = head.body;
     Ok(Some(match head.shape.kind {
         Kind::BundleAdd | Kind::RequestForward => return Ok(None),
@@ -130,8 +149,8 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
             Message::FlowMod { dialect, flow_mod: Box::new(flow_mod) }
         }
         Kind::GroupMod => Message::GroupMod(group::decode_mod(octets, version, context)?),
-        Kind::PortMod => Message::PortMod(port::decode_mod(octets, version)?),
-        Kind::TableMod => Message::TableMod(table::decode_mod(octets, version)?),
+        Kind::PortMod => Message::PortMod(port::decode_mod(octets, version, context.loose)?),
+        Kind::TableMod => Message::TableMod(table::decode_mod(octets, version, context.notes)?),
         Kind::MeterMod => Message::MeterMod(meter::decode_mod(octets)?),
         Kind::BarrierRequest => Message::BarrierRequest,
         Kind::BarrierReply => Message::BarrierReply,
@@ -154,17 +173,22 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
         Kind::SetFlowFormat => Message::SetFlowFormat(match Reader::new(octets).u32()? {
             0 => FlowFormat::OpenFlow10,
             2 => FlowFormat::Nxm,
-            _ => return Err(ErrorCode::OFPBRC_EPERM),
+            _ => return Err(ErrorCode::OFPBRC_EPERM.into()),
         }),
         Kind::FlowModTableId => Message::FlowModTableId(octets.first().is_some_and(|o| *o != 0)),
         Kind::SetPacketInFormat => {
             let number = Reader::new(octets).u32()?;
-            Message::SetPacketInFormat(PacketInFormat::from_wire(number).ok_or(ErrorCode::OFPBRC_EPERM)?)
+            Message::SetPacketInFormat(PacketInFormat::from_wire(number).ok_or_else(|| {
+                let what = "NXT_SET_PACKET_IN_FORMAT message specified invalid packet-in format";
+                ErrorCode::OFPBRC_EPERM.because("ofp_packet", format!("{what} {number}"))
+            })?)
         }
         Kind::FlowAge => Message::FlowAge,
         Kind::SetControllerId => {
             let (zero, id) = octets.split_at(6);
-            wire::must_be_zero(zero, ErrorCode::NXBRC_MUST_BE_ZERO)?;
+            if !context.loose {
+                wire::must_be_zero(zero, ErrorCode::NXBRC_MUST_BE_ZERO)?;
+            }
             Message::SetControllerId(Reader::new(id).u16()?)
         }
         Kind::TlvTableMod => Message::TlvTableMod(tlv_map::decode_mod(octets)?),
@@ -172,10 +196,12 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
         Kind::TlvTableReply => Message::TlvTableReply(tlv_map::decode_reply(octets)?),
         Kind::CtFlushZone => {
             let (zero, zone) = octets.split_at(6);
-            wire::must_be_zero(zero, ErrorCode::NXBRC_MUST_BE_ZERO)?;
+            if !context.loose {
+                wire::must_be_zero(zero, ErrorCode::NXBRC_MUST_BE_ZERO)?;
+            }
             Message::CtFlushZone(Reader::new(zone).u16()?)
         }
-        Kind::CtFlush => Message::CtFlush(ct_flush::decode(octets)?),
+        Kind::CtFlush => Message::CtFlush(ct_flush::decode(octets, context.loose)?),
         Kind::FlowMonitorCancel => Message::FlowMonitorCancel(Reader::new(octets).u32()?),
         Kind::FlowMonitorPaused => Message::FlowMonitorPaused,
         Kind::FlowMonitorResumed => Message::FlowMonitorResumed,
@@ -183,7 +209,7 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
     }))
 }
 
-fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Message, ErrorCode> {
+fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Message, OfError> {
     let octets = head.body;
     Ok(match head.shape.kind {
         Kind::DescRequest => Message::DescRequest,
@@ -255,7 +281,7 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
         Kind::IpfixBridgeReply => Message::IpfixBridgeReply(ipfix::decode(&mut Reader::new(octets))?),
         Kind::IpfixFlowRequest => Message::IpfixFlowRequest,
         Kind::IpfixFlowReply => Message::IpfixFlowReply(list(context, octets, ipfix::decode)?),
-        _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+        _ => return Err(ErrorCode::OFPBRC_BAD_TYPE.into()),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::kind::Head;
 use super::wire::{Put, Reader};
 use super::{ErrorKind, ErrorMessage};
-use crate::{ErrorCode, NX_VENDOR_ID, Version};
+use crate::{ErrorCode, NX_VENDOR_ID, OfError, Version};
 
 /// Type of vendors' errors in 1.0 and 1.1.
 const TYPE_NX_VENDOR: u16 = 0xb0c2;
@@ -12,7 +12,7 @@ const TYPE_EXPERIMENTER: u16 = 0xffff;
 /// Octets of the offending message that an error quotes.
 pub const QUOTED: usize = u16::MAX as usize - 24;
 
-pub(super) fn decode(head: &Head<'_>) -> Result<ErrorMessage, ErrorCode> {
+pub(super) fn decode(head: &Head<'_>) -> Result<ErrorMessage, OfError> {
     let mut body = Reader::new(head.body);
     let (mut kind, mut code) = (body.u16()?, body.u16()?);
     let mut vendor = 0;

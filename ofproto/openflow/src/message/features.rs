@@ -2,7 +2,7 @@
 
 use super::wire::{Put, Reader};
 use super::{ActionKinds, PortDesc, port};
-use crate::{ErrorCode, Version};
+use crate::{OfError, Version};
 
 /// Bits of [`Features::capabilities`], as in OpenFlow 1.1 and later where both have them.
 #[allow(missing_docs)]
@@ -55,7 +55,7 @@ fn capability_mask(version: Version) -> u32 {
 /// Spanning tree among 1.0's capabilities.
 const STP_10: u32 = 1 << 3;
 
-pub(super) fn decode(body: &[u8], version: Version) -> Result<Features, ErrorCode> {
+pub(super) fn decode(body: &[u8], version: Version) -> Result<Features, OfError> {
     let mut body = Reader::new(body);
     let datapath_id = body.u64()?;
     let n_buffers = body.u32()?;

@@ -1,12 +1,12 @@
 //! Flow-mods on the wire. OpenFlow 1.0 section 5.3.3, 1.3.5 section 7.3.4.1, NXT_FLOW_MOD.
 
 use super::kind::{Class, Head};
-use super::wire::{Put, Reader};
+use super::wire::{self, Put, Reader};
 use super::{Context, Dialect};
-use crate::action::{self, Decoding};
-use crate::flow_mod::{FlowFlags, FlowMod, FlowModCommand, GROUP_ANY, TABLE_ALL};
+use crate::action;
+use crate::flow_mod::{FlowFlags, FlowMod, FlowModCommand, GROUP_ANY, TABLE_ALL, normalization_notes};
 use crate::matching::{self, Match, OF10_MATCH_LEN, Reading};
-use crate::{ErrorCode, OfPort, Protocols, Version};
+use crate::{ErrorCode, OfError, Protocols, Version};
 
 /// Flags' numbers on the wire where they differ: 1.0's emergency flows.
 const EMERG_10: u16 = 1 << 2;
@@ -21,11 +21,7 @@ fn known_flags(version: Version) -> u16 {
     }
 }
 
-pub(super) fn decode_flags(
-    wire: u16,
-    command: Option<FlowModCommand>,
-    version: Version,
-) -> Result<FlowFlags, ErrorCode> {
+pub(super) fn decode_flags(wire: u16, command: Option<FlowModCommand>, version: Version) -> Result<FlowFlags, OfError> {
     let mut flags = FlowFlags(wire & known_flags(version));
     if version == Version::V10 && wire & EMERG_10 != 0 {
         flags = flags.without(FlowFlags::RESET_COUNTS).with(FlowFlags::EMERG);
@@ -34,7 +30,7 @@ pub(super) fn decode_flags(
     if version <= Version::V11 && command == Some(FlowModCommand::Add) {
         flags = flags.with(FlowFlags::RESET_COUNTS);
     }
-    if wire & !known_flags(version) != 0 { Err(ErrorCode::OFPFMFC_BAD_FLAGS) } else { Ok(flags) }
+    if wire & !known_flags(version) != 0 { Err(ErrorCode::OFPFMFC_BAD_FLAGS.into()) } else { Ok(flags) }
 }
 
 pub(super) fn encode_flags(flags: FlowFlags, version: Version) -> u16 {
@@ -44,14 +40,14 @@ pub(super) fn encode_flags(flags: FlowFlags, version: Version) -> u16 {
     }
 }
 
-pub(super) fn command(number: u16) -> Result<FlowModCommand, ErrorCode> {
+pub(super) fn command(number: u16) -> Result<FlowModCommand, OfError> {
     Ok(match number {
         0 => FlowModCommand::Add,
         1 => FlowModCommand::Modify,
         2 => FlowModCommand::ModifyStrict,
         3 => FlowModCommand::Delete,
         4 => FlowModCommand::DeleteStrict,
-        _ => return Err(ErrorCode::OFPFMFC_BAD_COMMAND),
+        _ => return Err(ErrorCode::OFPFMFC_BAD_COMMAND.into()),
     })
 }
 
@@ -71,17 +67,13 @@ struct Raw {
 }
 
 /// Reads a flow-mod.
-pub(super) fn decode(
-    head: &Head<'_>,
-    version: Version,
-    context: &Context<'_>,
-) -> Result<(Dialect, FlowMod), ErrorCode> {
+pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<(Dialect, FlowMod), OfError> {
     let nicira = head.shape.class == Class::Nxt;
     let mut body = Reader::new(head.body);
     let reading = Reading { tun: context.tun, ..Reading::default() };
     let mut raw = match (nicira, version) {
         (true, _) => decode_nx(&mut body, reading)?,
-        (false, Version::V10) => decode10(&mut body)?,
+        (false, Version::V10) => decode10(&mut body, context)?,
         _ => decode11(&mut body, version, reading)?,
     };
     let fixed = nicira || version == Version::V10;
@@ -95,12 +87,12 @@ pub(super) fn decode(
     }
     let mut flow_mod = raw.flow_mod;
     flow_mod.command = command(raw.command)?;
-    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+    let decoding = context.decoding(version);
     flow_mod.actions = action::pull_instructions(body.rest(), &decoding)?;
     flow_mod.flags = decode_flags(raw.flags, Some(flow_mod.command), version)?;
     if flow_mod.flags.contains(FlowFlags::EMERG) {
         // Emergency flows do not exist here; the nearest error there is.
-        return Err(ErrorCode::OFPFMFC_TABLE_FULL);
+        return Err(ErrorCode::OFPFMFC_TABLE_FULL.into());
     }
     let protocol = match (nicira, version) {
         (true, Version::V10) => Protocols::OF10_NXM,
@@ -115,7 +107,7 @@ fn buffer(id: u32) -> Option<u32> {
     (id != super::NO_BUFFER).then_some(id)
 }
 
-fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<Raw, ErrorCode> {
+fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<Raw, OfError> {
     let (cookie, cookie_mask, table, number) = (body.u64()?, body.u64()?, body.u8()?, body.u8()?);
     let (idle_timeout, hard_timeout, priority, buffer_id) = (body.u16()?, body.u16()?, body.u16()?, body.u32()?);
     let (out_port, out_group) = (body.u32()?, body.u32()?);
@@ -133,22 +125,36 @@ fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Re
     }
     let delete = known.is_some_and(is_delete);
     if table == TABLE_ALL && (version == Version::V11 || !delete) {
-        return Err(ErrorCode::OFPFMFC_BAD_TABLE_ID);
+        return Err(ErrorCode::OFPFMFC_BAD_TABLE_ID.into());
     }
     if version >= Version::V14 && known == Some(FlowModCommand::Add) {
         flow_mod.importance = importance;
     }
     flow_mod.buffer_id = buffer(buffer_id);
-    flow_mod.out_port = OfPort::from_11(out_port).ok_or(ErrorCode::OFPBAC_BAD_OUT_PORT)?;
+    flow_mod.out_port = wire::port11(out_port)?;
     flow_mod.out_group = if delete { out_group } else { GROUP_ANY };
     Ok(Raw { flow_mod, command: u16::from(number), flags })
 }
 
-fn decode10(body: &mut Reader<'_>) -> Result<Raw, ErrorCode> {
-    let mut matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
-    matching::normalize(&mut matching);
+/// Wildcard bits that OpenFlow 1.0 defines.
+const OF10_WILDCARDS: u32 = (1 << 22) - 1;
+
+fn decode10(body: &mut Reader<'_>, context: &Context<'_>) -> Result<Raw, OfError> {
+    let octets = body.take(OF10_MATCH_LEN)?;
+    let wildcards = Reader::new(octets).u32()?;
+    let said = matching::pull_of10(octets);
+    let mut matching = said.clone();
+    if matching::normalize(&mut matching)
+        && let Some(notes) = context.notes
+    {
+        for line in normalization_notes(&said, &matching) {
+            notes.info("ofp_match", line);
+        }
+    }
     let (new_cookie, command, idle_timeout, hard_timeout) = (body.u64()?, body.u16()?, body.u16()?, body.u16()?);
     let (priority, buffer_id, out_port, flags) = (body.u16()?, body.u32()?, body.port10()?, body.u16()?);
+    // A match without wildcards goes before all others, whatever priority it comes with.
+    let priority = if wildcards & OF10_WILDCARDS == 0 { u16::MAX } else { priority };
     let flow_mod = FlowMod {
         matching,
         priority,
@@ -162,7 +168,7 @@ fn decode10(body: &mut Reader<'_>) -> Result<Raw, ErrorCode> {
     Ok(Raw { flow_mod, command, flags })
 }
 
-fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Raw, ErrorCode> {
+fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Raw, OfError> {
     let (new_cookie, command, idle_timeout, hard_timeout) = (body.u64()?, body.u16()?, body.u16()?, body.u16()?);
     let (priority, buffer_id, out_port, flags) = (body.u16()?, body.u32()?, body.port10()?, body.u16()?);
     let match_len = body.u16()?;
@@ -170,7 +176,7 @@ fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Raw, ErrorCo
     let (matching, (cookie, cookie_mask)) = take_nxm(body, match_len, Reading { cookie: true, ..reading })?;
     if command & 0xff == FlowModCommand::Add as u16 && cookie_mask != 0 {
         // What is added cannot be chosen by its old cookie.
-        return Err(ErrorCode::NXBRC_NXM_INVALID);
+        return Err(ErrorCode::NXBRC_NXM_INVALID.into());
     }
     let flow_mod = FlowMod {
         matching,
@@ -188,7 +194,7 @@ fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Raw, ErrorCo
 }
 
 /// Takes a match of OpenFlow 1.1 and later from a message.
-pub(super) fn take_match(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Match, ErrorCode> {
+pub(super) fn take_match(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Match, OfError> {
     let mut rest = body.rest();
     let before = rest.len();
     let matching = matching::pull_match(&mut rest, reading)?;
@@ -196,14 +202,25 @@ pub(super) fn take_match(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<
     Ok(matching)
 }
 
+/// As [`take_match`], but only as a list of fields.
+pub(super) fn take_oxm(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Match, OfError> {
+    let mut head = *body;
+    let (kind, len) = (head.u16(), head.u16());
+    match (kind, len) {
+        (Ok(_), Ok(len)) if len < 4 => Err(ErrorCode::OFPBMC_BAD_LEN.into()),
+        (Ok(kind), Ok(_)) if kind != 1 => Err(ErrorCode::OFPBMC_BAD_TYPE.into()),
+        _ => take_match(body, reading),
+    }
+}
+
 /// Takes a match of `match_len` octets and its padding from a Nicira message.
 pub(super) fn take_nxm(
     body: &mut Reader<'_>,
     match_len: u16,
     reading: Reading<'_>,
-) -> Result<(Match, (u64, u64)), ErrorCode> {
+) -> Result<(Match, (u64, u64)), OfError> {
     let len = usize::from(match_len);
-    let octets = body.take(len.next_multiple_of(8))?;
+    let octets = body.take(len.next_multiple_of(8)).map_err(|_| ErrorCode::OFPBMC_BAD_LEN)?;
     matching::pull_nxm(&octets[..len], reading)
 }
 

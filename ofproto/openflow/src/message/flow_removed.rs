@@ -5,19 +5,20 @@ use super::oxs::{self, Oxs};
 use super::wire::{Put, Reader};
 use super::{Context, Dialect, flow};
 use crate::matching::{self, Match, OF10_MATCH_LEN, Reading};
-use crate::{ErrorCode, Version};
+use crate::{ErrorCode, OfError, Version};
 
 /// Why a rule is gone; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 #[allow(missing_docs)]
 pub enum FlowRemovedReason {
-    IdleTimeout = 0,
-    HardTimeout = 1,
-    Delete = 2,
-    GroupDelete = 3,
-    MeterDelete = 4,
-    Eviction = 5,
+    IdleTimeout,
+    HardTimeout,
+    Delete,
+    GroupDelete,
+    MeterDelete,
+    Eviction,
+    /// A number without a meaning.
+    Other(u8),
 }
 
 /// A rule is gone.
@@ -51,16 +52,29 @@ pub struct FlowRemoved {
 
 impl FlowRemovedReason {
     /// The reason with this number.
-    pub fn from_wire(number: u8) -> Option<FlowRemovedReason> {
-        Some(match number {
+    pub fn from_wire(number: u8) -> FlowRemovedReason {
+        match number {
             0 => FlowRemovedReason::IdleTimeout,
             1 => FlowRemovedReason::HardTimeout,
             2 => FlowRemovedReason::Delete,
             3 => FlowRemovedReason::GroupDelete,
             4 => FlowRemovedReason::MeterDelete,
             5 => FlowRemovedReason::Eviction,
-            _ => return None,
-        })
+            other => FlowRemovedReason::Other(other),
+        }
+    }
+
+    /// Its number.
+    pub fn number(self) -> u8 {
+        match self {
+            FlowRemovedReason::IdleTimeout => 0,
+            FlowRemovedReason::HardTimeout => 1,
+            FlowRemovedReason::Delete => 2,
+            FlowRemovedReason::GroupDelete => 3,
+            FlowRemovedReason::MeterDelete => 4,
+            FlowRemovedReason::Eviction => 5,
+            FlowRemovedReason::Other(other) => other,
+        }
     }
 
     /// The reason as a version can say it.
@@ -86,11 +100,7 @@ fn blank(dialect: Dialect) -> FlowRemoved {
     }
 }
 
-fn reason(number: u8) -> Result<FlowRemovedReason, ErrorCode> {
-    FlowRemovedReason::from_wire(number).ok_or(ErrorCode::NXBRC_BAD_REASON)
-}
-
-pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<FlowRemoved, ErrorCode> {
+pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<FlowRemoved, OfError> {
     let mut body = Reader::new(head.body);
     let reading = Reading { tun: context.tun, ..Reading::default() };
     if head.shape.class == Class::Nxt {
@@ -102,7 +112,7 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
             removed.matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
             removed.cookie = body.u64()?;
             removed.priority = body.u16()?;
-            removed.reason = reason(body.u8()?)?;
+            removed.reason = FlowRemovedReason::from_wire(body.u8()?);
             body.skip(1)?;
             removed.duration_sec = body.u32()?;
             removed.duration_nsec = body.u32()?;
@@ -113,7 +123,7 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
         }
         Version::V15 => {
             removed.table_id = body.u8()?;
-            removed.reason = reason(body.u8()?)?;
+            removed.reason = FlowRemovedReason::from_wire(body.u8()?);
             removed.priority = body.u16()?;
             removed.idle_timeout = body.u16()?;
             removed.hard_timeout = body.u16()?;
@@ -127,7 +137,7 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
         _ => {
             removed.cookie = body.u64()?;
             removed.priority = body.u16()?;
-            removed.reason = reason(body.u8()?)?;
+            removed.reason = FlowRemovedReason::from_wire(body.u8()?);
             removed.table_id = body.u8()?;
             removed.duration_sec = body.u32()?;
             removed.duration_nsec = body.u32()?;
@@ -141,11 +151,11 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
     Ok(removed)
 }
 
-fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowRemoved, ErrorCode> {
+fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowRemoved, OfError> {
     let mut removed = blank(Dialect::Nicira);
     removed.cookie = body.u64()?;
     removed.priority = body.u16()?;
-    removed.reason = reason(body.u8()?)?;
+    removed.reason = FlowRemovedReason::from_wire(body.u8()?);
     removed.table_id = body.u8()?.wrapping_sub(1);
     removed.duration_sec = body.u32()?;
     removed.duration_nsec = body.u32()?;
@@ -154,11 +164,11 @@ fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowRemoved,
     removed.packet_count = body.u64()?;
     removed.byte_count = body.u64()?;
     removed.matching = flow::take_nxm(body, match_len, reading)?.0;
-    if body.is_empty() { Ok(removed) } else { Err(ErrorCode::OFPBRC_BAD_LEN) }
+    if body.is_empty() { Ok(removed) } else { Err(ErrorCode::OFPBRC_BAD_LEN.into()) }
 }
 
 pub(super) fn encode(out: &mut Vec<u8>, removed: &FlowRemoved, version: Version) {
-    let reason = removed.reason.in_version(version) as u8;
+    let reason = removed.reason.in_version(version).number();
     if removed.dialect == Dialect::Nicira {
         out.put64(removed.cookie);
         out.put16(removed.priority);

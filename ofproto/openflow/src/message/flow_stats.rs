@@ -4,10 +4,10 @@ use super::kind::{Class, Head, Kind};
 use super::oxs::{self, Oxs};
 use super::wire::{Put, Reader};
 use super::{Context, Dialect, flow};
-use crate::action::{self, Decoding};
+use crate::action;
 use crate::flow_mod::{FlowStats, FlowStatsRequest, GROUP_ANY};
 use crate::matching::{self, OF10_MATCH_LEN, Reading};
-use crate::{ErrorCode, Version};
+use crate::{ErrorCode, OfError, Version};
 
 /// Sums over rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -32,7 +32,7 @@ pub(super) fn decode_request(
     head: &Head<'_>,
     version: Version,
     context: &Context<'_>,
-) -> Result<(Dialect, FlowStatsRequest), ErrorCode> {
+) -> Result<(Dialect, FlowStatsRequest), OfError> {
     let aggregate = head.shape.kind == Kind::AggregateRequest;
     let reading = Reading { tun: context.tun, ..Reading::default() };
     let mut body = Reader::new(head.body);
@@ -42,7 +42,7 @@ pub(super) fn decode_request(
         let reading = Reading { cookie: true, ..reading };
         let (matching, (cookie, cookie_mask)) = flow::take_nxm(&mut body, match_len, reading)?;
         if !body.is_empty() {
-            return Err(ErrorCode::OFPBRC_BAD_LEN);
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
         let out_group = GROUP_ANY;
         let request = FlowStatsRequest { aggregate, matching, cookie, cookie_mask, out_port, out_group, table };
@@ -100,26 +100,54 @@ fn age(wire: u16) -> Option<u16> {
     wire.checked_sub(1)
 }
 
+/// Name of the log's module for what is said of flows.
+const LOG: &str = "ofp_flow";
+
+fn bad_match(error: OfError) -> OfError {
+    error.remark(LOG, "OFPST_FLOW reply bad match".into())
+}
+
 /// Reads one rule of a reply.
 pub(super) fn decode_flow(
     body: &mut Reader<'_>,
     head: &Head<'_>,
     version: Version,
     context: &Context<'_>,
-) -> Result<FlowStats, ErrorCode> {
-    let mut peek = *body;
-    let len = usize::from(peek.u16()?);
-    let mut body = body.sub(len)?;
+) -> Result<FlowStats, OfError> {
+    let dialect = dialect(head);
+    let (name, least) = match (dialect, version) {
+        (Dialect::Nicira, _) => ("NXST_FLOW reply", 48),
+        (_, Version::V10) => ("OFPST_FLOW reply", 88),
+        (_, Version::V15) => ("OFPST_FLOW reply", 24),
+        _ => ("OFPST_FLOW reply", 48),
+    };
+    let nameless = version == Version::V15;
+    let refuse = |what: String| {
+        let error = ErrorCode::OFPBRC_BAD_LEN.because(LOG, format!("{name} {what}"));
+        OfError { nameless, ..error }
+    };
+    let left = body.len();
+    if left < least {
+        return Err(refuse(format!("has {left} leftover bytes at end")));
+    }
+    let len = usize::from(crate::wire::be16(body.rest(), 0));
+    if dialect == Dialect::Standard && len < least {
+        return Err(refuse(format!("claims invalid length {len}")));
+    }
+    // What is too short is told by what does not fit in it.
+    let mut body = body.sub(len.clamp(least, left))?;
     body.skip(2)?;
     let reading = Reading { tun: context.tun, ..Reading::default() };
-    let mut flow = match (dialect(head), version) {
-        (Dialect::Nicira, _) => decode_nx(&mut body, reading)?,
+    let mut flow = match (dialect, version) {
+        (Dialect::Nicira, _) => decode_nx(&mut body, len, reading)?,
         (_, Version::V10) => decode10(&mut body)?,
-        (_, Version::V15) => decode15(&mut body, reading)?,
+        (_, Version::V15) => decode15(&mut body, reading).map_err(|error| OfError { nameless, ..error })?,
         _ => decode11(&mut body, version, reading)?,
     };
-    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
-    flow.actions = action::pull_instructions(body.rest(), &decoding)?;
+    let decoding = context.decoding(version);
+    let missing = len.saturating_sub(left);
+    flow.actions = action::take_instructions(&mut body, missing, &decoding)
+        .map_err(|error| error.remark(LOG, "OFPST_FLOW reply bad instructions".into()))?;
     Ok(flow)
 }
 
@@ -142,7 +170,7 @@ fn blank() -> FlowStats {
     }
 }
 
-fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, ErrorCode> {
+fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, OfError> {
     let mut flow = FlowStats { table: body.u8()?, ..blank() };
     body.skip(1)?;
     flow.matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
@@ -157,7 +185,7 @@ fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, ErrorCode> {
     Ok(flow)
 }
 
-fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<FlowStats, ErrorCode> {
+fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<FlowStats, OfError> {
     let mut flow = FlowStats { table: body.u8()?, ..blank() };
     body.skip(1)?;
     flow.duration = Some((body.u32()?, body.u32()?));
@@ -175,11 +203,11 @@ fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Re
     flow.cookie = body.u64()?;
     flow.packets = count(body.u64()?);
     flow.bytes = count(body.u64()?);
-    flow.matching = flow::take_match(body, reading)?;
+    flow.matching = flow::take_match(body, reading).map_err(bad_match)?;
     Ok(flow)
 }
 
-fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, ErrorCode> {
+fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, OfError> {
     body.skip(2)?;
     let mut flow = FlowStats { table: body.u8()?, ..blank() };
     body.skip(1)?;
@@ -189,8 +217,8 @@ fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, Er
     flow.flags = flow::decode_flags(body.u16()?, None, Version::V15)?;
     flow.importance = body.u16()?;
     flow.cookie = body.u64()?;
-    flow.matching = flow::take_match(body, reading)?;
-    let oxs = oxs::decode(body)?;
+    flow.matching = flow::take_match(body, reading).map_err(bad_match)?;
+    let oxs = oxs::decode(body).map_err(bad_match)?;
     flow.duration = oxs.duration.or(Some((0, 0)));
     flow.idle_age = oxs.idle.map(|s| u16::try_from(s).unwrap_or(u16::MAX));
     flow.packets = oxs.packets;
@@ -198,7 +226,7 @@ fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, Er
     Ok(flow)
 }
 
-fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, ErrorCode> {
+fn decode_nx(body: &mut Reader<'_>, whole: usize, reading: Reading<'_>) -> Result<FlowStats, OfError> {
     let mut flow = FlowStats { table: body.u8()?, ..blank() };
     body.skip(1)?;
     flow.duration = Some((body.u32()?, body.u32()?));
@@ -211,6 +239,10 @@ fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, E
     flow.cookie = body.u64()?;
     flow.packets = count(body.u64()?);
     flow.bytes = count(body.u64()?);
+    if whole < 48 + usize::from(match_len).next_multiple_of(8) {
+        let text = format!("NXST_FLOW reply with match_len={match_len} claims invalid length {whole}");
+        return Err(ErrorCode::OFPBRC_BAD_LEN.because(LOG, text));
+    }
     flow.matching = flow::take_nxm(body, match_len, reading)?.0;
     Ok(flow)
 }
@@ -310,7 +342,7 @@ fn encode_nx(out: &mut Vec<u8>, flow: &FlowStats) {
     out.patch16(at, len as u16);
 }
 
-pub(super) fn decode_aggregate(body: &[u8], version: Version) -> Result<AggregateStats, ErrorCode> {
+pub(super) fn decode_aggregate(body: &[u8], version: Version) -> Result<AggregateStats, OfError> {
     let mut body = Reader::new(body);
     if version == Version::V15 {
         let oxs = oxs::decode(&mut body)?;

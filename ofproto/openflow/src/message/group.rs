@@ -2,10 +2,10 @@
 
 use flow::field::Field;
 
-use super::wire::{self, Put, Reader};
+use super::wire::{self, Entries, Put, Reader};
 use super::{ActionKinds, Context, FieldArray, Unsupported};
 use crate::action::{self, Actions, Decoding};
-use crate::{ErrorCode, OfPort, Version, nxm};
+use crate::{ErrorCode, OfError, OfPort, Version, nxm};
 
 /// Greatest group number that a group can have.
 pub const GROUP_MAX: u32 = 0xffff_ff00;
@@ -182,7 +182,7 @@ const PROP_WATCH_PORT: u16 = 1;
 const PROP_WATCH_GROUP: u16 = 2;
 
 impl GroupCommand {
-    fn from_wire(number: u16) -> Result<GroupCommand, ErrorCode> {
+    fn from_wire(number: u16) -> Result<GroupCommand, OfError> {
         Ok(match number {
             0 => GroupCommand::Add,
             1 => GroupCommand::Modify,
@@ -190,7 +190,7 @@ impl GroupCommand {
             3 => GroupCommand::InsertBucket,
             5 => GroupCommand::RemoveBucket,
             0x8000 => GroupCommand::AddOrMod,
-            _ => return Err(ErrorCode::OFPGMFC_BAD_COMMAND),
+            _ => return Err(ErrorCode::OFPGMFC_BAD_COMMAND.into()),
         })
     }
 
@@ -213,6 +213,9 @@ impl Bucket {
     }
 }
 
+/// Name of the log's module for what is said of groups.
+const LOG: &str = "ofp_group";
+
 /// Whether a group's messages have 1.5's form.
 fn form15(version: Version) -> bool {
     matches!(version, Version::V10 | Version::V15)
@@ -223,18 +226,27 @@ fn bucket_list(
     kind: GroupType,
     version: Version,
     context: &Context<'_>,
-) -> Result<Vec<Bucket>, ErrorCode> {
-    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+) -> Result<Vec<Bucket>, OfError> {
+    let decoding = context.decoding(version);
     let mut buckets: Vec<Bucket> = Vec::new();
     while !body.is_empty() {
         let mut peek = *body;
-        let len = usize::from(peek.u16()?);
         let least = if form15(version) { 8 } else { 16 };
-        if len < least || len > body.len() {
-            return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+        let bad_bucket = |text: String| ErrorCode::OFPGMFC_BAD_BUCKET.because(LOG, text);
+        if body.len() < least {
+            return Err(bad_bucket(format!("buckets end with {} leftover bytes", body.len())));
+        }
+        let len = usize::from(peek.u16()?);
+        if len < least {
+            return Err(bad_bucket(format!("OpenFlow message bucket length {len} is not valid")));
+        }
+        if len > body.len() {
+            let left = body.len();
+            let text = format!("OpenFlow message bucket length {len} exceeds remaining buckets data size {left}");
+            return Err(bad_bucket(text));
         }
         if len % 8 != 0 {
-            return Err(ErrorCode::OFPBRC_BAD_LEN);
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
         let mut octets = body.sub(len)?;
         let bucket = if form15(version) {
@@ -247,30 +259,30 @@ fn bucket_list(
     let mut ids: Vec<u32> = buckets.iter().map(|b| b.bucket_id).collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());
     }
     Ok(buckets)
 }
 
-fn bucket11(octets: &mut Reader<'_>, bucket_id: u32, decoding: &Decoding<'_>) -> Result<Bucket, ErrorCode> {
+fn bucket11(octets: &mut Reader<'_>, bucket_id: u32, decoding: &Decoding<'_>) -> Result<Bucket, OfError> {
     octets.skip(2)?;
     let weight = octets.u16()?;
-    let watch_port = octets.port11().map_err(|_| ErrorCode::OFPGMFC_BAD_WATCH)?;
+    let watch_port = octets.port11().map_err(|error| error.under(ErrorCode::OFPGMFC_BAD_WATCH))?;
     let watch_group = octets.u32()?;
     octets.skip(4)?;
     let actions = action::pull_actions(octets.rest(), decoding)?;
     Ok(Bucket { bucket_id, weight, watch_port, watch_group, actions })
 }
 
-fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -> Result<Bucket, ErrorCode> {
+fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -> Result<Bucket, OfError> {
     octets.skip(2)?;
     let actions_len = usize::from(octets.u16()?);
     let bucket_id = octets.u32()?;
     if actions_len > octets.len() {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     if bucket_id > BUCKET_MAX {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());
     }
     let actions = action::pull_actions(octets.take(actions_len)?, decoding)?;
     let mut bucket = Bucket {
@@ -284,38 +296,38 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
         let property = wire::property(octets)?;
         let mut value = Reader::new(property.value);
         if property.kind <= PROP_WATCH_GROUP && value.len() != 4 {
-            return Err(ErrorCode::OFPBPC_BAD_LEN);
+            return Err(ErrorCode::OFPBPC_BAD_LEN.into());
         }
         match property.kind {
             PROP_WEIGHT => bucket.weight = value.u16()?,
             PROP_WATCH_PORT => bucket.watch_port = value.port11()?,
             PROP_WATCH_GROUP => bucket.watch_group = value.u32()?,
-            _ => return Err(wire::unknown_property(&property)),
+            _ => return Err(property.unknown(LOG, "group bucket")),
         }
     }
     Ok(bucket)
 }
 
-fn group_props(body: &mut Reader<'_>, kind: GroupType, changes: bool) -> Result<GroupProps, ErrorCode> {
+fn group_props(body: &mut Reader<'_>, kind: GroupType, changes: bool) -> Result<GroupProps, OfError> {
     let mut props = GroupProps::default();
     while !body.is_empty() {
         let property = wire::property(body)?;
         if property.experimenter != Some((NTR_VENDOR_ID, SELECTION_METHOD)) {
-            return Err(wire::unknown_property(&property));
+            return Err(property.unknown(LOG, "group"));
         }
         if kind != GroupType::Select || !changes {
-            return Err(ErrorCode::OFPBPC_BAD_VALUE);
+            return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
         }
         let mut value = Reader::new(property.value);
         let bad = |_| ErrorCode::OFPBPC_BAD_LEN;
         value.skip(4).map_err(bad)?;
         let name = value.take(16).map_err(bad)?;
         if name[15] != 0 {
-            return Err(ErrorCode::OFPBPC_BAD_VALUE);
+            return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
         }
         props.selection_method = Reader::new(name).text(16)?;
         if !matches!(props.selection_method.as_str(), "hash" | "dp_hash") {
-            return Err(ErrorCode::OFPBPC_BAD_VALUE);
+            return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
         }
         props.selection_method_param = value.u64().map_err(bad)?;
         props.fields = field_array(value.rest())?;
@@ -324,13 +336,13 @@ fn group_props(body: &mut Reader<'_>, kind: GroupType, changes: bool) -> Result<
 }
 
 /// Fields with masks: entries whose value is the mask.
-fn field_array(mut octets: &[u8]) -> Result<FieldArray, ErrorCode> {
+fn field_array(mut octets: &[u8]) -> Result<FieldArray, OfError> {
     let mut fields = FieldArray::new();
     while !octets.is_empty() {
         let entry = nxm::pull_entry(&mut octets, nxm::Place::Match, None)?;
         let field: Field = entry.field?;
         if fields.iter().any(|(f, _)| *f == field) {
-            return Err(ErrorCode::OFPBMC_DUP_FIELD);
+            return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
         }
         fields.push((field, entry.value));
     }
@@ -338,7 +350,7 @@ fn field_array(mut octets: &[u8]) -> Result<FieldArray, ErrorCode> {
     Ok(fields)
 }
 
-pub(super) fn decode_mod(body: &[u8], version: Version, context: &Context<'_>) -> Result<GroupMod, ErrorCode> {
+pub(super) fn decode_mod(body: &[u8], version: Version, context: &Context<'_>) -> Result<GroupMod, OfError> {
     let mut body = Reader::new(body);
     let number = body.u16()?;
     let kind_number = body.u8()?;
@@ -359,12 +371,12 @@ pub(super) fn decode_mod(body: &[u8], version: Version, context: &Context<'_>) -
     } else {
         buckets = bucket_list(&mut body, kind, version, context)?;
         if version >= Version::V13 && number == GroupCommand::Delete as u16 && !buckets.is_empty() {
-            return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
+            return Err(ErrorCode::OFPGMFC_INVALID_GROUP.into());
         }
     }
     let kind = known_kind.ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;
     if kind == GroupType::Indirect && number != GroupCommand::Delete as u16 && buckets.len() != 1 {
-        return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
+        return Err(ErrorCode::OFPGMFC_INVALID_GROUP.into());
     }
     let command = GroupCommand::from_wire(number)?;
     let group_mod = GroupMod { command, kind, group_id, command_bucket_id, buckets, props };
@@ -372,17 +384,14 @@ pub(super) fn decode_mod(body: &[u8], version: Version, context: &Context<'_>) -
     Ok(group_mod)
 }
 
-fn check_command_bucket(number: u16, bucket: u32) -> Result<(), ErrorCode> {
+fn check_command_bucket(number: u16, bucket: u32) -> Result<(), OfError> {
     let needs = number == GroupCommand::RemoveBucket as u16;
     let takes = needs || number == GroupCommand::InsertBucket as u16;
-    if takes && bucket > BUCKET_MAX && !matches!(bucket, BUCKET_FIRST | BUCKET_LAST | BUCKET_ALL) {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
-    }
-    if number == GroupCommand::InsertBucket as u16 && bucket == BUCKET_ALL {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
-    }
-    if !takes && bucket != BUCKET_ALL {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+    let insert = number == GroupCommand::InsertBucket as u16;
+    let out_of_range = takes && bucket > BUCKET_MAX && !matches!(bucket, BUCKET_FIRST | BUCKET_LAST | BUCKET_ALL);
+    if out_of_range || (insert && bucket == BUCKET_ALL) || (!takes && bucket != BUCKET_ALL) {
+        let text = format!("group command bucket id ({bucket}) is out of range");
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.because(LOG, text));
     }
     Ok(())
 }
@@ -391,20 +400,20 @@ fn check_command_bucket(number: u16, bucket: u32) -> Result<(), ErrorCode> {
 ///
 /// # Errors
 /// The OFPGMFC_* codes.
-pub fn check_buckets(group_mod: &GroupMod) -> Result<(), ErrorCode> {
+pub fn check_buckets(group_mod: &GroupMod) -> Result<(), OfError> {
     if group_mod.command == GroupCommand::RemoveBucket && !group_mod.buckets.is_empty() {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET);
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());
     }
     for bucket in &group_mod.buckets {
         let insert = group_mod.command == GroupCommand::InsertBucket;
         if bucket.weight != 0 && group_mod.kind != GroupType::Select && !insert {
-            return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
+            return Err(ErrorCode::OFPGMFC_INVALID_GROUP.into());
         }
         match group_mod.kind {
             GroupType::All | GroupType::Indirect if bucket.has_liveness() => {
-                return Err(ErrorCode::OFPGMFC_WATCH_UNSUPPORTED);
+                return Err(ErrorCode::OFPGMFC_WATCH_UNSUPPORTED.into());
             }
-            GroupType::FastFailover if !bucket.has_liveness() => return Err(ErrorCode::OFPGMFC_INVALID_GROUP),
+            GroupType::FastFailover if !bucket.has_liveness() => return Err(ErrorCode::OFPGMFC_INVALID_GROUP.into()),
             _ => {}
         }
     }
@@ -491,13 +500,10 @@ pub(super) fn decode_desc(
     body: &mut Reader<'_>,
     version: Version,
     context: &Context<'_>,
-) -> Result<GroupDesc, ErrorCode> {
-    let mut peek = *body;
-    let len = usize::from(peek.u16()?);
-    if len < 8 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
-    }
-    let mut body = body.sub(len)?;
+) -> Result<GroupDesc, OfError> {
+    let (name, least) =
+        if form15(version) { ("OFPST11_GROUP_DESC reply", 16) } else { ("OFPST11_GROUP_DESC reply", 8) };
+    let mut body = Entries { module: LOG, name, least, len_at: 0 }.next(body)?;
     body.skip(2)?;
     let kind = GroupType::from_wire(body.u8()?).ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;
     body.skip(1)?;
@@ -539,12 +545,26 @@ fn has_duration(version: Version) -> bool {
     !matches!(version, Version::V11 | Version::V12)
 }
 
-pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<GroupStats, ErrorCode> {
+/// Octets of the counters of one bucket.
+const BUCKET_STATS_LEN: usize = 16;
+
+pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<GroupStats, OfError> {
     let least = if has_duration(version) { 40 } else { 32 };
+    let refuse = |what: String| ErrorCode::OFPBRC_BAD_LEN.because(LOG, format!("OFPST_GROUP reply reply {what}"));
+    let left = body.len();
+    if left < least {
+        return Err(refuse(format!("has {left} leftover bytes at end")));
+    }
     let mut peek = *body;
     let len = usize::from(peek.u16()?);
-    if len < least {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+    // Open vSwitch takes some lengths for valid that are too short even for what every group has.
+    if len < 8 {
+        return Err(refuse(format!("claims invalid length {len}")));
+    }
+    let buckets = len.checked_sub(least).map_or(left, |more| more / BUCKET_STATS_LEN * BUCKET_STATS_LEN);
+    let len = least + buckets;
+    if len > left {
+        return Err(refuse(format!("has {} leftover bytes at end", left - least)));
     }
     let mut body = body.sub(len)?;
     body.skip(4)?;
@@ -556,7 +576,7 @@ pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<Gr
         (duration_sec, duration_nsec) = (body.u32()?, body.u32()?);
     }
     let mut buckets = Vec::new();
-    while body.len() >= 16 {
+    while !body.is_empty() {
         buckets.push(BucketStats { packet_count: body.u64()?, byte_count: body.u64()? });
     }
     Ok(GroupStats { group_id, ref_count, packet_count, byte_count, duration_sec, duration_nsec, buckets })
@@ -582,7 +602,7 @@ pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &GroupStats, version: Versi
     out.patch16(start, u16::try_from(len).unwrap_or(u16::MAX));
 }
 
-pub(super) fn decode_features(body: &[u8], version: Version) -> Result<GroupFeatures, ErrorCode> {
+pub(super) fn decode_features(body: &[u8], version: Version) -> Result<GroupFeatures, OfError> {
     let mut body = Reader::new(body);
     let mut features = GroupFeatures { types: body.u32()?, capabilities: body.u32()?, ..GroupFeatures::default() };
     for max in &mut features.max_groups {

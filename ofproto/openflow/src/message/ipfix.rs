@@ -1,7 +1,7 @@
 //! IPFIX counters (NXST_IPFIX_BRIDGE, NXST_IPFIX_FLOW).
 
 use super::wire::{Put, Reader};
-use crate::ErrorCode;
+use crate::OfError;
 
 /// Counters of an IPFIX exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ pub struct IpfixStats {
     pub collector_set_id: u32,
 }
 
-pub(super) fn decode(body: &mut Reader<'_>) -> Result<IpfixStats, ErrorCode> {
+pub(super) fn decode(body: &mut Reader<'_>) -> Result<IpfixStats, OfError> {
     let stats = IpfixStats {
         total_flows: body.u64()?,
         current_flows: body.u64()?,

@@ -3,7 +3,8 @@
 //! What a kind's body must at least have, and in what units it may be longer, is checked here before any family looks
 //! at the body. Source: the specifications' message types; Nicira's and ONF's subtypes.
 
-use crate::{ErrorCode, NX_VENDOR_ID, ONF_VENDOR_ID, Version};
+use crate::wire::alternate_hex;
+use crate::{ErrorCode, NX_VENDOR_ID, ONF_VENDOR_ID, OfError, Version};
 
 /// How a kind is numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +102,10 @@ kinds! {
         Nxt 17 1..6 24 + 1 "NXT_PACKET_IN";
     }
     PacketIn2 { Nxt 30 1..6 0 + 8 "NXT_PACKET_IN2"; }
-    Hello { Ofpt 0 0..255 0 + 1 "OFPT_HELLO"; }
-    Error { Ofpt 1 0..255 4 + 1 "OFPT_ERROR"; }
-    EchoRequest { Ofpt 2 0..255 0 + 1 "OFPT_ECHO_REQUEST"; }
-    EchoReply { Ofpt 3 0..255 0 + 1 "OFPT_ECHO_REPLY"; }
+    Hello { Ofpt 0 1..255 0 + 1 "OFPT_HELLO"; }
+    Error { Ofpt 1 1..255 4 + 1 "OFPT_ERROR"; }
+    EchoRequest { Ofpt 2 1..255 0 + 1 "OFPT_ECHO_REQUEST"; }
+    EchoReply { Ofpt 3 1..255 0 + 1 "OFPT_ECHO_REPLY"; }
     FeaturesRequest { Ofpt 5 1..6 0 + 0 "OFPT_FEATURES_REQUEST"; }
     FeaturesReply {
         Ofpt 6 1..1 24 + 48 "OFPT_FEATURES_REPLY";
@@ -343,17 +344,41 @@ pub struct Head<'a> {
     pub body: &'a [u8],
 }
 
-fn u16_at(octets: &[u8], at: usize) -> Result<u16, ErrorCode> {
+fn u16_at(octets: &[u8], at: usize) -> Result<u16, OfError> {
     let two = octets.get(at..at + 2).ok_or(ErrorCode::OFPBRC_BAD_LEN)?;
     Ok(u16::from_be_bytes([two[0], two[1]]))
 }
 
-fn u32_at(octets: &[u8], at: usize) -> Result<u32, ErrorCode> {
+fn u32_at(octets: &[u8], at: usize) -> Result<u32, OfError> {
     Ok((u32::from(u16_at(octets, at)?) << 16) | u32::from(u16_at(octets, at + 2)?))
 }
 
+/// Name of the log's module for what is said here.
+const LOG: &str = "ofp_msgs";
+
+/// A number of the vendor's as one of ours, and what the log says of one that cannot be.
+fn subtype(octets: &[u8], stat: &str, vendor: u32, at: usize) -> Result<u16, OfError> {
+    let number = u32_at(octets, at)?;
+    u16::try_from(number)
+        .map_err(|_| unknown(ErrorCode::OFPBRC_BAD_SUBTYPE, octets, &format!("{stat}{}", vendor_part(vendor, number))))
+}
+
+fn vendor_part(vendor: u32, number: u32) -> String {
+    format!(", vendor {}, subtype {number}", alternate_hex(vendor))
+}
+
+fn unknown(code: ErrorCode, octets: &[u8], more: &str) -> OfError {
+    let (version, kind) = (octets[0], octets[1]);
+    code.because(LOG, format!("unknown OpenFlow message (version {version}, type {kind}{more})"))
+}
+
+fn unknown_vendor(vendor: u32) -> OfError {
+    let text = format!("OpenFlow message has unknown vendor {}", alternate_hex(vendor));
+    ErrorCode::OFPBRC_BAD_VENDOR.because(LOG, text)
+}
+
 /// Class, number and length of all headers of a message.
-fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), ErrorCode> {
+fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
     let (version, kind) = (octets[0], octets[1]);
     let (request, reply) = if version == 1 { (16, 17) } else { (18, 19) };
     if kind == 4 {
@@ -361,10 +386,10 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), ErrorCode> {
         let class = match vendor {
             NX_VENDOR_ID => Class::Nxt,
             ONF_VENDOR_ID => Class::Onft,
-            _ => return Err(ErrorCode::OFPBRC_BAD_VENDOR),
+            _ if octets.len() < 16 => return Err(ErrorCode::OFPBRC_BAD_LEN.into()),
+            _ => return Err(unknown_vendor(vendor)),
         };
-        let number = u16::try_from(u32_at(octets, 12)?).map_err(|_| ErrorCode::OFPBRC_BAD_SUBTYPE)?;
-        return Ok((class, number, 16));
+        return Ok((class, subtype(octets, "", vendor, 12)?, 16));
     }
     if version == 0 || (kind != request && kind != reply) {
         return Ok((Class::Ofpt, u16::from(kind), HEADER_LEN));
@@ -373,46 +398,63 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), ErrorCode> {
     let base = if version == 1 { 12 } else { 16 };
     let number = u16_at(octets, 8)?;
     if octets.len() < base {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     if number != 0xffff {
         return Ok((standard, number, base));
+    }
+    if octets.len() < 24 {
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let vendor = u32_at(octets, base)?;
     let class = match (vendor, standard) {
         (NX_VENDOR_ID, Class::Request) => Class::NxRequest,
         (NX_VENDOR_ID, _) => Class::NxReply,
-        (ONF_VENDOR_ID, Class::Request) => Class::OnfRequest,
-        (ONF_VENDOR_ID, _) => Class::OnfReply,
-        _ => return Err(ErrorCode::OFPBRC_BAD_VENDOR),
+        (ONF_VENDOR_ID, Class::Request) if version > 1 => Class::OnfRequest,
+        (ONF_VENDOR_ID, _) if version > 1 => Class::OnfReply,
+        _ => return Err(unknown_vendor(vendor)),
     };
-    let number = u16::try_from(u32_at(octets, base + 4)?).map_err(|_| ErrorCode::OFPBRC_BAD_SUBTYPE)?;
-    if octets.len() < 24 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
-    }
-    Ok((class, number, 24))
+    Ok((class, subtype(octets, ", stat 65535", vendor, base + 4)?, 24))
+}
+
+/// What is wrong with numbers that no message has.
+fn not_found(octets: &[u8], class: Class, number: u16) -> OfError {
+    let vendor = vendor_part(class.vendor(), number.into());
+    let (code, more) = match class {
+        Class::Ofpt => (ErrorCode::OFPBRC_BAD_TYPE, String::new()),
+        Class::Request | Class::Reply => (ErrorCode::OFPBRC_BAD_STAT, format!(", stat {number}")),
+        Class::Nxt | Class::Onft => (ErrorCode::OFPBRC_BAD_SUBTYPE, vendor),
+        _ => (ErrorCode::OFPBRC_BAD_SUBTYPE, format!(", stat 65535{vendor}")),
+    };
+    unknown(code, octets, &more)
+}
+
+/// What is wrong with a message's length.
+fn bad_length(shape: &Shape, len: usize, least: usize) -> OfError {
+    let wanted = match shape.unit {
+        0 => format!("expected length {least}"),
+        1 => format!("expected length at least {least} bytes"),
+        unit => format!("must be exactly {least} bytes or longer by an integer multiple of {unit} bytes"),
+    };
+    ErrorCode::OFPBRC_BAD_LEN.because(LOG, format!("received {} with incorrect length {len} ({wanted})", shape.name))
 }
 
 /// Reads all headers of one whole message and checks the length of its body.
 ///
 /// # Errors
 /// As Open vSwitch: `OFPBRC_BAD_LEN`, `BAD_TYPE`, `BAD_STAT`, `BAD_VENDOR`, `BAD_SUBTYPE`.
-pub fn head(octets: &[u8]) -> Result<Head<'_>, ErrorCode> {
+pub fn head(octets: &[u8]) -> Result<Head<'_>, OfError> {
     if octets.len() < HEADER_LEN {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let len = usize::from(u16_at(octets, 2)?);
     if len < HEADER_LEN || octets.len() < len {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let octets = &octets[..len];
     let (class, number, header_len) = numbers(octets)?;
     let version = octets[0];
-    let shape = find(class, number, version).ok_or(match class {
-        Class::Ofpt => ErrorCode::OFPBRC_BAD_TYPE,
-        Class::Request | Class::Reply => ErrorCode::OFPBRC_BAD_STAT,
-        _ => ErrorCode::OFPBRC_BAD_SUBTYPE,
-    })?;
+    let shape = find(class, number, version).ok_or_else(|| not_found(octets, class, number))?;
     let body = octets.get(header_len..).ok_or(ErrorCode::OFPBRC_BAD_LEN)?;
     let (min, unit) = (usize::from(shape.min), usize::from(shape.unit));
     let fits = match body.len().checked_sub(min) {
@@ -421,19 +463,23 @@ pub fn head(octets: &[u8]) -> Result<Head<'_>, ErrorCode> {
         Some(more) => unit != 0 && more % unit == 0,
     };
     if !fits {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(bad_length(shape, len, header_len + min));
     }
     let flags = if class.is_multipart() { u16_at(octets, 10)? } else { 0 };
     Ok(Head { version, xid: u32_at(octets, 4)?, shape, flags, body })
 }
 
 /// Name and transaction of a message whose headers are there, whatever there is of its body.
-pub fn partial(octets: &[u8]) -> Option<(&'static str, u32)> {
+///
+/// # Errors
+/// As [`head`].
+pub fn partial(octets: &[u8]) -> Result<(&'static str, u32), OfError> {
     if octets.len() < HEADER_LEN {
-        return None;
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
-    let (class, number, _) = numbers(octets).ok()?;
-    Some((find(class, number, octets[0])?.name, u32_at(octets, 4).ok()?))
+    let (class, number, _) = numbers(octets)?;
+    let shape = find(class, number, octets[0]).ok_or_else(|| not_found(octets, class, number))?;
+    Ok((shape.name, u32_at(octets, 4)?))
 }
 
 /// The shape with these numbers.

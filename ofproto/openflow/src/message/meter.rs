@@ -1,7 +1,7 @@
 //! Meters. OpenFlow 1.3.5 sections 7.3.4.4 and 7.3.5.11 to 7.3.5.13.
 
 use super::wire::{Put, Reader};
-use crate::ErrorCode;
+use crate::{ErrorCode, OfError};
 
 /// Greatest meter number that a meter can have.
 pub const METER_MAX: u32 = 0xffff_0000;
@@ -119,22 +119,22 @@ pub struct MeterFeatures {
 /// Most bands of a meter that are read: what fits in a message.
 const BANDS_MAX: usize = 4096;
 
-fn decode_bands(body: &mut Reader<'_>) -> Result<Vec<MeterBand>, ErrorCode> {
+fn decode_bands(body: &mut Reader<'_>) -> Result<Vec<MeterBand>, OfError> {
     let mut bands = Vec::new();
     while body.len() >= 12 && bands.len() < BANDS_MAX {
         let mut peek = *body;
         let kind = peek.u16()?;
         let len = usize::from(peek.u16()?);
         if len < 12 || len > body.len() {
-            return Err(ErrorCode::OFPBRC_BAD_LEN);
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
         let kind = match kind {
             1 => BandType::Drop,
             2 => BandType::DscpRemark,
-            _ => return Err(ErrorCode::OFPMMFC_BAD_BAND),
+            _ => return Err(ErrorCode::OFPMMFC_BAD_BAND.into()),
         };
         if len != 16 {
-            return Err(ErrorCode::OFPBRC_BAD_LEN);
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
         let mut band = body.sub(len)?;
         band.skip(4)?;
@@ -142,7 +142,7 @@ fn decode_bands(body: &mut Reader<'_>) -> Result<Vec<MeterBand>, ErrorCode> {
         let prec_level = if kind == BandType::DscpRemark { prec_level } else { 0 };
         bands.push(MeterBand { kind, prec_level, rate, burst_size });
     }
-    if body.is_empty() { Ok(bands) } else { Err(ErrorCode::OFPBRC_BAD_LEN) }
+    if body.is_empty() { Ok(bands) } else { Err(ErrorCode::OFPBRC_BAD_LEN.into()) }
 }
 
 fn encode_bands(out: &mut Vec<u8>, bands: &[MeterBand]) {
@@ -156,20 +156,20 @@ fn encode_bands(out: &mut Vec<u8>, bands: &[MeterBand]) {
     }
 }
 
-pub(super) fn decode_mod(body: &[u8]) -> Result<MeterMod, ErrorCode> {
+pub(super) fn decode_mod(body: &[u8]) -> Result<MeterMod, OfError> {
     let mut body = Reader::new(body);
     let (command, flags, meter_id) = (body.u16()?, body.u16()?, body.u32()?);
     let command = match command {
         0 => MeterCommand::Add,
         1 => MeterCommand::Modify,
         2 => MeterCommand::Delete,
-        _ => return Err(ErrorCode::OFPMMFC_BAD_COMMAND),
+        _ => return Err(ErrorCode::OFPMMFC_BAD_COMMAND.into()),
     };
     if command == MeterCommand::Delete {
         return Ok(MeterMod { command, meter: MeterConfig { meter_id, flags: 0, bands: Vec::new() } });
     }
     if flags & meter_flag::KBPS != 0 && flags & meter_flag::PKTPS != 0 {
-        return Err(ErrorCode::OFPMMFC_BAD_FLAGS);
+        return Err(ErrorCode::OFPMMFC_BAD_FLAGS.into());
     }
     let bands = decode_bands(&mut body)?;
     Ok(MeterMod { command, meter: MeterConfig { meter_id, flags, bands } })
@@ -182,11 +182,11 @@ pub(super) fn encode_mod(out: &mut Vec<u8>, meter_mod: &MeterMod) {
     encode_bands(out, &meter_mod.meter.bands);
 }
 
-pub(super) fn decode_config(body: &mut Reader<'_>) -> Result<MeterConfig, ErrorCode> {
+pub(super) fn decode_config(body: &mut Reader<'_>) -> Result<MeterConfig, OfError> {
     let mut peek = *body;
     let len = usize::from(peek.u16()?);
     if len < 8 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let mut body = body.sub(len)?;
     body.skip(2)?;
@@ -201,12 +201,16 @@ pub(super) fn encode_config(out: &mut Vec<u8>, meter: &MeterConfig) {
     encode_bands(out, &meter.bands);
 }
 
-pub(super) fn decode_stats(body: &mut Reader<'_>) -> Result<MeterStats, ErrorCode> {
+pub(super) fn decode_stats(body: &mut Reader<'_>) -> Result<MeterStats, OfError> {
+    if body.len() < 40 {
+        let text = format!("OFPMP_METER reply has {} leftover bytes at end", body.len());
+        return Err(ErrorCode::OFPBRC_BAD_LEN.because("ofp_meter", text));
+    }
     let mut peek = *body;
     peek.skip(4)?;
     let len = usize::from(peek.u16()?);
     if len < 40 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let mut body = body.sub(len)?;
     let meter_id = body.u32()?;
@@ -221,7 +225,7 @@ pub(super) fn decode_stats(body: &mut Reader<'_>) -> Result<MeterStats, ErrorCod
         bands: Vec::new(),
     };
     if body.len() % 16 != 0 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     while !body.is_empty() {
         stats.bands.push(BandStats { packet_count: body.u64()?, byte_count: body.u64()? });
@@ -244,7 +248,7 @@ pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &MeterStats) {
     }
 }
 
-pub(super) fn decode_features(body: &[u8]) -> Result<MeterFeatures, ErrorCode> {
+pub(super) fn decode_features(body: &[u8]) -> Result<MeterFeatures, OfError> {
     let mut body = Reader::new(body);
     Ok(MeterFeatures {
         max_meters: body.u32()?,

@@ -3,7 +3,7 @@
 //! [`decode()`] takes one whole message, [`encode()`] gives one back (or several, for a multipart message too long for
 //! one). Requests and replies of the same kind are separate variants of [`Message`]. One file a family of messages, each
 //! with its types, its decoder and its encoder. Nothing that comes from the wire is trusted: lengths, counts and depths
-//! are checked and limited, and what is wrong is answered with the error that Open vSwitch sends ([`OfError`]).
+//! are checked and limited, and what is wrong is answered with the error that Open vSwitch sends ([`crate::OfError`]).
 //!
 //! Absent: sockets (see [`frame`] for cutting a stream into messages), and what the messages do.
 
@@ -44,7 +44,7 @@ pub mod wire;
 use std::sync::Arc;
 
 use crate::flow_mod::{FlowMod, FlowStats, FlowStatsRequest};
-use crate::{ErrorCode, OfPort, Version};
+use crate::{ErrorCode, OfError, OfPort, Version};
 
 pub use action_kind::ActionKinds;
 pub use async_config::{AsyncConfig, SetAsync};
@@ -84,17 +84,6 @@ pub struct Msg {
     pub xid: u32,
     /// What it says.
     pub body: Message,
-}
-
-/// Why a message cannot be read: the error to answer with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct OfError(pub ErrorCode);
-
-impl From<ErrorCode> for OfError {
-    fn from(code: ErrorCode) -> OfError {
-        OfError(code)
-    }
 }
 
 /// Why a message cannot be written in a version.

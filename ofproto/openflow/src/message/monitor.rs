@@ -3,10 +3,10 @@
 use super::kind::{Class, Head};
 use super::wire::{Put, Reader};
 use super::{Context, flow};
-use crate::action::{self, Actions, Decoding};
+use crate::action::{self, Actions};
 use crate::flow_mod::GROUP_ANY;
 use crate::matching::{self, Match, Reading};
-use crate::{ErrorCode, OfPort, Version};
+use crate::{ErrorCode, OfError, OfPort, Version};
 
 /// Bits of [`FlowMonitorRequest::flags`], as in OpenFlow 1.4.
 #[allow(missing_docs)]
@@ -102,6 +102,12 @@ pub struct FullUpdate {
     pub actions: Actions,
 }
 
+/// Octets of a request in front of its match, in every form.
+const REQUEST_LEN: usize = 16;
+/// Octets of a full update in front of its match.
+const FULL_LEN: usize = 24;
+/// Name of the log's module for what is said of flow monitors.
+const LOG: &str = "ofp_monitor";
 /// Flags of Nicira's and ONF's requests, and the number that the last of 1.4's flags has there.
 const FLAGS_NX: u16 = 0x3f;
 const OWN_NX: u16 = 1 << 5;
@@ -122,7 +128,11 @@ pub(super) fn decode_request(
     body: &mut Reader<'_>,
     head: &Head<'_>,
     context: &Context<'_>,
-) -> Result<FlowMonitorRequest, ErrorCode> {
+) -> Result<FlowMonitorRequest, OfError> {
+    if body.len() < REQUEST_LEN {
+        let text = format!("{} has {} leftover bytes at end", head.shape.name, body.len());
+        return Err(ErrorCode::OFPBRC_BAD_LEN.because(LOG, text));
+    }
     let reading = Reading { tun: context.tun, ..Reading::default() };
     let mut request = FlowMonitorRequest {
         id: body.u32()?,
@@ -133,53 +143,60 @@ pub(super) fn decode_request(
         table_id: 0xff,
         matching: Match::any(),
     };
-    let mut known = FLAGS_NX;
     match head.shape.class {
         Class::NxRequest => {
-            request.flags = body.u16()?;
+            let flags = body.u16()?;
             request.out_port = body.port10()?;
             let match_len = body.u16()?;
             request.table_id = body.u8()?;
             if body.take(5)?.iter().any(|o| *o != 0) {
-                return Err(ErrorCode::NXBRC_MUST_BE_ZERO);
+                return Err(ErrorCode::NXBRC_MUST_BE_ZERO.into());
             }
+            request.flags = check_flags(flags, head, MonitorCommand::Add)?;
             request.matching = flow::take_nxm(body, match_len, reading)?.0;
         }
         Class::OnfRequest => {
-            request.flags = body.u16()?;
+            let flags = body.u16()?;
             let match_len = body.u16()?;
             request.out_port = body.port11()?;
             request.table_id = body.u8()?;
             if body.take(3)?.iter().any(|o| *o != 0) {
-                return Err(ErrorCode::NXBRC_MUST_BE_ZERO);
+                return Err(ErrorCode::NXBRC_MUST_BE_ZERO.into());
             }
+            request.flags = check_flags(flags, head, MonitorCommand::Add)?;
             request.matching = take_onf_match(body, match_len, reading)?;
         }
         _ => {
-            known = FLAGS_14;
-            request.out_port = OfPort::from_11(body.u32()?).unwrap_or(OfPort::ANY);
+            request.out_port = body.port11()?;
             request.out_group = body.u32()?;
-            request.flags = body.u16()?;
+            let flags = body.u16()?;
             request.table_id = body.u8()?;
             request.command = match body.u8()? {
                 0 => MonitorCommand::Add,
                 1 => MonitorCommand::Modify,
                 2 => MonitorCommand::Delete,
-                _ => return Err(ErrorCode::OFPMOFC_BAD_COMMAND),
+                _ => return Err(ErrorCode::OFPMOFC_BAD_COMMAND.into()),
             };
+            request.flags = check_flags(flags, head, request.command)?;
             request.matching = flow::take_match(body, reading)?;
         }
     }
-    let wanted = monitor_flag::ADD | monitor_flag::REMOVED | monitor_flag::MODIFY;
-    let adding = request.command != MonitorCommand::Delete;
-    if known == FLAGS_NX && request.flags & !known == 0 {
-        request.flags = flags_from_nx(request.flags);
-        known = FLAGS_14;
-    }
-    if request.flags & !known != 0 || (adding && request.flags & wanted == 0) {
-        return Err(ErrorCode::OFPMOFC_BAD_FLAGS);
-    }
     Ok(request)
+}
+
+/// The flags of a request, in 1.4's numbers.
+fn check_flags(wire: u16, head: &Head<'_>, command: MonitorCommand) -> Result<u16, OfError> {
+    let (known, flags) = match head.shape.class {
+        Class::NxRequest | Class::OnfRequest => (FLAGS_NX, flags_from_nx(wire)),
+        _ => (FLAGS_14, wire),
+    };
+    let wanted = monitor_flag::ADD | monitor_flag::REMOVED | monitor_flag::MODIFY;
+    if wire & !known != 0 || (command != MonitorCommand::Delete && flags & wanted == 0) {
+        let name = head.shape.name.trim_end_matches(" request");
+        let text = format!("{name} has bad flags {}", crate::wire::alternate_hex(wire.into()));
+        return Err(ErrorCode::OFPMOFC_BAD_FLAGS.because(LOG, text));
+    }
+    Ok(flags)
 }
 
 pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, version: Version) {
@@ -217,7 +234,7 @@ pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, ve
 }
 
 /// Takes a match in the standard form from one of ONF's messages, which say its length once more.
-fn take_onf_match(body: &mut Reader<'_>, match_len: u16, reading: Reading<'_>) -> Result<Match, ErrorCode> {
+fn take_onf_match(body: &mut Reader<'_>, match_len: u16, reading: Reading<'_>) -> Result<Match, OfError> {
     let mut octets = body.sub(usize::from(match_len).next_multiple_of(8))?;
     flow::take_match(&mut octets, reading)
 }
@@ -227,16 +244,21 @@ pub(super) fn decode_update(
     body: &mut Reader<'_>,
     version: Version,
     context: &Context<'_>,
-) -> Result<FlowUpdate, ErrorCode> {
-    let mut peek = *body;
-    let len = usize::from(peek.u16()?);
-    let event = peek.u16()?;
-    if len < 8 || len % 8 != 0 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
-    }
-    let mut update = body.sub(len)?;
-    update.skip(4)?;
+) -> Result<FlowUpdate, OfError> {
     let standard = version >= Version::V14;
+    let name = match version {
+        Version::V14 | Version::V15 => "OFPST_FLOW_MONITOR reply",
+        Version::V13 => "ONFST_FLOW_MONITOR reply",
+        _ => "NXST_FLOW_MONITOR reply",
+    };
+    let (mut peek, left) = (*body, body.len());
+    let leftover = || ErrorCode::OFPBRC_BAD_LEN.because(LOG, format!("{name} has {left} leftover bytes at end"));
+    let (Ok(len), Ok(event)) = (peek.u16().map(usize::from), peek.u16()) else { return Err(leftover()) };
+    if left < 8 || len < 8 || len % 8 != 0 {
+        return Err(leftover());
+    }
+    let mut update = body.sub(len.min(left))?;
+    update.skip(4)?;
     let event = match (standard, event) {
         (true, 0) => FlowUpdateEvent::Initial,
         (true, 1) | (false, 0) => FlowUpdateEvent::Added,
@@ -244,18 +266,24 @@ pub(super) fn decode_update(
         (true, 3) | (false, 2) => FlowUpdateEvent::Modified,
         (true, 4) | (false, 3) => {
             let xid = update.u32()?;
-            return if update.is_empty() { Ok(FlowUpdate::Abbrev { xid }) } else { Err(ErrorCode::OFPBRC_BAD_LEN) };
+            return if len == 8 { Ok(FlowUpdate::Abbrev { xid }) } else { Err(leftover()) };
         }
         (true, 5) => return Ok(FlowUpdate::Paused),
         (true, 6) => return Ok(FlowUpdate::Resumed),
-        _ => return Err(ErrorCode::NXBRC_FM_BAD_EVENT),
+        _ => {
+            let text = format!("NXST_FLOW_MONITOR reply has bad event {event}");
+            return Err(ErrorCode::NXBRC_FM_BAD_EVENT.because(LOG, text));
+        }
     };
+    if len < FULL_LEN || len > left {
+        return Err(leftover());
+    }
     let full = if standard {
         decode_full14(&mut update, event, context)?
     } else {
         decode_full_nx(&mut update, event, version, context)?
     };
-    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+    let decoding = context.decoding(version);
     let actions = if version >= Version::V13 {
         action::pull_instructions(update.rest(), &decoding)?
     } else {
@@ -268,7 +296,7 @@ fn decode_full14(
     update: &mut Reader<'_>,
     event: FlowUpdateEvent,
     context: &Context<'_>,
-) -> Result<FullUpdate, ErrorCode> {
+) -> Result<FullUpdate, OfError> {
     let (table_id, reason, idle_timeout, hard_timeout, priority) =
         (update.u8()?, update.u8()?, update.u16()?, update.u16()?, update.u16()?);
     update.skip(4)?;
@@ -283,7 +311,7 @@ fn decode_full_nx(
     event: FlowUpdateEvent,
     version: Version,
     context: &Context<'_>,
-) -> Result<FullUpdate, ErrorCode> {
+) -> Result<FullUpdate, OfError> {
     let (reason, priority, idle_timeout, hard_timeout, match_len) =
         (update.u16()?, update.u16()?, update.u16()?, update.u16()?, update.u16()?);
     let table_id = update.u8()?;

@@ -1,7 +1,7 @@
 //! Statistics as a list of fields: OXS. OpenFlow 1.5.1 section 7.2.4.
 
 use super::wire::{Put, Reader};
-use crate::ErrorCode;
+use crate::{ErrorCode, OfError};
 
 /// Class of the standard fields.
 const CLASS: u16 = 0x8002;
@@ -27,12 +27,12 @@ pub struct Oxs {
 }
 
 /// Reads a list, its header and padding included.
-pub(super) fn decode(body: &mut Reader<'_>) -> Result<Oxs, ErrorCode> {
+pub(super) fn decode(body: &mut Reader<'_>) -> Result<Oxs, OfError> {
     let mut peek = *body;
     peek.skip(2)?;
     let len = usize::from(peek.u16()?);
     if len < 4 {
-        return Err(ErrorCode::OFPBMC_BAD_LEN);
+        return Err(ErrorCode::OFPBMC_BAD_LEN.into());
     }
     let whole = body.take(len.next_multiple_of(8)).map_err(|_| ErrorCode::OFPBMC_BAD_LEN)?;
     let mut list = Reader::new(&whole[4..len]);

@@ -8,7 +8,7 @@ use super::wire::{self, Put, Reader};
 use super::{Context, NO_BUFFER, Octets, flow};
 use crate::action::{self, Action, Actions, Decoding};
 use crate::matching::{self, Match, Reading};
-use crate::{ErrorCode, Version};
+use crate::{ErrorCode, OfError, Version};
 
 /// Wire form of packet-ins, chosen by NXT_SET_PACKET_IN_FORMAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -176,7 +176,7 @@ fn blank(format: PacketInFormat) -> PacketIn {
     }
 }
 
-pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<PacketIn, ErrorCode> {
+pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<PacketIn, OfError> {
     let mut body = Reader::new(head.body);
     let reading = Reading { loose: true, tun: context.tun, ..Reading::default() };
     match (head.shape.kind, head.shape.class) {
@@ -186,7 +186,7 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
     }
 }
 
-fn decode_standard(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<PacketIn, ErrorCode> {
+fn decode_standard(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<PacketIn, OfError> {
     let mut packet_in = blank(PacketInFormat::Standard);
     packet_in.buffer_id = body.u32()?;
     match version {
@@ -210,7 +210,7 @@ fn decode_standard(body: &mut Reader<'_>, version: Version, reading: Reading<'_>
             if version >= Version::V13 {
                 packet_in.cookie = body.u64()?;
             }
-            packet_in.flow_metadata = flow::take_match(body, reading)?;
+            packet_in.flow_metadata = flow::take_oxm(body, reading)?;
             body.skip(2)?;
         }
     }
@@ -218,7 +218,7 @@ fn decode_standard(body: &mut Reader<'_>, version: Version, reading: Reading<'_>
     Ok(packet_in)
 }
 
-fn decode_nxt(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<PacketIn, ErrorCode> {
+fn decode_nxt(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<PacketIn, OfError> {
     let mut packet_in = blank(PacketInFormat::Nxt);
     packet_in.buffer_id = body.u32()?;
     packet_in.total_len = u32::from(body.u16()?);
@@ -233,29 +233,32 @@ fn decode_nxt(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<PacketIn, E
     Ok(packet_in)
 }
 
-fn number8(value: &[u8]) -> Result<u8, ErrorCode> {
-    if value.len() == 1 || value.len() == 4 { Ok(value[0]) } else { Err(ErrorCode::OFPBPC_BAD_LEN) }
+fn number8(value: &[u8]) -> Result<u8, OfError> {
+    if value.len() == 1 || value.len() == 4 { Ok(value[0]) } else { Err(ErrorCode::OFPBPC_BAD_LEN.into()) }
 }
 
-fn number32(value: &[u8]) -> Result<u32, ErrorCode> {
-    if value.len() == 4 { Reader::new(value).u32() } else { Err(ErrorCode::OFPBPC_BAD_LEN) }
+/// Name of the log's module for what is said of packets.
+const LOG: &str = "ofp_packet";
+
+fn number32(value: &[u8]) -> Result<u32, OfError> {
+    if value.len() == 4 { Ok(Reader::new(value).u32()?) } else { Err(ErrorCode::OFPBPC_BAD_LEN.into()) }
 }
 
-fn number64(value: &[u8]) -> Result<u64, ErrorCode> {
+fn number64(value: &[u8]) -> Result<u64, OfError> {
     if value.len() != 12 {
-        return Err(ErrorCode::OFPBPC_BAD_LEN);
+        return Err(ErrorCode::OFPBPC_BAD_LEN.into());
     }
     let mut value = Reader::new(value);
     value.skip(4)?;
-    value.u64()
+    Ok(value.u64()?)
 }
 
 /// What is in a property whose value begins with 4 octets of padding.
-fn nested(value: &[u8]) -> Result<&[u8], ErrorCode> {
-    value.get(4..).ok_or(ErrorCode::OFPBPC_BAD_LEN)
+fn nested(value: &[u8]) -> Result<&[u8], OfError> {
+    Ok(value.get(4..).ok_or(ErrorCode::OFPBPC_BAD_LEN)?)
 }
 
-fn decode_nx2(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<PacketIn, ErrorCode> {
+fn decode_nx2(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<PacketIn, OfError> {
     let resume = head.shape.kind == Kind::Resume;
     let mut packet_in = blank(PacketInFormat::Nxt2);
     let mut packet = None;
@@ -277,15 +280,16 @@ fn decode_nx2(head: &Head<'_>, version: Version, context: &Context<'_>) -> Resul
             }
             prop::USERDATA => packet_in.userdata = property.value.to_vec(),
             prop::CONTINUATION => continuation = nested(property.value)?,
-            _ if !resume => {}
-            _ => return Err(wire::unknown_property(&property)),
+            _ if !resume || context.loose => {}
+            _ => return Err(property.unknown(LOG, "NXT_RESUME")),
         }
     }
-    let packet = packet.ok_or(ErrorCode::OFPBRC_BAD_LEN)?;
+    let lacks = || ErrorCode::OFPBRC_BAD_LEN.because(LOG, "NXT_PACKET_IN2 lacks packet".into());
+    let packet = packet.ok_or_else(lacks)?;
     let len = packet.len() as u32;
     packet_in.total_len = full_len.unwrap_or(len);
     if packet_in.total_len < len {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     packet_in.packet = packet.into();
     packet_in.raw_continuation = continuation.to_vec();
@@ -300,12 +304,12 @@ impl PacketInPrivate {
     ///
     /// # Errors
     /// The OFPBPC_* codes, and those of the actions within.
-    pub fn decode(octets: &[u8], version: Version, context: &Context<'_>) -> Result<PacketInPrivate, ErrorCode> {
+    pub fn decode(octets: &[u8], version: Version, context: &Context<'_>) -> Result<PacketInPrivate, OfError> {
         let mut private = PacketInPrivate::default();
         let (mut table, mut cookie) = (0, 0);
         let mut actions = Vec::new();
         let mut body = Reader::new(octets);
-        let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: true };
+        let decoding = Decoding { debug: true, ..context.decoding(version) };
         while !body.is_empty() {
             let property = wire::property(&mut body)?;
             let value = property.value;
@@ -316,7 +320,7 @@ impl PacketInPrivate {
                 }
                 cont::STACK => {
                     if private.stack.len() >= STACK_MAX {
-                        return Err(ErrorCode::OFPBPC_TOO_MANY);
+                        return Err(ErrorCode::OFPBPC_TOO_MANY.into());
                     }
                     private.stack.push(value.to_vec());
                 }
@@ -331,7 +335,8 @@ impl PacketInPrivate {
                 }
                 cont::ACTION_SET => private.action_set = Some(action::pull_actions(nested(value)?, &decoding)?),
                 cont::ODP_PORT => private.odp_port = Some(number32(value)?),
-                _ => return Err(wire::unknown_property(&property)),
+                _ if context.loose => {}
+                _ => return Err(property.unknown(LOG, "NXT_PACKET_IN2 continuation")),
             }
         }
         if !actions.is_empty() {

@@ -2,9 +2,9 @@
 
 use super::wire::{Put, Reader};
 use super::{Context, NO_BUFFER, Octets, flow};
-use crate::action::{self, Actions, Decoding};
+use crate::action::{self, Actions};
 use crate::matching::{self, Match, Reading};
-use crate::{ErrorCode, OfPort, Version};
+use crate::{ErrorCode, OfError, OfPort, Version};
 
 /// A packet to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct PacketOut {
     pub actions: Actions,
 }
 
-pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Result<PacketOut, ErrorCode> {
+pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Result<PacketOut, OfError> {
     let mut body = Reader::new(body);
     let buffer_id = body.u32()?;
     let mut flow_metadata = Match::any();
@@ -32,7 +32,7 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
             let len = body.u16()?;
             body.skip(2)?;
             let reading = Reading { pipeline_only: true, tun: context.tun, ..Reading::default() };
-            flow_metadata = flow::take_match(&mut body, reading)?;
+            flow_metadata = flow::take_oxm(&mut body, reading)?;
             len
         }
         _ => {
@@ -44,13 +44,10 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
     };
     let in_port = flow_metadata.in_port().unwrap_or(OfPort(0));
     if !in_port.is_physical() && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
-        return Err(ErrorCode::OFPBRC_BAD_PORT);
+        return Err(ErrorCode::OFPBRC_BAD_PORT.into());
     }
-    if actions_len % 8 != 0 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
-    }
-    let actions = body.take(usize::from(actions_len))?;
-    let decoding = Decoding { version, tun: context.tun.map(AsRef::as_ref), debug: context.debug };
+    let actions = action::take_actions(&mut body, actions_len)?;
+    let decoding = context.decoding(version);
     let actions = action::pull_actions(actions, &decoding)?;
     let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };
     Ok(PacketOut { packet, buffer_id, flow_metadata, actions })

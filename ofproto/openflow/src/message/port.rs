@@ -3,7 +3,7 @@
 //! Source: OpenFlow 1.0 section 5.2.1, 1.1 section A.2.1, 1.4 section 7.2.1.
 
 use super::wire::{self, Put, Reader};
-use crate::{ErrorCode, OfPort, Version};
+use crate::{ErrorCode, OfError, OfPort, Version};
 
 /// Longest name of a port in OpenFlow messages, octets without the final zero.
 pub const NAME_MAX: usize = 15;
@@ -161,7 +161,7 @@ pub fn speed_of(features: u32) -> u32 {
     speeds.into_iter().find(|(bits, _)| features & bits != 0).map_or(0, |(_, kbps)| kbps)
 }
 
-pub(super) fn decode_desc(body: &mut Reader<'_>, version: Version) -> Result<PortDesc, ErrorCode> {
+pub(super) fn decode_desc(body: &mut Reader<'_>, version: Version) -> Result<PortDesc, OfError> {
     match version {
         Version::V10 => decode_desc10(body),
         Version::V11 | Version::V12 | Version::V13 => decode_desc11(body),
@@ -169,7 +169,7 @@ pub(super) fn decode_desc(body: &mut Reader<'_>, version: Version) -> Result<Por
     }
 }
 
-fn decode_desc10(body: &mut Reader<'_>) -> Result<PortDesc, ErrorCode> {
+fn decode_desc10(body: &mut Reader<'_>) -> Result<PortDesc, OfError> {
     let mut desc = PortDesc { port: body.port10()?, hw_addr: body.u48()?, name: body.text(16)?, ..PortDesc::default() };
     desc.config = body.u32()? & CONFIG_10;
     desc.state = body.u32()? & STATE_10;
@@ -181,7 +181,7 @@ fn decode_desc10(body: &mut Reader<'_>) -> Result<PortDesc, ErrorCode> {
     Ok(desc)
 }
 
-fn decode_features11(body: &mut Reader<'_>, desc: &mut PortDesc) -> Result<(), ErrorCode> {
+fn decode_features11(body: &mut Reader<'_>, desc: &mut PortDesc) -> Result<(), OfError> {
     for features in [&mut desc.curr, &mut desc.advertised, &mut desc.supported, &mut desc.peer] {
         *features = body.u32()? & 0xffff;
     }
@@ -190,7 +190,7 @@ fn decode_features11(body: &mut Reader<'_>, desc: &mut PortDesc) -> Result<(), E
     Ok(())
 }
 
-fn decode_desc11(body: &mut Reader<'_>) -> Result<PortDesc, ErrorCode> {
+fn decode_desc11(body: &mut Reader<'_>) -> Result<PortDesc, OfError> {
     let mut desc = PortDesc { port: body.port11()?, ..PortDesc::default() };
     body.skip(4)?;
     desc.hw_addr = body.u48()?;
@@ -202,12 +202,12 @@ fn decode_desc11(body: &mut Reader<'_>) -> Result<PortDesc, ErrorCode> {
     Ok(desc)
 }
 
-fn decode_desc14(body: &mut Reader<'_>) -> Result<PortDesc, ErrorCode> {
+fn decode_desc14(body: &mut Reader<'_>) -> Result<PortDesc, OfError> {
     let mut peek = *body;
     peek.skip(4)?;
     let len = usize::from(peek.u16()?);
     if len < 40 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let mut body = body.sub(len)?;
     let mut desc = PortDesc { port: body.port11()?, ..PortDesc::default() };
@@ -222,7 +222,7 @@ fn decode_desc14(body: &mut Reader<'_>) -> Result<PortDesc, ErrorCode> {
         if property.kind == ETHERNET {
             let mut value = Reader::new(property.value);
             if value.len() != 28 {
-                return Err(ErrorCode::OFPBPC_BAD_LEN);
+                return Err(ErrorCode::OFPBPC_BAD_LEN.into());
             }
             value.skip(4)?;
             decode_features11(&mut value, &mut desc)?;
@@ -278,13 +278,13 @@ fn encode_features11(out: &mut Vec<u8>, desc: &PortDesc) {
     out.put32(desc.max_speed);
 }
 
-pub(super) fn decode_status(body: &[u8], version: Version) -> Result<PortStatus, ErrorCode> {
+pub(super) fn decode_status(body: &[u8], version: Version) -> Result<PortStatus, OfError> {
     let mut body = Reader::new(body);
     let reason = match body.u8()? {
         0 => PortReason::Add,
         1 => PortReason::Delete,
         2 => PortReason::Modify,
-        _ => return Err(ErrorCode::NXBRC_BAD_REASON),
+        _ => return Err(ErrorCode::NXBRC_BAD_REASON.into()),
     };
     body.skip(7)?;
     let desc = decode_desc(&mut body, version)?;
@@ -297,7 +297,7 @@ pub(super) fn encode_status(out: &mut Vec<u8>, status: &PortStatus, version: Ver
     encode_desc(out, &status.desc, version);
 }
 
-pub(super) fn decode_mod(body: &[u8], version: Version) -> Result<PortMod, ErrorCode> {
+pub(super) fn decode_mod(body: &[u8], version: Version, loose: bool) -> Result<PortMod, OfError> {
     let mut body = Reader::new(body);
     let v10 = version == Version::V10;
     let port = if v10 { body.port10()? } else { body.port11()? };
@@ -320,10 +320,13 @@ pub(super) fn decode_mod(body: &[u8], version: Version) -> Result<PortMod, Error
         while !body.is_empty() {
             let property = wire::property(&mut body)?;
             if property.kind != ETHERNET {
-                return Err(wire::unknown_property(&property));
+                if loose {
+                    continue;
+                }
+                return Err(property.unknown("ofp_port", "port_mod"));
             }
             if property.value.len() != 4 {
-                return Err(ErrorCode::OFPBPC_BAD_LEN);
+                return Err(ErrorCode::OFPBPC_BAD_LEN.into());
             }
             advertise = Reader::new(property.value).u32()? & 0xffff;
         }

@@ -1,7 +1,7 @@
 //! Ports' counters. OpenFlow 1.0 section 5.3.5, 1.3.5 section 7.3.5.6, 1.4 section 7.3.5.8 with Intel's custom property.
 
 use super::wire::{self, Put, Reader};
-use crate::{ErrorCode, INTEL_VENDOR_ID, OfPort, Version};
+use crate::{ErrorCode, INTEL_VENDOR_ID, OfError, OfPort, Version};
 
 /// A counter that is not known.
 pub const UNKNOWN: u64 = u64::MAX;
@@ -127,7 +127,7 @@ impl PortStats {
     }
 }
 
-pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<PortStats, ErrorCode> {
+pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<PortStats, OfError> {
     let mut stats = PortStats::default();
     match version {
         Version::V10 => {
@@ -153,11 +153,11 @@ pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<PortStat
     Ok(stats)
 }
 
-fn decode14(body: &mut Reader<'_>) -> Result<PortStats, ErrorCode> {
+fn decode14(body: &mut Reader<'_>) -> Result<PortStats, OfError> {
     let mut peek = *body;
     let len = usize::from(peek.u16()?);
     if len < 80 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let mut body = body.sub(len)?;
     body.skip(4)?;
@@ -173,7 +173,7 @@ fn decode14(body: &mut Reader<'_>) -> Result<PortStats, ErrorCode> {
         match (property.kind, property.experimenter) {
             (ETHERNET, _) => {
                 if value.len() != 36 {
-                    return Err(ErrorCode::OFPBPC_BAD_LEN);
+                    return Err(ErrorCode::OFPBPC_BAD_LEN.into());
                 }
                 value.skip(4)?;
                 for counter in stats.last4() {
@@ -182,7 +182,7 @@ fn decode14(body: &mut Reader<'_>) -> Result<PortStats, ErrorCode> {
             }
             (_, Some((INTEL_VENDOR_ID, INTEL_RFC2819))) => {
                 if value.len() != 4 + 8 * RFC2819_NAMES.len() {
-                    return Err(ErrorCode::OFPBPC_BAD_LEN);
+                    return Err(ErrorCode::OFPBPC_BAD_LEN.into());
                 }
                 value.skip(4)?;
                 for counter in &mut stats.rfc2819 {
@@ -198,7 +198,7 @@ fn decode14(body: &mut Reader<'_>) -> Result<PortStats, ErrorCode> {
     Ok(stats)
 }
 
-fn decode_custom(mut value: Reader<'_>, custom: &mut Vec<(String, u64)>) -> Result<(), ErrorCode> {
+fn decode_custom(mut value: Reader<'_>, custom: &mut Vec<(String, u64)>) -> Result<(), OfError> {
     value.skip(2)?;
     let n = usize::from(value.u16()?);
     for _ in 0..n.min(CUSTOM_MAX) {

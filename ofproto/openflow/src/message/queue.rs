@@ -1,7 +1,7 @@
 //! Queues: configuration and counters. OpenFlow 1.0 sections 5.3.4 and 5.3.5, 1.4 sections 7.3.5.9 and 7.3.5.10.
 
 use super::wire::{self, Put, Reader};
-use crate::{ErrorCode, OfPort, Version};
+use crate::{ErrorCode, OfError, OfPort, Version};
 
 /// All queues, in requests.
 pub const QUEUE_ALL: u32 = u32::MAX;
@@ -48,7 +48,7 @@ const MIN_RATE: u16 = 1;
 const MAX_RATE: u16 = 2;
 
 /// Reads the port and queue of a request for counters.
-pub(super) fn decode_stats_request(body: &[u8], version: Version) -> Result<(OfPort, Option<u32>), ErrorCode> {
+pub(super) fn decode_stats_request(body: &[u8], version: Version) -> Result<(OfPort, Option<u32>), OfError> {
     let mut body = Reader::new(body);
     let port = if version == Version::V10 {
         let port = body.port10()?;
@@ -71,12 +71,12 @@ pub(super) fn encode_stats_request(out: &mut Vec<u8>, port: OfPort, queue: Optio
     out.put32(queue.unwrap_or(QUEUE_ALL));
 }
 
-pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<QueueStats, ErrorCode> {
+pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<QueueStats, OfError> {
     let mut body = if version >= Version::V14 {
         let mut peek = *body;
         let len = usize::from(peek.u16()?);
         if len < 48 {
-            return Err(ErrorCode::OFPBRC_BAD_LEN);
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
         let mut sub = body.sub(len)?;
         sub.skip(8)?;
@@ -122,7 +122,7 @@ pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &QueueStats, version: Versi
 }
 
 /// Reads the port and queue of a request for configurations.
-pub(super) fn decode_config_request(body: &[u8], version: Version) -> Result<(OfPort, Option<u32>), ErrorCode> {
+pub(super) fn decode_config_request(body: &[u8], version: Version) -> Result<(OfPort, Option<u32>), OfError> {
     let mut body = Reader::new(body);
     let (port, queue) = match version {
         Version::V10 => (body.port10()?, None),
@@ -134,7 +134,7 @@ pub(super) fn decode_config_request(body: &[u8], version: Version) -> Result<(Of
         }
     };
     let any = version != Version::V10 && port == OfPort::ANY;
-    if port.is_physical() || any { Ok((port, queue)) } else { Err(ErrorCode::OFPQOFC_BAD_PORT) }
+    if port.is_physical() || any { Ok((port, queue)) } else { Err(ErrorCode::OFPQOFC_BAD_PORT.into()) }
 }
 
 pub(super) fn encode_config_request(out: &mut Vec<u8>, port: OfPort, queue: Option<u32>, version: Version) {
@@ -155,7 +155,7 @@ pub(super) fn encode_config_request(out: &mut Vec<u8>, port: OfPort, queue: Opti
 }
 
 /// Reads the port that a reply before 1.4 is for.
-pub(super) fn decode_config_port(body: &mut Reader<'_>, version: Version) -> Result<OfPort, ErrorCode> {
+pub(super) fn decode_config_port(body: &mut Reader<'_>, version: Version) -> Result<OfPort, OfError> {
     match version {
         Version::V10 => {
             let port = body.port10()?;
@@ -163,9 +163,10 @@ pub(super) fn decode_config_port(body: &mut Reader<'_>, version: Version) -> Res
             Ok(port)
         }
         Version::V11 | Version::V12 | Version::V13 => {
-            let port = body.port11()?;
+            let port = body.u32()?;
             body.skip(4)?;
-            Ok(port)
+            // The port matters only if there are queues.
+            if body.is_empty() { Ok(OfPort::ANY) } else { wire::port11(port) }
         }
         Version::V14 | Version::V15 => Ok(OfPort::ANY),
     }
@@ -186,16 +187,20 @@ pub(super) fn encode_config_port(out: &mut Vec<u8>, port: OfPort, version: Versi
 }
 
 /// Reads one queue of a reply for `port`.
-pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Version) -> Result<QueueConfig, ErrorCode> {
+pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Version) -> Result<QueueConfig, OfError> {
     let (len_at, head_len) = match version {
         Version::V10 | Version::V11 => (4, 8),
         _ => (8, 16),
     };
     let mut peek = *body;
+    if version >= Version::V14 && body.len() >= head_len {
+        peek.port11()?;
+        peek = *body;
+    }
     peek.skip(len_at)?;
     let len = usize::from(peek.u16()?);
     if len < head_len {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let mut body = body.sub(len)?;
     let mut config = QueueConfig { port, queue: 0, min_rate: RATE_NONE, max_rate: RATE_NONE };
@@ -206,8 +211,7 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
         }
         Version::V12 | Version::V13 => {
             config.queue = body.u32()?;
-            config.port = OfPort::from_11(body.u32()?).unwrap_or(port);
-            body.skip(8)?;
+            body.skip(12)?;
         }
         Version::V14 | Version::V15 => {
             config.port = body.port11()?;
@@ -216,7 +220,8 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
         }
     }
     while !body.is_empty() {
-        let property = wire::property(&mut body).map_err(|_| ErrorCode::OFPBRC_BAD_LEN)?;
+        let property = wire::property(&mut body)
+            .map_err(|code| if version < Version::V14 { ErrorCode::OFPBRC_BAD_LEN } else { code })?;
         let mut value = Reader::new(property.value);
         if version < Version::V14 {
             value.skip(4)?;

@@ -1,9 +1,9 @@
 //! Controllers' roles. OpenFlow 1.3.5 section 7.3.9, 1.4 section 7.4.4, NXT_ROLE_REQUEST.
 
 use super::Dialect;
-use super::kind::{Class, Head};
+use super::kind::{Class, Head, Kind};
 use super::wire::{Put, Reader};
-use crate::ErrorCode;
+use crate::{ErrorCode, OfError};
 
 /// A role; the number is OpenFlow 1.2's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -53,29 +53,29 @@ pub struct RoleStatus {
 }
 
 impl Role {
-    fn from_wire(number: u32) -> Result<Role, ErrorCode> {
+    fn from_wire(number: u32) -> Result<Role, OfError> {
         match number {
             0 => Ok(Role::NoChange),
             1 => Ok(Role::Equal),
             2 => Ok(Role::Primary),
             3 => Ok(Role::Secondary),
-            _ => Err(ErrorCode::OFPRRFC_BAD_ROLE),
+            _ => Err(ErrorCode::OFPRRFC_BAD_ROLE.into()),
         }
     }
 }
 
-pub(super) fn decode(head: &Head<'_>) -> Result<RoleRequest, ErrorCode> {
+pub(super) fn decode(head: &Head<'_>) -> Result<RoleRequest, OfError> {
     let mut body = Reader::new(head.body);
     let number = body.u32()?;
     if head.shape.class == Class::Nxt {
         // Nicira's numbers are one less; it cannot ask for no change.
-        let role = number.checked_add(1).ok_or(ErrorCode::OFPRRFC_BAD_ROLE).and_then(Role::from_wire)?;
+        let role = Role::from_wire(number.checked_add(1).ok_or(ErrorCode::OFPRRFC_BAD_ROLE)?)?;
         return Ok(RoleRequest { dialect: Dialect::Nicira, role, generation_id: None });
     }
     let role = Role::from_wire(number)?;
     body.skip(4)?;
     let generation = body.u64()?;
-    let counts = matches!(role, Role::Primary | Role::Secondary);
+    let counts = head.shape.kind == Kind::RoleReply || matches!(role, Role::Primary | Role::Secondary);
     Ok(RoleRequest { dialect: Dialect::Standard, role, generation_id: counts.then_some(generation) })
 }
 
@@ -90,17 +90,14 @@ pub(super) fn encode(out: &mut Vec<u8>, request: &RoleRequest, reply: bool) {
     }
 }
 
-pub(super) fn decode_status(body: &[u8]) -> Result<RoleStatus, ErrorCode> {
+pub(super) fn decode_status(body: &[u8]) -> Result<RoleStatus, OfError> {
     let mut body = Reader::new(body);
-    let role = match Role::from_wire(body.u32()?)? {
-        Role::NoChange => return Err(ErrorCode::OFPRRFC_BAD_ROLE),
-        role => role,
-    };
+    let role = Role::from_wire(body.u32()?)?;
     let reason = match body.u8()? {
         0 => RoleReason::MasterRequest,
         1 => RoleReason::Config,
         2 => RoleReason::Experimenter,
-        _ => return Err(ErrorCode::NXBRC_BAD_REASON),
+        _ => return Err(ErrorCode::NXBRC_BAD_REASON.into()),
     };
     body.skip(3)?;
     Ok(RoleStatus { role, reason, generation_id: body.u64()? })

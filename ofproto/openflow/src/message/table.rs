@@ -1,7 +1,7 @@
 //! Tables: configuration, description, status and counters. OpenFlow 1.1 on, 1.4 sections 7.3.4.3, 7.3.5.18, 7.4.5.
 
-use super::wire::{self, Put, Reader};
-use crate::{ErrorCode, Version};
+use super::wire::{self, Entries, Put, Reader};
+use crate::{ErrorCode, Notes, OfError, Version};
 
 /// All tables.
 pub const TABLE_ALL: u8 = 0xff;
@@ -113,11 +113,17 @@ const PROP_EVICTION: u16 = 2;
 const PROP_VACANCY: u16 = 3;
 
 /// What a configuration word says of unmatched packets.
-pub(super) fn decode_miss(config: u32, version: Version) -> TableMiss {
+pub(super) fn decode_miss(config: u32, version: Version, notes: Option<&Notes>) -> TableMiss {
     match (version, config & MISS_MASK) {
         (Version::V11 | Version::V12, 0) => TableMiss::Controller,
         (Version::V11 | Version::V12, 1) => TableMiss::Continue,
         (Version::V11 | Version::V12, 2) => TableMiss::Drop,
+        (Version::V11 | Version::V12, _) => {
+            if let Some(notes) = notes {
+                notes.warn(LOG, format!("bad table miss config {}", config as i32));
+            }
+            TableMiss::Controller
+        }
         _ => TableMiss::Default,
     }
 }
@@ -131,13 +137,16 @@ pub(super) fn encode_miss(miss: TableMiss, version: Version) -> u32 {
     }
 }
 
+/// Name of the log's module for what is said of tables.
+const LOG: &str = "ofp_table";
+
 /// What the properties of a table's configuration say.
 struct Properties {
     eviction_flags: u32,
     vacancy: Vacancy,
 }
 
-fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Properties, ErrorCode> {
+fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Properties, OfError> {
     let mut properties = Properties { eviction_flags: u32::MAX, vacancy: Vacancy::default() };
     while !body.is_empty() {
         let property = wire::property(body)?;
@@ -145,37 +154,42 @@ fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Propertie
         match property.kind {
             PROP_EVICTION => {
                 if value.len() != 4 {
-                    return Err(ErrorCode::OFPBPC_BAD_LEN);
+                    return Err(ErrorCode::OFPBPC_BAD_LEN.into());
                 }
                 properties.eviction_flags = value.u32()?;
             }
             PROP_VACANCY => {
                 if value.len() != 4 {
-                    return Err(ErrorCode::OFPBPC_BAD_LEN);
+                    return Err(ErrorCode::OFPBPC_BAD_LEN.into());
                 }
                 let vacancy = Vacancy { down: value.u8()?, up: value.u8()?, vacancy: value.u8()? };
-                if vacancy.down > vacancy.up || vacancy.up > 100 {
-                    return Err(ErrorCode::OFPBPC_BAD_VALUE);
+                if vacancy.down > vacancy.up {
+                    let text = "Value of vacancy_down is greater than vacancy_up".to_string();
+                    return Err(ErrorCode::OFPBPC_BAD_VALUE.because(LOG, text));
+                }
+                if vacancy.up > 100 {
+                    return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
                 }
                 if table_mod && vacancy.vacancy != 0 {
-                    return Err(ErrorCode::OFPBPC_BAD_VALUE);
+                    let text = "Vacancy value should be zero for table-mod messages".to_string();
+                    return Err(ErrorCode::OFPBPC_BAD_VALUE.because(LOG, text));
                 }
                 properties.vacancy = vacancy;
             }
-            _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
+            _ => return Err(ErrorCode::OFPBRC_BAD_TYPE.into()),
         }
     }
     Ok(properties)
 }
 
-pub(super) fn decode_mod(body: &[u8], version: Version) -> Result<TableMod, ErrorCode> {
+pub(super) fn decode_mod(body: &[u8], version: Version, notes: Option<&Notes>) -> Result<TableMod, OfError> {
     let mut body = Reader::new(body);
     let table_id = body.u8()?;
     body.skip(3)?;
     let config = body.u32()?;
     let mut table_mod = TableMod {
         table_id,
-        miss: decode_miss(config, version),
+        miss: decode_miss(config, version, notes),
         eviction: None,
         eviction_flags: u32::MAX,
         vacancy: None,
@@ -233,13 +247,8 @@ pub(super) fn encode_mod(out: &mut Vec<u8>, table_mod: &TableMod, version: Versi
     }
 }
 
-pub(super) fn decode_desc(body: &mut Reader<'_>) -> Result<TableDesc, ErrorCode> {
-    let mut peek = *body;
-    let len = usize::from(peek.u16()?);
-    if len < 8 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN);
-    }
-    let mut body = body.sub(len)?;
+pub(super) fn decode_desc(body: &mut Reader<'_>) -> Result<TableDesc, OfError> {
+    let mut body = Entries { module: LOG, name: "OFP14_TABLE_DESC reply", least: 8, len_at: 0 }.next(body)?;
     body.skip(2)?;
     let table_id = body.u8()?;
     body.skip(1)?;
@@ -270,12 +279,12 @@ pub(super) fn encode_desc(out: &mut Vec<u8>, desc: &TableDesc) {
     out.patch16(start, len as u16);
 }
 
-pub(super) fn decode_status(body: &[u8]) -> Result<TableStatus, ErrorCode> {
+pub(super) fn decode_status(body: &[u8]) -> Result<TableStatus, OfError> {
     let mut body = Reader::new(body);
     let reason = match body.u8()? {
         3 => TableReason::VacancyDown,
         4 => TableReason::VacancyUp,
-        _ => return Err(ErrorCode::NXBRC_BAD_REASON),
+        _ => return Err(ErrorCode::OFPBPC_BAD_VALUE.into()),
     };
     body.skip(7)?;
     Ok(TableStatus { reason, desc: decode_desc(&mut body)? })

@@ -6,7 +6,7 @@ use super::TableStats;
 use super::table::{self, TableMiss};
 use super::wire::{self, Put, Reader};
 use super::{ActionKinds, FieldSet};
-use crate::{ErrorCode, Version, nxm};
+use crate::{ErrorCode, OfError, Version, nxm};
 
 /// What rules of one kind (ordinary ones, or table-miss rules) can do.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -86,17 +86,17 @@ const CAP_VACANCY: u32 = 1 << 3;
 const INSTRUCTIONS: [u16; 6] = [1, 2, 3, 4, 5, 6];
 
 /// Reads one table of a request or reply.
-pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFeatures, ErrorCode> {
+pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFeatures, OfError> {
     let mut peek = *body;
     let len = usize::from(peek.u16()?);
     if len < FIXED {
-        return Err(ErrorCode::OFPBPC_BAD_LEN);
+        return Err(ErrorCode::OFPBPC_BAD_LEN.into());
     }
     let mut body = body.sub(len).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
     body.skip(2)?;
     let mut features = TableFeatures { table_id: body.u8()?, ..TableFeatures::default() };
     if features.table_id == table::TABLE_ALL {
-        return Err(ErrorCode::OFPTFFC_BAD_TABLE);
+        return Err(ErrorCode::OFPTFFC_BAD_TABLE.into());
     }
     let command = body.u8()?;
     let bits = body.u32()?;
@@ -118,20 +118,40 @@ pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFea
         let property = wire::property(&mut body)?;
         decode_property(&property, &mut features, version, &mut seen)?;
     }
+    seen.check(version)?;
     complete(&mut features, &seen);
     Ok(features)
 }
 
-/// Which properties for table-miss rules were there.
+/// Which properties were there, by their numbers.
 #[derive(Default)]
 struct Seen(u32);
+
+impl Seen {
+    /// Properties that must be there: those for ordinary rules, fields and wildcards.
+    const REQUIRED: u32 = 0x5555;
+
+    /// Versions before 1.5 demand all of [`Seen::REQUIRED`]; 1.5 takes none at all as well.
+    fn check(&self, version: Version) -> Result<(), OfError> {
+        let missing = Seen::REQUIRED & !self.0;
+        if missing == 0 || (version == Version::V15 && self.0 == 0) {
+            return Ok(());
+        }
+        let text = format!(
+            "table features message missing {} required properties, including property {}",
+            missing.count_ones(),
+            missing.trailing_zeros()
+        );
+        Err(ErrorCode::OFPTFFC_BAD_FEATURES.because("ofp_table", text))
+    }
+}
 
 fn decode_property(
     property: &wire::Property<'_>,
     features: &mut TableFeatures,
     version: Version,
     seen: &mut Seen,
-) -> Result<(), ErrorCode> {
+) -> Result<(), OfError> {
     let value = Reader::new(property.value);
     let miss = property.kind % 2 == 1;
     let rules = if miss { &mut features.miss_rules } else { &mut features.nonmiss };
@@ -189,12 +209,12 @@ fn complete(features: &mut TableFeatures, seen: &Seen) {
     }
 }
 
-fn decode_instructions(mut value: Reader<'_>) -> Result<u32, ErrorCode> {
+fn decode_instructions(mut value: Reader<'_>) -> Result<u32, OfError> {
     let mut set = 0;
     while !value.is_empty() {
         let (kind, len) = (value.u16()?, usize::from(value.u16()?));
         if len < 4 {
-            return Err(ErrorCode::OFPBPC_BAD_LEN);
+            return Err(ErrorCode::OFPBPC_BAD_LEN.into());
         }
         value.skip(len - 4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
         if kind < 32 {
@@ -204,12 +224,12 @@ fn decode_instructions(mut value: Reader<'_>) -> Result<u32, ErrorCode> {
     Ok(set)
 }
 
-fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<ActionKinds, ErrorCode> {
+fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<ActionKinds, OfError> {
     let mut numbers = Vec::new();
     while !value.is_empty() {
         let (kind, len) = (value.u16()?, usize::from(value.u16()?));
         if len < 4 {
-            return Err(ErrorCode::OFPBPC_BAD_LEN);
+            return Err(ErrorCode::OFPBPC_BAD_LEN.into());
         }
         value.skip(len - 4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
         numbers.push(kind);
@@ -218,7 +238,7 @@ fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<ActionKinds
 }
 
 /// Fields named by their headers, and those of them named with a mask.
-fn decode_fields(value: Reader<'_>) -> Result<(FieldSet, FieldSet), ErrorCode> {
+fn decode_fields(value: Reader<'_>) -> Result<(FieldSet, FieldSet), OfError> {
     let mut rest = value.rest();
     let (mut fields, mut masks) = (FieldSet::EMPTY, FieldSet::EMPTY);
     while !rest.is_empty() {
@@ -231,7 +251,7 @@ fn decode_fields(value: Reader<'_>) -> Result<(FieldSet, FieldSet), ErrorCode> {
                 }
             }
             Err(ErrorCode::OFPBMC_BAD_FIELD) => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         }
     }
     Ok((fields, masks))
@@ -365,7 +385,7 @@ fn instructions_bits(instructions: u32, version: Version) -> u32 {
 }
 
 /// Reads one table's statistics.
-pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<TableStats, ErrorCode> {
+pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<TableStats, OfError> {
     let mut features = TableFeatures { table_id: body.u8()?, ..TableFeatures::default() };
     let table_id = features.table_id;
     if version >= Version::V13 {
@@ -383,7 +403,7 @@ pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<Ta
             features.nonmiss.instructions = body.u32()?;
             features.nonmiss.write.actions = ActionKinds::from_bits(body.u32()?, version);
             features.nonmiss.apply.actions = ActionKinds::from_bits(body.u32()?, version);
-            features.miss = table::decode_miss(body.u32()?, version);
+            features.miss = table::decode_miss(body.u32()?, version, None);
         }
         _ => {
             features.matching = from_bits12(body.u64()?);
@@ -395,7 +415,7 @@ pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<Ta
             features.metadata_match = body.u64()?;
             features.metadata_write = body.u64()?;
             features.nonmiss.instructions = body.u32()?;
-            features.miss = table::decode_miss(body.u32()?, version);
+            features.miss = table::decode_miss(body.u32()?, version, None);
         }
     }
     if version == Version::V10 {

@@ -1,7 +1,7 @@
 //! Mappings of tunnel options to `tun_metadata` fields. NXT_TLV_TABLE_MOD, NXT_TLV_TABLE_REPLY.
 
 use super::wire::{Put, Reader};
-use crate::ErrorCode;
+use crate::{ErrorCode, OfError};
 
 /// Tunnel option that a field stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,18 +50,26 @@ pub struct TlvTableReply {
 const FIELDS: u16 = 64;
 /// Greatest length of an option's value, octets.
 const OPTION_MAX: u8 = 124;
+/// Name of the log's module for what is said of these mappings.
+const LOG: &str = "ofp_match";
 
-fn decode_maps(body: &mut Reader<'_>) -> Result<Vec<TlvMap>, ErrorCode> {
+fn decode_maps(body: &mut Reader<'_>, fields: u16) -> Result<Vec<TlvMap>, OfError> {
     let mut mappings = Vec::new();
     while !body.is_empty() {
         let map =
             TlvMap { option_class: body.u16()?, option_type: body.u8()?, option_len: body.u8()?, index: body.u16()? };
         body.skip(2)?;
         if !map.option_len.is_multiple_of(4) || map.option_len > OPTION_MAX {
-            return Err(ErrorCode::NXTTMFC_BAD_OPT_LEN);
+            let text = format!("tlv table option length ({}) is not a valid option size", map.option_len);
+            return Err(ErrorCode::NXTTMFC_BAD_OPT_LEN.because(LOG, text));
         }
-        if map.index >= FIELDS {
-            return Err(ErrorCode::NXTTMFC_BAD_FIELD_IDX);
+        if map.index >= fields {
+            let text = format!(
+                "tlv table field index ({}) is too large (max {})",
+                map.index,
+                u32::from(fields).wrapping_sub(1)
+            );
+            return Err(ErrorCode::NXTTMFC_BAD_FIELD_IDX.because(LOG, text));
         }
         mappings.push(map);
     }
@@ -78,16 +86,19 @@ fn encode_maps(out: &mut Vec<u8>, mappings: &[TlvMap]) {
     }
 }
 
-pub(super) fn decode_mod(body: &[u8]) -> Result<TlvTableMod, ErrorCode> {
+pub(super) fn decode_mod(body: &[u8]) -> Result<TlvTableMod, OfError> {
     let mut body = Reader::new(body);
     let command = match body.u16()? {
         0 => TlvCommand::Add,
         1 => TlvCommand::Delete,
         2 => TlvCommand::Clear,
-        _ => return Err(ErrorCode::NXTTMFC_BAD_COMMAND),
+        command => {
+            let text = format!("tlv table mod command ({command}) is out of range");
+            return Err(ErrorCode::NXTTMFC_BAD_COMMAND.because(LOG, text));
+        }
     };
     body.skip(6)?;
-    Ok(TlvTableMod { command, mappings: decode_maps(&mut body)? })
+    Ok(TlvTableMod { command, mappings: decode_maps(&mut body, FIELDS)? })
 }
 
 pub(super) fn encode_mod(out: &mut Vec<u8>, table_mod: &TlvTableMod) {
@@ -96,11 +107,11 @@ pub(super) fn encode_mod(out: &mut Vec<u8>, table_mod: &TlvTableMod) {
     encode_maps(out, &table_mod.mappings);
 }
 
-pub(super) fn decode_reply(body: &[u8]) -> Result<TlvTableReply, ErrorCode> {
+pub(super) fn decode_reply(body: &[u8]) -> Result<TlvTableReply, OfError> {
     let mut body = Reader::new(body);
     let (max_option_space, max_fields) = (body.u32()?, body.u16()?);
     body.skip(10)?;
-    Ok(TlvTableReply { max_option_space, max_fields, mappings: decode_maps(&mut body)? })
+    Ok(TlvTableReply { max_option_space, max_fields, mappings: decode_maps(&mut body, max_fields)? })
 }
 
 pub(super) fn encode_reply(out: &mut Vec<u8>, reply: &TlvTableReply) {

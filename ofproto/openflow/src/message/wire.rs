@@ -1,6 +1,6 @@
 //! Reading and writing of octets in network order, with every length checked.
 
-use crate::{ErrorCode, OfPort};
+use crate::{ErrorCode, OfError, OfPort};
 
 /// A cursor over octets that came from outside.
 #[derive(Clone, Copy, Debug)]
@@ -127,8 +127,53 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `OFPBAC_BAD_OUT_PORT` if it is where no port can be.
-    pub fn port11(&mut self) -> Result<OfPort, ErrorCode> {
-        OfPort::from_11(self.u32()?).ok_or(ErrorCode::OFPBAC_BAD_OUT_PORT)
+    pub fn port11(&mut self) -> Result<OfPort, OfError> {
+        port11(self.u32()?)
+    }
+}
+
+/// The port of 32 bits on the wire.
+///
+/// # Errors
+/// As [`Reader::port11`].
+pub fn port11(number: u32) -> Result<OfPort, OfError> {
+    OfPort::from_11(number).ok_or_else(|| {
+        let text = format!(
+            "port {number} is outside the supported range 0 through {} or 0xffffff00 through 0xffffffff",
+            crate::port_no::MAX - 1
+        );
+        ErrorCode::OFPBAC_BAD_OUT_PORT.because("ofp_port", text)
+    })
+}
+
+/// What the entries of a list are called in the log, and their shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries {
+    /// Name of the log's module.
+    pub module: &'static str,
+    /// Name of the message.
+    pub name: &'static str,
+    /// Octets that every entry has.
+    pub least: usize,
+    /// Where in an entry its length is.
+    pub len_at: usize,
+}
+
+impl Entries {
+    /// Takes the next entry, whole.
+    ///
+    /// # Errors
+    /// `OFPBRC_BAD_LEN` if it is cut, or says a length that cannot be.
+    pub fn next<'a>(&self, list: &mut Reader<'a>) -> Result<Reader<'a>, OfError> {
+        let refuse = |what: String| ErrorCode::OFPBRC_BAD_LEN.because(self.module, format!("{} {what}", self.name));
+        if list.len() < self.least {
+            return Err(refuse(format!("has {} leftover bytes at end", list.len())));
+        }
+        let len = usize::from(crate::wire::be16(list.rest(), self.len_at));
+        if len < self.least || len > list.len() {
+            return Err(refuse(format!("claims invalid length {len}")));
+        }
+        Ok(list.sub(len)?)
     }
 }
 
@@ -224,14 +269,28 @@ pub struct Property<'a> {
     pub value: &'a [u8],
 }
 
+impl Property<'_> {
+    /// What is wrong with a property of an unknown type. `module` of the log says of which list (`what`) it is.
+    pub fn unknown(&self, module: &'static str, what: &str) -> OfError {
+        match self.experimenter {
+            None => ErrorCode::OFPBPC_BAD_TYPE.because(module, format!("unknown {what} property type {}", self.kind)),
+            Some((vendor, kind)) => {
+                let text = format!("unknown {what} property type for exp_id {vendor:#x}, exp_type {}", kind as i32);
+                ErrorCode::OFPBPC_BAD_EXP_TYPE.because(module, text)
+            }
+        }
+    }
+}
+
 /// The experimenter's property type.
 pub const EXPERIMENTER: u16 = 0xffff;
 
 /// The next property of a list: a header of type and length, padded to 8 octets. Experimenter properties are those of
-/// type 0xffff, and in table features 0xfffe.
+/// type 0xffff.
 ///
 /// # Errors
-/// `OFPBPC_BAD_LEN` as Open vSwitch: too short, or longer than what is left.
+/// As Open vSwitch: `OFPBPC_BAD_LEN` if it is too short or longer than what is left, `OFPBPC_BAD_EXPERIMENTER` for
+/// experimenter 0.
 pub fn property<'a>(list: &mut Reader<'a>) -> Result<Property<'a>, ErrorCode> {
     let bad = ErrorCode::OFPBPC_BAD_LEN;
     let mut head = *list;
@@ -241,9 +300,12 @@ pub fn property<'a>(list: &mut Reader<'a>) -> Result<Property<'a>, ErrorCode> {
         return Err(bad);
     }
     let whole = &list.take(len.next_multiple_of(8)).map_err(|_| bad)?[..len];
-    let (experimenter, value) = if kind >= 0xfffe {
+    let (experimenter, value) = if kind == EXPERIMENTER {
         let mut body = Reader::new(&whole[4..]);
         let ids = (body.u32().map_err(|_| bad)?, body.u32().map_err(|_| bad)?);
+        if ids.0 == 0 {
+            return Err(ErrorCode::OFPBPC_BAD_EXPERIMENTER);
+        }
         (Some(ids), body.rest())
     } else {
         (None, &whole[4..])
@@ -272,17 +334,6 @@ pub fn end_property(out: &mut Vec<u8>, start: usize) {
     let len = out.len() - start;
     out.patch16(start + 2, u16::try_from(len).unwrap_or(u16::MAX));
     out.pad8(start);
-}
-
-/// What Open vSwitch answers to a property it does not know.
-pub fn unknown_property(property: &Property<'_>) -> ErrorCode {
-    match property.experimenter {
-        None => ErrorCode::OFPBPC_BAD_TYPE,
-        Some((crate::NX_VENDOR_ID | crate::ONF_VENDOR_ID | crate::INTEL_VENDOR_ID, _)) => {
-            ErrorCode::OFPBPC_BAD_EXP_TYPE
-        }
-        Some(_) => ErrorCode::OFPBPC_BAD_EXPERIMENTER,
-    }
 }
 
 /// Fails unless `octets` are all zero.

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::{Options, bit_names, hex};
-use crate::ErrorCode;
 use crate::Version;
 use crate::message::async_config::AsyncKind;
 use crate::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
@@ -16,6 +15,7 @@ use crate::message::{
     SwitchConfig, SwitchDesc, TlvMap, TlvTableMod, TlvTableReply, async_config, bundle, features::capability, hello,
 };
 use crate::names::Style;
+use crate::{ErrorCode, OfError};
 
 pub(super) fn hello(out: &mut String, hello: &hello::Hello, octets: &[u8]) {
     out.push_str("\n version bitmap: ");
@@ -28,8 +28,8 @@ pub(super) fn hello(out: &mut String, hello: &hello::Hello, octets: &[u8]) {
     }
 }
 
-pub(super) fn error(out: &mut String, error: &ErrorMessage, options: &Options<'_>) -> Result<(), ErrorCode> {
-    let ErrorKind::Known(code) = error.code else { return Err(ErrorCode::OFPBRC_BAD_LEN) };
+pub(super) fn error(out: &mut String, error: &ErrorMessage, options: &Options<'_>) -> Result<(), OfError> {
+    let ErrorKind::Known(code) = error.code else { return Err(ErrorCode::OFPBRC_BAD_LEN.into()) };
     put!(out, " {code}\n");
     if matches!(code, ErrorCode::OFPHFC_INCOMPATIBLE | ErrorCode::OFPHFC_EPERM) {
         out.push_str(&hex::printable(&error.data));
@@ -62,8 +62,9 @@ pub(super) fn features(out: &mut String, features: &Features, version: Version) 
     out.push_str("\ncapabilities: ");
     bit_names(out, features.capabilities, CAPABILITIES, ' ');
     out.push('\n');
-    if version == Version::V10 {
-        put!(out, "actions: {}\n", features.actions.names().join(" "));
+    let names = features.actions.names();
+    if version == Version::V10 && !names.is_empty() {
+        put!(out, "actions: {}\n", names.join(" "));
     }
     super::ports(out, &features.ports);
 }
@@ -96,7 +97,7 @@ fn role_name(role: Role) -> &'static str {
 
 pub(super) fn role(out: &mut String, request: &RoleRequest) {
     put!(out, " role={}", role_name(request.role));
-    if let Some(id) = request.generation_id {
+    if let Some(id) = request.generation_id.filter(|id| *id != u64::MAX) {
         put!(out, " generation_id={id}");
     }
 }
@@ -155,7 +156,7 @@ fn kind_name(kind: AsyncKind) -> &'static str {
     }
 }
 
-pub(super) fn async_masks(out: &mut String, head: &Head<'_>) -> Result<(), ErrorCode> {
+pub(super) fn async_masks(out: &mut String, head: &Head<'_>) -> Result<(), OfError> {
     let version = Version::from_wire(head.version).ok_or(ErrorCode::OFPBRC_BAD_VERSION)?;
     let set = async_config::decode_loosely(head, version)?;
     for (title, masks) in [("primary", set.primary), ("secondary", set.secondary)] {
@@ -200,7 +201,7 @@ pub(super) fn bundle_ctrl(out: &mut String, ctrl: &BundleCtrl) {
     bundle_flags(out, ctrl.flags);
 }
 
-pub(super) fn bundle_add(out: &mut String, head: &Head<'_>, options: &Options<'_>) -> Result<(), ErrorCode> {
+pub(super) fn bundle_add(out: &mut String, head: &Head<'_>, options: &Options<'_>) -> Result<(), OfError> {
     let (id, flags, inner) = bundle::decode_add(head)?;
     put!(out, "\n bundle_id={}", hex_or_zero(id));
     bundle_flags(out, flags);
@@ -222,6 +223,16 @@ pub(super) fn request_forward(out: &mut String, inner: &Msg, style: &Style<'_>) 
         }
         _ => {}
     }
+}
+
+/// A flow format that a switch would refuse.
+pub(super) fn unknown_flow_format(out: &mut String, number: &[u8], options: &Options<'_>) {
+    if let Some(notes) = options.notes {
+        let number = crate::wire::be32(number, 0);
+        let text = format!("NXT_SET_FLOW_FORMAT message specified invalid flow format {number}");
+        notes.warn("ofp_protocol", text);
+    }
+    out.push_str(" format=(unknown)");
 }
 
 pub(super) fn flow_format(out: &mut String, format: FlowFormat) {
@@ -268,10 +279,7 @@ pub(super) fn tlv_reply(out: &mut String, reply: &TlvTableReply) {
 
 pub(super) fn ct_flush(out: &mut String, flush: &CtFlush) {
     out.push(' ');
-    if let Some(zone) = flush.zone {
-        put!(out, "zone={zone} ");
-    }
-    put!(out, "'");
+    put!(out, "zone={} '", flush.zone.unwrap_or(0));
     ct_tuple(out, &flush.orig, flush.ip_proto, true);
     out.push_str("' '");
     ct_tuple(out, &flush.reply, flush.ip_proto, false);

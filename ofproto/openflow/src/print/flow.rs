@@ -20,7 +20,8 @@ pub fn duration(out: &mut String, sec: u32, nsec: u32) {
         if nsec.is_multiple_of(1_000_000) {
             put!(out, ".{:03}", nsec / 1_000_000);
         } else {
-            put!(out, ".{nsec:09}");
+            let digits = format!("{nsec:09}");
+            put!(out, ".{}", digits.trim_end_matches('0'));
         }
     }
     out.push('s');
@@ -81,20 +82,20 @@ pub(super) fn aggregate(out: &mut String, stats: &AggregateStats) {
 /// The name of why a rule is gone.
 pub(super) fn reason_name(reason: u8) -> String {
     match FlowRemovedReason::from_wire(reason) {
-        Some(FlowRemovedReason::IdleTimeout) => "idle".to_string(),
-        Some(FlowRemovedReason::HardTimeout) => "hard".to_string(),
-        Some(FlowRemovedReason::Delete) => "delete".to_string(),
-        Some(FlowRemovedReason::GroupDelete) => "group_delete".to_string(),
-        Some(FlowRemovedReason::MeterDelete) => "meter_delete".to_string(),
-        Some(FlowRemovedReason::Eviction) => "eviction".to_string(),
-        None => reason.to_string(),
+        FlowRemovedReason::IdleTimeout => "idle".to_string(),
+        FlowRemovedReason::HardTimeout => "hard".to_string(),
+        FlowRemovedReason::Delete => "delete".to_string(),
+        FlowRemovedReason::GroupDelete => "group_delete".to_string(),
+        FlowRemovedReason::MeterDelete => "meter_delete".to_string(),
+        FlowRemovedReason::Eviction => "eviction".to_string(),
+        FlowRemovedReason::Other(reason) => reason.to_string(),
     }
 }
 
 pub(super) fn removed(out: &mut String, removed: &FlowRemoved, style: &Style<'_>) {
     out.push(' ');
     out.push_str(&format_match(&removed.matching, Some(removed.priority), style));
-    put!(out, " reason={}", reason_name(removed.reason as u8));
+    put!(out, " reason={}", reason_name(removed.reason.number()));
     if removed.table_id != 255 {
         put!(out, " table_id={}", style.names.table(removed.table_id));
     }
@@ -167,7 +168,7 @@ fn full_update(out: &mut String, full: &FullUpdate, style: &Style<'_>) {
     let cookie = if full.cookie == 0 { "0".to_string() } else { format!("{:#x}", full.cookie) };
     put!(out, " cookie={cookie}");
     out.push(' ');
-    out.push_str(&format_match(&full.matching, Some(full.priority), style));
+    out.push_str(&format_match(&full.matching, None, style));
     if !full.actions.is_empty() {
         if !out.ends_with(' ') {
             out.push(' ');

@@ -14,8 +14,10 @@ pub fn plain(octets: &[u8]) -> String {
         put!(out, "{:08x}  ", n * 16);
         for (i, octet) in line.iter().enumerate() {
             put!(out, "{octet:02x}");
-            if i + 1 < line.len() {
-                out.push(if i == 7 { '-' } else { ' ' });
+            if i == 7 {
+                out.push('-');
+            } else if i + 1 < line.len() {
+                out.push(' ');
             }
         }
         out.push('\n');
@@ -48,14 +50,13 @@ pub fn dump_from(octets: &[u8], base: usize) -> String {
     out
 }
 
-/// Octets as they are where they are printable, as `\xNN` escapes elsewhere.
+/// Octets as they are where they are printable, as octal escapes elsewhere.
 pub fn printable(octets: &[u8]) -> String {
     let mut out = String::new();
     for octet in octets {
         match octet {
-            b'\\' => out.push_str("\\\\"),
-            0x20..=0x7e => out.push(char::from(*octet)),
-            _ => put!(out, "\\{octet:02x}"),
+            0x20..=0x7e if !matches!(octet, b'\\' | b'"') => out.push(char::from(*octet)),
+            _ => put!(out, "\\{octet:03o}"),
         }
     }
     out

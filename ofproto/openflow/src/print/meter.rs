@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::duration;
 use crate::message::meter::{
-    BandType, METER_ALL, METER_CONTROLLER, METER_SLOWPATH, MeterBand, MeterCommand, meter_flag,
+    BandType, METER_ALL, METER_CONTROLLER, METER_MAX, METER_SLOWPATH, MeterBand, MeterCommand, meter_flag,
 };
 use crate::message::{MeterConfig, MeterFeatures, MeterMod, MeterStats};
 
@@ -13,6 +13,7 @@ pub(super) fn id(out: &mut String, id: u32, separator: char) {
         METER_SLOWPATH => put!(out, "meter{separator}slowpath"),
         METER_CONTROLLER => put!(out, "meter{separator}controller"),
         METER_ALL => put!(out, "meter{separator}all"),
+        id if id > METER_MAX => put!(out, "meter{separator}unknown"),
         id => put!(out, "meter{separator}{id}"),
     }
 }
@@ -92,14 +93,12 @@ pub(super) fn features(out: &mut String, features: &MeterFeatures) {
     put!(out, " max_bands:{}", features.max_bands);
     put!(out, " max_color:{}\n", features.max_color);
     out.push_str("band_types: ");
-    if features.band_types & (1 << BandType::Drop as u32) != 0 {
-        out.push_str("drop ");
-    }
-    if features.band_types & (1 << BandType::DscpRemark as u32) != 0 {
-        out.push_str("dscp_remark ");
-    }
-    super::trim_blanks(out);
+    let names = [(1 << BandType::Drop as u32, "drop"), (1 << BandType::DscpRemark as u32, "dscp_remark")];
+    super::bit_names(out, features.band_types, &names, ' ');
     out.push_str("\ncapabilities: ");
+    if features.capabilities == 0 {
+        out.push('0');
+    }
     flags(out, features.capabilities as u16);
     super::trim_blanks(out);
     out.push('\n');

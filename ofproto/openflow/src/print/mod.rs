@@ -22,11 +22,11 @@ mod port;
 mod queue;
 pub mod table;
 
-use crate::ErrorCode;
 use crate::action;
 use crate::message::kind::{self, Head, Kind, MORE};
 use crate::message::{Context, Message, Msg, PortDesc, decode_nested};
 use crate::names::Style;
+use crate::{Notes, OfError};
 
 pub use flow::{duration, flow_stats_lines, monitor_request};
 pub use group::{bucket_text, group_desc, group_text};
@@ -41,6 +41,8 @@ pub struct Options<'a> {
     pub verbosity: u8,
     /// Names and colours.
     pub style: Style<'a>,
+    /// Takes what the log is to say of the message.
+    pub notes: Option<&'a Notes>,
 }
 
 /// Appends the names of the bits that are set, `0` if none is; bits without a name as a number.
@@ -73,11 +75,21 @@ fn end_line(out: &mut String) {
     }
 }
 
-fn print_error(out: &mut String, code: ErrorCode) {
-    if out.ends_with(' ') {
-        out.pop();
+/// Whether the entries of a message are counted before they are shown.
+fn counted(head: &Head<'_>, options: &Options<'_>) -> bool {
+    options.verbosity >= 1 && matches!(head.shape.kind, Kind::QueueStatsReply | Kind::PortStatsReply)
+}
+
+/// Says what is wrong, and lets the log say why, `twice` for a message that is read twice.
+fn print_error(out: &mut String, error: &OfError, twice: bool, options: &Options<'_>) {
+    if let Some(notes) = options.notes {
+        if twice {
+            notes.error(error);
+        }
+        notes.error(error);
     }
-    put!(out, "***decode error: {code}***\n");
+    let name = if error.nameless { "<invalid>" } else { error.code.name() };
+    put!(out, "***decode error: {name}***\n");
 }
 
 /// The name of a message with version and transaction, a colon behind it.
@@ -101,9 +113,16 @@ pub fn message(octets: &[u8], options: &Options<'_>) -> String {
     } else if len < kind::HEADER_LEN {
         put!(out, "OpenFlow packet too short (only {len} bytes):\n");
     } else if claimed > len {
-        if let Some(head) = kind::partial(octets) {
-            header(&mut out, head.0, octets[0], head.1);
-            out.push('\n');
+        match kind::partial(octets) {
+            Ok((name, xid)) => {
+                header(&mut out, name, octets[0], xid);
+                out.push('\n');
+            }
+            Err(error) => {
+                if let Some(notes) = options.notes {
+                    notes.error(&error);
+                }
+            }
         }
         put!(out, "(***truncated to {len} bytes from {claimed}***)\n");
     } else if claimed < len {
@@ -115,7 +134,7 @@ pub fn message(octets: &[u8], options: &Options<'_>) -> String {
                     return out;
                 }
             }
-            Err(code) => print_error(&mut out, code),
+            Err(error) => print_error(&mut out, &error, false, options),
         }
     }
     end_line(&mut out);
@@ -136,46 +155,56 @@ fn whole(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>
             end_line(out);
             true
         }
-        Err(code) => {
+        Err(error) => {
             if out.len() > before {
                 if out.ends_with(' ') {
                     out.pop();
                 }
+                end_line(out);
             } else {
                 out.push(' ');
             }
-            put!(out, "***decode error: {code}***\n");
+            print_error(out, &error, counted(head, options), options);
             false
         }
     }
 }
 
-fn body(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>) -> Result<(), ErrorCode> {
+fn body(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>) -> Result<(), OfError> {
     if head.shape.class.is_multipart() {
         multipart_flags(out, head);
     }
     match head.shape.kind {
         Kind::BundleAdd => return control::bundle_add(out, head, options),
+        Kind::SetFlowFormat if !matches!(head.body, [0, 0, 0, 0 | 2]) => {
+            control::unknown_flow_format(out, head.body, options);
+            return Ok(());
+        }
         Kind::GetAsyncReply | Kind::SetAsync | Kind::SetAsync2 => return control::async_masks(out, head),
         _ => {}
     }
-    let context = Context { debug: true, ..Context::UNKNOWN };
+    let context = Context { debug: true, loose: true, notes: options.notes, ..Context::UNKNOWN };
     let msg = decode_nested(octets, &context, true);
     match msg {
         Ok(msg) => show(out, &msg, head, octets, options),
-        Err(code) => {
+        Err(error) => {
             // Of a list what comes before the bad item is shown.
-            if head.shape.class.is_reply() || head.shape.kind == Kind::QueueConfigReply {
-                let lenient = Context { lenient: true, ..context };
+            if head.shape.class.is_reply()
+                || matches!(head.shape.kind, Kind::QueueConfigReply | Kind::FlowMonitorRequest)
+            {
+                let lenient = Context { lenient: true, notes: None, ..context };
                 if let Ok(msg) = decode_nested(octets, &lenient, true) {
                     let before = out.len();
                     show(out, &msg, head, octets, options)?;
+                    if head.shape.kind == Kind::GroupStatsReply {
+                        out.push_str(" ***parse error***");
+                    }
                     if out.len() > before {
                         end_line(out);
                     }
                 }
             }
-            Err(code)
+            Err(error)
         }
     }
 }
@@ -196,7 +225,7 @@ fn multipart_flags(out: &mut String, head: &Head<'_>) {
 }
 
 /// Prints a message that is good.
-fn show(out: &mut String, msg: &Msg, head: &Head<'_>, octets: &[u8], options: &Options<'_>) -> Result<(), ErrorCode> {
+fn show(out: &mut String, msg: &Msg, head: &Head<'_>, octets: &[u8], options: &Options<'_>) -> Result<(), OfError> {
     let style = &options.style;
     match &msg.body {
         Message::Hello(hello) => control::hello(out, hello, octets),

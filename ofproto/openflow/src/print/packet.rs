@@ -9,7 +9,7 @@ use crate::action::reason_name;
 use crate::flow_mod::format_match;
 use crate::message::{Context, NO_BUFFER, PacketIn, PacketInPrivate, PacketOut};
 use crate::names::{Names, Style};
-use crate::{ErrorCode, Version};
+use crate::{OfError, Version};
 
 /// A packet's headers in one line, with the checksum of its transport.
 pub fn packet_text(octets: &[u8]) -> String {
@@ -31,7 +31,10 @@ fn transport(octets: &[u8]) -> Option<&[u8]> {
     }
     let ip = octets.get(at + 2..)?;
     match ethertype {
-        0x0800 => ip.get(usize::from(ip.first()? & 0xf) * 4..),
+        0x0800 => {
+            let len = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
+            ip.get(..len).unwrap_or(ip).get(usize::from(ip.first()? & 0xf) * 4..)
+        }
         0x86dd => ip.get(40..),
         _ => None,
     }
@@ -40,7 +43,7 @@ fn transport(octets: &[u8]) -> Option<&[u8]> {
 fn checksum(out: &mut String, octets: &[u8], key: &flow::Key) {
     let ip4 = key.dl_type() == 0x0800;
     let ip6 = key.dl_type() == 0x86dd;
-    if (!ip4 && !ip6) || key.nw_frag() & flow::nw_frag::LATER != 0 {
+    if !ip4 && !ip6 {
         return;
     }
     let Some(header) = transport(octets) else { return };
@@ -70,11 +73,14 @@ pub(super) fn packet_in(
     packet_in: &PacketIn,
     version: Version,
     options: &Options<'_>,
-) -> Result<(), ErrorCode> {
+) -> Result<(), OfError> {
     let style = &options.style;
     let private = match &packet_in.continuation {
         Some(private) => (**private).clone(),
-        None => PacketInPrivate::decode(&packet_in.raw_continuation, version, &Context::UNKNOWN)?,
+        None => {
+            let context = Context { loose: true, ..Context::UNKNOWN };
+            PacketInPrivate::decode(&packet_in.raw_continuation, version, &context)?
+        }
     };
     if packet_in.table_id != 0 {
         put!(out, " table_id={}", style.names.table(packet_in.table_id));

@@ -57,10 +57,8 @@ fn state(out: &mut String, bits: u32) {
             port_state::STP_FORWARD => "STP_FORWARD",
             _ => "STP_BLOCK",
         });
+        // Nothing stands between it and the others.
         bits &= !port_state::STP_MASK;
-        if bits != 0 {
-            out.push(' ');
-        }
     }
     if bits != 0 || stp == 0 {
         bit_names(out, bits, STATE, ' ');

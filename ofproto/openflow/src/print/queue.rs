@@ -42,18 +42,18 @@ pub(super) fn config_reply(
     version: Version,
     style: &Style<'_>,
 ) {
-    out.push(' ');
-    if version < Version::V14 {
-        put!(out, "port={}\n", style.names.port(port));
+    if !queues.is_empty() {
+        out.push(' ');
     }
-    let mut last = None;
+    // No port is named for queues of port 0, as Open vSwitch does.
+    let mut last = OfPort(0);
     let mut sorted: Vec<&QueueConfig> = queues.iter().collect();
     sorted.sort_by_key(|q| (q.port, q.queue));
     for queue in sorted {
-        if version >= Version::V14 && last != Some(queue.port) {
-            put!(out, "port={}\n", style.names.port(queue.port));
+        let port = if version >= Version::V14 { queue.port } else { port };
+        if std::mem::replace(&mut last, port) != port {
+            put!(out, "port={}\n", style.names.port(port));
         }
-        last = Some(queue.port);
         put!(out, "queue {}:", queue.queue);
         rate(out, "min_rate", queue.min_rate);
         rate(out, "max_rate", queue.max_rate);

@@ -70,7 +70,10 @@ pub(super) fn desc(out: &mut String, desc: &TableDesc, style: &Style<'_>) {
     put!(out, "\n  table {}", style.names.table(desc.table_id));
     out.push_str(":\n");
     put!(out, "   eviction={} eviction_flags=", on_off(desc.eviction));
-    super::bit_names(out, desc.eviction_flags, EVICTION_FLAGS, '|');
+    match desc.eviction_flags {
+        u32::MAX => out.push_str("(default)"),
+        flags => super::bit_names(out, flags, EVICTION_FLAGS, '|'),
+    }
     out.push('\n');
     put!(out, "   vacancy={}", on_off(desc.vacancy));
     if desc.vacancy == Some(true) {
@@ -250,7 +253,6 @@ fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFea
         out.push_str("    (same matching)\n");
         return;
     }
-    out.push_str("    matching:\n");
     let (mut arbitrary, mut wild, mut exact) = (FieldSet::EMPTY, FieldSet::EMPTY, FieldSet::EMPTY);
     let mut all = features.matching;
     for field in features.wildcard.iter() {
@@ -266,6 +268,9 @@ fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFea
                 (false, ..) => continue,
             };
         set.insert(field);
+    }
+    if !arbitrary.is_empty() || !wild.is_empty() || !exact.is_empty() {
+        out.push_str("    matching:\n");
     }
     for (title, set) in [("arbitrary mask", arbitrary), ("exact match or wildcard", wild), ("must exact match", exact)]
     {
@@ -369,7 +374,7 @@ fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeature
     let same = |b: &TableFeatures| b.nonmiss == features.nonmiss && b.miss_rules == features.miss_rules;
     if has_instructions && before.is_some_and(same) {
         out.push_str("    (same instructions)\n");
-    } else if has_instructions || version >= Version::V13 {
+    } else if has_instructions || matches!(version, Version::V13 | Version::V14) {
         let (nonmiss, miss) = (&features.nonmiss, &features.miss_rules);
         if same_rules(nonmiss, miss) {
             out.push_str("    instructions (table miss and others):\n");

@@ -1,0 +1,29 @@
+//! Messages as text and as values, with what the log has to say of them.
+
+use openflow::names::Style;
+use openflow::of_error::Level;
+use openflow::{Msg, Notes, Remark, message, print};
+
+/// A message as text.
+pub(crate) fn message(octets: &[u8], verbosity: u8, style: Style<'_>) -> String {
+    let notes = Notes::default();
+    let text = print::message(octets, &print::Options { verbosity, style, notes: Some(&notes) });
+    log(&notes.take());
+    text
+}
+
+/// A message as a value, nothing if it is bad.
+pub(crate) fn decoded(octets: &[u8]) -> Option<Msg> {
+    message::decode(octets).inspect_err(|error| log(&error.remarks)).ok()
+}
+
+/// Writes lines to the log. Messages that come by the thousand would fill it: a burst, then one a minute.
+pub(crate) fn log(remarks: &[Remark]) {
+    for Remark { level, module, text } in remarks {
+        let level = match level {
+            Level::Warn => vlog::Level::Warn,
+            Level::Info => vlog::Level::Info,
+        };
+        vlog::write_limited(module, level, 1, 5, format_args!("{text}"));
+    }
+}
