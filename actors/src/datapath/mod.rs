@@ -2,7 +2,7 @@
 //!
 //! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
 //! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel; with all queues asleep the thread
-//! sleeps in epoll. Misses leave in one message a round of bursts and a bridge.
+//! sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
 
 pub mod adapt;
 pub mod control;
@@ -13,9 +13,7 @@ use actix::prelude::*;
 use dp::{Datapath as Engine, QueueId};
 use flow::{OdpPort, Upcall};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use sys::Epoll;
 
 use crate::clock;
 use crate::mailbox::Outlet;
@@ -30,8 +28,8 @@ const TICK_MS: i64 = 1_000;
 const BURSTS_A_SLICE: usize = 64;
 
 struct Port {
-    name: String,
-    queues: Vec<(QueueId, Option<OwnedFd>)>,
+    /// Those without a descriptor are woken by hand.
+    queues: Vec<(QueueId, Option<wake::Watch>)>,
     bridge: Outlet<Upcalls>,
 }
 
@@ -39,43 +37,34 @@ struct Port {
 pub struct Datapath {
     desk: Desk,
     engine: Engine,
-    epoll: Arc<Epoll>,
+    woken: Arc<wake::Woken>,
     ports: BTreeMap<OdpPort, Port>,
     /// Queues with something to give, in turn.
     active: Vec<(OdpPort, QueueId)>,
     upcalls: Vec<Upcall>,
     /// Inboxes of dummy ports, for packets to be injected.
     inboxes: BTreeMap<OdpPort, DummyInbox>,
-    waker: Option<std::task::Waker>,
 }
 
 impl Datapath {
     /// A datapath without ports. `config.seed` must be unknown to senders of packets.
     pub fn new(mut desk: Desk, config: dp::Config, ctx: &mut Context<Self>) -> Self {
-        let epoll = Arc::new(Epoll::new().expect("an epoll descriptor for the datapath"));
-        ctx.spawn(wake::Readiness::new(epoll.clone()));
+        ctx.spawn(wake::Readiness);
         desk.arm(Some((clock::now_ms() + TICK_MS, "connections expire")));
         Self {
             desk,
             engine: Engine::new(config),
-            epoll,
+            woken: Arc::default(),
             ports: BTreeMap::new(),
             active: Vec::new(),
             upcalls: Vec::new(),
             inboxes: BTreeMap::new(),
-            waker: None,
         }
     }
 
     fn activate(&mut self, port: OdpPort, queue: QueueId) {
         if !self.active.iter().any(|(_, q)| *q == queue) {
             self.active.push((port, queue));
-        }
-    }
-
-    fn nudge(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
         }
     }
 
@@ -86,11 +75,12 @@ impl Datapath {
             let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
             let mut i = 0;
             while i < self.active.len() {
-                let (_, queue) = self.active[i];
+                let (port, queue) = self.active[i];
                 bursts += 1;
                 let empty = self.engine.poll(queue, now_us, &mut self.upcalls) == 0;
                 if empty && self.engine.queue_mut(queue).is_none_or(|q| q.prepare_sleep()) {
                     self.active.swap_remove(i);
+                    self.listen(port, queue);
                 } else {
                     i += 1;
                 }
@@ -98,6 +88,13 @@ impl Datapath {
             self.flush_upcalls(None);
         }
         !self.active.is_empty()
+    }
+
+    fn listen(&self, port: OdpPort, queue: QueueId) {
+        let Some(port) = self.ports.get(&port) else { return };
+        if let Some((_, Some(watch))) = port.queues.iter().find(|(q, _)| *q == queue) {
+            watch.listen();
+        }
     }
 
     /// Sends the gathered upcalls to their bridges; those of no port to `otherwise`.
@@ -154,28 +151,23 @@ impl Handler<PortAttach> for Datapath {
         let mut queues = Vec::new();
         for (number, parts) in (0u32..).zip(m.queues) {
             let id = self.engine.add_queue(m.port, number, parts.rx);
-            if let Some(fd) = &parts.wake
-                && let Err(error) = self.epoll.add(fd.as_fd(), wake::token(m.port, id))
-            {
+            let watch = parts.wake.map(|fd| wake::Watch::new(fd, (m.port, id), &self.woken)).transpose();
+            let watch = watch.unwrap_or_else(|error| {
                 vlog::warn!("datapath", "{}: cannot wait for packets: {error}", m.name);
-            }
-            queues.push((id, parts.wake));
+                None
+            });
+            queues.push((id, watch));
             self.activate(m.port, id);
         }
-        self.ports.insert(m.port, Port { name: m.name, queues, bridge: m.bridge });
-        self.nudge();
+        self.ports.insert(m.port, Port { queues, bridge: m.bridge });
+        self.woken.nudge();
     }
 }
 
 impl Datapath {
     fn detach(&mut self, port: OdpPort) {
         let Some(old) = self.ports.remove(&port) else { return };
-        for (queue, fd) in old.queues {
-            if let Some(fd) = fd
-                && let Err(error) = self.epoll.remove(fd.as_fd())
-            {
-                vlog::dbg!("datapath", "{}: {error}", old.name);
-            }
+        for (queue, _) in old.queues {
             self.active.retain(|(_, q)| *q != queue);
             self.engine.remove_queue(queue);
         }

@@ -1,95 +1,121 @@
-//! What wakes a datapath: its rings' alarms, through one epoll descriptor that the runtime watches.
+//! What wakes a datapath: its rings' alarms, each watched by the runtime of the datapath's thread itself.
+//!
+//! A set of descriptors of our own inside the runtime's would cost three more system calls a wake, and the kernel's
+//! hint that sender and receiver may share a processor: a lonely packet then waits for another processor to wake.
+//! The runtime hears of a descriptor at the edge: only what comes after [`Watch::listen`] wakes, and an error that
+//! stays on a device that is down wakes once at the most.
 
 use actix::fut::ActorFuture;
 use actix::prelude::*;
 use dp::QueueId;
 use flow::OdpPort;
-use std::os::fd::{AsRawFd, RawFd};
+use futures::task::AtomicWaker;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
-use sys::Epoll;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use tokio::io::unix::AsyncFd;
 
 use super::Datapath;
 
-/// The epoll token of a queue.
-pub(super) fn token(port: OdpPort, queue: QueueId) -> u64 {
-    (u64::from(port) << 32) | (queue.0 as u64 & 0xffff_ffff)
+/// A queue as it is named among those that woke.
+type Name = (OdpPort, QueueId);
+
+/// The queues that have been woken since last asked, and whom to tell. At most one entry a queue, as one that woke is
+/// not listened to until it was looked at.
+#[derive(Default)]
+pub(super) struct Woken {
+    queues: Mutex<Vec<Name>>,
+    actor: AtomicWaker,
 }
 
-struct Watched(Arc<Epoll>);
+impl Woken {
+    fn take(&self) -> Vec<Name> {
+        std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+    fn is_empty(&self) -> bool {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Lets the actor work.
+    pub(super) fn nudge(&self) {
+        self.actor.wake();
+    }
+}
+
+struct QueueWaker {
+    queue: Name,
+    woken: Arc<Woken>,
+}
+
+impl Wake for QueueWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.queues.lock().unwrap_or_else(PoisonError::into_inner).push(self.queue);
+        self.woken.nudge();
+    }
+}
+
+/// A queue's descriptor under the eyes of the runtime.
+pub(super) struct Watch {
+    fd: AsyncFd<OwnedFd>,
+    waker: Waker,
+}
+
+impl Watch {
+    /// Must be called on the datapath's thread.
+    ///
+    /// # Errors
+    /// The runtime does not take the descriptor.
+    pub(super) fn new(fd: OwnedFd, queue: Name, woken: &Arc<Woken>) -> io::Result<Self> {
+        // The descriptor is owned by what is registered, and so outlives its registration, which is what the unsafe
+        // successor of this function asks for.
+        #[allow(deprecated)]
+        let fd = AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)?;
+        let waker = Waker::from(Arc::new(QueueWaker { queue, woken: woken.clone() }));
+        Ok(Self { fd, waker })
+    }
+
+    /// Lets whatever comes from now on wake the actor. What the runtime heard before is past: it hears on this very
+    /// thread, and so before the queue was found empty.
+    pub(super) fn listen(&self) {
+        let mut task = TaskContext::from_waker(&self.waker);
+        while let Poll::Ready(Ok(mut heard)) = self.fd.poll_read_ready(&mut task) {
+            heard.clear_ready();
+        }
     }
 }
 
 /// Runs for the actor's whole life: notes the queues that have packets, and lets the actor work.
-pub(super) struct Readiness {
-    epoll: Arc<Epoll>,
-    watched: Option<AsyncFd<Watched>>,
-}
-
-impl Readiness {
-    pub(super) fn new(epoll: Arc<Epoll>) -> Self {
-        Self { epoll, watched: None }
-    }
-}
+pub(super) struct Readiness;
 
 impl ActorFuture<Datapath> for Readiness {
     type Output = ();
 
     fn poll(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         actor: &mut Datapath,
         _: &mut Context<Datapath>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let this = &mut *self;
-        if this.watched.is_none() {
-            // Registered here and not earlier: the runtime of this thread must be running.
-            // The successor of `new` is unsafe, since a descriptor may be closed while it is registered; this one is
-            // owned by what is registered, and outlives it.
-            #[allow(deprecated)]
-            let watched = AsyncFd::new(Watched(this.epoll.clone()));
-            this.watched = watched.ok();
-        }
-        let Some(watched) = &this.watched else {
-            vlog::emer!("datapath", "cannot wait for packets");
-            return Poll::Ready(());
-        };
-        if actor.waker.as_ref().is_none_or(|w| !w.will_wake(task.waker())) {
-            actor.waker = Some(task.waker().clone());
-        }
+        let woken = actor.woken.clone();
+        woken.actor.register(task.waker());
         loop {
-            let mut found = 0;
-            let waited = this.epoll.wait(0, |ready| {
-                found += 1;
-                let (port, queue) = ((ready.token >> 32) as OdpPort, QueueId((ready.token & 0xffff_ffff) as usize));
-                if ready.error
-                    && let Some(rx) = actor.engine.queue_mut(queue)
-                {
-                    rx.recover();
-                }
+            for (port, queue) in woken.take() {
                 actor.activate(port, queue);
-            });
-            if waited.is_err() {
-                found = 0;
             }
             if actor.work() {
                 // More to do than fits one slice: let the mailbox have its turn.
                 task.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if found > 0 {
-                continue;
-            }
-            match watched.poll_read_ready(task) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(mut guard)) => guard.clear_ready(),
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
+            if woken.is_empty() {
+                return Poll::Pending;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use dp::TxPort;
 use openflow::message::port::port_feature;
-use sys::{RingConfig, RingKind, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack};
+use sys::{DeviceWatch, RingConfig, RingKind, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack};
 
 use super::capture::Capture;
 use crate::datapath::adapt::*;
@@ -45,12 +45,18 @@ pub enum Device {
 #[derive(Debug)]
 pub struct Held {
     ifindex: u32,
+    watch: DeviceWatch,
 }
 
 impl Held {
     /// The device's number.
     pub fn ifindex(&self) -> u32 {
         self.ifindex
+    }
+
+    /// Whether it is still there, and under this name.
+    pub fn is_there(&self, name: &str) -> bool {
+        self.watch.is_there() && device::index(name).ok() == Some(self.ifindex)
     }
 }
 
@@ -170,7 +176,7 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
     if let Err(error) = host_stack::stop(ifindex) {
         vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
     }
-    let held = Held { ifindex };
+    let held = Held { ifindex, watch: tx.watch().map_err(fail)? };
     let queues = opened
         .into_iter()
         .map(|rx| QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) })

@@ -205,11 +205,20 @@ impl Port {
             }
             return;
         }
-        let step = self.open_apart().map(|opened, this, _| {
+        let step = self.open_apart().map(|opened, this, ctx| {
             match opened {
                 // What it is now was found out apart, and is news to the switch.
                 Ok(()) => this.tell(),
                 Err(error) => vlog::dbg!("bridge", "{error}"),
+            }
+            // It may have gone, or come again, while it was being opened.
+            if let Some(Device::System(held)) = &this.device
+                && !held.is_there(&this.setup.config.name)
+            {
+                this.close();
+                if sys::device::index(&this.setup.config.name).is_ok() {
+                    this.reopen(ctx);
+                }
             }
             this.look();
         });
@@ -366,7 +375,7 @@ impl Handler<LinkChanged> for Port {
             return;
         }
         let gone = match &self.device {
-            Some(Device::System(held)) => sys::device::index(&self.setup.config.name).ok() != Some(held.ifindex()),
+            Some(Device::System(held)) => !held.is_there(&self.setup.config.name),
             Some(Device::Tap(_)) => !m.present,
             _ => false,
         };

@@ -39,4 +39,4 @@ pub use netlink::{add_veth, delete_link};
 pub use ring::{RingConfig, RingKind, RingStats, RxRing};
 pub use selftest::early_reading_works;
 pub use tap::{Tap, TapKind};
-pub use tx::{TX_BATCH, TxConfig, TxFrame, TxOutcome, TxSocket};
+pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxOutcome, TxSocket};

@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 pub(crate) struct Map {
     base: *mut u8,
     len: usize,
+    /// Memory of the heap instead: nobody else's, and Miri's to watch.
+    #[cfg(test)]
+    is_plain: bool,
 }
 
 // SAFETY: the mapping is process-wide and `Map` is its only owner; the pointer is as good on any thread.
@@ -33,7 +36,26 @@ impl Map {
         if base == libc::MAP_FAILED {
             return Err(Error::last("map a packet ring"));
         }
-        Ok(Self { base: base.cast(), len })
+        Ok(Self {
+            base: base.cast(),
+            len,
+            #[cfg(test)]
+            is_plain: false,
+        })
+    }
+
+    /// Memory that looks like a ring's, whose kernel is a test.
+    #[cfg(test)]
+    pub(crate) fn plain(len: usize) -> Self {
+        // SAFETY: the layout is not empty; the memory is this map's until its drop.
+        let base = unsafe { std::alloc::alloc_zeroed(Self::layout(len)) };
+        assert!(!base.is_null());
+        Self { base, len, is_plain: true }
+    }
+
+    #[cfg(test)]
+    fn layout(len: usize) -> std::alloc::Layout {
+        std::alloc::Layout::from_size_align(len.max(1), 4096).expect("a layout")
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,6 +101,11 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
+        #[cfg(test)]
+        if self.is_plain {
+            // SAFETY: what `plain` allocated, with the same layout.
+            return unsafe { std::alloc::dealloc(self.base, Self::layout(self.len)) };
+        }
         // SAFETY: exactly the range `new` mapped; all borrows of it have ended with the ring.
         unsafe { libc::munmap(self.base.cast(), self.len) };
     }

@@ -90,6 +90,23 @@ impl PacketSocket {
         }
     }
 
+    /// Whether the device it was bound to is still there, by this name or another, and in the same namespace.
+    pub(crate) fn is_attached(&self) -> bool {
+        // SAFETY: all-zero is a valid sockaddr_ll.
+        let mut addr: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        let address = (&mut addr as *mut libc::sockaddr_ll).cast();
+        // SAFETY: the kernel writes at most `len` bytes into the live address.
+        let rc = unsafe { libc::getsockname(self.fd.as_raw_fd(), address, &mut len) };
+        rc == 0 && addr.sll_ifindex > 0
+    }
+
+    /// A second descriptor of the same socket.
+    pub(crate) fn try_clone(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().map_err(|source| Error { what: "duplicate a packet socket", source })?;
+        Ok(Self { fd: ManuallyDrop::new(fd) })
+    }
+
     /// Sees every frame of the device, not only those addressed to it.
     pub(crate) fn set_promiscuous(&self, ifindex: u32) -> Result<()> {
         let request = libc::packet_mreq {

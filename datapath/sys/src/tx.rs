@@ -134,6 +134,17 @@ impl Messages {
     }
 }
 
+/// Knows whether a device is still the one it was, which neither its name nor its index tell: both may come back.
+#[derive(Debug)]
+pub struct DeviceWatch(PacketSocket);
+
+impl DeviceWatch {
+    /// Whether the device has neither gone nor moved to another namespace.
+    pub fn is_there(&self) -> bool {
+        self.0.is_attached()
+    }
+}
+
 /// The sending half of a port; it receives nothing.
 #[derive(Debug)]
 pub struct TxSocket {
@@ -185,6 +196,7 @@ impl TxSocket {
             self.messages.fill(i, frame);
         }
         let mut at = 0;
+        let mut stale = true;
         while at < frames.len() {
             let rest = &mut self.messages.messages[at..frames.len()];
             // SAFETY: every message points to live parts: headers in the box beside them, frames borrowed by the
@@ -202,6 +214,10 @@ impl TxSocket {
                 outcome.sent += n as u32;
                 outcome.sent_bytes += sent.iter().map(|f| f.len() as u64).sum::<u64>();
                 at += n as usize;
+                continue;
+            }
+            // The first error may be what is left of a link that was down and is up again.
+            if std::mem::take(&mut stale) && Error::last("send").errno() == libc::ENETDOWN {
                 continue;
             }
             at += self.count_failure(frames.len() - at, outcome);
@@ -234,6 +250,11 @@ impl TxSocket {
                 1
             }
         }
+    }
+
+    /// What tells whether the device is still there, while the socket itself is elsewhere.
+    pub fn watch(&self) -> Result<DeviceWatch> {
+        self.socket.try_clone().map(DeviceWatch)
     }
 
     /// The descriptor, to watch it for errors.

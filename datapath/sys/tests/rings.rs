@@ -237,6 +237,62 @@ fn a_losing_ring_grows() {
     });
 }
 
+/// A link that goes down and up again needs no new rings: they fill, and wake, as before.
+#[test]
+fn a_link_comes_up_again() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut rings = RxRing::open_group(b, 2, &config(kind)).unwrap();
+            rings.push(RxRing::open(b, &config(kind)).unwrap());
+            let mut tx = tx(a);
+            let epoll = sys::Epoll::new().unwrap();
+            for (i, ring) in rings.iter().enumerate() {
+                epoll.add(ring.poll_fd(), i as u64).unwrap();
+            }
+            for flap in 0..20 {
+                device::set_up("vb", false).unwrap();
+                assert!(!send(&mut tx, &large(0, 100).0), "sent into a link that is down");
+                device::set_up("vb", true).unwrap();
+                let _ = rings.iter().map(RxRing::take_error).max();
+                for serial in 0..20 {
+                    // Small ones and such as V2 fetches by a call that may fail once.
+                    let (frame, vnet) = large(serial, 100 + 3000 * (serial as usize % 2));
+                    assert!(send_with(&mut tx, &frame, vnet), "frame {serial} after flap {flap}");
+                    let (mut shared, mut alone) = (0, 0);
+                    while shared + alone < 2 {
+                        if rings.iter_mut().all(RxRing::prepare_sleep) {
+                            assert!(epoll.wait(1000, |_| ()).unwrap() > 0, "{kind:?}: asleep after flap {flap}");
+                        }
+                        for (i, ring) in rings.iter_mut().enumerate() {
+                            let n = ring.receive(32, |f| assert!(f.data() == frame, "altered after flap {flap}"));
+                            *(if i < 2 { &mut shared } else { &mut alone }) += n;
+                        }
+                    }
+                    assert_eq!((shared, alone), (1, 1), "{kind:?}: frame {serial} after flap {flap}");
+                }
+            }
+        });
+    }
+}
+
+/// A device that comes back under its old name and index is another one.
+#[test]
+fn a_device_is_known_to_be_gone() {
+    in_namespace(|| {
+        let (a, _) = veth("va", "vb");
+        let watch = tx(a).watch().unwrap();
+        assert!(watch.is_there());
+        device::set_up("va", false).unwrap();
+        assert!(watch.is_there(), "down is not gone");
+        sys::delete_link(a).unwrap();
+        assert!(!watch.is_there());
+        let again = veth("va", "vb");
+        assert!(!watch.is_there());
+        assert!(tx(again.0).watch().unwrap().is_there());
+    });
+}
+
 #[test]
 fn link_down_is_an_error_to_take_once() {
     for kind in KINDS {

@@ -2,7 +2,8 @@
 //!
 //! Slot free = armed: the next frame fills it and wakes the poller. Slot full = disarmed: the kernel gives
 //! up at once, so an awake reader pays next to nothing for it. It is bound before the ring it guards, since
-//! the kernel calls the socket bound last first: the ring holds the frame before the alarm goes off.
+//! the kernel calls the socket bound last first: the ring holds the frame before the alarm goes off. Its socket is made
+//! before the ring's as well, since a link that comes up again binds a device's sockets anew in the order they were made.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{Ordering, fence};
@@ -24,9 +25,13 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
+    /// The socket of an alarm to be.
+    pub(super) fn open_socket() -> Result<PacketSocket> {
+        open_socket(libc::tpacket_versions::TPACKET_V2 as i32, RESERVE)
+    }
+
     /// An alarm that hears nothing yet.
-    pub(super) fn open() -> Result<Self> {
-        let socket = open_socket(libc::tpacket_versions::TPACKET_V2 as i32, RESERVE)?;
+    pub(super) fn new(socket: PacketSocket) -> Result<Self> {
         let request =
             libc::tpacket_req { tp_block_size: SLOT_BYTES, tp_block_nr: 1, tp_frame_size: SLOT_BYTES, tp_frame_nr: 1 };
         socket.set("make an alarm ring", libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;

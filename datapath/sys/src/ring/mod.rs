@@ -1,7 +1,7 @@
 //! Receiving by packet rings: one safe type over two ways of laying out the shared memory.
 //!
 //! `TPACKET_V3` packs frames into blocks and is the faster of the two, but hands a block over only when it
-//! is full or its timer fires. [`v3`] reads the open block early instead, and an [`alarm`] wakes a sleeping
+//! is full or its timer fires. [`blocks`] reads the open block early instead, and an [`alarm`] wakes a sleeping
 //! reader; see there for the order of writes that makes this lawful. `TPACKET_V2` ([`v2`]) has a slot a
 //! frame and needs neither.
 //!
@@ -11,6 +11,7 @@
 //! Source: packet_mmap.rst of the kernel's documentation; packet(7).
 
 mod alarm;
+mod blocks;
 mod resize;
 mod v2;
 mod v3;

@@ -57,15 +57,10 @@ impl Resize {
         Self { config: *config, bytes, making: None, is_losing: false, lost_ns: 0, now_ns: 0 }
     }
 
-    /// Notes whether a block that was read says that frames were lost.
+    /// Notes whether a block that was read says that frames were lost, and when a frame was seen last.
     #[inline]
-    pub(super) fn note_block(&mut self, is_losing: bool) {
+    pub(super) fn note(&mut self, is_losing: bool, now_ns: u64) {
         self.is_losing |= is_losing;
-    }
-
-    /// Notes when a frame was seen.
-    #[inline]
-    pub(super) fn note_time(&mut self, now_ns: u64) {
         self.now_ns = now_ns;
     }
 

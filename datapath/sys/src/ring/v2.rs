@@ -178,7 +178,10 @@ impl V2 {
         // needs the ring, borrowed for the frame's life; nobody but this ring knows the memory.
         let room: &'a mut [u8] = unsafe { self.arena.front(FETCH_HEADROOM + MAX_FRAME) }?;
         let mut vnet = [0; VNET_HDR_LEN];
-        let n = self.socket.recv_parts(&mut vnet, &mut room[FETCH_HEADROOM..]).ok()??;
+        let frame = &mut room[FETCH_HEADROOM..];
+        // The first call may give the error of a link that was down; the frame waits behind it.
+        let n =
+            self.socket.recv_parts(&mut vnet, frame).or_else(|_| self.socket.recv_parts(&mut vnet, frame)).ok()??;
         let len = n.checked_sub(VNET_HDR_LEN).filter(|len| *len <= MAX_FRAME)?;
         let buf = room.get_mut(..FETCH_HEADROOM + len)?;
         self.arena.used += buf.len();
