@@ -40,6 +40,8 @@ pub struct VswitchdConfig {
     pub tls: Tls,
     /// Dummies.
     pub dummy: DummyMode,
+    /// `--dummy-numa`: the NUMA nodes of processors that are made up, between commas.
+    pub dummy_numa: Option<String>,
     /// `--disable-system`: there are no devices of the host's.
     pub disable_system: bool,
     /// 128 random bits.
@@ -115,6 +117,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         dummy: config.dummy,
         rings: Rings { kind, queued: false },
         seed: (config.seed >> 64) as u64 ^ config.seed as u64,
+        cores: crate::switch::polling::cores(config.dummy_numa.as_deref()),
     };
     let directory = Switch::directory();
     let ofproto = Arbiter::new();

@@ -10,7 +10,7 @@ mod ct_flush;
 mod wake;
 
 use actix::prelude::*;
-use dp::{Datapath as Engine, QueueId};
+use dp::{Datapath as Engine, Poller, QueueId};
 use flow::{OdpPort, Upcall};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,9 @@ pub struct Datapath {
     active: Vec<(OdpPort, QueueId)>,
     upcalls: Vec<Upcall>,
     /// Inboxes of dummy ports, for packets to be injected.
-    inboxes: BTreeMap<OdpPort, DummyInbox>,
+    inboxes: BTreeMap<OdpPort, Vec<DummyInbox>>,
+    /// Since when the threads of processors are there, and how long they were busy, microseconds.
+    threads: BTreeMap<u32, (u64, u64)>,
 }
 
 impl Datapath {
@@ -59,6 +61,7 @@ impl Datapath {
             active: Vec::new(),
             upcalls: Vec::new(),
             inboxes: BTreeMap::new(),
+            threads: BTreeMap::new(),
         }
     }
 
@@ -78,7 +81,15 @@ impl Datapath {
                 let (port, queue) = self.active[i];
                 bursts += 1;
                 let empty = self.engine.poll(queue, now_us, &mut self.upcalls) == 0;
-                if empty && self.engine.queue_mut(queue).is_none_or(|q| q.prepare_sleep()) {
+                let poller = self.engine.poller(queue);
+                if !empty
+                    && let Poller::Core(core) = poller
+                    && let Some((_, busy_us)) = self.threads.get_mut(&core)
+                {
+                    *busy_us += u64::try_from(clock::now_us()).unwrap_or(0).saturating_sub(now_us);
+                }
+                let is_left = poller == Poller::Nobody;
+                if empty && (is_left || self.engine.queue_mut(queue).is_none_or(|q| q.prepare_sleep())) {
                     self.active.swap_remove(i);
                     self.listen(port, queue);
                 } else {
@@ -281,13 +292,49 @@ impl Handler<ReadStats> for Datapath {
             ports.push((*number, stats, lost));
         }
         MessageResult(DatapathReport {
-            stats: *self.engine.stats(),
+            stats: self.engine.total_stats(),
+            main: *self.engine.stats(),
+            threads: self.thread_reports(),
             flows: self.engine.n_flows(),
             masks: self.engine.n_masks(),
             emc_entries: self.engine.n_emc_entries(),
             ports,
             dummies: self.inboxes.keys().copied().collect(),
         })
+    }
+}
+
+impl Datapath {
+    fn thread_reports(&self) -> Vec<ThreadReport> {
+        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        let threads = self.engine.thread_stats().iter();
+        let report = |(core, stats): (&u32, &dp::Stats)| {
+            let (since_us, busy_us) = self.threads.get(core).copied().unwrap_or((now_us, 0));
+            ThreadReport { core: *core, stats: *stats, age_us: now_us.saturating_sub(since_us), busy_us }
+        };
+        threads.map(report).collect()
+    }
+}
+
+impl Handler<Tune> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: Tune, _: &mut Context<Self>) {
+        self.desk.received();
+        let config = dp::Config { emc_insert_inv_prob: m.emc_insert_inv_prob, smc: m.smc, ..*self.engine.config() };
+        self.engine.set_config(config);
+        self.engine.set_pollers(m.pollers, &m.cores);
+        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        self.threads.retain(|core, _| m.cores.contains(core));
+        for core in m.cores {
+            self.threads.entry(core).or_insert((now_us, 0));
+        }
+        // A queue that nobody had may have packets.
+        let queues: Vec<_> = self.engine.queues().map(|(queue, port, ..)| (port, queue)).collect();
+        for (port, queue) in queues {
+            self.activate(port, queue);
+        }
+        self.woken.nudge();
     }
 }
 
@@ -339,8 +386,8 @@ impl Handler<Quiesce> for Datapath {
 pub struct DummyAttach {
     /// Port.
     pub port: OdpPort,
-    /// Its inbox.
-    pub inbox: DummyInbox,
+    /// The inboxes of its queues.
+    pub inboxes: Vec<DummyInbox>,
 }
 
 impl Handler<DummyAttach> for Datapath {
@@ -348,7 +395,7 @@ impl Handler<DummyAttach> for Datapath {
 
     fn handle(&mut self, m: DummyAttach, _: &mut Context<Self>) {
         self.desk.received();
-        self.inboxes.insert(m.port, m.inbox);
+        self.inboxes.insert(m.port, m.inboxes);
     }
 }
 
@@ -357,7 +404,8 @@ impl Handler<Inject> for Datapath {
 
     fn handle(&mut self, m: Inject, _: &mut Context<Self>) {
         self.desk.received();
-        let Some(inbox) = self.inboxes.get(&m.port) else { return };
+        let queue = m.queue as usize;
+        let Some(inbox) = self.inboxes.get(&m.port).and_then(|inboxes| inboxes.get(queue)) else { return };
         for packet in m.packets {
             inbox.push(packet);
         }

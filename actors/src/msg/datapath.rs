@@ -119,8 +119,12 @@ pub struct ReadStats;
 /// What [`ReadStats`] answers.
 #[derive(Debug, Clone, Default)]
 pub struct DatapathReport {
-    /// Of the thread.
+    /// Of all threads.
     pub stats: Stats,
+    /// Of the main thread.
+    pub main: Stats,
+    /// Of the others.
+    pub threads: Vec<ThreadReport>,
     /// Flows.
     pub flows: usize,
     /// Masks.
@@ -131,6 +135,33 @@ pub struct DatapathReport {
     pub ports: Vec<(OdpPort, PortStats, u64)>,
     /// Which of them are dummies: those count packets and octets, and nothing else.
     pub dummies: std::collections::BTreeSet<OdpPort>,
+}
+
+/// What a thread other than the main one has done.
+#[derive(Debug, Clone, Copy)]
+pub struct ThreadReport {
+    /// Its processor.
+    pub core: u32,
+    /// What it counted.
+    pub stats: Stats,
+    /// How long it has been there, microseconds.
+    pub age_us: u64,
+    /// How much of that went into packets, microseconds.
+    pub busy_us: u64,
+}
+
+/// How packets are received and looked up (R).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Tune {
+    /// One in so many packets enters the exact-match cache; 0: none.
+    pub emc_insert_inv_prob: u32,
+    /// The signature cache is used.
+    pub smc: bool,
+    /// Who polls which queue; all others are the main thread's.
+    pub pollers: std::collections::BTreeMap<(OdpPort, u32), dp::Poller>,
+    /// Processors with a thread.
+    pub cores: Vec<u32>,
 }
 
 /// Set or unset a meter (R).
@@ -177,6 +208,8 @@ pub struct Quiesce;
 pub struct Inject {
     /// Port.
     pub port: OdpPort,
+    /// Which of its queues.
+    pub queue: u32,
     /// Packets.
     pub packets: Vec<PacketBuf>,
 }

@@ -85,8 +85,8 @@ pub struct Parts {
     pub queues: Vec<QueueParts>,
     /// Sending half.
     pub tx: Box<dyn TxPort>,
-    /// Of a dummy.
-    pub inbox: Option<DummyInbox>,
+    /// Of a dummy, one a queue.
+    pub inboxes: Vec<DummyInbox>,
 }
 
 /// Ring layout for all ports, decided once at start.
@@ -183,7 +183,7 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
         .collect();
     Ok((
         Device::System(held),
-        Some(Parts { queues, tx: Box::new(RingSender { socket: tx, queued: rings.queued }), inbox: None }),
+        Some(Parts { queues, tx: Box::new(RingSender { socket: tx, queued: rings.queued }), inboxes: Vec::new() }),
     ))
 }
 
@@ -203,12 +203,20 @@ fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String
     let tx = tap.try_clone().map_err(fail)?;
     let wake = rx.as_fd().try_clone_to_owned().ok();
     let queues = vec![QueueParts { rx: Box::new(TapQueue(rx)), wake }];
-    Ok((Device::Tap(tap), Some(Parts { queues, tx: Box::new(TapSender(tx)), inbox: None })))
+    Ok((Device::Tap(tap), Some(Parts { queues, tx: Box::new(TapSender(tx)), inboxes: Vec::new() })))
+}
+
+/// Receive queues of a dummy at most.
+const DUMMY_QUEUES: u32 = 1024;
+
+/// Receive queues that a dummy polled by threads of their own is to have.
+pub fn dummy_queues(options: &crate::switch::desired::Pairs) -> u32 {
+    options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, DUMMY_QUEUES)
 }
 
 fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {
     let number = DUMMIES.fetch_add(1, Relaxed);
-    let (queue, inbox) = DummyQueue::new();
+    let n_rxq = if config.kind == "dummy-pmd" { dummy_queues(&config.options) } else { 1 };
     let option = |name: &str| config.options.get(name);
     let capture = |path: Option<&String>| -> Option<Arc<Mutex<Capture>>> {
         let path = path?;
@@ -233,7 +241,13 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
             }
         })
     };
-    let inbox = inbox.recorded(rx.map(sink_of));
+    let mut queues = Vec::new();
+    let mut inboxes = Vec::new();
+    for _ in 0..n_rxq {
+        let (queue, inbox) = DummyQueue::new();
+        queues.push(QueueParts { rx: Box::new(queue), wake: None });
+        inboxes.push(inbox.recorded(rx.clone().map(sink_of)));
+    }
     let mac = config.mac.as_deref().or(option("mac").map(String::as_str)).and_then(parse_mac);
     let state = DummyState {
         mac: mac.unwrap_or_else(|| dummy_mac(number)),
@@ -242,9 +256,8 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         link_up: true,
         ifindex: option("ifindex").and_then(|n| n.parse().ok()).unwrap_or(-95),
     };
-    let queues = vec![QueueParts { rx: Box::new(queue), wake: None }];
     let tx = Box::new(DummySender { sink: tx.map(sink_of) });
-    Ok((Device::Dummy(state), Some(Parts { queues, tx, inbox: Some(inbox) })))
+    Ok((Device::Dummy(state), Some(Parts { queues, tx, inboxes })))
 }
 
 /// What the kernel says of a device.

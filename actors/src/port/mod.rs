@@ -112,7 +112,7 @@ impl Port {
         if self.device.is_some() {
             return Ok(());
         }
-        if let (Some(Parts { queues, tx, inbox }), Some(datapath)) = (parts, &self.setup.datapath) {
+        if let (Some(Parts { queues, tx, inboxes }), Some(datapath)) = (parts, &self.setup.datapath) {
             let attach = PortAttach {
                 port: self.setup.odp,
                 name: self.setup.config.name.clone(),
@@ -123,8 +123,8 @@ impl Port {
             if datapath.post(attach).is_err() {
                 return Err(format!("could not add network device {} to the datapath", self.setup.config.name));
             }
-            if let Some(inbox) = inbox {
-                datapath.offer(DummyAttach { port: self.setup.odp, inbox });
+            if !inboxes.is_empty() {
+                datapath.offer(DummyAttach { port: self.setup.odp, inboxes });
             }
         }
         self.device = Some(device);
@@ -482,10 +482,10 @@ impl Handler<ReadStatus> for Port {
     }
 }
 
-/// Packets a dummy receives, to be passed on (Q).
+/// Packets a dummy receives in a queue, to be passed on (Q).
 #[derive(Message)]
 #[rtype(result = "bool")]
-pub struct Receive(pub Vec<packet::PacketBuf>);
+pub struct Receive(pub u32, pub Vec<packet::PacketBuf>);
 
 impl Handler<Receive> for Port {
     type Result = bool;
@@ -494,7 +494,7 @@ impl Handler<Receive> for Port {
         self.desk.received();
         match (&self.device, &self.setup.datapath) {
             (Some(Device::Dummy(state)), Some(datapath)) if state.admin_up => {
-                datapath.offer(Inject { port: self.setup.odp, packets: m.0 })
+                datapath.offer(Inject { port: self.setup.odp, queue: m.0, packets: m.1 })
             }
             _ => false,
         }

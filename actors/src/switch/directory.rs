@@ -50,6 +50,8 @@ pub struct DatapathEntry {
     pub revalidator: Address<Revalidator>,
     /// Names by number.
     pub ports: BTreeMap<OdpPort, String>,
+    /// Which threads poll which of its ports, of those the main thread does not.
+    pub assignment: Arc<dp::rxq::Assignment>,
 }
 
 /// All of them.

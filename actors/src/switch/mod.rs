@@ -14,6 +14,7 @@ pub mod commands;
 pub mod desired;
 pub mod directory;
 pub mod plan;
+pub mod polling;
 mod reconfigure;
 mod status;
 mod system_stats;
@@ -59,6 +60,8 @@ pub struct SwitchSettings {
     pub rings: Rings,
     /// Seed of hashes in the datapath.
     pub seed: u64,
+    /// Processors and their nodes.
+    pub cores: Vec<dp::rxq::Core>,
 }
 
 struct Backer {
@@ -66,6 +69,7 @@ struct Backer {
     revalidator: Address<Revalidator>,
     stir: Latest<Stir>,
     ports: BTreeMap<OdpPort, String>,
+    polling: polling::Polling,
 }
 
 struct PortState {
@@ -180,7 +184,8 @@ impl Switch {
             Revalidator::new(desk, datapath.clone(), directory.clone())
         });
         let stir = revalidator.outlet::<Stir>().latest();
-        let backer = Backer { address: address.clone(), revalidator, stir, ports: BTreeMap::new() };
+        let backer =
+            Backer { address: address.clone(), revalidator, stir, ports: BTreeMap::new(), polling: Default::default() };
         self.datapaths.insert(kind.to_owned(), backer);
         address
     }
@@ -245,6 +250,7 @@ impl Switch {
                 address: backer.address.clone(),
                 revalidator: backer.revalidator.clone(),
                 ports: backer.ports.clone(),
+                assignment: backer.polling.assignment.clone(),
             };
             datapaths.insert(kind.clone(), entry);
         }
@@ -336,6 +342,7 @@ impl Handler<DatapathReturned> for Switch {
     /// The new datapath has no ports yet: each opens its device for it.
     fn handle(&mut self, m: DatapathReturned, _: &mut Context<Self>) {
         self.desk.received();
+        self.retune(&m.0);
         let bridges = self.bridges.values().filter(|bridge| bridge.datapath == m.0);
         for port in bridges.flat_map(|bridge| bridge.ports.values()).filter(|port| port.odp.is_some()) {
             port.address.offer(Reattach);

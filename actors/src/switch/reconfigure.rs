@@ -347,6 +347,7 @@ impl Switch {
     }
 
     fn configured(&mut self, ctx: &mut Context<Self>) {
+        self.tune_datapaths();
         self.publish(true);
         self.busy = false;
         if let Some(metrics) = &self.metrics {

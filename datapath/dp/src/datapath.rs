@@ -1,5 +1,7 @@
 //! The datapath as its thread sees it: ports and queues come and go, bursts are polled, flows, meters and bonds are set.
 
+use std::collections::BTreeMap;
+
 use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
@@ -60,8 +62,21 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub usize);
 
+/// Which thread a queue counts for, and whether it is polled at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Poller {
+    /// The main thread.
+    #[default]
+    Main,
+    /// The thread of a processor.
+    Core(u32),
+    /// No thread may have it.
+    Nobody,
+}
+
 struct Queue {
     port: OdpPort,
+    poller: Poller,
     /// Its number among the port's queues.
     number: u32,
     rx: Box<dyn RxQueue>,
@@ -87,6 +102,10 @@ impl Queue {
 pub struct Datapath {
     engine: Engine,
     queues: Vec<Option<Queue>>,
+    /// Who polls which queue, of those that the main thread does not.
+    pollers: BTreeMap<(OdpPort, u32), Poller>,
+    /// What was counted for threads other than the main one, by processor.
+    threads: BTreeMap<u32, Stats>,
     ranked_us: u64,
     swept_us: u64,
 }
@@ -94,7 +113,14 @@ pub struct Datapath {
 impl Datapath {
     /// One without ports and flows.
     pub fn new(config: Config) -> Self {
-        Self { engine: Engine::new(config), queues: Vec::new(), ranked_us: 0, swept_us: 0 }
+        Self {
+            engine: Engine::new(config),
+            queues: Vec::new(),
+            pollers: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            ranked_us: 0,
+            swept_us: 0,
+        }
     }
 
     /// The settings.
@@ -145,7 +171,8 @@ impl Datapath {
 
     /// Adds a queue to receive from.
     pub fn add_queue(&mut self, port: OdpPort, number: u32, rx: Box<dyn RxQueue>) -> QueueId {
-        let queue = Some(Queue { port, number, rx, stats: QueueStats::default(), looks_16: 0 });
+        let poller = self.pollers.get(&(port, number)).copied().unwrap_or_default();
+        let queue = Some(Queue { port, poller, number, rx, stats: QueueStats::default(), looks_16: 0 });
         let free = self.queues.iter().position(Option::is_none);
         match free {
             Some(i) => {
@@ -172,6 +199,25 @@ impl Datapath {
         }
     }
 
+    /// Says who polls which queue, now and when it comes; the main thread has those that are not named. Threads that
+    /// have none any more are forgotten with what they counted.
+    pub fn set_pollers(&mut self, pollers: BTreeMap<(OdpPort, u32), Poller>, cores: &[u32]) {
+        self.threads.retain(|core, _| cores.contains(core));
+        for core in cores {
+            self.threads.entry(*core).or_default();
+        }
+        for queue in self.queues.iter_mut().flatten() {
+            queue.poller = pollers.get(&(queue.port, queue.number)).copied().unwrap_or_default();
+        }
+        self.pollers = pollers;
+    }
+
+    /// Who polls a queue.
+    pub fn poller(&self, queue: QueueId) -> Poller {
+        let queue = self.queues.get(queue.0).and_then(Option::as_ref);
+        queue.map_or(Poller::Nobody, |queue| queue.poller)
+    }
+
     /// The queues polled here: handle, port, number, counters.
     pub fn queues(&self) -> impl Iterator<Item = (QueueId, OdpPort, u32, QueueStats)> + '_ {
         let queues = self.queues.iter().enumerate();
@@ -183,6 +229,14 @@ impl Datapath {
     /// What must be decided above is added to `upcalls`, to be sent on in one message.
     pub fn poll(&mut self, queue: QueueId, now_us: u64, upcalls: &mut Vec<Upcall>) -> usize {
         let Some(Some(queue)) = self.queues.get_mut(queue.0) else { return 0 };
+        let core = match queue.poller {
+            Poller::Main => None,
+            Poller::Core(core) => Some(core),
+            Poller::Nobody => return 0,
+        };
+        if let Some(stats) = core.map(|core| self.threads.entry(core).or_default()) {
+            std::mem::swap(stats, &mut self.engine.stats);
+        }
         queue.stats.polls += 1;
         let mut spent = 0;
         let n = {
@@ -199,6 +253,9 @@ impl Datapath {
             }
             n
         };
+        if let Some(stats) = core.and_then(|core| self.threads.get_mut(&core)) {
+            std::mem::swap(stats, &mut self.engine.stats);
+        }
         if n > 0 {
             queue.learn_cost(n as u64, spent);
             queue.rx.release();
@@ -277,9 +334,21 @@ impl Datapath {
         self.engine.emc.live(|flow| flows.is_live(flow))
     }
 
-    /// Counters of the thread.
+    /// Counters of the main thread.
     pub fn stats(&self) -> &Stats {
         &self.engine.stats
+    }
+
+    /// Counters of the other threads, by processor.
+    pub fn thread_stats(&self) -> &BTreeMap<u32, Stats> {
+        &self.threads
+    }
+
+    /// Counters of all threads together.
+    pub fn total_stats(&self) -> Stats {
+        let mut total = self.engine.stats;
+        self.threads.values().for_each(|stats| total += *stats);
+        total
     }
 
     /// Counters of a port, as far as this thread serves it.

@@ -37,13 +37,14 @@ mod outputs;
 mod policer;
 pub mod port;
 mod quota;
+pub mod rxq;
 mod segment;
 mod set;
 mod smc;
 mod stats;
 
 pub use burst::{BURST, Burst, Lent};
-pub use datapath::{Config, Datapath, QueueId};
+pub use datapath::{Config, Datapath, Poller, QueueId};
 pub use flows::{DumpedFlow, FlowCursor, InstallError};
 pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
 pub use policer::PolicerConfig;

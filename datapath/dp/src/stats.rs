@@ -117,6 +117,26 @@ impl Drop {
     }
 }
 
+impl std::ops::AddAssign for Stats {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.bursts += other.bursts;
+        self.recirculated += other.recirculated;
+        self.emc_hits += other.emc_hits;
+        self.smc_hits += other.smc_hits;
+        self.megaflow_hits += other.megaflow_hits;
+        self.subtable_lookups += other.subtable_lookups;
+        self.misses += other.misses;
+        self.lost += other.lost;
+        self.action_upcalls += other.action_upcalls;
+        self.output_batches += other.output_batches;
+        self.output_packets += other.output_packets;
+        for (sum, n) in self.drops.iter_mut().zip(other.drops) {
+            *sum += n;
+        }
+    }
+}
+
 impl Stats {
     /// Counts a drop.
     #[inline]

@@ -230,7 +230,18 @@ pub(super) fn kind_text(kind: &str, options: &std::collections::BTreeMap<String,
         ],
     };
     let mut out = kind.to_owned();
-    for (i, (name, value)) in options.iter().filter(|(name, _)| told.contains(&name.as_str())).enumerate() {
+    let mut told: std::collections::BTreeMap<&str, String> =
+        options.iter().filter(|(n, _)| told.contains(&n.as_str())).map(|(n, v)| (n.as_str(), v.clone())).collect();
+    if kind == "dummy-pmd" {
+        let queues = crate::port::device::dummy_queues(options).to_string();
+        for name in ["configured_rx_queues", "requested_rx_queues"] {
+            told.insert(name, queues.clone());
+        }
+        for name in ["configured_tx_queues", "requested_tx_queues"] {
+            told.insert(name, "1".to_owned());
+        }
+    }
+    for (i, (name, value)) in told.iter().enumerate() {
         let _ = write!(out, "{}{name}={value}", if i == 0 { ": " } else { ", " });
     }
     out

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::context::{PATIENCE, Registry, settle};
 use super::dpctl::{hits, kind_text};
-use crate::msg::datapath::{DatapathReport, ReadStats};
+use crate::msg::datapath::ReadStats;
 use crate::msg::revalidator::{Purge, Sweep};
 use crate::switch::directory::Directory;
 use crate::unixctl::Answer;
@@ -250,39 +250,8 @@ async fn purge(directory: &Directory) -> Answer {
     Ok(String::new())
 }
 
-/// What the counters were when a person cleared them, by type.
-static CLEARED: Mutex<Vec<(String, dp::Stats)>> = Mutex::new(Vec::new());
-
 fn add_threads(registry: &mut Registry<'_>) {
-    registry.ask("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", (0, 3), |directory, args| async move {
-        if matches!(args.as_slice(), [option, _, ..] if option == "-pmd") {
-            return Ok(String::new());
-        }
-        let mut out = String::new();
-        let reports = reports(&directory).await?;
-        let wanted = args.last().and_then(|n| n.strip_prefix("ovs-")).map(str::to_owned);
-        let one = wanted.filter(|w| reports.iter().any(|(k, _)| k == w));
-        for (kind, report) in reports.iter().filter(|(k, _)| one.as_ref().is_none_or(|w| w == k)).take(1) {
-            let cleared = CLEARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let zero = dp::Stats::default();
-            let before = cleared.iter().find(|(k, _)| k == kind).map_or(&zero, |(_, s)| s);
-            thread_statistics(&mut out, &report.stats, before);
-        }
-        Ok(out)
-    });
-    registry.ask("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", (0, 3), |directory, _| async move {
-        let reports = reports(&directory).await?;
-        let mut cleared = CLEARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *cleared = reports.into_iter().map(|(kind, r)| (kind, r.stats)).collect();
-        Ok(String::new())
-    });
-    registry.say("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", (0, 5), |args| {
-        let secs = args.iter().position(|a| a == "-secs").and_then(|i| args.get(i + 1)?.parse::<u32>().ok());
-        Ok(format!("Displaying last {} seconds pmd usage %\n", secs.unwrap_or(60)))
-    });
-    registry.say("dpif-netdev/pmd-rxq-rebalance", "[dp]", (0, 1), |_| Ok("pmd rxq rebalance requested.\n".to_owned()));
-    let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
-    registry.say("dpif-netdev/pmd-perf-show", usage, (0, 8), |_| Ok(String::new()));
+    super::pmd::add(registry);
     let usage = "on|off [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]";
     registry.say("dpif-netdev/pmd-perf-log-set", usage, (0, 10), |args| {
         let takes_value = |a: &str| matches!(a, "-b" | "-a" | "-us" | "-q");
@@ -318,38 +287,6 @@ fn add_threads(registry: &mut Registry<'_>) {
     });
 }
 
-async fn reports(directory: &Directory) -> Result<Vec<(String, DatapathReport)>, String> {
-    let mut out = Vec::new();
-    for (kind, datapath) in directory.datapaths.iter() {
-        let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
-        out.push((kind.clone(), report));
-    }
-    Ok(out)
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn thread_statistics(out: &mut String, now: &dp::Stats, before: &dp::Stats) {
-    let since = |pick: fn(&dp::Stats) -> u64| pick(now).saturating_sub(pick(before));
-    let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
-    let received = since(|s| s.received);
-    let recirculated = since(|s| s.recirculated);
-    let megaflow = since(|s| s.megaflow_hits);
-    let _ = write!(
-        out,
-        "main thread:\n  packets received: {received}\n  packet recirculations: {recirculated}\n  avg. datapath passes per \
-         packet: {:.2}\n  phwol hits: 0\n  mfex opt hits: 0\n  simple match hits: 0\n  emc hits: {}\n  smc hits: {}\n  \
-         megaflow hits: {megaflow}\n  avg. subtable lookups per megaflow hit: {:.2}\n  miss with success upcall: {}\n  miss \
-         with failed upcall: {}\n  avg. packets per output batch: {:.2}\n",
-        ratio(received + recirculated, received),
-        since(|s| s.emc_hits),
-        since(|s| s.smc_hits),
-        ratio(since(|s| s.subtable_lookups), megaflow),
-        since(|s| s.misses),
-        since(|s| s.lost),
-        ratio(since(|s| s.output_packets), since(|s| s.output_batches)),
-    );
-}
-
 /// Ways of doing something that can be chosen elsewhere; here there is one of each, and its double that checks it.
 static LOOKUP_PRIORITIES: Mutex<[u32; 2]> = Mutex::new([0, 1]);
 static LOOKUPS: [&str; 2] = ["autovalidator", "generic"];
@@ -363,17 +300,28 @@ fn lookups() -> String {
     out
 }
 
+/// Processors of the threads that poll ports.
+fn threads_text(directory: &Directory) -> String {
+    let threads = directory.datapaths.values().flat_map(|d| &d.assignment.threads);
+    let cores: Vec<String> = threads.map(|t| t.core.core.to_string()).collect();
+    if cores.is_empty() { "none".to_owned() } else { cores.join(",") }
+}
+
 fn add_implementations(registry: &mut Registry<'_>) {
-    registry.say("dpif-netdev/dpif-impl-get", "", (0, 0), |_| {
-        Ok("Available DPIF implementations:\n  dpif_scalar (pmds: none)\n".to_owned())
+    registry.ask("dpif-netdev/dpif-impl-get", "", (0, 0), |directory, _| async move {
+        Ok(format!("Available DPIF implementations:\n  dpif_scalar (pmds: {})\n", threads_text(&directory)))
     });
     registry.say("dpif-netdev/dpif-impl-set", "dpif_implementation_name", (1, 1), |args| match args[0].as_str() {
         "dpif_scalar" => Ok("DPIF implementation set to dpif_scalar.\n".to_owned()),
         name => Err(format!("DPIF implementation not available: Unknown DPIF implementation {name}.\n")),
     });
-    registry.say("dpif-netdev/miniflow-parser-get", "", (0, 0), |_| {
-        let names = ["autovalidator", "scalar", "study"];
-        let lines: String = names.iter().map(|n| format!("  {n} (available: True pmds: none)\n")).collect();
+    registry.ask("dpif-netdev/miniflow-parser-get", "", (0, 0), |directory, _| async move {
+        let threads = threads_text(&directory);
+        let line = |name: &str| {
+            let users = if name == "scalar" { threads.as_str() } else { "none" };
+            format!("  {name} (available: True pmds: {users})\n")
+        };
+        let lines: String = ["autovalidator", "scalar", "study"].into_iter().map(line).collect();
         Ok(format!("Available MFEX implementations:\n{lines}"))
     });
     let usage = "[-pmd core] miniflow_implementation_name [study_pkt_cnt]";

@@ -6,6 +6,7 @@ use packet::PacketBuf;
 use super::context::{PATIENCE, Registry, settle};
 use crate::msg::port::SetAdmin;
 use crate::port::Receive;
+use crate::port::device::dummy_queues;
 
 const DEVICE_UNKNOWN: &str = "Unknown Dummy Interface";
 
@@ -14,8 +15,9 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     let usage = "name [--qid queue_id] packet|flow [--len packet_len]";
     registry.ask("netdev-dummy/receive", usage, (2, usize::MAX), |directory, args| async move {
         let entry = directory.ports.get(&args[0]).filter(|e| is_dummy(&e.kind)).ok_or("no such dummy netdev")?;
-        let packets = packets_of(&args[1..])?;
-        let _ = entry.address.ask(Receive(packets), PATIENCE).await;
+        let queues = if entry.kind == "dummy-pmd" { dummy_queues(&entry.options) } else { 1 };
+        let (queue, packets) = packets_of(&args[1..], queues)?;
+        let _ = entry.address.ask(Receive(queue, packets), PATIENCE).await;
         settle().await;
         Ok(String::new())
     });
@@ -60,15 +62,14 @@ fn is_dummy(kind: &str) -> bool {
     kind != "patch"
 }
 
-/// Packets given as hex digits or as flows, each flow perhaps with a length.
-fn packets_of(args: &[String]) -> Result<Vec<PacketBuf>, String> {
+/// The queue, and packets given as hex digits or as flows, each flow perhaps with a length.
+fn packets_of(args: &[String], queues: u32) -> Result<(u32, Vec<PacketBuf>), String> {
     let mut packets = Vec::new();
+    let mut queue = 0;
     let mut args = args.iter().peekable();
     if args.next_if(|a| *a == "--qid").is_some() {
-        let queue = args.next().and_then(|text| text.parse::<u32>().ok());
-        if queue != Some(0) {
-            return Err("bad rx queue id.".to_owned());
-        }
+        let asked = args.next().and_then(|text| text.parse::<u32>().ok()).filter(|queue| *queue < queues);
+        queue = asked.ok_or("bad rx queue id.")?;
     }
     while let Some(text) = args.next() {
         if let Some(octets) = hex_octets(text) {
@@ -84,7 +85,7 @@ fn packets_of(args: &[String]) -> Result<Vec<PacketBuf>, String> {
         };
         packets.push(packet);
     }
-    Ok(packets)
+    Ok((queue, packets))
 }
 
 fn hex_octets(text: &str) -> Option<Vec<u8>> {

@@ -13,6 +13,7 @@ mod drops;
 mod dummy;
 mod flows;
 mod pipeline;
+mod pmd;
 mod top;
 mod tunnel;
 

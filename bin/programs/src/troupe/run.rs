@@ -90,6 +90,7 @@ async fn serve(
     let switch = vswitchd::start(
         &family,
         &VswitchdConfig {
+            dummy_numa: None,
             server,
             run_dir: dirs.run.clone(),
             tls: Tls::default(),

@@ -15,6 +15,7 @@ pub const OWN: &[Flag] = &[
     Flag::value("metrics").help("  --metrics=[IP:]PORT       serve metrics to Prometheus over HTTP\n"),
     Flag::switch("mlockall"),
     Flag::optional("enable-dummy"),
+    Flag::value("dummy-numa"),
     Flag::switch("disable-system"),
     Flag::switch("disable-system-route"),
     Flag::switch("dpdk"),
@@ -44,6 +45,7 @@ impl Settings {
                 run_dir: dirs::rundir().into(),
                 tls: Tls::default(),
                 dummy: DummyMode::Off,
+                dummy_numa: None,
                 disable_system: false,
                 seed: 0,
                 fill_empty: None,
@@ -70,6 +72,7 @@ impl Settings {
                         Some(other) => return Err(UsageError(format!("{other}: unknown dummy level"))),
                     };
                 }
+                "dummy-numa" => settings.switch.dummy_numa = given.value.clone(),
                 "disable-system" => settings.switch.disable_system = true,
                 "disable-system-route" | "hw-rawio-access" => {}
                 "dpdk" => return Err(UsageError("Using --dpdk to configure DPDK is not supported.".to_owned())),

@@ -1,0 +1,275 @@
+//! `dpif-netdev/pmd-*`: the threads that poll ports, what they have, and what they did.
+
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+
+use dp::rxq::{Assignment, Thread};
+
+use super::context::{PATIENCE, Registry};
+use crate::msg::datapath::{DatapathReport, ReadStats, ThreadReport};
+use crate::switch::directory::{DatapathEntry, Directory};
+
+/// How long the load of threads is remembered, seconds, and in what pieces.
+const REMEMBERED_S: u32 = 60;
+const PIECE_S: u32 = 5;
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    registry.ask("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", (0, 3), |directory, args| async move {
+        let wanted = Wanted::of(&directory, &args)?;
+        let report = read(wanted.entry).await?;
+        let mut out = String::new();
+        for thread in wanted.threads() {
+            let _ = writeln!(out, "{}", heading(thread));
+            let Some(of) = report.threads.iter().find(|t| t.core == thread.core.core) else { continue };
+            let before = cleared(&wanted.kind, Some(of.core));
+            statistics(&mut out, &of.stats, &before.stats);
+            cycles(&mut out, of, &before);
+        }
+        if wanted.core.is_none() {
+            out.push_str("main thread:\n");
+            statistics(&mut out, &report.main, &cleared(&wanted.kind, None).stats);
+        }
+        Ok(out)
+    });
+    registry.ask("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", (0, 3), |directory, args| async move {
+        let wanted = Wanted::of(&directory, &args)?;
+        let report = read(wanted.entry).await?;
+        let mut zero = CLEARED.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in report.threads.iter().filter(|t| wanted.core.is_none_or(|core| core == t.core)) {
+            clear(&mut zero, &wanted.kind, Some(thread.core), *thread);
+        }
+        if wanted.core.is_none() {
+            clear(&mut zero, &wanted.kind, None, main_report(&report));
+        }
+        Ok(String::new())
+    });
+    registry.ask("dpif-netdev/pmd-rxq-show", "[-pmd core] [-secs secs] [dp]", (0, 5), |directory, args| async move {
+        let wanted = Wanted::of(&directory, &args)?;
+        let report = read(wanted.entry).await?;
+        let mut out = format!("Displaying last {} seconds pmd usage %\n", wanted.secs);
+        for thread in wanted.threads() {
+            let known = report.threads.iter().find(|t| t.core == thread.core.core);
+            queues(&mut out, thread, known.is_some_and(|t| t.age_us >= u64::from(PIECE_S) * 1_000_000));
+        }
+        Ok(out)
+    });
+    registry.ask("dpif-netdev/pmd-rxq-rebalance", "[dp]", (0, 1), |directory, args| async move {
+        // Queues count as equally dear, so that they are where they would come again.
+        Wanted::of(&directory, &args)?;
+        Ok("pmd rxq rebalance requested.\n".to_owned())
+    });
+    let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
+    registry.ask("dpif-netdev/pmd-perf-show", usage, (0, 8), |directory, args| async move {
+        let wanted = Wanted::of(&directory, &args)?;
+        let report = read(wanted.entry).await?;
+        let mut out = String::new();
+        for thread in wanted.threads() {
+            let Some(of) = report.threads.iter().find(|t| t.core == thread.core.core) else { continue };
+            performance(&mut out, thread, of, &cleared(&wanted.kind, Some(of.core)));
+        }
+        Ok(out)
+    });
+}
+
+/// What the arguments name.
+struct Wanted<'a> {
+    kind: String,
+    entry: &'a DatapathEntry,
+    assignment: &'a Assignment,
+    core: Option<u32>,
+    secs: u32,
+}
+
+impl<'a> Wanted<'a> {
+    /// Options that are not known, and names of other kinds, count for nothing while there is one datapath.
+    fn of(directory: &'a Directory, args: &[String]) -> Result<Self, String> {
+        let (mut core, mut secs, mut name) = (None, REMEMBERED_S, None);
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "-pmd" => core = args.next().and_then(|text| text.parse().ok()),
+                "-secs" => {
+                    let asked = args.next().and_then(|text| text.parse::<u32>().ok()).filter(|secs| *secs > 0);
+                    secs = asked.unwrap_or(REMEMBERED_S).min(REMEMBERED_S).div_ceil(PIECE_S) * PIECE_S;
+                }
+                "-it" | "-ms" => drop(args.next()),
+                "-nh" => {}
+                other => name = Some(other),
+            }
+        }
+        let named = name.and_then(|n| {
+            let kind = n.strip_prefix("ovs-").or_else(|| n.split_once('@').map(|(kind, _)| kind)).unwrap_or(n);
+            directory.datapaths.get_key_value(kind)
+        });
+        let only = || Some(directory.datapaths.iter().next()).flatten().filter(|_| directory.datapaths.len() == 1);
+        let (kind, entry) = named.or_else(only).ok_or("please specify an existing datapath")?;
+        Ok(Self { kind: kind.clone(), entry, assignment: &entry.assignment, core, secs })
+    }
+
+    fn threads(&self) -> impl Iterator<Item = &Thread> {
+        let core = self.core;
+        self.assignment.threads.iter().filter(move |t| core.is_none_or(|core| core == t.core.core))
+    }
+}
+
+async fn read(entry: &DatapathEntry) -> Result<DatapathReport, String> {
+    entry.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())
+}
+
+/// What was counted when a person cleared it: by type and processor, `None` for the main thread.
+static CLEARED: Mutex<Vec<Zero>> = Mutex::new(Vec::new());
+
+type Zero = (String, Option<u32>, ThreadReport);
+
+fn clear(zero: &mut Vec<Zero>, kind: &str, core: Option<u32>, report: ThreadReport) {
+    zero.retain(|(k, c, _)| k != kind || *c != core);
+    zero.push((kind.to_owned(), core, report));
+}
+
+fn cleared(kind: &str, core: Option<u32>) -> ThreadReport {
+    let zero = CLEARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let none = ThreadReport { core: 0, stats: dp::Stats::default(), age_us: 0, busy_us: 0 };
+    zero.iter().find(|(k, c, _)| k == kind && *c == core).map_or(none, |(.., report)| *report)
+}
+
+fn main_report(report: &DatapathReport) -> ThreadReport {
+    ThreadReport { core: 0, stats: report.main, age_us: 0, busy_us: 0 }
+}
+
+fn heading(thread: &Thread) -> String {
+    format!("pmd thread numa_id {} core_id {}:", thread.core.numa, thread.core.core)
+}
+
+fn queues(out: &mut String, thread: &Thread, is_measured: bool) {
+    let usage = if is_measured { " 0 %" } else { "NOT AVAIL" };
+    let _ = writeln!(out, "{}\n  isolated : {}", heading(thread), thread.isolated);
+    for (_, name, queue) in &thread.queues {
+        let _ = writeln!(out, "  port: {name:<16}  queue-id: {queue:2} (enabled)   pmd usage: {usage}");
+    }
+    if !thread.queues.is_empty() {
+        let _ = writeln!(out, "  overhead: {usage}");
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn ratio(a: u64, b: u64) -> f64 {
+    if b == 0 { 0.0 } else { a as f64 / b as f64 }
+}
+
+fn statistics(out: &mut String, now: &dp::Stats, before: &dp::Stats) {
+    let since = |pick: fn(&dp::Stats) -> u64| pick(now).saturating_sub(pick(before));
+    let received = since(|s| s.received);
+    let recirculated = since(|s| s.recirculated);
+    let megaflow = since(|s| s.megaflow_hits);
+    let _ = write!(
+        out,
+        "  packets received: {received}\n  packet recirculations: {recirculated}\n  avg. datapath passes per packet: \
+         {:.2}\n  phwol hits: 0\n  mfex opt hits: 0\n  simple match hits: 0\n  emc hits: {}\n  smc hits: {}\n  megaflow \
+         hits: {megaflow}\n  avg. subtable lookups per megaflow hit: {:.2}\n  miss with success upcall: {}\n  miss with \
+         failed upcall: {}\n  avg. packets per output batch: {:.2}\n",
+        ratio(received + recirculated, received),
+        since(|s| s.emc_hits),
+        since(|s| s.smc_hits),
+        ratio(since(|s| s.subtable_lookups), megaflow),
+        since(|s| s.misses),
+        since(|s| s.lost),
+        ratio(since(|s| s.output_packets), since(|s| s.output_batches)),
+    );
+}
+
+/// Cycles of a thread since it was cleared: idle and busy ones, nanoseconds as cycles of a processor of 1 GHz.
+fn spent(now: &ThreadReport, before: &ThreadReport) -> (u64, u64) {
+    let age = now.age_us.saturating_sub(before.age_us) * 1000;
+    let busy = (now.busy_us.saturating_sub(before.busy_us) * 1000).min(age);
+    (age - busy, busy)
+}
+
+fn cycles(out: &mut String, now: &ThreadReport, before: &ThreadReport) {
+    let (idle, busy) = spent(now, before);
+    let all = idle + busy;
+    if all == 0 {
+        return;
+    }
+    let _ = writeln!(out, "  idle cycles: {idle} ({:.2}%)", ratio(idle, all) * 100.0);
+    let _ = writeln!(out, "  processing cycles: {busy} ({:.2}%)", ratio(busy, all) * 100.0);
+    let received = now.stats.received - before.stats.received.min(now.stats.received);
+    if received > 0 {
+        let part = |cycles: u64| format!("({cycles}/{received})");
+        let _ = writeln!(out, "  avg cycles per packet: {:.2} {}", ratio(all, received), part(all));
+        let _ = writeln!(out, "  avg processing cycles per packet: {:.2} {}", ratio(busy, received), part(busy));
+    }
+}
+
+/// Hours, minutes, seconds, and milliseconds of the day, UTC.
+fn time_text(wall_ms: i64) -> String {
+    let ms = wall_ms.rem_euclid(86_400_000);
+    format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
+}
+
+/// A thread sleeps when it has nothing: its iterations are the bursts it had.
+#[allow(clippy::cast_precision_loss)]
+fn performance(out: &mut String, thread: &Thread, now: &ThreadReport, before: &ThreadReport) {
+    let (idle, busy) = spent(now, before);
+    let since = |pick: fn(&dp::Stats) -> u64| pick(&now.stats).saturating_sub(pick(&before.stats));
+    let (bursts, received) = (since(|s| s.bursts), since(|s| s.received));
+    let seconds = (now.age_us.saturating_sub(before.age_us)) as f64 / 1e6;
+    let _ = write!(
+        out,
+        "\nTime: {}\nMeasurement duration: {seconds:.3} s\n\n{}\n\n  Iterations:         {bursts:12}  ({:.2} us/it)\n  - Used \
+         TSC cycles:   {:12}  ({:5.1} % of total cycles)\n  - idle iterations:  {:12}  ({:5.1} % of used cycles)\n  - busy \
+         iterations:  {bursts:12}  ({:5.1} % of used cycles)\n  - sleep iterations: {:12}  ({:5.1} % of iterations)\n  Sleep \
+         time (us):   {:12}  ({:3.0} us/iteration avg.)\n",
+        time_text(crate::clock::wall_ms()),
+        heading(thread),
+        ratio(busy / 1000, bursts),
+        busy,
+        ratio(busy, idle + busy) * 100.0,
+        0,
+        0.0,
+        if bursts > 0 { 100.0 } else { 0.0 },
+        0,
+        0.0,
+        idle / 1000,
+        ratio(idle / 1000, bursts),
+    );
+    if received == 0 {
+        let _ = write!(out, "  Rx packets:         {:12}\n  Tx packets:         {:12}\n\n", 0, 0);
+        return;
+    }
+    let passes = received + since(|s| s.recirculated);
+    let part = |hits: u64| ratio(hits, passes) * 100.0;
+    let (sent, batches) = (since(|s| s.output_packets), since(|s| s.output_batches));
+    let megaflow = since(|s| s.megaflow_hits);
+    let _ = write!(
+        out,
+        "  Rx packets:         {received:12}  ({:.0} Kpps, {:.0} cycles/pkt)\n  Datapath passes:    {passes:12}  ({:.2} \
+         passes/pkt)\n  - PHWOL hits:       {:12}  ({:5.1} %)\n  - MFEX Opt hits:    {:12}  ({:5.1} %)\n  - Simple Match \
+         hits:{:11}  ({:5.1} %)\n  - EMC hits:         {:12}  ({:5.1} %)\n  - SMC hits:         {:12}  ({:5.1} %)\n  - \
+         Megaflow hits:    {megaflow:12}  ({:5.1} %, {:.2} subtbl lookups/hit)\n  - Upcalls:          {:12}  ({:5.1} %, {:.1} \
+         us/upcall)\n  - Lost upcalls:     {:12}  ({:5.1} %)\n  Tx packets:         {sent:12}  ({:.0} Kpps)\n  Tx batches:  \
+               {batches:12}  ({:.2} pkts/batch)\n\n",
+        received as f64 / 1000.0 / seconds.max(1e-3),
+        ratio(busy, received),
+        ratio(passes, received),
+        0,
+        0.0,
+        0,
+        0.0,
+        0,
+        0.0,
+        since(|s| s.emc_hits),
+        part(since(|s| s.emc_hits)),
+        since(|s| s.smc_hits),
+        part(since(|s| s.smc_hits)),
+        part(megaflow),
+        ratio(since(|s| s.subtable_lookups), megaflow),
+        since(|s| s.misses),
+        part(since(|s| s.misses)),
+        0.0,
+        since(|s| s.lost),
+        part(since(|s| s.lost)),
+        sent as f64 / 1000.0 / seconds.max(1e-3),
+        ratio(sent, batches),
+    );
+}
