@@ -210,12 +210,13 @@ impl Handler<Configure> for Bridge {
     }
 }
 
-impl Handler<ReadMirrors> for Bridge {
-    type Result = MessageResult<ReadMirrors>;
+impl Handler<ReadBridge> for Bridge {
+    type Result = MessageResult<ReadBridge>;
 
-    fn handle(&mut self, _: ReadMirrors, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: ReadBridge, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        MessageResult(self.core.mirror_counters())
+        let (mirrors, virtual_ports) = (self.core.mirror_counters(), self.core.virtual_counters());
+        MessageResult(BridgeCounters { mirrors, virtual_ports })
     }
 }
 

@@ -350,6 +350,16 @@ impl Handler<MeterSet> for Datapath {
     }
 }
 
+impl Handler<VlanLimit> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: VlanLimit, _: &mut Context<Self>) {
+        self.desk.received();
+        let config = dp::Config { max_vlans: m.0, ..self.engine.config().clone() };
+        self.engine.set_config(config);
+    }
+}
+
 impl Handler<BondSet> for Datapath {
     type Result = ();
 

@@ -32,10 +32,19 @@ pub struct Configure {
     pub versions: openflow::VersionSet,
 }
 
-/// Packets and octets that mirrors have copied, by name (Q).
+/// What the bridge itself counts (Q).
 #[derive(Debug, Message)]
-#[rtype(result = "std::collections::BTreeMap<String, (u64, u64)>")]
-pub struct ReadMirrors;
+#[rtype(result = "BridgeCounters")]
+pub struct ReadBridge;
+
+/// What [`ReadBridge`] answers.
+#[derive(Debug, Clone, Default)]
+pub struct BridgeCounters {
+    /// Packets and octets that mirrors have copied, by name.
+    pub mirrors: std::collections::BTreeMap<String, (u64, u64)>,
+    /// Of ports without a device, those that carried anything.
+    pub virtual_ports: std::collections::BTreeMap<openflow::OfPort, ofproto::bridge::VirtualStats>,
+}
 
 /// A new view of the whole switch (C).
 #[derive(Debug, Message)]

@@ -174,6 +174,11 @@ pub struct MeterSet {
     pub config: Option<MeterConfig>,
 }
 
+/// Look at so many VLAN headers at the most (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct VlanLimit(pub usize);
+
 /// Set the members of a bond that the datapath balances, or forget it (R).
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -149,10 +149,24 @@ impl Device {
     }
 }
 
-fn no_device(name: &str, error: &sys::Error) -> String {
+/// MTUs that a dummy may have, octets.
+pub const DUMMY_MTU: std::ops::RangeInclusive<i64> = 68..=65_535;
+
+/// An address for a port without a device: locally administered, and the same as long as the switch runs.
+pub fn virtual_mac(seed: u64, bridge: &str, name: &str) -> u64 {
+    let octets = bridge.bytes().chain([0]).chain(name.bytes());
+    let mixed = octets.fold(seed ^ 0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    (mixed >> 16 & 0xfcff_ffff_ffff) | 0x0200_0000_0000
+}
+
+/// The text of an error's number.
+pub fn reason(error: &sys::Error) -> String {
     let text = std::io::Error::from_raw_os_error(error.errno()).to_string();
-    let text = text.split(" (os error").next().unwrap_or("").to_owned();
-    format!("could not open network device {name} ({text})")
+    text.split(" (os error").next().unwrap_or("").to_owned()
+}
+
+fn no_device(name: &str, error: &sys::Error) -> String {
+    format!("could not open network device {name} ({})", reason(error))
 }
 
 fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Option<Parts>), String> {

@@ -39,6 +39,8 @@ pub struct PortSetup {
     pub bridge: Outlet<Upcalls>,
     /// Layout of rings.
     pub rings: Rings,
+    /// Seed of the addresses of ports without a device.
+    pub seed: u64,
 }
 
 /// A port's actor.
@@ -233,7 +235,13 @@ impl Port {
         match &mut self.device {
             Some(Device::Dummy(state)) => {
                 state.mac = mac.unwrap_or(state.mac);
-                state.mtu = mtu.unwrap_or(state.mtu);
+                match mtu {
+                    Some(mtu) if !device::DUMMY_MTU.contains(&mtu) => {
+                        vlog::warn!("netdev", "failed to set MTU for network device {name}: Invalid argument");
+                    }
+                    Some(mtu) => state.mtu = mtu,
+                    None => {}
+                }
             }
             Some(Device::Tap(_)) => {
                 if let Some(mac) = mac
@@ -267,6 +275,7 @@ impl Port {
             Some(Device::Virtual) => {
                 status.admin_up = true;
                 status.link_up = true;
+                status.mac = device::virtual_mac(self.setup.seed, &self.setup.bridge_name, &self.setup.config.name);
             }
             None => status.ifindex = Some(0),
         }
@@ -291,7 +300,7 @@ fn set_mtu(name: &str, mtu: Option<i64>) {
         && sys::device::mtu(name).ok() != Some(mtu)
         && let Err(error) = sys::device::set_mtu(name, mtu)
     {
-        vlog::err!("netdev", "Failed to set MTU {mtu} on network device {name}: {error}");
+        vlog::warn!("netdev", "failed to set MTU for network device {name}: {}", device::reason(&error));
     }
 }
 

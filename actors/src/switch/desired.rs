@@ -110,7 +110,7 @@ pub struct DesiredQos {
 }
 
 /// An interface.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct DesiredInterface {
     pub uuid: Uuid,
@@ -132,7 +132,7 @@ pub struct DesiredInterface {
 }
 
 /// A mirror.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct DesiredMirror {
     pub uuid: Uuid,

@@ -9,6 +9,7 @@
 //! ```
 
 mod bundle;
+mod checks;
 mod columns;
 pub mod commands;
 pub mod desired;
@@ -80,6 +81,8 @@ struct PortState {
     kind: String,
     status: crate::msg::port::PortStatus,
     qos: Option<DesiredQos>,
+    /// Its device was opened once.
+    added: bool,
 }
 
 struct BridgeState {
@@ -94,6 +97,8 @@ struct BridgeState {
     errors: BTreeMap<String, String>,
     default_mac: u64,
     mac: u64,
+    /// Datapath identifier, as the log was told.
+    dpid: Option<u64>,
     /// What its protocols say.
     report: BridgeReport,
 }
@@ -120,6 +125,10 @@ pub struct Switch {
     next_bridge: u32,
     next_bundle: u32,
     next_status_ms: i64,
+    /// What the log has been told of the configuration.
+    complaints: BTreeSet<checks::Complaint>,
+    /// Most VLAN headers that are looked at.
+    vlan_limit: usize,
     status_written: BTreeMap<(&'static str, ovsdb::Uuid), RowWrite>,
 }
 
@@ -154,6 +163,8 @@ impl Switch {
             next_bridge: 1,
             next_bundle: 1,
             next_status_ms: 0,
+            complaints: BTreeSet::new(),
+            vlan_limit: 1,
             status_written: BTreeMap::new(),
         }
     }
@@ -168,7 +179,7 @@ impl Switch {
         if let Some(backer) = self.datapaths.get(kind) {
             return backer.address.clone();
         }
-        let config = dp::Config { seed: self.settings.seed, max_vlans: 2, ..dp::Config::default() };
+        let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let (news, name) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), kind.to_owned());

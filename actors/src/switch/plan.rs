@@ -266,13 +266,22 @@ pub fn bridge_mac(bridge: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>,
     if let Some(mac) = bridge.other_config.get("hwaddr").and_then(|m| parse_mac(m)) {
         return mac;
     }
-    ports
-        .values()
-        .filter(|p| p.port != OfPort::LOCAL && p.kind != "internal" && p.odp.is_some())
-        .map(|p| p.status.mac)
-        .filter(|mac| *mac != 0 && mac & 0x0300_0000_0000 == 0)
-        .min()
-        .unwrap_or(default)
+    let mirrored: BTreeSet<&String> = bridge.mirrors.iter().filter_map(|m| m.output_port.as_ref()).collect();
+    let candidates = bridge.ports.values().filter(|p| !mirrored.contains(&p.name)).filter_map(|port| {
+        // A bond is known by its first member.
+        let planned = port.interfaces.keys().find_map(|name| ports.get(name))?;
+        let own = port.mac.as_deref().and_then(parse_mac);
+        let counts = planned.port != OfPort::LOCAL && !is_own(&planned.kind) && planned.odp.is_some();
+        own.or_else(|| counts.then_some(planned.status.mac))
+    });
+    // Reserved and locally administered addresses, and groups', are nobody's.
+    let fits = |mac: &u64| *mac != 0 && mac & 0x0300_0000_0000 == 0 && *mac != 0xffff_ffff_ffff;
+    candidates.filter(fits).min().unwrap_or(default)
+}
+
+/// Whether a device of this kind, as `dpif/show` calls it, is the switch's own.
+fn is_own(kind: &str) -> bool {
+    matches!(kind, "internal" | "tap" | "dummy-internal")
 }
 
 fn port_desc(name: &str, planned: &PlannedPort) -> PortDesc {
@@ -383,6 +392,14 @@ pub fn bridge_config(
     }
     config.mirrors = mirrors;
     config
+}
+
+/// Most VLAN headers that are looked at, of the two that can be; `vlan-limit` of 0 asks for as many as can be.
+pub fn vlan_limit(other_config: &Pairs) -> usize {
+    match number(other_config, "vlan-limit", 1) {
+        0 => 2,
+        n => n.min(2) as usize,
+    }
 }
 
 /// A number out of a column of string pairs; what is none, or negative, counts as not there.

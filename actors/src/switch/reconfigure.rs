@@ -12,6 +12,7 @@ use super::plan::{self, PlannedPort};
 use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, Upcalls};
+use crate::msg::datapath::VlanLimit;
 use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
@@ -31,8 +32,15 @@ impl Switch {
         if self.busy {
             return;
         }
-        let Some(wanted) = self.pending.take() else { return };
+        let Some(mut wanted) = self.pending.take() else { return };
         self.busy = true;
+        let mut complaints = checks::drop_impossible(&mut wanted, self.settings.dummy);
+        complaints.extend(checks::ignored(&wanted));
+        for fresh in checks::news(&mut self.complaints, complaints) {
+            let level = if fresh.is_error { vlog::Level::Err } else { vlog::Level::Warn };
+            vlog::write_to(fresh.module, level, format_args!("{}", fresh.text));
+        }
+        self.limit_vlans(plan::vlan_limit(&wanted.other_config));
         if let Some((private_key, certificate, ca_cert, bootstrap)) = &wanted.ssl {
             let file = |name: &String| (!name.is_empty()).then(|| name.into());
             let (private_key, certificate, ca_cert) = (file(private_key), file(certificate), file(ca_cert));
@@ -47,6 +55,17 @@ impl Switch {
         ctx.spawn(step);
     }
 
+    /// Has every datapath look at so many VLAN headers.
+    fn limit_vlans(&mut self, limit: usize) {
+        if std::mem::replace(&mut self.vlan_limit, limit) == limit {
+            return;
+        }
+        Arc::make_mut(&mut self.view).support.max_vlan_headers = limit;
+        for backer in self.datapaths.values() {
+            backer.address.offer(VlanLimit(limit));
+        }
+    }
+
     pub(super) fn close_unwanted(&mut self, wanted: &DesiredSwitch) {
         let gone: Vec<String> = self
             .bridges
@@ -58,7 +77,7 @@ impl Switch {
             let Some(mut bridge) = self.bridges.remove(&name) else { continue };
             let ports: Vec<String> = bridge.ports.keys().cloned().collect();
             for port in ports {
-                self.close_port(&mut bridge, &port);
+                self.close_port(&name, &mut bridge, &port);
             }
             self.family.dismiss(bridge.address.card());
             vlog::info!("bridge", "bridge {name}: deleted");
@@ -70,19 +89,22 @@ impl Switch {
             let unwanted: Vec<String> = bridge
                 .ports
                 .iter()
-                .filter(|(n, p)| interfaces.get(*n).is_none_or(|i| i.kind != p.config.kind || request_moved(i, p)))
+                .filter(|(n, p)| interfaces.get(*n).is_none_or(|i| must_go(i, p)))
                 .map(|(n, _)| n.clone())
                 .collect();
             for port in unwanted {
-                self.close_port(bridge, &port);
+                self.close_port(name, bridge, &port);
             }
             bridge.bundles.retain(|n, _| row.ports.contains_key(n));
         }
         self.bridges = bridges;
     }
 
-    fn close_port(&mut self, bridge: &mut BridgeState, name: &str) {
+    fn close_port(&mut self, bridge_name: &str, bridge: &mut BridgeState, name: &str) {
         let Some(port) = bridge.ports.remove(name) else { return };
+        if port.added {
+            vlog::info!("bridge", "bridge {bridge_name}: deleted interface {name} on port {}", port.port.0);
+        }
         port.address.offer(Discard);
         self.family.dismiss(port.address.card());
         bridge.ofports.give(port.port);
@@ -107,7 +129,7 @@ impl Switch {
             bridges.iter().flat_map(|(b, s)| s.ports.keys().map(move |p| (p.clone(), b.clone()))).collect();
         for (name, bridge) in &mut bridges {
             let Some(row) = wanted.bridges.get(name) else { continue };
-            bridge.errors.clear();
+            let known_errors = std::mem::take(&mut bridge.errors);
             for port in row.ports.keys() {
                 if !bridge.bundles.contains_key(port) {
                     bridge.bundles.insert(port.clone(), BundleId(self.next_bundle));
@@ -117,12 +139,14 @@ impl Switch {
             let interfaces = interfaces_of(row);
             // Those that ask for a number come first, so that nobody else gets it.
             let mut order: Vec<_> = interfaces.iter().collect();
-            order.sort_by_key(|(_, i)| i.ofport_request.or(i.ofport.0).is_none());
+            order.sort_by_key(|(_, i)| (i.ofport_request.is_none(), i.ofport.0.is_none()));
             for (port, interface) in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
                     if present.config != **interface {
                         present.config = (*interface).clone();
-                        opening.push(reconfigure(name, port, &present.address, interface));
+                        let mac = checks::device_mac(row, interface);
+                        let config = DesiredInterface { mac, ..(*interface).clone() };
+                        opening.push(reconfigure(name, port, &present.address, config));
                     }
                     continue;
                 }
@@ -130,10 +154,12 @@ impl Switch {
                     vlog::warn!("bridge", "bridge {name}: interface {port} is in use by another bridge");
                     continue;
                 }
-                match self.make_port(bridge, name, interface) {
+                match self.make_port(bridge, row, interface) {
                     Ok(address) => opening.push(open(name, port, &address)),
                     Err(error) => {
-                        vlog::warn!("bridge", "{error}");
+                        if known_errors.get(port) != Some(&error) {
+                            refuse(interface, &error);
+                        }
                         bridge.errors.insert(port.clone(), error);
                     }
                 }
@@ -182,6 +208,7 @@ impl Switch {
             // Locally administered, unicast.
             default_mac: (random & 0x00ff_ffff_ffff) | 0x0200_0000_0000 & 0xfeff_ffff_ffff,
             mac: 0,
+            dpid: None,
             report: BridgeReport::default(),
         })
     }
@@ -189,11 +216,16 @@ impl Switch {
     fn make_port(
         &mut self,
         bridge: &mut BridgeState,
-        bridge_name: &str,
+        row: &DesiredBridge,
         interface: &DesiredInterface,
     ) -> Result<Address<Port>, String> {
+        let bridge_name = row.name.as_str();
+        let mac = checks::device_mac(row, interface);
         let name = &interface.name;
         let kind = if name == bridge_name { "internal" } else { &interface.kind };
+        if let Some(error) = checks::option_error(interface) {
+            return Err(error);
+        }
         let (device, shown) = plan::device_kind(kind, &bridge.datapath, self.settings.dummy, name)?;
         let port = if name == bridge_name {
             OfPort::LOCAL
@@ -203,7 +235,6 @@ impl Switch {
                 .take(interface.ofport_request.or(interface.ofport.0))
                 .ok_or_else(|| format!("no port number left for {name}"))?
         };
-        let hwaddr = self.desired_hwaddr(bridge_name);
         let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
         let odp = (shown != "patch").then(|| {
             let odp = plan::odp_number(
@@ -214,10 +245,7 @@ impl Switch {
             backer.ports.insert(odp, name.clone());
             odp
         });
-        let mut config = interface.clone();
-        if port == OfPort::LOCAL && config.mac.is_none() {
-            config.mac = hwaddr;
-        }
+        let config = DesiredInterface { mac, ..interface.clone() };
         let own = self.own.as_ref().ok_or("the switch is not ready")?;
         let setup = PortSetup {
             bridge_name: bridge_name.to_owned(),
@@ -228,6 +256,7 @@ impl Switch {
             datapath: (device != DeviceKind::Virtual).then(|| backer.address.clone()),
             bridge: bridge.address.outlet::<Upcalls>(),
             rings: self.settings.rings,
+            seed: self.settings.seed,
         };
         let role = Role::new(format!("port {name}"), "port", PORT_MAILBOX, Strategy::OneForOne);
         let address = self.family.hire(role, move |desk, _| Port::new(desk, setup.clone()));
@@ -239,13 +268,10 @@ impl Switch {
             kind: shown,
             status: PortStatus::default(),
             qos: None,
+            added: false,
         };
         bridge.ports.insert(name.clone(), state);
         Ok(address)
-    }
-
-    fn desired_hwaddr(&self, bridge: &str) -> Option<String> {
-        self.desired.bridges.get(bridge)?.other_config.get("hwaddr").cloned()
     }
 
     fn opened(&mut self, opened: Vec<Opened>, ctx: &mut Context<Self>) {
@@ -256,6 +282,12 @@ impl Switch {
                 Ok(Ok(status)) => {
                     if let Some(state) = bridge.ports.get_mut(&port) {
                         state.status = status;
+                        if !std::mem::replace(&mut state.added, true) {
+                            (state.status.stats, state.status.counters) = status::fresh_counters(state);
+                            self.next_status_ms = 0;
+                            let number = state.port.0;
+                            vlog::info!("bridge", "bridge {bridge_name}: added interface {port} on port {number}");
+                        }
                     }
                     continue;
                 }
@@ -264,7 +296,7 @@ impl Switch {
             };
             vlog::warn!("bridge", "{error}");
             let number = bridge.ports.get(&port).map(|p| p.port);
-            self.close_port(bridge, &port);
+            self.close_port(&bridge_name, bridge, &port);
             number.into_iter().for_each(|n| bridge.ofports.untake(n));
             bridge.errors.insert(port, error);
         }
@@ -328,6 +360,10 @@ impl Switch {
                     local.address.offer(crate::msg::port::SetMac(mac));
                 }
             }
+            let dpid = plan::datapath_id(&row.other_config, mac);
+            if bridge.dpid.replace(dpid) != Some(dpid) {
+                vlog::info!("bridge", "bridge {name}: using datapath ID {dpid:016x}");
+            }
             let mut ports = ports;
             if let Some(local) = ports.get_mut(name) {
                 local.status.mac = mac;
@@ -354,6 +390,11 @@ impl Switch {
             metrics.offer(crate::metrics::Listen(self.desired.other_config.get("metrics").cloned()));
         }
         self.write_status(Some(self.desired.next_cfg));
+        if self.next_status_ms == 0 {
+            // What new devices have counted before is told at once.
+            self.refresh_status(ctx);
+            self.rearm();
+        }
         self.start_reconfiguration(ctx);
         self.apply_port_changes(ctx);
     }
@@ -392,6 +433,22 @@ fn interfaces_of(row: &DesiredBridge) -> BTreeMap<String, &DesiredInterface> {
     row.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n.clone(), i))).collect()
 }
 
+/// Tells the log why an interface cannot be had.
+fn refuse(interface: &DesiredInterface, error: &str) {
+    if checks::option_error(interface).is_some() {
+        vlog::err!("netdev_vport", "{error}");
+    } else {
+        let (name, kind) = (&interface.name, &interface.kind);
+        vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
+        vlog::warn!("bridge", "{error}");
+    }
+}
+
+/// Whether an interface's port has to be made anew, or not at all.
+fn must_go(interface: &DesiredInterface, port: &PortState) -> bool {
+    interface.kind != port.config.kind || request_moved(interface, port) || checks::option_error(interface).is_some()
+}
+
 /// Whether an interface asks for another number than it has.
 fn request_moved(interface: &DesiredInterface, port: &PortState) -> bool {
     port.port != OfPort::LOCAL
@@ -409,9 +466,9 @@ fn reconfigure(
     bridge: &str,
     port: &str,
     address: &Address<Port>,
-    config: &DesiredInterface,
+    config: DesiredInterface,
 ) -> BoxFuture<'static, Opened> {
     let (bridge, port) = (bridge.to_owned(), port.to_owned());
-    let asked = address.ask(Reconfigure(config.clone()), PATIENCE);
+    let asked = address.ask(Reconfigure(config), PATIENCE);
     Box::pin(async move { (bridge, port, asked.await.map(Ok)) })
 }

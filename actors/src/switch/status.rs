@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::columns::{Remarks, interface_row, mirror_row, optional, pairs_row, port_row};
 use super::*;
 use crate::host::{LinkCounters, ReadCounters};
-use crate::msg::bridge::{ControllerReport, ReadControllers, ReadMirrors};
+use crate::msg::bridge::{ControllerReport, ReadBridge, ReadControllers};
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::msg::port::ReadStatus;
 
@@ -49,8 +49,8 @@ impl Switch {
                 async move { (name, asked.await) }
             })
             .collect();
-        let mirrors = self.bridges.iter().map(|(name, bridge)| {
-            let (name, asked) = (name.clone(), bridge.address.ask(ReadMirrors, PATIENCE));
+        let counted = self.bridges.iter().map(|(name, bridge)| {
+            let (name, asked) = (name.clone(), bridge.address.ask(ReadBridge, PATIENCE));
             async move { (name, asked.await) }
         });
         let all = futures::future::join5(
@@ -58,11 +58,11 @@ impl Switch {
             join_all(datapaths),
             host,
             join_all(controllers),
-            join_all(mirrors),
+            join_all(counted),
         );
         self.refresh_system(ctx);
         let step =
-            actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers, mirrors), this, _| {
+            actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers, counted), this, _| {
                 let reports: BTreeMap<String, DatapathReport> =
                     datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
                 for (bridge, name, status) in ports {
@@ -84,15 +84,29 @@ impl Switch {
                 }
                 let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
                 let mut rows = this.controller_rows(&reports.collect());
-                for (name, counted) in mirrors {
-                    let (Some(row), Ok(counted)) = (this.desired.bridges.get(&name), counted) else { continue };
-                    let copied = row.mirrors.iter().filter_map(|m| Some(mirror_row(m.uuid, *counted.get(&m.name)?)));
+                for (name, counted) in counted {
+                    let Ok(counted) = counted else { continue };
+                    this.take_virtual(&name, &counted.virtual_ports);
+                    let Some(row) = this.desired.bridges.get(&name) else { continue };
+                    let copied =
+                        row.mirrors.iter().filter_map(|m| Some(mirror_row(m.uuid, *counted.mirrors.get(&m.name)?)));
                     rows.extend(copied);
                 }
                 this.write_rows(rows, None);
                 this.write_status(None);
             });
         ctx.spawn(step);
+    }
+
+    /// Takes over what a bridge's ports without a device have carried.
+    fn take_virtual(&mut self, bridge: &str, counted: &BTreeMap<openflow::OfPort, ofproto::bridge::VirtualStats>) {
+        let Some(bridge) = self.bridges.get_mut(bridge) else { return };
+        for port in bridge.ports.values_mut().filter(|p| p.odp.is_none()) {
+            let Some(carried) = counted.get(&port.port) else { continue };
+            let stats = &mut port.status.stats;
+            (stats.rx_packets, stats.rx_bytes) = (carried.rx_packets, carried.rx_bytes);
+            (stats.tx_packets, stats.tx_bytes) = (carried.tx_packets, carried.tx_bytes);
+        }
     }
 
     /// Writes the columns that changed; `applied` names the configuration they complete.
@@ -247,6 +261,13 @@ pub(crate) fn kernel_counters(kernel: &LinkCounters, kind: &str, stats: &mut Por
         .into_iter()
         .map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX)))
         .collect()
+}
+
+/// The counters of a device that has carried nothing yet.
+pub(super) fn fresh_counters(port: &PortState) -> (PortStats, BTreeMap<String, i64>) {
+    let stats = counters(port.odp, None);
+    let more = if port.kind.starts_with("dummy") { dummy_counters(&stats) } else { BTreeMap::new() };
+    (stats, more)
 }
 
 /// The further counters of a dummy: it has one queue each way, and two counters of its own that count the same.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use openflow::OfPort;
 
-use super::Bridge;
+use super::{Bridge, VirtualStats};
 use crate::view::BundleId;
 
 /// Status of a bridge's protocols; it changes with events.
@@ -20,6 +20,11 @@ impl Bridge {
     /// The status as it is now.
     pub fn report(&self) -> BridgeReport {
         BridgeReport { active_members: self.active_members(), lacp_current: self.lacp_current() }
+    }
+
+    /// What ports without a device have carried.
+    pub fn virtual_counters(&self) -> BTreeMap<OfPort, VirtualStats> {
+        self.virtual_stats.clone()
     }
 
     /// Packets and octets that mirrors have copied, by the mirrors' names.

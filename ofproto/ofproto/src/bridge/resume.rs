@@ -35,7 +35,7 @@ impl Bridge {
         };
         let mut packet = PacketBuf::new(&resumed.packet);
         packet.offload.csum_valid = true;
-        let (key, _) = flow::extract_with(packet.data(), &metadata, 2);
+        let (key, _) = flow::extract_with(packet.data(), &metadata, self.live.support.max_vlan_headers);
         let now_ms = self.now_ms;
         self.live_view();
         let input = Input {

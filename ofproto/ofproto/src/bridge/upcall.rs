@@ -436,7 +436,7 @@ impl Bridge {
             let mut metadata = out.flow_metadata.key.clone();
             let in_port = out.flow_metadata.in_port().unwrap_or(OfPort::NONE);
             metadata.set_in_port(in_port.to_11());
-            let (key, _) = flow::extract_with(packet.data(), &metadata, 2);
+            let (key, _) = flow::extract_with(packet.data(), &metadata, self.live.support.max_vlan_headers);
             self.live_view();
             let input = Input {
                 key: &key,

@@ -1,0 +1,147 @@
+//! What of a configuration cannot be had: bridges and interfaces that are left out, and settings that are ignored, each
+//! with the text that tells people. The rest of the configuration goes on.
+//!
+//! Source: what Open vSwitch 3.1 says of the same.
+
+use std::collections::BTreeSet;
+
+use super::desired::{DesiredBridge, DesiredInterface, DesiredMirror, DesiredSwitch};
+use super::plan::DummyMode;
+use crate::port::device::parse_mac;
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Complaint {
+    /// The log's module.
+    pub module: &'static str,
+    /// It is an error, not a warning.
+    pub is_error: bool,
+    /// The text.
+    pub text: String,
+}
+
+fn complaint(module: &'static str, is_error: bool, text: String) -> Complaint {
+    Complaint { module, is_error, text }
+}
+
+/// Takes out the bridges that cannot be, and says why.
+pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> Vec<Complaint> {
+    let mut said = Vec::new();
+    wanted.bridges.retain(|name, bridge| {
+        if name.contains('/') {
+            said.push(complaint("bridge", false, format!("ignoring bridge with invalid name \"{name}\"")));
+            return false;
+        }
+        let kind = bridge.datapath_type.as_str();
+        let known = matches!(kind, "system" | "netdev") || (kind == "dummy" && dummy != DummyMode::Off);
+        if !known {
+            let reason = "Address family not supported by protocol";
+            said.push(complaint("ofproto", false, format!("could not create datapath {name} of unknown type {kind}")));
+            said.push(complaint("bridge", true, format!("failed to create bridge {name}: {reason}")));
+        }
+        known
+    });
+    said
+}
+
+/// Why an interface's options cannot be, as its `error` column says it.
+pub(super) fn option_error(interface: &DesiredInterface) -> Option<String> {
+    let name = &interface.name;
+    if interface.kind != "patch" {
+        return None;
+    }
+    match interface.options.get("peer").map(String::as_str) {
+        None | Some("") => Some(format!("{name}: patch type requires valid 'peer' argument")),
+        Some(peer) if peer == name => Some(format!("{name}: patch peer must not be self")),
+        Some(_) => None,
+    }
+}
+
+/// What is ignored of a configuration that is otherwise applied.
+pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
+    let mut said = Vec::new();
+    for bridge in wanted.bridges.values() {
+        for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
+            said.extend(mac_ignored(bridge, interface).map(|text| complaint("bridge", true, text)));
+            if option_error(interface).is_some() {
+                let text = format!("{}: could not set configuration (Invalid argument)", interface.name);
+                said.push(complaint("netdev", false, text));
+            }
+        }
+        said.extend(bridge.mirrors.iter().filter_map(|m| mirror_ignored(&bridge.name, m)));
+    }
+    said
+}
+
+fn mac_ignored(bridge: &DesiredBridge, interface: &DesiredInterface) -> Option<String> {
+    let (name, mac) = (&interface.name, parse_mac(interface.mac.as_deref()?)?);
+    if *name == bridge.name {
+        let advice = "use Bridge record to set local port's mac";
+        return Some(format!("interface {name}: ignoring mac in Interface record ({advice})"));
+    }
+    let is_multicast = mac >> 40 & 1 == 1;
+    (interface.kind == "internal" && is_multicast)
+        .then(|| format!("interface {name}: cannot set MAC to multicast address"))
+}
+
+fn mirror_ignored(bridge: &str, mirror: &DesiredMirror) -> Option<Complaint> {
+    let what = match (&mirror.output_port, mirror.output_vlan) {
+        (None, None) => "does not specify output; ignoring",
+        (Some(_), Some(_)) => "specifies both output port and output vlan; ignoring output vlan",
+        _ => return None,
+    };
+    Some(complaint("bridge", true, format!("bridge {bridge}: mirror {} {what}", mirror.name)))
+}
+
+/// The address that an interface's device is given: that of a bridge's own port is the bridge's matter, and devices that
+/// are not the switch's own keep theirs.
+pub(super) fn device_mac(bridge: &DesiredBridge, interface: &DesiredInterface) -> Option<String> {
+    if interface.name == bridge.name {
+        return bridge.other_config.get("hwaddr").filter(|m| parse_mac(m).is_some()).cloned();
+    }
+    let mac = interface.mac.as_deref().filter(|_| interface.kind == "internal")?;
+    parse_mac(mac).filter(|mac| *mac != 0 && mac >> 40 & 1 == 0).map(|_| mac.to_owned())
+}
+
+/// Complaints not made before; `made` becomes what there is to complain of now.
+pub(super) fn news(made: &mut BTreeSet<Complaint>, now: Vec<Complaint>) -> Vec<Complaint> {
+    let fresh = now.iter().filter(|c| !made.contains(c)).cloned().collect();
+    *made = now.into_iter().collect();
+    fresh
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patch(peer: Option<&str>) -> DesiredInterface {
+        let options = peer.map(|p| ("peer".to_owned(), p.to_owned())).into_iter().collect();
+        DesiredInterface { name: "p".into(), kind: "patch".into(), options, ..DesiredInterface::default() }
+    }
+
+    #[test]
+    fn patches_need_another_for_a_peer() {
+        let says = |peer| option_error(&patch(peer));
+        assert_eq!(says(None).as_deref(), Some("p: patch type requires valid 'peer' argument"));
+        assert_eq!(says(Some("p")).as_deref(), Some("p: patch peer must not be self"));
+        assert_eq!(says(Some("q")), None);
+    }
+
+    #[test]
+    fn a_complaint_is_made_once() {
+        let mut made = BTreeSet::new();
+        let one = complaint("bridge", true, "x".into());
+        assert_eq!(news(&mut made, vec![one.clone()]), [one.clone()]);
+        assert_eq!(news(&mut made, vec![one.clone()]), []);
+        assert_eq!(news(&mut made, vec![]), []);
+        assert_eq!(news(&mut made, vec![one.clone()]), [one], "it was mended meanwhile");
+    }
+
+    #[test]
+    fn mirrors_need_one_output() {
+        let mirror = DesiredMirror { name: "m".into(), ..DesiredMirror::default() };
+        let text = |m: &DesiredMirror| mirror_ignored("b", m).map(|c| c.text);
+        assert_eq!(text(&mirror).as_deref(), Some("bridge b: mirror m does not specify output; ignoring"));
+        assert_eq!(text(&DesiredMirror { output_vlan: Some(5), ..mirror }), None);
+    }
+}
