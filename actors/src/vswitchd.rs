@@ -125,7 +125,8 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     let (shared, handle) = (directory.clone(), ofproto.handle());
     let switch = family.hire(role, move |desk, _| Switch::new(desk, settings.clone(), handle.clone(), shared.clone()));
     switch.offer(Own(switch.clone()));
-    if !config.disable_system {
+    // `--disable-system` means the kernel's datapath; with dummies it also keeps the host's devices out of tests.
+    if !(config.disable_system && config.dummy != DummyMode::Off) {
         let view = crate::host::Shared::default();
         let role = Role::new("host", "host", 64, Strategy::OneForOne);
         let (published, shared, news) = (view.clone(), directory.clone(), switch.outlet());

@@ -172,7 +172,14 @@ fn no_device(name: &str, error: &sys::Error) -> String {
 fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Option<Parts>), String> {
     let name = &config.name;
     let fail = |error: sys::Error| no_device(name, &error);
+    if name.len() >= libc::IFNAMSIZ {
+        // No device can have such a name.
+        return Err(format!("could not open network device {name} (No such device)"));
+    }
     let ifindex = device::index(name).map_err(fail)?;
+    if device::is_loopback(name).unwrap_or(false) {
+        return Err(format!("could not add network device {name} to ofproto (Invalid argument)"));
+    }
     let kind = match config.options.get("ring").map(String::as_str) {
         Some("v2" | "tpacket_v2") => RingKind::V2,
         Some("v3" | "tpacket_v3") => RingKind::V3,

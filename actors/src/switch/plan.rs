@@ -28,6 +28,8 @@ const OFPP_MAX: u16 = 0xff00;
 pub struct OfPorts {
     used: BTreeSet<u16>,
     last: u16,
+    /// Given since `last` was what it is without them, and taken back.
+    vain: BTreeSet<u16>,
 }
 
 impl OfPorts {
@@ -42,16 +44,18 @@ impl OfPorts {
         for _ in 1..OFPP_MAX {
             self.last = if self.last + 1 >= OFPP_MAX { 1 } else { self.last + 1 };
             if self.used.insert(self.last) {
+                self.vain.remove(&self.last);
                 return Some(OfPort(self.last));
             }
         }
         None
     }
 
-    /// The number was taken in vain: it is free, and the next to be given.
+    /// The number was taken in vain: it is free, and the next to be given, once those behind it are as well.
     pub fn untake(&mut self, port: OfPort) {
         self.used.remove(&port.0);
-        if self.last == port.0 {
+        self.vain.insert(port.0);
+        while self.vain.remove(&self.last) {
             self.last -= 1;
         }
     }
@@ -433,6 +437,14 @@ mod tests {
         ports.give(OfPort(1));
         assert_eq!(ports.take(None), Some(OfPort(2)));
         assert_eq!(ports.take(Some(0xff00)), Some(OfPort(3)));
+    }
+
+    #[test]
+    fn numbers_taken_in_vain_are_given_again() {
+        let mut ports = OfPorts::default();
+        let given: Vec<OfPort> = (0..3).filter_map(|_| ports.take(None)).collect();
+        given[1..].iter().for_each(|n| ports.untake(*n));
+        assert_eq!(ports.take(None), Some(OfPort(2)));
     }
 
     #[test]

@@ -416,7 +416,9 @@ fn set_qos(bridge: &mut BridgeState, row: &DesiredBridge) {
 
 /// Gives the ports that the switch made the least MTU of the others, where none is asked for.
 fn fit_mtu(bridge: &mut BridgeState) {
-    let others = bridge.ports.values().filter(|p| !is_internal(&p.kind) && p.odp.is_some());
+    // One of the switch's own with an MTU that somebody asked for counts as any other.
+    let is_fixed = |p: &&PortState| !is_internal(&p.kind) || p.config.mtu_request.is_some();
+    let others = bridge.ports.values().filter(|p| p.odp.is_some()).filter(is_fixed);
     let least = others.filter_map(|p| p.status.mtu).min().unwrap_or(DEFAULT_MTU);
     for port in bridge.ports.values_mut() {
         let fits = port.status.mtu.is_none_or(|mtu| mtu == least);

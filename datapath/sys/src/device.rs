@@ -98,6 +98,11 @@ pub fn is_up(name: &str) -> Result<bool> {
     Ok(i32::from(flags(name)?) & libc::IFF_UP != 0)
 }
 
+/// Whether the device is the loopback, or one like it.
+pub fn is_loopback(name: &str) -> Result<bool> {
+    Ok(i32::from(flags(name)?) & libc::IFF_LOOPBACK != 0)
+}
+
 /// Sets the device up or down.
 pub fn set_up(name: &str, up: bool) -> Result<()> {
     let bit = libc::IFF_UP as u16;

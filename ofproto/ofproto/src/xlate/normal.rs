@@ -197,7 +197,7 @@ impl Context<'_> {
     /// To one bundle, with the tags that its mode wants.
     pub(super) fn output_bundle(&mut self, bundle: &Arc<BundleView>, tags: &Tags) {
         let mut out = tags.leave(bundle);
-        if bundle.priority_tags != PriorityTags::Never && out.0[0].tpid == 0 {
+        if bundle.priority_tags != PriorityTags::Never {
             out.0[0].pcp = self.flow.vlan_tci() & 0xe000;
         }
         let (port, via) = match &bundle.bond {

@@ -46,12 +46,13 @@ impl Tags {
         Tags([self.0[1], Tag::default()])
     }
 
-    /// Writes the tags; a tag with neither VLAN nor priority is none unless priority tags are wanted.
+    /// Writes the tags; a tag with neither VLAN nor priority is none unless one was there and
+    /// priority tags are always wanted.
     pub fn put(&self, key: &mut Key, priority_tags: PriorityTags) {
         let mut out = [(0, 0); 2];
         for (i, tag) in self.0.iter().enumerate() {
             let tci = tag.vid | tag.pcp;
-            if tci != 0 || (i == 0 && priority_tags == PriorityTags::Always) {
+            if tci != 0 || (tag.tpid != 0 && priority_tags == PriorityTags::Always) {
                 out[i] = (if tag.tpid != 0 { tag.tpid } else { 0x8100 }, tci | CFI);
             }
         }
@@ -65,7 +66,9 @@ impl Tags {
         let own = Tag { tpid, vid: bundle.vlan.max(0) as u16, pcp: first.pcp };
         match bundle.vlan_mode {
             VlanMode::Access => Tags([own, Tag::default()]),
-            VlanMode::NativeUntagged | VlanMode::NativeTagged if first.vid == 0 => Tags([own, self.0[1]]),
+            VlanMode::NativeUntagged | VlanMode::NativeTagged if first.vid == 0 => {
+                Tags([Tag { tpid: first.tpid, ..own }, self.0[1]])
+            }
             VlanMode::Trunk | VlanMode::NativeUntagged | VlanMode::NativeTagged => self,
             VlanMode::Dot1qTunnel => self.push(Tag { tpid: bundle.qinq_ethtype, pcp: 0, ..own }),
         }
