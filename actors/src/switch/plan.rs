@@ -194,8 +194,6 @@ fn mirror(index: u8, row: &DesiredMirror, bundles: &BTreeMap<String, BundleId>) 
     if row.select_all {
         srcs = bundles.values().copied().collect();
         dsts = srcs.clone();
-    } else if row.src.is_empty() && row.dst.is_empty() && !row.vlans.is_empty() {
-        srcs = bundles.values().copied().collect();
     }
     let out = row.output_port.as_ref().and_then(|n| bundles.get(n).copied());
     let out_vlan = row.output_vlan.and_then(|v| u16::try_from(v).ok()).filter(|_| out.is_none());

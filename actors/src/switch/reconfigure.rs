@@ -139,7 +139,11 @@ impl Switch {
             let interfaces = interfaces_of(row);
             // Those that ask for a number come first, so that nobody else gets it.
             let mut order: Vec<_> = interfaces.iter().collect();
-            order.sort_by_key(|(_, i)| (i.ofport_request.is_none(), i.ofport.0.is_none()));
+            // Those that failed before come last: what they are given is likely to be given back.
+            order.sort_by_key(|(name, i)| {
+                let remembers = i.ofport.0.is_some_and(|n| n > 0);
+                (i.ofport_request.is_none(), !remembers, known_errors.contains_key(*name))
+            });
             for (port, interface) in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
                     if present.config != **interface {

@@ -273,11 +273,8 @@ impl<P: PortName> MacTable<P> {
     /// Adds a static entry. Gives whether forwarding changes.
     pub fn add_static(&mut self, key: MacKey, port: P, now_ms: i64) -> bool {
         let old = self.view.lookup(&key).copied();
-        if old.is_none() {
-            if self.len >= self.max_entries {
-                self.evict();
-            }
-            self.stats.learned += 1;
+        if old.is_none() && self.len >= self.max_entries {
+            self.evict();
         }
         if !old.is_some_and(|e| e.is_static) {
             self.stats.static_entries += 1;

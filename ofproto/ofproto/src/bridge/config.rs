@@ -125,7 +125,7 @@ impl Bridge {
         for (id, old) in &self.view.bundles {
             let new = config.bundles.get(id);
             if new.is_none_or(|b| b.vlan_mode != old.vlan_mode || b.vlan != old.vlan || b.trunks != old.trunks) {
-                self.macs.flush_port(id.0, new.is_none());
+                self.macs.flush_port(id.0, true);
             }
         }
         if config.flood_vlans != self.view.flood_vlans {

@@ -30,7 +30,6 @@ pub(super) fn is_reserved(mac: u64) -> bool {
                 | 0x0100_0ccc_cccc
                 | 0x0100_0ccc_cccd
                 | 0x0100_0ccd_cdcd
-                | 0x0180_c200_0100
         )
         || (0x0100_0ccc_ccc0..=0x0100_0ccc_cccf).contains(&mac)
 }

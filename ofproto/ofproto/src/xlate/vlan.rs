@@ -66,9 +66,7 @@ impl Tags {
         let own = Tag { tpid, vid: bundle.vlan.max(0) as u16, pcp: first.pcp };
         match bundle.vlan_mode {
             VlanMode::Access => Tags([own, Tag::default()]),
-            VlanMode::NativeUntagged | VlanMode::NativeTagged if first.vid == 0 => {
-                Tags([Tag { tpid: first.tpid, ..own }, self.0[1]])
-            }
+            VlanMode::NativeUntagged | VlanMode::NativeTagged if first.vid == 0 => Tags([own, self.0[1]]),
             VlanMode::Trunk | VlanMode::NativeUntagged | VlanMode::NativeTagged => self,
             VlanMode::Dot1qTunnel => self.push(Tag { tpid: bundle.qinq_ethtype, pcp: 0, ..own }),
         }
