@@ -355,7 +355,7 @@ impl Handler<VlanLimit> for Datapath {
 
     fn handle(&mut self, m: VlanLimit, _: &mut Context<Self>) {
         self.desk.received();
-        let config = dp::Config { max_vlans: m.0, ..self.engine.config().clone() };
+        let config = dp::Config { max_vlans: m.0, ..*self.engine.config() };
         self.engine.set_config(config);
     }
 }
