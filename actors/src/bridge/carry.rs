@@ -215,23 +215,34 @@ impl Bridge {
     fn ask_queues(&self, wanted: Vec<(openflow::OfPort, Option<u32>)>) -> BoxFuture<'static, Option<Answer>> {
         let directory = self.setup.directory.load_full();
         let name = self.setup.name.clone();
+        let report = self.setup.datapath.ask(ReadStats, PATIENCE);
         Box::pin(async move {
+            let dummies = report.await.map(|report| report.dummies).unwrap_or_default();
+            let now_ms = clock::now_ms();
             let mut stats = Vec::new();
             for (port, queue) in wanted {
                 let here = |e: &&crate::switch::directory::PortEntry| e.bridge == name && e.port == port;
                 let Some(entry) = directory.ports.values().find(here) else { continue };
                 let (shaping, counters) = crate::qos::commands::read(&directory, entry).await;
-                let queues = shaping.map(|s| s.queues).unwrap_or_default();
-                for number in queues.into_keys().filter(|n| queue.is_none_or(|q| q == *n)) {
+                let mut queues = shaping.map(|s| s.queues).unwrap_or_default();
+                let dummy = entry.odp.is_some_and(|odp| dummies.contains(&odp));
+                if dummy {
+                    // A dummy has its default queue, of which nothing is known.
+                    queues.insert(0, crate::qos::Queue::default());
+                }
+                for (number, own) in queues.into_iter().filter(|(n, _)| queue.is_none_or(|q| q == *n)) {
                     let counted = counters.get(&number).copied().unwrap_or_default();
+                    let known = |n: u64| if dummy { u64::MAX } else { n };
+                    let age_ms = u64::try_from(now_ms - own.since_ms).unwrap_or(0);
+                    let age = |part: u64| if dummy { u32::MAX } else { u32::try_from(part).unwrap_or(u32::MAX - 1) };
                     stats.push(openflow::message::QueueStats {
                         port,
                         queue: number,
-                        tx_bytes: counted.bytes,
-                        tx_packets: counted.packets,
-                        tx_errors: counted.errors,
-                        duration_sec: u32::MAX,
-                        duration_nsec: u32::MAX,
+                        tx_bytes: known(counted.bytes),
+                        tx_packets: known(counted.packets),
+                        tx_errors: known(counted.errors),
+                        duration_sec: age(age_ms / 1000),
+                        duration_nsec: age(age_ms % 1000 * 1_000_000),
                     });
                 }
             }

@@ -173,7 +173,8 @@ impl Port {
             _ => return,
         };
         let mtu = self.seen.mtu.and_then(|m| u32::try_from(m).ok()).unwrap_or(1500);
-        self.shaping = crate::qos::apply(name, ifindex, self.qos.as_ref(), mtu, self.seen.link_speed_bps);
+        let link = crate::qos::Link { name, ifindex, mtu, speed_bps: self.seen.link_speed_bps };
+        self.shaping = crate::qos::apply(link, self.qos.as_ref(), self.shaping.as_ref());
     }
 
     /// Looks at the device, counts what became of its link, and tells the switch if something is new.
@@ -408,8 +409,11 @@ impl Handler<SetQos> for Port {
         let queued = crate::qos::is_wanted(self.qos.as_ref());
         self.qos = m.0;
         if matches!(self.device, Some(Device::System(_))) && crate::qos::is_wanted(self.qos.as_ref()) != queued {
-            // Frames go by the queueing discipline from now on, or past it.
-            self.shape();
+            // Frames go by the queueing discipline from now on, or past it. What is wanted is put into force when the
+            // device is open again.
+            if self.qos.is_none() {
+                self.shape();
+            }
             self.close();
             self.reopen(ctx);
         } else {

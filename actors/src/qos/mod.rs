@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use sys::tc::{self, ClassRates, Discipline};
 
+use crate::clock;
 use crate::switch::desired::{DesiredQos, Pairs};
 
 /// Types that can be set, in the order `qos/show-types` lists them.
@@ -25,9 +26,18 @@ pub struct Shaping {
     /// Settings, as `qos/show` lists them.
     pub details: Vec<(&'static str, String)>,
     /// Queues.
-    pub queues: BTreeMap<u32, Vec<(&'static str, String)>>,
+    pub queues: BTreeMap<u32, Queue>,
     /// The device's number.
     pub ifindex: u32,
+}
+
+/// A queue as it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Settings, as `qos/show` lists them.
+    pub details: Vec<(&'static str, String)>,
+    /// Since when it is there, milliseconds of the switch's clock.
+    pub since_ms: i64,
 }
 
 /// Counters of a queue.
@@ -113,8 +123,24 @@ fn queue_details(rates: &ClassRates, discipline: &Discipline) -> Vec<(&'static s
     details
 }
 
-/// Puts what is wanted into force at a device; `None` takes ours away. Says what stands.
-pub fn apply(name: &str, ifindex: u32, qos: Option<&DesiredQos>, mtu: u32, speed_bps: Option<i64>) -> Option<Shaping> {
+/// A device to be shaped.
+#[derive(Debug, Clone, Copy)]
+pub struct Link<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its number.
+    pub ifindex: u32,
+    /// Its MTU, octets.
+    pub mtu: u32,
+    /// Its speed, if that is known.
+    pub speed_bps: Option<i64>,
+}
+
+/// Puts what is wanted into force at a device where `before` stands; `None` takes ours away. Says what stands now.
+///
+/// Classes of a discipline that stays are changed in place: their counters go on, and nothing that waits is lost.
+pub fn apply(link: Link<'_>, qos: Option<&DesiredQos>, before: Option<&Shaping>) -> Option<Shaping> {
+    let Link { name, ifindex, mtu, .. } = link;
     let known = qos.filter(|q| is_wanted(Some(q))).and_then(|q| Some((q, discipline(q, mtu)?)));
     let Some((qos, (discipline, settings))) = known else {
         if let Err(error) = tc::remove(ifindex) {
@@ -122,11 +148,14 @@ pub fn apply(name: &str, ifindex: u32, qos: Option<&DesiredQos>, mtu: u32, speed
         }
         return None;
     };
-    if let Err(error) = tc::install(ifindex, &discipline) {
+    let classful = matches!(discipline, Discipline::Htb | Discipline::Hfsc);
+    let before = before.filter(|b| classful && b.kind == qos.kind && b.ifindex == ifindex);
+    let installed = if before.is_some() { Ok(()) } else { tc::install(ifindex, &discipline) };
+    if let Err(error) = installed {
         let os = std::io::Error::from_raw_os_error(error.errno()).to_string();
         let text = os.split(" (os error").next().unwrap_or("").to_owned();
         if !settings.is_empty() {
-            let list: Vec<String> = settings.iter().map(|(k, v)| format!("{k} {v}")).collect();
+            let list: Vec<String> = kernel_settings(&settings, &discipline);
             let (list, errno) = (list.join(", "), error.errno());
             vlog::warn!("netdev_linux", "failed to replace {name} qdisc, {list} error {errno}({text})");
         }
@@ -139,8 +168,8 @@ pub fn apply(name: &str, ifindex: u32, qos: Option<&DesiredQos>, mtu: u32, speed
         queues: BTreeMap::new(),
         ifindex,
     };
-    if matches!(discipline, Discipline::Htb | Discipline::Hfsc) {
-        let speed = speed_bps.and_then(|n| u64::try_from(n / 8).ok()).filter(|n| *n > 0).unwrap_or(UNKNOWN_SPEED);
+    if classful {
+        let speed = link.speed_bps.and_then(|n| u64::try_from(n / 8).ok()).filter(|n| *n > 0).unwrap_or(UNKNOWN_SPEED);
         let port_max = number(&qos.other_config, "max-rate").map(|n| n / 8).filter(|n| *n > 0).unwrap_or(speed);
         shaping.details.push(("max-rate", (port_max * 8).to_string()));
         let whole = ClassRates { min: port_max, max: port_max, burst: mtu, priority: 0 };
@@ -155,11 +184,28 @@ pub fn apply(name: &str, ifindex: u32, qos: Option<&DesiredQos>, mtu: u32, speed
         for (queue, pairs) in queues {
             let rates = queue_rates(pairs, port_max, mtu);
             if set_class(name, ifindex, &discipline, Some(queue), &rates) {
-                shaping.queues.insert(queue, queue_details(&rates, &discipline));
+                let since_ms = before.and_then(|b| b.queues.get(&queue)).map_or_else(clock::now_ms, |q| q.since_ms);
+                shaping.queues.insert(queue, Queue { details: queue_details(&rates, &discipline), since_ms });
+            }
+        }
+        for gone in before.iter().flat_map(|b| b.queues.keys()).filter(|q| !shaping.queues.contains_key(q)) {
+            if let Err(error) = tc::remove_class(ifindex, *gone) {
+                vlog::warn!("netdev_linux", "{name}: {error}");
             }
         }
     }
     Some(shaping)
+}
+
+/// Settings in the kernel's units, for the log.
+fn kernel_settings(settings: &[(&'static str, u32)], discipline: &Discipline) -> Vec<String> {
+    let netem = matches!(discipline, Discipline::Netem { .. });
+    let unit = |key: &str, n: u32| match key {
+        "latency" if netem => tc::netem_time(n),
+        "loss" if netem => tc::netem_probability(n),
+        _ => n,
+    };
+    settings.iter().map(|(k, v)| format!("{k} {}", unit(k, *v))).collect()
 }
 
 fn set_class(name: &str, ifindex: u32, discipline: &Discipline, queue: Option<u32>, rates: &ClassRates) -> bool {
@@ -177,12 +223,12 @@ pub fn show(name: &str, shaping: Option<&Shaping>, counters: &BTreeMap<u32, Queu
     for (key, value) in &shaping.details {
         let _ = writeln!(out, "{key}: {value}");
     }
-    for (queue, details) in &shaping.queues {
+    for (queue, own) in &shaping.queues {
         match queue {
             0 => out.push_str("\nDefault:\n"),
             n => drop(writeln!(out, "\nQueue {n}:")),
         }
-        for (key, value) in details {
+        for (key, value) in &own.details {
             let _ = writeln!(out, "  {key}: {value}");
         }
         let counted = counters.get(queue).copied().unwrap_or_default();
@@ -216,7 +262,7 @@ mod tests {
         let shaping = Shaping {
             kind: "linux-htb".to_owned(),
             details: vec![("max-rate", "20000000".to_owned())],
-            queues: BTreeMap::from([(5, queue_details(&rates, &Discipline::Htb))]),
+            queues: BTreeMap::from([(5, Queue { details: queue_details(&rates, &Discipline::Htb), since_ms: 0 })]),
             ifindex: 1,
         };
         let counters = BTreeMap::from([(5, QueueCounters { packets: 2, bytes: 176, errors: 0 })]);

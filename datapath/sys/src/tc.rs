@@ -84,14 +84,22 @@ impl Discipline {
                 });
             }
             Self::Netem { latency, limit, loss, jitter } => {
-                let ticks = |us: u32| u32::try_from(u64::from(us) * 1000 / TICK_NS).unwrap_or(u32::MAX);
-                // The kernel's probability is out of 2^32 - 1.
-                let loss = (u64::from(u32::MAX) * u64::from(loss.min(100)) / 100) as u32;
                 // latency, limit, loss, gap, duplicate, jitter
-                message.attr(TCA_OPTIONS, &words(&[ticks(latency), limit, loss, 0, 0, ticks(jitter)]));
+                let list = [netem_time(latency), limit, netem_probability(loss), 0, 0, netem_time(jitter)];
+                message.attr(TCA_OPTIONS, &words(&list));
             }
         }
     }
+}
+
+/// A time of netem's, given in microseconds, in the kernel's ticks.
+pub fn netem_time(us: u32) -> u32 {
+    u32::try_from(u64::from(us) * 1000 / TICK_NS).unwrap_or(u32::MAX)
+}
+
+/// A probability of netem's, given in percent, out of 2^32 - 1.
+pub fn netem_probability(percent: u32) -> u32 {
+    (u64::from(u32::MAX) * u64::from(percent.min(100)) / 100) as u32
 }
 
 /// The fixed part: family and padding, device, handle, parent, information.
@@ -204,6 +212,12 @@ pub fn set_class(ifindex: u32, discipline: &Discipline, queue: Option<u32>, rate
     message.send("set a queue's class")
 }
 
+/// Removes a queue's class; what waits there is lost.
+pub fn remove_class(ifindex: u32, queue: u32) -> Result<()> {
+    let (handle, parent) = place(Some(queue));
+    Message::new(libc::RTM_DELTCLASS, 0).put(&tcmsg(ifindex, handle, parent)).send("remove a queue's class")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +255,11 @@ mod tests {
         let curve: Vec<u8> = [1000u32, 0, 1000].iter().flat_map(|w| w.to_ne_bytes()).collect();
         assert!(octets.ends_with(&curve));
         assert_eq!(octets[24..28], 0x1_fffeu32.to_ne_bytes());
+    }
+
+    #[test]
+    fn netem_counts_in_ticks_and_parts_of_2_to_the_32() {
+        assert_eq!((netem_time(1000), netem_probability(1), netem_probability(200)), (15_625, 42_949_672, u32::MAX));
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Bridge {
             }
             Message::TableDescRequest => self.reply(id, xid, Message::TableDescReply(self.table_descs())),
             Message::PortStatsRequest(port) => return self.port_stats(id, request, *port),
-            Message::QueueStatsRequest { port, queue } => return self.queue_stats(id, request, *port, *queue),
-            Message::QueueConfigRequest { port, queue } => self.queue_config(id, xid, *port, *queue)?,
+            Message::QueueStatsRequest { port, queue } => return self.queues(id, request, *port, *queue),
+            Message::QueueConfigRequest { port, queue } => return self.queues(id, request, *port, *queue),
             Message::GroupStatsRequest(group) => {
                 self.reply(id, xid, Message::GroupStatsReply(self.group_stats(*group)));
             }
@@ -62,23 +62,6 @@ impl Bridge {
             _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
         }
         Ok(Step::Done)
-    }
-
-    /// Queues of a port: every port has its default queue.
-    fn queue_config(&mut self, id: ConnId, xid: u32, port: OfPort, queue: Option<u32>) -> Result<(), ErrorCode> {
-        let ports: Vec<OfPort> = match port {
-            OfPort::ANY => self.config.ports.keys().copied().collect(),
-            port if self.config.ports.contains_key(&port) => vec![port],
-            _ => return Err(ErrorCode::OFPQOFC_BAD_PORT),
-        };
-        if queue.is_some_and(|q| q != 0) {
-            return Err(ErrorCode::OFPQOFC_BAD_QUEUE);
-        }
-        let none = openflow::message::queue::RATE_NONE;
-        let queues =
-            ports.into_iter().map(|port| QueueConfig { port, queue: 0, min_rate: none, max_rate: none }).collect();
-        self.reply(id, xid, Message::QueueConfigReply { port, queues });
-        Ok(())
     }
 
     fn ask(&mut self, conn: ConnId, request: &Incoming, query: Query, questions: Vec<Question>) -> Step {
@@ -120,7 +103,8 @@ impl Bridge {
         Ok(self.ask(conn, request, Query::Ports, vec![Question::Ports(ports)]))
     }
 
-    pub(super) fn queue_stats(
+    /// Asks for the queues of a port or of all, for their counters or their settings.
+    fn queues(
         &mut self,
         conn: ConnId,
         request: &Incoming,
@@ -132,9 +116,6 @@ impl Bridge {
             port if self.config.ports.contains_key(&port) => vec![port],
             _ => return Err(ErrorCode::OFPQOFC_BAD_PORT),
         };
-        if queue.is_some_and(|q| q != 0) && port != OfPort::ANY {
-            return Err(ErrorCode::OFPQOFC_BAD_QUEUE);
-        }
         let wanted = ports.into_iter().map(|p| (p, queue)).collect();
         Ok(self.ask(conn, request, Query::Queues, vec![Question::Queues(wanted)]))
     }
@@ -184,37 +165,13 @@ impl Bridge {
             Query::Queues => {
                 let one = |a| if let Answer::Queues(q) = a { q } else { Vec::new() };
                 let known: Vec<QueueStats> = answers.into_iter().flat_map(one).collect();
-                Message::QueueStatsReply(self.queue_stats_of(&request, known))
+                match queues_reply(&request, known) {
+                    Ok(body) => body,
+                    Err(code) => return self.refuse(conn, &request, code),
+                }
             }
         };
         self.reply(conn, request.xid, body);
-    }
-
-    /// Counters of queues. A port without any has its default queue, of which nothing is counted.
-    fn queue_stats_of(&self, request: &Incoming, known: Vec<QueueStats>) -> Vec<QueueStats> {
-        let Ok(Message::QueueStatsRequest { port, queue }) = &request.body else { return known };
-        if queue.is_some_and(|q| q != 0) {
-            return known;
-        }
-        let mut stats = Vec::new();
-        for number in self.config.ports.keys().filter(|p| *port == OfPort::ANY || *p == port) {
-            let own = known.iter().filter(|s| s.port == *number);
-            let before = stats.len();
-            stats.extend(own.copied());
-            if stats.len() == before {
-                let none = u64::MAX;
-                stats.push(QueueStats {
-                    port: *number,
-                    queue: 0,
-                    tx_bytes: none,
-                    tx_packets: none,
-                    tx_errors: none,
-                    duration_sec: u32::MAX,
-                    duration_nsec: u32::MAX,
-                });
-            }
-        }
-        stats
     }
 
     fn table_stats_of(&self, answers: &[Answer]) -> Vec<TableStats> {
@@ -239,5 +196,22 @@ impl Bridge {
                 }
             })
             .collect()
+    }
+}
+
+/// The answer to a question about queues: one queue that nobody has is an error, no queues at all are none.
+fn queues_reply(request: &Incoming, known: Vec<QueueStats>) -> Result<Message, ErrorCode> {
+    match &request.body {
+        Ok(Message::QueueStatsRequest { queue: Some(_), .. } | Message::QueueConfigRequest { queue: Some(_), .. })
+            if known.is_empty() =>
+        {
+            Err(ErrorCode::OFPQOFC_BAD_QUEUE)
+        }
+        Ok(Message::QueueConfigRequest { port, .. }) => {
+            let none = openflow::message::queue::RATE_NONE;
+            let config = |s: QueueStats| QueueConfig { port: s.port, queue: s.queue, min_rate: none, max_rate: none };
+            Ok(Message::QueueConfigReply { port: *port, queues: known.into_iter().map(config).collect() })
+        }
+        _ => Ok(Message::QueueStatsReply(known)),
     }
 }
