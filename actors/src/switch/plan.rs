@@ -263,6 +263,15 @@ pub fn datapath_id(other_config: &Pairs, mac: u64) -> u64 {
     configured.unwrap_or(mac)
 }
 
+/// The address of a bridge whose devices have none to lend: made of its row's UUID, so that it is the same after a
+/// restart. As Open vSwitch: the UUID's first octets in the order in which its machine keeps 32-bit words.
+pub fn default_mac(uuid: ovsdb::Uuid) -> u64 {
+    let octets = uuid.as_bytes();
+    let mac = [3, 2, 1, 0, 7, 6].into_iter().fold(0, |mac, at| mac << 8 | u64::from(octets[at]));
+    // Locally administered, unicast.
+    mac & !(1 << 40) | 1 << 41
+}
+
 /// The address a bridge is to have: as configured, else the lowest of its devices' that are globally assigned.
 pub fn bridge_mac(bridge: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>, default: u64) -> u64 {
     if let Some(mac) = bridge.other_config.get("hwaddr").and_then(|m| parse_mac(m)) {
@@ -443,6 +452,16 @@ mod tests {
         let given: Vec<OfPort> = (0..3).filter_map(|_| ports.take(None)).collect();
         given[1..].iter().for_each(|n| ports.untake(*n));
         assert_eq!(ports.take(None), Some(OfPort(2)));
+    }
+
+    #[test]
+    fn a_bridges_own_address_comes_from_its_row() {
+        for (uuid, mac) in [
+            ("e588f360-bd5d-42bc-b11d-86da4a84e7ce", 0x62f3_88e5_bc42),
+            ("bc0ff45c-4aed-43f2-b4d3-d2398d595d0f", 0x5ef4_0fbc_f243),
+        ] {
+            assert_eq!(default_mac(ovsdb::Uuid::parse(uuid).unwrap()), mac);
+        }
     }
 
     #[test]

@@ -199,7 +199,6 @@ impl Switch {
         let address = self
             .family
             .hire_on(self.ofproto.clone(), role, move |desk, ctx| Bridge::new(desk, setup.clone(), news.clone(), ctx));
-        let random = self.settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(id.0) ^ u64::from(id.0) << 40;
         Some(BridgeState {
             views: address.outlet::<ViewPublished>().latest(),
             address,
@@ -209,8 +208,7 @@ impl Switch {
             bundles: BTreeMap::new(),
             ports: BTreeMap::new(),
             errors: BTreeMap::new(),
-            // Locally administered, unicast.
-            default_mac: (random & 0x00ff_ffff_ffff) | 0x0200_0000_0000 & 0xfeff_ffff_ffff,
+            default_mac: plan::default_mac(row.uuid),
             mac: 0,
             dpid: None,
             report: BridgeReport::default(),
