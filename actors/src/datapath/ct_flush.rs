@@ -16,7 +16,13 @@ impl Handler<CtFlush> for Datapath {
 
     fn handle(&mut self, m: CtFlush, _: &mut Context<Self>) {
         self.desk.received();
-        let wanted = m.0;
+        let mut wanted = m.0;
+        // A whole tuple is one of zone 0 unless another is named; parts of one are looked for everywhere.
+        let ends = (wanted.orig.src_port, wanted.orig.dst_port);
+        let has_ends = matches!(ends, (Some(_), Some(_))) || wanted.orig.icmp_id.is_some();
+        if wanted.orig.src.is_some() && wanted.orig.dst.is_some() && wanted.ip_proto != 0 && has_ends {
+            wanted.zone.get_or_insert(0);
+        }
         let all = Wanted { zone: wanted.zone, ..Wanted::default() };
         if wanted == all {
             self.engine.flush_connections(wanted.zone, None);

@@ -15,9 +15,15 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     add_fragments(registry);
 }
 
-/// The number behind a prefix.
+/// The number that a text begins with, as it fits into 32 bits; what comes after it goes unread.
+fn leading(text: &str) -> Option<u32> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text[..digits].parse::<u64>().ok().map(|n| n as u32)
+}
+
+/// The number behind a prefix, as it fits into 16 bits.
 fn numbered(text: &str, prefix: &str) -> Option<u16> {
-    text.strip_prefix(prefix)?.parse().ok()
+    leading(text.strip_prefix(prefix)?).map(|n| n as u16)
 }
 
 /// Takes a last argument of the form `prefixNUMBER` off.
@@ -52,7 +58,7 @@ fn add_connections(registry: &mut Registry<'_>) {
         perform(entry, Box::new(work)).await
     });
     let usage = "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]";
-    registry.ask("dpctl/flush-conntrack", usage, (0, 4), |directory, args| async move {
+    registry.plain("dpctl/flush-conntrack", usage, (0, 4), |directory, args| async move {
         let mut says = Says::default();
         let result = flush(&directory, &args, &mut says).await;
         says.answer(result)
@@ -94,9 +100,10 @@ async fn flush(directory: &Directory, args: &[String], says: &mut Says) -> Resul
 fn add_counts(registry: &mut Registry<'_>) {
     registry.ask("dpctl/ct-stats-show", "[dp] [zone=N]", (0, 3), |directory, args| async move {
         let mut says = Says::default();
+        let (given, args) = options(&args)?;
         let (args, verbose) = match args.split_last() {
             Some((last, rest)) if last == "verbose" => (rest, true),
-            _ => (args.as_slice(), false),
+            _ => (args, given.verbose),
         };
         let (args, zone) = without_last(args, "zone=");
         let Ok(((_, entry), _)) = optional_datapath(&directory, args, 1, &mut says) else {
@@ -104,25 +111,31 @@ fn add_counts(registry: &mut Registry<'_>) {
         };
         perform(entry, Box::new(move |engine, _| Ok(statistics(engine, zone, verbose)))).await
     });
-    registry.ask("dpctl/ct-bkts", "[dp] [gt=N]", (0, 2), |directory, args| async move {
+    registry.plain("dpctl/ct-bkts", "[dp] [gt=N]", (0, 2), |directory, args| async move {
         let mut says = Says::default();
-        let (args, _) = without_last(&args, "gt=");
+        let (args, least) = without_last(&args, "gt=");
         let Ok(((_, entry), _)) = optional_datapath(&directory, args, 1, &mut says) else {
             return says.answer(Err(()));
         };
-        let work = |engine: &mut dp::Datapath, _| {
+        let work = move |engine: &mut dp::Datapath, _| {
             let n = engine.n_connections();
-            let bucket = if n > 0 { format!("bucket 0:{n:>8}\n") } else { String::new() };
-            Ok(format!("Total Buckets: 1\nCurrent Connections: {n}\n\n{bucket}"))
+            let mut out = format!("Total Buckets: 1\nCurrent Connections: {n}\n\n");
+            if n > 0 {
+                let line = format!("+-----------+{}+\n", "-".repeat(41));
+                let shown = if n > usize::from(least.unwrap_or(0)) { n.to_string() } else { ".".to_owned() };
+                let heading = format!("|  Buckets  |{:9}Connections per Buckets{:9}|\n", "", "");
+                let _ = writeln!(out, "{line}{heading}{line}   0..  7   | {shown:>5}\n");
+            }
+            Ok(out)
         };
         perform(entry, Box::new(work)).await
     });
-    registry.ask("dpctl/ct-set-maxconns", "[dp] maxconns", (1, 2), |directory, args| async move {
+    registry.plain("dpctl/ct-set-maxconns", "[dp] maxconns", (1, 2), |directory, args| async move {
         let mut says = Says::default();
         let Ok(((_, entry), rest)) = optional_datapath(&directory, &args, 2, &mut says) else {
             return says.answer(Err(()));
         };
-        let Some(max) = rest.first().and_then(|n| n.parse::<u32>().ok()) else {
+        let Some(max) = rest.first().and_then(|n| leading(n)) else {
             let result = says.fail("maxconns missing or malformed", Some(reason::INVALID));
             return says.answer(result);
         };
@@ -150,9 +163,11 @@ fn add_counts(registry: &mut Registry<'_>) {
 
 /// A command that takes nothing but a datapath.
 fn read(registry: &mut Registry<'_>, name: &'static str, say: fn(&mut dp::Datapath) -> String) {
-    registry.ask(name, "[dp]", (0, 1), move |directory, args| async move {
+    // Some take what is no datapath for another argument.
+    let most = if name.ends_with("able-tcp-seq-chk") { 2 } else { 1 };
+    registry.plain(name, "[dp]", (0, 1), move |directory, args| async move {
         let mut says = Says::default();
-        match optional_datapath(&directory, &args, 1, &mut says) {
+        match optional_datapath(&directory, &args, most, &mut says) {
             Ok(((_, entry), _)) => perform(entry, Box::new(move |engine, _| Ok(say(engine)))).await,
             Err(()) => says.answer(Err(())),
         }
@@ -175,16 +190,19 @@ fn statistics(engine: &dp::Datapath, zone: Option<u16>, verbose: bool) -> String
         (TcpState::FinWait2, "FIN_WAIT_2"),
         (TcpState::TimeWait, "TIME_WAIT"),
     ];
-    let protocols = [(6u8, "TCP"), (17, "UDP"), (1, "ICMP"), (58, "ICMPv6"), (132, "SCTP")];
-    let (mut total, mut counts, mut states, mut other) = (0, [0u64; 5], [0u64; 11], 0);
+    // ICMPv6 is counted in the total alone.
+    const PROTOCOLS: [(u8, &str); 7] =
+        [(6, "TCP"), (17, "UDP"), (136, "UDPLITE"), (132, "SCTP"), (1, "ICMP"), (33, "DCCP"), (2, "IGMP")];
+    let (mut total, mut counts, mut states, mut other) = (0, [0u64; 7], [0u64; 11], 0);
     let mut cursor = Some(0);
     while let Some(from) = cursor {
         let (some, next) = engine.dump_connections(from, 4096, zone);
         cursor = next;
         for connection in some {
             total += 1;
-            match protocols.iter().position(|(n, _)| *n == connection.original.proto) {
+            match PROTOCOLS.iter().position(|(n, _)| *n == connection.original.proto) {
                 Some(i) => counts[i] += 1,
+                None if connection.original.is_icmp() => {}
                 None => other += 1,
             }
             if let Some((state, _)) = connection.tcp
@@ -195,24 +213,24 @@ fn statistics(engine: &dp::Datapath, zone: Option<u16>, verbose: bool) -> String
         }
     }
     let mut out = format!("Connections Stats:\n    Total: {total}\n");
-    for (i, (_, name)) in protocols.iter().enumerate().filter(|(i, _)| counts[*i] > 0) {
-        let _ = writeln!(out, "\t{name}: {}", counts[i]);
+    for (i, (_, name)) in PROTOCOLS.iter().enumerate().filter(|(i, _)| counts[*i] > 0) {
+        let _ = writeln!(out, "  {name}: {}", counts[i]);
         if i == 0 && verbose {
-            let _ = writeln!(out, "\t  Conn per TCP states:");
+            let _ = writeln!(out, "    Conn per TCP states:");
             for (n, (_, state)) in states.iter().zip(STATES).filter(|(n, _)| **n > 0) {
-                let _ = writeln!(out, "\t    {state}: {n}");
+                let _ = writeln!(out, "\t  [{state}]={n}");
             }
         }
     }
     if other > 0 {
-        let _ = writeln!(out, "\tOther: {other}");
+        let _ = writeln!(out, "  Other: {other}");
     }
     out
 }
 
 fn add_limits(registry: &mut Registry<'_>) {
     let usage = "[dp] [default=L] [zone=N,limit=L]...";
-    registry.ask("dpctl/ct-set-limits", usage, (1, usize::MAX), |directory, args| async move {
+    registry.plain("dpctl/ct-set-limits", usage, (1, usize::MAX), |directory, args| async move {
         let mut says = Says::default();
         let named = super::context::datapath_named(&directory, &args[0]);
         let (found, rest) = match named {
@@ -225,7 +243,7 @@ fn add_limits(registry: &mut Registry<'_>) {
         let result = set_limits(found, rest, &mut says).await;
         says.answer(result)
     });
-    registry.ask("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", (1, 2), |directory, args| async move {
+    registry.plain("dpctl/ct-del-limits", "[dp] zone=N1[,N2]...", (1, 2), |directory, args| async move {
         let mut says = Says::default();
         let result = match optional_datapath(&directory, &args, 2, &mut says) {
             Ok((found, [zones])) => delete_limits(found, zones, &mut says).await,
@@ -233,7 +251,7 @@ fn add_limits(registry: &mut Registry<'_>) {
         };
         says.answer(result)
     });
-    registry.ask("dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", (0, 2), |directory, args| async move {
+    registry.plain("dpctl/ct-get-limits", "[dp] [zone=N1[,N2]...]", (0, 2), |directory, args| async move {
         let mut says = Says::default();
         let result = match optional_datapath(&directory, &args, 2, &mut says) {
             Ok((found, rest)) => show_limits(found, rest.first(), &mut says).await,
@@ -256,9 +274,13 @@ async fn set_limits((_, entry): Found<'_>, args: &[String], says: &mut Says) -> 
             let Some((name, value)) = field.split_once('=') else {
                 return says.fail(&format!("field {field} missing value"), Some(reason::INVALID));
             };
-            let number = value.parse::<u32>().ok();
+            let mut number =
+                value.strip_prefix('-').map_or_else(|| leading(value), |n| leading(n).map(u32::wrapping_neg));
             match name {
-                "zone" => zone = number.and_then(|n| u16::try_from(n).ok()),
+                "zone" => {
+                    number = number.filter(|n| u16::try_from(*n).is_ok());
+                    zone = number.map(|n| n as u16);
+                }
                 "limit" => limit = number,
                 _ => return says.fail(&format!("invalid zone limit field: {name}"), Some(reason::INVALID)),
             }
@@ -385,20 +407,20 @@ fn add_fragments(registry: &mut Registry<'_>) {
     for (name, doing, on) in
         [("dpctl/ipf-set-enabled", "enabling", true), ("dpctl/ipf-set-disabled", "disabling", false)]
     {
-        registry.ask(name, "[dp] v4|v6", (1, 2), move |directory, args| async move {
+        registry.plain(name, "[dp] v4|v6", (1, 2), move |directory, args| async move {
             let mut says = Says::default();
-            let Ok((found, rest)) = optional_datapath(&directory, &args, 2, &mut says) else {
+            let Ok((found, rest)) = optional_datapath(&directory, &args, 3, &mut says) else {
                 return says.answer(Err(()));
             };
             let done = format!("{doing} fragmentation reassembly successful\n");
-            let result = match family(rest.first()) {
+            let result = match family(rest.last()) {
                 Some(i) => set_fragments(found, done, move |f| f.families[i].enabled = on, &mut says).await,
                 None => says.fail("parameter missing: 'v4' for IPv4 or 'v6' for IPv6", Some(reason::INVALID)),
             };
             says.answer(result)
         });
     }
-    registry.ask("dpctl/ipf-set-min-frag", "[dp] v4|v6 minfragment", (2, 3), |directory, args| async move {
+    registry.plain("dpctl/ipf-set-min-frag", "[dp] v4|v6 minfragment", (2, 3), |directory, args| async move {
         let mut says = Says::default();
         let Ok((found, rest)) = optional_datapath(&directory, &args, 3, &mut says) else { return says.answer(Err(())) };
         let done = "setting minimum fragment size successful\n".to_owned();
@@ -412,7 +434,7 @@ fn add_fragments(registry: &mut Registry<'_>) {
         };
         says.answer(result)
     });
-    registry.ask("dpctl/ipf-set-max-nfrags", "[dp] maxfrags", (1, 2), |directory, args| async move {
+    registry.plain("dpctl/ipf-set-max-nfrags", "[dp] maxfrags", (1, 2), |directory, args| async move {
         let mut says = Says::default();
         let Ok((found, rest)) = optional_datapath(&directory, &args, 2, &mut says) else { return says.answer(Err(())) };
         let done = "setting maximum fragments successful\n".to_owned();

@@ -37,6 +37,25 @@ impl Registry<'_> {
         self.commands.add_later(name, usage, counts.0, counts.1, move |args| run(directory.load_full(), args));
     }
 
+    /// The same for a command of `dpctl` that no option means anything to: those there are go unheard.
+    pub(super) fn plain<F>(
+        &mut self,
+        name: &'static str,
+        usage: &str,
+        counts: (usize, usize),
+        run: impl Fn(Arc<Directory>, Vec<String>) -> F + Send + Sync + Clone + 'static,
+    ) where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        self.ask(name, usage, counts, move |directory, args| {
+            let run = run.clone();
+            async move {
+                let (_, args) = super::dpctl::options(&args)?;
+                run(directory, args.to_vec()).await
+            }
+        });
+    }
+
     /// A command that answers at once.
     pub(super) fn say(
         &mut self,

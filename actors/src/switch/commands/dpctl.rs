@@ -64,14 +64,14 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         }
         Ok(out)
     });
-    registry.ask("dpctl/dump-dps", "", (0, 0), |directory, _| async move {
+    registry.plain("dpctl/dump-dps", "", (0, 0), |directory, _| async move {
         Ok(directory.datapaths.keys().map(|kind| format!("{kind}@ovs-{kind}\n")).collect())
     });
     registry.ask("dpctl/show", "[-s] [dp...]", (0, MANY), |directory, args| async move {
         let (options, names) = options(&args)?;
         show(&directory, names, options.statistics).await
     });
-    registry.ask("dpctl/add-dp", "dp [iface...]", (1, MANY), |directory, args| async move {
+    registry.plain("dpctl/add-dp", "dp [iface...]", (1, MANY), |directory, args| async move {
         let mut says = Says::default();
         let kind = args[0].split_once('@').map_or("system", |(kind, _)| kind);
         let result = match datapath_named(&directory, &args[0]) {
@@ -83,7 +83,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         };
         says.answer(result)
     });
-    registry.ask("dpctl/del-dp", "dp", (1, 1), |directory, args| async move {
+    registry.plain("dpctl/del-dp", "dp", (1, 1), |directory, args| async move {
         let mut says = Says::default();
         let result = match datapath_named(&directory, &args[0]) {
             Some(_) => says.fail("deleting datapath: bridges use it", Some(reason::UNSUPPORTED)),
@@ -92,19 +92,19 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         says.answer(result)
     });
     for (name, doing) in [("dpctl/add-if", "adding"), ("dpctl/set-if", "changing"), ("dpctl/del-if", "deleting")] {
-        registry.ask(name, "dp iface...", (2, MANY), move |directory, args| async move {
+        registry.plain(name, "dp iface...", (2, MANY), move |directory, args| async move {
             let mut says = Says::default();
             let result = change_ports(&directory, doing, &args, &mut says);
             says.answer(result)
         });
     }
-    registry.ask("dpctl/offload-stats-show", "[dp]", (0, 1), |directory, args| async move {
+    registry.plain("dpctl/offload-stats-show", "[dp]", (0, 1), |directory, args| async move {
         let mut says = Says::default();
         let result = optional_datapath(&directory, &args, 1, &mut says)
             .and_then(|_| says.fail("retrieving offload statistics", Some(reason::INVALID)));
         says.answer(result)
     });
-    registry.ask("dpctl/cache-get-size", "[dp]", (0, 1), |directory, args| async move {
+    registry.plain("dpctl/cache-get-size", "[dp]", (0, 1), |directory, args| async move {
         let wanted = args.first().map(|name| datapath_named(&directory, name).map(|(kind, _)| kind));
         match wanted {
             Some(None) => Err("ovs-vswitchd: opening datapath failed (No such device)\n".to_owned()),
@@ -112,7 +112,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
             None => Ok(directory.datapaths.keys().map(|kind| format!("{kind}@ovs-{kind}:\n")).collect()),
         }
     });
-    registry.ask("dpctl/cache-set-size", "dp cache <size>", (3, 3), |directory, args| async move {
+    registry.plain("dpctl/cache-set-size", "dp cache <size>", (3, 3), |directory, args| async move {
         let mut says = Says::default();
         let result = match args[2].parse::<u32>() {
             Err(_) => says.fail("size is malformed", Some(reason::INVALID)),

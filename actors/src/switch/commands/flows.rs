@@ -55,7 +55,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         };
         says.answer(result)
     });
-    registry.ask("dpctl/del-flows", "[dp] [file]", (0, 2), |directory, args| async move {
+    registry.plain("dpctl/del-flows", "[dp] [file]", (0, 2), |directory, args| async move {
         let mut says = Says::default();
         let result = match optional_datapath(&directory, &args, 1, &mut says) {
             Ok(((_, entry), [])) => {
@@ -69,7 +69,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         says.answer(result)
     });
     for (name, put) in [("dpctl/add-flows", Put::Add), ("dpctl/mod-flows", Put::Modify)] {
-        registry.ask(name, "[dp] file", (1, 2), move |directory, args| async move {
+        registry.plain(name, "[dp] file", (1, 2), move |directory, args| async move {
             let mut says = Says::default();
             let result = match optional_datapath(&directory, &args, 2, &mut says) {
                 Ok((found, [file])) => from_file(found, file, put, &mut says).await,
@@ -81,6 +81,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.say("dpctl/parse-actions", "actions", (1, usize::MAX), |args| {
         let mut says = Says::default();
         let mut result = Ok(());
+        let (_, args) = options(args)?;
         for text in args {
             match odp_text::parse_actions(text, None) {
                 Ok(actions) => {
@@ -96,7 +97,9 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     });
     registry.say("dpctl/normalize-actions", "actions", (2, usize::MAX), |args| {
         let mut says = Says::default();
-        let result = normalize(&args[0], &args[1..], &mut says);
+        let (_, args) = options(args)?;
+        let [key, actions @ ..] = args else { return says.answer(Err(())) };
+        let result = normalize(key, actions, &mut says);
         says.answer(result)
     });
 }
