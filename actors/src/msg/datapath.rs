@@ -218,3 +218,8 @@ pub struct Inject {
     /// Packets.
     pub packets: Vec<PacketBuf>,
 }
+
+/// Timeouts of tracked connections, by the name that a flow's actions give (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CtTimeouts(pub Vec<(String, dp::ct::Timeouts)>);

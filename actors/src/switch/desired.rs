@@ -32,6 +32,8 @@ pub struct DesiredSwitch {
     pub bridges: BTreeMap<String, DesiredBridge>,
     /// Rows of Datapath by type.
     pub datapaths: BTreeMap<String, Uuid>,
+    /// Timeouts of tracked connections by datapath type.
+    pub ct_zones: BTreeMap<String, super::ct_zones::Zones>,
     /// Files of the SSL row: key, certificate, CA certificate, bootstrap.
     pub ssl: Option<(String, String, String, bool)>,
 }
@@ -207,6 +209,11 @@ impl DesiredSwitch {
             other_config: pairs(&root.other_config()),
             bridges,
             datapaths: root.datapaths().into_iter().map(|(kind, uuid)| (kind.to_owned(), uuid)).collect(),
+            ct_zones: root
+                .datapaths()
+                .into_iter()
+                .map(|(kind, uuid)| (kind.to_owned(), super::ct_zones::read(replica, uuid)))
+                .collect(),
             ssl,
         }
     }

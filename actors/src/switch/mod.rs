@@ -12,6 +12,7 @@ mod bundle;
 mod checks;
 mod columns;
 pub mod commands;
+pub mod ct_zones;
 pub mod desired;
 pub mod directory;
 pub mod plan;
@@ -37,6 +38,7 @@ use crate::clock;
 use crate::datapath::Datapath;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::ViewPublished;
+use crate::msg::datapath::CtTimeouts;
 use crate::msg::port::Reattach;
 use crate::msg::revalidator::Stir;
 use crate::msg::switch::*;
@@ -71,6 +73,7 @@ struct Backer {
     stir: Latest<Stir>,
     ports: BTreeMap<OdpPort, String>,
     polling: polling::Polling,
+    timeouts: ct_zones::Numbers,
 }
 
 struct PortState {
@@ -195,8 +198,14 @@ impl Switch {
             Revalidator::new(desk, datapath.clone(), directory.clone())
         });
         let stir = revalidator.outlet::<Stir>().latest();
-        let backer =
-            Backer { address: address.clone(), revalidator, stir, ports: BTreeMap::new(), polling: Default::default() };
+        let backer = Backer {
+            address: address.clone(),
+            revalidator,
+            stir,
+            ports: BTreeMap::new(),
+            polling: Default::default(),
+            timeouts: ct_zones::Numbers::default(),
+        };
         self.datapaths.insert(kind.to_owned(), backer);
         address
     }
@@ -354,6 +363,9 @@ impl Handler<DatapathReturned> for Switch {
     fn handle(&mut self, m: DatapathReturned, _: &mut Context<Self>) {
         self.desk.received();
         self.retune(&m.0);
+        if let Some(backer) = self.datapaths.get(&m.0) {
+            backer.address.offer(CtTimeouts(backer.timeouts.all()));
+        }
         let bridges = self.bridges.values().filter(|bridge| bridge.datapath == m.0);
         for port in bridges.flat_map(|bridge| bridge.ports.values()).filter(|port| port.odp.is_some()) {
             port.address.offer(Reattach);

@@ -12,7 +12,7 @@ use super::plan::{self, PlannedPort};
 use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, Upcalls};
-use crate::msg::datapath::VlanLimit;
+use crate::msg::datapath::{CtTimeouts, VlanLimit};
 use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
@@ -326,6 +326,20 @@ impl Switch {
         ctx.spawn(step);
     }
 
+    /// Numbers the timeout policies of connection tracking, and tells them to the datapaths: by type, by zone.
+    fn assign_timeouts(&mut self) -> BTreeMap<String, BTreeMap<u16, u32>> {
+        let none = super::ct_zones::Zones::new();
+        let mut all = BTreeMap::new();
+        for (kind, backer) in &mut self.datapaths {
+            let (zones, news) = backer.timeouts.assign(self.desired.ct_zones.get(kind).unwrap_or(&none));
+            if !news.is_empty() {
+                backer.address.offer(CtTimeouts(news));
+            }
+            all.insert(kind.clone(), zones);
+        }
+        all
+    }
+
     /// Has bridges be as the database wants them: all of them, or some.
     fn configure_bridges(&mut self, some: Option<&BTreeSet<String>>) -> Vec<BoxFuture<'static, Result<(), AskError>>> {
         let mut peers: BTreeMap<(String, String), PortRef> = BTreeMap::new();
@@ -335,6 +349,7 @@ impl Switch {
                 peers.insert((name.clone(), peer), PortRef { bridge: bridge.id, port: port.port });
             }
         }
+        let ct_timeouts = self.assign_timeouts();
         let restore_wait = self.desired.other_config.get("flow-restore-wait").is_some_and(|v| v == "true");
         let mut asked: Vec<BoxFuture<'static, Result<(), AskError>>> = Vec::new();
         for (name, bridge) in &mut self.bridges {
@@ -372,7 +387,8 @@ impl Switch {
             }
             // A patch's peer is the patch of that name whose own peer is this one.
             let peer_of = |own: &str, peer: &str| peers.get(&(peer.to_owned(), own.to_owned())).copied();
-            let config = plan::bridge_config(row, &ports, &bridge.bundles, peer_of, mac, restore_wait);
+            let mut config = plan::bridge_config(row, &ports, &bridge.bundles, peer_of, mac, restore_wait);
+            config.ct_timeouts = ct_timeouts.get(&bridge.datapath).cloned().unwrap_or_default();
             let configure = Configure {
                 config,
                 own: bridge.address.clone(),

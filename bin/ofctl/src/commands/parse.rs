@@ -289,12 +289,16 @@ fn pcap_packets(file: &str) -> Result<Vec<Vec<u8>>, Failure> {
     let mut at = 24;
     while let Some(len) = number(at + 8) {
         let len = len as usize;
-        let Some(packet) = octets.get(at + 16..at + 16 + len) else { break };
+        // One of no octets looks like the end.
+        let Some(packet) = octets.get(at + 16..at + 16 + len).filter(|p| !p.is_empty()) else { break };
         packets.push(packet.to_vec());
         at += 16 + len;
     }
     Ok(packets)
 }
+
+/// `OFPP_ANY` of OpenFlow 1.1 and later.
+const NO_PORT: u32 = u32::MAX;
 
 /// `parse-pcap PCAP...`: each packet's headers.
 pub(super) fn pcap(settings: &Settings, args: &[String]) -> Done {
@@ -309,7 +313,8 @@ pub(super) fn pcap(settings: &Settings, args: &[String]) -> Done {
             Err(said) => return Err(said),
         };
         for packet in packets {
-            let (key, _) = flow::extract::extract(&packet, 0);
+            // Nobody knows where it came in.
+            let (key, _) = flow::extract::extract(&packet, NO_PORT);
             let text = flow::match_text::format_flow(&key, &flow::match_text::Options::default());
             program::print(&format!("{text}\n"));
         }

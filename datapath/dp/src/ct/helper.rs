@@ -15,8 +15,6 @@ use super::conn::{Conn, Tuple};
 
 /// Text is looked at no further than this, octets.
 const MESSAGE: usize = 128;
-/// Ports below are not opened for anybody.
-const LOWEST_PORT: u16 = 1024;
 /// Expectations at most.
 const MOST: usize = 16_384;
 const TFTP_PORT: u16 = 69;
@@ -160,7 +158,7 @@ pub(super) fn follow(
         true => (conn.reply.src, conn.original.dst),
         false => (conn.original.src, conn.reply.dst),
     };
-    if named.port < LOWEST_PORT {
+    if named.port == 0 {
         return edit;
     }
     if let Some((address, range)) = named.address {

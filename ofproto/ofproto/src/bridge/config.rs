@@ -57,6 +57,8 @@ pub struct BridgeConfig {
     pub mcast: Option<McastConfig>,
     /// Bonds and LACP.
     pub bundle_settings: BTreeMap<BundleId, BundleSettings>,
+    /// Timeout policies of connection tracking, by zone: the datapath's number.
+    pub ct_timeouts: BTreeMap<u16, u32>,
     /// Upcalls are to be answered by dropping until this is over.
     pub flow_restore_wait: bool,
 }
@@ -77,6 +79,7 @@ impl Bridge {
         self.view.mirrors = config.mirrors.iter().cloned().map(std::sync::Arc::new).collect();
         self.view.flood_vlans = config.flood_vlans.clone();
         self.view.forward_bpdu = config.forward_bpdu;
+        self.view.ct_timeouts = config.ct_timeouts.clone();
         self.view.flow_restore_wait = config.flow_restore_wait;
         self.view.hw_addr = config.hw_addr;
         self.view.uuid = config.uuid;

@@ -195,6 +195,8 @@ pub struct BridgeView {
     pub in_band: bool,
     /// Its ports' packets go to OpenFlow only once flows have been restored.
     pub flow_restore_wait: bool,
+    /// Timeout policies of connection tracking, by zone: the datapath's number.
+    pub ct_timeouts: BTreeMap<u16, u32>,
     /// Flows are sampled by NetFlow: its fields are always matched.
     pub netflow: bool,
     /// Datapath meter for packet-ins, if configured.
@@ -255,6 +257,7 @@ impl BridgeView {
             rstp: false,
             in_band: false,
             flow_restore_wait: false,
+            ct_timeouts: BTreeMap::new(),
             netflow: false,
             controller_meter: None,
             slowpath_meter: None,

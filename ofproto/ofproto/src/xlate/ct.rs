@@ -56,6 +56,8 @@ impl Context<'_> {
             69 => Some("tftp"),
             _ => None,
         };
+        // The policy holds from a connection's beginning.
+        let timeout = self.bridge.ct_timeouts.get(&zone).filter(|_| ct.commit).map(|n| n.to_string().into());
         let nat = self.ct_nat.as_ref().map(odp_nat);
         self.odp.push(odp::Action::Ct(Box::new(odp::Ct {
             commit: ct.commit,
@@ -64,7 +66,7 @@ impl Context<'_> {
             mark,
             label,
             helper,
-            timeout: None,
+            timeout,
             nat,
             event_mask: ct.commit.then_some(EVENTS),
         })));
