@@ -17,6 +17,8 @@ pub(crate) struct Command {
     pub arguments: &'static str,
     /// Its options, each with `=` at its end if it takes a value.
     pub options: &'static [&'static str],
+    /// It never writes to the database.
+    pub reads: bool,
     /// Says which tables and columns it needs.
     pub need: fn(&mut Need<'_>, &Line) -> Outcome<()>,
     /// Carries it out.
@@ -35,7 +37,13 @@ impl Command {
         need: fn(&mut Need<'_>, &Line) -> Outcome<()>,
         run: fn(&mut Context<'_>, &mut Line) -> Outcome<()>,
     ) -> Command {
-        Command { name, min, max, arguments, options: &[], need, run }
+        Command { name, min, max, arguments, options: &[], reads: false, need, run }
+    }
+
+    /// Marks a command that never writes to the database.
+    pub const fn reads(mut self) -> Command {
+        self.reads = true;
+        self
     }
 
     /// Gives the command options.

@@ -137,7 +137,13 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     vlog::set_level(Some(vlog::module("vsctl")), Some(vlog::Destination::Console), vlog::Level::Warn);
     log.start(&program.name)?;
     let called_as = session::quoted(program);
-    vlog::info!("vsctl", "Called as {called_as}");
+    // What cannot change anything is not worth a line there.
+    let writes = |word: &String| ALL.iter().flat_map(|group| group.iter()).any(|c| c.name == word && !c.reads);
+    if parsed.arguments.iter().any(writes) {
+        vlog::info!("vsctl", "Called as {called_as}");
+    } else {
+        vlog::dbg!("vsctl", "Called as {called_as}");
+    }
     let mut lines = line::parse(&parsed.arguments, first)?;
     cli::alarm::arm(timeout);
     Ok(session::run(program, &session, &mut lines, &called_as))

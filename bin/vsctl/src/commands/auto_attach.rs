@@ -12,7 +12,7 @@ use ovsdb::Uuid;
 pub(crate) const COMMANDS: &[Command] = &[
     Command::new("add-aa-mapping", (3, 3), "!BRIDGE !ARG !ARG", need, add_aa_mapping),
     Command::new("del-aa-mapping", (3, 3), "!BRIDGE !ARG !ARG", need, del_aa_mapping),
-    Command::new("get-aa-mapping", (1, 1), "!BRIDGE", need, get_aa_mapping),
+    Command::new("get-aa-mapping", (1, 1), "!BRIDGE", need, get_aa_mapping).reads(),
 ];
 
 fn need(need: &mut Need<'_>, line: &Line) -> Outcome<()> {

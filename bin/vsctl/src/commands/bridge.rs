@@ -13,12 +13,12 @@ use ovsdb::{Datum, Uuid};
 pub(crate) const COMMANDS: &[Command] = &[
     Command::new("add-br", (1, 3), "!NEW-BRIDGE ?PARENT ?NEW-VLAN", need_add, add_br).options(&["--may-exist"]),
     Command::new("del-br", (1, 1), "!BRIDGE", need_topology, del_br).options(&["--if-exists"]),
-    Command::new("list-br", (0, 0), "", need_topology, list_br).options(&["--real", "--fake"]),
-    Command::new("br-exists", (1, 1), "!BRIDGE", need_topology, br_exists),
-    Command::new("br-to-vlan", (1, 1), "!BRIDGE", need_topology, br_to_vlan),
-    Command::new("br-to-parent", (1, 1), "!BRIDGE", need_topology, br_to_parent),
+    Command::new("list-br", (0, 0), "", need_topology, list_br).reads().options(&["--real", "--fake"]),
+    Command::new("br-exists", (1, 1), "!BRIDGE", need_topology, br_exists).reads(),
+    Command::new("br-to-vlan", (1, 1), "!BRIDGE", need_topology, br_to_vlan).reads(),
+    Command::new("br-to-parent", (1, 1), "!BRIDGE", need_topology, br_to_parent).reads(),
     Command::new("br-set-external-id", (2, 3), "!BRIDGE !KEY ?VALUE", need_ids, br_set_external_id),
-    Command::new("br-get-external-id", (1, 2), "!BRIDGE ?KEY", need_ids, br_get_external_id),
+    Command::new("br-get-external-id", (1, 2), "!BRIDGE ?KEY", need_ids, br_get_external_id).reads(),
 ];
 
 fn need_add(need: &mut Need<'_>, line: &Line) -> Outcome<()> {

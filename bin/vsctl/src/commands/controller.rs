@@ -10,11 +10,11 @@ use idl::vswitch::{Bridge as BridgeRow, Controller};
 use ovsdb::Uuid;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::new("get-controller", (1, 1), "!BRIDGE", need_controllers, get_controller),
+    Command::new("get-controller", (1, 1), "!BRIDGE", need_controllers, get_controller).reads(),
     Command::new("del-controller", (1, 1), "!BRIDGE", need_controllers, del_controller),
     Command::new("set-controller", (1, MANY), "!BRIDGE +TARGET", need_controllers, set_controller)
         .options(&["--inactivity-probe="]),
-    Command::new("get-fail-mode", (1, 1), "!BRIDGE", need_fail_mode, get_fail_mode),
+    Command::new("get-fail-mode", (1, 1), "!BRIDGE", need_fail_mode, get_fail_mode).reads(),
     Command::new("del-fail-mode", (1, 1), "!BRIDGE", need_fail_mode, del_fail_mode),
     Command::new("set-fail-mode", (2, 2), "!BRIDGE !MODE", need_fail_mode, set_fail_mode),
 ];

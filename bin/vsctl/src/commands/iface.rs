@@ -7,8 +7,8 @@ use crate::line::Line;
 use crate::{Outcome, fail};
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::new("list-ifaces", (1, 1), "!BRIDGE", need_topology, list_ifaces),
-    Command::new("iface-to-br", (1, 1), "!IFACE", need_topology, iface_to_br),
+    Command::new("list-ifaces", (1, 1), "!BRIDGE", need_topology, list_ifaces).reads(),
+    Command::new("iface-to-br", (1, 1), "!IFACE", need_topology, iface_to_br).reads(),
 ];
 
 fn list_ifaces(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {

@@ -9,7 +9,7 @@ use crate::{Outcome, fail};
 use idl::vswitch::{Manager, OpenvSwitch};
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::new("get-manager", (0, 0), "", need, get_manager),
+    Command::new("get-manager", (0, 0), "", need, get_manager).reads(),
     Command::new("del-manager", (0, 0), "", need, del_manager),
     Command::new("set-manager", (1, MANY), "+TARGET", need, set_manager).options(&["--inactivity-probe="]),
 ];

@@ -12,14 +12,14 @@ use idl::vswitch::{Interface, Port as PortRow};
 use ovsdb::{Datum, Uuid};
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::new("list-ports", (1, 1), "!BRIDGE", need_topology, list_ports),
+    Command::new("list-ports", (1, 1), "!BRIDGE", need_topology, list_ports).reads(),
     Command::new("add-port", (2, MANY), "!BRIDGE !NEW-PORT *COLUMN?:KEY=VALUE", need_add, add_port)
         .options(&["--may-exist"]),
     Command::new("add-bond", (4, MANY), "!BRIDGE !BOND +IFACE *COLUMN?:KEY=VALUE", need_add, add_bond)
         .options(&["--may-exist", "--fake-iface"]),
     Command::new("del-port", (1, 2), "?BRIDGE !PORT|IFACE", need_topology, del_port)
         .options(&["--if-exists", "--with-iface"]),
-    Command::new("port-to-br", (1, 1), "!PORT", need_topology, port_to_br),
+    Command::new("port-to-br", (1, 1), "!PORT", need_topology, port_to_br).reads(),
 ];
 
 /// The arguments from the first assignment on.

@@ -9,7 +9,7 @@ use idl::Row;
 use ovsdb::{Atom, Uuid};
 use std::collections::BTreeSet;
 
-pub(crate) const COMMANDS: &[Command] = &[Command::new("show", (0, 0), "", need, show)];
+pub(crate) const COMMANDS: &[Command] = &[Command::new("show", (0, 0), "", need, show).reads()];
 
 /// A table of the overview: the column that names its rows, and the columns shown below the name.
 struct Shown {

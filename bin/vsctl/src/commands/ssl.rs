@@ -8,7 +8,7 @@ use crate::{Outcome, fail};
 use idl::vswitch::{OpenvSwitch, SSL};
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::new("get-ssl", (0, 0), "", need, get_ssl),
+    Command::new("get-ssl", (0, 0), "", need, get_ssl).reads(),
     Command::new("del-ssl", (0, 0), "", need, del_ssl),
     Command::new("set-ssl", (3, 3), "!PRIVATE-KEY !CERTIFICATE !CA-CERT", need, set_ssl).options(&["--bootstrap"]),
 ];

@@ -11,8 +11,8 @@ use ovsdb::{Atom, Datum, Uuid};
 pub(crate) const COMMANDS: &[Command] = &[
     Command::new("add-zone-tp", (3, MANY), "", need, add_zone_tp).options(&["--may-exist"]),
     Command::new("del-zone-tp", (2, 2), "", need, del_zone_tp).options(&["--if-exists"]),
-    Command::new("list-zone-tp", (1, 1), "", need, list_zone_tp),
-    Command::new("list-dp-cap", (1, 1), "", need, list_dp_cap),
+    Command::new("list-zone-tp", (1, 1), "", need, list_zone_tp).reads(),
+    Command::new("list-dp-cap", (1, 1), "", need, list_dp_cap).reads(),
 ];
 
 fn need(need: &mut Need<'_>, _: &Line) -> Outcome<()> {

@@ -17,12 +17,15 @@ use ovsdb::TableSchema;
 use std::sync::Arc;
 
 pub(crate) const COMMANDS: &[Command] = &[
-    Command::new("comment", (0, MANY), "*ARG", comment_need, comment),
+    Command::new("comment", (0, MANY), "*ARG", comment_need, comment).reads(),
     Command::new("list", (1, MANY), "!TABLE *RECORD", query::need_list, query::list)
+        .reads()
         .options(&["--if-exists", "--columns="]),
     Command::new("find", (1, MANY), "!TABLE *COLUMN?:KEY=VALUE", query::need_find, query::find)
+        .reads()
         .options(&["--columns="]),
     Command::new("get", (2, MANY), "!TABLE !RECORD *COLUMN?:KEY", query::need_get, query::get)
+        .reads()
         .options(&["--if-exists", "--id="]),
     Command::new("set", (3, MANY), "!TABLE !RECORD +COLUMN?:KEY=VALUE", edit::need_set, edit::set)
         .options(&["--if-exists"]),
@@ -34,7 +37,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::new("create", (2, MANY), "!TABLE +COLUMN?:KEY=VALUE", create::need, create::create).options(&["--id="]),
     Command::new("destroy", (1, MANY), "!TABLE *RECORD", create::need_destroy, create::destroy)
         .options(&["--if-exists", "--all"]),
-    Command::new("wait-until", (2, MANY), "!TABLE !RECORD *COLUMN?:KEY=VALUE", wait::need, wait::wait_until),
+    Command::new("wait-until", (2, MANY), "!TABLE !RECORD *COLUMN?:KEY=VALUE", wait::need, wait::wait_until).reads(),
 ];
 
 fn comment_need(_: &mut Need<'_>, _: &Line) -> Outcome<()> {
