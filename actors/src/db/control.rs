@@ -3,6 +3,7 @@
 
 use super::database::Database;
 use super::letters::{Compact, Control, SyncChange};
+use super::source::RelaySpec;
 use super::source::exclude_text;
 use super::{open_file, reference};
 use crate::db::now;
@@ -139,6 +140,15 @@ impl Database {
     }
 
     fn add_db(&mut self, file: &str) -> Answer {
+        if let Some(relay) = RelaySpec::parse(file).map_err(|text| format!("ovsdb error: {text}"))? {
+            if self.state.server.db(&relay.db).is_some() {
+                return Err(format!("ovsdb error: {}: duplicate database name", relay.db));
+            }
+            self.state.server.add_relay(&relay.db, now());
+            self.state.files.insert(relay.db.clone(), file.to_owned());
+            self.sources.start_relay(&relay, &self.state);
+            return Ok(String::new());
+        }
         let path = std::fs::canonicalize(file).map_or_else(|_| file.to_owned(), |p| p.display().to_string());
         let known = |f: &String| std::fs::canonicalize(f).is_ok_and(|p| p.display().to_string() == path);
         if self.state.files.values().any(known) {

@@ -17,7 +17,7 @@ use crate::supervise::{Desk, Family, Player};
 use crate::{clock, stream};
 use actix::fut::ActorFuture;
 use actix::prelude::*;
-use ovsdb::server::{Output, Server, SessionId, Text};
+use ovsdb::server::{Model, Output, Server, SessionId, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -396,6 +396,10 @@ impl Database {
         let mut waits = Vec::new();
         for name in chosen {
             vlog::info!("ovsdb_server", "compacting {name} database by user request");
+            if self.state.server.model(&name) == Some(Model::Relay) {
+                // Its source has the log.
+                continue;
+            }
             let (reply, wait) = oneshot::channel();
             self.compact(&name, "compacting database online", Some(reply))?;
             waits.push(wait);

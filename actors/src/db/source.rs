@@ -36,10 +36,8 @@ impl RelaySpec {
             return Ok(None);
         };
         match rest.split_once(':') {
-            Some((db, source)) if !db.is_empty() && !source.is_empty() => {
-                Ok(Some(RelaySpec { db: db.to_owned(), source: source.to_owned() }))
-            }
-            _ => Err(format!("{text}: invalid syntax")),
+            Some((db, source)) => Ok(Some(RelaySpec { db: db.to_owned(), source: source.to_owned() })),
+            None => Err(format!("{text}: invalid syntax")),
         }
     }
 }
