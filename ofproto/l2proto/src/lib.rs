@@ -2,6 +2,7 @@
 
 pub mod bfd;
 pub mod bond;
+pub mod cfm;
 pub mod lacp;
 pub mod mac_learning;
 pub mod mcast_snooping;

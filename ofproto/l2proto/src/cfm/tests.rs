@@ -1,0 +1,125 @@
+//! Two end points, a stepped clock, a link that breaks one way.
+
+use super::*;
+
+struct Pair {
+    ends: [Cfm; 2],
+    /// Whether messages of each end arrive.
+    works: [bool; 2],
+    now_ms: i64,
+}
+
+fn settings(mpid: u64) -> Settings {
+    Settings { mpid, interval_ms: 300, extended: false, up: true }
+}
+
+impl Pair {
+    fn new(a: Settings, b: Settings) -> Pair {
+        Pair { ends: [Cfm::new(a, 0), Cfm::new(b, 0)], works: [true; 2], now_ms: 0 }
+    }
+
+    fn step(&mut self, ms: i64) {
+        for _ in 0..ms / 10 {
+            self.now_ms += 10;
+            for from in 0..2 {
+                self.ends[from].run(self.now_ms);
+                for message in self.ends[from].take_messages() {
+                    if self.works[from] {
+                        self.ends[1 - from].receive(&message.emit());
+                    }
+                }
+            }
+        }
+    }
+
+    fn faults(&self) -> [u8; 2] {
+        [self.ends[0].faults(), self.ends[1].faults()]
+    }
+}
+
+#[test]
+fn two_ends_hear_each_other() {
+    let mut pair = Pair::new(settings(1), settings(2));
+    pair.step(5000);
+    assert_eq!(pair.faults(), [0, 0]);
+    assert_eq!(pair.ends[0].remote_mpids().collect::<Vec<_>>(), [2]);
+    assert_eq!(pair.ends[0].health(), Some(100));
+    let text = pair.ends[0].show(pair.now_ms);
+    assert!(
+        text.starts_with("MPID 1:\n  average health: 100\n  opstate: up\n  remote_opstate: up\n  interval: 100ms\n")
+    );
+    assert!(text.contains("Remote MPID 2\n  recv since check: "), "{text}");
+}
+
+#[test]
+fn a_link_that_breaks_one_way_is_noticed_at_both_ends() {
+    let mut pair = Pair::new(settings(1), settings(2));
+    pair.step(3000);
+    pair.works[1] = false;
+    pair.step(1500);
+    assert_eq!(pair.faults(), [fault::RECV, fault::RDI]);
+    assert!(pair.ends[0].take_events().contains(&Event::Silent { remote: 2 }));
+    pair.step(3000);
+    assert_eq!(pair.ends[0].health(), Some(0));
+    pair.works[1] = true;
+    pair.step(1500);
+    assert_eq!(pair.faults(), [0, 0]);
+    assert_eq!(pair.ends[0].flap_count(), 2);
+}
+
+#[test]
+fn wrong_configurations_are_faults_of_their_own() {
+    let slower = Settings { interval_ms: 1000, ..settings(2) };
+    for (other, expected) in [(settings(1), fault::LOOPBACK | fault::RECV), (slower, fault::INTERVAL)] {
+        let mut pair = Pair::new(settings(1), other);
+        pair.step(7350);
+        assert!(pair.ends[0].flap_count() > 0, "{expected}");
+        let mut seen = 0;
+        for _ in 0..30 {
+            pair.step(100);
+            seen |= pair.ends[0].faults();
+        }
+        assert_eq!(seen & expected, expected);
+    }
+    let mut one = Cfm::new(settings(1), 0);
+    let mut foreign = Ccm { rdi: false, interval: 3, seq: 1, mpid: 2, interval_ms: 0, mpid64: 0, down: false }.emit();
+    foreign[12] = b'x';
+    one.receive(&foreign);
+    one.run(350);
+    assert_eq!(one.faults(), fault::MAID | fault::RECV);
+}
+
+#[test]
+fn in_extended_mode_an_end_says_that_it_is_down() {
+    let extended = |mpid, up| Settings { extended: true, up, ..settings(mpid) };
+    let mut pair = Pair::new(extended(1, true), extended(1 << 40, false));
+    pair.step(3000);
+    assert_eq!(pair.faults(), [0, 0]);
+    assert!(!pair.ends[0].remote_up() && pair.ends[1].remote_up());
+    assert_eq!(pair.ends[0].remote_mpids().collect::<Vec<_>>(), [1 << 40]);
+    assert!(pair.ends[1].show(pair.now_ms).starts_with("MPID 1099511627776: extended\n"));
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut one = Cfm::new(settings(1), 0);
+    for mpid in 2..2000 {
+        let ccm = Ccm { rdi: false, interval: 3, seq: 1, mpid, interval_ms: 0, mpid64: 0, down: false };
+        one.receive(&ccm.emit());
+    }
+    one.run(350);
+    assert_eq!(one.remote_mpids().count(), MAX_REMOTES);
+    assert_eq!(one.faults(), fault::OVERFLOW);
+}
+
+#[test]
+fn a_fault_can_be_forced() {
+    let mut pair = Pair::new(settings(1), settings(2));
+    pair.step(3000);
+    pair.ends[0].force_fault(Some(true));
+    assert_eq!(pair.faults()[0], fault::OVERRIDE);
+    let text = pair.ends[0].show(pair.now_ms);
+    assert!(text.starts_with("MPID 1: fault_override\n  fault: override\n"), "{text}");
+    pair.ends[0].force_fault(None);
+    assert_eq!(pair.faults()[0], 0);
+}
