@@ -39,6 +39,32 @@ impl Bridge {
                 let texts = self.core.bonding_texts(name, now_ms);
                 Ok(texts.into_iter().map(|(name, text)| format!("{name}\n{text}\0")).collect())
             }
+            "stp/show" | "rstp/show" => {
+                let text = self.core.spanning_text(name);
+                Ok(text.map(|text| format!("{}\n{text}\0", self.core.name())).unwrap_or_default())
+            }
+            "stp/tcn" | "rstp/tcn" => {
+                let done = self.core.spanning_change(name, now_ms);
+                Ok(if done { "OK" } else { "" }.to_owned())
+            }
+            "bfd/show" | "cfm/show" => {
+                let texts = self.core.liveness_texts(name, now_ms).into_iter();
+                Ok(texts.map(|(port, text)| format!("{port}\n---- {port} ----\n{text}\0")).collect())
+            }
+            "bfd/show-one" => {
+                let texts = self.core.liveness_texts("bfd/show", now_ms).into_iter();
+                Ok(texts.map(|(port, text)| format!("{port}\n{text}\0")).collect())
+            }
+            "bfd/set-forwarding" | "cfm/set-fault" => {
+                let (port, word) = match args {
+                    [word] => (None, word),
+                    [port, word] => (Some(port.as_str()), word),
+                    _ => return Err("wrong number of arguments".to_owned()),
+                };
+                let forced = (word != "normal").then(|| word == "true");
+                let done = self.core.force_liveness(name, port, forced, now_ms);
+                Ok(if done { "OK" } else { "" }.to_owned())
+            }
             "bond/enable-member" | "bond/disable-member" | "bond/set-active-member" | "bond/migrate" => {
                 match self.core.bond_command(name, args, now_ms) {
                     None => Ok(String::new()),

@@ -130,8 +130,9 @@ impl Bridge {
             self.published_version = view.version;
             self.published.send(BridgeNews::Published(view));
         }
-        let report = self.core.report();
-        if report != self.reported {
+        if let Some(report) = self.core.take_changed_report()
+            && report != self.reported
+        {
             self.reported = report.clone();
             self.reports.send(BridgeReported { bridge: self.setup.name.clone(), report });
         }
@@ -210,13 +211,12 @@ impl Handler<Configure> for Bridge {
     }
 }
 
-impl Handler<ReadBridge> for Bridge {
-    type Result = MessageResult<ReadBridge>;
+impl Handler<ReadTally> for Bridge {
+    type Result = MessageResult<ReadTally>;
 
-    fn handle(&mut self, _: ReadBridge, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: ReadTally, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let (mirrors, virtual_ports) = (self.core.mirror_counters(), self.core.virtual_counters());
-        MessageResult(BridgeCounters { mirrors, virtual_ports })
+        MessageResult(self.core.tally(clock::now_ms()))
     }
 }
 

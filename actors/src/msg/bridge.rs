@@ -32,19 +32,10 @@ pub struct Configure {
     pub versions: openflow::VersionSet,
 }
 
-/// What the bridge itself counts (Q).
+/// Counters and ages of mirrors and protocols as they are now (Q).
 #[derive(Debug, Message)]
-#[rtype(result = "BridgeCounters")]
-pub struct ReadBridge;
-
-/// What [`ReadBridge`] answers.
-#[derive(Debug, Clone, Default)]
-pub struct BridgeCounters {
-    /// Packets and octets that mirrors have copied, by name.
-    pub mirrors: std::collections::BTreeMap<String, (u64, u64)>,
-    /// Of ports without a device, those that carried anything.
-    pub virtual_ports: std::collections::BTreeMap<openflow::OfPort, ofproto::bridge::VirtualStats>,
-}
+#[rtype(result = "ofproto::bridge::BridgeTally")]
+pub struct ReadTally;
 
 /// A new view of the whole switch (C).
 #[derive(Debug, Message)]

@@ -2,6 +2,9 @@
 //!
 //! Source: ovs-vswitchd.conf.db(5), and what Open vSwitch 3.1 writes.
 
+use l2proto::cfm::fault;
+use ofproto::bridge::{BridgeReport, CfmReport, LivenessReport, SpanningPort};
+use openflow::OfPort;
 use openflow::message::PortStats;
 use ovsdb::{Atom, Datum, Uuid};
 
@@ -36,6 +39,8 @@ pub(super) struct Remarks<'a> {
     pub warning: Option<&'a str>,
     /// Whether its LACP partner is known, if it speaks LACP.
     pub lacp_current: Option<bool>,
+    /// Its number, and what BFD and CFM say.
+    pub liveness: Option<(OfPort, &'a LivenessReport)>,
 }
 
 /// The row of an interface.
@@ -51,36 +56,86 @@ pub(super) fn interface_row(uuid: Uuid, port: Option<&PortState>, remarks: Remar
             .chain(status.counters.iter().map(|(k, v)| (k.as_str(), *v)))
             .map(|(k, v)| (Atom::string(k), Atom::Integer(v))),
     );
+    let bfd = remarks.liveness.and_then(|(port, report)| report.bfd.get(&port));
+    let cfm = remarks.liveness.and_then(|(port, report)| report.cfm.get(&port));
     let pairs = Datum::string_map(status.status.iter().map(|(k, v)| (k.as_str(), v.as_str())));
-    RowWrite {
-        table: "Interface",
-        uuid,
-        columns: vec![
-            ("ofport", integer(number)),
-            ("error", optional(remarks.error.or(remarks.warning), Datum::string)),
-            ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
-            ("mtu", shown(optional(status.mtu, integer))),
-            ("ifindex", shown(integer(status.ifindex.unwrap_or(0)))),
-            ("admin_state", shown(up_down(status.admin_up))),
-            ("link_state", shown(up_down(status.link_up))),
-            ("link_speed", shown(optional(status.link_speed_bps, integer))),
-            ("duplex", shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" })))),
-            ("link_resets", shown(integer(status.link_resets))),
-            ("lacp_current", optional(remarks.lacp_current, |on| Datum::one(Atom::Boolean(on)))),
-            ("status", shown(pairs)),
-            ("statistics", shown(statistics)),
-        ],
-    }
+    let mut columns = vec![
+        ("ofport", integer(number)),
+        ("error", optional(remarks.error.or(remarks.warning), Datum::string)),
+        ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
+        ("mtu", shown(optional(status.mtu, integer))),
+        ("ifindex", shown(integer(status.ifindex.unwrap_or(0)))),
+        ("admin_state", shown(up_down(status.admin_up))),
+        ("link_state", shown(up_down(status.link_up))),
+        ("link_speed", shown(optional(status.link_speed_bps, integer))),
+        ("duplex", shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" })))),
+        ("link_resets", shown(integer(status.link_resets))),
+        ("lacp_current", optional(remarks.lacp_current, |on| Datum::one(Atom::Boolean(on)))),
+        ("status", shown(pairs)),
+        ("statistics", shown(statistics)),
+        ("bfd_status", strings(bfd.map_or(&[], Vec::as_slice))),
+    ];
+    columns.extend(cfm_columns(cfm));
+    RowWrite { table: "Interface", uuid, columns }
+}
+
+fn cfm_columns(cfm: Option<&CfmReport>) -> [(&'static str, Datum); 6] {
+    let faults = cfm.map_or(0, |c| c.faults);
+    let remotes = cfm.map_or(&[][..], |c| c.remote_mpids.as_slice());
+    [
+        ("cfm_fault", optional(cfm, |c| Datum::one(Atom::Boolean(c.faults != 0)))),
+        ("cfm_fault_status", Datum::set(fault::names(faults).map(Atom::string))),
+        ("cfm_flap_count", optional(cfm, |c| integer(whole(c.flap_count)))),
+        ("cfm_health", optional(cfm.and_then(|c| c.health), |n| integer(n.into()))),
+        ("cfm_remote_mpids", Datum::set(remotes.iter().map(|n| Atom::Integer(whole(*n))))),
+        ("cfm_remote_opstate", optional(cfm.and_then(|c| c.remote_up), up_down)),
+    ]
+}
+
+fn whole(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn strings(pairs: &[(&'static str, String)]) -> Datum {
+    Datum::string_map(pairs.iter().map(|(key, value)| (*key, value.as_str())))
+}
+
+fn numbers(pairs: &[(&'static str, u64)]) -> Datum {
+    Datum::map(pairs.iter().map(|(key, n)| (Atom::string(key), Atom::Integer(whole(*n)))))
+}
+
+/// The row of a bridge.
+pub(super) fn bridge_row(uuid: Uuid, datapath_id: &str, report: &BridgeReport) -> RowWrite {
+    let columns = vec![
+        ("datapath_id", Datum::string(datapath_id)),
+        ("datapath_version", Datum::string("<built-in>")),
+        ("status", strings(&report.spanning.stp_bridge)),
+        ("rstp_status", strings(&report.spanning.rstp_bridge)),
+    ];
+    RowWrite { table: "Bridge", uuid, columns }
 }
 
 /// The row of a port; `active` is the address of its bond's active member, 0 for none.
-pub(super) fn port_row(port: &DesiredPort, active: Option<u64>) -> RowWrite {
+pub(super) fn port_row(port: &DesiredPort, active: Option<u64>, spanning: Option<&SpanningPort>) -> RowWrite {
     let active = active.filter(|mac| *mac != 0).map(mac_text);
     RowWrite {
         table: "Port",
         uuid: port.uuid,
-        columns: vec![("bond_active_slave", optional(active, |mac| Datum::string(&mac)))],
+        columns: vec![
+            ("bond_active_slave", optional(active, |mac| Datum::string(&mac))),
+            ("status", strings(spanning.map_or(&[], |s| &s.status))),
+            ("rstp_status", strings(spanning.map_or(&[], |s| &s.rstp_status))),
+        ],
     }
+}
+
+/// The columns of a port that count.
+pub(super) fn port_statistics_row(port: &DesiredPort, spanning: Option<&SpanningPort>) -> RowWrite {
+    let columns = vec![
+        ("statistics", numbers(spanning.map_or(&[], |s| &s.statistics))),
+        ("rstp_statistics", numbers(spanning.map_or(&[], |s| &s.rstp_statistics))),
+    ];
+    RowWrite { table: "Port", uuid: port.uuid, columns }
 }
 
 /// The row of a mirror with what it has copied.

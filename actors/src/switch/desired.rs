@@ -65,6 +65,10 @@ pub struct DesiredBridge {
     pub controllers: DesiredControllers,
     /// `mcast_snooping_enable`.
     pub mcast_snooping: bool,
+    /// `stp_enable`.
+    pub stp_enable: bool,
+    /// `rstp_enable`.
+    pub rstp_enable: bool,
 }
 
 /// A flow table.
@@ -127,6 +131,8 @@ pub struct DesiredInterface {
     pub ofport: Remembered<Option<i64>>,
     pub mac: Option<String>,
     pub mtu_request: Option<i64>,
+    pub bfd: Pairs,
+    pub cfm_mpid: Option<i64>,
     pub policing_rate_kbps: i64,
     pub policing_burst_kb: i64,
     pub policing_kpkts_rate: i64,
@@ -264,6 +270,8 @@ impl DesiredBridge {
             flood_vlans: row.flood_vlans(),
             controllers: DesiredControllers::read(replica, row),
             mcast_snooping: row.mcast_snooping_enable(),
+            stp_enable: row.stp_enable(),
+            rstp_enable: row.rstp_enable(),
         }
     }
 }
@@ -335,6 +343,8 @@ impl DesiredInterface {
             ofport: Remembered(row.ofport()),
             mac: text(row.mac()),
             mtu_request: row.mtu_request(),
+            bfd: pairs(&row.bfd()),
+            cfm_mpid: row.cfm_mpid(),
             policing_rate_kbps: row.ingress_policing_rate(),
             policing_burst_kb: row.ingress_policing_burst(),
             policing_kpkts_rate: row.ingress_policing_kpkts_rate(),

@@ -17,6 +17,7 @@ pub mod desired;
 pub mod directory;
 pub mod plan;
 pub mod polling;
+mod protocols;
 mod reconfigure;
 mod status;
 mod system_stats;
@@ -132,7 +133,7 @@ pub struct Switch {
     complaints: BTreeSet<checks::Complaint>,
     /// Most VLAN headers that are looked at.
     vlan_limit: usize,
-    status_written: BTreeMap<(&'static str, ovsdb::Uuid), RowWrite>,
+    status_written: BTreeMap<status::RowKey, RowWrite>,
 }
 
 /// Messages that fit the mailboxes of the switch's children.

@@ -17,6 +17,7 @@ use openflow::message::{PortDesc, SwitchDesc};
 
 use super::bundle::bundle_settings;
 use super::desired::{DesiredBridge, DesiredMirror, DesiredPort, DesiredQos, DesiredTable, Pairs};
+use super::protocols;
 use crate::msg::port::PortStatus;
 use crate::port::device::{DeviceKind, parse_mac};
 
@@ -349,6 +350,7 @@ pub fn bridge_config(
         mac_aging_s: number(&row.other_config, "mac-aging-time", 300),
         mac_table_size: number(&row.other_config, "mac-table-size", 8192) as usize,
         flow_restore_wait: restore_wait,
+        spanning: protocols::spanning(row, ports, mac),
         mcast: row.mcast_snooping.then(|| snooping(&row.other_config)),
         tables: row
             .flow_tables
@@ -382,6 +384,7 @@ pub fn bridge_config(
                 ..PortView::default()
             };
             let desc = port_desc(name, planned);
+            config.liveness.extend(protocols::liveness(&port.interfaces[name]).map(|l| (planned.port, l)));
             config.ports.insert(planned.port, PortConfig { view, desc, kind: planned.kind.clone() });
         }
         if !members.is_empty() {

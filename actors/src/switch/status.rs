@@ -2,15 +2,19 @@
 
 use actix::prelude::*;
 use futures::future::join_all;
+use ofproto::bridge::SpanningPort;
 use openflow::message::PortStats;
 use ovsdb::Datum;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::columns::{Remarks, interface_row, mirror_row, optional, pairs_row, port_row};
+use super::columns::{
+    Remarks, bridge_row, interface_row, mirror_row, optional, pairs_row, port_row, port_statistics_row,
+};
+use super::desired::DesiredPort;
 use super::*;
 use crate::host::{LinkCounters, ReadCounters};
-use crate::msg::bridge::{ControllerReport, ReadBridge, ReadControllers};
+use crate::msg::bridge::{ControllerReport, ReadControllers, ReadTally};
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::msg::port::ReadStatus;
 
@@ -49,8 +53,8 @@ impl Switch {
                 async move { (name, asked.await) }
             })
             .collect();
-        let counted = self.bridges.iter().map(|(name, bridge)| {
-            let (name, asked) = (name.clone(), bridge.address.ask(ReadBridge, PATIENCE));
+        let tallies = self.bridges.iter().map(|(name, bridge)| {
+            let (name, asked) = (name.clone(), bridge.address.ask(ReadTally, PATIENCE));
             async move { (name, asked.await) }
         });
         let all = futures::future::join5(
@@ -58,11 +62,11 @@ impl Switch {
             join_all(datapaths),
             host,
             join_all(controllers),
-            join_all(counted),
+            join_all(tallies),
         );
         self.refresh_system(ctx);
         let step =
-            actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers, counted), this, _| {
+            actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers, tallies), this, _| {
                 let reports: BTreeMap<String, DatapathReport> =
                     datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
                 for (bridge, name, status) in ports {
@@ -84,13 +88,18 @@ impl Switch {
                 }
                 let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
                 let mut rows = this.controller_rows(&reports.collect());
-                for (name, counted) in counted {
-                    let Ok(counted) = counted else { continue };
-                    this.take_virtual(&name, &counted.virtual_ports);
+                for (name, tally) in tallies {
+                    let Ok(tally) = tally else { continue };
+                    this.take_virtual(&name, &tally.virtual_ports);
                     let Some(row) = this.desired.bridges.get(&name) else { continue };
                     let copied =
-                        row.mirrors.iter().filter_map(|m| Some(mirror_row(m.uuid, *counted.mirrors.get(&m.name)?)));
+                        row.mirrors.iter().filter_map(|m| Some(mirror_row(m.uuid, *tally.mirrors.get(&m.name)?)));
                     rows.extend(copied);
+                    let Some(bridge) = this.bridges.get_mut(&name) else { continue };
+                    bridge.report = tally.report;
+                    for port in row.ports.values() {
+                        rows.push(port_statistics_row(port, spanning_port(bridge, port)));
+                    }
                 }
                 this.write_rows(rows, None);
                 this.write_status(None);
@@ -115,23 +124,21 @@ impl Switch {
         for (name, bridge) in &self.bridges {
             let Some(row) = self.desired.bridges.get(name) else { continue };
             let dpid = format!("{:016x}", plan::datapath_id(&row.other_config, bridge.mac));
-            rows.push(RowWrite {
-                table: "Bridge",
-                uuid: row.uuid,
-                columns: vec![("datapath_id", Datum::string(&dpid)), ("datapath_version", Datum::string("<built-in>"))],
-            });
+            rows.push(bridge_row(row.uuid, &dpid, &bridge.report));
             for interface in row.ports.values().flat_map(|p| p.interfaces.values()) {
                 let port = bridge.ports.get(&interface.name);
                 let error = bridge.errors.get(&interface.name);
                 let lonely = port.and_then(|p| self.lonely_patch(bridge, p));
                 let lacp_current = port.and_then(|p| bridge.report.lacp_current.get(&p.port).copied());
-                let remarks = Remarks { error: error.map(String::as_str), warning: lonely.as_deref(), lacp_current };
+                let liveness = port.map(|p| (p.port, &bridge.report.liveness));
+                let remarks =
+                    Remarks { error: error.map(String::as_str), warning: lonely.as_deref(), lacp_current, liveness };
                 rows.push(interface_row(interface.uuid, port, remarks));
             }
             for port in row.ports.values() {
                 let bundle = bridge.bundles.get(&port.name);
                 let active = bundle.and_then(|id| bridge.report.active_members.get(id).copied());
-                rows.push(port_row(port, active));
+                rows.push(port_row(port, active, spanning_port(bridge, port)));
             }
         }
         for (_, uuid) in self.desired.datapaths.iter().filter(|(kind, _)| self.datapaths.contains_key(*kind)) {
@@ -191,9 +198,9 @@ impl Switch {
 
     /// Writes those of the rows that differ from what was written last.
     fn write_rows(&mut self, mut rows: Vec<RowWrite>, applied: Option<i64>) {
-        rows.retain(|row| self.status_written.get(&(row.table, row.uuid)) != Some(row));
+        rows.retain(|row| self.status_written.get(&row_key(row)) != Some(row));
         for row in &rows {
-            self.status_written.insert((row.table, row.uuid), row.clone());
+            self.status_written.insert(row_key(row), row.clone());
         }
         if let Some(idl) = &self.idl
             && (applied.is_some() || !rows.is_empty())
@@ -201,6 +208,19 @@ impl Switch {
             idl.send(StatusWrite { rows, applied });
         }
     }
+}
+
+/// A row is written in parts that change at their own pace: table, row, first column of the part.
+pub(super) type RowKey = (&'static str, ovsdb::Uuid, &'static str);
+
+fn row_key(row: &RowWrite) -> RowKey {
+    (row.table, row.uuid, row.columns.first().map_or("", |(column, _)| *column))
+}
+
+/// What the spanning tree says of a port.
+fn spanning_port<'a>(bridge: &'a BridgeState, port: &DesiredPort) -> Option<&'a SpanningPort> {
+    let number = bridge.ports.get(port.interfaces.keys().next()?)?.port;
+    bridge.report.spanning.ports.get(&number)
 }
 
 /// The `status` column of a controller.

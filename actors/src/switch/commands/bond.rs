@@ -48,7 +48,11 @@ pub(super) fn add(registry: &mut Registry<'_>) {
 }
 
 /// What the bridges say of their bonds, in order of the bonds' names, or of the one of this name.
-async fn texts(directory: &Directory, name: &'static str, wanted: Option<&str>) -> Result<Option<String>, String> {
+pub(super) async fn texts(
+    directory: &Directory,
+    name: &'static str,
+    wanted: Option<&str>,
+) -> Result<Option<String>, String> {
     let mut found: Vec<(String, String)> = Vec::new();
     for bridge in directory.bridges.values() {
         let control = Control { name, args: Vec::new() };

@@ -14,6 +14,7 @@ mod dummy;
 mod flows;
 mod pipeline;
 mod pmd;
+mod protocols;
 mod top;
 mod tunnel;
 
@@ -49,6 +50,7 @@ pub fn add(commands: &mut Commands, directory: &Shared) {
     dummy::add(registry);
     flows::add(registry);
     pipeline::add(registry);
+    protocols::add(registry);
     top::add(registry);
     tunnel::add(registry);
 }

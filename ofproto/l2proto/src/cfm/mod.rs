@@ -73,7 +73,7 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Event {
-    Silent { remote: u64 },
+    Silent { remote: u64, within_ms: i64 },
     FaultsChanged { before: u8, after: u8 },
 }
 
@@ -151,6 +151,11 @@ impl Cfm {
             Some(false) => 0,
             None => self.faults,
         }
+    }
+
+    /// Its number.
+    pub fn mpid(&self) -> u64 {
+        self.settings.mpid
     }
 
     /// How often a fault came or went.
@@ -257,7 +262,7 @@ impl Cfm {
         let silent: Vec<u64> = self.remotes.iter().filter(|(_, r)| !r.heard).map(|(mpid, _)| *mpid).collect();
         for remote in silent {
             self.remotes.remove(&remote);
-            self.events.push(Event::Silent { remote });
+            self.events.push(Event::Silent { remote, within_ms: self.check_interval_ms() });
         }
         self.checks += 1;
         if self.checks >= CHECKS_A_HEALTH {

@@ -183,10 +183,10 @@ impl PortSettings {
     }
 }
 
-/// Cost of a link of a speed in Mbit/s (table 17-3), that of 100 Mbit/s when the speed is not known.
+/// Cost of a link of a speed in Mbit/s (table 17-3); 0 for a speed that is not known, which is taken for 10 Gbit/s.
 pub fn path_cost(mbps: u32) -> u32 {
     match mbps {
-        0 => 200_000,
+        0 => 2000,
         _ => (20_000_000 / mbps).max(1),
     }
 }

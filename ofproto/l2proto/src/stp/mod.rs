@@ -134,11 +134,10 @@ impl PortSettings {
     }
 }
 
-/// Cost of a link of a speed in Mbit/s (table 8-5), 19 when the speed is not known.
+/// Cost of a link of a speed in Mbit/s (table 8-5); 0 for a speed that is not known, which is taken for 10 Gbit/s.
 pub fn path_cost(mbps: u32) -> u16 {
     match mbps {
-        0 => 19,
-        10_000.. => 2,
+        0 | 10_000.. => 2,
         1000.. => 4,
         100.. => 19,
         16.. => 62,

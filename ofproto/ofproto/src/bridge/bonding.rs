@@ -97,6 +97,7 @@ impl Bridge {
 
     /// Does what is due in bonds and LACP.
     pub(super) fn run_bonding(&mut self, now_ms: i64) {
+        self.report_stale = true;
         let bundles: Vec<BundleId> = self.view.bundles.keys().copied().collect();
         for id in bundles {
             let Some(bundle) = self.view.bundles.get(&id).cloned() else { continue };
@@ -136,7 +137,7 @@ impl Bridge {
         let lacp = self.bonding.lacps.get(&bundle.id);
         for number in &bundle.ports {
             let Some(port) = self.view.ports.get_mut(number) else { continue };
-            let fit = port.link_up && lacp.is_none_or(|l| l.may_enable(*number));
+            let fit = port.link_up && lacp.is_none_or(|l| l.may_enable(*number)) && self.liveness.allows(*number);
             if (port.may_enable, port.lacp) != (fit, lacp.is_some()) {
                 let port = Arc::make_mut(port);
                 (port.may_enable, port.lacp) = (fit, lacp.is_some());

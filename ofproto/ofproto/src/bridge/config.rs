@@ -7,7 +7,7 @@ use openflow::OfPort;
 use openflow::message::PortDesc;
 use openflow::message::port::port_config;
 
-use super::{Bridge, BundleSettings, Output};
+use super::{Bridge, BundleSettings, LivenessConfig, Output, SpanningConfig};
 use crate::table::TableConfig;
 use crate::view::{BundleId, BundleView, MirrorView, PortView, VlanSet};
 
@@ -55,6 +55,10 @@ pub struct BridgeConfig {
     pub mac_table_size: usize,
     /// Multicast snooping.
     pub mcast: Option<McastConfig>,
+    /// Spanning tree.
+    pub spanning: SpanningConfig,
+    /// BFD and CFM by port.
+    pub liveness: BTreeMap<OfPort, LivenessConfig>,
     /// Bonds and LACP.
     pub bundle_settings: BTreeMap<BundleId, BundleSettings>,
     /// Timeout policies of connection tracking, by zone: the datapath's number.
@@ -100,7 +104,9 @@ impl Bridge {
         self.configure_snooping(&config);
         self.config = config;
         let settings = self.config.bundle_settings.clone();
+        self.configure_liveness(now_ms);
         self.configure_bonding(&settings, now_ms);
+        self.configure_spanning(now_ms);
         if secure_changed {
             self.update_fail_open();
             if !self.has_controllers() {
@@ -177,8 +183,9 @@ impl Bridge {
             let mut view = wanted.view.clone();
             view.config = self.port_bits.get(number).copied().unwrap_or(0);
             if let Some(now) = self.view.ports.get(number) {
-                // LACP has the say, and speaks below.
+                // The protocols' machines have the say, and speak below.
                 (view.lacp, view.may_enable) = (now.lacp, now.may_enable);
+                (view.bfd, view.cfm, view.stp) = (now.bfd, now.cfm, now.stp);
             }
             self.view.ports.insert(*number, std::sync::Arc::new(view));
             match old {

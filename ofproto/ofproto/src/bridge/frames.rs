@@ -21,6 +21,11 @@ impl Bridge {
         packet.extend(&view.hw_addr.to_be_bytes()[2..]);
         packet.extend(ethertype.to_be_bytes());
         packet.extend(payload);
+        self.send_whole(port, packet);
+    }
+
+    /// Sends a whole frame of the switch's own by a port.
+    pub(super) fn send_whole(&mut self, port: OfPort, packet: Vec<u8>) {
         // As if nobody's: no port's rules for packets that come in apply.
         let mut metadata = openflow::matching::Match::any();
         metadata.set_in_port(OfPort::NONE);
@@ -35,8 +40,12 @@ impl Bridge {
     /// A frame for the switch itself came in on a port of this bridge; `kind` is one of [`flow::odp::slow`].
     pub(super) fn hear(&mut self, port: OfPort, kind: u32, frame: &[u8], now_ms: i64) {
         let payload = frame.get(ETHERNET_LEN..).unwrap_or_default();
-        if kind == slow::LACP {
-            self.hear_lacp(port, payload, now_ms);
+        match kind {
+            slow::LACP => self.hear_lacp(port, payload, now_ms),
+            slow::STP => self.hear_spanning(port, frame, now_ms),
+            slow::BFD => self.hear_bfd(port, frame, now_ms),
+            slow::CFM => self.hear_cfm(port, payload, now_ms),
+            _ => {}
         }
     }
 }

@@ -26,6 +26,7 @@ mod flow_mod_log;
 mod frames;
 mod group;
 mod limit;
+mod liveness;
 mod meter;
 mod monitor;
 mod output;
@@ -35,6 +36,7 @@ mod report;
 mod resume;
 mod role;
 mod service;
+mod spanning;
 mod stats;
 mod switch;
 mod tables;
@@ -55,9 +57,11 @@ pub use conn::{Conn, ConnId, ConnKind, Incoming};
 pub use controllers::{ControllerConfig, ControllersConfig};
 pub use decode::decode_message;
 pub use limit::{Limits, RateLimit};
+pub use liveness::{BfdConfig, CcmVlan, CfmConfig, CfmReport, LivenessConfig, LivenessReport};
 pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats};
 pub use output::{Answer, Output, Query, Question};
-pub use report::BridgeReport;
+pub use report::{BridgeReport, BridgeTally};
+pub use spanning::{SpanningConfig, SpanningPort};
 pub use upcall::{Decisions, owner};
 
 use crate::table::{Change, Staged, TableView};
@@ -99,6 +103,10 @@ pub struct Bridge {
     /// Multicast snooping, where it is configured.
     pub groups_heard: Option<McastTable>,
     bonding: bonding::Bonding,
+    spanning: spanning::Spanning,
+    liveness: liveness::Liveness,
+    /// Something that [`Bridge::report`] tells may have changed.
+    report_stale: bool,
     conns: BTreeMap<ConnId, Conn>,
     /// Connections with requests to carry out, in turn.
     ready: VecDeque<ConnId>,
@@ -160,6 +168,9 @@ impl Bridge {
             macs: MacTable::default(),
             groups_heard: None,
             bonding: bonding::Bonding::default(),
+            spanning: spanning::Spanning::default(),
+            liveness: liveness::Liveness::default(),
+            report_stale: true,
             conns: BTreeMap::new(),
             ready: VecDeque::new(),
             busy: None,
@@ -299,6 +310,8 @@ impl Bridge {
             .chain(self.controllers.poll_timeout(self.now_ms))
             .chain(groups)
             .chain(self.bonding_timeout())
+            .chain(self.spanning_timeout())
+            .chain(self.liveness_timeout())
             .min()
     }
 
@@ -314,6 +327,12 @@ impl Bridge {
         }
         if self.bonding_timeout().is_some_and(|(at, _)| at <= now_ms) {
             self.run_bonding(now_ms);
+        }
+        if self.spanning_timeout().is_some_and(|(at, _)| at <= now_ms) {
+            self.run_spanning(now_ms);
+        }
+        if self.liveness_timeout().is_some_and(|(at, _)| at <= now_ms) {
+            self.run_liveness(now_ms);
         }
         let (mut due, mut lines) = (Vec::new(), Vec::new());
         for conn in self.conns.values_mut() {

@@ -5,6 +5,7 @@ use openflow::message::port::{PortMod, PortReason, PortStatus, port_config, port
 use openflow::message::{Message, PortDesc};
 use openflow::{ErrorCode, OfPort, Version};
 
+use super::spanning::desc_state;
 use super::{Bridge, ConnId, Output, PortConfig};
 
 /// Bits that a controller may set.
@@ -35,7 +36,9 @@ impl Bridge {
         let mut desc = port.desc.clone();
         desc.config |= self.port_bits.get(&desc.port).copied().unwrap_or(0);
         let up = desc.state & port_state::LINK_DOWN == 0 && desc.config & port_config::PORT_DOWN == 0;
-        let fit = self.view.ports.get(&desc.port).is_some_and(|p| p.may_enable);
+        let now = self.view.ports.get(&desc.port);
+        desc.state |= now.map_or(0, |p| desc_state(p.stp));
+        let fit = now.is_some_and(|p| p.may_enable);
         if up && fit {
             desc.state |= port_state::LIVE;
         }

@@ -1,0 +1,190 @@
+//! What the database says of spanning trees, BFD and CFM.
+//!
+//! Source: ovs-vswitchd.conf.db(5), tables Bridge and Port "Spanning Tree", Interface "BFD" and "CFM".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use l2proto::bfd::control::Addresses;
+use l2proto::{bfd, cfm, rstp, stp};
+use ofproto::bridge::{BfdConfig, CcmVlan, CfmConfig, LivenessConfig, SpanningConfig};
+use openflow::OfPort;
+use openflow::message::port::speed_of;
+
+use super::desired::{DesiredBridge, DesiredInterface, DesiredPort, Pairs};
+use super::plan::{PlannedPort, flag, number};
+use crate::port::device::parse_mac;
+
+/// Destination of BFD frames unless configured.
+const BFD_ETH_DST: u64 = 0x0023_2000_0001;
+/// 169.254.1.1 and 169.254.1.0.
+const BFD_IP_SRC: u32 = 0xa9fe_0101;
+const BFD_IP_DST: u32 = 0xa9fe_0100;
+const DEFAULT_INTERVAL_MS: u32 = 1000;
+const DEFAULT_BFD_MIN_TX_MS: u32 = 100;
+
+/// The spanning tree of a bridge with this address; RSTP where both are asked for.
+pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>, mac: u64) -> SpanningConfig {
+    let keys = &row.other_config;
+    let address = |key: &str| keys.get(key).and_then(|m| parse_mac(m)).unwrap_or(mac);
+    let short = |key: &str, default: u16| u16::try_from(number(keys, key, default.into())).unwrap_or(default);
+    if row.rstp_enable {
+        let default = rstp::BridgeSettings::new(address("rstp-address"));
+        SpanningConfig::Rstp {
+            bridge: rstp::BridgeSettings {
+                priority: short("rstp-priority", default.priority),
+                stp_only: keys.get("rstp-force-protocol-version").is_some_and(|v| v == "0"),
+                max_age: short("rstp-max-age", default.max_age),
+                forward: short("rstp-forward-delay", default.forward),
+                hold_count: short("rstp-transmit-hold-count", default.hold_count),
+                ..default
+            },
+            ports: numbered(row, ports, "rstp-enable", "rstp-port-num", rstp::MAX_PORT_NUMBER, rstp_port),
+            mcheck: members(row, ports, "rstp-enable")
+                .filter(|(port, _)| flag(&port.other_config, "rstp-port-mcheck"))
+                .map(|(_, planned)| planned.port)
+                .collect(),
+        }
+    } else if row.stp_enable {
+        let default = stp::BridgeSettings::new(address("stp-system-id"));
+        let seconds = |key: &str, default_ms: i64| i64::from(number(keys, key, (default_ms / 1000) as u32)) * 1000;
+        SpanningConfig::Stp {
+            bridge: stp::BridgeSettings {
+                priority: short("stp-priority", default.priority),
+                hello_ms: seconds("stp-hello-time", default.hello_ms),
+                max_age_ms: seconds("stp-max-age", default.max_age_ms),
+                forward_ms: seconds("stp-forward-delay", default.forward_ms),
+                ..default
+            },
+            ports: numbered(row, ports, "stp-enable", "stp-port-num", stp::MAX_PORT_NUMBER.into(), stp_port),
+        }
+    } else {
+        SpanningConfig::Off
+    }
+}
+
+/// The ports that take part: neither bonds, nor internal, nor a mirror's output, nor told not to.
+fn members<'a>(
+    row: &'a DesiredBridge,
+    ports: &'a BTreeMap<String, PlannedPort>,
+    enable: &'static str,
+) -> impl Iterator<Item = (&'a DesiredPort, &'a PlannedPort)> {
+    let outputs: BTreeSet<&str> = row.mirrors.iter().filter_map(|m| m.output_port.as_deref()).collect();
+    row.ports.values().filter_map(move |port| {
+        let mut interfaces = port.interfaces.values();
+        let (only, None) = (interfaces.next()?, interfaces.next()) else { return None };
+        let told_not_to = port.other_config.get(enable).is_some_and(|v| v.eq_ignore_ascii_case("false"));
+        let planned = ports.get(&only.name)?;
+        let kept_out = told_not_to
+            || only.kind == "internal"
+            || planned.port == OfPort::LOCAL
+            || outputs.contains(port.name.as_str());
+        (!kept_out).then_some((port, planned))
+    })
+}
+
+/// Gives each port its number: the one asked for if it is free, else the least that is.
+fn numbered<T>(
+    row: &DesiredBridge,
+    ports: &BTreeMap<String, PlannedPort>,
+    enable: &'static str,
+    key: &str,
+    most: u16,
+    make: impl Fn(&Pairs, u16, &PlannedPort) -> T,
+) -> BTreeMap<OfPort, T> {
+    let wanted = |port: &DesiredPort| port.other_config.get(key)?.parse().ok().filter(|n| (1..=most).contains(n));
+    let mut taken: BTreeSet<u16> = BTreeSet::new();
+    let mut out = BTreeMap::new();
+    let mut others = Vec::new();
+    for (port, planned) in members(row, ports, enable) {
+        match wanted(port).filter(|n| taken.insert(*n)) {
+            Some(n) => _ = out.insert(planned.port, make(&port.other_config, n, planned)),
+            None => others.push((port, planned)),
+        }
+    }
+    for (port, planned) in others {
+        let Some(n) = (1..=most).find(|n| !taken.contains(n)) else { break };
+        taken.insert(n);
+        out.insert(planned.port, make(&port.other_config, n, planned));
+    }
+    out
+}
+
+fn mbps(planned: &PlannedPort) -> u32 {
+    speed_of(planned.status.features) / 1000
+}
+
+fn stp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> stp::PortSettings {
+    let cost = number(keys, "stp-path-cost", stp::path_cost(mbps(planned)).into());
+    let priority = number(keys, "stp-port-priority", stp::DEFAULT_PORT_PRIORITY.into());
+    stp::PortSettings {
+        number: n as u8,
+        priority: u8::try_from(priority).unwrap_or(stp::DEFAULT_PORT_PRIORITY),
+        path_cost: u16::try_from(cost).unwrap_or(u16::MAX),
+        enabled: planned.status.link_up,
+    }
+}
+
+fn rstp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> rstp::PortSettings {
+    let cost = number(keys, "rstp-path-cost", rstp::path_cost(mbps(planned)));
+    let priority = number(keys, "rstp-port-priority", rstp::DEFAULT_PORT_PRIORITY.into());
+    let default = rstp::PortSettings::new(n, cost);
+    rstp::PortSettings {
+        priority: u8::try_from(priority).unwrap_or(rstp::DEFAULT_PORT_PRIORITY),
+        enabled: planned.status.link_up,
+        admin_edge: flag(keys, "rstp-port-admin-edge"),
+        auto_edge: !keys.get("rstp-port-auto-edge").is_some_and(|v| v.eq_ignore_ascii_case("false")),
+        // 0: never, 1: always, else as the link is, and a full-duplex one is.
+        point_to_point: keys.get("rstp-admin-p2p-mac").is_none_or(|v| v != "0"),
+        ..default
+    }
+}
+
+/// BFD and CFM of an interface.
+pub(super) fn liveness(interface: &DesiredInterface) -> Option<LivenessConfig> {
+    let config = LivenessConfig {
+        bfd: flag(&interface.bfd, "enable").then(|| bfd_of(&interface.name, &interface.bfd)),
+        cfm: interface.cfm_mpid.and_then(|mpid| Some(cfm_of(u64::try_from(mpid).ok()?, &interface.other_config))),
+    };
+    (config != LivenessConfig::default()).then_some(config)
+}
+
+fn bfd_of(name: &str, keys: &Pairs) -> BfdConfig {
+    let mac = |key: &str| keys.get(key).and_then(|m| parse_mac(m));
+    let ip = |key: &str, default: u32| {
+        keys.get(key).and_then(|a| a.parse::<std::net::Ipv4Addr>().ok()).map_or(default, u32::from)
+    };
+    BfdConfig {
+        session: bfd::Settings {
+            name: name.to_owned(),
+            min_tx_ms: number(keys, "min_tx", DEFAULT_BFD_MIN_TX_MS).max(1),
+            min_rx_ms: number(keys, "min_rx", DEFAULT_INTERVAL_MS).max(1),
+            mult: u8::try_from(number(keys, "mult", 3)).ok().filter(|n| *n > 0).unwrap_or(3),
+            path_down: flag(keys, "cpath_down"),
+        },
+        addresses: Addresses {
+            eth_src: mac("bfd_local_src_mac").unwrap_or(0),
+            eth_dst: mac("bfd_local_dst_mac").unwrap_or(BFD_ETH_DST),
+            ip_src: ip("bfd_src_ip", BFD_IP_SRC),
+            ip_dst: ip("bfd_dst_ip", BFD_IP_DST),
+        },
+        expected_dst: mac("bfd_remote_dst_mac"),
+    }
+}
+
+fn cfm_of(mpid: u64, keys: &Pairs) -> CfmConfig {
+    let vlan = match keys.get("cfm_ccm_vlan").map(String::as_str) {
+        Some("random") => Some(CcmVlan::Random),
+        Some(n) => n.parse().ok().filter(|n| (1..=4095).contains(n)).map(CcmVlan::One),
+        None => None,
+    };
+    let priority = keys.get("cfm_ccm_pcp").and_then(|n| n.parse::<u8>().ok()).filter(|n| (1..=7).contains(n));
+    CfmConfig {
+        point: cfm::Settings {
+            mpid,
+            interval_ms: number(keys, "cfm_interval", DEFAULT_INTERVAL_MS).max(1),
+            extended: flag(keys, "cfm_extended"),
+            up: keys.get("cfm_opstate").is_none_or(|v| v != "down"),
+        },
+        tag: (vlan.is_some() || priority.is_some()).then(|| (vlan.unwrap_or(CcmVlan::One(0)), priority.unwrap_or(0))),
+    }
+}

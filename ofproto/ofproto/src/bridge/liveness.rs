@@ -1,0 +1,311 @@
+//! BFD sessions and CFM end points of a bridge's ports: machines of `l2proto`, fed with frames, and what they say of
+//! whether packets may use a port.
+//!
+//! Absent: `bfd:oam`, `bfd:check_tnl_key`, `bfd:decay_min_rx`, `bfd:forwarding_if_rx` and `cfm_demand`, which need to know
+//! of tunnels or of the port's other traffic.
+//!
+//! Source: RFC 5880, IEEE 802.1ag-2007; ovs-vswitchd.conf.db(5), "Bidirectional Forwarding Detection" and "Connectivity
+//! Fault Management".
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use l2proto::bfd::{self, Bfd, control};
+use l2proto::cfm::{self, Cfm};
+use openflow::OfPort;
+
+use super::{Bridge, Output};
+use crate::note::{Level, Note};
+
+const ETHERTYPE_CFM: u16 = 0x8902;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const MAX_VLAN: u32 = 4095;
+
+/// What BFD is configured to be on a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BfdConfig {
+    /// The session.
+    pub session: bfd::Settings,
+    /// Addresses of frames; an Ethernet source of 0 means the port's.
+    pub addresses: control::Addresses,
+    /// Only frames to this address are heard, if given.
+    pub expected_dst: Option<u64>,
+}
+
+/// VLAN of continuity check messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CcmVlan {
+    /// This one, 0 for priority tags.
+    One(u16),
+    /// Another one each time.
+    Random,
+}
+
+/// What CFM is configured to be on a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CfmConfig {
+    /// The end point.
+    pub point: cfm::Settings,
+    /// Tag of messages: VLAN and priority.
+    pub tag: Option<(CcmVlan, u8)>,
+}
+
+/// What of both is configured on a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct LivenessConfig {
+    pub bfd: Option<BfdConfig>,
+    pub cfm: Option<CfmConfig>,
+}
+
+/// The machines.
+#[derive(Debug, Default)]
+pub struct Liveness {
+    bfds: BTreeMap<OfPort, Bfd>,
+    cfms: BTreeMap<OfPort, Cfm>,
+}
+
+/// Status of an end point for the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct CfmReport {
+    pub mpid: u64,
+    /// [`cfm::fault`] bits.
+    pub faults: u8,
+    pub flap_count: u64,
+    pub health: Option<u8>,
+    /// What others say of themselves, in extended mode.
+    pub remote_up: Option<bool>,
+    pub remote_mpids: Vec<u64>,
+}
+
+/// Status of all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LivenessReport {
+    /// The column `bfd_status`.
+    pub bfd: BTreeMap<OfPort, Vec<(&'static str, String)>>,
+    /// Of end points.
+    pub cfm: BTreeMap<OfPort, CfmReport>,
+}
+
+impl Liveness {
+    /// Whether neither protocol says that the port must not be used.
+    pub(super) fn allows(&self, port: OfPort) -> bool {
+        self.bfds.get(&port).is_none_or(Bfd::forwarding)
+            && self.cfms.get(&port).is_none_or(|c| c.faults() == 0 && c.remote_up())
+    }
+
+    fn report(&self) -> LivenessReport {
+        let bfd = |b: &Bfd| {
+            let ((state, diagnostic), (remote, remote_diagnostic)) = (b.local(), b.remote());
+            vec![
+                ("diagnostic", diagnostic.name().to_owned()),
+                ("flap_count", b.flap_count().to_string()),
+                ("forwarding", b.forwarding().to_string()),
+                ("remote_diagnostic", remote_diagnostic.name().to_owned()),
+                ("remote_state", remote.name().to_owned()),
+                ("state", state.name().to_owned()),
+            ]
+        };
+        let cfm = |c: &Cfm| CfmReport {
+            mpid: c.mpid(),
+            faults: c.faults(),
+            flap_count: c.flap_count(),
+            health: c.health(),
+            remote_up: c.extended().then(|| c.remote_up()),
+            remote_mpids: c.remote_mpids().collect(),
+        };
+        LivenessReport {
+            bfd: self.bfds.iter().map(|(port, b)| (*port, bfd(b))).collect(),
+            cfm: self.cfms.iter().map(|(port, c)| (*port, cfm(c))).collect(),
+        }
+    }
+}
+
+impl Bridge {
+    /// Takes over what is configured; the view's ports are up to date.
+    pub(super) fn configure_liveness(&mut self, now_ms: i64) {
+        let config = &self.config.liveness;
+        let machines = &mut self.liveness;
+        machines.bfds.retain(|port, _| config.get(port).is_some_and(|c| c.bfd.is_some()));
+        machines.cfms.retain(|port, _| config.get(port).is_some_and(|c| c.cfm.is_some()));
+        for (port, config) in config {
+            if let Some(bfd) = &config.bfd {
+                let seed = self.seed ^ (u64::from(port.0) << 40) ^ (now_ms as u64).rotate_left(17);
+                let session = || Bfd::new(bfd.session.clone(), seed, now_ms);
+                machines.bfds.entry(*port).or_insert_with(session).configure(bfd.session.clone(), now_ms);
+            }
+            if let Some(cfm) = &config.cfm {
+                let point = || Cfm::new(cfm.point.clone(), now_ms);
+                machines.cfms.entry(*port).or_insert_with(point).configure(cfm.point.clone(), now_ms);
+            }
+        }
+        self.show_liveness();
+        self.run_liveness(now_ms);
+    }
+
+    /// When the machines have something to do, and what.
+    pub(super) fn liveness_timeout(&self) -> Option<(i64, &'static str)> {
+        let bfds = self.liveness.bfds.values().filter_map(Bfd::poll_timeout);
+        bfds.chain(self.liveness.cfms.values().filter_map(Cfm::poll_timeout)).min()
+    }
+
+    /// Does what is due, sends what is to be sent, and tells bonds what changed.
+    pub(super) fn run_liveness(&mut self, now_ms: i64) {
+        let mut frames = Vec::new();
+        let mut notes = Vec::new();
+        for (port, machine) in &mut self.liveness.bfds {
+            machine.run(now_ms);
+            let name = self.view.ports.get(port).map_or("", |p| p.name.as_str());
+            notes.extend(machine.take_events().iter().map(|event| ("bfd", bfd_line(name, event))));
+            let Some(config) = self.config.liveness.get(port).and_then(|c| c.bfd.as_ref()) else { continue };
+            let mut to = config.addresses;
+            if to.eth_src == 0 {
+                to.eth_src = self.view.ports.get(port).map_or(0, |p| p.hw_addr);
+            }
+            frames.extend(machine.take_packets().iter().map(|packet| (*port, control::frame(packet, &to))));
+        }
+        for (port, machine) in &mut self.liveness.cfms {
+            machine.run(now_ms);
+            let name = self.view.ports.get(port).map_or("", |p| p.name.as_str());
+            notes.extend(machine.take_events().iter().map(|event| ("cfm", cfm_line(name, event))));
+            let source = self.view.ports.get(port).map_or(0, |p| p.hw_addr);
+            let tag = self.config.liveness.get(port).and_then(|c| c.cfm.as_ref()).and_then(|c| c.tag);
+            let group = machine.group();
+            frames.extend(machine.take_messages().iter().map(|ccm| (*port, cfm_frame(group, source, tag, ccm))));
+        }
+        for (module, text) in notes {
+            self.put(Output::Log(Note::new(module, Level::Info, text)));
+        }
+        for (port, frame) in frames {
+            self.send_whole(port, frame);
+        }
+        self.report_stale |= !(self.liveness.bfds.is_empty() && self.liveness.cfms.is_empty());
+        let mut watched = self.liveness.bfds.keys().chain(self.liveness.cfms.keys());
+        let differs = |number: &OfPort| {
+            let allowed = self.liveness.allows(*number);
+            self.view.ports.get(number).is_some_and(|p| p.may_enable != (p.link_up && allowed))
+        };
+        if watched.any(differs) {
+            self.run_bonding(now_ms);
+        }
+    }
+
+    /// Puts into the view which ports speak what.
+    fn show_liveness(&mut self) {
+        for (number, port) in &mut self.view.ports {
+            let speaks = (self.liveness.bfds.contains_key(number), self.liveness.cfms.contains_key(number));
+            if (port.bfd, port.cfm) != speaks {
+                let port = Arc::make_mut(port);
+                (port.bfd, port.cfm) = speaks;
+                self.dirty = true;
+            }
+        }
+    }
+
+    /// A frame with a BFD packet came in on a port.
+    pub(super) fn hear_bfd(&mut self, port: OfPort, frame: &[u8], now_ms: i64) {
+        let expected = self.config.liveness.get(&port).and_then(|c| c.bfd.as_ref()?.expected_dst);
+        let to = frame.get(..6).map(|b| b.iter().fold(0u64, |mac, octet| mac << 8 | u64::from(*octet)));
+        if expected.is_some() && expected != to {
+            return;
+        }
+        let Some(machine) = self.liveness.bfds.get_mut(&port) else { return };
+        if let Some(packet) = control::of_frame(frame) {
+            machine.receive(&packet, now_ms);
+            self.run_liveness(now_ms);
+        }
+    }
+
+    /// A frame with a continuity check message came in on a port.
+    pub(super) fn hear_cfm(&mut self, port: OfPort, payload: &[u8], now_ms: i64) {
+        if let Some(machine) = self.liveness.cfms.get_mut(&port) {
+            machine.receive(payload);
+            self.run_liveness(now_ms);
+        }
+    }
+
+    /// Texts of `bfd/show` or `cfm/show` by the names of ports.
+    pub fn liveness_texts(&self, command: &str, now_ms: i64) -> Vec<(String, String)> {
+        let name = |port: &OfPort| self.view.ports.get(port).map_or_else(String::new, |p| p.name.clone());
+        let mut texts: Vec<(String, String)> = match command {
+            "bfd/show" => self.liveness.bfds.iter().map(|(port, b)| (name(port), b.show(now_ms))).collect(),
+            "cfm/show" => self.liveness.cfms.iter().map(|(port, c)| (name(port), c.show(now_ms))).collect(),
+            _ => Vec::new(),
+        };
+        texts.sort();
+        texts
+    }
+
+    /// Carries out `bfd/set-forwarding` or `cfm/set-fault` on the port of a name, or on all; gives whether there was one.
+    pub fn force_liveness(&mut self, command: &str, port: Option<&str>, forced: Option<bool>, now_ms: i64) -> bool {
+        let ports = &self.view.ports;
+        let named = |number: &OfPort| port.is_none_or(|n| ports.get(number).is_some_and(|p| p.name == n));
+        let mut found = false;
+        match command {
+            "bfd/set-forwarding" => {
+                for (_, machine) in self.liveness.bfds.iter_mut().filter(|(number, _)| named(number)) {
+                    machine.force_forwarding(forced);
+                    found = true;
+                }
+            }
+            _ => {
+                for (_, machine) in self.liveness.cfms.iter_mut().filter(|(number, _)| named(number)) {
+                    machine.force_fault(forced);
+                    found = true;
+                }
+            }
+        }
+        self.run_liveness(now_ms);
+        found
+    }
+
+    /// What the database is told.
+    pub(super) fn liveness_report(&self) -> LivenessReport {
+        self.liveness.report()
+    }
+}
+
+fn bfd_line(name: &str, event: &bfd::Event) -> String {
+    match event {
+        bfd::Event::StateChanged { before, after } => format!(
+            "{name}: BFD state change: {}->{} \"{}\"->\"{}\".",
+            before.0.name(),
+            after.0.name(),
+            before.1.name(),
+            after.1.name()
+        ),
+        bfd::Event::PollStarted => format!("{name}: Initiating poll sequence"),
+        bfd::Event::PollEnded => format!("{name}: Poll sequence terminated."),
+    }
+}
+
+fn cfm_line(name: &str, event: &cfm::Event) -> String {
+    let list = |bits: u8| cfm::fault::names(bits).collect::<Vec<_>>().join(" ");
+    match event {
+        cfm::Event::Silent { remote, within_ms } => {
+            format!("{name}: Received no CCM from RMP {remote} in the last {within_ms}ms")
+        }
+        cfm::Event::FaultsChanged { before, after } => {
+            format!("{name}: CFM faults changed from [{}] to [{}].", list(*before), list(*after))
+        }
+    }
+}
+
+fn cfm_frame(group: u64, source: u64, tag: Option<(CcmVlan, u8)>, ccm: &cfm::ccm::Ccm) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(18 + cfm::ccm::LEN);
+    frame.extend(&group.to_be_bytes()[2..]);
+    frame.extend(&source.to_be_bytes()[2..]);
+    if let Some((vlan, priority)) = tag {
+        let vlan = match vlan {
+            CcmVlan::One(vlan) => vlan,
+            // A multiplicative hash of the sequence number spreads messages over all of them.
+            CcmVlan::Random => ((ccm.seq.wrapping_mul(0x9e37_79b1) >> 8) % MAX_VLAN + 1) as u16,
+        };
+        frame.extend(ETHERTYPE_VLAN.to_be_bytes());
+        frame.extend((u16::from(priority) << 13 | vlan).to_be_bytes());
+    }
+    frame.extend(ETHERTYPE_CFM.to_be_bytes());
+    frame.extend(ccm.emit());
+    frame
+}
