@@ -284,6 +284,12 @@ impl<A: Actor> Address<A> {
         delivered
     }
 
+    /// Waits until the actor is there: one on another thread takes a moment to begin. False if it does not come soon.
+    pub fn ready(&self) -> impl Future<Output = bool> + Send + use<A> {
+        let cell = self.cell.clone();
+        async move { present(&cell).await.is_some() }
+    }
+
     /// Policy Q: sends, waiting for room if need be, and waits for the answer until `deadline` passes (in
     /// real time: a stopped clock must not hang the asker).
     pub fn ask<M>(
@@ -297,10 +303,9 @@ impl<A: Actor> Address<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        let addr = self.cell.load_full();
-        let card = self.card.clone();
+        let (cell, card) = (self.cell.clone(), self.card.clone());
         async move {
-            let addr = addr.ok_or(AskError::Closed)?;
+            let addr = present(&cell).await.ok_or(AskError::Closed)?;
             card.sent.fetch_add(1, Relaxed);
             match tokio::time::timeout(deadline, addr.send(message)).await {
                 Ok(Ok(answer)) => Ok(answer),
@@ -323,6 +328,24 @@ impl<A: Actor> Address<A> {
     {
         Outlet { inlet: Arc::new(self.clone()) }
     }
+}
+
+/// How long a sender waits for an actor that is not there: at its beginning, or between two lives.
+const GRACE: Duration = Duration::from_millis(500);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// The actor's address, once it is there.
+async fn present<A: Actor>(cell: &ArcSwapOption<Addr<A>>) -> Option<Arc<Addr<A>>> {
+    let look = async {
+        loop {
+            if let Some(addr) = cell.load_full() {
+                return addr;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(GRACE, look).await.ok()
 }
 
 trait Inlet<M: Message>: Send + Sync {

@@ -102,7 +102,13 @@ impl Port {
         self.opening = true;
         let (config, kind) = (self.setup.config.clone(), self.setup.kind);
         let rings = Rings { queued: crate::qos::is_wanted(self.qos.as_ref()), ..self.setup.rings };
-        let opening = tokio::task::spawn_blocking(move || open_slowly(&config, kind, rings));
+        let datapath = self.setup.datapath.as_ref().map(Address::ready);
+        let opening = async move {
+            if let Some(datapath) = datapath {
+                datapath.await;
+            }
+            tokio::task::spawn_blocking(move || open_slowly(&config, kind, rings)).await
+        };
         actix::fut::wrap_future::<_, Self>(opening).map(|opened, this, _| {
             this.opening = false;
             this.opened(opened.unwrap_or_else(|error| Err(error.to_string())))
@@ -333,13 +339,20 @@ impl Handler<Open> for Port {
         if self.device.is_some() {
             return Box::pin(actix::fut::ready(Ok(self.seen.clone())));
         }
-        if !self.is_slow() {
-            let opened = Device::open(&self.setup.config, self.setup.kind, self.setup.rings);
-            let opened = opened.map(|(device, parts)| (device, parts, None));
-            let result = self.opened(opened).map(|()| self.seen.clone());
-            return Box::pin(actix::fut::ready(result));
+        if self.is_slow() {
+            return Box::pin(self.open_apart().map(|opened, this, _| opened.map(|()| this.seen.clone())));
         }
-        Box::pin(self.open_apart().map(|opened, this, _| opened.map(|()| this.seen.clone())))
+        let datapath = self.setup.datapath.as_ref().map(Address::ready);
+        let begun = actix::fut::wrap_future::<_, Self>(async move {
+            if let Some(datapath) = datapath {
+                datapath.await;
+            }
+        });
+        Box::pin(begun.map(|(), this, _| {
+            let opened = Device::open(&this.setup.config, this.setup.kind, this.setup.rings);
+            let opened = opened.map(|(device, parts)| (device, parts, None));
+            this.opened(opened).map(|()| this.seen.clone())
+        }))
     }
 }
 

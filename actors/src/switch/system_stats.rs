@@ -4,8 +4,9 @@
 //! What cannot be found out is left out. Reading may wait for a disk: callers do it where waiting is allowed. Source:
 //! ovs-vswitchd.conf.db(5), table Open_vSwitch "Statistics"; proc(5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Ticks a second in /proc, as the kernel tells user space.
@@ -69,6 +70,13 @@ fn file_systems(mounts: &str) -> String {
     out.join(" ")
 }
 
+/// The files that this process has open: device and inode.
+fn open_files() -> BTreeSet<(u64, u64)> {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return BTreeSet::new() };
+    let files = entries.flatten().filter_map(|entry| fs::metadata(entry.path()).ok());
+    files.map(|file| (file.dev(), file.ino())).collect()
+}
+
 /// `process_NAME` of every pidfile whose process lives.
 fn processes(run_dir: &Path) -> Vec<(String, String)> {
     let Ok(entries) = fs::read_dir(run_dir) else { return Vec::new() };
@@ -76,10 +84,15 @@ fn processes(run_dir: &Path) -> Vec<(String, String)> {
         let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
         Some((seconds * 1000.0) as u64)
     });
+    let held = open_files();
     let described = entries.flatten().filter_map(|entry| {
         let path = entry.path();
         let name = path.file_name()?.to_str()?.strip_suffix(".pid")?.to_owned();
-        let pid: u32 = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
+        // Opening and closing this process's own pidfile would give up the lock on it (fcntl(2)).
+        let pid = match fs::metadata(&path).ok()? {
+            file if held.contains(&(file.dev(), file.ino())) => std::process::id(),
+            _ => fs::read_to_string(&path).ok()?.trim().parse().ok()?,
+        };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         Some((format!("process_{name}"), process(&stat, uptime_ms?)?))
     });
@@ -112,6 +125,13 @@ mod tests {
         (fields[10], fields[11], fields[16], fields[18], fields[19], fields[20]) = ("3", "4", "2", "500", "20480", "7");
         let stat = format!("12 (a) b) S {}", fields.join(" "));
         assert_eq!(process(&stat, 9_000).as_deref(), Some("20,28,70,0,4000,4000,2"));
+    }
+
+    #[test]
+    fn files_that_are_open_are_known() {
+        let file = fs::File::open("/proc/self/exe").unwrap();
+        let meta = file.metadata().unwrap();
+        assert!(open_files().contains(&(meta.dev(), meta.ino())));
     }
 
     #[test]
