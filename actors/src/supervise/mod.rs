@@ -57,9 +57,10 @@ pub fn panic_actor(name: &str) -> Result<(), String> {
 
 /// The table of `actor/show`.
 pub fn show(now_ms: i64) -> String {
-    let mut out =
-        String::from("actor                            kind         mailbox    handled  lost  restarts  next timer\n");
-    for card in mailbox::cards() {
+    let cards = mailbox::cards();
+    let width = cards.iter().map(|card| card.name().len()).max().unwrap_or(0).max(32);
+    let mut out = format!("{:<width$} kind         mailbox    handled  lost  restarts  next timer\n", "actor");
+    for card in cards {
         let c = card.counts();
         let timer = match c.timer {
             Some((at, why)) => format!("{} ms ({why})", at.saturating_sub(now_ms).max(0)),
@@ -67,7 +68,7 @@ pub fn show(now_ms: i64) -> String {
         };
         let mailbox = format!("{}/{}", c.depth, c.capacity);
         let line = format!(
-            "{:<32} {:<12} {mailbox:<10} {:>7}  {:>4}  {:>8}  {timer}\n",
+            "{:<width$} {:<12} {mailbox:<10} {:>7}  {:>4}  {:>8}  {timer}\n",
             card.name(),
             card.kind(),
             c.handled,

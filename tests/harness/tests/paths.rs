@@ -193,6 +193,72 @@ fn a_killed_switch_comes_back_from_the_database() {
     });
 }
 
+/// The longest run of echoes that went unanswered, in the output of a ping with `icmp_seq` on every line.
+fn longest_gap(output: &str) -> usize {
+    let answered: Vec<usize> =
+        output.lines().filter_map(|line| line.split("icmp_seq=").nth(1)?.split(' ').next()?.parse().ok()).collect();
+    answered.windows(2).map(|pair| pair[1] - pair[0] - 1).max().unwrap_or(usize::MAX)
+}
+
+/// What an upgrade does: save the flows, end the switch, start another, restore them; under ping, and with an address
+/// of the host's on the bridge's own port.
+#[test]
+fn an_upgrade_by_restart_keeps_flows_and_addresses() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, MTU)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        lab.host.line("ip addr add 10.9.0.254/24 dev br0")?;
+        lab.host.line("ip link set br0 up")?;
+        lab.ofctl("del-flows br0")?;
+        lab.ofctl("add-flow br0 cookie=0x7,priority=7,actions=normal")?;
+        lab.ofctl("-O OpenFlow14 add-group br0 group_id=7,type=all,bucket=actions=drop")?;
+        need("traffic flows", a.reaches(&b.ip) && a.reaches("10.9.0.254"))?;
+        let (groups, flows) = (lab.ofctl("-O OpenFlow14 dump-groups br0")?, lab.ofctl("--no-stats dump-flows br0")?);
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let file = |name: &str, text: &str| -> Result<String, String> {
+            let path = dir.path().join(name);
+            let lines: Vec<&str> = text.lines().filter(|l| l.contains("actions=")).collect();
+            std::fs::write(&path, lines.join("\n") + "\n").map_err(|error| error.to_string())?;
+            Ok(path.display().to_string())
+        };
+        let (groups, flows) = (file("groups", &groups)?, file("flows", &flows)?);
+        let outputs = thread::scope(|scope| {
+            let ping = |to: &'static str| {
+                let words = ["ping", "-i", "0.02", "-w", "8", to];
+                scope.spawn(move || a.space.outcome(&words).map(|outcome| outcome.stdout))
+            };
+            let pings = [ping("10.9.0.2"), ping("10.9.0.254")];
+            thread::sleep(Duration::from_millis(500));
+            lab.vsctl("set open . other_config:flow-restore-wait=true")?;
+            lab.appctl("exit")?;
+            lab.place.switch().ok_or("no switch")?.wait(Duration::from_secs(10));
+            lab.place.start_switch(&[])?;
+            // It answers control commands before it has its bridges; who detaches it waits for those.
+            process::until("the bridge to be back", Duration::from_secs(10), || lab.ofctl("show br0").is_ok())?;
+            lab.ofctl(&format!("-O OpenFlow14 add-groups br0 {groups} --bundle"))?;
+            lab.ofctl(&format!("-O OpenFlow14 replace-flows br0 {flows} --bundle"))?;
+            lab.vsctl("remove open . other_config flow-restore-wait")?;
+            let said = pings.map(|ping| ping.join().map_err(|_| "a ping failed".to_owned()));
+            Ok::<_, String>(said)
+        })?;
+        for said in outputs {
+            let gap = longest_gap(&said??);
+            // Four seconds: what a busy machine may take for what takes a tenth of one.
+            need(&format!("{gap} echoes in a row went unanswered"), gap < 200)?;
+        }
+        let kept = lab.ofctl("--no-stats dump-flows br0")?;
+        need(
+            &format!("the flows are back, and no others: {kept}"),
+            kept.lines().count() == 1 && kept.contains("cookie=0x7"),
+        )?;
+        need("the groups are back", lab.ofctl("-O OpenFlow14 dump-groups br0")?.contains("group_id=7"))?;
+        lab.appctl("exit --cleanup")?;
+        process::until("the bridge's device to go with the switch", Duration::from_secs(5), || {
+            lab.host.line("ip link show br0").is_err()
+        })
+    });
+}
+
 #[test]
 fn traffic_outlives_the_database() {
     on_lab(Side::troupe(), &[], |lab| {

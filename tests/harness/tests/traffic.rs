@@ -167,9 +167,51 @@ fn ingress_policing_is_measured() {
         lab.vsctl("set interface v1 ingress_policing_rate=10000 ingress_policing_burst=1000")?;
         let rate = a.iperf(b, &b.ip, "-u -b 50M -l 1000", 3)?;
         need(&format!("10 Mbit/s of 50 pass: {:.1}", rate / 1e6), (6e6..14e6).contains(&rate))?;
-        lab.vsctl("set interface v1 ingress_policing_rate=0 ingress_policing_burst=0")?;
+        lab.vsctl(
+            "set interface v1 ingress_policing_rate=0 ingress_policing_burst=0 \
+             ingress_policing_kpkts_rate=1 ingress_policing_kpkts_burst=1",
+        )?;
+        let rate = a.iperf(b, &b.ip, "-u -b 20M -l 500", 2)?;
+        need(&format!("a thousand packets a second of five pass: {:.1}", rate / 1e6), (2e6..9e6).contains(&rate))?;
+        lab.vsctl("set interface v1 ingress_policing_kpkts_rate=0 ingress_policing_kpkts_burst=0")?;
         let rate = a.iperf(b, &b.ip, "-u -b 50M -l 1000", 1)?;
         need(&format!("without it all pass: {:.1}", rate / 1e6), rate > 30e6)
+    });
+}
+
+/// Needs a kernel with HTB, as Debian's is.
+#[test]
+fn queues_of_the_kernel_shape_what_flows_send_through_them() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        lab.vsctl(
+            "-- set port v2 qos=@q -- --id=@q create qos type=linux-htb other-config:max-rate=1000000000 queues:5=@q5 \
+             -- --id=@q5 create queue other-config:max-rate=5000000",
+        )?;
+        lab.ofctl("add-flow br0 priority=10,in_port=v1,udp,actions=set_queue:5,normal")?;
+        need("traffic flows past the queue", a.reaches(&b.ip))?;
+        let rate = a.iperf(b, &b.ip, "-u -b 30M -l 1000", 3)?;
+        need(&format!("5 Mbit/s of 30 pass the queue: {:.1}", rate / 1e6), (2e6..8e6).contains(&rate))?;
+        let shown = lab.appctl("qos/show v2")?;
+        let queue = shown.split("Queue 5:").nth(1).unwrap_or_default();
+        let sent = queue.lines().find_map(|l| l.trim().strip_prefix("tx_packets: ")?.parse::<u64>().ok());
+        need(&format!("the queue counts: {shown}"), sent.is_some_and(|n| n > 100))?;
+        let stats = lab.ofctl("-O OpenFlow13 queue-stats br0 v2 5")?;
+        need(&format!("OpenFlow tells of it: {stats}"), stats.contains("1 queues") && !stats.contains("pkts=0"))?;
+        // Changed while it runs, the queue's counters go on.
+        let id = lab.vsctl("--bare --columns=_uuid find queue")?;
+        lab.vsctl(&format!("set queue {} other-config:max-rate=100000000", id.trim()))?;
+        process::until("the new rate to be in force", Duration::from_secs(5), || {
+            lab.appctl("qos/show v2").is_ok_and(|s| s.contains("max-rate: 100000000"))
+        })?;
+        let rate = a.iperf(b, &b.ip, "-u -b 30M -l 1000", 1)?;
+        need(&format!("at the new rate all pass: {:.1}", rate / 1e6), rate > 15e6)?;
+        lab.vsctl("clear port v2 qos -- --all destroy qos")?;
+        process::until("the queues to be gone", Duration::from_secs(5), || {
+            lab.appctl("qos/show v2").is_ok_and(|s| s.contains("QoS not configured on v2"))
+        })
     });
 }
 
