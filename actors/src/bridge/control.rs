@@ -21,6 +21,10 @@ impl Bridge {
                 self.core.macs_changed();
                 Ok("table successfully flushed".to_owned())
             }
+            "upcall/disable-megaflows" | "upcall/enable-megaflows" => {
+                self.core.set_megaflows(name == "upcall/enable-megaflows");
+                Ok(String::new())
+            }
             "fdb/stats-clear" => {
                 let stats = &mut self.core.macs.stats;
                 (stats.learned, stats.expired, stats.evicted, stats.moved) = (0, 0, 0, 0);

@@ -7,6 +7,8 @@
 pub mod adapt;
 pub mod control;
 mod ct_flush;
+mod drops;
+mod log;
 mod wake;
 
 use actix::prelude::*;
@@ -46,6 +48,7 @@ pub struct Datapath {
     inboxes: BTreeMap<OdpPort, Vec<DummyInbox>>,
     /// Since when the threads of processors are there, and how long they were busy, microseconds.
     threads: BTreeMap<u32, (u64, u64)>,
+    drops: drops::Told,
 }
 
 impl Datapath {
@@ -62,6 +65,7 @@ impl Datapath {
             upcalls: Vec::new(),
             inboxes: BTreeMap::new(),
             threads: BTreeMap::new(),
+            drops: drops::Told::new(),
         }
     }
 
@@ -98,6 +102,7 @@ impl Datapath {
             }
             self.flush_upcalls(None);
         }
+        self.drops.tell(self.engine.stats());
         !self.active.is_empty()
     }
 
@@ -115,6 +120,7 @@ impl Datapath {
         }
         let mut batches: Vec<(&Outlet<Upcalls>, Vec<Upcall>)> = Vec::new();
         for upcall in self.upcalls.drain(..) {
+            log::upcall(self.desk.card().name(), &upcall);
             let port = upcall.key.in_port();
             let Some(bridge) = self.ports.get(&port).map(|p| &p.bridge).or(otherwise) else {
                 continue;
@@ -221,8 +227,9 @@ impl Handler<FlowInstall> for Datapath {
     fn handle(&mut self, m: FlowInstall, _: &mut Context<Self>) {
         self.desk.received();
         for entry in &m.entries {
-            if let Err(error) = self.engine.install(entry, m.view_version) {
-                vlog::dbg!("datapath", "flow not installed: {error}");
+            match self.engine.install(entry, m.view_version) {
+                Ok(()) => log::flow_add(entry),
+                Err(error) => vlog::dbg!("datapath", "flow not installed: {error}"),
             }
         }
     }
@@ -238,6 +245,7 @@ impl Handler<PacketExecute> for Datapath {
             self.engine.upcalls_answered(port, n, now_us);
         }
         self.engine.execute(&m.packets, now_us, &mut self.upcalls);
+        self.drops.tell(self.engine.stats());
         self.flush_upcalls(Some(&m.bridge));
     }
 }

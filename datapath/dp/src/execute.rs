@@ -252,7 +252,7 @@ impl Engine {
         };
         match self.bonds.choose(bond, hash, packets.meta(work.slot).len) {
             Some(port) => self.output(port, packets, work),
-            None => self.stats.drop(Drop::NoPort),
+            None => self.stats.drop(Drop::NoBond),
         }
     }
 

@@ -91,11 +91,13 @@ pub enum Drop {
     Segmentation,
     /// More than its port may bring in.
     Policer,
+    /// The bond to send to is not there.
+    NoBond,
 }
 
 impl Drop {
     /// Number of reasons.
-    pub const COUNT: usize = 24;
+    pub const COUNT: usize = 25;
 
     /// A number of its own below [`Drop::COUNT`].
     pub fn index(self) -> usize {
@@ -113,6 +115,7 @@ impl Drop {
             Drop::Tunnel => 21,
             Drop::Segmentation => 22,
             Drop::Policer => 23,
+            Drop::NoBond => 24,
         }
     }
 }

@@ -200,15 +200,18 @@ fn add_upcalls(registry: &mut Registry<'_>) {
         }
         Ok(out)
     });
-    // Each packet a flow of its own: the cache's masks are always used here, the switch is kept for its answer.
-    registry.ask("upcall/disable-megaflows", "", (0, 0), |directory, _| async move {
-        purge(&directory).await?;
-        Ok("megaflows disabled".to_owned())
-    });
-    registry.ask("upcall/enable-megaflows", "", (0, 0), |directory, _| async move {
-        purge(&directory).await?;
-        Ok("megaflows enabled".to_owned())
-    });
+    // Each packet a flow of its own, or again as much in one as was not looked at.
+    for (name, done) in
+        [("upcall/disable-megaflows", "megaflows disabled"), ("upcall/enable-megaflows", "megaflows enabled")]
+    {
+        registry.ask(name, "", (0, 0), move |directory, _| async move {
+            for bridge in directory.bridges.keys() {
+                super::context::control(&directory, bridge, name, Vec::new(), "no such bridge").await?;
+            }
+            purge(&directory).await?;
+            Ok(done.to_owned())
+        });
+    }
     registry.say("upcall/disable-ufid", "", (0, 0), |_| {
         UFID.store(false, Relaxed);
         Ok("Datapath dumping tersely using UFID disabled".to_owned())

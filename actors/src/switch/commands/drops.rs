@@ -47,6 +47,7 @@ pub(crate) const DROP_REASONS: &[(Drop, &str)] = &[
     (Drop::ActionDepth, "actions nested too deep"),
     (Drop::Meter, "a meter's band"),
     (Drop::NoPort, "sent to a port that is gone"),
+    (Drop::NoBond, "sent to a bond that is gone"),
     (Drop::InvalidAction, "an action its headers do not allow"),
     (Drop::Tunnel, "a tunnel action that the datapath does not have"),
     (Drop::Segmentation, "could not be cut into segments"),

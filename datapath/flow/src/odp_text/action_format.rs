@@ -276,8 +276,8 @@ fn ct(out: &mut String, ct: &Ct) {
 fn nat(out: &mut String, nat: &CtNat) {
     let Some(src) = nat.src else { return };
     out.push_str(if src { "(src" } else { "(dst" });
-    // Brackets around IPv6 addresses where a port or an end of a range follows.
-    let plain = nat.ip_max.is_none() && nat.port_min == 0;
+    // Brackets around IPv6 addresses where a port follows.
+    let plain = nat.port_min == 0;
     let show = |address: IpAddr| match address {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) if plain => text::ipv6(v6.into()),
@@ -285,7 +285,7 @@ fn nat(out: &mut String, nat: &CtNat) {
     };
     if let Some(min) = nat.ip_min {
         put!(out, "={}", show(min));
-        if let Some(max) = nat.ip_max {
+        if let Some(max) = nat.ip_max.filter(|max| *max != min) {
             put!(out, "-{}", show(max));
         }
     } else if nat.port_min != 0 {

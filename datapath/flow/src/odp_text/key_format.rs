@@ -246,6 +246,11 @@ impl Printer<'_> {
         let mut truncated = false;
         if key.packet_type() == 0 {
             let wild = mask.dl_src() == 0 && mask.dl_dst() == 0;
+            if wild && !self.verbose && mask.packet_type() == 0 {
+                // That it is a frame shows nowhere else.
+                self.open("eth");
+                self.close();
+            }
             self.group("eth", wild, eth);
             let tags = [
                 (key.vlan_tpid(), key.vlan_tci(), mask.vlan_tci()),
@@ -490,7 +495,9 @@ pub(super) fn arp(f: &mut Fields<'_>, k: &Key, m: &Mask) {
     f.ipv4("sip", k.nw_src(), m.nw_src());
     f.ipv4("tip", k.nw_dst(), m.nw_dst());
     let op = if m.nw_proto() == 0xff { 0xffff } else { u64::from(m.nw_proto()) };
-    f.decimal("op", k.nw_proto().into(), op, 0xffff);
+    // The largest stands for all that are larger.
+    let number = if k.nw_proto() == 0xff { 0xffff } else { u64::from(k.nw_proto()) };
+    f.decimal("op", number, op, 0xffff);
     f.mac("sha", k.arp_sha(), m.arp_sha());
     f.mac("tha", k.arp_tha(), m.arp_tha());
 }

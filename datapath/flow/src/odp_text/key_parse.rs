@@ -233,7 +233,7 @@ fn address_field(group: &str, name: &str, scan: &mut Scan<'_>, mut pair: Pair<'_
         ("arp", "tip") => pair.set(scan.ipv4()?, Key::set_nw_dst, Mask::set_nw_dst),
         ("arp", "op") => {
             let (value, mask) = scan.masked16()?;
-            let value = u8::try_from(value).unwrap_or(0);
+            let value = if value == u16::MAX { u8::MAX } else { u8::try_from(value).unwrap_or(0) };
             pair.set((value, mask as u8), Key::set_nw_proto, Mask::set_nw_proto);
         }
         ("arp", "sha") | ("nd", "sll") => pair.set(scan.mac()?, Key::set_arp_sha, Mask::set_arp_sha),

@@ -100,6 +100,8 @@ pub struct Bridge {
     port_since: BTreeMap<OfPort, i64>,
     /// Learned addresses.
     pub macs: MacTable,
+    /// Whether a cached flow matches on no more than what decided.
+    megaflows: bool,
     /// Multicast snooping, where it is configured.
     pub groups_heard: Option<McastTable>,
     bonding: bonding::Bonding,
@@ -166,6 +168,7 @@ impl Bridge {
             port_bits: BTreeMap::new(),
             port_since: BTreeMap::new(),
             macs: MacTable::default(),
+            megaflows: true,
             groups_heard: None,
             bonding: bonding::Bonding::default(),
             spanning: spanning::Spanning::default(),

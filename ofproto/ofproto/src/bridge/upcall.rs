@@ -161,9 +161,14 @@ impl Bridge {
         Some(translate(&self.live, &input, &mut self.recirc, None))
     }
 
+    /// Has every cached flow match on all of its packet, or on what decided alone.
+    pub fn set_megaflows(&mut self, on: bool) {
+        self.megaflows = on;
+    }
+
     /// Keeps what is needed of a translation to look after its flow, and makes the flow.
     fn remember(&mut self, key: &Key, translation: Translation, now_ms: i64) -> FlowEntry {
-        let mask = translation.megaflow_mask();
+        let mask = if self.megaflows { translation.megaflow_mask() } else { Mask::for_packet(key) };
         let whole = key.clone();
         let key = key.masked(&mask);
         let ufid = ufid_of(self.view.id, self.seed, &key, &mask);

@@ -1,0 +1,62 @@
+//! Dropped packets as coverage counters, under the names that they have in Open vSwitch. (ovs-appctl(8), `coverage/show`.)
+
+use dp::{Drop, Stats};
+use flow::odp::DropReason as R;
+
+use crate::unixctl::coverage::Counter;
+
+/// Each reason with its counter.
+static COUNTERS: [(Drop, Counter); 22] = [
+    (Drop::Translation(R::OfPipeline), Counter::new("drop_action_of_pipeline")),
+    (Drop::Translation(R::BridgeNotFound), Counter::new("drop_action_bridge_not_found")),
+    (Drop::Translation(R::RecursionTooDeep), Counter::new("drop_action_recursion_too_deep")),
+    (Drop::Translation(R::TooManyResubmit), Counter::new("drop_action_too_many_resubmit")),
+    (Drop::Translation(R::StackTooDeep), Counter::new("drop_action_stack_too_deep")),
+    (Drop::Translation(R::NoRecirculationContext), Counter::new("drop_action_no_recirculation_context")),
+    (Drop::Translation(R::RecirculationConflict), Counter::new("drop_action_recirculation_conflict")),
+    (Drop::Translation(R::TooManyMplsLabels), Counter::new("drop_action_too_many_mpls_labels")),
+    (Drop::Translation(R::InvalidTunnelMetadata), Counter::new("drop_action_invalid_tunnel_metadata")),
+    (Drop::Translation(R::UnsupportedPacketType), Counter::new("drop_action_unsupported_packet_type")),
+    (Drop::Translation(R::CongestionDrop), Counter::new("drop_action_congestion")),
+    (Drop::Translation(R::ForwardingDisabled), Counter::new("drop_action_forwarding_disabled")),
+    (Drop::TooShort, Counter::new("datapath_drop_rx_invalid_packet")),
+    (Drop::UpcallLost, Counter::new("datapath_drop_upcall_error")),
+    (Drop::UserspaceActionLost, Counter::new("datapath_drop_userspace_action_error")),
+    (Drop::RecirculationLimit, Counter::new("datapath_drop_recirc_error")),
+    (Drop::ActionDepth, Counter::new("datapath_drop_sample_error")),
+    (Drop::Meter, Counter::new("datapath_drop_meter")),
+    (Drop::NoPort, Counter::new("datapath_drop_invalid_port")),
+    (Drop::NoBond, Counter::new("datapath_drop_invalid_bond")),
+    (Drop::InvalidAction, Counter::new("datapath_drop_nsh_decap_error")),
+    (Drop::Tunnel, Counter::new("datapath_drop_tunnel_push_error")),
+];
+
+/// Names that nothing here ever counts under, and that who asks for expects to be there.
+static NEVER: [Counter; 4] = [
+    Counter::new("datapath_drop_lock_error"),
+    Counter::new("datapath_drop_tunnel_pop_error"),
+    Counter::new("datapath_drop_invalid_tnl_port"),
+    Counter::new("datapath_drop_hw_miss_recover"),
+];
+
+/// What one thread has told.
+pub(super) struct Told([u64; Drop::COUNT]);
+
+impl Told {
+    /// Nothing yet, under names that are known from now on.
+    pub(super) fn new() -> Self {
+        COUNTERS.iter().map(|(_, counter)| counter).chain(&NEVER).for_each(Counter::register);
+        Self([0; Drop::COUNT])
+    }
+
+    /// Adds what was dropped since.
+    pub(super) fn tell(&mut self, stats: &Stats) {
+        for (reason, counter) in &COUNTERS {
+            let (now, told) = (stats.dropped(*reason), &mut self.0[reason.index()]);
+            if now > *told {
+                counter.add_many(now - *told);
+                *told = now;
+            }
+        }
+    }
+}

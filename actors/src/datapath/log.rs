@@ -1,0 +1,48 @@
+//! What a datapath logs of packets handed up and of flows: only for who asked for it (`vlog/set dpif_netdev:dbg`).
+//!
+//! The texts, and that it is the module `dpif_netdev` that says them, equal Open vSwitch's: scripts read them.
+
+use std::fmt;
+
+use flow::{FlowEntry, Upcall, UpcallKind, odp_text};
+
+struct HandedUp<'a> {
+    /// Of the actor: `datapath TYPE`.
+    name: &'a str,
+    upcall: &'a Upcall,
+}
+
+impl fmt::Display for HandedUp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.upcall.kind {
+            UpcallKind::Miss => "miss",
+            UpcallKind::Action(_) => "action",
+        };
+        let options = odp_text::KeyOptions { verbose: true, ports: None };
+        let key = odp_text::format_key(&self.upcall.key, None, &options);
+        let name = self.name.strip_prefix("datapath ").unwrap_or(self.name);
+        let packet = openflow::print::packet_text(self.upcall.packet.data());
+        write!(f, "ovs-{name}: {kind} upcall:\n{key}\n{}", packet.trim_end())
+    }
+}
+
+struct Added<'a>(&'a FlowEntry);
+
+impl fmt::Display for Added<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FlowEntry { ufid, key, mask, actions } = self.0;
+        let ufid = odp_text::ufid(*ufid);
+        let key = odp_text::format_key(key, Some(mask), &odp_text::KeyOptions::default());
+        write!(f, "flow_add: ufid:{ufid} mega_ufid:{ufid} {key}, actions:{}", odp_text::format_actions(actions, None))
+    }
+}
+
+/// A packet is handed up.
+pub(super) fn upcall(name: &str, upcall: &Upcall) {
+    vlog::dbg!("dpif_netdev", "{}", HandedUp { name, upcall });
+}
+
+/// A flow was added.
+pub(super) fn flow_add(entry: &FlowEntry) {
+    vlog::dbg!("dpif_netdev", "{}", Added(entry));
+}
