@@ -134,15 +134,22 @@ impl Bridge {
 
     /// Puts into the view which ports of a bundle may be used.
     fn show_members_fit(&mut self, bundle: &BundleView) {
+        let mut changed = Vec::new();
         let lacp = self.bonding.lacps.get(&bundle.id);
         for number in &bundle.ports {
             let Some(port) = self.view.ports.get_mut(number) else { continue };
             let fit = port.link_up && lacp.is_none_or(|l| l.may_enable(*number)) && self.liveness.allows(*number);
             if (port.may_enable, port.lacp) != (fit, lacp.is_some()) {
                 let port = Arc::make_mut(port);
+                if port.may_enable != fit {
+                    changed.push((*number, port.may_enable));
+                }
                 (port.may_enable, port.lacp) = (fit, lacp.is_some());
                 self.dirty = true;
             }
+        }
+        for (number, was) in changed {
+            self.tell_port_fit(number, was);
         }
     }
 

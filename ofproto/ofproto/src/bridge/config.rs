@@ -183,9 +183,11 @@ impl Bridge {
             let mut view = wanted.view.clone();
             view.config = self.port_bits.get(number).copied().unwrap_or(0);
             if let Some(now) = self.view.ports.get(number) {
-                // The protocols' machines have the say, and speak below.
-                (view.lacp, view.may_enable) = (now.lacp, now.may_enable);
-                (view.bfd, view.cfm, view.stp) = (now.bfd, now.cfm, now.stp);
+                // The protocols' machines have the say, and speak below; a link by itself is fit as soon as it is up.
+                (view.lacp, view.bfd, view.cfm, view.stp) = (now.lacp, now.bfd, now.cfm, now.stp);
+                if view.link_up == now.link_up || (view.link_up && now.lacp) {
+                    view.may_enable = now.may_enable;
+                }
             }
             self.view.ports.insert(*number, std::sync::Arc::new(view));
             match old {

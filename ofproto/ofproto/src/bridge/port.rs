@@ -58,6 +58,15 @@ impl Bridge {
         self.tell_port(PortReason::Modify, Some(&dead), desc, None);
     }
 
+    /// A port has become fit for use, or is no longer.
+    pub(super) fn tell_port_fit(&mut self, number: OfPort, was: bool) {
+        let Some(port) = self.config.ports.get(&number) else { return };
+        let desc = self.port_desc(port);
+        let live = if was { port_state::LIVE } else { 0 };
+        let old = PortDesc { state: desc.state & !port_state::LIVE | live, ..desc.clone() };
+        self.tell_port(PortReason::Modify, Some(&old), desc, None);
+    }
+
     /// A port that is no longer live is told of before what else changed of it.
     pub(super) fn tell_port_changed(&mut self, mut old: PortDesc, port: &PortConfig) {
         let desc = self.port_desc(port);
