@@ -274,6 +274,17 @@ impl Handler<OfBacklog> for Bridge {
     }
 }
 
+impl Handler<OfRead> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: OfRead, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.set_now(clock::now_ms());
+        self.core.has_read(m.conn, m.weight);
+        self.settle(ctx);
+    }
+}
+
 impl Handler<ReadControllers> for Bridge {
     type Result = ResponseFuture<Vec<ControllerReport>>;
 

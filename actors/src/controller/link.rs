@@ -43,6 +43,8 @@ pub(super) struct Link {
     pub(super) framer: Framer,
     /// The peer names tables in OpenFlow 1.0 flow-mods.
     pub(super) table_id: bool,
+    /// What was sent since the bridge was told that the peer reads ([`ofproto::bridge::weight`]).
+    pub(super) untold: i64,
     /// The bridge has been told of a backlog.
     pub(super) slow: bool,
     pending: Vec<u8>,
@@ -65,6 +67,7 @@ impl Link {
             version: None,
             framer: Framer::default(),
             table_id: false,
+            untold: 0,
             slow: false,
             pending: Vec::new(),
             writing: 0,

@@ -17,7 +17,7 @@ use super::link::{Link, Read, Written};
 use super::write_note;
 use crate::clock;
 use crate::mailbox::{Address, Retry};
-use crate::msg::bridge::{OfBacklog, OfBatch, OfConnected, OfDisconnected};
+use crate::msg::bridge::{OfBacklog, OfBatch, OfConnected, OfDisconnected, OfRead};
 use crate::stream::{Method, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Family, Player, Role, Strategy, WeakFamily};
 
@@ -25,8 +25,12 @@ use crate::supervise::{Desk, Family, Player, Role, Strategy, WeakFamily};
 const MAILBOX: usize = 1024;
 /// Octets that may wait for a peer that does not read.
 const UNSENT_AT_MOST: usize = 256 << 20;
-/// With more octets than this waiting, no further requests are read.
-const UNSENT_TO_STOP_READING: usize = 1 << 20;
+/// With more octets than this waiting, no further requests are read, and the bridge is not told that the peer reads.
+const UNSENT_TO_STOP_READING: usize = 64 << 10;
+/// How much has to be sent before the bridge is told, well below what it sends without being told.
+const WEIGHT_TO_TELL: i64 = 32;
+/// How soon what did not fit the bridge's mailbox is tried again, milliseconds.
+const TELL_AGAIN_MS: u64 = 1;
 /// With more octets than this waiting, packets for the controller are dropped.
 const UNSENT_TO_DROP_PACKETS: usize = 256 << 10;
 /// With more octets than this waiting, the bridge is told.
@@ -320,13 +324,24 @@ impl Session {
         ctx.spawn(later);
     }
 
-    /// Tells the bridge when the peer begins to be slow, and when it has caught up.
-    fn tell_backlog(&mut self) {
+    /// Tells the bridge that the peer reads, and when it begins to be slow or has caught up; later if it has no room.
+    fn tell_backlog(&mut self, ctx: &mut Context<Self>) {
         let Some(link) = &mut self.link else { return };
-        let octets = link.unsent();
+        let (conn, octets) = (link.conn, link.unsent());
+        let mut told = true;
+        if link.untold >= WEIGHT_TO_TELL && octets <= UNSENT_TO_STOP_READING {
+            told = self.setup.bridge.post(OfRead { conn, weight: link.untold }).is_ok();
+            link.untold = if told { 0 } else { link.untold };
+        }
         let news = if link.slow { octets == 0 } else { octets > UNSENT_TO_TELL };
-        if news && self.setup.bridge.post(OfBacklog { conn: link.conn, octets }).is_ok() {
-            link.slow = !link.slow;
+        if news {
+            let heard = self.setup.bridge.post(OfBacklog { conn, octets }).is_ok();
+            link.slow ^= heard;
+            told &= heard;
+        }
+        if !told {
+            let later = clock::sleep_real(TELL_AGAIN_MS);
+            ctx.spawn(actix::fut::wrap_future::<_, Self>(later).map(|(), this, ctx| this.tell_backlog(ctx)));
         }
     }
 }
@@ -409,7 +424,7 @@ impl Handler<Written> for Session {
             Ok(octets) => {
                 let stopped = link.unsent() > UNSENT_TO_STOP_READING;
                 link.written(octets);
-                self.tell_backlog();
+                self.tell_backlog(ctx);
                 if stopped {
                     self.let_read(ctx);
                 }
@@ -427,6 +442,7 @@ impl Handler<Transmit> for Session {
         let Some(link) = &mut self.link else { return };
         let mut octets = Vec::new();
         for msg in &m.msgs {
+            link.untold = link.untold.saturating_add(ofproto::bridge::weight(&msg.body));
             let full = link.unsent() + octets.len() > UNSENT_TO_DROP_PACKETS;
             if full && matches!(msg.body, Message::PacketIn(_)) {
                 continue;
@@ -444,7 +460,7 @@ impl Handler<Transmit> for Session {
             self.lose(Some("No buffer space available"), ctx);
             return;
         }
-        self.tell_backlog();
+        self.tell_backlog(ctx);
     }
 }
 

@@ -73,6 +73,16 @@ pub struct OfBacklog {
     pub octets: usize,
 }
 
+/// A connection's peer has read messages (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct OfRead {
+    /// Connection.
+    pub conn: ConnId,
+    /// How much, as [`ofproto::bridge::weight`] has it.
+    pub weight: i64,
+}
+
 /// How the controllers are, by target (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<ControllerReport>")]

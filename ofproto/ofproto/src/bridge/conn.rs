@@ -64,6 +64,8 @@ pub struct Conn {
     pub(crate) monitors: Monitors,
     pub(crate) limits: Limits,
     pub(crate) flow_mod_log: FlowModLog,
+    /// What may still be said before the peer has to have read some of it ([`weight`]).
+    pub(crate) credit: i64,
     pub(crate) queue: VecDeque<Incoming>,
 }
 
@@ -96,6 +98,22 @@ pub(crate) enum Pending {
     Answer(ConnId, Incoming, Query),
 }
 
+/// What may be said to a peer that reads nothing, before its further requests wait.
+const CREDIT: i64 = 100;
+
+/// How much of a connection's credit a message takes: about one for each hundred octets or so of a long one.
+pub fn weight(message: &Message) -> i64 {
+    let rows = match message {
+        Message::FlowStatsReply { flows, .. } => flows.len(),
+        Message::FlowMonitorReply(rows) => rows.len(),
+        Message::TableFeaturesReply(rows) => rows.len() * 10,
+        Message::TableStatsReply(rows) => rows.len(),
+        Message::EchoReply(data) => data.len() / 1000,
+        _ => 0,
+    };
+    1 + i64::try_from(rows).unwrap_or(i64::MAX >> 1)
+}
+
 /// Octets that a service connection gets of a packet unless told: none; a controller gets this many.
 const DEFAULT_MISS_SEND_LEN: u16 = 128;
 
@@ -120,6 +138,7 @@ impl Bridge {
             monitors: Monitors::default(),
             limits: Limits::default(),
             flow_mod_log: FlowModLog::default(),
+            credit: CREDIT,
             queue: VecDeque::new(),
         };
         self.conns.insert(id, conn);
@@ -176,8 +195,21 @@ impl Bridge {
         self.log(Note::new("connmgr", Level::Info, text));
     }
 
+    /// A connection's peer has read messages of this [`weight`]; its requests go on.
+    pub fn has_read(&mut self, id: ConnId, read: i64) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.credit = conn.credit.saturating_add(read).min(CREDIT);
+        if !conn.queue.is_empty() && !self.ready.contains(&id) {
+            self.ready.push_back(id);
+        }
+        self.run_queue();
+        self.flush_credit();
+    }
+
     pub(super) fn reply(&mut self, conn: ConnId, xid: u32, body: Message) {
-        let Some(version) = self.conns.get(&conn).map(|c| c.version) else { return };
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        known.credit = known.credit.saturating_sub(weight(&body));
+        let version = known.version;
         self.put(Output::Send { conn, msg: Msg { version, xid, body } });
     }
 

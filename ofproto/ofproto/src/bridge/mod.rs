@@ -53,7 +53,7 @@ use openflow::flow_mod::{FlowMod, FlowModCommand};
 
 pub use bonding::{BundleSettings, LacpSettings};
 pub use config::{BridgeConfig, PortConfig};
-pub use conn::{Conn, ConnId, ConnKind, Incoming};
+pub use conn::{Conn, ConnId, ConnKind, Incoming, weight};
 pub use controllers::{ControllerConfig, ControllersConfig};
 pub use decode::decode_message;
 pub use limit::{Limits, RateLimit};
@@ -438,9 +438,14 @@ impl Bridge {
                 continue;
             }
             let Some(id) = self.ready.pop_front() else { return };
+            if self.conns.get(&id).is_none_or(|c| c.credit <= 0) {
+                // It comes back when its peer has read.
+                continue;
+            }
             self.serve(id);
             if let Some(conn) = self.conns.get(&id)
                 && !conn.queue.is_empty()
+                && conn.credit > 0
                 && !self.ready.contains(&id)
             {
                 self.ready.push_back(id);
