@@ -35,6 +35,8 @@ pub struct DaemonConfig {
     pub chdir: bool,
     /// `USER[:GROUP]` to become.
     pub user: Option<String>,
+    /// Whether a signal that asks for the end is an end like any other, with exit code 0; else the program dies of it.
+    pub ends_well_by_signal: bool,
 }
 
 /// A process that has become a daemon.
@@ -236,7 +238,10 @@ where
         crate::clock::rest().await;
         Ok::<Reason, String>(reason)
     })?;
-    daemon.finish(reason)
+    match reason {
+        Reason::Signal(_) if config.ends_well_by_signal => daemon.finish(Reason::Command { cleanup: false }),
+        reason => daemon.finish(reason),
+    }
 }
 
 /// Logs why a daemon cannot start: to file and system log, for standard error hears it from the program.

@@ -20,6 +20,7 @@ use crate::stream::{Method, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
 use crate::switch::desired::DesiredSwitch;
+use crate::unixctl::coverage::Counter;
 
 /// What the database server may make us keep.
 const LIMITS: Limits = Limits { depth: 1000, size: 1 << 30 };
@@ -27,6 +28,11 @@ const LIMITS: Limits = Limits { depth: 1000, size: 1 << 30 };
 const PIECES_AT_MOST: usize = 1024;
 /// Silence after which a server on the network is asked whether it lives, milliseconds.
 const PROBE_MS: u64 = 5_000;
+static SUCCESS: Counter = Counter::new("txn_success");
+static UNCHANGED: Counter = Counter::new("txn_unchanged");
+static TRY_AGAIN: Counter = Counter::new("txn_try_again");
+static ERROR: Counter = Counter::new("txn_error");
+
 /// The lock that keeps a second switch off the same database.
 const LOCK: &str = "ovs_vswitchd";
 
@@ -216,6 +222,12 @@ impl Idl {
     fn after_messages(&mut self) {
         for (_, outcome) in self.client.take_outcomes() {
             self.under_way = false;
+            match outcome.status {
+                Status::Success => SUCCESS.add(),
+                Status::Unchanged => UNCHANGED.add(),
+                Status::TryAgain => TRY_AGAIN.add(),
+                _ => ERROR.add(),
+            }
             self.tell_ready();
             if !matches!(outcome.status, Status::Success | Status::Unchanged) {
                 vlog::dbg!("ovsdb_idl", "transaction: {:?}", outcome.status);
@@ -310,7 +322,10 @@ impl Idl {
                 self.send(vec![message]);
             }
             // All of it is there already.
-            Err(_) => self.tell_ready(),
+            Err(_) => {
+                UNCHANGED.add();
+                self.tell_ready();
+            }
         }
     }
 

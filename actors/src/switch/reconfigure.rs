@@ -21,6 +21,8 @@ use crate::stream::TlsFiles;
 /// How long a part may take to do as it is told.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+static RECONFIGURED: crate::unixctl::coverage::Counter = crate::unixctl::coverage::Counter::new("bridge_reconfigure");
+
 /// Of a bridge without ports, octets.
 const DEFAULT_MTU: i64 = 1500;
 
@@ -33,6 +35,7 @@ impl Switch {
             return;
         }
         let Some(mut wanted) = self.pending.take() else { return };
+        RECONFIGURED.add();
         self.busy = true;
         let mut complaints = checks::drop_impossible(&mut wanted, self.settings.dummy);
         complaints.extend(checks::ignored(&wanted));

@@ -69,6 +69,7 @@ impl Switch {
             actix::fut::wrap_future::<_, Self>(all).map(|(ports, datapaths, host, controllers, tallies), this, _| {
                 let reports: BTreeMap<String, DatapathReport> =
                     datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
+                crate::unixctl::coverage::turn(clock::now_ms());
                 for (bridge, name, status) in ports {
                     let Ok(mut status) = status else { continue };
                     let Some(bridge) = this.bridges.get_mut(&bridge) else { continue };

@@ -2,6 +2,7 @@
 //! away is given up.
 
 use super::Commands;
+use super::coverage::Counter;
 use crate::clock;
 use crate::stream::{Accepted, Listener, Stream};
 use crate::supervise::{Desk, Player, WeakFamily};
@@ -149,9 +150,15 @@ async fn while_asked<T>(
     }
 }
 
+static RECEIVED: Counter = Counter::new("unixctl_received");
+static REPLIED: Counter = Counter::new("unixctl_replied");
+
 async fn answer(commands: &Commands, id: serde_json::Value, method: &str, params: Vec<serde_json::Value>) -> Message {
+    RECEIVED.add();
     vlog::dbg!("unixctl", "received request {method}{}, id={id}", serde_json::Value::Array(params.clone()));
-    match commands.call(method, &params).await {
+    let answer = commands.call(method, &params).await;
+    REPLIED.add();
+    match answer {
         Ok(text) => {
             vlog::dbg!("unixctl", "replying with success, id={id}: \"{text}\"");
             Message::Response { id, result: end_line(text).into() }

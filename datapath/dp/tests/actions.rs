@@ -3,7 +3,8 @@
 mod common;
 
 use common::*;
-use dp::{Band, BandKind, Config, Drop, MeterConfig};
+use dp::{Band, BandKind, Config, Drop, MeterConfig, Watcher};
+use flow::capture_filter::Direction;
 use flow::odp::{Cookie, HashAlg, MaskedWord, PushNsh, Set, SetGroup, Userspace};
 use flow::{Action, Execute, Key, Mask, UpcallKind};
 use packet::{Gso, PacketBuf, PartialCsum};
@@ -35,6 +36,32 @@ fn one(actions: &[Action], frame: Frame) -> Frame {
     let mut frames = through(actions, frame);
     assert_eq!(frames.len(), 1, "one frame comes out");
     frames.remove(0)
+}
+
+/// Notes down what it sees.
+struct Notes(std::sync::Arc<std::sync::Mutex<Vec<(Vec<u8>, Direction)>>>);
+
+impl Watcher for Notes {
+    fn see(&mut self, octets: &[u8], direction: Direction) {
+        self.0.lock().unwrap().push((octets.to_vec(), direction));
+    }
+}
+
+#[test]
+fn a_watcher_sees_what_came_and_what_goes_out() {
+    let mut rig = Rig::new(Config::default());
+    rig.install_any(&[set_nw_src(1), Action::Output(2), Action::Output(1)]);
+    let seen = std::sync::Arc::default();
+    assert!(rig.dp.watch_port(1, Some(Box::new(Notes(std::sync::Arc::clone(&seen))))));
+    assert!(!rig.dp.watch_port(99, None));
+    let frame = tcp4(1, 2, &[7; 100]);
+    rig.inject_at(1, [plain(frame.clone())]);
+    let changed = fill(ipv4(6, [0, 0, 0, 1], [10, 0, 0, 2], &tcp(1, 2, &[7; 100])), 50);
+    assert_eq!(*seen.lock().unwrap(), [(frame.clone(), Direction::In), (changed, Direction::Out)]);
+    // Whoever leaves sees no more.
+    assert!(rig.dp.watch_port(1, None));
+    rig.inject_at(1, [plain(frame)]);
+    assert_eq!(seen.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn run(wanted: &Wanted) -> Result<(), String> {
     let console = if wanted.verbose { vlog::Level::Info } else { vlog::Level::Err };
     vlog::set_default(vlog::Destination::Console, console);
     vlog::set_default(vlog::Destination::Syslog, vlog::Level::Off);
-    let config = DaemonConfig { program: "troupe".to_owned(), ..DaemonConfig::default() };
+    let config = DaemonConfig { program: "troupe".to_owned(), ends_well_by_signal: true, ..DaemonConfig::default() };
     let dummy = if wanted.dummy { DummyMode::Override } else { DummyMode::Off };
     let custom = wanted.dir.is_some();
     let metrics = wanted.metrics.clone();

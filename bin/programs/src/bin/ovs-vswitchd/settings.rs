@@ -100,6 +100,7 @@ impl Settings {
             monitor: self.daemon.monitor,
             chdir: self.daemon.chdir,
             user: self.daemon.user.clone(),
+            ends_well_by_signal: false,
         }
     }
 }
