@@ -424,6 +424,9 @@ impl Session {
                 Err(error) => {
                     let name = self.machine.reconnect.name();
                     vlog::warn_rl!("jsonrpc", 60, 5, "{name}: {error}");
+                    if error.to_string().ends_with("byte 0: invalid character U+0016") {
+                        vlog::warn_rl!("jsonrpc", 60, 5, "{name}: received SSL data on JSON-RPC channel");
+                    }
                     // What came before the garbage is still served.
                     let _ = self.post();
                     return Err(Ending::Garbage);

@@ -31,6 +31,16 @@ pub enum Stream {
     Ssl(Box<tokio_openssl::SslStream<TcpStream>>),
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Stream::Ssl(stream) = self {
+            // One attempt to say goodbye: without it the peer takes the end for a fault.
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let _ = Pin::new(stream.as_mut()).poll_shutdown(&mut context);
+        }
+    }
+}
+
 impl Stream {
     /// The common name of the peer's certificate: the role key of RBAC. `None` without TLS.
     pub fn peer_common_name(&self) -> Option<String> {

@@ -123,7 +123,15 @@ impl Tls {
         let context = self.context(false)?;
         let ssl = Ssl::new(&context).map_err(io::Error::other)?;
         let mut stream = SslStream::new(ssl, tcp).map_err(io::Error::other)?;
-        Pin::new(&mut stream).accept().await.map_err(|e| report("SSL_accept", &e))?;
+        let mut head = [0; 2];
+        // A peer that speaks without TLS gets a line that says so.
+        let _ = stream.get_ref().peek(&mut head).await;
+        let accepted = Pin::new(&mut stream).accept().await;
+        if accepted.is_err() && matches!(head[0], b'{' | b'[') {
+            let peer = stream.get_ref().peer_addr().map_or_else(|_| String::new(), |peer| format!("ssl:{peer}: "));
+            vlog::warn_rl!("stream_ssl", 10, 25, "{peer}received JSON-RPC data on SSL channel");
+        }
+        accepted.map_err(|e| report("SSL_accept", &e))?;
         Ok(stream)
     }
 
@@ -175,6 +183,9 @@ impl Tls {
     }
 }
 
+/// How OpenSSL 3 tells of a peer that went without a word.
+const EARLY_END: &str = "error:0A000126:SSL routines::unexpected eof while reading";
+
 fn report(what: &str, error: &openssl::ssl::Error) -> io::Error {
     match (error.io_error(), error.ssl_error()) {
         (Some(io), _) => {
@@ -197,7 +208,7 @@ fn report(what: &str, error: &openssl::ssl::Error) -> io::Error {
             io::Error::from_raw_os_error(libc::EPROTO)
         }
         (None, None) => {
-            vlog::warn_rl!("stream_ssl", 10, 25, "{what}: unexpected SSL connection close");
+            vlog::warn_rl!("stream_ssl", 10, 25, "{what}: {EARLY_END}");
             io::Error::from_raw_os_error(libc::EPROTO)
         }
     }

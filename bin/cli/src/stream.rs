@@ -112,8 +112,13 @@ impl Stream {
     }
 
     /// Ends the stream in an orderly way where the protocol has one.
-    pub fn close(self) {
-        if let Stream::Tls(mut stream) = self {
+    pub fn close(self) {}
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Stream::Tls(stream) = self {
+            // Without this the peer takes the end for a fault.
             let _ = stream.shutdown();
         }
     }

@@ -24,7 +24,13 @@ pub(crate) enum Side {
 fn first(stack: &ErrorStack) -> String {
     match stack.errors().first() {
         Some(e) => {
-            format!("error:{:08X}:{}::{}", e.code(), e.library().unwrap_or("lib(0)"), e.reason().unwrap_or("reason(0)"))
+            // The system's own errors are numbered with the top bit set, and have no text here.
+            let system = (e.code() >> 31 & 1 == 1).then(|| {
+                let number = i32::try_from(e.code() & 0x7fff_ffff).unwrap_or(0);
+                crate::program::strerror(&io::Error::from_raw_os_error(number))
+            });
+            let reason = system.as_deref().or(e.reason()).unwrap_or("reason(0)");
+            format!("error:{:08X}:{}::{reason}", e.code(), e.library().unwrap_or("lib(0)"))
         }
         None => "unknown error".to_string(),
     }
@@ -156,7 +162,8 @@ pub(crate) fn handshake(context: &SslContext, side: Side, tcp: TcpStream) -> io:
             Some(stack) => first(stack),
             None => match error.io_error() {
                 Some(io) => crate::program::strerror(io),
-                None => "unexpected SSL connection close".to_string(),
+                // How OpenSSL 3 tells of a peer that went without a word.
+                None => "error:0A000126:SSL routines::unexpected eof while reading".to_string(),
             },
         };
         vlog::warn!("stream_ssl", "{name}: {text}");

@@ -115,11 +115,27 @@ fn parse_string(token: &str) -> Result<String, String> {
         let inner = &token[1..token.len() - 1];
         if inner.contains('"') && !inner.contains("\\\"") {
             "quoted string may not include unescaped \"".to_owned()
+        } else if let Some(c) = bad_escape(inner) {
+            format!("{token}: bad escape \\{c}")
         } else {
             let text = error.to_string();
             text.split(" at line ").next().unwrap_or_default().to_owned()
         }
     })
+}
+
+/// The character behind the first backslash that makes no escape.
+fn bad_escape(text: &str) -> Option<char> {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\\'
+            && let Some(escape) = chars.next()
+            && !"\"\\/bfnrtu".contains(escape)
+        {
+            return Some(escape);
+        }
+    }
+    None
 }
 
 /// What the parser of one value works on.

@@ -66,9 +66,18 @@ fn get_controller(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     Ok(())
 }
 
+fn delete_controllers(ctx: &mut Context<'_>, bridge: Uuid) {
+    let Some(row) = ctx.txn.row("Bridge", bridge) else { return };
+    let old: Vec<_> = BridgeRow(row).controller().into_iter().collect();
+    for controller in old {
+        ctx.txn.delete("Controller", controller);
+    }
+}
+
 fn del_controller(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let bridge = real_bridge(ctx, line)?;
     ctx.txn.verify("Bridge", bridge, "controller");
+    delete_controllers(ctx, bridge);
     BridgeRow::set_controller(&mut ctx.txn, bridge, Vec::new());
     Ok(())
 }
@@ -78,6 +87,7 @@ fn set_controller(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let targets = &line.args[1..];
     warn_of_targets(targets);
     let probe = probe_of(line);
+    delete_controllers(ctx, bridge);
     let mut rows = Vec::new();
     for target in targets {
         let Some(row) = ctx.txn.insert("Controller") else { return fail("database lacks table Controller") };

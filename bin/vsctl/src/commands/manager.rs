@@ -35,9 +35,18 @@ fn get_manager(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     Ok(())
 }
 
+fn delete_managers(ctx: &mut Context<'_>) {
+    let Some(row) = ctx.txn.row("Open_vSwitch", ctx.ovs) else { return };
+    let old: Vec<_> = OpenvSwitch(row).manager_options().into_iter().collect();
+    for manager in old {
+        ctx.txn.delete("Manager", manager);
+    }
+}
+
 fn del_manager(ctx: &mut Context<'_>, _: &mut Line) -> Outcome<()> {
     let ovs = ctx.ovs;
     ctx.txn.verify("Open_vSwitch", ovs, "manager_options");
+    delete_managers(ctx);
     OpenvSwitch::set_manager_options(&mut ctx.txn, ovs, Vec::new());
     Ok(())
 }
@@ -47,6 +56,7 @@ fn set_manager(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let probe = probe_of(line);
     let ovs = ctx.ovs;
     ctx.txn.verify("Open_vSwitch", ovs, "manager_options");
+    delete_managers(ctx);
     let mut rows = Vec::new();
     for target in &line.args {
         let Some(row) = ctx.txn.insert("Manager") else { return fail("database lacks table Manager") };
