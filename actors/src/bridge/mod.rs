@@ -328,6 +328,27 @@ impl Handler<ForeignEffects> for Bridge {
     }
 }
 
+impl Handler<FlowJudge> for Bridge {
+    type Result = MessageResult<FlowJudge>;
+
+    fn handle(&mut self, m: FlowJudge, ctx: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let decisions = self.core.judge(m.max, clock::now_ms());
+        self.settle(ctx);
+        MessageResult((self.core.view().version, decisions))
+    }
+}
+
+impl Handler<FlowSwept> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: FlowSwept, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.swept(m.since_ms, clock::now_ms());
+        self.settle(ctx);
+    }
+}
+
 impl Handler<FlowReport> for Bridge {
     type Result = MessageResult<FlowReport>;
 
@@ -338,7 +359,7 @@ impl Handler<FlowReport> for Bridge {
             self.core.flows_deleted(&m.flows, now_ms);
             ofproto::bridge::Decisions::default()
         } else {
-            self.core.revalidate(&m.flows, now_ms)
+            self.core.revalidate(&m.flows, m.max_idle_ms, now_ms)
         };
         self.settle(ctx);
         MessageResult((self.core.view().version, decisions))
@@ -361,7 +382,7 @@ impl Handler<CachedKeys> for Bridge {
 
     fn handle(&mut self, m: CachedKeys, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        MessageResult(m.0.into_iter().map(|ufid| self.core.cached_key(ufid).cloned()).collect())
+        MessageResult(m.0.into_iter().map(|ufid| self.core.cached_key(ufid)).collect())
     }
 }
 

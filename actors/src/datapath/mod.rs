@@ -287,6 +287,30 @@ impl Handler<FlowDump> for Datapath {
     }
 }
 
+impl Handler<FlowReports> for Datapath {
+    type Result = MessageResult<FlowReports>;
+
+    fn handle(&mut self, m: FlowReports, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let mut flows = Vec::new();
+        let reported = |ufid, actions: &flow::Actions, stats: &flow::FlowStats| {
+            flows.push(ofproto::bridge::FlowReported { ufid, actions: actions.clone(), stats: *stats });
+        };
+        let next = self.engine.walk(m.cursor, m.max, reported);
+        MessageResult((flows, self.engine.n_flows(), next))
+    }
+}
+
+impl Handler<LimitFlows> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: LimitFlows, _: &mut Context<Self>) {
+        self.desk.received();
+        let config = dp::Config { flow_limit: m.0, ..*self.engine.config() };
+        self.engine.set_config(config);
+    }
+}
+
 impl Handler<ReadStats> for Datapath {
     type Result = MessageResult<ReadStats>;
 

@@ -139,12 +139,30 @@ pub struct ForeignEffects {
     pub effects: Vec<(ofproto::xlate::Effect, ofproto::rule::RuleStats)>,
 }
 
-/// Cached flows as the datapath has them; the answer says what to do with them, and by which view (Q).
+/// Judge the cached flows that changes concern; the answer says what to do with them, and by which view (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "(u64, ofproto::bridge::Decisions)")]
+pub struct FlowJudge {
+    /// How many at the most.
+    pub max: usize,
+}
+
+/// A look at all of the datapath's flows is over (B: the next one comes soon).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FlowSwept {
+    /// When it began, milliseconds.
+    pub since_ms: i64,
+}
+
+/// Cached flows as the datapath has them; the answer is as to [`FlowJudge`] (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "(u64, ofproto::bridge::Decisions)")]
 pub struct FlowReport {
     /// The flows.
-    pub flows: Vec<(flow::FlowEntry, flow::FlowStats)>,
+    pub flows: Vec<ofproto::bridge::FlowReported>,
+    /// Those idle for so long are to go, milliseconds.
+    pub max_idle_ms: i64,
     /// They have been taken out.
     pub gone: bool,
 }

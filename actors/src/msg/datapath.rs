@@ -111,6 +111,21 @@ pub struct FlowDump {
     pub max: usize,
 }
 
+/// Some flows as bridges need to know of them, how many flows there are, and where to go on (Q).
+#[derive(Message)]
+#[rtype(result = "(Vec<ofproto::bridge::FlowReported>, usize, Option<FlowCursor>)")]
+pub struct FlowReports {
+    /// Where to begin.
+    pub cursor: FlowCursor,
+    /// How many at the most.
+    pub max: usize,
+}
+
+/// Let so many flows in at the most (B).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LimitFlows(pub usize);
+
 /// Everything it counts (Q).
 #[derive(Message)]
 #[rtype(result = "DatapathReport")]

@@ -1,11 +1,51 @@
 //! To a revalidator.
 
 use actix::prelude::*;
+use ofproto::revalidate::{DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS};
 
 /// Something changed: look at the cached flows soon (C).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Stir;
+
+/// What the database says of cached flows (C).
+#[derive(Debug, Clone, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct RevalidatorSettings {
+    /// Flows at the most.
+    pub flow_limit: usize,
+    /// How long an idle flow stays, milliseconds.
+    pub max_idle_ms: i64,
+    /// Between two looks at all flows, milliseconds.
+    pub max_revalidator_ms: i64,
+}
+
+impl Default for RevalidatorSettings {
+    fn default() -> Self {
+        RevalidatorSettings {
+            flow_limit: DEFAULT_FLOW_LIMIT,
+            max_idle_ms: DEFAULT_MAX_IDLE_MS,
+            max_revalidator_ms: 500,
+        }
+    }
+}
+
+impl RevalidatorSettings {
+    /// Between two looks at all flows, milliseconds.
+    pub fn period_ms(&self) -> i64 {
+        self.max_revalidator_ms.min(self.max_idle_ms).max(1)
+    }
+}
+
+/// Let so many flows be, until looks at them say otherwise (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetFlowLimit(pub usize);
+
+/// How many flows there may be, and have been (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "ofproto::revalidate::FlowLimit")]
+pub struct ReadFlowLimit;
 
 /// Look at all of them now; answered when done (Q).
 #[derive(Debug, Message)]

@@ -1,128 +1,213 @@
-//! The revalidator of a datapath: dumps its flows a piece at a time, asks their bridges, and takes out or changes what is
-//! no longer right.
+//! The revalidator of a datapath: has the bridges judge the flows that a change concerns, and now and then dumps all of
+//! the datapath's flows a piece at a time, for their counters and to take out those that nobody uses.
 //!
-//! It sweeps every [`PERIOD_MS`] for statistics and idle flows, and soon after a view changed. One sweep runs at a time; a
-//! change during a sweep makes another follow. It keeps nothing but that: a panic costs nothing.
+//! A change is acted upon soon; the dump follows every `max-revalidator`. One round runs at a time; a change during a round
+//! makes another follow. It keeps nothing but that and the limit of flows: a panic costs nothing.
 
 use actix::prelude::*;
-use flow::{FlowEntry, FlowStats};
+use ofproto::bridge::{Decisions, FlowReported};
+use ofproto::revalidate::FlowLimit;
 use ofproto::view::BridgeId;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::bridge::Bridge;
 use crate::budget::WALK_SLICE;
 use crate::clock;
 use crate::datapath::Datapath;
 use crate::mailbox::Address;
-use crate::msg::bridge::FlowReport;
+use crate::msg::bridge::{FlowJudge, FlowReport, FlowSwept};
 use crate::msg::datapath::*;
 use crate::msg::revalidator::*;
 use crate::supervise::{Desk, Player};
 use crate::switch::directory::Shared;
 
-/// Between two sweeps without a reason, milliseconds.
-const PERIOD_MS: i64 = 500;
-/// From a change to the sweep it causes: more changes may come, milliseconds.
+/// From a change to the round it causes: more changes may come, milliseconds.
 const SOON_MS: i64 = 5;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A revalidator's actor.
 pub struct Revalidator {
     desk: Desk,
-    datapath: Address<Datapath>,
-    directory: Shared,
-    sweeping: bool,
+    round: Round,
+    /// What the database says.
+    settings: RevalidatorSettings,
+    limit: FlowLimit,
+    /// When all flows are to be looked at next, milliseconds.
+    sweep_at_ms: i64,
+    running: bool,
     again: bool,
     /// Who waits for a whole sweep that begins after they asked.
     waiting: Vec<tokio::sync::oneshot::Sender<()>>,
 }
 
+/// What a round works with.
+#[derive(Clone)]
+struct Round {
+    datapath: Address<Datapath>,
+    directory: Shared,
+}
+
 impl Revalidator {
     /// The revalidator of a datapath.
     pub fn new(desk: Desk, datapath: Address<Datapath>, directory: Shared) -> Self {
-        let mut this = Self { desk, datapath, directory, sweeping: false, again: false, waiting: Vec::new() };
-        this.desk.arm(Some((clock::now_ms() + PERIOD_MS, "flows are to be looked at")));
+        let mut this = Self {
+            desk,
+            round: Round { datapath, directory },
+            settings: RevalidatorSettings::default(),
+            limit: FlowLimit::default(),
+            sweep_at_ms: clock::now_ms(),
+            running: false,
+            again: false,
+            waiting: Vec::new(),
+        };
+        this.arm_sweep();
+        this.limit_datapath();
         this
     }
 
+    fn arm_sweep(&mut self) {
+        self.sweep_at_ms = clock::now_ms() + self.settings.period_ms();
+        self.desk.arm(Some((self.sweep_at_ms, "flows are to be looked at")));
+    }
+
+    /// Tells the datapath how many flows there may be.
+    fn limit_datapath(&self) {
+        let flow_limit = self.limit.limit().max(1);
+        self.round.datapath.offer(LimitFlows(flow_limit));
+    }
+
     fn start(&mut self, ctx: &mut Context<Self>) {
-        if self.sweeping {
+        if self.running {
             self.again = true;
             return;
         }
-        self.sweeping = true;
-        self.again = false;
+        (self.running, self.again) = (true, false);
         let waiting = std::mem::take(&mut self.waiting);
-        let work = sweep(self.datapath.clone(), self.directory.clone());
-        ctx.spawn(actix::fut::wrap_future::<_, Self>(work).map(|(), this, ctx| {
-            this.sweeping = false;
+        let sweeps = !waiting.is_empty() || self.sweep_at_ms <= clock::now_ms();
+        let (round, limit) = (self.round.clone(), self.limit.clone());
+        let work = async move {
+            round.judge().await;
+            let began_ms = clock::now_ms();
+            if sweeps { Some((round.sweep(&limit, began_ms).await, clock::now_ms() - began_ms)) } else { None }
+        };
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(work).map(move |swept, this, ctx| {
+            this.running = false;
+            if let Some((n, duration_ms)) = swept {
+                let before = this.limit.limit();
+                this.limit.swept(n, duration_ms);
+                if this.limit.limit() != before {
+                    this.limit_datapath();
+                }
+                this.arm_sweep();
+            }
             for asker in waiting {
                 let _ = asker.send(());
             }
             if this.again || !this.waiting.is_empty() {
                 this.start(ctx);
+            } else {
+                this.desk.arm(Some((this.sweep_at_ms, "flows are to be looked at")));
             }
-            this.desk.arm(Some((clock::now_ms() + PERIOD_MS, "flows are to be looked at")));
         }));
     }
 }
 
-/// Looks at every flow once.
-async fn sweep(datapath: Address<Datapath>, directory: Shared) {
-    let mut cursor = Some(dp::FlowCursor::default());
-    while let Some(at) = cursor {
-        let Ok((flows, next)) = datapath.ask(FlowDump { cursor: at, max: WALK_SLICE }, PATIENCE).await else { return };
-        cursor = next;
-        let mut by_bridge: BTreeMap<BridgeId, Vec<(FlowEntry, FlowStats)>> = BTreeMap::new();
-        let mut orphans = Vec::new();
+impl Round {
+    fn bridge(&self, id: BridgeId) -> Option<Address<Bridge>> {
+        self.directory.load().bridges.values().find(|b| b.id == id).map(|b| b.address.clone())
+    }
+
+    /// Has every bridge judge the flows that changes concern.
+    async fn judge(&self) {
+        let bridges: Vec<_> = self.directory.load().bridges.values().map(|b| b.address.clone()).collect();
+        for bridge in bridges {
+            loop {
+                let Ok((view_version, decisions)) = bridge.ask(FlowJudge { max: WALK_SLICE }, PATIENCE).await else {
+                    break;
+                };
+                let more = decisions.more;
+                self.carry_out(&bridge, view_version, decisions).await;
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&self, bridge: &Address<Bridge>, view_version: u64, decisions: Decisions) {
+        if !decisions.modify.is_empty() {
+            self.datapath.offer(FlowModify { view_version, entries: decisions.modify });
+        }
+        if !decisions.delete.is_empty() {
+            let gone = self.datapath.ask(FlowDelete { ufids: Some(decisions.delete) }, PATIENCE).await;
+            report_gone(bridge, gone.unwrap_or_default()).await;
+        }
+    }
+
+    /// Looks at every flow once. Gives how many there are.
+    async fn sweep(&self, limit: &FlowLimit, began_ms: i64) -> usize {
+        let mut cursor = Some(dp::FlowCursor::default());
+        let mut n = 0;
+        while let Some(at) = cursor {
+            let dump = FlowReports { cursor: at, max: WALK_SLICE };
+            let Ok((flows, total, next)) = self.datapath.ask(dump, PATIENCE).await else { return n };
+            cursor = next;
+            n += flows.len();
+            if limit.is_far_exceeded(total) {
+                purge(self.clone()).await;
+                return total;
+            }
+            self.report(flows, limit.max_idle_ms(total)).await;
+        }
+        for bridge in self.directory.load_full().bridges.values() {
+            bridge.address.offer(FlowSwept { since_ms: began_ms });
+        }
+        n
+    }
+
+    /// Reports a piece of the flows to their bridges, and does as they say.
+    async fn report(&self, flows: Vec<FlowReported>, max_idle_ms: i64) {
+        let mut by_bridge: BTreeMap<BridgeId, Vec<FlowReported>> = BTreeMap::new();
         for flow in flows {
-            let bridge = ofproto::bridge::owner(flow.entry.ufid);
+            let bridge = ofproto::bridge::owner(flow.ufid);
             // Flows that a person put there by hand belong to nobody and stay.
             if bridge.0 != 0 {
-                by_bridge.entry(bridge).or_default().push((flow.entry, flow.stats));
+                by_bridge.entry(bridge).or_default().push(flow);
             }
         }
-        for (bridge, flows) in by_bridge {
-            let address = directory.load().bridges.values().find(|b| b.id == bridge).map(|b| b.address.clone());
-            let Some(address) = address else {
-                orphans.extend(flows.into_iter().map(|(e, _)| e.ufid));
+        for (id, flows) in by_bridge {
+            let Some(bridge) = self.bridge(id) else {
+                let orphans = flows.into_iter().map(|f| f.ufid).collect();
+                let _ = self.datapath.ask(FlowDelete { ufids: Some(orphans) }, PATIENCE).await;
                 continue;
             };
-            let Ok((view_version, decisions)) = address.ask(FlowReport { flows, gone: false }, PATIENCE).await else {
-                continue;
-            };
-            if !decisions.modify.is_empty() {
-                datapath.offer(FlowModify { view_version, entries: decisions.modify });
+            let report = FlowReport { flows, max_idle_ms, gone: false };
+            if let Ok((view_version, decisions)) = bridge.ask(report, PATIENCE).await {
+                self.carry_out(&bridge, view_version, decisions).await;
             }
-            if !decisions.delete.is_empty() {
-                let gone = datapath.ask(FlowDelete { ufids: Some(decisions.delete) }, PATIENCE).await;
-                report_gone(&address, gone.unwrap_or_default()).await;
-            }
-        }
-        if !orphans.is_empty() {
-            let _ = datapath.ask(FlowDelete { ufids: Some(orphans) }, PATIENCE).await;
         }
     }
 }
 
-async fn report_gone(bridge: &Address<crate::bridge::Bridge>, gone: Vec<dp::DumpedFlow>) {
-    let flows: Vec<_> = gone.into_iter().map(|f| (f.entry, f.stats)).collect();
+async fn report_gone(bridge: &Address<Bridge>, gone: Vec<dp::DumpedFlow>) {
+    let reported = |f: dp::DumpedFlow| FlowReported { ufid: f.entry.ufid, actions: f.entry.actions, stats: f.stats };
+    let flows: Vec<_> = gone.into_iter().map(reported).collect();
     if !flows.is_empty() {
-        let _ = bridge.ask(FlowReport { flows, gone: true }, PATIENCE).await;
+        let _ = bridge.ask(FlowReport { flows, max_idle_ms: 0, gone: true }, PATIENCE).await;
     }
 }
 
 /// Takes every flow out, and credits what they carried.
-async fn purge(datapath: Address<Datapath>, directory: Shared) {
-    let Ok(gone) = datapath.ask(FlowDelete { ufids: None }, PATIENCE).await else { return };
+async fn purge(round: Round) {
+    let Ok(gone) = round.datapath.ask(FlowDelete { ufids: None }, PATIENCE).await else { return };
     let mut by_bridge: BTreeMap<BridgeId, Vec<dp::DumpedFlow>> = BTreeMap::new();
     for flow in gone {
         by_bridge.entry(ofproto::bridge::owner(flow.entry.ufid)).or_default().push(flow);
     }
-    for (bridge, flows) in by_bridge {
-        let address = directory.load().bridges.values().find(|b| b.id == bridge).map(|b| b.address.clone());
-        if let Some(address) = address {
-            report_gone(&address, flows).await;
+    for (id, flows) in by_bridge {
+        if let Some(bridge) = round.bridge(id) {
+            report_gone(&bridge, flows).await;
         }
     }
 }
@@ -147,11 +232,44 @@ impl Handler<Stir> for Revalidator {
     fn handle(&mut self, _: Stir, _: &mut Context<Self>) {
         self.desk.received();
         self.again = true;
-        if !self.sweeping {
+        if !self.running {
             // On a clock that stands still nothing would ever be soon.
             let delay_ms = if clock::is_stopped() { 0 } else { SOON_MS };
             self.desk.arm_by(clock::now_ms() + delay_ms, "something changed");
         }
+    }
+}
+
+impl Handler<RevalidatorSettings> for Revalidator {
+    type Result = ();
+
+    fn handle(&mut self, m: RevalidatorSettings, _: &mut Context<Self>) {
+        self.desk.received();
+        if m != self.settings {
+            self.limit.configure(m.flow_limit, m.max_idle_ms);
+            self.settings = m;
+            self.limit_datapath();
+            self.arm_sweep();
+        }
+    }
+}
+
+impl Handler<SetFlowLimit> for Revalidator {
+    type Result = ();
+
+    fn handle(&mut self, m: SetFlowLimit, _: &mut Context<Self>) {
+        self.desk.received();
+        self.limit.set(m.0);
+        self.limit_datapath();
+    }
+}
+
+impl Handler<ReadFlowLimit> for Revalidator {
+    type Result = MessageResult<ReadFlowLimit>;
+
+    fn handle(&mut self, _: ReadFlowLimit, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.limit.clone())
     }
 }
 
@@ -162,7 +280,7 @@ impl Handler<Sweep> for Revalidator {
         self.desk.received();
         let (done, wait) = tokio::sync::oneshot::channel();
         self.waiting.push(done);
-        if !self.sweeping {
+        if !self.running {
             self.start(ctx);
         }
         Box::pin(async move {
@@ -176,6 +294,6 @@ impl Handler<Purge> for Revalidator {
 
     fn handle(&mut self, _: Purge, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        Box::pin(purge(self.datapath.clone(), self.directory.clone()))
+        Box::pin(purge(self.round.clone()))
     }
 }

@@ -14,6 +14,7 @@ use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, Upcalls};
 use crate::msg::datapath::{CtTimeouts, VlanLimit};
 use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
+use crate::msg::revalidator::RevalidatorSettings;
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
 use crate::stream::TlsFiles;
@@ -403,8 +404,24 @@ impl Switch {
         asked
     }
 
+    /// What the database says of cached flows, to those who look after them.
+    fn configure_revalidators(&self) {
+        let other = &self.desired.other_config;
+        let number = |key: &str| other.get(key).and_then(|text| text.parse::<u32>().ok());
+        let defaults = RevalidatorSettings::default();
+        let settings = RevalidatorSettings {
+            flow_limit: number("flow-limit").map_or(defaults.flow_limit, |n| n as usize),
+            max_idle_ms: number("max-idle").map_or(defaults.max_idle_ms, i64::from),
+            max_revalidator_ms: number("max-revalidator").map_or(defaults.max_revalidator_ms, i64::from),
+        };
+        for backer in self.datapaths.values() {
+            backer.revalidator.offer(settings.clone());
+        }
+    }
+
     fn configured(&mut self, ctx: &mut Context<Self>) {
         self.tune_datapaths();
+        self.configure_revalidators();
         self.publish(true);
         self.busy = false;
         if let Some(metrics) = &self.metrics {

@@ -82,6 +82,10 @@ impl Handler<Settle> for FlowTable {
         } else {
             self.table.rollback()
         }
+        let evicted = self.table.evict(clock::now_ms());
+        if !evicted.is_empty() {
+            self.tell(evicted.into_iter().map(Event::Removed).collect());
+        }
         self.rearm();
     }
 }

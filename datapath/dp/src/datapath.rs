@@ -313,6 +313,16 @@ impl Datapath {
         self.engine.flows.dump(cursor, max)
     }
 
+    /// Shows up to `max` flows from `cursor` on, without their keys; gives where to go on.
+    pub fn walk(
+        &self,
+        cursor: FlowCursor,
+        max: usize,
+        see: impl FnMut(Ufid, &Actions, &flow::FlowStats),
+    ) -> Option<FlowCursor> {
+        self.engine.flows.walk(cursor, max, see)
+    }
+
     /// Removes all flows.
     pub fn flush(&mut self) {
         self.engine.flows.flush();

@@ -319,6 +319,26 @@ impl FlowTable {
         (flows, None)
     }
 
+    /// Shows up to `max` flows from `cursor` on; gives where to go on.
+    pub(crate) fn walk(
+        &self,
+        cursor: FlowCursor,
+        max: usize,
+        mut see: impl FnMut(Ufid, &Actions, &FlowStats),
+    ) -> Option<FlowCursor> {
+        let mut n = 0;
+        for (i, place) in self.slab.0.iter().enumerate().skip(cursor.0 as usize) {
+            if n == max {
+                return Some(FlowCursor(i as u32));
+            }
+            if let Some(flow) = &place.flow {
+                see(flow.ufid, &flow.actions, &flow.stats);
+                n += 1;
+            }
+        }
+        None
+    }
+
     pub(crate) fn flush(&mut self) {
         self.by_ufid.clear();
         self.dense.clear();

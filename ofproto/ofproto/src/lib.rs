@@ -1,7 +1,6 @@
 //! The OpenFlow pipeline: tables, rules, groups, meters, translation.
 
 pub mod bridge;
-pub mod credit;
 pub mod fail_open;
 pub mod in_band;
 pub mod note;

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use flow::Key;
+use ofproto::revalidate::{CachedFlow, Changes};
 use ofproto::table::{Change, Table};
 use ofproto::view::*;
-use ofproto::xlate::{Input, Recirc, Start, resolve, translate};
+use ofproto::xlate::{Input, Recirc, Start, Translation, resolve, translate};
 use openflow::OfPort;
 use openflow::flow_mod::{Command, FlowModCommand, parse_flow_mod};
 use openflow::names::Names;
@@ -138,6 +139,13 @@ fn keys() -> impl Strategy<Value = Key> {
     })
 }
 
+fn verdict(view: &SwitchView, key: &Key, recirc: &mut Recirc) -> Translation {
+    let (bridge, flow) = resolve(view, key).expect("known port");
+    let input =
+        Input { key: &flow, bridge, packet: None, tcp_flags: 0, start: Start::Key, side_effects: true, now_ms: 0 };
+    translate(view, &input, recirc, None)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -149,26 +157,35 @@ proptest! {
     ) {
         let view = switch(&rules, &vlan_modes);
         let mut recirc = Recirc::default();
-        let mut verdict = |key: &Key| {
-            let (bridge, flow) = resolve(&view, key).expect("known port");
-            let input = Input {
-                key: &flow,
-                bridge,
-                packet: None,
-                tcp_flags: 0,
-                start: Start::Key,
-                side_effects: true,
-                now_ms: 0,
-            };
-            translate(&view, &input, &mut recirc, None)
-        };
-        let verdicts: Vec<_> = packets.iter().map(&mut verdict).collect();
+        let verdicts: Vec<_> = packets.iter().map(|key| verdict(&view, key, &mut recirc)).collect();
         for (packet, verdict) in packets.iter().zip(&verdicts) {
             let mask = verdict.megaflow_mask();
             for (other, its) in packets.iter().zip(&verdicts) {
                 if other.matches(packet, &mask) {
                     prop_assert_eq!(&its.install_actions(None), &verdict.install_actions(None), "{:?} {:?}", packet, other);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn flows_that_a_change_does_not_touch_stay_right(
+        rules in prop::collection::vec((0u8..3, 0u16..6, 0..MATCHES.len(), 0..ACTIONS.len()), 1..14),
+        more in prop::collection::vec((0u8..3, 0u16..6, 0..MATCHES.len(), 0..ACTIONS.len()), 1..3),
+        packets in prop::collection::vec(keys(), 24),
+    ) {
+        let before = switch(&rules, &[0, 1, 2]);
+        let after = switch(&[rules, more].concat(), &[0, 1, 2]);
+        let changes = Changes::between(&before, &after);
+        let mut recirc = Recirc::default();
+        for packet in &packets {
+            let old = verdict(&before, packet, &mut recirc);
+            let (mask, actions) = (old.megaflow_mask(), old.install_actions(None));
+            let flow = CachedFlow::new(packet, &mask, actions.clone().into(), old, 0);
+            if !changes.touch(&flow) {
+                let new = verdict(&after, packet, &mut recirc);
+                prop_assert_eq!(new.install_actions(None), actions);
+                prop_assert!(mask.covers(&new.megaflow_mask()));
             }
         }
     }

@@ -126,6 +126,24 @@ fn timeouts() {
 }
 
 #[test]
+fn time_and_limits_wait_for_a_staged_batch() {
+    let mut table = Table::new(0);
+    let mut hard = fm(FlowModCommand::Add, 1, Some(2), to(1));
+    hard.hard_timeout = 1;
+    table.stage(&[change(hard.clone())], 0);
+    table.commit();
+    hard.matching.key.set_tp_dst(3);
+    table.stage(&[change(hard)], 0);
+    // The bundle that this belongs to may still be discarded: neither time nor a limit makes it stand.
+    assert!(table.expire(5000).is_empty());
+    let none = TableConfig { max_flows: Some(0), evict: true, ..TableConfig::default() };
+    assert!(table.configure(none, 5000).is_empty());
+    table.rollback();
+    assert_eq!(table.len(), 1);
+    assert_eq!(table.evict(5000).len(), 1);
+}
+
+#[test]
 fn overlap_limit_and_eviction() {
     let mut table = Table::new(0);
     let mut check = fm(FlowModCommand::Add, 1, Some(2), to(1));

@@ -3,12 +3,14 @@
 
 use std::fmt::Write;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use ofproto::revalidate::show::upcall_show;
 
 use super::context::{PATIENCE, Registry, settle};
 use super::dpctl::{hits, kind_text};
 use crate::msg::datapath::ReadStats;
-use crate::msg::revalidator::{Purge, Sweep};
+use crate::msg::revalidator::{Purge, ReadFlowLimit, SetFlowLimit, Sweep};
 use crate::switch::directory::Directory;
 use crate::unixctl::Answer;
 
@@ -180,8 +182,6 @@ fn set_features(args: &[String]) -> Answer {
     }
 }
 
-/// Most flows that a person allowed.
-static FLOW_LIMIT: AtomicU64 = AtomicU64::new(10_000);
 static UFID: AtomicBool = AtomicBool::new(true);
 
 fn add_upcalls(registry: &mut Registry<'_>) {
@@ -189,14 +189,9 @@ fn add_upcalls(registry: &mut Registry<'_>) {
         let mut out = String::new();
         for (kind, datapath) in directory.datapaths.iter() {
             let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
-            let limit = FLOW_LIMIT.load(Relaxed);
-            let n = report.flows;
-            let _ = write!(
-                out,
-                "{kind}@ovs-{kind}:\n  flows         : (current {n}) (avg {n}) (max {n}) (limit {limit})\n  dump duration \
-                 : 1ms\n  ufid enabled : {}\n\n  1: (keys {n})\n",
-                UFID.load(Relaxed)
-            );
+            let limit = datapath.revalidator.ask(ReadFlowLimit, PATIENCE).await.map_err(|e| e.to_string())?;
+            let name = format!("{kind}@ovs-{kind}");
+            out.push_str(&upcall_show(&name, report.flows, &limit, UFID.load(Relaxed), &[(1, report.flows)]));
         }
         Ok(out)
     });
@@ -222,15 +217,9 @@ fn add_upcalls(registry: &mut Registry<'_>) {
     });
     registry.ask("upcall/set-flow-limit", "flow-limit-number", (1, 1), |directory, args| async move {
         let limit: u64 = args[0].parse().unwrap_or(0);
-        FLOW_LIMIT.store(limit, Relaxed);
         for datapath in directory.datapaths.values() {
-            let work = move |engine: &mut dp::Datapath, _| {
-                let flow_limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
-                let config = dp::Config { flow_limit, ..*engine.config() };
-                engine.set_config(config);
-                Ok(String::new())
-            };
-            super::context::perform(datapath, Box::new(work)).await?;
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            datapath.revalidator.ask(SetFlowLimit(limit), PATIENCE).await.map_err(|e| e.to_string())?;
         }
         Ok(format!("set flow_limit to {limit}\n"))
     });

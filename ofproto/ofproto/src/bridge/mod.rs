@@ -15,6 +15,7 @@
 
 mod bonding;
 mod bundle;
+mod cache;
 mod change;
 pub mod config;
 pub mod conn;
@@ -43,7 +44,7 @@ mod tables;
 mod tlv;
 mod upcall;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use l2proto::mac_learning::MacTable;
@@ -52,6 +53,7 @@ use openflow::OfPort;
 use openflow::flow_mod::{FlowMod, FlowModCommand};
 
 pub use bonding::{BundleSettings, LacpSettings};
+pub use cache::{Decisions, FlowReported, owner};
 pub use config::{BridgeConfig, PortConfig};
 pub use conn::{Conn, ConnId, ConnKind, Incoming, weight};
 pub use controllers::{ControllerConfig, ControllersConfig};
@@ -62,8 +64,8 @@ pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats};
 pub use output::{Answer, Output, Query, Question};
 pub use report::{BridgeReport, BridgeTally};
 pub use spanning::{SpanningConfig, SpanningPort};
-pub use upcall::{Decisions, owner};
 
+use crate::revalidate::FlowIndex;
 use crate::table::{Change, Staged, TableView};
 use crate::view::{BridgeId, BridgeView};
 use conn::Pending;
@@ -145,7 +147,14 @@ pub struct Bridge {
     live_stale: bool,
     /// Frozen states of this bridge's packets.
     pub recirc: crate::xlate::Recirc,
-    flows: upcall::Flows,
+    /// Flows in the datapath's cache.
+    flows: FlowIndex,
+    /// The view that all of them but the stale ones are right under.
+    judged: crate::view::SwitchView,
+    stale: BTreeSet<::flow::Ufid>,
+    /// How often the live view changed, and up to which change the stale flows are known.
+    live_changes: u64,
+    noted: u64,
     seed: u64,
     credit: BTreeMap<crate::rule::RuleId, crate::rule::RuleStats>,
     lookups: BTreeMap<u8, (u64, u64)>,
@@ -168,7 +177,6 @@ impl Bridge {
             port_bits: BTreeMap::new(),
             port_since: BTreeMap::new(),
             macs: MacTable::default(),
-            megaflows: true,
             groups_heard: None,
             bonding: bonding::Bonding::default(),
             spanning: spanning::Spanning::default(),
@@ -198,7 +206,12 @@ impl Bridge {
             live_stale: true,
             // A million identifiers for each bridge: they meet in one datapath.
             recirc: crate::xlate::Recirc::new(((id.0.saturating_sub(1) & 0xfff) << 20) + 1, 1),
-            flows: upcall::Flows::new(),
+            flows: FlowIndex::default(),
+            judged: crate::view::SwitchView::default(),
+            stale: BTreeSet::new(),
+            live_changes: 0,
+            noted: 0,
+            megaflows: true,
             seed,
             credit: BTreeMap::new(),
             lookups: BTreeMap::new(),

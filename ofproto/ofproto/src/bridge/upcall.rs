@@ -1,13 +1,10 @@
 //! Upcalls: packets that the datapath could not decide upon, translated, answered with packets to send and flows to cache;
-//! and the cached flows' life afterwards.
-//!
-//! A flow's name carries its bridge's number in its upper 16 bits, so that whoever dumps a datapath knows whom to ask.
+//! and what their effects come to.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use flow::odp::Cookie;
-use flow::{Actions, Execute, FlowEntry, FlowStats, Key, Mask, Ufid, Upcall, UpcallKind};
+use flow::{Actions, Execute, FlowEntry, Key, Upcall, UpcallKind};
 use l2proto::mac_learning::{Change as MacChange, MacKey};
 use openflow::OfPort;
 use packet::PacketBuf;
@@ -15,53 +12,8 @@ use packet::PacketBuf;
 use super::{Bridge, Output};
 use crate::rule::RuleStats;
 use crate::table::Change;
-use crate::view::{BridgeId, SwitchView};
+use crate::view::SwitchView;
 use crate::xlate::{Effect, Input, Start, Translation, resolve, translate};
-
-/// Flows idle for so long are taken out of the cache, milliseconds.
-pub const MAX_IDLE_MS: i64 = 10_000;
-
-/// A flow in the datapath's cache, with what every packet of it does besides being sent.
-#[derive(Debug)]
-pub struct CachedFlow {
-    /// As the first packet had it, unmasked.
-    key: Key,
-    mask: Mask,
-    actions: Actions,
-    effects: Vec<Effect>,
-    recircs: Vec<u32>,
-    /// Counters already credited.
-    pushed: FlowStats,
-    /// The view that the last translation saw.
-    version: u64,
-    created_ms: i64,
-}
-
-/// What a look at cached flows led to.
-#[derive(Debug, Default)]
-pub struct Decisions {
-    /// Flows to take out.
-    pub delete: Vec<Ufid>,
-    /// Flows to change.
-    pub modify: Vec<(Ufid, Actions)>,
-}
-
-/// The bridge that a flow's name belongs to.
-pub fn owner(ufid: Ufid) -> BridgeId {
-    BridgeId((ufid.0 >> 112) as u32)
-}
-
-/// Name of a flow: bridge, then a hash of key and mask.
-fn ufid_of(bridge: BridgeId, seed: u64, key: &Key, mask: &Mask) -> Ufid {
-    let mut low = seed ^ 0x9ae1_6a3b_2f90_404f;
-    let mut high = seed.rotate_left(32) ^ 0xc949_d7c7_509e_6557;
-    for word in key.0.iter().chain(&mask.0) {
-        low = (low.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        high = (high.rotate_left(29) ^ word).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-    }
-    let hash = (u128::from(high ^ (high >> 31)) << 64) | u128::from(low ^ (low >> 29));
-    Ufid((hash & (u128::MAX >> 16)) | (u128::from(bridge.0 & 0xffff) << 112))
-}
 
 impl Bridge {
     /// Takes the view of the whole switch.
@@ -77,6 +29,7 @@ impl Bridge {
             let id = self.view.id;
             self.live.bridges.insert(id, Arc::new(self.view.clone()));
             self.live_stale = false;
+            self.live_changes += 1;
         }
         &self.live
     }
@@ -131,7 +84,7 @@ impl Bridge {
     }
 
     /// Translates a key as the datapath has it; `None` for packets of no port here.
-    fn translate_key(&mut self, key: &Key, packet: Option<&PacketBuf>, now_ms: i64) -> Option<Translation> {
+    pub(super) fn translate_key(&mut self, key: &Key, packet: Option<&PacketBuf>, now_ms: i64) -> Option<Translation> {
         self.live_view();
         let (mut bridge, flow) = resolve(&self.live, key).unwrap_or_else(|| {
             let mut flow = key.clone();
@@ -159,38 +112,6 @@ impl Bridge {
             now_ms,
         };
         Some(translate(&self.live, &input, &mut self.recirc, None))
-    }
-
-    /// Has every cached flow match on all of its packet, or on what decided alone.
-    pub fn set_megaflows(&mut self, on: bool) {
-        self.megaflows = on;
-    }
-
-    /// Keeps what is needed of a translation to look after its flow, and makes the flow.
-    fn remember(&mut self, key: &Key, translation: Translation, now_ms: i64) -> FlowEntry {
-        let mask = if self.megaflows { translation.megaflow_mask() } else { Mask::for_packet(key) };
-        let whole = key.clone();
-        let key = key.masked(&mask);
-        let ufid = ufid_of(self.view.id, self.seed, &key, &mask);
-        let actions: Actions = translation.install_actions(self.view.slowpath_meter).into();
-        let flow = CachedFlow {
-            key: whole,
-            mask: mask.clone(),
-            actions: actions.clone(),
-            effects: lasting(translation.effects),
-            recircs: translation.recircs,
-            pushed: FlowStats::default(),
-            version: self.view.version,
-            created_ms: now_ms,
-        };
-        if let Some(old) = self.flows.insert(ufid, flow) {
-            // Several packets of one flow came up together: the flow is there, its statistics go on.
-            self.recirc.release(&old.recircs, now_ms);
-            if let Some(new) = self.flows.get_mut(&ufid) {
-                new.pushed = old.pushed;
-            }
-        }
-        FlowEntry { ufid, key, mask, actions }
     }
 
     /// Credits packets with the effects of their translation.
@@ -317,106 +238,6 @@ impl Bridge {
         self.run_queue();
     }
 
-    /// Looks at cached flows as the datapath reports them: credits what they carried, and says which have to change.
-    /// Reports of flows that this bridge does not know are to be deleted.
-    pub fn revalidate(&mut self, reports: &[(FlowEntry, FlowStats)], now_ms: i64) -> Decisions {
-        let mut decisions = Decisions::default();
-        self.live_view();
-        let version = self.revalidation_version();
-        for (entry, stats) in reports {
-            let Some(flow) = self.flows.remove(&entry.ufid) else {
-                decisions.delete.push(entry.ufid);
-                continue;
-            };
-            self.push_stats(&flow, stats, now_ms);
-            let used_ms = if stats.used_ms > 0 { stats.used_ms } else { flow.created_ms };
-            if now_ms - used_ms > MAX_IDLE_MS {
-                decisions.delete.push(entry.ufid);
-                self.recirc.release(&flow.recircs, now_ms);
-                continue;
-            }
-            let mut flow = CachedFlow { pushed: *stats, ..flow };
-            if flow.version != version && !self.retranslate(entry.ufid, &mut flow, version, now_ms, &mut decisions) {
-                self.recirc.release(&flow.recircs, now_ms);
-                continue;
-            }
-            self.flows.insert(entry.ufid, flow);
-        }
-        self.flush_credit();
-        decisions
-    }
-
-    /// Version of everything that translations of this bridge's flows depend upon.
-    fn revalidation_version(&self) -> u64 {
-        self.live.version.wrapping_mul(1 << 20).wrapping_add(self.view.version)
-    }
-
-    /// `false`: the flow is to go.
-    fn retranslate(
-        &mut self,
-        ufid: Ufid,
-        flow: &mut CachedFlow,
-        version: u64,
-        now_ms: i64,
-        decisions: &mut Decisions,
-    ) -> bool {
-        let Some(new) = self.translate_key(&flow.key, None, now_ms) else {
-            decisions.delete.push(ufid);
-            return false;
-        };
-        // A flow is right as long as nothing it does not look at has come to matter.
-        if !flow.mask.covers(&new.megaflow_mask()) {
-            self.recirc.release(&new.recircs, now_ms);
-            decisions.delete.push(ufid);
-            return false;
-        }
-        let actions: Actions = new.install_actions(self.view.slowpath_meter).into();
-        if actions != flow.actions {
-            decisions.modify.push((ufid, actions.clone()));
-            flow.actions = actions;
-        }
-        let old = std::mem::replace(&mut flow.recircs, new.recircs);
-        self.recirc.release(&old, now_ms);
-        flow.effects = lasting(new.effects);
-        flow.version = version;
-        true
-    }
-
-    fn push_stats(&mut self, flow: &CachedFlow, stats: &FlowStats, now_ms: i64) {
-        let packets = stats.packets.saturating_sub(flow.pushed.packets);
-        if packets == 0 {
-            return;
-        }
-        let new = RuleStats { packets, bytes: stats.bytes.saturating_sub(flow.pushed.bytes), used_ms: stats.used_ms };
-        self.apply(&flow.effects, new, stats.tcp_flags, now_ms);
-    }
-
-    /// Flows that the datapath took out: credits the last of what they carried.
-    pub fn flows_deleted(&mut self, gone: &[(FlowEntry, FlowStats)], now_ms: i64) {
-        for (entry, stats) in gone {
-            if let Some(flow) = self.flows.remove(&entry.ufid) {
-                self.push_stats(&flow, stats, now_ms);
-                self.recirc.release(&flow.recircs, now_ms);
-            }
-        }
-        self.flush_credit();
-    }
-
-    /// The key of a cached flow as its first packet had it: what the mask hides is still there.
-    pub fn cached_key(&self, ufid: Ufid) -> Option<&Key> {
-        self.flows.get(&ufid).map(|f| &f.key)
-    }
-
-    /// The rules that a cached flow's packets went through.
-    pub fn rules_of(&self, ufid: Ufid) -> Vec<Arc<crate::rule::Rule>> {
-        let effects = self.flows.get(&ufid).map_or(&[][..], |f| &f.effects);
-        let rules = effects.iter().filter_map(|e| match e {
-            Effect::Rule { rule, .. } => Some(rule.clone()),
-            _ => None,
-        });
-        rules.collect()
-    }
-
     /// Connections by name, with the role each has, as the database words it.
     pub fn connection_roles(&self) -> Vec<(&str, &'static str)> {
         use openflow::message::role::Role;
@@ -426,11 +247,6 @@ impl Bridge {
             _ => "other",
         };
         self.conns.values().map(|c| (c.name.as_str(), word(&c.role))).collect()
-    }
-
-    /// Number of flows of this bridge in the cache.
-    pub fn cached_flows(&self) -> usize {
-        self.flows.len()
     }
 
     /// Translates and sends the packets that controllers sent out.
@@ -465,12 +281,3 @@ impl Bridge {
         self.flush_credit();
     }
 }
-
-/// Effects that every packet of a flow has.
-fn lasting(mut effects: Vec<Effect>) -> Vec<Effect> {
-    effects.retain(|e| !e.is_once());
-    effects
-}
-
-/// The flows of a bridge by name.
-pub type Flows = HashMap<Ufid, CachedFlow>;

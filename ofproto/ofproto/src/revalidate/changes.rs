@@ -67,6 +67,7 @@ impl Changes {
             && old.mirrors == new.mirrors
             && old.meters == new.meters
             && old.flood_vlans == new.flood_vlans
+            && old.tun_table == new.tun_table
             && settings(old) == settings(new);
         if !same || new.mcast.is_some() {
             self.bridges.insert(new.id);

@@ -60,6 +60,11 @@ impl FlowLimit {
         if n > self.limit { HURRY_MS } else { self.max_idle_ms }
     }
 
+    /// Whether there are so many flows that all of them had better go.
+    pub fn is_far_exceeded(&self, n: usize) -> bool {
+        n > self.limit.saturating_mul(2)
+    }
+
     /// A sweep over `n` flows took so long.
     pub fn swept(&mut self, n: usize, duration_ms: i64) {
         let duration = duration_ms.max(1);
@@ -71,10 +76,11 @@ impl FlowLimit {
             self.limit /= (duration / 1000) as usize;
         } else if duration > 1300 {
             self.limit = self.limit * 3 / 4;
-        } else if duration < 1000 && (self.limit as u64) < flows_a_second.max(self.most as u64) {
-            self.limit += 1000;
+        } else if duration < 1000 && (self.limit as u64) < flows_a_second {
+            // Where there is need, faster.
+            self.limit += if n > self.limit / 2 { (self.limit / 2).max(1000) } else { 1000 };
         }
-        self.limit = self.limit.clamp(LEAST.min(self.most), self.most.max(LEAST));
+        self.limit = self.limit.max(LEAST).min(self.most);
     }
 }
 

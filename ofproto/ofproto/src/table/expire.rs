@@ -8,8 +8,11 @@ use super::{RemovalReason, Removed, Table};
 use crate::rule::Rule;
 
 impl Table {
-    /// When the next rule may expire, in milliseconds.
+    /// When the next rule may expire, in milliseconds; unknown while a batch is staged.
     pub fn next_deadline(&self) -> Option<i64> {
+        if self.is_staged() {
+            return None;
+        }
         self.deadlines.first().map(|(at, _)| *at)
     }
 
@@ -19,9 +22,12 @@ impl Table {
         self.deadlines.iter().take_while(|(at, _)| *at <= now_ms).count()
     }
 
-    /// Removes the rules whose time has come.
+    /// Removes the rules whose time has come; none while a batch is staged, which must be able to be taken back.
     pub fn expire(&mut self, now_ms: i64) -> Vec<Removed> {
         let mut removed = Vec::new();
+        if self.is_staged() {
+            return removed;
+        }
         while let Some((at, slot)) = self.deadlines.first().copied()
             && at <= now_ms
         {

@@ -234,7 +234,23 @@ impl Table {
         })
     }
 
-    /// Configures the table; rules beyond a new limit are evicted (`evict`) or stay.
+    /// Whether a batch waits to be committed or taken back.
+    pub fn is_staged(&self) -> bool {
+        !self.undo.is_empty()
+    }
+
+    /// Evicts rules beyond the limit where that is configured, unless a batch is staged.
+    pub fn evict(&mut self, now_ms: i64) -> Vec<Removed> {
+        if self.is_staged() {
+            return Vec::new();
+        }
+        let removed = self.evict_surplus(now_ms);
+        self.commit();
+        removed
+    }
+
+    /// Configures the table; rules beyond a new limit are evicted (`evict`) or stay. While a batch is staged that waits:
+    /// [`Table::evict`].
     pub fn configure(&mut self, config: TableConfig, now_ms: i64) -> Vec<Removed> {
         if config.prefixes != self.config.prefixes {
             let fields = config.prefixes.as_deref().unwrap_or(&flow::classifier::DEFAULT_PREFIX_FIELDS);
@@ -242,9 +258,7 @@ impl Table {
         }
         self.config = config;
         self.version += 1;
-        let removed = self.evict_surplus(now_ms);
-        self.commit();
-        removed
+        self.evict(now_ms)
     }
 
     /// Credits packets to a rule.

@@ -1,0 +1,177 @@
+//! The life of the flows that this bridge has put into the datapath's cache: credited, judged again when something that
+//! they depend on changes, taken out when nobody uses them.
+//!
+//! A flow's name carries its bridge's number in its upper 16 bits, so that whoever dumps a datapath knows whom to ask.
+
+use std::sync::Arc;
+
+use flow::{Actions, FlowEntry, FlowStats, Key, Mask, Ufid};
+
+use super::Bridge;
+use crate::revalidate::{CachedFlow, Changes, Verdict};
+use crate::rule::Rule;
+use crate::view::BridgeId;
+use crate::xlate::{Effect, Translation};
+
+/// What a look at cached flows led to.
+#[derive(Debug, Default)]
+pub struct Decisions {
+    /// Flows to take out.
+    pub delete: Vec<Ufid>,
+    /// Flows to change.
+    pub modify: Vec<(Ufid, Actions)>,
+    /// There are more flows to judge.
+    pub more: bool,
+}
+
+/// A flow as the datapath reports it.
+#[derive(Clone, Debug)]
+pub struct FlowReported {
+    /// Name.
+    pub ufid: Ufid,
+    /// What the datapath does.
+    pub actions: Actions,
+    /// Counters.
+    pub stats: FlowStats,
+}
+
+/// The bridge that a flow's name belongs to.
+pub fn owner(ufid: Ufid) -> BridgeId {
+    BridgeId((ufid.0 >> 112) as u32)
+}
+
+/// Name of a flow: bridge, then a hash of key and mask.
+fn ufid_of(bridge: BridgeId, seed: u64, key: &Key, mask: &Mask) -> Ufid {
+    let mut low = seed ^ 0x9ae1_6a3b_2f90_404f;
+    let mut high = seed.rotate_left(32) ^ 0xc949_d7c7_509e_6557;
+    for word in key.0.iter().chain(&mask.0) {
+        low = (low.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        high = (high.rotate_left(29) ^ word).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    }
+    let hash = (u128::from(high ^ (high >> 31)) << 64) | u128::from(low ^ (low >> 29));
+    Ufid((hash & (u128::MAX >> 16)) | (u128::from(bridge.0 & 0xffff) << 112))
+}
+
+impl Bridge {
+    /// Keeps what is needed of a translation to look after its flow, and makes the flow.
+    pub(super) fn remember(&mut self, key: &Key, translation: Translation, now_ms: i64) -> FlowEntry {
+        let mask = if self.megaflows { translation.megaflow_mask() } else { Mask::for_packet(key) };
+        let masked = key.masked(&mask);
+        let ufid = ufid_of(self.view.id, self.seed, &masked, &mask);
+        let actions: Actions = translation.install_actions(self.view.slowpath_meter).into();
+        let flow = CachedFlow::new(key, &mask, actions.clone(), translation, now_ms);
+        self.flows.insert(ufid, flow, &mut self.recirc, now_ms);
+        FlowEntry { ufid, key: masked, mask, actions }
+    }
+
+    /// Whether flows are as wide as they can be, or each packet's own (`upcall/disable-megaflows`).
+    pub fn set_megaflows(&mut self, on: bool) {
+        self.megaflows = on;
+    }
+
+    /// Marks the flows that changes since the last look concern.
+    fn note_changes(&mut self) {
+        self.live_view();
+        if self.noted == self.live_changes {
+            return;
+        }
+        self.noted = self.live_changes;
+        let changes = Changes::between(&self.judged, &self.live);
+        if !changes.is_empty() {
+            self.stale.extend(self.flows.touched(&changes));
+        }
+        self.judged = self.live.clone();
+    }
+
+    /// Judges flows that changes concern, `max` at the most.
+    pub fn judge(&mut self, max: usize, now_ms: i64) -> Decisions {
+        let mut decisions = Decisions::default();
+        self.note_changes();
+        for _ in 0..max {
+            let Some(ufid) = self.stale.pop_first() else { break };
+            self.judge_one(ufid, &mut decisions, now_ms);
+        }
+        decisions.more = !self.stale.is_empty();
+        decisions
+    }
+
+    fn judge_one(&mut self, ufid: Ufid, decisions: &mut Decisions, now_ms: i64) {
+        let Some(key) = self.flows.get(ufid).map(CachedFlow::key) else { return };
+        let translation = self.translate_key(&key, None, now_ms);
+        match self.flows.judge(ufid, translation, self.view.slowpath_meter, &mut self.recirc, now_ms) {
+            Verdict::Keep => {}
+            Verdict::Modify(actions) => decisions.modify.push((ufid, actions)),
+            Verdict::Delete => decisions.delete.push(ufid),
+        }
+    }
+
+    /// Looks at cached flows as the datapath reports them: credits what they carried, and says which have to change or
+    /// have been idle for `max_idle_ms`. Flows that this bridge does not know are to be deleted.
+    pub fn revalidate(&mut self, reports: &[FlowReported], max_idle_ms: i64, now_ms: i64) -> Decisions {
+        let mut decisions = Decisions::default();
+        self.note_changes();
+        for report in reports {
+            let Some(used_ms) = self.credit_flow(report, now_ms) else {
+                decisions.delete.push(report.ufid);
+                continue;
+            };
+            if now_ms - used_ms > max_idle_ms {
+                decisions.delete.push(report.ufid);
+            } else if self.stale.remove(&report.ufid) {
+                self.judge_one(report.ufid, &mut decisions, now_ms);
+            } else if let Some(flow) = self.flows.get(report.ufid)
+                && !Arc::ptr_eq(flow.actions(), &report.actions)
+                && *flow.actions() != report.actions
+            {
+                // A change overtook the installation.
+                decisions.modify.push((report.ufid, flow.actions().clone()));
+            }
+        }
+        self.flush_credit();
+        decisions
+    }
+
+    /// Credits what a flow carried since the last report. Gives when it was last of use; `None` for unknown ones.
+    fn credit_flow(&mut self, report: &FlowReported, now_ms: i64) -> Option<i64> {
+        let carried = self.flows.advance(report.ufid, &report.stats, now_ms)?;
+        if carried.stats.packets > 0 {
+            self.apply(&carried.effects, carried.stats, carried.tcp_flags, now_ms);
+        }
+        Some(carried.used_ms)
+    }
+
+    /// Flows that the datapath took out: credits the last of what they carried.
+    pub fn flows_deleted(&mut self, gone: &[FlowReported], now_ms: i64) {
+        for report in gone {
+            self.credit_flow(report, now_ms);
+            self.stale.remove(&report.ufid);
+            self.flows.remove(report.ufid, &mut self.recirc, now_ms);
+        }
+        self.flush_credit();
+    }
+
+    /// A look at all flows, begun at `since_ms`, is over: those that were not there are forgotten.
+    pub fn swept(&mut self, since_ms: i64, now_ms: i64) {
+        self.flows.forget_unseen(since_ms, &mut self.recirc, now_ms);
+    }
+
+    /// The key of a cached flow as its first packet had it: what the mask hides is still there.
+    pub fn cached_key(&self, ufid: Ufid) -> Option<Key> {
+        self.flows.get(ufid).map(CachedFlow::key)
+    }
+
+    /// The rules that a cached flow's packets went through.
+    pub fn rules_of(&self, ufid: Ufid) -> Vec<Arc<Rule>> {
+        let effects = self.flows.get(ufid).map_or(&[][..], CachedFlow::effects);
+        let rules = effects.iter().filter_map(|e| match e {
+            Effect::Rule { rule, .. } => Some(rule.clone()),
+            _ => None,
+        });
+        rules.collect()
+    }
+
+    /// Number of flows of this bridge in the cache.
+    pub fn cached_flows(&self) -> usize {
+        self.flows.len()
+    }
+}
