@@ -1,7 +1,7 @@
 //! The revalidator of a datapath: has the bridges judge the flows that a change concerns, and now and then dumps all of
 //! the datapath's flows a piece at a time, for their counters and to take out those that nobody uses.
 //!
-//! A change is acted upon soon; the dump follows every `max-revalidator`. One round runs at a time; a change during a round
+//! A change is acted upon soon; the dump follows every `max-revalidator`, or with the change where it is quick. One round runs at a time; a change during a round
 //! makes another follow. It keeps nothing but that and the limit of flows: a panic costs nothing.
 
 use actix::prelude::*;
@@ -24,6 +24,8 @@ use crate::switch::directory::Shared;
 
 /// From a change to the round it causes: more changes may come, milliseconds.
 const SOON_MS: i64 = 5;
+/// Dumps that follow changes leave the datapath this many times as long as they take.
+const REST: i64 = 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A revalidator's actor.
@@ -35,6 +37,8 @@ pub struct Revalidator {
     limit: FlowLimit,
     /// When all flows are to be looked at next, milliseconds.
     sweep_at_ms: i64,
+    /// Before that not even for a change, milliseconds.
+    rests_until_ms: i64,
     running: bool,
     again: bool,
     /// Who waits for a whole sweep that begins after they asked.
@@ -57,6 +61,7 @@ impl Revalidator {
             settings: RevalidatorSettings::default(),
             limit: FlowLimit::default(),
             sweep_at_ms: clock::now_ms(),
+            rests_until_ms: 0,
             running: false,
             again: false,
             waiting: Vec::new(),
@@ -100,6 +105,7 @@ impl Revalidator {
                     this.limit_datapath();
                 }
                 this.arm_sweep();
+                this.rests_until_ms = clock::now_ms() + REST * (duration_ms + 1);
             }
             for asker in waiting {
                 let _ = asker.send(());
@@ -232,10 +238,12 @@ impl Handler<Stir> for Revalidator {
     fn handle(&mut self, _: Stir, _: &mut Context<Self>) {
         self.desk.received();
         self.again = true;
+        let now_ms = clock::now_ms();
+        // On a clock that stands still nothing would ever be soon.
+        let stopped = clock::is_stopped();
+        self.sweep_at_ms = self.sweep_at_ms.min(if stopped { now_ms } else { self.rests_until_ms.max(now_ms) });
         if !self.running {
-            // On a clock that stands still nothing would ever be soon.
-            let delay_ms = if clock::is_stopped() { 0 } else { SOON_MS };
-            self.desk.arm_by(clock::now_ms() + delay_ms, "something changed");
+            self.desk.arm_by(now_ms + if stopped { 0 } else { SOON_MS }, "something changed");
         }
     }
 }

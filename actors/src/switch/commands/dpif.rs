@@ -166,17 +166,24 @@ fn set_features(args: &[String]) -> Answer {
         None => Ok(line(i, &set)),
         Some(value) => {
             let number = match (value.as_str(), FEATURES[i].2) {
-                ("true", "true") => Some(1),
-                ("false", "true") => Some(0),
-                (_, "true") => None,
-                (text, boot) => text.parse().ok().filter(|n| *n <= boot.parse().unwrap_or(0)),
+                ("true", "true") => Ok(1),
+                ("false", "true") => Ok(0),
+                (_, "true") => Err("Boolean value expected\n"),
+                (text, boot) => match text.parse::<i32>().map(u32::try_from) {
+                    Err(_) => Err("Integer number expected\n"),
+                    Ok(Err(_)) => Err("Negative number not expected\n"),
+                    Ok(Ok(n)) if n > boot.parse().unwrap_or(0) => {
+                        Err("Can not set value beyond the datapath capability\n")
+                    }
+                    Ok(Ok(n)) => Ok(n),
+                },
             };
             match number {
-                Some(number) => {
+                Ok(number) => {
                     set[i] = Some(number);
                     Ok(String::new())
                 }
-                None => Ok("Boolean value expected\n".to_owned()),
+                Err(text) => Ok(text.to_owned()),
             }
         }
     }
