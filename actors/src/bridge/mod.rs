@@ -333,9 +333,18 @@ impl Handler<FlowJudge> for Bridge {
 
     fn handle(&mut self, m: FlowJudge, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let decisions = self.core.judge(m.max, clock::now_ms());
+        let decisions = self.core.judge(&m.ufids, &m.reports, clock::now_ms());
         self.settle(ctx);
         MessageResult((self.core.view().version, decisions))
+    }
+}
+
+impl Handler<StaleFlows> for Bridge {
+    type Result = MessageResult<StaleFlows>;
+
+    fn handle(&mut self, m: StaleFlows, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.core.stale_flows(m.0))
     }
 }
 

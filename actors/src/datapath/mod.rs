@@ -301,6 +301,19 @@ impl Handler<FlowReports> for Datapath {
     }
 }
 
+impl Handler<ReportFlows> for Datapath {
+    type Result = MessageResult<ReportFlows>;
+
+    fn handle(&mut self, m: ReportFlows, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let report = |ufid| {
+            let (actions, stats) = self.engine.counters(ufid)?;
+            Some(ofproto::bridge::FlowReported { ufid, actions, stats })
+        };
+        MessageResult(m.0.into_iter().filter_map(report).collect())
+    }
+}
+
 impl Handler<LimitFlows> for Datapath {
     type Result = ();
 

@@ -139,12 +139,19 @@ pub struct ForeignEffects {
     pub effects: Vec<(ofproto::xlate::Effect, ofproto::rule::RuleStats)>,
 }
 
-/// Judge the cached flows that changes concern; the answer says what to do with them, and by which view (Q).
+/// Name the cached flows that changes concern, so many at the most (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<flow::Ufid>")]
+pub struct StaleFlows(pub usize);
+
+/// Judge cached flows that changes concern; the answer says what to do with them, and by which view (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "(u64, ofproto::bridge::Decisions)")]
 pub struct FlowJudge {
-    /// How many at the most.
-    pub max: usize,
+    /// Which.
+    pub ufids: Vec<flow::Ufid>,
+    /// Those of them that the datapath has, as it has them.
+    pub reports: Vec<ofproto::bridge::FlowReported>,
 }
 
 /// A look at all of the datapath's flows is over (B: the next one comes soon).

@@ -121,6 +121,11 @@ pub struct FlowReports {
     pub max: usize,
 }
 
+/// The flows of these names, as far as they are there (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<ofproto::bridge::FlowReported>")]
+pub struct ReportFlows(pub Vec<Ufid>);
+
 /// Let so many flows in at the most (B).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -16,7 +16,7 @@ use crate::budget::WALK_SLICE;
 use crate::clock;
 use crate::datapath::Datapath;
 use crate::mailbox::Address;
-use crate::msg::bridge::{FlowJudge, FlowReport, FlowSwept};
+use crate::msg::bridge::{FlowJudge, FlowReport, FlowSwept, StaleFlows};
 use crate::msg::datapath::*;
 use crate::msg::revalidator::*;
 use crate::supervise::{Desk, Player};
@@ -128,15 +128,15 @@ impl Round {
     async fn judge(&self) {
         let bridges: Vec<_> = self.directory.load().bridges.values().map(|b| b.address.clone()).collect();
         for bridge in bridges {
-            loop {
-                let Ok((view_version, decisions)) = bridge.ask(FlowJudge { max: WALK_SLICE }, PATIENCE).await else {
+            while let Ok(ufids) = bridge.ask(StaleFlows(WALK_SLICE), PATIENCE).await
+                && !ufids.is_empty()
+            {
+                // What they carried until now is owed to what they meant until now.
+                let Ok(reports) = self.datapath.ask(ReportFlows(ufids.clone()), PATIENCE).await else { return };
+                let Ok((view_version, decisions)) = bridge.ask(FlowJudge { ufids, reports }, PATIENCE).await else {
                     break;
                 };
-                let more = decisions.more;
                 self.carry_out(&bridge, view_version, decisions).await;
-                if !more {
-                    break;
-                }
             }
         }
     }

@@ -313,6 +313,11 @@ impl Datapath {
         self.engine.flows.dump(cursor, max)
     }
 
+    /// What a flow does and has counted.
+    pub fn counters(&self, ufid: Ufid) -> Option<(Actions, flow::FlowStats)> {
+        self.engine.flows.counters(ufid)
+    }
+
     /// Shows up to `max` flows from `cursor` on, without their keys; gives where to go on.
     pub fn walk(
         &self,

@@ -307,6 +307,11 @@ impl FlowTable {
         self.slab.0[*index as usize].flow.as_ref().map(|flow| flow.dumped())
     }
 
+    pub(crate) fn counters(&self, ufid: Ufid) -> Option<(Actions, FlowStats)> {
+        let index = self.by_ufid.get(&ufid)?;
+        self.slab.0[*index as usize].flow.as_ref().map(|flow| (flow.actions.clone(), flow.stats))
+    }
+
     /// Up to `max` flows from the cursor on, in the order of their numbers, and where to go on.
     pub(crate) fn dump(&self, cursor: FlowCursor, max: usize) -> (Vec<DumpedFlow>, Option<FlowCursor>) {
         let mut flows = Vec::new();

@@ -20,8 +20,6 @@ pub struct Decisions {
     pub delete: Vec<Ufid>,
     /// Flows to change.
     pub modify: Vec<(Ufid, Actions)>,
-    /// There are more flows to judge.
-    pub more: bool,
 }
 
 /// A flow as the datapath reports it.
@@ -83,15 +81,24 @@ impl Bridge {
         self.judged = self.live.clone();
     }
 
-    /// Judges flows that changes concern, `max` at the most.
-    pub fn judge(&mut self, max: usize, now_ms: i64) -> Decisions {
-        let mut decisions = Decisions::default();
+    /// Flows that changes concern, `max` at the most. They are to be judged when their counters are at hand.
+    pub fn stale_flows(&mut self, max: usize) -> Vec<Ufid> {
         self.note_changes();
-        for _ in 0..max {
-            let Some(ufid) = self.stale.pop_first() else { break };
-            self.judge_one(ufid, &mut decisions, now_ms);
+        self.stale.iter().take(max).copied().collect()
+    }
+
+    /// Judges flows that changes concern, after crediting what those that the datapath has carried until now.
+    pub fn judge(&mut self, ufids: &[Ufid], reports: &[FlowReported], now_ms: i64) -> Decisions {
+        let mut decisions = Decisions::default();
+        for report in reports {
+            self.credit_flow(report, now_ms);
         }
-        decisions.more = !self.stale.is_empty();
+        for ufid in ufids {
+            if self.stale.remove(ufid) {
+                self.judge_one(*ufid, &mut decisions, now_ms);
+            }
+        }
+        self.flush_credit();
         decisions
     }
 
