@@ -340,7 +340,7 @@ impl Engine {
     fn hash(&mut self, alg: HashAlg, basis: u32, packets: &Packets<'_, '_>, work: &mut Work<'_>) {
         work.refresh(packets, self.config.max_vlans);
         let hash = match alg {
-            HashAlg::L4 => hash::five_tuple(work.key, basis),
+            HashAlg::L4 => hash::two_words(hash::five_tuple(work.key, 0), basis),
             HashAlg::SymL4 => hash::symmetric_l3l4(work.key, basis, false),
         };
         // 0 means that there is none.

@@ -97,24 +97,24 @@ fn jenkins_end([a, b, c]: &mut [u32; 3]) {
 }
 
 fn has_ports(proto: u8) -> bool {
-    matches!(proto, 6 | 17 | 132)
+    matches!(proto, 6 | 17 | 132 | 1 | 58)
 }
 
 /// Of the addresses, the protocol and the ports, as they are: the datapath's own hash of a connection's one direction.
 pub fn five_tuple(key: &Key, basis: u32) -> u32 {
     let mut hash = basis;
     match key.dl_type() {
-        et::IPV4 => hash = add64(hash, key.0[word::NW]),
+        et::IPV4 => hash = add64(hash, key.0[word::NW].swap_bytes()),
         et::IPV6 => {
             for word in &key.0[word::IPV6_SRC..word::IPV6_SRC + 4] {
-                hash = add64(hash, *word);
+                hash = add64(hash, word.swap_bytes());
             }
         }
         _ => return 0,
     }
     hash = add(hash, key.nw_proto().into());
     if has_ports(key.nw_proto()) && key.nw_frag() == 0 {
-        hash = add(hash, (key.0[word::TP] >> 32) as u32);
+        hash = add(hash, ((key.0[word::TP] >> 32) as u32).swap_bytes());
     }
     finish(hash, 42)
 }
@@ -203,6 +203,9 @@ mod tests {
         (tcp.set_nw_src(0x0a00_0001), tcp.set_nw_dst(0x0a00_0002));
         assert_eq!(of(&|b| symmetric_l4(&tcp, b, false)), [0xe5b0, 0x906b, 0x747c]);
         assert_eq!(of(&|b| symmetric_l3l4(&tcp, b, false)), [0x1751, 0x64a1, 0x362b]);
+        let mut udp = tcp.clone();
+        (udp.set_nw_proto(17), udp.set_tp_dst(1));
+        assert_eq!(two_words(five_tuple(&udp, 0), 0), 0x2a8b_cac1);
         let mut v6 = key.clone();
         (v6.set_dl_type(0x86dd), v6.set_nw_proto(6));
         (v6.set_ipv6_src(0xfe80 << 112 | 1), v6.set_ipv6_dst(0xfe80 << 112 | 0x1234));

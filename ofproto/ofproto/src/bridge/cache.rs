@@ -52,7 +52,8 @@ fn ufid_of(bridge: BridgeId, seed: u64, key: &Key, mask: &Mask) -> Ufid {
 
 impl Bridge {
     /// Keeps what is needed of a translation to look after its flow, and makes the flow.
-    pub(super) fn remember(&mut self, key: &Key, translation: Translation, now_ms: i64) -> FlowEntry {
+    pub(super) fn remember(&mut self, key: &Key, mut translation: Translation, now_ms: i64) -> FlowEntry {
+        self.hold_state(key, &mut translation);
         let mask = if self.megaflows { translation.megaflow_mask() } else { Mask::for_packet(key) };
         let masked = key.masked(&mask);
         let ufid = ufid_of(self.view.id, self.seed, &masked, &mask);
@@ -60,6 +61,15 @@ impl Bridge {
         let flow = CachedFlow::new(key, &mask, actions.clone(), translation, now_ms);
         self.flows.insert(ufid, flow, &mut self.recirc, now_ms);
         FlowEntry { ufid, key: masked, mask, actions }
+    }
+
+    /// A flow of recirculated packets keeps the state that they go on from.
+    fn hold_state(&mut self, key: &Key, translation: &mut Translation) {
+        let id = key.recirc_id();
+        if self.recirc.get(id).is_some() {
+            self.recirc.acquire(&[id]);
+            translation.recircs.push(id);
+        }
     }
 
     /// Whether flows are as wide as they can be, or each packet's own (`upcall/disable-megaflows`).
@@ -104,7 +114,10 @@ impl Bridge {
 
     fn judge_one(&mut self, ufid: Ufid, decisions: &mut Decisions, now_ms: i64) {
         let Some(key) = self.flows.get(ufid).map(CachedFlow::key) else { return };
-        let translation = self.translate_key(&key, None, now_ms);
+        let mut translation = self.translate_key(&key, None, now_ms);
+        if let Some(translation) = &mut translation {
+            self.hold_state(&key, translation);
+        }
         match self.flows.judge(ufid, translation, self.view.slowpath_meter, &mut self.recirc, now_ms) {
             Verdict::Keep => {}
             Verdict::Modify(actions) => decisions.modify.push((ufid, actions)),

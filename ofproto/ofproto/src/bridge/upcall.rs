@@ -80,6 +80,8 @@ impl Bridge {
         });
         if cookie.is_none() {
             install.push(self.remember(&upcall.key, translation, now_ms));
+        } else {
+            self.recirc.release(&translation.recircs, now_ms);
         }
     }
 

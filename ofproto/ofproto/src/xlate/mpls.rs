@@ -130,33 +130,17 @@ impl Context<'_> {
         let shallow = match action {
             Action::Output { .. }
             | Action::OutputTrunc { .. }
-            | Action::Enqueue { .. }
             | Action::OutputReg { .. }
-            | Action::Controller(_)
-            | Action::StripVlan { .. }
-            | Action::SetVlanPcp { .. }
-            | Action::SetVlanVid { .. }
             | Action::SetEthSrc(_)
             | Action::SetEthDst(_)
             | Action::SetTunnel { .. }
+            | Action::SetVlanPcp { .. }
+            | Action::SetVlanVid { .. }
             | Action::SetQueue(_)
-            | Action::PopQueue
-            | Action::ClearActions
-            | Action::WriteActions(_)
-            | Action::WriteMetadata { .. }
-            | Action::GotoTable(_)
-            | Action::Resubmit(_)
-            | Action::Exit
-            | Action::Note(_)
             | Action::Group(_)
             | Action::Meter(_)
-            | Action::StackPush(_)
-            | Action::StackPop(_)
-            | Action::UnrollXlate { .. }
-            | Action::Sample(_)
-            | Action::CtClear => true,
+            | Action::UnrollXlate { .. } => true,
             Action::SetField(set) => !is_l3_or_higher(set.field),
-            Action::RegMove { src, dst, .. } => !is_l3_or_higher(src.field) && !is_l3_or_higher(dst.field),
             _ => false,
         };
         if !shallow {
