@@ -391,7 +391,7 @@ fn bonds_spread_by_hash() {
     assert_eq!(rig.dp.bond_bytes(9).unwrap().iter().sum::<u64>(), 512 * 55);
     assert!(rig.dp.delete_bond(9) && rig.dp.bonds().is_empty());
     rig.inject([plain(tcp4(1, 2, b"x"))]);
-    assert_eq!(rig.dp.stats().dropped(Drop::NoPort), 1);
+    assert_eq!(rig.dp.stats().dropped(Drop::NoBond), 1);
 }
 
 #[test]

@@ -378,3 +378,24 @@ fn what_is_agreed_on_in_a_connection_is_expected() {
     let (key, _) = pass(&mut rig, fill(ipv4(6, B, LONG, &data), 50));
     assert_eq!(key.ct_state() & cs::REL, 0);
 }
+
+#[test]
+fn a_range_has_room_until_its_last_address_is_taken() {
+    let nat = CtNat {
+        src: Some(true),
+        ip_min: Some([1, 1, 1, 1].into()),
+        ip_max: Some([1, 1, 1, 2].into()),
+        port_min: 5000,
+        port_max: 5001,
+        ..CtNat::default()
+    };
+    let mut rig = tracked(Ct { nat: Some(nat), ..commit() });
+    let mut seen = std::collections::BTreeSet::new();
+    for sport in 1..=4 {
+        let (key, _) = pass(&mut rig, udp_frame(A, B, sport, 9));
+        assert!(seen.insert((key.nw_src(), key.tp_src())), "each has its own: {seen:?}");
+    }
+    assert_eq!(seen.len(), 4);
+    let (key, _) = pass(&mut rig, udp_frame(A, B, 5, 9));
+    assert_eq!((key.nw_src(), key.ct_state() & cs::SNAT), (0x0a00_0001, 0), "nothing is left");
+}

@@ -107,7 +107,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.plain("dpctl/cache-get-size", "[dp]", (0, 1), |directory, args| async move {
         let wanted = args.first().map(|name| datapath_named(&directory, name).map(|(kind, _)| kind));
         match wanted {
-            Some(None) => Err("ovs-vswitchd: opening datapath failed (No such device)\n".to_owned()),
+            Some(None) => Err(format!("ovs-vswitchd: Opening datapath {} failed (No such device)\n", args[0])),
             Some(Some(kind)) => Ok(format!("{kind}@ovs-{kind}:\n")),
             None => Ok(directory.datapaths.keys().map(|kind| format!("{kind}@ovs-{kind}:\n")).collect()),
         }
@@ -117,7 +117,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let result = match args[2].parse::<u32>() {
             Err(_) => says.fail("size is malformed", Some(reason::INVALID)),
             Ok(_) if datapath_named(&directory, &args[0]).is_none() => {
-                says.fail("opening datapath", Some(reason::NO_DEVICE))
+                says.fail(&format!("Opening datapath {} failed", args[0]), Some(reason::NO_DEVICE))
             }
             Ok(_) => says.fail("Setting caches not supported", Some(reason::UNSUPPORTED)),
         };

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use flow::text::PortNames;
-use flow::{FlowEntry, Key, Mask, OdpPort, Ufid, odp_text};
+use flow::{FlowEntry, FlowStats, Key, Mask, OdpPort, Ufid, odp_text};
 use openflow::matching::Match;
 
 use super::context::{Found, Names, PATIENCE, Registry, Says, optional_datapath, perform, reason};
@@ -57,7 +57,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     });
     registry.plain("dpctl/del-flows", "[dp] [file]", (0, 2), |directory, args| async move {
         let mut says = Says::default();
-        let result = match optional_datapath(&directory, &args, 1, &mut says) {
+        let result = match optional_datapath(&directory, &args, 2, &mut says) {
             Ok(((_, entry), [])) => {
                 entry.revalidator.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?;
                 // Those of nobody went as well.
@@ -260,7 +260,6 @@ struct Show<'a> {
 
 impl Show<'_> {
     /// One line; `dpctl` tells more than `dpif`.
-    #[allow(clippy::cast_precision_loss)]
     fn line(&self, out: &mut String, flow: &dp::DumpedFlow, dpctl: bool) {
         if self.verbose {
             let comma = if dpctl { "," } else { "" };
@@ -268,16 +267,7 @@ impl Show<'_> {
         }
         let options = odp_text::KeyOptions { verbose: self.verbose, ports: self.names };
         let _ = write!(out, "{}, ", odp_text::format_key(&flow.entry.key, Some(&flow.entry.mask), &options));
-        let stats = &flow.stats;
-        let _ = write!(out, "packets:{}, bytes:{}, used:", stats.packets, stats.bytes);
-        if stats.used_ms > 0 {
-            let _ = write!(out, "{:.3}s", (self.now_ms - stats.used_ms) as f64 / 1000.0);
-        } else {
-            out.push_str("never");
-        }
-        if stats.tcp_flags != 0 {
-            let _ = write!(out, ", flags:{}", tcp_flag_letters(stats.tcp_flags));
-        }
+        out.push_str(&counters(&flow.stats, self.now_ms));
         if self.verbose && dpctl {
             out.push_str(", dp:ovs");
         }
@@ -346,7 +336,8 @@ async fn put_flow(
     given: Given,
     says: &mut Says,
 ) -> Result<(), ()> {
-    let (ufid, key, mask) = parse_flow(entry, key, says)?;
+    let text = key;
+    let (ufid, key, mask) = parse_flow(entry, text, says)?;
     let Ok(actions) = odp_text::parse_actions(actions, Some(&Names(&entry.ports))) else {
         return says.fail("parsing actions", Some(reason::INVALID));
     };
@@ -358,34 +349,68 @@ async fn put_flow(
     {
         return says.fail("updating flow table", Some(reason::NO_FLOW));
     }
+    if !is_complete(text, &key) {
+        return says.fail("updating flow table", Some(reason::INVALID));
+    }
+    if given.clear {
+        // Counters belong to the thread that counts.
+        return says.fail("updating flow table", Some(reason::UNSUPPORTED));
+    }
     let flow = FlowEntry { ufid, key, mask, actions: actions.into() };
+    let now_ms = clock::now_ms();
     let work = move |engine: &mut dp::Datapath, _| {
         let before = engine.flow(flow.ufid).map(|f| f.stats);
         let done = match (put, before.is_some()) {
-            (Put::Modify, true) if given.clear => {
-                engine.delete(flow.ufid);
-                engine.install(&flow, 0)
-            }
             (Put::Modify, true) => engine.modify(flow.ufid, &flow.actions, 0),
             (Put::Modify, false) if !given.may_create => Err(dp::InstallError::NotFound),
             _ => engine.install(&flow, 0),
         };
-        let counted = before.map_or(String::new(), |s| format!("{} {}", s.packets, s.bytes));
-        done.map(|()| counted).map_err(|e| match e {
+        done.map(|()| counters(&before.unwrap_or_default(), now_ms)).map_err(|e| match e {
             dp::InstallError::Exists => reason::EXISTS.to_owned(),
             dp::InstallError::NotFound => reason::NO_FLOW.to_owned(),
             _ => "No space left on device".to_owned(),
         })
     };
     match perform(entry, Box::new(work)).await {
-        Ok(_) => Ok(()),
+        Ok(counted) => {
+            if given.statistics {
+                let _ = writeln!(says.0, "{counted}");
+            }
+            Ok(())
+        }
         Err(why) => says.fail("updating flow table", Some(&why)),
     }
 }
 
+/// Whether a key says all that its type needs said: nothing else tells a header that any packet has from one that none has.
+fn is_complete(text: &str, key: &Key) -> bool {
+    let group = match key.dl_type() {
+        0x0800 => "ipv4(",
+        0x86dd => "ipv6(",
+        0x0806 | 0x8035 => "arp(",
+        0x8847 | 0x8848 => "mpls(",
+        _ => "eth_type(",
+    };
+    text.contains("eth_type(") && text.contains(group)
+}
+
+/// A flow's counters.
+#[allow(clippy::cast_precision_loss)]
+fn counters(stats: &FlowStats, now_ms: i64) -> String {
+    let used = match stats.used_ms {
+        0 => "never".to_owned(),
+        used_ms => format!("{:.3}s", (now_ms - used_ms) as f64 / 1000.0),
+    };
+    let flags = match stats.tcp_flags {
+        0 => String::new(),
+        flags => format!(", flags:{}", tcp_flag_letters(flags)),
+    };
+    format!("packets:{}, bytes:{}, used:{used}{flags}", stats.packets, stats.bytes)
+}
+
 async fn get((_, entry): Found<'_>, name: &str, given: Given, says: &mut Says) -> Result<(), ()> {
     let Some(ufid) = odp_text::parse_ufid(name).filter(|_| name.starts_with("ufid:")) else {
-        says.error("parsing flow ufid", None);
+        says.error("parsing flow ufid", name.starts_with("ufid:").then_some(reason::INVALID));
         return Ok(());
     };
     let names = entry.ports.clone();
@@ -415,6 +440,7 @@ async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says)
             (ufid, Some(key), mask)
         }
     };
+    let now_ms = clock::now_ms();
     let work = move |engine: &mut dp::Datapath, _| {
         let found = engine.delete(ufid).or_else(|| {
             // A bridge's flow goes by its own name.
@@ -424,7 +450,7 @@ async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says)
             engine.delete(same.entry.ufid)
         });
         let gone = found.ok_or_else(String::new)?;
-        Ok(format!("packets:{}, bytes:{}", gone.stats.packets, gone.stats.bytes))
+        Ok(counters(&gone.stats, now_ms))
     };
     match perform(entry, Box::new(work)).await {
         Ok(counted) => {

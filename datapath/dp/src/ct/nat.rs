@@ -10,6 +10,10 @@ use flow::odp::CtNat;
 use super::conn::{Tuple, has_ports};
 use crate::mix;
 
+/// Addresses of a range looked at, and ports of each but the first.
+const ADDRESSES: u128 = 64;
+const TRIES_ELSEWHERE: u32 = 128;
+
 /// Ports taken from where no range is given: those that mean as much, or as little, as the one there was.
 fn alike(port: u16) -> (u16, u16) {
     match port {
@@ -35,20 +39,38 @@ pub(super) fn choose(nat: &CtNat, original: &Tuple, roll: u32, taken: impl Fn(&T
     let spread = if nat.random { u64::from(roll) } else { hash(original) };
     let fits = |address: &IpAddr| address.is_ipv6() == original.is_v6;
     let own = if is_src { original.src } else { original.dst };
-    let address = match nat.ip_min.filter(fits) {
-        None => own,
+    let (min, n) = match nat.ip_min.filter(fits) {
+        None => (own, 1),
         Some(min) => {
             let (min, max) = (number(min), nat.ip_max.filter(fits).map_or(number(min), number));
-            let n = max.checked_sub(min)?.saturating_add(1);
-            min + u128::from(spread) % n
+            (min, max.checked_sub(min)?.saturating_add(1))
         }
     };
-    let mut tuple = *original;
-    *(if is_src { &mut tuple.src } else { &mut tuple.dst }) = address;
-    if !has_ports(original.proto) {
+    // The address that the ends' hash names, else one that has something free.
+    for i in 0..n.min(ADDRESSES) {
+        let mut tuple = *original;
+        *(if is_src { &mut tuple.src } else { &mut tuple.dst }) = min + u128::from(spread).wrapping_add(i) % n;
+        let tries = if i == 0 { TRIES } else { TRIES_ELSEWHERE };
+        if let Some(tuple) = port(nat, is_src, tuple, spread, tries, &taken) {
+            return Some(tuple);
+        }
+    }
+    None
+}
+
+/// The tuple with a port such that its answer is not `taken`: its own one if it may.
+fn port(
+    nat: &CtNat,
+    is_src: bool,
+    mut tuple: Tuple,
+    spread: u64,
+    tries: u32,
+    taken: impl Fn(&Tuple) -> bool,
+) -> Option<Tuple> {
+    if !has_ports(tuple.proto) {
         return (!taken(&tuple)).then_some(tuple);
     }
-    let own_port = if is_src { original.sport } else { original.dport };
+    let own_port = if is_src { tuple.sport } else { tuple.dport };
     let (min, max) = if nat.port_min != 0 {
         (nat.port_min, nat.port_max.max(nat.port_min))
     } else if is_src {
@@ -61,7 +83,7 @@ pub(super) fn choose(nat: &CtNat, original: &Tuple, roll: u32, taken: impl Fn(&T
     let is_explicit = nat.port_min != 0;
     let keeps = !is_explicit || (min..=max).contains(&own_port) && !nat.random;
     let first = if keeps { own_port } else { min + (spread % u64::from(n)) as u16 };
-    for i in 0..TRIES.min(n + 1) {
+    for i in 0..tries.min(n + 1) {
         let port = match i {
             0 => first,
             _ => {

@@ -364,10 +364,14 @@ impl Printer<'_> {
             (_, 6) => {
                 self.group("tcp", wild, ports);
                 let flags = u32::from(mask.tcp_flags() & 0xfff);
-                if flags != 0 {
+                let bits = u32::from(key.tcp_flags() & 0xfff);
+                let is_there = bits != 0 || self.masked && flags != 0;
+                if is_there && (flags != 0 || self.verbose) {
                     self.open("tcp_flags");
-                    let bits = u32::from(key.tcp_flags() & 0xfff);
-                    self.out.push_str(&text::flags_masked(bits, flags, 0xfff, text::TCP_FLAGS));
+                    match flags {
+                        0 => self.out.push_str("0/0"),
+                        _ => self.out.push_str(&text::flags_masked(bits, flags, 0xfff, text::TCP_FLAGS)),
+                    }
                     self.close();
                 }
             }
