@@ -355,17 +355,26 @@ pub fn parse_ipv4_masked(text: &str) -> Result<(u32, u32), String> {
     if let Some((mask, rest)) = parse_ipv4_prefix(after) {
         return if rest.is_empty() { Ok((address, mask)) } else { Err(invalid()) };
     }
-    let (negative, digits) = after.strip_prefix('-').map_or((false, after), |d| (true, d));
-    let len = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    if len == 0 {
-        return Err(invalid());
-    }
-    let prefix: u32 = digits[..len].parse().unwrap_or(u32::MAX);
-    if (negative && prefix > 0) || prefix > 32 {
+    let (prefix, rest) = prefix_number(after).ok_or_else(invalid)?;
+    if prefix > 32 {
         return Err(format!("{text}: IPv4 network prefix bits not between 0 and 32, inclusive"));
     }
     let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-    if len == digits.len() { Ok((address, mask)) } else { Err(invalid()) }
+    if rest.is_empty() { Ok((address, mask)) } else { Err(invalid()) }
+}
+
+/// A decimal number with or without a sign, and what follows it; `u32::MAX` for one that is no number of bits.
+fn prefix_number(text: &str) -> Option<(u32, &str)> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let len = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    if len == 0 {
+        return None;
+    }
+    let number: u32 = digits[..len].parse().unwrap_or(u32::MAX);
+    Some((if negative && number > 0 { u32::MAX } else { number }, &digits[len..]))
 }
 
 fn ipv6_span(text: &str) -> usize {
@@ -383,17 +392,19 @@ pub fn parse_ipv6_masked(text: &str) -> Result<(u128, u128), String> {
     let Some(after) = rest.strip_prefix('/') else {
         return if rest.is_empty() { Ok((address, u128::MAX)) } else { Err(invalid()) };
     };
-    let len = ipv6_span(after);
-    if after.is_empty() || len == 0 {
-        return Err(invalid());
-    }
-    if after[..len].bytes().all(|b| b.is_ascii_digit()) {
-        let prefix: u32 = after[..len].parse().unwrap_or(u32::MAX);
+    // A mask that starts with a decimal digit is taken for a number of bits, as Open vSwitch does.
+    if let Some((prefix, rest)) = prefix_number(after) {
+        if !rest.is_empty() {
+            return Err(invalid());
+        }
         if prefix > 128 {
             return Err(format!("{text}: IPv6 network prefix bits not between 0 and 128, inclusive"));
         }
-        let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
-        return if len == after.len() { Ok((address, mask)) } else { Err(invalid()) };
+        return Ok((address, u128::MAX.checked_shl(128 - prefix).unwrap_or(0)));
+    }
+    let len = ipv6_span(after);
+    if len == 0 {
+        return Err(invalid());
     }
     let mask: Ipv6Addr = after[..len].parse().map_err(|_| format!("{text}: Invalid IPv6 mask"))?;
     if len == after.len() { Ok((address, mask.into())) } else { Err(format!("{text}: Invalid IPv6 mask")) }

@@ -245,11 +245,12 @@ pub fn put_header(b: &mut Vec<u8>, field: Field, version: Option<Version>, has_m
 
 /// The 32-bit header of a field of `width` octets, 0 if it has none.
 pub fn header32(field: Field, width: usize) -> u32 {
-    let mut b = Vec::with_capacity(4);
-    if has_header32(field) {
-        put_header(&mut b, field, None, false, width);
+    match header_for(field, None) {
+        Some(header) if header.class.class != Class::EXPERIMENTER => {
+            (u32::from(header.class.class) << 16) | (u32::from(header.number) << 9) | width as u32
+        }
+        _ => 0,
     }
-    be32(&b, 0)
 }
 
 /// Appends an entry. A mask of all ones is left out; tunnel options lose their leading zero octets.

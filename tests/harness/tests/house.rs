@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 6] = [
     &["openflow", "l2proto", "ebpf", "idl"],
     &["dp", "ofproto"],
     &["actors"],
-    &["cli", "vsctl", "ofctl", "ovsdbtools", "appctl", "pki", "troupe", "harness"],
+    &["cli", "vsctl", "ofctl", "ovsdbtools", "appctl", "pki", "troupe", "harness", "bench"],
 ];
 
 /// Rooms of the house that never import each other, in either direction.

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use cli::program::strerror;
 use openflow::Protocols;
-use openflow::flow_mod::{Command, FlowMod, parse_flow_mod};
+use openflow::flow_mod::{Command, FlowMod, ParsedFlowMod, parse_flow_mod};
 use openflow::names::Names;
 
 use crate::session::Session;
@@ -52,10 +52,15 @@ pub(super) fn read(settings: &Settings, switch: Option<&str>, file: &str, comman
         Some(switch) if settings.accepts_names() => Some(super::flows::open_named(switch, settings)?),
         _ => None,
     };
-    // The switch is asked for names when the first line cannot do without.
-    let mut names = Names::NONE;
+    let mut texts = Vec::new();
     lines(file, |text, number| {
-        let mut parsed = parse_flow_mod(text, command, names);
+        texts.push((number, text.to_owned()));
+        Ok(())
+    })?;
+    // The switch is asked for names when the first line cannot do without; from there on they count.
+    let mut names = Names::NONE;
+    for ((number, text), first) in texts.iter().zip(parse_all(&texts, command)) {
+        let mut parsed = if names.ports.is_some() { parse_flow_mod(text, command, names) } else { first };
         if parsed.is_err()
             && let Some(session) = &session
             && names.ports.is_none()
@@ -67,7 +72,31 @@ pub(super) fn read(settings: &Settings, switch: Option<&str>, file: &str, comman
         super::flows::note(&parsed);
         usable &= parsed.usable;
         flow_mods.push(parsed.flow_mod);
-        Ok(())
-    })?;
+    }
     Ok((flow_mods, usable, session))
+}
+
+/// Lines that are worth a thread.
+const LINES_A_THREAD: usize = 4096;
+/// Most threads.
+const THREADS: usize = 8;
+
+/// Reads lines that use no names, those of long files on all processors.
+fn parse_all(texts: &[(usize, String)], command: Command) -> Vec<Result<ParsedFlowMod, String>> {
+    let parse = |texts: &[(usize, String)]| -> Vec<Result<ParsedFlowMod, String>> {
+        texts.iter().map(|(_, text)| parse_flow_mod(text, command, Names::NONE)).collect()
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (texts.len() / LINES_A_THREAD).min(processors).min(THREADS);
+    if threads < 2 {
+        return parse(texts);
+    }
+    std::thread::scope(|scope| {
+        let pieces: Vec<_> =
+            texts.chunks(texts.len().div_ceil(threads)).map(|piece| scope.spawn(move || parse(piece))).collect();
+        pieces
+            .into_iter()
+            .flat_map(|piece| piece.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }

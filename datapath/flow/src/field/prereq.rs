@@ -52,8 +52,9 @@ fn is_l4(key: &Key, proto: u8) -> bool {
     is_ip(key) && key.nw_proto() == proto && key.nw_frag() & crate::nw_frag::LATER == 0
 }
 
+// Unlike ports, types and codes count for later fragments too.
 fn is_icmpv6(key: &Key) -> bool {
-    key.network_type() == 0x86dd && is_l4(key, 58)
+    key.network_type() == 0x86dd && key.nw_proto() == 58
 }
 
 fn is_nd(key: &Key, types: &[u16]) -> bool {
@@ -77,7 +78,7 @@ impl Prereq {
             Prereq::Tcp => is_l4(key, 6),
             Prereq::Udp => is_l4(key, 17),
             Prereq::Sctp => is_l4(key, 132),
-            Prereq::Icmpv4 => key.network_type() == 0x0800 && is_l4(key, 1),
+            Prereq::Icmpv4 => key.network_type() == 0x0800 && key.nw_proto() == 1,
             Prereq::Icmpv6 => is_icmpv6(key),
             Prereq::Nd => is_nd(key, &[135, 136]),
             Prereq::NdSolicit => is_nd(key, &[135]),

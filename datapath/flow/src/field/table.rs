@@ -117,7 +117,7 @@ pub(super) fn by_header_name(name: &str) -> Option<(Field, &'static Header)> {
 
 #[rustfmt::skip]
 pub(super) static METAS: [Meta; COUNT] = [
-    row(F::DpHash, "dp_hash", "", (4, 32), M, Format::Hexadecimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_DP_HASH", Class::NXM_1, 35, 0), Header::new("NXOXM_ET_DP_HASH", Class::NICIRA, 0, 0)], bits(52, 32, 32)),
+    row(F::DpHash, "dp_hash", "", (4, 32), M, Format::Hexadecimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_DP_HASH", Class::NXM_1, 35, 0), Header::new("NXOXM_ET_DP_HASH", Class::NICIRA, 0, 6)], bits(52, 32, 32)),
     row(F::RecircId, "recirc_id", "", (4, 32), E, Format::Decimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_RECIRC_ID", Class::NXM_1, 36, 0)], bits(53, 32, 32)),
     row(F::PacketType, "packet_type", "", (4, 32), E, Format::PacketType, P::None, RO, (X::No, X::No), &[Header::new("OXM_OF_PACKET_TYPE", Class::BASIC, 44, 6)], bits(58, 32, 32)),
     row(F::ConjId, "conj_id", "", (4, 32), E, Format::Decimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_CONJ_ID", Class::NXM_1, 37, 0)], bits(53, 0, 32)),

@@ -97,6 +97,17 @@ impl Encoder<'_> {
         self.finish(start);
     }
 
+    /// A Nicira action whose body `write` appends, filled up with zeros to `least` octets.
+    fn nicira(&mut self, subtype: u16, least: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.begin(NX_VENDOR_ID, subtype);
+        let body = self.b.len();
+        write(self.b);
+        if self.b.len() < body + least {
+            self.b.resize(body + least, 0);
+        }
+        self.finish(start);
+    }
+
     fn begin(&mut self, vendor: u32, subtype: u16) -> usize {
         let start = self.b.len();
         self.b.put16(0xffff);
@@ -123,7 +134,10 @@ impl Encoder<'_> {
     fn of11_or_nx(&mut self, kind: u16, subtype: u16, argument: &[u8]) {
         match (self.v10(), argument.len()) {
             (false, _) => self.of(kind, argument),
-            (true, 4) => self.nx(subtype, &[&[0, 0], argument].concat()),
+            (true, 4) => self.nicira(subtype, 6, |body| {
+                body.put16(0);
+                body.extend_from_slice(argument);
+            }),
             (true, _) => self.nx(subtype, argument),
         }
     }
@@ -149,11 +163,11 @@ impl Encoder<'_> {
     }
 
     fn reg_load(&mut self, field: Field, ofs: u16, n_bits: u16, number: u64) {
-        let mut body = Vec::with_capacity(14);
-        body.put16((ofs << 6) | ((n_bits - 1) & 0x3f));
-        body.put32(nxm::header32(field, field.meta().n_bytes.into()));
-        body.put64(number);
-        self.nx(7, &body);
+        self.nicira(7, 6, |body| {
+            body.put16((ofs << 6) | ((n_bits - 1) & 0x3f));
+            body.put32(nxm::header32(field, field.meta().n_bytes.into()));
+            body.put64(number);
+        });
     }
 
     /// A number that versions before 1.2 set by an action of their own (by its numbers in 1.0 and 1.1) and later ones by
@@ -171,9 +185,10 @@ impl Encoder<'_> {
             Action::Output { port, max_len } => self.output(*port, *max_len),
             Action::OutputReg { src, max_len, long_form } => self.output_reg(src, *max_len, *long_form),
             Action::OutputTrunc { port, max_len } => {
-                let mut body = port.0.to_be_bytes().to_vec();
-                body.put32(*max_len);
-                self.nx(39, &body);
+                self.nicira(39, 6, |body| {
+                    body.put16(port.0);
+                    body.put32(*max_len);
+                });
             }
             Action::Group(id) => self.of11_or_nx(22, 40, &id.to_be_bytes()),
             Action::Controller(c) => self.controller(c),
@@ -185,10 +200,9 @@ impl Encoder<'_> {
             Action::StackPush(sub) => self.stack(27, sub),
             Action::StackPop(sub) => self.stack(28, sub),
             Action::DeleteField(field) => {
-                let mut body = Vec::new();
-                nxm::put_header(&mut body, *field, None, false, field.meta().n_bytes.into());
-                body.resize(14, 0);
-                self.nx(50, &body);
+                self.nicira(50, 14, |body| {
+                    nxm::put_header(body, *field, None, false, field.meta().n_bytes.into());
+                });
             }
             Action::Multipath(m) => self.multipath(m),
             Action::Note(note) => self.nx(8, note),
@@ -202,11 +216,11 @@ impl Encoder<'_> {
                 self.finish(start);
             }
             Action::CheckPktLarger { len, dst } => {
-                let mut body = len.to_be_bytes().to_vec();
-                body.put16(dst.ofs);
-                nxm::put_header(&mut body, dst.field, None, false, dst.field.meta().n_bytes.into());
-                body.resize(14, 0);
-                self.nx(49, &body);
+                self.nicira(49, 14, |body| {
+                    body.put16(*len);
+                    body.put16(dst.ofs);
+                    nxm::put_header(body, dst.field, None, false, dst.field.meta().n_bytes.into());
+                });
             }
             Action::Encap(encap) => self.encap(encap),
             Action::Decap { new_packet_type } => self.nx32(47, new_packet_type.unwrap_or(USE_NEXT_PROTO)),
@@ -218,10 +232,11 @@ impl Encoder<'_> {
     fn simple(&mut self, action: &Action) {
         match action {
             Action::DecTtl(Some(ids)) => {
-                let mut body = (ids.len() as u16).to_be_bytes().to_vec();
-                body.put32(0);
-                ids.iter().for_each(|id| body.put16(*id));
-                self.nx(21, &body);
+                self.nicira(21, 6, |body| {
+                    body.put16(ids.len() as u16);
+                    body.put32(0);
+                    ids.iter().for_each(|id| body.put16(*id));
+                });
             }
             Action::DecTtl(None) => self.of11_or_nx(24, 18, &[]),
             Action::PopQueue => self.nx(5, &[]),
@@ -238,12 +253,16 @@ impl Encoder<'_> {
             Action::SetTunnel { id, wide } => match u32::try_from(*id) {
                 _ if self.version >= Version::V12 => self.set_number(Field::TunId, *id),
                 Ok(id) if !wide => self.nx32(2, id),
-                _ => self.nx(9, &[&[0; 6], &id.to_be_bytes()[..]].concat()),
+                _ => self.nicira(9, 14, |body| {
+                    body.put_zeros(6);
+                    body.put64(*id);
+                }),
             },
             Action::FinTimeout { idle, hard } => {
-                let mut body = idle.to_be_bytes().to_vec();
-                body.put16(*hard);
-                self.nx(19, &body);
+                self.nicira(19, 6, |body| {
+                    body.put16(*idle);
+                    body.put16(*hard);
+                });
             }
             Action::Resubmit(r) if r.table == 0xff && r.form == ResubmitForm::Port => {
                 self.nx(1, &r.in_port.0.to_be_bytes());
@@ -253,9 +272,10 @@ impl Encoder<'_> {
                 self.nx(if r.with_ct_orig { 44 } else { 14 }, &[port[0], port[1], r.table]);
             }
             Action::Conjunction { id, clause, n_clauses } => {
-                let mut body = vec![*clause, *n_clauses];
-                body.put32(*id);
-                self.nx(34, &body);
+                self.nicira(34, 6, |body| {
+                    body.extend_from_slice(&[*clause, *n_clauses]);
+                    body.put32(*id);
+                });
             }
             Action::Meter(id) => match self.version {
                 Version::V13 | Version::V14 => self.instruction(6, &id.to_be_bytes()),
@@ -343,16 +363,13 @@ impl Encoder<'_> {
     }
 
     fn output(&mut self, port: OfPort, max_len: u16) {
-        let mut body = Vec::with_capacity(12);
+        let [max_high, max_low] = max_len.to_be_bytes();
         if self.v10() {
-            body.put16(port.0);
-            body.put16(max_len);
-        } else {
-            body.put32(port.to_11());
-            body.put16(max_len);
-            body.put_zeros(6);
+            let [port_high, port_low] = port.0.to_be_bytes();
+            return self.of(0, &[port_high, port_low, max_high, max_low]);
         }
-        self.of(0, &body);
+        let [a, b, c, d] = port.to_11().to_be_bytes();
+        self.of(0, &[a, b, c, d, max_high, max_low, 0, 0, 0, 0, 0, 0]);
     }
 
     fn output_reg(&mut self, src: &Subfield, max_len: u16, long_form: bool) {
@@ -374,10 +391,11 @@ impl Encoder<'_> {
 
     fn controller(&mut self, c: &Controller) {
         if c.userdata.is_empty() && !c.pause && c.meter_id.is_none() && !c.property_form {
-            let mut body = c.max_len.to_be_bytes().to_vec();
-            body.put16(c.controller_id);
-            body.push(c.reason);
-            self.nx(20, &body);
+            self.nicira(20, 6, |body| {
+                body.put16(c.max_len);
+                body.put16(c.controller_id);
+                body.push(c.reason);
+            });
             return;
         }
         let start = self.begin(NX_VENDOR_ID, 37);
@@ -518,11 +536,11 @@ impl Encoder<'_> {
     }
 
     fn stack(&mut self, subtype: u16, sub: &Subfield) {
-        let mut body = sub.ofs.to_be_bytes().to_vec();
-        nxm::put_header(&mut body, sub.field, None, false, sub.field.meta().n_bytes.into());
-        body.put16(sub.n_bits);
-        body.resize(14, 0);
-        self.nx(subtype, &body);
+        self.nicira(subtype, 14, |body| {
+            body.put16(sub.ofs);
+            nxm::put_header(body, sub.field, None, false, sub.field.meta().n_bytes.into());
+            body.put16(sub.n_bits);
+        });
     }
 
     fn multipath(&mut self, m: &Multipath) {

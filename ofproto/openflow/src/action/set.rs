@@ -115,12 +115,12 @@ pub fn execute_action_set(written: &[Action]) -> Vec<Action> {
 }
 
 /// The runs of at most 64 bits that a `set_field` writes, with the numbers written.
-pub(crate) fn load_segments(set: &SetField) -> Vec<(Subfield, u64)> {
+pub(crate) fn load_segments(set: &SetField) -> smallvec::SmallVec<[(Subfield, u64); 2]> {
     let n_bits = match set.field {
         flow::Field::TunMetadata(_) => set.value.len() * 8,
         field => usize::from(field.meta().n_bits),
     };
-    let mut segments = Vec::new();
+    let mut segments = smallvec::SmallVec::new();
     let mut at = 0;
     while let Some(ofs) = (at..n_bits).find(|i| set.mask.bit(*i)) {
         let limit = n_bits.min(ofs + 64);

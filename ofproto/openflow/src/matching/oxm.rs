@@ -235,9 +235,11 @@ impl Writer<'_> {
             nxm::put_cookie(self.b, cookie, cookie_mask);
         }
         if m.has_default_packet_type() && !self.implied_ethernet {
-            let mut first = Vec::new();
-            nxm::put_entry(&mut first, Field::PacketType, self.version, &Value::zeros(4), &Value::ones(4, 32));
-            self.b.splice(start..start, first);
+            // What goes first is known last: it is written at the end and turned to the front.
+            let end = self.b.len();
+            nxm::put_entry(self.b, Field::PacketType, self.version, &Value::zeros(4), &Value::ones(4, 32));
+            let len = self.b.len() - end;
+            self.b[start..].rotate_right(len);
         }
     }
 
@@ -259,6 +261,8 @@ impl Writer<'_> {
             return;
         }
         let ones = Value::ones(value.len(), value.len() * 8);
+        // Of the flags only one is known: the others are never said anything of.
+        let mask = if field == Field::TunFlags { Value::from_u128(1, 2) } else { mask };
         self.entry(field, &value, if field.meta().maskable { &mask } else { &ones });
     }
 
