@@ -399,7 +399,8 @@ impl Handler<LinkChanged> for Port {
         }
         let gone = match &self.device {
             Some(Device::System(held)) => !held.is_there(&self.setup.config.name),
-            Some(Device::Tap(_)) => !m.present,
+            // One that was moved to a guest's namespace, or renamed there, carries on.
+            Some(Device::Tap(tap)) => !m.present && !tap.is_attached(),
             _ => false,
         };
         if gone {

@@ -115,9 +115,9 @@ pub(super) fn bridge_row(uuid: Uuid, datapath_id: &str, report: &BridgeReport) -
     RowWrite { table: "Bridge", uuid, columns }
 }
 
-/// The row of a port; `active` is the address of its bond's active member, 0 for none.
+/// The row of a port; `active` is, of a bond, the address of its active member, 0 for none.
 pub(super) fn port_row(port: &DesiredPort, active: Option<u64>, spanning: Option<&SpanningPort>) -> RowWrite {
-    let active = active.filter(|mac| *mac != 0).map(mac_text);
+    let active = active.map(mac_text);
     RowWrite {
         table: "Port",
         uuid: port.uuid,

@@ -123,6 +123,14 @@ impl Tap {
         &self.name
     }
 
+    /// Whether the device still exists, be it under another name or in another network namespace.
+    pub fn is_attached(&self) -> bool {
+        let Ok(mut request) = crate::device::request(&self.name) else { return false };
+        // SAFETY: `request` is live and exclusively ours; the call writes an ifreq.
+        let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNGETIFF, &mut request) };
+        rc == 0
+    }
+
     /// Tells the host whether the link is there.
     pub fn set_carrier(&self, on: bool) -> Result<()> {
         let value = libc::c_int::from(on);
