@@ -75,6 +75,7 @@ fn session_settings(row: &DesiredController, method: &Method) -> Settings {
 fn kind_of(row: &DesiredController, method: &Method) -> ConnKind {
     match row.kind.as_deref() {
         Some("service") => ConnKind::Service,
+        Some("snoop") => ConnKind::Snoop,
         Some("primary") => ConnKind::Primary,
         _ if method.is_passive() => ConnKind::Service,
         _ => ConnKind::Primary,
@@ -85,6 +86,7 @@ fn kind_name(kind: ConnKind) -> &'static str {
     match kind {
         ConnKind::Primary => "primary",
         ConnKind::Service => "service",
+        ConnKind::Snoop => "snoop",
     }
 }
 
@@ -145,8 +147,8 @@ impl Bridge {
             }
         }
         self.connections.refused = refused;
-        let management = self.management();
-        rows.insert(&management.0.target, (&management.0, management.1.clone()));
+        let own = [self.own_socket("mgmt", "service"), self.own_socket("snoop", "snoop")];
+        rows.extend(own.iter().map(|(row, method)| (row.target.as_str(), (row, method.clone()))));
         let fate = |target: &str, old: &DesiredController| match rows.get(target) {
             None => Fate::Gone,
             Some((row, _)) if anew || !same_way(row, old) => Fate::Anew,
@@ -170,11 +172,12 @@ impl Bridge {
         );
     }
 
-    /// The socket where people look for the bridge, as if it were configured.
-    fn management(&self) -> (DesiredController, Method) {
-        let path = self.setup.run_dir.join(format!("{}.mgmt", self.setup.name));
+    /// A socket where people look for the bridge, as if it were configured.
+    fn own_socket(&self, name: &str, kind: &str) -> (DesiredController, Method) {
+        let path = self.setup.run_dir.join(format!("{}.{name}", self.setup.name));
         let row = DesiredController {
             target: format!("punix:{}", path.display()),
+            kind: Some(kind.to_owned()),
             inactivity_probe_ms: Some(SERVICE.probe_s * 1000),
             ..DesiredController::default()
         };
@@ -228,7 +231,7 @@ impl Bridge {
         }
         if let Some((_, listener, old)) = self.connections.services.get_mut(target) {
             if anew || settings(old) != settings(row) {
-                if anew {
+                if anew && kind != ConnKind::Snoop {
                     log_anew(&name, target);
                     vlog::info!("connmgr", "{name}: added {} controller \"{target}\"", kind_name(kind));
                 }
@@ -251,7 +254,9 @@ impl Bridge {
             let session = Session::start(&self.family, setup);
             self.connections.controllers.insert(target.clone(), (kind, session, row.clone()));
         }
-        vlog::info!("connmgr", "{name}: added {} controller \"{target}\"", kind_name(kind));
+        if kind != ConnKind::Snoop {
+            vlog::info!("connmgr", "{name}: added {} controller \"{target}\"", kind_name(kind));
+        }
     }
 
     fn controller_config(&self, row: &DesiredController, method: &Method, disabled: bool) -> ControllerConfig {

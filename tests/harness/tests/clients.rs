@@ -153,3 +153,24 @@ fn debians_tools_read_the_file_that_ours_wrote_and_the_other_way() {
     });
     served.expect("Debian's ovs-vsctl reads from our server");
 }
+
+/// A place with a switch whose bridge `br0` is a dummy.
+fn switch() -> Place {
+    let mut place = place();
+    place.start_switch(&["--enable-dummy"]).expect("a switch");
+    let bridge = ["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", "fail_mode=secure"];
+    place.tool("ovs-vsctl", &bridge).expect("a bridge");
+    place
+}
+
+#[test]
+fn hostile_openflow_peers_harm_nobody() {
+    let place = switch();
+    let socket = place.run_dir().join("br0.mgmt").display().to_string();
+    let script = side::root().join("tests/clients/openflow_hostile.py");
+    let line = format!("ulimit -n 4096; exec /usr/bin/python3 {} {socket}", script.display());
+    let outcome = place.shell(&line, Duration::from_secs(90)).expect("a shell");
+    assert_eq!(outcome.stderr, "");
+    assert!(outcome.stdout.ends_with("many that ask for much and do not read\nserved\n"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("a reader that stops was stopped\n"), "{}", outcome.stdout);
+}

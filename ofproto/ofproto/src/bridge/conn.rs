@@ -28,6 +28,8 @@ pub enum ConnKind {
     Primary,
     /// Someone who came by (`ovs-ofctl`): hears of nothing unless it asks.
     Service,
+    /// Someone who reads along with the controller that rules most (`ovs-ofctl snoop`).
+    Snoop,
 }
 
 /// A message that arrived.
@@ -73,7 +75,7 @@ impl Conn {
     /// Whether an asynchronous message with this reason bit goes to it.
     pub fn wants(&self, kind: AsyncKind, bit: u32) -> bool {
         // Someone who came by hears of nothing before asking for packets.
-        if self.kind == ConnKind::Service && self.miss_send_len == 0 {
+        if self.kind == ConnKind::Snoop || (self.kind == ConnKind::Service && self.miss_send_len == 0) {
             return false;
         }
         let masks =
@@ -171,6 +173,9 @@ impl Bridge {
     pub fn received(&mut self, id: ConnId, messages: impl IntoIterator<Item = Incoming>) {
         let messages: Vec<Incoming> = messages.into_iter().collect();
         self.judge_controller(id, &messages);
+        if self.has_snoops() {
+            self.snoop_received(id, &messages);
+        }
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.queue.extend(messages);
         if !conn.queue.is_empty() && !self.ready.contains(&id) {
@@ -210,6 +215,9 @@ impl Bridge {
         let Some(known) = self.conns.get_mut(&conn) else { return };
         known.credit = known.credit.saturating_sub(weight(&body));
         let version = known.version;
+        if self.has_snoops() {
+            self.snoop(conn, &Msg { version, xid, body: body.clone() });
+        }
         self.put(Output::Send { conn, msg: Msg { version, xid, body } });
     }
 

@@ -37,6 +37,7 @@ mod report;
 mod resume;
 mod role;
 mod service;
+mod snoop;
 mod spanning;
 mod stats;
 mod switch;
