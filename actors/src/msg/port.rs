@@ -85,3 +85,8 @@ pub struct PortStatus {
     /// More counters, by the names of the statistics column.
     pub counters: BTreeMap<String, i64>,
 }
+
+/// Whether a dummy's active wire is connected; `None` for a port without one (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "Option<bool>")]
+pub struct ReadWire;

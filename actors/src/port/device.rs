@@ -10,6 +10,7 @@ use openflow::message::port::port_feature;
 use sys::{DeviceWatch, RingConfig, RingKind, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack};
 
 use super::capture::Capture;
+use super::wire::{self, Lead};
 use crate::datapath::adapt::*;
 use crate::msg::datapath::QueueParts;
 use crate::msg::port::PortStatus;
@@ -87,6 +88,16 @@ pub struct Parts {
     pub tx: Box<dyn TxPort>,
     /// Of a dummy, one a queue.
     pub inboxes: Vec<DummyInbox>,
+    /// Of a dummy that is connected to others.
+    pub wired: Option<Wired>,
+}
+
+/// A dummy's end of a wire: where it leads, and the frames that leave.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Wired {
+    pub lead: Lead,
+    pub frames: tokio::sync::mpsc::Receiver<Vec<u8>>,
 }
 
 /// Ring layout for all ports, decided once at start.
@@ -204,7 +215,12 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
         .collect();
     Ok((
         Device::System(held),
-        Some(Parts { queues, tx: Box::new(RingSender { socket: tx, queued: rings.queued }), inboxes: Vec::new() }),
+        Some(Parts {
+            queues,
+            tx: Box::new(RingSender { socket: tx, queued: rings.queued }),
+            inboxes: Vec::new(),
+            wired: None,
+        }),
     ))
 }
 
@@ -224,7 +240,7 @@ fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String
     let tx = tap.try_clone().map_err(fail)?;
     let wake = rx.as_fd().try_clone_to_owned().ok();
     let queues = vec![QueueParts { rx: Box::new(TapQueue(rx)), wake }];
-    Ok((Device::Tap(tap), Some(Parts { queues, tx: Box::new(TapSender(tx)), inboxes: Vec::new() })))
+    Ok((Device::Tap(tap), Some(Parts { queues, tx: Box::new(TapSender(tx)), inboxes: Vec::new(), wired: None })))
 }
 
 /// Receive queues of a dummy at most.
@@ -277,8 +293,26 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         link_up: true,
         ifindex: option("ifindex").and_then(|n| n.parse().ok()).unwrap_or(-95),
     };
-    let tx = Box::new(DummySender { sink: tx.map(sink_of) });
-    Ok((Device::Dummy(state), Some(Parts { queues, tx, inboxes })))
+    let (sender, wired) = match wire::lead(&config.options) {
+        Ok(lead) => lead.map(wire::ends).unzip(),
+        Err(line) => {
+            vlog::warn!("netdev_dummy", "{line}");
+            (None, None)
+        }
+    };
+    let mut record = tx.map(sink_of);
+    let sink: Option<Sink> = (record.is_some() || sender.is_some()).then(|| -> Sink {
+        Box::new(move |octets: &[u8]| {
+            if let Some(record) = &mut record {
+                record(octets);
+            }
+            if let Some(sender) = &sender {
+                // A wire that is full, or cut, loses the frame.
+                let _ = sender.try_send(octets.to_vec());
+            }
+        })
+    });
+    Ok((Device::Dummy(state), Some(Parts { queues, tx: Box::new(DummySender { sink }), inboxes, wired })))
 }
 
 /// What the kernel says of a device.

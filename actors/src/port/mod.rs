@@ -6,6 +6,7 @@
 
 mod capture;
 pub mod device;
+mod wire;
 
 use crate::datapath::{Datapath, DummyAttach};
 use crate::mailbox::{Address, Latest, Outlet};
@@ -59,6 +60,9 @@ pub struct Port {
     shaping: Option<Shaping>,
     /// As the device was when looked at last.
     seen: PortStatus,
+    /// A dummy's, if it is connected to others.
+    wire: Option<wire::Wire>,
+    own: Option<Recipient<Receive>>,
 }
 
 /// A device, what goes to the datapath, and what the kernel says of it if it has been asked.
@@ -89,6 +93,8 @@ impl Port {
             qos: None,
             shaping: None,
             seen: PortStatus::default(),
+            wire: None,
+            own: None,
         }
     }
 
@@ -120,7 +126,7 @@ impl Port {
         if self.device.is_some() {
             return Ok(());
         }
-        if let (Some(Parts { queues, tx, inboxes }), Some(datapath)) = (parts, &self.setup.datapath) {
+        if let (Some(Parts { queues, tx, inboxes, wired }), Some(datapath)) = (parts, &self.setup.datapath) {
             let attach = PortAttach {
                 port: self.setup.odp,
                 name: self.setup.config.name.clone(),
@@ -130,6 +136,9 @@ impl Port {
             };
             if datapath.post(attach).is_err() {
                 return Err(format!("could not add network device {} to the datapath", self.setup.config.name));
+            }
+            if let (Some(wired), Some(own)) = (wired, &self.own) {
+                self.wire = Some(wire::Wire::plug(wired, own.clone()));
             }
             if !inboxes.is_empty() {
                 datapath.offer(DummyAttach { port: self.setup.odp, inboxes });
@@ -155,6 +164,7 @@ impl Port {
     }
 
     fn close(&mut self) {
+        self.wire = None;
         if let Some(device) = self.device.take() {
             if let Some(datapath) = &self.setup.datapath {
                 datapath.offer(PortDetach { port: self.setup.odp });
@@ -315,6 +325,7 @@ impl Actor for Port {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.own = Some(ctx.address().recipient());
         if self.desk.card().counts().restarts > 0 {
             self.reopen(ctx);
         }
@@ -525,5 +536,14 @@ impl Handler<Receive> for Port {
             }
             _ => false,
         }
+    }
+}
+
+impl Handler<ReadWire> for Port {
+    type Result = MessageResult<ReadWire>;
+
+    fn handle(&mut self, _: ReadWire, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.wire.as_ref().and_then(wire::Wire::is_connected))
     }
 }

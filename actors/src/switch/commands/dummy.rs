@@ -4,7 +4,7 @@ use flow::odp_text;
 use packet::PacketBuf;
 
 use super::context::{PATIENCE, Registry, settle};
-use crate::msg::port::SetAdmin;
+use crate::msg::port::{ReadWire, SetAdmin};
 use crate::port::Receive;
 use crate::port::device::dummy_queues;
 
@@ -38,8 +38,20 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         settle().await;
         Ok("OK".to_owned())
     });
-    registry.say("netdev-dummy/conn-state", "[netdev]", (0, 1), |args| {
-        Ok(args.first().map(|name| format!("{name}: unknown\n")).unwrap_or_default())
+    registry.ask("netdev-dummy/conn-state", "[netdev]", (0, 1), |directory, args| async move {
+        let mut out = String::new();
+        for (name, entry) in
+            directory.ports.iter().filter(|(name, _)| args.first().is_none_or(|wanted| wanted == *name))
+        {
+            let state = entry.address.ask(ReadWire, PATIENCE).await.ok().flatten();
+            if let Some(connected) = state {
+                out.push_str(&format!("{name}: {}\n", if connected { "connected" } else { "disconnected" }));
+            }
+        }
+        match args.first() {
+            Some(name) if out.is_empty() => Ok(format!("{name}: unknown\n")),
+            _ => Ok(out),
+        }
     });
     registry.ask("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", (2, 2), |directory, args| async move {
         let known = directory.ports.get(&args[0]).is_some_and(|e| is_dummy(&e.kind));

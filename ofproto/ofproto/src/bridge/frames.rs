@@ -10,7 +10,7 @@ use openflow::message::PacketOut;
 use super::Bridge;
 
 /// Octets of an Ethernet header.
-const ETHERNET_LEN: usize = 14;
+pub(super) const ETHERNET_LEN: usize = 14;
 
 impl Bridge {
     /// Sends a frame of the switch's own by a port: to a group, of an EtherType or length.
@@ -44,7 +44,7 @@ impl Bridge {
             slow::LACP => self.hear_lacp(port, payload, now_ms),
             slow::STP => self.hear_spanning(port, frame, now_ms),
             slow::BFD => self.hear_bfd(port, frame, now_ms),
-            slow::CFM => self.hear_cfm(port, payload, now_ms),
+            slow::CFM => self.hear_cfm(port, frame, now_ms),
             _ => {}
         }
     }

@@ -14,6 +14,7 @@ use l2proto::bfd::{self, Bfd, control};
 use l2proto::cfm::{self, Cfm};
 use openflow::OfPort;
 
+use super::frames::ETHERNET_LEN;
 use super::{Bridge, Output};
 use crate::note::{Level, Note};
 
@@ -206,8 +207,7 @@ impl Bridge {
     /// A frame with a BFD packet came in on a port.
     pub(super) fn hear_bfd(&mut self, port: OfPort, frame: &[u8], now_ms: i64) {
         let expected = self.config.liveness.get(&port).and_then(|c| c.bfd.as_ref()?.expected_dst);
-        let to = frame.get(..6).map(|b| b.iter().fold(0u64, |mac, octet| mac << 8 | u64::from(*octet)));
-        if expected.is_some() && expected != to {
+        if expected.is_some() && expected != destination(frame) {
             return;
         }
         let Some(machine) = self.liveness.bfds.get_mut(&port) else { return };
@@ -217,9 +217,10 @@ impl Bridge {
         }
     }
 
-    /// A frame with a continuity check message came in on a port.
-    pub(super) fn hear_cfm(&mut self, port: OfPort, payload: &[u8], now_ms: i64) {
-        if let Some(machine) = self.liveness.cfms.get_mut(&port) {
+    /// A frame with a continuity check message came in on a port. Those of the other mode go to another group.
+    pub(super) fn hear_cfm(&mut self, port: OfPort, frame: &[u8], now_ms: i64) {
+        let Some(machine) = self.liveness.cfms.get_mut(&port) else { return };
+        if let Some(payload) = frame.get(ETHERNET_LEN..).filter(|_| destination(frame) == Some(machine.group())) {
             machine.receive(payload);
             self.run_liveness(now_ms);
         }
@@ -264,6 +265,11 @@ impl Bridge {
     pub(super) fn liveness_report(&self) -> LivenessReport {
         self.liveness.report()
     }
+}
+
+/// Destination of a frame, 48 bits.
+fn destination(frame: &[u8]) -> Option<u64> {
+    Some(frame.get(..6)?.iter().fold(0, |mac, octet| mac << 8 | u64::from(*octet)))
 }
 
 fn bfd_line(name: &str, event: &bfd::Event) -> String {
