@@ -179,7 +179,8 @@ struct Port {
     config_pending: bool,
     /// When the information received had age 0.
     born_ms: Option<i64>,
-    forward_at: Option<i64>,
+    /// When the state that a forward delay ends was entered: the delay is the one in force when it ends.
+    forward_since: Option<i64>,
     hold_until: Option<i64>,
     since_ms: i64,
     counters: Counters,
@@ -354,11 +355,11 @@ impl<P: Copy + Ord> Stp<P> {
             (self.notify_at, "spanning tree: a change is notified again"),
             (self.change_until, "spanning tree: a change ends"),
         ];
-        let max_age = self.times.max_age_ms;
+        let (max_age, forward) = (self.times.max_age_ms, self.times.forward_ms);
         let ports = self.ports.values().flat_map(move |port| {
             [
                 (port.born_ms.map(|b| b + max_age), "spanning tree: information ages"),
-                (port.forward_at, "spanning tree: a port changes its state"),
+                (port.forward_since.map(|s| s + forward), "spanning tree: a port changes its state"),
                 (port.hold_until.filter(|_| port.config_pending), "spanning tree: a message was held back"),
             ]
         });
@@ -386,7 +387,8 @@ impl<P: Copy + Ord> Stp<P> {
             }
         }
         for &name in &names {
-            if self.ports.get_mut(&name).is_some_and(|p| due(&mut p.forward_at, now_ms)) {
+            let delayed_since = now_ms - self.times.forward_ms;
+            if self.ports.get_mut(&name).is_some_and(|p| due(&mut p.forward_since, delayed_since)) {
                 self.forward_delay_expired(name, now_ms);
             }
             let Some(port) = self.ports.get_mut(&name) else { continue };
@@ -564,14 +566,14 @@ impl<P: Copy + Ord> Stp<P> {
                         port.born_ms = None;
                     }
                     if port.state == State::Blocking {
-                        port.forward_at = Some(now_ms + self.times.forward_ms);
+                        port.forward_since = Some(now_ms);
                         self.enter(name, State::Listening, now_ms);
                     }
                 }
                 Role::Alternate => {
                     port.config_pending = false;
                     port.acknowledge = false;
-                    port.forward_at = None;
+                    port.forward_since = None;
                     let was_active = port.state.active();
                     self.enter(name, State::Blocking, now_ms);
                     if was_active {
@@ -599,7 +601,7 @@ impl<P: Copy + Ord> Stp<P> {
         port.acknowledge = false;
         port.config_pending = false;
         port.born_ms = None;
-        port.forward_at = None;
+        port.forward_since = None;
         port.hold_until = None;
     }
 
@@ -612,7 +614,7 @@ impl<P: Copy + Ord> Stp<P> {
             port.acknowledge = false;
             port.config_pending = false;
             port.born_ms = None;
-            port.forward_at = None;
+            port.forward_since = None;
         }
         self.select(was_root, now_ms);
     }
@@ -633,7 +635,7 @@ impl<P: Copy + Ord> Stp<P> {
             Some(State::Listening) => {
                 self.enter(name, State::Learning, now_ms);
                 if let Some(port) = self.ports.get_mut(&name) {
-                    port.forward_at = Some(now_ms + self.times.forward_ms);
+                    port.forward_since = Some(now_ms);
                 }
             }
             Some(State::Learning) => {
@@ -733,7 +735,7 @@ impl Port {
             acknowledge: false,
             config_pending: false,
             born_ms: None,
-            forward_at: None,
+            forward_since: None,
             hold_until: None,
             since_ms: now_ms,
             counters: Counters::default(),

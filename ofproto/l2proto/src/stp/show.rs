@@ -5,11 +5,12 @@ use std::fmt::Write;
 use super::{Stp, Times};
 
 impl<P: Copy + Ord> Stp<P> {
-    /// The text, without the line that names the bridge; `port_name` names a port.
+    /// The text, without the line that names the bridge; `port_name` names a port. As in Open vSwitch the configured times
+    /// stand with the root, and those in force with the bridge.
     pub fn show(&self, port_name: impl Fn(P) -> String) -> String {
         let mut out = String::new();
         out.push_str("Root ID:\n");
-        identity(&mut out, self.root_id(), self.times);
+        identity(&mut out, self.root_id(), self.settings.times());
         match self.root_port {
             None => out.push_str("  This bridge is the root\n"),
             Some(port) => {
@@ -18,7 +19,7 @@ impl<P: Copy + Ord> Stp<P> {
             }
         }
         out.push_str("\nBridge ID:\n");
-        identity(&mut out, self.bridge_id(), self.settings.times());
+        identity(&mut out, self.bridge_id(), self.times);
         let _ = writeln!(out, "\n  {:<10} {:<10} {:<10} {:<5} Pri.Nbr ", "Interface", "Role", "State", "Cost");
         let _ = writeln!(out, "  {0} {0} {0} {1:-<5} {1:-<7}", "----------", "");
         let mut ports: Vec<_> = self.ports.iter().collect();
