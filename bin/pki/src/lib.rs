@@ -149,10 +149,23 @@ pub fn main() -> i32 {
     }
 }
 
+/// What is wrong with the options, said as ovs-pki says it: without its name, the option without quotes.
+fn refusal(text: &str) -> Failure {
+    let word = |start: &str| text.strip_prefix(start)?.strip_suffix('\'');
+    let option = word("unrecognized option '").map(str::to_owned);
+    match option.or_else(|| word("invalid option -- '").map(|letter| format!("-{letter}"))) {
+        Some(option) => {
+            eprintln_quiet(&format!("unrecognized option {option}"));
+            Failure::Exit(1)
+        }
+        None => Failure::Text(text.to_owned()),
+    }
+}
+
 fn run(program: &Program) -> Outcome<()> {
     let parsed = match options::parse(&flags(), Order::Permute, &program.args) {
         Ok(parsed) => parsed,
-        Err(error) => return fail(error.0),
+        Err(error) => return Err(refusal(&error.0)),
     };
     let mut settings = Settings {
         key: KeyKind::Rsa,

@@ -60,10 +60,7 @@ pub(super) fn add(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let ty = Type { n_min: 1, n_max: u32::MAX, ..column.ty.clone() };
     for arg in &line.args[3..] {
         let elements = ctx.parse(arg, &ty)?;
-        // A key that is there keeps its value.
-        let known = ctx.txn.get(&table.name, row, &column.name).clone();
-        let new = elements.retain(|key, value| value.is_none() || !known.contains_key(key));
-        ctx.txn.insert_into(&table.name, row, &column.name, &new);
+        ctx.txn.insert_into(&table.name, row, &column.name, &elements);
     }
     Ok(())
 }
