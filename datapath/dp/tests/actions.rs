@@ -38,8 +38,11 @@ fn one(actions: &[Action], frame: Frame) -> Frame {
     frames.remove(0)
 }
 
+/// Octets, and which way they went.
+type Noted = (Vec<u8>, Direction);
+
 /// Notes down what it sees.
-struct Notes(std::sync::Arc<std::sync::Mutex<Vec<(Vec<u8>, Direction)>>>);
+struct Notes(std::sync::Arc<std::sync::Mutex<Vec<Noted>>>);
 
 impl Watcher for Notes {
     fn see(&mut self, octets: &[u8], direction: Direction) {

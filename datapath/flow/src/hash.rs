@@ -192,23 +192,32 @@ mod tests {
     #[test]
     fn values_are_open_vswitchs() {
         let mut key = Key::EMPTY;
-        (key.set_dl_src(1), key.set_dl_dst(2), key.set_dl_type(0x0806));
+        key.set_dl_src(1);
+        key.set_dl_dst(2);
+        key.set_dl_type(0x0806);
         let low = |hash: u32| hash & 0xffff;
         let of = |f: &dyn Fn(u32) -> u32| [low(f(0)), low(f(7)), low(f(50))];
         assert_eq!(of(&|b| jenkins(&[0, 0, 0, 0, 0, 1], b)), [0x19f3, 0x7bdc, 0xf47a]);
         assert_eq!(of(&|b| symmetric_l4(&key, b, false)), [0x3673, 0x91d5, 0x15c5]);
         assert_eq!(of(&|b| symmetric_l3l4(&key, b, false)), [0xa446, 0x0da9, 0x9877]);
         let mut tcp = key.clone();
-        (tcp.set_dl_type(0x0800), tcp.set_nw_proto(6), tcp.set_tp_src(1000), tcp.set_tp_dst(28));
-        (tcp.set_nw_src(0x0a00_0001), tcp.set_nw_dst(0x0a00_0002));
+        tcp.set_dl_type(0x0800);
+        tcp.set_nw_proto(6);
+        tcp.set_tp_src(1000);
+        tcp.set_tp_dst(28);
+        tcp.set_nw_src(0x0a00_0001);
+        tcp.set_nw_dst(0x0a00_0002);
         assert_eq!(of(&|b| symmetric_l4(&tcp, b, false)), [0xe5b0, 0x906b, 0x747c]);
         assert_eq!(of(&|b| symmetric_l3l4(&tcp, b, false)), [0x1751, 0x64a1, 0x362b]);
         let mut udp = tcp.clone();
-        (udp.set_nw_proto(17), udp.set_tp_dst(1));
+        udp.set_nw_proto(17);
+        udp.set_tp_dst(1);
         assert_eq!(two_words(five_tuple(&udp, 0), 0), 0x2a8b_cac1);
         let mut v6 = key.clone();
-        (v6.set_dl_type(0x86dd), v6.set_nw_proto(6));
-        (v6.set_ipv6_src(0xfe80 << 112 | 1), v6.set_ipv6_dst(0xfe80 << 112 | 0x1234));
+        v6.set_dl_type(0x86dd);
+        v6.set_nw_proto(6);
+        v6.set_ipv6_src(0xfe80 << 112 | 1);
+        v6.set_ipv6_dst(0xfe80 << 112 | 0x1234);
         assert_eq!(of(&|b| symmetric_l4(&v6, b, false)), [0x6c22, 0xbad6, 0x2e72]);
         assert_eq!(of(&|b| symmetric_l3l4(&v6, b, false)), [0x921b, 0xbd5d, 0x53b1]);
     }

@@ -284,8 +284,12 @@ impl Show<'_> {
 /// vSwitch counts: VLAN tags not, the connection's state in one with the recirculation identifier.
 fn miniflow_bits(mask: &Mask) -> (usize, usize) {
     let mut mask = mask.clone();
-    (mask.set_vlan_tpid(0), mask.set_vlan_tci(0), mask.set_vlan2_tpid(0), mask.set_vlan2_tci(0));
-    (mask.set_ct_state(0), mask.set_ct_zone(0));
+    mask.set_vlan_tpid(0);
+    mask.set_vlan_tci(0);
+    mask.set_vlan2_tpid(0);
+    mask.set_vlan2_tci(0);
+    mask.set_ct_state(0);
+    mask.set_ct_zone(0);
     let used = |words: &[u64]| words.iter().filter(|w| **w != 0).count();
     let (first, second) = mask.0.split_at(flow::STAGE_END[1].min(mask.0.len()));
     (used(first), used(second))
