@@ -86,6 +86,10 @@ impl RxQueue for RingQueue {
         self.0.prepare_sleep()
     }
 
+    fn stay_awake(&mut self) {
+        self.0.stay_awake();
+    }
+
     fn losses(&mut self) -> RxLosses {
         let stats = self.0.stats();
         RxLosses { dropped: stats.drops, errors: stats.truncated }

@@ -1,13 +1,14 @@
 //! The datapath actor: one thread's ports, rings and caches, on an arbiter of its own.
 //!
 //! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
-//! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel; with all queues asleep the thread
+//! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel, where it pays after a moment ([`linger`]); with all queues asleep the thread
 //! sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
 
 pub mod adapt;
 pub mod control;
 mod ct_flush;
 mod drops;
+mod linger;
 mod log;
 mod wake;
 
@@ -23,6 +24,8 @@ use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::*;
 use crate::supervise::{Desk, Player};
 use adapt::DummyInbox;
+use linger::Linger;
+use wake::Name;
 
 /// How often what is due by time is done while no packets come, milliseconds.
 const TICK_MS: i64 = 1_000;
@@ -30,10 +33,45 @@ const TICK_MS: i64 = 1_000;
 const BURSTS_A_SLICE: usize = 64;
 
 struct Port {
-    /// Those without a descriptor are woken by hand.
-    queues: Vec<(QueueId, Option<wake::Watch>)>,
+    queues: Vec<PortQueue>,
     bridge: Outlet<Upcalls>,
 }
+
+struct PortQueue {
+    id: QueueId,
+    /// One without a descriptor is woken by hand.
+    watch: Option<wake::Watch>,
+    linger: Linger,
+}
+
+/// A queue that is being polled.
+#[derive(Clone, Copy)]
+struct Active {
+    port: OdpPort,
+    queue: QueueId,
+    /// Rounds since it had a packet.
+    empty: u8,
+    /// It had a packet since the thread woke.
+    is_fed: bool,
+    /// Times in a row that the thread was awake and it had none.
+    barren: u8,
+}
+
+/// All queues are empty, and yet nobody sleeps.
+struct Looking {
+    until_us: u64,
+    /// Rounds at the most: the clock may stand still.
+    rounds: u32,
+    after: Name,
+}
+
+/// Rounds that a queue may be empty beside others that are not, before it sleeps.
+const EMPTY_ROUNDS: u8 = 4;
+/// Rounds of looking on at the most.
+const LOOKING_ROUNDS: u32 = 2_000;
+/// Queues that wake with each other at the most, and how often one may do so for nothing.
+const COMPANIONS: usize = 4;
+const BARREN_TIMES: u8 = 8;
 
 /// A datapath thread's actor.
 pub struct Datapath {
@@ -42,7 +80,12 @@ pub struct Datapath {
     woken: Arc<wake::Woken>,
     ports: BTreeMap<OdpPort, Port>,
     /// Queues with something to give, in turn.
-    active: Vec<(OdpPort, QueueId)>,
+    active: Vec<Active>,
+    /// Those that were lately, and wake with the next one.
+    companions: Vec<Active>,
+    /// Who had packets last.
+    last: Option<Name>,
+    looking_on: Option<Looking>,
     upcalls: Vec<Upcall>,
     /// Inboxes of dummy ports, for packets to be injected.
     inboxes: BTreeMap<OdpPort, Vec<DummyInbox>>,
@@ -62,6 +105,9 @@ impl Datapath {
             woken: Arc::default(),
             ports: BTreeMap::new(),
             active: Vec::new(),
+            companions: Vec::new(),
+            last: None,
+            looking_on: None,
             upcalls: Vec::new(),
             inboxes: BTreeMap::new(),
             threads: BTreeMap::new(),
@@ -70,8 +116,8 @@ impl Datapath {
     }
 
     fn activate(&mut self, port: OdpPort, queue: QueueId) {
-        if !self.active.iter().any(|(_, q)| *q == queue) {
-            self.active.push((port, queue));
+        if !self.active.iter().any(|a| a.queue == queue) {
+            self.active.push(Active { port, queue, empty: 0, is_fed: false, barren: 0 });
         }
     }
 
@@ -80,35 +126,135 @@ impl Datapath {
         let mut bursts = 0;
         while bursts < BURSTS_A_SLICE && !self.active.is_empty() {
             let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
-            let mut i = 0;
-            while i < self.active.len() {
-                let (port, queue) = self.active[i];
-                bursts += 1;
-                let empty = self.engine.poll(queue, now_us, &mut self.upcalls) == 0;
-                let poller = self.engine.poller(queue);
-                if !empty
-                    && let Poller::Core(core) = poller
-                    && let Some((_, busy_us)) = self.threads.get_mut(&core)
-                {
-                    *busy_us += u64::try_from(clock::now_us()).unwrap_or(0).saturating_sub(now_us);
-                }
-                let is_left = poller == Poller::Nobody;
-                if empty && (is_left || self.engine.queue_mut(queue).is_none_or(|q| q.prepare_sleep())) {
-                    self.active.swap_remove(i);
-                    self.listen(port, queue);
-                } else {
-                    i += 1;
-                }
-            }
+            let served = self.round(now_us);
+            bursts += served;
             self.flush_upcalls(None);
+            if served > 0 {
+                if let Some(looking) = self.looking_on.take() {
+                    self.learn(looking.after, true);
+                }
+            } else if !self.looks_on(now_us) {
+                self.rest();
+                bursts += 1;
+            }
         }
         self.drops.tell(self.engine.stats());
         !self.active.is_empty()
     }
 
+    /// Polls each active queue once; says how many had packets. Beside those that have, others are soon left to the
+    /// kernel.
+    fn round(&mut self, now_us: u64) -> usize {
+        let (mut served, mut i) = (0, 0);
+        while i < self.active.len() {
+            let Active { port, queue, empty, .. } = self.active[i];
+            let poller = self.engine.poller(queue);
+            if self.engine.poll(queue, now_us, &mut self.upcalls) > 0 {
+                served += 1;
+                (self.active[i].empty, self.active[i].is_fed) = (0, true);
+                self.last = Some((port, queue));
+                if let Poller::Core(core) = poller
+                    && let Some((_, busy_us)) = self.threads.get_mut(&core)
+                {
+                    *busy_us += u64::try_from(clock::now_us()).unwrap_or(0).saturating_sub(now_us);
+                }
+            } else {
+                self.active[i].empty = empty.saturating_add(1);
+            }
+            i += 1;
+        }
+        if served > 0 {
+            self.put_to_sleep(|active| active.empty >= EMPTY_ROUNDS);
+        }
+        served
+    }
+
+    /// Whether to go on looking though all queues are empty.
+    fn looks_on(&mut self, now_us: u64) -> bool {
+        match &mut self.looking_on {
+            Some(looking) if now_us < looking.until_us && looking.rounds > 0 => {
+                looking.rounds -= 1;
+                true
+            }
+            Some(looking) => {
+                let after = looking.after;
+                self.looking_on = None;
+                self.learn(after, false);
+                false
+            }
+            None => {
+                let Some(after) = self.last.take() else { return false };
+                let is_worth_it = self.linger(after).is_some_and(Linger::is_worth_it);
+                if is_worth_it {
+                    let until_us = now_us + linger::LINGER_US;
+                    self.looking_on = Some(Looking { until_us, rounds: LOOKING_ROUNDS, after });
+                }
+                is_worth_it
+            }
+        }
+    }
+
+    fn linger(&mut self, (port, queue): Name) -> Option<&mut Linger> {
+        let queues = &mut self.ports.get_mut(&port)?.queues;
+        // What has no descriptor is woken by hand, at once.
+        queues.iter_mut().find(|q| q.id == queue && q.watch.is_some()).map(|q| &mut q.linger)
+    }
+
+    fn learn(&mut self, after: Name, paid: bool) {
+        if let Some(linger) = self.linger(after) {
+            linger.learn(paid);
+        }
+    }
+
+    /// Puts all queues to sleep, but for those that have something after all.
+    fn rest(&mut self) {
+        for active in &mut self.active {
+            active.barren = if active.is_fed { 0 } else { active.barren.saturating_add(1) };
+            active.is_fed = false;
+        }
+        self.companions.clear();
+        let lively = self.active.iter().filter(|a| a.barren < BARREN_TIMES).take(COMPANIONS);
+        self.companions.extend(lively.copied());
+        self.put_to_sleep(|_| true);
+    }
+
+    fn put_to_sleep(&mut self, which: impl Fn(&Active) -> bool) {
+        let mut i = 0;
+        while i < self.active.len() {
+            let Active { port, queue, .. } = self.active[i];
+            let sleeps = which(&self.active[i])
+                && (self.engine.poller(queue) == Poller::Nobody
+                    || self.engine.queue_mut(queue).is_none_or(|q| q.prepare_sleep()));
+            if sleeps {
+                self.active.swap_remove(i);
+                self.listen(port, queue);
+            } else {
+                i += 1;
+            }
+        }
+    }
+
+    /// Takes up work again: with the queues that woke, and those that were busy with them before.
+    fn awake(&mut self, woken: Vec<Name>) {
+        if woken.is_empty() {
+            return;
+        }
+        for (port, queue) in woken {
+            self.activate(port, queue);
+        }
+        for companion in std::mem::take(&mut self.companions) {
+            if self.active.iter().all(|a| a.queue != companion.queue)
+                && let Some(queue) = self.engine.queue_mut(companion.queue)
+            {
+                queue.stay_awake();
+                self.active.push(companion);
+            }
+        }
+    }
+
     fn listen(&self, port: OdpPort, queue: QueueId) {
         let Some(port) = self.ports.get(&port) else { return };
-        if let Some((_, Some(watch))) = port.queues.iter().find(|(q, _)| *q == queue) {
+        if let Some(watch) = port.queues.iter().find(|q| q.id == queue).and_then(|q| q.watch.as_ref()) {
             watch.listen();
         }
     }
@@ -173,7 +319,7 @@ impl Handler<PortAttach> for Datapath {
                 vlog::warn!("datapath", "{}: cannot wait for packets: {error}", m.name);
                 None
             });
-            queues.push((id, watch));
+            queues.push(PortQueue { id, watch, linger: Linger::default() });
             self.activate(m.port, id);
         }
         self.ports.insert(m.port, Port { queues, bridge: m.bridge });
@@ -184,8 +330,9 @@ impl Handler<PortAttach> for Datapath {
 impl Datapath {
     fn detach(&mut self, port: OdpPort) {
         let Some(old) = self.ports.remove(&port) else { return };
-        for (queue, _) in old.queues {
-            self.active.retain(|(_, q)| *q != queue);
+        for queue in old.queues.iter().map(|q| q.id) {
+            self.active.retain(|a| a.queue != queue);
+            self.companions.retain(|a| a.queue != queue);
             self.engine.remove_queue(queue);
         }
         self.inboxes.remove(&port);
@@ -332,8 +479,7 @@ impl Handler<ReadStats> for Datapath {
         let mut ports = Vec::new();
         for (number, port) in &self.ports {
             let stats = self.engine.port_stats(*number).unwrap_or_default();
-            let lost =
-                port.queues.iter().filter_map(|(q, _)| self.engine.queue_mut(*q).map(|q| q.losses().dropped)).sum();
+            let lost = port.queues.iter().filter_map(|q| self.engine.queue_mut(q.id).map(|q| q.losses().dropped)).sum();
             ports.push((*number, stats, lost));
         }
         MessageResult(DatapathReport {
@@ -465,7 +611,7 @@ impl Handler<Inject> for Datapath {
             inbox.push(packet);
         }
         let queues: Vec<QueueId> =
-            self.ports.get(&m.port).map(|p| p.queues.iter().map(|(q, _)| *q).collect()).unwrap_or_default();
+            self.ports.get(&m.port).map(|p| p.queues.iter().map(|q| q.id).collect()).unwrap_or_default();
         for queue in queues {
             self.activate(m.port, queue);
         }

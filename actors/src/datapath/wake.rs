@@ -20,7 +20,7 @@ use tokio::io::unix::AsyncFd;
 use super::Datapath;
 
 /// A queue as it is named among those that woke.
-type Name = (OdpPort, QueueId);
+pub(super) type Name = (OdpPort, QueueId);
 
 /// The queues that have been woken since last asked, and whom to tell. At most one entry a queue, as one that woke is
 /// not listened to until it was looked at.
@@ -106,9 +106,7 @@ impl ActorFuture<Datapath> for Readiness {
         let woken = actor.woken.clone();
         woken.actor.register(task.waker());
         loop {
-            for (port, queue) in woken.take() {
-                actor.activate(port, queue);
-            }
+            actor.awake(woken.take());
             if actor.work() {
                 // More to do than fits one slice: let the mailbox have its turn.
                 task.waker().wake_by_ref();

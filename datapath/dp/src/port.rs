@@ -23,6 +23,9 @@ pub trait RxQueue: Send {
         true
     }
 
+    /// Is polled again without having woken anybody, and need not wake anybody until it is asked to.
+    fn stay_awake(&mut self) {}
+
     /// Takes the error that woke somebody. `false`: the queue is of no use any more.
     fn recover(&mut self) -> bool {
         true

@@ -8,7 +8,7 @@
 use std::os::fd::AsFd;
 use std::sync::atomic::{Ordering, fence};
 
-use super::{ETH_P_ALL, open_socket};
+use super::{ETH_P_ALL, TP_STATUS_USER, open_socket};
 use crate::error::Result;
 use crate::map::Map;
 use crate::socket::PacketSocket;
@@ -53,6 +53,11 @@ impl Alarm {
             slot.store(0, Ordering::Release);
             fence(Ordering::SeqCst);
         }
+    }
+
+    /// Fills the slot: nobody is woken. The kernel may be filling it at the same time, to the same end.
+    pub(super) fn disarm(&self) {
+        self.map.word(0).store(TP_STATUS_USER, Ordering::Release);
     }
 
     pub(super) fn socket(&self) -> &PacketSocket {

@@ -29,6 +29,10 @@ pub(crate) const MAX_FRAME: usize = 65_536 + 22;
 /// A slot or block belongs to user space.
 const TP_STATUS_USER: u32 = libc::TP_STATUS_USER;
 
+/// Blocks of a growing ring at the least, and the largest block.
+const BLOCKS_AT_LEAST: usize = 8;
+const LARGE_BLOCK: usize = 1 << 20;
+
 /// The layout of a ring's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingKind {
@@ -48,7 +52,8 @@ pub struct RingConfig {
     /// As large may a ring of [`RingKind::V3`] become by itself when frames are lost; it shrinks again after ten quiet
     /// minutes. All rings of a process together stay below 1 GiB by growing.
     pub max_ring_bytes: usize,
-    /// Bytes of a block: a power of two, at least 128 KiB so that the largest GSO frame fits.
+    /// Bytes of a block: a power of two, at least 128 KiB so that the largest GSO frame fits. Rings of
+    /// [`RingKind::V3`] have larger blocks where they are large themselves, up to 1 MiB: less is wasted at their ends.
     pub block_bytes: usize,
     /// Bytes that may be pushed before a frame in place, beside 24 that are always there.
     pub headroom: u32,
@@ -76,6 +81,12 @@ impl Default for RingConfig {
 }
 
 impl RingConfig {
+    /// The same for a ring of `bytes`.
+    fn of_size(&self, bytes: usize) -> Self {
+        let fitting = (bytes / BLOCKS_AT_LEAST).next_power_of_two().min(LARGE_BLOCK);
+        Self { ring_bytes: bytes, block_bytes: fitting.max(self.block_bytes), ..*self }
+    }
+
     fn blocks(&self) -> usize {
         (self.ring_bytes / self.block_bytes).max(4)
     }
@@ -96,7 +107,7 @@ pub struct RingStats {
 
 #[derive(Debug)]
 enum Layout {
-    V3(v3::V3),
+    V3(Box<v3::V3>),
     V2(v2::V2),
 }
 
@@ -116,7 +127,7 @@ impl RxRing {
             config.kind = RingKind::V2;
         }
         let layout = match config.kind {
-            RingKind::V3 => Layout::V3(v3::V3::open(ifindex, &config)?),
+            RingKind::V3 => Layout::V3(Box::new(v3::V3::open(ifindex, &config)?)),
             RingKind::V2 => Layout::V2(v2::V2::open(ifindex, &config)?),
         };
         Ok(Self { layout, config, ifindex })
@@ -167,6 +178,15 @@ impl RxRing {
         match &mut self.layout {
             Layout::V3(ring) => ring.prepare_sleep(),
             Layout::V2(ring) => ring.prepare_sleep(),
+        }
+    }
+
+    /// Disarms the alarm of a ring that is being read again without it having gone off.
+    pub fn stay_awake(&mut self) {
+        match &self.layout {
+            Layout::V3(ring) => ring.stay_awake(),
+            // Every frame wakes, whatever is done.
+            Layout::V2(_) => {}
         }
     }
 

@@ -15,6 +15,8 @@ use crate::socket::PacketSocket;
 
 /// No ring grows while all of the process together would have more, bytes.
 const BUDGET: usize = 1 << 30;
+/// A ring that grows does so by this factor.
+const GROWTH: usize = 4;
 /// After so long without loss a ring is made small again, ns.
 const CALM_NS: u64 = 600_000_000_000;
 
@@ -86,13 +88,13 @@ impl Resize {
         }
         let Some((bytes, made)) = self.making.take() else {
             let wanted = match () {
-                () if lost => (self.bytes * 2).min(self.config.max_ring_bytes),
+                () if lost => (self.bytes * GROWTH).min(self.config.max_ring_bytes),
                 () if self.is_calm() => self.config.ring_bytes,
                 () => self.bytes,
             };
             let fits = wanted <= self.bytes || TOTAL.load(Relaxed) + wanted <= BUDGET;
             if wanted != self.bytes && fits && self.config.max_ring_bytes > self.config.ring_bytes {
-                let config = RingConfig { ring_bytes: wanted, ..self.config };
+                let config = self.config.of_size(wanted);
                 let thread = std::thread::Builder::new().name("ring-maker".into());
                 self.making = thread.spawn(move || make(&config)).ok().map(|made| (wanted, made));
             }

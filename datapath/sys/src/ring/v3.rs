@@ -28,12 +28,13 @@ pub(super) struct V3 {
 
 impl V3 {
     pub(super) fn open(ifindex: u32, config: &RingConfig) -> Result<Self> {
+        let own = config.of_size(config.ring_bytes);
         // In this order, see `alarm`.
-        let (alarm, ring) = (Alarm::open_socket()?, Self::open_socket(config)?);
+        let (alarm, ring) = (Alarm::open_socket()?, Self::open_socket(&own)?);
         // Making a ring waits for a grace period of the kernel: better both at once.
         let (alarm, ring) = std::thread::scope(|scope| {
             let alarm = scope.spawn(|| Alarm::new(alarm));
-            let ring = Self::map_ring(ring, config);
+            let ring = Self::map_ring(ring, &own);
             (alarm.join(), ring)
         });
         let alarm = alarm.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -46,7 +47,7 @@ impl V3 {
             next: None,
             ifindex,
             config: *config,
-            blocks: Blocks::new(map, config),
+            blocks: Blocks::new(map, &own),
             socket,
             alarm,
             stats: RingStats::default(),
@@ -132,9 +133,10 @@ impl V3 {
     fn take_next(&mut self) {
         let Some((socket, map)) = self.next.take() else { return };
         self.stats();
-        self.share = Share::new(map.len());
+        let bytes = map.len();
+        self.share = Share::new(bytes);
         // In this order, so that the old memory is unmapped before its socket is closed.
-        let old = std::mem::replace(&mut self.blocks, Blocks::new(map, &self.config));
+        let old = std::mem::replace(&mut self.blocks, Blocks::new(map, &self.config.of_size(bytes)));
         (self.blocks.truncated, self.blocks.holes) = (old.truncated, old.holes);
         drop(old);
         self.socket = socket;
@@ -144,6 +146,10 @@ impl V3 {
         self.release();
         self.alarm.arm();
         !self.blocks.has_frame()
+    }
+
+    pub(super) fn stay_awake(&self) {
+        self.alarm.disarm();
     }
 
     pub(super) fn stats(&mut self) -> RingStats {
