@@ -92,6 +92,8 @@ pub struct Datapath {
     /// Since when the threads of processors are there, and how long they were busy, microseconds.
     threads: BTreeMap<u32, (u64, u64)>,
     drops: drops::Told,
+    /// When it was said last who polls what, microseconds.
+    tuned_us: u64,
 }
 
 impl Datapath {
@@ -112,6 +114,7 @@ impl Datapath {
             inboxes: BTreeMap::new(),
             threads: BTreeMap::new(),
             drops: drops::Told::new(),
+            tuned_us: 0,
         }
     }
 
@@ -501,7 +504,9 @@ impl Datapath {
         let threads = self.engine.thread_stats().iter();
         let report = |(core, stats): (&u32, &dp::Stats)| {
             let (since_us, busy_us) = self.threads.get(core).copied().unwrap_or((now_us, 0));
-            ThreadReport { core: *core, stats: *stats, age_us: now_us.saturating_sub(since_us), busy_us }
+            let age_us = now_us.saturating_sub(since_us);
+            let settled_us = now_us.saturating_sub(self.tuned_us);
+            ThreadReport { core: *core, stats: *stats, age_us, busy_us, settled_us }
         };
         threads.map(report).collect()
     }
@@ -516,6 +521,7 @@ impl Handler<Tune> for Datapath {
         self.engine.set_config(config);
         self.engine.set_pollers(m.pollers, &m.cores);
         let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        self.tuned_us = now_us;
         self.threads.retain(|core, _| m.cores.contains(core));
         for core in m.cores {
             self.threads.entry(core).or_insert((now_us, 0));

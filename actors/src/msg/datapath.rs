@@ -168,6 +168,8 @@ pub struct ThreadReport {
     pub age_us: u64,
     /// How much of that went into packets, microseconds.
     pub busy_us: u64,
+    /// How long it has had the queues that it has, microseconds.
+    pub settled_us: u64,
 }
 
 /// How packets are received and looked up (R).

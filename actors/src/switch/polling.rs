@@ -45,8 +45,8 @@ pub fn cores(dummy_numa: Option<&str>) -> Vec<Core> {
     cores
 }
 
-/// Reads the switch's settings, and complains of what makes no sense.
-fn settings(other_config: &Pairs, notes: &mut rxq::Notes) -> Settings {
+/// Reads the switch's settings, notes what differs from `before`, and complains of what makes no sense.
+fn settings(other_config: &Pairs, before: &Settings, notes: &mut rxq::Notes) -> Settings {
     let mask = other_config.get("pmd-cpu-mask").and_then(|text| rxq::parse_mask(text));
     let assign = match other_config.get("pmd-rxq-assign") {
         None => Algorithm::default(),
@@ -56,6 +56,9 @@ fn settings(other_config: &Pairs, notes: &mut rxq::Notes) -> Settings {
             Algorithm::default()
         }),
     };
+    if assign != before.assign {
+        notes.push((false, format!("Rxq to PMD assignment mode changed to: '{}'.", assign.name())));
+    }
     let mut isolate = other_config.get("pmd-rxq-isolate").is_none_or(|text| text != "false");
     if !isolate && assign != Algorithm::Group {
         notes.push((true, "pmd-rxq-isolate can only be set false when using pmd-rxq-assign=group".to_owned()));
@@ -86,11 +89,11 @@ impl Switch {
             let Some(backer) = self.datapaths.get_mut(&kind) else { continue };
             let polling = &mut backer.polling;
             let mut notes = rxq::Notes::new();
-            let settings = settings(&self.desired.other_config, &mut notes);
+            let settings = settings(&self.desired.other_config, &polling.settings, &mut notes);
             if polling.told.is_none() || settings != polling.settings || ports != polling.ports {
-                if settings.assign != polling.settings.assign {
-                    let name = settings.assign.name();
-                    notes.push((false, format!("Rxq to PMD assignment mode changed to: '{name}'.")));
+                if settings.isolate != polling.settings.isolate {
+                    let text = if settings.isolate { "isolates" } else { "does not isolate" };
+                    notes.push((false, format!("pmd-rxq-affinity {text} PMD core")));
                 }
                 let (assignment, more) = rxq::assign(&self.settings.cores, &settings, &ports);
                 notes.extend(rxq::note_threads(&polling.assignment, &assignment));

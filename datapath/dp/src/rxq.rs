@@ -123,6 +123,12 @@ impl Assignment {
         let polls = |t: &&Thread| t.queues.iter().any(|(p, _, q)| (*p, *q) == (port, queue));
         self.threads.iter().find(polls).map(|t| t.core.core)
     }
+
+    /// The processor of the first thread that polls any queue of a port; `None`: the main thread does.
+    pub fn core_of_port(&self, port: OdpPort) -> Option<u32> {
+        let polls = |t: &&Thread| t.queues.iter().any(|(p, ..)| *p == port);
+        self.threads.iter().find(polls).map(|t| t.core.core)
+    }
 }
 
 /// The threads that there are to be, by node and processor.
@@ -161,7 +167,10 @@ pub fn note_threads(old: &Assignment, new: &Assignment) -> Notes {
     notes
 }
 
-const MEASURED: &str = "(measured processing cycles 0)";
+/// What the log adds to a queue where its price counts.
+fn measured(algorithm: Algorithm) -> &'static str {
+    if algorithm == Algorithm::RoundRobin { "" } else { " (measured processing cycles 0)" }
+}
 
 /// Whose turn it is on a node.
 #[derive(Default)]
@@ -201,7 +210,7 @@ pub fn assign(cores: &[Core], settings: &Settings, ports: &[PolledPort]) -> (Ass
         for queue in 0..port.queues {
             let pinned = port.affinity.get(&queue);
             match pinned.and_then(|core| threads.iter_mut().find(|t| t.core.core == *core)) {
-                Some(thread) => pin(thread, port, queue, settings.isolate, &mut notes),
+                Some(thread) => pin(thread, port, queue, settings, &mut notes),
                 None => {
                     if let Some(core) = pinned {
                         let text = format!(
@@ -230,12 +239,15 @@ pub fn assign(cores: &[Core], settings: &Settings, ports: &[PolledPort]) -> (Ass
     (Assignment { threads }, notes)
 }
 
-fn pin(thread: &mut Thread, port: &PolledPort, queue: u32, isolate: bool, notes: &mut Notes) {
-    thread.isolated |= isolate;
+fn pin(thread: &mut Thread, port: &PolledPort, queue: u32, settings: &Settings, notes: &mut Notes) {
+    thread.isolated |= settings.isolate;
     thread.queues.push((port.number, port.name.clone(), queue));
     let Core { numa, core } = thread.core;
-    let text =
-        format!("Core {core:2} on numa node {numa} is pinned with port '{}' rx queue {queue} {MEASURED}", port.name);
+    let text = format!(
+        "Core {core:2} on numa node {numa} is pinned with port '{}' rx queue {queue}{}",
+        port.name,
+        measured(settings.assign)
+    );
     notes.push((false, text));
 }
 
@@ -245,6 +257,7 @@ fn deal(threads: &mut [Thread], free: &[(&PolledPort, u32)], algorithm: Algorith
     nodes.dedup();
     let mut turns: BTreeMap<u32, Turn> = BTreeMap::new();
     let mut foreign = 0;
+    let measured = measured(algorithm);
     for (port, queue) in free {
         let has_room = |numa: u32| threads.iter().any(|t| t.core.numa == numa && !t.isolated);
         let node = if has_room(port.numa) {
@@ -259,7 +272,7 @@ fn deal(threads: &mut [Thread], free: &[(&PolledPort, u32)], algorithm: Algorith
         let queue_text = format!("port '{}' rx queue {queue}", port.name);
         let Some(numa) = node else {
             let text = format!(
-                "No non-isolated pmd on any numa available for {queue_text} {MEASURED}. This rx queue will not be polled."
+                "No non-isolated pmd on any numa available for {queue_text}{measured}. This rx queue will not be polled."
             );
             notes.push((true, text));
             continue;
@@ -270,7 +283,7 @@ fn deal(threads: &mut [Thread], free: &[(&PolledPort, u32)], algorithm: Algorith
                  to a pmd on numa node {numa}. This may lead to reduced performance.",
                 port.numa, port.name
             );
-            notes.push((true, text));
+            notes.push((false, text));
         }
         let here: Vec<usize> = (0..threads.len()).filter(|i| threads[*i].core.numa == numa).collect();
         let i = match algorithm {
@@ -287,7 +300,7 @@ fn deal(threads: &mut [Thread], free: &[(&PolledPort, u32)], algorithm: Algorith
         let Some(thread) = i.map(|i| &mut threads[i]) else { continue };
         thread.queues.push((port.number, port.name.clone(), *queue));
         let core = thread.core.core;
-        notes.push((false, format!("Core {core:2} on numa node {numa} assigned {queue_text} {MEASURED}.")));
+        notes.push((false, format!("Core {core:2} on numa node {numa} assigned {queue_text}{measured}.")));
     }
 }
 

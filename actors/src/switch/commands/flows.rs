@@ -215,18 +215,26 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     if wanted.none {
         return Ok(String::new());
     }
-    let flows = collect(directory, entry).await?;
+    let mut flows = collect(directory, entry).await?;
+    let core_of = |flow: &dp::DumpedFlow| entry.assignment.core_of_port(flow.entry.key.in_port());
+    flows.sort_by_key(|flow| core_of(flow).map_or(u64::MAX, u64::from));
     let with_names = given.names.unwrap_or(given.verbose);
     let names = with_names.then_some(&names as &dyn PortNames);
     let show = Show { verbose: given.verbose, names, now_ms: clock::now_ms() };
     let out = &mut says.0;
-    let mut heading = !wanted.no_heading;
+    let mut last = None;
     for flow in flows {
         if wanted.filter.as_ref().is_some_and(|f| flow.entry.key.masked(&f.mask) != f.key.masked(&f.mask)) {
             continue;
         }
-        if std::mem::take(&mut heading) {
-            out.push_str("flow-dump from the main thread:\n");
+        let core = core_of(&flow);
+        if !wanted.no_heading && last.replace(core) != Some(core) {
+            match core {
+                Some(core) => {
+                    let _ = writeln!(out, "flow-dump from pmd on cpu core: {core}");
+                }
+                None => out.push_str("flow-dump from the main thread:\n"),
+            }
         }
         show.line(out, &flow, true);
     }

@@ -13,6 +13,8 @@ use crate::switch::directory::{DatapathEntry, Directory};
 const REMEMBERED_S: u32 = 60;
 const PIECE_S: u32 = 5;
 
+const NO_DATAPATH: &str = "please specify an existing datapath";
+
 /// Registers them.
 pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("dpif-netdev/pmd-stats-show", "[-pmd core] [dp]", (0, 3), |directory, args| async move {
@@ -50,13 +52,15 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let mut out = format!("Displaying last {} seconds pmd usage %\n", wanted.secs);
         for thread in wanted.threads() {
             let known = report.threads.iter().find(|t| t.core == thread.core.core);
-            queues(&mut out, thread, known.is_some_and(|t| t.age_us >= u64::from(PIECE_S) * 1_000_000));
+            queues(&mut out, thread, known.is_some_and(|t| t.settled_us >= u64::from(PIECE_S) * 1_000_000));
         }
         Ok(out)
     });
     registry.ask("dpif-netdev/pmd-rxq-rebalance", "[dp]", (0, 1), |directory, args| async move {
         // Queues count as equally dear, so that they are where they would come again.
-        Wanted::of(&directory, &args)?;
+        let wanted = Wanted::of(&directory, &args)?;
+        let is_its = |name: &String| name.strip_prefix("ovs-").unwrap_or(name) == wanted.kind;
+        args.first().is_none_or(is_its).then_some(()).ok_or(NO_DATAPATH)?;
         Ok("pmd rxq rebalance requested.\n".to_owned())
     });
     let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
@@ -103,7 +107,7 @@ impl<'a> Wanted<'a> {
             directory.datapaths.get_key_value(kind)
         });
         let only = || Some(directory.datapaths.iter().next()).flatten().filter(|_| directory.datapaths.len() == 1);
-        let (kind, entry) = named.or_else(only).ok_or("please specify an existing datapath")?;
+        let (kind, entry) = named.or_else(only).ok_or(NO_DATAPATH)?;
         Ok(Self { kind: kind.clone(), entry, assignment: &entry.assignment, core, secs })
     }
 
@@ -129,12 +133,12 @@ fn clear(zero: &mut Vec<Zero>, kind: &str, core: Option<u32>, report: ThreadRepo
 
 fn cleared(kind: &str, core: Option<u32>) -> ThreadReport {
     let zero = CLEARED.lock().unwrap_or_else(PoisonError::into_inner);
-    let none = ThreadReport { core: 0, stats: dp::Stats::default(), age_us: 0, busy_us: 0 };
+    let none = ThreadReport { core: 0, stats: dp::Stats::default(), age_us: 0, busy_us: 0, settled_us: 0 };
     zero.iter().find(|(k, c, _)| k == kind && *c == core).map_or(none, |(.., report)| *report)
 }
 
 fn main_report(report: &DatapathReport) -> ThreadReport {
-    ThreadReport { core: 0, stats: report.main, age_us: 0, busy_us: 0 }
+    ThreadReport { core: 0, stats: report.main, age_us: 0, busy_us: 0, settled_us: 0 }
 }
 
 fn heading(thread: &Thread) -> String {
