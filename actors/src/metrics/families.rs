@@ -111,7 +111,7 @@ pub(super) fn of_process(out: &mut Exposition) {
         out.sample(&[("event", event)], total);
     }
     let actors = actors();
-    let figures: [(&str, Kind, &str, fn(&Mailbox) -> u64); 5] = [
+    let figures: [MailboxFigure; 5] = [
         ("troupe_actor_mailbox_depth", Kind::Gauge, "Messages that wait.", |m| m.depth),
         ("troupe_actor_mailbox_capacity", Kind::Gauge, "Messages that fit.", |m| m.capacity),
         ("troupe_actor_messages_total", Kind::Counter, "Messages handled.", |m| m.handled),
@@ -125,6 +125,9 @@ pub(super) fn of_process(out: &mut Exposition) {
         }
     }
 }
+
+/// Name, kind and help of a family, and how it is read.
+type MailboxFigure = (&'static str, Kind, &'static str, fn(&Mailbox) -> u64);
 
 #[derive(Default)]
 struct Mailbox {

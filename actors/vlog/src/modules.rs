@@ -53,7 +53,7 @@ impl Level {
             Level::Emer => 1,
             Level::Err => 3,
             Level::Warn => 4,
-            Level::Info => 6,
+            Level::Info => 5,
             Level::Dbg => 7,
         }
     }

@@ -1,13 +1,14 @@
 //! The three destinations: standard error, the system log, and the log file.
 //!
-//! Syslog is spoken over its socket: `/dev/log` (`libc`), another Unix socket, or UDP (RFC 3164). A line is
-//! one write; a destination that cannot take it loses it, for a log must never stop the program.
+//! Syslog is spoken over its socket: to `/dev/log` (`libc`) as the C library does, to another Unix socket or over UDP with
+//! the priority alone before the message, and to a `--syslog-target` as RFC 5424 has it. A line is one write; a destination
+//! that cannot take it loses it, for a log must never stop the program.
 
 use crate::modules::{Destination, Level, Module};
-use crate::pattern::{Message, expand};
-use crate::settings::{self, SYSLOG_PREFIX};
+use crate::pattern::{LOG_DAEMON, Message, expand};
+use crate::settings;
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{ToSocketAddrs, UdpSocket};
@@ -113,6 +114,7 @@ pub fn set_syslog_method(method: SyslogMethod) {
 /// Sends messages over UDP to `host:port` beside the local log (`--syslog-target`).
 pub fn set_syslog_target(target: &str) -> io::Result<()> {
     sinks().target = Some(connect_udp(target)?);
+    crate::warn!("vlog", "--syslog-target flag is deprecated, use --syslog-method instead");
     Ok(())
 }
 
@@ -225,6 +227,11 @@ fn deliver(m: &Message<'_>, s: &settings::Settings, wants: impl Fn(Destination) 
     }
 }
 
+/// What the C library puts between priority and message.
+const LIBC_PREFIX: &str = "%D{%h %e %T} %A: ";
+/// A message as RFC 5424 has it: UTF-8, as the byte order mark says.
+const TARGET_PATTERN: &str = "<%B>1 %D{%Y-%m-%dT%H:%M:%S.###Z} %E %A %P %c - \u{feff}%m";
+
 fn syslog(m: &Message<'_>, pattern: &str, line: &mut String) {
     let mut sinks = sinks();
     if matches!(sinks.syslog, Syslog::Unopened) {
@@ -234,7 +241,10 @@ fn syslog(m: &Message<'_>, pattern: &str, line: &mut String) {
         return;
     }
     line.clear();
-    expand(SYSLOG_PREFIX, m, line);
+    let _ = write!(line, "<{}>", m.priority(LOG_DAEMON));
+    if sinks.method == SyslogMethod::Libc {
+        expand(LIBC_PREFIX, m, line);
+    }
     let body = line.len();
     expand(pattern, m, line);
     // syslog has no multi-line messages: each line travels by itself.
@@ -246,9 +256,11 @@ fn syslog(m: &Message<'_>, pattern: &str, line: &mut String) {
             Syslog::Udp(socket) => socket.send(datagram.as_bytes()),
             Syslog::Unopened | Syslog::Nowhere => Ok(0),
         };
-        if let Some(target) = &sinks.target {
-            let _ = target.send(datagram.as_bytes());
-        }
+    }
+    if let Some(target) = &sinks.target {
+        line.clear();
+        expand(TARGET_PATTERN, m, line);
+        let _ = target.send(line.as_bytes());
     }
 }
 

@@ -13,7 +13,8 @@ pub(crate) struct Message<'a> {
     pub number: u32,
     pub wall_us: i64,
     pub elapsed_ms: i64,
-    pub facility: u8,
+    /// RFC 5424's number, if one is set.
+    pub facility: Option<u8>,
     pub program: &'a str,
     pub host: &'a str,
     pub subprogram: &'a str,
@@ -21,6 +22,17 @@ pub(crate) struct Message<'a> {
 }
 
 const DEFAULT_TIME: &str = "%Y-%m-%d %H:%M:%S";
+
+/// RFC 5424's numbers of facilities: `daemon`, and `local0`, which `%B` takes without a setting.
+pub(crate) const LOG_DAEMON: u8 = 3;
+const LOG_LOCAL0: u8 = 16;
+
+impl Message<'_> {
+    /// RFC 5424's priority: facility and severity in one.
+    pub(crate) fn priority(&self, default_facility: u8) -> u32 {
+        u32::from(self.facility.unwrap_or(default_facility)) * 8 + u32::from(self.level.syslog_severity())
+    }
+}
 
 /// Appends `message` to `out` in the form `pattern` asks for.
 pub(crate) fn expand(pattern: &str, message: &Message<'_>, out: &mut String) {
@@ -56,7 +68,7 @@ fn escape<'p>(mut p: &'p str, m: &Message<'_>, out: &mut String) -> &'p str {
     let start = out.len();
     match what {
         'A' => out.push_str(m.program),
-        'B' => put(out, u32::from(m.facility) * 8 + u32::from(m.level.syslog_severity())),
+        'B' => put(out, m.priority(LOG_LOCAL0)),
         'c' => out.push_str(m.module.name()),
         'd' | 'D' => {
             let (format, after) = braces(rest);
@@ -154,7 +166,7 @@ mod tests {
             number: 12,
             wall_us: 1_795_394_467_123_456,
             elapsed_ms: 42,
-            facility: 3,
+            facility: Some(3),
             program: "ovs-vswitchd",
             host: "box",
             subprogram: "monitor",

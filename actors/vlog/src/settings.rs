@@ -6,12 +6,13 @@ use std::sync::RwLock;
 const SYSLOG_PATTERN: &str = "ovs|%05N|%c%T|%p|%m";
 const CONSOLE_PATTERN: &str = "%D{%Y-%m-%dT%H:%M:%SZ}|%05N|%c%T|%p|%m";
 const FILE_PATTERN: &str = "%D{%Y-%m-%dT%H:%M:%S.###Z}|%05N|%c%T|%p|%m";
-/// What goes before a syslog message when the log speaks to syslogd by itself (RFC 3164).
+/// What is shown as the prefix of syslog messages.
 pub(crate) const SYSLOG_PREFIX: &str = "<%B> %D{%h %e %T} %E %A: ";
 
 pub(crate) struct Settings {
     pub patterns: [String; 3],
-    pub facility: u8,
+    /// As set; each way to the system log has a default of its own.
+    pub facility: Option<u8>,
     defaults: [Level; 3],
 }
 
@@ -19,14 +20,11 @@ impl Settings {
     fn fresh() -> Settings {
         Settings {
             patterns: [SYSLOG_PATTERN.into(), CONSOLE_PATTERN.into(), FILE_PATTERN.into()],
-            facility: LOG_DAEMON,
+            facility: None,
             defaults: [Level::Info; 3],
         }
     }
 }
-
-/// RFC 5424's number of the facility `daemon`.
-const LOG_DAEMON: u8 = 3;
 
 /// The facilities of RFC 5424 by number.
 const FACILITIES: [&str; 24] = [
@@ -85,7 +83,7 @@ pub(crate) fn set_facility(name: &str) -> bool {
     let found = FACILITIES.iter().position(|f| !f.is_empty() && f.eq_ignore_ascii_case(name));
     match found.and_then(|n| u8::try_from(n).ok()) {
         Some(number) => {
-            change(|s| s.facility = number);
+            change(|s| s.facility = Some(number));
             true
         }
         None => false,

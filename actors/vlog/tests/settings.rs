@@ -1,6 +1,8 @@
 //! Settings and destinations as a whole; one test, for the log is one a process.
 
 use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 
 #[test]
 fn settings_tables_and_file() {
@@ -56,4 +58,25 @@ fn settings_tables_and_file() {
     vlog::close_file();
     vlog::info!("vlog", "to nobody");
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+
+    let unix = UnixDatagram::bind(dir.path().join("log")).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let heard = |read: &dyn Fn(&mut [u8]) -> std::io::Result<usize>| {
+        let mut buffer = [0; 500];
+        let count = read(&mut buffer).unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    };
+    vlog::set_levels("syslog:info").unwrap();
+    vlog::set_levels("PATTERN:syslog:%c|%m").unwrap();
+    vlog::set_syslog_method(vlog::SyslogMethod::Unix(dir.path().join("log")));
+    vlog::info!("vlog", "two\nlines");
+    // local3 and notice.
+    assert_eq!(heard(&|b| unix.recv(b)), "<157>vlog|two");
+    assert_eq!(heard(&|b| unix.recv(b)), "<157>lines");
+    vlog::set_syslog_target(&udp.local_addr().unwrap().to_string()).unwrap();
+    vlog::err!("vlog", "wrong");
+    let deprecated = heard(&|b| udp.recv(b));
+    assert!(deprecated.ends_with(" vlog - \u{feff}--syslog-target flag is deprecated, use --syslog-method instead"));
+    let wrong = heard(&|b| udp.recv(b));
+    assert!(wrong.starts_with("<155>1 20") && wrong.ends_with(" vlog - \u{feff}wrong"), "{wrong}");
 }
