@@ -8,6 +8,7 @@ use packet::{PacketBuf, checksum, offload};
 use crate::ct::helper::Edit;
 
 const TCP: u8 = 6;
+const HEADER: usize = 20;
 const CHECKSUM: usize = 16;
 
 fn be32(octets: &[u8], at: usize) -> Option<u32> {
@@ -18,8 +19,9 @@ fn be32(octets: &[u8], at: usize) -> Option<u32> {
 pub(crate) fn read(frame: &[u8], layers: &Layers) -> Option<((u32, u32), Range<usize>)> {
     let l4 = usize::from(layers.l4);
     let end = frame.len().checked_sub(usize::from(layers.l2_pad))?;
-    let payload = l4 + usize::from(frame.get(l4 + 12)? >> 4) * 4;
-    (payload <= end).then_some(((be32(frame, l4 + 4)?, be32(frame, l4 + 8)?), payload..end))
+    let header_len = usize::from(frame.get(l4 + 12)? >> 4) * 4;
+    let payload = l4 + header_len;
+    (header_len >= HEADER && payload <= end).then_some(((be32(frame, l4 + 4)?, be32(frame, l4 + 8)?), payload..end))
 }
 
 /// Changes a segment whose payload is at `payload`; `None`: it cannot become that.

@@ -41,6 +41,27 @@ fn wrapped(ethertype: [u8; 2], header: &[u8]) -> Vec<u8> {
     f
 }
 
+/// A fragment of a datagram of 24 octets, in three parts.
+fn fragment(part: u8, is_v6: bool) -> Vec<u8> {
+    let whole = udp(1, 2, b"sixteen octets !");
+    let at = usize::from(part % 3) * 8;
+    let (piece, more) = (&whole[at..at + 8], at < 16);
+    if is_v6 {
+        let field = (at as u16 | u16::from(more)).to_be_bytes();
+        let mut payload = vec![60, 0, 1, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+        (payload[0], payload[8]) = (44, 17);
+        payload[10..12].copy_from_slice(&field);
+        payload.extend(piece);
+        return ipv6(60, &payload);
+    }
+    let mut f = ipv4(17, [10, 0, 0, 1], [10, 0, 0, 2], piece);
+    f[20..22].copy_from_slice(&(u16::from(more) << 13 | (at / 8) as u16).to_be_bytes());
+    f[24..26].fill(0);
+    let csum = packet::checksum::of(&f[14..34]).to_be_bytes();
+    f[24..26].copy_from_slice(&csum);
+    f
+}
+
 fn frame() -> impl Strategy<Value = Frame> {
     let whole = prop_oneof![
         Just(tcp4(1, 2, &[1; 100])),
@@ -48,6 +69,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         Just(fill(ipv6(17, &udp(1, 2, b"data")), 60)),
         Just(ipv4(132, [10, 0, 0, 1], [10, 0, 0, 2], &[7; 40])),
         Just(v6_with_extensions()),
+        (any::<u8>(), any::<bool>()).prop_map(|(part, is_v6)| fragment(part, is_v6)),
+        Just(tcp4(1, 21, b"PORT 10,0,0,1,10,20\r\n")),
         Just(nd()),
         Just(error()),
         Just(wrapped([0x81, 0], &[0, 5, 8, 0])),
@@ -97,7 +120,8 @@ const GROUPS: [SetGroup; 16] = [
 fn ct(commit: bool, zone: u16, src: Option<bool>) -> Action {
     let ip_min = Some([192, 0, 2, 1].into());
     let nat = Some(CtNat { src, ip_min, ..CtNat::default() });
-    Action::Ct(Box::new(Ct { commit, zone, nat, ..Ct::default() }))
+    let helper = (zone == 1).then_some("ftp");
+    Action::Ct(Box::new(Ct { commit, zone, nat, helper, ..Ct::default() }))
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -150,12 +174,14 @@ proptest! {
 
     #[test]
     fn nothing_panics(
-        frames in prop::collection::vec(frame(), 1..5),
+        frames in prop::collection::vec(frame(), 1..9),
         first in prop::collection::vec(action(), 0..8),
         second in prop::collection::vec(action(), 0..8),
         headroom in prop_oneof![Just(0usize), Just(32)],
     ) {
         let mut rig = Rig::with_headroom(Config { max_vlans: 2, ..Config::default() }, headroom);
+        // However small.
+        rig.dp.fragments_mut().families.iter_mut().for_each(|f| f.min_size = 0);
         rig.dp.set_meter(1, dp::MeterConfig { pktps: true, bands: vec![] }, 0);
         rig.install_any(&first);
         rig.install_recirc(1, &second);

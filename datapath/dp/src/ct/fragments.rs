@@ -160,18 +160,14 @@ fn be16(octets: &[u8], at: usize) -> Option<u16> {
 fn fragment_header(packet: &[u8]) -> Option<(usize, usize)> {
     let (mut named_at, mut at) = (6, 40);
     loop {
-        let len = *packet.get(at + 1)?;
-        at += match packet.get(named_at)? {
+        let len = usize::from(*packet.get(at + 1)?);
+        let size = match packet.get(named_at)? {
             44 => return packet.get(at..at + 8).map(|_| (named_at, at)),
-            0 | 43 | 60 => (usize::from(len) + 1) * 8,
-            51 => (usize::from(len) + 2) * 4,
+            0 | 43 | 60 => (len + 1) * 8,
+            51 => (len + 2) * 4,
             _ => return None,
         };
-        named_at = at
-            - match packet.get(named_at)? {
-                0 | 43 | 60 => (usize::from(len) + 1) * 8,
-                _ => (usize::from(len) + 2) * 4,
-            };
+        (named_at, at) = (at, at + size);
     }
 }
 
@@ -388,4 +384,58 @@ impl Fragments {
 /// Whether a packet of this key is for [`Fragments::take`].
 pub(crate) fn is_fragment(key: &Key) -> bool {
     key.nw_frag() & nw_frag::ANY != 0 && matches!(key.dl_type(), 0x0800 | 0x86dd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fragment_header_is_found_behind_others() {
+        let mut packet = vec![0; 40];
+        packet[6] = 60;
+        packet.extend([51, 0, 1, 4, 0, 0, 0, 0]);
+        packet.extend([44, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        packet.extend([17, 0, 0, 1, 0, 0, 0, 7]);
+        assert_eq!(fragment_header(&packet), Some((48, 60)));
+        for cut in 0..packet.len() {
+            assert_eq!(fragment_header(&packet[..cut]), None, "{cut} octets");
+        }
+        packet[48] = 17;
+        assert_eq!(fragment_header(&packet), None);
+    }
+
+    #[test]
+    fn datagrams_of_ipv6_come_together() {
+        let piece = |offset: u16, more: u16, payload: &[u8]| {
+            let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0];
+            frame.extend((payload.len() as u16 + 8).to_be_bytes());
+            frame.extend([44, 64]);
+            frame.extend([0xfd; 32]);
+            frame.extend([17, 0]);
+            frame.extend((offset | more).to_be_bytes());
+            frame.extend([0, 0, 0, 7]);
+            frame.extend(payload);
+            frame
+        };
+        let mut fragments = Fragments::default();
+        fragments.families[1].min_size = 0;
+        let mut take = |frame: &[u8]| {
+            let (key, layers) = flow::extract::extract(frame, 1);
+            fragments.take(frame, &key, &layers, Offload::default(), 0, 1)
+        };
+        assert!(matches!(take(&piece(8, 0, &[2; 5])), Arrival::Held));
+        let Arrival::Whole(pieces) = take(&piece(0, 1, &[1; 8])) else { panic!("all are there") };
+        let datagram = whole(&pieces).unwrap();
+        let octets = datagram.data();
+        assert_eq!((octets[18..20].as_ref(), octets[20], octets.len()), (&[0, 13][..], 17, 54 + 13));
+        assert_eq!(octets[54..], [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
+        // What is written to the whole is written to its parts.
+        let (_, layers) = flow::extract::extract(octets, 1);
+        let mut changed = octets.to_vec();
+        (changed[22], changed[54 + 12]) = (0xfc, 9);
+        let mut last = pieces[1].clone();
+        last.follow(&changed, &layers);
+        assert_eq!((last.packet.data()[22], *last.packet.data().last().unwrap()), (0xfc, 9));
+    }
 }
