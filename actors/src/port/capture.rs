@@ -17,7 +17,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Starts a file.
+    /// Starts a file, or goes on with one that is there.
     ///
     /// # Errors
     /// Those of the file system.
@@ -29,8 +29,10 @@ impl Capture {
         header.extend([0; 8]);
         header.extend(SNAPLEN.to_le_bytes());
         header.extend(ETHERNET.to_le_bytes());
-        let mut file = File::create(path)?;
-        file.write_all(&header)?;
+        let mut file = File::options().append(true).create(true).open(path)?;
+        if file.metadata()?.len() == 0 {
+            file.write_all(&header)?;
+        }
         Ok(Self { file })
     }
 

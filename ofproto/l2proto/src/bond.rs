@@ -141,6 +141,8 @@ pub struct Bond<M> {
     lacp: LacpStatus,
     /// Which enabled member gets the next bucket.
     turn: usize,
+    /// The neighbours are to learn anew where stations are.
+    teaches: bool,
     news: Vec<String>,
 }
 
@@ -156,6 +158,7 @@ impl<M: Copy + Ord> Bond<M> {
             next_rebalance_ms: 0,
             lacp: LacpStatus::Off,
             turn: 0,
+            teaches: false,
             news: Vec::new(),
         };
         bond.reset_buckets(now_ms);
@@ -241,6 +244,18 @@ impl<M: Copy + Ord> Bond<M> {
     /// Lines for the log since the last call.
     pub fn take_news(&mut self) -> Vec<String> {
         std::mem::take(&mut self.news)
+    }
+
+    /// Whether another member became active since the last call, so that a frame from each station behind the bond has
+    /// to tell its neighbours of the new way. With balance-tcp it is one switch that has all links, and knows.
+    pub fn take_teaching(&mut self) -> bool {
+        std::mem::take(&mut self.teaches) && self.config.mode != BondMode::BalanceTcp
+    }
+
+    /// The member for packets of a hash, where load is spread by it, else the active one.
+    pub fn member_for(&self, hash: u8) -> Option<M> {
+        let bucket = self.buckets.get(usize::from(hash)).filter(|_| self.is_balanced());
+        bucket.and_then(|b| b.member).or(self.active)
     }
 
     /// Members that carry traffic.
@@ -355,6 +370,7 @@ impl<M: Copy + Ord> Bond<M> {
             }
             return;
         };
+        self.teaches = true;
         let Some(member) = self.members.get(&m) else { return };
         self.active_mac = member.state.mac;
         if member.enabled {
@@ -397,6 +413,7 @@ impl<M: Copy + Ord> Bond<M> {
             return Ok("no change");
         }
         self.active = Some(m);
+        self.teaches = true;
         self.active_mac = self.members.get(&m).map_or(0, |m| m.state.mac);
         self.news.push(format!("bond {}: active member is now {name}", self.config.name));
         Ok("done")

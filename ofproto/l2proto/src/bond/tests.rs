@@ -25,8 +25,10 @@ fn the_backup_takes_over_and_stays() {
     assert_eq!((bond.enabled(), bond.active(), bond.active_mac()), (vec![1, 2], Some(1), 11));
     assert!(set_link(&mut bond, false, true, 10));
     assert_eq!(bond.active(), Some(2));
+    assert!(bond.take_teaching() && !bond.take_teaching());
     assert!(set_link(&mut bond, true, true, 20));
     assert_eq!(bond.active(), Some(2), "the one that returns is the backup now");
+    assert!(!bond.take_teaching(), "and nobody has to learn anything");
     set_link(&mut bond, false, false, 30);
     assert_eq!(
         (bond.active(), bond.take_news().last().map(String::as_str)),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use l2proto::bond::{Bond, BondConfig, LacpStatus, MemberState};
 use l2proto::lacp::{Lacp, LacpConfig, MemberConfig};
+use l2proto::mac_learning::MacKey;
 use openflow::OfPort;
+use packet::arp;
 
 use super::{Bridge, Output};
 use crate::note::{Level, Note};
@@ -15,6 +17,9 @@ use crate::view::{BondView, BundleId, BundleView};
 /// Where LACPDUs go, and their EtherType.
 const LACP_GROUP: u64 = 0x0180_c200_0002;
 const SLOW_PROTOCOLS: u16 = 0x8809;
+/// EtherType and operation of reverse ARP requests.
+const RARP: u16 = 0x8035;
+const REVERSE_REQUEST: u16 = 3;
 
 /// LACP of a bundle.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -123,11 +128,27 @@ impl Bridge {
                 news.extend(bonded.machine.take_news().into_iter().map(|line| ("bond", line)));
             }
             self.show_bond(&bundle, status);
+            if self.bonding.bonds.get_mut(&id).is_some_and(|b| b.machine.take_teaching()) {
+                self.teach_neighbours(id);
+            }
             for (module, text) in news {
                 self.put(Output::Log(Note::new(module, Level::Info, text)));
             }
             for frame in frames {
                 self.send_frame(frame.member, LACP_GROUP, SLOW_PROTOCOLS, &frame.pdu);
+            }
+        }
+    }
+
+    /// Sends a frame from each station that is not behind the bond, so that switches there learn the new way to it.
+    fn teach_neighbours(&mut self, id: BundleId) {
+        let stations: Vec<MacKey> =
+            self.macs.entries(self.now_ms).filter(|(_, e, _)| e.port != id.0).map(|(key, ..)| key).collect();
+        for MacKey { vlan, mac } in stations {
+            let Some(bonded) = self.bonding.bonds.get(&id) else { return };
+            let hash = flow::hash::mac_vlan(mac, vlan, bonded.machine.config().basis) as u8;
+            if let Some(port) = bonded.machine.member_for(hash) {
+                self.send_whole(port, reverse_request(mac, vlan));
             }
         }
     }
@@ -276,6 +297,24 @@ impl Bridge {
         let ports = self.view.bundles.iter().filter_map(|(id, b)| Some((self.bonding.lacps.get(id)?, b)));
         ports.flat_map(|(lacp, bundle)| bundle.ports.iter().map(|p| (*p, lacp.is_current(*p)))).collect()
     }
+}
+
+/// A reverse ARP request (RFC 903) from a station for its own address, tagged unless the VLAN is 0.
+fn reverse_request(mac: u64, vlan: u16) -> Vec<u8> {
+    let request = arp::Repr::ethernet_ipv4(REVERSE_REQUEST, mac, 0, mac, 0);
+    let mut packet = vec![0xff; 6];
+    packet.extend(&mac.to_be_bytes()[2..]);
+    if vlan != 0 {
+        packet.extend(0x8100u16.to_be_bytes());
+        packet.extend(vlan.to_be_bytes());
+    }
+    packet.extend(RARP.to_be_bytes());
+    let at = packet.len();
+    packet.resize(at + arp::HEADER_LEN, 0);
+    if let Ok(mut view) = arp::Packet::new(&mut packet[at..]) {
+        request.emit(&mut view);
+    }
+    packet
 }
 
 fn is_bond(settings: &BTreeMap<BundleId, BundleSettings>, id: &BundleId) -> bool {
