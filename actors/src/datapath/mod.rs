@@ -134,7 +134,8 @@ impl Datapath {
             self.flush_upcalls(None);
             if served > 0 {
                 if let Some(looking) = self.looking_on.take() {
-                    self.learn(looking.after, true);
+                    // Another queue's is an answer; more of the same is a stream, which bears to wait for a wake.
+                    self.learn(looking.after, self.last != Some(looking.after));
                 }
             } else if !self.looks_on(now_us) {
                 self.rest();
