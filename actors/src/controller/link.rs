@@ -115,6 +115,33 @@ impl Link {
         self.framer.next_message().map(|m| m.map(<[u8]>::to_vec)).map_err(|bad| bad.0)
     }
 
+    /// Deals with a message of a version that was not agreed upon: greetings, errors and echoes are taken in any. `false`:
+    /// it is to be refused.
+    pub(super) fn answer_other_version(&mut self, octets: &[u8], peer: &str, agreed: Version) -> bool {
+        use openflow::message::{Message, Msg, decode_with, encode_into};
+        let (version, agreed) = (octets.first().copied().unwrap_or(0), agreed.wire());
+        let request = match decode_with(octets, &openflow::message::Context::UNKNOWN) {
+            Ok(Msg { body: Message::EchoRequest(data), version, xid }) => Some((data, version, xid)),
+            Ok(Msg { body: Message::Hello(_) | Message::Error(_) | Message::EchoReply(_), .. }) => None,
+            _ => {
+                vlog::err_rl!(
+                    "vconn",
+                    10,
+                    10,
+                    "{peer}: received OpenFlow version 0x{version:02x} != expected {agreed:02x}"
+                );
+                return false;
+            }
+        };
+        if let Some((data, version, xid)) = request {
+            let mut reply = Vec::new();
+            if encode_into(&mut reply, &Message::EchoReply(data), version, xid).is_ok() {
+                self.send(&reply);
+            }
+        }
+        true
+    }
+
     /// A message as the bridge takes it.
     pub(super) fn decode(&mut self, octets: &[u8], version: Version) -> Incoming {
         use openflow::OfError;

@@ -199,10 +199,11 @@ impl Session {
 
     /// There is a stream: hello.
     fn open(&mut self, stream: Stream, ctx: &mut Context<Self>) {
-        self.link = Some(Link::begin(next_conn(), stream, ctx.address()));
+        let conn = next_conn();
+        self.link = Some(Link::begin(conn, stream, ctx.address()));
         let newest = self.setup.versions.newest().unwrap_or(Version::V10);
         let hello = Hello { versions: self.setup.versions, header_version: newest.wire(), malformed: false };
-        self.send(newest, 1, &Message::Hello(hello));
+        self.send(newest, conn.0 as u32, &Message::Hello(hello));
         self.desk.arm(self.rconn.poll_timeout());
     }
 
@@ -244,12 +245,15 @@ impl Session {
                 Ok(Some(octets)) => octets,
                 Ok(None) => break,
                 Err(length) => {
-                    vlog::err_rl!("stream", 5, 5, "received too-short ofp_header ({length} bytes)");
+                    vlog::err_rl!("vconn_stream", 10, 10, "received too-short ofp_header ({length} bytes)");
                     lost = Some("Protocol error");
                     break;
                 }
             };
             if let Some(version) = link.version {
+                if octets[0] != version.wire() && link.answer_other_version(&octets, &self.setup.peer, version) {
+                    continue;
+                }
                 batch.push(link.decode(&octets, version));
             } else if !self.first_message(&octets, ctx) {
                 lost = Some("Protocol error");
@@ -275,7 +279,14 @@ impl Session {
             Ok(Msg { body: Message::Error(_), .. }) => return false,
             _ => {
                 let text = openflow::print::message(octets, &openflow::print::Options::default());
-                vlog::warn_rl!("vconn", 10, 10, "{}: received message while expecting hello:\n{text}", self.setup.peer);
+                vlog::warn_rl!(
+                    "vconn",
+                    10,
+                    10,
+                    "{}: received message while expecting hello: {}",
+                    self.setup.peer,
+                    text.trim_end()
+                );
                 return false;
             }
         };
