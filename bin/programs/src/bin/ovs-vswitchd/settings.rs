@@ -12,7 +12,8 @@ use std::path::PathBuf;
 /// The options that are not shared with other daemons.
 pub const OWN: &[Flag] = &[
     Flag::value("unixctl").help("  --unixctl=SOCKET          override default control socket name\n"),
-    Flag::value("metrics").help("  --metrics=[IP:]PORT       serve metrics to Prometheus over HTTP\n"),
+    // Of ours alone, and told in the README: the help text is Open vSwitch's to the letter.
+    Flag::value("metrics"),
     Flag::switch("mlockall"),
     Flag::optional("enable-dummy"),
     Flag::value("dummy-numa"),
@@ -127,6 +128,6 @@ pub fn usage(program: &str) -> String {
         + &LogSettings::usage(program)
         + "\nDPDK options:\nConfiguration of DPDK via command-line is removed from this\n\
            version of Open vSwitch. DPDK is configured through ovsdb.\n"
-        + &groups::section(program, "\nOther options:", &OWN[..2])
+        + &groups::section(program, "\nOther options:", &OWN[..1])
         + "  -h, --help                display this help message\n  -V, --version             display version information\n"
 }
