@@ -2,9 +2,9 @@
 //!
 //! A sleep and a wake cost some ten microseconds, most of it until a processor runs again. An answer that comes within
 //! that time is better waited for. Whether one will come is learned a queue: after a request there is an answer, after the
-//! answer there may be nothing for long. An answer comes from another queue: packets of a stream, from the same one, may as
-//! well gather while the thread sleeps and wakes. Where looking on was in vain it is left, and tried again now and then; an idle
-//! port costs nothing, and a stream next to nothing.
+//! answer there may be nothing for long. An answer comes from another queue: packets of a stream, from the same one, may
+//! as well gather while the thread sleeps and wakes. Where looking on was in vain it is left, and tried again now and then;
+//! an idle port costs nothing, and a stream next to nothing.
 
 /// How long to look on, microseconds.
 pub(super) const LINGER_US: u64 = 20;

@@ -1,8 +1,8 @@
 //! The datapath actor: one thread's ports, rings and caches, on an arbiter of its own.
 //!
 //! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
-//! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel, where it pays after a moment ([`linger`]); with all queues asleep the thread
-//! sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
+//! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel, where it pays after a moment
+//! ([`linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
 
 pub mod adapt;
 pub mod control;
