@@ -145,6 +145,10 @@ impl Switch {
         for (_, uuid) in self.desired.datapaths.iter().filter(|(kind, _)| self.datapaths.contains_key(*kind)) {
             rows.push(pairs_row("Datapath", *uuid, "capabilities", commands::capabilities()));
         }
+        // These are all rows of their tables that are wanted: of others nothing needs to be known.
+        let wanted: std::collections::BTreeSet<_> = rows.iter().map(|row| (row.table, row.uuid)).collect();
+        let is_whole = |table: &str| matches!(table, "Bridge" | "Port" | "Interface");
+        self.status_written.retain(|row, _| !is_whole(row.0) || wanted.contains(&(row.0, row.1)));
         self.write_rows(rows, applied);
     }
 
