@@ -131,7 +131,7 @@ fn flags() -> Vec<Flag> {
         Flag::switch("timestamp").help("  --timestamp                 timestamp \"monitor\" output\n"),
         Flag::switch("force"),
         Flag::value("timeout").short('t'),
-        Flag::value("db-change-aware"),
+        Flag::switch("db-change-aware"),
         Flag::switch("no-db-change-aware"),
         Flag::switch("leader-only"),
         Flag::switch("no-leader-only"),
