@@ -279,13 +279,14 @@ fn a_test_controller_forwards() {
     });
 }
 
-/// A program of `tests/clients`, with the packages it needs from `pip` in a directory of the build.
-fn os_ken(lab: &Lab, app: &str, listen: u16) -> Result<Daemon, String> {
+/// The learning switch of `tests/clients` in a version (`13`), with the packages it needs from `pip` in a directory of
+/// the build.
+fn os_ken(lab: &Lab, version: &str, listen: u16) -> Result<Daemon, String> {
     let packages = harness::side::python_packages(&["os-ken==2.8.1", "pyOpenSSL"])?;
-    let app = harness::side::root().join("tests/clients").join(app);
+    let app = harness::side::root().join("tests/clients/learning.py");
     let log = lab.place.dir().join("log/os-ken.err");
     let mut command = lab.place.command("/usr/bin/python3");
-    command.env("PYTHONPATH", &packages).env("EVENTLET_NO_GREENDNS", "yes");
+    command.env("PYTHONPATH", &packages).env("EVENTLET_NO_GREENDNS", "yes").env("OPENFLOW", version);
     command.args(["-c", "from os_ken.cmd.manager import main; main()"]);
     command.args(["--ofp-tcp-listen-port", &listen.to_string(), "--ofp-listen-host", "127.0.0.1"]);
     command.arg(&app);
@@ -318,7 +319,7 @@ fn os_ken_learning_switches_of_every_version() {
         ];
         for (at, (short, version)) in versions.into_iter().enumerate() {
             let port = 6660 + at as u16;
-            let controller = os_ken(lab, &format!("learning_{short}.py"), port)?;
+            let controller = os_ken(lab, short, port)?;
             lab.vsctl(&format!("set bridge br0 protocols={version} -- set-controller br0 tcp:127.0.0.1:{port}"))?;
             let log = lab.place.dir().join("log/os-ken.err");
             process::until(&format!("{version}: replies to arrive"), Duration::from_secs(40), || {
