@@ -192,7 +192,7 @@ fn nonsense_in_a_closed_block_is_dropped_and_counted() {
     let (mut ring, mut kernel) = ring(4);
     let one = kernel.put(&ring.map, 60).unwrap();
     kernel.put(&ring.map, 60).unwrap();
-    kernel.set(&ring.map, block::FIRST + hdr::NEXT, u32::MAX & !7);
+    kernel.set(&ring.map, block::FIRST + hdr::NEXT, !7);
     kernel.close(&ring.map, 0);
     assert_eq!(take(&mut ring), [(one, 60)]);
     assert_eq!(take(&mut ring), []);
