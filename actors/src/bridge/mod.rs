@@ -235,7 +235,7 @@ impl Handler<Upcalls> for Bridge {
     fn handle(&mut self, m: Upcalls, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.set_now(clock::now_ms());
-        self.core.upcalls(m.batch, clock::now_ms());
+        self.core.upcalls(m.batch, !m.is_full, clock::now_ms());
         self.settle(ctx);
     }
 }

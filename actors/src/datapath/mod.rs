@@ -282,9 +282,10 @@ impl Datapath {
             }
         }
         let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        let is_full = self.engine.is_full();
         for (bridge, batch) in batches {
             let ports: Vec<OdpPort> = batch.iter().map(|u| u.key.in_port()).collect();
-            if !bridge.offer(Upcalls { batch }) {
+            if !bridge.offer(Upcalls { batch, is_full }) {
                 for port in ports {
                     self.engine.upcalls_answered(port, 1, now_us);
                 }

@@ -16,6 +16,8 @@ use crate::controller::Transmit;
 pub struct Upcalls {
     /// The packets.
     pub batch: Vec<Upcall>,
+    /// The datapath has as many flows as it may: packets are answered, none is installed.
+    pub is_full: bool,
 }
 
 /// Be like this (Q; answered when applied).

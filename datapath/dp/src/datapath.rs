@@ -288,6 +288,11 @@ impl Datapath {
         self.engine.quota.give(port, n, now_us / 1000);
     }
 
+    /// Whether as many flows are installed as may be.
+    pub fn is_full(&self) -> bool {
+        self.engine.flows.is_full()
+    }
+
     /// Installs a flow, translated from the view of this version.
     pub fn install(&mut self, entry: &FlowEntry, view_version: u64) -> Result<(), InstallError> {
         self.engine.flows.install(entry, view_version)

@@ -233,7 +233,7 @@ impl FlowTable {
         if self.by_ufid.contains_key(&entry.ufid) {
             return Err(InstallError::Exists);
         }
-        if self.by_ufid.len() >= self.flow_limit {
+        if self.is_full() {
             return Err(InstallError::FlowLimit);
         }
         let port = if entry.mask.in_port() == u32::MAX { entry.key.in_port() } else { ANY_PORT };
@@ -357,6 +357,11 @@ impl FlowTable {
 
     pub(crate) fn len(&self) -> usize {
         self.by_ufid.len()
+    }
+
+    /// Whether there is no room for another.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.flow_limit
     }
 
     /// Masks of all ports together.

@@ -34,8 +34,8 @@ impl Bridge {
         &self.live
     }
 
-    /// Answers upcalls.
-    pub fn upcalls(&mut self, batch: Vec<Upcall>, now_ms: i64) {
+    /// Answers upcalls. Where the datapath has no room for flows, packets are sent on and nothing is kept of them.
+    pub fn upcalls(&mut self, batch: Vec<Upcall>, has_room: bool, now_ms: i64) {
         let mut install = Vec::new();
         let mut execute = Vec::with_capacity(batch.len());
         let mut answered: Vec<(u32, u32)> = Vec::new();
@@ -45,7 +45,7 @@ impl Bridge {
                 Some((_, n)) => *n += 1,
                 None => answered.push((port, 1)),
             }
-            self.upcall(upcall, now_ms, &mut install, &mut execute);
+            self.upcall(upcall, has_room, now_ms, &mut install, &mut execute);
         }
         if !install.is_empty() {
             self.put(Output::Install(install));
@@ -54,7 +54,14 @@ impl Bridge {
         self.flush_credit();
     }
 
-    fn upcall(&mut self, upcall: Upcall, now_ms: i64, install: &mut Vec<FlowEntry>, execute: &mut Vec<Execute>) {
+    fn upcall(
+        &mut self,
+        upcall: Upcall,
+        has_room: bool,
+        now_ms: i64,
+        install: &mut Vec<FlowEntry>,
+        execute: &mut Vec<Execute>,
+    ) {
         if self.view.flow_restore_wait {
             return;
         }
@@ -78,7 +85,7 @@ impl Bridge {
             key: upcall.key.clone(),
             actions: Arc::from(translation.actions.as_slice()),
         });
-        if cookie.is_none() {
+        if cookie.is_none() && has_room {
             install.push(self.remember(&upcall.key, translation, now_ms));
         } else {
             self.recirc.release(&translation.recircs, now_ms);
