@@ -1,8 +1,8 @@
 //! The revalidator of a datapath: has the bridges judge the flows that a change concerns, and now and then dumps all of
 //! the datapath's flows a piece at a time, for their counters and to take out those that nobody uses.
 //!
-//! A change is acted upon soon; the dump follows every `max-revalidator`, or with the change where it is quick. One round runs at a time; a change during a round
-//! makes another follow. It keeps nothing but that and the limit of flows: a panic costs nothing.
+//! A change is acted upon at once; the dump follows every `max-revalidator`, or with the change where it is quick. One
+//! round runs at a time; a change during a round makes another follow. It keeps nothing but that and the limit of flows: a panic costs nothing.
 
 use actix::prelude::*;
 use ofproto::bridge::{Decisions, FlowReported};
@@ -22,8 +22,9 @@ use crate::msg::revalidator::*;
 use crate::supervise::{Desk, Player};
 use crate::switch::directory::Shared;
 
-/// From a change to the round it causes: more changes may come, milliseconds.
-const SOON_MS: i64 = 5;
+/// Rounds that changes cause leave the bridges this many times as long as they take: a change alone is acted upon at
+/// once, many come together.
+const PAUSE: i64 = 2;
 /// Dumps that follow changes leave the datapath this many times as long as they take.
 const REST: i64 = 10;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,6 +40,8 @@ pub struct Revalidator {
     sweep_at_ms: i64,
     /// Before that not even for a change, milliseconds.
     rests_until_ms: i64,
+    /// Before that no round for a change, milliseconds.
+    paused_until_ms: i64,
     running: bool,
     again: bool,
     /// Who waits for a whole sweep that begins after they asked.
@@ -62,6 +65,7 @@ impl Revalidator {
             limit: FlowLimit::default(),
             sweep_at_ms: clock::now_ms(),
             rests_until_ms: 0,
+            paused_until_ms: 0,
             running: false,
             again: false,
             waiting: Vec::new(),
@@ -91,6 +95,7 @@ impl Revalidator {
         let waiting = std::mem::take(&mut self.waiting);
         let sweeps = !waiting.is_empty() || self.sweep_at_ms <= clock::now_ms();
         let (round, limit) = (self.round.clone(), self.limit.clone());
+        let started_ms = clock::now_ms();
         let work = async move {
             round.judge().await;
             let began_ms = clock::now_ms();
@@ -103,6 +108,8 @@ impl Revalidator {
         };
         ctx.spawn(actix::fut::wrap_future::<_, Self>(work).map(move |swept, this, ctx| {
             this.running = false;
+            let now_ms = clock::now_ms();
+            this.paused_until_ms = now_ms + PAUSE * (now_ms - started_ms);
             if let Some((n, duration_ms)) = swept {
                 let before = this.limit.limit();
                 this.limit.swept(n, duration_ms);
@@ -240,7 +247,7 @@ impl Player for Revalidator {
 impl Handler<Stir> for Revalidator {
     type Result = ();
 
-    fn handle(&mut self, _: Stir, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Stir, ctx: &mut Context<Self>) {
         self.desk.received();
         self.again = true;
         let now_ms = clock::now_ms();
@@ -248,7 +255,12 @@ impl Handler<Stir> for Revalidator {
         let stopped = clock::is_stopped();
         self.sweep_at_ms = self.sweep_at_ms.min(if stopped { now_ms } else { self.rests_until_ms.max(now_ms) });
         if !self.running {
-            self.desk.arm_by(now_ms + if stopped { 0 } else { SOON_MS }, "something changed");
+            if stopped || self.paused_until_ms > now_ms {
+                let soon_ms = if stopped { now_ms } else { self.paused_until_ms };
+                self.desk.arm_by(soon_ms, "something changed");
+            } else {
+                self.start(ctx);
+            }
         }
     }
 }
