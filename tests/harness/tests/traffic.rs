@@ -206,6 +206,11 @@ fn queues_of_the_kernel_shape_what_flows_send_through_them() {
         process::until("the new rate to be in force", Duration::from_secs(5), || {
             lab.appctl("qos/show v2").is_ok_and(|s| s.contains("max-rate: 100000000"))
         })?;
+        // A server that hears the last of an earlier client's datagrams takes them for its own client's.
+        process::until("what waited at the old rate to be sent", Duration::from_secs(5), || {
+            let classes = lab.host.line("tc -s class show dev v2");
+            classes.is_ok_and(|s| s.matches("backlog").count() == s.matches("backlog 0b 0p").count())
+        })?;
         let rate = a.iperf(b, &b.ip, "-u -b 30M -l 1000", 1)?;
         need(&format!("at the new rate all pass: {:.1}", rate / 1e6), rate > 15e6)?;
         lab.vsctl("clear port v2 qos -- --all destroy qos")?;
