@@ -468,7 +468,9 @@ pub(super) fn print_error(_: &Settings, args: &[String]) -> Done {
 
 /// Octets without their characters.
 fn plain_dump(octets: &[u8]) {
-    program::print(&hex::plain(octets));
+    // The dash behind eight octets is for those that follow.
+    let text = hex::plain(octets);
+    program::print(&format!("{}\n", text.trim_end_matches(['-', '\n'])));
 }
 
 /// `encode-error-reply NAME REQUEST`.

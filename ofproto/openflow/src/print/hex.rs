@@ -14,8 +14,10 @@ pub fn plain(octets: &[u8]) -> String {
         put!(out, "{:08x}  ", n * 16);
         for (i, octet) in line.iter().enumerate() {
             put!(out, "{octet:02x}");
-            if i + 1 < line.len() {
-                out.push(if i == 7 { '-' } else { ' ' });
+            if i == 7 {
+                out.push('-');
+            } else if i + 1 < line.len() {
+                out.push(' ');
             }
         }
         out.push('\n');
