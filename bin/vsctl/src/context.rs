@@ -47,6 +47,11 @@ impl<'a> Context<'a> {
         self.topology = None;
     }
 
+    /// Changes the topology as the transaction was or will be; what says that it could not has it read anew.
+    pub fn amend_topology(&mut self, amend: impl FnOnce(&mut Topology, &Transaction<'_>) -> bool) {
+        self.topology = self.topology.take().and_then(|mut known| amend(&mut known, &self.txn).then_some(known));
+    }
+
     /// Reads a value as people type it and notes the rows to be that it refers to.
     pub fn parse(&mut self, text: &str, ty: &Type) -> Outcome<Datum> {
         let datum = Datum::parse_cli(text, ty, Some(&mut self.symbols))?;

@@ -117,7 +117,7 @@ fn add(ctx: &mut Context<'_>, line: &mut Line, ifaces: &[String]) -> Outcome<()>
         assignment::apply(ctx, "Port", port, setting)?;
     }
     ctx.txn.insert_into("Bridge", bridge.row, "ports", &Datum::uuid(port));
-    ctx.forget_topology();
+    ctx.amend_topology(|topology, txn| topology.admit(txn, &bridge, port));
     Ok(())
 }
 
@@ -175,11 +175,11 @@ fn refuse_elsewhere(topology: &Topology, line: &Line, bridge: &Bridge, port: &Po
 /// Takes a port off its bridge; without a reference to it, the row goes.
 fn remove(ctx: &mut Context<'_>, port: &Port) {
     let row = ctx.topology().bridges.get(&port.bridge).map(|bridge| bridge.row);
+    ctx.amend_topology(|topology, txn| topology.dismiss(txn, port));
     if let Some(bridge) = row {
         ctx.txn.remove_from("Bridge", bridge, "ports", &Datum::uuid(port.row));
     }
     forget_inserted(ctx, port.row);
-    ctx.forget_topology();
 }
 
 /// Takes back a port that this very transaction inserts, with its interfaces.

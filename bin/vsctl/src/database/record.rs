@@ -111,7 +111,8 @@ fn named<'c>(ctx: &'c Context<'_>, table: &TableSchema, column: &str, id: &str) 
         Ok(number) if integer => Datum::integer(number),
         _ => Datum::string(id),
     };
-    let mut rows = ctx.txn.rows(&table.name).into_iter().filter(|row| *row.datum(column) == wanted);
+    let Some(index) = table.column_index(column) else { return Ok(None) };
+    let mut rows = ctx.txn.rows(&table.name).into_iter().filter(|row| *row.at(index) == wanted);
     let first = rows.next();
     if rows.next().is_some() {
         return fail(format!("multiple rows in {} match \"{id}\"", table.name));
