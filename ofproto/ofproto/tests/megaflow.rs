@@ -190,3 +190,48 @@ proptest! {
         }
     }
 }
+
+fn patch(name: &str, peer: PortRef) -> Arc<PortView> {
+    Arc::new(PortView { odp: None, kind: PortKind::Patch(Some(peer)), ..PortView::device(OfPort(2), 0, name) })
+}
+
+/// Bridge 0 with a device at port 1 and a patch at port 2 to port 2 of bridge 1, which is not there.
+fn half_patched() -> SwitchView {
+    let mut view = switch(&[(0, 1, 0, 2)], &[0, 0, 0]);
+    let peer = PortRef { bridge: BridgeId(1), port: OfPort(2) };
+    let near = Arc::make_mut(view.bridges.get_mut(&BridgeId(0)).expect("made"));
+    near.ports.insert(OfPort(2), patch("p0", peer));
+    view.bridges.insert(BridgeId(1), Arc::new(BridgeView::new(BridgeId(1), "br1")));
+    view
+}
+
+/// The same with bridge 1's end, from where packets go on to its port 1.
+fn patched(mut view: SwitchView) -> SwitchView {
+    let mut table = Table::new(0);
+    let rule = parse_flow_mod("actions=output:1", Command::Mod(FlowModCommand::Add), Names::NONE).expect("a rule");
+    let mut flow_mod = rule.flow_mod;
+    flow_mod.matching.default_packet_type();
+    table.stage(&[Change::FlowMod { flow_mod: Arc::new(flow_mod), priority: 1 }], 0);
+    table.commit();
+    let far = Arc::make_mut(view.bridges.get_mut(&BridgeId(1)).expect("made"));
+    far.tables[0] = Some(table.view());
+    far.ports.insert(OfPort(1), Arc::new(PortView::device(OfPort(1), 9, "v")));
+    far.ports.insert(OfPort(2), patch("p1", PortRef { bridge: BridgeId(0), port: OfPort(2) }));
+    view
+}
+
+#[test]
+fn a_patch_whose_peer_comes_later_is_looked_at_again() {
+    let before = half_patched();
+    let after = patched(before.clone());
+    let mut key = Key::EMPTY;
+    key.set_in_port(1);
+    key.set_dl_type(0x88b5);
+    let mut recirc = Recirc::default();
+    let old = verdict(&before, &key, &mut recirc);
+    let (mask, actions) = (old.megaflow_mask(), old.install_actions(None));
+    let new = verdict(&after, &key, &mut recirc);
+    assert_ne!(new.install_actions(None), actions, "the peer makes a difference");
+    let flow = CachedFlow::new(&key, &mask, actions.into(), old, 0);
+    assert!(Changes::between(&before, &after).touch(&flow));
+}

@@ -11,6 +11,10 @@ use crate::view::PortRef;
 impl Context<'_> {
     pub(super) fn output_patch(&mut self, from: OfPort, peer: PortRef, is_last: bool) {
         let view = self.view;
+        // Where the packet ends for want of the peer, the verdict depends on that bridge as well: the peer may come.
+        if !self.bridges.contains(&peer.bridge) {
+            self.bridges.push(peer.bridge);
+        }
         let Some(bridge) = view.bridges.get(&peer.bridge) else { return };
         let Some(port) = bridge.ports.get(&peer.port).cloned() else { return };
         let old_bridge = self.bridge;
@@ -25,9 +29,6 @@ impl Context<'_> {
 
         self.enter_bridge_flow(peer);
         self.bridge = bridge;
-        if !self.bridges.contains(&bridge.id) {
-            self.bridges.push(bridge.id);
-        }
         if bridge.id != old_bridge.id {
             self.mirrors = 0;
         }
