@@ -30,9 +30,9 @@ struct Added<'a>(&'a FlowEntry);
 
 impl fmt::Display for Added<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FlowEntry { ufid, key, mask, actions } = self.0;
+        let FlowEntry { ufid, matching, actions, .. } = self.0;
         let ufid = odp_text::ufid(*ufid);
-        let key = odp_text::format_key(key, Some(mask), &odp_text::KeyOptions::default());
+        let key = odp_text::format_key(&matching.key(), Some(&matching.mask()), &odp_text::KeyOptions::default());
         write!(f, "flow_add: ufid:{ufid} mega_ufid:{ufid} {key}, actions:{}", odp_text::format_actions(actions, None))
     }
 }

@@ -396,7 +396,7 @@ impl Handler<PacketExecute> for Datapath {
         for (port, n) in m.answered {
             self.engine.upcalls_answered(port, n, now_us);
         }
-        self.engine.execute(&m.packets, now_us, &mut self.upcalls);
+        self.engine.execute(m.packets, now_us, &mut self.upcalls);
         self.drops.tell(self.engine.stats());
         self.flush_upcalls(Some(&m.bridge));
     }
@@ -407,9 +407,9 @@ impl Handler<FlowModify> for Datapath {
 
     fn handle(&mut self, m: FlowModify, _: &mut Context<Self>) {
         self.desk.received();
-        for (ufid, actions) in &m.entries {
+        for change in &m.entries {
             // A flow that went meanwhile needs no change.
-            let _ = self.engine.modify(*ufid, actions, m.view_version);
+            let _ = self.engine.modify(change, m.view_version);
         }
     }
 }
@@ -445,10 +445,7 @@ impl Handler<FlowReports> for Datapath {
     fn handle(&mut self, m: FlowReports, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let mut flows = Vec::new();
-        let reported = |ufid, actions: &flow::Actions, stats: &flow::FlowStats| {
-            flows.push(ofproto::bridge::FlowReported { ufid, actions: actions.clone(), stats: *stats });
-        };
-        let next = self.engine.walk(m.cursor, m.max, reported);
+        let next = self.engine.walk(m.cursor, m.max, |flow| flows.push(flow));
         MessageResult((flows, self.engine.n_flows(), next))
     }
 }
@@ -458,11 +455,7 @@ impl Handler<ReportFlows> for Datapath {
 
     fn handle(&mut self, m: ReportFlows, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let report = |ufid| {
-            let (actions, stats) = self.engine.counters(ufid)?;
-            Some(ofproto::bridge::FlowReported { ufid, actions, stats })
-        };
-        MessageResult(m.0.into_iter().filter_map(report).collect())
+        MessageResult(m.0.into_iter().filter_map(|ufid| self.engine.report(ufid)).collect())
     }
 }
 

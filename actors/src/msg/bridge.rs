@@ -153,7 +153,7 @@ pub struct FlowJudge {
     /// Which.
     pub ufids: Vec<flow::Ufid>,
     /// Those of them that the datapath has, as it has them.
-    pub reports: Vec<ofproto::bridge::FlowReported>,
+    pub reports: Vec<flow::FlowReported>,
 }
 
 /// A look at all of the datapath's flows is over (B: the next one comes soon).
@@ -169,7 +169,7 @@ pub struct FlowSwept {
 #[rtype(result = "(u64, ofproto::bridge::Decisions)")]
 pub struct FlowReport {
     /// The flows.
-    pub flows: Vec<ofproto::bridge::FlowReported>,
+    pub flows: Vec<flow::FlowReported>,
     /// Those idle for so long are to go, milliseconds.
     pub max_idle_ms: i64,
     /// They have been taken out.

@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 use dp::{DumpedFlow, FlowCursor, MeterConfig, PortStats, RxQueue, Stats, TxPort};
-use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid};
+use flow::{Execute, FlowChange, FlowEntry, OdpPort, Ufid};
 use packet::PacketBuf;
 use std::os::fd::OwnedFd;
 
@@ -89,8 +89,8 @@ pub struct PacketExecute {
 pub struct FlowModify {
     /// The view they were translated from.
     pub view_version: u64,
-    /// Name and new actions.
-    pub entries: Vec<(Ufid, Actions)>,
+    /// The changes.
+    pub entries: Vec<FlowChange>,
 }
 
 /// Remove flows; answers what they counted (Q).
@@ -113,7 +113,7 @@ pub struct FlowDump {
 
 /// Some flows as bridges need to know of them, how many flows there are, and where to go on (Q).
 #[derive(Message)]
-#[rtype(result = "(Vec<ofproto::bridge::FlowReported>, usize, Option<FlowCursor>)")]
+#[rtype(result = "(Vec<flow::FlowReported>, usize, Option<FlowCursor>)")]
 pub struct FlowReports {
     /// Where to begin.
     pub cursor: FlowCursor,
@@ -123,7 +123,7 @@ pub struct FlowReports {
 
 /// The flows of these names, as far as they are there (Q).
 #[derive(Debug, Message)]
-#[rtype(result = "Vec<ofproto::bridge::FlowReported>")]
+#[rtype(result = "Vec<flow::FlowReported>")]
 pub struct ReportFlows(pub Vec<Ufid>);
 
 /// Let so many flows in at the most (B).

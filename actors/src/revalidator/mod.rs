@@ -5,7 +5,8 @@
 //! round runs at a time; a change during a round makes another follow. It keeps nothing but that and the limit of flows: a panic costs nothing.
 
 use actix::prelude::*;
-use ofproto::bridge::{Decisions, FlowReported};
+use flow::FlowReported;
+use ofproto::bridge::Decisions;
 use ofproto::revalidate::FlowLimit;
 use ofproto::view::BridgeId;
 use std::collections::BTreeMap;
@@ -209,7 +210,7 @@ impl Round {
 }
 
 async fn report_gone(bridge: &Address<Bridge>, gone: Vec<dp::DumpedFlow>) {
-    let reported = |f: dp::DumpedFlow| FlowReported { ufid: f.entry.ufid, actions: f.entry.actions, stats: f.stats };
+    let reported = |f: dp::DumpedFlow| FlowReported { ufid: f.entry.ufid, edition: f.entry.edition, stats: f.stats };
     let flows: Vec<_> = gone.into_iter().map(reported).collect();
     if !flows.is_empty() {
         let _ = bridge.ask(FlowReport { flows, max_idle_ms: 0, gone: true }, PATIENCE).await;

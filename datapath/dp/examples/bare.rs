@@ -82,7 +82,7 @@ fn install(dp: &mut Datapath, i: u32, narrow: impl Fn(&mut Key, &mut Mask), acti
     mask.set_nw_frag(3);
     narrow(&mut key, &mut mask);
     key.apply(&mask);
-    let entry = FlowEntry { ufid: Ufid(i.into()), key, mask, actions: actions.into() };
+    let entry = FlowEntry::new(Ufid(i.into()), &key, &mask, actions.into());
     dp.install(&entry, 1).expect("install a flow");
 }
 

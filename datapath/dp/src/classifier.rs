@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use flow::{Key, Mask, MiniMask};
+use flow::Key;
+use flow::classifier::Shape;
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
@@ -20,37 +21,21 @@ pub(crate) trait PickedWords {
     fn picked(&self, flow: u32) -> &[u64];
 }
 
-pub(crate) struct Subtable {
-    mask: Arc<MiniMask>,
-    /// Word numbers and their masks.
-    words: Vec<(u8, u64)>,
+struct Subtable {
+    shape: Arc<Shape>,
     flows: HashTable<u32>,
     hits: u64,
 }
 
 impl Subtable {
-    fn new(mask: &Mask) -> Self {
-        let mask = Arc::new(MiniMask::from(mask));
-        let words = mask.iter().map(|(i, m)| (i as u8, m)).collect();
-        Self { mask, words, flows: HashTable::new(), hits: 0 }
-    }
-
     #[inline]
     fn hash(&self, key: &Key, seed: u64) -> u64 {
-        mix::words(self.words.iter().map(|(i, m)| key.0[*i as usize] & m), seed)
+        mix::words(self.shape.words().iter().map(|(i, m)| key.0[*i as usize] & m), seed)
     }
 
     #[inline]
     fn matches(&self, key: &Key, picked: &[u64]) -> bool {
-        self.words.iter().zip(picked).all(|((i, m), p)| key.0[*i as usize] & m == *p)
-    }
-
-    pub(crate) fn pick(&self, key: &Key) -> Picked {
-        self.words.iter().map(|(i, m)| key.0[*i as usize] & m).collect()
-    }
-
-    pub(crate) fn mask(&self) -> &Arc<MiniMask> {
-        &self.mask
+        self.shape.words().iter().zip(picked).all(|((i, m), p)| key.0[*i as usize] & m == *p)
     }
 }
 
@@ -58,6 +43,21 @@ impl Subtable {
 pub(crate) struct Classifier {
     subtables: Vec<Subtable>,
     seed: u64,
+}
+
+/// Where a flow that is not there yet would be.
+#[derive(Clone, Copy)]
+pub(crate) struct Vacancy {
+    subtable: usize,
+    hash: u64,
+}
+
+/// Why there is no vacancy.
+pub(crate) enum Taken {
+    /// A flow has this mask and these values.
+    ByFlow,
+    /// There are as many masks as may be.
+    MaskLimit,
 }
 
 impl Classifier {
@@ -79,41 +79,46 @@ impl Classifier {
         (None, self.subtables.len())
     }
 
-    fn subtable(&self, mask: &MiniMask) -> Option<usize> {
-        self.subtables.iter().position(|s| *s.mask == *mask)
+    fn subtable(&self, shape: &Arc<Shape>) -> Option<usize> {
+        let same = self.subtables.iter().position(|s| Arc::ptr_eq(&s.shape, shape));
+        same.or_else(|| self.subtables.iter().position(|s| s.shape == *shape))
     }
 
-    /// The subtable of a mask, made if need be; `None` if there would be more than `limit`.
-    pub(crate) fn subtable_for(&mut self, mask: &Mask, limit: usize) -> Option<&mut Subtable> {
-        let i = match self.subtable(&MiniMask::from(mask)) {
-            Some(i) => i,
-            None if self.subtables.len() >= limit => return None,
-            None => {
-                self.subtables.push(Subtable::new(mask));
-                self.subtables.len() - 1
-            }
-        };
-        Some(&mut self.subtables[i])
+    /// The place of a flow to be, in a subtable made if need be, and if there are not `limit` of them.
+    pub(crate) fn vacancy(
+        &mut self,
+        shape: &Arc<Shape>,
+        values: &[u64],
+        limit: usize,
+        flows: &impl PickedWords,
+    ) -> Result<Vacancy, Taken> {
+        let hash = mix::words(values.iter().copied(), self.seed);
+        if let Some(subtable) = self.subtable(shape) {
+            let is_there = self.subtables[subtable].flows.find(hash, |flow| flows.picked(*flow) == values).is_some();
+            return if is_there { Err(Taken::ByFlow) } else { Ok(Vacancy { subtable, hash }) };
+        }
+        if self.subtables.len() >= limit {
+            return Err(Taken::MaskLimit);
+        }
+        self.subtables.push(Subtable { shape: Arc::clone(shape), flows: HashTable::new(), hits: 0 });
+        Ok(Vacancy { subtable: self.subtables.len() - 1, hash })
     }
 
-    /// The flow of exactly this mask and masked key.
-    pub(crate) fn find_exact(&self, key: &Key, mask: &MiniMask, flows: &impl PickedWords) -> Option<u32> {
-        let subtable = &self.subtables[self.subtable(mask)?];
-        let hash = subtable.hash(key, self.seed);
-        subtable.flows.find(hash, |flow| subtable.matches(key, flows.picked(*flow))).copied()
-    }
-
-    /// Adds a flow whose subtable is there.
-    pub(crate) fn insert(&mut self, flow: u32, mask: &MiniMask, flows: &impl PickedWords) {
+    /// Puts a flow in its place, made by [`Classifier::vacancy`] just before.
+    pub(crate) fn insert(&mut self, flow: u32, at: Vacancy, flows: &impl PickedWords) {
         let seed = self.seed;
-        let Some(i) = self.subtable(mask) else { return };
         let hash_of = |flow: &u32| mix::words(flows.picked(*flow).iter().copied(), seed);
-        self.subtables[i].flows.insert_unique(hash_of(&flow), flow, hash_of);
+        self.subtables[at.subtable].flows.insert_unique(at.hash, flow, hash_of);
+    }
+
+    /// The shape of a place.
+    pub(crate) fn shape(&self, at: Vacancy) -> &Arc<Shape> {
+        &self.subtables[at.subtable].shape
     }
 
     /// Takes a flow out, and its subtable if that is empty then.
-    pub(crate) fn remove(&mut self, flow: u32, mask: &MiniMask, flows: &impl PickedWords) {
-        let Some(i) = self.subtable(mask) else { return };
+    pub(crate) fn remove(&mut self, flow: u32, shape: &Arc<Shape>, flows: &impl PickedWords) {
+        let Some(i) = self.subtable(shape) else { return };
         let hash = mix::words(flows.picked(flow).iter().copied(), self.seed);
         if let Ok(entry) = self.subtables[i].flows.find_entry(hash, |f| *f == flow) {
             entry.remove();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flow::{Actions, Execute, FlowEntry, OdpPort, Ufid, Upcall};
+use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
@@ -278,7 +278,7 @@ impl Datapath {
     }
 
     /// Acts upon packets from above.
-    pub fn execute(&mut self, packets: &[Execute], now_us: u64, upcalls: &mut Vec<Upcall>) {
+    pub fn execute(&mut self, packets: Vec<Execute>, now_us: u64, upcalls: &mut Vec<Upcall>) {
         let mut env = Env { now_ms: now_us / 1000, port: 0, upcalls };
         self.engine.execute_all(packets, &mut env);
     }
@@ -299,8 +299,8 @@ impl Datapath {
     }
 
     /// Changes a flow's actions; its counters go on.
-    pub fn modify(&mut self, ufid: Ufid, actions: &Actions, view_version: u64) -> Result<(), InstallError> {
-        self.engine.flows.modify(ufid, actions, view_version)
+    pub fn modify(&mut self, change: &FlowChange, view_version: u64) -> Result<(), InstallError> {
+        self.engine.flows.modify(change, view_version)
     }
 
     /// Removes a flow: as it was last.
@@ -318,18 +318,13 @@ impl Datapath {
         self.engine.flows.dump(cursor, max)
     }
 
-    /// What a flow does and has counted.
-    pub fn counters(&self, ufid: Ufid) -> Option<(Actions, flow::FlowStats)> {
-        self.engine.flows.counters(ufid)
+    /// What a flow does, by its edition, and has counted.
+    pub fn report(&self, ufid: Ufid) -> Option<FlowReported> {
+        self.engine.flows.report(ufid)
     }
 
-    /// Shows up to `max` flows from `cursor` on, without their keys; gives where to go on.
-    pub fn walk(
-        &self,
-        cursor: FlowCursor,
-        max: usize,
-        see: impl FnMut(Ufid, &Actions, &flow::FlowStats),
-    ) -> Option<FlowCursor> {
+    /// Reports up to `max` flows from `cursor` on; gives where to go on.
+    pub fn walk(&self, cursor: FlowCursor, max: usize, see: impl FnMut(FlowReported)) -> Option<FlowCursor> {
         self.engine.flows.walk(cursor, max, see)
     }
 
@@ -510,8 +505,8 @@ impl Dpif for Datapath {
         Datapath::install(self, entry, view_version)
     }
 
-    fn modify(&mut self, ufid: Ufid, actions: &Actions, view_version: u64) -> Result<(), InstallError> {
-        Datapath::modify(self, ufid, actions, view_version)
+    fn modify(&mut self, change: &FlowChange, view_version: u64) -> Result<(), InstallError> {
+        Datapath::modify(self, change, view_version)
     }
 
     fn delete(&mut self, ufid: Ufid) -> Option<DumpedFlow> {
@@ -534,7 +529,7 @@ impl Dpif for Datapath {
         Datapath::n_flows(self)
     }
 
-    fn execute(&mut self, packets: &[Execute], now_us: u64, upcalls: &mut Vec<Upcall>) {
+    fn execute(&mut self, packets: Vec<Execute>, now_us: u64, upcalls: &mut Vec<Upcall>) {
         Datapath::execute(self, packets, now_us, upcalls);
     }
 

@@ -8,7 +8,7 @@
 //! * counters of a flow that never go back as long as it is there, through changes of its actions as well;
 //! * dumps that may be taken in pieces, while flows come and go, and that never give a flow twice.
 
-use flow::{Actions, Execute, FlowEntry, Ufid, Upcall};
+use flow::{Execute, FlowChange, FlowEntry, Ufid, Upcall};
 
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
 use crate::meter::{Meter, MeterConfig};
@@ -46,7 +46,7 @@ pub trait Dpif {
     fn install(&mut self, entry: &FlowEntry, view_version: u64) -> Result<(), InstallError>;
 
     /// Changes a flow's actions; its counters go on.
-    fn modify(&mut self, ufid: Ufid, actions: &Actions, view_version: u64) -> Result<(), InstallError>;
+    fn modify(&mut self, change: &FlowChange, view_version: u64) -> Result<(), InstallError>;
 
     /// Removes a flow: as it was last.
     fn delete(&mut self, ufid: Ufid) -> Option<DumpedFlow>;
@@ -64,7 +64,7 @@ pub trait Dpif {
     fn n_flows(&self) -> usize;
 
     /// Acts upon packets from above.
-    fn execute(&mut self, packets: &[Execute], now_us: u64, upcalls: &mut Vec<Upcall>);
+    fn execute(&mut self, packets: Vec<Execute>, now_us: u64, upcalls: &mut Vec<Upcall>);
 
     /// Sets a meter; its counters and buckets start anew.
     fn set_meter(&mut self, id: u32, config: MeterConfig, now_us: u64);
@@ -78,7 +78,7 @@ pub trait Dpif {
 
 /// What every implementation must pass.
 pub mod conformance {
-    use flow::{Action, Execute, FlowEntry, Key, Mask, Ufid, Upcall, UpcallKind};
+    use flow::{Action, Execute, FlowChange, FlowEntry, Key, Mask, Ufid, Upcall, UpcallKind};
     use packet::PacketBuf;
 
     use super::Dpif;
@@ -113,7 +113,7 @@ pub mod conformance {
     }
 
     fn flow(name: u128, host: u8, actions: &[Action]) -> FlowEntry {
-        let (mut key, _) = flow::extract(&frame(host), 1);
+        let (key, _) = flow::extract(&frame(host), 1);
         let mut mask = Mask::EMPTY;
         mask.set_in_port(u32::MAX);
         mask.set_recirc_id(u32::MAX);
@@ -121,8 +121,7 @@ pub mod conformance {
         mask.set_dl_type(u16::MAX);
         mask.set_nw_frag(3);
         mask.set_nw_src(u32::MAX);
-        key.apply(&mask);
-        FlowEntry { ufid: Ufid(name), key, mask, actions: actions.into() }
+        FlowEntry::new(Ufid(name), &key, &mask, actions.into())
     }
 
     /// Runs all checks; the sentence that does not hold. The stage has no flows, before and after.
@@ -148,7 +147,8 @@ pub mod conformance {
     fn flows(stage: &mut dyn Stage) -> Verdict {
         let out = |port| [Action::Output(port)];
         let entry = flow(1, 1, &out(2));
-        ensure(stage.dpif().modify(Ufid(1), &entry.actions, 1) == Err(InstallError::NotFound), "no flow, no change")?;
+        let change = FlowChange { ufid: Ufid(1), actions: out(3).as_slice().into(), edition: 1 };
+        ensure(stage.dpif().modify(&change, 1) == Err(InstallError::NotFound), "no flow, no change")?;
         ensure(stage.dpif().install(&entry, 1) == Ok(()), "a flow can be installed")?;
         ensure(stage.dpif().install(&entry, 1) == Err(InstallError::Exists), "a name is given once")?;
         let twin = FlowEntry { ufid: Ufid(2), ..entry.clone() };
@@ -157,13 +157,13 @@ pub mod conformance {
         ensure(stage.inject(1, &frame(2)).len() == 1, "the mask decides what matches")?;
         ensure(stage.inject(2, &frame(1)).len() == 1, "another port's packet does not match")?;
         ensure(stage.sent(2) == [frame(1)], "the flow's packet goes where it shall")?;
-        ensure(stage.dpif().modify(Ufid(1), &out(3).as_slice().into(), 2) == Ok(()), "a flow can be changed")?;
+        ensure(stage.dpif().modify(&change, 2) == Ok(()), "a flow can be changed")?;
         stage.inject(1, &frame(1));
         ensure(stage.sent(3) == [frame(1)] && stage.sent(2).is_empty(), "the change holds at once")?;
         let now = stage.dpif().flow(Ufid(1)).ok_or("a flow can be read")?;
         ensure((now.stats.packets, now.stats.bytes) == (2, 120), "a change keeps the counters")?;
-        ensure((now.entry.key, now.entry.mask) == (entry.key, entry.mask), "a flow is read as it was written")?;
-        ensure(now.view_version == 2, "a flow carries the version it came from")?;
+        ensure(now.entry.matching == entry.matching, "a flow is read as it was written")?;
+        ensure((now.view_version, now.entry.edition) == (2, 1), "a flow carries the version it came from")?;
         let last = stage.dpif().delete(Ufid(1)).ok_or("a flow can be deleted")?;
         ensure(last.stats.packets == 2, "a deleted flow gives its last counters")?;
         ensure(stage.dpif().delete(Ufid(1)).is_none(), "a deleted flow is gone")?;
@@ -206,8 +206,10 @@ pub mod conformance {
         ensure(stage.sent(1) == [frame(1)], "what is pushed can be popped; a packet may go back where it came from")?;
         stage.dpif().flush();
         if stage.dpif().support().recirc {
-            let mut second = flow(2, 1, &[Action::Output(2)]);
-            second.key.set_recirc_id(77);
+            let second = flow(2, 1, &[Action::Output(2)]);
+            let (mut key, mask) = (second.key(), second.mask());
+            key.set_recirc_id(77);
+            let second = FlowEntry::new(second.ufid, &key, &mask, second.actions);
             stage.dpif().install(&flow(1, 1, &[Action::Recirc(77)]), 1).map_err(|e| e.to_string())?;
             ensure(stage.inject(1, &frame(1)).iter().all(|u| u.key.recirc_id() == 77), "a second round can miss")?;
             stage.dpif().install(&second, 1).map_err(|e| e.to_string())?;
@@ -222,7 +224,7 @@ pub mod conformance {
         key.set_in_port(1);
         let actions = [Action::Output(2), Action::Output(3)].as_slice().into();
         let execute = Execute { packet: PacketBuf::new(&frame(9)), key, actions };
-        stage.dpif().execute(&[execute], 1, &mut Vec::new());
+        stage.dpif().execute(vec![execute], 1, &mut Vec::new());
         ensure(stage.sent(2) == [frame(9)] && stage.sent(3) == [frame(9)], "packets from above go where they shall")
     }
 }

@@ -156,22 +156,25 @@ impl Engine {
         }
     }
 
-    /// Acts upon packets from above.
-    pub(crate) fn execute_all(&mut self, executes: &[Execute], env: &mut Env<'_>) {
-        for execute in executes {
-            let mut pool = std::mem::take(&mut self.pool);
-            let mut none = Burst::new();
-            let mut packets = Packets { lent: &mut none, pool: &mut pool };
-            let slot = packets.pool.add(&execute.packet);
-            let mut key = execute.key.clone();
-            let mut work = Work::new(slot, &mut key, Layers::EMPTY);
-            work.stale = true;
+    /// Acts upon packets from above, and sends what comes of them as of one burst.
+    pub(crate) fn execute_all(&mut self, executes: Vec<Execute>, env: &mut Env<'_>) {
+        let mut pool = std::mem::take(&mut self.pool);
+        let mut none = Burst::new();
+        let mut packets = Packets { lent: &mut none, pool: &mut pool };
+        for mut execute in executes {
             env.port = execute.key.in_port();
+            let slot = packets.pool.add(&execute.packet);
+            let mut work = Work::new(slot, &mut execute.key, Layers::EMPTY);
+            work.stale = true;
             self.execute(&execute.actions, &mut packets, &mut work, env);
-            self.outputs.flush(&packets, &mut self.stats);
-            pool.clear();
-            self.pool = pool;
+            if self.outputs.queued() + packets.pool.len() > MUCH {
+                self.outputs.flush(&packets, &mut self.stats);
+                packets.pool.clear();
+            }
         }
+        self.outputs.flush(&packets, &mut self.stats);
+        pool.clear();
+        self.pool = pool;
     }
 
     /// Decides about a packet that comes round again.

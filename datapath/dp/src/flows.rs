@@ -1,12 +1,15 @@
 //! The flow table of a thread: flows by number, by ufid, and by port in classifiers; with their counters.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flow::{Action, Actions, FlowEntry, FlowStats, Key, MiniMask, OdpPort, Ufid};
+use flow::classifier::{MiniMatch, Shape};
+use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, OdpPort, Ufid};
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::classifier::{Classifier, Picked, PickedWords};
+use crate::classifier::{Classifier, Picked, PickedWords, Taken};
+use crate::mix;
 
 /// Why a flow was not installed or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,24 +84,26 @@ pub(crate) struct Flow {
     pub(crate) actions: Actions,
     pub(crate) stats: FlowStats,
     picked: Picked,
-    mask: Arc<MiniMask>,
+    shape: Arc<Shape>,
     ufid: Ufid,
     view_version: u64,
+    edition: u32,
     /// The classifier it is in.
     port: OdpPort,
 }
 
 impl Flow {
-    fn key(&self) -> Key {
-        let mut key = Key::EMPTY;
-        for ((i, _), word) in self.mask.iter().zip(&self.picked) {
-            key.0[i] = *word;
-        }
-        key
+    fn matches(&self, key: &Key) -> bool {
+        self.shape.words().iter().zip(&self.picked).all(|((i, m), p)| key.0[usize::from(*i)] & m == *p)
     }
 
-    fn matches(&self, key: &Key) -> bool {
-        self.mask.iter().zip(&self.picked).all(|((i, m), p)| key.0[i] & m == *p)
+    fn set_actions(&mut self, actions: &Actions) {
+        self.plan = Plan::of(actions);
+        self.actions = own_list(&self.plan, actions);
+    }
+
+    fn report(&self) -> FlowReported {
+        FlowReported { ufid: self.ufid, edition: self.edition, stats: self.stats }
     }
 
     /// Counts a packet.
@@ -113,9 +118,22 @@ impl Flow {
     }
 
     fn dumped(&self) -> DumpedFlow {
-        let entry =
-            FlowEntry { ufid: self.ufid, key: self.key(), mask: self.mask.to_mask(), actions: self.actions.clone() };
+        let entry = FlowEntry {
+            ufid: self.ufid,
+            matching: MiniMatch::of_values(Arc::clone(&self.shape), &self.picked),
+            actions: self.actions.clone(),
+            edition: self.edition,
+        };
         DumpedFlow { entry, stats: self.stats, view_version: self.view_version }
+    }
+}
+
+/// Actions as a flow keeps them. Those that are cloned for each packet are a list of the thread's own: the count of one
+/// shared with other threads would travel between processors.
+fn own_list(plan: &Plan, actions: &Actions) -> Actions {
+    match plan {
+        Plan::General => actions.iter().cloned().collect(),
+        Plan::Drop | Plan::Outputs(_) => Arc::clone(actions),
     }
 }
 
@@ -132,6 +150,17 @@ const ANY_PORT: OdpPort = u32::MAX;
 #[derive(Default)]
 struct Slab(Vec<Place>);
 
+impl Slab {
+    fn flow(&self, index: u32) -> Option<&Flow> {
+        self.0.get(index as usize)?.flow.as_deref()
+    }
+
+    /// Whether a flow has a name.
+    fn is_named(&self, index: u32, ufid: Ufid) -> bool {
+        self.flow(index).is_some_and(|flow| flow.ufid == ufid)
+    }
+}
+
 impl PickedWords for Slab {
     #[inline]
     fn picked(&self, flow: u32) -> &[u64] {
@@ -145,7 +174,7 @@ impl PickedWords for Slab {
 pub(crate) struct FlowTable {
     slab: Slab,
     free: Vec<u32>,
-    by_ufid: HashMap<Ufid, u32>,
+    by_ufid: HashTable<u32>,
     /// By port; ports beyond [`DENSE`] and [`ANY_PORT`] share `others`.
     dense: Vec<Classifier>,
     others: BTreeMap<OdpPort, Classifier>,
@@ -162,7 +191,7 @@ impl FlowTable {
         Self {
             slab: Slab::default(),
             free: Vec::new(),
-            by_ufid: HashMap::new(),
+            by_ufid: HashTable::new(),
             dense: Vec::new(),
             others: BTreeMap::new(),
             seed,
@@ -229,35 +258,48 @@ impl FlowTable {
             .is_some_and(|p| p.generation == flow.generation && p.flow.as_ref().is_some_and(|flow| flow.matches(key)))
     }
 
+    fn name_hash(ufid: Ufid, seed: u64) -> u64 {
+        mix::words([ufid.0 as u64, (ufid.0 >> 64) as u64].into_iter(), seed)
+    }
+
+    fn by_name(&self, ufid: Ufid) -> Option<u32> {
+        let hash = Self::name_hash(ufid, self.seed);
+        self.by_ufid.find(hash, |index| self.slab.is_named(*index, ufid)).copied()
+    }
+
+    fn named(&self, ufid: Ufid) -> Option<&Flow> {
+        self.slab.flow(self.by_name(ufid)?)
+    }
+
     pub(crate) fn install(&mut self, entry: &FlowEntry, view_version: u64) -> Result<(), InstallError> {
-        if self.by_ufid.contains_key(&entry.ufid) {
+        if self.by_name(entry.ufid).is_some() {
             return Err(InstallError::Exists);
         }
         if self.is_full() {
             return Err(InstallError::FlowLimit);
         }
-        let port = if entry.mask.in_port() == u32::MAX { entry.key.in_port() } else { ANY_PORT };
+        let port = entry.matching.in_port().unwrap_or(ANY_PORT);
         let (limit, plan) = (self.mask_limit, Plan::of(&entry.actions));
-        let mini = MiniMask::from(&entry.mask);
         self.classifier(port);
         let classifier = match self.dense.get_mut(port as usize) {
             Some(classifier) => classifier,
             None => self.others.get_mut(&port).ok_or(InstallError::MaskLimit)?,
         };
-        if classifier.find_exact(&entry.key, &mini, &self.slab).is_some() {
-            return Err(InstallError::Exists);
-        }
-        let subtable = classifier.subtable_for(&entry.mask, limit).ok_or(InstallError::MaskLimit)?;
-        let (picked, mask) = (subtable.pick(&entry.key), Arc::clone(subtable.mask()));
+        let values = entry.matching.values();
+        let vacancy =
+            classifier.vacancy(entry.matching.shape(), values, limit, &self.slab).map_err(|taken| match taken {
+                Taken::ByFlow => InstallError::Exists,
+                Taken::MaskLimit => InstallError::MaskLimit,
+            })?;
         let flow = Flow {
+            actions: own_list(&plan, &entry.actions),
             plan,
-            // A list of its own: the count of one shared with other threads would travel between processors.
-            actions: entry.actions.iter().cloned().collect(),
             stats: FlowStats::default(),
-            picked,
-            mask,
+            picked: Picked::from_slice(values),
+            shape: Arc::clone(classifier.shape(vacancy)),
             ufid: entry.ufid,
             view_version,
+            edition: entry.edition,
             port,
         };
         let index = self.free.pop().unwrap_or_else(|| {
@@ -265,33 +307,33 @@ impl FlowTable {
             self.slab.0.len() as u32 - 1
         });
         self.slab.0[index as usize].flow = Some(Box::new(flow));
-        classifier.insert(index, &mini, &self.slab);
-        self.by_ufid.insert(entry.ufid, index);
+        classifier.insert(index, vacancy, &self.slab);
+        let (slab, seed) = (&self.slab, self.seed);
+        let hash_of = |index: &u32| slab.flow(*index).map_or(0, |flow| Self::name_hash(flow.ufid, seed));
+        self.by_ufid.insert_unique(Self::name_hash(entry.ufid, seed), index, hash_of);
         Ok(())
     }
 
     /// Changes a flow's actions; it keeps its counters.
-    pub(crate) fn modify(&mut self, ufid: Ufid, actions: &Actions, view_version: u64) -> Result<(), InstallError> {
-        let index = self.by_ufid.get(&ufid).ok_or(InstallError::NotFound)?;
-        let flow = self.slab.0[*index as usize].flow.as_mut().ok_or(InstallError::NotFound)?;
-        flow.plan = Plan::of(actions);
-        flow.actions = actions.iter().cloned().collect();
-        flow.view_version = view_version;
+    pub(crate) fn modify(&mut self, change: &FlowChange, view_version: u64) -> Result<(), InstallError> {
+        let index = self.by_name(change.ufid).ok_or(InstallError::NotFound)?;
+        let flow = self.slab.0[index as usize].flow.as_mut().ok_or(InstallError::NotFound)?;
+        flow.set_actions(&change.actions);
+        (flow.view_version, flow.edition) = (view_version, change.edition);
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, ufid: Ufid) -> Option<DumpedFlow> {
-        let index = self.by_ufid.remove(&ufid)?;
-        let (port, mask) = {
-            let flow = self.slab.0[index as usize].flow.as_ref()?;
-            (flow.port, Arc::clone(&flow.mask))
-        };
+        let hash = Self::name_hash(ufid, self.seed);
+        let entry = self.by_ufid.find_entry(hash, |index| self.slab.is_named(*index, ufid)).ok()?;
+        let (index, _) = entry.remove();
+        let (port, shape) = self.slab.flow(index).map(|flow| (flow.port, Arc::clone(&flow.shape)))?;
         let classifier = match self.dense.get_mut(port as usize) {
             Some(classifier) => Some(classifier),
             None => self.others.get_mut(&port),
         };
         if let Some(classifier) = classifier {
-            classifier.remove(index, &mask, &self.slab);
+            classifier.remove(index, &shape, &self.slab);
             if classifier.is_empty() {
                 self.others.remove(&port);
             }
@@ -303,13 +345,11 @@ impl FlowTable {
     }
 
     pub(crate) fn get(&self, ufid: Ufid) -> Option<DumpedFlow> {
-        let index = self.by_ufid.get(&ufid)?;
-        self.slab.0[*index as usize].flow.as_ref().map(|flow| flow.dumped())
+        self.named(ufid).map(Flow::dumped)
     }
 
-    pub(crate) fn counters(&self, ufid: Ufid) -> Option<(Actions, FlowStats)> {
-        let index = self.by_ufid.get(&ufid)?;
-        self.slab.0[*index as usize].flow.as_ref().map(|flow| (flow.actions.clone(), flow.stats))
+    pub(crate) fn report(&self, ufid: Ufid) -> Option<FlowReported> {
+        self.named(ufid).map(Flow::report)
     }
 
     /// Up to `max` flows from the cursor on, in the order of their numbers, and where to go on.
@@ -325,19 +365,14 @@ impl FlowTable {
     }
 
     /// Shows up to `max` flows from `cursor` on; gives where to go on.
-    pub(crate) fn walk(
-        &self,
-        cursor: FlowCursor,
-        max: usize,
-        mut see: impl FnMut(Ufid, &Actions, &FlowStats),
-    ) -> Option<FlowCursor> {
+    pub(crate) fn walk(&self, cursor: FlowCursor, max: usize, mut see: impl FnMut(FlowReported)) -> Option<FlowCursor> {
         let mut n = 0;
         for (i, place) in self.slab.0.iter().enumerate().skip(cursor.0 as usize) {
             if n == max {
                 return Some(FlowCursor(i as u32));
             }
             if let Some(flow) = &place.flow {
-                see(flow.ufid, &flow.actions, &flow.stats);
+                see(flow.report());
                 n += 1;
             }
         }

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use dp::{Config, FlowCursor, InstallError};
-use flow::{Action, FlowEntry, Key, Mask, Ufid, UpcallKind};
+use flow::{Action, FlowChange, FlowEntry, Key, Mask, Ufid, UpcallKind};
 use proptest::prelude::*;
 
 /// The class of a packet, its destination port, decides which bits of its source flows look at, so that no two overlap.
@@ -23,7 +23,7 @@ fn flow(class: u16, src: u32, in_port: u32, out: u32) -> FlowEntry {
     key.set_tp_dst(class);
     mask.set_tp_dst(u16::MAX);
     let name = u128::from(class) << 64 | u128::from(in_port) << 32 | u128::from(src & bits);
-    FlowEntry { ufid: Ufid(name), key, mask, actions: [Action::Output(out)].as_slice().into() }
+    FlowEntry::new(Ufid(name), &key, &mask, [Action::Output(out)].as_slice().into())
 }
 
 fn frame(class: u16, src: u32, sport: u16) -> Frame {
@@ -87,7 +87,8 @@ proptest! {
                     let at = i % model.len();
                     let actions: flow::Actions = [Action::Output(*out)].as_slice().into();
                     for rig in &mut rigs {
-                        prop_assert_eq!(rig.dp.modify(model[at].ufid, &actions, 2), Ok(()));
+                        let change = FlowChange { ufid: model[at].ufid, actions: actions.clone(), edition: 1 };
+                        prop_assert_eq!(rig.dp.modify(&change, 2), Ok(()));
                     }
                     model[at].actions = actions;
                 }
@@ -129,7 +130,7 @@ fn check(rigs: &mut [Rig], model: &[FlowEntry], port: u32, packets: &[(u16, u32,
     let mut misses = 0;
     for frame in &frames {
         let (key, _) = flow::extract(&frame.0, port);
-        match model.iter().find(|f| key.matches(&f.key, &f.mask)).map(|f| f.actions[0].clone()) {
+        match model.iter().find(|f| f.matching.matches(&key)).map(|f| f.actions[0].clone()) {
             Some(Action::Output(out)) => expected[out as usize].push(frame.clone()),
             _ => misses += 1,
         }
@@ -207,10 +208,11 @@ fn a_flood_of_masks_costs_its_own_port_alone() {
     let mut rig = Rig::new(Config { upcall_quota: 0, ..Config::default() });
     let mut installed = 0;
     for bits in 0..1000u32 {
-        let mut entry = flow(2, 1, 1, 2);
-        entry.mask.set_nw_src(bits + 1);
-        entry.key.set_nw_src(0);
-        entry.ufid = Ufid(bits.into());
+        let entry = flow(2, 1, 1, 2);
+        let (mut key, mut mask) = (entry.key(), entry.mask());
+        mask.set_nw_src(bits + 1);
+        key.set_nw_src(0);
+        let entry = FlowEntry::new(Ufid(bits.into()), &key, &mask, entry.actions);
         installed += usize::from(rig.dp.install(&entry, 1).is_ok());
     }
     assert_eq!(installed, 512);

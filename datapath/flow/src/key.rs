@@ -27,6 +27,7 @@ pub const REG_WORD: usize = 43;
 /// Words by the fields that fill them, for code that moves whole words.
 #[allow(missing_docs)]
 pub mod word {
+    pub const IN_PORT: usize = 52;
     pub const DL_DST_TYPE: usize = 59;
     pub const DL_SRC: usize = 60;
     pub const VLANS: usize = 61;
@@ -146,7 +147,7 @@ accessors! {
     /// Hash computed by the datapath.
     dp_hash, set_dp_hash: u32 = 52, 32, 32;
     /// Input port: a datapath port number in the datapath, an OpenFlow port number above it.
-    in_port, set_in_port: u32 = 52, 0, 32;
+    in_port, set_in_port: u32 = word::IN_PORT, 0, 32;
     /// Recirculation identifier, 0 when the packet has not been recirculated.
     recirc_id, set_recirc_id: u32 = 53, 32, 32;
     /// Conjunction identifier.

@@ -20,9 +20,9 @@ pub use compose::{Payload, compose, compose_len};
 pub use extract::{Layers, extract, extract_into, extract_with};
 pub use field::Field;
 pub use key::{Key, Mask, STAGE_END, WORDS};
-pub use mini::{Mini, MiniKey, MiniMask};
+pub use mini::MiniKey;
 pub use odp::{Action, Actions, OdpPort};
-pub use upcall::{Execute, FlowEntry, FlowStats, Ufid, Upcall, UpcallKind};
+pub use upcall::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, Ufid, Upcall, UpcallKind};
 
 /// Bits of [`Key::nw_frag`].
 pub mod nw_frag {

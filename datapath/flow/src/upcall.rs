@@ -2,6 +2,7 @@
 
 use packet::PacketBuf;
 
+use crate::classifier::MiniMatch;
 use crate::{Actions, Key, Mask, odp::Cookie};
 
 /// Unique flow identifier: a hash of the flow's masked key and mask made by who installs it.
@@ -33,12 +34,51 @@ pub enum UpcallKind {
 pub struct FlowEntry {
     /// Its name.
     pub ufid: Ufid,
-    /// Values; bits outside `mask` are zero.
-    pub key: Key,
-    /// Which bits of the key decide.
-    pub mask: Mask,
+    /// Which bits of the key decide, and their values.
+    pub matching: MiniMatch,
     /// What to do.
     pub actions: Actions,
+    /// Which of a flow's successive actions these are, as who installs it counts them.
+    pub edition: u32,
+}
+
+impl FlowEntry {
+    /// A flow of its first edition; bits of the key outside the mask do not matter.
+    pub fn new(ufid: Ufid, key: &Key, mask: &Mask, actions: Actions) -> Self {
+        Self { ufid, matching: MiniMatch::new(key, mask), actions, edition: 0 }
+    }
+
+    /// Values; bits outside the mask are zero.
+    pub fn key(&self) -> Key {
+        self.matching.key()
+    }
+
+    /// Which bits of the key decide.
+    pub fn mask(&self) -> Mask {
+        self.matching.mask()
+    }
+}
+
+/// New actions of a flow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowChange {
+    /// Its name.
+    pub ufid: Ufid,
+    /// What to do from now on.
+    pub actions: Actions,
+    /// Which of the flow's successive actions these are.
+    pub edition: u32,
+}
+
+/// A flow as the datapath reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowReported {
+    /// Its name.
+    pub ufid: Ufid,
+    /// Of the actions that it carries out.
+    pub edition: u32,
+    /// Counters.
+    pub stats: FlowStats,
 }
 
 /// A packet for the datapath to act upon.

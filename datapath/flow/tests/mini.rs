@@ -1,6 +1,9 @@
 //! Keys without zero words agree with whole keys; symmetric hashes are symmetric.
 
-use flow::{Key, Mask, Mini, MiniKey, MiniMask, WORDS, hash};
+use std::sync::Arc;
+
+use flow::classifier::Shapes;
+use flow::{Key, Mask, MiniKey, WORDS, hash};
 use proptest::prelude::*;
 
 fn sparse() -> impl Strategy<Value = [u64; WORDS]> {
@@ -17,26 +20,26 @@ proptest! {
         let key = Key(words);
         let mini = MiniKey::from(&key);
         prop_assert_eq!(mini.to_key(), key.clone());
-        prop_assert!(mini.equals(&key));
-        prop_assert_eq!(mini.len(), words.iter().filter(|w| **w != 0).count());
+        prop_assert_eq!(mini.iter().count(), words.iter().filter(|w| **w != 0).count());
     }
 
-    /// Bits outside the mask change neither hash nor verdict; a bit inside changes the verdict.
+    /// Bits outside the mask do not change the verdict; a bit inside does. A shape is found again.
     #[test]
     fn masks_decide(key in sparse(), mask in sparse(), noise in sparse(), flip in 0..WORDS * 64) {
         let (key, mask) = (Key(key), Mask(mask));
-        let mini = MiniMask::from(&mask);
-        let picked = mini.pick(&key);
+        let mut shapes = Shapes::default();
+        let matching = shapes.matching(&key, &mask);
+        prop_assert_eq!((matching.key(), matching.mask()), (key.masked(&mask), mask.clone()));
+        prop_assert!(Arc::ptr_eq(&shapes.of(&mask), matching.shape()));
         let mut noisy = key.clone();
         (0..WORDS).for_each(|i| noisy.0[i] ^= noise[i] & !mask.0[i]);
-        prop_assert!(mini.picks(&noisy, &picked));
-        prop_assert_eq!(mini.hash_in_mask(&noisy, 7), mini.hash_in_mask(&key, 7));
+        prop_assert!(matching.matches(&noisy));
         let (word, bit) = (flip / 64, 1u64 << (flip % 64));
         noisy.0[word] ^= bit;
-        prop_assert_eq!(mini.picks(&noisy, &picked), mask.0[word] & bit == 0);
-        let mut other = key.clone();
+        prop_assert_eq!(matching.matches(&noisy), mask.0[word] & bit == 0);
+        let mut other = mask.clone();
         other.0[word] ^= bit;
-        prop_assert!(!Mini::from(&key).equals(&other));
+        prop_assert!(!Arc::ptr_eq(&shapes.of(&other), matching.shape()));
     }
 
     #[test]

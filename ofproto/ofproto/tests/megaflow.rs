@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use flow::Key;
+use flow::classifier::Shape;
 use ofproto::revalidate::{CachedFlow, Changes};
 use ofproto::table::{Change, Table};
 use ofproto::view::*;
@@ -181,7 +182,7 @@ proptest! {
         for packet in &packets {
             let old = verdict(&before, packet, &mut recirc);
             let (mask, actions) = (old.megaflow_mask(), old.install_actions(None));
-            let flow = CachedFlow::new(packet, &mask, actions.clone().into(), old, 0);
+            let flow = CachedFlow::new(packet, Arc::new(Shape::of(&mask)), actions.clone().into(), old, 0);
             if !changes.touch(&flow) {
                 let new = verdict(&after, packet, &mut recirc);
                 prop_assert_eq!(new.install_actions(None), actions);

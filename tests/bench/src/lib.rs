@@ -1,4 +1,6 @@
-//! Messages for the benchmarks: what controllers and switches send each other most.
+//! Messages for the benchmarks: what controllers and switches send each other most; and a switch without threads.
+
+pub mod switch;
 
 use openflow::flow_mod::{Command, FlowMod, parse_flow_mod};
 use openflow::message::{Dialect, Message, NO_BUFFER, PacketIn, PacketInFormat, encode_flow_mod};

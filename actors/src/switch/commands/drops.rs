@@ -96,11 +96,6 @@ fn drops(actions: &[flow::Action]) -> bool {
     actions.is_empty() || matches!(actions, [flow::Action::Drop(_)])
 }
 
-fn key_text(flow: &dp::DumpedFlow, names: &Names<'_>) -> String {
-    let options = odp_text::KeyOptions { verbose: false, ports: Some(names) };
-    odp_text::format_key(&flow.entry.key, Some(&flow.entry.mask), &options)
-}
-
 /// The flows that drop, latest first, each with the rules that made it.
 async fn dropping_flows(
     directory: &Directory,
@@ -108,14 +103,14 @@ async fn dropping_flows(
     wanted: Option<&str>,
     out: &mut String,
 ) -> Result<(), String> {
-    let mut flows: Vec<dp::DumpedFlow> = collect(directory, datapath).await?;
+    let mut flows = collect(directory, datapath).await?;
     let bridge_of: BTreeMap<flow::OdpPort, &str> =
         directory.ports.values().filter_map(|p| Some((p.odp?, p.bridge.as_str()))).collect();
     flows.retain(|f| {
-        let bridge = bridge_of.get(&f.entry.key.in_port()).copied();
-        drops(&f.entry.actions) && wanted.is_none_or(|w| bridge == Some(w))
+        let bridge = bridge_of.get(&f.in_port()).copied();
+        drops(&f.flow.entry.actions) && wanted.is_none_or(|w| bridge == Some(w))
     });
-    flows.sort_by_key(|f| (std::cmp::Reverse(f.stats.used_ms), f.entry.ufid));
+    flows.sort_by_key(|f| (std::cmp::Reverse(f.flow.stats.used_ms), f.flow.entry.ufid));
     if flows.is_empty() {
         out.push_str("no cached flow drops packets now\n");
         return Ok(());
@@ -123,9 +118,10 @@ async fn dropping_flows(
     out.push_str("flows that drop, latest first:\n");
     let names = Names(&datapath.ports);
     let now_ms = clock::now_ms();
-    for flow in flows.iter().take(FLOWS_SHOWN) {
-        let key = key_text(flow, &names);
-        let port = datapath.ports.get(&flow.entry.key.in_port()).map_or("?", String::as_str);
+    for shown in flows.iter().take(FLOWS_SHOWN) {
+        let key = shown.key_text(&odp_text::KeyOptions { verbose: false, ports: Some(&names) });
+        let flow = &shown.flow;
+        let port = datapath.ports.get(&shown.in_port()).map_or("?", String::as_str);
         let age = match flow.stats.used_ms {
             0 => "its first packet only".to_owned(),
             used_ms => format!("last {} ms ago", (now_ms - used_ms).max(0)),

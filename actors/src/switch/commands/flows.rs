@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use flow::text::PortNames;
-use flow::{FlowEntry, FlowStats, Key, Mask, OdpPort, Ufid, odp_text};
+use flow::{FlowChange, FlowEntry, FlowStats, Key, Mask, MiniKey, OdpPort, Ufid, odp_text};
 use openflow::matching::Match;
 
 use super::context::{Found, Names, PATIENCE, Registry, Says, optional_datapath, perform, reason};
@@ -135,29 +135,57 @@ fn normalize(key: &str, actions: &[String], says: &mut Says) -> Result<(), ()> {
     Ok(())
 }
 
-/// All flows of a datapath, their keys as their first packets had them.
-pub(super) async fn collect(directory: &Directory, datapath: &DatapathEntry) -> Result<Vec<dp::DumpedFlow>, String> {
+/// A change that a person makes: no bridge counts such an edition.
+fn by_hand(flow: &FlowEntry) -> FlowChange {
+    FlowChange { ufid: flow.ufid, actions: flow.actions.clone(), edition: u32::MAX }
+}
+
+/// A flow with its key as its first packet had it.
+pub(super) struct Shown {
+    key: MiniKey,
+    /// As the datapath has it.
+    pub(super) flow: dp::DumpedFlow,
+}
+
+impl Shown {
+    fn of(flow: dp::DumpedFlow) -> Self {
+        Shown { key: MiniKey::from(&flow.entry.key()), flow }
+    }
+
+    /// Where its packets come in.
+    pub(super) fn in_port(&self) -> OdpPort {
+        self.key.to_key().in_port()
+    }
+
+    /// What it matches.
+    pub(super) fn key_text(&self, options: &odp_text::KeyOptions<'_>) -> String {
+        odp_text::format_key(&self.key.to_key(), Some(&self.flow.entry.mask()), options)
+    }
+}
+
+/// All flows of a datapath.
+pub(super) async fn collect(directory: &Directory, datapath: &DatapathEntry) -> Result<Vec<Shown>, String> {
     let mut cursor = Some(dp::FlowCursor::default());
-    let mut flows: Vec<dp::DumpedFlow> = Vec::new();
+    let mut flows: Vec<Shown> = Vec::new();
     while let Some(at) = cursor {
         let dump = FlowDump { cursor: at, max: crate::budget::WALK_SLICE };
         let (some, next) = datapath.address.ask(dump, PATIENCE).await.map_err(|e| e.to_string())?;
         cursor = next;
-        flows.extend(some);
+        flows.extend(some.into_iter().map(Shown::of));
     }
     let mut owners: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (i, flow) in flows.iter().enumerate() {
-        owners.entry(ofproto::bridge::owner(flow.entry.ufid).0).or_default().push(i);
+        owners.entry(ofproto::bridge::owner(flow.flow.entry.ufid).0).or_default().push(i);
     }
     for bridge in directory.bridges.values() {
         let Some(places) = owners.remove(&bridge.id.0) else { continue };
-        let names = places.iter().map(|i| flows[*i].entry.ufid).collect();
+        let names = places.iter().map(|i| flows[*i].flow.entry.ufid).collect();
         let keys = bridge.address.ask(CachedKeys(names), PATIENCE).await.unwrap_or_default();
         for (i, key) in places.into_iter().zip(keys) {
-            let entry = &mut flows[i].entry;
+            let shown = &mut flows[i];
             // A key that does not agree is another flow's by now.
-            if let Some(key) = key.filter(|k| k.masked(&entry.mask) == entry.key) {
-                entry.key = key;
+            if let Some(key) = key.filter(|k| shown.flow.entry.matching.matches(k)) {
+                shown.key = MiniKey::from(&key);
             }
         }
     }
@@ -216,7 +244,7 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
         return Ok(String::new());
     }
     let mut flows = collect(directory, entry).await?;
-    let core_of = |flow: &dp::DumpedFlow| entry.assignment.core_of_port(flow.entry.key.in_port());
+    let core_of = |flow: &Shown| entry.assignment.core_of_port(flow.in_port());
     flows.sort_by_key(|flow| core_of(flow).map_or(u64::MAX, u64::from));
     let with_names = given.names.unwrap_or(given.verbose);
     let names = with_names.then_some(&names as &dyn PortNames);
@@ -224,7 +252,7 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     let out = &mut says.0;
     let mut last = None;
     for flow in flows {
-        if wanted.filter.as_ref().is_some_and(|f| flow.entry.key.masked(&f.mask) != f.key.masked(&f.mask)) {
+        if wanted.filter.as_ref().is_some_and(|f| !f.key.matches(&flow.key.to_key(), &f.mask)) {
             continue;
         }
         let core = core_of(&flow);
@@ -253,7 +281,7 @@ async fn dump_bridge(directory: &Directory, args: &[String]) -> Answer {
     let names = with_names.then_some(&names as &dyn PortNames);
     let show = Show { verbose: given.verbose, names, now_ms: clock::now_ms() };
     let mut out = String::new();
-    for flow in flows.iter().filter(|f| own.contains(&f.entry.key.in_port())) {
+    for flow in flows.iter().filter(|f| own.contains(&f.in_port())) {
         show.line(&mut out, flow, false);
     }
     Ok(out)
@@ -268,20 +296,21 @@ struct Show<'a> {
 
 impl Show<'_> {
     /// One line; `dpctl` tells more than `dpif`.
-    fn line(&self, out: &mut String, flow: &dp::DumpedFlow, dpctl: bool) {
+    fn line(&self, out: &mut String, shown: &Shown, dpctl: bool) {
+        let flow = &shown.flow;
         if self.verbose {
             let comma = if dpctl { "," } else { "" };
             let _ = write!(out, "ufid:{}{comma} ", odp_text::ufid(flow.entry.ufid));
         }
         let options = odp_text::KeyOptions { verbose: self.verbose, ports: self.names };
-        let _ = write!(out, "{}, ", odp_text::format_key(&flow.entry.key, Some(&flow.entry.mask), &options));
+        let _ = write!(out, "{}, ", shown.key_text(&options));
         out.push_str(&counters(&flow.stats, self.now_ms));
         if self.verbose && dpctl {
             out.push_str(", dp:ovs");
         }
         let _ = write!(out, ", actions:{}", odp_text::format_actions(&flow.entry.actions, self.names));
         if self.verbose && dpctl {
-            let (first, second) = miniflow_bits(&flow.entry.mask);
+            let (first, second) = miniflow_bits(&flow.entry.mask());
             let _ = write!(out, ", dp-extra-info:miniflow_bits({first},{second})");
         }
         out.push('\n');
@@ -368,12 +397,12 @@ async fn put_flow(
         // Counters belong to the thread that counts.
         return says.fail("updating flow table", Some(reason::UNSUPPORTED));
     }
-    let flow = FlowEntry { ufid, key, mask, actions: actions.into() };
+    let flow = FlowEntry::new(ufid, &key, &mask, actions.into());
     let now_ms = clock::now_ms();
     let work = move |engine: &mut dp::Datapath, _| {
         let before = engine.flow(flow.ufid).map(|f| f.stats);
         let done = match (put, before.is_some()) {
-            (Put::Modify, true) => engine.modify(flow.ufid, &flow.actions, 0),
+            (Put::Modify, true) => engine.modify(&by_hand(&flow), 0),
             (Put::Modify, false) if !given.may_create => Err(dp::InstallError::NotFound),
             _ => engine.install(&flow, 0),
         };
@@ -432,7 +461,7 @@ async fn get((_, entry): Found<'_>, name: &str, given: Given, says: &mut Says) -
         let names = Names(&names);
         let names = given.names.unwrap_or(false).then_some(&names as &dyn PortNames);
         let mut out = String::new();
-        Show { verbose: given.verbose, names, now_ms }.line(&mut out, &flow, false);
+        Show { verbose: given.verbose, names, now_ms }.line(&mut out, &Shown::of(flow), false);
         Ok(out)
     };
     match perform(entry, Box::new(work)).await {
@@ -458,7 +487,7 @@ async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says)
             // A bridge's flow goes by its own name.
             let key = key?;
             let (flows, _) = engine.dump(dp::FlowCursor::default(), usize::MAX);
-            let same = flows.into_iter().find(|f| f.entry.key == key && f.entry.mask == mask)?;
+            let same = flows.into_iter().find(|f| f.entry.key() == key && f.entry.mask() == mask)?;
             engine.delete(same.entry.ufid)
         });
         let gone = found.ok_or_else(String::new)?;

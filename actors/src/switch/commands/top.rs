@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::context::{Names, Registry};
-use super::flows::collect;
+use super::flows::{Shown, collect};
 use crate::clock;
 use crate::metrics::survey::Survey;
 use crate::switch::directory::Directory;
@@ -67,14 +67,14 @@ impl Request {
 struct Look {
     at_us: i64,
     survey: Survey,
-    flows: BTreeMap<Ufid, (String, dp::DumpedFlow)>,
+    flows: BTreeMap<Ufid, (String, Shown)>,
 }
 
 async fn look(directory: &Directory) -> Result<Look, String> {
     let mut flows = BTreeMap::new();
     for (kind, datapath) in directory.datapaths.iter() {
         let some = collect(directory, datapath).await?;
-        flows.extend(some.into_iter().map(|f| (f.entry.ufid, (kind.clone(), f))));
+        flows.extend(some.into_iter().map(|f| (f.flow.entry.ufid, (kind.clone(), f))));
     }
     Ok(Look { at_us: clock::now_us(), survey: Survey::take(directory).await, flows })
 }
@@ -103,22 +103,23 @@ fn render(directory: &Directory, before: &Look, after: &Look, flows: usize) -> S
             short(per_second(lost(now), lost(then)))
         );
     }
-    let mut busy: Vec<(f64, f64, &str, &dp::DumpedFlow)> = Vec::new();
-    for (ufid, (kind, flow)) in &after.flows {
-        let then = before.flows.get(ufid).map(|(_, f)| f.stats).unwrap_or_default();
+    let mut busy: Vec<(f64, f64, &str, &Shown)> = Vec::new();
+    for (ufid, (kind, shown)) in &after.flows {
+        let flow = &shown.flow;
+        let then = before.flows.get(ufid).map(|(_, f)| f.flow.stats).unwrap_or_default();
         let packets = per_second(flow.stats.packets, then.packets);
         if packets > 0.0 {
-            busy.push((8.0 * per_second(flow.stats.bytes, then.bytes), packets, kind, flow));
+            busy.push((8.0 * per_second(flow.stats.bytes, then.bytes), packets, kind, shown));
         }
     }
-    busy.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.3.entry.ufid.cmp(&b.3.entry.ufid)));
+    busy.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.3.flow.entry.ufid.cmp(&b.3.flow.entry.ufid)));
     let _ = writeln!(out, "\n{:>9} {:>9}  FLOW", "pkt/s", "bit/s");
-    for (bits, packets, kind, flow) in busy.into_iter().take(flows) {
+    for (bits, packets, kind, shown) in busy.into_iter().take(flows) {
         let Some(datapath) = directory.datapaths.get(kind) else { continue };
         let names = Names(&datapath.ports);
         let options = odp_text::KeyOptions { verbose: false, ports: Some(&names) };
-        let key = odp_text::format_key(&flow.entry.key, Some(&flow.entry.mask), &options);
-        let actions = odp_text::format_actions(&flow.entry.actions, Some(&names));
+        let key = shown.key_text(&options);
+        let actions = odp_text::format_actions(&shown.flow.entry.actions, Some(&names));
         let _ = writeln!(out, "{:>9} {:>9}  {key}, actions:{actions}", short(packets), short(bits));
     }
     out

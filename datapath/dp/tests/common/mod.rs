@@ -130,7 +130,7 @@ impl Rig {
         mask.set_in_port(u32::MAX);
         key.set_recirc_id(recirc_id);
         mask.set_recirc_id(u32::MAX);
-        let entry = FlowEntry { ufid: Ufid(recirc_id.into()), key, mask, actions: actions.into() };
+        let entry = FlowEntry::new(Ufid(recirc_id.into()), &key, &mask, actions.into());
         self.dp.install(&entry, 7).unwrap();
     }
 }

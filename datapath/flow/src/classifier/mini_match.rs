@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::key::word;
 use crate::{Key, Mask, STAGE_END, WORDS};
 
 /// Which bits of which words matter.
@@ -20,6 +21,26 @@ impl Shape {
             mask.0.iter().enumerate().filter(|(_, m)| **m != 0).map(|(i, m)| (i as u8, *m)).collect();
         let stage_ends = STAGE_END.map(|end| words.iter().filter(|(i, _)| usize::from(*i) < end).count() as u8);
         Self { words, stage_ends }
+    }
+
+    /// Whether it is this mask's.
+    pub(super) fn is_of(&self, mask: &Mask) -> bool {
+        let mut words = mask.0.iter().enumerate().filter(|(_, m)| **m != 0);
+        self.words.iter().all(|(i, m)| words.next() == Some((usize::from(*i), m))) && words.next().is_none()
+    }
+
+    /// Whether every bit that a mask cares for matters here too.
+    pub fn covers_mask(&self, mask: &Mask) -> bool {
+        let mut own = self.words.iter();
+        mask.0.iter().enumerate().filter(|(_, m)| **m != 0).all(|(i, m)| {
+            let here = own.find(|(at, _)| usize::from(*at) >= i);
+            here.is_some_and(|(at, have)| usize::from(*at) == i && m & !have == 0)
+        })
+    }
+
+    /// A hash of a mask's words and their places.
+    pub(super) fn hash_of(mask: &Mask) -> u64 {
+        mask.0.iter().enumerate().filter(|(_, m)| **m != 0).fold(0, |h, (i, m)| mix(mix(h, i as u64), *m))
     }
 
     /// Word indexes and masks.
@@ -91,9 +112,25 @@ pub struct MiniMatch {
 impl MiniMatch {
     /// Packs `key` under `mask`.
     pub fn new(key: &Key, mask: &Mask) -> Self {
-        let shape = Arc::new(Shape::of(mask));
+        Self::of_shape(Arc::new(Shape::of(mask)), key)
+    }
+
+    /// Packs `key` under a mask whose shape is known.
+    pub fn of_shape(shape: Arc<Shape>, key: &Key) -> Self {
         let values = shape.words.iter().map(|(i, m)| key.0[usize::from(*i)] & m).collect();
         Self { shape, values }
+    }
+
+    /// Of a shape and the values of its words.
+    pub fn of_values(shape: Arc<Shape>, values: &[u64]) -> Self {
+        Self { shape, values: values.into() }
+    }
+
+    /// The datapath's input port, if it matters whole.
+    pub fn in_port(&self) -> Option<u32> {
+        let at = self.shape.words.iter().position(|(i, _)| usize::from(*i) == word::IN_PORT)?;
+        let is_exact = self.shape.words[at].1 as u32 == u32::MAX;
+        is_exact.then_some(self.values[at] as u32)
     }
 
     /// What matters.

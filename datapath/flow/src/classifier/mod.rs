@@ -10,11 +10,13 @@
 
 mod hamt;
 mod mini_match;
+mod shapes;
 mod subtable;
 mod trie;
 
 pub use hamt::Hamt;
 pub use mini_match::{MiniMatch, Shape};
+pub use shapes::Shapes;
 
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};

@@ -27,6 +27,23 @@ pub fn port_from_of10(port: u16) -> u32 {
 }
 
 impl Field {
+    /// Where `n_bits` bits of the field, from bit `ofs` up, lie: last word, offset and width as [`Key::bits`] takes them.
+    /// All bits of a field whose place is wider (`icmp_type`) are all of the place. `None` for fields that are a view of
+    /// other bits, or have not so many.
+    #[inline]
+    pub fn place(self, ofs: u16, n_bits: u16) -> Option<(usize, u32, u32)> {
+        let meta = self.meta();
+        match meta.location {
+            Location::Bits { last_word, offset, bits } if ofs == 0 && n_bits == meta.n_bits => {
+                Some((last_word.into(), offset.into(), bits.into()))
+            }
+            Location::Bits { last_word, offset, bits } if u32::from(ofs) + u32::from(n_bits) <= u32::from(bits) => {
+                Some((last_word.into(), u32::from(offset) + u32::from(ofs), n_bits.into()))
+            }
+            _ => None,
+        }
+    }
+
     /// Its value in `key` as a number. `tun_metadata*` read 0.
     pub fn number(self, key: &Key) -> u128 {
         match self.meta().location {

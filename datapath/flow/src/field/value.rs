@@ -2,6 +2,11 @@
 
 use smallvec::SmallVec;
 
+/// The `bits` lowest bits of a number.
+fn low(bits: usize) -> u128 {
+    if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
+}
+
 /// Octets of one field, most significant first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub SmallVec<[u8; 16]>);
@@ -15,8 +20,10 @@ impl Value {
     /// `n` octets with the `bits` least significant bits set.
     pub fn ones(n: usize, bits: usize) -> Self {
         let mut value = Self::zeros(n);
-        for i in 0..bits.min(n * 8) {
-            value.0[n - 1 - i / 8] |= 1 << (i % 8);
+        let (whole, rest) = (bits.min(n * 8) / 8, bits.min(n * 8) % 8);
+        value.0[n - whole..].fill(0xff);
+        if rest > 0 {
+            value.0[n - 1 - whole] = (1 << rest) - 1;
         }
         value
     }
@@ -79,12 +86,20 @@ impl Value {
 
     /// `n_bits` bits from bit `offset` up (counted from the least significant), right-aligned in a number of up to 128 bits.
     pub fn subfield(&self, offset: usize, n_bits: usize) -> u128 {
+        if self.0.len() <= 16 && offset < 128 {
+            return (self.to_u128() >> offset) & low(n_bits);
+        }
         (0..n_bits.min(128)).fold(0, |n, i| n | (u128::from(self.bit(offset + i)) << i))
     }
 
     /// Writes what [`Self::subfield`] reads.
     pub fn set_subfield(&mut self, offset: usize, n_bits: usize, number: u128) {
         let n = self.0.len();
+        if n <= 16 && offset < 128 {
+            let bits = low(n_bits) << offset;
+            *self = Self::from_u128((self.to_u128() & !bits) | ((number << offset) & bits), n);
+            return;
+        }
         for i in 0..n_bits.min(128) {
             let at = offset + i;
             if at / 8 >= n {

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use flow::{Actions, FlowEntry, FlowStats, Key, Mask, Ufid};
+use flow::classifier::MiniMatch;
+use flow::{Actions, FlowChange, FlowEntry, FlowReported, Key, Mask, Ufid};
 
 use super::Bridge;
 use crate::revalidate::{CachedFlow, Changes, Verdict};
@@ -19,18 +20,7 @@ pub struct Decisions {
     /// Flows to take out.
     pub delete: Vec<Ufid>,
     /// Flows to change.
-    pub modify: Vec<(Ufid, Actions)>,
-}
-
-/// A flow as the datapath reports it.
-#[derive(Clone, Debug)]
-pub struct FlowReported {
-    /// Name.
-    pub ufid: Ufid,
-    /// What the datapath does.
-    pub actions: Actions,
-    /// Counters.
-    pub stats: FlowStats,
+    pub modify: Vec<FlowChange>,
 }
 
 /// The bridge that a flow's name belongs to.
@@ -38,13 +28,15 @@ pub fn owner(ufid: Ufid) -> BridgeId {
     BridgeId((ufid.0 >> 112) as u32)
 }
 
-/// Name of a flow: bridge, then a hash of key and mask.
-fn ufid_of(bridge: BridgeId, seed: u64, key: &Key, mask: &Mask) -> Ufid {
+/// Name of a flow: bridge, then a hash of what it matches.
+fn ufid_of(bridge: BridgeId, seed: u64, matching: &MiniMatch) -> Ufid {
     let mut low = seed ^ 0x9ae1_6a3b_2f90_404f;
     let mut high = seed.rotate_left(32) ^ 0xc949_d7c7_509e_6557;
-    for word in key.0.iter().chain(&mask.0) {
-        low = (low.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        high = (high.rotate_left(29) ^ word).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    for ((i, mask), value) in matching.shape().words().iter().zip(matching.values()) {
+        for word in [u64::from(*i), *mask, *value] {
+            low = (low.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            high = (high.rotate_left(29) ^ word).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+        }
     }
     let hash = (u128::from(high ^ (high >> 31)) << 64) | u128::from(low ^ (low >> 29));
     Ufid((hash & (u128::MAX >> 16)) | (u128::from(bridge.0 & 0xffff) << 112))
@@ -52,15 +44,26 @@ fn ufid_of(bridge: BridgeId, seed: u64, key: &Key, mask: &Mask) -> Ufid {
 
 impl Bridge {
     /// Keeps what is needed of a translation to look after its flow, and makes the flow.
-    pub(super) fn remember(&mut self, key: &Key, mut translation: Translation, now_ms: i64) -> FlowEntry {
+    ///
+    /// `actions` are the translation's own.
+    pub(super) fn remember(
+        &mut self,
+        key: &Key,
+        mut translation: Translation,
+        actions: &Actions,
+        now_ms: i64,
+    ) -> FlowEntry {
         self.hold_state(key, &mut translation);
         let mask = if self.megaflows { translation.megaflow_mask() } else { Mask::for_packet(key) };
-        let masked = key.masked(&mask);
-        let ufid = ufid_of(self.view.id, self.seed, &masked, &mask);
-        let actions: Actions = translation.install_actions(self.view.slowpath_meter).into();
-        let flow = CachedFlow::new(key, &mask, actions.clone(), translation, now_ms);
-        self.flows.insert(ufid, flow, &mut self.recirc, now_ms);
-        FlowEntry { ufid, key: masked, mask, actions }
+        let matching = self.shapes.matching(key, &mask);
+        let ufid = ufid_of(self.view.id, self.seed, &matching);
+        let actions: Actions = match translation.slow {
+            0 => Arc::clone(actions),
+            _ => translation.install_actions(self.view.slowpath_meter).into(),
+        };
+        let flow = CachedFlow::new(key, Arc::clone(matching.shape()), actions, translation, now_ms);
+        let (actions, edition) = self.flows.insert(ufid, flow, &mut self.recirc, now_ms);
+        FlowEntry { ufid, matching, actions, edition }
     }
 
     /// A flow of recirculated packets keeps the state that they go on from.
@@ -120,7 +123,7 @@ impl Bridge {
         }
         match self.flows.judge(ufid, translation, self.view.slowpath_meter, &mut self.recirc, now_ms) {
             Verdict::Keep => {}
-            Verdict::Modify(actions) => decisions.modify.push((ufid, actions)),
+            Verdict::Modify(change) => decisions.modify.push(change),
             Verdict::Delete => decisions.delete.push(ufid),
         }
     }
@@ -140,11 +143,11 @@ impl Bridge {
             } else if self.stale.remove(&report.ufid) {
                 self.judge_one(report.ufid, &mut decisions, now_ms);
             } else if let Some(flow) = self.flows.get(report.ufid)
-                && !Arc::ptr_eq(flow.actions(), &report.actions)
-                && *flow.actions() != report.actions
+                && flow.edition() != report.edition
             {
                 // A change overtook the installation.
-                decisions.modify.push((report.ufid, flow.actions().clone()));
+                let (actions, edition) = (flow.actions().clone(), flow.edition());
+                decisions.modify.push(FlowChange { ufid: report.ufid, actions, edition });
             }
         }
         self.flush_credit();
@@ -154,8 +157,8 @@ impl Bridge {
     /// Credits what a flow carried since the last report. Gives when it was last of use; `None` for unknown ones.
     fn credit_flow(&mut self, report: &FlowReported, now_ms: i64) -> Option<i64> {
         let carried = self.flows.advance(report.ufid, &report.stats, now_ms)?;
-        if carried.stats.packets > 0 {
-            self.apply(&carried.effects, carried.stats, carried.tcp_flags, now_ms);
+        if let Some(effects) = carried.effects {
+            self.apply(&effects, carried.stats, carried.tcp_flags, now_ms);
         }
         Some(carried.used_ms)
     }

@@ -54,7 +54,7 @@ use openflow::OfPort;
 use openflow::flow_mod::{FlowMod, FlowModCommand};
 
 pub use bonding::{BundleSettings, LacpSettings};
-pub use cache::{Decisions, FlowReported, owner};
+pub use cache::{Decisions, owner};
 pub use config::{BridgeConfig, PortConfig};
 pub use conn::{Conn, ConnId, ConnKind, Incoming, weight};
 pub use controllers::{ControllerConfig, ControllersConfig};
@@ -150,6 +150,7 @@ pub struct Bridge {
     pub recirc: crate::xlate::Recirc,
     /// Flows in the datapath's cache.
     flows: FlowIndex,
+    shapes: ::flow::classifier::Shapes,
     /// The view that all of them but the stale ones are right under.
     judged: crate::view::SwitchView,
     stale: BTreeSet<::flow::Ufid>,
@@ -208,6 +209,7 @@ impl Bridge {
             // A million identifiers for each bridge: they meet in one datapath.
             recirc: crate::xlate::Recirc::new(((id.0.saturating_sub(1) & 0xfff) << 20) + 1, 1),
             flows: FlowIndex::default(),
+            shapes: ::flow::classifier::Shapes::default(),
             judged: crate::view::SwitchView::default(),
             stale: BTreeSet::new(),
             live_changes: 0,

@@ -36,7 +36,7 @@ impl Bridge {
 
     /// Answers upcalls. Where the datapath has no room for flows, packets are sent on and nothing is kept of them.
     pub fn upcalls(&mut self, batch: Vec<Upcall>, has_room: bool, now_ms: i64) {
-        let mut install = Vec::new();
+        let mut install = Vec::with_capacity(batch.len());
         let mut execute = Vec::with_capacity(batch.len());
         let mut answered: Vec<(u32, u32)> = Vec::new();
         for upcall in batch {
@@ -80,16 +80,13 @@ impl Bridge {
         let Some(translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };
         let stats = RuleStats { packets: 1, bytes: upcall.packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, upcall.key.tcp_flags(), now_ms);
-        execute.push(Execute {
-            packet: upcall.packet,
-            key: upcall.key.clone(),
-            actions: Arc::from(translation.actions.as_slice()),
-        });
+        let actions: Actions = Arc::from(translation.actions.as_slice());
         if cookie.is_none() && has_room {
-            install.push(self.remember(&upcall.key, translation, now_ms));
+            install.push(self.remember(&upcall.key, translation, &actions, now_ms));
         } else {
             self.recirc.release(&translation.recircs, now_ms);
         }
+        execute.push(Execute { packet: upcall.packet, key: upcall.key, actions });
     }
 
     /// Translates a key as the datapath has it; `None` for packets of no port here.

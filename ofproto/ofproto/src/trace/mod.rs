@@ -121,11 +121,11 @@ impl Trace<'_> {
         held.extend_from_slice(&translation.recircs);
         self.out.push_str(&recorder.text());
         self.queue.extend(recorder.recirculations);
-        let last = &translation.final_flow;
+        let last = translation.final_flow.as_deref().unwrap_or(key);
         let mut first = key.clone();
         first.set_actset_output(openflow::OfPort::UNSET.to_11());
         self.out.push_str("\nFinal flow: ");
-        if **last == first {
+        if *last == first {
             self.out.push_str("unchanged\n");
         } else {
             self.out.push_str(&format!("{}\n", format_flow(last, &options)));

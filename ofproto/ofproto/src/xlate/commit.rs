@@ -6,45 +6,68 @@
 use flow::odp::{Action, MaskedWord, Set, SetGroup, slow};
 use flow::{Field, Key, Mask, nw_frag};
 use smallvec::SmallVec;
+use std::sync::LazyLock;
 
 use super::context::Context;
 use super::wildcard::{is_ip, is_mpls};
 
 const CFI: u16 = 0x1000;
 
-/// Fields of each header that can be written.
-const ETH: &[Field] = &[Field::EthSrc, Field::EthDst];
-const IPV4: &[Field] = &[Field::Ipv4Src, Field::Ipv4Dst, Field::NwTos, Field::IpTtl];
-const IPV6: &[Field] = &[Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::NwTos, Field::IpTtl];
-const ARP: &[Field] = &[Field::ArpSpa, Field::ArpTpa, Field::ArpOp, Field::ArpSha, Field::ArpTha];
-const PORTS: &[Field] = &[Field::TcpSrc, Field::TcpDst];
-const ICMP: &[Field] = &[Field::Icmpv4Type, Field::Icmpv4Code];
-const ND: &[Field] = &[Field::NdTarget, Field::NdSll, Field::NdTll];
-const ND_EXT: &[Field] = &[Field::NdReserved, Field::NdOptionsType];
-const NSH: &[Field] = &[
-    Field::NshFlags,
-    Field::NshTtl,
-    Field::NshSpi,
-    Field::NshSi,
-    Field::NshC1,
-    Field::NshC2,
-    Field::NshC3,
-    Field::NshC4,
-];
+/// Some bits of the key's words.
+type Bits = SmallVec<[(usize, u64); 3]>;
 
-/// Bits of a field in the key's words.
-fn span(fields: &[Field]) -> Mask {
-    let mut mask = Mask::EMPTY;
-    for field in fields {
-        let mut one = Mask::EMPTY;
-        field.set_exact(&mut one);
-        mask.join(&one);
-        if *field == Field::NwTos {
-            // Written as one octet with the ECN bits.
-            mask.set_nw_tos(u8::MAX);
+/// A header, and which of its fields can be written.
+struct Header {
+    group: SetGroup,
+    fields: Vec<Bits>,
+    all: Bits,
+}
+
+impl Header {
+    fn new(group: SetGroup, fields: &[Field]) -> Self {
+        let bits_of = |mask: &Mask| mask.0.iter().copied().enumerate().filter(|(_, m)| *m != 0).collect::<Bits>();
+        let mut all = Mask::EMPTY;
+        let mut each = Vec::new();
+        for field in fields {
+            let mut mask = Mask::EMPTY;
+            field.set_exact(&mut mask);
+            if *field == Field::NwTos {
+                // Written as one octet with the ECN bits.
+                mask.set_nw_tos(u8::MAX);
+            }
+            all.join(&mask);
+            each.push(bits_of(&mask));
         }
+        Header { group, fields: each, all: bits_of(&all) }
     }
-    mask
+}
+
+/// Whether two keys have the same of some bits.
+fn is_same(a: &Key, b: &Key, bits: &Bits) -> bool {
+    bits.iter().all(|(i, m)| (a.0[*i] ^ b.0[*i]) & m == 0)
+}
+
+macro_rules! headers {
+    ($($name:ident: $group:ident [$($field:ident),*];)*) => {
+        $(static $name: LazyLock<Header> = LazyLock::new(|| Header::new(SetGroup::$group, &[$(Field::$field),*]));)*
+    };
+}
+
+headers! {
+    ETH: Eth [EthSrc, EthDst];
+    IPV4: Ipv4 [Ipv4Src, Ipv4Dst, NwTos, IpTtl];
+    IPV6: Ipv6 [Ipv6Src, Ipv6Dst, Ipv6Label, NwTos, IpTtl];
+    ARP: Arp [ArpSpa, ArpTpa, ArpOp, ArpSha, ArpTha];
+    TCP: Tcp [TcpSrc, TcpDst];
+    UDP: Udp [TcpSrc, TcpDst];
+    SCTP: Sctp [TcpSrc, TcpDst];
+    ICMP: Icmp [Icmpv4Type, Icmpv4Code];
+    ICMPV6: Icmpv6 [Icmpv4Type, Icmpv4Code];
+    ND: Nd [NdTarget, NdSll, NdTll];
+    ND_EXT: NdExtensions [NdReserved, NdOptionsType];
+    NSH: Nsh [NshFlags, NshTtl, NshSpi, NshSi, NshC1, NshC2, NshC3, NshC4];
+    PRIORITY: SkbPriority [SkbPriority];
+    MARK: SkbMark [PktMark];
 }
 
 impl Context<'_> {
@@ -52,7 +75,7 @@ impl Context<'_> {
     pub fn commit(&mut self) {
         self.commit_encap_decap();
         if self.base.packet_type() == 0 {
-            self.commit_fields(SetGroup::Eth, ETH);
+            self.commit_fields(&ETH);
         }
         let mut mpls_done = false;
         if is_mpls(self.base.dl_type()) && !is_mpls(self.flow.dl_type()) {
@@ -66,40 +89,28 @@ impl Context<'_> {
             self.commit_mpls();
         }
         self.commit_vlans();
-        self.commit_metadata(SetGroup::SkbPriority, Field::SkbPriority);
-        self.commit_metadata(SetGroup::SkbMark, Field::PktMark);
-    }
-
-    fn commit_metadata(&mut self, group: SetGroup, field: Field) {
-        self.commit_fields(group, &[field]);
+        self.commit_fields(&PRIORITY);
+        self.commit_fields(&MARK);
     }
 
     /// One header: the fields that differ, as far as their bits matter; all of them exactly if none of these does.
-    fn commit_fields(&mut self, group: SetGroup, fields: &[Field]) -> bool {
-        let header = span(fields);
-        if (0..flow::WORDS).all(|i| (self.flow.0[i] ^ self.base.0[i]) & header.0[i] == 0) {
+    fn commit_fields(&mut self, header: &Header) -> bool {
+        if is_same(&self.flow, &self.base, &header.all) {
             return false;
         }
         let mut write = Mask::EMPTY;
-        for field in fields {
-            let bits = span(std::slice::from_ref(field));
-            if !self.flow.matches(&self.base, &bits) {
-                let mut cared = bits.clone();
-                let mut any = false;
-                for (word, wc) in cared.0.iter_mut().zip(&self.wc.0) {
-                    *word &= wc;
-                    any |= *word != 0;
-                }
-                write.join(if any { &cared } else { &bits });
+        for bits in header.fields.iter().filter(|bits| !is_same(&self.flow, &self.base, bits)) {
+            let cared = bits.iter().any(|(i, m)| self.wc.0[*i] & m != 0);
+            for (i, m) in bits {
+                write.0[*i] |= if cared { m & self.wc.0[*i] } else { *m };
             }
         }
-        let words: SmallVec<[MaskedWord; 2]> = (0..flow::WORDS)
-            .filter(|i| write.0[*i] != 0)
-            .map(|i| MaskedWord { word: i as u8, value: self.flow.0[i] & write.0[i], mask: write.0[i] })
-            .collect();
-        self.odp.push(Action::Set(Set { group, words, tunnel: None }));
-        for i in 0..flow::WORDS {
-            self.base.0[i] = (self.base.0[i] & !header.0[i]) | (self.flow.0[i] & header.0[i]);
+        let word = |i: usize| MaskedWord { word: i as u8, value: self.flow.0[i] & write.0[i], mask: write.0[i] };
+        let words: SmallVec<[MaskedWord; 2]> =
+            header.all.iter().filter(|(i, _)| write.0[*i] != 0).map(|(i, _)| word(*i)).collect();
+        self.odp.push(Action::Set(Set { group: header.group, words, tunnel: None }));
+        for (i, m) in &header.all {
+            self.base.0[*i] = (self.base.0[*i] & !m) | (self.flow.0[*i] & m);
         }
         true
     }
@@ -108,59 +119,59 @@ impl Context<'_> {
         match self.base.dl_type() {
             _ if self.flow.nw_proto() == 0 && self.base.dl_type() != 0x894f => {}
             0x0800 => {
-                self.commit_fields(SetGroup::Ipv4, IPV4);
+                self.commit_fields(&IPV4);
             }
             0x86dd => {
-                self.commit_fields(SetGroup::Ipv6, IPV6);
+                self.commit_fields(&IPV6);
                 if self.flow.is_nd() {
-                    if self.commit_fields(SetGroup::NdExtensions, ND_EXT) {
+                    if self.commit_fields(&ND_EXT) {
                         self.slow |= slow::ACTION;
                     }
-                    if self.commit_fields(SetGroup::Nd, ND) {
+                    if self.commit_fields(&ND) {
                         self.slow |= slow::ACTION;
                     }
                 }
             }
             0x0806 => {
-                let written = self.commit_fields(SetGroup::Arp, ARP);
+                let written = self.commit_fields(&ARP);
                 self.slow |= if written { slow::ACTION } else { 0 };
             }
             0x894f => {
-                self.commit_fields(SetGroup::Nsh, NSH);
+                self.commit_fields(&NSH);
             }
             _ => {}
         }
     }
 
     fn commit_ports(&mut self) {
-        let group = match self.flow.nw_proto() {
-            6 => SetGroup::Tcp,
-            17 => SetGroup::Udp,
-            132 => SetGroup::Sctp,
+        let header = match self.flow.nw_proto() {
+            6 => &TCP,
+            17 => &UDP,
+            132 => &SCTP,
             _ => return,
         };
-        if !is_ip(&self.base) {
-            return;
+        if is_ip(&self.base) {
+            self.commit_fields(header);
         }
-        self.commit_fields(group, PORTS);
     }
 
     fn commit_icmp(&mut self) {
-        let group = match (self.flow.dl_type(), self.flow.nw_proto()) {
-            (0x0800, 1) => SetGroup::Icmp,
-            (0x86dd, 58) => SetGroup::Icmpv6,
+        let header = match (self.flow.dl_type(), self.flow.nw_proto()) {
+            (0x0800, 1) => &ICMP,
+            (0x86dd, 58) => &ICMPV6,
             _ => return,
         };
         if self.flow.nw_frag() & nw_frag::LATER != 0 || !is_ip(&self.base) {
             return;
         }
-        let header = span(ICMP);
-        if !self.flow.matches(&self.base, &header) {
+        if !is_same(&self.flow, &self.base, &header.all) {
             // Type and code are written together.
-            self.wc.join(&header);
+            for (i, m) in &header.all {
+                self.wc.0[*i] |= m;
+            }
             self.base.set_tp_src(!self.flow.tp_src());
             self.base.set_tp_dst(!self.flow.tp_dst());
-            self.commit_fields(group, ICMP);
+            self.commit_fields(header);
             self.slow |= slow::ACTION;
         }
     }

@@ -8,6 +8,7 @@ use flow::{Key, Mask};
 use l2proto::mac_learning::MacKey;
 use openflow::OfPort;
 use openflow::action::{Action, Nat, Subfield};
+use smallvec::{SmallVec, smallvec};
 
 use super::effect::Effect;
 use super::record::{NodeKind, Recorder};
@@ -76,8 +77,8 @@ pub(super) struct Context<'a> {
     pub pause: Option<Box<openflow::action::Controller>>,
     pub thawed: bool,
 
-    pub macs: Vec<(BridgeId, MacKey)>,
-    pub bridges: Vec<BridgeId>,
+    pub macs: SmallVec<[(BridgeId, MacKey); 1]>,
+    pub bridges: SmallVec<[BridgeId; 2]>,
     pub pending: Pending,
     pub nsh_tlvs: Vec<u8>,
 }
@@ -133,8 +134,8 @@ impl<'a> Context<'a> {
             unroll: None,
             pause: None,
             thawed: false,
-            macs: Vec::new(),
-            bridges: vec![bridge.id],
+            macs: SmallVec::new(),
+            bridges: smallvec![bridge.id],
             pending: Pending::None,
             nsh_tlvs: Vec::new(),
         }
@@ -150,7 +151,7 @@ impl<'a> Context<'a> {
                 self.odp.push(odp::Action::Drop(reason));
             }
         }
-        let final_flow = Box::new(self.flow);
+        let final_flow = self.tracing().then(|| Box::new(self.flow.clone()));
         Translation {
             actions: self.odp,
             mask: self.wc,
@@ -271,6 +272,9 @@ impl<'a> Context<'a> {
 
     /// Writes a subfield of the flow; its other bits stay.
     pub fn write(&mut self, sub: &Subfield, number: u128) {
+        if let Some((word, ofs, bits)) = sub.field.place(sub.ofs, sub.n_bits) {
+            return self.flow.set_bits(word, ofs, bits, number & low_bits(sub.n_bits));
+        }
         let tun = &self.bridge.tun_table;
         let mut value = sub.field.get_in(&self.flow, tun);
         value.set_subfield(sub.ofs.into(), sub.n_bits.into(), number);
@@ -279,6 +283,9 @@ impl<'a> Context<'a> {
 
     /// Lets the bits of a subfield matter.
     pub fn mask_subfield(&mut self, sub: &Subfield) {
+        if let Some((word, ofs, bits)) = sub.field.place(sub.ofs, sub.n_bits) {
+            return self.wc.set_bits(word, ofs, bits, u128::MAX);
+        }
         let tun = &self.bridge.tun_table;
         let n = match sub.field {
             flow::Field::TunMetadata(i) => tun.entry(i).map_or(0, |e| e.len.into()),
@@ -312,7 +319,14 @@ impl<'a> Context<'a> {
     }
 }
 
+fn low_bits(bits: u16) -> u128 {
+    if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
+}
+
 /// Reads a subfield.
 pub(super) fn read(key: &Key, sub: &Subfield, bridge: &BridgeView) -> u128 {
+    if let Some((word, ofs, bits)) = sub.field.place(sub.ofs, sub.n_bits) {
+        return key.bits(word, ofs, bits) & low_bits(sub.n_bits);
+    }
     sub.field.get_in(key, &bridge.tun_table).subfield(sub.ofs.into(), sub.n_bits.into())
 }

@@ -120,6 +120,30 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Whether another effect is known to be the same. What is rare or large is not looked into.
+    pub fn is_same(&self, other: &Effect) -> bool {
+        use Effect as E;
+        match (self, other) {
+            (E::Table { bridge, table, matched }, E::Table { bridge: b, table: t, matched: m }) => {
+                (bridge, table, matched) == (b, t, m)
+            }
+            (E::Rule { bridge, rule }, E::Rule { bridge: b, rule: r }) => bridge == b && Arc::ptr_eq(rule, r),
+            (E::Port { tx, rx }, E::Port { tx: t, rx: r }) => (tx, rx) == (t, r),
+            (E::Mirrors { bridge, mirrors }, E::Mirrors { bridge: b, mirrors: m }) => (bridge, mirrors) == (b, m),
+            (E::Group { bridge, group, bucket }, E::Group { bridge: b, group: g, bucket: n }) => {
+                (bridge, group, bucket) == (b, g, n)
+            }
+            (
+                E::MacLearn { bridge, bundle, mac, vlan, grat_arp, is_bond },
+                E::MacLearn { bridge: b, bundle: o, mac: m, vlan: v, grat_arp: g, is_bond: i },
+            ) => (bridge, bundle, mac, vlan, grat_arp, is_bond) == (b, o, m, v, g, i),
+            (E::Bond { bridge, bundle, bucket }, E::Bond { bridge: b, bundle: o, bucket: n }) => {
+                (bridge, bundle, bucket) == (b, o, n)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether only the packet at hand has it, and not the later ones of its flow.
     pub fn is_once(&self) -> bool {
         matches!(self, Effect::McastSnoop { .. } | Effect::Special { .. })

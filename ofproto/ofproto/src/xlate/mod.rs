@@ -44,6 +44,7 @@ use flow::{Key, Mask, odp};
 use l2proto::mac_learning::MacKey;
 use openflow::action::Actions;
 use packet::PacketBuf;
+use smallvec::{SmallVec, smallvec};
 
 pub use effect::Effect;
 pub use learn::flow_mod_of;
@@ -106,12 +107,12 @@ pub struct Translation {
     pub recircs: Vec<u32>,
     /// Why the packet is dropped, if translation failed.
     pub error: Option<DropReason>,
-    /// The pipeline's flow at the end.
-    pub final_flow: Box<Key>,
+    /// The pipeline's flow at the end, of a translation that is recorded.
+    pub final_flow: Option<Box<Key>>,
     /// Addresses that were looked up, found or not.
-    pub macs: Vec<(BridgeId, MacKey)>,
+    pub macs: SmallVec<[(BridgeId, MacKey); 1]>,
     /// Bridges that the packet went through.
-    pub bridges: Vec<BridgeId>,
+    pub bridges: SmallVec<[BridgeId; 2]>,
     /// Version of the switch's view.
     pub version: u64,
 }
@@ -176,9 +177,9 @@ pub fn translate(
             slow: 0,
             recircs: Vec::new(),
             error: Some(DropReason::BridgeNotFound),
-            final_flow: Box::new(input.key.clone()),
-            macs: Vec::new(),
-            bridges: vec![input.bridge],
+            final_flow: None,
+            macs: SmallVec::new(),
+            bridges: smallvec![input.bridge],
             version: view.version,
         };
     };

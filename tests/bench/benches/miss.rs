@@ -1,0 +1,32 @@
+//! Packets of new flows: received, translated, sent on, and their flows installed.
+
+use bench::switch::{BURST, Switch, no_wildcards};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// Flows after which the cache is emptied.
+const FLOWS: usize = 200_000;
+
+fn misses(c: &mut Criterion) {
+    let mut group = c.benchmark_group("miss");
+    group.throughput(Throughput::Elements(BURST as u64));
+    for (name, rules) in [("normal", vec!["actions=NORMAL".to_owned()]), ("setup", no_wildcards())] {
+        let mut switch = Switch::new(&rules);
+        switch.miss();
+        assert!(switch.datapath.n_flows() > 0, "flows are installed");
+        let mut n = 0;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                switch.miss();
+                n += BURST;
+                if n >= FLOWS {
+                    switch.purge();
+                    n = 0;
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, misses);
+criterion_main!(benches);
