@@ -110,7 +110,7 @@ pub(crate) fn open_file(server: &mut Server, name: &str, seed: u128) -> Result<A
     })?;
     let opened = open_database(Box::new(storage), &mut UuidSource::new(seed)).map_err(|e| e.to_string())?;
     if let Some(warning) = &opened.warning {
-        vlog::warn!("ovsdb_file", "{}", warning.error);
+        vlog::err!("ovsdb_server", "{}", warning.error);
     }
     let db_name = opened.db.schema.name.clone();
     add(server, opened.db, opened.log).map_err(|e| e.to_string())?;

@@ -30,19 +30,17 @@ pub struct Control {
 }
 
 impl Control {
-    /// Listens at `path`, by default `RUNDIR/PROGRAM.PID.ctl`. `commands` are names, usages and the
+    /// Listens at `RUNDIR/PROGRAM.PID.ctl`. `commands` are names, usages and the
     /// least and greatest number of arguments; `list-commands` and `version` are known by themselves.
     ///
     /// # Errors
     /// As for [`Listener::bind`].
     pub fn listen(
         program: &str,
-        path: Option<&str>,
         commands: &[(&'static str, &'static str, usize, usize)],
         version: String,
     ) -> io::Result<Control> {
-        let default = format!("{program}.{}.ctl", std::process::id());
-        let path = dirs::below(&dirs::rundir(), path.unwrap_or(&default));
+        let path = dirs::below(&dirs::rundir(), &format!("{program}.{}.ctl", std::process::id()));
         let listener = Listener::bind(&format!("punix:{path}"), &Settings::default())?;
         alarm::remove_at_end(&path);
         let mut commands = commands.to_vec();

@@ -86,9 +86,7 @@ fn init_one(settings: &Settings, ca: &str) -> Outcome<()> {
     for (name, mode) in [("certs", 0o777), ("crl", 0o777), ("newcerts", 0o777), ("private", 0o700)] {
         files::make_dir(&format!("{dir}/{name}"), mode)?;
     }
-    for (name, text) in
-        [("index.txt", ""), ("index.txt.attr", "unique_subject = no\n"), ("serial", "01\n"), ("crlnumber", "01\n")]
-    {
+    for (name, text) in [("index.txt", ""), ("serial", "01\n"), ("crlnumber", "01\n")] {
         let path = format!("{dir}/{name}");
         if !std::path::Path::new(&path).exists() {
             files::write(&path, text.as_bytes(), 0o666)?;
@@ -194,6 +192,10 @@ fn record(dir: &str, serial: &BigNumRef, certificate: &X509) -> Outcome<()> {
         + chrono::Duration::days(i64::from(DAYS));
     let until = until.format("%y%m%d%H%M%SZ");
     files::append(&format!("{dir}/index.txt"), &format!("V\t{until}\t\t{number}\tunknown\t{subject}\n"));
+    let attributes = format!("{dir}/index.txt.attr");
+    if !std::path::Path::new(&attributes).exists() {
+        files::write(&attributes, b"unique_subject = no\n", 0o666)?;
+    }
     let mut next = BigNum::from_slice(&serial.to_vec())?;
     next.add_word(1)?;
     files::write(&format!("{dir}/serial"), format!("{}\n", hex(&next)?).as_bytes(), 0o666)
@@ -230,11 +232,11 @@ pub(crate) fn sign(settings: &Settings, ca: &str, name: &str) -> Outcome<()> {
 /// Says whether the authority `ca` stands behind `NAME-cert.pem`.
 pub(crate) fn verify(settings: &Settings, ca: &str, name: &str) -> Outcome<()> {
     let file = format!("{name}-cert.pem");
-    if !std::path::Path::new(&file).exists() {
-        return fail(format!("{file} does not exist"));
-    }
     must_be_there(settings)?;
-    let certificate = X509::from_pem(&files::read(&file)?)?;
+    let Ok(certificate) = X509::from_pem(&files::read(&file)?) else {
+        eprintln_quiet(&format!("Could not read certificate file from {file}\nUnable to load certificate file"));
+        return Err(Failure::Exit(2));
+    };
     let authority = X509::from_pem(&files::read(&format!("{}/{ca}/cacert.pem", settings.dir))?)?;
     let mut store = X509StoreBuilder::new()?;
     store.add_cert(authority)?;

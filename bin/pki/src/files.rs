@@ -5,6 +5,11 @@ use cli::program::strerror;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
+/// Refuses to go on without a file.
+pub(crate) fn must_exist(path: &str) -> Outcome<()> {
+    if std::path::Path::new(path).exists() { Ok(()) } else { fail(format!("{path} does not exist")) }
+}
+
 /// Reads a whole file.
 pub(crate) fn read(path: &str) -> Outcome<Vec<u8>> {
     match std::fs::read(path) {

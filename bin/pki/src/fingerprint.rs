@@ -1,8 +1,8 @@
 //! Fingerprints of files: of a certificate that of its DER form, of anything else that of the file.
 
-use crate::{Outcome, fail, files};
+use crate::{Failure, Outcome, files};
 use chrono::{DateTime, Local};
-use cli::program::print;
+use cli::program::{eprintln_quiet, print};
 use openssl::hash::{MessageDigest, hash};
 use openssl::x509::X509;
 
@@ -28,7 +28,11 @@ fn of(contents: &[u8]) -> Outcome<String> {
 
 /// Prints the file's name, when it was changed, and its fingerprint.
 pub(crate) fn show(path: &str) -> Outcome<()> {
-    let Some(changed) = changed(path) else { return fail(format!("{path} does not exist")) };
+    let Some(changed) = changed(path) else {
+        // The complaint is date(1)'s.
+        eprintln_quiet(&format!("date: {path}: No such file or directory"));
+        return Err(Failure::Exit(1));
+    };
     let fingerprint = of(&files::read(path)?)?;
     print(&format!("{path}\t{changed}\n\tfingerprint {fingerprint}\n"));
     Ok(())

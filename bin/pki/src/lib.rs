@@ -8,12 +8,12 @@ mod authority;
 mod files;
 mod fingerprint;
 mod keys;
+mod line;
 mod request;
 
-use cli::groups::{HELP, VERSION};
-use cli::options::{self, Flag, Order};
 use cli::program::{Program, eprintln_quiet, flush_stdout, print};
 use keys::KeyKind;
+use line::Wish;
 use std::io::BufRead;
 
 /// Why a command fails.
@@ -38,6 +38,7 @@ impl From<openssl::error::ErrorStack> for Failure {
 }
 
 /// What the options ask for.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub key: KeyKind,
     pub bits: u32,
@@ -51,6 +52,20 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What holds where nothing is said, with the infrastructure in `dir`.
+    fn new(dir: String) -> Settings {
+        Settings {
+            key: KeyKind::Rsa,
+            bits: 2048,
+            dsaparam: None,
+            dir,
+            force: false,
+            batch: false,
+            unique: false,
+            log: format!("{}/ovs-pki.log", cli::dirs::logdir()),
+        }
+    }
+
     /// The file of DSA parameters.
     pub fn dsaparam(&self) -> String {
         self.dsaparam.clone().unwrap_or_else(|| format!("{}/dsaparam.pem", self.dir))
@@ -68,21 +83,6 @@ impl Settings {
         }
         Ok(())
     }
-}
-
-fn flags() -> Vec<Flag> {
-    vec![
-        Flag::value("key").short('k'),
-        Flag::value("bits").short('B'),
-        Flag::value("dsaparam").short('D'),
-        Flag::switch("batch").short('b'),
-        Flag::value("dir").short('d'),
-        Flag::switch("force").short('f'),
-        Flag::value("log").short('l'),
-        Flag::switch("unique").short('u'),
-        HELP,
-        VERSION,
-    ]
 }
 
 fn usage(argv0: &str) -> String {
@@ -135,7 +135,8 @@ fn default_dir() -> String {
 #[must_use]
 pub fn main() -> i32 {
     let program = Program::from_env("ovs-pki");
-    match run(&program) {
+    let argv0 = own_path(&program.argv0);
+    match run(&program, &argv0) {
         Ok(()) => {
             flush_stdout();
             0
@@ -143,67 +144,29 @@ pub fn main() -> i32 {
         Err(Failure::Exit(code)) => code,
         Err(Failure::Text(text)) => {
             flush_stdout();
-            eprintln_quiet(&format!("{}: {text}", program.argv0));
+            eprintln_quiet(&format!("{argv0}: {text}"));
             1
         }
     }
 }
 
-/// What is wrong with the options, said as ovs-pki says it: without its name, the option without quotes.
-fn refusal(text: &str) -> Failure {
-    let word = |start: &str| text.strip_prefix(start)?.strip_suffix('\'');
-    let option = word("unrecognized option '").map(str::to_owned);
-    match option.or_else(|| word("invalid option -- '").map(|letter| format!("-{letter}"))) {
-        Some(option) => {
-            eprintln_quiet(&format!("unrecognized option {option}"));
-            Failure::Exit(1)
-        }
-        None => Failure::Text(text.to_owned()),
+fn run(program: &Program, argv0: &str) -> Outcome<()> {
+    match line::parse(&program.args)? {
+        Wish::Help => print(&usage(argv0)),
+        Wish::Version => print(&program.version_text("")),
+        Wish::Command(settings, command, args) => return obey(&settings, &command, &args),
     }
+    Ok(())
 }
 
-fn run(program: &Program) -> Outcome<()> {
-    let parsed = match options::parse(&flags(), Order::Permute, &program.args) {
-        Ok(parsed) => parsed,
-        Err(error) => return Err(refusal(&error.0)),
-    };
-    let mut settings = Settings {
-        key: KeyKind::Rsa,
-        bits: 2048,
-        dsaparam: None,
-        dir: default_dir(),
-        force: false,
-        batch: false,
-        unique: false,
-        log: format!("{}/ovs-pki.log", cli::dirs::logdir()),
-    };
-    for given in &parsed.given {
-        let text = given.text().to_string();
-        match given.flag.long {
-            "key" => settings.key = KeyKind::parse(&text)?,
-            "bits" => {
-                settings.bits = match text.parse() {
-                    Ok(bits) if bits >= 1024 => bits,
-                    _ => return fail("argument to -B or --bits must be at least 1024"),
-                }
-            }
-            "dsaparam" => settings.dsaparam = Some(text),
-            "batch" => settings.batch = true,
-            "dir" => settings.dir = text,
-            "force" => settings.force = true,
-            "log" => settings.log = text,
-            "unique" => settings.unique = true,
-            "help" => {
-                print(&usage(&program.argv0));
-                return Ok(());
-            }
-            _ => {
-                print(&program.version_text(""));
-                return Ok(());
-            }
-        }
+/// The path by which the program was found, which a script would call itself.
+fn own_path(argv0: &str) -> String {
+    if argv0.contains('/') {
+        return argv0.to_owned();
     }
-    obey(&settings, &parsed.arguments)
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut found = path.split(':').map(|dir| format!("{dir}/{argv0}"));
+    found.find(|path| std::path::Path::new(path).is_file()).unwrap_or_else(|| argv0.to_owned())
 }
 
 fn one_argument<'a>(command: &str, args: &'a [String]) -> Outcome<&'a str> {
@@ -213,24 +176,26 @@ fn one_argument<'a>(command: &str, args: &'a [String]) -> Outcome<&'a str> {
     }
 }
 
+/// The authority that certifies a type.
+fn authority_for(kind: &str) -> Outcome<&'static str> {
+    match kind {
+        "switch" => Ok("switchca"),
+        "controller" => Ok("controllerca"),
+        _ => fail("type argument must be 'switch' or 'controller'"),
+    }
+}
+
 /// A name and which authority it is about: `switchca` unless told otherwise.
 fn name_and_type<'a>(command: &str, args: &'a [String]) -> Outcome<(&'a str, &'static str)> {
     match args {
         [name] => Ok((name, "switchca")),
-        [name, kind] => match kind.as_str() {
-            "switch" => Ok((name, "switchca")),
-            "controller" => Ok((name, "controllerca")),
-            _ => fail("type argument must be 'switch' or 'controller'"),
-        },
+        [name, kind] => Ok((name, authority_for(kind)?)),
         _ => fail(format!("{command} must have one or two arguments; use --help for help")),
     }
 }
 
-fn obey(settings: &Settings, words: &[String]) -> Outcome<()> {
-    let Some((command, args)) = words.split_first() else {
-        return fail("missing command name; use --help for help");
-    };
-    match command.as_str() {
+fn obey(settings: &Settings, command: &str, args: &[String]) -> Outcome<()> {
+    match command {
         "init" => authority::init(settings),
         "req" => {
             let name = one_argument(command, args)?;
@@ -241,10 +206,10 @@ fn obey(settings: &Settings, words: &[String]) -> Outcome<()> {
             let (name, ca) = name_and_type(command, args)?;
             let request = format!("{name}-req.pem");
             fingerprint::show(&request)?;
-            settings.must_not_exist(&format!("{name}-cert.pem"))?;
             if !settings.batch {
                 ask()?;
             }
+            settings.must_not_exist(&format!("{name}-cert.pem"))?;
             authority::sign(settings, ca, name)
         }
         "req+sign" => {
@@ -257,6 +222,9 @@ fn obey(settings: &Settings, words: &[String]) -> Outcome<()> {
             fingerprint::show(&format!("{name}-req.pem"))
         }
         "verify" => {
+            if let Some(name) = args.first() {
+                files::must_exist(&format!("{name}-cert.pem"))?;
+            }
             let (name, ca) = name_and_type(command, args)?;
             authority::verify(settings, ca, name)
         }

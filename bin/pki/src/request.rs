@@ -67,8 +67,9 @@ pub(crate) fn with_text(mut text: Vec<u8>, pem: Vec<u8>) -> Vec<u8> {
 /// Makes `NAME-cert.pem` from `NAME-req.pem`, signed by `NAME-privkey.pem`.
 pub(crate) fn self_sign(settings: &Settings, name: &str) -> Outcome<()> {
     let (request_file, key_file) = (format!("{name}-req.pem"), format!("{name}-privkey.pem"));
-    let request = X509Req::from_pem(&files::read(&request_file)?)?;
+    files::must_exist(&request_file)?;
     let key = PKey::private_key_from_pem(&files::read(&key_file)?)?;
+    let request = X509Req::from_pem(&files::read(&request_file)?)?;
     let certificate_file = format!("{name}-cert.pem");
     settings.must_not_exist(&certificate_file)?;
     let mut serial = BigNum::new()?;

@@ -90,8 +90,8 @@ fn parse_one(words: &[String]) -> Result<Line, UsageError> {
             Some((name, value)) => (name.to_string(), Some(value.to_string())),
             None => (word.clone(), None),
         };
-        if options.insert(name.clone(), value).is_some() {
-            return error(format!("'{name}' option specified multiple times"));
+        if options.insert(name, value).is_some() {
+            return error(format!("'{word}' option specified multiple times"));
         }
     }
     let Some((name, args)) = rest.split_first() else {

@@ -67,8 +67,8 @@ fn local_flags(global: &[Flag]) -> Vec<Flag> {
     for option in ALL.iter().flat_map(|group| group.iter()).flat_map(|command| command.options) {
         let long = option.trim_start_matches("--").trim_end_matches('=');
         if !global.iter().chain(&local).any(|flag| flag.long == long) {
-            // Whether a value is missing or too much is judged with the command.
-            local.push(Flag { long, short: None, takes: Takes::OptionalValue, help: "" });
+            let takes = if option.ends_with('=') { Takes::Value } else { Takes::Nothing };
+            local.push(Flag { long, short: None, takes, help: "" });
         }
     }
     local
@@ -124,10 +124,14 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
             "options" => return say(&listing(&global)),
             "version" => return say(&program.version_text("DB Schema 8.3.1\n")),
             "leader-only" | "no-leader-only" | "shuffle-remotes" | "no-shuffle-remotes" => {}
-            long if local.iter().any(|flag| flag.long == long) => first.push(match &given.value {
-                Some(value) => format!("--{long}={value}"),
-                None => format!("--{long}"),
-            }),
+            long if local.iter().any(|flag| flag.long == long) => {
+                // Given again, the last one counts.
+                first.retain(|word: &String| word.trim_start_matches("--").split('=').next() != Some(long));
+                first.push(match &given.value {
+                    Some(value) => format!("--{long}={value}"),
+                    None => format!("--{long}"),
+                });
+            }
             _ => {
                 let _ = log.accept(given)? || session.style.accept(given)? || session.tls.accept(given)?;
             }

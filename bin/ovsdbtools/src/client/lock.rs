@@ -47,7 +47,7 @@ fn watch(ctx: &mut Context<'_>, method: &str, name: &str) -> Outcome<()> {
     let mut daemon = ctx.daemon()?;
     cli::signals::end_in_order();
     let version = ctx.program.version_text("");
-    let mut control = Control::listen(&ctx.program.name, ctx.unixctl.as_deref(), CONTROL, version)
+    let mut control = Control::listen(&ctx.program.name, CONTROL, version)
         .map_err(|_| "failed to create unixctl server".to_string())?;
     let failed = |error: std::io::Error| format!("receive failed ({})", strerror(&error));
     let server = ctx.server.clone();

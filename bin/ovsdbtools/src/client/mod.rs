@@ -88,7 +88,6 @@ pub(crate) struct Context<'a> {
     database: String,
     /// Whether a table has been printed already.
     printed: bool,
-    unixctl: Option<String>,
 }
 
 impl Context<'_> {
@@ -135,7 +134,6 @@ fn flags() -> Vec<Flag> {
         Flag::switch("no-db-change-aware"),
         Flag::switch("leader-only"),
         Flag::switch("no-leader-only"),
-        Flag::value("unixctl"),
         Flag::optional("record"),
         Flag::optional("replay"),
     ];
@@ -172,7 +170,6 @@ fn run(program: &Program) -> Outcome<()> {
         rpc: None,
         database: String::new(),
         printed: false,
-        unixctl: None,
     };
     let mut log = LogSettings::default();
     let mut timeout = None;
@@ -182,7 +179,6 @@ fn run(program: &Program) -> Outcome<()> {
             "timestamp" => ctx.timestamp = true,
             "force" => ctx.force = true,
             "timeout" => timeout = Some(options::timeout_s('t', given.text()).map_err(text)?),
-            "unixctl" => ctx.unixctl = given.value.clone(),
             "help" => {
                 print(&help::text(program));
                 return Ok(());

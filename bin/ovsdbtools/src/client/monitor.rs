@@ -184,7 +184,7 @@ fn run(
     let (watched, requests) = plan(ctx, &schema, condition.map(String::as_str), args)?;
     let mut daemon = ctx.daemon()?;
     cli::signals::end_in_order();
-    let mut control = Control::listen(&ctx.program.name, ctx.unixctl.as_deref(), CONTROL, ctx.program.version_text(""))
+    let mut control = Control::listen(&ctx.program.name, CONTROL, ctx.program.version_text(""))
         .map_err(|_| "failed to create unixctl server".to_string())?;
     let monitor_id = match method {
         Method::Plain => Value::Null,
@@ -289,9 +289,8 @@ fn show_message(ctx: &mut Context<'_>, watched: &BTreeMap<String, Watched>, mess
         ("update", [_, updates]) => show_updates(ctx, watched, updates, false),
         ("update2", [_, updates]) => show_updates2(ctx, watched, updates),
         ("update3", [_, last, updates]) => {
-            // The blank line between tables comes before what belongs to the next one.
-            let blank = if std::mem::take(&mut ctx.printed) { "\n" } else { "" };
-            print(&format!("{blank}last_id: {}\n", last.as_str().unwrap_or("")));
+            // The line ends with what parts tables, where there is such a thing.
+            print(&format!("\nlast_id: {}", last.as_str().unwrap_or("")));
             show_updates2(ctx, watched, updates)
         }
         ("monitor_canceled", _) => {

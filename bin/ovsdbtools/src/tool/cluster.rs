@@ -3,6 +3,7 @@
 
 use super::{Context, Outcome};
 use cli::program::{print, strerror};
+use ovsdb::log::Header;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 
@@ -23,19 +24,17 @@ pub(super) fn kind_of(path: &str) -> Outcome<Kind> {
     let mut input = BufReader::new(std::fs::File::open(path).map_err(failed)?);
     let mut line = Vec::new();
     input.by_ref().take(128).read_until(b'\n', &mut line).map_err(failed)?;
-    let line = String::from_utf8_lossy(&line);
-    let words: Vec<&str> = line.split_whitespace().collect();
-    match words.as_slice() {
-        [] => Err(format!("ovsdb error: {path}: cannot identify file type")),
-        ["OVSDB", "JSON", ..] => Ok(Kind::Standalone),
-        ["OVSDB", "CLUSTER", length, _] => {
-            let length: u64 = length.parse().unwrap_or(0);
+    match Header::parse(&line) {
+        _ if line.is_empty() => Err(format!("ovsdb error: {path}: cannot identify file type")),
+        None => Err(format!("ovsdb error: {path}: unexpected file format")),
+        Some(Header { magic: "JSON", .. }) => Ok(Kind::Standalone),
+        Some(Header { magic: "CLUSTER", length, .. }) => {
             let mut text = Vec::new();
             input.take(length.min(MAX_HEADER)).read_to_end(&mut text).map_err(failed)?;
             let header = jsonrpc::parse_value(&text, jsonrpc::Limits::default());
             header.map(Kind::Clustered).map_err(|error| format!("syntax error: {path}: {error}"))
         }
-        _ => Err(format!("ovsdb error: {path}: unexpected file format")),
+        Some(_) => Err(format!("ovsdb error: {path}: cannot identify file type")),
     }
 }
 

@@ -3,14 +3,14 @@
 use super::{Context, Outcome, db_file};
 use cli::program::print;
 use ovsdb::log::{FileStorage, Reader, Storage};
-use ovsdb::{DatabaseSchema, Datum, TableSchema, Uuid};
+use ovsdb::{DatabaseSchema, Datum, TableSchema};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 /// The names of rows seen so far, by table and identity.
-type Names = BTreeMap<(String, Uuid), String>;
+type Names = BTreeMap<(String, String), String>;
 
 pub(super) fn show_log(ctx: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let path = db_file(args, 0);
@@ -29,7 +29,8 @@ pub(super) fn show_log(ctx: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
             Ok(None) => return Ok(0),
             Err(fault) => return Err(fault.error.to_string()),
         };
-        let mut out = format!("record {number}:");
+        print(&format!("record {number}:"));
+        let mut out = String::new();
         match &schema {
             None => {
                 let read = DatabaseSchema::from_json(&record.json).map_err(|error| error.to_string())?;
@@ -68,7 +69,6 @@ fn show_record(more: usize, schema: &DatabaseSchema, json: &Value, names: &mut N
         let Some(rows) = rows.as_object() else { continue };
         let schema = schema.table(table).map(|table| &**table);
         for (uuid, row) in rows {
-            let Some(uuid) = Uuid::parse(uuid) else { continue };
             show_row(more, (table, schema), uuid, row, is_diff, names, out);
         }
     }
@@ -85,14 +85,14 @@ fn name_in(row: &Map<String, Value>) -> Option<String> {
 fn show_row(
     more: usize,
     (table, schema): (&str, Option<&TableSchema>),
-    uuid: Uuid,
+    uuid: &str,
     row: &Value,
     is_diff: bool,
     names: &mut Names,
     out: &mut String,
 ) {
-    let short = uuid.to_string().chars().take(8).collect::<String>();
-    let key = (table.to_string(), uuid);
+    let short = uuid.chars().take(8).collect::<String>();
+    let key = (table.to_owned(), uuid.to_owned());
     let columns = row.as_object();
     let diff = if is_diff { " diff" } else { "" };
     match names.get(&key) {
@@ -108,11 +108,12 @@ fn show_row(
             }
         },
     }
-    let Some(columns) = columns else {
+    if row.is_null() {
         out.push_str("    delete row\n");
         names.remove(&key);
         return;
-    };
+    }
+    let Some(columns) = columns else { return };
     if more < 2 {
         return;
     }

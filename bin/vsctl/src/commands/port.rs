@@ -5,7 +5,7 @@ use crate::command::{Command, MANY};
 use crate::context::Context;
 use crate::database::assignment;
 use crate::line::Line;
-use crate::need::Need;
+use crate::need::{Need, find_table};
 use crate::topology::{Bridge, Port, Topology};
 use crate::{Outcome, fail};
 use idl::vswitch::{Interface, Port as PortRow};
@@ -44,7 +44,8 @@ fn need_add(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     need.column("Port", "bond_fake_iface");
     count_ifaces(line)?;
     for setting in settings(line) {
-        assignment::need(need, "Port", setting)?;
+        let table = find_table(need.schema, "Port")?.clone();
+        assignment::need(need, &table, setting, false)?;
     }
     Ok(())
 }

@@ -22,13 +22,18 @@ pub(crate) const ASSIGN: &[&str] = &["="];
 pub(crate) const RELATIONS: &[&str] =
     &["=", "!=", "<", ">", "<=", ">=", "{=}", "{!=}", "{<}", "{>}", "{<=}", "{>=}", "{in}", "{not-in}"];
 
-/// Takes `arg` apart. With `operators`, one of them and a value must follow; without, nothing may.
-pub(crate) fn parse(table: &TableSchema, arg: &str, operators: &[&'static str], with_uuid: bool) -> Outcome<Term> {
-    let (name, mut rest) = take_token(arg)?;
+/// The column that `arg` begins with, and what follows it.
+fn leading_column<'a>(table: &TableSchema, arg: &'a str, with_uuid: bool) -> Outcome<(Arc<ColumnSchema>, &'a str)> {
+    let (name, rest) = take_token(arg)?;
     if name.is_empty() {
         return fail(format!("{arg}: missing column name"));
     }
-    let column = find_column(table, name, with_uuid)?.clone();
+    Ok((find_column(table, name, with_uuid)?.clone(), rest))
+}
+
+/// Takes `arg` apart. With `operators`, one of them and a value must follow; without, nothing may.
+pub(crate) fn parse(table: &TableSchema, arg: &str, operators: &[&'static str], with_uuid: bool) -> Outcome<Term> {
+    let (column, mut rest) = leading_column(table, arg, with_uuid)?;
     let mut key = None;
     if let Some(after) = rest.strip_prefix(':') {
         let (token, after) = take_token(after)?;
@@ -57,11 +62,10 @@ fn list(operators: &[&str]) -> String {
     }
 }
 
-/// Needs the column of an assignment.
-pub(crate) fn need(need: &mut Need<'_>, table: &str, arg: &str) -> Outcome<()> {
-    let Some(table) = need.schema.table(table).cloned() else { return Ok(()) };
-    let term = parse(&table, arg, ASSIGN, false)?;
-    need.column(&table.name, &term.column.name);
+/// Needs the column that `arg` begins with. What follows it is judged when the command is carried out.
+pub(crate) fn need(need: &mut Need<'_>, table: &TableSchema, arg: &str, with_uuid: bool) -> Outcome<()> {
+    let (column, _) = leading_column(table, arg, with_uuid)?;
+    need.column(&table.name, &column.name);
     Ok(())
 }
 

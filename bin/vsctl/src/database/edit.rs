@@ -10,20 +10,7 @@ use ovsdb::{Datum, Type};
 
 pub(super) fn need_set(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     let table = need_rows(need, line)?;
-    for arg in &line.args[2..] {
-        let column = find_leading_column(&table, arg)?;
-        need.column(&table.name, &column);
-    }
-    Ok(())
-}
-
-/// The column that an assignment is about. The rest of it is judged when it is carried out, after
-/// the row has been looked for.
-fn find_leading_column(table: &ovsdb::TableSchema, arg: &str) -> Outcome<String> {
-    match ovsdb::cli::take_token(arg) {
-        Ok((name, _)) => Ok(find_column(table, name, false).map(|column| column.name.to_string()).unwrap_or_default()),
-        Err(_) => Ok(String::new()),
-    }
+    line.args[2..].iter().try_for_each(|arg| assignment::need(need, &table, arg, false))
 }
 
 pub(super) fn need_one(need: &mut Need<'_>, line: &Line) -> Outcome<()> {

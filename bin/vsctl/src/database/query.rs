@@ -1,7 +1,7 @@
 //! `list`, `find` and `get`.
 
-use super::assignment::{RELATIONS, parse};
-use super::{condition, need_rows, record, table_of};
+use super::assignment::parse;
+use super::{assignment, condition, need_rows, record, table_of};
 use crate::context::Context;
 use crate::line::Line;
 use crate::need::{Need, find_column};
@@ -42,11 +42,7 @@ pub(super) fn need_list(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
 pub(super) fn need_find(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     let table = need_rows(need, line)?;
     need_columns(need, &table, line)?;
-    for arg in &line.args[1..] {
-        let term = parse(&table, arg, RELATIONS, true)?;
-        need.column(&table.name, &term.column.name);
-    }
-    Ok(())
+    line.args[1..].iter().try_for_each(|arg| assignment::need(need, &table, arg, false))
 }
 
 pub(super) fn need_get(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
@@ -54,11 +50,9 @@ pub(super) fn need_get(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
         return fail("--if-exists and --id may not be specified together");
     }
     let table = need_rows(need, line)?;
-    for arg in &line.args[2..] {
-        let column = parse(&table, arg, &[], true)?.column;
-        need.column(&table.name, &column.name);
-    }
-    Ok(())
+    // `_uuid` alone is in every table.
+    let own = line.args[2..].iter().filter(|arg| !arg.eq_ignore_ascii_case("_uuid"));
+    own.into_iter().try_for_each(|arg| assignment::need(need, &table, arg, false))
 }
 
 fn cells(row: &Row, columns: &[Arc<ColumnSchema>]) -> Vec<Cell> {

@@ -58,11 +58,6 @@ pub(crate) fn find(ctx: &Context<'_>, table: &TableSchema, id: &str) -> Outcome<
     {
         return Ok(Some(uuid));
     }
-    if let Some(symbol) = ctx.symbols.get(id).filter(|_| id.starts_with('@'))
-        && ctx.txn.row(&table.name, symbol.uuid).is_some()
-    {
-        return Ok(Some(symbol.uuid));
-    }
     for way in ways(&table.name) {
         if let Some(uuid) = find_by(ctx, table, way, id)? {
             return Ok(Some(uuid));

@@ -1,7 +1,6 @@
 //! `wait-until`.
 
-use super::assignment::{RELATIONS, parse};
-use super::{condition, need_rows, record, table_of};
+use super::{assignment, condition, need_rows, record, table_of};
 use crate::context::Context;
 use crate::line::Line;
 use crate::need::Need;
@@ -9,11 +8,7 @@ use crate::{Failure, Outcome};
 
 pub(super) fn need(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     let table = need_rows(need, line)?;
-    for arg in &line.args[2..] {
-        let column = parse(&table, arg, RELATIONS, true)?.column;
-        need.column(&table.name, &column.name);
-    }
-    Ok(())
+    line.args[2..].iter().try_for_each(|arg| assignment::need(need, &table, arg, false))
 }
 
 pub(super) fn wait_until(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {

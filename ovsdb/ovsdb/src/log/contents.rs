@@ -158,11 +158,16 @@ pub fn apply_record(db: &mut Database, json: &Value, converting: bool, source: &
     let Some(members) = json.as_object() else {
         return Err(OvsdbError::syntax_in(json, "object expected"));
     };
-    let is_diff = members.get("_is_diff").and_then(Value::as_bool).unwrap_or(false);
+    let is_diff = members.get("_is_diff") == Some(&Value::Bool(true));
     for (name, rows) in members {
         let Some(id) = db.table_id(name) else {
-            // `_date`, `_comment` and whatever else is meant for human readers.
-            if name.starts_with('_') || converting {
+            let annotation = match name.as_str() {
+                "_date" => rows.is_i64() || rows.is_u64(),
+                "_comment" => true,
+                "_is_diff" => rows.is_boolean(),
+                _ => false,
+            };
+            if annotation || converting {
                 continue;
             }
             let details = format!("No table named {name}.");
@@ -174,7 +179,7 @@ pub fn apply_record(db: &mut Database, json: &Value, converting: bool, source: &
         for (uuid, row) in rows {
             let Some(uuid) = Uuid::parse(uuid) else {
                 let details = format!("\"{uuid}\" is not a valid UUID");
-                return Err(OvsdbError::syntax_in(rows.get(uuid).unwrap_or(json), details));
+                return Err(OvsdbError::syntax_in(&Value::Object(rows.clone()), details));
             };
             apply_row(db, id, uuid, row, is_diff, converting, source)?;
         }
@@ -195,10 +200,7 @@ fn apply_row(
     let members = match json {
         Value::Null => {
             if table.rows.remove(&uuid).is_none() {
-                return Err(OvsdbError::new(
-                    "ovsdb error",
-                    format!("transaction deletes row {uuid} that does not exist"),
-                ));
+                return Err(OvsdbError::syntax(format!("transaction deletes row {uuid} that does not exist")));
             }
             return Ok(());
         }

@@ -16,5 +16,5 @@ pub use contents::{LogDb, Opened, apply_record, open_database, open_log};
 pub use file::FileStorage;
 pub use lock::{LockError, LockFile, lock_path};
 pub use memory::MemoryStorage;
-pub use record::{LogError, Reader, Record, encode, hex};
+pub use record::{Header, LogError, Reader, Record, encode, hex};
 pub use storage::{Replacement, Storage, SyncJob};

@@ -7,9 +7,6 @@ use sha1::{Digest, Sha1};
 
 use crate::error::OvsdbError;
 
-/// Longest record that is read, in bytes.
-const MAX_RECORD: u64 = 1 << 31;
-
 /// Lower-case hex of bytes.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -131,28 +128,64 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(Record { offset, json }))
     }
 
+    /// The length and the hash that the header line tells.
     fn parse_header(&self) -> Result<(u64, String), OvsdbError> {
-        let line = String::from_utf8_lossy(&self.line);
-        let line = line.trim_end_matches('\n');
-        let words: Vec<&str> = line.split(' ').collect();
-        let fields = match words.as_slice() {
-            ["OVSDB", "CLUSTER", ..] => {
-                return Err(OvsdbError::new(
-                    "ovsdb error",
-                    format!("{}: cannot apply this operation to clustered database file", self.name),
-                ));
-            }
-            ["OVSDB", "JSON", length, sha1] => {
-                let good = sha1.len() == 40 && sha1.bytes().all(|b| b.is_ascii_hexdigit());
-                let length = length.parse::<u64>().ok().filter(|n| (1..MAX_RECORD).contains(n));
-                length.filter(|_| good).map(|length| (length, sha1.to_ascii_lowercase()))
-            }
-            _ => None,
-        };
-        if self.offset == 0 && fields.is_none() {
-            let details = format!("{}: unexpected file format", self.name);
-            return Err(OvsdbError::new("ovsdb error", details));
+        let header = Header::parse(&self.line);
+        if self.offset == 0 {
+            let refused = |text: &str| Err(OvsdbError::new("ovsdb error", format!("{}: {text}", self.name)));
+            return match header {
+                Some(Header { magic: "JSON", length, sha1 }) => Ok((length, sha1.to_ascii_lowercase())),
+                Some(Header { magic: "CLUSTER", .. }) => {
+                    refused("cannot apply this operation to clustered database file")
+                }
+                Some(_) => refused("cannot identify file type"),
+                None => refused("unexpected file format"),
+            };
         }
-        fields.ok_or_else(|| self.fault(format!("parse error at offset {} in header line \"{line}\"", self.offset)))
+        match header {
+            Some(Header { magic: "JSON", length, sha1 }) => Ok((length, sha1.to_ascii_lowercase())),
+            _ => Err(self.fault(format!(
+                "parse error at offset {} in header line \"{}\"",
+                self.offset,
+                quotable(&self.line)
+            ))),
+        }
     }
+}
+
+/// The line before a record's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// `JSON`, or `CLUSTER` in logs of clustered databases.
+    pub magic: &'a str,
+    /// Of the text that follows, in bytes.
+    pub length: u64,
+    /// Of that text, as 40 hexadecimal digits.
+    pub sha1: &'a str,
+}
+
+impl<'a> Header<'a> {
+    /// Reads `OVSDB <magic> <length> <sha1>`; what follows the hash but a newline makes it no header.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Header<'a>> {
+        let line = std::str::from_utf8(line).ok()?;
+        let rest = line.strip_suffix('\n').unwrap_or(line).strip_prefix("OVSDB ")?;
+        let (magic, rest) = rest.split_once(' ')?;
+        let (length, sha1) = rest.split_once(' ')?;
+        let hex = sha1.len() == 40 && sha1.bytes().all(|b| b.is_ascii_hexdigit());
+        let length = match length.strip_prefix('-') {
+            // As strtoull() takes it; no file is so long.
+            Some(digits) => digits.parse::<u64>().ok()?.wrapping_neg(),
+            None => length.parse().ok()?,
+        };
+        (hex && length > 0).then_some(Header { magic, length, sha1 })
+    }
+}
+
+/// As much of a line that is no header as Open vSwitch quotes: to the space behind the magic.
+fn quotable(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let magic = text.strip_prefix("OVSDB ").and_then(|rest| rest.split_once(' '));
+    magic.map_or_else(|| text.to_owned(), |(magic, _)| format!("OVSDB {magic}"))
 }
