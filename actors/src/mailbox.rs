@@ -296,7 +296,7 @@ impl<A: Actor> Address<A> {
         &self,
         message: M,
         deadline: Duration,
-    ) -> impl Future<Output = Result<M::Result, AskError>> + Send + 'static
+    ) -> impl Future<Output = Result<M::Result, AskError>> + Send + use<M, A>
     where
         M: Message + Send + Unpin + 'static,
         M::Result: Send,

@@ -18,6 +18,8 @@ use crate::table::NEWS_AT_MOST;
 
 /// How long a table or the datapath may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a change of a device may take to come back as news of it: then whoever waits goes on.
+const SHARING: Duration = Duration::from_secs(1);
 /// Messages that fit a table's mailbox.
 const TABLE_MAILBOX: usize = 256;
 
@@ -36,7 +38,24 @@ impl Bridge {
             }
             Output::Stage { batches } => self.stage(batches, ctx),
             Output::Settle { table, commit } => self.tell_table(table, Settle { commit }),
-            Output::ConfigureTable { table, config, .. } => self.tell_table(table, ConfigureTable(config)),
+            Output::ConfigureTable { table, config } => {
+                let asked = self.table(table).map(|table| table.ask(ConfigureTable(config), PATIENCE));
+                self.configuring += 1;
+                let step = actix::fut::wrap_future::<_, Self>(futures::future::OptionFuture::from(asked));
+                ctx.spawn(step.map(|_, this, ctx| {
+                    this.configuring -= 1;
+                    this.carried_out(ctx);
+                    if this.configuring == 0 {
+                        this.configured.drain(..).for_each(answer_waiting);
+                    }
+                }));
+            }
+            Output::Share => {
+                self.publish();
+                let shared = self.setup.shares.ask(Share { devices: false }, SHARING);
+                let step = actix::fut::wrap_future::<_, Self>(shared);
+                ctx.spawn(step.map(|_, this, ctx| this.carried_out(ctx)));
+            }
             Output::Ask(questions) => self.ask(questions, ctx),
             Output::Credit { rules, lookups } => self.credit(rules, lookups),
             Output::FinTimeout { rule, idle, hard } => self.tell_table(rule.table, FinTimeout { rule, idle, hard }),
@@ -86,9 +105,15 @@ impl Bridge {
             Output::SetAdmin { port, up } => {
                 let directory = self.setup.directory.load();
                 let here = |e: &&crate::switch::directory::PortEntry| e.bridge == self.setup.name && e.port == port;
-                if let Some(entry) = directory.ports.values().find(here) {
-                    entry.address.offer(SetAdmin(up));
-                }
+                let asked = directory.ports.values().find(here).map(|e| e.address.ask(SetAdmin(up), SHARING));
+                let shares = self.setup.shares.clone();
+                let step = actix::fut::wrap_future::<_, Self>(async move {
+                    if let Some(asked) = asked {
+                        let _ = asked.await;
+                        let _ = shares.ask(Share { devices: true }, SHARING).await;
+                    }
+                });
+                ctx.spawn(step.map(|(), this, ctx| this.carried_out(ctx)));
             }
             Output::Foreign { bridge, effect, stats } => {
                 let directory = self.setup.directory.load();
@@ -97,6 +122,13 @@ impl Bridge {
                 }
             }
         }
+    }
+
+    /// An output whose end the core waits for has come to it.
+    fn carried_out(&mut self, ctx: &mut Context<Self>) {
+        self.core.set_now(clock::now_ms());
+        self.core.carried_out();
+        self.settle(ctx);
     }
 
     /// A table's actor, made when first needed from what the core's view shows of it.
@@ -291,6 +323,11 @@ impl Bridge {
             Some(Answer::Ports(stats.collect()))
         })
     }
+}
+
+/// Tells someone who waits, unless they gave up.
+fn answer_waiting(waiting: oneshot::Sender<()>) {
+    let _ = waiting.send(());
 }
 
 /// A meter in the datapath's words.

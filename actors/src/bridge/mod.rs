@@ -14,6 +14,7 @@ use ofproto::view::BridgeId;
 use openflow::message::Msg;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::controller::Transmit;
@@ -21,7 +22,7 @@ use crate::datapath::Datapath;
 use crate::mailbox::{Address, Latest, Outlet, Retry};
 use crate::msg::bridge::*;
 use crate::msg::datapath::{FlowInstall, PacketExecute};
-use crate::msg::switch::{BridgeNews, BridgeReported};
+use crate::msg::switch::{BridgeNews, BridgeReported, Share};
 use crate::stream::Tls;
 use crate::supervise::{Desk, Family, Player};
 use crate::switch::directory::Shared;
@@ -44,6 +45,8 @@ pub struct BridgeSetup {
     pub directory: Shared,
     /// Who hears what becomes of its protocols.
     pub reports: Outlet<BridgeReported>,
+    /// Who says when others know what this one told.
+    pub shares: Outlet<Share>,
     /// Seed of flow names.
     pub seed: u64,
 }
@@ -77,6 +80,10 @@ pub struct Bridge {
     reported: BridgeReport,
     connections: connections::Connections,
     published_version: u64,
+    /// Tables that were told to be configured and have not answered.
+    configuring: usize,
+    /// Who waits for them.
+    configured: Vec<oneshot::Sender<()>>,
 }
 
 impl Bridge {
@@ -107,6 +114,8 @@ impl Bridge {
             reported: BridgeReport::default(),
             connections: connections::Connections::default(),
             published_version: 0,
+            configuring: 0,
+            configured: Vec::new(),
             setup,
         }
     }
@@ -126,10 +135,7 @@ impl Bridge {
             }
         }
         self.flush_peers();
-        if let Some(view) = self.core.take_changed_view() {
-            self.published_version = view.version;
-            self.published.send(BridgeNews::Published(view));
-        }
+        self.publish();
         if let Some(report) = self.core.take_changed_report()
             && report != self.reported
         {
@@ -137,6 +143,14 @@ impl Bridge {
             self.reports.send(BridgeReported { bridge: self.setup.name.clone(), report });
         }
         self.rearm();
+    }
+
+    /// Tells the switch of the view if it is not the one told last.
+    fn publish(&mut self) {
+        if let Some(view) = self.core.take_changed_view() {
+            self.published_version = view.version;
+            self.published.send(BridgeNews::Published(view));
+        }
     }
 
     fn rearm(&mut self) {
@@ -200,14 +214,22 @@ impl Player for Bridge {
 }
 
 impl Handler<Configure> for Bridge {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, m: Configure, ctx: &mut Context<Self>) {
+    fn handle(&mut self, m: Configure, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         self.own.get_or_insert(m.own);
         self.core.configure(m.config, clock::now_ms());
         self.configure_connections(&m.controllers, m.versions);
         self.settle(ctx);
+        if self.configuring == 0 {
+            return Box::pin(std::future::ready(()));
+        }
+        let (done, wait) = oneshot::channel();
+        self.configured.push(done);
+        Box::pin(async move {
+            let _ = wait.await;
+        })
     }
 }
 

@@ -42,6 +42,15 @@ pub enum BridgeNews {
     Started(String),
 }
 
+/// Answer when every bridge has been sent the views told before this, and, if asked for, when what became of ports'
+/// devices has been told to their bridges (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Share {
+    /// Devices too.
+    pub devices: bool,
+}
+
 /// The status of a bridge's protocols is not as it was (C).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

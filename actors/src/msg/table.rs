@@ -21,7 +21,7 @@ pub struct Settle {
     pub commit: bool,
 }
 
-/// Be configured like this (R).
+/// Be configured like this; the news of it reach the bridge before the answer (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ConfigureTable(pub TableConfig);

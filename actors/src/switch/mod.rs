@@ -33,6 +33,7 @@ use openflow::OfPort;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
 use crate::clock;
@@ -123,6 +124,8 @@ pub struct Switch {
     host: Option<crate::host::Known>,
     /// Bridges whose ports changed and that are not told yet.
     changed: BTreeSet<String>,
+    /// Who waits until they are told.
+    sharing: Vec<oneshot::Sender<()>>,
     desired: DesiredSwitch,
     pending: Option<DesiredSwitch>,
     busy: bool,
@@ -161,6 +164,7 @@ impl Switch {
             metrics: None,
             host: None,
             changed: BTreeSet::new(),
+            sharing: Vec::new(),
             desired: DesiredSwitch::default(),
             pending: None,
             busy: false,
@@ -459,6 +463,23 @@ impl Handler<PortChanged> for Switch {
             let step = actix::fut::wrap_future::<_, Self>(tokio::task::yield_now());
             ctx.spawn(step.map(|(), this, ctx| this.apply_port_changes(ctx)));
         }
+    }
+}
+
+impl Handler<Share> for Switch {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, m: Share, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        if !m.devices || (self.changed.is_empty() && !self.busy) {
+            return Box::pin(std::future::ready(()));
+        }
+        self.sharing.retain(|waiting| !waiting.is_closed());
+        let (done, wait) = oneshot::channel();
+        self.sharing.push(done);
+        Box::pin(async move {
+            let _ = wait.await;
+        })
     }
 }
 

@@ -111,12 +111,18 @@ pub fn device_kind(kind: &str, datapath: &str, mode: DummyMode, name: &str) -> R
         "internal" if is_dummy_dp => dummy("dummy-internal"),
         "internal" if mode == DummyMode::Override => dummy("tap"),
         "system" if matches!(mode, DummyMode::System | DummyMode::Override) => dummy("system"),
-        "tap" if mode == DummyMode::Override => dummy("tap"),
+        "tap" | "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu"
+        | "bareudp"
+            if mode == DummyMode::Override =>
+        {
+            dummy(kind)
+        }
         "internal" => Ok((DeviceKind::Internal, if datapath == "netdev" { "tap" } else { "internal" }.to_owned())),
         "tap" => Ok((DeviceKind::Internal, "tap".to_owned())),
         "system" => Ok((DeviceKind::System, "system".to_owned())),
-        "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp"
-        | "srv6" => Ok((DeviceKind::Virtual, kind.to_owned())),
+        "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp" => {
+            Ok((DeviceKind::Virtual, kind.to_owned()))
+        }
         _ => Err(format!("could not open network device {name} (Address family not supported by protocol)")),
     }
 }

@@ -188,6 +188,7 @@ impl Switch {
         let datapath = self.datapath(&row.datapath_type);
         let switch = self.directory.clone();
         let reports = self.own.as_ref().map(Address::outlet::<BridgeReported>)?;
+        let shares = self.own.as_ref().map(Address::outlet::<Share>)?;
         let setup = crate::bridge::BridgeSetup {
             id,
             name: name.to_owned(),
@@ -196,6 +197,7 @@ impl Switch {
             run_dir: self.settings.run_dir.clone(),
             directory: switch,
             reports,
+            shares,
             seed: self.settings.seed,
         };
         let news = news.clone();
@@ -326,6 +328,7 @@ impl Switch {
             this.write_status(None);
             this.start_reconfiguration(ctx);
             this.apply_port_changes(ctx);
+            this.answer_shares();
         });
         ctx.spawn(step);
     }
@@ -435,6 +438,17 @@ impl Switch {
         }
         self.start_reconfiguration(ctx);
         self.apply_port_changes(ctx);
+        self.answer_shares();
+    }
+
+    /// Tells those who wait for news of devices that these are with their bridges, once they are.
+    pub(super) fn answer_shares(&mut self) {
+        if !self.busy && self.changed.is_empty() {
+            for waiting in self.sharing.drain(..) {
+                // Whoever does not hear it has gone on.
+                let _ = waiting.send(());
+            }
+        }
     }
 }
 

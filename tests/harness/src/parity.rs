@@ -17,7 +17,7 @@ use std::time::Duration;
 const STEP_LIMIT: Duration = Duration::from_secs(15);
 
 /// What `ovs-vswitchd` is started with in a scenario.
-const DUMMY: [&str; 3] = ["--enable-dummy=override", "--disable-system", "--disable-system-route"];
+const DUMMY: [&str; 2] = ["--disable-system", "--disable-system-route"];
 
 /// One command's two outcomes.
 #[derive(Clone, Debug)]
@@ -163,7 +163,8 @@ fn run_side(scenario: &Scenario, side: &Side, dir: &Path, masks: &Masks) -> Resu
         Start::Switch => {
             place.start_database(&[])?;
             place.tool("ovs-vsctl", &["--no-wait", "init"])?;
-            place.start_switch(&[&DUMMY, more.as_slice()].concat())?;
+            let dummy = if scenario.real_types { "--enable-dummy" } else { "--enable-dummy=override" };
+            place.start_switch(&[&[dummy], &DUMMY[..], more.as_slice()].concat())?;
         }
     }
     let pids = place.pids();

@@ -3,6 +3,7 @@
 //! ```text
 //! # What this file shows.
 //! # start: switch            what runs before the first command: nothing, database or switch (the default)
+//! # dummy: yes              ports of other types than dummy are what they are (without it all are dummies)
 //! # options: --more          further options of ovs-vswitchd, or of ovsdb-server under `start: database`
 //! # net: own                 a network namespace of its own with `lo` up (needs root)
 //! # mask: macs xids          names of masks beside the usual ones, or s/REGEX/TEXT/
@@ -54,6 +55,8 @@ pub struct Scenario {
     pub start: Start,
     /// Further options of the daemon.
     pub options: Vec<String>,
+    /// True if only ports of type dummy are dummies.
+    pub real_types: bool,
     /// True if each side gets a network namespace.
     pub own_net: bool,
     /// Masks to add.
@@ -123,6 +126,7 @@ impl Scenario {
                 }
             }
             "options" => self.options.extend(words()),
+            "dummy" if value == "yes" => self.real_types = true,
             "net" if value == "own" => self.own_net = true,
             "mask" if value.starts_with("s/") => self.masks.push(value.to_owned()),
             "mask" => self.masks.extend(words()),

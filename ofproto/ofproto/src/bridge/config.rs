@@ -97,7 +97,7 @@ impl Bridge {
             for (id, before) in ids.into_iter().zip(before) {
                 let wanted = self.table_config(id);
                 if before != wanted {
-                    self.put(Output::ConfigureTable { table: id, config: wanted, now_ms });
+                    self.put_awaited(Output::ConfigureTable { table: id, config: wanted });
                 }
             }
         }

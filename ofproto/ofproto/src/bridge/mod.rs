@@ -136,8 +136,14 @@ pub struct Bridge {
     /// The time that inputs told last.
     now_ms: i64,
     outputs: Vec<Output>,
+    /// Outputs that were asked for and whose end is waited for before the next request.
+    awaited: usize,
+    /// The barrier that is answered when there are no more of them.
+    barrier: Option<(ConnId, u32)>,
     /// The view differs from the one published last.
     dirty: bool,
+    /// The view published last may not have reached every bridge.
+    unshared: bool,
     controllers: controllers::Controllers,
     /// Settings that any controller changes for all.
     pub(crate) frags: openflow::message::config::FragMode,
@@ -200,6 +206,9 @@ impl Bridge {
             internal_stats: Default::default(),
             now_ms,
             outputs: Vec::new(),
+            awaited: 0,
+            barrier: None,
+            unshared: true,
             dirty: true,
             controllers: controllers::Controllers::default(),
             frags: openflow::message::config::FragMode::Normal,
@@ -257,6 +266,7 @@ impl Bridge {
             return None;
         }
         self.view.version += 1;
+        self.unshared = true;
         self.show_learned();
         Some(Arc::new(self.view.clone()))
     }
@@ -274,6 +284,28 @@ impl Bridge {
 
     fn put(&mut self, output: Output) {
         self.outputs.push(output);
+    }
+
+    /// Puts an output whose end is waited for.
+    fn put_awaited(&mut self, output: Output) {
+        self.awaited += 1;
+        self.put(output);
+    }
+
+    /// One of the outputs that are waited for is carried out, or never will be.
+    pub fn carried_out(&mut self) {
+        self.awaited = self.awaited.saturating_sub(1);
+        if self.awaited == 0
+            && let Some((id, xid)) = self.barrier.take()
+        {
+            self.reply(id, xid, openflow::message::Message::BarrierReply);
+        }
+        self.run_queue();
+    }
+
+    /// Whether an output is being carried out whose end is waited for.
+    pub fn is_awaiting(&self) -> bool {
+        self.awaited > 0
     }
 
     /// Empties the tables. Without controllers and unless told to be secure, the bridge then acts as a learning switch.
@@ -391,6 +423,7 @@ impl Bridge {
         self.view.version = view.version;
         self.own.clear();
         self.busy = None;
+        self.awaited = 0;
         self.outputs.clear();
     }
 
@@ -447,7 +480,7 @@ impl Bridge {
 
     /// Carries out requests until one has to wait or none is left.
     pub fn run_queue(&mut self) {
-        while self.busy.is_none() {
+        while self.busy.is_none() && self.awaited == 0 {
             if let Some(changes) = self.own.pop_front() {
                 self.busy = Some(Pending::Own);
                 self.stage(changes);

@@ -38,15 +38,15 @@ pub enum Output {
         /// Stand.
         commit: bool,
     },
-    /// Configure a table.
+    /// Configure a table, and say when it is done ([`super::Bridge::carried_out`]).
     ConfigureTable {
         /// Table.
         table: u8,
         /// How.
         config: TableConfig,
-        /// When.
-        now_ms: i64,
     },
+    /// Let all other bridges know this one's view, and say when they do ([`super::Bridge::carried_out`]).
+    Share,
     /// Ask, and answer all questions at once.
     Ask(Vec<Question>),
     /// Credit packets.
@@ -103,7 +103,7 @@ pub enum Output {
     Log(Note),
     /// Find the Ethernet addresses of the next hops towards these, and say which were found.
     FindNextHops(Vec<Ipv4Addr>),
-    /// Set a device up or down.
+    /// Set a device up or down, and say when this bridge has heard what became of it ([`super::Bridge::carried_out`]).
     SetAdmin {
         /// Port.
         port: OfPort,

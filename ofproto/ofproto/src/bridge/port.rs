@@ -119,7 +119,7 @@ impl Bridge {
         }
         let changed = before ^ after;
         if changed & port_config::PORT_DOWN != 0 {
-            self.put(Output::SetAdmin { port: wanted.port, up: after & port_config::PORT_DOWN == 0 });
+            self.put_awaited(Output::SetAdmin { port: wanted.port, up: after & port_config::PORT_DOWN == 0 });
         }
         let bits = after & !port_config::PORT_DOWN;
         self.port_bits.insert(wanted.port, bits);

@@ -52,7 +52,7 @@ impl Bridge {
         }
         match body {
             Message::EchoRequest(data) => self.reply(id, xid, Message::EchoReply(data.clone())),
-            Message::BarrierRequest => self.reply(id, xid, Message::BarrierReply),
+            Message::BarrierRequest => self.barrier(id, xid),
             Message::FeaturesRequest => self.features(id, xid),
             Message::GetConfigRequest => self.get_config(id, xid),
             Message::SetConfig(config) => self.set_config(id, config),
@@ -78,6 +78,19 @@ impl Bridge {
             _ => return self.conn_request(id, request, body),
         }
         Ok(Step::Done)
+    }
+
+    /// Answers once everything before it has taken effect: changes of tables, ports and settings are waited for before
+    /// the next request is read, and here what other bridges have to know of them. Source: OpenFlow 1.0 section 5.3.7.
+    fn barrier(&mut self, id: ConnId, xid: u32) {
+        let others = self.live.bridges.len() > 1;
+        if others && (self.dirty || self.unshared) {
+            self.unshared = false;
+            self.barrier = Some((id, xid));
+            self.put_awaited(Output::Share);
+        } else {
+            self.reply(id, xid, Message::BarrierReply);
+        }
     }
 
     /// Requests about the connection itself.

@@ -79,7 +79,7 @@ impl Bridge {
             }
             let after = self.table_config(id);
             if after != before {
-                self.put(Output::ConfigureTable { table: id, config: after, now_ms: self.now_ms });
+                self.put_awaited(Output::ConfigureTable { table: id, config: after });
             }
         }
         Ok(())

@@ -111,11 +111,13 @@ impl World {
                 let table = self.tables.entry(table).or_insert_with(|| Table::new(table));
                 let _ = table.configure(config, now_ms);
                 self.bridge.table_published(table.view());
+                self.bridge.carried_out();
             }
             Output::Ask(questions) => {
                 let answers = questions.iter().filter_map(|q| self.answer(q)).collect();
                 self.bridge.answered(answers, now_ms);
             }
+            Output::Share | Output::SetAdmin { .. } => self.bridge.carried_out(),
             _ => {}
         }
     }
