@@ -151,7 +151,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     };
     let role = Role::new("idl", "idl", MAILBOX, Strategy::OneForOne);
     let idl = family.hire(role, move |desk, _| Idl::new(desk, setup.clone()));
-    switch.offer(IdlStarted(idl.outlet()));
+    switch.offer(IdlStarted(idl));
     crate::switch::commands::add(commands, &directory);
     crate::qos::commands::add(commands, &directory);
     crate::capture::add(commands, &directory);

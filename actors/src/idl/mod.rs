@@ -413,3 +413,18 @@ impl Handler<StatusWrite> for Idl {
         self.write();
     }
 }
+
+/// How many values of columns are kept of the database's rows (Q).
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub struct ReadCells;
+
+impl Handler<ReadCells> for Idl {
+    type Result = usize;
+
+    fn handle(&mut self, _: ReadCells, _: &mut Context<Self>) -> usize {
+        self.desk.received();
+        let replica = self.client.replica();
+        replica.schema().tables.values().map(|table| table.own_columns().count() * replica.count(&table.name)).sum()
+    }
+}

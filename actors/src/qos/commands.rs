@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{QueueCounters, Shaping, TYPES, show};
 use crate::host::ReadClasses;
 use crate::msg::port::ReadShaping;
+use crate::port::device::DeviceKind;
 use crate::switch::directory::{Directory, PortEntry, Shared};
 use crate::unixctl::Commands;
 
@@ -39,9 +40,10 @@ pub fn add(commands: &mut Commands, directory: &Shared) {
         let directory = shared.load_full();
         async move {
             let port = directory.ports.get(&args[0]).ok_or_else(|| "no such interface".to_owned())?;
-            let has_types = matches!(port.kind.as_str(), "system" | "internal" | "tap");
-            let types = if has_types { &TYPES[..] } else { &[] };
-            Ok(types.iter().map(|t| format!("QoS type: {t}\n")).collect())
+            if !matches!(port.device, DeviceKind::System | DeviceKind::Internal) {
+                return Ok(format!("No QoS types supported for interface: {}\n", args[0]));
+            }
+            Ok(TYPES.iter().map(|t| format!("QoS type: {t}\n")).collect())
         }
     });
 }

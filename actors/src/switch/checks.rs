@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::desired::{DesiredBridge, DesiredInterface, DesiredMirror, DesiredSwitch};
+use super::desired::{DesiredBridge, DesiredInterface, DesiredMirror, DesiredPort, DesiredSwitch, Pairs};
 use super::plan::DummyMode;
-use crate::port::device::parse_mac;
+use crate::port::device::{mac_text, parse_mac};
 
 /// A line for the log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +61,11 @@ pub(super) fn option_error(interface: &DesiredInterface) -> Option<String> {
 pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
     let mut said = Vec::new();
     for bridge in wanted.bridges.values() {
+        if let Some(Err(why)) = bridge_hwaddr(&bridge.other_config) {
+            said.push(complaint("bridge", true, format!("bridge {}: cannot set MAC address to {why}", bridge.name)));
+        }
+        let bonds = bridge.ports.values().filter(|p| p.interfaces.len() > 1);
+        said.extend(bonds.flat_map(bond_ignored).map(|text| complaint("bridge", false, text)));
         for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
             said.extend(mac_ignored(bridge, interface).map(|text| complaint("bridge", true, text)));
             if option_error(interface).is_some() {
@@ -73,15 +78,51 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
     said
 }
 
+/// The address that a bridge is given; one it cannot have is told in words.
+pub(super) fn bridge_hwaddr(other_config: &Pairs) -> Option<Result<u64, String>> {
+    let text = other_config.get("hwaddr")?;
+    let mac = parse_mac(text)?;
+    Some(match mac {
+        0 => Err("zero".to_owned()),
+        _ if is_multicast(mac) => Err(format!("multicast address {}", mac_text(mac))),
+        _ => Ok(mac),
+    })
+}
+
+fn is_multicast(mac: u64) -> bool {
+    mac >> 40 & 1 == 1
+}
+
+/// What is assumed of a bond that is not told how to be.
+fn bond_ignored(port: &DesiredPort) -> Vec<String> {
+    let name = &port.name;
+    let mut said = Vec::new();
+    if port.bond_mode.is_none() {
+        said.push(format!(
+            "port {name}: Using the default bond_mode active-backup. Note that in previous versions, the default \
+             bond_mode was balance-slb"
+        ));
+    }
+    if let Some(mode) =
+        port.other_config.get("bond-detect-mode").filter(|m| !matches!(m.as_str(), "carrier" | "miimon"))
+    {
+        said.push(format!("port {name}: unsupported bond-detect-mode {mode}, defaulting to carrier"));
+    }
+    said
+}
+
 fn mac_ignored(bridge: &DesiredBridge, interface: &DesiredInterface) -> Option<String> {
     let (name, mac) = (&interface.name, parse_mac(interface.mac.as_deref()?)?);
     if *name == bridge.name {
         let advice = "use Bridge record to set local port's mac";
         return Some(format!("interface {name}: ignoring mac in Interface record ({advice})"));
     }
-    let is_multicast = mac >> 40 & 1 == 1;
-    (interface.kind == "internal" && is_multicast)
-        .then(|| format!("interface {name}: cannot set MAC to multicast address"))
+    let what = match mac {
+        0 => "all zero address",
+        _ if is_multicast(mac) => "multicast address",
+        _ => return None,
+    };
+    (interface.kind == "internal").then(|| format!("interface {name}: cannot set MAC to {what}"))
 }
 
 fn mirror_ignored(bridge: &str, mirror: &DesiredMirror) -> Option<Complaint> {
@@ -97,10 +138,10 @@ fn mirror_ignored(bridge: &str, mirror: &DesiredMirror) -> Option<Complaint> {
 /// are not the switch's own keep theirs.
 pub(super) fn device_mac(bridge: &DesiredBridge, interface: &DesiredInterface) -> Option<String> {
     if interface.name == bridge.name {
-        return bridge.other_config.get("hwaddr").filter(|m| parse_mac(m).is_some()).cloned();
+        return bridge_hwaddr(&bridge.other_config)?.ok().map(mac_text);
     }
     let mac = interface.mac.as_deref().filter(|_| interface.kind == "internal")?;
-    parse_mac(mac).filter(|mac| *mac != 0 && mac >> 40 & 1 == 0).map(|_| mac.to_owned())
+    parse_mac(mac).filter(|mac| *mac != 0 && !is_multicast(*mac)).map(|_| mac.to_owned())
 }
 
 /// Complaints not made before; `made` becomes what there is to complain of now.
@@ -125,6 +166,15 @@ mod tests {
         assert_eq!(says(None).as_deref(), Some("p: patch type requires valid 'peer' argument"));
         assert_eq!(says(Some("p")).as_deref(), Some("p: patch peer must not be self"));
         assert_eq!(says(Some("q")), None);
+    }
+
+    #[test]
+    fn a_bridge_cannot_have_just_any_address() {
+        let hwaddr = |text: &str| bridge_hwaddr(&[("hwaddr".to_owned(), text.to_owned())].into());
+        assert_eq!(hwaddr("00:11:22:33:44:55"), Some(Ok(0x0011_2233_4455)));
+        assert_eq!(hwaddr("zork"), None);
+        assert_eq!(hwaddr("00:00:00:00:00:00"), Some(Err("zero".to_owned())));
+        assert_eq!(hwaddr("01:00:00:00:00:11"), Some(Err("multicast address 01:00:00:00:00:11".to_owned())));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct PortEntry {
     pub odp: Option<OdpPort>,
     /// What `dpif/show` calls its kind.
     pub kind: String,
+    /// Its kind of device.
+    pub device: crate::port::device::DeviceKind,
     /// Its device's options.
     pub options: super::desired::Pairs,
 }
@@ -65,6 +67,8 @@ pub struct Directory {
     pub datapaths: Arc<BTreeMap<String, DatapathEntry>>,
     /// The host's devices; `None` where there are dummies alone.
     pub host: Option<crate::host::Known>,
+    /// The client of the database.
+    pub idl: Option<Address<crate::idl::Idl>>,
     /// What translation reads.
     pub view: Arc<SwitchView>,
 }

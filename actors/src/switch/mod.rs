@@ -38,6 +38,7 @@ use tokio::sync::oneshot;
 use crate::bridge::Bridge;
 use crate::clock;
 use crate::datapath::Datapath;
+use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::ViewPublished;
 use crate::msg::datapath::CtTimeouts;
@@ -45,7 +46,7 @@ use crate::msg::port::Reattach;
 use crate::msg::revalidator::Stir;
 use crate::msg::switch::*;
 use crate::port::Port;
-use crate::port::device::Rings;
+use crate::port::device::{DeviceKind, Rings};
 use crate::revalidator::Revalidator;
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 use desired::{DesiredInterface, DesiredQos, DesiredSwitch};
@@ -84,6 +85,7 @@ struct PortState {
     port: OfPort,
     odp: Option<OdpPort>,
     kind: String,
+    device: DeviceKind,
     status: crate::msg::port::PortStatus,
     qos: Option<DesiredQos>,
     /// Its device was opened once.
@@ -119,7 +121,7 @@ pub struct Switch {
     view: Arc<SwitchView>,
     directory: Shared,
     own: Option<Address<Switch>>,
-    idl: Option<Latest<StatusWrite>>,
+    idl: Option<(Address<Idl>, Latest<StatusWrite>)>,
     metrics: Option<crate::mailbox::Outlet<crate::metrics::Listen>>,
     host: Option<crate::host::Known>,
     /// Bridges whose ports changed and that are not told yet.
@@ -250,7 +252,8 @@ impl Switch {
     }
 
     fn publish_directory(&self) {
-        let mut directory = Directory { view: self.view.clone(), host: self.host.clone(), ..Directory::default() };
+        let idl = self.idl.as_ref().map(|(address, _)| address.clone());
+        let mut directory = Directory { view: self.view.clone(), host: self.host.clone(), idl, ..Directory::default() };
         let bridges = Arc::make_mut(&mut directory.bridges);
         let ports = Arc::make_mut(&mut directory.ports);
         let datapaths = Arc::make_mut(&mut directory.datapaths);
@@ -265,6 +268,7 @@ impl Switch {
                     port: port.port,
                     odp: port.odp,
                     kind: port.kind.clone(),
+                    device: port.device,
                     options: port.config.options.clone(),
                 };
                 ports.insert(port_name.clone(), entry);
@@ -405,14 +409,15 @@ impl Handler<CleanUp> for Switch {
 /// Where status goes (R).
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct IdlStarted(pub crate::mailbox::Outlet<StatusWrite>);
+pub struct IdlStarted(pub Address<Idl>);
 
 impl Handler<IdlStarted> for Switch {
     type Result = ();
 
     fn handle(&mut self, m: IdlStarted, _: &mut Context<Self>) {
         self.desk.received();
-        self.idl = Some(m.0.latest());
+        let writes = m.0.outlet().latest();
+        self.idl = Some((m.0, writes));
         self.rearm();
     }
 }

@@ -16,7 +16,7 @@ use openflow::message::port::{port_config, port_state, speed_of};
 use openflow::message::{PortDesc, SwitchDesc};
 
 use super::bundle::bundle_settings;
-use super::desired::{DesiredBridge, DesiredMirror, DesiredPort, DesiredQos, DesiredTable, Pairs};
+use super::desired::{DesiredBridge, DesiredInterface, DesiredMirror, DesiredPort, DesiredQos, DesiredTable, Pairs};
 use super::protocols;
 use crate::msg::port::PortStatus;
 use crate::port::device::{DeviceKind, parse_mac};
@@ -36,11 +36,10 @@ pub struct OfPorts {
 impl OfPorts {
     /// A number for a port; `None` when all are taken.
     pub fn take(&mut self, wanted: Option<i64>) -> Option<OfPort> {
-        let wanted = wanted.and_then(|n| u16::try_from(n).ok()).filter(|n| (1..OFPP_MAX).contains(n));
-        if let Some(n) = wanted
-            && self.used.insert(n)
+        if let Some(port) = wanted.and_then(port_number)
+            && self.used.insert(port.0)
         {
-            return Some(OfPort(n));
+            return Some(port);
         }
         for _ in 1..OFPP_MAX {
             self.last = if self.last + 1 >= OFPP_MAX { 1 } else { self.last + 1 };
@@ -65,6 +64,16 @@ impl OfPorts {
     pub fn give(&mut self, port: OfPort) {
         self.used.remove(&port.0);
     }
+}
+
+/// A number that a port can have.
+fn port_number(n: i64) -> Option<OfPort> {
+    u16::try_from(n).ok().filter(|n| (1..OFPP_MAX).contains(n)).map(OfPort)
+}
+
+/// The number that an interface asks for.
+pub fn requested(interface: &DesiredInterface) -> Option<OfPort> {
+    interface.ofport_request.and_then(port_number)
 }
 
 /// A datapath port number for a device. Dummies get the number in their name (from 100 up for those called `br…`), as
@@ -98,17 +107,33 @@ pub enum DummyMode {
     Override,
 }
 
+impl DummyMode {
+    /// Whether a datapath of this type is a dummy, with ports of its own that are dummies.
+    fn covers(self, datapath: &str) -> bool {
+        match self {
+            _ if datapath == "dummy" => true,
+            DummyMode::System => datapath == "system",
+            DummyMode::Override => datapath != "netdev",
+            DummyMode::Off | DummyMode::On => false,
+        }
+    }
+
+    /// Whether ports of a datapath of this type are numbered as those of a dummy are.
+    pub fn numbers(self, datapath: &str) -> bool {
+        self == DummyMode::Override || self.covers(datapath)
+    }
+}
+
 /// Kind of device of an interface in a datapath, and what `dpif/show` calls it.
 ///
 /// # Errors
 /// The text for the interface's `error` column.
 pub fn device_kind(kind: &str, datapath: &str, mode: DummyMode, name: &str) -> Result<(DeviceKind, String), String> {
     let dummy = |shown: &str| Ok((DeviceKind::Dummy, shown.to_owned()));
-    let is_dummy_dp = datapath == "dummy" || (mode == DummyMode::Override && datapath != "netdev");
     match kind {
         "patch" => Ok((DeviceKind::Virtual, "patch".to_owned())),
         "dummy" | "dummy-internal" | "dummy-pmd" if mode != DummyMode::Off => dummy(kind),
-        "internal" if is_dummy_dp => dummy("dummy-internal"),
+        "internal" if mode.covers(datapath) => dummy("dummy-internal"),
         "internal" if mode == DummyMode::Override => dummy("tap"),
         "system" if matches!(mode, DummyMode::System | DummyMode::Override) => dummy("system"),
         "tap" | "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu"
@@ -281,7 +306,7 @@ pub fn default_mac(uuid: ovsdb::Uuid) -> u64 {
 
 /// The address a bridge is to have: as configured, else the lowest of its devices' that are globally assigned.
 pub fn bridge_mac(bridge: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>, default: u64) -> u64 {
-    if let Some(mac) = bridge.other_config.get("hwaddr").and_then(|m| parse_mac(m)) {
+    if let Some(mac) = super::checks::bridge_hwaddr(&bridge.other_config).and_then(Result::ok) {
         return mac;
     }
     let mirrored: BTreeSet<&String> = bridge.mirrors.iter().filter_map(|m| m.output_port.as_ref()).collect();
@@ -289,17 +314,12 @@ pub fn bridge_mac(bridge: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>,
         // A bond is known by its first member.
         let planned = port.interfaces.keys().find_map(|name| ports.get(name))?;
         let own = port.mac.as_deref().and_then(parse_mac);
-        let counts = planned.port != OfPort::LOCAL && !is_own(&planned.kind) && planned.odp.is_some();
+        let counts = planned.port != OfPort::LOCAL && planned.odp.is_some();
         own.or_else(|| counts.then_some(planned.status.mac))
     });
     // Reserved and locally administered addresses, and groups', are nobody's.
     let fits = |mac: &u64| *mac != 0 && mac & 0x0300_0000_0000 == 0 && *mac != 0xffff_ffff_ffff;
     candidates.filter(fits).min().unwrap_or(default)
-}
-
-/// Whether a device of this kind, as `dpif/show` calls it, is the switch's own.
-fn is_own(kind: &str) -> bool {
-    matches!(kind, "internal" | "tap" | "dummy-internal")
 }
 
 fn port_desc(name: &str, planned: &PlannedPort) -> PortDesc {
@@ -481,5 +501,25 @@ mod tests {
         used.insert(12, "p12".to_owned());
         assert_eq!(odp_number(&used, "q12", true), 1);
         assert_eq!(odp_number(&used, "veth9", false), 1);
+    }
+
+    #[test]
+    fn own_ports_of_dummy_datapaths_are_dummies() {
+        use DummyMode::{Off, On, Override, System};
+        for (mode, datapath, shown, numbers) in [
+            (Off, "system", "internal", false),
+            (Off, "netdev", "tap", false),
+            (On, "system", "internal", false),
+            (On, "dummy", "dummy-internal", true),
+            (System, "system", "dummy-internal", true),
+            (System, "netdev", "tap", false),
+            (Override, "system", "dummy-internal", true),
+            (Override, "netdev", "tap", true),
+        ] {
+            let (kind, text) = device_kind("internal", datapath, mode, "p").unwrap();
+            assert_eq!((text.as_str(), mode.numbers(datapath)), (shown, numbers), "{mode:?} {datapath}");
+            let is_real = mode == Off || mode == On && datapath != "dummy" || mode == System && datapath == "netdev";
+            assert_eq!(kind == DeviceKind::Internal, is_real, "{mode:?} {datapath}");
+        }
     }
 }

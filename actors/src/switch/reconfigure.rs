@@ -53,6 +53,10 @@ impl Switch {
         }
         self.close_unwanted(&wanted);
         let opening = self.open_wanted(&wanted);
+        let counts_host = |d: &DesiredSwitch| plan::flag(&d.other_config, "enable-statistics");
+        if counts_host(&self.desired) != counts_host(&wanted) {
+            self.next_status_ms = 0;
+        }
         self.desired = wanted;
         let step =
             actix::fut::wrap_future::<_, Self>(join_all(opening)).map(|opened, this, ctx| this.opened(opened, ctx));
@@ -89,14 +93,7 @@ impl Switch {
         let mut bridges = std::mem::take(&mut self.bridges);
         for (name, bridge) in &mut bridges {
             let Some(row) = wanted.bridges.get(name) else { continue };
-            let interfaces = interfaces_of(row);
-            let unwanted: Vec<String> = bridge
-                .ports
-                .iter()
-                .filter(|(n, p)| interfaces.get(*n).is_none_or(|i| must_go(i, p)))
-                .map(|(n, _)| n.clone())
-                .collect();
-            for port in unwanted {
+            for port in unwanted(bridge, &interfaces_of(row)) {
                 self.close_port(name, bridge, &port);
             }
             bridge.bundles.retain(|n, _| row.ports.contains_key(n));
@@ -245,11 +242,7 @@ impl Switch {
         };
         let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
         let odp = (shown != "patch").then(|| {
-            let odp = plan::odp_number(
-                &backer.ports,
-                name,
-                bridge.datapath == "dummy" || self.settings.dummy == DummyMode::Override,
-            );
+            let odp = plan::odp_number(&backer.ports, name, self.settings.dummy.numbers(&bridge.datapath));
             backer.ports.insert(odp, name.clone());
             odp
         });
@@ -274,6 +267,7 @@ impl Switch {
             port,
             odp,
             kind: shown,
+            device,
             status: PortStatus::default(),
             qos: None,
             added: false,
@@ -498,16 +492,26 @@ fn refuse(interface: &DesiredInterface, error: &str) {
     }
 }
 
-/// Whether an interface's port has to be made anew, or not at all.
-fn must_go(interface: &DesiredInterface, port: &PortState) -> bool {
-    interface.kind != port.config.kind || request_moved(interface, port) || checks::option_error(interface).is_some()
-}
-
-/// Whether an interface asks for another number than it has.
-fn request_moved(interface: &DesiredInterface, port: &PortState) -> bool {
-    port.port != OfPort::LOCAL
-        && interface.ofport_request.is_some_and(|n| n != i64::from(port.port.0))
-        && interface.ofport_request != port.config.ofport_request
+/// Ports of a bridge that have to be made anew, or not at all.
+fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<String, &DesiredInterface>) -> BTreeSet<String> {
+    let must_go = |name: &String, port: &PortState| {
+        interfaces.get(name).is_none_or(|i| i.kind != port.config.kind || checks::option_error(i).is_some())
+    };
+    let (mut gone, kept): (Vec<_>, Vec<_>) = bridge.ports.iter().partition(|(name, port)| must_go(name, port));
+    let holders: BTreeMap<OfPort, &String> = kept.iter().map(|(name, port)| (port.port, *name)).collect();
+    for (name, port) in kept.iter().filter(|(_, port)| port.port != OfPort::LOCAL) {
+        let request = |name: &String| interfaces.get(name).and_then(|i| plan::requested(i));
+        let Some(wanted) = request(name).filter(|wanted| *wanted != port.port) else { continue };
+        // Who has that number without asking for it gets another.
+        match holders.get(&wanted) {
+            Some(holder) if request(holder) == Some(wanted) => {}
+            holder => {
+                gone.push((*name, *port));
+                gone.extend(holder.and_then(|name| bridge.ports.get_key_value(*name)));
+            }
+        }
+    }
+    gone.into_iter().map(|(name, _)| name.clone()).collect()
 }
 
 fn open(bridge: &str, port: &str, address: &Address<Port>) -> BoxFuture<'static, Opened> {

@@ -207,7 +207,7 @@ impl Switch {
         for row in &rows {
             self.status_written.insert(row_key(row), row.clone());
         }
-        if let Some(idl) = &self.idl
+        if let Some((_, idl)) = &self.idl
             && (applied.is_some() || !rows.is_empty())
         {
             idl.send(StatusWrite { rows, applied });

@@ -40,8 +40,6 @@ pub(crate) struct Topology {
     pub bridges: BTreeMap<String, Bridge>,
     pub ports: BTreeMap<String, Port>,
     pub ifaces: BTreeMap<String, Iface>,
-    /// Some rows were left out, because of others with their names.
-    has_twins: bool,
 }
 
 /// The VLAN of a port that is a fake bridge.
@@ -71,7 +69,6 @@ impl Topology {
         let name = row.name().to_string();
         if self.bridges.contains_key(&name) {
             vlog::warn!("vsctl", "{name}: database contains duplicate bridge name");
-            self.has_twins = true;
             return;
         }
         self.bridges.insert(name.clone(), Bridge { name: name.clone(), row: row.uuid(), parent: None });
@@ -100,7 +97,6 @@ impl Topology {
         let owner =
             row.tag().and_then(|tag| self.find_vlan_bridge(bridge, tag)).map_or(bridge, |b| &b.name).to_string();
         if let Some(other) = self.ports.get(&name) {
-            self.has_twins = true;
             if other.row == row.uuid() {
                 vlog::warn!("vsctl", "{name}: port is in multiple bridges ({owner} and {})", other.bridge);
             } else {
@@ -112,9 +108,17 @@ impl Topology {
         for uuid in row.interfaces() {
             let Some(iface) = txn.row("Interface", uuid).map(Interface) else { continue };
             let iface_name = iface.name().to_string();
-            let entry = Iface { name: iface_name.clone(), row: uuid, port: name.clone() };
-            self.has_twins |= self.ifaces.contains_key(&iface_name);
-            self.ifaces.entry(iface_name).or_insert(entry);
+            match self.ifaces.get(&iface_name) {
+                None => {
+                    let entry = Iface { name: iface_name.clone(), row: uuid, port: name.clone() };
+                    self.ifaces.insert(iface_name, entry);
+                }
+                Some(other) if other.row == uuid => {
+                    let port = &other.port;
+                    vlog::warn!("vsctl", "{iface_name}: interface is in multiple ports ({port} and {name})");
+                }
+                Some(_) => vlog::warn!("vsctl", "{iface_name}: database contains duplicate interface name"),
+            }
         }
     }
 
@@ -122,7 +126,7 @@ impl Topology {
     pub fn admit(&mut self, txn: &Transaction<'_>, bridge: &Bridge, port: Uuid) -> bool {
         let Some(row) = txn.row("Port", port).map(PortRow) else { return false };
         let real = bridge.parent.as_ref().map_or(&bridge.name, |(parent, _)| parent);
-        let fits = !self.has_twins && !row.fake_bridge() && !self.ports.contains_key(row.name());
+        let fits = !row.fake_bridge() && !self.ports.contains_key(row.name());
         if fits {
             self.add_port(txn, real, &row);
         }
@@ -132,7 +136,7 @@ impl Topology {
     /// Takes out a port that is about to be taken off its bridge; false if everything has to be read anew for that.
     pub fn dismiss(&mut self, txn: &Transaction<'_>, port: &Port) -> bool {
         let Some(row) = txn.row("Port", port.row).map(PortRow) else { return false };
-        if self.has_twins || row.fake_bridge() {
+        if row.fake_bridge() {
             return false;
         }
         for uuid in row.interfaces() {

@@ -32,8 +32,13 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let bridges = directory.view.bridges.values();
         let tables = bridges.flat_map(|b| b.tables.iter().flatten());
         let rules: usize = tables.map(|t| t.rules.len()).sum::<usize>() + directory.bridges.len() * HIDDEN_RULES;
-        let threads = directory.datapaths.len();
-        Ok(format!("handlers:{threads} ports:{} revalidators:{threads} rules:{rules}\n", directory.ports.len()))
+        let (threads, ports) = (directory.datapaths.len(), directory.ports.len());
+        let cells = match &directory.idl {
+            Some(idl) => idl.ask(crate::idl::ReadCells, PATIENCE).await.unwrap_or(0),
+            None => 0,
+        };
+        let cells = if cells > 0 { format!("idl-cells-Open_vSwitch:{cells} ") } else { String::new() };
+        Ok(format!("handlers:{threads} {cells}ports:{ports} revalidators:{threads} rules:{rules}\n"))
     });
     registry.ask("dpif-dummy/change-port-number", "dp port new-number", (3, 3), |directory, args| async move {
         let kind = args[0].strip_prefix("ovs-").filter(|k| *k == "dummy");
