@@ -113,6 +113,8 @@ impl Topology {
                     let entry = Iface { name: iface_name.clone(), row: uuid, port: name.clone() };
                     self.ifaces.insert(iface_name, entry);
                 }
+                // What commands just made the server will judge.
+                Some(_) if txn.is_inserted(uuid) => {}
                 Some(other) if other.row == uuid => {
                     let port = &other.port;
                     vlog::warn!("vsctl", "{iface_name}: interface is in multiple ports ({port} and {name})");

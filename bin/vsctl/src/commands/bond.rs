@@ -65,9 +65,7 @@ fn del_bond_iface(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
         ctx.txn.verify("Port", port, "interfaces");
         ctx.txn.remove_from("Port", port, "interfaces", &Datum::uuid(iface.row));
     }
-    if ctx.txn.is_inserted(iface.row) {
-        ctx.txn.delete("Interface", iface.row);
-    }
+    ctx.txn.delete("Interface", iface.row);
     ctx.forget_topology();
     Ok(())
 }

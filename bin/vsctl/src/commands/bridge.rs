@@ -133,26 +133,25 @@ fn del_br(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
             topology.ports.values().filter(|port| port.bridge == name).map(|port| port.row).collect();
         for port in ports {
             ctx.txn.remove_from("Bridge", bridge.row, "ports", &Datum::uuid(port));
+            super::port::forget(ctx, port);
         }
     } else {
         let ovs = ctx.ovs;
         ctx.txn.remove_from("Open_vSwitch", ovs, "bridges", &Datum::uuid(bridge.row));
-        forget_inserted(ctx, bridge.row);
+        forget(ctx, bridge.row);
     }
     ctx.forget_topology();
     Ok(())
 }
 
-/// Takes back a bridge that this very transaction inserts, with its ports and interfaces.
-fn forget_inserted(ctx: &mut Context<'_>, bridge: Uuid) {
+/// Takes a bridge with its ports and interfaces out of what later commands see.
+fn forget(ctx: &mut Context<'_>, bridge: Uuid) {
     let Some(row) = ctx.txn.row("Bridge", bridge) else { return };
     let ports = BridgeRow(row).ports();
     for port in ports {
-        super::port::forget_inserted(ctx, port);
+        super::port::forget(ctx, port);
     }
-    if ctx.txn.is_inserted(bridge) {
-        ctx.txn.delete("Bridge", bridge);
-    }
+    ctx.txn.delete("Bridge", bridge);
 }
 
 fn list_br(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {

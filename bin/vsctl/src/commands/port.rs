@@ -180,21 +180,17 @@ fn remove(ctx: &mut Context<'_>, port: &Port) {
     if let Some(bridge) = row {
         ctx.txn.remove_from("Bridge", bridge, "ports", &Datum::uuid(port.row));
     }
-    forget_inserted(ctx, port.row);
+    forget(ctx, port.row);
 }
 
-/// Takes back a port that this very transaction inserts, with its interfaces.
-pub(super) fn forget_inserted(ctx: &mut Context<'_>, port: Uuid) {
+/// Takes a port with its interfaces out of what later commands see. The server does so by itself: nothing refers to them.
+pub(super) fn forget(ctx: &mut Context<'_>, port: Uuid) {
     let Some(row) = ctx.txn.row("Port", port) else { return };
     for iface in PortRow(row).interfaces() {
-        if ctx.txn.is_inserted(iface) {
-            ctx.txn.delete("Interface", iface);
-            ctx.expected.retain(|other| *other != iface);
-        }
+        ctx.txn.delete("Interface", iface);
+        ctx.expected.retain(|other| *other != iface);
     }
-    if ctx.txn.is_inserted(port) {
-        ctx.txn.delete("Port", port);
-    }
+    ctx.txn.delete("Port", port);
 }
 
 fn port_to_br(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
