@@ -8,6 +8,7 @@ pub mod adapt;
 pub mod control;
 mod ct_flush;
 mod drops;
+mod lines;
 mod linger;
 mod log;
 mod wake;
@@ -87,6 +88,8 @@ pub struct Datapath {
     last: Option<Name>,
     looking_on: Option<Looking>,
     upcalls: Vec<Upcall>,
+    /// Upcalls on their way.
+    lines: lines::Lines,
     /// Inboxes of dummy ports, for packets to be injected.
     inboxes: BTreeMap<OdpPort, Vec<DummyInbox>>,
     /// Since when the threads of processors are there, and how long they were busy, microseconds.
@@ -111,6 +114,7 @@ impl Datapath {
             last: None,
             looking_on: None,
             upcalls: Vec::new(),
+            lines: lines::Lines::default(),
             inboxes: BTreeMap::new(),
             threads: BTreeMap::new(),
             drops: drops::Told::new(),
@@ -262,36 +266,6 @@ impl Datapath {
             watch.listen();
         }
     }
-
-    /// Sends the gathered upcalls to their bridges; those of no port to `otherwise`.
-    fn flush_upcalls(&mut self, otherwise: Option<&Outlet<Upcalls>>) {
-        if self.upcalls.is_empty() {
-            return;
-        }
-        let mut batches: Vec<(&Outlet<Upcalls>, Vec<Upcall>)> = Vec::new();
-        for upcall in self.upcalls.drain(..) {
-            log::upcall(self.desk.card().name(), &upcall);
-            let port = upcall.key.in_port();
-            let Some(bridge) = self.ports.get(&port).map(|p| &p.bridge).or(otherwise) else {
-                continue;
-            };
-            let same = |b: &Outlet<Upcalls>| Arc::ptr_eq(b.card(), bridge.card());
-            match batches.iter_mut().find(|(b, _)| same(b)) {
-                Some((_, batch)) => batch.push(upcall),
-                None => batches.push((bridge, vec![upcall])),
-            }
-        }
-        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
-        let is_full = self.engine.is_full();
-        for (bridge, batch) in batches {
-            let ports: Vec<OdpPort> = batch.iter().map(|u| u.key.in_port()).collect();
-            if !bridge.offer(Upcalls { batch, is_full }) {
-                for port in ports {
-                    self.engine.upcalls_answered(port, 1, now_us);
-                }
-            }
-        }
-    }
 }
 
 impl Actor for Datapath {
@@ -304,7 +278,10 @@ impl Player for Datapath {
     }
 
     fn wake(&mut self, now_ms: i64, _: &mut Context<Self>) {
-        self.engine.tick(u64::try_from(clock::now_us()).unwrap_or(0));
+        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        self.engine.tick(now_us);
+        self.engine.forget_answers(now_us, &mut self.upcalls);
+        self.flush_upcalls(None);
         self.desk.arm(Some((now_ms + TICK_MS, "connections expire")));
     }
 }
@@ -393,10 +370,11 @@ impl Handler<PacketExecute> for Datapath {
     fn handle(&mut self, m: PacketExecute, _: &mut Context<Self>) {
         self.desk.received();
         let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
-        for (port, n) in m.answered {
-            self.engine.upcalls_answered(port, n, now_us);
-        }
         self.engine.execute(m.packets, now_us, &mut self.upcalls);
+        if !m.answered.is_empty() {
+            self.lines.answered(&m.bridge, now_us / 1000);
+            self.engine.upcalls_answered(&m.answered, now_us, &mut self.upcalls);
+        }
         self.drops.tell(self.engine.stats());
         self.flush_upcalls(Some(&m.bridge));
     }

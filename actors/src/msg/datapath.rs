@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 use dp::{DumpedFlow, FlowCursor, MeterConfig, PortStats, RxQueue, Stats, TxPort};
-use flow::{Execute, FlowChange, FlowEntry, OdpPort, Ufid};
+use flow::{Execute, FlowChange, FlowEntry, OdpPort, Ticket, Ufid};
 use packet::PacketBuf;
 use std::os::fd::OwnedFd;
 
@@ -77,9 +77,9 @@ pub struct FlowInstall {
 pub struct PacketExecute {
     /// The packets.
     pub packets: Vec<Execute>,
-    /// How many upcalls of which ports these answer.
-    pub answered: Vec<(OdpPort, u32)>,
-    /// Who answers misses of packets that came in on no port.
+    /// The upcalls of one message that these answer, by port and ticket; none if nobody asked.
+    pub answered: Vec<(OdpPort, Ticket)>,
+    /// Who sends them, and answers misses of packets that came in on no port.
     pub bridge: Outlet<Upcalls>,
 }
 

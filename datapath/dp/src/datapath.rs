@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ufid, Upcall};
+use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ticket, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
@@ -283,9 +283,23 @@ impl Datapath {
         self.engine.execute_all(packets, &mut env);
     }
 
-    /// `n` upcalls of a port were answered, or lost on their way: as many more may be made.
-    pub fn upcalls_answered(&mut self, port: OdpPort, n: u32, now_us: u64) {
-        self.engine.quota.give(port, n, now_us / 1000);
+    /// Upcalls were answered, or lost on their way: their ports may make as many more, and packets that waited for them go
+    /// on.
+    pub fn upcalls_answered(&mut self, answers: &[(OdpPort, Ticket)], now_us: u64, upcalls: &mut Vec<Upcall>) {
+        let mut env = Env { now_ms: now_us / 1000, port: 0, upcalls };
+        self.engine.answered(answers, &mut env);
+    }
+
+    /// Upcalls that nobody takes: counted as lost.
+    pub fn upcalls_lost(&mut self, lost: &[(OdpPort, Ticket)], now_us: u64, upcalls: &mut Vec<Upcall>) {
+        self.engine.count_lost(lost.len() as u64);
+        self.upcalls_answered(lost, now_us, upcalls);
+    }
+
+    /// Lets packets go on that wait for answers that will not come any more. To be called once a second or so.
+    pub fn forget_answers(&mut self, now_us: u64, upcalls: &mut Vec<Upcall>) {
+        let mut env = Env { now_ms: now_us / 1000, port: 0, upcalls };
+        self.engine.forget_answers(&mut env);
     }
 
     /// Whether as many flows are installed as may be.

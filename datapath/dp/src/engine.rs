@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use flow::{Execute, Key, Layers, OdpPort, Upcall, UpcallKind};
+use flow::{Execute, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind};
 
 use crate::bond::Bonds;
 use crate::burst::{self, BURST, Burst, Packets, Pool, Slot};
@@ -14,6 +14,7 @@ use crate::flows::{FlowRef, FlowTable, Plan};
 use crate::meter::Meter;
 use crate::mix::{self, Dice};
 use crate::outputs::Outputs;
+use crate::pending::{Pending, Waiting};
 use crate::policer::Policer;
 use crate::quota::Quota;
 use crate::smc::Smc;
@@ -45,6 +46,9 @@ pub(crate) struct Engine {
     pub(crate) policers: BTreeMap<OdpPort, Policer>,
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
+    pub(crate) pending: Pending,
+    /// The flow whose waiting packets go on now.
+    released: Option<u64>,
     pub(crate) tracker: Tracker,
     pub(crate) stats: Stats,
     /// Subtables looked into, in vain or not.
@@ -76,6 +80,8 @@ impl Engine {
             policers: BTreeMap::new(),
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
+            pending: Pending::default(),
+            released: None,
             tracker: Tracker::new(config.seed),
             stats: Stats::default(),
             looks: 0,
@@ -217,6 +223,9 @@ impl Engine {
     /// Does what the flow says, or hands the packet up.
     #[inline]
     fn apply(&mut self, flow: Option<FlowRef>, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
+        if !self.pending.is_empty() && self.must_wait(packets, work, env) {
+            return;
+        }
         let Some(flow) = flow.and_then(|flow| self.flows.get_mut(flow)) else {
             return self.miss(packets, work, env);
         };
@@ -242,12 +251,77 @@ impl Engine {
     #[cold]
     fn miss(&mut self, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
         if !self.admit(env) {
-            self.stats.lost += 1;
-            return self.stats.drop(Drop::UpcallLost);
+            return self.count_lost(1);
         }
         self.stats.misses += 1;
-        let packet = packets.to_buf(work.slot);
-        env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: work.key.clone(), packet });
+        let flow = Pending::flow_of(work.key, self.config.seed);
+        self.pending.ask(flow, env.now_ms);
+        let (packet, ticket) = (packets.to_buf(work.slot), Ticket(flow));
+        env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: work.key.clone(), packet, ticket });
+    }
+
+    /// Lets a packet wait whose flow is being decided upon.
+    #[cold]
+    fn must_wait(&mut self, packets: &Packets<'_, '_>, work: &Work<'_>, env: &Env<'_>) -> bool {
+        let flow = Pending::flow_of(work.key, self.config.seed);
+        if self.released == Some(flow) || !self.pending.has(flow) {
+            return false;
+        }
+        if self.admit(env) {
+            let (packet, key) = (packets.to_buf(work.slot), Box::new(work.key.clone()));
+            self.pending.hold(flow, Waiting { packet, key, passes: work.passes });
+        } else {
+            self.count_lost(1);
+        }
+        true
+    }
+
+    /// Packets that were handed up, and got lost on the way.
+    pub(crate) fn count_lost(&mut self, n: u64) {
+        self.stats.lost += n;
+        self.stats.drops[Drop::UpcallLost.index()] += n;
+    }
+
+    /// Upcalls were answered, or lost on their way: more may be made, and packets that waited for them go on.
+    pub(crate) fn answered(&mut self, answers: &[(OdpPort, Ticket)], env: &mut Env<'_>) {
+        for (port, ticket) in answers {
+            self.quota.give(*port, 1, env.now_ms);
+            let waiting = self.pending.answer(*ticket);
+            self.resume(waiting, env);
+        }
+    }
+
+    /// Lets packets go on whose answers will not come any more.
+    pub(crate) fn forget_answers(&mut self, env: &mut Env<'_>) {
+        let waiting = self.pending.forget(env.now_ms);
+        self.resume(waiting, env);
+    }
+
+    fn resume(&mut self, waiting: Vec<Waiting>, env: &mut Env<'_>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let mut pool = std::mem::take(&mut self.pool);
+        let mut none = Burst::new();
+        let mut packets = Packets { lent: &mut none, pool: &mut pool };
+        for Waiting { packet, mut key, passes } in waiting {
+            env.port = key.in_port();
+            self.quota.give(env.port, 1, env.now_ms);
+            // Those that nobody has decided upon go up together.
+            self.released = Some(Pending::flow_of(&key, self.config.seed));
+            let slot = packets.pool.add(&packet);
+            let mut work = Work::new(slot, &mut key, Layers::EMPTY);
+            (work.stale, work.passes) = (true, passes);
+            self.decide(&mut packets, &mut work, env);
+            if self.outputs.queued() + packets.pool.len() > MUCH {
+                self.outputs.flush(&packets, &mut self.stats);
+                packets.pool.clear();
+            }
+        }
+        self.released = None;
+        self.outputs.flush(&packets, &mut self.stats);
+        pool.clear();
+        self.pool = pool;
     }
 
     /// Whether one more packet of the burst's port may be handed up.

@@ -5,7 +5,7 @@
 
 use flow::ct_state as cs;
 use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, Userspace};
-use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
+use flow::{Action, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind, hash};
 
 use crate::burst::{Packets, Slot};
 use crate::ct::fragments::{self, Arrival, Fragment};
@@ -285,7 +285,8 @@ impl Engine {
         }
         self.stats.action_upcalls += 1;
         let cookie: Cookie = userspace.cookie.clone();
-        env.upcalls.push(Upcall { kind: UpcallKind::Action(cookie), key: work.key.clone(), packet });
+        let (kind, ticket) = (UpcallKind::Action(cookie), Ticket::default());
+        env.upcalls.push(Upcall { kind, key: work.key.clone(), packet, ticket });
     }
 
     fn set(&mut self, set: &Set, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {

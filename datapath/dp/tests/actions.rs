@@ -333,8 +333,9 @@ fn packets_go_round_as_often_as_is_good() {
     let hash = Action::Hash { alg: HashAlg::L4, basis: 1 };
     rig.install_any(&[hash, Action::Recirc(5), Action::Output(2)]);
     rig.inject([plain(tcp4(1, 2, b"x"))]);
-    assert_eq!(rig.upcalls.len(), 1, "nobody knows what to do in round 5");
-    let key = &rig.upcalls[0].key;
+    let upcalls = rig.take_upcalls();
+    assert_eq!(upcalls.len(), 1, "nobody knows what to do in round 5");
+    let key = &upcalls[0].key;
     assert_eq!((key.recirc_id(), key.dp_hash() != 0, key.tp_dst()), (5, true, 2));
     rig.install_recirc(5, &[Action::PopVlan, Action::Recirc(5)]);
     rig.inject([plain(tcp4(1, 2, b"x"))]);

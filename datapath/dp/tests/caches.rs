@@ -139,8 +139,9 @@ fn check(rigs: &mut [Rig], model: &[FlowEntry], port: u32, packets: &[(u16, u32,
         rig.inject_at(port, frames.iter().cloned());
         let sent: Vec<_> = (0..5).map(|p| if p == 0 { vec![] } else { rig.sent(p) }).collect();
         prop_assert_eq!(&sent, &expected);
-        prop_assert_eq!(rig.upcalls.len(), misses);
-        prop_assert!(rig.upcalls.drain(..).all(|u| u.kind == UpcallKind::Miss && u.key.in_port() == port));
+        let upcalls = rig.take_upcalls();
+        prop_assert_eq!(upcalls.len(), misses);
+        prop_assert!(upcalls.iter().all(|u| u.kind == UpcallKind::Miss && u.key.in_port() == port));
     }
     Ok(())
 }
@@ -197,7 +198,8 @@ fn limits_hold() {
     assert_eq!((rig.upcalls.len(), rig.dp.stats().misses, rig.dp.stats().lost), (3, 3, 6));
     rig.inject_at(2, [frame(3, 1, 1)]);
     assert_eq!(rig.upcalls.len(), 4, "the other port has places of its own");
-    rig.dp.upcalls_answered(1, 2, rig.now_us);
+    let answers: Vec<_> = rig.upcalls[..2].iter().map(|u| (1, u.ticket)).collect();
+    rig.dp.upcalls_answered(&answers, rig.now_us, &mut Vec::new());
     rig.inject((0..9).map(|i| frame(3, i, 1)));
     assert_eq!(rig.upcalls.len(), 6);
 }
@@ -241,4 +243,50 @@ fn ports_and_queues_come_and_go() {
     assert_eq!(rig.dp.add_queue(1, 0, rx), queue);
     rig.inject([]);
     assert_eq!(rig.dp.stats().received, 2);
+}
+
+/// The order in which a flow's packets came is that in which they leave, and one of them is decided upon.
+#[test]
+fn packets_of_a_flow_wait_for_its_first() {
+    let mut rig = Rig::new(Config::default());
+    let packet = |n: u8| plain(ipv4(6, [1, 0, 0, 1], [10, 0, 0, 2], &tcp(5, 0, &[n])));
+    rig.inject([packet(1), packet(2)]);
+    rig.inject([packet(3), frame(1, 1 << 24, 9)]);
+    assert_eq!(rig.upcalls.len(), 2, "another flow does not wait");
+    let first = rig.upcalls.remove(0);
+    let entry = flow(0, 1 << 24, 1, 2);
+    rig.dp.install(&entry, 1).unwrap();
+    rig.inject([packet(4)]);
+    assert!(rig.sent(2).is_empty(), "the flow is there, its first packet is not");
+    let execute = flow::Execute { packet: first.packet, key: first.key, actions: entry.actions.clone() };
+    rig.dp.execute(vec![execute], rig.now_us, &mut Vec::new());
+    rig.dp.upcalls_answered(&[(1, first.ticket)], rig.now_us, &mut rig.upcalls);
+    rig.inject([packet(5)]);
+    let sent: Vec<u8> = rig.sent(2).iter().filter_map(|(octets, _)| octets.last().copied()).collect();
+    assert_eq!(sent, [1, 2, 3, 4, 5]);
+    let stats = *rig.dp.stats();
+    assert_eq!((stats.misses, stats.lost, rig.upcalls.len()), (2, 0, 1));
+    assert_eq!(rig.dp.flow(entry.ufid).map(|f| f.stats.packets), Some(4), "all but the first are the flow's");
+}
+
+/// Where no flow is installed, those that waited go up together, and in order.
+#[test]
+fn packets_that_waited_in_vain_are_handed_up() {
+    let mut rig = Rig::new(Config { upcall_quota: 4, ..Config::default() });
+    let packet = |n: u8| plain(ipv4(6, [1, 0, 0, 1], [10, 0, 0, 2], &tcp(5, 0, &[n])));
+    rig.inject((1..=6).map(packet));
+    assert_eq!((rig.upcalls.len(), rig.dp.stats().lost), (1, 2), "what waits has a place in the quota");
+    let first = rig.upcalls.remove(0);
+    rig.dp.upcalls_answered(&[(1, first.ticket)], rig.now_us, &mut rig.upcalls);
+    let order: Vec<u8> = rig.upcalls.iter().filter_map(|u| u.packet.data().last().copied()).collect();
+    assert_eq!(order, [2, 3, 4]);
+    let answers: Vec<_> = rig.upcalls.drain(..).map(|u| (1, u.ticket)).collect();
+    rig.dp.upcalls_answered(&answers[..2], rig.now_us, &mut rig.upcalls);
+    rig.inject([packet(7)]);
+    assert!(rig.upcalls.is_empty(), "one answer is missing");
+    rig.now_us += 2_000_000;
+    rig.dp.forget_answers(rig.now_us, &mut rig.upcalls);
+    assert_eq!(rig.upcalls.len(), 1, "it is not waited for for ever");
+    rig.dp.upcalls_lost(&[(1, rig.upcalls[0].ticket)], rig.now_us, &mut Vec::new());
+    assert_eq!(rig.dp.stats().lost, 3);
 }

@@ -14,7 +14,7 @@ impl conformance::Stage for Rig {
 
     fn inject(&mut self, port: u32, frame: &[u8]) -> Vec<Upcall> {
         self.inject_at(port, [plain(frame.to_vec())]);
-        std::mem::take(&mut self.upcalls)
+        self.take_upcalls()
     }
 
     fn sent(&mut self, port: u32) -> Vec<Vec<u8>> {

@@ -21,8 +21,9 @@ fn tracked(ct: Ct) -> Rig {
 /// The key and the octets that come out.
 fn pass(rig: &mut Rig, frame: Vec<u8>) -> (Key, Vec<u8>) {
     rig.inject([plain(frame)]);
-    assert_eq!(rig.upcalls.len(), 1, "one packet, one answer");
-    let upcall = rig.upcalls.remove(0);
+    let mut upcalls = rig.take_upcalls();
+    assert_eq!(upcalls.len(), 1, "one packet, one answer");
+    let upcall = upcalls.remove(0);
     (upcall.key, upcall.packet.data().to_vec())
 }
 
@@ -296,9 +297,10 @@ fn fragments_wait_for_each_other_and_leave_together() {
     }
     assert_eq!(rig.dp.fragments().held(), 2);
     rig.inject([plain(cut[1].clone())]);
-    assert_eq!(rig.upcalls.len(), 3);
+    let upcalls = rig.take_upcalls();
+    assert_eq!(upcalls.len(), 3);
     let mut data = Vec::new();
-    for upcall in rig.upcalls.drain(..) {
+    for upcall in upcalls {
         let octets = upcall.packet.data();
         assert_eq!(upcall.key.ct_state(), cs::TRK | cs::NEW | cs::SNAT);
         assert_eq!((upcall.key.nw_src(), upcall.key.ct_nw_src()), (0x0101_0101, 0x0a00_0001));
@@ -310,7 +312,7 @@ fn fragments_wait_for_each_other_and_leave_together() {
     // What lies, overlaps or is too small is invalid, at once; what is never whole leaves with another packet, invalid.
     let state_of = |rig: &mut Rig, frame: &[u8]| {
         rig.inject([plain(frame.to_vec())]);
-        rig.upcalls.drain(..).map(|u| u.key.ct_state()).collect::<Vec<_>>()
+        rig.take_upcalls().iter().map(|u| u.key.ct_state()).collect::<Vec<_>>()
     };
     assert_eq!(state_of(&mut rig, &cut[0]), []);
     assert_eq!(state_of(&mut rig, &cut[0]), [cs::TRK | cs::INV], "twice the same");

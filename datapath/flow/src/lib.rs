@@ -22,7 +22,7 @@ pub use field::Field;
 pub use key::{Key, Mask, STAGE_END, WORDS};
 pub use mini::MiniKey;
 pub use odp::{Action, Actions, OdpPort};
-pub use upcall::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, Ufid, Upcall, UpcallKind};
+pub use upcall::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, Ticket, Ufid, Upcall, UpcallKind};
 
 /// Bits of [`Key::nw_frag`].
 pub mod nw_frag {

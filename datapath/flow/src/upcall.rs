@@ -9,6 +9,10 @@ use crate::{Actions, Key, Mask, odp::Cookie};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ufid(pub u128);
 
+/// Names, in its datapath, the flow whose packets wait for an upcall's answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticket(pub u64);
+
 /// A packet that the datapath hands up.
 #[derive(Clone, Debug)]
 pub struct Upcall {
@@ -18,6 +22,8 @@ pub struct Upcall {
     pub key: Key,
     /// The packet, as it is when handed up, offload metadata included.
     pub packet: PacketBuf,
+    /// To be given back with the answer.
+    pub ticket: Ticket,
 }
 
 /// Why a packet is handed up.

@@ -233,6 +233,6 @@ fn a_patch_whose_peer_comes_later_is_looked_at_again() {
     let (mask, actions) = (old.megaflow_mask(), old.install_actions(None));
     let new = verdict(&after, &key, &mut recirc);
     assert_ne!(new.install_actions(None), actions, "the peer makes a difference");
-    let flow = CachedFlow::new(&key, &mask, actions.into(), old, 0);
+    let flow = CachedFlow::new(&key, Arc::new(Shape::of(&mask)), actions.into(), old, 0);
     assert!(Changes::between(&before, &after).touch(&flow));
 }

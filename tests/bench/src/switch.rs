@@ -129,6 +129,7 @@ impl Switch {
         loop {
             let outputs = self.bridge.take_outputs();
             if outputs.is_empty() {
+                let _ = self.bridge.take_changed_view();
                 return;
             }
             for output in outputs {
@@ -159,10 +160,8 @@ impl Switch {
                 }
             }
             Output::Execute { packets, answered } => {
-                for (port, n) in answered {
-                    self.datapath.upcalls_answered(port, n, now_us);
-                }
                 self.datapath.execute(packets, now_us, &mut self.upcalls);
+                self.datapath.upcalls_answered(&answered, now_us, &mut self.upcalls);
             }
             _ => {}
         }

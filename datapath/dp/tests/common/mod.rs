@@ -114,6 +114,18 @@ impl Rig {
         while self.dp.poll(*queue, self.now_us, &mut self.upcalls) > 0 {}
     }
 
+    /// The upcalls since last asked, those that waited for others included; all of them answered.
+    pub fn take_upcalls(&mut self) -> Vec<Upcall> {
+        let mut all = Vec::new();
+        while !self.upcalls.is_empty() {
+            let some = std::mem::take(&mut self.upcalls);
+            let answers: Vec<_> = some.iter().map(|u| (u.key.in_port(), u.ticket)).collect();
+            self.dp.upcalls_answered(&answers, self.now_us, &mut self.upcalls);
+            all.extend(some);
+        }
+        all
+    }
+
     /// What went out by a port since last asked.
     pub fn sent(&mut self, port: u32) -> Vec<Frame> {
         std::mem::take(&mut *self.outputs[&port].frames.lock().unwrap())

@@ -28,6 +28,14 @@ pub fn owner(ufid: Ufid) -> BridgeId {
     BridgeId((ufid.0 >> 112) as u32)
 }
 
+/// Lets each bit of a sum decide about all bits.
+fn spread(mut sum: u64) -> u64 {
+    for _ in 0..2 {
+        sum = (sum ^ (sum >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    sum ^ (sum >> 32)
+}
+
 /// Name of a flow: bridge, then a hash of what it matches.
 fn ufid_of(bridge: BridgeId, seed: u64, matching: &MiniMatch) -> Ufid {
     let mut low = seed ^ 0x9ae1_6a3b_2f90_404f;
@@ -38,7 +46,7 @@ fn ufid_of(bridge: BridgeId, seed: u64, matching: &MiniMatch) -> Ufid {
             high = (high.rotate_left(29) ^ word).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
         }
     }
-    let hash = (u128::from(high ^ (high >> 31)) << 64) | u128::from(low ^ (low >> 29));
+    let hash = (u128::from(spread(high)) << 64) | u128::from(spread(low));
     Ufid((hash & (u128::MAX >> 16)) | (u128::from(bridge.0 & 0xffff) << 112))
 }
 

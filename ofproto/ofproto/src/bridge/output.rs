@@ -80,8 +80,8 @@ pub enum Output {
     Execute {
         /// The packets.
         packets: Vec<Execute>,
-        /// Datapath ports whose upcalls these answer, and how many.
-        answered: Vec<(u32, u32)>,
+        /// The upcalls that these answer, by port and ticket.
+        answered: Vec<(flow::OdpPort, flow::Ticket)>,
     },
     /// Configure a meter of the datapath, or remove it.
     SetMeter {

@@ -38,13 +38,8 @@ impl Bridge {
     pub fn upcalls(&mut self, batch: Vec<Upcall>, has_room: bool, now_ms: i64) {
         let mut install = Vec::with_capacity(batch.len());
         let mut execute = Vec::with_capacity(batch.len());
-        let mut answered: Vec<(u32, u32)> = Vec::new();
+        let answered = batch.iter().map(|upcall| (upcall.key.in_port(), upcall.ticket)).collect();
         for upcall in batch {
-            let port = upcall.key.in_port();
-            match answered.iter_mut().find(|(p, _)| *p == port) {
-                Some((_, n)) => *n += 1,
-                None => answered.push((port, 1)),
-            }
             self.upcall(upcall, has_room, now_ms, &mut install, &mut execute);
         }
         if !install.is_empty() {
