@@ -233,6 +233,16 @@ impl Handler<Configure> for Bridge {
     }
 }
 
+impl Handler<DatapathAnew> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, _: DatapathAnew, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.datapath_returned();
+        self.settle(ctx);
+    }
+}
+
 impl Handler<ReadTally> for Bridge {
     type Result = MessageResult<ReadTally>;
 

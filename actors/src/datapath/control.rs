@@ -4,7 +4,8 @@ use actix::prelude::*;
 
 use super::Datapath;
 use crate::clock;
-use crate::msg::datapath::CtTimeouts;
+use crate::msg::datapath::{CtTimeouts, TrackAs};
+use crate::msg::switch::TrackingSet;
 
 /// What a command does; the second argument is the time in microseconds.
 pub type Work = Box<dyn FnOnce(&mut dp::Datapath, u64) -> Result<String, String> + Send>;
@@ -19,7 +20,28 @@ impl Handler<Perform> for Datapath {
 
     fn handle(&mut self, m: Perform, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        (m.0)(&mut self.engine, u64::try_from(clock::now_us()).unwrap_or(0))
+        let before = self.engine.tracking_settings();
+        let said = (m.0)(&mut self.engine, u64::try_from(clock::now_us()).unwrap_or(0));
+        let settings = self.engine.tracking_settings();
+        if settings != before
+            && let Some(keeper) = &self.keeper
+        {
+            let kind = self.desk.name();
+            let datapath = kind.strip_prefix("datapath ").unwrap_or(kind).to_owned();
+            if !keeper.offer(TrackingSet { datapath, settings }) {
+                vlog::warn_rl!("datapath", 5, 5, "{kind}: settings would not outlive the datapath's thread");
+            }
+        }
+        said
+    }
+}
+
+impl Handler<TrackAs> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: TrackAs, _: &mut Context<Self>) {
+        self.desk.received();
+        self.engine.set_tracking_settings(&m.0);
     }
 }
 

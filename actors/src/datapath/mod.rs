@@ -23,6 +23,7 @@ use crate::clock;
 use crate::mailbox::Outlet;
 use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::*;
+use crate::msg::switch::TrackingSet;
 use crate::supervise::{Desk, Player};
 use adapt::DummyInbox;
 use linger::Linger;
@@ -88,6 +89,8 @@ pub struct Datapath {
     last: Option<Name>,
     looking_on: Option<Looking>,
     upcalls: Vec<Upcall>,
+    /// Who keeps what commands set.
+    keeper: Option<Outlet<TrackingSet>>,
     /// Upcalls on their way.
     lines: lines::Lines,
     /// Inboxes of dummy ports, for packets to be injected.
@@ -101,7 +104,12 @@ pub struct Datapath {
 
 impl Datapath {
     /// A datapath without ports. `config.seed` must be unknown to senders of packets.
-    pub fn new(mut desk: Desk, config: dp::Config, ctx: &mut Context<Self>) -> Self {
+    pub fn new(
+        mut desk: Desk,
+        config: dp::Config,
+        keeper: Option<Outlet<TrackingSet>>,
+        ctx: &mut Context<Self>,
+    ) -> Self {
         ctx.spawn(wake::Readiness);
         desk.arm(Some((clock::now_ms() + TICK_MS, "connections expire")));
         Self {
@@ -114,6 +122,7 @@ impl Datapath {
             last: None,
             looking_on: None,
             upcalls: Vec::new(),
+            keeper,
             lines: lines::Lines::default(),
             inboxes: BTreeMap::new(),
             threads: BTreeMap::new(),

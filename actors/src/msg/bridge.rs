@@ -34,6 +34,11 @@ pub struct Configure {
     pub versions: openflow::VersionSet,
 }
 
+/// The datapath was started anew: it must be told of meters and bonds (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct DatapathAnew;
+
 /// Counters and ages of mirrors and protocols as they are now (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "ofproto::bridge::BridgeTally")]

@@ -241,6 +241,11 @@ pub struct Inject {
     pub packets: Vec<PacketBuf>,
 }
 
+/// What commands had set of connection tracking in an earlier life (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TrackAs(pub dp::ct::Settings);
+
 /// Timeouts of tracked connections, by the name that a flow's actions give (R).
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -42,6 +42,11 @@ impl RevalidatorSettings {
 #[rtype(result = "()")]
 pub struct SetFlowLimit(pub usize);
 
+/// The datapath was started anew: it must be told how many flows there may be (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LimitAnew;
+
 /// How many flows there may be, and have been (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "ofproto::revalidate::FlowLimit")]

@@ -66,6 +66,16 @@ pub struct BridgeReported {
 #[rtype(result = "()")]
 pub struct DatapathReturned(pub String);
 
+/// What commands have set of a datapath's connection tracking (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TrackingSet {
+    /// The datapath's type.
+    pub datapath: String,
+    /// All of it.
+    pub settings: dp::ct::Settings,
+}
+
 /// Columns to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RowWrite {

@@ -290,6 +290,15 @@ impl Handler<SetFlowLimit> for Revalidator {
     }
 }
 
+impl Handler<LimitAnew> for Revalidator {
+    type Result = ();
+
+    fn handle(&mut self, _: LimitAnew, _: &mut Context<Self>) {
+        self.desk.received();
+        self.limit_datapath();
+    }
+}
+
 impl Handler<ReadFlowLimit> for Revalidator {
     type Result = MessageResult<ReadFlowLimit>;
 

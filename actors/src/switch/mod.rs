@@ -40,10 +40,10 @@ use crate::clock;
 use crate::datapath::Datapath;
 use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
-use crate::msg::bridge::ViewPublished;
-use crate::msg::datapath::CtTimeouts;
+use crate::msg::bridge::{DatapathAnew, ViewPublished};
+use crate::msg::datapath::{CtTimeouts, TrackAs, VlanLimit};
 use crate::msg::port::Reattach;
-use crate::msg::revalidator::Stir;
+use crate::msg::revalidator::{LimitAnew, Stir};
 use crate::msg::switch::*;
 use crate::port::Port;
 use crate::port::device::{DeviceKind, Rings};
@@ -77,6 +77,7 @@ struct Backer {
     ports: BTreeMap<OdpPort, String>,
     polling: polling::Polling,
     timeouts: ct_zones::Numbers,
+    tracking: Option<dp::ct::Settings>,
 }
 
 struct PortState {
@@ -193,11 +194,12 @@ impl Switch {
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let (news, name) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), kind.to_owned());
+        let keeper = self.own.as_ref().map(Address::outlet::<TrackingSet>);
         let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| {
             if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
                 news.offer(DatapathReturned(name.clone()));
             }
-            Datapath::new(desk, config, ctx)
+            Datapath::new(desk, config, keeper.clone(), ctx)
         });
         let role = Role::new(format!("revalidator {kind}"), "revalidator", 64, Strategy::OneForOne);
         let (datapath, directory) = (address.clone(), self.directory.clone());
@@ -212,6 +214,7 @@ impl Switch {
             ports: BTreeMap::new(),
             polling: Default::default(),
             timeouts: ct_zones::Numbers::default(),
+            tracking: None,
         };
         self.datapaths.insert(kind.to_owned(), backer);
         address
@@ -368,16 +371,36 @@ impl Handler<BridgeReported> for Switch {
 impl Handler<DatapathReturned> for Switch {
     type Result = ();
 
-    /// The new datapath has no ports yet: each opens its device for it.
+    /// The new datapath knows nothing but how it was made at first: it is told all again that is not flows or
+    /// connections, and each port opens its device for it.
     fn handle(&mut self, m: DatapathReturned, _: &mut Context<Self>) {
         self.desk.received();
         self.retune(&m.0);
         if let Some(backer) = self.datapaths.get(&m.0) {
+            backer.address.offer(VlanLimit(self.vlan_limit));
             backer.address.offer(CtTimeouts(backer.timeouts.all()));
+            if let Some(settings) = &backer.tracking {
+                backer.address.offer(TrackAs(settings.clone()));
+            }
+            backer.revalidator.offer(LimitAnew);
         }
         let bridges = self.bridges.values().filter(|bridge| bridge.datapath == m.0);
+        for bridge in bridges.clone() {
+            bridge.address.offer(DatapathAnew);
+        }
         for port in bridges.flat_map(|bridge| bridge.ports.values()).filter(|port| port.odp.is_some()) {
             port.address.offer(Reattach);
+        }
+    }
+}
+
+impl Handler<TrackingSet> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: TrackingSet, _: &mut Context<Self>) {
+        self.desk.received();
+        if let Some(backer) = self.datapaths.get_mut(&m.datapath) {
+            backer.tracking = Some(m.settings);
         }
     }
 }

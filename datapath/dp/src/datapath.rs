@@ -6,7 +6,7 @@ use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ticket, Ufid, 
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
-use crate::ct::{Connection, Fragments, Timeouts, Tuple};
+use crate::ct::{self, Connection, Fragments, Timeouts, Tuple};
 use crate::dpif::{Dpif, Support};
 use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
@@ -441,6 +441,16 @@ impl Datapath {
     /// Removes connections: of a zone or all, or one by a tuple of either direction. Says how many.
     pub fn flush_connections(&mut self, zone: Option<u16>, tuple: Option<&Tuple>) -> usize {
         self.engine.tracker.flush(zone, tuple)
+    }
+
+    /// What commands have set: limits, and how fragments wait.
+    pub fn tracking_settings(&self) -> ct::Settings {
+        self.engine.tracker.settings()
+    }
+
+    /// Sets all of that at once.
+    pub fn set_tracking_settings(&mut self, settings: &ct::Settings) {
+        self.engine.tracker.apply(settings);
     }
 
     /// Connections at most, all zones together.

@@ -270,6 +270,19 @@ impl<P: PortName> MacTable<P> {
         }
     }
 
+    /// Takes over the addresses of another table's snapshot, the oldest first.
+    pub fn adopt(&mut self, view: &MacView<P>) {
+        let mut entries: Vec<_> = view.shards.iter().flat_map(|shard| shard.iter()).collect();
+        entries.sort_by_key(|(_, entry)| entry.rank);
+        for (key, entry) in entries {
+            if entry.is_static {
+                self.add_static(*key, entry.port, entry.used_ms);
+            } else {
+                self.learn(*key, entry.port, false, false, entry.used_ms);
+            }
+        }
+    }
+
     /// Adds a static entry. Gives whether forwarding changes.
     pub fn add_static(&mut self, key: MacKey, port: P, now_ms: i64) -> bool {
         let old = self.view.lookup(&key).copied();

@@ -14,6 +14,7 @@ pub(crate) mod fragments;
 pub(crate) mod helper;
 mod nat;
 mod parse;
+mod settings;
 mod tcp;
 mod text;
 
@@ -28,6 +29,7 @@ pub use conn::{Connection, Timeout, Timeouts, Tuple};
 pub use fragments::{Family, Fragments, LEAST_MIN_SIZE, MOST_FRAGMENTS};
 use helper::Expectations;
 pub(crate) use parse::{Parsed, parse};
+pub use settings::Settings;
 pub use tcp::State as TcpState;
 
 use crate::mix::Dice;

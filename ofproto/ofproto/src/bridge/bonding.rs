@@ -174,6 +174,15 @@ impl Bridge {
         }
     }
 
+    /// Tells the datapath, which knows none, of the bonds that it balances.
+    pub(super) fn tell_bonds(&mut self) {
+        for (id, bonded) in &self.bonding.bonds {
+            if let Some(members) = &bonded.told {
+                self.outputs.push(Output::SetBond { id: id.0, members: Some(members.clone()) });
+            }
+        }
+    }
+
     /// Puts a bond into the view and, where the datapath balances by itself, into the datapath.
     fn show_bond(&mut self, bundle: &BundleView, status: LacpStatus) {
         let view = self.bonding.bonds.get(&bundle.id).map(|bonded| {

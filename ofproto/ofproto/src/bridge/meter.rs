@@ -4,6 +4,8 @@
 //! [`super::Question::Meters`]. Two meters are not for rules: `controller` limits packets for controllers, `slowpath` limits
 //! packets that the bridge itself has to send on. Source: OpenFlow 1.3.5 section 5.7; observed answers of Open vSwitch 3.1.
 
+use std::sync::Arc;
+
 use openflow::ErrorCode;
 use openflow::action;
 use openflow::message::meter::{
@@ -14,6 +16,7 @@ use openflow::message::{Message, MeterConfig, MeterFeatures, MeterMod, MeterStat
 use super::change::Changes;
 use super::{Answer, Bridge, ConnId, Incoming, Output};
 use crate::table::Change;
+use crate::view::MeterView;
 
 /// Meters that a datapath has.
 const MAX_METERS: u32 = 262_144;
@@ -53,14 +56,8 @@ pub struct DatapathMeterStats {
     pub bands: Vec<(u64, u64)>,
 }
 
-/// An OpenFlow meter.
-#[derive(Clone, Debug)]
-pub(crate) struct Meter {
-    config: MeterConfig,
-    created_ms: i64,
-    /// Meter of the datapath.
-    pub(super) dp_id: u32,
-}
+/// An OpenFlow meter; shown in the view for whoever goes on from there.
+pub(super) type Meter = Arc<MeterView>;
 
 fn is_virtual(id: u32) -> bool {
     matches!(id, METER_SLOWPATH | METER_CONTROLLER)
@@ -85,7 +82,7 @@ fn check(config: &MeterConfig) -> Result<(), ErrorCode> {
     Ok(())
 }
 
-fn for_datapath(config: &MeterConfig) -> DatapathMeter {
+pub(super) fn for_datapath(config: &MeterConfig) -> DatapathMeter {
     let pktps = config.flags & meter_flag::PKTPS != 0;
     let with_burst = config.flags & meter_flag::BURST != 0;
     let band = |b: &openflow::message::meter::MeterBand| DatapathBand {
@@ -142,7 +139,7 @@ impl Bridge {
             (_, None) => (self.free_dp_meter().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
         };
         self.put(Output::SetMeter { id: dp_id, config: Some(for_datapath(&wanted.meter)) });
-        self.meters.insert(id, Meter { config: wanted.meter.clone(), created_ms, dp_id });
+        self.meters.insert(id, Arc::new(MeterView { config: wanted.meter.clone(), created_ms, dp_id }));
         self.publish_meters();
         Ok(())
     }
@@ -162,8 +159,8 @@ impl Bridge {
         Ok(gone)
     }
 
-    fn publish_meters(&mut self) {
-        self.view.meters = self.meters.iter().map(|(id, m)| (*id, m.dp_id)).collect();
+    pub(super) fn publish_meters(&mut self) {
+        self.view.meters = self.meters.clone();
         self.view.controller_meter = self.meters.get(&METER_CONTROLLER).map(|m| m.dp_id);
         self.view.slowpath_meter = self.meters.get(&METER_SLOWPATH).map(|m| m.dp_id);
         self.dirty = true;

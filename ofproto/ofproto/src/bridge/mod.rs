@@ -33,6 +33,7 @@ mod monitor;
 mod output;
 mod packet;
 mod port;
+mod recovery;
 mod report;
 mod resume;
 mod role;
@@ -415,16 +416,6 @@ impl Bridge {
     pub fn macs_changed(&mut self) {
         self.dirty = true;
         self.live_stale = true;
-    }
-
-    /// Takes over the tables of a view: this bridge goes on where another incarnation of it stopped.
-    pub fn adopt(&mut self, view: &BridgeView) {
-        self.view.tables = view.tables.clone();
-        self.view.version = view.version;
-        self.own.clear();
-        self.busy = None;
-        self.awaited = 0;
-        self.outputs.clear();
     }
 
     /// How long a port has been there, milliseconds.

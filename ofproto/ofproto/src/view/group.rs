@@ -65,6 +65,8 @@ pub struct GroupView {
     pub buckets: Vec<BucketView>,
     /// For select groups.
     pub selection: Selection,
+    /// What it was asked to be.
+    pub desc: GroupDesc,
 }
 
 impl GroupView {
@@ -82,7 +84,7 @@ impl GroupView {
             })
             .collect();
         let selection = if desc.kind == GroupType::Select { select(desc, &buckets) } else { Selection::Default };
-        GroupView { id: desc.group_id, kind: desc.kind, buckets, selection }
+        GroupView { id: desc.group_id, kind: desc.kind, buckets, selection, desc: desc.clone() }
     }
 }
 

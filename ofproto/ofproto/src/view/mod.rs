@@ -10,6 +10,7 @@
 mod bond;
 mod bundle;
 mod group;
+mod meter;
 mod mirror;
 mod port;
 pub mod show;
@@ -32,6 +33,7 @@ use openflow::message::packet_in::reason;
 pub use bond::{BOND_BUCKETS, BondMode, BondView};
 pub use bundle::{BundleId, BundleView, PriorityTags, VlanMode};
 pub use group::{BucketView, GroupView, Selection};
+pub use meter::MeterView;
 pub use mirror::MirrorView;
 pub use port::{PacketTypeMode, PortKind, PortView, StpState, TagQueue};
 pub use tunnel::{Setting, TunnelConfig, TunnelMap};
@@ -175,8 +177,8 @@ pub struct BridgeView {
     pub mirrors: Vec<Arc<MirrorView>>,
     /// Groups.
     pub groups: BTreeMap<u32, Arc<GroupView>>,
-    /// Datapath meters of OpenFlow meters.
-    pub meters: BTreeMap<u32, u32>,
+    /// Meters.
+    pub meters: BTreeMap<u32, Arc<MeterView>>,
     /// Learned addresses; `None` when the bridge does not learn.
     pub mac: Option<MacView>,
     /// Learned multicast groups; `None` without snooping.

@@ -115,8 +115,8 @@ impl Context<'_> {
             Action::DebugRecirc => self.trigger_freeze(),
             Action::DebugSlow => self.slow |= slow::ACTION,
             Action::Meter(id) => {
-                if let Some(meter) = self.bridge.meters.get(id).copied() {
-                    self.odp.push(odp::Action::Meter(meter));
+                if let Some(meter) = self.bridge.meters.get(id) {
+                    self.odp.push(odp::Action::Meter(meter.dp_id));
                 }
             }
             Action::ClearActions => {

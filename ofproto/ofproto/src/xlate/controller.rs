@@ -34,7 +34,7 @@ impl Context<'_> {
             tunnel_out_port: None,
         }));
         // A meter limits the copy for the controller alone.
-        match meter.and_then(|m| self.bridge.meters.get(&m).copied()).or(self.bridge.controller_meter) {
+        match meter.and_then(|m| self.bridge.meters.get(&m)).map(|m| m.dp_id).or(self.bridge.controller_meter) {
             Some(meter) => self.odp.push(odp::Action::Sample {
                 probability: u32::MAX,
                 actions: [odp::Action::Meter(meter), action].into(),
