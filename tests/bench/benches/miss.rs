@@ -9,10 +9,17 @@ const FLOWS: usize = 200_000;
 fn misses(c: &mut Criterion) {
     let mut group = c.benchmark_group("miss");
     group.throughput(Throughput::Elements(BURST as u64));
-    for (name, rules) in [("normal", vec!["actions=NORMAL".to_owned()]), ("setup", no_wildcards())] {
+    let normal = || vec!["actions=NORMAL".to_owned()];
+    for (name, rules, has_room) in [
+        ("normal", normal(), true),
+        ("setup", no_wildcards(), true),
+        // The cache is full: packets are sent on, and no flow is kept.
+        ("full", no_wildcards(), false),
+    ] {
         let mut switch = Switch::new(&rules);
+        switch.has_room = has_room;
         switch.miss();
-        assert!(switch.datapath.n_flows() > 0, "flows are installed");
+        assert_eq!(switch.datapath.n_flows() > 0, has_room, "flows are installed if there is room");
         let mut n = 0;
         group.bench_function(name, |b| {
             b.iter(|| {

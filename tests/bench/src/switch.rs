@@ -76,6 +76,8 @@ pub struct Switch {
     queue: QueueId,
     now_ms: i64,
     upcalls: Vec<Upcall>,
+    /// Whether flows are installed.
+    pub has_room: bool,
 }
 
 impl Switch {
@@ -100,7 +102,7 @@ impl Switch {
         }
         let queue = datapath.add_queue(1, 0, Box::new(Source::new()));
         let (tables, upcalls) = (BTreeMap::new(), Vec::new());
-        let mut switch = Switch { bridge, datapath, tables, queue, now_ms: 1000, upcalls };
+        let mut switch = Switch { bridge, datapath, tables, queue, now_ms: 1000, upcalls, has_room: true };
         switch.settle();
         switch.bridge.connected(CONN, Version::V13, ConnKind::Service, "bench");
         switch.add_rules(rules);
@@ -182,7 +184,7 @@ impl Switch {
     /// The bridge's part, and what it asks the datapath for.
     pub fn answer(&mut self) {
         let batch = std::mem::take(&mut self.upcalls);
-        self.bridge.upcalls(batch, true, self.now_ms);
+        self.bridge.upcalls(batch, self.has_room, self.now_ms);
         self.settle();
     }
 

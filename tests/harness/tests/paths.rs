@@ -310,7 +310,7 @@ fn every_actor_that_panics_comes_back() {
 /// What a bridge and a datapath were told outlives them.
 #[test]
 fn an_actor_that_panics_comes_back_as_it_was() {
-    on_lab(Side::troupe(), &[], |lab| {
+    on_lab(Side::troupe(), &["--enable-dummy"], |lab| {
         let guests = lab.bridge_with_guests(2, MTU)?;
         let (a, b) = (&guests[0], &guests[1]);
         lab.ofctl("-O OpenFlow13 add-meter br0 meter=7,pktps,burst,stats,bands=type=drop,rate=1000,burst_size=1000")?;
@@ -318,7 +318,7 @@ fn an_actor_that_panics_comes_back_as_it_was() {
         lab.ofctl("-O OpenFlow13 add-flow br0 priority=5,actions=meter:7,group:5")?;
         lab.appctl("dpctl/ct-set-maxconns 1234")?;
         lab.appctl("dpctl/ct-set-limits default=99 zone=3,limit=17")?;
-        lab.appctl("fdb/add br0 guest0 0 02:00:00:00:00:77")?;
+        lab.appctl("fdb/add br0 v1 0 02:00:00:00:00:77")?;
         need("traffic flows", a.reaches(&b.ip))?;
         let metered = |lab: &mut Lab| {
             let stats = lab.ofctl("-O OpenFlow13 meter-stats br0 meter=7")?;
@@ -337,7 +337,7 @@ fn an_actor_that_panics_comes_back_as_it_was() {
         };
         let before = settings(lab)?;
         need(&format!("all is set: {before:?}"), before.0[0] == "1234\n" && before.0[2].contains("static"))?;
-        for name in ["datapath netdev", "bridge br0"] {
+        for name in ["datapath system", "bridge br0"] {
             lab.tool_args("ovs-appctl", &["-T", "10", "actor/panic", name])?;
             need(&format!("traffic flows again after {name}"), a.reaches(&b.ip))?;
             let count = metered(lab)?;

@@ -109,7 +109,7 @@ impl Bridge {
         self.configure_spanning(now_ms);
         if secure_changed {
             self.update_fail_open();
-            if !self.has_controllers() {
+            if !self.has_controllers() && !self.goes_on {
                 self.flush_flows();
             }
         }

@@ -135,7 +135,8 @@ impl Bridge {
         }
         self.controllers.config = config;
         self.update_fail_open();
-        if had != self.has_controllers() {
+        let goes_on = std::mem::take(&mut self.goes_on);
+        if had != self.has_controllers() && !goes_on {
             self.flush_flows();
         }
         self.update_in_band();

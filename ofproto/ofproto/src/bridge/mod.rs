@@ -141,6 +141,8 @@ pub struct Bridge {
     awaited: usize,
     /// The barrier that is answered when there are no more of them.
     barrier: Option<(ConnId, u32)>,
+    /// It has another incarnation's rules, and is to be told its configuration: neither is a change.
+    goes_on: bool,
     /// The view differs from the one published last.
     dirty: bool,
     /// The view published last may not have reached every bridge.
@@ -210,6 +212,7 @@ impl Bridge {
             awaited: 0,
             barrier: None,
             unshared: true,
+            goes_on: false,
             dirty: true,
             controllers: controllers::Controllers::default(),
             frags: openflow::message::config::FragMode::Normal,

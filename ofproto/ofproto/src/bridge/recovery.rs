@@ -17,6 +17,7 @@ impl Bridge {
     pub fn adopt(&mut self, view: &BridgeView) {
         self.view.tables = view.tables.clone();
         self.view.version = view.version;
+        self.goes_on = true;
         self.own.clear();
         self.busy = None;
         self.outputs.clear();
