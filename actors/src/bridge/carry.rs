@@ -36,7 +36,7 @@ impl Bridge {
             Output::Close(conn) => {
                 self.peers.remove(&conn);
             }
-            Output::Stage { batches } => self.stage(batches, ctx),
+            Output::Stage { batches, watched } => self.stage(batches, watched, ctx),
             Output::Settle { table, commit } => self.tell_table(table, Settle { commit }),
             Output::ConfigureTable { table, config } => {
                 let asked = self.table(table).map(|table| table.ask(ConfigureTable(config), PATIENCE));
@@ -180,13 +180,13 @@ impl Bridge {
         }
     }
 
-    fn stage(&mut self, batches: Vec<(u8, Vec<ofproto::table::Change>)>, ctx: &mut Context<Self>) {
+    fn stage(&mut self, batches: Vec<(u8, Vec<ofproto::table::Change>)>, watched: bool, ctx: &mut Context<Self>) {
         let asked: Vec<BoxFuture<'static, (u8, Option<Staged>)>> = batches
             .into_iter()
             .map(|(id, changes)| -> BoxFuture<'static, (u8, Option<Staged>)> {
                 match self.table(id) {
                     Some(table) => {
-                        let answer = table.ask(FlowMods { changes }, PATIENCE);
+                        let answer = table.ask(FlowMods { changes, watched }, PATIENCE);
                         Box::pin(async move { (id, answer.await.ok()) })
                     }
                     None => Box::pin(async move { (id, None) }),

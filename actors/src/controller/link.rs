@@ -111,8 +111,8 @@ impl Link {
     }
 
     /// The next whole message.
-    pub(super) fn next_message(&mut self) -> Result<Option<Vec<u8>>, u16> {
-        self.framer.next_message().map(|m| m.map(<[u8]>::to_vec)).map_err(|bad| bad.0)
+    pub(super) fn next_message(&mut self) -> Result<Option<Arc<[u8]>>, u16> {
+        self.framer.next_message().map(|m| m.map(Arc::from)).map_err(|bad| bad.0)
     }
 
     /// Deals with a message of a version that was not agreed upon: greetings, errors and echoes are taken in any. `false`:
@@ -143,15 +143,14 @@ impl Link {
     }
 
     /// A message as the bridge takes it.
-    pub(super) fn decode(&mut self, octets: &[u8], version: Version) -> Incoming {
+    pub(super) fn decode(&mut self, raw: Arc<[u8]>, version: Version) -> Incoming {
         use openflow::OfError;
         use openflow::message::Message;
-        let xid = octets.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
-        let raw: Arc<[u8]> = octets.into();
-        if octets.first() != Some(&version.wire()) {
+        let xid = raw.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        if raw.first() != Some(&version.wire()) {
             return Incoming { body: Err(OfError::from(ErrorCode::OFPBRC_BAD_VERSION)), xid, raw };
         }
-        let body = ofproto::bridge::decode_message(octets, self.table_id);
+        let body = ofproto::bridge::decode_message(&raw, self.table_id);
         if let Err(error) = &body {
             for remark in &error.remarks {
                 vlog::write_limited(remark.module, vlog::Level::Warn, 1, 5, format_args!("{}", remark.text));

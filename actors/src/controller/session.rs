@@ -254,7 +254,7 @@ impl Session {
                 if octets[0] != version.wire() && link.answer_other_version(&octets, &self.setup.peer, version) {
                     continue;
                 }
-                batch.push(link.decode(&octets, version));
+                batch.push(link.decode(octets, version));
             } else if !self.first_message(&octets, ctx) {
                 lost = Some("Protocol error");
                 break;

@@ -11,6 +11,8 @@ use ofproto::table::{Change, Staged, TableConfig};
 pub struct FlowMods {
     /// The changes, in order.
     pub changes: Vec<Change>,
+    /// Somebody wants to hear of every change, not only of removed rules.
+    pub watched: bool,
 }
 
 /// Make what is staged stand, or take it back (R).

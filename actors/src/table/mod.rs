@@ -5,7 +5,7 @@
 
 use actix::prelude::*;
 use ofproto::bridge::{Answer, Question};
-use ofproto::table::{Event, Table, TableView};
+use ofproto::table::{Event, Leavings, Table, TableView};
 use std::sync::Arc;
 
 use crate::clock;
@@ -23,6 +23,18 @@ pub struct FlowTable {
 
 /// News for the bridge that may wait with the table.
 pub const NEWS_AT_MOST: usize = 1024;
+
+/// Leavings of so many changes are dropped on another thread.
+const LEAVINGS_TO_CARRY_AWAY: usize = 4096;
+/// How long the views that still show what is gone may be in use, milliseconds.
+const VIEWS_LINGER_MS: u64 = 1000;
+
+/// Drops what is left of a great change where nobody waits for it, and returns its memory.
+async fn carry_away(leavings: Leavings) {
+    let _ = tokio::task::spawn_blocking(move || drop(leavings)).await;
+    clock::sleep_real(VIEWS_LINGER_MS).await;
+    let _ = tokio::task::spawn_blocking(sys::heap::give_back_freed).await;
+}
 
 impl FlowTable {
     /// The table that `view` shows.
@@ -68,7 +80,7 @@ impl Handler<FlowMods> for FlowTable {
 
     fn handle(&mut self, m: FlowMods, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        MessageResult(self.table.stage(&m.changes, clock::now_ms()))
+        MessageResult(self.table.stage_for(m.changes, m.watched, clock::now_ms()))
     }
 }
 
@@ -78,7 +90,10 @@ impl Handler<Settle> for FlowTable {
     fn handle(&mut self, m: Settle, _: &mut Context<Self>) {
         self.desk.received();
         if m.commit {
-            self.table.commit()
+            let leavings = self.table.commit();
+            if leavings.len() >= LEAVINGS_TO_CARRY_AWAY {
+                actix::spawn(carry_away(leavings));
+            }
         } else {
             self.table.rollback()
         }

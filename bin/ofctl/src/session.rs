@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileTypeExt;
+use std::sync::mpsc;
 
 use cli::program::{self, strerror};
 use cli::stream::Stream;
@@ -19,7 +20,11 @@ use crate::settings::Settings;
 use crate::{Done, Failure, text};
 
 /// Octets read at once.
-const READ_SIZE: usize = 1 << 16;
+const READ_SIZE: usize = 1 << 17;
+/// Threads that turn the parts of a long answer into text.
+const WRITERS: usize = 2;
+/// Parts that may wait for one of them.
+const PARTS_A_WRITER: usize = 4;
 
 /// A connection to a switch or controller.
 pub(crate) struct Session {
@@ -374,24 +379,68 @@ impl Session {
             program::print(&self.text(&reply, settings, 1));
             return Ok(());
         }
-        let number = (head.shape.class, head.shape.number);
         self.write(request).map_err(|e| because("failed to send packet to switch", &e))?;
+        let (part, more) = self.next_part(&head)?;
+        program::print(&self.text(&part, settings, 1));
+        if more { self.dump_rest(&head, settings) } else { Ok(()) }
+    }
+
+    /// The next part of the answer to a request, and whether another one follows.
+    fn next_part(&self, request: &kind::Head<'_>) -> Result<(Vec<u8>, bool), Failure> {
         loop {
             let reply = self.receive().map_err(|e| because("OpenFlow packet receive failed", &e))?;
-            if xid_of(&reply) != head.xid {
+            if xid_of(&reply) != request.xid {
                 continue;
             }
-            program::print(&self.text(&reply, settings, 1));
             let more = kind::head(&reply).is_ok_and(|h| {
                 h.shape.class.is_reply()
-                    && h.shape.number == number.1
-                    && h.shape.class.vendor() == number.0.vendor()
+                    && h.shape.number == request.shape.number
+                    && h.shape.class.vendor() == request.shape.class.vendor()
                     && h.flags & kind::MORE != 0
             });
-            if !more {
-                return Ok(());
-            }
+            return Ok((reply, more));
         }
+    }
+
+    /// Prints the parts behind the first one, which become text on several threads while further ones are read.
+    fn dump_rest(&self, request: &kind::Head<'_>, settings: &Settings) -> Done {
+        let (style, verbosity) = (self.style(settings), settings.verbosity.saturating_add(1));
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|_| {
+                    let (parts, work) = mpsc::sync_channel::<Vec<u8>>(PARTS_A_WRITER);
+                    let (done, texts) = mpsc::sync_channel::<String>(PARTS_A_WRITER);
+                    scope.spawn(move || {
+                        let show = |part: Vec<u8>| done.send(text::message(&part, verbosity, style));
+                        work.iter().try_for_each(show)
+                    });
+                    (parts, texts)
+                })
+                .collect();
+            // Parts go to the writers in turn, and their texts come back in the same turn.
+            let (mut given, mut printed) = (0, 0);
+            let print_one = |printed: &mut usize| {
+                if let Ok(text) = writers[*printed % WRITERS].1.recv() {
+                    program::print(&text);
+                }
+                *printed += 1;
+            };
+            let mut result = Ok(true);
+            while let Ok(true) = result {
+                result = self.next_part(request).map(|(part, more)| {
+                    let _ = writers[given % WRITERS].0.send(part);
+                    given += 1;
+                    more
+                });
+                if given - printed >= WRITERS * PARTS_A_WRITER {
+                    print_one(&mut printed);
+                }
+            }
+            while printed < given {
+                print_one(&mut printed);
+            }
+            result.map(drop)
+        })
     }
 
     /// Sends a multipart request and gives every part of the answer, decoded, to `part`. An error is shown and ends the
@@ -426,9 +475,12 @@ impl Session {
 
     /// A message as text, with `more` added to the verbosity.
     pub fn text(&self, octets: &[u8], settings: &Settings, more: u8) -> String {
+        text::message(octets, settings.verbosity.saturating_add(more), self.style(settings))
+    }
+
+    fn style(&self, settings: &Settings) -> Style<'_> {
         let names = if settings.shows_names() { self.names() } else { Names::NONE };
-        let style = Style { names, colors: settings.colors };
-        text::message(octets, settings.verbosity.saturating_add(more), style)
+        Style { names, colors: settings.colors }
     }
 
     /// Names of ports and tables, asked for once.

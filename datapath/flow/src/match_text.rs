@@ -49,7 +49,8 @@ pub fn parse_field(
 
 /// A match as text; empty if it matches everything.
 pub fn format(key: &Key, mask: &Mask, options: &Options<'_>) -> String {
-    let mut line = Line { out: String::new(), key, mask, options, dl_type: key.dl_type(), skip_proto: false };
+    let mut line =
+        Line { out: String::with_capacity(80), key, mask, options, dl_type: key.dl_type(), skip_proto: false };
     if let Some(priority) = options.priority.filter(|p| *p != DEFAULT_PRIORITY) {
         let Colors { special, end, .. } = options.colors;
         put!(line.out, "{special}priority={end}{priority},");
@@ -61,6 +62,9 @@ pub fn format(key: &Key, mask: &Mask, options: &Options<'_>) -> String {
     for i in 0..16 {
         let (word, shift) = (REG_WORD + i / 2, if i % 2 == 0 { 32 } else { 0 });
         let (value, m) = ((key.0[word] >> shift) as u32, (mask.0[word] >> shift) as u32);
+        if m == 0 {
+            continue;
+        }
         line.hex(&std::format!("reg{i}"), value.into(), m.into(), u32::MAX.into());
     }
     line.tunnel();
@@ -164,7 +168,9 @@ struct Line<'a> {
 impl Line<'_> {
     fn param(&mut self, name: &str, value: &str) {
         let Colors { param, end, .. } = self.options.colors;
-        put!(self.out, "{param}{name}={end}{value},");
+        for piece in [param, name, "=", end, value, ","] {
+            self.out.push_str(piece);
+        }
     }
 
     /// `name=0x…`, with a mask unless it is `exact`.

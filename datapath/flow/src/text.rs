@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Names of ports, for text that shows or takes them.
-pub trait PortNames {
+pub trait PortNames: Sync {
     /// The name of a port.
     fn name_of(&self, port: u32) -> Option<&str>;
     /// The port of a name.

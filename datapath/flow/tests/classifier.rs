@@ -80,7 +80,7 @@ fn linear<'a>(rules: &'a [Arc<Rule>], key: &Key) -> Option<&'a Arc<Rule>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn equals_a_linear_scan(
@@ -119,6 +119,110 @@ proptest! {
                 *word = (*word & wc.0[i]) | (noise[i] & !wc.0[i]);
             }
             prop_assert_eq!(linear(&model, &other).map(|r| r.priority), found);
+        }
+    }
+}
+
+/// What a table with conjunctive rules answers, found slowly: level by level of priorities, from the highest down.
+fn linear_conjunctive<'a>(rules: &'a [Arc<Rule>], key: &Key) -> Option<&'a Arc<Rule>> {
+    let plain: Vec<Arc<Rule>> = rules.iter().filter(|r| r.conjunctions.is_empty()).cloned().collect();
+    let mut levels: Vec<i32> = rules.iter().map(|r| r.priority).collect();
+    levels.sort_unstable();
+    levels.dedup();
+    for level in levels.into_iter().rev() {
+        let here = || rules.iter().filter(|r| r.priority == level && r.mini.matches(key));
+        if let Some(rule) = here().find(|r| r.conjunctions.is_empty()) {
+            return Some(rule);
+        }
+        let met = here().flat_map(|r| &r.conjunctions).fold(0u32, |met, c| met | 1 << c.clause);
+        let n_clauses = here().flat_map(|r| &r.conjunctions).map(|c| c.n_clauses).next().unwrap_or(2);
+        if met == (1 << n_clauses) - 1 {
+            let mut with_id = key.clone();
+            with_id.set_conj_id(level as u32);
+            if let Some(found) = linear(&plain, &with_id) {
+                return rules.iter().find(|r| Arc::ptr_eq(r, found));
+            }
+        }
+    }
+    None
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn conjunctions_equal_a_linear_scan(
+        plain in prop::collection::vec((fields(), mask()), 0..10),
+        clauses in prop::collection::vec((fields(), mask(), 0u8..3, 0usize..2), 0..24),
+        ids in prop::collection::vec(any::<bool>(), 2),
+        packets in prop::collection::vec(fields(), 1..20),
+        noise in prop::collection::vec(any::<u64>(), WORDS),
+    ) {
+        let mut model: Vec<Arc<Rule>> = Vec::new();
+        let mut classifier = Classifier::default();
+        let mut add = |mini: MiniMatch, priority, conjunctions| {
+            let rule = Arc::new(Rule { mini, priority, conjunctions });
+            if !model.iter().any(|r| r.priority == priority && r.mini.same_as(&rule.mini)) {
+                classifier.insert(rule.clone());
+                model.push(rule);
+            }
+        };
+        // Plain rules have priorities of their own; clauses share two levels, each of one conjunction.
+        for (i, (f, m)) in plain.iter().enumerate() {
+            add(MiniMatch::new(&key(f), m), i as i32 * 20 + 1, vec![]);
+        }
+        for (f, m, clause, level) in &clauses {
+            let (priority, n_clauses) = ([50, 110][*level], 2 + *level as u8);
+            let conjunction = Conjunction { id: priority as u32, clause: clause % n_clauses, n_clauses };
+            add(MiniMatch::new(&key(f), m), priority, vec![conjunction]);
+        }
+        for (i, _) in ids.iter().enumerate().filter(|(_, there)| **there) {
+            let (mut k, mut m) = (Key::EMPTY, Mask::EMPTY);
+            k.set_conj_id([50, 110][i]);
+            m.set_conj_id(u32::MAX);
+            add(MiniMatch::new(&k, &m), 3 + i as i32, vec![]);
+        }
+        for f in &packets {
+            let key = key(f);
+            let mut wc = Mask::EMPTY;
+            let found = classifier.view().lookup(&key, &mut wc).map(|r| r.priority);
+            prop_assert_eq!(found, linear_conjunctive(&model, &key).map(|r| r.priority));
+            let mut other = key.clone();
+            for (i, word) in other.0.iter_mut().enumerate() {
+                *word = (*word & wc.0[i]) | (noise[i] & !wc.0[i]);
+            }
+            other.set_conj_id(0);
+            prop_assert_eq!(linear_conjunctive(&model, &other).map(|r| r.priority), found);
+        }
+    }
+
+    #[test]
+    fn taking_out_many_leaves_the_rest(
+        rules in prop::collection::vec((fields(), mask(), 0i32..4), 0..600),
+        stay in prop::collection::vec(any::<bool>(), 600),
+        packets in prop::collection::vec(fields(), 1..10),
+    ) {
+        let mut classifier = Classifier::default();
+        let mut model: Vec<Arc<Rule>> = Vec::new();
+        for (f, m, priority) in &rules {
+            let rule = Arc::new(Rule { mini: MiniMatch::new(&key(f), m), priority: *priority, conjunctions: vec![] });
+            if classifier.insert(rule.clone()).is_none() { model.push(rule); } else {
+                let twin = model.iter_mut().find(|r| r.priority == rule.priority && r.mini.same_as(&rule.mini));
+                *twin.unwrap() = rule;
+            }
+        }
+        let before = classifier.view().clone();
+        let (rest, gone): (Vec<_>, Vec<_>) = model.iter().cloned().zip(&stay).partition(|(_, stay)| **stay);
+        let gone: Vec<_> = gone.into_iter().map(|(r, _)| r).collect();
+        let rest: Vec<_> = rest.into_iter().map(|(r, _)| r).collect();
+        classifier.remove_all(&gone, |r| rest.iter().any(|s| std::ptr::eq(&**s, r)));
+        prop_assert_eq!((classifier.view().len(), before.len()), (rest.len(), model.len()));
+        for f in &packets {
+            let key = key(f);
+            for (view, model) in [(classifier.view(), &rest), (&before, &model)] {
+                let found = view.lookup(&key, &mut Mask::EMPTY.clone()).map(|r| r.priority);
+                prop_assert_eq!(found, linear(model, &key).map(|r| r.priority));
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 //! * [`TxSocket`]: send in batches, straight out of ring memory.
 //! * [`Tap`]: tap devices, in both directions, with offloads.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
+//! * [`heap`]: giving freed memory back.
 //! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
 
 mod closer;
@@ -19,6 +20,7 @@ mod epoll;
 mod error;
 pub mod ethtool;
 mod frame;
+pub mod heap;
 pub mod host_stack;
 mod map;
 mod netlink;

@@ -136,7 +136,7 @@ pub fn rule(present: bool) -> Change {
         actions: Arc::from([normal]),
         ..FlowMod::default()
     };
-    Change::FlowMod { priority: PRIORITY, flow_mod: Arc::new(flow_mod) }
+    Change::flow_mod(&flow_mod, PRIORITY)
 }
 
 /// A frame that shows nothing but that its sender is there: a reverse ARP request (RFC 903) of address `mac` (48 bits).

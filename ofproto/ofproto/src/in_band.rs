@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use flow::Field;
 use openflow::OfPort;
@@ -178,7 +177,7 @@ fn change((matching, priority): &(Match, i32), command: FlowModCommand, queue: O
     let actions: Vec<Action> = queue.into_iter().chain([normal]).collect();
     let flow_mod =
         FlowMod { command, table: 0, matching: matching.clone(), actions: actions.into(), ..FlowMod::default() };
-    Change::FlowMod { priority: *priority, flow_mod: Arc::new(flow_mod) }
+    Change::flow_mod(&flow_mod, *priority)
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn switch(rules: &[(u8, u16, usize, usize)], vlan_modes: &[u8]) -> SwitchView {
         flow_mod.table = *table;
         flow_mod.matching.default_packet_type();
         let priority = flow_mod.priority.into();
-        tables[usize::from(*table)].stage(&[Change::FlowMod { flow_mod: Arc::new(flow_mod), priority }], 0);
+        tables[usize::from(*table)].stage([Change::flow_mod(&flow_mod, priority)], 0);
     }
     for table in &mut tables {
         table.commit();
@@ -212,7 +212,7 @@ fn patched(mut view: SwitchView) -> SwitchView {
     let rule = parse_flow_mod("actions=output:1", Command::Mod(FlowModCommand::Add), Names::NONE).expect("a rule");
     let mut flow_mod = rule.flow_mod;
     flow_mod.matching.default_packet_type();
-    table.stage(&[Change::FlowMod { flow_mod: Arc::new(flow_mod), priority: 1 }], 0);
+    table.stage([Change::flow_mod(&flow_mod, 1)], 0);
     table.commit();
     let far = Arc::make_mut(view.bridges.get_mut(&BridgeId(1)).expect("made"));
     far.tables[0] = Some(table.view());

@@ -23,8 +23,7 @@ fn fm(command: FlowModCommand, priority: u16, tp_dst: Option<u16>, actions: Acti
 }
 
 fn change(fm: FlowMod) -> Change {
-    let priority = fm.priority.into();
-    Change::FlowMod { flow_mod: Arc::new(fm), priority }
+    Change::flow_mod(&fm, fm.priority.into())
 }
 
 fn output(table: &Table, tp_dst: u16) -> Option<Actions> {
@@ -38,7 +37,7 @@ fn add_modify_delete() {
     use FlowModCommand::*;
     let mut table = Table::new(0);
     let staged = table.stage(
-        &[
+        [
             change(fm(Add, 10, None, to(1))),
             change(fm(Add, 20, Some(80), to(2))),
             change(fm(Modify, 0, Some(80), to(3))),
@@ -50,9 +49,9 @@ fn add_modify_delete() {
     assert_eq!(output(&table, 80), Some(to(3)));
     assert_eq!(output(&table, 81), Some(to(1)));
     // The wrong priority is another rule.
-    table.stage(&[change(fm(DeleteStrict, 21, Some(80), to(0)))], 1000);
+    table.stage([change(fm(DeleteStrict, 21, Some(80), to(0)))], 1000);
     assert_eq!(table.len(), 2);
-    let staged = table.stage(&[change(fm(Delete, 0, Some(80), to(0)))], 1000);
+    let staged = table.stage([change(fm(Delete, 0, Some(80), to(0)))], 1000);
     assert!(matches!(staged.outcomes[0].as_ref().unwrap()[..], [Event::Removed(ref r)] if r.rule.priority == 20));
     assert_eq!(output(&table, 80), Some(to(1)));
 }
@@ -62,10 +61,10 @@ fn modifying_nothing_adds_only_with_a_cookie_to_give() {
     let mut table = Table::new(0);
     let mut modify = fm(FlowModCommand::Modify, 5, Some(1), to(1));
     modify.new_cookie = u64::MAX;
-    table.stage(&[change(modify.clone())], 0);
+    table.stage([change(modify.clone())], 0);
     assert_eq!(table.len(), 0);
     modify.new_cookie = 7;
-    table.stage(&[change(modify)], 0);
+    table.stage([change(modify)], 0);
     assert_eq!(table.len(), 1);
 }
 
@@ -73,12 +72,12 @@ fn modifying_nothing_adds_only_with_a_cookie_to_give() {
 fn a_batch_is_taken_back_whole() {
     use FlowModCommand::*;
     let mut table = Table::new(3);
-    table.stage(&[change(fm(Add, 1, Some(1), to(1))), change(fm(Add, 1, Some(2), to(2)))], 0);
+    table.stage([change(fm(Add, 1, Some(1), to(1))), change(fm(Add, 1, Some(2), to(2)))], 0);
     table.commit();
     let (rules, _) = (table.select_rules(&Selection::everything()), ());
     table.credit(rules[0].0.id, 5, 500, 10);
     table.stage(
-        &[
+        [
             change(fm(Add, 9, Some(1), to(9))),
             change(fm(Add, 1, Some(1), to(8))),
             change(fm(Delete, 0, None, to(0))),
@@ -99,9 +98,9 @@ fn a_batch_is_taken_back_whole() {
 #[test]
 fn an_old_view_stays_what_it_was() {
     let mut table = Table::new(0);
-    table.stage(&[change(fm(FlowModCommand::Add, 1, None, to(1)))], 0);
+    table.stage([change(fm(FlowModCommand::Add, 1, None, to(1)))], 0);
     let before = table.view();
-    table.stage(&[change(fm(FlowModCommand::Delete, 0, None, to(0)))], 0);
+    table.stage([change(fm(FlowModCommand::Delete, 0, None, to(0)))], 0);
     assert!(before.lookup(&Key::EMPTY, &mut Mask::EMPTY.clone()).is_some());
     assert!(table.view().lookup(&Key::EMPTY, &mut Mask::EMPTY.clone()).is_none());
 }
@@ -113,7 +112,7 @@ fn timeouts() {
     idle.idle_timeout = 5;
     let mut hard = fm(FlowModCommand::Add, 1, Some(2), to(1));
     hard.hard_timeout = 8;
-    table.stage(&[change(idle), change(hard)], 0);
+    table.stage([change(idle), change(hard)], 0);
     table.commit();
     let id = table.select_rules(&Selection::everything())[0].0.id;
     table.credit(id, 1, 60, 4000);
@@ -130,10 +129,10 @@ fn time_and_limits_wait_for_a_staged_batch() {
     let mut table = Table::new(0);
     let mut hard = fm(FlowModCommand::Add, 1, Some(2), to(1));
     hard.hard_timeout = 1;
-    table.stage(&[change(hard.clone())], 0);
+    table.stage([change(hard.clone())], 0);
     table.commit();
     hard.matching.key.set_tp_dst(3);
-    table.stage(&[change(hard)], 0);
+    table.stage([change(hard)], 0);
     // The bundle that this belongs to may still be discarded: neither time nor a limit makes it stand.
     assert!(table.expire(5000).is_empty());
     let none = TableConfig { max_flows: Some(0), evict: true, ..TableConfig::default() };
@@ -148,7 +147,7 @@ fn overlap_limit_and_eviction() {
     let mut table = Table::new(0);
     let mut check = fm(FlowModCommand::Add, 1, Some(2), to(1));
     check.flags = FlowFlags::CHECK_OVERLAP;
-    let staged = table.stage(&[change(fm(FlowModCommand::Add, 1, None, to(1))), change(check)], 0);
+    let staged = table.stage([change(fm(FlowModCommand::Add, 1, None, to(1))), change(check)], 0);
     assert_eq!(staged.outcomes[1].as_ref().unwrap_err(), &ErrorCode::OFPFMFC_OVERLAP);
     table.configure(TableConfig { max_flows: Some(2), ..TableConfig::default() }, 0);
     let timed = |port, importance| {
@@ -156,10 +155,10 @@ fn overlap_limit_and_eviction() {
         (fm.idle_timeout, fm.importance) = (60, importance);
         change(fm)
     };
-    assert!(table.stage(&[timed(1, 3)], 0).outcomes[0].is_ok());
-    assert_eq!(table.stage(&[timed(2, 9)], 0).outcomes[0].as_ref().unwrap_err(), &ErrorCode::OFPFMFC_TABLE_FULL);
+    assert!(table.stage([timed(1, 3)], 0).outcomes[0].is_ok());
+    assert_eq!(table.stage([timed(2, 9)], 0).outcomes[0].as_ref().unwrap_err(), &ErrorCode::OFPFMFC_TABLE_FULL);
     table.configure(TableConfig { max_flows: Some(2), evict: true, ..TableConfig::default() }, 0);
-    let staged = table.stage(&[timed(2, 9)], 0);
+    let staged = table.stage([timed(2, 9)], 0);
     let events = staged.outcomes[0].as_ref().unwrap();
     assert!(matches!(&events[0], Event::Removed(r) if r.reason == RemovalReason::Eviction && r.rule.importance == 3));
     assert_eq!(table.len(), 2);

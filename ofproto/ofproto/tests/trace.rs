@@ -86,7 +86,7 @@ impl Switch {
         let id = self.view.bridge_by_name(bridge).expect(bridge).id;
         let writer = self.tables.entry((id.0, table)).or_insert_with(|| Table::new(table));
         let priority = flow_mod.priority.into();
-        writer.stage(&[Change::FlowMod { flow_mod: Arc::new(flow_mod), priority }], 0);
+        writer.stage([Change::flow_mod(&flow_mod, priority)], 0);
         writer.commit();
         let view = writer.view();
         self.bridge(bridge).tables[usize::from(table)] = Some(view);

@@ -7,7 +7,7 @@ use flow::text::{Colors, PLAIN, PortNames, parse_u32, quoted};
 use crate::OfPort;
 
 /// Names of tables, for text that shows or takes them.
-pub trait TableNames {
+pub trait TableNames: Sync {
     /// The name of a table.
     fn name_of(&self, table: u8) -> Option<&str>;
     /// The table of a name.

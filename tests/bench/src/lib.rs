@@ -1,5 +1,6 @@
 //! Messages for the benchmarks: what controllers and switches send each other most; and a switch without threads.
 
+pub mod rules;
 pub mod switch;
 
 use openflow::flow_mod::{Command, FlowMod, parse_flow_mod};

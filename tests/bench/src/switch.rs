@@ -143,16 +143,16 @@ impl Switch {
     fn carry_out(&mut self, output: Output) {
         let now_us = self.now_ms as u64 * 1000;
         match output {
-            Output::Stage { batches } => {
+            Output::Stage { batches, watched } => {
                 let stage = |(id, changes): (u8, Vec<_>)| {
                     let table = self.tables.entry(id).or_insert_with(|| Table::new(id));
-                    (id, Some(table.stage(&changes, self.now_ms)))
+                    (id, Some(table.stage_for(changes, watched, self.now_ms)))
                 };
                 let staged = batches.into_iter().map(stage).collect();
                 self.bridge.staged(staged, self.now_ms);
             }
             Output::Settle { table, commit } => match self.tables.get_mut(&table) {
-                Some(table) if commit => table.commit(),
+                Some(table) if commit => drop(table.commit()),
                 Some(table) => table.rollback(),
                 None => {}
             },

@@ -1,7 +1,7 @@
 //! `bundle`, and flow-mods in bundles: all or nothing.
 
 use cli::program;
-use openflow::flow_mod::FlowMod;
+use openflow::flow_mod::PackedFlowMod;
 use openflow::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
 use openflow::message::kind::{self};
 use openflow::message::{self, BundleCtrl, ErrorKind, Message};
@@ -24,57 +24,96 @@ pub(super) fn send_flow_mods(
     settings: &Settings,
     found: Option<Session>,
     switch: &str,
-    flow_mods: &[FlowMod],
+    flow_mods: &[PackedFlowMod],
     usable: Protocols,
 ) -> Done {
     let (session, protocol) = open_for_flow_mod(found, switch, usable & USABLE, settings)?;
+    let table_id = Protocols::TABLE_ID.contains(protocol);
     let mut bundle = Bundle::new(&session);
+    bundle.begin(flow_mods.len())?;
     for flow_mod in flow_mods {
-        let table_id = Protocols::TABLE_ID.contains(protocol);
+        let flow_mod = flow_mod.unpack();
         bundle.add(|out, version, xid| {
-            message::encode_flow_mod(out, dialect(protocol), flow_mod, table_id, version, xid)
+            message::encode_flow_mod(out, dialect(protocol), &flow_mod, table_id, version, xid)
         })?;
     }
     bundle.commit(settings)
 }
 
-/// A bundle on its way: messages are gathered and sent in large pieces.
+/// Octets that are sent at once.
+const PIECE: usize = 1 << 16;
+
+/// A bundle on its way.
 pub(super) struct Bundle<'a> {
     session: &'a Session,
-    out: Vec<u8>,
+    /// What was added, to be shown beside errors.
+    added: Vec<u8>,
+    /// How much of it is sent.
+    sent: usize,
     errors: Vec<Vec<u8>>,
+    /// Whether all is well, and the control message sent last, once the bundle is open.
+    state: Option<(bool, Vec<u8>)>,
+    /// The next transaction of those that were set aside for messages.
+    reserved: Option<u32>,
 }
 
 impl<'a> Bundle<'a> {
-    /// A bundle without messages.
+    /// A bundle without messages; it is sent when it is complete.
     pub fn new(session: &'a Session) -> Bundle<'a> {
-        Bundle { session, out: Vec::new(), errors: Vec::new() }
+        Bundle { session, added: Vec::new(), sent: 0, errors: Vec::new(), state: None, reserved: None }
+    }
+
+    /// Opens the bundle at once, so that its `n` messages are sent as they come.
+    pub fn begin(&mut self, n: usize) -> Done {
+        // Messages have lower numbers than what opens the bundle, as if they had been made before.
+        let first = self.session.next_xid();
+        self.session.set_next_xid(first.wrapping_add(n as u32));
+        self.reserved = Some(first);
+        self.open()
+    }
+
+    fn open(&mut self) -> Done {
+        self.state = Some(self.step(BundleCtrlType::OpenRequest, BundleCtrlType::OpenReply)?);
+        Ok(())
     }
 
     /// Adds the message that `write` appends.
     pub fn add(&mut self, write: impl FnOnce(&mut Vec<u8>, Version, u32) -> Result<(), message::Unsupported>) -> Done {
-        let (version, xid) = (self.session.version, self.session.next_xid());
+        let version = self.session.version;
+        let xid = match &mut self.reserved {
+            Some(next) => std::mem::replace(next, next.wrapping_add(1)),
+            None => self.session.next_xid(),
+        };
         let shape = kind::shape_of(kind::Kind::BundleAdd, version, false)
             .ok_or_else(|| format!("bundles need OpenFlow 1.3 or later, not {version}"))?;
-        let start = self.out.len();
-        kind::put_head(&mut self.out, shape, version, xid);
-        self.out.extend_from_slice(&ID.to_be_bytes());
-        self.out.extend_from_slice(&[0, 0]);
-        self.out.extend_from_slice(&FLAGS.to_be_bytes());
-        write(&mut self.out, version, xid).map_err(|e| cannot(&e))?;
-        kind::finish(&mut self.out, start);
+        let start = self.added.len();
+        kind::put_head(&mut self.added, shape, version, xid);
+        self.added.extend_from_slice(&ID.to_be_bytes());
+        self.added.extend_from_slice(&[0, 0]);
+        self.added.extend_from_slice(&FLAGS.to_be_bytes());
+        write(&mut self.added, version, xid).map_err(|e| cannot(&e))?;
+        kind::finish(&mut self.added, start);
+        if self.state.is_some() && self.added.len() - self.sent >= PIECE { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends what was added, unless a message was refused.
+    fn flush(&mut self) -> Done {
+        let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
+        if let Some((good @ true, _)) = &mut self.state {
+            self.session.write_bundle(&self.added[self.sent..], &mut self.errors).map_err(failed)?;
+            self.sent = self.added.len();
+            *good = self.errors.is_empty();
+        }
         Ok(())
     }
 
-    /// Opens the bundle, sends what has been gathered, closes, and commits unless a message was refused.
+    /// Sends what is not sent yet, closes, and commits unless a message was refused.
     pub fn commit(mut self, settings: &Settings) -> Done {
-        let sent = std::mem::take(&mut self.out);
-        let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
-        let (mut good, mut last) = self.step(BundleCtrlType::OpenRequest, BundleCtrlType::OpenReply)?;
-        if good {
-            self.session.write_bundle(&sent, &mut self.errors).map_err(failed)?;
-            good = self.errors.is_empty();
+        if self.state.is_none() {
+            self.open()?;
         }
+        self.flush()?;
+        let (mut good, mut last) = self.state.take().unwrap_or_default();
         let steps = [
             (BundleCtrlType::CloseRequest, BundleCtrlType::CloseReply),
             (BundleCtrlType::CommitRequest, BundleCtrlType::CommitReply),
@@ -90,7 +129,7 @@ impl<'a> Bundle<'a> {
         if self.errors.iter().all(|e| xid_of(e) != xid_of(&last)) {
             let _ = self.step(BundleCtrlType::DiscardRequest, BundleCtrlType::DiscardReply);
         }
-        self.tell(&sent, &last, settings);
+        self.tell(&last, settings);
         let error = std::io::Error::from_raw_os_error(71);
         Err(because(&format!("talking to {}", self.session.name), &error))
     }
@@ -120,7 +159,7 @@ impl<'a> Bundle<'a> {
     }
 
     /// The errors, each with the message it is about.
-    fn tell(&self, sent: &[u8], last: &[u8], settings: &Settings) {
+    fn tell(&self, last: &[u8], settings: &Settings) {
         program::flush_stdout();
         for error in &self.errors {
             let Ok(Message::Error(told)) = message::decode(error).map(|m| m.body) else { continue };
@@ -129,7 +168,7 @@ impl<'a> Bundle<'a> {
                 continue;
             };
             // The error quotes only the first octets: the whole message is shown where it is known.
-            let about = match self.message_of(sent, xid_of(error)) {
+            let about = match self.message_of(xid_of(error)) {
                 Some(message) => message,
                 None if xid_of(last) == xid_of(error) => last,
                 None => &told.data,
@@ -139,8 +178,8 @@ impl<'a> Bundle<'a> {
     }
 
     /// The message within the bundle-add of this transaction.
-    fn message_of<'b>(&self, sent: &'b [u8], xid: u32) -> Option<&'b [u8]> {
-        let mut rest = sent;
+    fn message_of(&self, xid: u32) -> Option<&[u8]> {
+        let mut rest = &self.added[..];
         while rest.len() >= 8 {
             let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
             if xid_of(rest) == xid {

@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader, Read};
 
 use cli::program::strerror;
+use flow::classifier::Shapes;
 use openflow::Protocols;
-use openflow::flow_mod::{Command, FlowMod, ParsedFlowMod, parse_flow_mod};
+use openflow::flow_mod::{Command, PackedFlowMod, parse_flow_mod};
+use openflow::matching::Match;
 use openflow::names::Names;
 
 use crate::session::Session;
@@ -42,36 +44,55 @@ pub(super) fn lines(file: &str, mut f: impl FnMut(&str, usize) -> Done) -> Done 
 }
 
 /// What a file of flows comes to: flow-mods, the protocols that can say all of them, and the connection made for names.
-pub(super) type Flows = (Vec<FlowMod>, Protocols, Option<Session>);
+pub(super) type Flows = (Vec<PackedFlowMod>, Protocols, Option<Session>);
+
+/// A line of a file.
+struct Line<'a> {
+    number: usize,
+    text: &'a str,
+}
+
+/// What a line says. Many are kept, so the flow-mod is packed.
+struct Said {
+    flow_mod: PackedFlowMod,
+    usable: Protocols,
+    /// Before and after, where packets of its kind do not have all that the match says.
+    normalized: Option<Box<(Match, Match)>>,
+}
 
 /// Reads a file of flows. With `switch`, names of that switch's ports and tables may be used.
 pub(super) fn read(settings: &Settings, switch: Option<&str>, file: &str, command: Command) -> Result<Flows, Failure> {
-    let mut flow_mods = Vec::new();
     let mut usable = Protocols::ANY;
     let session = match switch {
         Some(switch) if settings.accepts_names() => Some(super::flows::open_named(switch, settings)?),
         _ => None,
     };
-    let mut texts = Vec::new();
-    lines(file, |text, number| {
-        texts.push((number, text.to_owned()));
+    let (mut text, mut places) = (String::new(), Vec::new());
+    lines(file, |line, number| {
+        places.push((number, text.len()..text.len() + line.len()));
+        text.push_str(line);
         Ok(())
     })?;
+    let lines: Vec<Line<'_>> = places.into_iter().map(|(number, place)| Line { number, text: &text[place] }).collect();
+    let mut flow_mods = Vec::with_capacity(lines.len());
     // The switch is asked for names when the first line cannot do without; from there on they count.
     let mut names = Names::NONE;
-    for ((number, text), first) in texts.iter().zip(parse_all(&texts, command)) {
-        let mut parsed = if names.ports.is_some() { parse_flow_mod(text, command, names) } else { first };
-        if parsed.is_err()
+    let mut shapes = Shapes::default();
+    for (line, first) in lines.iter().zip(parse_all(&lines, command)) {
+        let mut said = if names.ports.is_some() { parse(line, command, names, &mut shapes) } else { first };
+        if said.is_err()
             && let Some(session) = &session
             && names.ports.is_none()
         {
             names = session.names();
-            parsed = parse_flow_mod(text, command, names);
+            said = parse(line, command, names, &mut shapes);
         }
-        let parsed = parsed.map_err(|error| Failure::Text(format!("{file}:{number}: {error}")))?;
-        super::flows::note(&parsed);
-        usable &= parsed.usable;
-        flow_mods.push(parsed.flow_mod);
+        let said = said.map_err(|error| Failure::Text(format!("{file}:{}: {error}", line.number)))?;
+        if let Some(normalized) = &said.normalized {
+            super::flows::note(&normalized.0, &normalized.1);
+        }
+        usable &= said.usable;
+        flow_mods.push(said.flow_mod);
     }
     Ok((flow_mods, usable, session))
 }
@@ -81,19 +102,27 @@ const LINES_A_THREAD: usize = 4096;
 /// Most threads.
 const THREADS: usize = 8;
 
+fn parse(line: &Line<'_>, command: Command, names: Names<'_>, shapes: &mut Shapes) -> Result<Said, String> {
+    let parsed = parse_flow_mod(line.text, command, names)?;
+    let flow_mod = parsed.flow_mod.pack(shapes);
+    let normalized = parsed.normalized.map(|after| Box::new((parsed.flow_mod.matching, after)));
+    Ok(Said { flow_mod, usable: parsed.usable, normalized })
+}
+
 /// Reads lines that use no names, those of long files on all processors.
-fn parse_all(texts: &[(usize, String)], command: Command) -> Vec<Result<ParsedFlowMod, String>> {
-    let parse = |texts: &[(usize, String)]| -> Vec<Result<ParsedFlowMod, String>> {
-        texts.iter().map(|(_, text)| parse_flow_mod(text, command, Names::NONE)).collect()
+fn parse_all(lines: &[Line<'_>], command: Command) -> Vec<Result<Said, String>> {
+    let parse_piece = |lines: &[Line<'_>]| -> Vec<Result<Said, String>> {
+        let mut shapes = Shapes::default();
+        lines.iter().map(|line| parse(line, command, Names::NONE, &mut shapes)).collect()
     };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (texts.len() / LINES_A_THREAD).min(processors).min(THREADS);
+    let threads = (lines.len() / LINES_A_THREAD).min(processors).min(THREADS);
     if threads < 2 {
-        return parse(texts);
+        return parse_piece(lines);
     }
     std::thread::scope(|scope| {
         let pieces: Vec<_> =
-            texts.chunks(texts.len().div_ceil(threads)).map(|piece| scope.spawn(move || parse(piece))).collect();
+            lines.chunks(lines.len().div_ceil(threads)).map(|piece| scope.spawn(move || parse_piece(piece))).collect();
         pieces
             .into_iter()
             .flat_map(|piece| piece.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

@@ -1,10 +1,12 @@
 //! `dump-flows`, `dump-aggregate`, `add-flow`, `add-flows`, `mod-flows`, `del-flows`.
 
 use cli::program;
+use flow::classifier::Shapes;
 use openflow::flow_mod::{
-    Command, FlowMod, FlowModCommand, FlowStats, FlowStatsRequest, format_flow_stats, parse_flow_mod,
+    Command, FlowMod, FlowModCommand, FlowStats, FlowStatsRequest, PackedFlowMod, format_flow_stats, parse_flow_mod,
     parse_stats_request,
 };
+use openflow::matching::Match;
 use openflow::message::{self, Dialect, Message};
 use openflow::names::{Names, Style};
 use openflow::{Protocols, Version};
@@ -204,16 +206,16 @@ fn one_flow(settings: &Settings, args: &[String], command: FlowModCommand) -> Do
         return from_file(settings, switch, text, command);
     }
     let (parsed, found) = with_names(switch, settings, |names| parse_flow_mod(text, command, names))?;
-    note(&parsed);
-    send(settings, found, switch, &[parsed.flow_mod], parsed.usable)
+    if let Some(after) = &parsed.normalized {
+        note(&parsed.flow_mod.matching, after);
+    }
+    send(settings, found, switch, &[parsed.flow_mod.pack(&mut Shapes::default())], parsed.usable)
 }
 
 /// Logs what is dropped from a match that packets of its kind do not have.
-pub(super) fn note(parsed: &openflow::flow_mod::ParsedFlowMod) {
-    if let Some(normalized) = &parsed.normalized {
-        for line in openflow::flow_mod::normalization_notes(&parsed.flow_mod.matching, normalized) {
-            vlog::info!("ofp_match", "{line}");
-        }
+pub(super) fn note(before: &Match, after: &Match) {
+    for line in openflow::flow_mod::normalization_notes(before, after) {
+        vlog::info!("ofp_match", "{line}");
     }
 }
 
@@ -222,26 +224,35 @@ fn from_file(settings: &Settings, switch: &str, file: &str, command: Command) ->
     send(settings, found, switch, &flow_mods, usable)
 }
 
-/// Sends flow-mods, in a bundle if so asked.
+/// Flow-mods that are sent one by one, each when the one before it has been accepted.
+const ONE_BY_ONE: usize = 256;
+/// Flow-mods behind those that are sent together.
+const TOGETHER: usize = 1024;
+
+/// Sends flow-mods, in a bundle if so asked. Otherwise the first that the switch refuses is told of and ends the command.
+/// The switch is asked after each of the first ones, so that nothing behind the refused one is sent. In a long list it is
+/// asked less often: up to [`TOGETHER`] flow-mods behind the refused one may have been carried out as well.
 pub(super) fn send(
     settings: &Settings,
     found: Option<Session>,
     switch: &str,
-    flow_mods: &[FlowMod],
+    flow_mods: &[PackedFlowMod],
     usable: Protocols,
 ) -> Done {
     if settings.bundle {
         return super::bundle::send_flow_mods(settings, found, switch, flow_mods, usable);
     }
     let (session, protocol) = open_for_flow_mod(found, switch, usable, settings)?;
-    let mut requests = Vec::with_capacity(flow_mods.len() * 96);
-    for flow_mod in flow_mods {
-        put(&mut requests, &session, flow_mod, protocol)?;
+    let (first, rest) = flow_mods.split_at(flow_mods.len().min(ONE_BY_ONE));
+    let mut requests = Vec::new();
+    for together in first.chunks(1).chain(rest.chunks(TOGETHER)) {
+        requests.clear();
+        for flow_mod in together {
+            put(&mut requests, &session, &flow_mod.unpack(), protocol)?;
+        }
+        session.change(&requests, settings)?;
     }
-    if requests.is_empty() {
-        return Ok(());
-    }
-    session.change(&requests, settings)
+    Ok(())
 }
 
 /// Appends a flow-mod in the form of a protocol.

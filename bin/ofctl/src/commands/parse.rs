@@ -3,8 +3,9 @@
 use std::io::Read;
 
 use cli::program;
+use flow::classifier::Shapes;
 use openflow::action::{self, Decoding};
-use openflow::flow_mod::{Command, FlowMod, FlowModCommand, parse_exact_flow, parse_flow_mod};
+use openflow::flow_mod::{Command, FlowModCommand, PackedFlowMod, parse_exact_flow, parse_flow_mod};
 use openflow::matching::{self, Match};
 use openflow::message::hello::Hello;
 use openflow::message::{self, ErrorMessage, Message};
@@ -27,7 +28,7 @@ fn allowed_formats(settings: &Settings) -> Protocols {
     settings.allowed
 }
 
-fn show_flows(settings: &Settings, flows: &[FlowMod], usable: Protocols) -> Done {
+fn show_flows(settings: &Settings, flows: &[PackedFlowMod], usable: Protocols) -> Done {
     let protocol = chosen(usable, settings)?;
     program::print(&format!("usable protocols: {usable}\n"));
     program::print(&format!("chosen protocol: {protocol}\n"));
@@ -35,7 +36,7 @@ fn show_flows(settings: &Settings, flows: &[FlowMod], usable: Protocols) -> Done
     let table_id = Protocols::TABLE_ID.contains(protocol);
     for (i, flow_mod) in flows.iter().enumerate() {
         let mut out = Vec::new();
-        message::encode_flow_mod(&mut out, dialect(protocol), flow_mod, table_id, version, i as u32 + 1)
+        message::encode_flow_mod(&mut out, dialect(protocol), &flow_mod.unpack(), table_id, version, i as u32 + 1)
             .map_err(|e| crate::session::cannot(&e))?;
         show(settings, &out, 0);
     }
@@ -45,8 +46,10 @@ fn show_flows(settings: &Settings, flows: &[FlowMod], usable: Protocols) -> Done
 /// `parse-flow FLOW`.
 pub(super) fn flow(settings: &Settings, args: &[String]) -> Done {
     let parsed = parse_flow_mod(&args[0], Command::Mod(FlowModCommand::Add), Names::NONE)?;
-    super::flows::note(&parsed);
-    show_flows(settings, &[parsed.flow_mod], parsed.usable)
+    if let Some(after) = &parsed.normalized {
+        super::flows::note(&parsed.flow_mod.matching, after);
+    }
+    show_flows(settings, &[parsed.flow_mod.pack(&mut Shapes::default())], parsed.usable)
 }
 
 /// `parse-flows FILE`.

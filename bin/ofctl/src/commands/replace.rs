@@ -65,7 +65,8 @@ impl Flows {
     ) -> Result<Protocols, Failure> {
         let _ = flow_file::open(file, "open")?;
         let (flow_mods, usable, _) = flow_file::read(settings, switch, file, Command::Mod(FlowModCommand::Add))?;
-        for mut f in flow_mods {
+        for packed in flow_mods {
+            let mut f = packed.unpack();
             normalize(&mut f.matching);
             let version = Content {
                 cookie: f.new_cookie,

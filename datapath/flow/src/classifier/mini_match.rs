@@ -1,17 +1,34 @@
 //! A match without the words that do not matter: a shape (which bits of which words) shared by many, and the values.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::key::word;
 use crate::{Key, Mask, STAGE_END, WORDS};
 
 /// Which bits of which words matter.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub struct Shape {
     /// Word index and mask, by index.
     words: Box<[(u8, u64)]>,
     /// How many of `words` lie in the stages up to each.
     stage_ends: [u8; STAGE_END.len()],
+    /// Of `words`.
+    hash: u64,
+}
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.words == other.words
+    }
+}
+
+impl Eq for Shape {}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl Shape {
@@ -20,7 +37,7 @@ impl Shape {
         let words: Box<[(u8, u64)]> =
             mask.0.iter().enumerate().filter(|(_, m)| **m != 0).map(|(i, m)| (i as u8, *m)).collect();
         let stage_ends = STAGE_END.map(|end| words.iter().filter(|(i, _)| usize::from(*i) < end).count() as u8);
-        Self { words, stage_ends }
+        Self { words, stage_ends, hash: Self::hash_of(mask) }
     }
 
     /// Whether it is this mask's.
@@ -161,6 +178,20 @@ impl MiniMatch {
     /// The mask in full.
     pub fn mask(&self) -> Mask {
         self.shape.mask()
+    }
+
+    /// Puts values and mask into empty ones.
+    pub fn write_into(&self, key: &mut Key, mask: &mut Mask) {
+        for ((i, m), v) in self.shape.words.iter().zip(&self.values) {
+            (key.0[usize::from(*i)], mask.0[usize::from(*i)]) = (*v, *m);
+        }
+    }
+
+    /// Empties what [`MiniMatch::write_into`] wrote.
+    pub fn clear_from(&self, key: &mut Key, mask: &mut Mask) {
+        for (i, _) in &self.shape.words {
+            (key.0[usize::from(*i)], mask.0[usize::from(*i)]) = (0, 0);
+        }
     }
 
     /// Whether `key` matches.

@@ -109,17 +109,54 @@ impl PrefixField {
     }
 }
 
+/// The trie of a field, as wide as the field.
+#[derive(Clone, Debug)]
+enum PrefixTrie {
+    Narrow(Trie<u32>),
+    Wide(Trie<u128>),
+}
+
+impl PrefixTrie {
+    fn of(field: PrefixField) -> Self {
+        match field.place() {
+            (_, _, 128) => PrefixTrie::Wide(Trie::default()),
+            _ => PrefixTrie::Narrow(Trie::default()),
+        }
+    }
+
+    fn insert(&mut self, value: u128, len: u32) {
+        match self {
+            PrefixTrie::Narrow(trie) => trie.insert((value >> 96) as u32, len),
+            PrefixTrie::Wide(trie) => trie.insert(value, len),
+        }
+    }
+
+    fn remove(&mut self, value: u128, len: u32) {
+        match self {
+            PrefixTrie::Narrow(trie) => trie.remove((value >> 96) as u32, len),
+            PrefixTrie::Wide(trie) => trie.remove(value, len),
+        }
+    }
+
+    fn lookup(&self, value: u128) -> Found {
+        match self {
+            PrefixTrie::Narrow(trie) => trie.lookup((value >> 96) as u32),
+            PrefixTrie::Wide(trie) => trie.lookup(value),
+        }
+    }
+}
+
 /// The prefix fields of a table that was told nothing else.
 pub const DEFAULT_PREFIX_FIELDS: [PrefixField; 2] = [PrefixField::Ipv4Dst, PrefixField::Ipv4Src];
 
 /// One look-up's answers of the tries, found when first needed.
 struct PrefixLookups<'a> {
-    tries: &'a [(PrefixField, Trie)],
+    tries: &'a [(PrefixField, PrefixTrie)],
     found: SmallVec<[Option<Found>; 4]>,
 }
 
 impl<'a> PrefixLookups<'a> {
-    fn new(tries: &'a [(PrefixField, Trie)]) -> Self {
+    fn new(tries: &'a [(PrefixField, PrefixTrie)]) -> Self {
         Self { tries, found: SmallVec::from_elem(None, tries.len()) }
     }
 
@@ -128,11 +165,11 @@ impl<'a> PrefixLookups<'a> {
     fn rule_out(&mut self, lens: &[u8], from: usize, to: usize, key: &Key, wc: &mut Mask) -> bool {
         for (i, (field, trie)) in self.tries.iter().enumerate() {
             let len = u32::from(lens.get(i).copied().unwrap_or(0));
-            let (at, _, width) = field.place();
+            let (at, _, _) = field.place();
             if len == 0 || at < from || at >= to {
                 continue;
             }
-            let found = *self.found[i].get_or_insert_with(|| trie.lookup(field.read(|w| key.0[w]), width));
+            let found = *self.found[i].get_or_insert_with(|| trie.lookup(field.read(|w| key.0[w])));
             if found.lengths & (1 << (len - 1)) != 0 {
                 continue;
             }
@@ -147,12 +184,28 @@ impl<'a> PrefixLookups<'a> {
     }
 }
 
+/// A subtable in its place.
+#[derive(Debug)]
+struct Ranked<E> {
+    /// Highest priority of a rule there.
+    priority: i32,
+    /// What the writer knows it by.
+    id: u32,
+    subtable: Arc<Subtable<E>>,
+}
+
+impl<E> Clone for Ranked<E> {
+    fn clone(&self) -> Self {
+        Self { subtable: self.subtable.clone(), ..*self }
+    }
+}
+
 /// An immutable version of a classifier.
 #[derive(Debug)]
 pub struct View<E> {
     /// By falling highest priority.
-    subtables: Vec<Arc<Subtable<E>>>,
-    tries: Vec<(PrefixField, Trie)>,
+    subtables: Vec<Ranked<E>>,
+    tries: Vec<(PrefixField, PrefixTrie)>,
     len: usize,
 }
 
@@ -209,8 +262,8 @@ impl<E: Entry> View<E> {
         let mut prefixes = PrefixLookups::new(&self.tries);
         let mut hard: Option<&Arc<E>> = None;
         let mut soft: SmallVec<[(&Subtable<E>, &Arc<E>); 8]> = SmallVec::new();
-        for subtable in &self.subtables {
-            if hard.is_some_and(|h| h.priority() >= subtable.max_priority) {
+        for Ranked { priority, subtable, .. } in &self.subtables {
+            if hard.is_some_and(|h| h.priority() >= *priority) {
                 break;
             }
             let Some(found) = subtable.lookup(key, wc, &mut prefixes) else { continue };
@@ -284,35 +337,37 @@ impl<E: Entry> View<E> {
 
     /// The rule with exactly this match and priority.
     pub fn exact(&self, mini: &MiniMatch, priority: i32) -> Option<&Arc<E>> {
-        let subtable = self.subtables.iter().find(|s| s.shape == *mini.shape())?;
-        subtable.same(mini).find(|e| e.priority() == priority)
+        let ranked = self.subtables.iter().find(|s| s.subtable.shape == *mini.shape())?;
+        ranked.subtable.same(mini).find(|e| e.priority() == priority)
     }
 
     /// Every rule, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<E>> {
-        self.subtables.iter().flat_map(|s| s.iter())
+        self.subtables.iter().flat_map(|s| s.subtable.iter())
     }
 
     /// Every rule whose match lies within `target`.
     pub fn within<'a>(&'a self, target: &'a MiniMatch) -> impl Iterator<Item = &'a Arc<E>> {
-        self.subtables
-            .iter()
-            .filter(|s| s.shape.covers(target.shape()))
-            .flat_map(|s| s.iter())
-            .filter(move |e| e.mini().is_within(target))
+        let covering = self.subtables.iter().map(|s| &s.subtable).filter(|s| s.shape.covers(target.shape()));
+        covering.flat_map(|s| {
+            // In a subtable of the very shape there is one place to look.
+            let (same, all) =
+                if s.shape == *target.shape() { (Some(s.same(target)), None) } else { (None, Some(s.iter())) };
+            same.into_iter().flatten().chain(all.into_iter().flatten().filter(|e| e.mini().is_within(target)))
+        })
     }
 
     /// Whether a rule of this priority can match a packet that `mini` matches.
     pub fn overlaps(&self, mini: &MiniMatch, priority: i32) -> bool {
         self.subtables
             .iter()
-            .filter(|s| s.max_priority >= priority)
-            .any(|s| s.iter().any(|e| e.priority() == priority && e.mini().overlaps(mini)))
+            .filter(|s| s.priority >= priority)
+            .any(|s| s.subtable.iter().any(|e| e.priority() == priority && e.mini().overlaps(mini)))
     }
 
     /// Whether any rule matches `key` at exactly this `conj_id`-free view; the subtables visited are not recorded.
     pub fn matches_any(&self, key: &Key) -> bool {
-        self.subtables.iter().any(|s| s.find(key).is_some())
+        self.subtables.iter().any(|s| s.subtable.find(key).is_some())
     }
 }
 
@@ -353,13 +408,21 @@ fn complete_conjunction<E: Entry>(level: &[&Arc<E>]) -> Option<u32> {
 #[derive(Debug)]
 pub struct Classifier<E> {
     view: View<E>,
-    /// Per subtable, how many rules have each priority.
-    priorities: HashMap<Arc<Shape>, BTreeMap<i32, usize>>,
+    shapes: HashMap<Arc<Shape>, Known>,
+    next_id: u32,
+}
+
+/// What the writer knows of a subtable.
+#[derive(Debug)]
+struct Known {
+    id: u32,
+    /// How many rules have each priority.
+    priorities: BTreeMap<i32, usize>,
 }
 
 impl<E: Entry> Default for Classifier<E> {
     fn default() -> Self {
-        let mut classifier = Self { view: View::default(), priorities: HashMap::new() };
+        let mut classifier = Self { view: View::default(), shapes: HashMap::new(), next_id: 0 };
         classifier.set_prefix_fields(&DEFAULT_PREFIX_FIELDS);
         classifier
     }
@@ -371,11 +434,17 @@ impl<E: Entry> Classifier<E> {
         &self.view
     }
 
+    /// The rule with exactly this match and priority.
+    pub fn exact(&self, mini: &MiniMatch, priority: i32) -> Option<&Arc<E>> {
+        let at = self.position(mini.shape())?;
+        self.view.subtables[at].subtable.same(mini).find(|e| e.priority() == priority)
+    }
+
     /// Chooses the fields that tries are kept for.
     pub fn set_prefix_fields(&mut self, fields: &[PrefixField]) {
-        self.view.tries = fields.iter().map(|f| (*f, Trie::default())).collect();
-        for subtable in &mut self.view.subtables {
-            let subtable = Arc::make_mut(subtable);
+        self.view.tries = fields.iter().map(|f| (*f, PrefixTrie::of(*f))).collect();
+        for ranked in &mut self.view.subtables {
+            let subtable = Arc::make_mut(&mut ranked.subtable);
             subtable.set_prefix_fields(fields);
             for (i, (field, trie)) in self.view.tries.iter_mut().enumerate() {
                 let len = u32::from(subtable.prefix_len[i]);
@@ -388,18 +457,15 @@ impl<E: Entry> Classifier<E> {
 
     /// Adds a rule, or puts it in the place of one with the same match and priority, which is returned.
     pub fn insert(&mut self, entry: Arc<E>) -> Option<Arc<E>> {
-        let (mini, priority) = (entry.mini().clone(), entry.priority());
-        let at = self.view.subtables.iter().position(|s| s.shape == *mini.shape()).unwrap_or_else(|| {
-            let fields: Vec<_> = self.view.tries.iter().map(|(f, _)| *f).collect();
-            self.view.subtables.push(Arc::new(Subtable::new(mini.shape().clone(), &fields)));
-            self.view.subtables.len() - 1
-        });
-        let subtable = Arc::make_mut(&mut self.view.subtables[at]);
-        let old = subtable.insert(entry);
+        let (mini, priority) = (entry.mini(), entry.priority());
+        let at = self.position(mini.shape()).unwrap_or_else(|| self.begin_subtable(mini.shape(), priority));
+        let old = Arc::make_mut(&mut self.view.subtables[at].subtable).insert(&entry);
         if old.is_none() {
             self.view.len += 1;
-            self.count_prefixes(at, &mini, true);
-            *self.priorities.entry(mini.shape().clone()).or_default().entry(priority).or_default() += 1;
+            self.count_prefixes(at, mini, true);
+            if let Some(known) = self.shapes.get_mut(mini.shape()) {
+                *known.priorities.entry(priority).or_default() += 1;
+            }
             self.rank(at);
         }
         old
@@ -407,33 +473,68 @@ impl<E: Entry> Classifier<E> {
 
     /// Takes out the rule with exactly this match and priority.
     pub fn remove(&mut self, mini: &MiniMatch, priority: i32) -> Option<Arc<E>> {
-        let at = self.view.subtables.iter().position(|s| s.shape == *mini.shape())?;
-        let old = Arc::make_mut(&mut self.view.subtables[at]).remove(mini, priority)?;
+        let at = self.position(mini.shape())?;
+        let old = Arc::make_mut(&mut self.view.subtables[at].subtable).remove(mini, priority)?;
         self.view.len -= 1;
         self.count_prefixes(at, mini, false);
-        if let Some(counts) = self.priorities.get_mut(mini.shape())
-            && let Some(n) = counts.get_mut(&priority)
+        if let Some(known) = self.shapes.get_mut(mini.shape())
+            && let Some(n) = known.priorities.get_mut(&priority)
         {
             *n -= 1;
             if *n == 0 {
-                counts.remove(&priority);
+                known.priorities.remove(&priority);
             }
         }
         self.rank(at);
         Some(old)
     }
 
+    /// Takes out many rules, which must all be here; `stays` tells which others do. What would leave less than half of a
+    /// large table is rather made anew from what stays.
+    pub fn remove_all(&mut self, rules: &[Arc<E>], stays: impl Fn(&E) -> bool) {
+        if rules.len() * 2 < self.view.len || rules.len() < REBUILD_AT_LEAST {
+            for rule in rules {
+                self.remove(rule.mini(), rule.priority());
+            }
+            return;
+        }
+        let fields: Vec<_> = self.view.tries.iter().map(|(f, _)| *f).collect();
+        let before = std::mem::take(&mut self.view);
+        self.shapes.clear();
+        self.set_prefix_fields(&fields);
+        if before.len > rules.len() {
+            before.iter().filter(|e| stays(e)).for_each(|e| drop(self.insert(e.clone())));
+        }
+    }
+
     /// A shape that the classifier already has in place of an equal one, so that rules share it.
     pub fn intern(&self, mini: MiniMatch) -> MiniMatch {
-        match self.view.subtables.iter().find(|s| s.shape == mini.shape) {
-            Some(subtable) => MiniMatch { shape: subtable.shape.clone(), ..mini },
+        match self.shapes.get_key_value(&mini.shape) {
+            Some((shape, _)) => MiniMatch { shape: shape.clone(), ..mini },
             None => mini,
         }
     }
 
+    /// Where the subtable of a shape is.
+    fn position(&self, shape: &Arc<Shape>) -> Option<usize> {
+        let id = self.shapes.get(shape)?.id;
+        self.view.subtables.iter().position(|s| s.id == id)
+    }
+
+    fn begin_subtable(&mut self, shape: &Arc<Shape>, priority: i32) -> usize {
+        let fields: Vec<_> = self.view.tries.iter().map(|(f, _)| *f).collect();
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        self.shapes.insert(shape.clone(), Known { id, priorities: BTreeMap::new() });
+        let at = self.view.subtables.partition_point(|s| s.priority >= priority);
+        let subtable = Arc::new(Subtable::new(shape.clone(), &fields));
+        self.view.subtables.insert(at, Ranked { priority, id, subtable });
+        at
+    }
+
     fn count_prefixes(&mut self, at: usize, mini: &MiniMatch, add: bool) {
         for (i, (field, trie)) in self.view.tries.iter_mut().enumerate() {
-            let len = u32::from(self.view.subtables[at].prefix_len[i]);
+            let len = u32::from(self.view.subtables[at].subtable.prefix_len[i]);
             if len > 0 {
                 let value = field.read(|w| mini.word(w));
                 if add { trie.insert(value, len) } else { trie.remove(value, len) }
@@ -444,18 +545,20 @@ impl<E: Entry> Classifier<E> {
     /// Puts a subtable in its place by highest priority after a change, or takes an empty one away.
     fn rank(&mut self, at: usize) {
         let subtables = &mut self.view.subtables;
-        let highest = self.priorities.get(&subtables[at].shape).and_then(|c| c.keys().next_back().copied());
-        let Some(highest) = highest else {
+        let known = self.shapes.get(&subtables[at].subtable.shape);
+        let Some(highest) = known.and_then(|k| k.priorities.keys().next_back().copied()) else {
             let gone = subtables.remove(at);
-            self.priorities.remove(&gone.shape);
+            self.shapes.remove(&gone.subtable.shape);
             return;
         };
-        if subtables[at].max_priority == highest {
+        if subtables[at].priority == highest {
             return;
         }
-        let mut subtable = subtables.remove(at);
-        Arc::make_mut(&mut subtable).max_priority = highest;
-        let to = subtables.partition_point(|s| s.max_priority >= highest);
-        subtables.insert(to, subtable);
+        let ranked = Ranked { priority: highest, ..subtables.remove(at) };
+        let to = subtables.partition_point(|s| s.priority >= highest);
+        subtables.insert(to, ranked);
     }
 }
+
+/// Fewer rules than this are taken out one by one.
+const REBUILD_AT_LEAST: usize = 256;

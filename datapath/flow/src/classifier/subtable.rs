@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::hamt::Hamt;
 use super::mini_match::{MiniMatch, Shape};
-use super::trie::{Bits, Trie};
+use super::trie::Trie;
 use super::{Entry, PrefixField, PrefixLookups};
 use crate::key::word;
 use crate::{Key, Mask, STAGE_END};
@@ -20,17 +20,14 @@ pub(super) struct Subtable<E> {
     rules: Hamt<Arc<E>>,
     /// Per stage but the last one used: how many buckets' values have each partial hash.
     stages: [Option<Hamt<u32>>; STAGES],
-    /// Highest priority of a rule here.
-    pub(super) max_priority: i32,
     /// Prefix length of each prefix field in this shape; 0: not a prefix.
     pub(super) prefix_len: Vec<u8>,
     ports: Option<PortTrie>,
-    pub(super) n_rules: usize,
 }
 
 #[derive(Clone, Debug)]
 struct PortTrie {
-    trie: Trie,
+    trie: Trie<u32>,
     len: u32,
     mask: u32,
 }
@@ -41,10 +38,8 @@ impl<E> Clone for Subtable<E> {
             shape: self.shape.clone(),
             rules: self.rules.clone(),
             stages: self.stages.clone(),
-            max_priority: self.max_priority,
             prefix_len: self.prefix_len.clone(),
             ports: self.ports.clone(),
-            n_rules: self.n_rules,
         }
     }
 }
@@ -59,15 +54,7 @@ impl<E: Entry> Subtable<E> {
             len: 32 - ports_mask.trailing_zeros(),
             mask: ports_mask,
         });
-        let mut subtable = Self {
-            shape,
-            rules: Hamt::default(),
-            stages,
-            max_priority: i32::MIN,
-            prefix_len: Vec::new(),
-            ports,
-            n_rules: 0,
-        };
+        let mut subtable = Self { shape, rules: Hamt::default(), stages, prefix_len: Vec::new(), ports };
         subtable.set_prefix_fields(prefix_fields);
         subtable
     }
@@ -86,24 +73,20 @@ impl<E: Entry> Subtable<E> {
     }
 
     /// Adds a rule, or puts it in the place of one with the same match and priority, which is returned.
-    pub(super) fn insert(&mut self, entry: Arc<E>) -> Option<Arc<E>> {
-        let values = entry.mini().values().to_vec();
-        let priority = entry.priority();
-        let (old, first) = self.rules.edit(self.whole_hash(&values), |bucket| {
+    pub(super) fn insert(&mut self, entry: &Arc<E>) -> Option<Arc<E>> {
+        let (values, priority) = (entry.mini().values(), entry.priority());
+        let (old, first) = self.rules.edit(self.whole_hash(values), |bucket| {
             let first = !bucket.iter().any(|e| e.mini().values() == values);
             let twin = bucket.iter_mut().find(|e| e.priority() == priority && e.mini().values() == values);
             if let Some(twin) = twin {
-                return (Some(std::mem::replace(twin, entry)), false);
+                return (Some(std::mem::replace(twin, entry.clone())), false);
             }
             let at = bucket.iter().position(|e| e.priority() < priority).unwrap_or(bucket.len());
-            bucket.insert(at, entry);
+            bucket.insert(at, entry.clone());
             (None, first)
         });
-        if old.is_none() {
-            self.n_rules += 1;
-        }
         if first {
-            self.count_stages(&values, true);
+            self.count_stages(values, true);
         }
         old
     }
@@ -115,11 +98,8 @@ impl<E: Entry> Subtable<E> {
             let old = at.map(|at| bucket.remove(at));
             (old, !bucket.iter().any(|e| e.mini().values() == values))
         });
-        if old.is_some() {
-            self.n_rules -= 1;
-            if last {
-                self.count_stages(values, false);
-            }
+        if old.is_some() && last {
+            self.count_stages(values, false);
         }
         old
     }
@@ -140,7 +120,7 @@ impl<E: Entry> Subtable<E> {
         }
         if let Some(ports) = &mut self.ports {
             let at = self.shape.words().iter().position(|(i, _)| usize::from(*i) == word::TP);
-            let value = at.map_or(0, |at| Bits::from((values[at] >> PORTS_SHIFT) as u32) << 96);
+            let value = at.map_or(0, |at| (values[at] >> PORTS_SHIFT) as u32);
             if add { ports.trie.insert(value, ports.len) } else { ports.trie.remove(value, ports.len) }
         }
     }
@@ -175,7 +155,7 @@ impl<E: Entry> Subtable<E> {
         match (&self.ports, found) {
             (Some(ports), None) => {
                 let value = (key.0[word::TP] >> PORTS_SHIFT) as u32 & ports.mask;
-                let bits = ports.trie.lookup(Bits::from(value) << 96, 32).bits;
+                let bits = ports.trie.lookup(value).bits;
                 let decisive = if bits == 0 { 0 } else { u32::MAX << (32 - bits) };
                 // All but the ports of the last stage were needed to know that only ports are left to differ.
                 let before = shape.words().iter().position(|(i, _)| usize::from(*i) == word::TP).unwrap_or(all);

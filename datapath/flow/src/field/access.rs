@@ -189,7 +189,15 @@ impl Field {
                 self.set(key, &masked);
             }
         }
-        key.apply(mask);
+        match self.meta().location {
+            // Of a match nothing lies outside the mask; of the words that may have changed neither.
+            Location::Bits { last_word, offset, bits } => {
+                let last = usize::from(last_word);
+                let first = last - usize::from(offset + bits > 64);
+                (first..=last).for_each(|i| key.0[i] &= mask.0[i]);
+            }
+            _ => key.apply(mask),
+        }
     }
 
     /// Whether `mask` cares for none of its bits.

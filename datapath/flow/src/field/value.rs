@@ -45,7 +45,10 @@ impl Value {
     /// The least significant 128 bits as a number.
     pub fn to_u128(&self) -> u128 {
         let start = self.0.len().saturating_sub(16);
-        self.0[start..].iter().fold(0, |n, o| (n << 8) | u128::from(*o))
+        let low = &self.0[start..];
+        let mut octets = [0; 16];
+        octets[16 - low.len()..].copy_from_slice(low);
+        u128::from_be_bytes(octets)
     }
 
     /// Octets.

@@ -6,14 +6,17 @@
 //!
 //! Source: OpenFlow 1.4 section 6.8 and 7.3.9, ONF extension 230; observed answers of Open vSwitch 3.1.
 
+use std::collections::BTreeSet;
+
 use openflow::ErrorCode;
+use openflow::flow_mod::PackedFlowMod;
 use openflow::message::bundle::BundleCtrlType;
 use openflow::message::{BundleAdd, BundleCtrl, Message};
 
-use super::change::{BundleChanges, Changes};
+use super::change::{BundleChanges, Changes, Owed};
 use super::service::Step;
-use super::{Bridge, ConnId, Incoming};
-use crate::table::{Event, Staged};
+use super::{Bridge, ConnId, Incoming, Output};
+use crate::table::Staged;
 
 /// Messages of one bundle at the most.
 const MESSAGES_AT_MOST: usize = 1 << 22;
@@ -21,6 +24,12 @@ const MESSAGES_AT_MOST: usize = 1 << 22;
 const BUNDLES_AT_MOST: usize = 1 << 10;
 /// Octets of a message that are kept to quote in errors.
 const QUOTED: usize = 64;
+/// A message up to this long is kept whole for that, rather than copied.
+const KEPT_WHOLE: usize = 256;
+/// Messages that are staged together, and kept together until then.
+const PIECE: usize = 4096;
+/// Where the message within a bundle-add begins.
+const INNER_AT: usize = 16;
 /// An idle bundle is discarded after so long, unless configured otherwise, milliseconds.
 pub(super) const IDLE_MS: i64 = 10_000;
 
@@ -31,14 +40,34 @@ pub(crate) struct OpenBundle {
     closed: bool,
     used_ms: i64,
     /// The message that opened it, for the error that it timed out.
-    opener: Incoming,
-    messages: Vec<Incoming>,
+    opener: Owed,
+    n_messages: usize,
+    /// In pieces of [`PIECE`].
+    messages: Vec<Vec<Gathered>>,
 }
 
-fn excerpt(request: &Incoming) -> Incoming {
-    let raw = request.raw.get(..QUOTED).map_or_else(|| request.raw.clone(), Into::into);
-    // Only the header is quoted later, so what it said need not be kept.
-    Incoming { body: Ok(Message::BarrierRequest), xid: request.xid, raw }
+/// A message of a bundle.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    owed: Owed,
+    what: What,
+}
+
+/// What it says.
+#[derive(Debug)]
+enum What {
+    /// Packed: there may be a great many.
+    FlowMod(PackedFlowMod),
+    Other(Box<Message>),
+}
+
+/// What errors need of a message that is kept for long; `at`: where what they quote begins.
+fn excerpt(request: &Incoming, at: usize) -> Owed {
+    if request.raw.len() <= KEPT_WHOLE {
+        return Owed { at, ..Owed::from(request) };
+    }
+    let quoted = request.raw.get(at..).unwrap_or_default();
+    Owed { xid: request.xid, raw: quoted.get(..QUOTED).unwrap_or(quoted).into(), at: 0 }
 }
 
 impl Bridge {
@@ -93,8 +122,10 @@ impl Bridge {
         Ok(Step::Done)
     }
 
-    pub(super) fn bundle_add(&mut self, id: ConnId, request: &Incoming, add: &BundleAdd) -> Result<Step, ErrorCode> {
-        match &add.message.body {
+    /// Takes a message into a bundle.
+    pub(super) fn bundle_add(&mut self, id: ConnId, request: &Incoming, add: BundleAdd) -> Result<Step, ErrorCode> {
+        let body = add.message.body;
+        match &body {
             Message::PacketOut(out) if out.buffer_id != openflow::message::NO_BUFFER => {
                 return Err(ErrorCode::OFPBRC_BUFFER_UNKNOWN);
             }
@@ -108,7 +139,7 @@ impl Bridge {
         let wrong = match () {
             () if bundle.closed => Some(ErrorCode::OFPBFC_BUNDLE_CLOSED),
             () if bundle.flags != add.flags => Some(ErrorCode::OFPBFC_BAD_FLAGS),
-            () if bundle.messages.len() >= MESSAGES_AT_MOST => Some(ErrorCode::OFPBFC_MSG_TOO_MANY),
+            () if bundle.n_messages >= MESSAGES_AT_MOST => Some(ErrorCode::OFPBFC_MSG_TOO_MANY),
             () => None,
         };
         if let Some(code) = wrong {
@@ -116,103 +147,120 @@ impl Bridge {
             return Err(code);
         }
         bundle.used_ms = now_ms;
-        let raw = add.raw.get(..QUOTED).unwrap_or(&add.raw).into();
-        bundle.messages.push(Incoming { body: Ok(add.message.body.clone()), xid: add.message.xid, raw });
+        let what = match body {
+            Message::FlowMod { flow_mod, .. } => What::FlowMod(flow_mod.pack(&mut self.shapes)),
+            other => What::Other(Box::new(other)),
+        };
+        bundle.push(Gathered { owed: excerpt(request, INNER_AT), what });
         self.schedule_bundles();
         Ok(Step::Done)
     }
 
     fn commit_bundle(&mut self, id: ConnId, request: &Incoming, bundle_id: u32, bundle: OpenBundle) {
         let mut changes = Changes::new(id);
-        let mut state = BundleChanges {
-            commit: excerpt(request),
+        changes.bundle = Some(BundleChanges {
+            commit: excerpt(request, 0),
             id: bundle_id,
             groups: self.groups.clone(),
+            rest: bundle.messages.into_iter(),
             refused: None,
+            tables: BTreeSet::new(),
+            events: Vec::new(),
             port_mods: Vec::new(),
+            group_mods: Vec::new(),
             packet_outs: Vec::new(),
-        };
-        for (i, message) in bundle.messages.into_iter().enumerate() {
-            let checked = match &message.body {
-                Ok(body) => self.gather(&mut changes, &mut state, &message, body),
-                Err(error) => Err(error.code),
-            };
-            if let Err(code) = checked {
-                if changes.requests.len() == i {
-                    changes.request(message);
+            complete: false,
+        });
+        self.continue_bundle(changes);
+    }
+
+    /// Stages the next piece of a bundle, or, behind the last, asks the tables how they look.
+    fn continue_bundle(&mut self, changes: Changes) {
+        let mut next = Changes::new(changes.conn);
+        let Some(mut bundle) = changes.bundle else { return };
+        match bundle.rest.next() {
+            None => bundle.complete = true,
+            Some(piece) => {
+                for message in piece {
+                    let owed = message.owed.clone();
+                    if let Err(code) = self.gather(&mut next, &mut bundle, message) {
+                        bundle.refused = Some((owed, code));
+                        break;
+                    }
                 }
-                state.refused = Some((i, code));
-                break;
             }
         }
-        changes.bundle = Some(state);
-        self.run_changes(changes);
+        next.bundle = Some(bundle);
+        self.run_changes(next);
     }
 
     /// Takes one message of a bundle in.
     fn gather(
         &mut self,
         changes: &mut Changes,
-        state: &mut BundleChanges,
-        message: &Incoming,
-        body: &Message,
+        bundle: &mut BundleChanges,
+        message: Gathered,
     ) -> Result<(), ErrorCode> {
-        changes.request(message.clone());
-        match body {
-            Message::FlowMod { flow_mod, .. } => self.gather_flow_mod(changes, flow_mod)?,
-            Message::GroupMod(group_mod) => {
-                let gone = self.apply_group_mod(group_mod)?;
-                self.groups_gone(changes, &gone);
-            }
-            Message::PortMod(port_mod) => {
-                self.check_port_mod(port_mod)?;
-                state.port_mods.push(changes.requests.len() - 1);
-            }
-            Message::PacketOut(out) => {
-                self.check_references(&out.actions)?;
-                state.packet_outs.push((**out).clone());
-            }
-            _ => return Err(ErrorCode::OFPBFC_MSG_UNSUP),
+        let xid = message.owed.xid;
+        changes.request(message.owed);
+        match message.what {
+            What::FlowMod(flow_mod) => self.gather_flow_mod(changes, flow_mod)?,
+            What::Other(message) => match *message {
+                Message::GroupMod(group_mod) => {
+                    let gone = self.apply_group_mod(&group_mod)?;
+                    self.groups_gone(changes, &gone);
+                    bundle.group_mods.push((xid, group_mod));
+                }
+                Message::PortMod(port_mod) => {
+                    self.check_port_mod(&port_mod)?;
+                    bundle.port_mods.push(port_mod);
+                }
+                Message::PacketOut(out) => {
+                    self.check_references(&out.actions)?;
+                    bundle.packet_outs.push(*out);
+                }
+                _ => return Err(ErrorCode::OFPBFC_MSG_UNSUP),
+            },
         }
         Ok(())
     }
 
-    /// The tables have staged a bundle: it stands, or nothing of it does.
-    #[allow(clippy::too_many_arguments)]
+    /// The tables have staged a piece of a bundle: on with the next, until all of it stands, or nothing does.
     pub(super) fn bundle_staged(
         &mut self,
-        conn: ConnId,
-        requests: &[Incoming],
-        bundle: BundleChanges,
+        changes: Changes,
         results: &[(u8, Option<Staged>)],
         failed: &[Option<ErrorCode>],
-        events: Vec<Vec<Event>>,
         now_ms: i64,
     ) {
-        let staging = failed.iter().enumerate().find_map(|(i, code)| code.map(|code| (i, code)));
-        if let Some((i, code)) = staging.into_iter().chain(bundle.refused).min_by_key(|(i, _)| *i) {
+        let conn = changes.conn;
+        let staging =
+            failed.iter().zip(&changes.requests).find_map(|(code, owed)| code.map(|code| (owed.clone(), code)));
+        let Some(bundle) = changes.bundle.as_ref() else { return };
+        let wrong = staging.or_else(|| bundle.refused.clone());
+        if wrong.is_none() && !bundle.complete {
+            return self.continue_bundle(changes);
+        }
+        let Some(bundle) = changes.bundle else { return };
+        if let Some((owed, code)) = wrong {
             self.groups = bundle.groups;
-            self.settle(results, false);
-            if let Some(request) = requests.get(i) {
-                self.refuse(conn, request, code);
+            for table in bundle.tables {
+                self.put(Output::Settle { table, commit: false });
             }
-            self.refuse(conn, &bundle.commit, ErrorCode::OFPBFC_MSG_FAILED);
+            self.refuse_owed(conn, &owed, code);
+            self.refuse_owed(conn, &bundle.commit, ErrorCode::OFPBFC_MSG_FAILED);
             return;
         }
         self.settle(results, true);
         self.publish_groups();
-        for i in bundle.port_mods {
-            if let Some(Ok(Message::PortMod(port_mod))) = requests.get(i).map(|r| &r.body) {
-                let _ = self.port_mod(conn, port_mod);
-            }
+        for port_mod in &bundle.port_mods {
+            let _ = self.port_mod(conn, port_mod);
         }
-        for request in requests {
-            if let Ok(Message::GroupMod(group_mod)) = &request.body {
-                self.forward_request(conn, request.xid, 0, Message::GroupMod(group_mod.clone()));
-            }
+        for (xid, group_mod) in bundle.group_mods {
+            self.forward_request(conn, xid, 0, Message::GroupMod(group_mod));
         }
-        for (request, events) in requests.iter().zip(events) {
-            self.gather_events(Some((conn, request.xid)), events, now_ms);
+        for (xid, events) in bundle.events {
+            self.gather_events(Some((conn, xid)), events, now_ms);
         }
         self.flush_monitors();
         self.packet_outs.extend(bundle.packet_outs);
@@ -232,7 +280,7 @@ impl Bridge {
             }
         }
         for (conn, opener) in expired {
-            self.refuse(conn, &opener, ErrorCode::OFPBFC_TIMEOUT);
+            self.refuse_owed(conn, &opener, ErrorCode::OFPBFC_TIMEOUT);
         }
         self.schedule_bundles();
     }
@@ -251,6 +299,17 @@ impl Bridge {
 
 impl OpenBundle {
     fn new(flags: u16, request: &Incoming, now_ms: i64) -> OpenBundle {
-        OpenBundle { flags, closed: false, used_ms: now_ms, opener: excerpt(request), messages: Vec::new() }
+        let opener = excerpt(request, 0);
+        OpenBundle { flags, closed: false, used_ms: now_ms, opener, n_messages: 0, messages: Vec::new() }
+    }
+
+    fn push(&mut self, message: Gathered) {
+        if self.n_messages.is_multiple_of(PIECE) {
+            self.messages.push(Vec::new());
+        }
+        self.n_messages += 1;
+        if let Some(piece) = self.messages.last_mut() {
+            piece.push(message);
+        }
     }
 }

@@ -4,46 +4,81 @@
 //! A batch of a controller's flow-mods stands rule by rule: what fails is answered with an error and disturbs nobody. A
 //! bundle stands as a whole or not at all (OpenFlow 1.4 section 6.8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use openflow::ErrorCode;
 use openflow::flow_mod::FlowModCommand;
-use openflow::message::PacketOut;
+use openflow::message::group::GroupMod;
+use openflow::message::{PacketOut, PortMod};
 
+use super::bundle::Gathered;
 use super::group::Groups;
 use super::{Bridge, ConnId, Incoming};
 use crate::bridge::conn::Pending;
-use crate::table::{Change, Event, Staged};
+use crate::table::{Change, Event, Outcome, Staged};
+
+/// What is needed of a request to answer it with an error.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub(super) xid: u32,
+    /// Its octets, or the first of them, from `at` on.
+    pub(super) raw: Arc<[u8]>,
+    pub(super) at: usize,
+}
+
+impl Owed {
+    /// The octets for an error to quote.
+    pub(super) fn quoted(&self) -> &[u8] {
+        self.raw.get(self.at..).unwrap_or_default()
+    }
+}
+
+impl From<&Incoming> for Owed {
+    fn from(request: &Incoming) -> Owed {
+        Owed { xid: request.xid, raw: request.raw.clone(), at: 0 }
+    }
+}
 
 /// Changes under way on behalf of a connection.
 #[derive(Debug)]
 pub(crate) struct Changes {
     pub(super) conn: ConnId,
     /// What each change is owed to.
-    pub(super) requests: Vec<Incoming>,
+    pub(super) requests: Vec<Owed>,
     /// Which change of which table belongs to which request, in the order of staging.
     origin: Vec<(u8, usize)>,
-    staged: Vec<(u8, Change)>,
+    staged: BTreeMap<u8, Vec<Change>>,
     /// The flow-mods among the requests.
     commands: Vec<(usize, FlowModCommand)>,
     /// For a bundle, what must be put back if it fails.
     pub(super) bundle: Option<BundleChanges>,
 }
 
-/// What a bundle adds to changes.
+/// What a bundle adds to changes. It is staged piece by piece, so that packets need not wait for all of it.
 #[derive(Debug)]
 pub(crate) struct BundleChanges {
     /// The commit, to be answered.
-    pub(super) commit: Incoming,
+    pub(super) commit: Owed,
     pub(super) id: u32,
     /// Groups as they were.
     pub(super) groups: Groups,
+    /// What is not staged yet.
+    pub(super) rest: std::vec::IntoIter<Vec<Gathered>>,
     /// The message that could not even be staged, and why.
-    pub(super) refused: Option<(usize, ErrorCode)>,
-    /// Port-mods to carry out, by request.
-    pub(super) port_mods: Vec<usize>,
+    pub(super) refused: Option<(Owed, ErrorCode)>,
+    /// Tables that have staged something.
+    pub(super) tables: BTreeSet<u8>,
+    /// What there is to tell, by the transaction that did it.
+    pub(super) events: Vec<(u32, Vec<Event>)>,
+    /// Port-mods to carry out.
+    pub(super) port_mods: Vec<PortMod>,
+    /// Group-mods to tell others of, by transaction.
+    pub(super) group_mods: Vec<(u32, GroupMod)>,
     /// Packets to send once all stands.
     pub(super) packet_outs: Vec<PacketOut>,
+    /// Everything is staged; the tables are asked for their views.
+    pub(super) complete: bool,
 }
 
 impl Changes {
@@ -52,14 +87,14 @@ impl Changes {
             conn,
             requests: Vec::new(),
             origin: Vec::new(),
-            staged: Vec::new(),
+            staged: BTreeMap::new(),
             commands: Vec::new(),
             bundle: None,
         }
     }
 
     /// Takes a request in; what it changes follows by [`Changes::push`].
-    pub(super) fn request(&mut self, request: Incoming) {
+    pub(super) fn request(&mut self, request: Owed) {
         self.requests.push(request);
     }
 
@@ -71,16 +106,22 @@ impl Changes {
     /// A change that the request taken in last asks for.
     pub(super) fn push(&mut self, table: u8, change: Change) {
         self.origin.push((table, self.requests.len().saturating_sub(1)));
-        self.staged.push((table, change));
+        self.staged.entry(table).or_default().push(change);
     }
 }
 
 impl Bridge {
     /// Stages changes, and waits for the tables; without any, they stand at once.
     pub(super) fn run_changes(&mut self, mut changes: Changes) {
-        let staged = std::mem::take(&mut changes.staged);
+        let mut staged = std::mem::take(&mut changes.staged);
+        if let Some(bundle) = &mut changes.bundle {
+            bundle.tables.extend(staged.keys());
+            if bundle.complete {
+                staged = bundle.tables.iter().map(|table| (*table, Vec::new())).collect();
+            }
+        }
         if staged.is_empty() {
-            self.changes_staged(changes, &[], self.now_ms);
+            self.changes_staged(changes, Vec::new(), self.now_ms);
             return;
         }
         self.busy = Some(Pending::Changes(changes));
@@ -88,41 +129,42 @@ impl Bridge {
     }
 
     /// All tables have staged.
-    pub(super) fn changes_staged(&mut self, changes: Changes, results: &[(u8, Option<Staged>)], now_ms: i64) {
-        let mut next: BTreeMap<u8, usize> = BTreeMap::new();
+    pub(super) fn changes_staged(&mut self, mut changes: Changes, mut results: Vec<(u8, Option<Staged>)>, now_ms: i64) {
+        let mut outcomes: BTreeMap<u8, std::vec::IntoIter<Outcome>> = results
+            .iter_mut()
+            .filter_map(|(t, s)| s.as_mut().map(|s| (*t, std::mem::take(&mut s.outcomes).into_iter())))
+            .collect();
         let mut failed: Vec<Option<ErrorCode>> = vec![None; changes.requests.len()];
-        let mut events: Vec<Vec<Event>> = vec![Vec::new(); changes.requests.len()];
-        let staged: BTreeMap<u8, &Staged> = results.iter().filter_map(|(t, s)| s.as_ref().map(|s| (*t, s))).collect();
+        let mut events: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
         for (table, request) in &changes.origin {
-            let at = next.entry(*table).or_default();
-            match staged.get(table).and_then(|s| s.outcomes.get(*at)) {
-                Some(Ok(done)) => events[*request].extend(done.iter().cloned()),
-                Some(Err(code)) => failed[*request] = failed[*request].or(Some(*code)),
+            match outcomes.get_mut(table).and_then(Iterator::next) {
+                Some(Ok(done)) if done.is_empty() => {}
+                Some(Ok(done)) => events.entry(*request).or_default().extend(done),
+                Some(Err(code)) => failed[*request] = failed[*request].or(Some(code)),
                 None => failed[*request] = failed[*request].or(Some(ErrorCode::OFPFMFC_UNKNOWN)),
             }
-            *at += 1;
         }
         if let Some(conn) = self.conns.get_mut(&changes.conn) {
             for (_, command) in changes.commands.iter().filter(|(i, _)| failed.get(*i).is_some_and(Option::is_none)) {
                 conn.flow_mod_log.count(*command, now_ms);
             }
         }
-        match changes.bundle {
-            Some(bundle) => {
-                self.bundle_staged(changes.conn, &changes.requests, bundle, results, &failed, events, now_ms)
+        let xid_of = |i: usize| changes.requests.get(i).map_or(0, |r| r.xid);
+        let events = events.into_iter().map(|(i, events)| (xid_of(i), events));
+        if let Some(bundle) = &mut changes.bundle {
+            bundle.events.extend(events);
+            return self.bundle_staged(changes, &results, &failed, now_ms);
+        }
+        let events: Vec<_> = events.collect();
+        self.settle(&results, true);
+        self.publish_groups();
+        for (request, code) in changes.requests.iter().zip(failed) {
+            if let Some(code) = code {
+                self.refuse_owed(changes.conn, request, code);
             }
-            None => {
-                self.settle(results, true);
-                self.publish_groups();
-                for (request, code) in changes.requests.iter().zip(failed) {
-                    if let Some(code) = code {
-                        self.refuse(changes.conn, request, code);
-                    }
-                }
-                for (request, events) in changes.requests.iter().zip(events) {
-                    self.tell_events(Some((changes.conn, request.xid)), events, now_ms);
-                }
-            }
+        }
+        for (xid, events) in events {
+            self.tell_events(Some((changes.conn, xid)), events, now_ms);
         }
     }
 

@@ -11,7 +11,9 @@ use openflow::message::{Message, Msg, PacketInFormat};
 use openflow::{ErrorCode, Version};
 
 use super::bundle::OpenBundle;
+use super::change::Owed;
 use super::flow_mod_log::FlowModLog;
+use super::flow_reply::FlowReply;
 use super::limit::Limits;
 use super::monitor::Monitors;
 use super::{Bridge, Output, Query};
@@ -68,6 +70,8 @@ pub struct Conn {
     pub(crate) flow_mod_log: FlowModLog,
     /// What may still be said before the peer has to have read some of it ([`weight`]).
     pub(crate) credit: i64,
+    /// A reply that is not sent yet as a whole; requests wait for it.
+    pub(crate) flow_reply: Option<FlowReply>,
     pub(crate) queue: VecDeque<Incoming>,
 }
 
@@ -106,7 +110,7 @@ const CREDIT: i64 = 100;
 /// How much of a connection's credit a message takes: about one for each hundred octets or so of a long one.
 pub fn weight(message: &Message) -> i64 {
     let rows = match message {
-        Message::FlowStatsReply { flows, .. } => flows.len(),
+        Message::Encoded(octets) => octets.len() / 100,
         Message::FlowMonitorReply(rows) => rows.len(),
         Message::TableFeaturesReply(rows) => rows.len() * 10,
         Message::TableStatsReply(rows) => rows.len(),
@@ -141,6 +145,7 @@ impl Bridge {
             limits: Limits::default(),
             flow_mod_log: FlowModLog::default(),
             credit: CREDIT,
+            flow_reply: None,
             queue: VecDeque::new(),
         };
         self.conns.insert(id, conn);
@@ -204,6 +209,8 @@ impl Bridge {
     pub fn has_read(&mut self, id: ConnId, read: i64) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.credit = conn.credit.saturating_add(read).min(CREDIT);
+        self.continue_flow_reply(id);
+        let Some(conn) = self.conns.get(&id) else { return };
         if !conn.queue.is_empty() && !self.ready.contains(&id) {
             self.ready.push_back(id);
         }
@@ -226,7 +233,11 @@ impl Bridge {
     }
 
     pub(super) fn refuse(&mut self, conn: ConnId, request: &Incoming, code: ErrorCode) {
-        let error = openflow::message::ErrorMessage::reply(code, &request.raw);
-        self.reply(conn, request.xid, Message::Error(error));
+        self.refuse_owed(conn, &Owed::from(request), code);
+    }
+
+    pub(super) fn refuse_owed(&mut self, conn: ConnId, owed: &Owed, code: ErrorCode) {
+        let error = openflow::message::ErrorMessage::reply(code, owed.quoted());
+        self.reply(conn, owed.xid, Message::Error(error));
     }
 }

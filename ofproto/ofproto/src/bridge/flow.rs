@@ -1,9 +1,7 @@
 //! Flow-mods: checked here, applied by the tables, reported to whoever wants to know.
 
-use std::sync::Arc;
-
 use openflow::action::{Action, Actions};
-use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, TABLE_ALL};
+use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, PackedFlowMod, TABLE_ALL};
 use openflow::message::async_config::AsyncKind;
 use openflow::message::flow_removed::{FlowRemoved, FlowRemovedReason};
 use openflow::message::nx::FlowFormat;
@@ -11,7 +9,7 @@ use openflow::message::role::Role;
 use openflow::message::{Dialect, Message};
 use openflow::{ErrorCode, Version};
 
-use super::change::Changes;
+use super::change::{Changes, Owed};
 use super::{Bridge, ConnId, Incoming, N_TABLES};
 use crate::table::{Change, Event, RemovalReason, Removed};
 
@@ -35,26 +33,42 @@ impl Bridge {
             let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
             let checked = match &body {
                 _ if secondary => Err(ErrorCode::OFPBRC_IS_SECONDARY),
-                Ok(Message::FlowMod { flow_mod, .. }) => self.check_flow_mod(flow_mod).map(|tables| (flow_mod, tables)),
+                Ok(Message::FlowMod { flow_mod, .. }) => self
+                    .check_rule_references(flow_mod.command, &flow_mod.actions)
+                    .and_then(|()| Self::check_flow_mod_itself(flow_mod))
+                    .map(|()| flow_mod),
                 Ok(_) => continue,
                 Err(error) => Err(error.code),
             };
             match checked {
                 Err(code) => self.refuse(conn, &request, code),
-                Ok((flow_mod, tables)) => {
-                    changes.request(request);
-                    push_flow_mod(&mut changes, flow_mod, tables);
+                Ok(flow_mod) => {
+                    let flow_mod = flow_mod.pack(&mut self.shapes);
+                    changes.request(Owed { xid: request.xid, raw: request.raw, at: 0 });
+                    self.push_flow_mod(&mut changes, flow_mod);
                 }
             }
         }
         self.run_changes(changes);
     }
 
-    /// A flow-mod of a bundle.
-    pub(super) fn gather_flow_mod(&self, changes: &mut Changes, flow_mod: &FlowMod) -> Result<(), ErrorCode> {
-        let tables = self.check_flow_mod(flow_mod)?;
-        push_flow_mod(changes, flow_mod, tables);
+    /// A flow-mod of a bundle, checked but for what others of the bundle may have changed.
+    pub(super) fn gather_flow_mod(&self, changes: &mut Changes, flow_mod: PackedFlowMod) -> Result<(), ErrorCode> {
+        self.check_rule_references(flow_mod.command, &flow_mod.actions)?;
+        self.push_flow_mod(changes, flow_mod);
         Ok(())
+    }
+
+    /// Hands a flow-mod to the tables that it concerns.
+    fn push_flow_mod(&self, changes: &mut Changes, flow_mod: PackedFlowMod) {
+        changes.flow_mod(flow_mod.command);
+        let priority = i32::from(flow_mod.priority);
+        if flow_mod.table != TABLE_ALL {
+            return changes.push(flow_mod.table, Change::FlowMod { flow_mod, priority });
+        }
+        for table in self.tables_of(&flow_mod) {
+            changes.push(table, Change::FlowMod { flow_mod: flow_mod.clone(), priority });
+        }
     }
 
     /// What can be said of a flow-mod without knowing any rule or group.
@@ -62,42 +76,39 @@ impl Bridge {
         if fm.table == N_TABLES {
             return Err(ErrorCode::OFPBRC_EPERM);
         }
-        if fm.buffer_id.is_some() && !matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict) {
+        if fm.buffer_id.is_some() && !is_delete(fm.command) {
             return Err(ErrorCode::OFPBRC_BUFFER_UNKNOWN);
         }
         Ok(())
     }
 
-    /// Tables that a flow-mod concerns.
-    pub(super) fn check_flow_mod(&self, fm: &FlowMod) -> Result<Vec<u8>, ErrorCode> {
-        let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
-        if !deletes {
-            self.check_references(&fm.actions)?;
+    /// Tables that a flow-mod concerns which names none.
+    fn tables_of(&self, change: &PackedFlowMod) -> Vec<u8> {
+        if change.command == FlowModCommand::Add {
+            return vec![0];
         }
-        Self::check_flow_mod_itself(fm)?;
-        if fm.table != TABLE_ALL {
-            return Ok(vec![fm.table]);
-        }
-        if fm.command == FlowModCommand::Add {
-            return Ok(vec![0]);
-        }
+        let deletes = is_delete(change.command);
         let mut tables = self.table_ids();
-        tables.retain(|t| *t < N_TABLES && (deletes || self.may_match(fm, *t)));
+        tables.retain(|t| *t < N_TABLES && (deletes || self.may_match(change, *t)));
         if tables.is_empty() && !deletes {
             // A modification of nothing adds, once, in the first table.
             tables.push(0);
         }
-        Ok(tables)
+        tables
     }
 
     /// Whether a table may have a rule that a modification means.
-    fn may_match(&self, fm: &FlowMod, table: u8) -> bool {
+    fn may_match(&self, change: &PackedFlowMod, table: u8) -> bool {
         let Some(table) = self.view.table(table) else { return false };
-        let mini = flow::classifier::MiniMatch::new(&fm.matching.key, &fm.matching.mask);
-        match fm.command {
-            FlowModCommand::ModifyStrict => table.rules.exact(&mini, i32::from(fm.priority)).is_some(),
-            _ => table.rules.within(&mini).next().is_some(),
+        let mini = &change.matching.mini;
+        match change.command {
+            FlowModCommand::ModifyStrict => table.rules.exact(mini, i32::from(change.priority)).is_some(),
+            _ => table.rules.within(mini).next().is_some(),
         }
+    }
+
+    fn check_rule_references(&self, command: FlowModCommand, actions: &Actions) -> Result<(), ErrorCode> {
+        if is_delete(command) { Ok(()) } else { self.check_references(actions) }
     }
 
     /// Whether the groups and meters that actions name exist.
@@ -165,11 +176,6 @@ impl Bridge {
     }
 }
 
-fn push_flow_mod(changes: &mut Changes, flow_mod: &FlowMod, tables: Vec<u8>) {
-    let flow_mod = Arc::new(flow_mod.clone());
-    let priority = i32::from(flow_mod.priority);
-    changes.flow_mod(flow_mod.command);
-    for table in tables {
-        changes.push(table, Change::FlowMod { flow_mod: flow_mod.clone(), priority });
-    }
+fn is_delete(command: FlowModCommand) -> bool {
+    matches!(command, FlowModCommand::Delete | FlowModCommand::DeleteStrict)
 }

@@ -40,7 +40,7 @@ impl Bridge {
     pub(super) fn group_mod(&mut self, conn: ConnId, request: &Incoming, wanted: &GroupMod) -> Result<(), ErrorCode> {
         let gone = self.apply_group_mod(wanted)?;
         let mut changes = Changes::new(conn);
-        changes.request(request.clone());
+        changes.request(request.into());
         self.groups_gone(&mut changes, &gone);
         self.forward_request(conn, request.xid, 0, Message::GroupMod(wanted.clone()));
         self.run_changes(changes);

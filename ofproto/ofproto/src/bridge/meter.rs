@@ -119,7 +119,7 @@ impl Bridge {
         }
         self.forward_request(conn, request.xid, 1, Message::MeterMod(wanted.clone()));
         let mut changes = Changes::new(conn);
-        changes.request(request.clone());
+        changes.request(request.into());
         for table in self.table_ids() {
             for id in &gone {
                 changes.push(table, Change::MeterGone(*id));

@@ -24,6 +24,7 @@ mod decode;
 mod dump;
 mod flow;
 mod flow_mod_log;
+mod flow_reply;
 mod frames;
 mod group;
 mod limit;
@@ -326,7 +327,7 @@ impl Bridge {
                 actions: Arc::from([normal]),
                 ..FlowMod::default()
             };
-            changes.push((0, Change::FlowMod { priority: 0, flow_mod: Arc::new(fm) }));
+            changes.push((0, Change::flow_mod(&fm, 0)));
         }
         self.own.push_back(changes);
         self.run_queue();
@@ -409,7 +410,7 @@ impl Bridge {
         let Some(pending) = self.busy.take() else { return };
         match pending {
             Pending::Own => self.settle(&results, true),
-            Pending::Changes(changes) => self.changes_staged(changes, &results, now_ms),
+            Pending::Changes(changes) => self.changes_staged(changes, results, now_ms),
             other => self.busy = Some(other),
         }
         self.run_queue();
@@ -477,11 +478,15 @@ impl Bridge {
         while self.busy.is_none() && self.awaited == 0 {
             if let Some(changes) = self.own.pop_front() {
                 self.busy = Some(Pending::Own);
-                self.stage(changes);
+                let mut by_table: BTreeMap<u8, Vec<Change>> = BTreeMap::new();
+                for (table, change) in changes {
+                    by_table.entry(table).or_default().push(change);
+                }
+                self.stage(by_table);
                 continue;
             }
             let Some(id) = self.ready.pop_front() else { return };
-            if self.conns.get(&id).is_none_or(|c| c.credit <= 0) {
+            if self.conns.get(&id).is_none_or(|c| c.credit <= 0 || c.flow_reply.is_some()) {
                 // It comes back when its peer has read.
                 continue;
             }
@@ -489,6 +494,7 @@ impl Bridge {
             if let Some(conn) = self.conns.get(&id)
                 && !conn.queue.is_empty()
                 && conn.credit > 0
+                && conn.flow_reply.is_none()
                 && !self.ready.contains(&id)
             {
                 self.ready.push_back(id);
@@ -496,11 +502,8 @@ impl Bridge {
         }
     }
 
-    fn stage(&mut self, changes: Vec<(u8, Change)>) {
-        let mut by_table: BTreeMap<u8, Vec<Change>> = BTreeMap::new();
-        for (table, change) in changes {
-            by_table.entry(table).or_default().push(change);
-        }
-        self.put(Output::Stage { batches: by_table.into_iter().collect() });
+    fn stage(&mut self, by_table: BTreeMap<u8, Vec<Change>>) {
+        let watched = self.conns.values().any(|c| c.monitors.are_any());
+        self.put(Output::Stage { batches: by_table.into_iter().collect(), watched });
     }
 }

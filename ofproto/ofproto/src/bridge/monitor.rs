@@ -73,6 +73,11 @@ impl Monitor {
 }
 
 impl Monitors {
+    /// Whether there is any.
+    pub(super) fn are_any(&self) -> bool {
+        !self.by_id.is_empty()
+    }
+
     /// The flags of all monitors, of those that see an event, together.
     fn flags_for(&self, wanted: u16, rule: &Rule, old_actions: Option<&Actions>) -> u16 {
         // As Open vSwitch takes it, ONLY_OWN keeps nothing away.

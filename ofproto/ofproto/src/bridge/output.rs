@@ -30,6 +30,8 @@ pub enum Output {
     Stage {
         /// By table.
         batches: Vec<(u8, Vec<Change>)>,
+        /// Somebody wants to hear of every change, not only of removed rules.
+        watched: bool,
     },
     /// Make what a table staged stand, or take it back.
     Settle {

@@ -35,10 +35,12 @@ impl Bridge {
         }
         let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
         let secondary = self.conns.get(&id).is_some_and(|c| c.role == Role::Secondary);
-        let result = match &body {
+        let result = match body {
             Err(_) if secondary && names_change(&request.raw) => Err(ErrorCode::OFPBRC_IS_SECONDARY),
             Err(error) => Err(error.code),
-            Ok(body) => self.request(id, &request, body),
+            Ok(body) if secondary && changes_state(&body) => Err(ErrorCode::OFPBRC_IS_SECONDARY),
+            Ok(Message::BundleAdd(add)) => self.bundle_add(id, &request, add),
+            Ok(body) => self.request(id, &request, &body),
         };
         if let Err(code) = result {
             self.refuse(id, &request, code);
@@ -47,9 +49,6 @@ impl Bridge {
 
     fn request(&mut self, id: ConnId, request: &Incoming, body: &Message) -> Result<Step, ErrorCode> {
         let xid = request.xid;
-        if self.conns.get(&id).is_some_and(|c| c.role == Role::Secondary) && changes_state(body) {
-            return Err(ErrorCode::OFPBRC_IS_SECONDARY);
-        }
         match body {
             Message::EchoRequest(data) => self.reply(id, xid, Message::EchoReply(data.clone())),
             Message::BarrierRequest => self.barrier(id, xid),
@@ -64,7 +63,6 @@ impl Bridge {
             Message::Resume(packet) => self.resume(packet)?,
             Message::RoleRequest(wanted) => self.role_request(id, xid, wanted)?,
             Message::BundleCtrl(ctrl) => return self.bundle_ctrl(id, request, ctrl),
-            Message::BundleAdd(add) => return self.bundle_add(id, request, add),
             Message::FlowMonitorRequest(wanted) => self.flow_monitors(id, request, wanted)?,
             Message::FlowMonitorCancel(monitor) => self.cancel_monitor(id, *monitor)?,
             Message::TlvTableMod(wanted) => self.tlv_table_mod(wanted)?,

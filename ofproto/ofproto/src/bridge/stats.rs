@@ -10,7 +10,7 @@ use openflow::{ErrorCode, OfPort};
 use super::service::Step;
 use super::{Answer, Bridge, ConnId, Incoming, N_TABLES, Output, Query, Question};
 use crate::bridge::conn::Pending;
-use crate::table::{Selection, flow_stats};
+use crate::table::Selection;
 
 impl Bridge {
     /// Requests for what the switch is and has counted.
@@ -135,12 +135,10 @@ impl Bridge {
         let body = match query {
             Query::Flows => {
                 let rules = answers.into_iter().filter_map(|a| if let Answer::Rules(r) = a { Some(r) } else { None });
-                let mut flows: Vec<_> =
-                    rules.flatten().map(|(rule, stats)| flow_stats(&rule, &stats, now_ms)).collect();
-                if matches!(&request.body, Ok(Message::FlowStatsRequest { request, .. }) if request.table == N_TABLES) {
-                    flows.extend(self.internal_flow_stats(now_ms));
-                }
-                Message::FlowStatsReply { dialect, flows }
+                let whole =
+                    matches!(&request.body, Ok(Message::FlowStatsRequest { request, .. }) if request.table == N_TABLES);
+                let last = if whole { self.internal_flow_stats(now_ms) } else { Vec::new() };
+                return self.begin_flow_reply(conn, request.xid, dialect, rules.collect(), last);
             }
             Query::Aggregate => {
                 let mut stats = AggregateStats { packet_count: 0, byte_count: 0, flow_count: 0 };

@@ -74,7 +74,9 @@ impl Table {
     }
 
     pub(super) fn forget_deadline(&mut self, slot: u32) {
-        if let Some(at) = self.deadline_of.remove(&slot) {
+        if !self.deadline_of.is_empty()
+            && let Some(at) = self.deadline_of.remove(&slot)
+        {
             self.deadlines.remove(&(at, slot));
         }
     }

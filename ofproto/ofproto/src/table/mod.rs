@@ -12,7 +12,7 @@ mod expire;
 mod query;
 mod stage;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use flow::classifier::{Classifier, ConjunctiveFlows, PrefixField, View};
@@ -22,7 +22,7 @@ use openflow::ErrorCode;
 use openflow::action::Actions;
 use openflow::message::table::{TableMiss, TableReason, Vacancy};
 
-pub use query::{RuleFilter, Selection, flow_stats};
+pub use query::{FlowStatsOf, RuleFilter, Selection};
 pub use stage::{Change, Outcome, Staged};
 
 use crate::rule::{Rule, RuleId, RuleStats};
@@ -140,6 +140,22 @@ enum Undo {
     Removed { rule: Arc<Rule>, stats: RuleStats },
 }
 
+/// What a settled batch leaves behind: rules that nobody may need any more.
+#[derive(Debug)]
+pub struct Leavings(Vec<Undo>);
+
+impl Leavings {
+    /// How many rules.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing to drop.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// A table's writer.
 #[derive(Debug)]
 pub struct Table {
@@ -153,6 +169,10 @@ pub struct Table {
     deadlines: BTreeSet<(i64, u32)>,
     deadline_of: HashMap<u32, i64>,
     undo: Vec<Undo>,
+    /// Actions of rules, for others to share.
+    actions: HashSet<Actions>,
+    /// Somebody wants to hear of every change that the present batch makes.
+    watched: bool,
     /// Packets looked up and matched, credited by the translation.
     lookups: u64,
     matches: u64,
@@ -173,6 +193,8 @@ impl Table {
             deadlines: BTreeSet::new(),
             deadline_of: HashMap::new(),
             undo: Vec::new(),
+            actions: HashSet::new(),
+            watched: true,
             lookups: 0,
             matches: 0,
             vacancy_low: false,
@@ -313,13 +335,16 @@ impl Table {
         Some(event)
     }
 
-    /// Settles what was staged since the last commit: it can no longer be taken back.
-    pub fn commit(&mut self) {
-        for undo in std::mem::take(&mut self.undo) {
-            if let Undo::Removed { rule, .. } = undo {
+    /// Settles what was staged since the last commit: it can no longer be taken back. What is left of it takes time to
+    /// drop when it was much.
+    pub fn commit(&mut self) -> Leavings {
+        let undo = std::mem::take(&mut self.undo);
+        for step in &undo {
+            if let Undo::Removed { rule, .. } = step {
                 self.release(rule.id.slot);
             }
         }
+        Leavings(undo)
     }
 
     /// Takes back everything staged since the last commit.

@@ -6,6 +6,7 @@ use flow::classifier::MiniMatch;
 use openflow::OfPort;
 use openflow::action::{outputs_to_group, outputs_to_port};
 use openflow::flow_mod::{FlowFlags, FlowStats, FlowStatsRequest, GROUP_ANY};
+use openflow::matching::Match;
 use openflow::message::AggregateStats;
 
 use super::Table;
@@ -72,21 +73,22 @@ impl Selection {
 impl Table {
     /// Rules and their counters: by falling priority, and in the order of their making.
     pub fn select_rules(&self, selection: &Selection) -> Vec<(Arc<Rule>, RuleStats)> {
-        let mut found: Vec<_> = self
-            .classifier
-            .view()
-            .within(&selection.mini)
-            .filter(|r| (selection.hidden || !r.is_hidden()) && selection.filter.admits(r))
-            .map(|r| (r.clone(), self.slots[r.id.slot as usize].stats))
-            .collect();
-        found.sort_unstable_by_key(|(r, _)| (-r.priority, r.created_ms, r.id));
+        let mut found: Vec<_> = self.selected(selection).map(|(r, stats)| (r.clone(), stats)).collect();
+        found.sort_by_cached_key(|(r, _)| (-r.priority, r.created_ms, r.id));
         found
+    }
+
+    fn selected<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = (&'a Arc<Rule>, RuleStats)> {
+        let within = self.classifier.view().within(&selection.mini);
+        within
+            .filter(|r| (selection.hidden || !r.is_hidden()) && selection.filter.admits(r))
+            .map(|r| (r, self.slots[r.id.slot as usize].stats))
     }
 
     /// Sums over the rules of a selection.
     pub fn aggregate(&self, selection: &Selection) -> AggregateStats {
         let mut sum = AggregateStats { packet_count: 0, byte_count: 0, flow_count: 0 };
-        for (rule, stats) in self.select_rules(selection) {
+        for (rule, stats) in self.selected(selection) {
             sum.flow_count += 1;
             if !rule.flags.contains(FlowFlags::NO_PACKET_COUNTS) {
                 sum.packet_count = sum.packet_count.saturating_add(stats.packets);
@@ -99,24 +101,59 @@ impl Table {
     }
 }
 
-/// A rule as statistics show it at `now_ms`.
-pub fn flow_stats(rule: &Rule, stats: &RuleStats, now_ms: i64) -> FlowStats {
-    let age_ms = u64::try_from(now_ms - rule.created_ms).unwrap_or(0);
-    let age = |since: i64| u16::try_from(((now_ms - since) / 1000).clamp(0, 0xffff)).unwrap_or(u16::MAX);
-    FlowStats {
-        matching: rule.matching(),
-        cookie: rule.cookie,
-        table: rule.table(),
-        priority: rule.priority.clamp(0, 0xffff) as u16,
-        duration: Some((u32::try_from(age_ms / 1000).unwrap_or(u32::MAX), (age_ms % 1000) as u32 * 1_000_000)),
-        idle_timeout: rule.idle_timeout,
-        hard_timeout: rule.hard_timeout,
-        importance: rule.importance,
-        idle_age: Some(age(stats.used_ms)),
-        hard_age: Some(age(rule.modified_ms)),
-        packets: Some(stats.packets),
-        bytes: Some(stats.bytes),
-        flags: rule.flags,
-        actions: rule.actions.clone(),
+/// Rules as statistics show them, one after the other in the same place.
+#[derive(Debug)]
+pub struct FlowStatsOf {
+    stats: FlowStats,
+    /// Whose match is in `stats`.
+    shown: Option<MiniMatch>,
+}
+
+impl Default for FlowStatsOf {
+    fn default() -> Self {
+        let stats = FlowStats {
+            matching: Match::any(),
+            cookie: 0,
+            table: 0,
+            priority: 0,
+            duration: None,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            importance: 0,
+            idle_age: None,
+            hard_age: None,
+            packets: None,
+            bytes: None,
+            flags: FlowFlags::default(),
+            actions: [].into(),
+        };
+        FlowStatsOf { stats, shown: None }
+    }
+}
+
+impl FlowStatsOf {
+    /// A rule as it is at `now_ms`.
+    pub fn show(&mut self, rule: &Rule, stats: &RuleStats, now_ms: i64) -> &FlowStats {
+        let Match { key, mask, tun } = &mut self.stats.matching;
+        if let Some(before) = self.shown.take() {
+            before.clear_from(key, mask);
+        }
+        rule.mini.write_into(key, mask);
+        tun.clone_from(&rule.tun);
+        self.shown = Some(rule.mini.clone());
+        let age_ms = u64::try_from(now_ms - rule.created_ms).unwrap_or(0);
+        let age = |since: i64| u16::try_from(((now_ms - since) / 1000).clamp(0, 0xffff)).unwrap_or(u16::MAX);
+        let row = &mut self.stats;
+        row.cookie = rule.cookie;
+        row.table = rule.table();
+        row.priority = rule.priority.clamp(0, 0xffff) as u16;
+        row.duration = Some((u32::try_from(age_ms / 1000).unwrap_or(u32::MAX), (age_ms % 1000) as u32 * 1_000_000));
+        (row.idle_timeout, row.hard_timeout) = (rule.idle_timeout, rule.hard_timeout);
+        row.importance = rule.importance;
+        (row.idle_age, row.hard_age) = (Some(age(stats.used_ms)), Some(age(rule.modified_ms)));
+        (row.packets, row.bytes) = (Some(stats.packets), Some(stats.bytes));
+        row.flags = rule.flags;
+        row.actions = rule.actions.clone();
+        row
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use flow::classifier::MiniMatch;
+use flow::classifier::{MiniMatch, Shapes};
 use openflow::ErrorCode;
 use openflow::OfPort;
-use openflow::action::outputs_to_group;
-use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, GROUP_ANY};
+use openflow::action::{Actions, outputs_to_group};
+use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, GROUP_ANY, PackedFlowMod, PackedMatch};
 
 use super::{Event, RemovalReason, Removed, RuleFilter, Table, TableView, Undo};
 use crate::rule::{Rule, RuleStats};
@@ -17,7 +17,7 @@ pub enum Change {
     /// As a controller asks, or the switch itself with a priority beyond OpenFlow's.
     FlowMod {
         /// What to do.
-        flow_mod: Arc<FlowMod>,
+        flow_mod: PackedFlowMod,
         /// Instead of the flow-mod's own, for hidden rules.
         priority: i32,
     },
@@ -36,6 +36,13 @@ pub enum Change {
     Flush,
 }
 
+impl Change {
+    /// What a flow-mod asks for, with `priority` instead of its own.
+    pub fn flow_mod(fm: &FlowMod, priority: i32) -> Change {
+        Change::FlowMod { flow_mod: fm.pack(&mut Shapes::default()), priority }
+    }
+}
+
 /// What came of one change.
 pub type Outcome = Result<Vec<Event>, ErrorCode>;
 
@@ -48,46 +55,57 @@ pub struct Staged {
     pub view: Arc<TableView>,
 }
 
+/// Actions that the table remembers in order to share them between its rules.
+const ACTIONS_AT_MOST: usize = 1024;
+
 impl Table {
     /// Applies a batch. It can be taken back until [`Table::commit`].
-    pub fn stage(&mut self, changes: &[Change], now_ms: i64) -> Staged {
-        let outcomes = changes.iter().map(|change| self.apply(change, now_ms)).collect();
+    pub fn stage(&mut self, changes: impl IntoIterator<Item = Change>, now_ms: i64) -> Staged {
+        self.stage_for(changes, true, now_ms)
+    }
+
+    /// As [`Table::stage`]. Unless `watched`, the outcomes tell only of removed rules whose end a controller wants to hear
+    /// of, whoever it may be.
+    pub fn stage_for(&mut self, changes: impl IntoIterator<Item = Change>, watched: bool, now_ms: i64) -> Staged {
+        self.watched = watched;
+        let outcomes = changes.into_iter().map(|change| self.apply(change, now_ms)).collect();
         Staged { outcomes, view: self.view() }
     }
 
-    fn apply(&mut self, change: &Change, now_ms: i64) -> Outcome {
+    fn apply(&mut self, change: Change, now_ms: i64) -> Outcome {
         match change {
-            Change::FlowMod { flow_mod, priority } => self.flow_mod(flow_mod, *priority, now_ms),
-            Change::Learn { flow_mod, limit } => self.learn(flow_mod, *limit, now_ms),
+            Change::FlowMod { flow_mod, priority } => self.flow_mod(flow_mod, priority, now_ms),
+            Change::Learn { flow_mod, limit } => self.learn(&flow_mod, limit, now_ms),
             Change::GroupGone(id) => {
-                Ok(self.remove_where(RemovalReason::GroupDelete, |r| outputs_to_group(&r.actions, *id)))
+                Ok(self.remove_where(RemovalReason::GroupDelete, |r| outputs_to_group(&r.actions, id)))
             }
             Change::MeterGone(id) => {
-                Ok(self.remove_where(RemovalReason::MeterDelete, |r| openflow::action::meter(&r.actions) == Some(*id)))
+                Ok(self.remove_where(RemovalReason::MeterDelete, |r| openflow::action::meter(&r.actions) == Some(id)))
             }
             Change::Flush => Ok(self.remove_where(RemovalReason::Delete, |r| !r.is_hidden())),
         }
     }
 
-    fn flow_mod(&mut self, fm: &FlowMod, priority: i32, now_ms: i64) -> Outcome {
-        let mini = MiniMatch::new(&fm.matching.key, &fm.matching.mask);
+    fn flow_mod(&mut self, fm: PackedFlowMod, priority: i32, now_ms: i64) -> Outcome {
         match fm.command {
-            FlowModCommand::Add => self.add(fm, mini, priority, now_ms),
+            FlowModCommand::Add => self.add(fm, priority, now_ms),
             FlowModCommand::Modify => {
-                let found = self.select(fm, &mini, None);
-                self.modify(fm, found, mini, priority, now_ms)
+                let found = self.select(&fm, None);
+                self.modify(fm, found, priority, now_ms)
             }
             FlowModCommand::ModifyStrict => {
-                let found = self.select(fm, &mini, Some(priority));
-                self.modify(fm, found, mini, priority, now_ms)
+                let found = self.select(&fm, Some(priority));
+                self.modify(fm, found, priority, now_ms)
             }
-            FlowModCommand::Delete => Ok(self.delete(self.select(fm, &mini, None))),
-            FlowModCommand::DeleteStrict => Ok(self.delete(self.select(fm, &mini, Some(priority)))),
+            FlowModCommand::Delete => Ok(self.take_out_all(self.select(&fm, None), RemovalReason::Delete)),
+            FlowModCommand::DeleteStrict => {
+                Ok(self.take_out_all(self.select(&fm, Some(priority)), RemovalReason::Delete))
+            }
         }
     }
 
     /// The rules that a modification or deletion means, in the order of their making.
-    fn select(&self, fm: &FlowMod, mini: &MiniMatch, strict: Option<i32>) -> Vec<Arc<Rule>> {
+    fn select(&self, fm: &PackedFlowMod, strict: Option<i32>) -> Vec<Arc<Rule>> {
         let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
         let filter = RuleFilter {
             cookie: fm.cookie,
@@ -95,24 +113,25 @@ impl Table {
             out_port: if deletes { fm.out_port } else { OfPort::ANY },
             out_group: if deletes { fm.out_group } else { GROUP_ANY },
         };
-        let mut found: Vec<Arc<Rule>> = match strict {
-            Some(priority) => self.classifier.view().exact(mini, priority).into_iter().cloned().collect(),
-            None => self.classifier.view().within(mini).filter(|r| !r.is_hidden()).cloned().collect(),
-        };
-        found.retain(|r| filter.admits(r));
-        found.sort_unstable_by_key(|r| (r.created_ms, r.id));
-        found
+        let mini = &fm.matching.mini;
+        if let Some(priority) = strict {
+            let found = self.classifier.exact(mini, priority).filter(|r| filter.admits(r));
+            return found.into_iter().cloned().collect();
+        }
+        let within = self.classifier.view().within(mini);
+        in_order(within.filter(|r| !r.is_hidden() && filter.admits(r)).cloned().collect())
     }
 
-    fn add(&mut self, fm: &FlowMod, mini: MiniMatch, priority: i32, now_ms: i64) -> Outcome {
-        let old = self.classifier.view().exact(&mini, priority).cloned();
+    fn add(&mut self, fm: PackedFlowMod, priority: i32, now_ms: i64) -> Outcome {
+        let mini = self.classifier.intern(fm.matching.mini);
+        let old = self.classifier.exact(&mini, priority).cloned();
         let mut events = Vec::new();
         if old.is_none() {
             if fm.flags.contains(FlowFlags::CHECK_OVERLAP) && self.classifier.view().overlaps(&mini, priority) {
                 return Err(ErrorCode::OFPFMFC_OVERLAP);
             }
             let evicted = self.make_room(now_ms).map_err(|()| ErrorCode::OFPFMFC_TABLE_FULL)?;
-            events.extend(evicted.map(Event::Removed));
+            events.extend(evicted.filter(|gone| self.tells_of(&gone.rule)).map(Event::Removed));
         }
         let id = match &old {
             Some(old) => old.id,
@@ -121,15 +140,15 @@ impl Table {
         let rule = Arc::new(Rule {
             id,
             priority,
-            mini: self.classifier.intern(mini),
-            tun: fm.matching.tun.clone(),
+            mini,
+            tun: fm.matching.tun,
             cookie: fm.new_cookie,
             idle_timeout: fm.idle_timeout,
             hard_timeout: fm.hard_timeout,
             importance: fm.importance,
             flags: fm.flags,
-            actions: fm.actions.clone(),
             conjunctions: Rule::conjunctions_of(&fm.actions),
+            actions: self.share(fm.actions),
             created_ms: now_ms,
             modified_ms: now_ms,
         });
@@ -143,8 +162,10 @@ impl Table {
                 }
                 slot.stats.used_ms = now_ms;
                 self.replace(rule.clone());
-                let changed = (old.actions != rule.actions).then(|| old.actions.clone());
-                events.push(Event::Added(rule, changed));
+                if self.watched {
+                    let changed = (old.actions != rule.actions).then(|| old.actions.clone());
+                    events.push(Event::Added(rule, changed));
+                }
             }
             None => {
                 self.version += 1;
@@ -154,7 +175,9 @@ impl Table {
                 self.set_deadline(&rule);
                 self.undo.push(Undo::Inserted(rule.clone()));
                 self.classifier.insert(rule.clone());
-                events.push(Event::Added(rule, None));
+                if self.watched {
+                    events.push(Event::Added(rule, None));
+                }
             }
         }
         Ok(events)
@@ -164,7 +187,7 @@ impl Table {
     fn learn(&mut self, fm: &FlowMod, limit: u32, now_ms: i64) -> Outcome {
         let priority = i32::from(fm.priority);
         let mini = MiniMatch::new(&fm.matching.key, &fm.matching.mask);
-        match self.classifier.view().exact(&mini, priority).cloned() {
+        match self.classifier.exact(&mini, priority).cloned() {
             Some(old)
                 if old.actions == fm.actions
                     && old.cookie == fm.new_cookie
@@ -182,17 +205,18 @@ impl Table {
                 if found.is_none() && limit > 0 && same_cookie() >= limit as usize {
                     return Ok(Vec::new());
                 }
-                self.add(fm, mini, priority, now_ms)
+                self.add(fm.with_match(PackedMatch { mini, tun: fm.matching.tun.clone() }), priority, now_ms)
             }
         }
     }
 
-    fn modify(&mut self, fm: &FlowMod, found: Vec<Arc<Rule>>, mini: MiniMatch, priority: i32, now_ms: i64) -> Outcome {
+    fn modify(&mut self, mut fm: PackedFlowMod, found: Vec<Arc<Rule>>, priority: i32, now_ms: i64) -> Outcome {
         if found.is_empty() {
             // Before OpenFlow 1.2 a modification of nothing adds; such a message carries a new cookie and asks for none.
             let adds = fm.cookie_mask == 0 && fm.new_cookie != u64::MAX;
-            return if adds { self.add(fm, mini, priority, now_ms) } else { Ok(Vec::new()) };
+            return if adds { self.add(fm, priority, now_ms) } else { Ok(Vec::new()) };
         }
+        fm.actions = self.share(fm.actions);
         let mut events = Vec::new();
         for old in found {
             let change_cookie = fm.modify_cookie && fm.new_cookie != u64::MAX && fm.new_cookie != old.cookie;
@@ -214,27 +238,57 @@ impl Table {
             }
             let rule = Arc::new(rule);
             self.replace(rule.clone());
-            if change_cookie || change_actions {
+            if self.watched && (change_cookie || change_actions) {
                 events.push(Event::Modified(rule, change_actions.then(|| old.actions.clone())));
             }
         }
         Ok(events)
     }
 
-    fn delete(&mut self, found: Vec<Arc<Rule>>) -> Vec<Event> {
-        found.iter().map(|rule| Event::Removed(self.take_out(rule, RemovalReason::Delete))).collect()
+    fn remove_where(&mut self, reason: RemovalReason, which: impl Fn(&Rule) -> bool) -> Vec<Event> {
+        let found = self.classifier.view().iter().filter(|r| which(r)).cloned().collect();
+        self.take_out_all(in_order(found), reason)
     }
 
-    fn remove_where(&mut self, reason: RemovalReason, which: impl Fn(&Rule) -> bool) -> Vec<Event> {
-        let mut found: Vec<_> = self.classifier.view().iter().filter(|r| which(r)).cloned().collect();
-        found.sort_unstable_by_key(|r| (r.created_ms, r.id));
-        found.iter().map(|rule| Event::Removed(self.take_out(rule, reason))).collect()
+    /// Whether anyone may want to hear that a rule is gone.
+    fn tells_of(&self, rule: &Rule) -> bool {
+        self.watched || rule.flags.contains(FlowFlags::SEND_FLOW_REM)
+    }
+
+    fn take_out_all(&mut self, found: Vec<Arc<Rule>>, reason: RemovalReason) -> Vec<Event> {
+        let mut events = Vec::new();
+        for rule in &found {
+            let removed = self.unseat(rule, reason);
+            if self.tells_of(rule) {
+                events.push(Event::Removed(removed));
+            }
+        }
+        let slots = &self.slots;
+        self.classifier.remove_all(&found, |r| slots[r.id.slot as usize].rule.is_some());
+        events
+    }
+
+    /// Actions that an earlier rule brought, in place of equal ones.
+    fn share(&mut self, actions: Actions) -> Actions {
+        if let Some(known) = self.actions.get(&actions) {
+            return known.clone();
+        }
+        if self.actions.len() >= ACTIONS_AT_MOST {
+            self.actions.clear();
+        }
+        self.actions.insert(actions.clone());
+        actions
     }
 
     /// Takes a rule out; its slot is free again once the batch is committed.
     pub(super) fn take_out(&mut self, rule: &Arc<Rule>, reason: RemovalReason) -> Removed {
-        self.version += 1;
         self.classifier.remove(&rule.mini, rule.priority);
+        self.unseat(rule, reason)
+    }
+
+    /// All of taking a rule out but the classifier's part.
+    fn unseat(&mut self, rule: &Arc<Rule>, reason: RemovalReason) -> Removed {
+        self.version += 1;
         self.forget_deadline(rule.id.slot);
         let slot = &mut self.slots[rule.id.slot as usize];
         let stats = slot.stats;
@@ -248,4 +302,10 @@ impl Table {
         let rule = self.current(id)?;
         Some(self.take_out(&rule, reason))
     }
+}
+
+/// Rules in the order of their making.
+fn in_order(mut rules: Vec<Arc<Rule>>) -> Vec<Arc<Rule>> {
+    rules.sort_by_cached_key(|r| (r.created_ms, r.id));
+    rules
 }

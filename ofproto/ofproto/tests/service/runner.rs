@@ -95,17 +95,17 @@ impl World {
         let now_ms = self.now_ms;
         match output {
             Output::Send { conn, msg } => self.sent.push((conn, msg)),
-            Output::Stage { batches } => {
+            Output::Stage { batches, watched } => {
                 let staged = batches.into_iter().map(|(id, changes)| {
                     let table = self.tables.entry(id).or_insert_with(|| Table::new(id));
-                    (id, Some(table.stage(&changes, now_ms)))
+                    (id, Some(table.stage_for(changes, watched, now_ms)))
                 });
                 let staged = staged.collect();
                 self.bridge.staged(staged, now_ms);
             }
             Output::Settle { table, commit } => {
                 let table = self.tables.get_mut(&table).expect("staged");
-                if commit { table.commit() } else { table.rollback() }
+                if commit { drop(table.commit()) } else { table.rollback() }
             }
             Output::ConfigureTable { table, config, .. } => {
                 let table = self.tables.entry(table).or_insert_with(|| Table::new(table));

@@ -5,6 +5,11 @@
 mod parse;
 mod print;
 
+use std::sync::Arc;
+
+use flow::classifier::{MiniMatch, Shapes};
+use flow::field::TunTable;
+
 use crate::OfPort;
 use crate::action::Actions;
 use crate::matching::Match;
@@ -67,11 +72,11 @@ impl FlowFlags {
     }
 }
 
-/// A change of the flow table.
+/// A change of the flow table; with its match packed where many are kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FlowMod {
+pub struct FlowMod<M = Match> {
     /// Which packets, or which rules.
-    pub matching: Match,
+    pub matching: M,
     /// Priority; strict commands and `add` look at it.
     pub priority: u16,
     /// Bits that rules' cookies must have, under `cookie_mask`.
@@ -112,6 +117,58 @@ pub const GROUP_ALL: u32 = 0xffff_fffc;
 pub const TABLE_ALL: u8 = 0xff;
 /// Priority of a rule unless told.
 pub const DEFAULT_PRIORITY: u16 = 0x8000;
+
+/// A match without the words that do not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedMatch {
+    /// Bits and their values.
+    pub mini: MiniMatch,
+    /// Where the match's tunnel options lie, if it has any.
+    pub tun: Option<Arc<TunTable>>,
+}
+
+/// A flow-mod of a hundred octets or two instead of one and a half thousand.
+pub type PackedFlowMod = FlowMod<PackedMatch>;
+
+impl<M> FlowMod<M> {
+    /// The same with another match, or the same match in another form.
+    pub fn with_match<N>(&self, matching: N) -> FlowMod<N> {
+        FlowMod {
+            matching,
+            priority: self.priority,
+            cookie: self.cookie,
+            cookie_mask: self.cookie_mask,
+            new_cookie: self.new_cookie,
+            modify_cookie: self.modify_cookie,
+            table: self.table,
+            command: self.command,
+            idle_timeout: self.idle_timeout,
+            hard_timeout: self.hard_timeout,
+            importance: self.importance,
+            buffer_id: self.buffer_id,
+            out_port: self.out_port,
+            out_group: self.out_group,
+            flags: self.flags,
+            actions: self.actions.clone(),
+        }
+    }
+}
+
+impl FlowMod {
+    /// The same, packed; `shapes` lets those of one kind share what they have in common.
+    pub fn pack(&self, shapes: &mut Shapes) -> PackedFlowMod {
+        let mini = shapes.matching(&self.matching.key, &self.matching.mask);
+        self.with_match(PackedMatch { mini, tun: self.matching.tun.clone() })
+    }
+}
+
+impl PackedFlowMod {
+    /// The same in full.
+    pub fn unpack(&self) -> FlowMod {
+        let PackedMatch { mini, tun } = &self.matching;
+        self.with_match(Match { key: mini.key(), mask: mini.mask(), tun: tun.clone() })
+    }
+}
 
 impl Default for FlowMod {
     fn default() -> Self {

@@ -56,12 +56,14 @@ pub fn write_flags(out: &mut String, flags: FlowFlags) {
 /// A rule and its counters as one line; without `show_stats` what identifies it only.
 pub fn format_flow_stats(f: &FlowStats, style: &Style<'_>, show_stats: bool) -> String {
     let c = &style.colors;
-    let mut out = String::new();
+    let mut out = String::with_capacity(200);
+    let name = |out: &mut String, color: &str, name: &str| [color, name, "=", c.end].map(|s| out.push_str(s));
     if show_stats || f.cookie != 0 {
-        put!(out, "{}cookie={}{:#x}, ", c.param, c.end, f.cookie);
+        name(&mut out, c.param, "cookie");
+        put!(out, "{:#x}, ", f.cookie);
     }
     if show_stats {
-        put!(out, "{}duration={}", c.param, c.end);
+        name(&mut out, c.param, "duration");
         match f.duration {
             Some((sec, nsec)) => crate::print::duration(&mut out, sec, nsec),
             None => out.push_str("?s"),
@@ -73,10 +75,13 @@ pub fn format_flow_stats(f: &FlowStats, style: &Style<'_>, show_stats: bool) -> 
         put!(out, "{}table={}{}, ", c.special, c.end, style.names.table(f.table));
     }
     if show_stats {
-        let count = |n: Option<u64>| n.map_or_else(|| "?".to_string(), |n| n.to_string());
-        let (packets, bytes) = (count(f.packets), count(f.bytes));
-        put!(out, "{}n_packets={}{packets}, ", c.param, c.end);
-        put!(out, "{}n_bytes={}{bytes}, ", c.param, c.end);
+        for (what, count) in [("n_packets", f.packets), ("n_bytes", f.bytes)] {
+            name(&mut out, c.param, what);
+            match count {
+                Some(n) => put!(out, "{n}, "),
+                None => out.push_str("?, "),
+            }
+        }
     }
     for (name, seconds) in [("idle_timeout", f.idle_timeout), ("hard_timeout", f.hard_timeout)] {
         if seconds != 0 {
@@ -96,9 +101,10 @@ pub fn format_flow_stats(f: &FlowStats, style: &Style<'_>, show_stats: bool) -> 
     }
     let matching = format_match(&f.matching, Some(f.priority), style);
     if !matching.is_empty() {
-        put!(out, "{matching} ");
+        out.push_str(&matching);
+        out.push(' ');
     }
-    put!(out, "{}actions={}", c.actions, c.end);
+    name(&mut out, c.actions, "actions");
     action::write(&mut out, &f.actions, style);
     out
 }

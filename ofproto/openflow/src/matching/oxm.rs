@@ -2,7 +2,7 @@
 //!
 //! Source: OpenFlow 1.5.1 section 7.2.3, ovs-fields(7).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use flow::field::{Field, Location, TunTable, Value};
 
@@ -138,7 +138,7 @@ pub fn put_match(b: &mut Vec<u8>, m: &Match, version: Version) -> usize {
 /// Returns its length without the padding.
 pub fn put_nxm(b: &mut Vec<u8>, m: &Match, cookie: u64, cookie_mask: u64) -> usize {
     let start = b.len();
-    Writer { b, m, version: None, implied_ethernet: false }.fields(cookie, cookie_mask);
+    Writer::new(b, m, None).fields(cookie, cookie_mask);
     let len = b.len() - start;
     b.pad8(start);
     len
@@ -146,7 +146,7 @@ pub fn put_nxm(b: &mut Vec<u8>, m: &Match, cookie: u64, cookie_mask: u64) -> usi
 
 /// Appends the fields of a match as OXM of `version`, without header and padding.
 pub fn put_oxm_fields(b: &mut Vec<u8>, m: &Match, version: Version) {
-    Writer { b, m, version: Some(version), implied_ethernet: false }.fields(0, 0);
+    Writer::new(b, m, Some(version)).fields(0, 0);
 }
 
 /// Fields after the network layer, in the order in which they are written.
@@ -190,14 +190,51 @@ const CONNTRACK: [Field; 9] = [
     Field::CtIpv6Dst,
 ];
 
+/// In which words of a mask the fields of each group lie.
+struct Words {
+    tunnel: u128,
+    after_options: u128,
+    registers: u128,
+    conntrack: u128,
+}
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| {
+    let of = |fields: &[Field]| {
+        fields.iter().fold(0, |words, field| match field.meta().location {
+            Location::Bits { last_word, .. } => words | (1 << last_word) | (1 << last_word.saturating_sub(1)),
+            _ => u128::MAX,
+        })
+    };
+    Words {
+        tunnel: of(&TUNNEL),
+        after_options: of(&AFTER_OPTIONS),
+        registers: of(&[0, 1, 2, 3].map(Field::XxReg)),
+        conntrack: of(&CONNTRACK),
+    }
+});
+
 struct Writer<'a> {
     b: &'a mut Vec<u8>,
     m: &'a Match,
     version: Option<Version>,
     implied_ethernet: bool,
+    /// Words of the mask that are not zero, by bit.
+    words: u128,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(b: &'a mut Vec<u8>, m: &'a Match, version: Option<Version>) -> Writer<'a> {
+        let words = m.mask.0.iter().enumerate().fold(0, |words, (i, word)| words | (u128::from(*word != 0) << i));
+        Writer { b, m, version, implied_ethernet: false, words }
+    }
+
+    /// Writes what the match says of some fields, which lie in `words`.
+    fn put_all(&mut self, words: u128, fields: &[Field]) {
+        if self.words & words != 0 {
+            fields.iter().for_each(|field| self.put(*field));
+        }
+    }
+
     fn fields(mut self, cookie: u64, cookie_mask: u64) {
         let start = self.b.len();
         let m = self.m;
@@ -214,17 +251,13 @@ impl Writer<'_> {
         self.eth_type();
         self.vlan();
         self.layer3();
-        for field in TUNNEL {
-            self.put(field);
-        }
+        self.put_all(WORDS.tunnel, &TUNNEL);
         self.tunnel_options();
-        for field in AFTER_OPTIONS {
-            self.put(field);
+        self.put_all(WORDS.after_options, &AFTER_OPTIONS);
+        if self.words & WORDS.registers != 0 {
+            self.registers();
         }
-        self.registers();
-        for field in CONNTRACK {
-            self.put(field);
-        }
+        self.put_all(WORDS.conntrack, &CONNTRACK);
         if m.key.ct_nw_proto() != 0 {
             for field in [Field::CtNwProto, Field::CtTpSrc, Field::CtTpDst] {
                 self.put(field);
@@ -376,6 +409,9 @@ impl Writer<'_> {
     }
 
     fn tunnel_options(&mut self) {
+        if self.m.mask.tun_metadata_present() == 0 {
+            return;
+        }
         for i in 0..64u8 {
             if self.m.mask.tun_metadata_present() & (1 << i) == 0 {
                 continue;

@@ -139,6 +139,10 @@ impl Encoder<'_> {
     fn message(&mut self, message: &Message) -> Outcome {
         let version = self.version;
         match message {
+            Message::Encoded(octets) => {
+                self.out.octets(octets);
+                Ok(())
+            }
             Message::Hello(hello) => {
                 hello::encode(self.out, hello.versions, self.xid);
                 Ok(())

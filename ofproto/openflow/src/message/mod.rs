@@ -20,6 +20,7 @@ pub mod features;
 pub mod field_set;
 pub mod flow;
 pub mod flow_removed;
+mod flow_rows;
 pub mod flow_stats;
 pub mod frame;
 pub mod group;
@@ -57,6 +58,7 @@ pub use encode::{encode, encode_flow_mod, encode_into};
 pub use features::Features;
 pub use field_set::{FieldArray, FieldSet};
 pub use flow_removed::FlowRemoved;
+pub use flow_rows::FlowRows;
 pub use flow_stats::AggregateStats;
 pub use group::{Bucket, GroupDesc, GroupFeatures, GroupMod, GroupStats};
 pub use ipfix::IpfixStats;
@@ -341,6 +343,9 @@ pub enum Message {
     CtFlushZone(u16),
     /// NXT_CT_FLUSH.
     CtFlush(CtFlush),
+
+    /// Messages that are on the wire's form already, each with its header (see [`FlowRows`]).
+    Encoded(Vec<u8>),
 }
 
 /// Octets shared without copying: packets, opaque user data.
