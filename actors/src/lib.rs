@@ -15,6 +15,7 @@ pub mod bridge;
 pub mod capture;
 pub mod controller;
 pub mod datapath;
+pub mod export;
 pub mod host;
 pub mod idl;
 pub mod metrics;

@@ -100,6 +100,8 @@ impl Bridge {
                     );
                 }
             }
+            Output::Export(datagrams) => self.collectors.send(datagrams),
+            Output::Count(ports) => self.count(ports, ctx),
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),
             Output::SetAdmin { port, up } => {
@@ -282,6 +284,17 @@ impl Bridge {
         })
     }
 
+    /// Counts ports and the datapath for a report to collectors.
+    fn count(&mut self, ports: Vec<openflow::OfPort>, ctx: &mut Context<Self>) {
+        let asked = futures::future::join(self.ask_ports(ports), self.setup.datapath.ask(ReadStats, PATIENCE));
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(asked).map(|(answer, report), this, ctx| {
+            let Some(Answer::Ports(stats)) = answer else { return };
+            let switch = report.map(|report| switch_counters(&report)).unwrap_or_default();
+            this.core.counted(switch, stats, clock::now_ms());
+            this.settle(ctx);
+        }));
+    }
+
     fn ask_ports(&self, ports: Vec<openflow::OfPort>) -> BoxFuture<'static, Option<Answer>> {
         let now_ms = clock::now_ms();
         let known: Vec<_> = ports
@@ -322,6 +335,16 @@ impl Bridge {
             });
             Some(Answer::Ports(stats.collect()))
         })
+    }
+}
+
+/// A datapath's counters as collectors hear of them, which wrap.
+fn switch_counters(report: &crate::msg::datapath::DatapathReport) -> ofproto::export::sflow::SwitchCounters {
+    ofproto::export::sflow::SwitchCounters {
+        hits: crate::switch::commands::hits(report) as u32,
+        misses: report.stats.misses as u32,
+        lost: report.stats.lost as u32,
+        flows: report.flows as u32,
     }
 }
 

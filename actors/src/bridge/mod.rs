@@ -79,6 +79,7 @@ pub struct Bridge {
     reports: Latest<BridgeReported>,
     reported: BridgeReport,
     connections: connections::Connections,
+    collectors: crate::export::Collectors,
     published_version: u64,
     /// Tables that were told to be configured and have not answered.
     configuring: usize,
@@ -113,6 +114,7 @@ impl Bridge {
             reports: setup.reports.clone().latest(),
             reported: BridgeReport::default(),
             connections: connections::Connections::default(),
+            collectors: crate::export::Collectors::default(),
             published_version: 0,
             configuring: 0,
             configured: Vec::new(),

@@ -39,6 +39,11 @@ pub struct SetAdmin(pub bool);
 #[rtype(result = "()")]
 pub struct SetMac(pub u64);
 
+/// Give a dummy one more address (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AddAddress(pub std::net::IpAddr);
+
 /// Give the device this MTU, octets (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -75,6 +80,8 @@ pub struct PortStatus {
     pub mac: u64,
     pub mtu: Option<i64>,
     pub ifindex: Option<i64>,
+    /// Of a dummy; the host knows those of its devices.
+    pub addresses: Vec<std::net::IpAddr>,
     pub link_speed_bps: Option<i64>,
     pub duplex_full: Option<bool>,
     pub link_resets: i64,

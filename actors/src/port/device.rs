@@ -69,6 +69,9 @@ impl Drop for Held {
     }
 }
 
+/// Addresses that a dummy remembers at the most.
+pub const DUMMY_ADDRESSES: usize = 64;
+
 /// A dummy's settings.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
@@ -78,6 +81,7 @@ pub struct DummyState {
     pub admin_up: bool,
     pub link_up: bool,
     pub ifindex: i64,
+    pub addresses: Vec<std::net::IpAddr>,
 }
 
 /// What goes to the datapath.
@@ -292,6 +296,7 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         admin_up: true,
         link_up: true,
         ifindex: option("ifindex").and_then(|n| n.parse().ok()).unwrap_or(-95),
+        addresses: Vec::new(),
     };
     let (sender, wired) = match wire::lead(&config.options) {
         Ok(lead) => lead.map(wire::ends).unzip(),

@@ -282,6 +282,7 @@ impl Port {
                 status.link_up = state.admin_up && state.link_up;
                 status.mac = state.mac;
                 status.mtu = Some(state.mtu);
+                status.addresses.clone_from(&state.addresses);
                 status.ifindex = (state.ifindex >= 0).then_some(state.ifindex);
                 if state.ifindex < 0 {
                     status.ifindex = None;
@@ -477,6 +478,21 @@ impl Handler<SetMtu> for Port {
             Some(Device::Dummy(state)) => state.mtu = i64::from(m.0),
             Some(Device::Tap(_)) => set_mtu(&self.setup.config.name, Some(i64::from(m.0))),
             _ => {}
+        }
+        self.look();
+    }
+}
+
+impl Handler<AddAddress> for Port {
+    type Result = ();
+
+    fn handle(&mut self, m: AddAddress, _: &mut Context<Self>) {
+        self.desk.received();
+        if let Some(Device::Dummy(state)) = &mut self.device
+            && !state.addresses.contains(&m.0)
+            && state.addresses.len() < device::DUMMY_ADDRESSES
+        {
+            state.addresses.push(m.0);
         }
         self.look();
     }

@@ -65,10 +65,36 @@ pub struct DesiredBridge {
     pub controllers: DesiredControllers,
     /// `mcast_snooping_enable`.
     pub mcast_snooping: bool,
+    /// NetFlow.
+    pub netflow: Option<DesiredNetflow>,
+    /// sFlow.
+    pub sflow: Option<DesiredSflow>,
     /// `stp_enable`.
     pub stp_enable: bool,
     /// `rstp_enable`.
     pub rstp_enable: bool,
+}
+
+/// A row of NetFlow.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredNetflow {
+    pub targets: Vec<String>,
+    pub engine_id: Option<i64>,
+    pub engine_type: Option<i64>,
+    pub add_id_to_interface: bool,
+    pub active_timeout_s: i64,
+}
+
+/// A row of sFlow.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredSflow {
+    pub targets: Vec<String>,
+    pub agent: Option<String>,
+    pub sampling: Option<i64>,
+    pub polling_s: Option<i64>,
+    pub header: Option<i64>,
 }
 
 /// A flow table.
@@ -269,6 +295,20 @@ impl DesiredBridge {
             mirrors,
             flood_vlans: row.flood_vlans(),
             controllers: DesiredControllers::read(replica, row),
+            netflow: row.netflow().and_then(|uuid| ovs::NetFlow::find(replica, uuid)).map(|n| DesiredNetflow {
+                targets: n.targets().into_iter().map(str::to_owned).collect(),
+                engine_id: n.engine_id(),
+                engine_type: n.engine_type(),
+                add_id_to_interface: n.add_id_to_interface(),
+                active_timeout_s: n.active_timeout(),
+            }),
+            sflow: row.sflow().and_then(|uuid| ovs::SFlow::find(replica, uuid)).map(|s| DesiredSflow {
+                targets: s.targets().into_iter().map(str::to_owned).collect(),
+                agent: text(s.agent()),
+                sampling: s.sampling(),
+                polling_s: s.polling(),
+                header: s.header(),
+            }),
             mcast_snooping: row.mcast_snooping_enable(),
             stp_enable: row.stp_enable(),
             rstp_enable: row.rstp_enable(),

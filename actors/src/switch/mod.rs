@@ -15,6 +15,7 @@ pub mod commands;
 pub mod ct_zones;
 pub mod desired;
 pub mod directory;
+mod monitoring;
 pub mod plan;
 pub mod polling;
 mod protocols;

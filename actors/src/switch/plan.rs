@@ -404,6 +404,7 @@ pub fn bridge_config(
                 link_up: planned.status.link_up,
                 may_enable: planned.status.link_up,
                 hw_addr: planned.status.mac,
+                ifindex: planned.status.ifindex.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
                 queues: port.qos.as_ref().map(queues).unwrap_or_default(),
                 mcast_flood: flag(&port.other_config, "mcast-snooping-flood"),
                 mcast_flood_reports: flag(&port.other_config, "mcast-snooping-flood-reports"),

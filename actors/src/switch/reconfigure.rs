@@ -351,6 +351,7 @@ impl Switch {
             }
         }
         let ct_timeouts = self.assign_timeouts();
+        let host = self.host.as_ref().map(|host| host.view.load_full());
         let restore_wait = self.desired.other_config.get("flow-restore-wait").is_some_and(|v| v == "true");
         let mut asked: Vec<BoxFuture<'static, Result<(), AskError>>> = Vec::new();
         for (name, bridge) in &mut self.bridges {
@@ -390,6 +391,10 @@ impl Switch {
             let peer_of = |own: &str, peer: &str| peers.get(&(peer.to_owned(), own.to_owned())).copied();
             let mut config = plan::bridge_config(row, &ports, &bridge.bundles, peer_of, mac, restore_wait);
             config.ct_timeouts = ct_timeouts.get(&bridge.datapath).cloned().unwrap_or_default();
+            let dummy_address = |name: &str| ports.get(name)?.status.addresses.first().copied();
+            config.netflow = row.netflow.as_ref().and_then(monitoring::netflow);
+            config.sflow =
+                row.sflow.as_ref().and_then(|sflow| monitoring::sflow(sflow, host.as_deref(), dummy_address));
             let configure = Configure {
                 config,
                 own: bridge.address.clone(),

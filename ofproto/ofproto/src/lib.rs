@@ -1,6 +1,7 @@
 //! The OpenFlow pipeline: tables, rules, groups, meters, translation.
 
 pub mod bridge;
+pub mod export;
 pub mod fail_open;
 pub mod in_band;
 pub mod note;

@@ -199,7 +199,7 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
 }
 
 /// Packets that a cached flow decided.
-pub(super) fn hits(report: &DatapathReport) -> u64 {
+pub(crate) fn hits(report: &DatapathReport) -> u64 {
     report.stats.emc_hits + report.stats.smc_hits + report.stats.megaflow_hits
 }
 

@@ -4,7 +4,7 @@ use flow::odp_text;
 use packet::PacketBuf;
 
 use super::context::{PATIENCE, Registry, settle};
-use crate::msg::port::{ReadWire, SetAdmin};
+use crate::msg::port::{AddAddress, ReadWire, SetAdmin};
 use crate::port::Receive;
 use crate::port::device::dummy_queues;
 
@@ -57,15 +57,18 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let known = directory.ports.get(&args[0]).is_some_and(|e| is_dummy(&e.kind));
         known.then_some(()).ok_or(DEVICE_UNKNOWN)?;
         let address = args[1].split('/').next().unwrap_or("");
-        address.parse::<std::net::Ipv4Addr>().map_err(|_| format!("{}: invalid IP address", args[1]))?;
-        Ok("OK".to_owned())
+        let address = address.parse::<std::net::Ipv4Addr>().map_err(|_| format!("{}: invalid IP address", args[1]))?;
+        let told = directory.ports.get(&args[0]).is_some_and(|e| e.address.offer(AddAddress(address.into())));
+        told.then(|| "OK".to_owned()).ok_or_else(|| "the port is busy".to_owned())
     });
     registry.ask("netdev-dummy/ip6addr", "[netdev] ip6addr", (2, 2), |directory, args| async move {
         let known = directory.ports.get(&args[0]).is_some_and(|e| is_dummy(&e.kind));
         known.then_some(()).ok_or(DEVICE_UNKNOWN)?;
         let address = args[1].split('/').next().unwrap_or("");
-        address.parse::<std::net::Ipv6Addr>().map_err(|_| format!("{}: invalid IPv6 address", args[1]))?;
-        Ok("OK".to_owned())
+        let address =
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| format!("{}: invalid IPv6 address", args[1]))?;
+        let told = directory.ports.get(&args[0]).is_some_and(|e| e.address.offer(AddAddress(address.into())));
+        told.then(|| "OK".to_owned()).ok_or_else(|| "the port is busy".to_owned())
     });
 }
 

@@ -18,6 +18,7 @@ mod protocols;
 mod top;
 mod tunnel;
 
+pub(crate) use dpctl::hits;
 pub(super) use dpif::capabilities;
 
 use super::directory::Shared;

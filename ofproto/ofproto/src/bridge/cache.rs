@@ -125,6 +125,7 @@ impl Bridge {
 
     fn judge_one(&mut self, ufid: Ufid, decisions: &mut Decisions, now_ms: i64) {
         let Some(key) = self.flows.get(ufid).map(CachedFlow::key) else { return };
+        self.end_netflow(ufid, now_ms);
         let mut translation = self.translate_key(&key, None, now_ms);
         if let Some(translation) = &mut translation {
             self.hold_state(&key, translation);
@@ -175,6 +176,7 @@ impl Bridge {
     pub fn flows_deleted(&mut self, gone: &[FlowReported], now_ms: i64) {
         for report in gone {
             self.credit_flow(report, now_ms);
+            self.end_netflow(report.ufid, now_ms);
             self.stale.remove(&report.ufid);
             self.flows.remove(report.ufid, &mut self.recirc, now_ms);
         }

@@ -8,6 +8,7 @@ use openflow::message::PortDesc;
 use openflow::message::port::port_config;
 
 use super::{Bridge, BundleSettings, LivenessConfig, Output, SpanningConfig};
+use crate::export::{NetflowConfig, SflowConfig};
 use crate::table::TableConfig;
 use crate::view::{BundleId, BundleView, MirrorView, PortView, VlanSet};
 
@@ -63,6 +64,10 @@ pub struct BridgeConfig {
     pub bundle_settings: BTreeMap<BundleId, BundleSettings>,
     /// Timeout policies of connection tracking, by zone: the datapath's number.
     pub ct_timeouts: BTreeMap<u16, u32>,
+    /// NetFlow.
+    pub netflow: Option<NetflowConfig>,
+    /// sFlow.
+    pub sflow: Option<SflowConfig>,
     /// Upcalls are to be answered by dropping until this is over.
     pub flow_restore_wait: bool,
 }
@@ -102,6 +107,7 @@ impl Bridge {
             }
         }
         self.configure_snooping(&config);
+        self.configure_monitoring(&config, now_ms);
         self.config = config;
         let settings = self.config.bundle_settings.clone();
         self.configure_liveness(now_ms);

@@ -31,6 +31,7 @@ mod limit;
 mod liveness;
 mod meter;
 mod monitor;
+mod monitoring;
 mod output;
 mod packet;
 mod port;
@@ -112,6 +113,7 @@ pub struct Bridge {
     bonding: bonding::Bonding,
     spanning: spanning::Spanning,
     liveness: liveness::Liveness,
+    monitoring: monitoring::Monitoring,
     /// Something that [`Bridge::report`] tells may have changed.
     report_stale: bool,
     conns: BTreeMap<ConnId, Conn>,
@@ -193,6 +195,7 @@ impl Bridge {
             bonding: bonding::Bonding::default(),
             spanning: spanning::Spanning::default(),
             liveness: liveness::Liveness::default(),
+            monitoring: monitoring::Monitoring::default(),
             report_stale: true,
             conns: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -368,6 +371,7 @@ impl Bridge {
             .chain(self.bonding_timeout())
             .chain(self.spanning_timeout())
             .chain(self.liveness_timeout())
+            .chain(self.monitoring_timeout())
             .min()
     }
 
@@ -389,6 +393,9 @@ impl Bridge {
         }
         if self.liveness_timeout().is_some_and(|(at, _)| at <= now_ms) {
             self.run_liveness(now_ms);
+        }
+        if self.monitoring_timeout().is_some_and(|(at, _)| at <= now_ms) {
+            self.run_monitoring(now_ms);
         }
         let (mut due, mut lines) = (Vec::new(), Vec::new());
         for conn in self.conns.values_mut() {

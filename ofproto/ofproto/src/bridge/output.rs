@@ -8,6 +8,7 @@ use openflow::OfPort;
 use openflow::message::{AggregateStats, CtFlush, Msg, PortStats, QueueStats};
 
 use super::{ConnId, DatapathMeter, DatapathMeterStats};
+use crate::export::Datagram;
 use crate::note::Note;
 use crate::rule::{Rule, RuleId, RuleStats};
 use crate::table::{Change, Selection, TableConfig};
@@ -101,6 +102,10 @@ pub enum Output {
     },
     /// Forget tracked connections.
     CtFlush(CtFlush),
+    /// Send datagrams to collectors.
+    Export(Vec<Datagram>),
+    /// Count what ports carried, and the datapath, and tell ([`super::Bridge::counted`]).
+    Count(Vec<OfPort>),
     /// Write a line into the log.
     Log(Note),
     /// Find the Ethernet addresses of the next hops towards these, and say which were found.

@@ -69,7 +69,10 @@ impl Bridge {
                 self.controller_packet(&cookie, &upcall.key, &upcall.packet);
                 return;
             }
-            Some(Cookie::Sflow { .. } | Cookie::FlowSample(_) | Cookie::Ipfix { .. }) => return,
+            Some(Cookie::Sflow { vlan_tci, output }) => {
+                return self.sampled(&upcall.key, upcall.packet.data(), (vlan_tci, output), now_ms);
+            }
+            Some(Cookie::FlowSample(_) | Cookie::Ipfix { .. }) => return,
             Some(Cookie::SlowPath { .. }) | None => {}
         }
         let Some(translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };
@@ -202,6 +205,9 @@ impl Bridge {
                 Effect::Bond { bridge, bundle, bucket } if *bridge == self.view.id => {
                     self.account_bond(*bundle, *bucket, stats.bytes);
                 }
+                Effect::Netflow { bridge, flow, out } if *bridge == self.view.id => {
+                    self.count_netflow(flow, *out, stats, tcp_flags, now_ms);
+                }
                 Effect::Special { port, .. } => {
                     self.put(Output::Foreign { bridge: port.bridge, effect: effect.clone(), stats });
                 }
@@ -213,6 +219,7 @@ impl Bridge {
                 | Effect::Mirrors { bridge, .. }
                 | Effect::McastSnoop { bridge, .. }
                 | Effect::Bond { bridge, .. }
+                | Effect::Netflow { bridge, .. }
                 | Effect::Group { bridge, .. } => {
                     self.put(Output::Foreign { bridge: *bridge, effect: effect.clone(), stats });
                 }

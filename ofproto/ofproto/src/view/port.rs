@@ -88,6 +88,8 @@ pub struct PortView {
     pub may_enable: bool,
     /// Ethernet address, 48 bits.
     pub hw_addr: u64,
+    /// The host's number of its device, 0 for none.
+    pub ifindex: u32,
     /// Spanning tree.
     pub stp: StpState,
     /// CFM runs on it.

@@ -81,6 +81,11 @@ pub(super) struct Context<'a> {
     pub bridges: SmallVec<[BridgeId; 2]>,
     pub pending: Pending,
     pub nsh_tlvs: Vec<u8>,
+    pub way_out: super::monitoring::WayOut,
+    /// The bridge whose sample is at the head of the actions.
+    pub sampled_by: Option<BridgeId>,
+    /// NetFlow counts packets of the bridge they came in at.
+    pub netflow: bool,
 }
 
 impl<'a> Context<'a> {
@@ -138,12 +143,16 @@ impl<'a> Context<'a> {
             bridges: smallvec![bridge.id],
             pending: Pending::None,
             nsh_tlvs: Vec::new(),
+            way_out: Default::default(),
+            sampled_by: None,
+            netflow: bridge.netflow,
         }
     }
 
     /// Translates and gives the verdict.
     pub fn run(mut self) -> Translation {
         self.start();
+        self.end_monitoring();
         wildcard::finish(&mut self.wc, self.input.key, &self.flow);
         if let Some(reason) = self.error {
             self.odp.clear();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use l2proto::membership::Membership;
 use openflow::flow_mod::FlowMod;
 
+use crate::export::netflow::FlowId;
 use crate::rule::Rule;
 use crate::view::{BridgeId, BundleId, PortRef};
 
@@ -108,6 +109,15 @@ pub enum Effect {
         /// The packet from its Ethernet header on.
         frame: Arc<[u8]>,
     },
+    /// NetFlow counts the packet.
+    Netflow {
+        /// Bridge.
+        bridge: BridgeId,
+        /// For which of its flows.
+        flow: Box<FlowId>,
+        /// Its way out: an OpenFlow port or one of [`crate::export::netflow`]'s.
+        out: u16,
+    },
     /// A bond's hash bucket carries the packet.
     Bond {
         /// Bridge.
@@ -137,6 +147,9 @@ impl Effect {
                 E::MacLearn { bridge, bundle, mac, vlan, grat_arp, is_bond },
                 E::MacLearn { bridge: b, bundle: o, mac: m, vlan: v, grat_arp: g, is_bond: i },
             ) => (bridge, bundle, mac, vlan, grat_arp, is_bond) == (b, o, m, v, g, i),
+            (E::Netflow { bridge, flow, out }, E::Netflow { bridge: b, flow: f, out: o }) => {
+                (bridge, flow, out) == (b, f, o)
+            }
             (E::Bond { bridge, bundle, bucket }, E::Bond { bridge: b, bundle: o, bucket: n }) => {
                 (bridge, bundle, bucket) == (b, o, n)
             }

@@ -25,6 +25,7 @@ mod group;
 mod hashing;
 mod learn;
 mod mirror;
+mod monitoring;
 mod mpls;
 mod multicast;
 mod normal;

@@ -191,6 +191,7 @@ impl Context<'_> {
                 self.output_bundle(bundle, tags);
             }
         }
+        self.note_flood();
     }
 
     /// To one bundle, with the tags that its mode wants.

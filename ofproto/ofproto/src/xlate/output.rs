@@ -28,6 +28,12 @@ const STP_GROUP: u64 = 0x0180_c200_0000;
 impl Context<'_> {
     /// The `output` action.
     pub fn output(&mut self, port: OfPort, max_len: u16, is_last: bool, truncate: bool, in_bucket: bool) {
+        let before = self.begin_output();
+        self.output_to(port, max_len, is_last, truncate, in_bucket);
+        self.end_output(before);
+    }
+
+    fn output_to(&mut self, port: OfPort, max_len: u16, is_last: bool, truncate: bool, in_bucket: bool) {
         match port {
             OfPort::IN_PORT => self.output_port(self.in_port(), Via::Port, is_last, truncate),
             OfPort::TABLE => {
@@ -75,6 +81,7 @@ impl Context<'_> {
                 self.output_port(*number, Via::Port, is_last, false);
             }
         }
+        self.note_flood();
     }
 
     /// `output:reg[...]`.
@@ -120,7 +127,9 @@ impl Context<'_> {
         };
         let old = self.flow.skb_priority();
         self.flow.set_skb_priority(queue);
+        let before = self.begin_output();
         self.output_port(port, Via::Port, is_last, false);
+        self.end_output(before);
         self.flow.set_skb_priority(old);
     }
 
@@ -220,6 +229,7 @@ impl Context<'_> {
         }
         let Some(odp_port) = to.odp else { return };
         self.commit();
+        self.note_output(to.port, to.ifindex);
         match via {
             Via::Bond(id) => self.odp.push(odp::Action::LbOutput(id)),
             Via::Hash { recirc_id, basis } => {

@@ -75,6 +75,9 @@ impl Context<'_> {
         if !self.thawed && port.is_some_and(|p| self.process_special(p)) {
             return;
         }
+        if !self.thawed {
+            self.begin_sample();
+        }
         if let Some(bundle) = port.and_then(|p| self.bundle_of(p)).cloned()
             && self.is_mirror_output(bundle.id)
         {
@@ -94,7 +97,7 @@ impl Context<'_> {
         }
         if port.is_some_and(|p| !p.stp.forwards()) {
             // NORMAL and `learn` have seen the packet; nothing is to be sent.
-            self.odp.clear();
+            self.odp.truncate(usize::from(self.sampled_by.is_some()));
             self.cancel_freeze();
             self.action_set.clear();
             self.error = Some(DropReason::ForwardingDisabled);

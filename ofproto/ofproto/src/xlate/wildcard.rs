@@ -48,13 +48,11 @@ pub(super) fn initial(key: &Key) -> Mask {
 
 /// What NetFlow needs of every flow.
 pub(super) fn netflow(key: &Key, mask: &mut Mask) {
-    if is_ip(key) {
-        if key.dl_type() == 0x0800 {
-            mask.set_nw_src(u32::MAX);
-            mask.set_nw_dst(u32::MAX);
-        }
+    if key.dl_type() == 0x0800 {
+        mask.set_nw_src(u32::MAX);
+        mask.set_nw_dst(u32::MAX);
         mask.set_nw_proto(u8::MAX);
-        mask.set_nw_tos(u8::MAX);
+        mask.set_nw_tos(mask.nw_tos() | 0xfc);
         mask.set_tp_src(u16::MAX);
         mask.set_tp_dst(u16::MAX);
     }

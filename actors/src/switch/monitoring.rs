@@ -1,0 +1,107 @@
+//! Flow monitoring as the database asks for it: rows of NetFlow and sFlow as what bridges do.
+//!
+//! Source: ovs-vswitchd.conf.db(5), tables NetFlow and sFlow.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use ofproto::export::{NetflowConfig, SflowConfig, collectors};
+
+use super::desired::{DesiredNetflow, DesiredSflow};
+use crate::host::view::HostView;
+
+const NETFLOW_PORT: u16 = 2055;
+const SFLOW_PORT: u16 = 6343;
+/// One in so many packets is sampled unless told.
+const SAMPLING: u32 = 400;
+/// Seconds between counters unless told.
+const POLLING_S: u32 = 30;
+/// Octets of a sampled packet unless told.
+const HEADER: usize = 128;
+
+/// NetFlow of a bridge; `None` without a collector.
+pub(super) fn netflow(row: &DesiredNetflow) -> Option<NetflowConfig> {
+    let octet = |n: Option<i64>| n.and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
+    Some(NetflowConfig {
+        to: targets(&row.targets, NETFLOW_PORT)?,
+        engine_type: octet(row.engine_type),
+        engine_id: octet(row.engine_id),
+        add_id_to_interface: row.add_id_to_interface,
+        active_timeout_s: row.active_timeout_s,
+    })
+}
+
+/// sFlow of a bridge; `None` without a collector or an address to be known by.
+///
+/// `dummies` tells the addresses of a dummy.
+pub(super) fn sflow(
+    row: &DesiredSflow,
+    host: Option<&HostView>,
+    dummies: impl Fn(&str) -> Option<IpAddr>,
+) -> Option<SflowConfig> {
+    let to = targets(&row.targets, SFLOW_PORT)?;
+    let of_dummy = row.agent.as_deref().and_then(dummies);
+    let Some(agent) = of_dummy.or_else(|| agent(row.agent.as_deref(), to[0], host)) else {
+        vlog::warn_rl!("ofproto_dpif_sflow", 5, 5, "could not determine IP address for sFlow agent");
+        return None;
+    };
+    let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+    Some(SflowConfig {
+        to,
+        agent,
+        sampling: number(row.sampling).filter(|n| *n > 0).unwrap_or(SAMPLING),
+        polling_s: number(row.polling_s).unwrap_or(POLLING_S),
+        header: number(row.header).map_or(HEADER, |n| n as usize),
+    })
+}
+
+fn targets(texts: &[String], port: u16) -> Option<Arc<[SocketAddr]>> {
+    let (known, strange) = collectors(texts.iter().map(String::as_str), port);
+    for target in strange {
+        vlog::warn_rl!("collectors", 5, 5, "couldn't open connection to collector (\"{target}\")");
+    }
+    (!known.is_empty()).then_some(known)
+}
+
+/// The address a switch is known by: that of a device, or else the one it sends to the collector from.
+fn agent(device: Option<&str>, collector: SocketAddr, host: Option<&HostView>) -> Option<IpAddr> {
+    let Some(device) = device else { return source_towards(collector) };
+    if let Ok(address) = device.parse() {
+        return Some(address);
+    }
+    let host = host?;
+    let index = host.link(device)?.index;
+    let mut own = host.addresses.keys().filter(|(of, _)| *of == index).map(|(_, address)| *address);
+    own.clone().find(IpAddr::is_ipv4).or_else(|| own.next())
+}
+
+/// The address that the host would send from, by its routes.
+fn source_towards(to: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr =
+        if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(to).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_told_has_defaults() {
+        let row =
+            DesiredNetflow { targets: vec!["127.0.0.1".into()], engine_id: Some(300), ..DesiredNetflow::default() };
+        let config = netflow(&row).unwrap();
+        assert_eq!((config.to[0].to_string().as_str(), config.engine_id), ("127.0.0.1:2055", 0));
+        assert_eq!(netflow(&DesiredNetflow::default()), None);
+        let row = DesiredSflow { targets: vec!["127.0.0.1:99".into()], sampling: Some(0), ..DesiredSflow::default() };
+        let config = sflow(&row, None, |_| None).unwrap();
+        assert_eq!(config.agent, IpAddr::from([127, 0, 0, 1]));
+        assert_eq!((config.sampling, config.polling_s, config.header), (400, 30, 128));
+        let of_device = DesiredSflow { agent: Some("nosuch".into()), ..row };
+        assert_eq!(sflow(&of_device, None, |_| None), None);
+        let of_dummy = |name: &str| (name == "nosuch").then_some(IpAddr::from([1, 1, 1, 1]));
+        assert_eq!(sflow(&of_device, None, of_dummy).unwrap().agent, IpAddr::from([1, 1, 1, 1]));
+    }
+}
