@@ -4,6 +4,7 @@ pub mod budget;
 pub mod clock;
 pub mod daemon;
 pub mod db;
+mod linger;
 pub mod mailbox;
 pub mod memory;
 pub mod stream;

@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use crate::daemon::{Reason, Serving};
 use crate::db::DbSystem;
 use crate::host::Host;
-use crate::idl::{Idl, IdlSetup};
+use crate::idl::{DbServer, Idl, IdlSetup};
 use crate::mailbox::Address;
 use crate::metrics::{Metrics, Sources};
 use crate::msg::switch::CleanUp;
 use crate::port::device::Rings;
-use crate::stream::{Method, OVSDB_PORT, Tls};
+use crate::stream::Tls;
 use crate::supervise::{Family, Role, Strategy};
 use crate::switch::directory::Shared;
 use crate::switch::plan::DummyMode;
@@ -101,8 +101,7 @@ const MAILBOX: usize = 1024;
 /// # Errors
 /// The text to end the program with.
 pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) -> Result<VswitchdSystem, String> {
-    let method =
-        Method::parse(&config.server, OVSDB_PORT, &config.run_dir).map_err(|e| format!("{}: {e}", config.server))?;
+    config.tls.judge();
     let kind = config.ring.unwrap_or_else(|| {
         // The test makes a pair of devices in a namespace of its own; where that is not allowed V2 is the safe choice.
         if config.dummy != DummyMode::Off || sys::early_reading_works().unwrap_or(false) {
@@ -139,8 +138,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     switch.offer(MetricsStarted(metrics.outlet()));
     let (told, ready) = watch::channel(false);
     let setup = IdlSetup {
-        method,
-        name: config.server.clone(),
+        servers: DbServer::list(&config.server, &config.run_dir),
         tls: config.tls.clone(),
         switch: switch.clone(),
         seed: config.seed.rotate_left(17),

@@ -2,14 +2,13 @@
 //!
 //! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
 //! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel, where it pays after a moment
-//! ([`linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
+//! ([`crate::linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
 
 pub mod adapt;
 pub mod control;
 mod ct_flush;
 mod drops;
 mod lines;
-mod linger;
 mod log;
 mod wake;
 
@@ -20,16 +19,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock;
+use crate::linger::Linger;
 use crate::mailbox::Outlet;
 use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::*;
 use crate::msg::switch::TrackingSet;
 use crate::supervise::{Desk, Player};
 use adapt::DummyInbox;
-use linger::Linger;
 use wake::Name;
 
 /// How often what is due by time is done while no packets come, milliseconds.
+/// How long to look on for the next packet, microseconds.
+const LINGER_US: u64 = 20;
 const TICK_MS: i64 = 1_000;
 /// Bursts between two looks at the mailbox.
 const BURSTS_A_SLICE: usize = 64;
@@ -203,7 +204,7 @@ impl Datapath {
                 let Some(after) = self.last.take() else { return false };
                 let is_worth_it = self.linger(after).is_some_and(Linger::is_worth_it);
                 if is_worth_it {
-                    let until_us = now_us + linger::LINGER_US;
+                    let until_us = now_us + LINGER_US;
                     self.looking_on = Some(Looking { until_us, rounds: LOOKING_ROUNDS, after });
                 }
                 is_worth_it

@@ -95,10 +95,9 @@ impl State {
         let names = &self.tls_names;
         let paths = [&names.private_key, &names.certificate, &names.ca_cert, &names.peer_ca_cert];
         let words = paths.into_iter().flatten().filter_map(|p| p.to_str()).chain([&*names.protocols, &*names.ciphers]);
-        for name in words {
-            reference::read_string(&self.server, name).map_err(|text| text + "\n")?;
-        }
-        Ok(())
+        let faults: String =
+            words.filter_map(|name| reference::read_string(&self.server, name).err()).map(|text| text + "\n").collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
     pub(super) fn check_remote(&self, name: &str) -> Result<(), String> {

@@ -137,7 +137,10 @@ pub(super) fn read_string(server: &Server, name: &str) -> Result<Option<String>,
     };
     let found = find(server, name, reference)?;
     if found.table.schema.columns[found.column].ty.key.kind != AtomicType::String {
-        return Err(format!("\"{name}\": table \"{}\" column is not string", found.table.schema.name));
+        return Err(format!(
+            "\"{name}\": table \"{}\" column \"{}\" is not string or set of strings",
+            found.table.schema.name, found.table.schema.columns[found.column].name
+        ));
     }
     let mut values = found.table.rows().filter_map(|row| {
         let datum = row.get(found.column);

@@ -10,6 +10,7 @@ use super::methods::{Inbox, Methods};
 use super::remotes::Remotes;
 use crate::budget::{self, Budget};
 use crate::clock;
+use crate::linger::Linger;
 use crate::mailbox::Address;
 use crate::stream::{Accepted, Method, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player, WeakFamily};
@@ -18,7 +19,7 @@ use actix::prelude::*;
 use jsonrpc::reconnect::{Severity, State};
 use jsonrpc::{Limits, Message, SessionAction};
 use ovsdb::server::{SessionId, SessionInfo, Text};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -43,7 +44,14 @@ pub(super) fn fresh_id() -> SessionId {
     SESSIONS.fetch_add(1, Relaxed)
 }
 
+/// How long to look on for the next request of the one client that is at work, microseconds.
+const LINGER_US: i64 = 40;
+/// Most looks in that time.
+const LOOKS: usize = 1000;
+
 thread_local! {
+    /// The session that wrote last.
+    static LAST_WRITER: Cell<SessionId> = const { Cell::new(0) };
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
@@ -97,6 +105,7 @@ pub struct Session {
     eof: bool,
     waker: Option<Waker>,
     last_error: Option<String>,
+    linger: Linger,
 }
 
 impl Session {
@@ -140,6 +149,7 @@ impl Session {
             eof: false,
             waker: None,
             last_error: None,
+            linger: Linger::default(),
         };
         if let Some(peer) = accepted {
             let handshake = tokio::time::timeout(HANDSHAKE, peer.finish());
@@ -458,6 +468,7 @@ impl Session {
         while let Some(SessionAction::Send(text)) = self.machine.poll_output(now_ms()) {
             self.queue(Text::Own(text));
         }
+        let wrote = !self.out.is_empty();
         if let Err(error) = self.write(task) {
             let name = self.machine.reconnect.name();
             vlog::dbg!("jsonrpc", "{name}: send error: {}", errno_text(&error));
@@ -480,6 +491,23 @@ impl Session {
             return self.end(None, ctx);
         }
         self.arm();
+        if wrote && self.out.is_empty() {
+            self.look_on();
+        }
+    }
+
+    /// Looks on for the next request, where one has come soon enough before: while the thread is awake the peer's
+    /// request need not wake it. With more than one client at work nobody is waited for.
+    fn look_on(&mut self) {
+        let alone = LAST_WRITER.replace(self.id) == self.id;
+        let Some(stream) = self.stream.as_ref().filter(|_| alone) else { return };
+        if !self.linger.is_worth_it() {
+            return;
+        }
+        let until_us = clock::now_us() + LINGER_US;
+        // A clock that is stopped must not stop the server.
+        let paid = (0..LOOKS).take_while(|_| clock::now_us() < until_us).any(|_| stream.is_readable());
+        self.linger.learn(paid);
     }
 }
 

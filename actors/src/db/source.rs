@@ -37,7 +37,7 @@ impl RelaySpec {
         };
         match rest.split_once(':') {
             Some((db, source)) => Ok(Some(RelaySpec { db: db.to_owned(), source: source.to_owned() })),
-            None => Err(format!("{text}: invalid syntax")),
+            None => Err(format!("ovsdb error: {text}: invalid syntax")),
         }
     }
 }

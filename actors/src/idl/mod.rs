@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::switch::{ConfigChanged, StatusWrite};
-use crate::stream::{Method, Stream, Tls, connect, errno_text};
+use crate::stream::{Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
 use crate::switch::desired::DesiredSwitch;
@@ -36,13 +36,35 @@ static ERROR: Counter = Counter::new("txn_error");
 /// The lock that keeps a second switch off the same database.
 const LOCK: &str = "ovs_vswitchd";
 
+/// A server of the database.
+#[derive(Debug, Clone)]
+pub struct DbServer {
+    /// As people wrote it.
+    pub name: String,
+    /// How to reach it, or why that cannot be.
+    pub method: Result<Method, String>,
+}
+
+impl DbServer {
+    /// The servers of a list parted by commas; relative paths of sockets are taken from `run_dir`.
+    pub fn list(text: &str, run_dir: &std::path::Path) -> Vec<DbServer> {
+        let server = |name: &str| {
+            let method = Method::parse(name, OVSDB_PORT, run_dir).map_err(|error| error.to_string());
+            DbServer { name: name.to_owned(), method }
+        };
+        let mut servers: Vec<DbServer> = text.split(',').filter(|name| !name.is_empty()).map(server).collect();
+        if servers.is_empty() {
+            servers.push(server(text));
+        }
+        servers
+    }
+}
+
 /// What a client is made from.
 #[derive(Clone)]
 pub struct IdlSetup {
-    /// The server.
-    pub method: Method,
-    /// The server, as people wrote it.
-    pub name: String,
+    /// The servers, tried in turn; never none.
+    pub servers: Vec<DbServer>,
     /// For `ssl:` servers.
     pub tls: Tls,
     /// Who is configured.
@@ -97,8 +119,10 @@ impl Idl {
     pub fn new(mut desk: Desk, setup: IdlSetup) -> Self {
         let mut client = Client::new(vswitch::DATABASE, Interests::everything());
         let _ = client.set_lock(Some(LOCK));
-        let mut machine = jsonrpc::Session::active(&setup.name, LIMITS, now_ms());
-        machine.reconnect.set_probe_interval(if matches!(setup.method, Method::Unix(_)) { 0 } else { PROBE_MS });
+        let mut machine = jsonrpc::Session::active("void", LIMITS, now_ms());
+        if setup.servers.len() > 1 {
+            machine.reconnect.set_backoff_free_tries(u32::try_from(setup.servers.len()).unwrap_or(u32::MAX));
+        }
         desk.arm(Some((clock::now_ms(), "start")));
         Self {
             desk,
@@ -134,7 +158,7 @@ impl Idl {
         if let Some(link) = &self.link
             && link.out.try_send(text).is_err()
         {
-            vlog::warn!("ovsdb_idl", "{}: server does not read, reconnecting", self.setup.name);
+            vlog::warn!("ovsdb_idl", "{}: server does not read, reconnecting", self.machine.reconnect.name());
             self.machine.reconnect.force_reconnect(now_ms());
         }
     }
@@ -172,17 +196,22 @@ impl Idl {
     }
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
+        let servers = &self.setup.servers;
+        let DbServer { name, method } = servers[self.attempt as usize % servers.len()].clone();
+        let local = matches!(method, Ok(Method::Unix(_)));
+        self.machine.reconnect.set_name(&name);
+        self.machine.reconnect.set_probe_interval(if local { 0 } else { PROBE_MS });
         self.machine.reconnect.connecting(now_ms());
         self.attempt += 1;
-        let (method, tls, attempt) = (self.setup.method.clone(), self.setup.tls.clone(), self.attempt);
-        let tried = async move { connect(&method, &tls).await };
+        let (tls, attempt) = (self.setup.tls.clone(), self.attempt);
+        let tried = async move { connect(&method?, &tls).await.map_err(|error| errno_text(&error)) };
         ctx.spawn(actix::fut::wrap_future::<_, Self>(tried).map(move |result, this, ctx| {
             if this.attempt != attempt {
                 return;
             }
             match result {
                 Ok(stream) => this.begin(stream, ctx),
-                Err(error) => this.lost(Some(&errno_text(&error))),
+                Err(reason) => this.lost(Some(&reason)),
             }
             this.turn(ctx);
         }));
@@ -378,7 +407,7 @@ impl Handler<Read> for Idl {
                 match self.digest() {
                     Ok(()) => self.after_messages(),
                     Err(error) => {
-                        vlog::warn!("ovsdb_idl", "{}: {error}", self.setup.name);
+                        vlog::warn!("ovsdb_idl", "{}: {error}", self.machine.reconnect.name());
                         self.lost(Some("Protocol error"));
                     }
                 }

@@ -59,7 +59,17 @@ pub(super) fn shorten(path: &Path) -> io::Result<(std::path::PathBuf, Option<std
 }
 
 async fn tcp(peer: &HostPort) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((peer.host.as_str(), peer.port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    // A host that has no address is of no address family.
+    let unknown = |_| io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
+    let mut refused = io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
+    for address in tokio::net::lookup_host((peer.host.as_str(), peer.port)).await.map_err(unknown)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }

@@ -70,6 +70,17 @@ impl Stream {
         self.tcp()?.peer_addr().ok()
     }
 
+    /// Whether there is something to read, without telling the runtime; of TLS that is not known.
+    pub fn is_readable(&self) -> bool {
+        let mut octet = [std::mem::MaybeUninit::uninit()];
+        let seen = match self {
+            Stream::Unix(stream) => socket2::SockRef::from(stream).peek(&mut octet),
+            Stream::Tcp(stream) => socket2::SockRef::from(stream).peek(&mut octet),
+            Stream::Ssl(_) => return false,
+        };
+        seen.is_ok()
+    }
+
     /// Marks outgoing packets with a DSCP (0 to 63).
     ///
     /// # Errors

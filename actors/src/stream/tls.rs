@@ -6,8 +6,10 @@
 //! from then on.
 
 use super::errno_text;
+use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions, SslVerifyMode};
 use openssl::x509::X509;
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -45,6 +47,21 @@ type Stamp = Option<(u64, u64, i64, i64)>;
 struct State {
     files: TlsFiles,
     built: Option<(SslContext, Vec<Stamp>)>,
+    /// The files as they were when the log was told what is wrong with them.
+    judged: Option<Vec<Stamp>>,
+}
+
+impl State {
+    /// Tells the log what is wrong with the files, once for each state of them.
+    fn judge(&mut self) {
+        let stamps = stamps(&self.files);
+        if self.judged.as_ref() != Some(&stamps) {
+            for fault in faults(&self.files) {
+                vlog::err!("stream_ssl", "{fault}");
+            }
+            self.judged = Some(stamps);
+        }
+    }
 }
 
 /// A handle to the process's TLS configuration; clones share it.
@@ -56,15 +73,20 @@ pub struct Tls {
 impl Tls {
     /// A configuration of `files`; nothing is read yet.
     pub fn new(files: TlsFiles) -> Tls {
-        Tls { state: Arc::new(Mutex::new(State { files, built: None })) }
+        Tls { state: Arc::new(Mutex::new(State { files, ..State::default() })) }
+    }
+
+    /// Reads the files, to tell the log of those that will not do.
+    pub fn judge(&self) {
+        self.lock().judge();
     }
 
     /// Changes the configuration for the connections to come.
     pub fn configure(&self, files: TlsFiles) {
         let mut state = self.lock();
         if state.files != files {
-            state.files = files;
-            state.built = None;
+            *state = State { files, ..State::default() };
+            state.judge();
         }
     }
 
@@ -89,6 +111,7 @@ impl Tls {
         {
             return Ok(context.clone());
         }
+        state.judge();
         match build(&state.files, active) {
             Ok(context) => {
                 state.built = Some((context.clone(), stamps));
@@ -193,17 +216,7 @@ fn report(what: &str, error: &openssl::ssl::Error) -> io::Error {
             io.raw_os_error().map_or_else(|| io::Error::from_raw_os_error(libc::EPROTO), io::Error::from_raw_os_error)
         }
         (None, Some(stack)) => {
-            let text = stack.errors().last().map_or_else(
-                || "unknown".to_owned(),
-                |e| {
-                    format!(
-                        "error:{:08X}:{}::{}",
-                        e.code(),
-                        e.library().unwrap_or("lib(0)"),
-                        e.reason().unwrap_or("reason(0)")
-                    )
-                },
-            );
+            let text = stack.errors().last().map_or_else(|| "unknown".to_owned(), error_text);
             vlog::warn_rl!("stream_ssl", 10, 25, "{what}: {text}");
             io::Error::from_raw_os_error(libc::EPROTO)
         }
@@ -224,46 +237,79 @@ fn stamps(files: &TlsFiles) -> Vec<Stamp> {
         .collect()
 }
 
-fn missing(what: &str) -> io::Error {
-    vlog::err!("stream_ssl", "{what} must be configured to use SSL");
-    io::Error::from_raw_os_error(libc::ENOPROTOOPT)
+/// Tells the log what a connection lacks: a file that is not named, or that could not be used.
+fn lacking(present: [(&str, bool); 3]) -> io::Result<()> {
+    let mut lacking = present.into_iter().filter(|(_, there)| !there).peekable();
+    if lacking.peek().is_none() {
+        return Ok(());
+    }
+    for (what, _) in lacking {
+        vlog::err!("stream_ssl", "{what} must be configured to use SSL");
+    }
+    Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT))
 }
 
-fn unusable(call: &str, path: &Path, error: &openssl::error::ErrorStack) -> io::Error {
-    let reason = error.errors().first().and_then(|e| e.reason().map(str::to_owned));
-    vlog::err!("stream_ssl", "{call}({}): {}", path.display(), reason.unwrap_or_else(|| error.to_string()));
-    io::Error::from_raw_os_error(libc::EPROTO)
+/// What is wrong with the files and choices, in the words of OpenSSL and Open vSwitch.
+fn faults(files: &TlsFiles) -> Vec<String> {
+    let mut faults = Vec::new();
+    let Ok(mut builder) = SslContext::builder(SslMethod::tls()) else { return faults };
+    // OpenSSL keeps its errors in a queue, of which each complaint takes the first.
+    let mut queue = VecDeque::new();
+    let mut complain = |what: &str, done: Result<(), ErrorStack>| {
+        if let Err(stack) = done {
+            queue.extend(stack.errors().iter().map(error_text));
+            faults.push(format!("{what}: {}", queue.pop_front().unwrap_or_default()));
+        }
+    };
+    if let (Some(certificate), Some(key)) = (&files.certificate, &files.private_key) {
+        complain("SSL_use_certificate_file", builder.set_certificate_chain_file(certificate));
+        complain("SSL_use_PrivateKey_file", builder.set_private_key_file(key, SslFiletype::PEM));
+    }
+    if let Some(authority) = files.ca_cert.as_deref().filter(|path| path.as_os_str() != "none")
+        && !(files.bootstrap && !authority.exists())
+    {
+        let what = format!("failed to load client certificates from {}", authority.display());
+        complain(&what, builder.set_ca_file(authority));
+    }
+    if !files.ciphers.is_empty() {
+        complain("SSL_CTX_set_cipher_list", builder.set_cipher_list(&files.ciphers));
+    }
+    if let Some(Err(error)) = files.peer_ca_cert.as_ref().map(fs::metadata) {
+        let path = files.peer_ca_cert.as_deref().unwrap_or(Path::new(""));
+        faults.push(format!("failed to open {} for reading: {}", path.display(), errno_text(&error)));
+    }
+    faults.extend(protocols_off(&files.protocols).err());
+    faults
+}
+
+fn error_text(error: &openssl::error::Error) -> String {
+    let (library, reason) = (error.library().unwrap_or("lib(0)"), error.reason().unwrap_or("reason(0)"));
+    format!("error:{:08X}:{library}::{reason}", error.code())
 }
 
 fn build(files: &TlsFiles, active: bool) -> io::Result<SslContext> {
-    let key = files.private_key.as_deref().ok_or_else(|| missing("Private key"))?;
-    let certificate = files.certificate.as_deref().ok_or_else(|| missing("Certificate"))?;
-    let authority = files.ca_cert.as_deref().ok_or_else(|| missing("CA certificate"))?;
     let mut builder = SslContext::builder(SslMethod::tls()).map_err(io::Error::other)?;
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
     // A write that is tried again may come from another place in memory.
     builder.set_mode(SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE);
-    let ciphers = if files.ciphers.is_empty() { DEFAULT_CIPHERS } else { &files.ciphers };
-    builder.set_cipher_list(ciphers).map_err(|error| {
-        vlog::err!("stream_ssl", "SSL_CTX_set_cipher_list: {error}");
-        io::Error::from_raw_os_error(libc::EINVAL)
-    })?;
-    protocols(&mut builder, &files.protocols)?;
-    builder
-        .set_certificate_chain_file(certificate)
-        .map_err(|e| unusable("SSL_CTX_use_certificate_file", certificate, &e))?;
-    builder
-        .set_private_key_file(key, SslFiletype::PEM)
-        .map_err(|e| unusable("SSL_CTX_use_PrivateKey_file", key, &e))?;
-    if let Some(path) = &files.peer_ca_cert {
-        for extra in read_certificates(path)? {
-            builder.add_extra_chain_cert(extra).map_err(io::Error::other)?;
-        }
+    // Choices that are no good leave what is usual.
+    if files.ciphers.is_empty() || builder.set_cipher_list(&files.ciphers).is_err() {
+        builder.set_cipher_list(DEFAULT_CIPHERS).map_err(io::Error::other)?;
     }
-    verification(&mut builder, files, authority, active)?;
+    builder.set_options(protocols_off(&files.protocols).unwrap_or(SslOptions::empty()));
+    let certificate = files.certificate.as_ref().is_some_and(|path| builder.set_certificate_chain_file(path).is_ok());
+    let key = |path: &PathBuf| builder.set_private_key_file(path, SslFiletype::PEM).is_ok();
+    let key = files.private_key.as_ref().is_some_and(key);
+    let authority =
+        files.ca_cert.as_deref().is_some_and(|path| verification(&mut builder, files, path, active).is_ok());
+    lacking([("Private key", key), ("Certificate", certificate), ("CA certificate", authority)])?;
+    for extra in files.peer_ca_cert.as_deref().and_then(|path| read_certificates(path).ok()).into_iter().flatten() {
+        builder.add_extra_chain_cert(extra).map_err(io::Error::other)?;
+    }
     Ok(builder.build())
 }
 
+/// Says whom to believe: the authorities in a file, anybody, or whom one bootstraps from.
 fn verification(builder: &mut SslContextBuilder, files: &TlsFiles, authority: &Path, active: bool) -> io::Result<()> {
     if authority.as_os_str() == "none" {
         vlog::warn!("stream_ssl", "Peer certificate validation disabled (this is a security risk)");
@@ -287,9 +333,10 @@ fn verification(builder: &mut SslContextBuilder, files: &TlsFiles, authority: &P
     Ok(())
 }
 
-fn protocols(builder: &mut SslContextBuilder, list: &str) -> io::Result<()> {
+/// The options that leave only the listed protocols; the error is the log's.
+fn protocols_off(list: &str) -> Result<SslOptions, String> {
     if list.is_empty() {
-        return Ok(());
+        return Ok(SslOptions::empty());
     }
     let mut off = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
     for word in list.split([' ', ',', '\t']).filter(|w| !w.is_empty()) {
@@ -298,20 +345,13 @@ fn protocols(builder: &mut SslContextBuilder, list: &str) -> io::Result<()> {
             w if w.eq_ignore_ascii_case("TLSv1.2") => SslOptions::NO_TLSV1_2,
             w if w.eq_ignore_ascii_case("TLSv1.1") => SslOptions::NO_TLSV1_1,
             w if w.eq_ignore_ascii_case("TLSv1") => SslOptions::NO_TLSV1,
-            _ => {
-                vlog::err!("stream_ssl", "{word}: SSL protocol not recognized");
-                return Err(io::Error::from_raw_os_error(libc::EINVAL));
-            }
+            _ => return Err(format!("{word}: SSL protocol not recognized")),
         };
         off.remove(on);
     }
-    builder.set_options(off);
-    Ok(())
+    Ok(off)
 }
 
 fn read_certificates(path: &Path) -> io::Result<Vec<X509>> {
-    let text = fs::read(path).inspect_err(|error| {
-        vlog::err!("stream_ssl", "failed to open {} for reading: {}", path.display(), errno_text(error));
-    })?;
-    X509::stack_from_pem(&text).map_err(|e| unusable("PEM_read_X509", path, &e))
+    X509::stack_from_pem(&fs::read(path)?).map_err(io::Error::other)
 }

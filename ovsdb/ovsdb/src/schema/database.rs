@@ -28,7 +28,13 @@ pub struct DatabaseSchema {
 #[must_use]
 pub fn is_valid_version(version: &str) -> bool {
     let parts: Vec<&str> = version.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+    // As scanf(3) reads numbers: blanks and a sign may precede the digits.
+    let number = |part: &str| {
+        let part = part.trim_ascii_start();
+        let digits = part.strip_prefix(['+', '-']).unwrap_or(part);
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    parts.len() == 3 && parts.iter().all(|part| number(part))
 }
 
 impl DatabaseSchema {

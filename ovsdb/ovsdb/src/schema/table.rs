@@ -25,6 +25,8 @@ pub struct TableSchema {
     pub columns: Vec<Arc<ColumnSchema>>,
     /// Whether rows live without a reference to them.
     pub is_root: bool,
+    /// What the schema says of changes; it is kept, and hinders none.
+    pub mutable: bool,
     /// Most rows.
     pub max_rows: u32,
     /// Sets of columns, by index, that no two rows may have in common.
@@ -46,7 +48,14 @@ impl TableSchema {
             Arc::new(ColumnSchema::new("_version", uuid, false, false)),
         ];
         all.extend(columns.into_iter().map(Arc::new));
-        TableSchema { name: Arc::from(name), columns: all, is_root, max_rows: u32::MAX, indexes: Vec::new() }
+        TableSchema {
+            name: Arc::from(name),
+            columns: all,
+            is_root,
+            mutable: true,
+            max_rows: u32::MAX,
+            indexes: Vec::new(),
+        }
     }
 
     /// Columns that a row holds: all but `_uuid` and `_version`, with their indexes.
@@ -110,6 +119,7 @@ impl TableSchema {
         let columns_json = members.required("columns", Kinds::OBJECT);
         let max_rows = members.optional("maxRows", Kinds::INTEGER);
         let is_root = members.optional("isRoot", Kinds::BOOLEAN);
+        let mutable = members.optional("mutable", Kinds::BOOLEAN);
         let indexes = members.optional("indexes", Kinds::ARRAY);
         members.finish()?;
         let max_rows = max_rows.and_then(crate::types::as_integer);
@@ -127,6 +137,7 @@ impl TableSchema {
         }
         let is_root = is_root.and_then(Value::as_bool).unwrap_or(false);
         let mut table = TableSchema::new(name, columns, is_root);
+        table.mutable = mutable.and_then(Value::as_bool).unwrap_or(true);
         table.max_rows = max_rows.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
         for index in indexes.and_then(Value::as_array).into_iter().flatten() {
             let set = table.column_set_from_json(Some(index))?;
@@ -153,6 +164,9 @@ impl TableSchema {
         let mut map = Map::new();
         if self.is_root != default_is_root {
             map.insert("isRoot".into(), Value::from(self.is_root));
+        }
+        if !self.mutable {
+            map.insert("mutable".into(), Value::Bool(false));
         }
         let columns: Map<String, Value> =
             self.own_columns().map(|(_, column)| (column.name.to_string(), column.to_json())).collect();

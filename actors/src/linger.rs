@@ -1,13 +1,11 @@
 //! Looking on for a moment before sleeping, where that pays.
 //!
-//! A sleep and a wake cost some ten microseconds, most of it until a processor runs again. An answer that comes within
-//! that time is better waited for. Whether one will come is learned a queue: after a request there is an answer, after the
-//! answer there may be nothing for long. An answer comes from another queue: packets of a stream, from the same one, may
-//! as well gather while the thread sleeps and wakes. Where looking on was in vain it is left, and tried again now and then;
-//! an idle port costs nothing, and a stream next to nothing.
-
-/// How long to look on, microseconds.
-pub(super) const LINGER_US: u64 = 20;
+//! A sleep and a wake cost some ten microseconds, most of it until a processor runs again. What comes within that time
+//! is better waited for. Whether something will come is learned a source of work (a datapath's queue, a database's
+//! connection). On queues, after a request there is an answer, after the answer there may be nothing for long; an answer
+//! comes from another queue, while packets of a stream, from the same one, may as well gather while the thread sleeps and
+//! wakes. Where looking on was in vain it is left, and tried again now and then; an idle source costs nothing, and a
+//! stream next to nothing.
 
 /// More than three of four times it must have paid.
 const WORTH: u8 = 8;
@@ -19,16 +17,16 @@ const TRY_AGAIN: u8 = 64;
 /// So much is a success worth that came when it was not expected: things have changed.
 const CHANGED: u8 = 4;
 
-/// What looking on after a queue's packets has brought.
+/// What looking on after a source's work has brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Linger {
+pub(crate) struct Linger {
     score: u8,
     sleeps: u8,
 }
 
 impl Linger {
     /// Whether to look on now.
-    pub(super) fn is_worth_it(&mut self) -> bool {
+    pub(crate) fn is_worth_it(&mut self) -> bool {
         if self.score >= WORTH {
             return true;
         }
@@ -41,7 +39,7 @@ impl Linger {
     }
 
     /// Whether an answer came in time.
-    pub(super) fn learn(&mut self, paid: bool) {
+    pub(crate) fn learn(&mut self, paid: bool) {
         self.score = match (paid, self.score) {
             (true, score) if score < WORTH => score + CHANGED,
             (true, score) => (score + PAID).min(MOST),
