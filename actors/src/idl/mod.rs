@@ -48,8 +48,9 @@ pub struct DbServer {
 impl DbServer {
     /// The servers of a list parted by commas; relative paths of sockets are taken from `run_dir`.
     pub fn list(text: &str, run_dir: &std::path::Path) -> Vec<DbServer> {
+        let no_stream = errno_text(&std::io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
         let server = |name: &str| {
-            let method = Method::parse(name, OVSDB_PORT, run_dir).map_err(|error| error.to_string());
+            let method = Method::parse(name, OVSDB_PORT, run_dir).map_err(|_| no_stream.clone());
             DbServer { name: name.to_owned(), method }
         };
         let mut servers: Vec<DbServer> = text.split(',').filter(|name| !name.is_empty()).map(server).collect();
@@ -102,6 +103,8 @@ pub struct Idl {
     link: Option<Link>,
     /// Counts attempts to connect: news of an older one is no news.
     attempt: u64,
+    /// Which of the servers is tried next.
+    next_server: usize,
     wishes: Latest<ConfigChanged>,
     last_wish: Option<DesiredSwitch>,
     uuids: UuidSource,
@@ -130,6 +133,7 @@ impl Idl {
             machine,
             link: None,
             attempt: 0,
+            next_server: 0,
             wishes: Outlet::latest(setup.switch.outlet::<ConfigChanged>()),
             last_wish: None,
             uuids: UuidSource::new(setup.seed),
@@ -197,7 +201,8 @@ impl Idl {
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
         let servers = &self.setup.servers;
-        let DbServer { name, method } = servers[self.attempt as usize % servers.len()].clone();
+        let DbServer { name, method } = servers[self.next_server % servers.len()].clone();
+        self.next_server = (self.next_server + 1) % servers.len();
         let local = matches!(method, Ok(Method::Unix(_)));
         self.machine.reconnect.set_name(&name);
         self.machine.reconnect.set_probe_interval(if local { 0 } else { PROBE_MS });
