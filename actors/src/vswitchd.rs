@@ -63,6 +63,7 @@ pub struct VswitchdSystem {
     pub directory: Shared,
     /// Who serves metrics.
     pub metrics: Address<Metrics>,
+    rings: sys::RingStock,
     ready: watch::Receiver<bool>,
 }
 
@@ -75,6 +76,8 @@ impl Serving for VswitchdSystem {
         if matches!(reason, Reason::Command { cleanup: true }) {
             self.clean_up().await;
         }
+        // The kernel would close them one after the other, each in a grace period or two.
+        self.rings.close();
     }
 }
 
@@ -114,10 +117,11 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         run_dir: config.run_dir.clone(),
         tls: config.tls.clone(),
         dummy: config.dummy,
-        rings: Rings { kind, queued: false },
+        rings: Rings::new(kind),
         seed: (config.seed >> 64) as u64 ^ config.seed as u64,
         cores: crate::switch::polling::cores(config.dummy_numa.as_deref()),
     };
+    let rings = settings.rings.stock.clone();
     let directory = Switch::directory();
     let ofproto = Arbiter::new();
     let role = Role::new("switch", "switch", MAILBOX, Strategy::EndsProcess);
@@ -153,7 +157,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     crate::switch::commands::add(commands, &directory);
     crate::qos::commands::add(commands, &directory);
     crate::capture::add(commands, &directory);
-    Ok(VswitchdSystem { switch, directory, metrics, ready })
+    Ok(VswitchdSystem { switch, directory, metrics, rings, ready })
 }
 
 /// What `ovs-ctl` would write into an empty database.

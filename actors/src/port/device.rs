@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use dp::TxPort;
 use openflow::message::port::port_feature;
-use sys::{DeviceWatch, RingConfig, RingKind, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack};
+use sys::{DeviceWatch, RingConfig, RingKind, RingStock, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack};
 
 use super::capture::Capture;
 use super::wire::{self, Lead};
@@ -104,13 +104,26 @@ pub struct Wired {
     pub frames: tokio::sync::mpsc::Receiver<Vec<u8>>,
 }
 
-/// Ring layout for all ports, decided once at start.
-#[derive(Debug, Clone, Copy)]
+/// Rings for all ports.
+#[derive(Debug, Clone)]
 pub struct Rings {
-    /// Layout.
+    /// Layout, decided once at start.
     pub kind: RingKind,
     /// Frames are sent by way of the device's queueing discipline.
     pub queued: bool,
+    /// Some that are ready.
+    pub stock: RingStock,
+}
+
+impl Rings {
+    /// Rings of this layout, unless a port asks for another.
+    pub fn new(kind: RingKind) -> Self {
+        Self { kind, queued: false, stock: RingStock::new(&Self::config(kind)) }
+    }
+
+    fn config(kind: RingKind) -> RingConfig {
+        RingConfig { kind, headroom: 104, ..RingConfig::default() }
+    }
 }
 
 static DUMMIES: AtomicU32 = AtomicU32::new(0);
@@ -154,7 +167,7 @@ impl Device {
     ///
     /// # Errors
     /// The text for the interface's `error` column.
-    pub fn open(config: &DesiredInterface, kind: DeviceKind, rings: Rings) -> Result<(Self, Option<Parts>), String> {
+    pub fn open(config: &DesiredInterface, kind: DeviceKind, rings: &Rings) -> Result<(Self, Option<Parts>), String> {
         match kind {
             DeviceKind::System => open_system(config, rings),
             DeviceKind::Internal => open_tap(config),
@@ -184,7 +197,7 @@ fn no_device(name: &str, error: &sys::Error) -> String {
     format!("could not open network device {name} ({})", reason(error))
 }
 
-fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Option<Parts>), String> {
+fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<Parts>), String> {
     let name = &config.name;
     let fail = |error: sys::Error| no_device(name, &error);
     if name.len() >= libc::IFNAMSIZ {
@@ -200,14 +213,8 @@ fn open_system(config: &DesiredInterface, rings: Rings) -> Result<(Device, Optio
         Some("v3" | "tpacket_v3") => RingKind::V3,
         _ => rings.kind,
     };
-    let ring = RingConfig { kind, headroom: 104, ..RingConfig::default() };
     let n_rxq: usize = config.options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, 64);
-    let opened = if n_rxq == 1 {
-        RxRing::open(ifindex, &ring).map(|r| vec![r])
-    } else {
-        RxRing::open_group(ifindex, n_rxq, &ring)
-    };
-    let opened = opened.map_err(fail)?;
+    let opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
     let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: !rings.queued, ..TxConfig::default() }).map_err(fail)?;
     if let Err(error) = host_stack::stop(ifindex) {
         vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");

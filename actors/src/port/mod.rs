@@ -70,7 +70,7 @@ type Opening = Result<(Device, Option<Parts>, Option<PortStatus>), String>;
 
 /// Opens a device of the kernel's, where waiting is allowed: rings take milliseconds, and the kernel's lock for
 /// questions to devices is held long by others.
-fn open_slowly(config: &DesiredInterface, kind: DeviceKind, rings: Rings) -> Opening {
+fn open_slowly(config: &DesiredInterface, kind: DeviceKind, rings: &Rings) -> Opening {
     let (device, parts) = Device::open(config, kind, rings)?;
     set_mtu(&config.name, config.mtu_request);
     let mut status = PortStatus { open: true, ..PortStatus::default() };
@@ -107,13 +107,13 @@ impl Port {
     fn open_apart(&mut self) -> impl ActorFuture<Self, Output = Result<(), String>> + use<> {
         self.opening = true;
         let (config, kind) = (self.setup.config.clone(), self.setup.kind);
-        let rings = Rings { queued: crate::qos::is_wanted(self.qos.as_ref()), ..self.setup.rings };
+        let rings = Rings { queued: crate::qos::is_wanted(self.qos.as_ref()), ..self.setup.rings.clone() };
         let datapath = self.setup.datapath.as_ref().map(Address::ready);
         let opening = async move {
             if let Some(datapath) = datapath {
                 datapath.await;
             }
-            tokio::task::spawn_blocking(move || open_slowly(&config, kind, rings)).await
+            tokio::task::spawn_blocking(move || open_slowly(&config, kind, &rings)).await
         };
         actix::fut::wrap_future::<_, Self>(opening).map(|opened, this, _| {
             this.opening = false;
@@ -217,7 +217,7 @@ impl Port {
             return;
         }
         if !self.is_slow() {
-            let opened = Device::open(&self.setup.config, self.setup.kind, self.setup.rings);
+            let opened = Device::open(&self.setup.config, self.setup.kind, &self.setup.rings);
             let opened = opened.map(|(device, parts)| (device, parts, None));
             if let Err(error) = self.opened(opened) {
                 vlog::warn!("bridge", "{error}");
@@ -361,7 +361,7 @@ impl Handler<Open> for Port {
             }
         });
         Box::pin(begun.map(|(), this, _| {
-            let opened = Device::open(&this.setup.config, this.setup.kind, this.setup.rings);
+            let opened = Device::open(&this.setup.config, this.setup.kind, &this.setup.rings);
             let opened = opened.map(|(device, parts)| (device, parts, None));
             this.opened(opened).map(|()| this.seen.clone())
         }))

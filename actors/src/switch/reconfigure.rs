@@ -256,7 +256,7 @@ impl Switch {
             odp: odp.unwrap_or(u32::MAX),
             datapath: (device != DeviceKind::Virtual).then(|| backer.address.clone()),
             bridge: bridge.address.outlet::<Upcalls>(),
-            rings: self.settings.rings,
+            rings: self.settings.rings.clone(),
             seed: self.settings.seed,
         };
         let role = Role::new(format!("port {name}"), "port", PORT_MAILBOX, Strategy::OneForOne);

@@ -38,7 +38,7 @@ pub use epoll::{Epoll, EventFd, Ready};
 pub use error::{Error, Result};
 pub use frame::{Frame, VNET_HDR_LEN, VnetHdr, gso, vnet_flag};
 pub use netlink::{add_veth, delete_link};
-pub use ring::{RingConfig, RingKind, RingStats, RxRing};
+pub use ring::{RingConfig, RingKind, RingStats, RingStock, RxRing};
 pub use selftest::early_reading_works;
 pub use tap::{Tap, TapKind};
 pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxOutcome, TxSocket};

@@ -13,10 +13,14 @@
 mod alarm;
 mod blocks;
 mod resize;
+mod stock;
 mod v2;
 mod v3;
 
+pub use stock::RingStock;
+
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::resume_unwind;
 
 use crate::error::Result;
 use crate::frame::Frame;
@@ -43,7 +47,7 @@ pub enum RingKind {
 }
 
 /// How to build a ring.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingConfig {
     /// The layout.
     pub kind: RingKind,
@@ -120,17 +124,34 @@ pub struct RxRing {
 }
 
 impl RxRing {
-    /// Opens a ring that takes every frame the device receives.
+    /// Opens a ring that takes every frame the device receives. It takes the kernel a grace period, some 20 ms: see
+    /// [`RingStock`].
     pub fn open(ifindex: u32, config: &RingConfig) -> Result<Self> {
+        let mut ring = Self::make(config)?;
+        ring.bind(ifindex)?;
+        Ok(ring)
+    }
+
+    /// A ring that hears nothing yet.
+    fn make(config: &RingConfig) -> Result<Self> {
         let mut config = *config;
         if !cfg!(target_arch = "x86_64") {
             config.kind = RingKind::V2;
         }
         let layout = match config.kind {
-            RingKind::V3 => Layout::V3(Box::new(v3::V3::open(ifindex, &config)?)),
-            RingKind::V2 => Layout::V2(v2::V2::open(ifindex, &config)?),
+            RingKind::V3 => Layout::V3(Box::new(v3::V3::make(&config)?)),
+            RingKind::V2 => Layout::V2(v2::V2::make(&config)?),
         };
-        Ok(Self { layout, config, ifindex })
+        Ok(Self { layout, config, ifindex: 0 })
+    }
+
+    /// Listens to a device from now on; for the first time.
+    fn bind(&mut self, ifindex: u32) -> Result<()> {
+        self.ifindex = ifindex;
+        match &mut self.layout {
+            Layout::V3(ring) => ring.bind(ifindex),
+            Layout::V2(ring) => ring.bind(ifindex),
+        }
     }
 
     /// Opens `n` rings that share a device's frames by the hash of their flows.
@@ -142,9 +163,14 @@ impl RxRing {
         }
         // A ring that replaced a member would stand outside the group.
         let config = &RingConfig { max_ring_bytes: config.ring_bytes, ..*config };
-        let mut rings: Vec<Self> = Vec::with_capacity(n);
-        for _ in 0..n {
-            rings.push(Self::open(ifindex, config)?);
+        // All wait for the same grace period of the kernel.
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let making: Vec<_> = (0..n).map(|_| scope.spawn(|| Self::make(config))).collect();
+            making.into_iter().map(|made| made.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let mut rings = made.into_iter().collect::<Result<Vec<Self>>>()?;
+        for ring in &mut rings {
+            ring.bind(ifindex)?;
         }
         // Alarms first: the group that joins last is called first, and a ring must be filled before its
         // alarm. The same order of members in both makes the same hash pick ring and alarm of one queue.

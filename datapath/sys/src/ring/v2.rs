@@ -81,6 +81,7 @@ pub(super) struct V2 {
     socket: PacketSocket,
     slots: usize,
     batch_bytes: usize,
+    promiscuous: bool,
     /// The next slot to read, and how many before it were read but not given back.
     next: usize,
     held: usize,
@@ -89,7 +90,8 @@ pub(super) struct V2 {
 }
 
 impl V2 {
-    pub(super) fn open(ifindex: u32, config: &RingConfig) -> Result<Self> {
+    /// A ring that hears nothing yet.
+    pub(super) fn make(config: &RingConfig) -> Result<Self> {
         let socket = open_socket(libc::tpacket_versions::TPACKET_V2 as i32, config.headroom)?;
         socket.set_int("ask for whole large frames", libc::PACKET_COPY_THRESH, 1)?;
         socket.set_buffer(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
@@ -103,21 +105,26 @@ impl V2 {
         };
         socket.set("make a receive ring", libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         let map = Map::new(socket.as_fd(), slots * SLOT_BYTES)?;
-        if config.promiscuous {
-            socket.set_promiscuous(ifindex)?;
-        }
-        socket.bind(ifindex, ETH_P_ALL)?;
         let arena_bytes = config.batch_bytes + FETCH_HEADROOM + MAX_FRAME;
         Ok(Self {
             map,
             socket,
             slots,
             batch_bytes: config.batch_bytes,
+            promiscuous: config.promiscuous,
             next: 0,
             held: 0,
             arena: Arena::new(arena_bytes),
             stats: RingStats::default(),
         })
+    }
+
+    /// Listens to the device from now on.
+    pub(super) fn bind(&self, ifindex: u32) -> Result<()> {
+        if self.promiscuous {
+            self.socket.set_promiscuous(ifindex)?;
+        }
+        self.socket.bind(ifindex, ETH_P_ALL)
     }
 
     pub(super) fn receive<'a>(&'a mut self, max: usize, mut each: impl FnMut(Frame<'a>)) -> usize {

@@ -27,7 +27,8 @@ pub(super) struct V3 {
 }
 
 impl V3 {
-    pub(super) fn open(ifindex: u32, config: &RingConfig) -> Result<Self> {
+    /// A ring with its alarm that hears nothing yet.
+    pub(super) fn make(config: &RingConfig) -> Result<Self> {
         let own = config.of_size(config.ring_bytes);
         // In this order, see `alarm`.
         let (alarm, ring) = (Alarm::open_socket()?, Self::open_socket(&own)?);
@@ -39,19 +40,24 @@ impl V3 {
         });
         let alarm = alarm.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (socket, map) = ring?;
-        alarm.bind(ifindex)?;
-        Self::listen(&socket, ifindex, config.promiscuous)?;
         Ok(Self {
             resize: Resize::new(config, map.len()),
             share: Share::new(map.len()),
             next: None,
-            ifindex,
+            ifindex: 0,
             config: *config,
             blocks: Blocks::new(map, &own),
             socket,
             alarm,
             stats: RingStats::default(),
         })
+    }
+
+    /// Listens to the device from now on.
+    pub(super) fn bind(&mut self, ifindex: u32) -> Result<()> {
+        self.ifindex = ifindex;
+        self.alarm.bind(ifindex)?;
+        Self::listen(&self.socket, ifindex, self.config.promiscuous)
     }
 
     fn listen(socket: &PacketSocket, ifindex: u32, promiscuous: bool) -> Result<()> {
