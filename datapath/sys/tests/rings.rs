@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use common::*;
-use sys::{RingConfig, RxRing, TxFrame, VnetHdr, device, vnet_flag};
+use sys::{RingConfig, RingStock, RxRing, TxFrame, VnetHdr, device, vnet_flag};
 
 /// Small frames and GSO giants in bursts, while the reader sleeps whenever it can.
 #[test]
@@ -446,6 +446,36 @@ fn long_batches_are_cut() {
         assert_eq!(tx(a).send(&batch).sent, 150);
         assert!(gather(&mut ring, 150).iter().map(|f| &f.0).eq(&frames));
     });
+}
+
+/// Rings that were made ahead are as good as others, and may be had after the stock is closed.
+#[test]
+fn a_stock_gives_rings_of_any_kind() {
+    for kind in KINDS {
+        in_namespace(move || {
+            let stock = RingStock::new(&config(kind));
+            for i in 0..12 {
+                let (a, b) = veth(&format!("a{i}"), &format!("b{i}"));
+                let wanted = if i == 5 { RingConfig { ring_bytes: 1 << 20, ..config(kind) } } else { config(kind) };
+                let mut rings = stock.open(b, if i == 7 { 3 } else { 1 }, &wanted).unwrap();
+                assert_eq!(rings.len(), if i == 7 { 3 } else { 1 });
+                assert_eq!((rings[0].ifindex(), rings[0].memory_bytes()), (b, wanted.ring_bytes));
+                if i == 9 {
+                    stock.close();
+                }
+                let frame = plain(i, 60);
+                assert!(send(&mut tx(a), &frame));
+                let mut got = 0;
+                for ring in &mut rings {
+                    let epoll = watch(ring);
+                    wait(ring, &epoll, if i == 7 { 50 } else { 1000 });
+                    ring.receive(64, |f| got += u32::from(f.data() == frame));
+                }
+                assert_eq!(got, 1, "{kind:?}: port {i}");
+            }
+            assert!(stock.open(u32::MAX, 1, &config(kind)).is_err());
+        });
+    }
 }
 
 /// 200 idle ports: their rings fit in a gigabyte, and none of them wakes anybody.

@@ -17,7 +17,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{RingConfig, TP_STATUS_USER};
+use super::{BLOCKS_AT_LEAST, RingConfig, TP_STATUS_USER};
 use crate::frame::{Frame, VNET_HDR_LEN, VnetHdr};
 use crate::map::Map;
 
@@ -71,8 +71,8 @@ pub(super) struct Blocks {
     pub(super) truncated: u64,
     /// Headers without a frame.
     pub(super) holes: u64,
-    /// A block said that frames were lost.
-    pub(super) is_losing: bool,
+    /// Half of the ring was found waiting, or a block said that frames were lost.
+    pub(super) is_crowded: bool,
     /// When the last frame was seen, ns since the epoch.
     pub(super) now_ns: u64,
 }
@@ -91,7 +91,7 @@ impl Blocks {
             returned: first,
             truncated: 0,
             holes: 0,
-            is_losing: false,
+            is_crowded: false,
             now_ns: 0,
         }
     }
@@ -126,7 +126,7 @@ impl Blocks {
             let at = base + self.read.at;
             let past_end = at + hdr::END > end;
             if closed && (self.done >= in_block || past_end) {
-                self.is_losing |= status & libc::TP_STATUS_LOSING != 0;
+                self.is_crowded |= status & libc::TP_STATUS_LOSING != 0 || self.is_half_full();
                 let next = (self.read.block + 1) % self.blocks;
                 if next == self.returned.block {
                     return None;
@@ -151,6 +151,14 @@ impl Blocks {
             }
             self.holes += 1;
         }
+    }
+
+    /// Whether so much waits to be read that frames may soon be lost. Blocks that were read and not given back are too
+    /// few to be taken for such, but in rings that are too small to tell.
+    fn is_half_full(&self) -> bool {
+        let ahead = (self.read.block + self.blocks / 2) % self.blocks;
+        let status = self.map.word(ahead * self.block_bytes + block::STATUS).load(Relaxed);
+        self.blocks >= BLOCKS_AT_LEAST && status & TP_STATUS_USER != 0
     }
 
     /// Whether the kernel has written the last of an open block's header.

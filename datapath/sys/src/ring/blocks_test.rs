@@ -173,7 +173,7 @@ fn a_block_closed_early_or_empty_or_by_loss_is_left() {
     assert_eq!(take(&mut ring), [(b, 61)]);
     kernel.close(&ring.map, libc::TP_STATUS_LOSING);
     assert_eq!(take(&mut ring), []);
-    assert!(ring.is_losing);
+    assert!(ring.is_crowded);
 }
 
 #[test]
@@ -241,6 +241,22 @@ fn every_frame_comes_once_whatever_the_pace() {
     assert!(full > 0 || cfg!(miri), "the ring was never full");
     ring.release();
     assert!(!ring.has_frame());
+}
+
+/// A reader that finds half of the ring waiting says so before anything is lost.
+#[test]
+fn a_ring_that_fills_is_crowded() {
+    for (full, crowded) in [(4, false), (5, true), (7, true)] {
+        let (mut ring, mut kernel) = ring(8);
+        for _ in 0..full {
+            kernel.put(&ring.map, 3000).unwrap();
+            kernel.close(&ring.map, 0);
+        }
+        assert!(kernel.put(&ring.map, 100).is_some(), "there is still room");
+        assert!(!ring.is_crowded);
+        while !take(&mut ring).is_empty() {}
+        assert_eq!(ring.is_crowded, crowded, "{full} blocks of 8 waited");
+    }
 }
 
 /// What is written over a frame, its headroom included, is no header later.

@@ -53,7 +53,7 @@ pub struct RingConfig {
     pub kind: RingKind,
     /// Memory of the ring, bytes; rounded to whole blocks, at least four of them.
     pub ring_bytes: usize,
-    /// As large may a ring of [`RingKind::V3`] become by itself when frames are lost; it shrinks again after ten quiet
+    /// As large may a ring of [`RingKind::V3`] become by itself when it fills; it shrinks again after ten quiet
     /// minutes. All rings of a process together stay below 1 GiB by growing.
     pub max_ring_bytes: usize,
     /// Bytes of a block: a power of two, at least 128 KiB so that the largest GSO frame fits. Rings of

@@ -1,7 +1,7 @@
-//! A ring that grows when the kernel found it full, and shrinks again when that is long ago.
+//! A ring that grows when it was found crowded, and shrinks again when that is long ago.
 //!
-//! The kernel marks blocks after it had to drop frames (`TP_STATUS_LOSING`). Making a larger ring takes it a grace
-//! period, so a thread does that. Then a filter stops the old ring, the new one is bound, and when the old one is empty they
+//! Crowded is a ring half of which waits to be read, or that had to drop frames (the kernel marks blocks after that,
+//! `TP_STATUS_LOSING`). Making a larger ring takes the kernel a grace period, so a thread does that. Then a filter stops the old ring, the new one is bound, and when the old one is empty they
 //! change places between two batches: but for the moment between, nothing is lost and nothing comes twice. The alarm
 //! stays: whatever is bound after it is filled before it goes off. Time is that of the frames.
 
@@ -17,7 +17,7 @@ use crate::socket::PacketSocket;
 const BUDGET: usize = 1 << 30;
 /// A ring that grows does so by this factor.
 const GROWTH: usize = 4;
-/// After so long without loss a ring is made small again, ns.
+/// After so long without being crowded a ring is made small again, ns.
 const CALM_NS: u64 = 600_000_000_000;
 
 /// Bytes of all rings.
@@ -49,46 +49,46 @@ pub(super) struct Resize {
     /// Size of the ring in use.
     bytes: usize,
     making: Option<(usize, JoinHandle<Made>)>,
-    is_losing: bool,
-    lost_ns: u64,
+    is_crowded: bool,
+    crowded_ns: u64,
     now_ns: u64,
 }
 
 impl Resize {
     pub(super) fn new(config: &RingConfig, bytes: usize) -> Self {
-        Self { config: *config, bytes, making: None, is_losing: false, lost_ns: 0, now_ns: 0 }
+        Self { config: *config, bytes, making: None, is_crowded: false, crowded_ns: 0, now_ns: 0 }
     }
 
-    /// Notes whether a block that was read says that frames were lost, and when a frame was seen last.
+    /// Notes whether the ring was found crowded, and when a frame was seen last.
     #[inline]
-    pub(super) fn note(&mut self, is_losing: bool, now_ns: u64) {
-        self.is_losing |= is_losing;
+    pub(super) fn note(&mut self, is_crowded: bool, now_ns: u64) {
+        self.is_crowded |= is_crowded;
         self.now_ns = now_ns;
     }
 
     /// Whether [`Resize::step`] has something to do.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.is_losing || self.making.is_some() || (self.bytes > self.config.ring_bytes && self.is_calm())
+        self.is_crowded || self.making.is_some() || (self.bytes > self.config.ring_bytes && self.is_calm())
     }
 
     fn is_calm(&self) -> bool {
-        self.now_ns.saturating_sub(self.lost_ns) > CALM_NS
+        self.now_ns.saturating_sub(self.crowded_ns) > CALM_NS
     }
 
-    /// Whether frames were lost since last asked.
-    pub(super) fn take_losing(&mut self) -> bool {
-        std::mem::take(&mut self.is_losing)
+    /// Whether it was crowded since last asked.
+    pub(super) fn take_crowded(&mut self) -> bool {
+        std::mem::take(&mut self.is_crowded)
     }
 
     /// Goes on: begins to make another ring if that is needed, or gives one that is ready.
-    pub(super) fn step(&mut self, lost: bool, make: fn(&RingConfig) -> Made) -> Option<Made> {
-        if lost {
-            self.lost_ns = self.now_ns;
+    pub(super) fn step(&mut self, crowded: bool, make: fn(&RingConfig) -> Made) -> Option<Made> {
+        if crowded {
+            self.crowded_ns = self.now_ns;
         }
         let Some((bytes, made)) = self.making.take() else {
             let wanted = match () {
-                () if lost => (self.bytes * GROWTH).min(self.config.max_ring_bytes),
+                () if crowded => (self.bytes * GROWTH).min(self.config.max_ring_bytes),
                 () if self.is_calm() => self.config.ring_bytes,
                 () => self.bytes,
             };

@@ -99,7 +99,7 @@ impl V3 {
 
     pub(super) fn release(&mut self) {
         self.blocks.release();
-        self.resize.note(self.blocks.is_losing, self.blocks.now_ns);
+        self.resize.note(self.blocks.is_crowded, self.blocks.now_ns);
         if self.resize.is_due() || self.next.is_some() {
             self.change_size();
         }
@@ -108,14 +108,14 @@ impl V3 {
     /// Goes on with a change of size. No frame is borrowed.
     #[cold]
     fn change_size(&mut self) {
-        self.blocks.is_losing = false;
-        let lost = self.resize.take_losing();
-        if lost {
+        self.blocks.is_crowded = false;
+        let crowded = self.resize.take_crowded();
+        if crowded {
             // Asked, the kernel stops marking blocks until it loses some again.
             self.stats();
         }
         if self.next.is_none() {
-            let Some(made) = self.resize.step(lost, Self::open_ring) else { return };
+            let Some(made) = self.resize.step(crowded, Self::open_ring) else { return };
             let bound = made.and_then(|(socket, map)| {
                 self.socket.drop_everything()?;
                 Self::listen(&socket, self.ifindex, self.config.promiscuous)?;
