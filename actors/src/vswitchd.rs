@@ -9,6 +9,7 @@
 //! ```
 
 use actix::prelude::*;
+use futures::future::join_all;
 use std::path::PathBuf;
 use std::time::Duration;
 use sys::RingKind;
@@ -20,6 +21,8 @@ use crate::host::Host;
 use crate::idl::{DbServer, Idl, IdlSetup};
 use crate::mailbox::Address;
 use crate::metrics::{Metrics, Sources};
+use crate::msg::datapath::Quiesce;
+use crate::msg::port::Leave;
 use crate::msg::switch::CleanUp;
 use crate::port::device::Rings;
 use crate::stream::Tls;
@@ -76,8 +79,7 @@ impl Serving for VswitchdSystem {
         if matches!(reason, Reason::Command { cleanup: true }) {
             self.clean_up().await;
         }
-        // The kernel would close them one after the other, each in a grace period or two.
-        self.rings.close();
+        self.let_go().await;
     }
 }
 
@@ -87,6 +89,17 @@ impl VswitchdSystem {
         if let Err(error) = self.switch.ask(CleanUp, PATIENCE).await {
             vlog::warn!("bridge", "cleaning up: {error}");
         }
+    }
+
+    /// Lets go of all devices at once: the kernel, left alone with their sockets, would close one after the other, each
+    /// in a grace period or two.
+    async fn let_go(&self) {
+        self.rings.close();
+        let known = self.directory.load_full();
+        join_all(known.ports.values().map(|port| port.address.ask(Leave, PATIENCE))).await;
+        join_all(known.datapaths.values().map(|datapath| datapath.address.ask(Quiesce, PATIENCE))).await;
+        let closing = tokio::task::spawn_blocking(sys::finish_closing);
+        let _ = tokio::time::timeout(PATIENCE, closing).await;
     }
 
     /// Waits until the first configuration is in force and written back to the database.

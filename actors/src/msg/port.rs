@@ -16,6 +16,11 @@ pub struct Open;
 #[rtype(result = "()")]
 pub struct Discard;
 
+/// The program ends: let go of the device, and leave it as it is (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
 /// The configuration changed (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "PortStatus")]

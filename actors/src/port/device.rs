@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use dp::TxPort;
 use openflow::message::port::port_feature;
-use sys::{DeviceWatch, RingConfig, RingKind, RingStock, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack};
+use sys::{
+    DeviceWatch, RingConfig, RingKind, RingStock, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack,
+};
 
 use super::capture::Capture;
 use super::wire::{self, Lead};

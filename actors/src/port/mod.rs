@@ -401,6 +401,17 @@ impl Handler<Discard> for Port {
     }
 }
 
+impl Handler<Leave> for Port {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, _: &mut Context<Self>) {
+        self.desk.received();
+        // Not to be opened again.
+        self.known = false;
+        self.close();
+    }
+}
+
 impl Handler<LinkChanged> for Port {
     type Result = ();
 
