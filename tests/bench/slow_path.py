@@ -261,6 +261,7 @@ def effect_after(switch, here, there, change):
 
 def revalidate(switch, options):
     switch.vsctl("set", "open", ".", "other_config:flow-limit=200000", "other_config:max-idle=900000")
+    switch.appctl("upcall/set-flow-limit", "200000")
     switch.ofctl("-O", "OpenFlow13", "add-group", "br0", "group_id=1,type=indirect,bucket=actions=normal")
     rules = switch.dir + "/rules"
     with open(rules, "w") as file:

@@ -254,7 +254,7 @@ impl Engine {
             return self.count_lost(1);
         }
         self.stats.misses += 1;
-        let flow = Pending::flow_of(work.key, self.config.seed);
+        let flow = work.flow.unwrap_or_else(|| Pending::flow_of(work.key, self.config.seed));
         self.pending.ask(flow, env.now_ms);
         let (packet, ticket) = (packets.to_buf(work.slot), Ticket(flow));
         env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: work.key.clone(), packet, ticket });
@@ -262,8 +262,9 @@ impl Engine {
 
     /// Lets a packet wait whose flow is being decided upon.
     #[cold]
-    fn must_wait(&mut self, packets: &Packets<'_, '_>, work: &Work<'_>, env: &Env<'_>) -> bool {
+    fn must_wait(&mut self, packets: &Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> bool {
         let flow = Pending::flow_of(work.key, self.config.seed);
+        work.flow = Some(flow);
         if self.released == Some(flow) || !self.pending.has(flow) {
             return false;
         }

@@ -37,11 +37,13 @@ pub(crate) struct Work<'k> {
     pub(crate) depth: u8,
     /// Octets to leave of it at the next output.
     pub(crate) trunc: Option<usize>,
+    /// The flow that it must stay in order with, if that was asked for already.
+    pub(crate) flow: Option<u64>,
 }
 
 impl<'k> Work<'k> {
     pub(crate) fn new(slot: Slot, key: &'k mut Key, layers: Layers) -> Self {
-        Self { slot, key, layers, stale: false, passes: 0, depth: 0, trunc: None }
+        Self { slot, key, layers, stale: false, passes: 0, depth: 0, trunc: None, flow: None }
     }
 
     /// Brings key and layers up to date.
@@ -224,6 +226,7 @@ impl Engine {
             passes: work.passes,
             depth: work.depth,
             trunc: work.trunc,
+            flow: None,
         };
         then(self, packets, &mut clone);
         // The next output was the clone's.
@@ -332,6 +335,7 @@ impl Engine {
         work.passes += 1;
         self.stats.recirculated += 1;
         work.key.set_recirc_id(id);
+        work.flow = None;
         // Fields that were written but are not there would show in the key.
         work.stale = true;
         work.refresh(packets, self.config.max_vlans);

@@ -41,7 +41,14 @@ impl Handup {
         if self.under_way >= UNDER_WAY {
             return None;
         }
-        let mut message = Vec::with_capacity(MESSAGE.min(self.ports.values().map(VecDeque::len).sum()));
+        let mut message = Vec::with_capacity(MESSAGE);
+        if let (1, Some(mut only)) = (self.ports.len(), self.ports.first_entry()) {
+            let n = only.get().len().min(MESSAGE);
+            message.extend(only.get_mut().drain(..n));
+            if only.get().is_empty() {
+                only.remove();
+            }
+        }
         while message.len() < MESSAGE && !self.ports.is_empty() {
             let Some(port) = self.ports.range(self.next..).next().or_else(|| self.ports.iter().next()).map(|(p, _)| *p)
             else {

@@ -51,6 +51,7 @@ pub struct Key(pub [u64; WORDS]);
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Mask(pub [u64; WORDS]);
 
+#[inline(always)]
 const fn low_bits(bits: u32) -> u64 {
     if bits >= 64 { u64::MAX } else { (1u64 << bits) - 1 }
 }

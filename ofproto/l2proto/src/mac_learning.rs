@@ -259,15 +259,13 @@ impl<P: PortName> MacTable<P> {
         }
     }
 
-    /// A flow that teaches `key` on `port` carried packets: keeps the entry young if it still stands.
-    pub fn refresh(&mut self, key: MacKey, port: P, now_ms: i64) {
-        if let Some(entry) = self.view.lookup(&key).copied()
-            && entry.port == port
-            && !entry.is_static
-            && entry.used_ms < now_ms
-        {
+    /// A flow that teaches `key` on `port` carried packets: keeps the entry young if it still stands. Says whether it does.
+    pub fn refresh(&mut self, key: MacKey, port: P, now_ms: i64) -> bool {
+        let Some(entry) = self.view.lookup(&key).copied().filter(|entry| entry.port == port) else { return false };
+        if !entry.is_static && entry.used_ms < now_ms {
             self.put(key, MacEntry { used_ms: now_ms, ..entry });
         }
+        true
     }
 
     /// Takes over the addresses of another table's snapshot, the oldest first.

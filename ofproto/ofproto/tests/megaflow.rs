@@ -182,7 +182,8 @@ proptest! {
         for packet in &packets {
             let old = verdict(&before, packet, &mut recirc);
             let (mask, actions) = (old.megaflow_mask(), old.install_actions(None));
-            let flow = CachedFlow::new(packet, Arc::new(Shape::of(&mask)), actions.clone().into(), old, 0);
+            let shape = Arc::new(Shape::of(&mask));
+            let flow = CachedFlow::new(packet, shape, actions.clone().into(), old.effects.clone().into(), old, 0);
             if !changes.touch(&flow) {
                 let new = verdict(&after, packet, &mut recirc);
                 prop_assert_eq!(new.install_actions(None), actions);
@@ -233,6 +234,7 @@ fn a_patch_whose_peer_comes_later_is_looked_at_again() {
     let (mask, actions) = (old.megaflow_mask(), old.install_actions(None));
     let new = verdict(&after, &key, &mut recirc);
     assert_ne!(new.install_actions(None), actions, "the peer makes a difference");
-    let flow = CachedFlow::new(&key, Arc::new(Shape::of(&mask)), actions.into(), old, 0);
+    let shape = Arc::new(Shape::of(&mask));
+    let flow = CachedFlow::new(&key, shape, actions.into(), old.effects.clone().into(), old, 0);
     assert!(Changes::between(&before, &after).touch(&flow));
 }

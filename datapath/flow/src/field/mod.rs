@@ -129,6 +129,7 @@ macro_rules! fields {
         enum Slot { $($variant,)* }
 
         impl Field {
+            #[inline]
             const fn slot(self) -> (usize, usize) {
                 match self {
                     $(Field::$variant $(($index))? => (Slot::$variant as usize, fields!(@index $($index)?)),)*
@@ -163,6 +164,7 @@ impl Field {
     pub const COUNT: usize = table::COUNT;
 
     /// Its rank in [`ALL`]; dense, below [`Field::COUNT`].
+    #[inline]
     pub const fn index(self) -> usize {
         let (slot, i) = self.slot();
         let mut index = slot + i;
@@ -182,6 +184,7 @@ impl Field {
     }
 
     /// What there is to know about it.
+    #[inline]
     pub fn meta(self) -> &'static Meta {
         &table::METAS[self.index().min(Field::COUNT - 1)]
     }

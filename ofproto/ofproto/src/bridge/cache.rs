@@ -67,9 +67,10 @@ impl Bridge {
         let ufid = ufid_of(self.view.id, self.seed, &matching);
         let actions: Actions = match translation.slow {
             0 => Arc::clone(actions),
-            _ => translation.install_actions(self.view.slowpath_meter).into(),
+            _ => self.flows.actions(translation.install_actions(self.view.slowpath_meter)),
         };
-        let flow = CachedFlow::new(key, Arc::clone(matching.shape()), actions, translation, now_ms);
+        let effects = self.flows.effects(std::mem::take(&mut translation.effects));
+        let flow = CachedFlow::new(key, Arc::clone(matching.shape()), actions, effects, translation, now_ms);
         let (actions, edition) = self.flows.insert(ufid, flow, &mut self.recirc, now_ms);
         FlowEntry { ufid, matching, actions, edition }
     }

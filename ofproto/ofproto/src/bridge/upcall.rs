@@ -75,10 +75,10 @@ impl Bridge {
             Some(Cookie::FlowSample(_) | Cookie::Ipfix { .. }) => return,
             Some(Cookie::SlowPath { .. }) | None => {}
         }
-        let Some(translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };
+        let Some(mut translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };
         let stats = RuleStats { packets: 1, bytes: upcall.packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, upcall.key.tcp_flags(), now_ms);
-        let actions: Actions = Arc::from(translation.actions.as_slice());
+        let actions = self.flows.actions(std::mem::take(&mut translation.actions));
         if cookie.is_none() && has_room {
             install.push(self.remember(&upcall.key, translation, &actions, now_ms));
         } else {
@@ -128,8 +128,7 @@ impl Bridge {
                         continue;
                     }
                     let key = MacKey { vlan: *vlan, mac: *mac };
-                    if self.macs.lookup(&key).is_some_and(|e| e.port == bundle.0) && !grat_arp {
-                        self.macs.refresh(key, bundle.0, now_ms);
+                    if !grat_arp && self.macs.refresh(key, bundle.0, now_ms) {
                         continue;
                     }
                     match self.macs.learn(key, bundle.0, *grat_arp, *is_bond, now_ms) {
@@ -141,12 +140,11 @@ impl Bridge {
                     }
                 }
                 Effect::Rule { bridge, rule } if *bridge == self.view.id => {
-                    self.credit.entry(rule.id).or_insert(RuleStats { used_ms: now_ms, ..RuleStats::default() });
-                    if let Some(sum) = self.credit.get_mut(&rule.id) {
-                        sum.packets += stats.packets;
-                        sum.bytes += stats.bytes;
-                        sum.used_ms = sum.used_ms.max(stats.used_ms);
-                    }
+                    let fresh = RuleStats { used_ms: now_ms, ..RuleStats::default() };
+                    let sum = self.credit.entry(rule.id).or_insert(fresh);
+                    sum.packets += stats.packets;
+                    sum.bytes += stats.bytes;
+                    sum.used_ms = sum.used_ms.max(stats.used_ms);
                 }
                 Effect::Table { bridge, table, matched } if *bridge == self.view.id => {
                     let counts = self.lookups.entry(*table).or_default();

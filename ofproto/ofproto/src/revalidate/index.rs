@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use flow::{FlowChange, FlowStats, Ufid};
+use flow::{Actions, FlowChange, FlowStats, Ufid};
 
 use super::recent::Recent;
 use super::{CachedFlow, Carried, Changes, Verdict, lasting};
@@ -61,21 +61,23 @@ impl FlowIndex {
         self.places[at as usize].as_deref_mut().map(|(_, flow)| flow)
     }
 
+    /// Actions as flows share them.
+    pub fn actions(&mut self, actions: Vec<flow::Action>) -> Actions {
+        self.actions.share(actions, flow::Action::eq)
+    }
+
+    /// Effects that every packet of a flow has, as flows share them.
+    pub fn effects(&mut self, effects: Vec<Effect>) -> Arc<[Effect]> {
+        self.effects.share(lasting(effects), Effect::is_same)
+    }
+
     fn iter(&self) -> impl Iterator<Item = &(Ufid, CachedFlow)> {
         self.places.iter().filter_map(|place| place.as_deref())
     }
 
     /// Remembers a flow. One that has its name already lives on with its counters: several packets of one flow came up
     /// together. Gives its actions as they are kept, and their edition.
-    pub fn insert(
-        &mut self,
-        ufid: Ufid,
-        mut flow: CachedFlow,
-        recirc: &mut Recirc,
-        now_ms: i64,
-    ) -> (flow::Actions, u32) {
-        flow.actions = self.actions.share(flow.actions, flow::Action::eq);
-        flow.effects = self.effects.share(flow.effects, Effect::is_same);
+    pub fn insert(&mut self, ufid: Ufid, mut flow: CachedFlow, recirc: &mut Recirc, now_ms: i64) -> (Actions, u32) {
         if let Some(old) = self.get_mut(ufid) {
             recirc.release(&old.recircs, now_ms);
             (flow.seen, flow.created_ms) = (old.seen, old.created_ms);
@@ -159,15 +161,16 @@ impl FlowIndex {
             return Verdict::Delete;
         }
         let actions = new.install_actions(meter);
+        let new_effects = self.effects.share(lasting(new.effects), Effect::is_same);
         recirc.release(&flow.recircs, now_ms);
         flow.recircs = new.recircs.into();
-        flow.effects = self.effects.share(lasting(new.effects), Effect::is_same);
+        flow.effects = new_effects;
         flow.macs = new.macs;
         flow.bridges = new.bridges;
         if *actions == *flow.actions {
             return Verdict::Keep;
         }
-        flow.actions = self.actions.share(actions.into(), flow::Action::eq);
+        flow.actions = self.actions.share(actions, flow::Action::eq);
         flow.edition = flow.edition.wrapping_add(1);
         Verdict::Modify(FlowChange { ufid, actions: Arc::clone(&flow.actions), edition: flow.edition })
     }

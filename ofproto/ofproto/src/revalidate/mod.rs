@@ -80,14 +80,21 @@ pub enum Verdict {
 }
 
 impl CachedFlow {
-    /// The flow of a translation, with the bits that decide and the actions to install.
-    pub fn new(key: &Key, shape: Arc<Shape>, actions: Actions, translation: Translation, now_ms: i64) -> Self {
+    /// The flow of a translation, with the bits that decide, the actions to install and its lasting effects.
+    pub fn new(
+        key: &Key,
+        shape: Arc<Shape>,
+        actions: Actions,
+        effects: Arc<[Effect]>,
+        translation: Translation,
+        now_ms: i64,
+    ) -> Self {
         CachedFlow {
             key: MiniKey::from(key),
             shape,
             actions,
             edition: 0,
-            effects: lasting(translation.effects),
+            effects,
             recircs: translation.recircs.into(),
             macs: translation.macs,
             bridges: translation.bridges,
@@ -119,7 +126,7 @@ impl CachedFlow {
 }
 
 /// Effects that every packet of a flow has.
-fn lasting(mut effects: Vec<Effect>) -> Arc<[Effect]> {
+fn lasting(mut effects: Vec<Effect>) -> Vec<Effect> {
     effects.retain(|e| !e.is_once());
-    effects.into()
+    effects
 }

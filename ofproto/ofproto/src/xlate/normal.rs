@@ -101,12 +101,9 @@ impl Context<'_> {
         let mac = self.bridge.mac.as_ref();
         // A station that sends to itself has just been learned here.
         let own = key.mac == self.flow.dl_src() && !is_multicast(key.mac) && self.may_learn(tags.vid());
-        let is_static = mac.and_then(|m| m.lookup(&key)).is_some_and(|e| e.is_static);
-        let at = if own && !is_static && self.input.side_effects {
-            Some(bundle.id.0)
-        } else {
-            mac.and_then(|m| m.lookup(&key)).map(|e| e.port)
-        };
+        let known = mac.and_then(|m| m.lookup(&key));
+        let is_static = known.is_some_and(|e| e.is_static);
+        let at = if own && !is_static && self.input.side_effects { Some(bundle.id.0) } else { known.map(|e| e.port) };
         match at {
             None => {
                 self.detail("no learned MAC for destination, flooding");

@@ -14,8 +14,7 @@ use crate::view::{BondView, BundleView, PortKind};
 
 impl Context<'_> {
     pub(super) fn start(&mut self) {
-        let name = self.bridge.name.clone();
-        let outer = self.enter(NodeKind::Bridge, |_| format!("bridge(\"{name}\")"));
+        let outer = self.enter(NodeKind::Bridge, |ctx| format!("bridge(\"{}\")", ctx.bridge.name));
         self.begin();
         self.leave_to(outer);
         if self.error.is_none() && self.odp.is_empty() && self.view.support.explicit_drop {
