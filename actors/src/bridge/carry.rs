@@ -300,7 +300,7 @@ impl Bridge {
         let known: Vec<_> = ports
             .into_iter()
             .map(|port| {
-                let odp = self.core.view().ports.get(&port).and_then(|p| p.odp);
+                let odp = self.core.view().ports.get(&port).filter(|p| p.tunnel().is_none()).and_then(|p| p.odp);
                 (port, odp, self.core.virtual_stats(port), self.core.port_age_ms(port, now_ms))
             })
             .collect();

@@ -107,6 +107,49 @@ pub struct SwitchControl {
     pub args: Vec<String>,
 }
 
+/// A change of what is known of the network under tunnels (Q). Addresses are in the form of
+/// [`ofproto::view::underlay::mapped`], prefix lengths are of 128 bits.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), String>")]
+pub enum UnderlayEdit {
+    /// A device has this address.
+    Address {
+        /// Device.
+        device: String,
+        /// Address and prefix length.
+        address: (u128, u8),
+    },
+    /// Packets to a prefix leave by a bridge's own port.
+    AddRoute {
+        /// Prefix.
+        to: (u128, u8),
+        /// Bridge.
+        bridge: String,
+        /// Next hop.
+        gateway: Option<u128>,
+        /// Mark of the packets.
+        mark: u32,
+    },
+    /// They no longer do.
+    DeleteRoute {
+        /// Prefix.
+        to: (u128, u8),
+        /// Mark of the packets.
+        mark: u32,
+    },
+    /// A neighbour of a bridge has this Ethernet address, 48 bits.
+    Neighbour {
+        /// Bridge.
+        bridge: String,
+        /// Neighbour.
+        address: u128,
+        /// Ethernet address.
+        mac: u64,
+    },
+    /// No neighbours are known.
+    FlushNeighbours,
+}
+
 /// The end is near: take down everything that was made of the kernel's (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

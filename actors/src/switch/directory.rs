@@ -2,14 +2,15 @@
 
 use arc_swap::ArcSwap;
 use flow::OdpPort;
-use ofproto::view::{BridgeId, SwitchView};
+use ofproto::view::{BridgeId, SwitchView, TunnelConfig};
 use openflow::OfPort;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::bridge::Bridge;
 use crate::datapath::Datapath;
-use crate::mailbox::Address;
+use crate::mailbox::{Address, Outlet};
+use crate::msg::switch::UnderlayEdit;
 use crate::port::Port;
 use crate::revalidator::Revalidator;
 
@@ -39,6 +40,8 @@ pub struct PortEntry {
     pub kind: String,
     /// Its kind of device.
     pub device: crate::port::device::DeviceKind,
+    /// What it is configured to be, of a tunnel.
+    pub tunnel: Option<Arc<TunnelConfig>>,
     /// Its device's options.
     pub options: super::desired::Pairs,
 }
@@ -69,6 +72,8 @@ pub struct Directory {
     pub host: Option<crate::host::Known>,
     /// The client of the database.
     pub idl: Option<Address<crate::idl::Idl>>,
+    /// Who keeps the network under tunnels.
+    pub underlay: Option<Outlet<UnderlayEdit>>,
     /// What translation reads.
     pub view: Arc<SwitchView>,
 }

@@ -22,6 +22,8 @@ mod protocols;
 mod reconfigure;
 mod status;
 mod system_stats;
+mod tunnels;
+mod underlay;
 
 pub(crate) use status::{counters, kernel_counters};
 
@@ -29,7 +31,7 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use flow::OdpPort;
 use ofproto::bridge::BridgeReport;
-use ofproto::view::{BridgeId, BundleId, SwitchView};
+use ofproto::view::{BridgeId, BundleId, PortRef, SwitchView, TunnelConfig, TunnelMap};
 use openflow::OfPort;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -76,6 +78,8 @@ struct Backer {
     revalidator: Address<Revalidator>,
     stir: Latest<Stir>,
     ports: BTreeMap<OdpPort, String>,
+    /// Tunnels by their interface's name; those of a kind share a port.
+    tunnels: BTreeMap<String, Arc<TunnelConfig>>,
     polling: polling::Polling,
     timeouts: ct_zones::Numbers,
     tracking: Option<dp::ct::Settings>,
@@ -88,6 +92,7 @@ struct PortState {
     odp: Option<OdpPort>,
     kind: String,
     device: DeviceKind,
+    tunnel: Option<Arc<TunnelConfig>>,
     status: crate::msg::port::PortStatus,
     qos: Option<DesiredQos>,
     /// Its device was opened once.
@@ -213,6 +218,7 @@ impl Switch {
             revalidator,
             stir,
             ports: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
             polling: Default::default(),
             timeouts: ct_zones::Numbers::default(),
             tracking: None,
@@ -227,6 +233,7 @@ impl Switch {
         view.version += 1;
         if ports_moved {
             view.odp_ports = self.odp_ports();
+            view.tunnels = self.tunnel_map(&view.tunnels);
             view.datapaths = self.datapaths.keys().cloned().collect();
             let known: BTreeSet<BridgeId> = self.bridges.values().map(|b| b.id).collect();
             view.bridges.retain(|id, _| known.contains(id));
@@ -246,18 +253,31 @@ impl Switch {
         }
     }
 
-    fn odp_ports(&self) -> HashMap<OdpPort, ofproto::view::PortRef> {
-        self.bridges
-            .values()
-            .flat_map(|b| {
-                b.ports.values().filter_map(|p| Some((p.odp?, ofproto::view::PortRef { bridge: b.id, port: p.port })))
-            })
-            .collect()
+    fn odp_ports(&self) -> HashMap<OdpPort, PortRef> {
+        let of_bridge = |b: &BridgeState| {
+            let id = b.id;
+            let own = b.ports.values().filter(|p| p.tunnel.is_none());
+            own.filter_map(|p| Some((p.odp?, PortRef { bridge: id, port: p.port }))).collect::<Vec<_>>()
+        };
+        self.bridges.values().flat_map(of_bridge).collect()
+    }
+
+    /// All tunnels; `known` where nothing changed.
+    fn tunnel_map(&self, known: &Arc<TunnelMap>) -> Arc<TunnelMap> {
+        let of_bridge = |b: &BridgeState| {
+            let id = b.id;
+            let tunnel = |p: &PortState| Some((PortRef { bridge: id, port: p.port }, p.odp?, p.tunnel.clone()?));
+            b.ports.values().filter_map(tunnel).collect::<Vec<_>>()
+        };
+        let map = TunnelMap { ports: self.bridges.values().flat_map(of_bridge).collect() };
+        if map == **known { known.clone() } else { Arc::new(map) }
     }
 
     fn publish_directory(&self) {
         let idl = self.idl.as_ref().map(|(address, _)| address.clone());
-        let mut directory = Directory { view: self.view.clone(), host: self.host.clone(), idl, ..Directory::default() };
+        let underlay = self.own.as_ref().map(Address::outlet::<UnderlayEdit>);
+        let (view, host) = (self.view.clone(), self.host.clone());
+        let mut directory = Directory { view, host, idl, underlay, ..Directory::default() };
         let bridges = Arc::make_mut(&mut directory.bridges);
         let ports = Arc::make_mut(&mut directory.ports);
         let datapaths = Arc::make_mut(&mut directory.datapaths);
@@ -273,6 +293,7 @@ impl Switch {
                     odp: port.odp,
                     kind: port.kind.clone(),
                     device: port.device,
+                    tunnel: port.tunnel.clone(),
                     options: port.config.options.clone(),
                 };
                 ports.insert(port_name.clone(), entry);
@@ -509,6 +530,17 @@ impl Handler<Share> for Switch {
         Box::pin(async move {
             let _ = wait.await;
         })
+    }
+}
+
+impl Handler<UnderlayEdit> for Switch {
+    type Result = Result<(), String>;
+
+    fn handle(&mut self, m: UnderlayEdit, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        underlay::apply(Arc::make_mut(&mut self.view), m)?;
+        self.publish(false);
+        Ok(())
     }
 }
 

@@ -31,6 +31,8 @@ pub struct OfPorts {
     last: u16,
     /// Given since `last` was what it is without them, and taken back.
     vain: BTreeSet<u16>,
+    /// Free again, and given to nobody who does not ask for them as long as others are left.
+    recent: BTreeSet<u16>,
 }
 
 impl OfPorts {
@@ -39,13 +41,16 @@ impl OfPorts {
         if let Some(port) = wanted.and_then(port_number)
             && self.used.insert(port.0)
         {
+            self.recent.remove(&port.0);
             return Some(port);
         }
-        for _ in 1..OFPP_MAX {
-            self.last = if self.last + 1 >= OFPP_MAX { 1 } else { self.last + 1 };
-            if self.used.insert(self.last) {
-                self.vain.remove(&self.last);
-                return Some(OfPort(self.last));
+        for may_be_recent in [false, true] {
+            for _ in 1..OFPP_MAX {
+                self.last = if self.last + 1 >= OFPP_MAX { 1 } else { self.last + 1 };
+                if (may_be_recent || !self.recent.contains(&self.last)) && self.used.insert(self.last) {
+                    self.vain.remove(&self.last);
+                    return Some(OfPort(self.last));
+                }
             }
         }
         None
@@ -54,6 +59,7 @@ impl OfPorts {
     /// The number was taken in vain: it is free, and the next to be given, once those behind it are as well.
     pub fn untake(&mut self, port: OfPort) {
         self.used.remove(&port.0);
+        self.recent.remove(&port.0);
         self.vain.insert(port.0);
         while self.vain.remove(&self.last) {
             self.last -= 1;
@@ -62,7 +68,9 @@ impl OfPorts {
 
     /// The number is free again.
     pub fn give(&mut self, port: OfPort) {
-        self.used.remove(&port.0);
+        if self.used.remove(&port.0) {
+            self.recent.insert(port.0);
+        }
     }
 }
 
@@ -165,6 +173,8 @@ pub struct PlannedPort {
     pub status: PortStatus,
     /// The name its patch peer has.
     pub peer: Option<String>,
+    /// What it is configured to be, of a tunnel.
+    pub tunnel: Option<Arc<TunnelConfig>>,
 }
 
 /// A string of VLAN numbers out of a column.
@@ -391,9 +401,10 @@ pub fn bridge_config(
         for name in port.interfaces.keys() {
             let Some(planned) = ports.get(name) else { continue };
             members.push(planned.port);
-            let kind = match &planned.peer {
-                Some(peer) => PortKind::Patch(peers(name, peer)),
-                None => PortKind::Device,
+            let kind = match (&planned.peer, &planned.tunnel) {
+                (Some(peer), _) => PortKind::Patch(peers(name, peer)),
+                (None, Some(tunnel)) => PortKind::Tunnel(tunnel.clone()),
+                (None, None) => PortKind::Device,
             };
             let view = PortView {
                 port: planned.port,
@@ -405,6 +416,7 @@ pub fn bridge_config(
                 may_enable: planned.status.link_up,
                 hw_addr: planned.status.mac,
                 ifindex: planned.status.ifindex.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+                packet_type_mode: planned.tunnel.as_ref().map(|t| t.packet_types).unwrap_or_default(),
                 queues: port.qos.as_ref().map(queues).unwrap_or_default(),
                 mcast_flood: flag(&port.other_config, "mcast-snooping-flood"),
                 mcast_flood_reports: flag(&port.other_config, "mcast-snooping-flood-reports"),

@@ -109,7 +109,14 @@ impl Switch {
         port.address.offer(Discard);
         self.family.dismiss(port.address.card());
         bridge.ofports.give(port.port);
-        if let (Some(odp), Some(backer)) = (port.odp, self.datapaths.get_mut(&bridge.datapath)) {
+        let Some(backer) = self.datapaths.get_mut(&bridge.datapath) else { return };
+        if let Some(own) = backer.tunnels.remove(name) {
+            let shared = tunnels::datapath_port(&own);
+            if backer.tunnels.values().any(|other| tunnels::datapath_port(other) == shared) {
+                return;
+            }
+        }
+        if let Some(odp) = port.odp {
             backer.ports.remove(&odp);
         }
     }
@@ -149,6 +156,13 @@ impl Switch {
                 if let Some(present) = bridge.ports.get_mut(port) {
                     if present.config != **interface {
                         present.config = (*interface).clone();
+                        if let Some(now) = present.tunnel.as_ref().and_then(|old| retunnelled(old, interface)) {
+                            let now = Arc::new(now);
+                            present.tunnel = Some(now.clone());
+                            if let Some(backer) = self.datapaths.get_mut(&bridge.datapath) {
+                                backer.tunnels.insert(port.clone(), now);
+                            }
+                        }
                         let mac = checks::device_mac(row, interface);
                         let config = DesiredInterface { mac, ..(*interface).clone() };
                         opening.push(reconfigure(name, port, &present.address, config));
@@ -232,6 +246,14 @@ impl Switch {
             return Err(error);
         }
         let (device, shown) = plan::device_kind(kind, &bridge.datapath, self.settings.dummy, name)?;
+        let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
+        let native = bridge.datapath != "system" || self.settings.dummy == DummyMode::Override;
+        let tunnel = tunnels::kind_named(&shown).filter(|_| device == DeviceKind::Virtual);
+        let tunnel =
+            tunnel.map(|kind| tunnels::read(name, kind, &interface.options, native).map(Arc::new)).transpose()?;
+        if tunnel.as_ref().is_some_and(|own| backer.tunnels.values().any(|other| own.collides(other))) {
+            return Err(format!("could not add network device {name} to ofproto (File exists)"));
+        }
         let port = if name == bridge_name {
             OfPort::LOCAL
         } else {
@@ -240,12 +262,17 @@ impl Switch {
                 .take(interface.ofport_request.or(interface.ofport.0))
                 .ok_or_else(|| format!("no port number left for {name}"))?
         };
-        let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
+        let by_name = self.settings.dummy.numbers(&bridge.datapath);
         let odp = (shown != "patch").then(|| {
-            let odp = plan::odp_number(&backer.ports, name, self.settings.dummy.numbers(&bridge.datapath));
-            backer.ports.insert(odp, name.clone());
+            let own = tunnel.as_ref().map_or_else(|| name.clone(), |config| tunnels::datapath_port(config));
+            let shared = backer.ports.iter().find(|(_, n)| tunnel.is_some() && **n == own).map(|(odp, _)| *odp);
+            let odp = shared.unwrap_or_else(|| plan::odp_number(&backer.ports, &own, by_name));
+            backer.ports.insert(odp, own);
             odp
         });
+        if let Some(config) = &tunnel {
+            backer.tunnels.insert(name.clone(), config.clone());
+        }
         let config = DesiredInterface { mac, ..interface.clone() };
         let own = self.own.as_ref().ok_or("the switch is not ready")?;
         let setup = PortSetup {
@@ -268,6 +295,7 @@ impl Switch {
             odp,
             kind: shown,
             device,
+            tunnel,
             status: PortStatus::default(),
             qos: None,
             added: false,
@@ -366,8 +394,9 @@ impl Switch {
                 .iter()
                 .map(|(n, p)| {
                     let peer = (p.kind == "patch").then(|| p.config.options.get("peer").cloned().unwrap_or_default());
+                    let (port, odp, tunnel) = (p.port, p.odp, p.tunnel.clone());
                     let planned =
-                        PlannedPort { port: p.port, odp: p.odp, kind: p.kind.clone(), status: p.status.clone(), peer };
+                        PlannedPort { port, odp, kind: p.kind.clone(), status: p.status.clone(), peer, tunnel };
                     (n.clone(), planned)
                 })
                 .collect();
@@ -500,7 +529,12 @@ fn refuse(interface: &DesiredInterface, error: &str) {
 /// Ports of a bridge that have to be made anew, or not at all.
 fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<String, &DesiredInterface>) -> BTreeSet<String> {
     let must_go = |name: &String, port: &PortState| {
-        interfaces.get(name).is_none_or(|i| i.kind != port.config.kind || checks::option_error(i).is_some())
+        let tunnel = port.tunnel.as_ref();
+        interfaces.get(name).is_none_or(|i| {
+            i.kind != port.config.kind
+                || checks::option_error(i).is_some()
+                || tunnel.is_some_and(|old| is_moved(old, i))
+        })
     };
     let (mut gone, kept): (Vec<_>, Vec<_>) = bridge.ports.iter().partition(|(name, port)| must_go(name, port));
     let holders: BTreeMap<OfPort, &String> = kept.iter().map(|(name, port)| (port.port, *name)).collect();
@@ -517,6 +551,17 @@ fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<String, &DesiredInterfac
         }
     }
     gone.into_iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// Whether a tunnel needs another port of the datapath, or cannot be any more.
+fn is_moved(old: &TunnelConfig, interface: &DesiredInterface) -> bool {
+    let fits = |new: TunnelConfig| tunnels::datapath_port(&new) == tunnels::datapath_port(old);
+    !retunnelled(old, interface).is_some_and(fits)
+}
+
+/// What a tunnel is to be, if that can be.
+fn retunnelled(old: &TunnelConfig, interface: &DesiredInterface) -> Option<TunnelConfig> {
+    tunnels::read(&interface.name, old.kind, &interface.options, old.native).ok()
 }
 
 fn open(bridge: &str, port: &str, address: &Address<Port>) -> BoxFuture<'static, Opened> {

@@ -111,7 +111,7 @@ impl Switch {
     /// Takes over what a bridge's ports without a device have carried.
     fn take_virtual(&mut self, bridge: &str, counted: &BTreeMap<openflow::OfPort, ofproto::bridge::VirtualStats>) {
         let Some(bridge) = self.bridges.get_mut(bridge) else { return };
-        for port in bridge.ports.values_mut().filter(|p| p.odp.is_none()) {
+        for port in bridge.ports.values_mut().filter(|p| p.odp.is_none() || p.tunnel.is_some()) {
             let Some(carried) = counted.get(&port.port) else { continue };
             let stats = &mut port.status.stats;
             (stats.rx_packets, stats.rx_bytes) = (carried.rx_packets, carried.rx_bytes);

@@ -334,22 +334,22 @@ impl Line<'_> {
             put!(self.out, "tun_ttl={},", key.tun_ttl());
         }
         let version = key.tun_erspan_ver();
-        if mask.tun_erspan_ver() != 0 && version != 0 {
+        if mask.tun_erspan_ver() != 0 {
             put!(self.out, "tun_erspan_ver={version},");
         }
         if mask.tun_erspan_idx() != 0 && version == 1 {
             put!(self.out, "tun_erspan_idx={},", text::hex(key.tun_erspan_idx().into()));
         }
-        if mask.tun_erspan_dir() != 0 && version == 2 && key.tun_erspan_dir() != 0 {
+        if mask.tun_erspan_dir() != 0 && version == 2 {
             put!(self.out, "tun_erspan_dir={},", key.tun_erspan_dir());
         }
-        if mask.tun_erspan_hwid() != 0 && version == 2 && key.tun_erspan_hwid() != 0 {
+        if mask.tun_erspan_hwid() != 0 && version == 2 {
             put!(self.out, "tun_erspan_hwid={},", text::hex(key.tun_erspan_hwid().into()));
         }
-        if mask.tun_gtpu_flags() != 0 && key.tun_gtpu_flags() != 0 {
+        if mask.tun_gtpu_flags() != 0 {
             put!(self.out, "gtpu_flags={},", text::hex(key.tun_gtpu_flags().into()));
         }
-        if mask.tun_gtpu_msgtype() != 0 && key.tun_gtpu_msgtype() != 0 {
+        if mask.tun_gtpu_msgtype() != 0 {
             put!(self.out, "gtpu_msgtype={},", key.tun_gtpu_msgtype());
         }
         let (bits, flags) = (text::tun_flags_to_text(key.tun_flags()), text::tun_flags_to_text(mask.tun_flags()));

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::context::{Found, PATIENCE, Registry, Says, datapath_named, optional_datapath, reason};
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::switch::directory::Directory;
+use crate::switch::tunnels;
 use crate::unixctl::Answer;
 
 const MANY: usize = usize::MAX;
@@ -185,7 +186,11 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
         }
         for (number, name) in &entry.ports {
             let port = directory.ports.get(name);
-            let shown = port.map_or_else(String::new, |p| kind_text(&p.kind, &p.options));
+            let tunnel = || directory.ports.values().filter(|p| p.odp == Some(*number)).find_map(|p| p.tunnel.as_ref());
+            let shown = match port {
+                Some(port) => kind_text(&port.kind, &port.options),
+                None => tunnel().map(|config| tunnels::shared_text(config)).unwrap_or_default(),
+            };
             let plain = shown == "system" || shown.is_empty();
             let shown = if plain { String::new() } else { format!(" ({shown})") };
             let _ = writeln!(out, "  port {number}: {name}{shown}");
@@ -208,26 +213,7 @@ pub(super) fn kind_text(kind: &str, options: &std::collections::BTreeMap<String,
     let told: &[&str] = match kind {
         "patch" => &["peer"],
         "dummy" | "dummy-internal" | "dummy-pmd" | "system" | "internal" | "tap" => &["ifindex", "pstream", "stream"],
-        _ => &[
-            "csum",
-            "df_default",
-            "dst_port",
-            "egress_pkt_mark",
-            "erspan_dir",
-            "erspan_hwid",
-            "erspan_idx",
-            "erspan_ver",
-            "exts",
-            "in_key",
-            "key",
-            "local_ip",
-            "out_key",
-            "packet_type",
-            "remote_ip",
-            "seq",
-            "tos",
-            "ttl",
-        ],
+        _ => &[],
     };
     let mut out = kind.to_owned();
     let mut told: std::collections::BTreeMap<&str, String> =

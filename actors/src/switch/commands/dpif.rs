@@ -12,6 +12,7 @@ use super::dpctl::{hits, kind_text};
 use crate::msg::datapath::ReadStats;
 use crate::msg::revalidator::{Purge, ReadFlowLimit, SetFlowLimit, Sweep};
 use crate::switch::directory::Directory;
+use crate::switch::tunnels;
 use crate::unixctl::Answer;
 
 /// Registers them.
@@ -60,7 +61,10 @@ async fn show(directory: &Directory) -> Answer {
             let _ = writeln!(out, "  {name}:");
             for (port_name, port) in directory.ports.iter().filter(|(_, p)| p.bridge == *name) {
                 let odp = port.odp.map_or("none".to_owned(), |n| n.to_string());
-                let text = kind_text(&port.kind, &port.options);
+                let text = match &port.tunnel {
+                    Some(config) => tunnels::text(config),
+                    None => kind_text(&port.kind, &port.options),
+                };
                 let _ = writeln!(out, "    {port_name} {}/{odp}: ({text})", port.port.0);
             }
         }

@@ -1,10 +1,12 @@
 //! `netdev-dummy/*`: packets for dummy ports, and their state, as test suites set them.
 
 use flow::odp_text;
+use ofproto::view::underlay::{is_v4, unmapped};
 use packet::PacketBuf;
 
 use super::context::{PATIENCE, Registry, settle};
 use crate::msg::port::{AddAddress, ReadWire, SetAdmin};
+use crate::msg::switch::UnderlayEdit;
 use crate::port::Receive;
 use crate::port::device::dummy_queues;
 
@@ -56,19 +58,22 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", (2, 2), |directory, args| async move {
         let known = directory.ports.get(&args[0]).is_some_and(|e| is_dummy(&e.kind));
         known.then_some(()).ok_or(DEVICE_UNKNOWN)?;
-        let address = args[1].split('/').next().unwrap_or("");
-        let address = address.parse::<std::net::Ipv4Addr>().map_err(|_| format!("{}: invalid IP address", args[1]))?;
-        let told = directory.ports.get(&args[0]).is_some_and(|e| e.address.offer(AddAddress(address.into())));
-        told.then(|| "OK".to_owned()).ok_or_else(|| "the port is busy".to_owned())
+        let address = super::tunnel::prefix(&args[1]).filter(|(address, _)| is_v4(*address));
+        let address = address.ok_or_else(|| format!("{}: invalid IP address", args[1]))?;
+        let own = AddAddress(unmapped(address.0));
+        let told = directory.ports.get(&args[0]).is_some_and(|e| e.address.offer(own));
+        told.then_some(()).ok_or("the port is busy")?;
+        super::tunnel::change(&directory, UnderlayEdit::Address { device: args[0].clone(), address }).await
     });
     registry.ask("netdev-dummy/ip6addr", "[netdev] ip6addr", (2, 2), |directory, args| async move {
         let known = directory.ports.get(&args[0]).is_some_and(|e| is_dummy(&e.kind));
         known.then_some(()).ok_or(DEVICE_UNKNOWN)?;
-        let address = args[1].split('/').next().unwrap_or("");
-        let address =
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| format!("{}: invalid IPv6 address", args[1]))?;
-        let told = directory.ports.get(&args[0]).is_some_and(|e| e.address.offer(AddAddress(address.into())));
-        told.then(|| "OK".to_owned()).ok_or_else(|| "the port is busy".to_owned())
+        let address = super::tunnel::prefix(&args[1]).filter(|(address, _)| !is_v4(*address));
+        let address = address.ok_or_else(|| format!("{}: invalid IPv6 address", args[1]))?;
+        let own = AddAddress(unmapped(address.0));
+        let told = directory.ports.get(&args[0]).is_some_and(|e| e.address.offer(own));
+        told.then_some(()).ok_or("the port is busy")?;
+        super::tunnel::change(&directory, UnderlayEdit::Address { device: args[0].clone(), address }).await
     });
 }
 

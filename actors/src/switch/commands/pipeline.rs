@@ -3,7 +3,9 @@
 use super::context::{PATIENCE, Registry, control};
 use crate::msg::bridge::DumpFlows;
 use crate::switch::directory::Directory;
+use crate::switch::tunnels;
 use crate::unixctl::Answer;
+use ofproto::view::Setting;
 
 const TRACE_USAGE: &str = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]";
 const PACKET_OUT_USAGE: &str =
@@ -28,16 +30,23 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         trace(&directory, "ofproto/trace-packet-out", args).await
     });
     registry.ask("ofproto/list-tunnels", "", (0, 0), |directory, _| async move {
-        let tunnels = directory.ports.iter().filter(|(_, p)| p.options.contains_key("remote_ip"));
-        let line = |(name, p): (&String, &crate::switch::directory::PortEntry)| {
-            format!("port {}: {name} ({})\n", p.port.0, super::dpctl::kind_text(&p.kind, &p.options))
-        };
-        Ok(tunnels.map(line).collect())
-    });
-    registry.say("ofproto/tnl-push-pop", "[on]|[off]", (1, 1), |args| match args[0].to_ascii_lowercase().as_str() {
-        "off" => Ok("Tunnel push-pop off\n".to_owned()),
-        "on" => Ok("Tunnel push-pop on\n".to_owned()),
-        _ => Err("Invalid argument\n".to_owned()),
+        let mut lines: Vec<_> = directory
+            .ports
+            .iter()
+            .filter_map(|(name, p)| {
+                let (odp, config) = (p.odp?, p.tunnel.as_ref()?);
+                // The most particular come first, as they are asked first.
+                let any = config.local == Setting::Absent;
+                Some((
+                    any,
+                    p.bridge.clone(),
+                    p.port,
+                    format!("port {odp}: {name} ({})\n", tunnels::listed(config, odp)),
+                ))
+            })
+            .collect();
+        lines.sort();
+        Ok(lines.into_iter().map(|(.., line)| line).collect())
     });
 }
 

@@ -1,26 +1,42 @@
 //! `tnl/*` and `ovs/route/*`: what userspace tunnels know of routes and neighbours.
 //!
-//! Neighbours and the range of source ports are kept as a person sets them; the datapath does not encapsulate by itself
-//! yet, so nothing else reads them. Routes are refused as long as no tunnel endpoint has an address.
+//! The switch keeps routes and neighbours in its view. How long neighbours live and which source ports tunnels use is kept
+//! as a person sets it, and nothing reads it yet.
 
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-use super::context::Registry;
+use flow::OdpPort;
+use ofproto::view::TunnelConfig;
+use ofproto::view::underlay::{is_v4, mapped, unmapped};
+use ofproto::xlate::listening;
+
+use super::context::{PATIENCE, Registry};
+use crate::msg::switch::UnderlayEdit;
 use crate::port::device::{mac_text, parse_mac};
+use crate::switch::directory::Directory;
+use crate::switch::tunnels;
+use crate::switch::underlay::MAPPED_BITS;
+use crate::unixctl::Answer;
 
 #[derive(Debug)]
-struct Book {
-    neighbours: Vec<(IpAddr, u64, String)>,
+struct Settings {
     aging_s: u32,
     ports: (u16, u16),
 }
 
-static BOOK: Mutex<Book> = Mutex::new(Book { neighbours: Vec::new(), aging_s: 900, ports: (32768, 61000) });
+static SETTINGS: Mutex<Settings> = Mutex::new(Settings { aging_s: 900, ports: (32768, 61000) });
 
-fn book<R>(edit: impl FnOnce(&mut Book) -> R) -> R {
-    edit(&mut BOOK.lock().unwrap_or_else(PoisonError::into_inner))
+fn settings<R>(edit: impl FnOnce(&mut Settings) -> R) -> R {
+    edit(&mut SETTINGS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Has the switch change what it knows.
+pub(super) async fn change(directory: &Directory, edit: UnderlayEdit) -> Answer {
+    let switch = directory.underlay.as_ref().ok_or("the switch is not ready")?;
+    switch.ask(edit, PATIENCE).await.map_err(|e| e.to_string())??;
+    Ok("OK".to_owned())
 }
 
 /// Registers them.
@@ -29,90 +45,145 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         ("tnl/arp/show", "tnl/arp/set", "tnl/arp/flush", "tnl/arp/aging"),
         ("tnl/neigh/show", "tnl/neigh/set", "tnl/neigh/flush", "tnl/neigh/aging"),
     ] {
-        registry.say(show, "", (0, 0), |_| Ok(book(|b| b.neighbours_text())));
-        registry.say(set, "BRIDGE IP MAC", (3, 3), |args| {
-            let ip: IpAddr = args[1].parse().map_err(|_| "bad IP address")?;
+        registry.ask(show, "", (0, 0), |directory, _| async move { Ok(neighbours_text(&directory)) });
+        registry.ask(set, "BRIDGE IP MAC", (3, 3), |directory, args| async move {
+            let address = mapped(args[1].parse().map_err(|_| "bad IP address")?);
             let mac = parse_mac(&args[2]).ok_or("bad MAC address")?;
-            book(|b| {
-                b.neighbours.retain(|(i, _, bridge)| (i, bridge) != (&ip, &args[0]));
-                b.neighbours.push((ip, mac, args[0].clone()));
-            });
-            Ok("OK".to_owned())
+            change(&directory, UnderlayEdit::Neighbour { bridge: args[0].clone(), address, mac }).await
         });
-        registry.say(flush, "", (0, 0), |_| {
-            book(|b| b.neighbours.clear());
-            Ok("OK".to_owned())
+        registry.ask(flush, "", (0, 0), |directory, _| async move {
+            change(&directory, UnderlayEdit::FlushNeighbours).await
         });
         registry.say(aging, "[SECS]", (0, 1), |args| match args.first() {
-            None => Ok(format!("{}\n", book(|b| b.aging_s))),
+            None => Ok(format!("{}\n", settings(|b| b.aging_s))),
             Some(text) => {
                 let aging_s = text.parse().ok().filter(|s| (1..=3600).contains(s)).ok_or("bad aging value")?;
-                book(|b| b.aging_s = aging_s);
+                settings(|b| b.aging_s = aging_s);
                 Ok("OK".to_owned())
             }
         });
     }
-    registry.say("tnl/ports/show", "-v", (0, 1), |_| Ok("Listening ports:\n".to_owned()));
+    registry.ask("tnl/ports/show", "-v", (0, 1), |directory, args| async move {
+        Ok(ports_text(&directory, args.first().is_some_and(|a| a == "-v")))
+    });
     registry.say("tnl/egress_port_range", "min max", (0, 2), |args| {
         let [min, max] = args else {
-            let (min, max) = book(|b| b.ports);
+            let (min, max) = settings(|b| b.ports);
             return Ok(format!("Tunnel UDP source port range: {min}-{max}\n"));
         };
         let Some(min) = min.parse::<u16>().ok().filter(|n| *n > 0) else { return Ok("Invalid min.\n".to_owned()) };
         let Some(max) = max.parse::<u16>().ok().filter(|n| *n > 0) else { return Ok("Invalid max.\n".to_owned()) };
-        book(|b| b.ports = if min > max { (max, min) } else { (min, max) });
+        settings(|b| b.ports = if min > max { (max, min) } else { (min, max) });
         Ok("OK".to_owned())
     });
     add_routes(registry);
 }
 
-impl Book {
-    fn neighbours_text(&self) -> String {
-        let mut out = format!("{:<46}{:<20}Bridge\n{}\n", "IP", "MAC", "=".repeat(74));
-        for (ip, mac, bridge) in self.neighbours.iter().rev() {
-            let _ = writeln!(out, "{:<46}{:<20}{bridge}", ip.to_string(), mac_text(*mac));
+fn neighbours_text(directory: &Directory) -> String {
+    let mut out = format!("{:<46}{:<20}Bridge\n{}\n", "IP", "MAC", "=".repeat(74));
+    for (bridge, address, mac) in directory.view.underlay.neighbours.iter().rev() {
+        let _ = writeln!(out, "{:<46}{:<20}{bridge}", unmapped(*address).to_string(), mac_text(*mac));
+    }
+    out
+}
+
+/// Datapath ports of tunnels that the switch opens itself, how many share each, and with `-v` what is opened.
+fn ports_text(directory: &Directory, verbose: bool) -> String {
+    let mut out = "Listening ports:\n".to_owned();
+    let mut shared: Vec<(OdpPort, &TunnelConfig, usize)> = Vec::new();
+    for (_, odp, config) in directory.view.tunnels.ports.iter().filter(|(.., c)| listening(c).is_some()) {
+        match shared.iter_mut().find(|(known, ..)| known == odp) {
+            Some((.., n)) => *n += 1,
+            None => shared.push((*odp, config, 1)),
         }
-        out
+    }
+    shared.sort_by_key(|(odp, ..)| *odp);
+    for (odp, config, n) in shared.iter() {
+        let name = tunnels::datapath_port(config);
+        if verbose {
+            opened(&mut out, directory, (&name, *odp), config);
+        } else {
+            let _ = writeln!(out, "{name} ({odp}) ref_cnt={n}");
+        }
+    }
+    out
+}
+
+fn opened(out: &mut String, directory: &Directory, (name, odp): (&str, OdpPort), config: &TunnelConfig) {
+    let Some((proto, port)) = listening(config) else { return };
+    let under = &directory.view.underlay;
+    for bridge in directory.view.bridges.values() {
+        for own in under.own(&bridge.name).filter(|own| under.listens(&bridge.name, *own)) {
+            let (dl_type, ip) = if is_v4(own) { (0x0800, "ipv4") } else { (0x86dd, "ipv6") };
+            let mac = mac_text(bridge.hw_addr);
+            let _ = write!(out, "{name} ({odp}) : eth(dst={mac}),eth_type(0x{dl_type:04x}),");
+            let _ = write!(out, "{ip}(dst={},proto={proto},frag=no)", unmapped(own));
+            if let Some(port) = port {
+                let _ = write!(out, ",udp(dst={port})");
+            }
+            out.push('\n');
+        }
     }
 }
 
-/// Reads `ADDRESS[/LEN]`.
-fn prefix(text: &str) -> Option<(IpAddr, u8)> {
+/// Reads `ADDRESS[/LEN]`: the address in its IPv6 form, and the bits of it that count.
+pub(super) fn prefix(text: &str) -> Option<(u128, u8)> {
     let (address, len) = text.split_once('/').unwrap_or((text, ""));
     let address: IpAddr = address.parse().ok()?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let len = if len.is_empty() { most } else { len.parse().ok().filter(|l| *l <= most)? };
-    Some((address, len))
+    Some((mapped(address), if address.is_ipv4() { MAPPED_BITS + len } else { len }))
 }
 
 fn mark(text: &str) -> Option<u32> {
     text.strip_prefix("pkt_mark=")?.parse().ok()
 }
 
-fn add_routes(registry: &mut Registry<'_>) {
-    registry.say("ovs/route/show", "", (0, 0), |_| Ok("Route Table:\n".to_owned()));
-    registry.say("ovs/route/add", "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark]", (2, 4), |args| {
-        prefix(&args[0]).ok_or("Invalid parameters")?;
-        if let Some(text) = args.get(2)
-            && mark(text).is_none()
-            && text.parse::<IpAddr>().is_err()
-        {
-            return Err("Invalid pkt_mark or gateway".to_owned());
+fn routes_text(directory: &Directory) -> String {
+    let mut out = "Route Table:\n".to_owned();
+    for route in &directory.view.underlay.routes {
+        let len = if is_v4(route.source) { route.len.saturating_sub(MAPPED_BITS) } else { route.len };
+        let _ = write!(out, "User: {}/{len}", unmapped(route.prefix));
+        if route.mark != 0 {
+            let _ = write!(out, " MARK {}", route.mark);
         }
-        if args.get(3).is_some_and(|text| mark(text).is_none()) {
-            return Err("Invalid pkt_mark".to_owned());
+        let _ = write!(out, " dev {}", route.bridge);
+        if let Some(gateway) = route.gateway {
+            let _ = write!(out, " GW {}", unmapped(gateway));
         }
-        Err("Error while inserting route.".to_owned())
-    });
-    for (name, usage) in
-        [("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]"), ("ovs/route/lookup", "ip_addr [pkt_mark=mark]")]
-    {
-        registry.say(name, usage, (1, 2), |args| {
-            prefix(&args[0]).ok_or("Invalid parameters")?;
-            if args.get(1).is_some_and(|text| mark(text).is_none()) {
-                return Err("Invalid pkt_mark".to_owned());
-            }
-            Err("Not found".to_owned())
-        });
+        let _ = writeln!(out, " SRC {}", unmapped(route.source));
     }
+    out
+}
+
+fn add_routes(registry: &mut Registry<'_>) {
+    registry.ask("ovs/route/show", "", (0, 0), |directory, _| async move { Ok(routes_text(&directory)) });
+    let usage = "ip_addr/prefix_len out_br_name [gw] [pkt_mark=mark]";
+    registry.ask("ovs/route/add", usage, (2, 4), |directory, args| async move {
+        let to = prefix(&args[0]).ok_or("Invalid parameters")?;
+        let (mut gateway, mut marked) = (None, 0);
+        if let Some(text) = args.get(2) {
+            match (mark(text), text.parse::<IpAddr>()) {
+                (Some(mark), _) => marked = mark,
+                (None, Ok(address)) => gateway = Some(mapped(address)),
+                (None, Err(_)) => return Err("Invalid pkt_mark or gateway".to_owned()),
+            }
+        }
+        if let Some(text) = args.get(3) {
+            marked = mark(text).ok_or("Invalid pkt_mark")?;
+        }
+        change(&directory, UnderlayEdit::AddRoute { to, bridge: args[1].clone(), gateway, mark: marked }).await
+    });
+    registry.ask("ovs/route/del", "ip_addr/prefix_len [pkt_mark=mark]", (1, 2), |directory, args| async move {
+        let to = prefix(&args[0]).ok_or("Invalid parameters")?;
+        let mark = args.get(1).map_or(Ok(0), |text| mark(text).ok_or("Invalid pkt_mark"))?;
+        change(&directory, UnderlayEdit::DeleteRoute { to, mark }).await
+    });
+    registry.ask("ovs/route/lookup", "ip_addr [pkt_mark=mark]", (1, 2), |directory, args| async move {
+        let (to, _) = prefix(&args[0]).ok_or("Invalid parameters")?;
+        let mark = args.get(1).map_or(Ok(0), |text| mark(text).ok_or("Invalid pkt_mark"))?;
+        let route = directory.view.underlay.route(to, mark).ok_or("Not found")?;
+        let gateway = route.gateway.map_or_else(|| "::".to_owned(), |g| unmapped(g).to_string());
+        Ok(format!("src {}\ngateway {gateway}\ndev {}\n", unmapped(route.source), route.bridge))
+    });
 }

@@ -10,7 +10,7 @@ use openflow::message::port::port_config;
 use super::{Bridge, BundleSettings, LivenessConfig, Output, SpanningConfig};
 use crate::export::{NetflowConfig, SflowConfig};
 use crate::table::TableConfig;
-use crate::view::{BundleId, BundleView, MirrorView, PortView, VlanSet};
+use crate::view::{BundleId, BundleView, MirrorView, PacketTypeMode, PortView, VlanSet};
 
 /// A port to have.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,13 +157,15 @@ impl Bridge {
         self.update_floodable();
     }
 
-    /// A bundle is flooded to unless a controller took all its ports out.
+    /// A bundle is flooded to unless a controller took one of its ports out, or one carries no Ethernet headers.
     pub(super) fn update_floodable(&mut self) {
         for bundle in self.view.bundles.values_mut() {
-            let floodable = !bundle
-                .ports
-                .iter()
-                .any(|p| self.port_bits.get(p).is_some_and(|bits| bits & port_config::NO_FLOOD != 0));
+            let excluded = |p: &OfPort| {
+                let bits = self.port_bits.get(p).copied().unwrap_or(0);
+                let mode = self.view.ports.get(p).map_or(PacketTypeMode::default(), |p| p.packet_type_mode);
+                bits & port_config::NO_FLOOD != 0 || mode == PacketTypeMode::LegacyL3
+            };
+            let floodable = !bundle.ports.iter().any(excluded);
             if bundle.floodable != floodable {
                 std::sync::Arc::make_mut(bundle).floodable = floodable;
             }

@@ -150,7 +150,14 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
                 _ => return Err("Syntax error".to_owned()),
             }
             let port = key.in_port();
-            return resolve(view, &key).ok_or_else(|| format!("no OpenFlow port for datapath port {port}"));
+            let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;
+            return resolve(view, &key).ok_or_else(|| {
+                if tunnelled && view.tunnels.ports.iter().any(|(_, odp, _)| *odp == port) {
+                    "no OpenFlow tunnel port for this packet".to_owned()
+                } else {
+                    format!("no OpenFlow port for datapath port {port}")
+                }
+            });
         }
         Err(error) => error,
     };

@@ -15,6 +15,7 @@ mod mirror;
 mod port;
 pub mod show;
 mod tunnel;
+pub mod underlay;
 mod vlan_set;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,7 +37,8 @@ pub use group::{BucketView, GroupView, Selection};
 pub use meter::MeterView;
 pub use mirror::MirrorView;
 pub use port::{PacketTypeMode, PortKind, PortView, StpState, TagQueue};
-pub use tunnel::{Setting, TunnelConfig, TunnelMap};
+pub use tunnel::{Erspan, Setting, TunnelConfig, TunnelMap};
+pub use underlay::{Underlay, UnderlayRoute};
 pub use vlan_set::VlanSet;
 
 use crate::rule::{Rule, RuleId};
@@ -107,6 +109,8 @@ pub struct SwitchView {
     pub odp_ports: HashMap<OdpPort, PortRef>,
     /// Tunnel ports.
     pub tunnels: Arc<TunnelMap>,
+    /// The network under those that are encapsulated here.
+    pub underlay: Arc<Underlay>,
     /// What the datapath can do.
     pub support: Support,
 }

@@ -33,7 +33,7 @@ impl StpState {
 }
 
 /// Packet types a port carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum PacketTypeMode {
     /// Ethernet.
     #[default]

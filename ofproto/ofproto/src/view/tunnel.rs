@@ -4,7 +4,7 @@
 
 use flow::{Key, OdpPort};
 
-use super::PortRef;
+use super::{PacketTypeMode, PortRef};
 
 /// A setting that is a constant or taken from the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,8 +53,39 @@ pub struct TunnelConfig {
     pub dst_port: u16,
     /// Mark of the outer packets.
     pub egress_pkt_mark: Option<u32>,
-    /// Outer packets leave by the switch's own encapsulation.
+    /// VXLAN with group policy.
     pub gbp: bool,
+    /// VXLAN with the generic protocol extension.
+    pub gpe: bool,
+    /// GRE with sequence numbers.
+    pub seq: bool,
+    /// ERSPAN's header.
+    pub erspan: Erspan,
+    /// The switch encapsulates by itself.
+    pub native: bool,
+    /// Which packets it carries.
+    pub packet_types: PacketTypeMode,
+}
+
+/// What an ERSPAN header says of the session. Source: draft-foschiano-erspan-03.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Erspan {
+    /// 1 for type II, 2 for type III.
+    pub version: Setting<u8>,
+    /// Port index of version 1, 20 bits.
+    pub index: Setting<u32>,
+    /// Direction of version 2: 0 ingress, 1 egress.
+    pub direction: Setting<u8>,
+    /// Hardware identifier of version 2, 6 bits.
+    pub hardware: Setting<u8>,
+}
+
+impl TunnelConfig {
+    /// Whether two ports would be meant by the same packets.
+    pub fn collides(&self, other: &TunnelConfig) -> bool {
+        (self.remote, self.local, self.in_key) == (other.remote, other.local, other.in_key)
+            && (self.egress_pkt_mark, self.kind, self.dst_port) == (other.egress_pkt_mark, other.kind, other.dst_port)
+    }
 }
 
 /// All tunnel ports.

@@ -160,7 +160,15 @@ impl Context<'_> {
 
     pub(super) fn commit_encap_decap(&mut self) {
         match std::mem::replace(&mut self.pending, Pending::None) {
-            Pending::None => return,
+            Pending::None if self.flow.packet_type() == self.base.packet_type() => return,
+            // A port that carries packets without Ethernet headers, or an output after one.
+            Pending::None if self.flow.packet_type() != PT_ETH => self.odp.push(odp::Action::PopEth),
+            Pending::None => {
+                let (src, dst) = (self.flow.dl_src(), self.flow.dl_dst());
+                self.odp.push(odp::Action::PushEth { src, dst });
+                self.base.set_dl_src(src);
+                self.base.set_dl_dst(dst);
+            }
             Pending::EncapEth => {
                 let (src, dst) = (self.flow.dl_src(), self.flow.dl_dst());
                 self.odp.push(odp::Action::PushEth { src, dst });

@@ -132,7 +132,7 @@ impl Context<'_> {
             Selection::Hash { basis, fields } => {
                 let mut sum = hash::finish(hash::add64(0, *basis), 8);
                 for (field, bits) in fields {
-                    if !field.meta().prereq.met(&self.flow) {
+                    if !self.meets(*field) {
                         continue;
                     }
                     let value = field.get_in(&self.flow, &self.bridge.tun_table).and(bits);
@@ -165,7 +165,7 @@ impl Context<'_> {
     fn best_live(&mut self, group: &Arc<GroupView>, basis: u32) -> Option<usize> {
         let mut best: Option<(u64, usize)> = None;
         for (i, bucket) in group.buckets.iter().enumerate() {
-            if !self.is_live(bucket, 0) {
+            if bucket.weight == 0 || !self.is_live(bucket, 0) {
                 self.report_not_live(bucket);
                 continue;
             }
@@ -173,7 +173,7 @@ impl Context<'_> {
             let score = u64::from(mixed & 0xffff) * u64::from(bucket.weight);
             let id = bucket.id;
             self.report(NodeKind::Detail, || format!("bucket {id}: score {score}"));
-            if bucket.weight > 0 && best.is_none_or(|(s, _)| score >= s) {
+            if best.is_none_or(|(s, _)| score >= s) {
                 best = Some((score, i));
             }
         }

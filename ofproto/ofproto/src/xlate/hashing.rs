@@ -35,10 +35,8 @@ impl Context<'_> {
                 wc.set_dl_dst(u64::MAX);
                 if is_ip(flow) {
                     wc.set_nw_proto(u8::MAX);
-                    if matches!(flow.nw_proto(), 6 | 132) {
-                        wc.set_tp_src(u16::MAX);
-                        wc.set_tp_dst(u16::MAX);
-                    }
+                    wc.set_tp_src(u16::MAX);
+                    wc.set_tp_dst(u16::MAX);
                 }
                 wc.set_vlan_tci(wc.vlan_tci() | 0x1fff);
             }

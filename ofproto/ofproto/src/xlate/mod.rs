@@ -28,6 +28,7 @@ mod mirror;
 mod monitoring;
 mod mpls;
 mod multicast;
+mod native;
 mod normal;
 mod output;
 mod patch;
@@ -49,6 +50,7 @@ use smallvec::{SmallVec, smallvec};
 
 pub use effect::Effect;
 pub use learn::flow_mod_of;
+pub use native::listening;
 pub use recirc::{FrozenState, Recirc, frozen_mask};
 pub use record::{Node, NodeKind, Recirculation, Recorder};
 

@@ -222,13 +222,18 @@ impl Context<'_> {
         self.flow.set_packet_type(old_packet_type);
     }
 
-    fn emit(&mut self, to: &PortView, via: Via, _is_last: bool) {
+    fn emit(&mut self, to: &PortView, via: Via, is_last: bool) {
         if let Some(config) = to.tunnel().cloned() {
-            self.output_tunnel(to, &config);
+            self.output_tunnel(to, &config, is_last);
             return;
         }
         let Some(odp_port) = to.odp else { return };
+        let tunnel = self.terminates(to);
         self.commit();
+        if let Some(tunnel) = tunnel {
+            self.odp.push(odp::Action::TnlPop(tunnel));
+            return;
+        }
         self.note_output(to.port, to.ifindex);
         match via {
             Via::Bond(id) => self.odp.push(odp::Action::LbOutput(id)),

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::recirc::FrozenState;
 use super::record::NodeKind;
 use super::{Effect, Start, frozen_mask};
-use crate::view::{BondView, BundleView, PortKind};
+use crate::view::{BondView, BundleView, PacketTypeMode, PortKind};
 
 impl Context<'_> {
     pub(super) fn start(&mut self) {
@@ -54,6 +54,16 @@ impl Context<'_> {
             let rx = Some(self.port_ref(in_port));
             self.effect(Effect::Port { tx: None, rx });
         }
+        if !self.thawed
+            && self.flow.packet_type() != 0
+            && port.as_ref().is_some_and(|p| p.packet_type_mode == PacketTypeMode::LegacyL3)
+        {
+            // Rules see a packet with an Ethernet header, all zeros but for its type.
+            self.flow.set_packet_type(0);
+            self.flow.set_dl_src(0);
+            self.flow.set_dl_dst(0);
+            self.pending = super::context::Pending::EncapEth;
+        }
         let outer = self.recorder.as_ref().map_or(0, |r| r.depth());
         let actions = match given {
             Some(actions) => actions,
@@ -87,6 +97,9 @@ impl Context<'_> {
             return;
         }
         if port.is_some_and(|p| !self.may_receive(p)) {
+            return;
+        }
+        if !self.thawed && port.is_some_and(|p| p.tunnel().is_some()) && !self.receive_congestion() {
             return;
         }
         self.mirror_ingress();

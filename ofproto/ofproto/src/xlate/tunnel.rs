@@ -12,13 +12,29 @@ use crate::view::{PortView, Setting, TunnelConfig};
 /// Where an IPv6 address is an IPv4 one.
 const MAPPED: u128 = 0xffff_0000_0000;
 
+/// The remote end that a flow's tunnel fields name, 0 for none.
+fn remote(flow: &flow::Key) -> u128 {
+    if flow.tun_dst() != 0 { MAPPED | u128::from(flow.tun_dst()) } else { flow.tun_ipv6_dst() }
+}
+
 impl Context<'_> {
-    pub(super) fn output_tunnel(&mut self, to: &PortView, config: &Arc<TunnelConfig>) {
+    pub(super) fn output_tunnel(&mut self, to: &PortView, config: &Arc<TunnelConfig>, is_last: bool) {
         let saved: Vec<u64> = self.flow.0[..flow::key::REG_WORD - 1].to_vec();
         let Some(odp_port) = to.odp else { return };
-        if !self.fill_tunnel(config) {
-            self.warn("Tunneling decided against output");
+        self.fill_tunnel(config);
+        let dst = remote(&self.flow);
+        if dst == remote(self.input.key) {
+            self.warn("Not tunneling to our own address");
             self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
+            return;
+        }
+        if config.native && self.view.support.tnl_push_pop {
+            let went = self.output_native(to, config, dst, is_last);
+            let key = self.flow.tun_id();
+            self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
+            if went {
+                self.flow.set_tun_id(key);
+            }
             return;
         }
         let tx = Some(self.port_ref(to.port));
@@ -30,8 +46,8 @@ impl Context<'_> {
         self.odp.push(odp::Action::Output(odp_port));
     }
 
-    /// Fills in what the port's configuration says. Gives whether the tunnel leads anywhere.
-    fn fill_tunnel(&mut self, config: &TunnelConfig) -> bool {
+    /// Fills in what the port's configuration says.
+    fn fill_tunnel(&mut self, config: &TunnelConfig) {
         let set_address = |setting: Setting<u128>, v4: &mut dyn FnMut(u32), v6: &mut dyn FnMut(u128)| match setting {
             Setting::Flow => {}
             Setting::Absent => {
@@ -56,9 +72,6 @@ impl Context<'_> {
         flow.set_tun_dst(v4.1);
         flow.set_tun_ipv6_src(v6.0);
         flow.set_tun_ipv6_dst(v6.1);
-        if v4.1 == 0 && v6.1 == 0 {
-            return false;
-        }
         let has_key = !matches!(config.out_key, Setting::Absent);
         match config.out_key {
             Setting::Value(key) => flow.set_tun_id(key),
@@ -100,6 +113,20 @@ impl Context<'_> {
             flow.set_pkt_mark(mark);
             self.wc.set_pkt_mark(u32::MAX);
         }
+    }
+
+    /// Takes over the outer header's congestion mark. Gives false for a packet that was marked and could not have been.
+    /// Source: RFC 6040 section 4.2.
+    pub(super) fn receive_congestion(&mut self) -> bool {
+        if self.flow.tun_tos() & 3 != 3 || !super::wildcard::is_ip(&self.flow) {
+            return true;
+        }
+        self.wc.set_nw_tos(self.wc.nw_tos() | 3);
+        let tos = self.flow.nw_tos();
+        if tos & 3 == 0 {
+            return false;
+        }
+        self.flow.set_nw_tos(tos | 3);
         true
     }
 

@@ -41,7 +41,6 @@ pub(super) fn initial(key: &Key) -> Mask {
         }
         mask.set_tun_flags(flow::tun_flag::DONT_FRAGMENT | flow::tun_flag::CSUM | flow::tun_flag::KEY);
         mask.set_tun_tos(u8::MAX);
-        mask.set_tun_ttl(u8::MAX);
     }
     mask
 }

@@ -1,0 +1,419 @@
+//! Tunnel interfaces as the database has them: their options read, what is wrong with them, and how they are shown.
+//!
+//! Source: ovs-vswitchd.conf.db(5), "Tunnel Options" and the sections behind it; the texts are Open vSwitch 3.1's.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use ofproto::view::{Erspan, PacketTypeMode, Setting, TunnelConfig};
+
+use super::desired::Pairs;
+
+/// Where an IPv6 address is an IPv4 one.
+const MAPPED: u128 = 0xffff_0000_0000;
+/// Time to live of outer packets unless told.
+const DEFAULT_TTL: u8 = 64;
+/// The part of a type of service that a tunnel can be given.
+const DSCP: u8 = 0xfc;
+
+const KINDS: [&str; 10] = ["bareudp", "erspan", "geneve", "gre", "gtpu", "ip6erspan", "ip6gre", "lisp", "stt", "vxlan"];
+
+/// The tunnels' type of this name.
+pub(super) fn kind_named(name: &str) -> Option<&'static str> {
+    KINDS.into_iter().find(|kind| *kind == name)
+}
+
+/// The UDP or TCP port that a type uses unless told; `None` for those on IP itself.
+fn default_port(kind: &str) -> Option<u16> {
+    match kind {
+        "vxlan" => Some(packet::vxlan::PORT),
+        "geneve" => Some(packet::geneve::PORT),
+        "gtpu" => Some(packet::gtpu::PORT),
+        "stt" => Some(7471),
+        "lisp" => Some(4341),
+        "bareudp" => Some(0),
+        _ => None,
+    }
+}
+
+/// What a type carries unless told.
+fn default_packets(kind: &str) -> PacketTypeMode {
+    match kind {
+        "lisp" | "gtpu" | "bareudp" => PacketTypeMode::LegacyL3,
+        _ => PacketTypeMode::LegacyL2,
+    }
+}
+
+/// A number as C's `strtoull` with base 0 reads it: what is none is 0.
+fn lenient(text: &str) -> u64 {
+    let text = text.trim_start();
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => (hex, 16),
+        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        None => (text, 10),
+    };
+    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
+    if end == 0 { 0 } else { u64::from_str_radix(&digits[..end], radix).unwrap_or(u64::MAX) }
+}
+
+/// A whole number in hexadecimal, with or without `0x`.
+fn hex(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+}
+
+fn address(text: &str) -> Option<Setting<u128>> {
+    if text == "flow" {
+        return Some(Setting::Flow);
+    }
+    match text.parse().ok()? {
+        IpAddr::V4(v4) => Some(Setting::Value(MAPPED | u128::from(u32::from(v4)))),
+        IpAddr::V6(v6) => Some(Setting::Value(u128::from(v6))),
+    }
+}
+
+fn is_v4(address: u128) -> bool {
+    address >> 32 == MAPPED >> 32
+}
+
+fn address_text(address: u128) -> String {
+    if is_v4(address) {
+        std::net::Ipv4Addr::from(address as u32).to_string()
+    } else {
+        std::net::Ipv6Addr::from(address).to_string()
+    }
+}
+
+fn is_multicast(address: u128) -> bool {
+    if is_v4(address) { std::net::Ipv4Addr::from(address as u32).is_multicast() } else { address >> 120 == 0xff }
+}
+
+fn key(options: &Pairs, name: &str) -> Setting<u64> {
+    match options.get(name).or_else(|| options.get("key")).map(String::as_str) {
+        None => Setting::Absent,
+        Some("flow") => Setting::Flow,
+        Some(text) => Setting::Value(lenient(text)),
+    }
+}
+
+/// Reads a tunnel's options. What means nothing to it is passed over. `native`: the switch encapsulates by itself.
+///
+/// # Errors
+/// The text for the interface's `error` column.
+pub(super) fn read(name: &str, kind: &'static str, options: &Pairs, native: bool) -> Result<TunnelConfig, String> {
+    let get = |key: &str| options.get(key).map(String::as_str);
+    let mut complaints = Vec::new();
+    let mut end = |key: &str| {
+        let setting = get(key).map(address);
+        if setting == Some(None) {
+            complaints.push(format!("{name}: bad {kind} '{key}'"));
+        }
+        setting.flatten().unwrap_or(Setting::Absent)
+    };
+    let (remote, local) = (end("remote_ip"), end("local_ip"));
+    if let Setting::Value(a) = remote
+        && is_multicast(a)
+    {
+        return Err(format!("{name}: multicast remote_ip={} not allowed", address_text(a)));
+    }
+    let (tos, ttl) = (get("tos").unwrap_or(""), get("ttl").unwrap_or(""));
+    let exts: Vec<&str> = get("exts").unwrap_or("").split(',').collect();
+    let has = |ext: &str| kind == "vxlan" && exts.contains(&ext);
+    let port = default_port(kind).map(|port| get("dst_port").map_or(port, |text| lenient(text) as u16));
+    let config = TunnelConfig {
+        kind,
+        remote,
+        local,
+        in_key: key(options, "in_key"),
+        out_key: key(options, "out_key"),
+        tos: u8::try_from(lenient(tos)).ok().filter(|tos| tos & !DSCP == 0).unwrap_or(0),
+        tos_inherit: tos == "inherit",
+        ttl: if ttl.is_empty() || ttl == "inherit" { DEFAULT_TTL } else { lenient(ttl) as u8 },
+        ttl_inherit: ttl == "inherit",
+        df_default: get("df_default").is_none_or(|v| v == "true"),
+        csum: get("csum") == Some("true"),
+        dst_port: port.unwrap_or(0),
+        egress_pkt_mark: get("egress_pkt_mark").map(|text| lenient(text) as u32),
+        gbp: has("gbp"),
+        gpe: has("gpe"),
+        native,
+        seq: get("seq") == Some("true") && matches!(kind, "gre" | "ip6gre" | "erspan" | "ip6erspan"),
+        erspan: erspan(name, kind, options)?,
+        packet_types: packet_types(name, kind, has("gpe"), get("packet_type"))?,
+    };
+    match (config.remote, config.local) {
+        (Setting::Absent, _) => complaints.push(format!("{name}: {kind} type requires valid 'remote_ip' argument")),
+        (Setting::Value(_), Setting::Flow) => {
+            complaints.push(format!("{name}: {kind} type requires 'remote_ip=flow' with 'local_ip=flow'"));
+        }
+        (Setting::Value(a), Setting::Value(b)) if is_v4(a) != is_v4(b) => {
+            complaints.push(format!("{name}: 'remote_ip' and 'local_ip' has to be of the same address family"));
+        }
+        _ => return Ok(config),
+    }
+    Err(complaints.join("\n"))
+}
+
+fn packet_types(name: &str, kind: &str, gpe: bool, wanted: Option<&str>) -> Result<PacketTypeMode, String> {
+    let mode = match wanted {
+        None => return Ok(default_packets(kind)),
+        Some("legacy_l2") => PacketTypeMode::LegacyL2,
+        Some("legacy_l3") => PacketTypeMode::LegacyL3,
+        Some("ptap") => PacketTypeMode::PtapAware,
+        Some(other) => return Err(format!("{name}: unknown packet_type '{other}'")),
+    };
+    let carrier = match kind {
+        "vxlan" if !gpe => Some("VXLAN (without GPE)"),
+        "geneve" | "stt" | "erspan" | "ip6erspan" => Some(kind),
+        _ => None,
+    };
+    match carrier {
+        Some(carrier) if mode == PacketTypeMode::LegacyL3 => {
+            Err(format!("{name}: legacy_l3 configured on {carrier} tunnel that cannot carry L3 traffic"))
+        }
+        _ => Ok(mode),
+    }
+}
+
+fn erspan(name: &str, kind: &str, options: &Pairs) -> Result<Erspan, String> {
+    let mut erspan = Erspan {
+        version: Setting::Absent,
+        index: Setting::Absent,
+        direction: Setting::Absent,
+        hardware: Setting::Absent,
+    };
+    if !kind.ends_with("erspan") {
+        return Ok(erspan);
+    }
+    let read = |key: &str, what: &str, fits: &dyn Fn(u32) -> bool| match options.get(key).map(String::as_str) {
+        None => Ok(Setting::Absent),
+        Some("flow") => Ok(Setting::Flow),
+        Some(text) => match hex(text).filter(|n| fits(*n)) {
+            Some(n) => Ok(Setting::Value(n)),
+            None => Err(format!("{name}: invalid erspan {what}: {text}")),
+        },
+    };
+    let octet = |setting: Setting<u32>| match setting {
+        Setting::Absent => Setting::Absent,
+        Setting::Flow => Setting::Flow,
+        Setting::Value(n) => Setting::Value(n as u8),
+    };
+    erspan.version = octet(read("erspan_ver", "version", &|n| n == 1 || n == 2)?);
+    if erspan.version == Setting::Flow {
+        let (index, octets) = (Setting::Flow, Setting::Flow);
+        return Ok(Erspan { index, direction: octets, hardware: octets, ..erspan });
+    }
+    erspan.index = read("erspan_idx", "index", &|n| n < 1 << 20)?;
+    erspan.direction = octet(read("erspan_dir", "direction", &|n| n < 2)?);
+    erspan.hardware = octet(read("erspan_hwid", "hardware ID", &|n| n < 1 << 6)?);
+    Ok(erspan)
+}
+
+/// The options as `dpif/show` has them, behind the type.
+pub(super) fn text(config: &TunnelConfig) -> String {
+    let mut told = common(config);
+    let address = |setting: Setting<u128>| match setting {
+        Setting::Absent => None,
+        Setting::Flow => Some("flow".to_owned()),
+        Setting::Value(a) => Some(address_text(a)),
+    };
+    let number = |setting: Setting<u64>| match setting {
+        Setting::Absent => None,
+        Setting::Flow => Some("flow".to_owned()),
+        Setting::Value(n) => Some(n.to_string()),
+    };
+    told.extend(address(config.remote).map(|v| ("remote_ip", v)));
+    told.extend(address(config.local).map(|v| ("local_ip", v)));
+    if config.in_key == config.out_key {
+        told.extend(number(config.in_key).map(|v| ("key", v)));
+    } else {
+        told.extend(number(config.in_key).map(|v| ("in_key", v)));
+        told.extend(number(config.out_key).map(|v| ("out_key", v)));
+    }
+    joined(config.kind, &told)
+}
+
+/// The same of the datapath port that tunnels of a kind share.
+pub(super) fn shared_text(config: &TunnelConfig) -> String {
+    let shared = TunnelConfig {
+        tos: 0,
+        tos_inherit: false,
+        ttl: DEFAULT_TTL,
+        ttl_inherit: false,
+        df_default: true,
+        csum: false,
+        egress_pkt_mark: None,
+        seq: false,
+        packet_types: PacketTypeMode::PtapAware,
+        ..config.clone()
+    };
+    let mut told = common(&shared);
+    told.retain(|name, _| !name.starts_with("erspan"));
+    if config.kind.ends_with("erspan") {
+        told.insert("erspan_ver", "0".to_owned());
+    }
+    joined(config.kind, &told)
+}
+
+fn joined(kind: &str, told: &BTreeMap<&str, String>) -> String {
+    let mut out = kind.to_owned();
+    for (i, (name, value)) in told.iter().enumerate() {
+        let _ = write!(out, "{}{name}={value}", if i == 0 { ": " } else { ", " });
+    }
+    out
+}
+
+fn common(config: &TunnelConfig) -> BTreeMap<&'static str, String> {
+    let mut told = BTreeMap::new();
+    if config.tos_inherit {
+        told.insert("tos", "inherit".to_owned());
+    } else if config.tos != 0 {
+        told.insert("tos", format!("0x{:x}", config.tos));
+    }
+    if config.ttl_inherit {
+        told.insert("ttl", "inherit".to_owned());
+    } else if config.ttl != DEFAULT_TTL {
+        told.insert("ttl", config.ttl.to_string());
+    }
+    if config.dst_port != 0 && default_port(config.kind) != Some(config.dst_port) {
+        told.insert("dst_port", config.dst_port.to_string());
+    }
+    let flags =
+        [("csum", config.csum, "true"), ("df_default", !config.df_default, "false"), ("seq", config.seq, "true")];
+    told.extend(flags.into_iter().filter(|(_, on, _)| *on).map(|(name, _, value)| (name, value.to_owned())));
+    told.extend(config.egress_pkt_mark.map(|mark| ("egress_pkt_mark", mark.to_string())));
+    if config.packet_types != default_packets(config.kind) {
+        let mode = match config.packet_types {
+            PacketTypeMode::LegacyL2 => "legacy_l2",
+            PacketTypeMode::LegacyL3 => "legacy_l3",
+            PacketTypeMode::PtapAware => "ptap",
+        };
+        told.insert("packet_type", mode.to_owned());
+    }
+    let Erspan { version, index, direction, hardware } = config.erspan;
+    if config.kind.ends_with("erspan") {
+        told.extend(shown(version, false).map(|v| ("erspan_ver", v)));
+        let or_zero = |text: Option<String>, zero: &str| text.unwrap_or_else(|| zero.to_owned());
+        if matches!(version, Setting::Value(1) | Setting::Flow) {
+            told.insert("erspan_idx", or_zero(shown(index, true), "0x0"));
+        }
+        if matches!(version, Setting::Value(2) | Setting::Flow) {
+            told.insert("erspan_dir", or_zero(shown(direction, false), "0"));
+            told.insert("erspan_hwid", or_zero(shown(hardware, true), "0x0"));
+        }
+    }
+    told
+}
+
+fn shown<T: Copy + Into<u32>>(setting: Setting<T>, in_hex: bool) -> Option<String> {
+    match setting {
+        Setting::Absent => None,
+        Setting::Flow => Some("flow".to_owned()),
+        Setting::Value(n) if in_hex => Some(format!("0x{:x}", n.into())),
+        Setting::Value(n) => Some(n.into().to_string()),
+    }
+}
+
+/// The name of the datapath port that tunnels of this kind and port share.
+pub(super) fn datapath_port(config: &TunnelConfig) -> String {
+    let stem = if config.kind == "geneve" { "genev" } else { config.kind };
+    match default_port(config.kind) {
+        Some(_) => format!("{stem}_sys_{}", config.dst_port),
+        None => format!("{stem}_sys"),
+    }
+}
+
+/// A tunnel as `ofproto/list-tunnels` has it, behind its name and without the line's end.
+pub(super) fn listed(config: &TunnelConfig, odp: flow::OdpPort) -> String {
+    let end = |setting: Setting<u128>| match setting {
+        Setting::Absent => "::".to_owned(),
+        Setting::Flow => "flow".to_owned(),
+        Setting::Value(a) => address_text(a),
+    };
+    let key = |setting: Setting<u64>| match setting {
+        Setting::Flow => "flow".to_owned(),
+        Setting::Value(n) if n != 0 => format!("0x{n:x}"),
+        _ => "0".to_owned(),
+    };
+    let mut out = format!("{}: {}->{}, key={}", config.kind, end(config.local), end(config.remote), key(config.in_key));
+    if config.in_key != config.out_key {
+        let text = if config.out_key == Setting::Absent { "none".to_owned() } else { key(config.out_key) };
+        let _ = write!(out, ", out_key={text}");
+    }
+    let mode = match config.packet_types {
+        PacketTypeMode::LegacyL2 => "legacy_l2",
+        PacketTypeMode::LegacyL3 => "legacy_l3",
+        PacketTypeMode::PtapAware => "ptap",
+    };
+    let _ = write!(out, ", {mode}, dp port={odp}");
+    let _ = match config.ttl_inherit {
+        true => write!(out, ", ttl=inherit"),
+        false => write!(out, ", ttl={}", config.ttl),
+    };
+    if config.tos_inherit {
+        out.push_str(", tos=inherit");
+    } else if config.tos != 0 {
+        let _ = write!(out, ", tos=0x{:x}", config.tos);
+    }
+    if !config.df_default {
+        out.push_str(", df=false");
+    }
+    if config.csum {
+        out.push_str(", csum=true");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Pairs {
+        let pair = |p: &str| p.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+        text.split_whitespace().filter_map(pair).collect()
+    }
+
+    #[test]
+    fn options_are_read_and_shown() {
+        for (kind, given, expected) in [
+            ("vxlan", "remote_ip=1.1.1.1 key=abc ttl=300", "vxlan: key=0, remote_ip=1.1.1.1, ttl=44"),
+            ("vxlan", "remote_ip=1.1.1.1 tos=16 in_key=3", "vxlan: in_key=3, remote_ip=1.1.1.1, tos=0x10"),
+            ("vxlan", "remote_ip=1.1.1.1 tos=5 dst_port=0", "vxlan: remote_ip=1.1.1.1"),
+            ("gre", "remote_ip=flow local_ip=flow dst_port=9", "gre: local_ip=flow, remote_ip=flow"),
+            (
+                "erspan",
+                "remote_ip=1.1.1.1 erspan_ver=1 erspan_idx=3",
+                "erspan: erspan_idx=0x3, erspan_ver=1, remote_ip=1.1.1.1",
+            ),
+            ("gtpu", "remote_ip=1.1.1.1 key=0x10", "gtpu: key=16, remote_ip=1.1.1.1"),
+        ] {
+            let kind = kind_named(kind).expect("a type");
+            let config = read("t", kind, &options(given), true).expect(given);
+            assert_eq!(text(&config), expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        for (kind, given, expected) in [
+            ("vxlan", "", "t: vxlan type requires valid 'remote_ip' argument"),
+            ("vxlan", "remote_ip=x", "t: bad vxlan 'remote_ip'\nt: vxlan type requires valid 'remote_ip' argument"),
+            ("gre", "remote_ip=224.0.0.1", "t: multicast remote_ip=224.0.0.1 not allowed"),
+            ("gre", "remote_ip=1.1.1.1 local_ip=flow", "t: gre type requires 'remote_ip=flow' with 'local_ip=flow'"),
+            ("gre", "remote_ip=1.1.1.1 packet_type=x", "t: unknown packet_type 'x'"),
+            ("erspan", "remote_ip=1.1.1.1 erspan_ver=3", "t: invalid erspan version: 3"),
+        ] {
+            let kind = kind_named(kind).expect("a type");
+            assert_eq!(read("t", kind, &options(given), true).err().as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn tunnels_of_a_kind_share_a_port() {
+        let config = |kind, given| read("t", kind_named(kind).expect("a type"), &options(given), true).expect(given);
+        assert_eq!(datapath_port(&config("geneve", "remote_ip=flow dst_port=6082")), "genev_sys_6082");
+        assert_eq!(datapath_port(&config("gre", "remote_ip=flow")), "gre_sys");
+        let shared = shared_text(&config("geneve", "remote_ip=flow dst_port=6082 ttl=3"));
+        assert_eq!(shared, "geneve: dst_port=6082, packet_type=ptap");
+    }
+}

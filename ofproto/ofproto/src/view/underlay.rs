@@ -1,0 +1,138 @@
+//! The network under tunnels that the switch encapsulates itself: which bridge's own port leads to an address, which
+//! addresses are its own, and the Ethernet addresses of neighbours.
+//!
+//! IPv4 addresses are kept in their IPv6 form, `::ffff:a.b.c.d`. Source: ovs-vswitchd(8), "ovs/route" and "tnl/neigh".
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Where an IPv6 address is an IPv4 one.
+const MAPPED: u128 = 0xffff_0000_0000;
+
+/// An address in the form in which all are kept.
+pub fn mapped(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => MAPPED | u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
+}
+
+/// The address of people.
+pub fn unmapped(address: u128) -> IpAddr {
+    if is_v4(address) { IpAddr::V4((address as u32).into()) } else { IpAddr::V6(address.into()) }
+}
+
+/// Whether it is an IPv4 address.
+pub fn is_v4(address: u128) -> bool {
+    address >> 32 == MAPPED >> 32
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnderlayRoute {
+    /// Destination, its other bits zero.
+    pub prefix: u128,
+    /// Bits of it that count, of 128.
+    pub len: u8,
+    /// Mark of the packets that it is for.
+    pub mark: u32,
+    /// Bridge whose own port they leave by.
+    pub bridge: String,
+    /// Next hop, if it is not the destination.
+    pub gateway: Option<u128>,
+    /// Address to send from.
+    pub source: u128,
+}
+
+/// What is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Underlay {
+    /// Routes, by prefix, length and mark.
+    pub routes: Vec<UnderlayRoute>,
+    /// Addresses with their prefix lengths (of 128), by device.
+    pub addresses: BTreeMap<String, Vec<(u128, u8)>>,
+    /// Neighbours: bridge, address, Ethernet address (48 bits); the latest last.
+    pub neighbours: Vec<(String, u128, u64)>,
+}
+
+/// The bits of an address that a prefix of `len` bits has.
+pub fn masked(address: u128, len: u8) -> u128 {
+    if len == 0 { 0 } else { address & (u128::MAX << (128 - u32::from(len.min(128)))) }
+}
+
+impl Underlay {
+    /// The most particular route to an address for packets of a mark.
+    pub fn route(&self, to: u128, mark: u32) -> Option<&UnderlayRoute> {
+        let leads =
+            |r: &&UnderlayRoute| r.mark == mark && masked(to, r.len) == r.prefix && is_v4(to) == is_v4(r.source);
+        self.routes.iter().filter(leads).max_by_key(|r| r.len)
+    }
+
+    /// Puts a route in, in place of one to the same.
+    ///
+    /// # Errors
+    /// The text to show: the device has no address to send from.
+    pub fn add_route(
+        &mut self,
+        (to, len): (u128, u8),
+        bridge: &str,
+        gateway: Option<u128>,
+        mark: u32,
+    ) -> Result<(), String> {
+        let towards = gateway.unwrap_or(to);
+        let own = self.addresses.get(bridge).map(Vec::as_slice).unwrap_or_default();
+        let same = |(a, _): &&(u128, u8)| is_v4(*a) == is_v4(towards);
+        let near = |(a, l): &&(u128, u8)| masked(*a, *l) == masked(towards, *l);
+        let source = own.iter().filter(same).find(near).or_else(|| own.iter().find(same));
+        let source = source.map(|(a, _)| *a).ok_or("Error while inserting route.")?;
+        let prefix = masked(to, len);
+        self.routes.retain(|r| (r.prefix, r.len, r.mark) != (prefix, len, mark));
+        self.routes.push(UnderlayRoute { prefix, len, mark, bridge: bridge.to_owned(), gateway, source });
+        self.routes.sort_by_key(|r| (!is_v4(r.source), r.prefix, r.len, r.mark));
+        Ok(())
+    }
+
+    /// The Ethernet address of a neighbour of a bridge.
+    pub fn neighbour(&self, bridge: &str, address: u128) -> Option<u64> {
+        self.neighbours.iter().find(|(b, a, _)| b == bridge && *a == address).map(|(.., mac)| *mac)
+    }
+
+    /// Whether a packet to this address is for the device itself, as far as tunnels go: it has a route.
+    pub fn listens(&self, device: &str, to: u128) -> bool {
+        self.routes.iter().any(|r| r.bridge == device) && self.own(device).any(|a| a == to)
+    }
+
+    /// The addresses of a device.
+    pub fn own(&self, device: &str) -> impl Iterator<Item = u128> {
+        self.addresses.get(device).into_iter().flatten().map(|(a, _)| *a)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> u128 {
+        mapped(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn the_most_particular_route_of_the_mark_leads() {
+        let mut under = Underlay::default();
+        under.addresses.insert("br0".into(), vec![(address("1.1.2.88"), 120), (address("2001:cafe::88"), 24)]);
+        for (to, len, mark) in
+            [("1.1.2.92", 120, 0), ("0.0.0.0", 96, 0), ("1.1.2.92", 128, 7), ("2001:cafe::92", 24, 0)]
+        {
+            under.add_route((address(to), len), "br0", None, mark).expect("a source");
+        }
+        let found = |to: &str, mark| under.route(address(to), mark).map(|r| (r.len, unmapped(r.source).to_string()));
+        assert_eq!(found("1.1.2.1", 0), Some((120, "1.1.2.88".to_owned())));
+        assert_eq!(found("9.9.9.9", 0), Some((96, "1.1.2.88".to_owned())));
+        assert_eq!(found("1.1.2.92", 7), Some((128, "1.1.2.88".to_owned())));
+        assert_eq!(found("1.1.2.1", 7), None);
+        assert_eq!(found("2001:caff::1", 0), Some((24, "2001:cafe::88".to_owned())));
+        let none = under.add_route((address("7.7.0.0"), 112), "br1", None, 0);
+        assert_eq!(none, Err("Error while inserting route.".to_owned()));
+        assert!(under.listens("br0", address("1.1.2.88")) && !under.listens("br0", address("1.1.2.89")));
+    }
+}

@@ -1,0 +1,315 @@
+//! Tunnels that the switch encapsulates itself: the outer header made whole here, for the datapath to put in front of each
+//! packet, and the way of the result through the bridge that leads to the remote end.
+//!
+//! Sources: RFC 7348, RFC 8926, RFC 2784 and 2890, draft-foschiano-erspan-03, 3GPP TS 29.281 for the headers; ovs-fields(7).
+
+use std::sync::Arc;
+
+use flow::odp::{self, TnlPush};
+use flow::{Key, tun_flag};
+use openflow::OfPort;
+
+use super::context::Context;
+use crate::view::underlay::{is_v4, unmapped};
+use crate::view::{BridgeView, PortRef, PortView, Setting, TunnelConfig};
+
+/// `OVS_VPORT_TYPE_*` number of a type that can be encapsulated here, and its protocol of IP.
+fn numbers(kind: &str) -> Option<(u32, u8)> {
+    Some(match kind {
+        "gre" => (3, GRE),
+        "vxlan" => (4, UDP),
+        "geneve" => (5, UDP),
+        "erspan" => (107, GRE),
+        "ip6erspan" => (108, GRE),
+        "ip6gre" => (109, GRE),
+        "gtpu" => (110, UDP),
+        _ => return None,
+    })
+}
+
+const UDP: u8 = packet::ipv4::proto::UDP;
+const GRE: u8 = packet::ipv4::proto::GRE;
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+
+/// The protocol and port by which packets for a tunnel are known; `None` for types that are not terminated here.
+pub fn listening(config: &TunnelConfig) -> Option<(u8, Option<u16>)> {
+    if config.kind == "stt" && config.native {
+        // Known, though nothing is made or opened of it.
+        return Some((packet::ipv4::proto::TCP, Some(config.dst_port)));
+    }
+    let (_, proto) = numbers(config.kind).filter(|_| config.native)?;
+    Some((proto, (proto == UDP).then_some(config.dst_port)))
+}
+
+/// The ends of an outer packet.
+struct Ends {
+    src_mac: u64,
+    dst_mac: u64,
+    src: u128,
+    dst: u128,
+}
+
+impl Context<'_> {
+    /// Puts a packet, whose tunnel fields are filled in, into its tunnel. Gives whether it went.
+    pub(super) fn output_native(
+        &mut self,
+        to: &PortView,
+        config: &Arc<TunnelConfig>,
+        dst: u128,
+        is_last: bool,
+    ) -> bool {
+        self.detail("output to native tunnel");
+        let Some(tnl_port) = to.odp else { return false };
+        self.commit();
+        let view = self.view;
+        let Some(route) = view.underlay.route(dst, self.flow.pkt_mark()) else {
+            self.warn("native tunnel routing failed");
+            return false;
+        };
+        let Some(bridge) = view.bridge_by_name(&route.bridge) else {
+            self.warn("native tunnel routing failed");
+            return false;
+        };
+        if !self.bridges.contains(&bridge.id) {
+            self.bridges.push(bridge.id);
+        }
+        let name = bridge.name.clone();
+        self.report(super::record::NodeKind::Detail, || format!("tunneling to {} via {name}", unmapped(dst)));
+        let next_hop = route.gateway.unwrap_or(dst);
+        let Some(dst_mac) = view.underlay.neighbour(&name, next_hop) else {
+            let asked = if is_v4(next_hop) { "ARP" } else { "ND" };
+            let hop = unmapped(next_hop);
+            let text = || format!("neighbor cache miss for {hop} on bridge {name}, sending {asked} request");
+            self.report(super::record::NodeKind::Detail, text);
+            return false;
+        };
+        let own = if self.flow.tun_src() != 0 {
+            0xffff_0000_0000 | u128::from(self.flow.tun_src())
+        } else {
+            self.flow.tun_ipv6_src()
+        };
+        let ends = Ends { src_mac: bridge.hw_addr, dst_mac, src: if own != 0 { own } else { route.source }, dst };
+        let (src_mac, dst_mac) = (flow::text::mac(ends.src_mac).to_string(), flow::text::mac(dst_mac).to_string());
+        let (from, until) = (unmapped(ends.src), unmapped(dst));
+        self.report(super::record::NodeKind::Detail, || {
+            format!("tunneling from {src_mac} {from} to {dst_mac} {until}")
+        });
+        let Some(header) = header(config, &self.flow, &ends) else { return false };
+        let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
+        let tnl_type = numbers(config.kind).map_or(0, |(number, _)| number);
+        let push = odp::Action::TnlPush(Box::new(TnlPush { tnl_port, out_port, tnl_type, header }));
+        self.send_outer(to.port, bridge, push, &ends, config, is_last);
+        true
+    }
+
+    /// Has the outer packet go through the bridge that it leaves by, from that bridge's own port.
+    fn send_outer(
+        &mut self,
+        from: OfPort,
+        bridge: &BridgeView,
+        push: odp::Action,
+        ends: &Ends,
+        config: &TunnelConfig,
+        is_last: bool,
+    ) {
+        let (flow, base, wc) = (self.flow.clone(), self.base.clone(), self.wc.clone());
+        let before = std::mem::take(&mut self.odp);
+        self.flow = outer_flow(&flow, ends, config);
+        self.base = self.flow.clone();
+        self.output_patch(from, PortRef { bridge: bridge.id, port: OfPort::LOCAL }, is_last);
+        let sent = std::mem::replace(&mut self.odp, before);
+        (self.flow, self.base, self.wc) = (flow, base, wc);
+        if sent.is_empty() {
+            return;
+        }
+        let all = std::iter::once(push).chain(sent);
+        if is_last {
+            self.odp.extend(all);
+        } else {
+            self.odp.push(odp::Action::Clone(all.collect::<Vec<_>>().into()));
+        }
+    }
+
+    /// Whether a packet that is to leave by a bridge's own port is a tunnel's, to be opened: then the tunnel's port.
+    pub(super) fn terminates(&mut self, to: &PortView) -> Option<flow::OdpPort> {
+        let view = self.view;
+        let listens = to.port == OfPort::LOCAL
+            && !view.tunnels.ports.is_empty()
+            && view.underlay.own(&self.bridge.name).next().is_some()
+            && super::wildcard::is_ip(&self.flow);
+        if !listens {
+            return None;
+        }
+        self.wc.set_nw_proto(u8::MAX);
+        let proto = self.flow.nw_proto();
+        if proto != UDP && proto != GRE || self.flow.nw_frag() != 0 {
+            return None;
+        }
+        let dst = if self.flow.dl_type() == IPV4 {
+            self.wc.set_nw_dst(u32::MAX);
+            0xffff_0000_0000 | u128::from(self.flow.nw_dst())
+        } else {
+            self.wc.set_ipv6_dst(u128::MAX);
+            self.flow.ipv6_dst()
+        };
+        if !view.underlay.listens(&self.bridge.name, dst) || self.flow.dl_dst() != self.bridge.hw_addr {
+            return None;
+        }
+        self.wc.set_dl_dst(u64::MAX >> 16);
+        let port = (proto == UDP).then(|| {
+            self.wc.set_tp_dst(u16::MAX);
+            self.flow.tp_dst()
+        });
+        let tunnels = view.tunnels.ports.iter();
+        tunnels.filter(|(.., config)| listening(config) == Some((proto, port))).map(|(_, odp, _)| *odp).next()
+    }
+}
+
+/// What the outer header comes to as a flow.
+fn outer_flow(inner: &Key, ends: &Ends, config: &TunnelConfig) -> Key {
+    let mut outer = Key::EMPTY;
+    outer.set_dl_src(ends.src_mac);
+    outer.set_dl_dst(ends.dst_mac);
+    outer.set_pkt_mark(inner.pkt_mark());
+    if is_v4(ends.dst) {
+        outer.set_dl_type(IPV4);
+        outer.set_nw_src(ends.src as u32);
+        outer.set_nw_dst(ends.dst as u32);
+    } else {
+        outer.set_dl_type(IPV6);
+        outer.set_ipv6_src(ends.src);
+        outer.set_ipv6_dst(ends.dst);
+    }
+    let proto = numbers(config.kind).map_or(0, |(_, proto)| proto);
+    outer.set_nw_proto(proto);
+    outer.set_nw_tos(inner.tun_tos());
+    outer.set_nw_ttl(inner.tun_ttl());
+    if proto == UDP {
+        outer.set_tp_dst(config.dst_port);
+    }
+    outer
+}
+
+/// The whole outer header. Lengths, the source port and checksums that cover the packet are the datapath's to fill in.
+fn header(config: &TunnelConfig, flow: &Key, ends: &Ends) -> Option<Vec<u8>> {
+    let (_, proto) = numbers(config.kind)?;
+    let mut out = Vec::with_capacity(128);
+    out.extend_from_slice(&ends.dst_mac.to_be_bytes()[2..]);
+    out.extend_from_slice(&ends.src_mac.to_be_bytes()[2..]);
+    if is_v4(ends.dst) {
+        ipv4(&mut out, proto, flow, ends);
+    } else {
+        ipv6(&mut out, proto, flow, ends);
+    }
+    if proto == UDP {
+        let csum = config.csum || !is_v4(ends.dst);
+        out.extend_from_slice(&0u16.to_be_bytes());
+        out.extend_from_slice(&config.dst_port.to_be_bytes());
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(&(if csum { u16::MAX } else { 0 }).to_be_bytes());
+    }
+    match config.kind {
+        "vxlan" => vxlan(&mut out, config, flow),
+        "geneve" => geneve(&mut out, flow),
+        "gtpu" => {
+            out.extend_from_slice(&[packet::gtpu::FLAGS_DEFAULT, packet::gtpu::MSG_GPDU, 0, 0]);
+            out.extend_from_slice(&(flow.tun_id() as u32).to_be_bytes());
+        }
+        "gre" | "ip6gre" => gre(&mut out, config, flow),
+        _ => erspan(&mut out, config, flow),
+    }
+    Some(out)
+}
+
+fn ipv4(out: &mut Vec<u8>, proto: u8, flow: &Key, ends: &Ends) {
+    out.extend_from_slice(&IPV4.to_be_bytes());
+    let frag = if flow.tun_flags() & tun_flag::DONT_FRAGMENT != 0 { 0x40 } else { 0 };
+    let at = out.len();
+    out.extend_from_slice(&[0x45, flow.tun_tos(), 0, 0, 0, 0, frag, 0, flow.tun_ttl(), proto, 0, 0]);
+    out.extend_from_slice(&(ends.src as u32).to_be_bytes());
+    out.extend_from_slice(&(ends.dst as u32).to_be_bytes());
+    if let Ok(mut head) = packet::ipv4::Packet::new(&mut out[at..]) {
+        head.fill_csum();
+    }
+}
+
+fn ipv6(out: &mut Vec<u8>, proto: u8, flow: &Key, ends: &Ends) {
+    out.extend_from_slice(&IPV6.to_be_bytes());
+    let word = 6u32 << 28 | u32::from(flow.tun_tos()) << 20;
+    out.extend_from_slice(&word.to_be_bytes());
+    out.extend_from_slice(&[0, 0, proto, flow.tun_ttl()]);
+    out.extend_from_slice(&ends.src.to_be_bytes());
+    out.extend_from_slice(&ends.dst.to_be_bytes());
+}
+
+fn vxlan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
+    let mut flags = u32::from(packet::vxlan::HAS_VNI) << 24;
+    if config.gbp && flow.tun_gbp_id() != 0 {
+        flags |= u32::from(packet::vxlan::HAS_GBP) << 24
+            | u32::from(flow.tun_gbp_flags()) << 16
+            | u32::from(flow.tun_gbp_id());
+    } else if config.gpe {
+        // The next protocol: 3 for Ethernet.
+        flags |= u32::from(packet::vxlan::HAS_NEXT) << 24 | 3;
+    }
+    out.extend_from_slice(&flags.to_be_bytes());
+    out.extend_from_slice(&((flow.tun_id() as u32) << 8).to_be_bytes());
+}
+
+fn geneve(out: &mut Vec<u8>, flow: &Key) {
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&packet::gre::ETHERNET.to_be_bytes());
+    out.extend_from_slice(&((flow.tun_id() as u32) << 8).to_be_bytes());
+}
+
+fn gre(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
+    let has_key = !matches!(config.out_key, Setting::Absent);
+    let mut flags = 0u16;
+    for (on, bit) in [(config.csum, 0x8000), (has_key, 0x2000), (config.seq, 0x1000)] {
+        flags |= if on { bit } else { 0 };
+    }
+    let carried = if flow.packet_type() == 0 { packet::gre::ETHERNET } else { flow.packet_type() as u16 };
+    out.extend_from_slice(&flags.to_be_bytes());
+    out.extend_from_slice(&carried.to_be_bytes());
+    if config.csum {
+        out.extend_from_slice(&[0; 4]);
+    }
+    if has_key {
+        out.extend_from_slice(&(flow.tun_id() as u32).to_be_bytes());
+    }
+    if config.seq {
+        out.extend_from_slice(&[0; 4]);
+    }
+}
+
+fn erspan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
+    fn octet(setting: Setting<u8>, of_flow: u8) -> u8 {
+        match setting {
+            Setting::Value(n) => n,
+            Setting::Flow => of_flow,
+            Setting::Absent => 0,
+        }
+    }
+    let version = octet(config.erspan.version, flow.tun_erspan_ver());
+    let session = (flow.tun_id() & 0x3ff) as u16;
+    let carried = if version == 1 { packet::gre::ERSPAN2 } else { packet::gre::ERSPAN3 };
+    out.extend_from_slice(&0x1000u16.to_be_bytes());
+    out.extend_from_slice(&carried.to_be_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(u16::from(version) << 12).to_be_bytes());
+    out.extend_from_slice(&session.to_be_bytes());
+    if version == 1 {
+        let index = match config.erspan.index {
+            Setting::Value(n) => n,
+            Setting::Flow => flow.tun_erspan_idx(),
+            Setting::Absent => 0,
+        };
+        out.extend_from_slice(&(index & 0xf_ffff).to_be_bytes());
+    } else {
+        let direction = u16::from(octet(config.erspan.direction, flow.tun_erspan_dir()) & 1);
+        let hardware = u16::from(octet(config.erspan.hardware, flow.tun_erspan_hwid()) & 0x3f);
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&(hardware << 4 | direction << 3).to_be_bytes());
+    }
+}
