@@ -309,6 +309,9 @@ impl Bridge {
         let name = self.setup.name.clone();
         Box::pin(async move {
             let report = report.await.ok();
+            let is_dummy = |odp: Option<flow::OdpPort>| {
+                odp.zip(report.as_ref()).is_some_and(|(odp, report)| report.dummies.contains(&odp))
+            };
             let kernel = match &directory.host {
                 Some(host) => host.address.ask(ReadCounters, PATIENCE).await.unwrap_or_default(),
                 None => Arc::default(),
@@ -329,6 +332,10 @@ impl Bridge {
                 {
                     (stats.rx_packets, stats.rx_bytes) = (own.rx_packets, own.rx_bytes);
                     (stats.tx_packets, stats.tx_bytes) = (own.tx_packets, own.tx_bytes);
+                }
+                if is_dummy(odp) {
+                    let more = crate::switch::dummy_counters(&stats);
+                    stats.custom = more.into_iter().map(|(name, n)| (name, n as u64)).collect();
                 }
                 let duration_sec = u32::try_from(age_ms / 1000).unwrap_or(u32::MAX);
                 PortStats { port, duration_sec, duration_nsec: (age_ms % 1000) as u32 * 1_000_000, ..stats }

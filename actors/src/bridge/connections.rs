@@ -218,6 +218,7 @@ impl Bridge {
             bridge_name: name.clone(),
             peer: target.clone(),
             versions,
+            debug_actions: self.setup.debug_actions,
             bridge,
             settings: session_settings(row, method),
             way: None,

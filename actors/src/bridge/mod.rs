@@ -49,6 +49,8 @@ pub struct BridgeSetup {
     pub shares: Outlet<Share>,
     /// Seed of flow names.
     pub seed: u64,
+    /// Controllers may use the debugging actions.
+    pub debug_actions: bool,
 }
 
 /// Messages to the datapath that may wait with the bridge.
@@ -93,6 +95,7 @@ impl Bridge {
         let before = setup.directory.load().view.bridges.get(&setup.id).cloned();
         let config = BridgeConfig { name: setup.name.clone(), fail_secure: true, ..BridgeConfig::default() };
         let mut core = Core::new(setup.id, config, setup.seed, clock::now_ms());
+        core.debug_actions = setup.debug_actions;
         if let Some(view) = before {
             core.adopt(&view);
         }

@@ -142,15 +142,15 @@ impl Link {
         true
     }
 
-    /// A message as the bridge takes it.
-    pub(super) fn decode(&mut self, raw: Arc<[u8]>, version: Version) -> Incoming {
+    /// A message as the bridge takes it; `debug` allows the debugging actions.
+    pub(super) fn decode(&mut self, raw: Arc<[u8]>, version: Version, debug: bool) -> Incoming {
         use openflow::OfError;
         use openflow::message::Message;
         let xid = raw.get(4..8).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
         if raw.first() != Some(&version.wire()) {
             return Incoming { body: Err(OfError::from(ErrorCode::OFPBRC_BAD_VERSION)), xid, raw };
         }
-        let body = ofproto::bridge::decode_message(&raw, self.table_id);
+        let body = ofproto::bridge::decode_message(&raw, self.table_id, debug);
         if let Err(error) = &body {
             for remark in &error.remarks {
                 vlog::write_limited(remark.module, vlog::Level::Warn, 1, 5, format_args!("{}", remark.text));

@@ -67,6 +67,8 @@ pub struct SessionSetup {
     pub peer: String,
     /// Versions it may speak.
     pub versions: VersionSet,
+    /// The debugging actions are allowed.
+    pub debug_actions: bool,
     /// Its bridge.
     pub bridge: Address<crate::bridge::Bridge>,
     /// Times.
@@ -254,7 +256,7 @@ impl Session {
                 if octets[0] != version.wire() && link.answer_other_version(&octets, &self.setup.peer, version) {
                     continue;
                 }
-                batch.push(link.decode(octets, version));
+                batch.push(link.decode(octets, version, self.setup.debug_actions));
             } else if !self.first_message(&octets, ctx) {
                 lost = Some("Protocol error");
                 break;

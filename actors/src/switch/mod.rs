@@ -25,7 +25,7 @@ mod system_stats;
 mod tunnels;
 mod underlay;
 
-pub(crate) use status::{counters, kernel_counters};
+pub(crate) use status::{counters, dummy_counters, kernel_counters};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;

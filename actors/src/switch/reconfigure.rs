@@ -210,6 +210,7 @@ impl Switch {
             reports,
             shares,
             seed: self.settings.seed,
+            debug_actions: self.settings.dummy != DummyMode::Off,
         };
         let news = news.clone();
         let role = Role::new(format!("bridge {name}"), "bridge", BRIDGE_MAILBOX, Strategy::RestForOne);

@@ -296,7 +296,7 @@ pub(super) fn fresh_counters(port: &PortState) -> (PortStats, BTreeMap<String, i
 }
 
 /// The further counters of a dummy: it has one queue each way, and two counters of its own that count the same.
-fn dummy_counters(stats: &PortStats) -> BTreeMap<String, i64> {
+pub(crate) fn dummy_counters(stats: &PortStats) -> BTreeMap<String, i64> {
     [
         ("rx_custom_packets_1", stats.rx_packets),
         ("rx_custom_packets_2", stats.rx_packets),

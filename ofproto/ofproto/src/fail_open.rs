@@ -132,7 +132,7 @@ pub fn rule(present: bool) -> Change {
     let flow_mod = FlowMod {
         command: if present { FlowModCommand::Add } else { FlowModCommand::DeleteStrict },
         table: 0,
-        matching: Match::any_ethernet(),
+        matching: Match::any(),
         actions: Arc::from([normal]),
         ..FlowMod::default()
     };

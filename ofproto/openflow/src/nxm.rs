@@ -124,8 +124,8 @@ pub fn resolve(header: &RawHeader, place: Place, tun: Option<&TunTable>) -> Resu
     let (field, _) = header.lookup().ok_or(place.unknown())?;
     if let Field::TunMetadata(i) = field {
         return match tun {
-            Some(tun) if tun.entry(i).is_none() => Err(invalid_tlv_field()),
             _ if header.width() > 124 => Err(place.bad_length()),
+            Some(tun) if tun.entry(i).is_none() => Err(invalid_tlv_field()),
             _ => Ok(field),
         };
     }

@@ -156,7 +156,7 @@ fields! {
     ArpOp, ArpSpa, ArpTpa, ArpSha, ArpTha,
     TcpSrc, TcpDst, TcpFlags, UdpSrc, UdpDst, SctpSrc, SctpDst,
     Icmpv4Type, Icmpv4Code, Icmpv6Type, Icmpv6Code, NdTarget, NdSll, NdTll, NdReserved, NdOptionsType,
-    NshFlags, NshTtl, NshMdtype, NshNp, NshSpi, NshSi, NshC1, NshC2, NshC3, NshC4,
+    NshFlags, NshMdtype, NshNp, NshSpi, NshSi, NshC1, NshC2, NshC3, NshC4, NshTtl,
 }
 
 impl Field {

@@ -39,9 +39,13 @@ pub struct Header {
     pub class: Class,
     /// `oxm_field`.
     pub number: u8,
-    /// First OpenFlow wire version (1.2 = 3, 1.3 = 4, 1.5 = 6) that has it; 0: an extension for all versions.
+    /// First OpenFlow wire version (1.2 = 3, 1.3 = 4, 1.5 = 6) that has it; 0: an extension for all versions;
+    /// 255: it is read, but no version writes it.
     pub since: u8,
 }
+
+/// [`Header::since`] of names that are only read.
+const READ_ONLY: u8 = 255;
 
 impl Header {
     const fn new(name: &'static str, class: Class, number: u8, since: u8) -> Self {
@@ -117,7 +121,7 @@ pub(super) fn by_header_name(name: &str) -> Option<(Field, &'static Header)> {
 
 #[rustfmt::skip]
 pub(super) static METAS: [Meta; COUNT] = [
-    row(F::DpHash, "dp_hash", "", (4, 32), M, Format::Hexadecimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_DP_HASH", Class::NXM_1, 35, 0), Header::new("NXOXM_ET_DP_HASH", Class::NICIRA, 0, 6)], bits(52, 32, 32)),
+    row(F::DpHash, "dp_hash", "", (4, 32), M, Format::Hexadecimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_DP_HASH", Class::NXM_1, 35, 0), Header::new("NXOXM_ET_DP_HASH", Class::NICIRA, 0, READ_ONLY)], bits(52, 32, 32)),
     row(F::RecircId, "recirc_id", "", (4, 32), E, Format::Decimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_RECIRC_ID", Class::NXM_1, 36, 0)], bits(53, 32, 32)),
     row(F::PacketType, "packet_type", "", (4, 32), E, Format::PacketType, P::None, RO, (X::No, X::No), &[Header::new("OXM_OF_PACKET_TYPE", Class::BASIC, 44, 6)], bits(58, 32, 32)),
     row(F::ConjId, "conj_id", "", (4, 32), E, Format::Decimal, P::None, RO, (X::No, X::No), &[Header::new("NXM_NX_CONJ_ID", Class::NXM_1, 37, 0)], bits(53, 0, 32)),
@@ -291,7 +295,6 @@ pub(super) static METAS: [Meta; COUNT] = [
     row(F::NdReserved, "nd_reserved", "", (4, 32), E, Format::Decimal, P::Nd, RW, (X::No, X::No), &[Header::new("ERICOXM_OF_ICMPV6_ND_RESERVED", Class::ERICSSON, 1, 0)], bits(83, 32, 32)),
     row(F::NdOptionsType, "nd_options_type", "", (1, 8), E, Format::Decimal, P::Nd, RW, (X::No, X::No), &[Header::new("ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", Class::ERICSSON, 2, 0)], bits(78, 0, 16)),
     row(F::NshFlags, "nsh_flags", "", (1, 8), M, Format::Decimal, P::Nsh, RW, (X::No, X::No), &[Header::new("NXOXM_NSH_FLAGS", Class::NSH, 1, 0)], bits(79, 56, 8)),
-    row(F::NshTtl, "nsh_ttl", "", (1, 8), E, Format::Decimal, P::Nsh, RW, (X::No, X::No), &[Header::new("NXOXM_NSH_TTL", Class::NSH, 10, 0)], bits(79, 48, 8)),
     row(F::NshMdtype, "nsh_mdtype", "", (1, 8), E, Format::Decimal, P::Nsh, RO, (X::No, X::No), &[Header::new("NXOXM_NSH_MDTYPE", Class::NSH, 2, 0)], bits(79, 40, 8)),
     row(F::NshNp, "nsh_np", "", (1, 8), E, Format::Decimal, P::Nsh, RO, (X::No, X::No), &[Header::new("NXOXM_NSH_NP", Class::NSH, 3, 0)], bits(79, 32, 8)),
     row(F::NshSpi, "nsh_spi", "nsp", (4, 24), E, Format::Hexadecimal, P::Nsh, RW, (X::No, X::No), &[Header::new("NXOXM_NSH_SPI", Class::NSH, 4, 0)], bits(79, 8, 24)),
@@ -300,4 +303,5 @@ pub(super) static METAS: [Meta; COUNT] = [
     row(F::NshC2, "nsh_c2", "nshc2", (4, 32), M, Format::Hexadecimal, P::Nsh, RW, (X::No, X::No), &[Header::new("NXOXM_NSH_C2", Class::NSH, 7, 0)], bits(80, 0, 32)),
     row(F::NshC3, "nsh_c3", "nshc3", (4, 32), M, Format::Hexadecimal, P::Nsh, RW, (X::No, X::No), &[Header::new("NXOXM_NSH_C3", Class::NSH, 8, 0)], bits(81, 32, 32)),
     row(F::NshC4, "nsh_c4", "nshc4", (4, 32), M, Format::Hexadecimal, P::Nsh, RW, (X::No, X::No), &[Header::new("NXOXM_NSH_C4", Class::NSH, 9, 0)], bits(81, 0, 32)),
+    row(F::NshTtl, "nsh_ttl", "", (1, 8), E, Format::Decimal, P::Nsh, RW, (X::No, X::No), &[Header::new("NXOXM_NSH_TTL", Class::NSH, 10, 0)], bits(79, 48, 8)),
 ];

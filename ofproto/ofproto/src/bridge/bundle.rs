@@ -116,6 +116,8 @@ impl Bridge {
             | BundleCtrlType::CloseReply
             | BundleCtrlType::CommitReply
             | BundleCtrlType::DiscardReply => return Err(ErrorCode::OFPBFC_BAD_TYPE),
+            // Open vSwitch says nothing but that it heard.
+            BundleCtrlType::Other(_) => BundleCtrlType::OpenRequest,
         };
         self.reply(id, request.xid, Message::BundleCtrl(BundleCtrl { id: ctrl.id, kind, flags: 0 }));
         self.schedule_bundles();

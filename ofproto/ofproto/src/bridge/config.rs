@@ -177,10 +177,13 @@ impl Bridge {
         for port in gone {
             let Some(old) = self.config.ports.remove(&port) else { continue };
             self.tell_port_gone(&old);
+            self.port_order.remove(port);
             self.view.ports.remove(&port);
             self.port_bits.remove(&port);
             self.port_since.remove(&port);
         }
+        let new = config.ports.iter().filter(|(number, _)| !self.config.ports.contains_key(number));
+        self.port_order.add(new.map(|(number, wanted)| (*number, wanted.desc.name.as_str())));
         for (number, wanted) in &config.ports {
             let old = self.config.ports.get(number).cloned();
             let old_desc = old.as_ref().map(|o| self.port_desc(o));

@@ -16,6 +16,7 @@ use super::flow_mod_log::FlowModLog;
 use super::flow_reply::FlowReply;
 use super::limit::Limits;
 use super::monitor::Monitors;
+use super::multipart::Partials;
 use super::{Bridge, Output, Query};
 use crate::note::{Level, Note};
 
@@ -66,6 +67,7 @@ pub struct Conn {
     pub(crate) table_id: bool,
     pub(crate) bundles: BTreeMap<u32, OpenBundle>,
     pub(crate) monitors: Monitors,
+    pub(crate) partials: Partials,
     pub(crate) limits: Limits,
     pub(crate) flow_mod_log: FlowModLog,
     /// What may still be said before the peer has to have read some of it ([`weight`]).
@@ -142,6 +144,7 @@ impl Bridge {
             table_id: false,
             bundles: BTreeMap::new(),
             monitors: Monitors::default(),
+            partials: Partials::default(),
             limits: Limits::default(),
             flow_mod_log: FlowModLog::default(),
             credit: CREDIT,

@@ -6,8 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use flow::field::TunTable;
-use openflow::OfError;
-use openflow::OfPort;
+use openflow::{OfError, OfPort};
 use openflow::action::Check;
 use openflow::message::{Context, Message, decode_with};
 
@@ -18,17 +17,23 @@ static NO_OPTIONS: LazyLock<Arc<TunTable>> = LazyLock::new(Arc::default);
 /// Ports that a switch can have.
 const MAX_PORTS: OfPort = OfPort(openflow::port_no::MAX);
 
-/// Decodes a message. `table_id`: an OpenFlow 1.0 connection names tables in its flow-mods (NXT_FLOW_MOD_TABLE_ID).
+/// Decodes a message. `table_id`: an OpenFlow 1.0 connection names tables in its flow-mods (NXT_FLOW_MOD_TABLE_ID);
+/// `debug`: the debugging actions are allowed.
 ///
 /// # Errors
 /// The error to answer with.
-pub fn decode_message(octets: &[u8], table_id: bool) -> Result<Message, OfError> {
-    decode_knowing(octets, table_id, &NO_OPTIONS)
+pub fn decode_message(octets: &[u8], table_id: bool, debug: bool) -> Result<Message, OfError> {
+    decode_knowing(octets, table_id, debug, &NO_OPTIONS)
 }
 
-fn decode_knowing(octets: &[u8], table_id: bool, tun: &Arc<TunTable>) -> Result<Message, OfError> {
+fn decode_knowing(
+    octets: &[u8],
+    table_id: bool,
+    debug: bool,
+    tun: &Arc<TunTable>,
+) -> Result<Message, OfError> {
     let check = Check { max_ports: MAX_PORTS, table: 0xff, n_tables: 255, tun: Some(tun.as_ref()) };
-    let context = Context { table_id, tun: Some(tun), check, ..Context::UNKNOWN };
+    let context = Context { table_id, tun: Some(tun), check, debug, by_switch: true, ..Context::UNKNOWN };
     decode_with(octets, &context).map(|m| m.body)
 }
 
@@ -49,7 +54,7 @@ impl Bridge {
             ),
         };
         if concerned && self.view.tun_table.entries().next().is_some() {
-            request.body = decode_knowing(&request.raw, table_id, &self.view.tun_table);
+            request.body = decode_knowing(&request.raw, table_id, self.debug_actions, &self.view.tun_table);
         }
     }
 }

@@ -19,7 +19,17 @@ pub(super) const BATCH: usize = 1024;
 /// Whether a flow-mod looks for its tables by the rules there, which those before it must have changed by then.
 pub(super) fn looks_around(message: &Incoming) -> bool {
     let Ok(Message::FlowMod { flow_mod, .. }) = &message.body else { return false };
-    flow_mod.table == TABLE_ALL && matches!(flow_mod.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict)
+    matches!(flow_mod.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict)
+        && (flow_mod.table == TABLE_ALL || refers(&flow_mod.actions))
+}
+
+/// Whether actions name groups or meters.
+fn refers(actions: &Actions) -> bool {
+    actions.iter().any(|action| match action {
+        Action::Group(_) | Action::Meter(_) => true,
+        Action::WriteActions(nested) | Action::Clone(nested) => refers(nested),
+        _ => false,
+    })
 }
 
 impl Bridge {
@@ -33,17 +43,15 @@ impl Bridge {
             let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
             let checked = match &body {
                 _ if secondary => Err(ErrorCode::OFPBRC_IS_SECONDARY),
-                Ok(Message::FlowMod { flow_mod, .. }) => self
-                    .check_rule_references(flow_mod.command, &flow_mod.actions)
-                    .and_then(|()| Self::check_flow_mod_itself(flow_mod))
-                    .map(|()| flow_mod),
+                Ok(Message::FlowMod { flow_mod, .. }) => Self::check_flow_mod_itself(flow_mod)
+                    .map(|()| flow_mod.pack(&mut self.shapes))
+                    .and_then(|flow_mod| self.check_rule_references(&flow_mod).map(|()| flow_mod)),
                 Ok(_) => continue,
                 Err(error) => Err(error.code),
             };
             match checked {
                 Err(code) => self.refuse(conn, &request, code),
                 Ok(flow_mod) => {
-                    let flow_mod = flow_mod.pack(&mut self.shapes);
                     changes.request(Owed { xid: request.xid, raw: request.raw, at: 0 });
                     self.push_flow_mod(&mut changes, flow_mod);
                 }
@@ -54,7 +62,7 @@ impl Bridge {
 
     /// A flow-mod of a bundle, checked but for what others of the bundle may have changed.
     pub(super) fn gather_flow_mod(&self, changes: &mut Changes, flow_mod: PackedFlowMod) -> Result<(), ErrorCode> {
-        self.check_rule_references(flow_mod.command, &flow_mod.actions)?;
+        self.check_rule_references(&flow_mod)?;
         self.push_flow_mod(changes, flow_mod);
         Ok(())
     }
@@ -107,8 +115,18 @@ impl Bridge {
         }
     }
 
-    fn check_rule_references(&self, command: FlowModCommand, actions: &Actions) -> Result<(), ErrorCode> {
-        if is_delete(command) { Ok(()) } else { self.check_references(actions) }
+    /// Whether what a flow-mod makes rules refer to exists; a modification of nothing makes none.
+    fn check_rule_references(&self, change: &PackedFlowMod) -> Result<(), ErrorCode> {
+        if is_delete(change.command) {
+            return Ok(());
+        }
+        let finds = || match change.table {
+            TABLE_ALL => self.table_ids().into_iter().any(|table| self.may_match(change, table)),
+            table => self.may_match(change, table),
+        };
+        self.check_references(&change.actions).or_else(|code| {
+            if change.changes_only() && !finds() { Ok(()) } else { Err(code) }
+        })
     }
 
     /// Whether the groups and meters that actions name exist.

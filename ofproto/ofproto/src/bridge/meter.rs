@@ -63,21 +63,26 @@ fn is_virtual(id: u32) -> bool {
     matches!(id, METER_SLOWPATH | METER_CONTROLLER)
 }
 
+/// Whether a meter may have this number.
+fn is_valid(id: u32) -> bool {
+    (1..=METER_MAX).contains(&id) || is_virtual(id)
+}
+
+/// What a datapath asks of a meter.
 fn check(config: &MeterConfig) -> Result<(), ErrorCode> {
-    let id = config.meter_id;
-    if id == 0 || (id > METER_MAX && !is_virtual(id)) {
-        return Err(ErrorCode::OFPMMFC_INVALID_METER);
-    }
     let rate_flags = config.flags & (meter_flag::KBPS | meter_flag::PKTPS);
     let known = meter_flag::KBPS | meter_flag::PKTPS | meter_flag::BURST | meter_flag::STATS;
     if rate_flags == 0 || config.flags & !known != 0 {
         return Err(ErrorCode::OFPMMFC_BAD_FLAGS);
     }
-    if config.bands.is_empty() || config.bands.len() > MAX_BANDS {
+    if config.bands.is_empty() {
         return Err(ErrorCode::OFPMMFC_OUT_OF_BANDS);
     }
     if config.bands.iter().any(|b| b.kind != BandType::Drop) {
         return Err(ErrorCode::OFPMMFC_BAD_BAND);
+    }
+    if config.bands.iter().any(|b| b.rate == 0) {
+        return Err(ErrorCode::OFPMMFC_BAD_RATE);
     }
     Ok(())
 }
@@ -111,11 +116,8 @@ impl Bridge {
     pub(super) fn meter_mod(&mut self, conn: ConnId, request: &Incoming, wanted: &MeterMod) -> Result<(), ErrorCode> {
         let mut gone = Vec::new();
         match wanted.command {
-            MeterCommand::Add | MeterCommand::Modify => {
-                check(&wanted.meter)?;
-                self.set_meter(wanted)?;
-            }
-            MeterCommand::Delete => gone = self.delete_meters(wanted.meter.meter_id)?,
+            MeterCommand::Add | MeterCommand::Modify => self.set_meter(wanted)?,
+            MeterCommand::Delete => gone = self.delete_meters(wanted.meter.meter_id),
         }
         self.forward_request(conn, request.xid, 1, Message::MeterMod(wanted.clone()));
         let mut changes = Changes::new(conn);
@@ -132,11 +134,16 @@ impl Bridge {
     fn set_meter(&mut self, wanted: &MeterMod) -> Result<(), ErrorCode> {
         let id = wanted.meter.meter_id;
         let old = self.meters.get(&id);
-        let (dp_id, created_ms) = match (wanted.command, old) {
+        match (wanted.command, old) {
+            _ if !is_valid(id) => return Err(ErrorCode::OFPMMFC_INVALID_METER),
+            _ if wanted.meter.bands.len() > MAX_BANDS => return Err(ErrorCode::OFPMMFC_OUT_OF_BANDS),
             (MeterCommand::Add, Some(_)) => return Err(ErrorCode::OFPMMFC_METER_EXISTS),
             (MeterCommand::Modify, None) => return Err(ErrorCode::OFPMMFC_UNKNOWN_METER),
-            (_, Some(old)) => (old.dp_id, old.created_ms),
-            (_, None) => (self.free_dp_meter().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
+            _ => check(&wanted.meter)?,
+        }
+        let (dp_id, created_ms) = match old {
+            Some(old) => (old.dp_id, old.created_ms),
+            None => (self.free_dp_meter().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
         };
         self.put(Output::SetMeter { id: dp_id, config: Some(for_datapath(&wanted.meter)) });
         self.meters.insert(id, Arc::new(MeterView { config: wanted.meter.clone(), created_ms, dp_id }));
@@ -144,10 +151,9 @@ impl Bridge {
         Ok(())
     }
 
-    fn delete_meters(&mut self, id: u32) -> Result<Vec<u32>, ErrorCode> {
+    fn delete_meters(&mut self, id: u32) -> Vec<u32> {
         let gone: Vec<u32> = match id {
             METER_ALL => self.meters.keys().copied().collect(),
-            id if id == 0 || (id > METER_MAX && !is_virtual(id)) => return Err(ErrorCode::OFPMMFC_INVALID_METER),
             id => self.meters.contains_key(&id).then_some(id).into_iter().collect(),
         };
         for id in &gone {
@@ -156,7 +162,7 @@ impl Bridge {
             }
         }
         self.publish_meters();
-        Ok(gone)
+        gone
     }
 
     pub(super) fn publish_meters(&mut self) {

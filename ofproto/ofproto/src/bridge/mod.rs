@@ -32,9 +32,11 @@ mod liveness;
 mod meter;
 mod monitor;
 mod monitoring;
+mod multipart;
 mod output;
 mod packet;
 mod port;
+mod port_order;
 mod recovery;
 mod report;
 mod resume;
@@ -103,6 +105,7 @@ pub struct Bridge {
     config: BridgeConfig,
     /// Configuration bits that controllers set, by port.
     port_bits: BTreeMap<OfPort, u32>,
+    port_order: port_order::PortOrder,
     port_since: BTreeMap<OfPort, i64>,
     /// Learned addresses.
     pub macs: MacTable,
@@ -133,6 +136,8 @@ pub struct Bridge {
     /// The generation of the last election of a primary.
     generation_id: Option<u64>,
     bundle_idle_ms: i64,
+    /// Controllers may use the debugging actions.
+    pub debug_actions: bool,
     /// When the first bundle may time out.
     bundle_deadline: Option<i64>,
     /// What the switch's own rules of the last table counted.
@@ -189,6 +194,7 @@ impl Bridge {
             view: BridgeView::new(id, &config.name),
             config: BridgeConfig::default(),
             port_bits: BTreeMap::new(),
+            port_order: port_order::PortOrder::default(),
             port_since: BTreeMap::new(),
             macs: MacTable::default(),
             groups_heard: None,
@@ -209,6 +215,7 @@ impl Bridge {
             meter_numbers: (0, 1),
             generation_id: None,
             bundle_idle_ms: bundle::IDLE_MS,
+            debug_actions: false,
             bundle_deadline: None,
             internal_stats: Default::default(),
             now_ms,
@@ -326,7 +333,7 @@ impl Bridge {
                 command: FlowModCommand::Add,
                 priority: 0,
                 table: 0,
-                matching: openflow::matching::Match::any_ethernet(),
+                matching: openflow::matching::Match::any(),
                 actions: Arc::from([normal]),
                 ..FlowMod::default()
             };
@@ -363,6 +370,7 @@ impl Bridge {
         let lines = self.conns.values().filter_map(|c| c.flow_mod_log.poll_timeout()).min();
         bundles
             .into_iter()
+            .chain(self.partials_timeout().map(|at| (at, "a request lacks its end")))
             .chain(packets.map(|at| (at, "packets wait for their controller's rate")))
             .chain(lines.map(|at| (at, "flow-mods are worth a line in the log")))
             .chain(self.recirc.poll_timeout().map(|at| (at, "recirculation states are unused")))
@@ -381,6 +389,9 @@ impl Bridge {
         self.recirc.run(now_ms);
         if self.bundle_deadline.is_some_and(|at| at <= now_ms) {
             self.expire_bundles();
+        }
+        if self.partials_timeout().is_some_and(|at| at <= now_ms) {
+            self.expire_partials();
         }
         if self.groups_heard.as_mut().is_some_and(|groups| groups.run(now_ms)) {
             self.macs_changed();

@@ -114,7 +114,7 @@ impl Bridge {
                 self.edit(id, |c| made.iter().for_each(|id| drop(c.monitors.by_id.remove(id))));
                 return Err(code);
             }
-            if one.command != MonitorCommand::Delete {
+            if matches!(one.command, MonitorCommand::Add | MonitorCommand::Modify) {
                 made.push(one.id);
             }
         }
@@ -154,6 +154,7 @@ impl Bridge {
             MonitorCommand::Add if monitors.contains_key(&wanted.id) => {
                 return Err(ErrorCode::OFPMOFC_MONITOR_EXISTS);
             }
+            MonitorCommand::Other(_) => return Ok(()),
             MonitorCommand::Add => {}
         }
         if monitors.len() >= MONITORS_AT_MOST {

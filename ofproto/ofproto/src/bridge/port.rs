@@ -18,9 +18,9 @@ const SETTABLE: u32 = port_config::PORT_DOWN
     | port_config::NO_PACKET_IN;
 
 impl Bridge {
-    /// All ports: the bridge's own last in number, first in none.
+    /// All ports, in the order of lists.
     pub(super) fn all_port_descs(&self) -> Vec<PortDesc> {
-        self.config.ports.values().map(|p| self.port_desc(p)).collect()
+        self.port_order.iter().filter_map(|p| self.config.ports.get(&p)).map(|p| self.port_desc(p)).collect()
     }
 
     pub(super) fn port_descs(&mut self, id: ConnId, xid: u32, port: OfPort) {

@@ -29,6 +29,7 @@ impl Bridge {
         let table_id = conn.table_id;
         let Some(mut request) = conn.queue.pop_front() else { return };
         self.reread(table_id, &mut request);
+        let Some(mut request) = self.gather_parts(id, request) else { return };
         if is_flow_mod(&request) {
             self.flow_mods(id, vec![request]);
             return;

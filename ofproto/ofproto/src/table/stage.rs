@@ -212,9 +212,7 @@ impl Table {
 
     fn modify(&mut self, mut fm: PackedFlowMod, found: Vec<Arc<Rule>>, priority: i32, now_ms: i64) -> Outcome {
         if found.is_empty() {
-            // Before OpenFlow 1.2 a modification of nothing adds; such a message carries a new cookie and asks for none.
-            let adds = fm.cookie_mask == 0 && fm.new_cookie != u64::MAX;
-            return if adds { self.add(fm, priority, now_ms) } else { Ok(Vec::new()) };
+            return if fm.changes_only() { Ok(Vec::new()) } else { self.add(fm, priority, now_ms) };
         }
         fm.actions = self.share(fm.actions);
         let mut events = Vec::new();

@@ -46,7 +46,7 @@ impl World {
     /// Sends octets as they are, and gives what the peer is answered.
     pub fn raw(&mut self, peer: Peer, octets: &[u8]) -> Vec<Message> {
         let xid = u32::from_be_bytes([octets[4], octets[5], octets[6], octets[7]]);
-        let body = decode_message(octets, false);
+        let body = decode_message(octets, false, false);
         self.bridge.set_now(self.now_ms);
         self.bridge.received(peer.id, [Incoming { body, xid, raw: octets.into() }]);
         self.settle();

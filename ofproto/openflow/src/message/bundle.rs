@@ -5,19 +5,45 @@ use super::kind::{self, Head, Kind};
 use super::wire::{Put, Reader};
 use crate::{ErrorCode, OfError};
 
-/// What a bundle control message asks or answers; the number is the wire's.
+/// What a bundle control message asks or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
-#[repr(u16)]
 pub enum BundleCtrlType {
-    OpenRequest = 0,
-    OpenReply = 1,
-    CloseRequest = 2,
-    CloseReply = 3,
-    CommitRequest = 4,
-    CommitReply = 5,
-    DiscardRequest = 6,
-    DiscardReply = 7,
+    OpenRequest,
+    OpenReply,
+    CloseRequest,
+    CloseReply,
+    CommitRequest,
+    CommitReply,
+    DiscardRequest,
+    DiscardReply,
+    /// One that no version has.
+    Other(u16),
+}
+
+/// The known types, by their numbers.
+const TYPES: [BundleCtrlType; 8] = [
+    BundleCtrlType::OpenRequest,
+    BundleCtrlType::OpenReply,
+    BundleCtrlType::CloseRequest,
+    BundleCtrlType::CloseReply,
+    BundleCtrlType::CommitRequest,
+    BundleCtrlType::CommitReply,
+    BundleCtrlType::DiscardRequest,
+    BundleCtrlType::DiscardReply,
+];
+
+impl BundleCtrlType {
+    fn from_wire(number: u16) -> BundleCtrlType {
+        TYPES.get(usize::from(number)).copied().unwrap_or(BundleCtrlType::Other(number))
+    }
+
+    fn wire(self) -> u16 {
+        match self {
+            BundleCtrlType::Other(number) => number,
+            known => TYPES.iter().position(|t| *t == known).map_or(0, |at| at as u16),
+        }
+    }
 }
 
 /// Apply all or none.
@@ -52,23 +78,12 @@ pub struct BundleAdd {
 pub(super) fn decode_ctrl(body: &[u8]) -> Result<BundleCtrl, OfError> {
     let mut body = Reader::new(body);
     let (id, kind, flags) = (body.u32()?, body.u16()?, body.u16()?);
-    let kind = match kind {
-        0 => BundleCtrlType::OpenRequest,
-        1 => BundleCtrlType::OpenReply,
-        2 => BundleCtrlType::CloseRequest,
-        3 => BundleCtrlType::CloseReply,
-        4 => BundleCtrlType::CommitRequest,
-        5 => BundleCtrlType::CommitReply,
-        6 => BundleCtrlType::DiscardRequest,
-        7 => BundleCtrlType::DiscardReply,
-        _ => return Err(ErrorCode::OFPBFC_BAD_TYPE.into()),
-    };
-    Ok(BundleCtrl { id, kind, flags })
+    Ok(BundleCtrl { id, kind: BundleCtrlType::from_wire(kind), flags })
 }
 
 pub(super) fn encode_ctrl(out: &mut Vec<u8>, ctrl: &BundleCtrl) {
     out.put32(ctrl.id);
-    out.put16(ctrl.kind as u16);
+    out.put16(ctrl.kind.wire());
     out.put16(ctrl.flags);
 }
 

@@ -41,23 +41,24 @@ const ORIG: u16 = 0;
 const REPLY: u16 = 1;
 const ZONE: u16 = 2;
 
+/// A property's value, which more octets may follow.
+fn leading<const N: usize>(value: &[u8]) -> Result<[u8; N], OfError> {
+    value.first_chunk().copied().ok_or(ErrorCode::OFPBPC_BAD_LEN.into())
+}
+
 fn address(value: &[u8]) -> Result<Option<Ipv6Addr>, OfError> {
-    let octets: [u8; 16] = value.try_into().map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
-    Ok(Some(Ipv6Addr::from(octets)))
+    leading::<16>(value).map(|octets| Some(octets.into()))
 }
 
 fn number16(value: &[u8]) -> Result<Option<u16>, OfError> {
-    if value.len() != 4 {
-        return Err(ErrorCode::OFPBPC_BAD_LEN.into());
-    }
-    Ok(Some(Reader::new(value).u16()?))
+    leading(value).map(|octets| Some(u16::from_be_bytes(octets)))
 }
 
 fn number8(value: &[u8]) -> Result<Option<u8>, OfError> {
-    Ok(Some(*value.first().ok_or(ErrorCode::OFPBPC_BAD_LEN)?))
+    leading::<1>(value).map(|octets| Some(octets[0]))
 }
 
-fn decode_tuple(value: &[u8], loose: bool) -> Result<CtTuple, OfError> {
+fn decode_tuple(value: &[u8]) -> Result<CtTuple, OfError> {
     let mut list = Reader::new(value);
     list.skip(4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
     let mut tuple = CtTuple::default();
@@ -71,25 +72,24 @@ fn decode_tuple(value: &[u8], loose: bool) -> Result<CtTuple, OfError> {
             4 => tuple.icmp_id = number16(property.value)?,
             5 => tuple.icmp_type = number8(property.value)?,
             6 => tuple.icmp_code = number8(property.value)?,
-            _ if loose => {}
-            _ => return Err(property.unknown("ofp_ct", "CT flush")),
+            _ => {}
         }
     }
     Ok(tuple)
 }
 
-pub(super) fn decode(body: &[u8], loose: bool) -> Result<CtFlush, OfError> {
+/// Reads a request. Properties of unknown types say nothing.
+pub(super) fn decode(body: &[u8]) -> Result<CtFlush, OfError> {
     let mut body = Reader::new(body);
     let mut flush = CtFlush { ip_proto: body.u8()?, ..CtFlush::default() };
     wire::must_be_zero(body.take(7)?, ErrorCode::NXBRC_MUST_BE_ZERO)?;
     while !body.is_empty() {
         let property = wire::property(&mut body)?;
         match property.kind {
-            ORIG => flush.orig = decode_tuple(property.value, loose)?,
-            REPLY => flush.reply = decode_tuple(property.value, loose)?,
+            ORIG => flush.orig = decode_tuple(property.value)?,
+            REPLY => flush.reply = decode_tuple(property.value)?,
             ZONE => flush.zone = number16(property.value)?,
-            _ if loose => {}
-            _ => return Err(property.unknown("ofp_ct", "CT flush")),
+            _ => {}
         }
     }
     Ok(flush)

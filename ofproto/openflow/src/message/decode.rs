@@ -26,6 +26,8 @@ pub struct Context<'a> {
     pub lenient: bool,
     /// Pass over properties of unknown types where a switch must refuse them, for printing.
     pub loose: bool,
+    /// A switch reads: it refuses messages that only it sends without a look at what they say.
+    pub by_switch: bool,
     /// Takes what the log is to say of good messages.
     pub notes: Option<&'a Notes>,
 }
@@ -46,6 +48,7 @@ impl Context<'_> {
         debug: false,
         lenient: false,
         loose: false,
+        by_switch: false,
         notes: None,
     };
 }
@@ -69,6 +72,9 @@ pub fn decode_with(octets: &[u8], context: &Context<'_>) -> Result<Msg, OfError>
 /// `outer`: the message may hold another one.
 pub(crate) fn decode_nested(octets: &[u8], context: &Context<'_>, outer: bool) -> Result<Msg, OfError> {
     let head = kind::head(octets)?;
+    if context.by_switch && outer && !head.shape.is_for_switch() {
+        return Err(ErrorCode::OFPBRC_BAD_TYPE.into());
+    }
     let known = Version::from_wire(head.version);
     let version = match (known, head.shape.kind) {
         (Some(version), _) => version,
@@ -201,7 +207,7 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
             }
             Message::CtFlushZone(Reader::new(zone).u16()?)
         }
-        Kind::CtFlush => Message::CtFlush(ct_flush::decode(octets, context.loose)?),
+        Kind::CtFlush => Message::CtFlush(ct_flush::decode(octets)?),
         Kind::FlowMonitorCancel => Message::FlowMonitorCancel(Reader::new(octets).u32()?),
         Kind::FlowMonitorPaused => Message::FlowMonitorPaused,
         Kind::FlowMonitorResumed => Message::FlowMonitorResumed,

@@ -264,10 +264,14 @@ fn bucket_list(
     Ok(buckets)
 }
 
+fn watch_port(octets: &mut Reader<'_>) -> Result<OfPort, OfError> {
+    octets.port11().map_err(|error| error.under(ErrorCode::OFPGMFC_BAD_WATCH))
+}
+
 fn bucket11(octets: &mut Reader<'_>, bucket_id: u32, decoding: &Decoding<'_>) -> Result<Bucket, OfError> {
     octets.skip(2)?;
     let weight = octets.u16()?;
-    let watch_port = octets.port11().map_err(|error| error.under(ErrorCode::OFPGMFC_BAD_WATCH))?;
+    let watch_port = watch_port(octets)?;
     let watch_group = octets.u32()?;
     octets.skip(4)?;
     let actions = action::pull_actions(octets.rest(), decoding)?;
@@ -279,7 +283,10 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
     let actions_len = usize::from(octets.u16()?);
     let bucket_id = octets.u32()?;
     if actions_len > octets.len() {
-        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+        let room = octets.len() + 8;
+        let text =
+            format!("OpenFlow message bucket actions length {actions_len} exceeds remaining bucket data size {room}");
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.because(LOG, text));
     }
     if bucket_id > BUCKET_MAX {
         return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());
@@ -300,7 +307,7 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
         }
         match property.kind {
             PROP_WEIGHT => bucket.weight = value.u16()?,
-            PROP_WATCH_PORT => bucket.watch_port = value.port11()?,
+            PROP_WATCH_PORT => bucket.watch_port = watch_port(&mut value)?,
             PROP_WATCH_GROUP => bucket.watch_group = value.u32()?,
             _ => return Err(property.unknown(LOG, "group bucket")),
         }
@@ -322,9 +329,6 @@ fn group_props(body: &mut Reader<'_>, kind: GroupType, changes: bool) -> Result<
         let bad = |_| ErrorCode::OFPBPC_BAD_LEN;
         value.skip(4).map_err(bad)?;
         let name = value.take(16).map_err(bad)?;
-        if name[15] != 0 {
-            return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
-        }
         props.selection_method = Reader::new(name).text(16)?;
         if !matches!(props.selection_method.as_str(), "hash" | "dp_hash") {
             return Err(ErrorCode::OFPBPC_BAD_VALUE.into());

@@ -69,6 +69,32 @@ pub struct Shape {
     pub name: &'static str,
 }
 
+impl Shape {
+    /// Whether a body may have this length.
+    fn fits(&self, len: usize) -> bool {
+        match (len.checked_sub(self.min.into()), self.unit) {
+            (None, _) => false,
+            (Some(more), 0) => more == 0,
+            (Some(more), unit) => more % usize::from(unit) == 0,
+        }
+    }
+
+    /// Whether a switch has an answer to messages of the kind, be it a refusal of what they say.
+    pub fn is_for_switch(&self) -> bool {
+        match self.class {
+            class if class.is_multipart() => !class.is_reply(),
+            _ => match self.kind {
+                Kind::PacketIn | Kind::PacketIn2 | Kind::FlowRemoved | Kind::PortStatus | Kind::TableStatus => false,
+                Kind::Hello | Kind::Error | Kind::FeaturesReply | Kind::GetConfigReply | Kind::BarrierReply => false,
+                Kind::QueueConfigReply | Kind::RoleReply | Kind::RoleStatus | Kind::GetAsyncReply => false,
+                Kind::RequestForward | Kind::TlvTableReply => false,
+                Kind::FlowMonitorPaused | Kind::FlowMonitorResumed => false,
+                _ => true,
+            },
+        }
+    }
+}
+
 macro_rules! kinds {
     ($($kind:ident { $($class:ident $number:literal $from:literal..$to:literal $min:literal + $unit:literal $name:literal;)+ })*) => {
         /// What a message is, whatever its version and numbers.
@@ -456,17 +482,42 @@ pub fn head(octets: &[u8]) -> Result<Head<'_>, OfError> {
     let version = octets[0];
     let shape = find(class, number, version).ok_or_else(|| not_found(octets, class, number))?;
     let body = octets.get(header_len..).ok_or(ErrorCode::OFPBRC_BAD_LEN)?;
-    let (min, unit) = (usize::from(shape.min), usize::from(shape.unit));
-    let fits = match body.len().checked_sub(min) {
-        None => false,
-        Some(0) => true,
-        Some(more) => unit != 0 && more % unit == 0,
-    };
-    if !fits {
-        return Err(bad_length(shape, len, header_len + min));
+    if !shape.fits(body.len()) {
+        return Err(bad_length(shape, len, header_len + usize::from(shape.min)));
     }
     let flags = if class.is_multipart() { u16_at(octets, 10)? } else { 0 };
     Ok(Head { version, xid: u32_at(octets, 4)?, shape, flags, body })
+}
+
+/// What can be told of a multipart request without a look at its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Name of its kind.
+    pub name: &'static str,
+    /// Another part follows.
+    pub more: bool,
+    /// It has no body.
+    pub is_empty: bool,
+    /// Its body has a length that a whole request's may have.
+    pub fits: bool,
+}
+
+/// Reads all headers of a message that may be a part of a multipart request.
+///
+/// # Errors
+/// `OFPBRC_BAD_TYPE`: it is none; else as [`head`].
+pub fn request_part(octets: &[u8]) -> Result<Part, OfError> {
+    if octets.len() < HEADER_LEN {
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+    }
+    let (class, number, header_len) = numbers(octets)?;
+    if !class.is_multipart() || class.is_reply() {
+        return Err(ErrorCode::OFPBRC_BAD_TYPE.into());
+    }
+    let shape = find(class, number, octets[0]).ok_or_else(|| not_found(octets, class, number))?;
+    let len = octets.len().checked_sub(header_len).ok_or(ErrorCode::OFPBRC_BAD_LEN)?;
+    let more = u16_at(octets, 10)? & MORE != 0;
+    Ok(Part { name: shape.name, more, is_empty: len == 0, fits: shape.fits(len) })
 }
 
 /// Name and transaction of a message whose headers are there, whatever there is of its body.

@@ -23,12 +23,33 @@ pub mod monitor_flag {
 
 /// What a request does to the monitor; the number is OpenFlow 1.4's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 #[allow(missing_docs)]
 pub enum MonitorCommand {
-    Add = 0,
-    Modify = 1,
-    Delete = 2,
+    Add,
+    Modify,
+    Delete,
+    /// One that no version has; Open vSwitch does nothing then.
+    Other(u8),
+}
+
+impl MonitorCommand {
+    fn from_wire(number: u8) -> MonitorCommand {
+        match number {
+            0 => MonitorCommand::Add,
+            1 => MonitorCommand::Modify,
+            2 => MonitorCommand::Delete,
+            number => MonitorCommand::Other(number),
+        }
+    }
+
+    fn wire(self) -> u8 {
+        match self {
+            MonitorCommand::Add => 0,
+            MonitorCommand::Modify => 1,
+            MonitorCommand::Delete => 2,
+            MonitorCommand::Other(number) => number,
+        }
+    }
 }
 
 /// Asks to be told of changes to rules.
@@ -171,12 +192,7 @@ pub(super) fn decode_request(
             request.out_group = body.u32()?;
             let flags = body.u16()?;
             request.table_id = body.u8()?;
-            request.command = match body.u8()? {
-                0 => MonitorCommand::Add,
-                1 => MonitorCommand::Modify,
-                2 => MonitorCommand::Delete,
-                _ => return Err(ErrorCode::OFPMOFC_BAD_COMMAND.into()),
-            };
+            request.command = MonitorCommand::from_wire(body.u8()?);
             request.flags = check_flags(flags, head, request.command)?;
             request.matching = flow::take_match(body, reading)?;
         }
@@ -227,7 +243,7 @@ pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, ve
             out.put32(request.out_group);
             out.put16(request.flags);
             out.put8(request.table_id);
-            out.put8(request.command as u8);
+            out.put8(request.command.wire());
             matching::put_match(out, &request.matching, version);
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
         Version::V15 => {
             let len = body.u16()?;
             body.skip(2)?;
-            let reading = Reading { pipeline_only: true, tun: context.tun, ..Reading::default() };
+            let reading = Reading { loose: true, pipeline_only: true, tun: context.tun, ..Reading::default() };
             flow_metadata = flow::take_oxm(&mut body, reading)?;
             len
         }
@@ -48,7 +48,13 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
     }
     let actions = action::take_actions(&mut body, actions_len)?;
     let decoding = context.decoding(version);
-    let actions = action::pull_actions(actions, &decoding)?;
+    let actions = match action::pull_actions(actions, &decoding) {
+        // Only a rule is bound to the tunnel options that there are.
+        Err(error) if error.code == ErrorCode::NXFMFC_INVALID_TLV_FIELD => {
+            action::pull_actions(actions, &action::Decoding { tun: None, ..decoding })
+        }
+        read => read,
+    }?;
     let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };
     Ok(PacketOut { packet, buffer_id, flow_metadata, actions })
 }

@@ -197,6 +197,7 @@ pub(super) fn bundle_ctrl(out: &mut String, ctrl: &BundleCtrl) {
         BundleCtrlType::CommitReply => "COMMIT_REPLY",
         BundleCtrlType::DiscardRequest => "DISCARD_REQUEST",
         BundleCtrlType::DiscardReply => "DISCARD_REPLY",
+        BundleCtrlType::Other(_) => "",
     });
     bundle_flags(out, ctrl.flags);
 }

@@ -152,17 +152,9 @@ fn numbered_run(list: &[&str]) -> usize {
     list.iter().enumerate().take_while(follows).count()
 }
 
-/// Where a field stands in lists of fields: as in the registry, but the NSH's TTL last of its header.
-fn rank(field: Field) -> (usize, bool) {
-    match field {
-        Field::NshTtl => (Field::NshC4.index(), true),
-        field => (field.index(), false),
-    }
-}
-
 fn field_names(out: &mut String, fields: impl Iterator<Item = Field>) {
     let mut fields: Vec<Field> = fields.collect();
-    fields.sort_by_key(|f| rank(*f));
+    fields.sort_by_key(|f| f.index());
     let list: Vec<&str> = fields.into_iter().map(Field::name).collect();
     names(out, &list);
 }

@@ -1,0 +1,131 @@
+//! The order in which ports are listed: that of the hash table in which Open vSwitch keeps them, for people and programs
+//! that compare its lists with ours.
+//!
+//! Buckets go by the hash of the number, the newest port of a bucket first; a table that grows turns its buckets' orders
+//! around. Observed of Open vSwitch 3.1.
+
+use flow::hash;
+use openflow::OfPort;
+
+/// Items in the order of a hash table that grows by doubling and never shrinks.
+#[derive(Clone, Debug)]
+struct HashOrder<T> {
+    /// A power of two of them.
+    buckets: Vec<Vec<(u32, T)>>,
+    n: usize,
+}
+
+impl<T: PartialEq + Copy> HashOrder<T> {
+    fn new() -> HashOrder<T> {
+        HashOrder { buckets: vec![Vec::new()], n: 0 }
+    }
+
+    fn put(&mut self, hash: u32, item: T) {
+        let at = hash as usize & (self.buckets.len() - 1);
+        self.buckets[at].insert(0, (hash, item));
+        self.n += 1;
+    }
+
+    fn insert(&mut self, hash: u32, item: T) {
+        self.put(hash, item);
+        if self.n / 2 >= self.buckets.len() {
+            // It was full at two to a bucket: now there is one to each. There are never just two buckets.
+            let old = std::mem::replace(&mut self.buckets, vec![Vec::new(); self.n.max(4)]);
+            self.n = 0;
+            for (hash, item) in old.into_iter().flatten() {
+                self.put(hash, item);
+            }
+        }
+    }
+
+    fn remove(&mut self, item: T) {
+        for bucket in &mut self.buckets {
+            let before = bucket.len();
+            bucket.retain(|(_, i)| *i != item);
+            self.n -= before - bucket.len();
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        self.buckets.iter().flatten().map(|(_, item)| *item)
+    }
+}
+
+/// A bridge's ports in the order of their listing.
+#[derive(Clone, Debug)]
+pub(crate) struct PortOrder(HashOrder<OfPort>);
+
+impl Default for PortOrder {
+    fn default() -> PortOrder {
+        PortOrder(HashOrder::new())
+    }
+}
+
+impl PortOrder {
+    /// Adds ports that came together, by their names.
+    pub(crate) fn add<'a>(&mut self, ports: impl Iterator<Item = (OfPort, &'a str)>) {
+        let mut named = HashOrder::new();
+        for (port, name) in ports {
+            named.insert(hash::bytes(name.as_bytes(), 0), port);
+        }
+        // The bridge's own port is made when the others are there.
+        let (own, others): (Vec<OfPort>, Vec<OfPort>) = named.iter().partition(|p| *p == OfPort::LOCAL);
+        for port in others.into_iter().chain(own) {
+            self.0.insert(hash::two_words(port.0.into(), 0), port);
+        }
+    }
+
+    /// Takes a port out.
+    pub(crate) fn remove(&mut self, port: OfPort) {
+        self.0.remove(port);
+    }
+
+    /// The ports in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = OfPort> + '_ {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(steps: &[&[u32]]) -> Vec<u32> {
+        let mut order = PortOrder::default();
+        for step in steps {
+            let named: Vec<(OfPort, String)> = step.iter().map(|p| (OfPort(*p as u16), format!("p{p}"))).collect();
+            order.add(named.iter().map(|(port, name)| (*port, name.as_str())));
+        }
+        order.iter().map(|p| p.0.into()).collect()
+    }
+
+    #[test]
+    fn the_bridge_itself_stands_where_its_number_hashes() {
+        let local = u32::from(OfPort::LOCAL.0);
+        assert_eq!(order(&[&[local], &[1], &[2], &[3]]), [1, local, 2, 3]);
+        // 1 and 4 share a bucket with it: the newest is first.
+        assert_eq!(order(&[&[1], &[2], &[3], &[4], &[local]]), [local, 4, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_port_that_went_leaves_the_others_in_place() {
+        let mut order = PortOrder::default();
+        let names = ["p1", "p2", "p3", "p4"];
+        order.add((1..).map(OfPort).zip(names));
+        let before: Vec<OfPort> = order.iter().collect();
+        order.remove(OfPort(2));
+        let after: Vec<OfPort> = order.iter().collect();
+        assert_eq!(after, before.into_iter().filter(|p| *p != OfPort(2)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_port_is_listed_once_however_many() {
+        let mut order = PortOrder::default();
+        for n in 1..500 {
+            order.add([(OfPort(n), "x")].into_iter());
+        }
+        let mut all: Vec<u32> = order.iter().map(|p| p.0.into()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (1..500).collect::<Vec<_>>());
+    }
+}
