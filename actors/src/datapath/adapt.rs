@@ -222,7 +222,8 @@ impl RxQueue for DummyQueue {
     }
 }
 
-/// What leaves a dummy port: counted, and written to a capture file if one was asked for.
+/// What leaves a dummy port: counted, and written to a capture file if one was asked for. What has no whole Ethernet header
+/// is lost.
 pub struct DummySender {
     /// Gets every packet.
     pub sink: Option<Sink>,
@@ -231,7 +232,7 @@ pub struct DummySender {
 impl TxPort for DummySender {
     fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
         let mut report = TxReport::default();
-        for packet in packets {
+        for packet in packets.iter().filter(|p| p.octets.len() >= packet::ethernet::HEADER_LEN) {
             report.packets += 1;
             report.bytes += packet.octets.len() as u64;
             if let Some(sink) = &mut self.sink {

@@ -69,11 +69,6 @@ impl Place {
     }
 }
 
-/// The error of a tunnel option field that the switch has not mapped.
-pub fn invalid_tlv_field() -> ErrorCode {
-    ErrorCode::from_name("NXFMFC_INVALID_TLV_FIELD").unwrap_or(ErrorCode::OFPBMC_BAD_FIELD)
-}
-
 /// Octets of a field's value: those of a mapped tunnel option, else the field's own.
 pub fn n_bytes(field: Field, tun: Option<&TunTable>) -> usize {
     match (field, tun) {
@@ -125,7 +120,7 @@ pub fn resolve(header: &RawHeader, place: Place, tun: Option<&TunTable>) -> Resu
     if let Field::TunMetadata(i) = field {
         return match tun {
             _ if header.width() > 124 => Err(place.bad_length()),
-            Some(tun) if tun.entry(i).is_none() => Err(invalid_tlv_field()),
+            Some(tun) if tun.entry(i).is_none() => Err(ErrorCode::NXFMFC_INVALID_TLV_FIELD),
             _ => Ok(field),
         };
     }
@@ -188,7 +183,7 @@ pub fn pull_entry(b: &mut &[u8], place: Place, tun: Option<&TunTable>) -> Result
     let header = pull_raw_header(b)?;
     let field = resolve(&header, place, tun);
     if let Err(e) = field
-        && e != ErrorCode::OFPBMC_BAD_FIELD
+        && !matches!(e, ErrorCode::OFPBMC_BAD_FIELD | ErrorCode::NXFMFC_INVALID_TLV_FIELD)
         && !header.is_cookie()
     {
         return Err(e.into());

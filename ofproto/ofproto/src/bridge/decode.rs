@@ -6,9 +6,9 @@
 use std::sync::{Arc, LazyLock};
 
 use flow::field::TunTable;
-use openflow::{OfError, OfPort};
 use openflow::action::Check;
 use openflow::message::{Context, Message, decode_with};
+use openflow::{OfError, OfPort};
 
 use super::{Bridge, Incoming};
 
@@ -26,12 +26,7 @@ pub fn decode_message(octets: &[u8], table_id: bool, debug: bool) -> Result<Mess
     decode_knowing(octets, table_id, debug, &NO_OPTIONS)
 }
 
-fn decode_knowing(
-    octets: &[u8],
-    table_id: bool,
-    debug: bool,
-    tun: &Arc<TunTable>,
-) -> Result<Message, OfError> {
+fn decode_knowing(octets: &[u8], table_id: bool, debug: bool, tun: &Arc<TunTable>) -> Result<Message, OfError> {
     let check = Check { max_ports: MAX_PORTS, table: 0xff, n_tables: 255, tun: Some(tun.as_ref()) };
     let context = Context { table_id, tun: Some(tun), check, debug, by_switch: true, ..Context::UNKNOWN };
     decode_with(octets, &context).map(|m| m.body)

@@ -89,11 +89,9 @@ fn check(config: &MeterConfig) -> Result<(), ErrorCode> {
 
 pub(super) fn for_datapath(config: &MeterConfig) -> DatapathMeter {
     let pktps = config.flags & meter_flag::PKTPS != 0;
-    let with_burst = config.flags & meter_flag::BURST != 0;
     let band = |b: &openflow::message::meter::MeterBand| DatapathBand {
         rate: b.rate,
-        // Without a burst of its own a band lets one second's worth through at once.
-        burst: if with_burst && b.burst_size != 0 { b.burst_size } else { b.rate },
+        burst: b.burst_size,
         prec_level: (b.kind == BandType::DscpRemark).then_some(b.prec_level),
     };
     DatapathMeter { pktps, bands: config.bands.iter().map(band).collect() }
@@ -115,11 +113,16 @@ impl Bridge {
 
     pub(super) fn meter_mod(&mut self, conn: ConnId, request: &Incoming, wanted: &MeterMod) -> Result<(), ErrorCode> {
         let mut gone = Vec::new();
+        let mut wanted = wanted.clone();
+        for band in wanted.meter.bands.iter_mut().filter(|b| b.burst_size == 0) {
+            // Without a burst of its own a band lets one second's worth through at once.
+            band.burst_size = band.rate;
+        }
         match wanted.command {
-            MeterCommand::Add | MeterCommand::Modify => self.set_meter(wanted)?,
+            MeterCommand::Add | MeterCommand::Modify => self.set_meter(&wanted)?,
             MeterCommand::Delete => gone = self.delete_meters(wanted.meter.meter_id),
         }
-        self.forward_request(conn, request.xid, 1, Message::MeterMod(wanted.clone()));
+        self.forward_request(conn, request.xid, 1, Message::MeterMod(wanted));
         let mut changes = Changes::new(conn);
         changes.request(request.into());
         for table in self.table_ids() {

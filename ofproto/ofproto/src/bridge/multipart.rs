@@ -203,7 +203,9 @@ mod tests {
     #[test]
     fn lists_are_joined() {
         let monitor = |id: u8, more: u8| {
-            request(&format!("0512002800000005001000{more:02x}00000000000000{id:02x}ffffffffffffffff005fff000001000400000000"))
+            request(&format!(
+                "0512002800000005001000{more:02x}00000000000000{id:02x}ffffffffffffffff005fff000001000400000000"
+            ))
         };
         let mut partials = Partials::default();
         assert_eq!(told(partials.gather(monitor(1, 1), 0)), "more");

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn the_bridge_itself_stands_where_its_number_hashes() {
         let local = u32::from(OfPort::LOCAL.0);
-        assert_eq!(order(&[&[local], &[1], &[2], &[3]]), [1, local, 2, 3]);
+        assert_eq!(order(&[&[local], &[1], &[2], &[3]]), [local, 1, 2, 3]);
         // 1 and 4 share a bucket with it: the newest is first.
         assert_eq!(order(&[&[1], &[2], &[3], &[4], &[local]]), [local, 4, 1, 2, 3]);
     }

@@ -139,7 +139,7 @@ fn nicira(version: Version, kind: u16) -> Option<Spec> {
             Ok(Action::Decap { new_packet_type: (new != USE_NEXT_PROTO).then_some(new) })
         }),
         (48, 4..) => ("NXAST_DEC_NSH_TTL", Exactly(16), |_, _, _| Ok(Action::DecNshTtl)),
-        (49, _) => ("NXAST_CHECK_PKT_LARGER", Exactly(24), |a, d, _| check_pkt_larger(a, d)),
+        (49, _) => ("NXAST_CHECK_PKT_LARGER", AtLeast(24), |a, d, _| check_pkt_larger(a, d)),
         (50, _) => ("NXAST_DELETE_FIELD", Exactly(24), |a, d, _| {
             Ok(Action::DeleteField(nxm::pull_header(&mut &a[10..], d.tun)?))
         }),

@@ -74,8 +74,7 @@ fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -
         return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
     }
     if reading.pipeline_only && !is_pipeline(field) {
-        let code = ErrorCode::from_name("OFPBRC_PIPELINE_FIELDS_ONLY");
-        return Err(code.unwrap_or(ErrorCode::OFPBRC_BAD_PACKET).into());
+        return Err(ErrorCode::OFPBRC_PIPELINE_FIELDS_ONLY.into());
     }
     m.constrain(field, &entry.value, &entry.mask, reading.tun);
     m.add_ethernet_prereq(field);
@@ -84,9 +83,9 @@ fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -
 
 /// Whether a field belongs to the pipeline rather than to the packet's octets.
 fn is_pipeline(field: Field) -> bool {
-    let i = field.index();
-    i >= Field::TunId.index() && i <= Field::XxReg(3).index() && field != Field::SkbPriority
-        || matches!(field, Field::PacketType)
+    field.is_register()
+        || field.is_tunnel()
+        || matches!(field, Field::PacketType | Field::Metadata | Field::InPort | Field::InPortOxm)
 }
 
 /// Reads a match of OpenFlow 1.1 and later, padding included, and advances `b` beyond it.

@@ -245,9 +245,6 @@ fn bucket_list(
             let text = format!("OpenFlow message bucket length {len} exceeds remaining buckets data size {left}");
             return Err(bad_bucket(text));
         }
-        if len % 8 != 0 {
-            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
-        }
         let mut octets = body.sub(len)?;
         let bucket = if form15(version) {
             bucket15(&mut octets, kind, &decoding)?
@@ -315,13 +312,17 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
     Ok(bucket)
 }
 
-fn group_props(body: &mut Reader<'_>, kind: GroupType, changes: bool) -> Result<GroupProps, OfError> {
+/// Reads the properties of a group of this type for the command of this number.
+fn group_props(body: &mut Reader<'_>, kind: Option<GroupType>, command: u16) -> Result<GroupProps, OfError> {
     let mut props = GroupProps::default();
     while !body.is_empty() {
         let property = wire::property(body)?;
         if property.experimenter != Some((NTR_VENDOR_ID, SELECTION_METHOD)) {
             return Err(property.unknown(LOG, "group"));
         }
+        let kind = kind.ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;
+        let command = GroupCommand::from_wire(command)?;
+        let changes = matches!(command, GroupCommand::Add | GroupCommand::Modify | GroupCommand::AddOrMod);
         if kind != GroupType::Select || !changes {
             return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
         }
@@ -345,6 +346,9 @@ fn field_array(mut octets: &[u8]) -> Result<FieldArray, OfError> {
     while !octets.is_empty() {
         let entry = nxm::pull_entry(&mut octets, nxm::Place::Match, None)?;
         let field: Field = entry.field?;
+        if entry.header.has_mask {
+            return Err(ErrorCode::OFPBMC_BAD_MASK.into());
+        }
         if fields.iter().any(|(f, _)| *f == field) {
             return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
         }
@@ -371,7 +375,7 @@ pub(super) fn decode_mod(body: &[u8], version: Version, context: &Context<'_>) -
         command_bucket_id = body.u32()?;
         check_command_bucket(number, command_bucket_id)?;
         buckets = bucket_list(&mut body.sub(list_len)?, kind, version, context)?;
-        props = group_props(&mut body, kind, matches!(number, 0 | 1 | 0x8000))?;
+        props = group_props(&mut body, known_kind, number)?;
     } else {
         buckets = bucket_list(&mut body, kind, version, context)?;
         if version >= Version::V13 && number == GroupCommand::Delete as u16 && !buckets.is_empty() {
@@ -519,7 +523,7 @@ pub(super) fn decode_desc(
     let list_len = usize::from(body.u16()?);
     body.skip(6)?;
     let buckets = bucket_list(&mut body.sub(list_len)?, kind, version, context)?;
-    let props = group_props(&mut body, kind, true)?;
+    let props = group_props(&mut body, Some(kind), GroupCommand::Add as u16)?;
     Ok(GroupDesc { group_id, kind, buckets, props })
 }
 

@@ -42,7 +42,7 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
             len
         }
     };
-    let in_port = flow_metadata.in_port().unwrap_or(OfPort(0));
+    let in_port = flow_metadata.in_port().ok_or(ErrorCode::OFPBRC_BAD_PORT)?;
     if !in_port.is_physical() && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
         return Err(ErrorCode::OFPBRC_BAD_PORT.into());
     }

@@ -449,7 +449,8 @@ pub(super) fn encode_stats(out: &mut Vec<u8>, stats: &TableStats, version: Versi
             out.put32(instructions);
             out.put32(features.nonmiss.write.actions.bits(version));
             out.put32(features.nonmiss.apply.actions.bits(version));
-            out.put32(table::encode_miss(features.miss, version));
+            // Open vSwitch counts these otherwise here than in a table-mod, in this version alone.
+            out.put32(features.miss as u32);
         }
         _ => {
             out.put64(to_bits12(&features.matching));
