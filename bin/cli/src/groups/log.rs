@@ -110,9 +110,10 @@ fn apply(option: &LogOption, program: &str) -> Result<(), UsageError> {
             Ok(())
         }
         LogOption::File(file) => {
-            let default = format!("{program}.log");
-            let name = file.as_deref().filter(|f| !f.is_empty()).unwrap_or(&default);
-            if vlog::open_file(Path::new(&dirs::below(&dirs::logdir(), name))).is_err() {
+            // Only the default lies in the directory of logs; another is where its name says, from where one stands.
+            let default = || dirs::below(&dirs::logdir(), &format!("{program}.log"));
+            let name = file.clone().unwrap_or_else(default);
+            if vlog::open_file(Path::new(&name)).is_err() {
                 std::process::exit(1);
             }
             Ok(())

@@ -292,7 +292,7 @@ impl Monitor<'_> {
         let mut out = String::new();
         let mut ok = true;
         for arg in args {
-            let (mut octets, rest) = hex_prefix(arg);
+            let (octets, rest) = hex_prefix(arg);
             if !rest.is_empty() {
                 out.push_str("Trailing garbage in hex data\n");
                 ok = false;
@@ -303,7 +303,11 @@ impl Monitor<'_> {
                 ok = false;
                 continue;
             }
-            openflow::message::kind::finish(&mut octets, 0);
+            if usize::from(u16::from_be_bytes([octets[2], octets[3]])) != octets.len() {
+                out.push_str("Message size does not match length in OpenFlow header\n");
+                ok = false;
+                continue;
+            }
             self.print(&format!("send: {}", self.session.text(&octets, self.settings, 0)));
             match self.session.write(&octets) {
                 Err(error) => {

@@ -25,9 +25,18 @@ fn text_of(settings: &Settings, octets: &[u8], verbosity: u8) -> String {
     text::message(octets, verbosity, Style { names: Names::NONE, colors: settings.colors })
 }
 
-/// `ofp-print HEX [VERBOSITY]`.
+fn first_line() -> Result<String, Failure> {
+    let mut line = String::new();
+    match std::io::stdin().read_line(&mut line) {
+        Ok(n) if n > 0 => Ok(line),
+        _ => Err("Failed to read stdin".into()),
+    }
+}
+
+/// `ofp-print HEX [VERBOSITY]`; `-` stands for the first line of standard input.
 pub(super) fn ofp_print(settings: &Settings, args: &[String]) -> Done {
-    let (octets, rest) = hex_prefix(&args[0]);
+    let line = if args[0] == "-" { first_line()? } else { args[0].clone() };
+    let (octets, rest) = hex_prefix(&line);
     if !rest.is_empty() {
         return Err("trailing garbage following hex bytes".into());
     }

@@ -1,5 +1,6 @@
 //! `packet-out`.
 
+use openflow::Names;
 use openflow::action;
 use openflow::matching::Match;
 use openflow::message::{Message, NO_BUFFER, PacketOut};
@@ -25,11 +26,13 @@ pub(super) fn packet_out(settings: &Settings, args: &[String]) -> Done {
     if args.len() == 3 {
         return Err(Failure::Text(format!("Too many arguments ({})", args.len() + 1)));
     }
-    let ((actions, usable), _) = with_names(&args[0], settings, |names| action::parse_actions(&args[2], names))?;
-    let named = Session::open(&args[0], settings)?;
-    let port = super::ports::port_of(&named, settings, &args[1])
-        .map_err(|_| Failure::Text(format!("{}: unknown port `{}'", args[0], args[1])))?;
-    let (session, _) = open_for_flow_mod(None, &args[0], usable, settings)?;
+    let ((actions, usable), found) = with_names(&args[0], settings, |names| action::parse_actions(&args[2], names))?;
+    let port = match Names::NONE.parse_port(&args[1]) {
+        Some(port) => port,
+        None => super::ports::port_of(&Session::open(&args[0], settings)?, settings, &args[1])
+            .map_err(|_| Failure::Text(format!("{}: unknown port `{}'", args[0], args[1])))?,
+    };
+    let (session, _) = open_for_flow_mod(found, &args[0], usable, settings)?;
     let mut flow_metadata = Match::any();
     flow_metadata.set_in_port(port);
     for text in &args[3..] {

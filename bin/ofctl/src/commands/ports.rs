@@ -101,7 +101,10 @@ const CHANGES: &[(&str, &str, u32)] = &[
 
 /// `mod-port SWITCH PORT ACTION`.
 pub(super) fn mod_port(settings: &Settings, args: &[String]) -> Done {
-    let word = args[2].to_ascii_lowercase();
+    let word = match args[2].to_ascii_lowercase() {
+        word if word == "noflood" => "no-flood".to_owned(),
+        word => word,
+    };
     let change = CHANGES.iter().find(|(clear, set, _)| word == *clear || word == *set);
     let (_, set, bit) = change.ok_or_else(|| format!("unknown mod-port command '{}'", args[2]))?;
     let session = Session::open(&args[0], settings)?;

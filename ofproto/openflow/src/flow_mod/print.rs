@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use flow::match_text::{self, Options};
 
-use super::{DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowModCommand, FlowStats, GROUP_ANY};
+use super::{DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowModCommand, FlowStats};
 use crate::OfPort;
 use crate::action;
 use crate::matching::Match;
@@ -150,9 +150,6 @@ pub fn write_flow_mod(out: &mut String, f: &FlowMod, style: &Style<'_>, matching
     }
     if f.out_port != OfPort::ANY {
         put!(out, "out_port:{} ", style.names.port(f.out_port));
-    }
-    if f.out_group != GROUP_ANY {
-        put!(out, "out_group:{} ", f.out_group);
     }
     write_flags(out, f.flags);
     out.push_str("actions=");

@@ -147,17 +147,9 @@ fn decode_properties(body: &[u8], version: Version, loose: bool, set: &mut SetAs
     Ok(())
 }
 
-/// Reads a request to choose, or the reply that tells the choice (`loose`: without refusing what is unknown).
-pub(super) fn decode(head: &Head<'_>, version: Version) -> Result<SetAsync, OfError> {
-    read(head, version, head.shape.kind == Kind::GetAsyncReply)
-}
-
-/// As [`decode`], without refusing what is unknown.
-pub(crate) fn decode_loosely(head: &Head<'_>, version: Version) -> Result<SetAsync, OfError> {
-    read(head, version, true)
-}
-
-fn read(head: &Head<'_>, version: Version, loose: bool) -> Result<SetAsync, OfError> {
+/// Reads a request to choose, or the reply that tells the choice, of which nothing is refused.
+pub(crate) fn decode(head: &Head<'_>, version: Version) -> Result<SetAsync, OfError> {
+    let loose = head.shape.kind == Kind::GetAsyncReply;
     let form = match (head.shape.kind, head.shape.class) {
         (Kind::SetAsync2, _) => AsyncForm::Nicira2,
         (_, Class::Nxt) => AsyncForm::Nicira,

@@ -158,7 +158,7 @@ fn kind_name(kind: AsyncKind) -> &'static str {
 
 pub(super) fn async_masks(out: &mut String, head: &Head<'_>) -> Result<(), OfError> {
     let version = Version::from_wire(head.version).ok_or(ErrorCode::OFPBRC_BAD_VERSION)?;
-    let set = async_config::decode_loosely(head, version)?;
+    let set = async_config::decode(head, version)?;
     for (title, masks) in [("primary", set.primary), ("secondary", set.secondary)] {
         put!(out, "\n {title}:\n");
         for kind in AsyncKind::ALL {

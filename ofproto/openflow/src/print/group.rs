@@ -77,7 +77,7 @@ struct Parts<'a> {
 fn parts(out: &mut String, group: &Parts<'_>, version: Version, style: &Style<'_>) {
     let bucket_command =
         group.command.filter(|(c, _)| matches!(c, GroupCommand::InsertBucket | GroupCommand::RemoveBucket));
-    if let Some((_, bucket)) = bucket_command {
+    if let Some((_, bucket)) = bucket_command.filter(|_| matches!(version, Version::V10 | Version::V15)) {
         put!(out, "command_bucket_id:{},", bucket_text(bucket));
     }
     put!(out, "group_id={}", group.group_id);
