@@ -120,6 +120,13 @@ pub fn set_syslog_target(target: &str) -> io::Result<()> {
 
 /// Opens the log file at `path` and logs that it did; a log file open before is closed.
 pub fn open_file(path: &Path) -> io::Result<()> {
+    go_on_with_file(path)?;
+    crate::info!("vlog", "opened log file {}", path.display());
+    Ok(())
+}
+
+/// Opens the log file at `path`, as a process does that takes the place of one that said so.
+pub fn go_on_with_file(path: &Path) -> io::Result<()> {
     let opened = OpenOptions::new().append(true).create(true).mode(0o660).open(path);
     {
         let mut sinks = sinks();
@@ -129,7 +136,6 @@ pub fn open_file(path: &Path) -> io::Result<()> {
     match opened {
         Ok(file) => {
             sinks().file = Some(file);
-            crate::info!("vlog", "opened log file {}", path.display());
             Ok(())
         }
         Err(error) => {

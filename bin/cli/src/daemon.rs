@@ -16,7 +16,7 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 /// Tells the second process that it is one. Its value says nothing.
-const MARK: &str = "TROUPE_DETACHED";
+pub const MARK: &str = "TROUPE_DETACHED";
 
 /// A program that may be in the background.
 #[derive(Debug)]

@@ -7,14 +7,12 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
+use cli::daemon::MARK;
 use cli::program::{self, strerror};
 use rustix::process::{Flock, FlockType};
 
 use crate::Failure;
 use crate::settings::Settings;
-
-/// Tells the fresh process that it is the one in the background.
-const MARK: &str = "TROUPE_OFCTL_BACKGROUND";
 
 /// Where this process stands.
 pub(crate) enum Place {

@@ -487,7 +487,7 @@ impl Session {
     pub fn names(&self) -> Names<'_> {
         let ports = self.ports.get_or_init(|| self.fetch_ports());
         let tables = self.tables.get_or_init(|| self.fetch_tables());
-        Names { ports: Some(ports), tables: Some(tables) }
+        Names { ports: Some(ports), tables: Some(tables), notes: None }
     }
 
     fn fetch_ports(&self) -> NameMap {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flow::text::{Colors, PLAIN, PortNames, parse_u32, quoted};
 
-use crate::OfPort;
+use crate::{Notes, OfPort};
 
 /// Names of tables, for text that shows or takes them.
 pub trait TableNames: Sync {
@@ -76,11 +76,13 @@ pub struct Names<'a> {
     pub ports: Option<&'a dyn PortNames>,
     /// Of tables.
     pub tables: Option<&'a dyn TableNames>,
+    /// Takes what the log is to say of text that is read.
+    pub notes: Option<&'a Notes>,
 }
 
 impl Names<'_> {
     /// Numbers only.
-    pub const NONE: Names<'static> = Names { ports: None, tables: None };
+    pub const NONE: Names<'static> = Names { ports: None, tables: None, notes: None };
 
     /// A port's reserved name, name or number.
     pub fn port(&self, port: OfPort) -> String {
@@ -148,7 +150,7 @@ mod tests {
         map.insert(3, "b");
         assert_eq!((PortNames::name_of(&map, 1), map.port_named("a")), (Some("a"), Some(1)));
         assert_eq!((PortNames::name_of(&map, 2), map.port_named("b")), (None, None));
-        let names = Names { ports: Some(&map), tables: Some(&map) };
+        let names = Names { ports: Some(&map), tables: Some(&map), notes: None };
         assert_eq!(
             (names.port(OfPort(1)), names.port(OfPort(3)), names.table(1)),
             ("a".into(), "3".into(), "a".into())

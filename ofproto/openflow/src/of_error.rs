@@ -3,7 +3,7 @@
 //! The codec writes no log. What Open vSwitch would log while it reads a bad message rides on the error as [`Remark`]s,
 //! which the program that reads logs; what it would log of a good one goes to [`Notes`].
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::ErrorCode;
 
@@ -69,27 +69,31 @@ impl ErrorCode {
 
 /// Lines for the log about a message that may well be good, gathered while it is read.
 #[derive(Debug, Default)]
-pub struct Notes(RefCell<Vec<Remark>>);
+pub struct Notes(Mutex<Vec<Remark>>);
 
 impl Notes {
+    fn lines(&self) -> MutexGuard<'_, Vec<Remark>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a line at level INFO.
     pub(crate) fn info(&self, module: &'static str, text: String) {
-        self.0.borrow_mut().push(Remark { level: Level::Info, module, text });
+        self.lines().push(Remark { level: Level::Info, module, text });
     }
 
     /// Adds a line at level WARN.
     pub(crate) fn warn(&self, module: &'static str, text: String) {
-        self.0.borrow_mut().push(Remark { level: Level::Warn, module, text });
+        self.lines().push(Remark { level: Level::Warn, module, text });
     }
 
     /// Adds the lines of an error.
     pub(crate) fn error(&self, error: &OfError) {
-        self.0.borrow_mut().extend_from_slice(&error.remarks);
+        self.lines().extend_from_slice(&error.remarks);
     }
 
     /// The lines so far, in the order in which they are to be written.
     pub fn take(&self) -> Vec<Remark> {
-        self.0.take()
+        std::mem::take(&mut *self.lines())
     }
 }
 

@@ -206,7 +206,7 @@ fn wanted(args: &[String], says: &mut Says) -> Result<Wanted, ()> {
     let mut wanted = Wanted::default();
     for arg in args {
         if let Some(text) = arg.strip_prefix("filter=").filter(|t| !t.is_empty()) {
-            let names = openflow::Names { ports: None, tables: None };
+            let names = openflow::Names::NONE;
             match openflow::flow_mod::parse_exact_flow(text, names) {
                 Ok(matching) => wanted.filter = Some(matching),
                 Err(error) => return says.fail(&format!("Failed to parse filter ({error})"), None),

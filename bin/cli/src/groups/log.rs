@@ -113,7 +113,10 @@ fn apply(option: &LogOption, program: &str) -> Result<(), UsageError> {
             // Only the default lies in the directory of logs; another is where its name says, from where one stands.
             let default = || dirs::below(&dirs::logdir(), &format!("{program}.log"));
             let name = file.clone().unwrap_or_else(default);
-            if vlog::open_file(Path::new(&name)).is_err() {
+            // A process in the background goes on with the log of the one in front.
+            let again = std::env::var_os(crate::daemon::MARK).is_some();
+            let open = if again { vlog::go_on_with_file } else { vlog::open_file };
+            if open(Path::new(&name)).is_err() {
                 std::process::exit(1);
             }
             Ok(())

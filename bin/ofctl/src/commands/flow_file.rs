@@ -87,6 +87,10 @@ pub(super) fn read(settings: &Settings, switch: Option<&str>, file: &str, comman
             names = session.names();
             said = parse(line, command, names, &mut shapes);
         }
+        if said.is_err() {
+            // Once more, for the log.
+            said = super::flows::noting(names, |names| parse(line, command, names, &mut Shapes::default()));
+        }
         let said = said.map_err(|error| Failure::Text(format!("{file}:{}: {error}", line.number)))?;
         if let Some(normalized) = &said.normalized {
             super::flows::note(&normalized.0, &normalized.1);

@@ -9,7 +9,7 @@ use openflow::flow_mod::{
 use openflow::matching::Match;
 use openflow::message::{self, Dialect, Message};
 use openflow::names::{Names, Style};
-use openflow::{Protocols, Version};
+use openflow::{Notes, Protocols, Version};
 
 use super::flow_file;
 use crate::session::Session;
@@ -86,14 +86,22 @@ pub(super) fn with_names<T>(
     attempt: impl Fn(Names<'_>) -> Result<T, String>,
 ) -> Result<(T, Option<Session>), Failure> {
     if !settings.accepts_names() {
-        return attempt(Names::NONE).map(|value| (value, None)).map_err(Failure::Text);
+        return noting(Names::NONE, attempt).map(|value| (value, None)).map_err(Failure::Text);
     }
     let session = open_named(switch, settings)?;
     let value = match attempt(Names::NONE) {
         Ok(value) => value,
-        Err(_) => attempt(session.names()).map_err(Failure::Text)?,
+        Err(_) => noting(session.names(), attempt).map_err(Failure::Text)?,
     };
     Ok((value, Some(session)))
+}
+
+/// Reads a text and logs what there is to say of it.
+pub(super) fn noting<T>(names: Names<'_>, attempt: impl Fn(Names<'_>) -> Result<T, String>) -> Result<T, String> {
+    let notes = Notes::default();
+    let read = attempt(Names { notes: Some(&notes), ..names });
+    crate::text::log(&notes.take());
+    read
 }
 
 /// Connects to a switch whose names may be used. Its transactions are numbered as if ports and tables had been asked for

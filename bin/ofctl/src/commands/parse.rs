@@ -45,7 +45,8 @@ fn show_flows(settings: &Settings, flows: &[PackedFlowMod], usable: Protocols) -
 
 /// `parse-flow FLOW`.
 pub(super) fn flow(settings: &Settings, args: &[String]) -> Done {
-    let parsed = parse_flow_mod(&args[0], Command::Mod(FlowModCommand::Add), Names::NONE)?;
+    let add = Command::Mod(FlowModCommand::Add);
+    let parsed = super::flows::noting(Names::NONE, |names| parse_flow_mod(&args[0], add, names))?;
     if let Some(after) = &parsed.normalized {
         super::flows::note(&parsed.flow_mod.matching, after);
     }

@@ -124,9 +124,8 @@ impl Bridge {
             TABLE_ALL => self.table_ids().into_iter().any(|table| self.may_match(change, table)),
             table => self.may_match(change, table),
         };
-        self.check_references(&change.actions).or_else(|code| {
-            if change.changes_only() && !finds() { Ok(()) } else { Err(code) }
-        })
+        self.check_references(&change.actions)
+            .or_else(|code| if change.changes_only() && !finds() { Ok(()) } else { Err(code) })
     }
 
     /// Whether the groups and meters that actions name exist.

@@ -65,11 +65,11 @@ impl Partials {
         let all: usize = self.0.values().map(|p| p.octets).sum();
         let xid = request.xid;
         let known = self.0.get(&xid);
-        if known.is_some_and(|p| p.part.name != part.name) {
-            return Gathered::Refused(request, ErrorCode::OFPBRC_BAD_STAT);
-        }
         if (known.is_none() && !part.more) || (!part.is_empty && !part.fits) {
             return Gathered::Whole(request);
+        }
+        if known.is_some_and(|p| p.part.name != part.name) {
+            return Gathered::Refused(request, ErrorCode::OFPBRC_BAD_STAT);
         }
         let n = self.0.len();
         let partial = self.0.entry(xid).or_insert_with(|| Partial {

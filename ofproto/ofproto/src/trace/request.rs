@@ -38,7 +38,7 @@ pub fn parse(view: &SwitchView, args: &[String], packet_out: bool) -> Result<Req
     // What comes last is actions, whatever it looks like, and it is read first; ports have numbers there.
     let actions = match actions_text {
         None => None,
-        Some(text) => Some(action::parse_actions(text, Names { ports: None, tables: None })?.0),
+        Some(text) => Some(action::parse_actions(text, Names::NONE)?.0),
     };
     let (mut positional, options) = split(args, packet_out)?;
     let mut packet = None;
@@ -165,7 +165,7 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
         [name, _] => {
             let bridge = view.bridge_by_name(name).ok_or_else(|| format!("{name}: unknown bridge"))?;
             let names = names_of(view, bridge.id);
-            let names = Names { ports: Some(&names), tables: None };
+            let names = Names { ports: Some(&names), ..Names::NONE };
             let matching = openflow::flow_mod::parse_exact_flow(text, names)
                 .map_err(|error| format!("Bad openflow flow syntax: {error}"))?;
             let mut key = matching.key;

@@ -187,7 +187,7 @@ impl<'a> Context<'a> {
     /// Actions as text, for the record.
     pub fn actions_text(&self, actions: &[Action]) -> String {
         let names = self.port_names();
-        let names = openflow::names::Names { ports: names.as_ref().map(|n| n as _), tables: None };
+        let names = openflow::Names { ports: names.as_ref().map(|n| n as _), ..openflow::Names::NONE };
         openflow::action::format(actions, &openflow::names::Style { names, ..Default::default() })
     }
 

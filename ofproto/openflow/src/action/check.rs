@@ -518,7 +518,8 @@ impl Checker<'_> {
     fn set_field(&mut self, set: &mut SetField) -> Result<(), OfError> {
         let has_vlan = self.has_vlan();
         if !self.m.meets(set.field.meta().prereq) || set.field == Field::VlanVid && !has_vlan {
-            return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.into());
+            let text = format!("set_field {} lacks correct prerequisites", set.field.meta().name);
+            return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.because("ofp_actions", text));
         }
         set.flow_has_vlan = has_vlan;
         if set.field == Field::VlanTci {

@@ -341,7 +341,12 @@ impl FlowParser<'_> {
         let (actions, usable) = action::parse_instructions(text, self.names)?;
         self.usable &= usable;
         let check = Check { table: self.f.table, ..Check::UNKNOWN };
-        let refuse = |error: crate::OfError| format!("actions are invalid with specified match ({error})");
+        let refuse = |error: crate::OfError| {
+            if let Some(notes) = self.names.notes {
+                notes.error(&error);
+            }
+            format!("actions are invalid with specified match ({error})")
+        };
         let checked = action::check(actions, &self.f.matching, &check).map_err(refuse)?;
         self.usable &= checked.usable;
         if self.usable.is_empty() {
