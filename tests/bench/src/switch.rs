@@ -121,7 +121,7 @@ impl Switch {
             let flow_mod = parse_flow_mod(rule, add, Names::NONE).expect("a good rule").flow_mod;
             let message = Message::FlowMod { dialect: Dialect::Nicira, flow_mod: Box::new(flow_mod) };
             let octets = encode(&message, Version::V13, 1).expect("sayable");
-            let body = decode_message(&octets, false);
+            let body = decode_message(&octets, false, false);
             self.bridge.received(CONN, [Incoming { body, xid: 1, raw: octets.into() }]);
             self.settle();
         }

@@ -45,7 +45,7 @@ const STATE: &[&str] = &[
 const OPTIONS: &str = "raw 5-5 4 0000232000000018 0000 000000000000 ffff 00 04 0000 0000 ffff 01 08 0001 0000";
 
 /// Mutations of each message and version.
-const MUTATIONS: usize = 14;
+const MUTATIONS: usize = 6;
 
 /// A generator of numbers that are random enough, the same for the same seed (xorshift64*).
 struct Random(u64);

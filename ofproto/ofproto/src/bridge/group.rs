@@ -10,8 +10,7 @@ use openflow::ErrorCode;
 use openflow::action::Action;
 use openflow::message::async_config::AsyncKind;
 use openflow::message::group::{
-    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX, BucketStats, GROUP_ALL, GROUP_ANY, GROUP_MAX, GroupCommand,
-    GroupType,
+    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX, BucketStats, GROUP_ALL, GROUP_MAX, GroupCommand, GroupType,
 };
 use openflow::message::{ActionKinds, Bucket, GroupDesc, GroupFeatures, GroupMod, GroupStats, Message, Msg};
 
@@ -83,9 +82,6 @@ impl Bridge {
     }
 
     fn modify_group(&mut self, wanted: &GroupMod) -> Result<(), ErrorCode> {
-        if wanted.group_id > GROUP_MAX {
-            return Err(ErrorCode::OFPGMFC_INVALID_GROUP);
-        }
         let old = self.groups.get(&wanted.group_id).ok_or(ErrorCode::OFPGMFC_UNKNOWN_GROUP)?;
         let created_ms = old.created_ms;
         let desc = desc_of(wanted)?;
@@ -206,7 +202,7 @@ pub(super) fn supported_actions() -> ActionKinds {
 }
 
 fn is_asked(asked: u32, id: u32) -> bool {
-    asked == GROUP_ALL || asked == GROUP_ANY || asked == id
+    asked == GROUP_ALL || asked == id
 }
 
 fn desc_of(wanted: &GroupMod) -> Result<GroupDesc, ErrorCode> {
