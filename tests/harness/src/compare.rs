@@ -17,6 +17,16 @@ pub fn difference(left: &Outcome, right: &Outcome) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// What the shell says if it did not understand the command: two sides that agree in that say nothing of either.
+pub fn refused(outcome: &Outcome) -> Option<String> {
+    let is_shells = |line: &&str| {
+        let rest = line.strip_prefix("sh: ").and_then(|rest| rest.split_once(": "));
+        rest.is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let line = outcome.stderr.lines().find(is_shells)?;
+    Some(format!("  the shell itself failed: {line}\n"))
+}
+
 /// A line diff with two lines of context.
 fn lines(left: &str, right: &str) -> String {
     let mut text = String::new();
@@ -44,6 +54,13 @@ fn lines(left: &str, right: &str) -> String {
 mod tests {
     use super::*;
     use crate::process::End;
+
+    #[test]
+    fn a_command_that_the_shell_refuses_is_no_agreement() {
+        let said = |err: &str| refused(&Outcome { stdout: String::new(), stderr: err.into(), end: End::Code(2) });
+        assert!(said("x\nsh: 1: Bad substitution\n").is_some());
+        assert_eq!(said("ovs-vsctl: sh: 1: odd\n"), None);
+    }
 
     #[test]
     fn each_part_counts() {

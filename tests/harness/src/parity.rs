@@ -142,7 +142,7 @@ pub fn run_parsed(scenario: &Scenario, sides: &[Side; 2]) -> Result<Vec<Pair>, S
         .map(|(step, (left, right))| Pair {
             line: step.line,
             command: step.command.clone(),
-            difference: compare::difference(&left, &right),
+            difference: compare::difference(&left, &right).or_else(|| compare::refused(&left)),
             left,
             expected: step.expect_diff.clone(),
             may_agree: step.may_agree,
