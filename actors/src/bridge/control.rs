@@ -55,6 +55,9 @@ impl Bridge {
                 let texts = self.core.liveness_texts(name, now_ms).into_iter();
                 Ok(texts.map(|(port, text)| format!("{port}\n---- {port} ----\n{text}\0")).collect())
             }
+            "autoattach/status" | "autoattach/show-isid" | "autoattach/statistics" => {
+                Ok(self.core.lldp_texts(name).into_iter().map(|(port, text)| format!("{port}\n{text}\0")).collect())
+            }
             "bfd/show-one" => {
                 let texts = self.core.liveness_texts("bfd/show", now_ms).into_iter();
                 Ok(texts.map(|(port, text)| format!("{port}\n{text}\0")).collect())

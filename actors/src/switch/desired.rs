@@ -65,6 +65,8 @@ pub struct DesiredBridge {
     pub controllers: DesiredControllers,
     /// `mcast_snooping_enable`.
     pub mcast_snooping: bool,
+    /// What its ports tell by LLDP.
+    pub auto_attach: Option<DesiredAutoAttach>,
     /// NetFlow.
     pub netflow: Option<DesiredNetflow>,
     /// sFlow.
@@ -73,6 +75,15 @@ pub struct DesiredBridge {
     pub stp_enable: bool,
     /// `rstp_enable`.
     pub rstp_enable: bool,
+}
+
+/// A row of AutoAttach.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredAutoAttach {
+    pub system_name: String,
+    pub system_description: String,
+    pub mappings: BTreeMap<i64, i64>,
 }
 
 /// A row of NetFlow.
@@ -159,6 +170,7 @@ pub struct DesiredInterface {
     pub mtu_request: Option<i64>,
     pub bfd: Pairs,
     pub cfm_mpid: Option<i64>,
+    pub lldp: Pairs,
     pub policing_rate_kbps: i64,
     pub policing_burst_kb: i64,
     pub policing_kpkts_rate: i64,
@@ -295,6 +307,10 @@ impl DesiredBridge {
             mirrors,
             flood_vlans: row.flood_vlans(),
             controllers: DesiredControllers::read(replica, row),
+            auto_attach: row.auto_attach().and_then(|uuid| ovs::AutoAttach::find(replica, uuid)).map(|a| {
+                let (system_name, system_description) = (a.system_name().to_owned(), a.system_description().to_owned());
+                DesiredAutoAttach { system_name, system_description, mappings: a.mappings().into_iter().collect() }
+            }),
             netflow: row.netflow().and_then(|uuid| ovs::NetFlow::find(replica, uuid)).map(|n| DesiredNetflow {
                 targets: n.targets().into_iter().map(str::to_owned).collect(),
                 engine_id: n.engine_id(),
@@ -384,6 +400,7 @@ impl DesiredInterface {
             mac: text(row.mac()),
             mtu_request: row.mtu_request(),
             bfd: pairs(&row.bfd()),
+            lldp: pairs(&row.lldp()),
             cfm_mpid: row.cfm_mpid(),
             policing_rate_kbps: row.ingress_policing_rate(),
             policing_burst_kb: row.ingress_policing_burst(),

@@ -415,6 +415,7 @@ pub fn bridge_config(
                 link_up: planned.status.link_up,
                 may_enable: planned.status.link_up,
                 hw_addr: planned.status.mac,
+                lldp: flag(&port.interfaces[name].lldp, "enable"),
                 ifindex: planned.status.ifindex.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
                 packet_type_mode: planned.tunnel.as_ref().map(|t| t.packet_types).unwrap_or_default(),
                 queues: port.qos.as_ref().map(queues).unwrap_or_default(),
@@ -423,6 +424,9 @@ pub fn bridge_config(
                 ..PortView::default()
             };
             let desc = port_desc(name, planned);
+            if view.lldp {
+                config.lldp.insert(planned.port, protocols::lldp(name, planned, row.auto_attach.as_ref()));
+            }
             config.liveness.extend(protocols::liveness(&port.interfaces[name]).map(|l| (planned.port, l)));
             config.ports.insert(planned.port, PortConfig { view, desc, kind: planned.kind.clone() });
         }

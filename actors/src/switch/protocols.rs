@@ -1,16 +1,16 @@
-//! What the database says of spanning trees, BFD and CFM.
+//! What the database says of spanning trees, BFD, CFM and LLDP.
 //!
 //! Source: ovs-vswitchd.conf.db(5), tables Bridge and Port "Spanning Tree", Interface "BFD" and "CFM".
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use l2proto::bfd::control::Addresses;
-use l2proto::{bfd, cfm, rstp, stp};
+use l2proto::{bfd, cfm, lldp, rstp, stp};
 use ofproto::bridge::{BfdConfig, CcmVlan, CfmConfig, LivenessConfig, SpanningConfig};
 use openflow::OfPort;
 use openflow::message::port::speed_of;
 
-use super::desired::{DesiredBridge, DesiredInterface, DesiredPort, Pairs};
+use super::desired::{DesiredAutoAttach, DesiredBridge, DesiredInterface, DesiredPort, Pairs};
 use super::plan::{PlannedPort, flag, number};
 use crate::port::device::parse_mac;
 
@@ -19,8 +19,23 @@ const BFD_ETH_DST: u64 = 0x0023_2000_0001;
 /// 169.254.1.1 and 169.254.1.0.
 const BFD_IP_SRC: u32 = 0xa9fe_0101;
 const BFD_IP_DST: u32 = 0xa9fe_0100;
+/// What a switch is, unless configured.
+const LLDP_DESCRIPTION: &str = "openvswitch 3.1.0";
 const DEFAULT_INTERVAL_MS: u32 = 1000;
 const DEFAULT_BFD_MIN_TX_MS: u32 = 100;
+
+/// What an interface tells by LLDP, with the services of its bridge.
+pub(super) fn lldp(name: &str, planned: &PlannedPort, bridge: Option<&DesiredAutoAttach>) -> lldp::Settings {
+    let of_bridge = |text: fn(&DesiredAutoAttach) -> &String| bridge.map(text).filter(|t| !t.is_empty()).cloned();
+    let wishes = bridge.into_iter().flat_map(|b| &b.mappings);
+    lldp::Settings {
+        name: name.to_owned(),
+        mac: planned.status.mac,
+        system_name: of_bridge(|b| &b.system_name).unwrap_or_default(),
+        system_description: of_bridge(|b| &b.system_description).unwrap_or_else(|| LLDP_DESCRIPTION.to_owned()),
+        mappings: wishes.filter_map(|(s, v)| Some((u32::try_from(*s).ok()?, u16::try_from(*v).ok()?))).collect(),
+    }
+}
 
 /// The spanning tree of a bridge with this address; RSTP where both are asked for.
 pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>, mac: u64) -> SpanningConfig {

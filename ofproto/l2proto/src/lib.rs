@@ -4,6 +4,7 @@ pub mod bfd;
 pub mod bond;
 pub mod cfm;
 pub mod lacp;
+pub mod lldp;
 pub mod mac_learning;
 pub mod mcast_snooping;
 pub mod membership;

@@ -3,7 +3,6 @@
 //! Names, argument counts and texts are those of Open vSwitch 3.1's ovs-vswitchd. Source: ovs-vswitchd(8), ovs-dpctl(8),
 //! and what it prints.
 
-mod absent;
 mod bond;
 mod conntrack;
 mod context;
@@ -42,7 +41,6 @@ pub fn add(commands: &mut Commands, directory: &Shared) {
     registry.bridges("fdb/flush", UNKNOWN, "table successfully flushed");
     registry.bridges("fdb/stats-clear", UNKNOWN, "statistics successfully cleared");
     registry.bridges("mdb/flush", UNKNOWN, "table successfully flushed");
-    absent::add(registry);
     bond::add(registry);
     conntrack::add(registry);
     dpctl::add(registry);

@@ -1,4 +1,4 @@
-//! `stp/*`, `rstp/*`, `bfd/*`, `cfm/*`.
+//! `stp/*`, `rstp/*`, `bfd/*`, `cfm/*`, `autoattach/*`.
 
 use super::bond::texts;
 use super::context::{PATIENCE, Registry};
@@ -24,6 +24,12 @@ pub(super) fn add(registry: &mut Registry<'_>) {
                 found |= !answer.is_empty();
             }
             if found { Ok("OK".to_owned()) } else { Err(refusal.to_owned()) }
+        });
+    }
+    for name in ["autoattach/status", "autoattach/show-isid", "autoattach/statistics"] {
+        // Ports of all bridges, whichever is named: as Open vSwitch.
+        registry.ask(name, "[bridge]", (0, 1), move |directory, _| async move {
+            Ok(texts(&directory, name, None).await?.unwrap_or_default())
         });
     }
     // A session that is asked for by name is not headed by it; an end point is.

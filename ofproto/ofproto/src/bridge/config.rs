@@ -60,6 +60,8 @@ pub struct BridgeConfig {
     pub spanning: SpanningConfig,
     /// BFD and CFM by port.
     pub liveness: BTreeMap<OfPort, LivenessConfig>,
+    /// LLDP by port.
+    pub lldp: BTreeMap<OfPort, l2proto::lldp::Settings>,
     /// Bonds and LACP.
     pub bundle_settings: BTreeMap<BundleId, BundleSettings>,
     /// Timeout policies of connection tracking, by zone: the datapath's number.
@@ -110,6 +112,7 @@ impl Bridge {
         self.configure_monitoring(&config, now_ms);
         self.config = config;
         let settings = self.config.bundle_settings.clone();
+        self.configure_lldp(now_ms);
         self.configure_liveness(now_ms);
         self.configure_bonding(&settings, now_ms);
         self.configure_spanning(now_ms);

@@ -44,6 +44,7 @@ impl Bridge {
             slow::LACP => self.hear_lacp(port, payload, now_ms),
             slow::STP => self.hear_spanning(port, frame, now_ms),
             slow::BFD => self.hear_bfd(port, frame, now_ms),
+            slow::LLDP => self.hear_lldp(port, payload),
             slow::CFM => self.hear_cfm(port, frame, now_ms),
             _ => {}
         }

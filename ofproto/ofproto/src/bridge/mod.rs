@@ -29,6 +29,7 @@ mod frames;
 mod group;
 mod limit;
 mod liveness;
+mod lldp;
 mod meter;
 mod monitor;
 mod monitoring;
@@ -116,6 +117,7 @@ pub struct Bridge {
     bonding: bonding::Bonding,
     spanning: spanning::Spanning,
     liveness: liveness::Liveness,
+    lldps: BTreeMap<OfPort, l2proto::lldp::Lldp>,
     monitoring: monitoring::Monitoring,
     /// Something that [`Bridge::report`] tells may have changed.
     report_stale: bool,
@@ -201,6 +203,7 @@ impl Bridge {
             bonding: bonding::Bonding::default(),
             spanning: spanning::Spanning::default(),
             liveness: liveness::Liveness::default(),
+            lldps: BTreeMap::new(),
             monitoring: monitoring::Monitoring::default(),
             report_stale: true,
             conns: BTreeMap::new(),
@@ -380,6 +383,7 @@ impl Bridge {
             .chain(self.spanning_timeout())
             .chain(self.liveness_timeout())
             .chain(self.monitoring_timeout())
+            .chain(self.lldp_timeout())
             .min()
     }
 
@@ -405,6 +409,7 @@ impl Bridge {
         if self.liveness_timeout().is_some_and(|(at, _)| at <= now_ms) {
             self.run_liveness(now_ms);
         }
+        self.run_lldp(now_ms);
         if self.monitoring_timeout().is_some_and(|(at, _)| at <= now_ms) {
             self.run_monitoring(now_ms);
         }
