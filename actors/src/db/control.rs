@@ -140,7 +140,7 @@ impl Database {
     }
 
     fn add_db(&mut self, file: &str) -> Answer {
-        if let Some(relay) = RelaySpec::parse(file).map_err(|text| format!("ovsdb error: {text}"))? {
+        if let Some(relay) = RelaySpec::parse(file)? {
             if self.state.server.db(&relay.db).is_some() {
                 return Err(format!("ovsdb error: {}: duplicate database name", relay.db));
             }
@@ -228,12 +228,8 @@ impl Database {
 
     fn change_sync(&mut self, change: SyncChange) -> Answer {
         match change {
-            SyncChange::Source(source) => {
-                self.state.sync.source = Some(source);
-                if self.state.sync.backup {
-                    self.start_sync();
-                }
-            }
+            // What is being copied goes on being copied, until one connects anew.
+            SyncChange::Source(source) => self.state.sync.source = Some(source),
             SyncChange::Exclude(tables) => {
                 self.state.sync.exclude = Some(tables);
                 if self.state.sync.backup {

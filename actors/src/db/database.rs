@@ -349,6 +349,7 @@ impl Database {
         if let Some((remotes, _)) = &self.to_remotes {
             let _ = remotes.post(ReportStatus);
         }
+        self.sources.keep_house(&mut self.state.server);
         crate::unixctl::coverage::turn(clock::now_ms());
         if self.peak.look(clock::now_ms()) {
             vlog::info!("memory", "{}", self.memory());

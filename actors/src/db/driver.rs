@@ -80,6 +80,7 @@ fn as_deadline(at: Option<(u64, &'static str)>) -> i64 {
 fn log(machine: &mut Reconnect) {
     for line in machine.take_log() {
         match line.severity {
+            Severity::Err => vlog::err!("reconnect", "{}", line.text),
             Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
             Severity::Info => vlog::info!("reconnect", "{}", line.text),
             Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),

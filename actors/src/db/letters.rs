@@ -149,7 +149,6 @@ pub(crate) struct SessionStatus {
     pub state: &'static str,
     pub connected_at_ms: Option<i64>,
     pub disconnected_at_ms: Option<i64>,
-    pub last_error: Option<String>,
     /// The session is over.
     pub ended: bool,
 }
@@ -177,7 +176,6 @@ pub(crate) struct SessionFigures {
     pub state: &'static str,
     pub sec_since_connect: Option<i64>,
     pub sec_since_disconnect: Option<i64>,
-    pub last_error: Option<String>,
 }
 
 /// fsync thread → Database: the log of `db` is on the disk up to `seq`. (R)

@@ -175,7 +175,6 @@ impl Remotes {
                 state: s.state,
                 sec_since_connect: since(s.connected_at_ms),
                 sec_since_disconnect: since(s.disconnected_at_ms),
-                last_error: s.last_error.clone(),
             }),
         };
         self.remotes.iter().map(|(name, remote)| (name.to_string(), status(remote))).collect()

@@ -104,7 +104,6 @@ pub struct Session {
     close_when_sent: Option<String>,
     eof: bool,
     waker: Option<Waker>,
-    last_error: Option<String>,
     linger: Linger,
 }
 
@@ -148,7 +147,6 @@ impl Session {
             close_when_sent: None,
             eof: false,
             waker: None,
-            last_error: None,
             linger: Linger::default(),
         };
         if let Some(peer) = accepted {
@@ -225,9 +223,6 @@ impl Session {
             self.leave();
         }
         self.machine.disconnected(now, error.as_deref());
-        if error.is_some() {
-            self.last_error = error;
-        }
         self.log_machine();
         self.out.clear();
         (self.sent, self.backlog) = (0, 0);
@@ -255,6 +250,7 @@ impl Session {
         let accepted = !self.is_active();
         for line in self.machine.reconnect.take_log() {
             match line.severity {
+                Severity::Err => vlog::err!("reconnect", "{}", line.text),
                 Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
                 Severity::Info if !accepted => vlog::info!("reconnect", "{}", line.text),
                 Severity::Info | Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),
@@ -271,18 +267,7 @@ impl Session {
                     self.queue(Text::Own(text));
                     self.wake_pump();
                 }
-                SessionAction::Disconnect => {
-                    let silent = self.machine.reconnect.state() == State::Idle;
-                    if silent {
-                        vlog::err!(
-                            "reconnect",
-                            "{}: no response to inactivity probe after {:.3} seconds, disconnecting",
-                            self.machine.reconnect.name(),
-                            self.machine.reconnect.probe_interval_ms() as f64 / 1000.0
-                        );
-                    }
-                    return self.end(None, ctx);
-                }
+                SessionAction::Disconnect => return self.end(None, ctx),
                 SessionAction::Connect => self.connect(ctx),
             }
             if self.machine.reconnect.state() == State::Connecting {
@@ -314,9 +299,6 @@ impl Session {
             }
             Err(reason) => {
                 session.machine.reconnect.connect_failed(now_ms(), reason.as_deref());
-                if reason.is_some() {
-                    session.last_error = reason;
-                }
                 session.log_machine();
                 session.report(false);
                 session.steer(ctx);
@@ -343,7 +325,6 @@ impl Session {
             state: stats.state.name(),
             connected_at_ms: ago(stats.msec_since_connect),
             disconnected_at_ms: ago(stats.msec_since_disconnect),
-            last_error: self.last_error.clone(),
             ended,
         };
         let remotes = self.remotes.clone();

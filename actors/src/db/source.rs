@@ -73,6 +73,8 @@ struct Line {
     machine: Machine,
     out: mpsc::Sender<Message>,
     address: Address<Driver>,
+    /// Where the copy comes from.
+    source: String,
     alive: bool,
 }
 
@@ -97,7 +99,7 @@ impl Sources {
         let around = Surroundings { number, database: self.database.clone(), tls, run_dir, probe_ms };
         let targets = source.to_owned();
         let address = self.family.hire_once(role, move |desk, ctx| Driver::begin(desk, &targets, inbox, around, ctx));
-        self.lines.insert(number, Line { machine, out, address, alive: true });
+        self.lines.insert(number, Line { machine, out, address, source: source.to_owned(), alive: true });
     }
 
     /// Begins to relay.
@@ -155,11 +157,21 @@ impl Sources {
         }
     }
 
-    fn backup(&self) -> Option<(&Backup, bool)> {
+    /// How replication stands, in the words of `ovsdb-server/sync-status`.
+    fn backup_status(&self) -> Option<String> {
         self.lines.values().find_map(|line| match &line.machine {
-            Machine::Backup(backup) => Some((backup, line.alive)),
+            Machine::Backup(backup) => Some(backup.status(&line.source, line.alive)),
             Machine::Relay(_) => None,
         })
+    }
+
+    /// Does what is due by time.
+    pub(super) fn keep_house(&mut self, server: &mut Server) {
+        for line in self.lines.values_mut() {
+            if let Machine::Relay(relay) = &mut line.machine {
+                relay.handle_timeout(server, now());
+            }
+        }
     }
 }
 
@@ -195,11 +207,10 @@ impl Database {
         if !self.state.sync.backup {
             return "state: active\n".to_owned();
         }
-        let source = self.state.sync.source.as_deref().unwrap_or("");
-        let status = match self.sources.backup() {
-            Some((backup, alive)) => backup.status(source, alive),
-            None => format!("not connected to {source}"),
-        };
+        let status = self
+            .sources
+            .backup_status()
+            .unwrap_or_else(|| format!("not connected to {}", self.state.sync.source.as_deref().unwrap_or("")));
         format!("state: backup\n{status}")
     }
 
@@ -228,9 +239,9 @@ impl Database {
                     backup.handle(message, server, now());
                 }
                 if let Some(failure) = backup.failure() {
-                    vlog::err_rl!("replication", 1, 1, "{failure}");
-                    line.alive = false;
-                    line.address.card().ask_stop();
+                    vlog::err_rl!("ovsdb_error", 1, 1, "unexpected ovsdb error: {failure}");
+                    // What cannot follow leads.
+                    self.stop_sync();
                     return false;
                 }
             }

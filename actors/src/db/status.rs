@@ -28,7 +28,8 @@ pub(super) fn updates(
                 row.insert("is_connected".into(), json!(connected));
             }
             if table.schema.column_index("status").is_some() {
-                let pairs = status.map(|s| figures(server, s)).unwrap_or_default();
+                let passive = ["ptcp:", "pssl:", "punix:"].iter().any(|kind| target.starts_with(kind));
+                let pairs = status.map(|s| figures(server, s, passive)).unwrap_or_default();
                 let pairs: Vec<Value> = pairs.into_iter().map(|(k, v)| json!([k, v])).collect();
                 row.insert("status".into(), json!(["map", pairs]));
             }
@@ -55,13 +56,19 @@ fn is_current(table: &ovsdb::Table, uuid: &Uuid, row: &serde_json::Map<String, V
     })
 }
 
-fn figures(server: &Server, status: &RemoteStatus) -> BTreeMap<&'static str, String> {
+/// The pairs of the column `status`. Of those who come to a listener nothing is told but their number.
+fn figures(server: &Server, status: &RemoteStatus, passive: bool) -> BTreeMap<&'static str, String> {
     let mut pairs = BTreeMap::new();
     if let Some(port) = status.bound_port {
         pairs.insert("bound_port", port.to_string());
     }
     if status.connections > 1 {
         pairs.insert("n_connections", status.connections.to_string());
+    }
+    if passive {
+        pairs.insert("sec_since_connect", "0".to_owned());
+        pairs.insert("sec_since_disconnect", "0".to_owned());
+        return pairs;
     }
     let Some(first) = &status.first else {
         return pairs;
@@ -72,9 +79,6 @@ fn figures(server: &Server, status: &RemoteStatus) -> BTreeMap<&'static str, Str
     }
     if let Some(seconds) = first.sec_since_disconnect {
         pairs.insert("sec_since_disconnect", seconds.to_string());
-    }
-    if let Some(error) = &first.last_error {
-        pairs.insert("last_error", error.clone());
     }
     let locks = server.lock_counts(first.id);
     for (name, count) in [("locks_held", locks.held), ("locks_waiting", locks.waiting), ("locks_lost", locks.lost)] {

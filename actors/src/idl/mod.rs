@@ -6,7 +6,7 @@
 
 use ::idl::{Client, Interests, Status, Transaction, vswitch};
 use actix::prelude::*;
-use jsonrpc::reconnect::{Severity, State};
+use jsonrpc::reconnect::Severity;
 use jsonrpc::{Limits, Message, SessionAction};
 use ovsdb::{Atom, Datum, Uuid, UuidSource};
 use std::collections::BTreeMap;
@@ -181,15 +181,13 @@ impl Idl {
         while let Some(action) = self.machine.poll_output(now_ms()) {
             match action {
                 SessionAction::Connect => self.connect(ctx),
-                SessionAction::Disconnect => {
-                    let timed_out = self.machine.reconnect.state() == State::Idle;
-                    self.lost(timed_out.then_some("Connection timed out"));
-                }
+                SessionAction::Disconnect => self.lost(None),
                 SessionAction::Send(text) => self.send_text(text),
             }
         }
         for line in self.machine.reconnect.take_log() {
             match line.severity {
+                Severity::Err => vlog::err!("reconnect", "{}", line.text),
                 Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
                 Severity::Info => vlog::info!("reconnect", "{}", line.text),
                 Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),

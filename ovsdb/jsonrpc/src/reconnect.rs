@@ -85,6 +85,8 @@ pub struct Stats {
 #[derive(Debug, Clone)]
 pub struct Reconnect {
     name: String,
+    /// The peer did not answer the probe: it is we who end the connection.
+    given_up: bool,
     passive: bool,
     min_backoff_ms: u64,
     max_backoff_ms: u64,
@@ -118,6 +120,8 @@ pub struct LogLine {
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
+    /// The peer failed us.
+    Err,
     /// Something failed.
     Warn,
     /// A step of the life of the connection.
@@ -132,6 +136,7 @@ impl Reconnect {
     pub fn new(name: &str, now_ms: u64) -> Self {
         Reconnect {
             name: name.to_owned(),
+            given_up: false,
             passive: false,
             min_backoff_ms: 1000,
             max_backoff_ms: 8000,
@@ -271,6 +276,7 @@ impl Reconnect {
 
     /// The attempt succeeded.
     pub fn connected(&mut self, now_ms: u64) {
+        self.given_up = false;
         if self.is_connected() {
             return;
         }
@@ -338,8 +344,10 @@ impl Reconnect {
         let quiet = self.backoff_ms >= self.max_backoff_ms;
         let (severity, text) = match (self.state, reason) {
             (State::Active | State::Idle, Some(reason)) => (Severity::Warn, format!("connection dropped ({reason})")),
-            (State::Active | State::Idle, None) => (Severity::Info, "connection closed by peer".to_owned()),
-            (State::Reconnect, _) => (Severity::Info, "connection dropped".to_owned()),
+            (State::Active | State::Idle, None) if !std::mem::take(&mut self.given_up) => {
+                (Severity::Info, "connection closed by peer".to_owned())
+            }
+            (State::Active | State::Idle | State::Reconnect, _) => (Severity::Info, "connection dropped".to_owned()),
             (State::Listening, Some(reason)) => (Severity::Warn, format!("error listening for connections ({reason})")),
             (State::Listening, None) => (Severity::Info, "error listening for connections".to_owned()),
             (_, reason) => {
@@ -387,7 +395,8 @@ impl Reconnect {
                 let mut text = String::from("no response to inactivity probe after ");
                 crate::text::format_g(&mut text, seconds, 3);
                 text.push_str(" seconds, disconnecting");
-                self.say(Severity::Warn, &text);
+                self.say(Severity::Err, &text);
+                self.given_up = true;
                 Some(Action::Disconnect)
             }
         }
@@ -536,6 +545,10 @@ mod tests {
         assert_eq!(fsm.run(11_000), Some(Action::Probe));
         assert_eq!(fsm.run(16_000), Some(Action::Disconnect));
         fsm.disconnected(16_000, None);
+        let log = fsm.take_log();
+        let last: Vec<_> = log.iter().rev().take(2).map(|l| (l.severity, l.text.as_str())).collect();
+        let silent = "x: no response to inactivity probe after 5 seconds, disconnecting";
+        assert_eq!(last, [(Severity::Info, "x: connection dropped"), (Severity::Err, silent)]);
         let stats = fsm.stats(17_000);
         assert_eq!(stats.msec_since_disconnect, Some(1000));
         assert_eq!(stats.total_connected_ms, 15_900);

@@ -63,6 +63,10 @@ pub(crate) fn find(ctx: &Context<'_>, table: &TableSchema, id: &str) -> Outcome<
             return Ok(Some(uuid));
         }
     }
+    if id == "." {
+        let rows = ctx.txn.rows(&table.name);
+        return Ok(if rows.len() == 1 { Some(rows[0].uuid()) } else { None });
+    }
     find_by_prefix(ctx, table, id)
 }
 
@@ -85,11 +89,8 @@ pub(crate) fn of_line(ctx: &Context<'_>, table: &TableSchema, line: &crate::line
 
 fn find_by(ctx: &Context<'_>, table: &TableSchema, way: &Way, id: &str) -> Outcome<Option<Uuid>> {
     match way {
-        Way::Only if id != "." => Ok(None),
-        Way::Only => {
-            let rows = ctx.txn.rows(&table.name);
-            Ok(if rows.len() == 1 { Some(rows[0].uuid()) } else { None })
-        }
+        // Any table's only row answers to that name.
+        Way::Only => Ok(None),
         Way::Own(column) => Ok(named(ctx, table, column, id)?.map(Row::uuid)),
         Way::Via(other, column) => {
             let Some(other) = ctx.txn.replica().schema().table(other).cloned() else { return Ok(None) };

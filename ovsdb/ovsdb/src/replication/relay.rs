@@ -36,7 +36,13 @@ pub struct Relay {
     passed: BTreeMap<u64, (SessionId, Value)>,
     /// Transactions that wait for the connection.
     waiting: VecDeque<Forward>,
+    /// Since when the source is gone, unless clients were told.
+    lost_at_ms: Option<u64>,
 }
+
+/// How long a relay may be without its source before clients are told, in milliseconds: they would go elsewhere, and
+/// a source that is started anew is back sooner.
+const PATIENCE_MS: u64 = 30_000;
 
 const METHODS: [&str; 3] = ["monitor_cond_since", "monitor_cond", "monitor"];
 
@@ -55,6 +61,7 @@ impl Relay {
             outbox: VecDeque::new(),
             passed: BTreeMap::new(),
             waiting: VecDeque::new(),
+            lost_at_ms: None,
         }
     }
 
@@ -95,7 +102,15 @@ impl Relay {
         for (session, id) in std::mem::take(&mut self.passed).into_values() {
             server.answer_forward(session, &id, Err(Value::from("disconnected from the source")));
         }
-        server.set_connected(&self.name, false, now);
+        self.lost_at_ms.get_or_insert(now.mono_ms);
+    }
+
+    /// Tells clients that the source is gone, once it has been for long.
+    pub fn handle_timeout(&mut self, server: &mut Server, now: Now) {
+        if self.lost_at_ms.is_some_and(|at| now.mono_ms >= at + PATIENCE_MS) {
+            self.lost_at_ms = None;
+            server.set_connected(&self.name, false, now);
+        }
     }
 
     /// The next message for the source.
@@ -165,6 +180,7 @@ impl Relay {
                 let last = Some(last);
                 server.apply_source_updates(&self.name, &updates, !found, &keep, last, now)?;
                 self.state = State::Live;
+                self.lost_at_ms = None;
                 server.set_connected(&self.name, true, now);
             }
             _ => {}
