@@ -244,6 +244,78 @@ fn a_bundle_stands_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_long_bundle_is_staged_in_pieces_and_stands_at_once() {
+    let (mut world, peer) = switch(V14);
+    let flags = BUNDLE_ATOMIC | BUNDLE_ORDERED;
+    let send = |world: &mut World, last: &str| {
+        world.send(peer, ctrl(7, BundleCtrlType::OpenRequest, flags));
+        let flows =
+            (0..9_000).map(|i| format!("flow add priority={},tcp,nw_src=10.0.{}.{},actions=1", i % 3, i >> 8, i & 255));
+        let mut got = Vec::new();
+        for (text, xid) in flows.chain([last.to_owned()]).zip(1000..) {
+            let message = Box::new(Msg { version: V14, xid, body: line(&text) });
+            let add = Message::BundleAdd(BundleAdd { id: 7, flags, message, raw: Vec::new() });
+            got.extend(world.raw(peer, &encode(&add, V14, xid).expect("encodable")));
+        }
+        got.extend(world.send(peer, ctrl(7, BundleCtrlType::CommitRequest, flags)));
+        got
+    };
+    let got = send(&mut world, "flow add in_port=4,actions=group:77");
+    assert_eq!(errors(&got), ["OFPBAC_BAD_OUT_GROUP", "OFPBFC_MSG_FAILED"]);
+    // The message that failed is quoted as it came.
+    let Message::Error(error) = &got[0] else { panic!("an error") };
+    assert_eq!((error.data[1], &error.data[4..8]), (14, &10_000u32.to_be_bytes()[..]));
+    assert_eq!(world.rules(), [] as [&str; 0]);
+    assert_eq!(send(&mut world, "flow delete nw_src=10.0.0.0/24,tcp"), [ctrl(7, BundleCtrlType::CommitReply, 0)]);
+    assert_eq!(world.rules().len(), 9_000 - 256);
+}
+
+#[test]
+fn a_long_dump_waits_for_its_reader() {
+    let (mut world, peer) = switch(V13);
+    for i in 0..5_000 {
+        world.send(peer, line(&format!("flow add tcp,nw_src=10.0.{}.{},actions=1", i >> 8, i & 255)));
+    }
+    let mut got = world.send(peer, flow_request());
+    assert!(!got.is_empty());
+    // What comes behind the request waits for the whole of its answer.
+    got.extend(world.send(peer, Message::BarrierRequest));
+    let mut rounds = 0;
+    while !got.contains(&Message::BarrierReply) {
+        world.bridge.has_read(peer.id, 500);
+        world.pass(0);
+        got.extend(world.take(peer));
+        rounds += 1;
+        assert!(rounds < 100, "the answer does not end");
+    }
+    assert!(rounds > 3, "all of it came at once");
+    let octets: Vec<u8> = got
+        .iter()
+        .filter_map(|m| if let Message::Encoded(o) = m { Some(&o[..]) } else { None })
+        .flatten()
+        .copied()
+        .collect();
+    let (mut rest, mut rows, mut more) = (&octets[..], 0, Vec::new());
+    while !rest.is_empty() {
+        let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        more.push(kind::is_more(&rest[..len]));
+        let Message::FlowStatsReply { flows, .. } = decode(&rest[..len]).expect("a message").body else {
+            panic!("rows")
+        };
+        rows += flows.len();
+        rest = &rest[len..];
+    }
+    assert_eq!(rows, 5_000);
+    assert!(more.len() > 5 && more.iter().rev().skip(1).all(|m| *m) && !more[more.len() - 1]);
+}
+
+/// Asks for all rules.
+fn flow_request() -> Message {
+    let request = openflow::flow_mod::parse_stats_request("", false, openflow::Names::NONE).expect("a request").request;
+    Message::FlowStatsRequest { dialect: Dialect::Standard, request: Box::new(request) }
+}
+
+#[test]
 fn an_idle_bundle_times_out() {
     let (mut world, peer) = switch(V14);
     world.send(peer, ctrl(1, BundleCtrlType::OpenRequest, 1));

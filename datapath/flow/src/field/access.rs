@@ -202,7 +202,10 @@ impl Field {
 
     /// Whether `mask` cares for none of its bits.
     pub fn is_wild(self, mask: &Mask) -> bool {
-        self.mask(mask).is_zero()
+        match self.meta().location {
+            Location::Bits { last_word, offset, bits } => mask.bits(last_word.into(), offset.into(), bits.into()) == 0,
+            _ => self.mask(mask).is_zero(),
+        }
     }
 
     /// Whether a value of the right width has no bits where the field has none.

@@ -14,11 +14,20 @@ pub struct Value(pub SmallVec<[u8; 16]>);
 impl Value {
     /// `n` zero octets.
     pub fn zeros(n: usize) -> Self {
-        Self(SmallVec::from_elem(0, n))
+        Self::filled(0, n)
+    }
+
+    /// `n` times the same octet. Values are made for every field of every match, and nearly all of them are short.
+    #[inline]
+    fn filled(octet: u8, n: usize) -> Self {
+        Self(if n <= 16 { SmallVec::from_buf_and_len([octet; 16], n) } else { SmallVec::from_elem(octet, n) })
     }
 
     /// `n` octets with the `bits` least significant bits set.
     pub fn ones(n: usize, bits: usize) -> Self {
+        if bits == n * 8 {
+            return Self::filled(0xff, n);
+        }
         let mut value = Self::zeros(n);
         let (whole, rest) = (bits.min(n * 8) / 8, bits.min(n * 8) % 8);
         value.0[n - whole..].fill(0xff);
@@ -84,7 +93,10 @@ impl Value {
 
     /// The bitwise and of two values of one width.
     pub fn and(&self, other: &Value) -> Value {
-        Value(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+        let mut both = Value::from_slice(&self.0);
+        both.0.truncate(other.0.len());
+        both.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a &= b);
+        both
     }
 
     /// `n_bits` bits from bit `offset` up (counted from the least significant), right-aligned in a number of up to 128 bits.

@@ -178,8 +178,8 @@ impl Bridge {
 
     /// Stages the next piece of a bundle, or, behind the last, asks the tables how they look.
     fn continue_bundle(&mut self, changes: Changes) {
-        let mut next = Changes::new(changes.conn);
         let Some(mut bundle) = changes.bundle else { return };
+        let mut next = Changes::piece(changes.conn, &bundle);
         match bundle.rest.next() {
             None => bundle.complete = true,
             Some(piece) => {

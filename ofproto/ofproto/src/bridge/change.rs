@@ -49,6 +49,8 @@ pub(crate) struct Changes {
     /// Which change of which table belongs to which request, in the order of staging.
     origin: Vec<(u8, usize)>,
     staged: BTreeMap<u8, Vec<Change>>,
+    /// Tables that earlier pieces of the same bundle have changed.
+    earlier: BTreeSet<u8>,
     /// The flow-mods among the requests.
     commands: Vec<(usize, FlowModCommand)>,
     /// For a bundle, what must be put back if it fails.
@@ -88,9 +90,20 @@ impl Changes {
             requests: Vec::new(),
             origin: Vec::new(),
             staged: BTreeMap::new(),
+            earlier: BTreeSet::new(),
             commands: Vec::new(),
             bundle: None,
         }
+    }
+
+    /// The next piece of a bundle.
+    pub(super) fn piece(conn: ConnId, bundle: &BundleChanges) -> Changes {
+        Changes { earlier: bundle.tables.clone(), ..Changes::new(conn) }
+    }
+
+    /// Tables with changes that nobody else sees yet.
+    pub(super) fn tables(&self) -> impl Iterator<Item = u8> {
+        self.earlier.iter().chain(self.staged.keys()).copied()
     }
 
     /// Takes a request in; what it changes follows by [`Changes::push`].
@@ -124,7 +137,7 @@ impl Bridge {
             self.changes_staged(changes, Vec::new(), self.now_ms);
             return;
         }
-        self.busy = Some(Pending::Changes(changes));
+        self.busy = Some(Pending::Changes(Box::new(changes)));
         self.stage(staged);
     }
 

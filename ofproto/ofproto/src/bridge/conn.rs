@@ -101,7 +101,7 @@ pub(crate) enum Pending {
     /// Changes of its own.
     Own,
     /// Changes of one connection's.
-    Changes(super::change::Changes),
+    Changes(Box<super::change::Changes>),
     /// Answers for a request.
     Answer(ConnId, Incoming, Query),
 }

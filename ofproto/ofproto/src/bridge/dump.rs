@@ -69,6 +69,8 @@ impl Bridge {
     /// The switch's own rules of the last table, as statistics of that table show them.
     pub(super) fn internal_flow_stats(&self, now_ms: i64) -> Vec<FlowStats> {
         let age_ms = u64::try_from(now_ms - self.started_ms).unwrap_or(0);
+        // Nobody changed them since they were made.
+        let age_s = u16::try_from(age_ms / 1000).unwrap_or(u16::MAX);
         let actions = [[].into(), self.view.miss_rule.actions.clone(), [].into(), [].into()];
         let rows = INTERNAL.iter().zip(actions).enumerate();
         rows.map(|(i, ((priority, _, _, counter), actions))| {
@@ -88,8 +90,8 @@ impl Bridge {
                 idle_timeout: 0,
                 hard_timeout: 0,
                 importance: 0,
-                idle_age: Some(0),
-                hard_age: Some(0),
+                idle_age: Some(age_s),
+                hard_age: Some(age_s),
                 packets: Some(stats.packets),
                 bytes: Some(stats.bytes),
                 flags: openflow::flow_mod::FlowFlags::default(),

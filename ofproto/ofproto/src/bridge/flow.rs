@@ -74,7 +74,7 @@ impl Bridge {
         if flow_mod.table != TABLE_ALL {
             return changes.push(flow_mod.table, Change::FlowMod { flow_mod, priority });
         }
-        for table in self.tables_of(&flow_mod) {
+        for table in self.tables_of(&flow_mod, changes) {
             changes.push(table, Change::FlowMod { flow_mod: flow_mod.clone(), priority });
         }
     }
@@ -91,14 +91,21 @@ impl Bridge {
     }
 
     /// Tables that a flow-mod concerns which names none.
-    fn tables_of(&self, change: &PackedFlowMod) -> Vec<u8> {
+    fn tables_of(&self, change: &PackedFlowMod, changes: &Changes) -> Vec<u8> {
         if change.command == FlowModCommand::Add {
             return vec![0];
         }
-        let deletes = is_delete(change.command);
         let mut tables = self.table_ids();
-        tables.retain(|t| *t < N_TABLES && (deletes || self.may_match(change, *t)));
-        if tables.is_empty() && !deletes {
+        if is_delete(change.command) {
+            // What was added before it in the same bundle goes as well.
+            tables.extend(changes.tables());
+            tables.sort_unstable();
+            tables.dedup();
+            tables.retain(|t| *t < N_TABLES);
+            return tables;
+        }
+        tables.retain(|t| *t < N_TABLES && self.may_match(change, *t));
+        if tables.is_empty() {
             // A modification of nothing adds, once, in the first table.
             tables.push(0);
         }

@@ -433,7 +433,7 @@ impl Bridge {
         let Some(pending) = self.busy.take() else { return };
         match pending {
             Pending::Own => self.settle(&results, true),
-            Pending::Changes(changes) => self.changes_staged(changes, results, now_ms),
+            Pending::Changes(changes) => self.changes_staged(*changes, results, now_ms),
             other => self.busy = Some(other),
         }
         self.run_queue();
