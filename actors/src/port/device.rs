@@ -210,7 +210,7 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
     if device::is_loopback(name).unwrap_or(false) {
         return Err(format!("could not add network device {name} to ofproto (Invalid argument)"));
     }
-    let kind = match config.options.get("ring").map(String::as_str) {
+    let kind = match config.ring.as_deref() {
         Some("v2" | "tpacket_v2") => RingKind::V2,
         Some("v3" | "tpacket_v3") => RingKind::V3,
         _ => rings.kind,

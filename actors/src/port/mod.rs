@@ -373,7 +373,8 @@ impl Handler<Reconfigure> for Port {
 
     fn handle(&mut self, m: Reconfigure, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let reopen = m.0.options != self.setup.config.options && self.device.is_some();
+        let known = &self.setup.config;
+        let reopen = (m.0.options != known.options || m.0.ring != known.ring) && self.device.is_some();
         self.setup.config = m.0;
         if reopen {
             self.close();

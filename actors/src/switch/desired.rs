@@ -175,6 +175,8 @@ pub struct DesiredInterface {
     pub policing_burst_kb: i64,
     pub policing_kpkts_rate: i64,
     pub policing_kpkts_burst: i64,
+    /// The layout of a host device's receive rings: its own `options:ring`, or the switch's `other_config:ring`.
+    pub ring: Option<String>,
 }
 
 /// A mirror.
@@ -236,10 +238,15 @@ impl DesiredSwitch {
     /// Reads a replica.
     pub fn read(replica: &Replica) -> Self {
         let Some(root) = ovs::OpenvSwitch::all(replica).next() else { return Self::default() };
+        let ring = pairs(&root.other_config()).remove("ring");
         let mut bridges = BTreeMap::new();
         for uuid in root.bridges() {
             if let Some(row) = ovs::Bridge::find(replica, uuid) {
-                let bridge = DesiredBridge::read(replica, &row);
+                let mut bridge = DesiredBridge::read(replica, &row);
+                let interfaces = bridge.ports.values_mut().flat_map(|port| port.interfaces.values_mut());
+                for interface in interfaces.filter(|i| i.kind == "system" && i.ring.is_none()) {
+                    interface.ring.clone_from(&ring);
+                }
                 bridges.entry(bridge.name.clone()).or_insert(bridge);
             }
         }
@@ -406,6 +413,7 @@ impl DesiredInterface {
             policing_burst_kb: row.ingress_policing_burst(),
             policing_kpkts_rate: row.ingress_policing_kpkts_rate(),
             policing_kpkts_burst: row.ingress_policing_kpkts_burst(),
+            ring: row.options().get("ring").map(str::to_owned),
         }
     }
 }

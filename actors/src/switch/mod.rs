@@ -141,6 +141,8 @@ pub struct Switch {
     next_bridge: u32,
     next_bundle: u32,
     next_status_ms: i64,
+    /// When all was asked for its status last.
+    refreshed_ms: Option<i64>,
     /// What the log has been told of the configuration.
     complaints: BTreeSet<checks::Complaint>,
     /// Most VLAN headers that are looked at.
@@ -154,6 +156,9 @@ const DATAPATH_MAILBOX: usize = 4096;
 const PORT_MAILBOX: usize = 64;
 /// How often statistics are written unless told, milliseconds.
 const STATS_INTERVAL_MS: i64 = 5_000;
+/// How often they are written for the sake of new devices, milliseconds: to ask for them takes the longer the more there
+/// are, and ports may be added by the hundred.
+const FRESH_INTERVAL_MS: i64 = 500;
 
 impl Switch {
     /// A switch without bridges.
@@ -180,6 +185,7 @@ impl Switch {
             next_bridge: 1,
             next_bundle: 1,
             next_status_ms: 0,
+            refreshed_ms: None,
             complaints: BTreeSet::new(),
             vlan_limit: 1,
             status_written: BTreeMap::new(),
@@ -322,8 +328,11 @@ impl Player for Switch {
     }
 
     fn wake(&mut self, now_ms: i64, ctx: &mut Context<Self>) {
-        if now_ms >= self.next_status_ms && !self.busy {
-            self.refresh_status(ctx);
+        if now_ms >= self.next_status_ms {
+            match self.busy {
+                true => self.next_status_ms = now_ms + FRESH_INTERVAL_MS,
+                false => self.refresh_status(ctx),
+            }
         }
         self.rearm();
     }

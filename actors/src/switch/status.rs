@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Switch {
     /// Asks every port and datapath how it is, and writes what changed.
     pub(super) fn refresh_status(&mut self, ctx: &mut Context<Self>) {
+        self.refreshed_ms = Some(clock::now_ms());
         let mut ports = Vec::new();
         for (bridge, state) in &self.bridges {
             for (name, port) in &state.ports {

@@ -456,7 +456,7 @@ fn a_stock_gives_rings_of_any_kind() {
             let stock = RingStock::new(&config(kind));
             for i in 0..12 {
                 let (a, b) = veth(&format!("a{i}"), &format!("b{i}"));
-                let wanted = if i == 5 { RingConfig { ring_bytes: 1 << 20, ..config(kind) } } else { config(kind) };
+                let wanted = if i == 5 { RingConfig { ring_bytes: 2 << 20, ..config(kind) } } else { config(kind) };
                 let mut rings = stock.open(b, if i == 7 { 3 } else { 1 }, &wanted).unwrap();
                 assert_eq!(rings.len(), if i == 7 { 3 } else { 1 });
                 assert_eq!((rings[0].ifindex(), rings[0].memory_bytes()), (b, wanted.ring_bytes));

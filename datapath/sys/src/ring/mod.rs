@@ -73,7 +73,7 @@ impl Default for RingConfig {
     fn default() -> Self {
         Self {
             kind: RingKind::V3,
-            ring_bytes: 2 << 20,
+            ring_bytes: 1 << 20,
             max_ring_bytes: 32 << 20,
             block_bytes: 128 << 10,
             headroom: 32,

@@ -16,7 +16,7 @@ use crate::socket::PacketSocket;
 /// No ring grows while all of the process together would have more, bytes.
 const BUDGET: usize = 1 << 30;
 /// A ring that grows does so by this factor.
-const GROWTH: usize = 4;
+const GROWTH: usize = 8;
 /// After so long without being crowded a ring is made small again, ns.
 const CALM_NS: u64 = 600_000_000_000;
 
