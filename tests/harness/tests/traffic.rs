@@ -241,7 +241,9 @@ fn two_hundred_ports() {
         need("nothing is lost", a.ping(&b.ip, 20)? >= 19)?;
         let table = lab.appctl("dpif/show")?;
         need("the datapath has them all", numbers.clone().all(|n| table.contains(&format!("w{n} "))))?;
-        for layout in ["set open . other_config:ring=v2", "set interface v1 options:ring=v3", "clear open . other_config"] {
+        for layout in
+            ["set open . other_config:ring=v2", "set interface v1 options:ring=v3", "clear open . other_config"]
+        {
             lab.vsctl(layout)?;
             need(&format!("traffic flows again after {layout}"), a.reaches(&b.ip))?;
         }
