@@ -113,7 +113,7 @@ pub(crate) fn decode_add<'a>(head: &Head<'a>) -> Result<(u32, u16, &'a [u8]), Of
         return Err(ErrorCode::OFPBFC_MSG_BAD_XID.into());
     }
     let inner = &inner[..len];
-    if !is_bundlable(kind::head(inner)?.shape.kind) {
+    if !kind::head(inner).is_ok_and(|head| is_bundlable(head.shape.kind)) {
         return Err(ErrorCode::OFPBFC_MSG_UNSUP.into());
     }
     Ok((id, flags, inner))

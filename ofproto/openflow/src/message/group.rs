@@ -299,7 +299,12 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
     while !octets.is_empty() {
         let property = wire::property(octets)?;
         let mut value = Reader::new(property.value);
-        if property.kind <= PROP_WATCH_GROUP && value.len() != 4 {
+        let fits = match property.kind {
+            PROP_WEIGHT => value.len() >= 2,
+            PROP_WATCH_PORT | PROP_WATCH_GROUP => value.len() == 4,
+            _ => true,
+        };
+        if !fits {
             return Err(ErrorCode::OFPBPC_BAD_LEN.into());
         }
         match property.kind {

@@ -81,17 +81,30 @@ impl Shape {
 
     /// Whether a switch has an answer to messages of the kind, be it a refusal of what they say.
     pub fn is_for_switch(&self) -> bool {
-        match self.class {
-            class if class.is_multipart() => !class.is_reply(),
-            _ => match self.kind {
-                Kind::PacketIn | Kind::PacketIn2 | Kind::FlowRemoved | Kind::PortStatus | Kind::TableStatus => false,
-                Kind::Hello | Kind::Error | Kind::FeaturesReply | Kind::GetConfigReply | Kind::BarrierReply => false,
-                Kind::QueueConfigReply | Kind::RoleReply | Kind::RoleStatus | Kind::GetAsyncReply => false,
-                Kind::RequestForward | Kind::TlvTableReply => false,
-                Kind::FlowMonitorPaused | Kind::FlowMonitorResumed => false,
-                _ => true,
-            },
-        }
+        let from_switch = matches!(
+            self.kind,
+            Kind::PacketIn
+                | Kind::PacketIn2
+                | Kind::FlowRemoved
+                | Kind::PortStatus
+                | Kind::TableStatus
+                | Kind::RoleStatus
+                | Kind::RequestForward
+                | Kind::FlowMonitorPaused
+                | Kind::FlowMonitorResumed
+        );
+        let answers = matches!(
+            self.kind,
+            Kind::FeaturesReply
+                | Kind::GetConfigReply
+                | Kind::BarrierReply
+                | Kind::QueueConfigReply
+                | Kind::RoleReply
+                | Kind::GetAsyncReply
+                | Kind::TlvTableReply
+        );
+        let of_no_use = matches!(self.kind, Kind::Hello | Kind::Error);
+        !(self.class.is_reply() || from_switch || answers || of_no_use)
     }
 }
 
