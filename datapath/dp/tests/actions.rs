@@ -369,7 +369,7 @@ fn meters_drop_and_remark() {
 #[test]
 fn actions_hand_up_with_their_note() {
     let cookie = Cookie::SlowPath { reason: 4 };
-    let note = Userspace { cookie: cookie.clone(), actions: false, tunnel_out_port: None };
+    let note = Userspace { pid: 0, cookie: cookie.clone(), actions: false, tunnel_out_port: None };
     let mut rig = Rig::new(Config { upcall_quota: 2, ..Config::default() });
     rig.install_any(&[
         Action::PushVlan { tpid: 0x8100, tci: 0x1007 },

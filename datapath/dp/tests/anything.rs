@@ -135,7 +135,7 @@ fn action() -> impl Strategy<Value = Action> {
         let md2 = vec![1; len * 4];
         Action::PushNsh(Box::new(PushNsh { flags: 0, ttl: 1, mdtype, np, path_hdr: 1, context: [0; 4], md2 }))
     });
-    let note = Userspace { cookie: Cookie::SlowPath { reason: 1 }, actions: false, tunnel_out_port: None };
+    let note = Userspace { pid: 0, cookie: Cookie::SlowPath { reason: 1 }, actions: false, tunnel_out_port: None };
     let leaf = prop_oneof![
         3 => (0u32..6).prop_map(Action::Output),
         4 => set,

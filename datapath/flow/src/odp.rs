@@ -247,6 +247,8 @@ pub struct TnlPush {
 /// What to hand up, and with what note.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Userspace {
+    /// Netlink port of the reader; 0 in this datapath, kept for what people write.
+    pub pid: u32,
     /// For whom.
     pub cookie: Cookie,
     /// Send the actions of the flow along.
@@ -279,6 +281,8 @@ pub enum Cookie {
         /// Output port.
         output_odp_port: OdpPort,
     },
+    /// Octets that mean nothing here.
+    Raw(Vec<u8>),
 }
 
 /// Contents of a packet-in decided at translation.

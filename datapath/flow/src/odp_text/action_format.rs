@@ -104,7 +104,7 @@ pub(super) fn slow_path_reason(name: &str) -> Option<u32> {
 }
 
 fn userspace(out: &mut String, userspace: &Userspace, ports: Option<&dyn PortNames>) {
-    out.push_str("userspace(pid=0,");
+    put!(out, "userspace(pid={},", userspace.pid);
     match &userspace.cookie {
         Cookie::SlowPath { reason } => put!(out, "slow_path({})", slow_path_reasons(*reason)),
         Cookie::Controller(c) => put!(
@@ -138,6 +138,13 @@ fn userspace(out: &mut String, userspace: &Userspace, ports: Option<&dyn PortNam
             });
         }
         Cookie::Ipfix { output_odp_port } => put!(out, "ipfix(output_port={})", super::port(*output_odp_port, ports)),
+        Cookie::Raw(octets) => {
+            out.push_str("userdata(");
+            for octet in octets {
+                put!(out, "{octet:02x}");
+            }
+            out.push(')');
+        }
     }
     if userspace.actions {
         out.push_str(",actions");

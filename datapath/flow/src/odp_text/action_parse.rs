@@ -12,6 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Deepest nesting of action lists.
 const MAX_DEPTH: usize = 16;
+/// Octets of the note that goes along where none is given, and of the shortest and the longest.
+const COOKIE_LEN: usize = 48;
+const MIN_COOKIE: usize = 8;
+const MAX_COOKIE: usize = 1024;
 /// Most octets of NSH metadata of type 2.
 const MAX_MD2: usize = 248;
 
@@ -163,7 +167,15 @@ impl Parser<'_> {
 
     fn userspace(self, scan: &mut Scan<'_>) -> Option<Userspace> {
         scan.expect("pid=")?;
-        scan.number()?;
+        let pid = number32(scan)?;
+        let mut ahead = *scan;
+        let named = ahead.eat(",") && ahead.word().is_some() && ahead.peek("(");
+        if !named {
+            // Nothing goes along: as long a note as there is room for, of nothing.
+            let actions = scan.eat(",actions");
+            let tunnel_out_port = if scan.eat(",tunnel_out_port=") { Some(self.port(scan)?) } else { None };
+            return Some(Userspace { pid, cookie: Cookie::Raw(vec![0; COOKIE_LEN]), actions, tunnel_out_port });
+        }
         scan.expect(",")?;
         let name = scan.word()?;
         scan.expect("(")?;
@@ -190,12 +202,13 @@ impl Parser<'_> {
                 scan.expect("output_port=")?;
                 Cookie::Ipfix { output_odp_port: self.port(scan)? }
             }
+            "userdata" => Cookie::Raw(octets(scan)?),
             _ => return None,
         };
         scan.expect(")")?;
         let actions = scan.eat(",actions");
         let tunnel_out_port = if scan.eat(",tunnel_out_port=") { Some(self.port(scan)?) } else { None };
-        Some(Userspace { cookie, actions, tunnel_out_port })
+        Some(Userspace { pid, cookie, actions, tunnel_out_port })
     }
 
     fn flow_sample(self, scan: &mut Scan<'_>) -> Option<FlowSampleCookie> {
@@ -249,6 +262,18 @@ impl Parser<'_> {
         let words = words.map(|(i, m)| MaskedWord { word: i as u8, value: parser.key.0[i] & m, mask: *m });
         Some(Set { group, words: words.collect(), tunnel: None })
     }
+}
+
+/// Hexadecimal digits, two an octet; a note is filled up to the shortest there is.
+fn octets(scan: &mut Scan<'_>) -> Option<Vec<u8>> {
+    let digits = scan.span(|c| c.is_ascii_hexdigit()).unwrap_or("");
+    if digits.len() % 2 != 0 || digits.len() > MAX_COOKIE * 2 {
+        return None;
+    }
+    let pairs = (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok());
+    let mut octets: Vec<u8> = pairs.collect::<Option<_>>()?;
+    octets.resize(octets.len().max(MIN_COOKIE), 0);
+    Some(octets)
 }
 
 fn number32(scan: &mut Scan<'_>) -> Option<u32> {

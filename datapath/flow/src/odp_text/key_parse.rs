@@ -216,13 +216,20 @@ impl<'a> Parser<'a> {
 /// `label=…,tc=…,ttl=…,bos=…`, each with an optional mask.
 pub(super) fn label(scan: &mut Scan<'_>) -> Option<(u32, u32)> {
     let (mut lse, mut mask) = (0, 0);
-    for (name, shift, bits) in [("label=", 12, 20), (",tc=", 9, 3), (",ttl=", 0, 8), (",bos=", 8, 1)] {
-        scan.expect(name)?;
+    let mut any = false;
+    // Some may be left out; what follows one that came is the next entry's.
+    for (name, shift, bits) in [("label=", 12, 20), ("tc=", 9, 3), ("ttl=", 0, 8), ("bos=", 8, 1)] {
+        let mut ahead = *scan;
+        if any && !ahead.eat(",") || !ahead.eat(name) {
+            continue;
+        }
+        *scan = ahead;
+        any = true;
         let (value, m) = scan.masked(bits)?;
         lse |= (value as u32) << shift;
         mask |= (m as u32) << shift;
     }
-    Some((lse, mask))
+    any.then_some((lse, mask))
 }
 
 fn address_field(group: &str, name: &str, scan: &mut Scan<'_>, mut pair: Pair<'_>) -> Option<()> {

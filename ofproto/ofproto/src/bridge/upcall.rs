@@ -72,7 +72,7 @@ impl Bridge {
             Some(Cookie::Sflow { vlan_tci, output }) => {
                 return self.sampled(&upcall.key, upcall.packet.data(), (vlan_tci, output), now_ms);
             }
-            Some(Cookie::FlowSample(_) | Cookie::Ipfix { .. }) => return,
+            Some(Cookie::FlowSample(_) | Cookie::Ipfix { .. } | Cookie::Raw(_)) => return,
             Some(Cookie::SlowPath { .. }) | None => {}
         }
         let Some(mut translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };

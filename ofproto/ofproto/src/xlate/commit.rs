@@ -105,6 +105,12 @@ impl Context<'_> {
                 write.0[*i] |= if cared { m & self.wc.0[*i] } else { *m };
             }
         }
+        if header.group == SetGroup::Nsh {
+            // What else of an NSH header matters is written again with it, as Open vSwitch does.
+            for (i, m) in &header.all {
+                write.0[*i] |= m & self.wc.0[*i];
+            }
+        }
         let word = |i: usize| MaskedWord { word: i as u8, value: self.flow.0[i] & write.0[i], mask: write.0[i] };
         let words: SmallVec<[MaskedWord; 2]> =
             header.all.iter().filter(|(i, _)| write.0[*i] != 0).map(|(i, _)| word(*i)).collect();

@@ -29,6 +29,7 @@ impl Context<'_> {
 
     fn put_userspace(&mut self, cookie: ControllerCookie, meter: Option<u32>) {
         let action = odp::Action::Userspace(Box::new(odp::Userspace {
+            pid: 0,
             cookie: Cookie::Controller(Box::new(cookie)),
             actions: false,
             tunnel_out_port: None,

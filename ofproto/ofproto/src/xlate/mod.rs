@@ -136,6 +136,7 @@ impl Translation {
             return self.actions.clone();
         }
         let userspace = odp::Action::Userspace(Box::new(odp::Userspace {
+            pid: 0,
             cookie: odp::Cookie::SlowPath { reason: self.slow },
             actions: false,
             tunnel_out_port: None,

@@ -57,6 +57,7 @@ impl Context<'_> {
         let Some(probability) = self.bridge.sflow else { return };
         self.sampled_by = Some(self.bridge.id);
         let userspace = odp::Action::Userspace(Box::new(odp::Userspace {
+            pid: 0,
             cookie: odp::Cookie::Sflow { vlan_tci: 0, output: 0 },
             actions: true,
             tunnel_out_port: None,
