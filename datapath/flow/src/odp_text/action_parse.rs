@@ -267,7 +267,7 @@ impl Parser<'_> {
 /// Hexadecimal digits, two an octet; a note is filled up to the shortest there is.
 fn octets(scan: &mut Scan<'_>) -> Option<Vec<u8>> {
     let digits = scan.span(|c| c.is_ascii_hexdigit()).unwrap_or("");
-    if digits.len() % 2 != 0 || digits.len() > MAX_COOKIE * 2 {
+    if !digits.len().is_multiple_of(2) || digits.len() > MAX_COOKIE * 2 {
         return None;
     }
     let pairs = (0..digits.len() / 2).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).ok());
