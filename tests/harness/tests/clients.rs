@@ -12,11 +12,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn place() -> Place {
+    place_with(&[])
+}
+
+/// A place whose server has further options.
+fn place_with(options: &[&str]) -> Place {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let dir = PathBuf::from(format!("/tmp/clients.{}/{number}", std::process::id()));
     let mut place = Place::new(Side::troupe(), &dir).expect("a private place");
-    place.start_database(&[]).expect("a server");
+    place.start_database(options).expect("a server");
     place.tool("ovs-vsctl", &["--no-wait", "init"]).expect("a root row");
     place
 }
@@ -51,6 +56,21 @@ fn the_python_idl_keeps_its_rows_across_a_restart() {
         heard(word);
     }
     assert!(client.wait().expect("its end").success());
+}
+
+#[test]
+fn a_monitor_over_websocket() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = free.expect("a free port").port().to_string();
+    let place = place_with(&[&format!("--web={port}")]);
+    let outcome = python(&place, "websocket.py", &[&port]).output().expect("python3");
+    let said = String::from_utf8_lossy(&outcome.stdout).into_owned();
+    assert_eq!(
+        said,
+        "initial {}\nupdate3 [{'insert': {'name': 'b'}}]\n",
+        "{}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
 }
 
 #[test]
