@@ -266,7 +266,7 @@ fn faults(files: &TlsFiles) -> Vec<String> {
         complain("SSL_use_PrivateKey_file", builder.set_private_key_file(key, SslFiletype::PEM));
     }
     if let Some(authority) = files.ca_cert.as_deref().filter(|path| path.as_os_str() != "none")
-        && !(files.bootstrap && !authority.exists())
+        && (!files.bootstrap || authority.exists())
     {
         let what = format!("failed to load client certificates from {}", authority.display());
         complain(&what, builder.set_ca_file(authority));
