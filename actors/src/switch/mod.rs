@@ -159,6 +159,8 @@ const STATS_INTERVAL_MS: i64 = 5_000;
 /// How often they are written for the sake of new devices, milliseconds: to ask for them takes the longer the more there
 /// are, and ports may be added by the hundred.
 const FRESH_INTERVAL_MS: i64 = 500;
+/// Of so many ports at the most they are written each time.
+const FEW_PORTS: usize = 32;
 
 impl Switch {
     /// A switch without bridges.

@@ -461,8 +461,9 @@ impl Switch {
         }
         self.write_status(Some(self.desired.next_cfg));
         if self.next_status_ms == 0 {
-            // What new devices have counted before is told at once, or soon where others were told just now.
-            let soon = self.refreshed_ms.filter(|_| self.host.is_some()).map(|last| last + FRESH_INTERVAL_MS);
+            // What new devices have counted before is told at once; soon, where there are many and some were told just now.
+            let are_many = self.bridges.values().map(|bridge| bridge.ports.len()).sum::<usize>() > FEW_PORTS;
+            let soon = self.refreshed_ms.filter(|_| are_many).map(|last| last + FRESH_INTERVAL_MS);
             match soon.filter(|soon| *soon > clock::now_ms()) {
                 Some(soon) => self.next_status_ms = soon,
                 None => self.refresh_status(ctx),
