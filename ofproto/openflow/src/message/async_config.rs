@@ -29,6 +29,18 @@ impl AsyncKind {
         AsyncKind::TableStatus,
         AsyncKind::RequestForward,
     ];
+
+    /// Its name as printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            AsyncKind::PacketIn => "PACKET_IN",
+            AsyncKind::PortStatus => "PORT_STATUS",
+            AsyncKind::FlowRemoved => "FLOW_REMOVED",
+            AsyncKind::RoleStatus => "ROLE_STATUS",
+            AsyncKind::TableStatus => "TABLE_STATUS",
+            AsyncKind::RequestForward => "REQUESTFORWARD",
+        }
+    }
 }
 
 /// For each [`AsyncKind`] (as index) the reasons wanted, bit n = reason number n.
@@ -113,7 +125,8 @@ fn allowed(kind: AsyncKind, version: Version) -> u32 {
 fn mask(wire: u32, kind: AsyncKind, version: Version, loose: bool) -> Result<u32, OfError> {
     let allowed = allowed(kind, version);
     if wire & !allowed != 0 && !loose {
-        return Err(ErrorCode::OFPACFC_INVALID.into());
+        let text = format!("bad value {wire:#x} for {} (allowed mask {allowed:#x})", kind.name());
+        return Err(ErrorCode::OFPACFC_INVALID.because("ofp_connection", text));
     }
     let mut mask = wire & allowed;
     if kind == AsyncKind::PacketIn && mask & (1 << reason::NO_MATCH) != 0 {

@@ -145,24 +145,13 @@ fn reason_names(kind: AsyncKind) -> &'static [(u32, &'static str)] {
     }
 }
 
-fn kind_name(kind: AsyncKind) -> &'static str {
-    match kind {
-        AsyncKind::PacketIn => "PACKET_IN",
-        AsyncKind::PortStatus => "PORT_STATUS",
-        AsyncKind::FlowRemoved => "FLOW_REMOVED",
-        AsyncKind::RoleStatus => "ROLE_STATUS",
-        AsyncKind::TableStatus => "TABLE_STATUS",
-        AsyncKind::RequestForward => "REQUESTFORWARD",
-    }
-}
-
 pub(super) fn async_masks(out: &mut String, head: &Head<'_>) -> Result<(), OfError> {
     let version = Version::from_wire(head.version).ok_or(ErrorCode::OFPBRC_BAD_VERSION)?;
     let set = async_config::decode(head, version)?;
     for (title, masks) in [("primary", set.primary), ("secondary", set.secondary)] {
         put!(out, "\n {title}:\n");
         for kind in AsyncKind::ALL {
-            put!(out, "{:>16}:", kind_name(kind));
+            put!(out, "{:>16}:", kind.name());
             let mask = masks[kind as usize].unwrap_or(0);
             if mask == 0 {
                 out.push_str(" (off)");
