@@ -35,8 +35,11 @@ impl Context<'_> {
                 wc.set_dl_dst(u64::MAX);
                 if is_ip(flow) {
                     wc.set_nw_proto(u8::MAX);
-                    wc.set_tp_src(u16::MAX);
-                    wc.set_tp_dst(u16::MAX);
+                    // UDP's ports are no part of the hash; what others have in their place counts as mattering.
+                    if flow.nw_proto() != 17 {
+                        wc.set_tp_src(u16::MAX);
+                        wc.set_tp_dst(u16::MAX);
+                    }
                 }
                 wc.set_vlan_tci(wc.vlan_tci() | 0x1fff);
             }
