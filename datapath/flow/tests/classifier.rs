@@ -148,7 +148,7 @@ fn linear_conjunctive<'a>(rules: &'a [Arc<Rule>], key: &Key) -> Option<&'a Arc<R
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn conjunctions_equal_a_linear_scan(
