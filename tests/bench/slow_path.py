@@ -235,8 +235,14 @@ def effect_after(switch, here, there, change):
     """How long after the beginning of `change` the probe, which came to `here`, comes to `there`, milliseconds."""
     a, here, there = switch.ports["pa"], switch.ports[here], switch.ports[there] if there else None
     mark = int(time.monotonic() * 1e6) << 16
-    for port in switch.ports.values():
-        port.marks()
+    # What was changed before has to be over.
+    calm = 0
+    while calm < 20:
+        mark += 1
+        a.send(frame(0, mark=mark))
+        time.sleep(0.005)
+        came = here.marks() and not (there is not None and there.marks())
+        calm = calm + 1 if came else 0
     begin = time.perf_counter()
     process = change()
     last = begin
