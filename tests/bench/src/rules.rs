@@ -36,7 +36,7 @@ impl Numbers {
     }
 
     /// The next one.
-    pub fn next(&mut self) -> u32 {
+    pub fn draw(&mut self) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 32) as u32
     }
@@ -61,11 +61,11 @@ fn mask(n: u32) -> Mask {
 fn packet(numbers: &mut Numbers) -> Key {
     let mut key = Key::EMPTY;
     key.set_dl_type(0x0800);
-    key.set_nw_proto(if numbers.next().is_multiple_of(4) { 17 } else { 6 });
-    key.set_nw_src(numbers.next());
-    key.set_nw_dst(numbers.next());
-    key.set_tp_src(numbers.next() as u16);
-    key.set_tp_dst(numbers.next() as u16);
+    key.set_nw_proto(if numbers.draw().is_multiple_of(4) { 17 } else { 6 });
+    key.set_nw_src(numbers.draw());
+    key.set_nw_dst(numbers.draw());
+    key.set_tp_src(numbers.draw() as u16);
+    key.set_tp_dst(numbers.draw() as u16);
     key
 }
 
@@ -77,9 +77,9 @@ pub fn classifier(n: usize) -> (Classifier<Rule>, Vec<Key>) {
     let mut packets = Vec::new();
     for i in 0..n {
         let key = packet(&mut numbers);
-        let mask = mask(numbers.next() % MASKS);
+        let mask = mask(numbers.draw() % MASKS);
         let mini = classifier.intern(MiniMatch::new(&key, &mask));
-        classifier.insert(Arc::new(Rule { mini, priority: (numbers.next() % 1000) as i32 }));
+        classifier.insert(Arc::new(Rule { mini, priority: (numbers.draw() % 1000) as i32 }));
         if i.is_multiple_of((2 * n / PACKETS).max(1)) {
             packets.push(key);
             packets.push(packet(&mut numbers));
