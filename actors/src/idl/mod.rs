@@ -19,7 +19,7 @@ use crate::msg::switch::{ConfigChanged, StatusWrite};
 use crate::stream::{Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
-use crate::switch::desired::DesiredSwitch;
+use crate::switch::desired::{self, DesiredSwitch};
 use crate::unixctl::coverage::Counter;
 
 /// What the database server may make us keep.
@@ -282,11 +282,14 @@ impl Idl {
             return;
         }
         self.contended = false;
-        let _ = self.client.take_changes();
-        let wish = DesiredSwitch::read(self.client.replica());
-        if self.last_wish.as_ref() != Some(&wish) {
-            self.last_wish = Some(wish.clone());
-            self.wishes.send(ConfigChanged(wish));
+        let changes = self.client.take_changes();
+        // Most of what comes is the echo of what was written.
+        if self.last_wish.is_none() || desired::may_matter(&changes) {
+            let wish = DesiredSwitch::read(self.client.replica());
+            if self.last_wish.as_ref() != Some(&wish) {
+                self.last_wish = Some(wish.clone());
+                self.wishes.send(ConfigChanged(wish));
+            }
         }
         self.write();
     }

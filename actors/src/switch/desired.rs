@@ -226,6 +226,54 @@ pub struct DesiredController {
     pub out_of_band: bool,
 }
 
+/// Columns that the switch itself writes, and reads at the most to remember them: what changes in them is no wish.
+const OWN_COLUMNS: &[(&str, &[&str])] = &[
+    ("Open_vSwitch", &["cur_cfg", "statistics"]),
+    ("Bridge", &["datapath_id", "datapath_version", "status", "rstp_status"]),
+    ("Port", &["statistics", "status", "rstp_status", "rstp_statistics", "bond_active_slave"]),
+    (
+        "Interface",
+        &[
+            "admin_state",
+            "bfd_status",
+            "cfm_fault",
+            "cfm_fault_status",
+            "cfm_flap_count",
+            "cfm_health",
+            "cfm_remote_mpids",
+            "cfm_remote_opstate",
+            "duplex",
+            "error",
+            "ifindex",
+            "lacp_current",
+            "link_resets",
+            "link_speed",
+            "link_state",
+            "mac_in_use",
+            "mtu",
+            "ofport",
+            "statistics",
+            "status",
+        ],
+    ),
+    ("Controller", &["is_connected", "role", "status"]),
+    ("Mirror", &["statistics"]),
+];
+
+/// Whether changes of the database may be changes of what is wanted.
+pub fn may_matter(changes: &::idl::Changes) -> bool {
+    changes.tables().any(|table| {
+        let own = OWN_COLUMNS.iter().find(|(name, _)| *name == table).map_or(&[][..], |(_, columns)| columns);
+        let is_own = |row: &::idl::Row, at: usize| {
+            row.schema().columns.get(at).is_some_and(|column| own.contains(&&*column.name))
+        };
+        changes.rows(table).any(|(_, change)| match (&change.old, &change.new) {
+            (Some(old), Some(new)) => old.differing(new).into_iter().any(|at| !is_own(new, at)),
+            _ => true,
+        })
+    })
+}
+
 fn pairs(map: &ovs::column::Map<'_>) -> Pairs {
     map.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
