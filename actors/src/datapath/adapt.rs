@@ -4,6 +4,7 @@ use dp::port::{Offloads, RxLosses};
 use dp::{BURST, Burst, Lent, RxQueue, TxPacket, TxPort, TxReport};
 use packet::buffer::{Gso, Offload, PartialCsum};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::vnet_flag;
 use sys::{Frame, RxRing, Tap, TxFrame, TxOutcome, TxSocket, VnetHdr};
@@ -222,17 +223,52 @@ impl RxQueue for DummyQueue {
     }
 }
 
-/// What leaves a dummy port: counted, and written to a capture file if one was asked for. What has no whole Ethernet header
-/// is lost.
+/// The MTU of a dummy port, octets: set by the port, obeyed by the half that sends. It does not count the Ethernet header.
+#[derive(Clone, Debug)]
+pub struct DummyMtu(Arc<AtomicU32>);
+
+impl DummyMtu {
+    /// What a new port has.
+    pub const BOOT: u32 = 1500;
+
+    /// The MTU now.
+    pub fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// From now on, for the sending half as well.
+    pub fn set(&self, mtu: u32) {
+        self.0.store(mtu, Relaxed);
+    }
+
+    /// Whether a frame has a whole Ethernet header and not too much behind it; one VLAN tag is free.
+    fn takes(&self, frame: &[u8]) -> bool {
+        let Some(ethertype) = frame.get(12..packet::ethernet::HEADER_LEN) else { return false };
+        let is_tagged = packet::vlan::is_tag(u16::from_be_bytes([ethertype[0], ethertype[1]]));
+        let header = packet::ethernet::HEADER_LEN + if is_tagged { packet::vlan::HEADER_LEN } else { 0 };
+        frame.len() - header.min(frame.len()) <= self.get() as usize
+    }
+}
+
+impl Default for DummyMtu {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU32::new(Self::BOOT)))
+    }
+}
+
+/// What leaves a dummy port: counted, and written to a capture file if one was asked for. What has no whole Ethernet
+/// header, or is longer than the MTU allows, is lost.
 pub struct DummySender {
     /// Gets every packet.
     pub sink: Option<Sink>,
+    /// How much a packet may carry.
+    pub mtu: DummyMtu,
 }
 
 impl TxPort for DummySender {
     fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
         let mut report = TxReport::default();
-        for packet in packets.iter().filter(|p| p.octets.len() >= packet::ethernet::HEADER_LEN) {
+        for packet in packets.iter().filter(|p| self.mtu.takes(p.octets)) {
             report.packets += 1;
             report.bytes += packet.octets.len() as u64;
             if let Some(sink) = &mut self.sink {

@@ -79,7 +79,7 @@ pub const DUMMY_ADDRESSES: usize = 64;
 #[allow(missing_docs)]
 pub struct DummyState {
     pub mac: u64,
-    pub mtu: i64,
+    pub mtu: DummyMtu,
     pub admin_up: bool,
     pub link_up: bool,
     pub ifindex: i64,
@@ -180,7 +180,7 @@ impl Device {
 }
 
 /// MTUs that a dummy may have, octets.
-pub const DUMMY_MTU: std::ops::RangeInclusive<i64> = 68..=65_535;
+pub const DUMMY_MTU: std::ops::RangeInclusive<u32> = 68..=65_535;
 
 /// An address for a port without a device: locally administered, and the same as long as the switch runs.
 pub fn virtual_mac(seed: u64, bridge: &str, name: &str) -> u64 {
@@ -299,9 +299,10 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         inboxes.push(inbox.recorded(rx.clone().map(sink_of)));
     }
     let mac = config.mac.as_deref().or(option("mac").map(String::as_str)).and_then(parse_mac);
+    let mtu = DummyMtu::default();
     let state = DummyState {
         mac: mac.unwrap_or_else(|| dummy_mac(number)),
-        mtu: 1500,
+        mtu: mtu.clone(),
         admin_up: true,
         link_up: true,
         ifindex: option("ifindex").and_then(|n| n.parse().ok()).unwrap_or(-95),
@@ -326,7 +327,7 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
             }
         })
     });
-    Ok((Device::Dummy(state), Some(Parts { queues, tx: Box::new(DummySender { sink }), inboxes, wired })))
+    Ok((Device::Dummy(state), Some(Parts { queues, tx: Box::new(DummySender { sink, mtu }), inboxes, wired })))
 }
 
 /// What the kernel says of a device.

@@ -253,10 +253,10 @@ impl Port {
             Some(Device::Dummy(state)) => {
                 state.mac = mac.unwrap_or(state.mac);
                 match mtu {
-                    Some(mtu) if !device::DUMMY_MTU.contains(&mtu) => {
-                        vlog::warn!("netdev", "failed to set MTU for network device {name}: Invalid argument");
-                    }
-                    Some(mtu) => state.mtu = mtu,
+                    Some(mtu) => match u32::try_from(mtu).ok().filter(|mtu| device::DUMMY_MTU.contains(mtu)) {
+                        Some(mtu) => state.mtu.set(mtu),
+                        None => vlog::warn!("netdev", "failed to set MTU for network device {name}: Invalid argument"),
+                    },
                     None => {}
                 }
             }
@@ -281,7 +281,7 @@ impl Port {
                 status.admin_up = state.admin_up;
                 status.link_up = state.admin_up && state.link_up;
                 status.mac = state.mac;
-                status.mtu = Some(state.mtu);
+                status.mtu = Some(i64::from(state.mtu.get()));
                 status.addresses.clone_from(&state.addresses);
                 status.ifindex = (state.ifindex >= 0).then_some(state.ifindex);
                 if state.ifindex < 0 {
@@ -487,7 +487,7 @@ impl Handler<SetMtu> for Port {
     fn handle(&mut self, m: SetMtu, _: &mut Context<Self>) {
         self.desk.received();
         match &mut self.device {
-            Some(Device::Dummy(state)) => state.mtu = i64::from(m.0),
+            Some(Device::Dummy(state)) => state.mtu.set(m.0),
             Some(Device::Tap(_)) => set_mtu(&self.setup.config.name, Some(i64::from(m.0))),
             _ => {}
         }
