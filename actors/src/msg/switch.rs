@@ -5,7 +5,9 @@ use ofproto::view::BridgeView;
 use ovsdb::{Datum, Uuid};
 use std::sync::Arc;
 
-use crate::switch::desired::DesiredSwitch;
+use crate::mailbox::Address;
+use crate::port::Port;
+use crate::switch::desired::{DesiredInterface, DesiredSwitch, Pairs};
 
 /// The configuration the database asks for (C).
 #[derive(Debug, Message)]
@@ -154,3 +156,61 @@ pub enum UnderlayEdit {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CleanUp;
+
+/// A change of the datapaths that people make by hand (Q). Datapaths are called `TYPE@NAME`. The answer to a new port is
+/// its actor, which is still to open its device.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Option<Address<Port>>, EditRefused>")]
+pub enum DatapathEdit {
+    /// A new datapath.
+    Make {
+        /// Type.
+        kind: String,
+        /// Name.
+        name: String,
+    },
+    /// It goes, with its ports.
+    Unmake(String),
+    /// A new port.
+    AddPort {
+        /// Datapath.
+        datapath: String,
+        /// Its name, type and options.
+        interface: Box<DesiredInterface>,
+        /// The number asked for.
+        number: Option<u32>,
+    },
+    /// A port has these options as well.
+    SetPort {
+        /// Datapath.
+        datapath: String,
+        /// Port.
+        name: String,
+        /// Options.
+        options: Pairs,
+    },
+    /// A port goes.
+    RemovePort {
+        /// Datapath.
+        datapath: String,
+        /// Port.
+        name: String,
+    },
+}
+
+/// Why a [`DatapathEdit`] was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditRefused {
+    /// There is one of that name.
+    Exists,
+    /// There is none of that name.
+    Missing,
+    /// The number is another port's.
+    Busy,
+    /// There are too many.
+    NoRoom,
+    /// No device is of this type.
+    UnknownType,
+    /// The device is in use as one of another type.
+    OtherType,
+}

@@ -252,12 +252,11 @@ impl Port {
         match &mut self.device {
             Some(Device::Dummy(state)) => {
                 state.mac = mac.unwrap_or(state.mac);
-                match mtu {
-                    Some(mtu) => match u32::try_from(mtu).ok().filter(|mtu| device::DUMMY_MTU.contains(mtu)) {
+                if let Some(mtu) = mtu {
+                    match u32::try_from(mtu).ok().filter(|mtu| device::DUMMY_MTU.contains(mtu)) {
                         Some(mtu) => state.mtu.set(mtu),
                         None => vlog::warn!("netdev", "failed to set MTU for network device {name}: Invalid argument"),
-                    },
-                    None => {}
+                    }
                 }
             }
             Some(Device::Tap(_)) => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::bridge::Bridge;
 use crate::datapath::Datapath;
 use crate::mailbox::{Address, Outlet};
-use crate::msg::switch::UnderlayEdit;
+use crate::msg::switch::{DatapathEdit, UnderlayEdit};
 use crate::port::Port;
 use crate::revalidator::Revalidator;
 
@@ -51,12 +51,24 @@ pub struct PortEntry {
 pub struct DatapathEntry {
     /// Its actor.
     pub address: Address<Datapath>,
-    /// Its revalidator's.
-    pub revalidator: Address<Revalidator>,
+    /// Its revalidator's; those that no bridge uses have none.
+    pub revalidator: Option<Address<Revalidator>>,
     /// Names by number.
     pub ports: BTreeMap<OdpPort, String>,
     /// Which threads poll which of its ports, of those the main thread does not.
     pub assignment: Arc<dp::rxq::Assignment>,
+    /// Ports that are no bridge's, by name.
+    pub own: BTreeMap<String, PortEntry>,
+}
+
+impl DatapathEntry {
+    /// Its revalidator.
+    ///
+    /// # Errors
+    /// No bridge uses the datapath.
+    pub fn revalidator(&self) -> Result<&Address<Revalidator>, String> {
+        self.revalidator.as_ref().ok_or_else(|| "no bridge uses the datapath".to_owned())
+    }
 }
 
 /// All of them.
@@ -68,12 +80,16 @@ pub struct Directory {
     pub ports: Arc<BTreeMap<String, PortEntry>>,
     /// By type: `system`, `netdev`, `dummy`.
     pub datapaths: Arc<BTreeMap<String, DatapathEntry>>,
+    /// Those that people made, by `TYPE@NAME`.
+    pub made: Arc<BTreeMap<String, DatapathEntry>>,
     /// The host's devices; `None` where there are dummies alone.
     pub host: Option<crate::host::Known>,
     /// The client of the database.
     pub idl: Option<Address<crate::idl::Idl>>,
     /// Who keeps the network under tunnels.
     pub underlay: Option<Outlet<UnderlayEdit>>,
+    /// Who makes datapaths for people.
+    pub hand: Option<Outlet<DatapathEdit>>,
     /// What translation reads.
     pub view: Arc<SwitchView>,
 }

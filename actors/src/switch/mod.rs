@@ -15,6 +15,7 @@ pub mod commands;
 pub mod ct_zones;
 pub mod desired;
 pub mod directory;
+mod handmade;
 mod monitoring;
 pub mod plan;
 pub mod polling;
@@ -124,6 +125,8 @@ pub struct Switch {
     family: Family,
     ofproto: ArbiterHandle,
     datapaths: BTreeMap<String, Backer>,
+    /// Datapaths that people made: `TYPE@NAME`.
+    made: BTreeMap<String, DatapathEntry>,
     bridges: BTreeMap<String, BridgeState>,
     view: Arc<SwitchView>,
     directory: Shared,
@@ -172,6 +175,7 @@ impl Switch {
             family,
             ofproto,
             datapaths: BTreeMap::new(),
+            made: BTreeMap::new(),
             bridges: BTreeMap::new(),
             view: Arc::default(),
             directory,
@@ -204,6 +208,7 @@ impl Switch {
         if let Some(backer) = self.datapaths.get(kind) {
             return backer.address.clone();
         }
+        self.unmake_datapaths(kind);
         let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
@@ -285,7 +290,9 @@ impl Switch {
         let idl = self.idl.as_ref().map(|(address, _)| address.clone());
         let underlay = self.own.as_ref().map(Address::outlet::<UnderlayEdit>);
         let (view, host) = (self.view.clone(), self.host.clone());
-        let mut directory = Directory { view, host, idl, underlay, ..Directory::default() };
+        let hand = self.own.as_ref().map(Address::outlet::<DatapathEdit>);
+        let made = Arc::new(self.made.clone());
+        let mut directory = Directory { view, host, idl, underlay, hand, made, ..Directory::default() };
         let bridges = Arc::make_mut(&mut directory.bridges);
         let ports = Arc::make_mut(&mut directory.ports);
         let datapaths = Arc::make_mut(&mut directory.datapaths);
@@ -310,9 +317,10 @@ impl Switch {
         for (kind, backer) in &self.datapaths {
             let entry = DatapathEntry {
                 address: backer.address.clone(),
-                revalidator: backer.revalidator.clone(),
+                revalidator: Some(backer.revalidator.clone()),
                 ports: backer.ports.clone(),
                 assignment: backer.polling.assignment.clone(),
+                own: BTreeMap::new(),
             };
             datapaths.insert(kind.clone(), entry);
         }
@@ -408,6 +416,9 @@ impl Handler<DatapathReturned> for Switch {
     /// connections, and each port opens its device for it.
     fn handle(&mut self, m: DatapathReturned, _: &mut Context<Self>) {
         self.desk.received();
+        if self.made_returned(&m.0) {
+            return;
+        }
         self.retune(&m.0);
         if let Some(backer) = self.datapaths.get(&m.0) {
             backer.address.offer(VlanLimit(self.vlan_limit));

@@ -1,5 +1,6 @@
 //! What control commands share: how they are registered, how they find bridges and datapaths, how they complain.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::future::Future;
 use std::sync::Arc;
@@ -150,14 +151,24 @@ pub(super) mod reason {
     pub(in super::super) const NOT_PERMITTED: &str = "Operation not permitted";
 }
 
-/// A datapath and its type.
-pub(super) type Found<'a> = (&'a String, &'a DatapathEntry);
+/// A datapath and what it is called, `TYPE@NAME`.
+pub(super) type Found<'a> = (String, &'a DatapathEntry);
+
+/// All datapaths, those that people made included.
+pub(super) fn all_datapaths(directory: &Directory) -> BTreeMap<String, &DatapathEntry> {
+    let used = directory.datapaths.iter().map(|(kind, entry)| (format!("{kind}@ovs-{kind}"), entry));
+    used.chain(directory.made.iter().map(|(name, entry)| (name.clone(), entry))).collect()
+}
 
 /// The datapath of a name: `TYPE@NAME`, or the name alone of one of type `system`.
 pub(super) fn datapath_named<'a>(directory: &'a Directory, name: &str) -> Option<Found<'a>> {
     let (kind, name) = name.split_once('@').unwrap_or(("system", name));
-    let found = directory.datapaths.get_key_value(kind)?;
-    (name.strip_prefix("ovs-") == Some(kind)).then_some(found)
+    let full = format!("{kind}@{name}");
+    let entry = match name.strip_prefix("ovs-") == Some(kind) {
+        true => directory.datapaths.get(kind),
+        false => directory.made.get(&full),
+    };
+    Some((full, entry?))
 }
 
 /// The datapath an optional first argument means; `most` is how many arguments there are with it at the most. The rest
@@ -174,7 +185,7 @@ pub(super) fn optional_datapath<'a, 'b>(
         return Ok((found, rest));
     }
     if args.len() != most {
-        let mut all = directory.datapaths.iter();
+        let mut all = all_datapaths(directory).into_iter();
         match (all.next(), all.next()) {
             (Some(found), None) => return Ok((found, args)),
             (Some(_), Some(_)) => says.error("multiple datapaths, specify one", None),

@@ -1,11 +1,10 @@
 //! `dpctl/*` for datapaths and their ports: which there are, and what they have counted.
 //!
-//! A datapath's ports are the bridges': adding or removing one by hand is refused with the reason.
 //! Source: ovs-dpctl(8), and what Open vSwitch 3.1 prints.
 
 use std::fmt::Write;
 
-use super::context::{Found, PATIENCE, Registry, Says, datapath_named, optional_datapath, reason};
+use super::context::{Found, PATIENCE, Registry, Says, all_datapaths, datapath_named, optional_datapath, reason};
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::switch::directory::Directory;
 use crate::switch::tunnels;
@@ -56,7 +55,7 @@ pub(super) const FAMILY: &[(&str, &str)] = &[
     ("normalize-actions", "actions"),
 ];
 
-/// Registers them.
+/// Registers them, but for those that change something, which are [`super::dpctl_edit`]'s.
 pub(super) fn add(registry: &mut Registry<'_>) {
     registry.say("dpctl/list-commands", "", (0, MANY), |_| {
         let mut out = String::from("The available commands are:\n");
@@ -66,39 +65,12 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         Ok(out)
     });
     registry.plain("dpctl/dump-dps", "", (0, 0), |directory, _| async move {
-        Ok(directory.datapaths.keys().map(|kind| format!("{kind}@ovs-{kind}\n")).collect())
+        Ok(all_datapaths(&directory).into_keys().map(|name| name + "\n").collect())
     });
     registry.ask("dpctl/show", "[-s] [dp...]", (0, MANY), |directory, args| async move {
         let (options, names) = options(&args)?;
         show(&directory, names, options.statistics).await
     });
-    registry.plain("dpctl/add-dp", "dp [iface...]", (1, MANY), |directory, args| async move {
-        let mut says = Says::default();
-        let kind = args[0].split_once('@').map_or("system", |(kind, _)| kind);
-        let result = match datapath_named(&directory, &args[0]) {
-            Some(_) => says.fail("add_dp", Some(reason::EXISTS)),
-            None if matches!(kind, "system" | "netdev" | "dummy") => {
-                says.fail("add_dp: datapaths come with their bridges", Some(reason::UNSUPPORTED))
-            }
-            None => says.fail("add_dp", Some("Address family not supported by protocol")),
-        };
-        says.answer(result)
-    });
-    registry.plain("dpctl/del-dp", "dp", (1, 1), |directory, args| async move {
-        let mut says = Says::default();
-        let result = match datapath_named(&directory, &args[0]) {
-            Some(_) => says.fail("deleting datapath: bridges use it", Some(reason::UNSUPPORTED)),
-            None => says.fail("opening datapath", Some(reason::NO_DEVICE)),
-        };
-        says.answer(result)
-    });
-    for (name, doing) in [("dpctl/add-if", "adding"), ("dpctl/set-if", "changing"), ("dpctl/del-if", "deleting")] {
-        registry.plain(name, "dp iface...", (2, MANY), move |directory, args| async move {
-            let mut says = Says::default();
-            let result = change_ports(&directory, doing, &args, &mut says);
-            says.answer(result)
-        });
-    }
     registry.plain("dpctl/offload-stats-show", "[dp]", (0, 1), |directory, args| async move {
         let mut says = Says::default();
         let result = optional_datapath(&directory, &args, 1, &mut says)
@@ -106,11 +78,11 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         says.answer(result)
     });
     registry.plain("dpctl/cache-get-size", "[dp]", (0, 1), |directory, args| async move {
-        let wanted = args.first().map(|name| datapath_named(&directory, name).map(|(kind, _)| kind));
+        let wanted = args.first().map(|name| datapath_named(&directory, name).map(|(name, _)| name));
         match wanted {
             Some(None) => Err(format!("ovs-vswitchd: Opening datapath {} failed (No such device)\n", args[0])),
-            Some(Some(kind)) => Ok(format!("{kind}@ovs-{kind}:\n")),
-            None => Ok(directory.datapaths.keys().map(|kind| format!("{kind}@ovs-{kind}:\n")).collect()),
+            Some(Some(name)) => Ok(format!("{name}:\n")),
+            None => Ok(all_datapaths(&directory).into_keys().map(|name| name + ":\n").collect()),
         }
     });
     registry.plain("dpctl/cache-set-size", "dp cache <size>", (3, 3), |directory, args| async move {
@@ -164,7 +136,7 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
     let mut result = Ok(());
     let mut wanted: Vec<Found<'_>> = Vec::new();
     if names.is_empty() {
-        wanted.extend(directory.datapaths.iter());
+        wanted.extend(all_datapaths(directory));
     }
     for name in names {
         match datapath_named(directory, name) {
@@ -172,20 +144,21 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
             None => result = says.fail(&format!("opening datapath {name} failed"), Some(reason::NO_DEVICE)),
         }
     }
-    for (kind, entry) in wanted {
+    for (full, entry) in wanted {
+        let (kind, own_port) = full.split_once('@').unwrap_or(("system", &full));
         let report = entry.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
         let (hits, stats) = (hits(&report), &report.stats);
         let out = &mut says.0;
-        let _ = writeln!(out, "{kind}@ovs-{kind}:");
+        let _ = writeln!(out, "{full}:");
         let _ = writeln!(out, "  lookups: hit:{hits} missed:{} lost:{}", stats.misses, stats.lost);
         let _ = writeln!(out, "  flows: {}", report.flows);
         let own = if kind == "netdev" { "tap" } else { "dummy-internal" };
-        let _ = writeln!(out, "  port 0: ovs-{kind} ({own})");
+        let _ = writeln!(out, "  port 0: {own_port} ({own})");
         if statistics {
             port_statistics(out, None, true);
         }
         for (number, name) in &entry.ports {
-            let port = directory.ports.get(name);
+            let port = entry.own.get(name).or_else(|| directory.ports.get(name));
             let tunnel = || directory.ports.values().filter(|p| p.odp == Some(*number)).find_map(|p| p.tunnel.as_ref());
             let shown = match port {
                 Some(port) => kind_text(&port.kind, &port.options),
@@ -262,35 +235,4 @@ fn scaled(octets: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = units.iter().find(|(shift, _)| octets >= 1 << shift);
     unit.map(|(shift, name)| format!(" ({:.1} {name})", octets as f64 / (1u64 << shift) as f64)).unwrap_or_default()
-}
-
-/// Ports belong to bridges: what is asked for is told to be impossible, in the words that its fault deserves.
-fn change_ports(directory: &Directory, doing: &str, args: &[String], says: &mut Says) -> Result<(), ()> {
-    let Some((_, entry)) = datapath_named(directory, &args[0]) else {
-        return says.fail("opening datapath", Some(reason::NO_DEVICE));
-    };
-    let dp = &args[0];
-    let mut result = Ok(());
-    for interface in &args[1..] {
-        let name = interface.split(',').next().unwrap_or("");
-        let present = entry.ports.values().any(|n| n == name);
-        let number = name.parse::<u32>().ok();
-        result = match (doing, number) {
-            ("deleting", Some(n)) if !entry.ports.contains_key(&n) => {
-                says.fail(&format!("deleting port {name} from {dp} failed"), Some(reason::NO_DEVICE))
-            }
-            ("deleting", None) if !present => says.fail(&format!("no port named {name}"), None),
-            ("changing", _) if !present => {
-                says.fail(&format!("{name}: failed to query port in {dp}"), Some(reason::NO_DEVICE))
-            }
-            ("adding", _) if present => {
-                says.fail(&format!("{name}: failed to open network device"), Some(reason::EXISTS))
-            }
-            _ => {
-                let why = format!("{doing} {name}: the ports of {dp} are its bridges', use ovs-vsctl");
-                says.fail(&why, Some(reason::UNSUPPORTED))
-            }
-        };
-    }
-    result
 }

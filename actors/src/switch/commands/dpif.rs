@@ -205,7 +205,7 @@ fn add_upcalls(registry: &mut Registry<'_>) {
         let mut out = String::new();
         for (kind, datapath) in directory.datapaths.iter() {
             let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
-            let limit = datapath.revalidator.ask(ReadFlowLimit, PATIENCE).await.map_err(|e| e.to_string())?;
+            let limit = datapath.revalidator()?.ask(ReadFlowLimit, PATIENCE).await.map_err(|e| e.to_string())?;
             let name = format!("{kind}@ovs-{kind}");
             out.push_str(&upcall_show(&name, report.flows, &limit, UFID.load(Relaxed), &[(1, report.flows)]));
         }
@@ -235,14 +235,14 @@ fn add_upcalls(registry: &mut Registry<'_>) {
         let limit: u64 = args[0].parse().unwrap_or(0);
         for datapath in directory.datapaths.values() {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            datapath.revalidator.ask(SetFlowLimit(limit), PATIENCE).await.map_err(|e| e.to_string())?;
+            datapath.revalidator()?.ask(SetFlowLimit(limit), PATIENCE).await.map_err(|e| e.to_string())?;
         }
         Ok(format!("set flow_limit to {limit}\n"))
     });
     registry.ask("revalidator/wait", "", (0, 0), |directory, _| async move {
         settle().await;
         for datapath in directory.datapaths.values() {
-            datapath.revalidator.ask(Sweep, PATIENCE).await.map_err(|e| e.to_string())?;
+            datapath.revalidator()?.ask(Sweep, PATIENCE).await.map_err(|e| e.to_string())?;
         }
         settle().await;
         Ok(String::new())
@@ -252,7 +252,7 @@ fn add_upcalls(registry: &mut Registry<'_>) {
 
 async fn purge(directory: &Directory) -> Answer {
     for datapath in directory.datapaths.values() {
-        datapath.revalidator.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?;
+        datapath.revalidator()?.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?;
     }
     settle().await;
     Ok(String::new())

@@ -16,7 +16,9 @@ const DEVICE_UNKNOWN: &str = "Unknown Dummy Interface";
 pub(super) fn add(registry: &mut Registry<'_>) {
     let usage = "name [--qid queue_id] packet|flow [--len packet_len]";
     registry.ask("netdev-dummy/receive", usage, (2, usize::MAX), |directory, args| async move {
-        let entry = directory.ports.get(&args[0]).filter(|e| is_dummy(&e.kind)).ok_or("no such dummy netdev")?;
+        let by_hand = || directory.made.values().find_map(|datapath| datapath.own.get(&args[0]));
+        let entry = directory.ports.get(&args[0]).or_else(by_hand);
+        let entry = entry.filter(|e| is_dummy(&e.kind)).ok_or("no such dummy netdev")?;
         let queues = if entry.kind == "dummy-pmd" { dummy_queues(&entry.options) } else { 1 };
         let (queue, packets) = packets_of(&args[1..], queues)?;
         let _ = entry.address.ask(Receive(queue, packets), PATIENCE).await;

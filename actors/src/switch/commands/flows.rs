@@ -59,8 +59,11 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let mut says = Says::default();
         let result = match optional_datapath(&directory, &args, 2, &mut says) {
             Ok(((_, entry), [])) => {
-                entry.revalidator.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?;
-                // Those of nobody went as well.
+                match &entry.revalidator {
+                    // Those of nobody go as well.
+                    Some(revalidator) => revalidator.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?,
+                    None => delete_all(entry).await?,
+                }
                 Ok(())
             }
             Ok((found, [file, ..])) => from_file(found, file, Put::Delete, &mut says).await,
@@ -505,6 +508,16 @@ async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says)
 }
 
 /// Flows from a file, a line each: `[add|modify|delete] FLOW ACTIONS`. A line that fails does not stop the others.
+/// Deletes the flows of a datapath that no bridge uses.
+async fn delete_all(entry: &DatapathEntry) -> Result<(), String> {
+    let work = |engine: &mut dp::Datapath, _| {
+        let (flows, _) = engine.dump(dp::FlowCursor::default(), usize::MAX);
+        flows.iter().for_each(|flow| drop(engine.delete(flow.entry.ufid)));
+        Ok(String::new())
+    };
+    perform(entry, Box::new(work)).await.map(drop)
+}
+
 async fn from_file(found: Found<'_>, file: &str, put: Put, says: &mut Says) -> Result<(), ()> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
@@ -529,13 +542,13 @@ async fn from_file(found: Found<'_>, file: &str, put: Put, says: &mut Says) -> R
         let parts = line[from..].rsplit_once(char::is_whitespace);
         // A line's failure is told and the rest goes on.
         let _ = match (put, parts) {
-            (Put::Delete, None) => delete(found, line, Given::default(), says).await,
+            (Put::Delete, None) => delete(found.clone(), line, Given::default(), says).await,
             (Put::Delete, Some(_)) | (_, None) => {
                 says.fail(&format!("Failed parsing line number {}, skipped!", number + 1), None)
             }
             (_, Some((key, actions))) => {
                 let key = format!("{}{}", &line[..from], key.trim_end());
-                put_flow(found, put, &key, actions, Given::default(), says).await
+                put_flow(found.clone(), put, &key, actions, Given::default(), says).await
             }
         };
     }

@@ -7,6 +7,7 @@ mod bond;
 mod conntrack;
 mod context;
 mod dpctl;
+mod dpctl_edit;
 mod dpif;
 mod drops;
 mod dummy;
@@ -44,6 +45,7 @@ pub fn add(commands: &mut Commands, directory: &Shared) {
     bond::add(registry);
     conntrack::add(registry);
     dpctl::add(registry);
+    dpctl_edit::add(registry);
     dpif::add(registry);
     drops::add(registry);
     dummy::add(registry);

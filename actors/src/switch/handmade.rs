@@ -1,0 +1,195 @@
+//! Datapaths and ports that a person makes with `dpctl/add-dp` and `dpctl/add-if`: no bridge uses them, and what no flow
+//! of theirs matches is lost. Source: ovs-dpctl(8).
+
+use actix::prelude::*;
+use openflow::OfPort;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::desired::{DesiredInterface, Pairs};
+use super::directory::{DatapathEntry, PortEntry};
+use super::{DATAPATH_MAILBOX, PORT_MAILBOX, Switch, plan};
+use crate::datapath::Datapath;
+use crate::mailbox::Address;
+use crate::msg::bridge::Upcalls;
+use crate::msg::port::{Discard, Reattach, Reconfigure};
+use crate::msg::switch::{DatapathEdit, DatapathReturned, EditRefused, PortChanged};
+use crate::port::{Port, PortSetup};
+use crate::supervise::{Player, Role, Strategy};
+
+/// Datapaths that people may make, and ports of each.
+const DATAPATHS: usize = 64;
+const PORTS: usize = 1024;
+
+impl Switch {
+    fn make_datapath(&mut self, kind: &str, name: &str) -> Result<(), EditRefused> {
+        let full = format!("{kind}@{name}");
+        if name.strip_prefix("ovs-") == Some(kind) {
+            // The one its bridges will use.
+            self.datapath(kind);
+            return Ok(());
+        }
+        if self.made.contains_key(&full) {
+            return Err(EditRefused::Exists);
+        }
+        if self.made.len() >= DATAPATHS {
+            return Err(EditRefused::NoRoom);
+        }
+        let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
+        let role = Role::new(format!("datapath {full}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
+        let (news, own) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), full.clone());
+        let address = self.family.hire_on(self.ofproto.clone(), role, move |desk, ctx| {
+            if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
+                news.offer(DatapathReturned(own.clone()));
+            }
+            Datapath::new(desk, config, None, ctx)
+        });
+        let entry = DatapathEntry {
+            address,
+            revalidator: None,
+            ports: BTreeMap::new(),
+            assignment: Arc::default(),
+            own: BTreeMap::new(),
+        };
+        self.made.insert(full, entry);
+        Ok(())
+    }
+
+    /// Those of a type go once its bridges have theirs.
+    pub(super) fn unmake_datapaths(&mut self, kind: &str) {
+        let of_kind = |full: &&String| full.split_once('@').is_some_and(|(other, _)| other == kind);
+        let gone: Vec<String> = self.made.keys().filter(of_kind).cloned().collect();
+        for full in gone {
+            let _ = self.unmake_datapath(&full);
+        }
+    }
+
+    fn unmake_datapath(&mut self, full: &str) -> Result<(), EditRefused> {
+        let entry = self.made.remove(full).ok_or(EditRefused::Missing)?;
+        for port in entry.own.values() {
+            port.address.offer(Discard);
+            self.family.dismiss(port.address.card());
+        }
+        self.family.dismiss(entry.address.card());
+        Ok(())
+    }
+
+    fn make_own_port(
+        &mut self,
+        full: &str,
+        interface: DesiredInterface,
+        number: Option<u32>,
+    ) -> Result<Address<Port>, EditRefused> {
+        let own = self.own.as_ref().ok_or(EditRefused::Missing)?;
+        let datapath = full.split_once('@').map_or("system", |(kind, _)| kind);
+        let name = interface.name.clone();
+        let (device, kind) = plan::device_kind(&interface.kind, datapath, self.settings.dummy, &name)
+            .map_err(|_| EditRefused::UnknownType)?;
+        let of_bridges = self.bridges.values().filter_map(|bridge| Some(&bridge.ports.get(&name)?.kind));
+        let by_hand = self.made.values().filter_map(|other| Some(&other.own.get(&name)?.kind));
+        if of_bridges.chain(by_hand).any(|other| *other != kind) {
+            return Err(EditRefused::OtherType);
+        }
+        let entry = self.made.get_mut(full).ok_or(EditRefused::Missing)?;
+        if entry.own.contains_key(&name) {
+            return Err(EditRefused::Exists);
+        }
+        if entry.own.len() >= PORTS {
+            return Err(EditRefused::NoRoom);
+        }
+        let odp = match number {
+            Some(number) if number == 0 || entry.ports.contains_key(&number) => return Err(EditRefused::Busy),
+            Some(number) => number,
+            None => plan::odp_number(&entry.ports, &name, self.settings.dummy.numbers(datapath)),
+        };
+        let options = interface.options.clone();
+        let setup = PortSetup {
+            bridge_name: full.to_owned(),
+            news: own.outlet::<PortChanged>(),
+            config: interface,
+            kind: device,
+            odp,
+            datapath: Some(entry.address.clone()),
+            bridge: own.outlet::<Upcalls>(),
+            rings: self.settings.rings.clone(),
+            seed: self.settings.seed,
+        };
+        let role = Role::new(format!("port {full} {name}"), "port", PORT_MAILBOX, Strategy::OneForOne);
+        let address = self.family.hire(role, move |desk, _| Port::new(desk, setup.clone()));
+        entry.ports.insert(odp, name.clone());
+        let port = PortEntry {
+            address: address.clone(),
+            bridge: String::new(),
+            port: OfPort::NONE,
+            odp: Some(odp),
+            kind,
+            device,
+            tunnel: None,
+            options,
+        };
+        entry.own.insert(name, port);
+        Ok(address)
+    }
+
+    fn set_own_port(&mut self, full: &str, name: &str, options: Pairs) -> Result<(), EditRefused> {
+        let entry = self.made.get_mut(full).ok_or(EditRefused::Missing)?;
+        let port = entry.own.get_mut(name).ok_or(EditRefused::Missing)?;
+        port.options.extend(options);
+        let config = DesiredInterface {
+            name: name.to_owned(),
+            kind: port.kind.clone(),
+            options: port.options.clone(),
+            ..DesiredInterface::default()
+        };
+        port.address.offer(Reconfigure(config));
+        Ok(())
+    }
+
+    fn remove_own_port(&mut self, full: &str, name: &str) -> Result<(), EditRefused> {
+        let entry = self.made.get_mut(full).ok_or(EditRefused::Missing)?;
+        let port = entry.own.remove(name).ok_or(EditRefused::Missing)?;
+        port.address.offer(Discard);
+        self.family.dismiss(port.address.card());
+        entry.ports.retain(|_, n| n != name);
+        Ok(())
+    }
+
+    /// A datapath that a person made was started anew: its ports come back to it. `false` if it is none of those.
+    pub(super) fn made_returned(&self, full: &str) -> bool {
+        let Some(entry) = self.made.get(full) else { return false };
+        for port in entry.own.values() {
+            port.address.offer(Reattach);
+        }
+        true
+    }
+}
+
+impl Handler<DatapathEdit> for Switch {
+    type Result = Result<Option<Address<Port>>, EditRefused>;
+
+    fn handle(&mut self, m: DatapathEdit, _: &mut Context<Self>) -> Self::Result {
+        self.desk().received();
+        let opened = match m {
+            DatapathEdit::Make { kind, name } => self.make_datapath(&kind, &name).map(|()| None),
+            DatapathEdit::Unmake(full) => self.unmake_datapath(&full).map(|()| None),
+            DatapathEdit::AddPort { datapath, interface, number } => {
+                self.make_own_port(&datapath, *interface, number).map(Some)
+            }
+            DatapathEdit::SetPort { datapath, name, options } => {
+                self.set_own_port(&datapath, &name, options).map(|()| None)
+            }
+            DatapathEdit::RemovePort { datapath, name } => self.remove_own_port(&datapath, &name).map(|()| None),
+        };
+        self.publish_directory();
+        opened
+    }
+}
+
+impl Handler<Upcalls> for Switch {
+    type Result = ();
+
+    /// Of a datapath that no bridge uses: there is nobody who would know what to do.
+    fn handle(&mut self, _: Upcalls, _: &mut Context<Self>) {
+        self.desk().received();
+    }
+}
