@@ -157,7 +157,7 @@ pub enum UnderlayEdit {
 #[rtype(result = "()")]
 pub struct CleanUp;
 
-/// A change of the datapaths that people make by hand (Q). Datapaths are called `TYPE@NAME`. The answer to a new port is
+/// A change that people make to datapaths by hand (Q). Datapaths are called `TYPE@NAME`. The answer to a new port is
 /// its actor, which is still to open its device.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Option<Address<Port>>, EditRefused>")]
@@ -188,6 +188,15 @@ pub enum DatapathEdit {
         name: String,
         /// Options.
         options: Pairs,
+    },
+    /// Flows are to be translated as for a datapath that can do so much.
+    Features {
+        /// Copies.
+        clone: bool,
+        /// Samples inside each other.
+        sample_nesting: usize,
+        /// An action that only drops.
+        explicit_drop: bool,
     },
     /// A port goes.
     RemovePort {

@@ -178,6 +178,12 @@ impl Handler<DatapathEdit> for Switch {
             DatapathEdit::SetPort { datapath, name, options } => {
                 self.set_own_port(&datapath, &name, options).map(|()| None)
             }
+            DatapathEdit::Features { clone, sample_nesting, explicit_drop } => {
+                let support = &mut Arc::make_mut(&mut self.view).support;
+                (support.clone, support.sample_nesting, support.explicit_drop) = (clone, sample_nesting, explicit_drop);
+                self.publish(false);
+                Ok(None)
+            }
             DatapathEdit::RemovePort { datapath, name } => self.remove_own_port(&datapath, &name).map(|()| None),
         };
         self.publish_directory();

@@ -59,9 +59,16 @@ fn actions() {
 
 #[test]
 fn actions_that_cannot_be_read() {
-    for text in
-        ["foo", "1,foo", "ct(commit", "sample(sample=200%,actions(1))", "drop,1", "push_vlan(vid=4096)", "clone(1"]
-    {
+    for text in [
+        "foo",
+        "1,foo",
+        "ct(commit",
+        "sample(sample=200%,actions(1))",
+        "drop,1",
+        "push_vlan(vid=4096,pcp=0)",
+        "push_vlan(vid=1)",
+        "clone(1",
+    ] {
         assert!(parse_actions(text, None).is_err(), "{text}");
     }
     let deep = "clone(".repeat(1000);

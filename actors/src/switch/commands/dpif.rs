@@ -11,6 +11,7 @@ use super::context::{PATIENCE, Registry, settle};
 use super::dpctl::{hits, kind_text};
 use crate::msg::datapath::ReadStats;
 use crate::msg::revalidator::{Purge, ReadFlowLimit, SetFlowLimit, Sweep};
+use crate::msg::switch::DatapathEdit;
 use crate::switch::directory::Directory;
 use crate::switch::tunnels;
 use crate::unixctl::Answer;
@@ -27,7 +28,14 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     });
     registry.ask("dpif/set-dp-features", "bridge", (1, 3), |directory, args| async move {
         directory.bridges.get(&args[0]).ok_or("no such bridge")?;
-        set_features(&args[1..])
+        let said = set_features(&args[1..])?;
+        if args.len() > 2
+            && let Some(hand) = &directory.hand
+        {
+            hand.ask(wanted_features(), PATIENCE).await.map_err(|e| e.to_string())?.map_err(|_| "cannot be set")?;
+            settle().await;
+        }
+        Ok(said)
     });
     registry.ask("memory/show", "", (0, 0), |directory, _| async move {
         let bridges = directory.view.bridges.values();
@@ -150,6 +158,20 @@ fn capital(value: &str) -> &str {
         "true" => "Yes",
         "false" => "No",
         number => number,
+    }
+}
+
+/// Those of the features that translation heeds.
+fn wanted_features() -> DatapathEdit {
+    let set = SET_FEATURES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let number = |name: &str| {
+        let i = FEATURES.iter().position(|(n, ..)| *n == name)?;
+        set[i].or_else(|| if FEATURES[i].2 == "true" { Some(1) } else { FEATURES[i].2.parse().ok() })
+    };
+    DatapathEdit::Features {
+        clone: number("clone") != Some(0),
+        sample_nesting: number("sample_nesting").map_or(0, |n| n as usize),
+        explicit_drop: number("explicit_drop_action") != Some(0),
     }
 }
 

@@ -305,16 +305,10 @@ fn push_vlan(scan: &mut Scan<'_>) -> Option<Action> {
     } else {
         0x8100
     };
-    let (mut vid, mut pcp, mut cfi) = (0, 0, 1);
-    while !scan.peek(")") {
-        scan.skip(",");
-        match scan.word()? {
-            "vid" => vid = field(scan, "=")?,
-            "pcp" => pcp = field(scan, "=")?,
-            "cfi" => cfi = field(scan, "=")?,
-            _ => return None,
-        }
-    }
+    // In this order; only the last goes without saying.
+    let vid = field(scan, "vid=")?;
+    let pcp = field(scan, ",pcp=")?;
+    let cfi = if scan.peek(")") { 1 } else { field(scan, ",cfi=")? };
     if vid > 0xfff || pcp > 7 || cfi > 1 {
         return None;
     }

@@ -41,6 +41,8 @@ impl Context<'_> {
         if is_last || is_reversible(actions) {
             self.run_actions(actions, is_last, in_bucket);
             self.finish_copy();
+        } else if !self.view.support.clone && self.view.support.sample_nesting == 0 {
+            self.report_error(|| "Failed to compose clone action".to_owned());
         } else {
             self.commit();
             let (base, was_mpls, conntracked) = (self.base.clone(), self.was_mpls, self.conntracked);
@@ -49,7 +51,11 @@ impl Context<'_> {
             self.finish_copy();
             let inner = std::mem::replace(&mut self.odp, outer);
             if !inner.is_empty() {
-                self.odp.push(odp::Action::Clone(inner.into()));
+                // A datapath that makes no copies as such makes those that are samples of every packet.
+                self.odp.push(match self.view.support.clone {
+                    true => odp::Action::Clone(inner.into()),
+                    false => odp::Action::Sample { probability: u32::MAX, actions: inner.into() },
+                });
             }
             self.conntracked = conntracked;
             self.was_mpls = was_mpls;
