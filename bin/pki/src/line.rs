@@ -74,7 +74,7 @@ pub(crate) fn parse(words: &[String]) -> Outcome<Wish> {
             _ if answers("--un*", word) => settings.unique = true,
             "--" => {}
             "" if named.is_empty() => {}
-            _ if word.starts_with('-') => {
+            _ if word.len() > 1 && word.starts_with('-') => {
                 eprintln_quiet(&format!("unrecognized option {word}"));
                 return Err(Failure::Exit(1));
             }

@@ -1,6 +1,6 @@
 //! `transact` and `query`.
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, connect};
 use crate::files::parse_json;
 use serde_json::{Value, json};
 
@@ -12,8 +12,9 @@ fn parse(text: &str) -> Outcome<Vec<Value>> {
     }
 }
 
-/// Sends a transaction and gives the results of its operations.
+/// Connects, sends a transaction and gives the results of its operations.
 fn send(ctx: &mut Context<'_>, params: Vec<Value>) -> Outcome<Value> {
+    ctx.rpc = Some(connect::open(&ctx.server, ctx)?);
     ctx.call("transact", params)
         .map_err(|text| text.replacen("server returned error reply", "transaction returned error", 1))
 }
