@@ -39,6 +39,16 @@ fn valued(word: &str) -> Option<(char, Option<&str>)> {
     Some((found.0, value))
 }
 
+/// Takes a word as the command, or as one of its two arguments.
+fn name(named: &mut Vec<String>, word: &str) -> Outcome<()> {
+    if named.len() == 3 {
+        eprintln_quiet(&format!("{word}: only two arguments may be specified"));
+        return Err(Failure::Exit(1));
+    }
+    named.push(word.to_owned());
+    Ok(())
+}
+
 /// Reads a command line.
 ///
 /// # Errors
@@ -48,8 +58,9 @@ pub(crate) fn parse(words: &[String]) -> Outcome<Wish> {
     let (mut key, mut bits) = ("rsa".to_owned(), "2048".to_owned());
     let mut named: Vec<String> = Vec::new();
     let mut words = words.iter().map(String::as_str);
+    let mut options_ended = false;
     while let Some(word) = words.next() {
-        if let Some((letter, value)) = valued(word) {
+        if let Some((letter, value)) = valued(word).filter(|_| !options_ended) {
             let Some(value) = value.or_else(|| words.next()) else {
                 let name = VALUED.iter().find(|option| option.0 == letter).map_or("", |option| option.2);
                 eprintln_quiet(&format!(": error: missing argument to --{name}"));
@@ -65,6 +76,7 @@ pub(crate) fn parse(words: &[String]) -> Outcome<Wish> {
             continue;
         }
         match word {
+            _ if options_ended => name(&mut named, word)?,
             "-h" | "--help" => return Ok(Wish::Help),
             "-V" | "--version" => return Ok(Wish::Version),
             "-b" => settings.batch = true,
@@ -72,17 +84,13 @@ pub(crate) fn parse(words: &[String]) -> Outcome<Wish> {
             "-f" | "--force" => settings.force = true,
             _ if answers("--ba*", word) => settings.batch = true,
             _ if answers("--un*", word) => settings.unique = true,
-            "--" => {}
+            "--" => options_ended = true,
             "" if named.is_empty() => {}
-            _ if word.len() > 1 && word.starts_with('-') => {
+            _ if word.starts_with('-') => {
                 eprintln_quiet(&format!("unrecognized option {word}"));
                 return Err(Failure::Exit(1));
             }
-            _ if named.len() == 3 => {
-                eprintln_quiet(&format!("{word}: only two arguments may be specified"));
-                return Err(Failure::Exit(1));
-            }
-            _ => named.push(word.to_owned()),
+            _ => name(&mut named, word)?,
         }
     }
     if named.is_empty() {
