@@ -28,8 +28,9 @@ impl Random {
     }
 }
 
-/// The rules that the echoes are counted by; what else there is does not concern them.
-const COUNTED: &str = "priority=1000,icmp,actions=normal";
+/// The rule that echoes and their answers are counted by, but not what a guest says of datagrams that nobody listens to;
+/// what else there is does not concern it.
+const COUNTED: &str = "priority=1000,icmp,icmp_code=0,actions=normal";
 /// A controller that never answers: a bridge that gets its first one, or loses its last, forgets its rules.
 const NOBODY: &str = "tcp:127.0.0.1:1";
 /// Groups, tables and ports of rules at random.
