@@ -129,7 +129,8 @@ mod tests {
         for line in ["--b x", "-kdsa req a", "-bf req a", "--versions", "req a b c", "-d"] {
             assert_eq!(read(line), Err(Failure::Exit(1)), "{line}");
         }
-        assert_eq!(read("-- --"), fail("missing command name; use --help for help"));
+        assert_eq!(read("--"), fail("missing command name; use --help for help"));
+        assert!(matches!(read("-- -b"), Ok(Wish::Command(_, command, _)) if command == "-b"));
         assert_eq!(read("-k none req"), fail("argument to -k or --key must be rsa or dsa"));
         assert_eq!(read("-B 512 req"), fail("argument to -B or --bits must be at least 1024"));
     }

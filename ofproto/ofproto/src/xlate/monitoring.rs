@@ -52,7 +52,7 @@ impl Context<'_> {
         };
     }
 
-    /// Has packets sampled before anything else is done with them. Where they go is put in by [`Context::end_sample`].
+    /// Has packets sampled before anything else is done with them. Where they go is put in by [`Context::end_monitoring`].
     pub fn begin_sample(&mut self) {
         let Some(probability) = self.bridge.sflow else { return };
         self.sampled_by = Some(self.bridge.id);
