@@ -111,22 +111,7 @@ pub struct FlowStatsOf {
 
 impl Default for FlowStatsOf {
     fn default() -> Self {
-        let stats = FlowStats {
-            matching: Match::any(),
-            cookie: 0,
-            table: 0,
-            priority: 0,
-            duration: None,
-            idle_timeout: 0,
-            hard_timeout: 0,
-            importance: 0,
-            idle_age: None,
-            hard_age: None,
-            packets: None,
-            bytes: None,
-            flags: FlowFlags::default(),
-            actions: [].into(),
-        };
+        let stats = FlowStats::blank();
         FlowStatsOf { stats, shown: None }
     }
 }

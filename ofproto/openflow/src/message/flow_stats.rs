@@ -151,27 +151,30 @@ pub(super) fn decode_flow(
     Ok(flow)
 }
 
-fn blank() -> FlowStats {
-    FlowStats {
-        matching: matching::Match::any(),
-        cookie: 0,
-        table: 0,
-        priority: 0,
-        duration: None,
-        idle_timeout: 0,
-        hard_timeout: 0,
-        importance: 0,
-        idle_age: None,
-        hard_age: None,
-        packets: None,
-        bytes: None,
-        flags: Default::default(),
-        actions: [].into(),
+impl FlowStats {
+    /// Those of a rule that matches everything and does nothing, nothing being known of what it has carried.
+    pub fn blank() -> FlowStats {
+        FlowStats {
+            matching: matching::Match::any(),
+            cookie: 0,
+            table: 0,
+            priority: 0,
+            duration: None,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            importance: 0,
+            idle_age: None,
+            hard_age: None,
+            packets: None,
+            bytes: None,
+            flags: Default::default(),
+            actions: [].into(),
+        }
     }
 }
 
 fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, OfError> {
-    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
     body.skip(1)?;
     flow.matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
     flow.duration = Some((body.u32()?, body.u32()?));
@@ -186,7 +189,7 @@ fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, OfError> {
 }
 
 fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<FlowStats, OfError> {
-    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
     body.skip(1)?;
     flow.duration = Some((body.u32()?, body.u32()?));
     flow.priority = body.u16()?;
@@ -209,7 +212,7 @@ fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Re
 
 fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, OfError> {
     body.skip(2)?;
-    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
     body.skip(1)?;
     flow.priority = body.u16()?;
     flow.idle_timeout = body.u16()?;
@@ -227,7 +230,7 @@ fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, Of
 }
 
 fn decode_nx(body: &mut Reader<'_>, whole: usize, reading: Reading<'_>) -> Result<FlowStats, OfError> {
-    let mut flow = FlowStats { table: body.u8()?, ..blank() };
+    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
     body.skip(1)?;
     flow.duration = Some((body.u32()?, body.u32()?));
     flow.priority = body.u16()?;
