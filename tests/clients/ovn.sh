@@ -68,8 +68,8 @@ echo "ping of the router: $(reach 10.0.0.254)"
 ovn-nbctl show | masked
 ovn-sbctl show | grep -v hostname | masked
 echo "logical flows: $(ovn-sbctl lflow-list | wc -l)"
-kill -9 "$server"
-wait "$server" 2>/dev/null
+# The shell tells of a killed job whenever it learns of it.
+{ kill -9 "$server"; wait "$server"; } 2>/dev/null
 rm -f "$dir/sb.sock"
 serve sb
 timeout 30 ovn-nbctl --wait=hv ls-add sw1; echo "after the server's death: $?"
