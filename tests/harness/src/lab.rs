@@ -140,9 +140,9 @@ impl Lab {
         self.place.tool(&path.display().to_string(), args)
     }
 
-    /// `ovs-vsctl`, with a limit of ten seconds.
+    /// `ovs-vsctl`, with a limit of 25 seconds.
     pub fn vsctl(&self, words: &str) -> Result<String, String> {
-        self.tool("ovs-vsctl", &format!("-t 10 {words}"))
+        self.tool("ovs-vsctl", &format!("-t 25 {words}"))
     }
 
     /// `ovs-ofctl`.
@@ -152,7 +152,7 @@ impl Lab {
 
     /// `ovs-appctl` to the switch.
     pub fn appctl(&self, words: &str) -> Result<String, String> {
-        self.tool("ovs-appctl", &format!("-T 10 {words}"))
+        self.tool("ovs-appctl", &format!("-T 25 {words}"))
     }
 
     /// Makes guest `number` (1 to 250), not yet a port of any bridge; devices of `mtu` bytes.
@@ -211,16 +211,16 @@ impl Guest {
         ping(&self.space, to, count, options)
     }
 
-    /// True if `to` answers within five seconds.
+    /// True if `to` answers within ten seconds.
     pub fn reaches(&self, to: &str) -> bool {
-        (0..10).any(|_| self.ping_with(to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0))
+        (0..20).any(|_| self.ping_with(to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0))
     }
 
     /// Bits per second that `iperf3` measures from here to `server` within `seconds`.
     pub fn iperf(&self, server: &Guest, to: &str, options: &str, seconds: u32) -> Result<f64, String> {
         let log = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
         let _server = server.space.start(&["iperf3", "-s", "-1", "--forceflush"], log.path())?;
-        process::until("iperf3 to listen", Duration::from_secs(5), || {
+        process::until("iperf3 to listen", Duration::from_secs(20), || {
             std::fs::read_to_string(log.path()).is_ok_and(|said| said.contains("listening"))
         })?;
         let text = self.space.line(&format!("iperf3 -J -c {to} -t {seconds} {options}"))?;

@@ -14,11 +14,18 @@ use std::time::Duration;
 pub const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 
 /// The longest a daemon may take to serve.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A script on the path of every scenario: repeats a command until it succeeds, at most five seconds.
-const AWAIT: &str = "#!/bin/sh\ni=0\nwhile [ $i -lt 250 ]; do\n  sh -c \"$*\" >/dev/null 2>&1 && exit 0\n  \
+/// A script on the path of every scenario: repeats a command until it succeeds, a thousand times at most, which is half a
+/// minute and more.
+const AWAIT: &str = "#!/bin/sh\ni=0\nwhile [ $i -lt 1000 ]; do\n  sh -c \"$*\" >/dev/null 2>&1 && exit 0\n  \
                      sleep 0.02; i=$((i + 1))\ndone\necho \"await: in vain: $*\"; exit 1\n";
+
+/// Another: repeats a command until it has said the same six times running. For effects that nothing announces; on a busy
+/// machine the command itself takes longer, and so does the wait.
+const CALM: &str = "#!/bin/sh\ni=0 same=0 last=\nwhile [ $same -lt 5 ] && [ $i -lt 500 ]; do\n  now=$(sh -c \"$*\" 2>&1)\n  \
+                    if [ \"$now\" = \"$last\" ]; then same=$((same + 1)); else same=0 last=$now; fi\n  \
+                    sleep 0.05; i=$((i + 1))\ndone\n[ $same -ge 5 ] || { echo \"calm: in vain: $*\"; exit 1; }\n";
 
 /// One private place.
 #[derive(Debug)]
@@ -47,6 +54,7 @@ impl Place {
             }
         }
         script(&dir.join("bin/await"), AWAIT)?;
+        script(&dir.join("bin/calm"), CALM)?;
         Ok(Place { side, dir: dir.to_owned(), within: Vec::new(), database: None, switch: None, kept: false })
     }
 

@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Each command is run by its own `sh -c` in the same working directory: files stay, variables do not.
-//! On the path beside the side's programs: `await COMMAND`, which repeats until the command succeeds.
+//! On the path beside the side's programs: `await COMMAND`, which repeats until the command succeeds, and `calm COMMAND`,
+//! which repeats it until it says the same again and again.
 
 use std::fs;
 use std::path::Path;

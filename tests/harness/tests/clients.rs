@@ -120,14 +120,16 @@ fn no_acknowledged_durable_commit_is_lost_to_kill_9() {
     let mut acknowledged = 0;
     let mut sent = 0;
     for round in 0..8_u64 {
-        // The killer strikes while commits are under way, each time at another moment.
         let pid = place.database().expect("the server").pid();
+        let mut client = Client::connect(&place).expect("the server serves");
+        // The killer strikes while commits are under way, each time at another moment.
+        let (begin, begun) = std::sync::mpsc::sync_channel(1);
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(60 + 37 * round));
+            begun.recv().expect("a first commit");
+            std::thread::sleep(Duration::from_millis(37 * round));
             let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).expect("a pid"));
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         });
-        let mut client = Client::connect(&place).expect("the server serves");
         loop {
             sent += 1;
             let row = json!({"external_ids": ["map", [["n", sent.to_string()]]]});
@@ -137,7 +139,9 @@ fn no_acknowledged_durable_commit_is_lost_to_kill_9() {
             let Some(reply) = client.transact(operations, sent) else { break };
             assert_eq!(reply["error"], Value::Null, "{reply}");
             acknowledged = sent;
+            let _ = begin.try_send(());
         }
+        drop(begin);
         killer.join().expect("the killer");
         place.database().expect("the server").kill();
         place.start_database(&[]).expect("the server again");
@@ -145,7 +149,7 @@ fn no_acknowledged_durable_commit_is_lost_to_kill_9() {
         let kept: u64 = shown.expect("it serves").trim().trim_matches('"').parse().expect("a number");
         assert!((acknowledged..=sent).contains(&kept), "acknowledged {acknowledged}, sent {sent}, kept {kept}");
     }
-    assert!(acknowledged > 20, "only {acknowledged} commits were made at all");
+    assert!(acknowledged >= 8, "only {acknowledged} commits were made at all");
     let log = place.dir().join("db/conf.db").display().to_string();
     place.tool("ovsdb-tool", &["show-log", &log]).expect("the log is whole");
 }
@@ -166,7 +170,7 @@ fn debians_tools_read_the_file_that_ours_wrote_and_the_other_way() {
     place.tool("/usr/bin/ovsdb-tool", &["compact", &file]).expect("Debian's ovsdb-tool compacts");
     place.start_database(&[]).expect("our server on that file");
     assert_eq!(place.tool("ovs-vsctl", &["--no-wait", "get", "port", "p1", "tag"]).expect("it serves"), "6\n");
-    let served = process::until("Debian's client", Duration::from_secs(5), || {
+    let served = process::until("Debian's client", Duration::from_secs(30), || {
         place
             .tool("/usr/bin/ovs-vsctl", &["--no-wait", &format!("--db={}", place.db()), "list-br"])
             .is_ok_and(|s| s == "br0\n")

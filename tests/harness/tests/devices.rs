@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// At least this many of 5 echoes come back where at most the first may be lost.
 const MOST: u32 = 4;
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 fn need(what: &str, holds: bool) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("not so: {what}")) }

@@ -87,7 +87,7 @@ struct Client {
 impl Client {
     fn connect(path: &Path) -> std::io::Result<Client> {
         let stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(Client { stream, scanner: Scanner::new(Limits::default()), fences: 0, closed: false })
     }
 
@@ -95,16 +95,20 @@ impl Client {
         self.closed |= self.stream.write_all(bytes).is_err();
     }
 
-    /// What comes before the answer to an echo.
-    fn hear(&mut self) -> Vec<Value> {
+    /// What comes before the answer to an echo, and to the request `awaited`.
+    fn hear(&mut self, awaited: Option<usize>) -> Vec<Value> {
         self.fences += 1;
         let id = json!(format!("fence {}", self.fences));
         self.send(json!({"method": "echo", "params": [], "id": id}).to_string().as_bytes());
         let mut heard = Vec::new();
         let mut piece = vec![0; 1 << 16];
+        let mut fenced = false;
         loop {
+            if fenced && awaited.is_none_or(|number| heard.iter().any(|value: &Value| value["id"] == number)) {
+                return heard;
+            }
             match self.scanner.next_value() {
-                Ok(Some(value)) if value["id"] == id => return heard,
+                Ok(Some(value)) if value["id"] == id => fenced = true,
                 Ok(Some(value)) => heard.push(value),
                 Ok(None) => match self.stream.read(&mut piece) {
                     Ok(0) => break,
@@ -172,6 +176,7 @@ impl Server {
         let what = what.replace("DIR", &self.dir());
         let mut heard = BTreeMap::new();
         let mut fence = true;
+        let mut awaited = None;
         let (word, rest) = what.split_once(' ').unwrap_or((&what, ""));
         match (who, word) {
             ("!", _) => {
@@ -183,7 +188,8 @@ impl Server {
             (_, "close") => {
                 self.client(who)?;
                 self.clients.remove(who);
-                std::thread::sleep(Duration::from_millis(50));
+                // The server sees it before it hears the others, but nothing tells of that.
+                std::thread::sleep(Duration::from_millis(300));
             }
             (_, "sleep") => std::thread::sleep(Duration::from_millis(rest.parse().unwrap_or(0))),
             (_, "raw" | "part") => {
@@ -199,16 +205,15 @@ impl Server {
                 };
                 let request = format!("{{\"method\":\"{method}\",\"id\":{number},\"params\":{params}}}");
                 self.client(who)?.send(request.as_bytes());
-                if method == "convert" {
-                    // Its answer waits for the disk; that to an echo does not.
-                    std::thread::sleep(Duration::from_millis(200));
-                }
+                // Its answer waits for the disk; that to an echo does not.
+                awaited = (method == "convert").then_some(number);
             }
         }
         // What one client did may reach another after that one's first answer.
         for _ in 0..if fence { 2 } else { 0 } {
             for (name, client) in &mut self.clients {
-                heard.entry(name.clone()).or_default().extend(client.hear());
+                let awaited = if name == who { awaited.take() } else { None };
+                heard.entry(name.clone()).or_default().extend(client.hear(awaited));
             }
             self.clients.retain(|_, client| !client.closed);
         }
@@ -220,7 +225,7 @@ impl Server {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn unescaped(text: &str) -> Vec<u8> {
     let mut out = Vec::new();

@@ -106,7 +106,7 @@ fn content(from: &Guest, to: &Guest, address: &str, size: usize) -> Result<(), S
     );
     let log = dir.path().join("log");
     let mut server = to.space.start(&["/usr/bin/python3", "-c", &server], &log)?;
-    process::until("the receiver to listen", Duration::from_secs(10), || {
+    process::until("the receiver to listen", Duration::from_secs(30), || {
         std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready"))
     })?;
     let client = format!(
@@ -146,7 +146,7 @@ fn flows_change_forwarding(lab: &mut Lab) -> Result<(), String> {
     need("without it forwarding is back at once", a.ping(&b.ip, 5)? == 5)?;
     lab.ofctl("add-flow br0 priority=100,in_port=v1,actions=output:v2")?;
     need("an output rule forwards", a.ping(&b.ip, 20)? >= MOST)?;
-    process::until("its counters to tell of 20 packets", Duration::from_secs(5), || {
+    process::until("its counters to tell of 20 packets", Duration::from_secs(30), || {
         lab.ofctl("dump-flows br0 in_port=v1").is_ok_and(|flows| counted(&flows) >= 20)
     })?;
     lab.ofctl("add-flow br0 priority=200,in_port=v1,ip,nw_dst=10.9.0.77,actions=mod_nw_dst:10.9.0.2,output:v2")?;
@@ -231,10 +231,10 @@ fn an_upgrade_by_restart_keeps_flows_and_addresses() {
             thread::sleep(Duration::from_millis(500));
             lab.vsctl("set open . other_config:flow-restore-wait=true")?;
             lab.appctl("exit")?;
-            lab.place.switch().ok_or("no switch")?.wait(Duration::from_secs(10));
+            lab.place.switch().ok_or("no switch")?.wait(Duration::from_secs(30));
             lab.place.start_switch(&[])?;
             // It answers control commands before it has its bridges; who detaches it waits for those.
-            process::until("the bridge to be back", Duration::from_secs(10), || lab.ofctl("show br0").is_ok())?;
+            process::until("the bridge to be back", Duration::from_secs(30), || lab.ofctl("show br0").is_ok())?;
             lab.ofctl(&format!("-O OpenFlow14 add-groups br0 {groups} --bundle"))?;
             lab.ofctl(&format!("-O OpenFlow14 replace-flows br0 {flows} --bundle"))?;
             lab.vsctl("remove open . other_config flow-restore-wait")?;
@@ -253,7 +253,7 @@ fn an_upgrade_by_restart_keeps_flows_and_addresses() {
         )?;
         need("the groups are back", lab.ofctl("-O OpenFlow14 dump-groups br0")?.contains("group_id=7"))?;
         lab.appctl("exit --cleanup")?;
-        process::until("the bridge's device to go with the switch", Duration::from_secs(5), || {
+        process::until("the bridge's device to go with the switch", Duration::from_secs(30), || {
             lab.host.line("ip link show br0").is_err()
         })
     });
@@ -295,7 +295,7 @@ fn every_actor_that_panics_comes_back() {
             }
             let said = lab.tool_args("ovs-appctl", &["-T", "10", "actor/panic", name])?;
             need(&format!("after {name} panicked ({said:?}) traffic flows"), a.reaches(&b.ip))?;
-            process::until(&format!("{name} to be listed again"), Duration::from_secs(5), || {
+            process::until(&format!("{name} to be listed again"), Duration::from_secs(30), || {
                 lab.appctl("actor/show").is_ok_and(|shown| actors(&shown).iter().any(|(listed, _)| listed == name))
             })?;
             // More than three restarts in ten seconds would escalate by design.
@@ -385,7 +385,7 @@ fn a_panic_at_the_top_ends_the_process_and_the_monitor_restarts_it() {
         let pid = || std::fs::read_to_string(&pidfile).unwrap_or_default();
         let before = pid();
         let _ = lab.appctl("actor/panic switch");
-        process::until("the monitor to start it again", Duration::from_secs(15), || {
+        process::until("the monitor to start it again", Duration::from_secs(30), || {
             !pid().is_empty() && pid() != before && lab.appctl("version").is_ok()
         })?;
         need("traffic flows again", a.reaches(&b.ip))?;
@@ -393,6 +393,6 @@ fn a_panic_at_the_top_ends_the_process_and_the_monitor_restarts_it() {
         let said = again.err().unwrap_or_default();
         need(&format!("a second start says who holds the pidfile: {said}"), said.contains("already running as pid"))?;
         lab.appctl("exit")?;
-        process::until("it to end", Duration::from_secs(10), || lab.appctl("version").is_err())
+        process::until("it to end", Duration::from_secs(30), || lab.appctl("version").is_err())
     });
 }

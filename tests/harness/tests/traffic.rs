@@ -26,7 +26,7 @@ impl Capture {
         let words = [&["tcpdump", "-lnne", "-i", "eth0"], filter.split(' ').collect::<Vec<_>>().as_slice()].concat();
         let tcpdump = guest.space.start(&words, &lines)?;
         let capture = Capture { _tcpdump: tcpdump, lines, _dir: dir };
-        process::until("tcpdump to listen", Duration::from_secs(5), || capture.text().contains("listening on"))?;
+        process::until("tcpdump to listen", Duration::from_secs(30), || capture.text().contains("listening on"))?;
         Ok(capture)
     }
 
@@ -35,7 +35,7 @@ impl Capture {
     }
 
     fn sees(&self, what: &str) -> bool {
-        process::until(what, Duration::from_secs(3), || self.text().contains(what)).is_ok()
+        process::until(what, Duration::from_secs(30), || self.text().contains(what)).is_ok()
     }
 }
 
@@ -136,7 +136,7 @@ fn a_device_that_goes_and_comes_back() {
         let (a, b) = (&guests[0], &guests[1]);
         need("traffic flows", a.reaches(&b.ip))?;
         lab.host.line("ip link del v2")?;
-        process::until("the switch to notice", Duration::from_secs(10), || {
+        process::until("the switch to notice", Duration::from_secs(30), || {
             lab.vsctl("get interface v2 link_state").is_ok_and(|state| !state.contains("up"))
         })?;
         let again = lab.guest(2, 1500)?;
@@ -146,11 +146,11 @@ fn a_device_that_goes_and_comes_back() {
         let error = lab.vsctl("get interface v2 error")?;
         need(&format!("and the error is gone: {error}"), error.trim() == "[]")?;
         lab.host.line("ip link set v2 mtu 1400")?;
-        process::until("the new MTU to show", Duration::from_secs(10), || {
+        process::until("the new MTU to show", Duration::from_secs(30), || {
             lab.vsctl("get interface v2 mtu").is_ok_and(|mtu| mtu.trim() == "1400")
         })?;
         lab.host.line("ip link set v2 down")?;
-        process::until("the link state to show", Duration::from_secs(10), || {
+        process::until("the link state to show", Duration::from_secs(30), || {
             lab.vsctl("get interface v2 admin_state").is_ok_and(|state| state.trim() == "down")
         })?;
         lab.host.line("ip link set v2 up")?;
@@ -203,18 +203,18 @@ fn queues_of_the_kernel_shape_what_flows_send_through_them() {
         // Changed while it runs, the queue's counters go on.
         let id = lab.vsctl("--bare --columns=_uuid find queue")?;
         lab.vsctl(&format!("set queue {} other-config:max-rate=100000000", id.trim()))?;
-        process::until("the new rate to be in force", Duration::from_secs(5), || {
+        process::until("the new rate to be in force", Duration::from_secs(30), || {
             lab.appctl("qos/show v2").is_ok_and(|s| s.contains("max-rate: 100000000"))
         })?;
         // A server that hears the last of an earlier client's datagrams takes them for its own client's.
-        process::until("what waited at the old rate to be sent", Duration::from_secs(5), || {
+        process::until("what waited at the old rate to be sent", Duration::from_secs(30), || {
             let classes = lab.host.line("tc -s class show dev v2");
             classes.is_ok_and(|s| s.matches("backlog").count() == s.matches("backlog 0b 0p").count())
         })?;
         let rate = a.iperf(b, &b.ip, "-u -b 30M -l 1000", 1)?;
         need(&format!("at the new rate all pass: {:.1}", rate / 1e6), rate > 15e6)?;
         lab.vsctl("clear port v2 qos -- --all destroy qos")?;
-        process::until("the queues to be gone", Duration::from_secs(5), || {
+        process::until("the queues to be gone", Duration::from_secs(30), || {
             lab.appctl("qos/show v2").is_ok_and(|s| s.contains("QoS not configured on v2"))
         })
     });
@@ -281,7 +281,7 @@ fn a_test_controller_forwards() {
         need("it lets traffic flow", a.reaches(&b.ip))?;
         let flows = lab.ofctl("dump-flows br0")?;
         need(&format!("by flows of its own: {flows}"), flows.contains("idle_timeout=60"))?;
-        process::until("the controller to be connected", Duration::from_secs(10), || {
+        process::until("the controller to be connected", Duration::from_secs(30), || {
             lab.vsctl("get controller br0 is_connected").is_ok_and(|said| said.trim() == "true")
         })?;
         drop(controller);
