@@ -5,6 +5,7 @@ use harness::side;
 use harness::source::{self, Crate, SourceFile};
 use regex::Regex;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// The floors of the house, lowest first: a crate may use crates of lower floors only, and those of its own
 /// folder that are named with it.
@@ -19,7 +20,7 @@ const FLOORS: [&[&str]; 6] = [
 
 /// Rooms of the house that never import each other, in either direction.
 const APART: [(&str, &str); 6] = [
-    ("datapath", "ofproto/ofproto"),
+    ("datapath", "ofproto"),
     ("datapath", "ovsdb"),
     ("ofproto", "ovsdb"),
     ("ofproto", "datapath/dp"),
@@ -37,8 +38,17 @@ fn crates() -> BTreeMap<String, Crate> {
     source::crates(&side::root()).expect("the workspace's metadata")
 }
 
-fn files() -> Vec<SourceFile> {
-    source::files(&side::root()).expect("the workspace's files")
+/// The workspace's files with their lines of code, read once for all tests.
+fn files() -> &'static [(SourceFile, Vec<(usize, String)>)] {
+    static FILES: OnceLock<Vec<(SourceFile, Vec<(usize, String)>)>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let files = source::files(&side::root()).expect("the workspace's files");
+        files.into_iter().map(|file| (file.code(), file)).map(|(code, file)| (file, code)).collect()
+    })
+}
+
+fn paths() -> impl Iterator<Item = &'static str> {
+    files().iter().map(|(file, _)| file.path.as_str())
 }
 
 fn none(what: &str, found: &[String]) {
@@ -49,8 +59,8 @@ fn none(what: &str, found: &[String]) {
 fn lines(pattern: &str, wanted: impl Fn(&SourceFile) -> bool) -> Vec<String> {
     let pattern = Regex::new(pattern).expect("a pattern");
     let mut found = Vec::new();
-    for file in files().into_iter().filter(|file| wanted(file)) {
-        let hits = file.code().into_iter().filter(|(_, line)| pattern.is_match(line));
+    for (file, code) in files().iter().filter(|(file, _)| wanted(file)) {
+        let hits = code.iter().filter(|(_, line)| pattern.is_match(line));
         found.extend(hits.map(|(at, line)| format!("{}:{at}: {}", file.path, line.trim())));
     }
     found
@@ -99,7 +109,19 @@ fn rooms_apart_stay_apart() {
 
 #[test]
 fn only_actors_depend_on_the_runtime() {
-    let runtime = ["actix", "tokio", "tokio-openssl", "futures", "netlink-sys", "rtnetlink", "jsonrpsee"];
+    let runtime = [
+        "actix",
+        "tokio",
+        "tokio-openssl",
+        "futures",
+        "netlink-sys",
+        "rtnetlink",
+        "jsonrpsee",
+        "hyper",
+        "hyper-util",
+        "http-body-util",
+        "socket2",
+    ];
     let mut wrong = Vec::new();
     for (name, it) in crates().iter().filter(|(name, _)| *name != "actors") {
         wrong.extend(runtime.iter().filter(|need| it.needs.contains(**need)).map(|need| format!("{name} → {need}")));
@@ -134,10 +156,10 @@ fn unsafe_lives_in_one_room() {
     none("unsafe outside datapath/sys", &lines(r"\bunsafe\s*(\{|fn|impl|extern|trait)", outside));
     let mut unproved = Vec::new();
     let block = Regex::new(r"\bunsafe\s*(\{|impl)").expect("a pattern");
-    for file in files().into_iter().filter(|file| file.path.starts_with(SYS) && !file.is_test()) {
+    for (file, code) in files().iter().filter(|(file, _)| file.path.starts_with(SYS) && !file.is_test()) {
         let all: Vec<&str> = file.text.lines().collect();
-        for (at, _) in file.code().into_iter().filter(|(_, line)| block.is_match(line)) {
-            let before = &all[at.saturating_sub(9)..at];
+        for (at, _) in code.iter().filter(|(_, line)| block.is_match(line)) {
+            let before = &all[at.saturating_sub(9)..*at];
             if !before.iter().any(|line| line.contains("SAFETY:")) {
                 unproved.push(format!("{}:{at}", file.path));
             }
@@ -153,29 +175,102 @@ fn every_queue_has_a_size() {
     none("do_send or unbounded queues", &lines(banned, programs));
 }
 
+/// Files of programs that are no tests, by whatever name.
+fn is_program(file: &SourceFile) -> bool {
+    !file.is_test() && !file.path.ends_with("_test.rs") && !file.path.starts_with("tests/")
+}
+
+#[test]
+fn nothing_panics_where_input_may_reach() {
+    // A scanner's `expect`, which returns a `Result`, has another receiver.
+    let banned = r"\.unwrap\(\)|\.unwrap_err\(\)|\.expect\(\)(;|\.|,|\))|\bpanic!|\bget_unchecked";
+    let mut found = lines(banned, is_program);
+    found.retain(|line| !line.contains("scan.expect()") && !line.contains("self.expect()"));
+    // `actor/panic`, which tests the supervision, is asked to.
+    found.retain(|line| !line.starts_with("actors/src/supervise/desk.rs:"));
+    none("panics in programs", &found);
+}
+
 #[test]
 fn nothing_is_left_undone() {
     let banned = r"\b(todo|unimplemented)!|#\[ignore";
     none("stubs and ignored tests", &lines(banned, |_| true));
+    none("code that nobody uses", &lines(r"allow\((dead_code|unused)", is_program));
+}
+
+#[test]
+fn names_come_from_the_dictionary() {
+    let banned = r"\b(struct|enum|trait|mod|type)\s+\w*(Manager|Helper|Util|Utils|Data|utils?|misc)\b";
+    none("names that say nothing", &lines(banned, is_program));
+}
+
+/// Lines of the longest function that a reader is asked to read at once.
+const FUNCTION_LINES: usize = 110;
+
+#[test]
+fn functions_are_of_a_readable_length() {
+    let head = Regex::new(r"^(\s*)(pub(\([^)]*\))? )?(const )?(async )?(unsafe )?fn \w+").expect("a pattern");
+    let mut long = Vec::new();
+    for (file, _) in files() {
+        let all: Vec<&str> = file.text.lines().collect();
+        for (at, line) in all.iter().enumerate() {
+            let Some(found) = head.captures(line) else { continue };
+            let end = format!("{}}}", &found[1]);
+            let length = all[at..].iter().position(|line| *line == end).unwrap_or(0) + 1;
+            if length > FUNCTION_LINES {
+                long.push(format!("{}:{}: {length} lines", file.path, at + 1));
+            }
+        }
+    }
+    none(&format!("functions over {FUNCTION_LINES} lines"), &long);
 }
 
 #[test]
 fn files_are_of_a_readable_length() {
-    let long = files().into_iter().map(|file| (file.text.lines().count(), file.path)).filter(|(n, _)| *n > 800);
+    let long = files().iter().map(|(file, _)| (file.text.lines().count(), &file.path)).filter(|(n, _)| *n > 800);
     none("files over 800 lines", &long.map(|(n, path)| format!("{path}: {n}")).collect::<Vec<_>>());
 }
 
 #[test]
 fn every_module_says_what_it_is() {
-    let silent = files().into_iter().filter(|file| !file.text.trim_start().starts_with("//!"));
-    none("modules without //!", &silent.map(|file| file.path).collect::<Vec<_>>());
+    let silent = files().iter().filter(|(file, _)| !file.text.trim_start().starts_with("//!"));
+    none("modules without //!", &silent.map(|(file, _)| file.path.clone()).collect::<Vec<_>>());
 }
 
 #[test]
 fn programs_and_commands_are_small_files() {
-    let long = files().into_iter().filter(|file| file.path.starts_with("bin/programs/src/"));
-    let long = long.map(|file| (file.code().len(), file.path)).filter(|(n, _)| *n > 400);
+    let long = files().iter().filter(|(file, _)| file.path.starts_with("bin/programs/src/"));
+    let long = long.map(|(file, code)| (code.len(), &file.path)).filter(|(n, _)| *n > 160);
     none("programs that grew", &long.map(|(n, path)| format!("{path}: {n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_map_names_what_is_there() {
+    let named =
+        Regex::new(r"`([A-Za-z_./-]+\.(?:rs|py|toml|txt)|(?:actors|bin|datapath|ofproto|ovsdb|tests)/[a-z_/-]+)`");
+    let named = named.expect("a pattern");
+    let root = side::root();
+    let mut wrong = Vec::new();
+    for page in ["README.md", "ARCHITECTURE.md"] {
+        let text = std::fs::read_to_string(root.join(page)).expect("a page");
+        for name in named.captures_iter(&text).map(|found| found[1].to_owned()) {
+            let is_there = root.join(&name).exists() || paths().any(|path| path.ends_with(&format!("/{name}")));
+            let is_module = paths().any(|path| path.contains(&format!("/{name}/")));
+            if !is_there && !is_module {
+                wrong.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    none("places that are not there", &wrong);
+}
+
+#[test]
+fn every_test_is_run() {
+    let run = std::fs::read_to_string(side::root().join("tests/run")).expect("tests/run");
+    let ours = paths().filter_map(|path| path.strip_prefix("tests/harness/tests/")).filter(|path| !path.contains('/'));
+    let stems = ours.map(|path| path.trim_end_matches(".rs").to_owned());
+    let missing: Vec<String> = stems.filter(|stem| !run.contains(&format!("--test {stem}"))).collect();
+    none("tests that tests/run does not name", &missing);
 }
 
 #[test]
