@@ -24,7 +24,7 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 static FROZEN_US: AtomicI64 = AtomicI64::new(0);
 static OFFSET_US: AtomicI64 = AtomicI64::new(0);
 static SERIAL: AtomicU64 = AtomicU64::new(0);
-/// Sleepers that were woken and have not come yet, and actors that do what their timer asked for.
+/// Sleepers that were woken and have not come yet, and actors that do what a message or their timer asks for.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 static SLEEPERS: Mutex<BTreeMap<(i64, u64), Waker>> = Mutex::new(BTreeMap::new());
 
@@ -122,7 +122,7 @@ pub async fn warp(total_ms: i64, step_ms: i64) -> Result<(), String> {
 #[derive(Debug)]
 pub(crate) struct AtWork(());
 
-/// Somebody begins to do what its timer asks for.
+/// Somebody begins to do what a message or its timer asks for.
 pub(crate) fn at_work() -> AtWork {
     AT_WORK.fetch_add(1, SeqCst);
     AtWork(())
@@ -134,8 +134,8 @@ impl Drop for AtWork {
     }
 }
 
-/// Waits until every mailbox is empty, nobody does what a timer asked for, and no actor has handled anything for a few turns of this thread's
-/// runtime, or until half a second of real time has passed: an actor that never rests must not hold up a test.
+/// Waits until every mailbox is empty, nobody is at work, and no actor has handled anything for a few turns of this
+/// thread's runtime, or until half a second of real time has passed: an actor that never rests must not hold up a test.
 pub async fn rest() {
     const QUIET_TURNS: u32 = 4;
     let give_up_us = real_us() + 500_000;

@@ -20,6 +20,11 @@ struct Add(u32);
 #[rtype(result = "()")]
 struct Die;
 
+/// Takes its time, then sets the flag.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Dawdle(Arc<AtomicU32>);
+
 struct Counter {
     desk: Desk,
     count: u32,
@@ -61,6 +66,15 @@ impl Handler<Die> for Counter {
     fn handle(&mut self, _: Die, _: &mut Context<Self>) {
         self.desk.received();
         panic!("as told");
+    }
+}
+
+impl Handler<Dawdle> for Counter {
+    type Result = ();
+    fn handle(&mut self, Dawdle(done): Dawdle, _: &mut Context<Self>) {
+        self.desk.received();
+        std::thread::sleep(Duration::from_millis(50));
+        done.store(1, SeqCst);
     }
 }
 
@@ -119,6 +133,12 @@ fn recovery_loss_and_time() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(away.ask(Count, SOON).await, Ok(9));
+
+        // At rest is who has done what it was asked to, not who has begun.
+        let done = Arc::new(AtomicU32::new(0));
+        assert!(away.offer(Dawdle(done.clone())));
+        clock::rest().await;
+        assert_eq!(done.load(SeqCst), 1);
 
         // A full mailbox: B drops and counts, R keeps the order, C keeps the latest.
         let sent = (0..10).filter(|_| first.offer(Add(1))).count();

@@ -28,9 +28,9 @@ use crate::supervise::{Desk, Player};
 use adapt::DummyInbox;
 use wake::Name;
 
-/// How often what is due by time is done while no packets come, milliseconds.
 /// How long to look on for the next packet, microseconds.
 const LINGER_US: u64 = 20;
+/// How often what is due by time is done while no packets come, milliseconds.
 const TICK_MS: i64 = 1_000;
 /// Bursts between two looks at the mailbox.
 const BURSTS_A_SLICE: usize = 64;

@@ -97,6 +97,7 @@ impl Revalidator {
         let sweeps = !waiting.is_empty() || self.sweep_at_ms <= clock::now_ms();
         let (round, limit) = (self.round.clone(), self.limit.clone());
         let started_ms = clock::now_ms();
+        let at_work = clock::at_work();
         let work = async move {
             round.judge().await;
             let began_ms = clock::now_ms();
@@ -128,6 +129,7 @@ impl Revalidator {
             } else {
                 this.desk.arm(Some((this.sweep_at_ms, "flows are to be looked at")));
             }
+            drop(at_work);
         }));
     }
 }

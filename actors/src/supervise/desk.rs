@@ -1,6 +1,6 @@
 //! What every supervised actor carries: its card, its one timer, and the guard that writes its obituary.
 
-use crate::clock::{self, Sleep};
+use crate::clock::{self, AtWork, Sleep};
 use crate::mailbox::Card;
 use actix::fut::ActorFuture;
 use actix::prelude::*;
@@ -35,12 +35,14 @@ pub struct Desk {
     generation: u64,
     obituaries: mpsc::Sender<Obituary>,
     deadline: Option<(i64, &'static str)>,
+    /// From the first message of a wake until the actor's futures have had their turn.
+    at_work: Option<AtWork>,
 }
 
 impl Desk {
     pub(crate) fn new(card: Arc<Card>, child: u64, obituaries: mpsc::Sender<Obituary>) -> Desk {
         let generation = card.generation();
-        Desk { card, child, generation, obituaries, deadline: None }
+        Desk { card, child, generation, obituaries, deadline: None, at_work: None }
     }
 
     /// The actor's card.
@@ -54,7 +56,9 @@ impl Desk {
     }
 
     /// Counts one message handled. The first line of every handler.
-    pub fn received(&self) {
+    pub fn received(&mut self) {
+        // In this order: whoever waits for the program to rest must not find an empty mailbox and nobody at work.
+        self.at_work.get_or_insert_with(clock::at_work);
         self.card.count_handled();
     }
 
@@ -115,7 +119,7 @@ impl<A: Player> ActorFuture<A> for Watch {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, actor: &mut A, ctx: &mut Context<A>, task: &mut TaskContext<'_>) -> Poll<()> {
-        let _at_work = clock::at_work();
+        let _at_work = actor.desk().at_work.take().unwrap_or_else(clock::at_work);
         let card = actor.desk().card.clone();
         card.waker.register(task.waker());
         if card.panic_asked.swap(false, Relaxed) {

@@ -66,7 +66,7 @@ const fn bits(last_word: u8, offset: u8, bits: u8) -> Location {
     Location::Bits { last_word, offset, bits }
 }
 
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, reason = "the columns of a table")]
 const fn row(
     field: Field,
     name: &'static str,
