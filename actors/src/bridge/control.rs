@@ -8,7 +8,7 @@ use ofproto::xlate::Effect;
 
 use super::Bridge;
 use crate::clock;
-use crate::msg::bridge::{DropExplained, DumpFlows};
+use crate::msg::bridge::{DumpFlows, Origins};
 
 impl Bridge {
     pub(super) fn control(&mut self, name: &str, args: &[String]) -> Result<String, String> {
@@ -148,22 +148,11 @@ impl Handler<DumpFlows> for Bridge {
     }
 }
 
-impl Handler<DropExplained> for Bridge {
-    type Result = MessageResult<DropExplained>;
+impl Handler<Origins> for Bridge {
+    type Result = MessageResult<Origins>;
 
-    fn handle(&mut self, m: DropExplained, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, m: Origins, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let rules = self.core.rules_of(m.0).into_iter().map(|rule| {
-            let matching = rule.matching();
-            let options = flow::match_text::Options {
-                priority: Some(rule.priority),
-                tun: matching.tun.as_deref(),
-                ..flow::match_text::Options::default()
-            };
-            let text = flow::match_text::format(&matching.key, &matching.mask, &options);
-            let actions = openflow::action::format(&rule.actions, &openflow::Style::PLAIN);
-            format!("{} table {}, {text} actions={actions}", self.setup.name, rule.table())
-        });
-        MessageResult(rules.collect())
+        MessageResult(m.0.into_iter().map(|ufid| self.core.origins(ufid)).collect())
     }
 }

@@ -476,6 +476,7 @@ impl Handler<ReadStats> for Datapath {
             masks: self.engine.n_masks(),
             emc_entries: self.engine.n_emc_entries(),
             ports,
+            drops: self.engine.port_drops(),
             dummies: self.inboxes.keys().copied().collect(),
         })
     }

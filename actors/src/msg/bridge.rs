@@ -194,7 +194,8 @@ pub struct DumpFlows {
     pub offload: bool,
 }
 
-/// The rules that made a cached flow what it is, each as text (Q).
+/// What made cached flows what they are: for each the rules and groups, as text, in the order that its packets meet them;
+/// `None` for a flow that the bridge does not know (Q).
 #[derive(Debug, Message)]
-#[rtype(result = "Vec<String>")]
-pub struct DropExplained(pub flow::Ufid);
+#[rtype(result = "Vec<Option<Vec<String>>>")]
+pub struct Origins(pub Vec<flow::Ufid>);

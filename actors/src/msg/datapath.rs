@@ -153,6 +153,8 @@ pub struct DatapathReport {
     pub emc_entries: usize,
     /// Of ports, with what was lost before it could be received.
     pub ports: Vec<(OdpPort, PortStats, u64)>,
+    /// Drops by port and reason.
+    pub drops: Vec<dp::PortDrops>,
     /// Which of them are dummies: those count packets and octets, and nothing else.
     pub dummies: std::collections::BTreeSet<OdpPort>,
 }

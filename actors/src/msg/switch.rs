@@ -190,14 +190,7 @@ pub enum DatapathEdit {
         options: Pairs,
     },
     /// Flows are to be translated as for a datapath that can do so much.
-    Features {
-        /// Copies.
-        clone: bool,
-        /// Samples inside each other.
-        sample_nesting: usize,
-        /// An action that only drops.
-        explicit_drop: bool,
-    },
+    Features(Box<ofproto::view::Support>),
     /// A port goes.
     RemovePort {
         /// Datapath.

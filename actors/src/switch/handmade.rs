@@ -178,9 +178,8 @@ impl Handler<DatapathEdit> for Switch {
             DatapathEdit::SetPort { datapath, name, options } => {
                 self.set_own_port(&datapath, &name, options).map(|()| None)
             }
-            DatapathEdit::Features { clone, sample_nesting, explicit_drop } => {
-                let support = &mut Arc::make_mut(&mut self.view).support;
-                (support.clone, support.sample_nesting, support.explicit_drop) = (clone, sample_nesting, explicit_drop);
+            DatapathEdit::Features(support) => {
+                Arc::make_mut(&mut self.view).support = *support;
                 self.publish(false);
                 Ok(None)
             }

@@ -8,6 +8,7 @@ use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
 use crate::ct::{self, Connection, Fragments, Timeouts, Tuple};
 use crate::dpif::{Dpif, Support};
+use crate::drop_log::PortDrops;
 use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, InstallError};
 use crate::meter::{Meter, MeterConfig};
@@ -153,6 +154,7 @@ impl Datapath {
         for queue in &mut self.queues {
             queue.take_if(|q| q.port == port);
         }
+        self.engine.drops.forget(port);
         self.engine.outputs.remove(port)
     }
 
@@ -378,6 +380,11 @@ impl Datapath {
         let mut total = self.engine.stats;
         self.threads.values().for_each(|stats| total += *stats);
         total
+    }
+
+    /// What was dropped, by the port it came in at and by reason, in that order.
+    pub fn port_drops(&self) -> Vec<PortDrops> {
+        self.engine.drops.entries()
     }
 
     /// Counters of a port, as far as this thread serves it.

@@ -8,6 +8,7 @@ use crate::bond::Bonds;
 use crate::burst::{self, BURST, Burst, Packets, Pool, Slot};
 use crate::ct::Tracker;
 use crate::datapath::Config;
+use crate::drop_log::DropLog;
 use crate::emc::Emc;
 use crate::execute::Work;
 use crate::flows::{FlowRef, FlowTable, Plan};
@@ -51,6 +52,7 @@ pub(crate) struct Engine {
     released: Option<u64>,
     pub(crate) tracker: Tracker,
     pub(crate) stats: Stats,
+    pub(crate) drops: DropLog,
     /// Subtables looked into, in vain or not.
     pub(crate) looks: u64,
     pool: Pool,
@@ -84,6 +86,7 @@ impl Engine {
             released: None,
             tracker: Tracker::new(config.seed),
             stats: Stats::default(),
+            drops: DropLog::default(),
             looks: 0,
             pool: Pool::default(),
             keys: burst::keys(),
@@ -93,6 +96,7 @@ impl Engine {
 
     /// Takes a burst through; says how many octets it had.
     pub(crate) fn run(&mut self, lent: &mut Burst<'_>, env: &mut Env<'_>) -> u64 {
+        self.drops.begin(env.port, env.now_ms);
         let mut pool = std::mem::take(&mut self.pool);
         let mut keys = std::mem::take(&mut self.keys);
         let mut packets = Packets { lent, pool: &mut pool };
@@ -110,11 +114,11 @@ impl Engine {
         }
         for (i, key) in keys.iter_mut().enumerate().take(n) {
             if seen[i].is_runt {
-                self.stats.drop(Drop::TooShort);
+                self.drop(Drop::TooShort);
                 continue;
             }
             if seen[i].is_excess {
-                self.stats.drop(Drop::Policer);
+                self.drop(Drop::Policer);
                 continue;
             }
             let mut work = Work::new(Slot::Lent(i as u32), key, seen[i].layers);
@@ -169,6 +173,7 @@ impl Engine {
         let mut packets = Packets { lent: &mut none, pool: &mut pool };
         for mut execute in executes {
             env.port = execute.key.in_port();
+            self.drops.begin(env.port, env.now_ms);
             let slot = packets.pool.add(&execute.packet);
             let mut work = Work::new(slot, &mut execute.key, Layers::EMPTY);
             work.stale = true;
@@ -231,13 +236,14 @@ impl Engine {
         };
         flow.credit(packets.meta(work.slot).len, work.key, env.now_ms as i64);
         match &flow.plan {
-            Plan::Drop => self.stats.drop(Drop::Flow),
+            Plan::Drop => self.drop(Drop::Flow),
             Plan::Outputs(ports) => {
                 let mut trunc = work.trunc.take();
                 let priority = work.key.skb_priority();
                 for port in ports {
                     if !self.outputs.queue(*port, packets, work.slot, trunc.take(), priority, &mut self.stats) {
                         self.stats.drop(Drop::NoPort);
+                        self.drops.note(Drop::NoPort);
                     }
                 }
             }
@@ -251,6 +257,7 @@ impl Engine {
     #[cold]
     fn miss(&mut self, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
         if !self.admit(env) {
+            self.drops.note(Drop::UpcallLost);
             return self.count_lost(1);
         }
         self.stats.misses += 1;
@@ -272,9 +279,16 @@ impl Engine {
             let (packet, key) = (packets.to_buf(work.slot), Box::new(work.key.clone()));
             self.pending.hold(flow, Waiting { packet, key, passes: work.passes });
         } else {
+            self.drops.note(Drop::UpcallLost);
             self.count_lost(1);
         }
         true
+    }
+
+    /// Counts a packet that is dropped here.
+    pub(crate) fn drop(&mut self, why: Drop) {
+        self.stats.drop(why);
+        self.drops.note(why);
     }
 
     /// Packets that were handed up, and got lost on the way.
@@ -307,6 +321,7 @@ impl Engine {
         let mut packets = Packets { lent: &mut none, pool: &mut pool };
         for Waiting { packet, mut key, passes } in waiting {
             env.port = key.in_port();
+            self.drops.begin(env.port, env.now_ms);
             self.quota.give(env.port, 1, env.now_ms);
             // Those that nobody has decided upon go up together.
             self.released = Some(Pending::flow_of(&key, self.config.seed));

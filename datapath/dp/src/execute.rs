@@ -140,7 +140,7 @@ impl Engine {
         env: &mut Env<'_>,
     ) {
         if work.depth >= MAX_DEPTH {
-            return self.stats.drop(Drop::ActionDepth);
+            return self.drop(Drop::ActionDepth);
         }
         for (i, action) in actions.iter().enumerate() {
             let is_last = i + 1 == actions.len();
@@ -148,11 +148,11 @@ impl Engine {
                 match self.track(ct, &actions[i + 1..], packets, work, env) {
                     Ok(Tracked::On) => continue,
                     Ok(Tracked::Elsewhere) => return,
-                    Err(why) => return self.stats.drop(why),
+                    Err(why) => return self.drop(why),
                 }
             }
             if let Err(why) = self.act(action, is_last, packets, work, env) {
-                return self.stats.drop(why);
+                return self.drop(why);
             }
         }
     }
@@ -255,7 +255,7 @@ impl Engine {
         };
         match self.bonds.choose(bond, hash, packets.meta(work.slot).len) {
             Some(port) => self.output(port, packets, work),
-            None => self.stats.drop(Drop::NoBond),
+            None => self.drop(Drop::NoBond),
         }
     }
 
@@ -264,7 +264,7 @@ impl Engine {
         let trunc = work.trunc.take();
         let priority = work.key.skb_priority();
         if !self.outputs.queue(port, packets, work.slot, trunc, priority, &mut self.stats) {
-            self.stats.drop(Drop::NoPort);
+            self.drop(Drop::NoPort);
         }
     }
 
@@ -277,7 +277,7 @@ impl Engine {
     ) {
         let trunc = work.trunc.take();
         if !self.admit(env) {
-            return self.stats.drop(Drop::UserspaceActionLost);
+            return self.drop(Drop::UserspaceActionLost);
         }
         work.refresh(packets, self.config.max_vlans);
         let mut packet = packets.to_buf(work.slot);
@@ -330,7 +330,7 @@ impl Engine {
 
     fn recirculate(&mut self, id: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
         if work.passes >= MAX_RECIRCULATIONS {
-            return self.stats.drop(Drop::RecirculationLimit);
+            return self.drop(Drop::RecirculationLimit);
         }
         work.passes += 1;
         self.stats.recirculated += 1;

@@ -26,6 +26,7 @@ mod classifier;
 pub mod ct;
 mod datapath;
 pub mod dpif;
+mod drop_log;
 mod edit;
 mod emc;
 mod engine;
@@ -47,6 +48,7 @@ mod stats;
 
 pub use burst::{BURST, Burst, Lent};
 pub use datapath::{Config, Datapath, Poller, QueueId};
+pub use drop_log::PortDrops;
 pub use flows::{DumpedFlow, FlowCursor, InstallError};
 pub use handup::Handup;
 pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use flow::classifier::{Conjunction, Entry, MiniMatch};
 use flow::field::TunTable;
+use flow::match_text::Options;
 use openflow::action::{Action, Actions};
 use openflow::flow_mod::FlowFlags;
 use openflow::matching::Match;
@@ -64,6 +65,16 @@ impl Rule {
     /// The match in full.
     pub fn matching(&self) -> Match {
         Match { key: self.mini.key(), mask: self.mini.mask(), tun: self.tun.clone() }
+    }
+
+    /// As `ovs-ofctl dump-flows` shows it, without times and counters.
+    pub fn text(&self) -> String {
+        let matching = self.matching();
+        let options = Options { priority: Some(self.priority), tun: matching.tun.as_deref(), ..Options::default() };
+        let matched = flow::match_text::format(&matching.key, &matching.mask, &options);
+        let actions = openflow::action::format(&self.actions, &openflow::Style::PLAIN);
+        let space = if matched.is_empty() { "" } else { " " };
+        format!("cookie={:#x}, table={},{space}{matched} actions={actions}", self.cookie, self.table())
     }
 
     /// The table the rule is in.

@@ -157,6 +157,7 @@ codes! {
     OFPBMC_BAD_PREREQ: Nx 1..2 (1, 260), Of 3..6 (4, 9);
     OFPBMC_DUP_FIELD: Nx 1..2 (1, 261), Of 3..6 (4, 10);
     OFPBMC_EPERM: Of 3..6 (4, 11);
+    NXBMC_CT_DATAPATH_SUPPORT: Nx 1..2 (1, 264), Nx 3..6 (43);
 
     OFPFMFC_UNKNOWN: Of 2..6 (5, 0);
     OFPFMFC_TABLE_FULL: Of 1..1 (3, 0), Of 2..6 (5, 1);

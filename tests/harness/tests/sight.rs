@@ -89,6 +89,50 @@ fn captures_rates_and_metrics() {
     });
 }
 
+#[test]
+fn drops_and_flows_lead_back_to_their_rules() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        let origin = "br0: cookie=0x0, table=0, priority=0 actions=NORMAL";
+        let flow = || {
+            let flows = lab.appctl("dpctl/dump-flows").unwrap_or_default();
+            flows.lines().find(|line| line.contains("eth_type(0x0800)")).map(str::to_owned)
+        };
+        // A flow may go, or change, between the two questions.
+        let mut said = String::new();
+        process::until("a flow to be led back to its rule", Duration::from_secs(20), || {
+            a.reaches(&b.ip);
+            said = flow()
+                .and_then(|flow| lab.tool_args("ovs-appctl", &["ofproto/detrace", &flow]).ok())
+                .unwrap_or_default();
+            said.lines().any(|line| line.trim() == origin)
+        })
+        .map_err(|why| format!("{why}: {said}"))?;
+        let all = lab.appctl("ofproto/detrace")?;
+        need(&format!("all flows at once: {all}"), all.contains(origin))?;
+        let wrong = lab.tool_args("ovs-appctl", &["ofproto/detrace", "zork(1)"]).err().unwrap_or_default();
+        need(&format!("a flow's fault is named: {wrong}"), wrong.contains("parsing flow key"))?;
+
+        lab.tool_args("ovs-ofctl", &["add-flow", "br0", "cookie=0x77,icmp,in_port=1,actions=drop"])?;
+        let rule = "br0: cookie=0x77, table=0, icmp,in_port=1 actions=drop";
+        let mut said = String::new();
+        process::until("the drop to be explained", Duration::from_secs(20), || {
+            let _ = a.ping_with(&b.ip, 1, &["-W", "0.2"]);
+            said = lab.appctl("ofproto/why-dropped br0").unwrap_or_default();
+            said.lines().any(|line| line.trim() == rule)
+        })
+        .map_err(|why| format!("{why}: {said}"))?;
+        need(
+            &format!("the port is told: {said}"),
+            said.lines().any(|l| l.starts_with("  v1: ") && l.ends_with("the OpenFlow rules say so")),
+        )?;
+        need("events are counted", lab.appctl("coverage/read-counter drop_action_of_pipeline")?.trim() != "0")?;
+        need("a stranger is refused", lab.appctl("ofproto/why-dropped nosuch").is_err())
+    });
+}
+
 /// Reads Prometheus's text format strictly: every sample follows the help and type of its family, no family comes
 /// twice, no sample either; names and labels are well formed.
 fn parse(text: &str) -> Result<BTreeMap<String, f64>, String> {

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use ofproto::revalidate::show::upcall_show;
+use ofproto::view::{CtSupport, Support};
 
 use super::context::{PATIENCE, Registry, settle};
 use super::dpctl::{hits, kind_text};
@@ -168,11 +169,31 @@ fn wanted_features() -> DatapathEdit {
         let i = FEATURES.iter().position(|(n, ..)| *n == name)?;
         set[i].or_else(|| if FEATURES[i].2 == "true" { Some(1) } else { FEATURES[i].2.parse().ok() })
     };
-    DatapathEdit::Features {
-        clone: number("clone") != Some(0),
-        sample_nesting: number("sample_nesting").map_or(0, |n| n as usize),
-        explicit_drop: number("explicit_drop_action") != Some(0),
-    }
+    let on = |name: &str| number(name) != Some(0);
+    let depth = |name: &str| number(name).map_or(0, |n| n as usize);
+    DatapathEdit::Features(Box::new(Support {
+        ct: CtSupport {
+            state: on("ct_state"),
+            state_nat: on("ct_state_nat"),
+            zone: on("ct_zone"),
+            mark: on("ct_mark"),
+            label: on("ct_label"),
+            orig_tuple: on("ct_orig_tuple"),
+            orig_tuple6: on("ct_orig_tuple6"),
+        },
+        trunc: on("trunc"),
+        max_vlan_headers: depth("max_vlan_headers"),
+        max_mpls_depth: depth("max_mpls_depth"),
+        recirc: on("recirc"),
+        masked_set: on("masked_set_action"),
+        tnl_push_pop: on("tnl_push_pop"),
+        sample_nesting: depth("sample_nesting"),
+        clone: on("clone"),
+        check_pkt_len: on("check_pkt_len"),
+        explicit_drop: on("explicit_drop_action"),
+        lb_output: on("lb_output_action"),
+        max_hash_alg: number("max_hash_alg").unwrap_or(0),
+    }))
 }
 
 fn set_features(args: &[String]) -> Answer {

@@ -5,18 +5,20 @@ use std::fmt::Write;
 
 use dp::Drop;
 use flow::odp::DropReason;
-use flow::odp_text;
+use flow::{OdpPort, odp_text};
 
-use super::context::{Names, PATIENCE, Registry};
-use super::flows::collect;
+use super::context::{Names, PATIENCE, Registry, settle};
+use super::detrace::origins;
+use super::flows::{Shown, collect};
 use crate::clock;
-use crate::msg::bridge::DropExplained;
-use crate::msg::datapath::ReadStats;
-use crate::switch::directory::Directory;
+use crate::msg::datapath::{DatapathReport, ReadStats};
+use crate::switch::directory::{DatapathEntry, Directory};
 use crate::unixctl::Answer;
 
 /// Flows shown at the most.
 const FLOWS_SHOWN: usize = 20;
+/// Flows whose rules are asked for at the most.
+const FLOWS_EXPLAINED: usize = 1000;
 
 /// Registers it.
 pub(super) fn add(registry: &mut Registry<'_>) {
@@ -59,6 +61,7 @@ async fn why_dropped(directory: &Directory, wanted: Option<&str>) -> Answer {
         return Err("Unknown bridge".to_owned());
     }
     let mut out = String::new();
+    settle().await;
     for (kind, datapath) in directory.datapaths.iter() {
         if wanted.is_some_and(|w| directory.bridges[w].datapath != *kind) {
             continue;
@@ -74,21 +77,59 @@ async fn why_dropped(directory: &Directory, wanted: Option<&str>) -> Answer {
             }
         }
         let _ = writeln!(out, "  {total:>12}  in total");
-        let lossy: Vec<_> = report.ports.iter().filter(|(_, s, lost)| s.tx_dropped + s.tx_errors + lost > 0).collect();
-        if !lossy.is_empty() {
-            out.push_str("by port, at the device:\n");
-        }
-        for (number, stats, lost) in lossy {
-            let name = datapath.ports.get(number).map_or("?", String::as_str);
-            let _ = writeln!(
-                out,
-                "  {name}: {lost} before they were received, {} for want of room to send, {} refused by the device",
-                stats.tx_dropped, stats.tx_errors
-            );
-        }
+        by_port(&report, directory, datapath, wanted, &mut out);
         dropping_flows(directory, datapath, wanted, &mut out).await?;
     }
     Ok(out)
+}
+
+/// Drops by the port that packets came in at, and what devices lost.
+fn by_port(
+    report: &DatapathReport,
+    directory: &Directory,
+    datapath: &DatapathEntry,
+    wanted: Option<&str>,
+    out: &mut String,
+) {
+    let now_ms = clock::now_ms();
+    let bridge_of = bridges_of(directory, datapath);
+    let is_wanted = |port: &OdpPort| wanted.is_none_or(|w| bridge_of.get(port).is_none_or(|b| *b == w));
+    let name = |port: &OdpPort| datapath.ports.get(port).map_or("?", String::as_str);
+    let mut drops: Vec<_> = report.drops.iter().filter(|d| is_wanted(&d.port)).collect();
+    // The latest first.
+    drops.sort_by_key(|d| (std::cmp::Reverse(d.last_ms), d.port, d.why));
+    if !drops.is_empty() {
+        out.push_str("by port, where they came in, latest first:\n");
+    }
+    for drop in drops {
+        let text = DROP_REASONS.iter().find(|(why, _)| *why == drop.why).map_or("?", |(_, text)| text);
+        let age_ms = (now_ms - drop.last_ms).max(0);
+        let _ = writeln!(out, "  {}: {}, last {age_ms} ms ago: {text}", name(&drop.port), packets(drop.packets));
+    }
+    let lossy = |(_, s, lost): &&(OdpPort, dp::PortStats, u64)| s.tx_dropped + s.tx_errors + lost > 0;
+    let lossy: Vec<_> = report.ports.iter().filter(lossy).filter(|(port, ..)| is_wanted(port)).collect();
+    if !lossy.is_empty() {
+        out.push_str("by port, at the device:\n");
+    }
+    for (number, stats, lost) in lossy {
+        let _ = writeln!(
+            out,
+            "  {}: {lost} before they were received, {} for want of room to send, {} refused by the device",
+            name(number),
+            stats.tx_dropped,
+            stats.tx_errors
+        );
+    }
+}
+
+fn packets(n: u64) -> String {
+    format!("{n} packet{}", if n == 1 { "" } else { "s" })
+}
+
+/// The bridges that a datapath's ports are at.
+fn bridges_of<'a>(directory: &'a Directory, datapath: &DatapathEntry) -> BTreeMap<OdpPort, &'a str> {
+    let at = |name: &String| directory.ports.get(name).map(|port| port.bridge.as_str());
+    datapath.ports.iter().filter_map(|(number, name)| Some((*number, at(name)?))).collect()
 }
 
 /// Whether a flow's packets go nowhere.
@@ -99,26 +140,31 @@ fn drops(actions: &[flow::Action]) -> bool {
 /// The flows that drop, latest first, each with the rules that made it.
 async fn dropping_flows(
     directory: &Directory,
-    datapath: &crate::switch::directory::DatapathEntry,
+    datapath: &DatapathEntry,
     wanted: Option<&str>,
     out: &mut String,
 ) -> Result<(), String> {
     let mut flows = collect(directory, datapath).await?;
-    let bridge_of: BTreeMap<flow::OdpPort, &str> =
-        directory.ports.values().filter_map(|p| Some((p.odp?, p.bridge.as_str()))).collect();
-    flows.retain(|f| {
-        let bridge = bridge_of.get(&f.in_port()).copied();
-        drops(&f.flow.entry.actions) && wanted.is_none_or(|w| bridge == Some(w))
-    });
+    flows.retain(|f| drops(&f.flow.entry.actions));
     flows.sort_by_key(|f| (std::cmp::Reverse(f.flow.stats.used_ms), f.flow.entry.ufid));
-    if flows.is_empty() {
+    flows.truncate(FLOWS_EXPLAINED);
+    let origins = origins(directory, &flows).await;
+    let bridge_of = bridges_of(directory, datapath);
+    let mut explained: Vec<(Shown, Vec<String>)> =
+        flows.into_iter().zip(origins).map(|(flow, lines)| (flow, lines.unwrap_or_default())).collect();
+    if let Some(wanted) = wanted {
+        // Packets may have come to it from another bridge.
+        let passed = |line: &String| line.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(": "));
+        explained.retain(|(flow, lines)| bridge_of.get(&flow.in_port()) == Some(&wanted) || lines.iter().any(passed));
+    }
+    if explained.is_empty() {
         out.push_str("no cached flow drops packets now\n");
         return Ok(());
     }
     out.push_str("flows that drop, latest first:\n");
     let names = Names(&datapath.ports);
     let now_ms = clock::now_ms();
-    for shown in flows.iter().take(FLOWS_SHOWN) {
+    for (shown, origins) in explained.iter().take(FLOWS_SHOWN) {
         let key = shown.key_text(&odp_text::KeyOptions { verbose: false, ports: Some(&names) });
         let flow = &shown.flow;
         let port = datapath.ports.get(&shown.in_port()).map_or("?", String::as_str);
@@ -127,14 +173,10 @@ async fn dropping_flows(
             used_ms => format!("last {} ms ago", (now_ms - used_ms).max(0)),
         };
         // The packet that made the flow was dropped before the flow could count it.
-        let packets = flow.stats.packets + 1;
-        let _ = writeln!(out, "  port {port}: {packets} packets, {age}\n    {key}");
-        let owner = ofproto::bridge::owner(flow.entry.ufid);
-        if let Some(bridge) = directory.bridges.values().find(|b| b.id == owner) {
-            let explained = bridge.address.ask(DropExplained(flow.entry.ufid), PATIENCE).await;
-            for rule in explained.unwrap_or_default() {
-                let _ = writeln!(out, "    rule: {rule}");
-            }
+        let count = packets(flow.stats.packets + 1);
+        let _ = writeln!(out, "  port {port}: {count}, {age}\n    {key}");
+        for origin in origins {
+            let _ = writeln!(out, "    {origin}");
         }
     }
     Ok(())

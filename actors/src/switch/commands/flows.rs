@@ -155,6 +155,13 @@ impl Shown {
         Shown { key: MiniKey::from(&flow.entry.key()), flow }
     }
 
+    /// Writes it as `dpctl/dump-flows` does.
+    pub(super) fn line(&self, out: &mut String, datapath: &DatapathEntry, given: Given) {
+        let names = Names(&datapath.ports);
+        let names = given.names.unwrap_or(given.verbose).then_some(&names as &dyn PortNames);
+        Show { verbose: given.verbose, names, now_ms: clock::now_ms() }.line(out, self, true);
+    }
+
     /// Where its packets come in.
     pub(super) fn in_port(&self) -> OdpPort {
         self.key.to_key().in_port()

@@ -6,6 +6,7 @@
 mod bond;
 mod conntrack;
 mod context;
+mod detrace;
 mod dpctl;
 mod dpctl_edit;
 mod dpif;
@@ -44,6 +45,7 @@ pub fn add(commands: &mut Commands, directory: &Shared) {
     registry.bridges("mdb/flush", UNKNOWN, "table successfully flushed");
     bond::add(registry);
     conntrack::add(registry);
+    detrace::add(registry);
     dpctl::add(registry);
     dpctl_edit::add(registry);
     dpif::add(registry);

@@ -10,7 +10,6 @@ use flow::{Actions, FlowChange, FlowEntry, FlowReported, Key, Mask, Ufid};
 
 use super::Bridge;
 use crate::revalidate::{CachedFlow, Changes, Verdict};
-use crate::rule::Rule;
 use crate::view::BridgeId;
 use crate::xlate::{Effect, Translation};
 
@@ -194,14 +193,21 @@ impl Bridge {
         self.flows.get(ufid).map(CachedFlow::key)
     }
 
-    /// The rules that a cached flow's packets went through.
-    pub fn rules_of(&self, ufid: Ufid) -> Vec<Arc<Rule>> {
-        let effects = self.flows.get(ufid).map_or(&[][..], CachedFlow::effects);
-        let rules = effects.iter().filter_map(|e| match e {
-            Effect::Rule { rule, .. } => Some(rule.clone()),
+    /// The rules and groups that a cached flow's packets went through, in order, as text; `None` if there is no such flow.
+    pub fn origins(&mut self, ufid: Ufid) -> Option<Vec<String>> {
+        self.live_view();
+        let bridges = &self.live.bridges;
+        let name = |id: &BridgeId| bridges.get(id).map_or("?", |bridge| bridge.name.as_str());
+        let effects = self.flows.get(ufid)?.effects();
+        let origins = effects.iter().filter_map(|effect| match effect {
+            Effect::Rule { bridge, rule } => Some(format!("{}: {}", name(bridge), rule.text())),
+            Effect::Group { bridge, group, bucket } => {
+                let bucket = bucket.map_or_else(|| "all buckets".to_owned(), |bucket| format!("bucket {bucket}"));
+                Some(format!("{}: group {group}, {bucket}", name(bridge)))
+            }
             _ => None,
         });
-        rules.collect()
+        Some(origins.collect())
     }
 
     /// Number of flows of this bridge in the cache.

@@ -1,6 +1,7 @@
 //! Flow-mods: checked here, applied by the tables, reported to whoever wants to know.
 
-use openflow::action::{Action, Actions};
+use flow::Field;
+use openflow::action::{Action, Actions, CtZone};
 use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, PackedFlowMod, TABLE_ALL};
 use openflow::message::async_config::AsyncKind;
 use openflow::message::flow_removed::{FlowRemoved, FlowRemovedReason};
@@ -12,6 +13,7 @@ use openflow::{ErrorCode, Version};
 use super::change::{Changes, Owed};
 use super::{Bridge, ConnId, Incoming, N_TABLES};
 use crate::table::{Change, Event, RemovalReason, Removed};
+use crate::view::CtSupport;
 
 /// Flow-mods of one connection that are staged together at the most.
 pub(super) const BATCH: usize = 1024;
@@ -132,6 +134,8 @@ impl Bridge {
             table => self.may_match(change, table),
         };
         self.check_references(&change.actions)
+            .and_then(|()| check_own_fields(change))
+            .and_then(|()| check_support(&self.live.support.ct, change))
             .or_else(|code| if change.changes_only() && !finds() { Ok(()) } else { Err(code) })
     }
 
@@ -198,6 +202,58 @@ impl Bridge {
             self.send_async(conn, Message::FlowRemoved(Box::new(message)));
         }
     }
+}
+
+/// Rules of the switch alone know of recirculation.
+fn check_own_fields(change: &PackedFlowMod) -> Result<(), ErrorCode> {
+    let mini = &change.matching.mini;
+    let has = |field: Field| {
+        let place = field.place(0, u32::BITS as u16);
+        place.is_some_and(|(word, ofs, _)| (mini.word(word) >> ofs) as u32 != 0)
+    };
+    if has(Field::RecircId) || has(Field::DpHash) { Err(ErrorCode::OFPBRC_EPERM) } else { Ok(()) }
+}
+
+/// Whether the datapath can track connections as a rule wants it to.
+fn check_support(support: &CtSupport, change: &PackedFlowMod) -> Result<(), ErrorCode> {
+    if *support == CtSupport::default() {
+        return Ok(());
+    }
+    let mask = change.matching.mini.mask();
+    let nat = flow::ct_state::SNAT | flow::ct_state::DNAT;
+    let tuple = mask.ct_nw_proto() != 0 || mask.ct_tp_src() != 0 || mask.ct_tp_dst() != 0;
+    let tuple4 = tuple || mask.ct_nw_src() != 0 || mask.ct_nw_dst() != 0;
+    let tuple6 = mask.ct_ipv6_src() != 0 || mask.ct_ipv6_dst() != 0;
+    let lacking = mask.ct_state() != 0 && !support.state
+        || mask.ct_state() & nat != 0 && !support.state_nat
+        || mask.ct_zone() != 0 && !support.zone
+        || mask.ct_mark() != 0 && !support.mark
+        || mask.ct_label() != 0 && !support.label
+        || tuple4 && !support.orig_tuple
+        || tuple6 && !support.orig_tuple6;
+    if lacking {
+        return Err(ErrorCode::NXBMC_CT_DATAPATH_SUPPORT);
+    }
+    let tracks = change.actions.iter().filter_map(|action| match action {
+        Action::Ct(ct) => Some(ct),
+        _ => None,
+    });
+    for ct in tracks {
+        let zoned = !matches!(ct.zone, CtZone::Imm(0));
+        let asks = |action: &Action| match action {
+            Action::Nat(_) => !support.state_nat,
+            Action::SetField(set) => match set.field {
+                Field::CtMark => !support.mark,
+                Field::CtLabel => !support.label,
+                _ => false,
+            },
+            _ => false,
+        };
+        if !support.state || zoned && !support.zone || ct.actions.iter().any(asks) {
+            return Err(ErrorCode::NXBAC_CT_DATAPATH_SUPPORT);
+        }
+    }
+    Ok(())
 }
 
 fn is_delete(command: FlowModCommand) -> bool {

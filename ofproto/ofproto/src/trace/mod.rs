@@ -187,7 +187,7 @@ impl Trace<'_> {
     /// Of an address translation the first address and port are taken.
     fn translate_address(&mut self, key: &mut Key, nat: &Nat) {
         use std::net::IpAddr;
-        if nat.direction.is_none() {
+        if nat.direction.is_none() || nat.addresses.is_none_or(|(first, _)| first.is_unspecified()) {
             let head = "Replacing src/dst IP/ports to simulate NAT:";
             self.out.push_str(&format!("{head}\n Initial flow: \n Modified flow: \n"));
             return;

@@ -60,10 +60,12 @@ pub struct PortRef {
     pub port: OfPort,
 }
 
-/// What a datapath can do.
+/// What a datapath can do, as far as translation and the check of rules heed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Support {
+    pub ct: CtSupport,
+    pub trunc: bool,
     pub max_vlan_headers: usize,
     pub max_mpls_depth: usize,
     pub recirc: bool,
@@ -81,6 +83,8 @@ impl Default for Support {
     /// The userspace datapath.
     fn default() -> Self {
         Support {
+            ct: CtSupport::default(),
+            trunc: true,
             max_vlan_headers: 1,
             max_mpls_depth: 3,
             recirc: true,
@@ -93,6 +97,27 @@ impl Default for Support {
             lb_output: true,
             max_hash_alg: 1,
         }
+    }
+}
+
+/// What of connection tracking a datapath can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct CtSupport {
+    pub state: bool,
+    pub state_nat: bool,
+    pub zone: bool,
+    pub mark: bool,
+    pub label: bool,
+    pub orig_tuple: bool,
+    pub orig_tuple6: bool,
+}
+
+impl Default for CtSupport {
+    /// The userspace datapath.
+    fn default() -> Self {
+        let (state, state_nat, zone, mark, label) = (true, true, true, true, true);
+        CtSupport { state, state_nat, zone, mark, label, orig_tuple: true, orig_tuple6: true }
     }
 }
 

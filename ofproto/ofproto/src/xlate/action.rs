@@ -105,7 +105,9 @@ impl Context<'_> {
             Action::Nat(nat) => self.ct_nat = Some((**nat).clone()),
             Action::Clone(list) => self.clone_actions(list, last, false),
             Action::CheckPktLarger { len, dst } => {
-                if !last {
+                if !self.view.support.check_pkt_len {
+                    self.measure_packet(*len, dst);
+                } else if !last {
                     self.check_pkt_larger(*len, dst, rest);
                     return Flow::Stop;
                 }

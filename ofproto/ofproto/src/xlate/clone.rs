@@ -76,6 +76,14 @@ impl Context<'_> {
         self.odp.push(odp::Action::CheckPktLen { len, greater, less_equal });
     }
 
+    /// The same where the datapath cannot tell: each packet comes up and is measured here.
+    pub(super) fn measure_packet(&mut self, len: u16, dst: &Subfield) {
+        self.slow |= odp::slow::ACTION;
+        if let Some(packet) = self.input.packet {
+            self.write(dst, u128::from(packet.len() > usize::from(len)));
+        }
+    }
+
     fn branch(&mut self, dst: &Subfield, answer: u128, rest: &[Action]) -> odp::Actions {
         let (flow, base) = (self.flow.clone(), self.base.clone());
         let (was_mpls, conntracked) = (self.was_mpls, self.conntracked);

@@ -21,11 +21,18 @@ struct Header {
     group: SetGroup,
     fields: Vec<Bits>,
     all: Bits,
+    /// What the header has besides, as a datapath wants to hear it that only writes headers whole.
+    fixed: Bits,
 }
 
 impl Header {
     fn new(group: SetGroup, fields: &[Field]) -> Self {
         let bits_of = |mask: &Mask| mask.0.iter().copied().enumerate().filter(|(_, m)| *m != 0).collect::<Bits>();
+        let mut fixed = Mask::EMPTY;
+        if matches!(group, SetGroup::Ipv4 | SetGroup::Ipv6) {
+            fixed.set_nw_proto(u8::MAX);
+            fixed.set_nw_frag(nw_frag::ANY | nw_frag::LATER);
+        }
         let mut all = Mask::EMPTY;
         let mut each = Vec::new();
         for field in fields {
@@ -38,7 +45,7 @@ impl Header {
             all.join(&mask);
             each.push(bits_of(&mask));
         }
-        Header { group, fields: each, all: bits_of(&all) }
+        Header { group, fields: each, all: bits_of(&all), fixed: bits_of(&fixed) }
     }
 }
 
@@ -99,6 +106,12 @@ impl Context<'_> {
             return false;
         }
         let mut write = Mask::EMPTY;
+        if !self.view.support.masked_set {
+            for (i, m) in header.all.iter().chain(&header.fixed) {
+                self.wc.0[*i] |= m;
+                write.0[*i] |= m;
+            }
+        }
         for bits in header.fields.iter().filter(|bits| !is_same(&self.flow, &self.base, bits)) {
             let cared = bits.iter().any(|(i, m)| self.wc.0[*i] & m != 0);
             for (i, m) in bits {
@@ -112,8 +125,10 @@ impl Context<'_> {
             }
         }
         let word = |i: usize| MaskedWord { word: i as u8, value: self.flow.0[i] & write.0[i], mask: write.0[i] };
-        let words: SmallVec<[MaskedWord; 2]> =
-            header.all.iter().filter(|(i, _)| write.0[*i] != 0).map(|(i, _)| word(*i)).collect();
+        let mut places: SmallVec<[usize; 4]> = header.all.iter().chain(&header.fixed).map(|(i, _)| *i).collect();
+        places.sort_unstable();
+        places.dedup();
+        let words: SmallVec<[MaskedWord; 2]> = places.into_iter().filter(|i| write.0[*i] != 0).map(word).collect();
         self.odp.push(Action::Set(Set { group: header.group, words, tunnel: None }));
         for (i, m) in &header.all {
             self.base.0[*i] = (self.base.0[*i] & !m) | (self.flow.0[*i] & m);

@@ -98,7 +98,7 @@ impl<'a> Context<'a> {
     ) -> Self {
         let mut flow = input.key.clone();
         flow.set_actset_output(OfPort::UNSET.to_11());
-        let mut wc = wildcard::initial(input.key);
+        let mut wc = wildcard::initial(input.key, view.support.recirc);
         if bridge.netflow {
             wildcard::netflow(input.key, &mut wc);
         }

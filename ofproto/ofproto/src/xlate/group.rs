@@ -27,18 +27,18 @@ impl Context<'_> {
         };
         match group.kind {
             GroupType::All | GroupType::Indirect => {
+                self.credit_group(&group, None);
                 for (i, bucket) in group.buckets.iter().enumerate() {
                     self.bucket(bucket, is_last && i + 1 == group.buckets.len());
                 }
-                self.credit_group(&group, None);
             }
             GroupType::Select | GroupType::FastFailover => {
                 let chosen =
                     if group.kind == GroupType::Select { self.select(&group) } else { self.first_live(&group) };
                 match chosen {
                     Some(i) => {
-                        self.bucket(&group.buckets[i], is_last);
                         self.credit_group(&group, Some(i));
+                        self.bucket(&group.buckets[i], is_last);
                     }
                     None => self.detail("no live bucket"),
                 }

@@ -176,7 +176,7 @@ pub fn translate(
     let Some(bridge) = view.bridges.get(&input.bridge) else {
         return Translation {
             actions: vec![odp::Action::Drop(DropReason::BridgeNotFound)],
-            mask: wildcard::initial(input.key),
+            mask: wildcard::initial(input.key, view.support.recirc),
             effects: Vec::new(),
             slow: 0,
             recircs: Vec::new(),

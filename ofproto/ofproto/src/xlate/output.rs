@@ -110,6 +110,9 @@ impl Context<'_> {
                     return;
                 }
                 self.odp.push(odp::Action::Trunc(max_len));
+                if !self.view.support.trunc {
+                    self.slow |= odp::slow::ACTION;
+                }
                 self.output(port, 0, is_last, true, in_bucket);
             }
         }

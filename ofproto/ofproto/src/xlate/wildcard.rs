@@ -20,13 +20,15 @@ fn is_vlan(tpid: u16) -> bool {
     matches!(tpid, 0x8100 | 0x88a8)
 }
 
-/// What is matched before any rule is looked at.
-pub(super) fn initial(key: &Key) -> Mask {
+/// What is matched before any rule is looked at; `recirc` if the datapath can bring packets again.
+pub(super) fn initial(key: &Key, recirc: bool) -> Mask {
     let mut mask = Mask::EMPTY;
-    mask.set_packet_type(u32::MAX);
     mask.set_in_port(u32::MAX);
     mask.set_dl_type(u16::MAX);
-    mask.set_recirc_id(u32::MAX);
+    if recirc {
+        mask.set_packet_type(u32::MAX);
+        mask.set_recirc_id(u32::MAX);
+    }
     if is_ip(key) {
         mask.set_nw_frag(3);
     }

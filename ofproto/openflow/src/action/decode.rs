@@ -250,17 +250,20 @@ pub(super) fn set_field(a: &[u8], d: &Decoding<'_>, may_mask: bool) -> Res<Actio
     if entry.header.has_mask && !may_mask {
         return Err(ErrorCode::OFPBAC_BAD_SET_MASK.into());
     }
+    if !field.meta().writable {
+        return Err(unwritable(field));
+    }
     let is_vid_without_present =
         field == Field::VlanVid && (entry.mask.to_u128() & 0x1000 == 0 || entry.value.to_u128() & 0x1000 == 0);
-    if !zero_from(b, 0)
-        || field == Field::InPortOxm
-        || !field.meta().writable
-        || !field.is_value_valid(&entry.value)
-        || is_vid_without_present
-    {
+    if !zero_from(b, 0) || field == Field::InPortOxm || !field.is_value_valid(&entry.value) || is_vid_without_present {
         return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.into());
     }
     Ok(set(field, entry.value, entry.mask, SetFieldForm::SetField))
+}
+
+fn unwritable(field: Field) -> OfError {
+    let text = format!("destination field {} is not writable", field.meta().name);
+    ErrorCode::OFPBAC_BAD_SET_ARGUMENT.because(LOG, text)
 }
 
 fn set(field: Field, value: Value, mask: Value, form: SetFieldForm) -> Action {
@@ -285,7 +288,10 @@ pub(super) fn reg_load2(a: &[u8], d: &Decoding<'_>) -> Res<Action> {
     let mut b = &a[10..];
     let entry = nxm::pull_entry(&mut b, Place::Action, d.tun)?;
     let field = entry.field?;
-    if !zero_from(b, 0) || !field.meta().writable {
+    if !field.meta().writable {
+        return Err(unwritable(field));
+    }
+    if !zero_from(b, 0) {
         return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.into());
     }
     Ok(set(field, entry.value, entry.mask, SetFieldForm::LongLoad))

@@ -73,12 +73,14 @@ pub fn normalize(m: &mut Match) -> bool {
     clear(may.arp_sha, &|w| w.set_arp_sha(0), &mut mask);
     clear(may.arp_tha, &|w| w.set_arp_tha(0), &mut mask);
     clear(may.ipv6, &|w| (w.set_ipv6_src(0), w.set_ipv6_dst(0), w.set_ipv6_label(0)).0, &mut mask);
-    clear(may.nd_target, &|w| (w.set_nd_target(0), w.set_igmp_group(0)).0, &mut mask);
+    clear(may.nd_target, &|w| w.set_nd_target(0), &mut mask);
     clear(may.mpls, &|w| (w.set_mpls_lse0(0), w.set_mpls_lse1(0), w.set_mpls_lse2(0)).0, &mut mask);
-    if mask == m.mask {
-        return false;
+    let is_changed = mask != m.mask;
+    // Extensions of neighbour discovery go without a word: on the wire they could not have been told.
+    clear(may.nd_target, &|w| w.set_igmp_group(0), &mut mask);
+    if mask != m.mask {
+        m.key.apply(&mask);
+        m.mask = mask;
     }
-    m.key.apply(&mask);
-    m.mask = mask;
-    true
+    is_changed
 }
