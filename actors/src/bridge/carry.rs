@@ -67,38 +67,22 @@ impl Bridge {
             Output::Execute { packets, answered } => {
                 let Some(own) = &self.own else { return };
                 let execute = PacketExecute { packets, answered, bridge: own.outlet::<Upcalls>() };
-                if self.executes.send(execute).is_err() {
-                    vlog::warn_rl!("ofproto", 5, 5, "{}: packets lost, the datapath does not keep up", self.setup.name);
-                }
+                let sent = self.executes.send(execute).is_ok();
+                self.complain_unless(sent, "packets were lost");
             }
             Output::SetMeter { id, config } => {
                 let config = config.as_ref().map(meter_config);
-                if !self.setup.datapath.offer(MeterSet { id, config }) {
-                    vlog::warn_rl!(
-                        "ofproto",
-                        5,
-                        5,
-                        "{}: a meter was not set, the datapath does not keep up",
-                        self.setup.name
-                    );
-                }
+                let sent = self.setup.datapath.offer(MeterSet { id, config });
+                self.complain_unless(sent, "a meter was not set");
             }
             Output::SetBond { id, members } => {
                 let members = members.map(|m| m.into_iter().map(|odp| odp.unwrap_or(u32::MAX)).collect());
-                if !self.setup.datapath.offer(BondSet { id, members }) {
-                    vlog::warn_rl!("ofproto", 5, 5, "{}: a bond was not set in the datapath", self.setup.name);
-                }
+                let sent = self.setup.datapath.offer(BondSet { id, members });
+                self.complain_unless(sent, "a bond was not set");
             }
             Output::CtFlush(flush) => {
-                if !self.setup.datapath.offer(CtFlush(flush)) {
-                    vlog::warn_rl!(
-                        "ofproto",
-                        5,
-                        5,
-                        "{}: connections not flushed, the datapath does not keep up",
-                        self.setup.name
-                    );
-                }
+                let sent = self.setup.datapath.offer(CtFlush(flush));
+                self.complain_unless(sent, "connections were not flushed");
             }
             Output::Export(datagrams) => self.collectors.send(datagrams),
             Output::Count(ports) => self.count(ports, ctx),
@@ -123,6 +107,13 @@ impl Bridge {
                     entry.address.offer(ForeignEffects { effects: vec![(effect, stats)] });
                 }
             }
+        }
+    }
+
+    /// Says what the datapath's mailbox had no room for.
+    fn complain_unless(&self, sent: bool, what: &str) {
+        if !sent {
+            vlog::warn_rl!("ofproto", 5, 5, "{}: {what}, the datapath does not keep up", self.setup.name);
         }
     }
 

@@ -406,23 +406,7 @@ pub fn bridge_config(
                 (None, Some(tunnel)) => PortKind::Tunnel(tunnel.clone()),
                 (None, None) => PortKind::Device,
             };
-            let view = PortView {
-                port: planned.port,
-                name: name.clone(),
-                odp: planned.odp,
-                bundle: Some(*id),
-                kind,
-                link_up: planned.status.link_up,
-                may_enable: planned.status.link_up,
-                hw_addr: planned.status.mac,
-                lldp: flag(&port.interfaces[name].lldp, "enable"),
-                ifindex: planned.status.ifindex.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-                packet_type_mode: planned.tunnel.as_ref().map(|t| t.packet_types).unwrap_or_default(),
-                queues: port.qos.as_ref().map(queues).unwrap_or_default(),
-                mcast_flood: flag(&port.other_config, "mcast-snooping-flood"),
-                mcast_flood_reports: flag(&port.other_config, "mcast-snooping-flood-reports"),
-                ..PortView::default()
-            };
+            let view = PortView { bundle: Some(*id), kind, ..port_view(name, planned, port) };
             let desc = port_desc(name, planned);
             if view.lldp {
                 config.lldp.insert(planned.port, protocols::lldp(name, planned, row.auto_attach.as_ref()));
@@ -437,18 +421,40 @@ pub fn bridge_config(
     }
     let present: BTreeMap<String, BundleId> =
         bundle_ids.iter().filter(|(_, id)| config.bundles.contains_key(id)).map(|(n, id)| (n.clone(), *id)).collect();
-    let mut mirrors: Vec<MirrorView> =
-        row.mirrors.iter().take(32).enumerate().filter_map(|(i, m)| mirror(i as u8, m, &present)).collect();
+    config.mirrors = mirrors(row, &present);
+    config
+}
+
+/// What translation sees of a port, but for its kind and bundle.
+fn port_view(name: &str, planned: &PlannedPort, row: &DesiredPort) -> PortView {
+    PortView {
+        port: planned.port,
+        name: name.to_owned(),
+        odp: planned.odp,
+        link_up: planned.status.link_up,
+        may_enable: planned.status.link_up,
+        hw_addr: planned.status.mac,
+        lldp: flag(&row.interfaces[name].lldp, "enable"),
+        ifindex: planned.status.ifindex.and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+        packet_type_mode: planned.tunnel.as_ref().map(|t| t.packet_types).unwrap_or_default(),
+        queues: row.qos.as_ref().map(queues).unwrap_or_default(),
+        mcast_flood: flag(&row.other_config, "mcast-snooping-flood"),
+        mcast_flood_reports: flag(&row.other_config, "mcast-snooping-flood-reports"),
+        ..PortView::default()
+    }
+}
+
+/// A bridge's mirrors, 32 at the most.
+fn mirrors(row: &DesiredBridge, bundles: &BTreeMap<String, BundleId>) -> Vec<MirrorView> {
+    let listed = row.mirrors.iter().take(32).enumerate();
+    let mut mirrors: Vec<MirrorView> = listed.filter_map(|(i, m)| mirror(i as u8, m, bundles)).collect();
     // Mirrors to the same place send one copy.
     let places: Vec<_> = mirrors.iter().map(|m| (m.out, m.out_vlan, m.bit())).collect();
     for m in &mut mirrors {
-        m.dup = places
-            .iter()
-            .filter(|(out, vlan, _)| (*out, *vlan) == (m.out, m.out_vlan))
-            .fold(0, |d, (_, _, bit)| d | bit);
+        let same = places.iter().filter(|(out, vlan, _)| (*out, *vlan) == (m.out, m.out_vlan));
+        m.dup = same.fold(0, |dup, (_, _, bit)| dup | bit);
     }
-    config.mirrors = mirrors;
-    config
+    mirrors
 }
 
 /// Most VLAN headers that are looked at, of the two that can be; `vlan-limit` of 0 asks for as many as can be.

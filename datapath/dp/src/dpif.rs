@@ -15,7 +15,6 @@ use crate::meter::{Meter, MeterConfig};
 
 /// What an implementation can do; the translation asks before it uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Support {
     /// VLAN tags told apart.
     pub max_vlan_headers: usize,
@@ -23,17 +22,27 @@ pub struct Support {
     pub max_mpls_depth: usize,
     /// Lists of actions within `sample`.
     pub sample_nesting: usize,
+    /// Packets may come back with an identifier.
     pub recirc: bool,
+    /// A hash that is the same both ways.
     pub hash_sym_l4: bool,
+    /// The action `clone`.
     pub clone: bool,
+    /// The action `trunc`.
     pub trunc: bool,
+    /// The action `check_pkt_len`.
     pub check_pkt_len: bool,
+    /// The action `drop`.
     pub explicit_drop: bool,
+    /// The action `lb_output`: bonds that balance by themselves.
     pub lb_output: bool,
+    /// The actions `push_nsh` and `pop_nsh`.
     pub push_nsh: bool,
     /// Connection tracking, with zones, marks, labels and address translation.
     pub ct: bool,
+    /// The actions `tnl_push` and `tnl_pop` are taken; see the crate for what becomes of them.
     pub tunnels: bool,
+    /// The action `meter`.
     pub meters: bool,
 }
 

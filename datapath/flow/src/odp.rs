@@ -185,11 +185,14 @@ pub struct MaskedWord {
 
 /// An NSH header to push: MD type 1 or 2.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub struct PushNsh {
+    /// Of the base header, without the version (RFC 8300 section 2.2).
     pub flags: u8,
+    /// Six bits.
     pub ttl: u8,
+    /// 1: four context headers, 2: TLVs.
     pub mdtype: u8,
+    /// Next protocol: 1 IPv4, 2 IPv6, 3 Ethernet, 4 NSH, 5 MPLS.
     pub np: u8,
     /// Service path identifier (24 bits) and service index.
     pub path_hdr: u32,
@@ -201,10 +204,12 @@ pub struct PushNsh {
 
 /// Connection tracking action.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub struct Ct {
+    /// The connection is kept.
     pub commit: bool,
+    /// One that began the other way is begun anew.
     pub force: bool,
+    /// Number of the space of connections.
     pub zone: u16,
     /// Value and mask.
     pub mark: Option<(u32, u32)>,
@@ -212,31 +217,41 @@ pub struct Ct {
     pub label: Option<(u128, u128)>,
     /// `ftp` or `tftp`.
     pub helper: Option<&'static str>,
+    /// Name of a timeout policy.
     pub timeout: Option<Arc<str>>,
+    /// Addresses are translated.
     pub nat: Option<CtNat>,
+    /// Bits by `enum ip_conntrack_events`: which changes are told of.
     pub event_mask: Option<u32>,
 }
 
 /// Address translation of [`Ct`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub struct CtNat {
     /// `Some(true)`: source, `Some(false)`: destination, `None`: as the connection has it.
     pub src: Option<bool>,
+    /// The first address, or the only one.
     pub ip_min: Option<std::net::IpAddr>,
+    /// The last address.
     pub ip_max: Option<std::net::IpAddr>,
+    /// The first port; 0 for any.
     pub port_min: u16,
+    /// The last port; 0 if there is no other than the first.
     pub port_max: u16,
+    /// The same address for a host again and again.
     pub persistent: bool,
+    /// Ports are picked by a hash.
     pub hash: bool,
+    /// Ports are picked at random.
     pub random: bool,
 }
 
 /// Tunnel encapsulation prepared by the translation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub struct TnlPush {
+    /// The tunnel.
     pub tnl_port: OdpPort,
+    /// Where the outer packet leaves.
     pub out_port: OdpPort,
     /// `OVS_VPORT_TYPE_*` number.
     pub tnl_type: u32,
@@ -287,26 +302,35 @@ pub enum Cookie {
 
 /// Contents of a packet-in decided at translation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub struct ControllerCookie {
+    /// `OFPR_*`.
     pub reason: u8,
+    /// Nothing is sent: the translation had no side effects.
     pub dont_send: bool,
+    /// The pipeline is paused there and may be resumed.
     pub continuation: bool,
     /// Names the frozen state that holds the metadata and, with `continuation`, where to go on.
     pub recirc_id: u32,
+    /// Cookie of the rule that sent it.
     pub rule_cookie: u64,
+    /// Whom it goes to.
     pub controller_id: u16,
+    /// Octets that it carries at the most.
     pub max_len: u16,
 }
 
 /// Contents of [`Cookie::FlowSample`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub struct FlowSampleCookie {
+    /// Of 65,535 packets so many.
     pub probability: u16,
+    /// Row of `Flow_Sample_Collector_Set`.
     pub collector_set_id: u32,
+    /// IPFIX's observation domain.
     pub obs_domain_id: u32,
+    /// IPFIX's observation point.
     pub obs_point_id: u32,
+    /// Where the packet leaves, or none.
     pub output_odp_port: OdpPort,
     /// 0 default, 1 ingress, 2 egress.
     pub direction: u8,

@@ -14,15 +14,22 @@ pub trait PortNames: Sync {
 
 /// Escape sequences around parts of a text; empty for plain text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Colors {
+    /// The word `actions=`.
     pub actions: &'static str,
+    /// `drop`.
     pub drop: &'static str,
+    /// Names within `learn`.
     pub learn: &'static str,
+    /// Names of parameters.
     pub param: &'static str,
+    /// Parentheses.
     pub paren: &'static str,
+    /// Actions that are no plain output.
     pub special: &'static str,
+    /// Values.
     pub value: &'static str,
+    /// Back to plain.
     pub end: &'static str,
 }
 

@@ -34,11 +34,14 @@ pub enum Discipline {
 
 /// Rates of a class; octets a second, octets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct ClassRates {
+    /// Guaranteed, octets a second.
     pub min: u64,
+    /// At the most, octets a second.
     pub max: u64,
+    /// Octets that may go at once.
     pub burst: u32,
+    /// Lower goes first; HTB only.
     pub priority: u32,
 }
 

@@ -82,13 +82,18 @@ impl Status {
 
 /// Frames so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Counters {
+    /// Frames sent.
     pub sent: u64,
+    /// Frames received.
     pub received: u64,
+    /// Frames that were no LLDP.
     pub discarded: u64,
+    /// TLVs that are not known.
     pub unrecognized: u64,
+    /// Neighbours that came.
     pub inserted: u64,
+    /// Neighbours that had no room.
     pub dropped: u64,
 }
 

@@ -116,12 +116,16 @@ impl<P: PortName> MacView<P> {
 
 /// Counters of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct MacStats {
+    /// Addresses learned.
     pub learned: u64,
+    /// Addresses that grew too old.
     pub expired: u64,
+    /// Addresses that made room for others.
     pub evicted: u64,
+    /// Addresses that showed at another port.
     pub moved: u64,
+    /// Addresses put there by hand.
     pub static_entries: u64,
 }
 

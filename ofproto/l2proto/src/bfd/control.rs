@@ -33,16 +33,22 @@ pub mod flag {
 
 /// A control packet; intervals are milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Control {
+    /// Why the session went down.
     pub diagnostic: Diagnostic,
+    /// The sender's state.
     pub state: State,
     /// [`flag`] bits.
     pub flags: u8,
+    /// Intervals without a message after which the sender is taken for down.
     pub mult: u8,
+    /// The sender's discriminator.
     pub my_disc: u32,
+    /// The receiver's, 0 if not known yet.
     pub your_disc: u32,
+    /// How often the sender likes to send, milliseconds (microseconds on the wire).
     pub min_tx_ms: u32,
+    /// How often the sender is able to receive, milliseconds (microseconds on the wire).
     pub min_rx_ms: u32,
 }
 
@@ -92,13 +98,14 @@ impl Control {
 
 /// Addresses of the frames of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Addresses {
     /// Ethernet, 48 bits.
     pub eth_src: u64,
+    /// Ethernet, 48 bits.
     pub eth_dst: u64,
     /// IPv4.
     pub ip_src: u32,
+    /// IPv4.
     pub ip_dst: u32,
 }
 

@@ -20,11 +20,14 @@ const SLOW_MS: u32 = 1000;
 
 /// State of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum State {
+    /// Held down by configuration.
     AdminDown,
+    /// Nothing heard, or the peer told so.
     Down,
+    /// The peer is heard.
     Init,
+    /// Both hear each other.
     Up,
 }
 
@@ -98,10 +101,17 @@ pub struct Settings {
 
 /// What a session tells of itself, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Event {
-    StateChanged { before: (State, Diagnostic), after: (State, Diagnostic) },
+    /// The session went up, down, or told why.
+    StateChanged {
+        /// What was said before.
+        before: (State, Diagnostic),
+        /// What is said now.
+        after: (State, Diagnostic),
+    },
+    /// The peer is asked to confirm new intervals.
     PollStarted,
+    /// It has.
     PollEnded,
 }
 

@@ -39,17 +39,20 @@ fn maid() -> [u8; MAID_LEN] {
 
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Ccm {
     /// The sender does not hear others.
     pub rdi: bool,
     /// Number of the interval, 0 in extended mode.
     pub interval: u8,
+    /// Counts the messages of the sender.
     pub seq: u32,
+    /// The sender's endpoint, 13 bits; 0 in extended mode.
     pub mpid: u16,
     /// Extended mode.
     pub interval_ms: u16,
+    /// The sender's endpoint in extended mode.
     pub mpid64: u64,
+    /// Extended mode: the sender is out of service.
     pub down: bool,
 }
 

@@ -71,10 +71,21 @@ impl Settings {
 
 /// What an end point tells of itself, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Event {
-    Silent { remote: u64, within_ms: i64 },
-    FaultsChanged { before: u8, after: u8 },
+    /// A remote endpoint was not heard in time.
+    Silent {
+        /// Its number.
+        remote: u64,
+        /// How long nothing was heard.
+        within_ms: i64,
+    },
+    /// [`fault`] bits.
+    FaultsChanged {
+        /// Those until now.
+        before: u8,
+        /// Those from now on.
+        after: u8,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -34,13 +34,16 @@ pub mod state {
 
 /// One side's information on one link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Info {
+    /// Lower is preferred.
     pub system_priority: u16,
     /// 48 bits.
     pub system_id: u64,
+    /// Ports of one key may be joined.
     pub key: u16,
+    /// Lower is preferred.
     pub port_priority: u16,
+    /// Number of the port within the system.
     pub port_id: u16,
     /// Bits of [`state`].
     pub state: u8,

@@ -13,13 +13,18 @@ const TYPE_TCN: u8 = 0x80;
 
 /// Flags of a unit (clause 9.3.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Flags {
+    /// The topology changed.
     pub change: bool,
+    /// The sender would like to be designated at once.
     pub proposal: bool,
+    /// The sender learns there.
     pub learning: bool,
+    /// The sender forwards there.
     pub forwarding: bool,
+    /// The sender agrees to a proposal.
     pub agreement: bool,
+    /// The sender has heard of a change.
     pub change_ack: bool,
 }
 

@@ -34,12 +34,16 @@ const MOST_ROUNDS: usize = 1000;
 
 /// Role of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Role {
+    /// Toward the root.
     Root,
+    /// Serves its segment.
     Designated,
+    /// Another way to the root, held back.
     Alternate,
+    /// Another way to a segment that the bridge serves already.
     Backup,
+    /// Takes no part.
     Disabled,
 }
 
@@ -58,11 +62,14 @@ impl Role {
 
 /// State of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum State {
+    /// Takes no part.
     Disabled,
+    /// Passes nothing, learns nothing.
     Discarding,
+    /// Learns, passes nothing.
     Learning,
+    /// Learns and passes.
     Forwarding,
 }
 
@@ -93,11 +100,14 @@ pub struct PriorityVector {
 
 /// Times that travel with messages, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Times {
+    /// How far from the root the news is, seconds.
     pub message_age: u16,
+    /// After which news is too old, seconds.
     pub max_age: u16,
+    /// Between two messages, seconds.
     pub hello: u16,
+    /// In each state on the way to forwarding, seconds.
     pub forward: u16,
 }
 

@@ -27,12 +27,16 @@ const AGE_STEP_MS: i64 = 4;
 
 /// State of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum State {
+    /// Takes no part.
     Disabled,
+    /// Hears BPDUs alone.
     Blocking,
+    /// On its way: passes nothing, learns nothing.
     Listening,
+    /// On its way: learns, passes nothing.
     Learning,
+    /// Learns and passes.
     Forwarding,
 }
 
@@ -55,11 +59,14 @@ impl State {
 
 /// Role of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Role {
+    /// Toward the root.
     Root,
+    /// Serves its segment.
     Designated,
+    /// Another way to the root, held back.
     Alternate,
+    /// Takes no part.
     Disabled,
 }
 

@@ -12,7 +12,7 @@ use packet::PacketBuf;
 use super::{Bridge, Output};
 use crate::rule::RuleStats;
 use crate::table::Change;
-use crate::view::SwitchView;
+use crate::view::{BundleId, PortRef, SwitchView};
 use crate::xlate::{Effect, Input, Start, Translation, resolve, translate};
 
 impl Bridge {
@@ -123,21 +123,8 @@ impl Bridge {
         for effect in effects {
             match effect {
                 Effect::MacLearn { bridge, bundle, mac, vlan, grat_arp, is_bond } if *bridge == self.view.id => {
-                    // A flow translated before its port went may still credit packets: nothing is learned there.
-                    if !self.view.bundles.contains_key(bundle) {
-                        continue;
-                    }
                     let key = MacKey { vlan: *vlan, mac: *mac };
-                    if !grat_arp && self.macs.refresh(key, bundle.0, now_ms) {
-                        continue;
-                    }
-                    match self.macs.learn(key, bundle.0, *grat_arp, *is_bond, now_ms) {
-                        MacChange::None => {}
-                        _ => {
-                            self.dirty = true;
-                            self.live_stale = true;
-                        }
-                    }
+                    self.learn_mac(key, *bundle, *grat_arp, *is_bond, now_ms);
                 }
                 Effect::Rule { bridge, rule } if *bridge == self.view.id => {
                     let fresh = RuleStats { used_ms: now_ms, ..RuleStats::default() };
@@ -161,25 +148,7 @@ impl Bridge {
                         self.put(Output::FinTimeout { rule: rule.id, idle: *idle, hard: *hard });
                     }
                 }
-                Effect::Port { tx, rx } => {
-                    for (at, sends) in [(tx, true), (rx, false)] {
-                        let Some(at) = at.filter(|at| at.bridge == self.view.id) else { continue };
-                        let port = self.virtual_stats.entry(at.port).or_default();
-                        let (packets, bytes) = if sends {
-                            (&mut port.tx_packets, &mut port.tx_bytes)
-                        } else {
-                            (&mut port.rx_packets, &mut port.rx_bytes)
-                        };
-                        *packets += stats.packets;
-                        *bytes += stats.bytes;
-                    }
-                    // The other bridge hears of its side alone: else each would tell the other for ever.
-                    let other = |at: &&crate::view::PortRef| at.bridge != self.view.id;
-                    let (tx, rx) = (tx.as_ref().filter(other).copied(), rx.as_ref().filter(other).copied());
-                    if let Some(at) = tx.or(rx) {
-                        self.put(Output::Foreign { bridge: at.bridge, effect: Effect::Port { tx, rx }, stats });
-                    }
-                }
+                Effect::Port { tx, rx } => self.count_crossing(*tx, *rx, stats),
                 Effect::Mirrors { bridge, mirrors } if *bridge == self.view.id => {
                     for index in (0..32u8).filter(|i| mirrors & (1 << i) != 0) {
                         let sum = self.mirror_stats.entry(index).or_default();
@@ -222,6 +191,38 @@ impl Bridge {
                     self.put(Output::Foreign { bridge: *bridge, effect: effect.clone(), stats });
                 }
             }
+        }
+    }
+
+    fn learn_mac(&mut self, key: MacKey, bundle: BundleId, grat_arp: bool, is_bond: bool, now_ms: i64) {
+        // A flow translated before its port went may still credit packets: nothing is learned there.
+        if !self.view.bundles.contains_key(&bundle) || (!grat_arp && self.macs.refresh(key, bundle.0, now_ms)) {
+            return;
+        }
+        if self.macs.learn(key, bundle.0, grat_arp, is_bond, now_ms) != MacChange::None {
+            self.dirty = true;
+            self.live_stale = true;
+        }
+    }
+
+    /// Counts packets that left by one port and came in by another without a device between them.
+    fn count_crossing(&mut self, tx: Option<PortRef>, rx: Option<PortRef>, stats: RuleStats) {
+        for (at, sends) in [(tx, true), (rx, false)] {
+            let Some(at) = at.filter(|at| at.bridge == self.view.id) else { continue };
+            let port = self.virtual_stats.entry(at.port).or_default();
+            let (packets, bytes) = if sends {
+                (&mut port.tx_packets, &mut port.tx_bytes)
+            } else {
+                (&mut port.rx_packets, &mut port.rx_bytes)
+            };
+            *packets += stats.packets;
+            *bytes += stats.bytes;
+        }
+        // The other bridge hears of its side alone: else each would tell the other for ever.
+        let other = |at: &PortRef| at.bridge != self.view.id;
+        let (tx, rx) = (tx.filter(other), rx.filter(other));
+        if let Some(at) = tx.or(rx) {
+            self.put(Output::Foreign { bridge: at.bridge, effect: Effect::Port { tx, rx }, stats });
         }
     }
 

@@ -133,25 +133,10 @@ pub fn parse_group_mod(
                 }
                 property(&mut group.props, name, value, &mut usable)?;
             }
-            "delete" | "add" | "modify" => return Err(format!("unknown keyword {name}")),
             _ => return Err(format!("unknown keyword {name}")),
         }
     }
-    if group.group_id == GROUP_ANY {
-        return Err("must specify a group_id".to_string());
-    }
-    if takes.kind && !have_kind {
-        return Err("must specify a type".to_string());
-    }
-    if takes.command_bucket_required && !have_command_bucket {
-        return Err("must specify a command bucket id".to_string());
-    }
-    if !group.props.fields.is_empty() && group.props.selection_method != "hash" {
-        return Err("fields may only be specified with \"selection_method=hash\"".to_string());
-    }
-    if group.props.selection_method.is_empty() && group.props.selection_method_param != 0 {
-        return Err("selection_method_param is only allowed with \"selection_method\"".to_string());
-    }
+    check_head(&group, &takes, have_kind, have_command_bucket)?;
     for text in buckets.unwrap_or_default() {
         let bucket = parse_bucket(text, group.kind, names, &mut usable)?;
         if takes.kind && group.kind != GroupType::Select && bucket.weight != 0 {
@@ -167,6 +152,24 @@ pub fn parse_group_mod(
     }
     number_buckets(&mut group.buckets);
     Ok((group, usable))
+}
+
+/// What a group must have said before its buckets are read.
+fn check_head(group: &GroupMod, takes: &Takes, have_kind: bool, have_command_bucket: bool) -> Result<(), String> {
+    let wrong = if group.group_id == GROUP_ANY {
+        "must specify a group_id"
+    } else if takes.kind && !have_kind {
+        "must specify a type"
+    } else if takes.command_bucket_required && !have_command_bucket {
+        "must specify a command bucket id"
+    } else if !group.props.fields.is_empty() && group.props.selection_method != "hash" {
+        "fields may only be specified with \"selection_method=hash\""
+    } else if group.props.selection_method.is_empty() && group.props.selection_method_param != 0 {
+        "selection_method_param is only allowed with \"selection_method\""
+    } else {
+        return Ok(());
+    };
+    Err(wrong.to_string())
 }
 
 /// Takes the command that begins a text.
