@@ -84,7 +84,10 @@ impl Bridge {
                 let sent = self.setup.datapath.offer(CtFlush(flush));
                 self.complain_unless(sent, "connections were not flushed");
             }
-            Output::Export(datagrams) => self.collectors.send(datagrams),
+            Output::Export(datagrams) => {
+                let failed = self.collectors.send(datagrams);
+                self.core.export_failed(&failed);
+            }
             Output::Count(ports) => self.count(ports, ctx),
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),

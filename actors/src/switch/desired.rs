@@ -71,6 +71,10 @@ pub struct DesiredBridge {
     pub netflow: Option<DesiredNetflow>,
     /// sFlow.
     pub sflow: Option<DesiredSflow>,
+    /// IPFIX.
+    pub ipfix: Option<DesiredIpfix>,
+    /// IPFIX of collector sets by their numbers.
+    pub flow_ipfix: BTreeMap<i64, DesiredIpfix>,
     /// `stp_enable`.
     pub stp_enable: bool,
     /// `rstp_enable`.
@@ -106,6 +110,33 @@ pub struct DesiredSflow {
     pub sampling: Option<i64>,
     pub polling_s: Option<i64>,
     pub header: Option<i64>,
+}
+
+/// A row of IPFIX.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct DesiredIpfix {
+    pub targets: Vec<String>,
+    pub sampling: Option<i64>,
+    pub obs_domain_id: Option<i64>,
+    pub obs_point_id: Option<i64>,
+    pub cache_active_timeout_s: Option<i64>,
+    pub cache_max_flows: Option<i64>,
+    pub other_config: Pairs,
+}
+
+impl DesiredIpfix {
+    fn read(row: &ovs::IPFIX<'_>) -> Self {
+        Self {
+            targets: row.targets().into_iter().map(str::to_owned).collect(),
+            sampling: row.sampling(),
+            obs_domain_id: row.obs_domain_id(),
+            obs_point_id: row.obs_point_id(),
+            cache_active_timeout_s: row.cache_active_timeout(),
+            cache_max_flows: row.cache_max_flows(),
+            other_config: pairs(&row.other_config()),
+        }
+    }
 }
 
 /// A flow table.
@@ -380,6 +411,11 @@ impl DesiredBridge {
                 polling_s: s.polling(),
                 header: s.header(),
             }),
+            ipfix: row.ipfix().and_then(|uuid| ovs::IPFIX::find(replica, uuid)).map(|row| DesiredIpfix::read(&row)),
+            flow_ipfix: ovs::FlowSampleCollectorSet::all(replica)
+                .filter(|set| set.bridge() == row.uuid())
+                .filter_map(|set| Some((set.id(), DesiredIpfix::read(&ovs::IPFIX::find(replica, set.ipfix()?)?))))
+                .collect(),
             mcast_snooping: row.mcast_snooping_enable(),
             stp_enable: row.stp_enable(),
             rstp_enable: row.rstp_enable(),

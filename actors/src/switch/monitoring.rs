@@ -1,17 +1,19 @@
-//! Flow monitoring as the database asks for it: rows of NetFlow and sFlow as what bridges do.
+//! Flow monitoring as the database asks for it: rows of NetFlow, sFlow and IPFIX as what bridges do.
 //!
-//! Source: ovs-vswitchd.conf.db(5), tables NetFlow and sFlow.
+//! Source: ovs-vswitchd.conf.db(5), tables NetFlow, sFlow, IPFIX and Flow_Sample_Collector_Set.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use ofproto::export::{NetflowConfig, SflowConfig, collectors};
+use ofproto::export::{IpfixConfig, NetflowConfig, SflowConfig, collectors};
 
-use super::desired::{DesiredNetflow, DesiredSflow};
+use super::desired::{DesiredIpfix, DesiredNetflow, DesiredSflow};
 use crate::host::view::HostView;
 
 const NETFLOW_PORT: u16 = 2055;
 const SFLOW_PORT: u16 = 6343;
+const IPFIX_PORT: u16 = 4739;
 /// One in so many packets is sampled unless told.
 const SAMPLING: u32 = 400;
 /// Seconds between counters unless told.
@@ -55,6 +57,38 @@ pub(super) fn sflow(
     })
 }
 
+/// IPFIX of a bridge or a collector set; `None` without a collector.
+pub(super) fn ipfix(row: &DesiredIpfix) -> Option<IpfixConfig> {
+    let Some(to) = targets(&row.targets, IPFIX_PORT) else {
+        if !row.targets.is_empty() {
+            vlog::warn_rl!("ipfix", 5, 5, "no collectors could be initialized, IPFIX exporter disabled");
+        }
+        return None;
+    };
+    let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
+    let other = |key: &str| row.other_config.get(key).map(String::as_str);
+    // Open vSwitch's own sense of the words, which is not its manual's: what comes in and what goes out is sampled unless
+    // the key is "true".
+    let is_off = |key: &str| other(key) == Some("true");
+    Some(IpfixConfig {
+        to,
+        sampling: number(row.sampling).filter(|n| *n > 0).unwrap_or(SAMPLING),
+        domain: number(row.obs_domain_id).unwrap_or(0),
+        point: number(row.obs_point_id).unwrap_or(0),
+        active_timeout_s: number(row.cache_active_timeout_s).unwrap_or(0),
+        max_flows: number(row.cache_max_flows).unwrap_or(0),
+        tunnels: other("enable-tunnel-sampling") != Some("false"),
+        input: !is_off("enable-input-sampling"),
+        output: !is_off("enable-output-sampling"),
+        virtual_obs_id: other("virtual_obs_id").unwrap_or_default().to_owned(),
+    })
+}
+
+/// IPFIX of collector sets that have collectors.
+pub(super) fn flow_ipfix(sets: &BTreeMap<i64, DesiredIpfix>) -> BTreeMap<u32, IpfixConfig> {
+    sets.iter().filter_map(|(id, row)| Some((u32::try_from(*id).ok()?, ipfix(row)?))).collect()
+}
+
 fn targets(texts: &[String], port: u16) -> Option<Arc<[SocketAddr]>> {
     let (known, strange) = collectors(texts.iter().map(String::as_str), port);
     for target in strange {
@@ -87,6 +121,24 @@ fn source_towards(to: SocketAddr) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ipfix_has_defaults_and_words_as_open_vswitch_has_them() {
+        let row = DesiredIpfix { targets: vec!["127.0.0.1".into()], ..DesiredIpfix::default() };
+        let config = ipfix(&row).unwrap();
+        assert_eq!((config.to[0].port(), config.sampling, config.active_timeout_s), (4739, 400, 0));
+        assert!(config.input && config.output && config.tunnels);
+        let set = |word: &str| {
+            let keys = ["enable-input-sampling", "enable-output-sampling", "enable-tunnel-sampling"];
+            let other_config = keys.map(|key| (key.to_owned(), word.to_owned())).into();
+            ipfix(&DesiredIpfix { other_config, ..row.clone() }).unwrap()
+        };
+        let (on, off) = (set("false"), set("true"));
+        assert_eq!((on.input, on.output, on.tunnels), (true, true, false));
+        assert_eq!((off.input, off.output, off.tunnels), (false, false, true));
+        let without = DesiredIpfix { targets: vec!["nowhere".into()], ..row.clone() };
+        assert_eq!(flow_ipfix(&[(5, row), (6, without), (-1, DesiredIpfix::default())].into()).len(), 1);
+    }
 
     #[test]
     fn what_is_not_told_has_defaults() {

@@ -423,6 +423,8 @@ impl Switch {
             config.ct_timeouts = ct_timeouts.get(&bridge.datapath).cloned().unwrap_or_default();
             let dummy_address = |name: &str| ports.get(name)?.status.addresses.first().copied();
             config.netflow = row.netflow.as_ref().and_then(monitoring::netflow);
+            config.ipfix = row.ipfix.as_ref().and_then(monitoring::ipfix);
+            config.flow_ipfix = monitoring::flow_ipfix(&row.flow_ipfix);
             config.sflow =
                 row.sflow.as_ref().and_then(|sflow| monitoring::sflow(sflow, host.as_deref(), dummy_address));
             let configure = Configure {

@@ -295,6 +295,8 @@ pub enum Cookie {
     Ipfix {
         /// Output port.
         output_odp_port: OdpPort,
+        /// The packet goes nowhere. Texts do not show it.
+        drops: bool,
     },
     /// Octets that mean nothing here.
     Raw(Vec<u8>),
@@ -334,6 +336,8 @@ pub struct FlowSampleCookie {
     pub output_odp_port: OdpPort,
     /// 0 default, 1 ingress, 2 egress.
     pub direction: u8,
+    /// The packet goes nowhere. Texts do not show it.
+    pub drops: bool,
 }
 
 /// Reasons for the slow path, as bits.

@@ -584,6 +584,17 @@ fn what_is_not_configured_or_not_there() {
 }
 
 #[test]
+fn a_published_view_is_what_packets_are_translated_by() {
+    let (mut world, peer) = switch(V13);
+    world.bridge.take_changed_view();
+    world.bridge.live_view();
+    check(&mut world, peer, &[("flow add in_port=1,actions=output:2", "")]);
+    let published = world.bridge.take_changed_view().unwrap();
+    let id = published.id;
+    assert_eq!(world.bridge.live_view().bridges[&id].version, published.version);
+}
+
+#[test]
 fn packets_come_at_the_rate_configured() {
     let (mut world, peer) = switch(V13);
     world.bridge.limit_packets(peer.id, Some(RateLimit { rate: 100, burst: 25 }), None);

@@ -137,7 +137,9 @@ fn userspace(out: &mut String, userspace: &Userspace, ports: Option<&dyn PortNam
                 _ => ")",
             });
         }
-        Cookie::Ipfix { output_odp_port } => put!(out, "ipfix(output_port={})", super::port(*output_odp_port, ports)),
+        Cookie::Ipfix { output_odp_port, .. } => {
+            put!(out, "ipfix(output_port={})", super::port(*output_odp_port, ports));
+        }
         Cookie::Raw(octets) => {
             out.push_str("userdata(");
             for octet in octets {

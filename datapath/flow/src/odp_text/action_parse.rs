@@ -200,7 +200,7 @@ impl Parser<'_> {
             "flow_sample" => Cookie::FlowSample(Box::new(self.flow_sample(scan)?)),
             "ipfix" => {
                 scan.expect("output_port=")?;
-                Cookie::Ipfix { output_odp_port: self.port(scan)? }
+                Cookie::Ipfix { output_odp_port: self.port(scan)?, drops: false }
             }
             "userdata" => Cookie::Raw(octets(scan)?),
             _ => return None,
@@ -230,6 +230,7 @@ impl Parser<'_> {
             obs_point_id,
             output_odp_port,
             direction,
+            drops: false,
         })
     }
 

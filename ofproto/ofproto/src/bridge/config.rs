@@ -8,7 +8,7 @@ use openflow::message::PortDesc;
 use openflow::message::port::port_config;
 
 use super::{Bridge, BundleSettings, LivenessConfig, Output, SpanningConfig};
-use crate::export::{NetflowConfig, SflowConfig};
+use crate::export::{IpfixConfig, NetflowConfig, SflowConfig};
 use crate::table::TableConfig;
 use crate::view::{BundleId, BundleView, MirrorView, PacketTypeMode, PortView, VlanSet};
 
@@ -70,6 +70,10 @@ pub struct BridgeConfig {
     pub netflow: Option<NetflowConfig>,
     /// sFlow.
     pub sflow: Option<SflowConfig>,
+    /// IPFIX of all packets.
+    pub ipfix: Option<IpfixConfig>,
+    /// IPFIX of what `sample` actions sample, by collector set.
+    pub flow_ipfix: BTreeMap<u32, IpfixConfig>,
     /// Upcalls are to be answered by dropping until this is over.
     pub flow_restore_wait: bool,
 }

@@ -286,7 +286,12 @@ impl Bridge {
         self.view.version += 1;
         self.unshared = true;
         self.show_learned();
-        Some(Arc::new(self.view.clone()))
+        let view = Arc::new(self.view.clone());
+        // What is translated here before the switch gives the view back sees it as well.
+        self.live.bridges.insert(view.id, view.clone());
+        self.live_stale = false;
+        self.live_changes += 1;
+        Some(view)
     }
 
     /// Puts what was learned into the view.

@@ -1,22 +1,35 @@
-//! A bridge's flow monitoring: its packets and counters for NetFlow and sFlow, and the datagrams that come of them.
+//! A bridge's flow monitoring: its packets and counters for NetFlow, sFlow and IPFIX, and the datagrams that come of them.
 
-use flow::{Key, Ufid};
-use openflow::message::PortStats;
+use std::collections::BTreeMap;
+
+use flow::odp::Cookie;
+use flow::{Key, OdpPort, Ufid};
+use openflow::OfPort;
 use openflow::message::port::port_feature;
+use openflow::message::{IpfixStats, PortStats};
 
 use super::{Bridge, BridgeConfig, Output};
+use crate::export::ipfix::{Exporter, Interface, Sample, Tunnel};
 use crate::export::netflow::{Carried, FlowId};
 use crate::export::sflow::{PortCounters, Sampled, SwitchCounters, Tag};
-use crate::export::{Netflow, Sflow};
+use crate::export::{Datagram, IpfixConfig, Netflow, Sflow};
 use crate::revalidate::CachedFlow;
 use crate::rule::RuleStats;
-use crate::xlate::Effect;
+use crate::view::IpfixView;
+use crate::xlate::{Effect, resolve};
 
 /// What monitors a bridge.
 #[derive(Debug, Default)]
 pub(super) struct Monitoring {
     netflow: Option<Netflow>,
     sflow: Option<Sflow>,
+    ipfix: Option<Exporter>,
+    /// By collector set.
+    flow_ipfix: BTreeMap<u32, Exporter>,
+    /// Collector sets' exporters made so far, which number the next.
+    exporters: u32,
+    /// What an exporter that is gone had left to say.
+    last_words: Vec<Datagram>,
 }
 
 impl Bridge {
@@ -31,6 +44,100 @@ impl Bridge {
         // Changed settings begin anew, as numbers of samples make sense under the old ones alone.
         if own.sflow.as_ref().map(Sflow::config) != config.sflow.as_ref() {
             own.sflow = config.sflow.clone().map(|wanted| Sflow::new(wanted, now_ms));
+        }
+        self.configure_ipfix(config, now_ms);
+    }
+
+    fn configure_ipfix(&mut self, config: &BridgeConfig, now_ms: i64) {
+        let probability = |when: fn(&IpfixConfig) -> bool| {
+            config.ipfix.as_ref().filter(|ipfix| when(ipfix)).map(IpfixConfig::probability)
+        };
+        self.view.ipfix = IpfixView {
+            input: probability(|ipfix| ipfix.input),
+            output: probability(|ipfix| ipfix.output),
+            tunnels: config.ipfix.as_ref().is_some_and(|ipfix| ipfix.tunnels),
+            samples: config.ipfix.is_some() || !config.flow_ipfix.is_empty(),
+        };
+        let own = &mut self.monitoring;
+        let mut last_words = Vec::new();
+        match (&mut own.ipfix, &config.ipfix) {
+            (Some(exporter), Some(wanted)) => exporter.configure(wanted.clone()),
+            (None, Some(wanted)) => own.ipfix = Some(Exporter::new(wanted.clone(), None, BRIDGE_PROCESS)),
+            (exporter, None) => last_words.extend(exporter.take().map(|e| e.end(now_ms)).into_iter().flatten()),
+        }
+        let gone: Vec<u32> = own.flow_ipfix.keys().filter(|id| !config.flow_ipfix.contains_key(id)).copied().collect();
+        for id in gone {
+            last_words.extend(own.flow_ipfix.remove(&id).map(|e| e.end(now_ms)).into_iter().flatten());
+        }
+        for (id, wanted) in &config.flow_ipfix {
+            if let Some(exporter) = own.flow_ipfix.get_mut(id) {
+                exporter.configure(wanted.clone());
+            } else {
+                own.exporters += 1;
+                own.flow_ipfix.insert(*id, Exporter::new(wanted.clone(), Some(*id), BRIDGE_PROCESS + own.exporters));
+            }
+        }
+        own.last_words.append(&mut last_words);
+    }
+
+    /// The datapath sampled a packet of `len` octets for IPFIX.
+    pub(super) fn sampled_for_ipfix(&mut self, cookie: &Cookie, sampled: &Key, len: usize, now_ms: i64) {
+        self.live_view();
+        let Some((bridge, key)) = resolve(&self.live, sampled) else { return };
+        let in_port = OfPort::from_11(key.in_port());
+        let input = in_port.filter(|_| bridge == self.view.id).and_then(|port| self.view.ports.get(&port));
+        let of_odp = |odp: OdpPort| self.live.port(*self.live.odp_ports.get(&odp)?);
+        let own = &mut self.monitoring;
+        let (exporter, domain, point, out, drops) = match cookie {
+            Cookie::Ipfix { output_odp_port, drops } => {
+                let Some(exporter) = &mut own.ipfix else { return };
+                let (domain, point) = (exporter.config().domain, exporter.config().point);
+                (exporter, domain, point, of_odp(*output_odp_port), *drops)
+            }
+            Cookie::FlowSample(sample) => {
+                let Some(exporter) = own.flow_ipfix.get_mut(&sample.collector_set_id) else { return };
+                let out = if sample.direction == FLOW_INGRESS { None } else { of_odp(sample.output_odp_port) };
+                (exporter, sample.obs_domain_id, sample.obs_point_id, out, sample.drops)
+            }
+            _ => return,
+        };
+        let interface = |ifindex: u32, name| Interface { ifindex, name };
+        let came_by = input.and_then(|port| port.tunnel()).filter(|_| exporter.config().tunnels && out.is_none());
+        let sample = Sample {
+            key: sampled,
+            len,
+            domain,
+            point,
+            input: input.map(|port| interface(port.ifindex, &port.name)).unwrap_or_default(),
+            output: out.map(|port| interface(port.ifindex, &port.name)),
+            tunnel: came_by.and_then(|tunnel| Tunnel::of(tunnel.kind)),
+            drops,
+        };
+        exporter.sample(&sample, now_ms);
+    }
+
+    /// Counters of the bridge's own IPFIX exporter, if it has one.
+    pub(super) fn ipfix_stats(&self) -> Option<IpfixStats> {
+        self.monitoring.ipfix.as_ref().map(Exporter::stats)
+    }
+
+    /// Counters of the collector sets' exporters, if there are any.
+    pub(super) fn flow_ipfix_stats(&self) -> Option<Vec<IpfixStats>> {
+        let stats: Vec<IpfixStats> = self.monitoring.flow_ipfix.values().map(Exporter::stats).collect();
+        (!stats.is_empty()).then_some(stats)
+    }
+
+    /// Datagrams could not be sent: how many, by the exporter they were from.
+    pub fn export_failed(&mut self, failed: &BTreeMap<Option<u32>, u64>) {
+        let own = &mut self.monitoring;
+        for (source, n) in failed {
+            let exporter = match source {
+                None => own.ipfix.as_mut(),
+                Some(id) => own.flow_ipfix.get_mut(id),
+            };
+            if let Some(exporter) = exporter {
+                exporter.failed(*n);
+            }
         }
     }
 
@@ -62,7 +169,10 @@ impl Bridge {
     pub(super) fn monitoring_timeout(&self) -> Option<(i64, &'static str)> {
         let netflow = self.monitoring.netflow.as_ref().map(Netflow::poll_timeout);
         let sflow = self.monitoring.sflow.as_ref().map(Sflow::poll_timeout);
-        let at = netflow.into_iter().chain(sflow).min().filter(|at| *at < i64::MAX)?;
+        let exporters = self.monitoring.ipfix.iter().chain(self.monitoring.flow_ipfix.values());
+        let ipfix = exporters.map(Exporter::poll_timeout).min();
+        let left = (!self.monitoring.last_words.is_empty()).then_some(0);
+        let at = netflow.into_iter().chain(sflow).chain(ipfix).chain(left).min().filter(|at| *at < i64::MAX)?;
         Some((at, "flow monitoring is due"))
     }
 
@@ -74,6 +184,10 @@ impl Bridge {
                 let ports = self.view.ports.values().filter(|p| p.ifindex != 0).map(|p| p.port).collect();
                 self.put(Output::Count(ports));
             }
+        }
+        datagrams.append(&mut self.monitoring.last_words);
+        for exporter in self.monitoring.ipfix.iter_mut().chain(self.monitoring.flow_ipfix.values_mut()) {
+            datagrams.extend(exporter.run(now_ms));
         }
         if !datagrams.is_empty() {
             self.put(Output::Export(datagrams));
@@ -111,5 +225,9 @@ impl Bridge {
     }
 }
 
+/// The bridge's own IPFIX exporter as an exporting process; those of collector sets follow.
+const BRIDGE_PROCESS: u32 = 1;
+/// [`flow::odp::FlowSampleCookie::direction`] of a sample that is told as coming in.
+const FLOW_INGRESS: u8 = 1;
 /// Speed of a device that does not tell its own.
 const DEFAULT_SPEED_BPS: u64 = 100_000_000;

@@ -58,7 +58,14 @@ impl Bridge {
             Message::MeterFeaturesRequest => {
                 self.reply(id, xid, Message::MeterFeaturesReply(Self::meter_features()));
             }
-            Message::IpfixBridgeRequest | Message::IpfixFlowRequest => return Err(ErrorCode::NXST_NOT_CONFIGURED),
+            Message::IpfixBridgeRequest => {
+                let stats = self.ipfix_stats().ok_or(ErrorCode::NXST_NOT_CONFIGURED)?;
+                self.reply(id, xid, Message::IpfixBridgeReply(stats));
+            }
+            Message::IpfixFlowRequest => {
+                let stats = self.flow_ipfix_stats().ok_or(ErrorCode::NXST_NOT_CONFIGURED)?;
+                self.reply(id, xid, Message::IpfixFlowReply(stats));
+            }
             _ => return Err(ErrorCode::OFPBRC_BAD_TYPE),
         }
         Ok(Step::Done)

@@ -72,7 +72,10 @@ impl Bridge {
             Some(Cookie::Sflow { vlan_tci, output }) => {
                 return self.sampled(&upcall.key, upcall.packet.data(), (vlan_tci, output), now_ms);
             }
-            Some(Cookie::FlowSample(_) | Cookie::Ipfix { .. } | Cookie::Raw(_)) => return,
+            Some(cookie @ (Cookie::FlowSample(_) | Cookie::Ipfix { .. })) => {
+                return self.sampled_for_ipfix(&cookie, &upcall.key, upcall.packet.len(), now_ms);
+            }
+            Some(Cookie::Raw(_)) => return,
             Some(Cookie::SlowPath { .. }) | None => {}
         }
         let Some(mut translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use flow::Key;
 
-use super::Datagram;
+use super::{Datagram, Stamp};
 
 /// Way out of a dropped packet.
 pub const OUT_DROP: u16 = 65533;
@@ -263,7 +263,7 @@ impl Netflow {
     fn close(&mut self) {
         if std::mem::take(&mut self.records) > 0 {
             let (to, octets) = (self.config.to.clone(), std::mem::take(&mut self.octets));
-            self.ready.push(Datagram { to, octets, stamp_at: Some(STAMP_AT) });
+            self.ready.push(Datagram { to, octets, stamp: Stamp::Nanoseconds(STAMP_AT), from: None });
         }
     }
 }

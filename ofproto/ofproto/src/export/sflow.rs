@@ -10,7 +10,7 @@ use std::sync::Arc;
 use openflow::OfPort;
 use openflow::message::PortStats;
 
-use super::Datagram;
+use super::{Datagram, Stamp};
 
 /// Octets of samples in a datagram at the most.
 const DATAGRAM_AT_MOST: usize = 1400;
@@ -252,7 +252,8 @@ impl Sflow {
         let uptime_ms = (now_ms - self.boot_ms) / 1000 * 1000;
         out.words(&[0, self.datagrams, uptime_ms as u32, n_samples]);
         out.0.append(&mut self.samples);
-        self.ready.push(Datagram { to: self.config.to.clone(), octets: out.0, stamp_at: None });
+        let to = self.config.to.clone();
+        self.ready.push(Datagram { to, octets: out.0, stamp: Stamp::None, from: None });
     }
 }
 

@@ -58,7 +58,7 @@ impl Changes {
             (
                 (b.miss_to_controller, b.frag, b.forward_bpdu, b.stp, b.rstp, b.in_band),
                 (b.netflow, b.sflow, b.controller_meter, b.slowpath_meter, b.hw_addr),
-                (b.mac.is_some(), b.mcast.is_some()),
+                (b.mac.is_some(), b.mcast.is_some(), b.ipfix),
             )
         };
         let same = same_ports

@@ -166,6 +166,19 @@ impl SwitchView {
     }
 }
 
+/// What a bridge has sampled for IPFIX.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IpfixView {
+    /// What comes in: probability of 2^32 - 1.
+    pub input: Option<u32>,
+    /// What goes out: likewise.
+    pub output: Option<u32>,
+    /// Tunnels are told of.
+    pub tunnels: bool,
+    /// `sample` actions sample: there are collectors, of whichever set.
+    pub samples: bool,
+}
+
 /// How fragments are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
@@ -238,6 +251,8 @@ pub struct BridgeView {
     pub tun_table: Arc<TunTable>,
     /// sFlow: probability of 2^32 - 1.
     pub sflow: Option<u32>,
+    /// IPFIX.
+    pub ipfix: IpfixView,
     /// Hardware address of the local port.
     pub hw_addr: u64,
 }
@@ -294,6 +309,7 @@ impl BridgeView {
             slowpath_meter: None,
             tun_table: Arc::default(),
             sflow: None,
+            ipfix: IpfixView::default(),
             hw_addr: 0,
         }
     }

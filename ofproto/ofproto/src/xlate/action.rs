@@ -131,8 +131,9 @@ impl Context<'_> {
                 self.write_actions(list);
                 self.report_action_set("is");
             }
-            // IPFIX and sFlow collectors are not configured; conjunctions are the classifier's; notes say nothing.
-            Action::Sample(_) | Action::Conjunction { .. } | Action::Note(_) => {}
+            Action::Sample(sample) => self.sample(sample),
+            // Conjunctions are the classifier's; notes say nothing.
+            Action::Conjunction { .. } | Action::Note(_) => {}
             _ => self.set_something(action),
         }
         Flow::Next

@@ -82,8 +82,10 @@ pub(super) struct Context<'a> {
     pub pending: Pending,
     pub nsh_tlvs: Vec<u8>,
     pub way_out: super::monitoring::WayOut,
-    /// The bridge whose sample is at the head of the actions.
-    pub sampled_by: Option<BridgeId>,
+    /// Samples of the whole packet, which are at the head of the actions.
+    pub samples_at_head: usize,
+    /// Something is sampled that wants to know where the packet goes.
+    pub sampled: bool,
     /// NetFlow counts packets of the bridge they came in at.
     pub netflow: bool,
 }
@@ -144,7 +146,8 @@ impl<'a> Context<'a> {
             pending: Pending::None,
             nsh_tlvs: Vec::new(),
             way_out: Default::default(),
-            sampled_by: None,
+            samples_at_head: 0,
+            sampled: false,
             netflow: bridge.netflow,
         }
     }

@@ -1,11 +1,17 @@
-//! What flow monitoring needs of a translation: sFlow's sample of every packet, NetFlow's flow, and which way packets go.
+//! What flow monitoring needs of a translation: sFlow's and IPFIX's samples, NetFlow's flow, and which way packets go.
 
-use flow::odp;
+use flow::{OdpPort, odp};
+use openflow::OfPort;
+use openflow::action::{Sample, SampleDirection};
 
 use super::Effect;
 use super::context::Context;
 use crate::export::netflow::{self, FlowId};
 use crate::export::sflow;
+use crate::view::PortView;
+
+/// No port, in a datapath's numbers.
+const NO_PORT: OdpPort = u32::MAX;
 
 /// The way out so far.
 #[derive(Clone, Copy, Debug)]
@@ -54,32 +60,77 @@ impl Context<'_> {
 
     /// Has packets sampled before anything else is done with them. Where they go is put in by [`Context::end_monitoring`].
     pub fn begin_sample(&mut self) {
-        let Some(probability) = self.bridge.sflow else { return };
-        self.sampled_by = Some(self.bridge.id);
-        let userspace = odp::Action::Userspace(Box::new(odp::Userspace {
-            pid: 0,
-            cookie: odp::Cookie::Sflow { vlan_tci: 0, output: 0 },
-            actions: true,
-            tunnel_out_port: None,
-        }));
+        let before = self.odp.len();
+        if let Some(probability) = self.bridge.sflow {
+            self.push_sample(probability, odp::Cookie::Sflow { vlan_tci: 0, output: 0 }, None);
+        }
+        if let Some(probability) = self.bridge.ipfix.input {
+            self.push_sample(probability, odp::Cookie::Ipfix { output_odp_port: NO_PORT, drops: false }, None);
+        }
+        self.samples_at_head = self.odp.len() - before;
+    }
+
+    /// Has packets sampled as they go out of a port.
+    pub fn sample_output(&mut self, to: &PortView, odp_port: OdpPort) {
+        if let Some(probability) = self.bridge.ipfix.output {
+            let tunnel = (to.tunnel().is_some() && self.bridge.ipfix.tunnels).then_some(odp_port);
+            self.push_sample(probability, odp::Cookie::Ipfix { output_odp_port: odp_port, drops: false }, tunnel);
+        }
+    }
+
+    /// `sample(...)`.
+    pub fn sample(&mut self, sample: &Sample) {
+        if !self.bridge.ipfix.samples {
+            return;
+        }
+        let (mut output_odp_port, mut tunnel) = (NO_PORT, None);
+        let at = sample.sampling_port;
+        if at != OfPort::NONE && at != self.in_port() {
+            let Some((odp_port, is_tunnel)) = self.port(at).and_then(|p| Some((p.odp?, p.tunnel().is_some()))) else {
+                self.report_error(|| format!("can't use unknown port {} in flow sample action", at.0));
+                return;
+            };
+            (output_odp_port, tunnel) = (odp_port, is_tunnel.then_some(odp_port));
+        }
+        self.commit();
+        let cookie = odp::FlowSampleCookie {
+            probability: sample.probability,
+            collector_set_id: sample.collector_set_id,
+            obs_domain_id: sample.obs_domain_id,
+            obs_point_id: sample.obs_point_id,
+            output_odp_port,
+            direction: match sample.direction {
+                SampleDirection::Default => 0,
+                SampleDirection::Ingress => 1,
+                SampleDirection::Egress => 2,
+            },
+            drops: false,
+        };
+        // 65535 is every packet.
+        let probability = u32::from(sample.probability) << 16 | u32::from(sample.probability);
+        self.push_sample(probability, odp::Cookie::FlowSample(Box::new(cookie)), tunnel);
+    }
+
+    fn push_sample(&mut self, probability: u32, cookie: odp::Cookie, tunnel_out_port: Option<OdpPort>) {
+        self.sampled = true;
+        let actions = matches!(cookie, odp::Cookie::Sflow { .. });
+        let userspace = odp::Action::Userspace(Box::new(odp::Userspace { pid: 0, cookie, actions, tunnel_out_port }));
         self.odp.push(match probability {
             u32::MAX => userspace,
             _ => odp::Action::Sample { probability, actions: [userspace].into() },
         });
     }
 
-    /// Completes the sample at the head of the actions, and the flow that NetFlow counts.
+    /// Completes the samples among the actions, and the flow that NetFlow counts.
     pub fn end_monitoring(&mut self) {
-        if self.sampled_by.is_some() {
+        if self.sampled {
             let output = match self.way_out.outputs {
                 0 => sflow::output::DROPPED,
                 1 if self.way_out.ifindex != 0 => self.way_out.ifindex,
                 n => sflow::output::several(n),
             };
             let vlan_tci = self.base.vlan_tci();
-            if let Some(action) = self.odp.first_mut() {
-                complete(action, vlan_tci, output);
-            }
+            self.odp.iter_mut().for_each(|action| complete(action, vlan_tci, output));
         }
         if self.netflow
             && !self.thawed
@@ -94,11 +145,15 @@ impl Context<'_> {
 fn complete(action: &mut odp::Action, tci: u16, way: u32) {
     match action {
         odp::Action::Userspace(userspace) => {
-            if let odp::Cookie::Sflow { vlan_tci, output } = &mut userspace.cookie {
-                (*vlan_tci, *output) = (tci, way);
+            let goes_nowhere = way == sflow::output::DROPPED;
+            match &mut userspace.cookie {
+                odp::Cookie::Sflow { vlan_tci, output } => (*vlan_tci, *output) = (tci, way),
+                odp::Cookie::Ipfix { drops, .. } => *drops = goes_nowhere,
+                odp::Cookie::FlowSample(sample) => sample.drops = goes_nowhere,
+                _ => {}
             }
         }
-        odp::Action::Sample { actions, .. } => {
+        odp::Action::Sample { actions, .. } | odp::Action::Clone(actions) => {
             let mut own = actions.to_vec();
             own.iter_mut().for_each(|action| complete(action, tci, way));
             *actions = own.into();

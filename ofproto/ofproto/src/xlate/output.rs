@@ -237,6 +237,7 @@ impl Context<'_> {
             self.odp.push(odp::Action::TnlPop(tunnel));
             return;
         }
+        self.sample_output(to, odp_port);
         self.note_output(to.port, to.ifindex);
         match via {
             Via::Bond(id) => self.odp.push(odp::Action::LbOutput(id)),

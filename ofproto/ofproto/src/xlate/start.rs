@@ -109,7 +109,7 @@ impl Context<'_> {
         }
         if port.is_some_and(|p| !p.stp.forwards()) {
             // NORMAL and `learn` have seen the packet; nothing is to be sent.
-            self.odp.truncate(usize::from(self.sampled_by.is_some()));
+            self.odp.truncate(self.samples_at_head);
             self.cancel_freeze();
             self.action_set.clear();
             self.error = Some(DropReason::ForwardingDisabled);
