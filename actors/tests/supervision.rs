@@ -159,7 +159,7 @@ fn recovery_loss_and_time() {
         while retry.waiting() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        clock::rest().await;
         assert_eq!(third.ask(Count, SOON).await, Ok(50));
         assert_eq!(second.ask(Count, SOON).await, Ok(50));
 

@@ -35,7 +35,7 @@ fn a_tap_carries_frames_both_ways() {
         for (frame, vnet) in &frames {
             assert!(send_with(&mut host, frame, *vnet));
         }
-        assert_eq!(epoll.wait(1000, |_| ()).unwrap(), 1);
+        assert_eq!(epoll.wait(10_000, |_| ()).unwrap(), 1);
         let mut got = Vec::new();
         while tap.receive(32, |f| got.push((f.data().to_vec(), f.vnet))).unwrap() > 0 {}
         let bare = |v: &VnetHdr| VnetHdr { hdr_len: 0, ..*v };

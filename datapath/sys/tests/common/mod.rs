@@ -119,12 +119,12 @@ pub fn watch(ring: &RxRing) -> Epoll {
     epoll
 }
 
-/// Receives until `n` frames came or nothing came for a second.
+/// Receives until `n` frames came or nothing came for three seconds.
 pub fn gather(ring: &mut RxRing, n: usize) -> Vec<(Vec<u8>, VnetHdr)> {
     let epoll = watch(ring);
     let mut frames = Vec::new();
     while frames.len() < n {
-        if ring.receive(32, |f| frames.push((f.data().to_vec(), f.vnet))) == 0 && !wait(ring, &epoll, 1000) {
+        if ring.receive(32, |f| frames.push((f.data().to_vec(), f.vnet))) == 0 && !wait(ring, &epoll, 3000) {
             break;
         }
     }
