@@ -59,10 +59,10 @@ impl Bridge {
             Output::Ask(questions) => self.ask(questions, ctx),
             Output::Credit { rules, lookups } => self.credit(rules, lookups),
             Output::FinTimeout { rule, idle, hard } => self.tell_table(rule.table, FinTimeout { rule, idle, hard }),
-            Output::Install(entries) => {
+            Output::Install { entries, thread } => {
                 let view_version = self.core.view().version;
                 // What does not fit any more will miss again.
-                let _ = self.installs.send(FlowInstall { view_version, entries });
+                let _ = self.installs.send(FlowInstall { view_version, entries, thread });
             }
             Output::Execute { packets, answered } => {
                 let Some(own) = &self.own else { return };

@@ -29,6 +29,10 @@ pub(super) struct Watch {
 }
 
 impl Watcher for Watch {
+    fn share(&self) -> Option<Box<dyn Watcher>> {
+        Some(Box::new(self.clone()))
+    }
+
     fn see(&mut self, octets: &[u8], direction: Direction) {
         if self.out.is_closed() {
             return;

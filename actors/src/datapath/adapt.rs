@@ -116,6 +116,11 @@ impl TxPort for RingSender {
         let class = |queue: u32| if *queued && queue != 0 { sys::tc::priority_of(queue) } else { queue };
         send_all(packets, class, |frames| socket.send(frames))
     }
+
+    fn share(&self) -> Option<Box<dyn TxPort>> {
+        let socket = self.socket.another().ok()?;
+        Some(Box::new(Self { socket, queued: self.queued }))
+    }
 }
 
 /// A tap, received from by one half and sent through by the other: the kernel orders the two by itself.
@@ -134,6 +139,10 @@ pub struct TapSender(pub Tap);
 impl TxPort for TapSender {
     fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
         send_all(packets, |queue| queue, |frames| self.0.send(frames))
+    }
+
+    fn share(&self) -> Option<Box<dyn TxPort>> {
+        Some(Box::new(Self(self.0.try_clone().ok()?)))
     }
 }
 
@@ -259,8 +268,8 @@ impl Default for DummyMtu {
 /// What leaves a dummy port: counted, and written to a capture file if one was asked for. What has no whole Ethernet
 /// header, or is longer than the MTU allows, is lost.
 pub struct DummySender {
-    /// Gets every packet.
-    pub sink: Option<Sink>,
+    /// Gets every packet, from all threads that send by the port.
+    pub sink: Option<Arc<Mutex<Sink>>>,
     /// How much a packet may carry.
     pub mtu: DummyMtu,
 }
@@ -271,11 +280,15 @@ impl TxPort for DummySender {
         for packet in packets.iter().filter(|p| self.mtu.takes(p.octets)) {
             report.packets += 1;
             report.bytes += packet.octets.len() as u64;
-            if let Some(sink) = &mut self.sink {
-                sink(packet.octets);
+            if let Some(sink) = &self.sink {
+                sink.lock().unwrap_or_else(PoisonError::into_inner)(packet.octets);
             }
         }
         report
+    }
+
+    fn share(&self) -> Option<Box<dyn TxPort>> {
+        Some(Box::new(Self { sink: self.sink.clone(), mtu: self.mtu.clone() }))
     }
 
     fn offloads(&self) -> Offloads {

@@ -22,9 +22,10 @@ impl Handler<Perform> for Datapath {
         self.desk.received();
         let before = self.engine.tracking_settings();
         let said = (m.0)(&mut self.engine, u64::try_from(clock::now_us()).unwrap_or(0));
+        self.spread();
         let settings = self.engine.tracking_settings();
         if settings != before
-            && let Some(keeper) = &self.keeper
+            && let Some(keeper) = &self.owner.keeper
         {
             let kind = self.desk.name();
             let datapath = kind.strip_prefix("datapath ").unwrap_or(kind).to_owned();

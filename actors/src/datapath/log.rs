@@ -7,7 +7,7 @@ use std::fmt;
 use flow::{FlowEntry, Upcall, UpcallKind, odp_text};
 
 struct HandedUp<'a> {
-    /// Of the actor: `datapath TYPE`.
+    /// Of the actor: `datapath TYPE`, and more for threads other than the main one.
     name: &'a str,
     upcall: &'a Upcall,
 }
@@ -20,7 +20,7 @@ impl fmt::Display for HandedUp<'_> {
         };
         let options = odp_text::KeyOptions { verbose: true, ports: None };
         let key = odp_text::format_key(&self.upcall.key, None, &options);
-        let name = self.name.strip_prefix("datapath ").unwrap_or(self.name);
+        let name = self.name.split(' ').nth(1).unwrap_or(self.name);
         let packet = openflow::print::packet_text(self.upcall.packet.data());
         write!(f, "ovs-{name}: {kind} upcall:\n{key}\n{}", packet.trim_end())
     }

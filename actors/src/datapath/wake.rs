@@ -81,6 +81,11 @@ impl Watch {
         Ok(Self { fd, waker })
     }
 
+    /// The descriptor, for another thread to watch.
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd.into_inner()
+    }
+
     /// Lets whatever comes from now on wake the actor. What the runtime heard before is past: it hears on this very
     /// thread, and so before the queue was found empty.
     pub(super) fn listen(&self) {

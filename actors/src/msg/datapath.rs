@@ -1,10 +1,13 @@
 //! To a datapath.
 
 use actix::prelude::*;
-use dp::{DumpedFlow, FlowCursor, MeterConfig, PortStats, RxQueue, Stats, TxPort};
-use flow::{Execute, FlowChange, FlowEntry, OdpPort, Ticket, Ufid};
+use dp::{DumpedFlow, FlowCursor, FlowEdit, MeterConfig, PortStats, RxQueue, Stats, TxPort};
+use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ticket, Ufid};
 use packet::PacketBuf;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 use super::bridge::Upcalls;
 use crate::mailbox::Outlet;
@@ -69,6 +72,8 @@ pub struct FlowInstall {
     pub view_version: u64,
     /// The flows.
     pub entries: Vec<FlowEntry>,
+    /// Which of the datapath's threads asked for them, as its tickets say.
+    pub thread: u16,
 }
 
 /// Act upon packets (R).
@@ -126,6 +131,11 @@ pub struct FlowReports {
 #[rtype(result = "Vec<flow::FlowReported>")]
 pub struct ReportFlows(pub Vec<Ufid>);
 
+/// What each thread has counted of the flows of these names, by processor; `None` for the main thread (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "BTreeMap<Option<u32>, Vec<FlowReported>>")]
+pub struct FlowShares(pub Vec<Ufid>);
+
 /// Let so many flows in at the most (B).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -145,6 +155,8 @@ pub struct DatapathReport {
     pub main: Stats,
     /// Of the others.
     pub threads: Vec<ThreadReport>,
+    /// Of the queues that these have.
+    pub queues: Vec<QueueReport>,
     /// Flows.
     pub flows: usize,
     /// Masks.
@@ -174,6 +186,17 @@ pub struct ThreadReport {
     pub settled_us: u64,
 }
 
+/// What a queue took of a thread's time.
+#[derive(Debug, Clone)]
+pub struct QueueReport {
+    /// Its port.
+    pub port: OdpPort,
+    /// Its number among the port's.
+    pub number: u32,
+    /// Its load.
+    pub load: dp::Load,
+}
+
 /// How packets are received and looked up (R).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
@@ -182,11 +205,72 @@ pub struct Tune {
     pub emc_insert_inv_prob: u32,
     /// The signature cache is used.
     pub smc: bool,
-    /// Who polls which queue; all others are the main thread's.
-    pub pollers: std::collections::BTreeMap<(OdpPort, u32), dp::Poller>,
+    /// Who polls which queue: the thread of a processor, or nobody; all others are the main thread's.
+    pub pollers: BTreeMap<(OdpPort, u32), Option<u32>>,
     /// Processors with a thread.
     pub cores: Vec<u32>,
 }
+
+/// What the main thread of a datapath has another one do, in order (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub enum Order {
+    /// Send by a port; queues of its may follow.
+    Attach {
+        /// Number.
+        port: OdpPort,
+        /// Its device's name.
+        name: String,
+        /// A sending half of the thread's own; `None`: there is none to be had, and what is sent there gets lost.
+        tx: Option<Box<dyn TxPort>>,
+        /// Who answers its misses.
+        bridge: Outlet<Upcalls>,
+    },
+    /// Let a port go, with its queues.
+    Detach(OdpPort),
+    /// Have a port's packets seen, or no longer.
+    Watch(PortWatch),
+    /// Poll a queue of a port.
+    Poll {
+        /// The port.
+        port: OdpPort,
+        /// Its number among the port's.
+        number: u32,
+        /// The queue.
+        queue: QueueParts,
+    },
+    /// Give a queue back.
+    Return {
+        /// The port.
+        port: OdpPort,
+        /// Its number among the port's.
+        number: u32,
+        /// To whom.
+        to: oneshot::Sender<QueueParts>,
+    },
+    /// Poll a port's queues, which were filled by hand, until they are empty.
+    Poke(OdpPort, oneshot::Sender<()>),
+    /// Be like this.
+    Configure(dp::Config),
+    /// Bonds are set.
+    Bond(BondSet),
+    /// Flows are changed.
+    Edit {
+        /// How.
+        edits: Arc<Vec<FlowEdit>>,
+        /// Who wants to know what flows that go have counted here.
+        removed: Option<oneshot::Sender<Vec<FlowReported>>>,
+    },
+    /// An answer to the thread's upcalls.
+    Execute(PacketExecute),
+    /// Queues were dealt out.
+    Settled,
+}
+
+/// A thread was started anew: it has nothing (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ThreadReturned(pub u32);
 
 /// Set or unset a meter (R).
 #[derive(Message)]
@@ -204,7 +288,7 @@ pub struct MeterSet {
 pub struct VlanLimit(pub usize);
 
 /// Set the members of a bond that the datapath balances, or forget it (R).
-#[derive(Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct BondSet {
     /// Number.

@@ -68,6 +68,16 @@ pub struct BridgeReported {
 #[rtype(result = "()")]
 pub struct DatapathReturned(pub String);
 
+/// Queues of these ports of a datapath fell with the thread that polled them (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct QueuesLost {
+    /// Type of the datapath.
+    pub datapath: String,
+    /// The ports.
+    pub ports: std::collections::BTreeSet<flow::OdpPort>,
+}
+
 /// What commands have set of a datapath's connection tracking (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -191,6 +201,13 @@ pub enum DatapathEdit {
     },
     /// Flows are to be translated as for a datapath that can do so much.
     Features(Box<ofproto::view::Support>),
+    /// Queues of a datapath that bridges use are dealt out anew.
+    Rebalance {
+        /// Its type.
+        kind: String,
+        /// What queues took of their threads' time lately, nanoseconds, by port and number.
+        costs: std::collections::BTreeMap<(flow::OdpPort, u32), u64>,
+    },
     /// A port goes.
     RemovePort {
         /// Datapath.

@@ -215,7 +215,7 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
         Some("v3" | "tpacket_v3") => RingKind::V3,
         _ => rings.kind,
     };
-    let n_rxq: usize = config.options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, 64);
+    let n_rxq = ring_queues(&config.options) as usize;
     let opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
     let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: !rings.queued, ..TxConfig::default() }).map_err(fail)?;
     if let Err(error) = host_stack::stop(ifindex) {
@@ -254,6 +254,14 @@ fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String
     let wake = rx.as_fd().try_clone_to_owned().ok();
     let queues = vec![QueueParts { rx: Box::new(TapQueue(rx)), wake }];
     Ok((Device::Tap(tap), Some(Parts { queues, tx: Box::new(TapSender(tx)), inboxes: Vec::new(), wired: None })))
+}
+
+/// Receive queues of one of the host's devices at most.
+const RING_QUEUES: u32 = 64;
+
+/// Receive queues that one of the host's devices is to have: rings among which the kernel shares its flows out.
+pub fn ring_queues(options: &crate::switch::desired::Pairs) -> u32 {
+    options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, RING_QUEUES)
 }
 
 /// Receive queues of a dummy at most.
@@ -316,8 +324,8 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         }
     };
     let mut record = tx.map(sink_of);
-    let sink: Option<Sink> = (record.is_some() || sender.is_some()).then(|| -> Sink {
-        Box::new(move |octets: &[u8]| {
+    let sink = (record.is_some() || sender.is_some()).then(|| -> Arc<Mutex<Sink>> {
+        Arc::new(Mutex::new(Box::new(move |octets: &[u8]| {
             if let Some(record) = &mut record {
                 record(octets);
             }
@@ -325,7 +333,7 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
                 // A wire that is full, or cut, loses the frame.
                 let _ = sender.try_send(octets.to_vec());
             }
-        })
+        })))
     });
     Ok((Device::Dummy(state), Some(Parts { queues, tx: Box::new(DummySender { sink, mtu }), inboxes, wired })))
 }

@@ -8,7 +8,8 @@ mod capture;
 pub mod device;
 mod wire;
 
-use crate::datapath::{Datapath, DummyAttach};
+use crate::datapath::Datapath;
+use crate::datapath::dummy::DummyAttach;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::{Inject, PortAttach, PortDetach, PortPolicer};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::desired::{DesiredInterface, Pairs};
 use super::directory::{DatapathEntry, PortEntry};
 use super::{DATAPATH_MAILBOX, PORT_MAILBOX, Switch, plan};
-use crate::datapath::Datapath;
+use crate::datapath::{Datapath, Owner};
 use crate::mailbox::Address;
 use crate::msg::bridge::Upcalls;
 use crate::msg::port::{Discard, Reattach, Reconfigure};
@@ -42,7 +42,7 @@ impl Switch {
             if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
                 news.offer(DatapathReturned(own.clone()));
             }
-            Datapath::new(desk, config, None, ctx)
+            Datapath::new(desk, config, Owner::default(), ctx)
         });
         let entry = DatapathEntry {
             address,
@@ -181,6 +181,10 @@ impl Handler<DatapathEdit> for Switch {
             DatapathEdit::Features(support) => {
                 Arc::make_mut(&mut self.view).support = *support;
                 self.publish(false);
+                Ok(None)
+            }
+            DatapathEdit::Rebalance { kind, costs } => {
+                self.rebalance(&kind, &costs);
                 Ok(None)
             }
             DatapathEdit::RemovePort { datapath, name } => self.remove_own_port(&datapath, &name).map(|()| None),

@@ -41,7 +41,7 @@ use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
 use crate::clock;
-use crate::datapath::Datapath;
+use crate::datapath::{Datapath, Owner};
 use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::{DatapathAnew, ViewPublished};
@@ -213,12 +213,15 @@ impl Switch {
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let (news, name) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), kind.to_owned());
-        let keeper = self.own.as_ref().map(Address::outlet::<TrackingSet>);
+        let owner = Owner {
+            keeper: self.own.as_ref().map(Address::outlet::<TrackingSet>),
+            losses: self.own.as_ref().map(Address::outlet::<QueuesLost>),
+        };
         let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| {
             if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
                 news.offer(DatapathReturned(name.clone()));
             }
-            Datapath::new(desk, config, keeper.clone(), ctx)
+            Datapath::new(desk, config, owner.clone(), ctx)
         });
         let role = Role::new(format!("revalidator {kind}"), "revalidator", 64, Strategy::OneForOne);
         let (datapath, directory) = (address.clone(), self.directory.clone());
@@ -434,6 +437,20 @@ impl Handler<DatapathReturned> for Switch {
         }
         for port in bridges.flat_map(|bridge| bridge.ports.values()).filter(|port| port.odp.is_some()) {
             port.address.offer(Reattach);
+        }
+    }
+}
+
+impl Handler<QueuesLost> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, m: QueuesLost, _: &mut Context<Self>) {
+        self.desk.received();
+        let bridges = self.bridges.values().filter(|bridge| bridge.datapath == m.datapath);
+        for port in bridges.flat_map(|bridge| bridge.ports.values()) {
+            if port.odp.is_some_and(|odp| m.ports.contains(&odp)) {
+                port.address.offer(Reattach);
+            }
         }
     }
 }

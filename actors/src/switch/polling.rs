@@ -1,20 +1,19 @@
 //! How datapaths receive and look up, from the columns to their threads: caches, and who polls the queues of ports that
 //! have threads of their own.
 //!
-//! Such ports are `dummy-pmd` ones: like Open vSwitch's main thread, the datapath's own thread polls the host's devices
-//! and taps. The threads of `dummy-pmd` ports are accounts within it: their queues are polled in turn, and counted for
-//! the processor that has them.
+//! Such ports are `dummy-pmd` ones, always, and the host's devices where `pmd-cpu-mask` names more than one processor.
+//! All others, taps included, are the datapath's main thread's, which is the only one unless asked otherwise. Open
+//! vSwitch's threads poll no device of the host's either way.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dp::Poller;
 use dp::rxq::{self, Algorithm, Assignment, Core, PolledPort, Settings};
 
 use super::Switch;
 use super::desired::Pairs;
 use crate::msg::datapath::Tune;
-use crate::port::device::dummy_queues;
+use crate::port::device::{DeviceKind, dummy_queues, ring_queues};
 
 /// One packet in so many enters the exact-match cache unless told.
 const EMC_INSERT_INV_PROB: u32 = 100;
@@ -119,23 +118,49 @@ impl Switch {
     fn polled_ports(&self, kind: &str) -> Vec<PolledPort> {
         let known = self.datapaths.get(kind).map(|backer| &backer.polling.ports);
         let bridges = self.bridges.values().filter(|bridge| bridge.datapath == kind);
-        let ports = bridges.flat_map(|bridge| &bridge.ports).filter(|(_, port)| port.kind == "dummy-pmd");
+        let has_threads = self.has_threads();
+        let is_polled = |port: &super::PortState| {
+            port.kind == "dummy-pmd" || has_threads && port.kind == "system" && port.device == DeviceKind::System
+        };
+        let ports = bridges.flat_map(|bridge| &bridge.ports).filter(|(_, port)| is_polled(port));
         let mut polled: Vec<PolledPort> = ports
             .filter_map(|(name, port)| {
                 let number = port.odp?;
-                let before = || known?.iter().find(|p| p.number == number).map(|p| p.affinity.clone());
+                let known = known.and_then(|known| known.iter().find(|p| p.number == number));
+                let before = || known.map(|p| p.affinity.clone());
                 let affinity = match port.config.other_config.get("pmd-rxq-affinity") {
                     None => BTreeMap::new(),
                     // What makes no sense changes nothing.
                     Some(text) => rxq::parse_affinity(text).or_else(before).unwrap_or_default(),
                 };
-                let numa = port.config.options.get("numa_id").and_then(|n| n.parse().ok()).unwrap_or(0);
-                let queues = dummy_queues(&port.config.options);
-                Some(PolledPort { number, name: name.clone(), queues, numa, affinity })
+                let options = &port.config.options;
+                let numa = options.get("numa_id").and_then(|n| n.parse().ok()).unwrap_or(0);
+                let is_real = port.device == DeviceKind::System;
+                let queues = if is_real { ring_queues(options) } else { dummy_queues(options) };
+                let costs = known.map(|p| p.costs.clone()).unwrap_or_default();
+                Some(PolledPort { number, name: name.clone(), queues, numa, affinity, costs })
             })
             .collect();
         polled.sort_by_key(|port| port.number);
         polled
+    }
+
+    /// Whether the host's devices have threads of their own.
+    fn has_threads(&self) -> bool {
+        let mask = self.desired.other_config.get("pmd-cpu-mask").and_then(|text| rxq::parse_mask(text));
+        mask.is_some_and(|mask| self.settings.cores.iter().filter(|core| mask.contains(&core.core)).count() > 1)
+    }
+
+    /// Deals a datapath's queues out anew by what they took of their threads' time, nanoseconds.
+    pub(super) fn rebalance(&mut self, kind: &str, costs: &BTreeMap<(flow::OdpPort, u32), u64>) {
+        let Some(backer) = self.datapaths.get_mut(kind) else { return };
+        for port in &mut backer.polling.ports {
+            let of_port = costs.iter().filter(|((number, _), _)| *number == port.number);
+            port.costs = of_port.map(|((_, queue), cost)| (*queue, *cost)).collect();
+        }
+        // Works the assignment out anew with the costs as they are now.
+        backer.polling.told = None;
+        self.tune_datapaths();
     }
 
     /// A datapath that was started anew is told again.
@@ -148,8 +173,8 @@ impl Switch {
     }
 }
 
-fn pollers(ports: &[PolledPort], assignment: &Assignment) -> BTreeMap<(flow::OdpPort, u32), Poller> {
+/// Who polls which queue: the thread of a processor, or nobody.
+fn pollers(ports: &[PolledPort], assignment: &Assignment) -> BTreeMap<(flow::OdpPort, u32), Option<u32>> {
     let queues = ports.iter().flat_map(|port| (0..port.queues).map(|queue| (port.number, queue)));
-    let poller = |(port, queue)| assignment.core_of(port, queue).map_or(Poller::Nobody, Poller::Core);
-    queues.map(|name| (name, poller(name))).collect()
+    queues.map(|(port, queue)| ((port, queue), assignment.core_of(port, queue))).collect()
 }

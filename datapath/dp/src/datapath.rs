@@ -1,18 +1,17 @@
 //! The datapath as its thread sees it: ports and queues come and go, bursts are polled, flows, meters and bonds are set.
 
-use std::collections::BTreeMap;
-
-use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ticket, Ufid, Upcall};
+use flow::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, OdpPort, Ticket, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
+use crate::common::Common;
 use crate::ct::{self, Connection, Fragments, Timeouts, Tuple};
 use crate::dpif::{Dpif, Support};
 use crate::drop_log::PortDrops;
 use crate::engine::{Engine, Env};
-use crate::flows::{DumpedFlow, FlowCursor, InstallError};
+use crate::flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
 use crate::meter::{Meter, MeterConfig};
-use crate::policer::{Policer, PolicerConfig};
+use crate::policer::PolicerConfig;
 use crate::port::{RxQueue, TxPort, Watcher};
 use crate::stats::{PortStats, QueueStats, Stats};
 
@@ -43,6 +42,8 @@ pub struct Config {
     pub mask_limit: usize,
     /// Unanswered upcalls at most of one port.
     pub upcall_quota: u32,
+    /// Which of its datapath's threads it is: 0 the main one.
+    pub thread: u16,
 }
 
 impl Default for Config {
@@ -55,6 +56,7 @@ impl Default for Config {
             flow_limit: 1 << 20,
             mask_limit: 512,
             upcall_quota: 1024,
+            thread: 0,
         }
     }
 }
@@ -63,21 +65,8 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId(pub usize);
 
-/// Which thread a queue counts for, and whether it is polled at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Poller {
-    /// The main thread.
-    #[default]
-    Main,
-    /// The thread of a processor.
-    Core(u32),
-    /// No thread may have it.
-    Nobody,
-}
-
 struct Queue {
     port: OdpPort,
-    poller: Poller,
     /// Its number among the port's queues.
     number: u32,
     rx: Box<dyn RxQueue>,
@@ -103,10 +92,6 @@ impl Queue {
 pub struct Datapath {
     engine: Engine,
     queues: Vec<Option<Queue>>,
-    /// Who polls which queue, of those that the main thread does not.
-    pollers: BTreeMap<(OdpPort, u32), Poller>,
-    /// What was counted for threads other than the main one, by processor.
-    threads: BTreeMap<u32, Stats>,
     ranked_us: u64,
     swept_us: u64,
 }
@@ -114,14 +99,17 @@ pub struct Datapath {
 impl Datapath {
     /// One without ports and flows.
     pub fn new(config: Config) -> Self {
-        Self {
-            engine: Engine::new(config),
-            queues: Vec::new(),
-            pollers: BTreeMap::new(),
-            threads: BTreeMap::new(),
-            ranked_us: 0,
-            swept_us: 0,
-        }
+        Self::beside(config, Common::new(config.seed))
+    }
+
+    /// Another thread's, without ports and flows, that shares what is common with the others.
+    pub fn beside(config: Config, common: Common) -> Self {
+        Self { engine: Engine::new(config, common), queues: Vec::new(), ranked_us: 0, swept_us: 0 }
+    }
+
+    /// What it has in common with other threads' datapaths.
+    pub fn common(&self) -> Common {
+        self.engine.common.clone()
     }
 
     /// The settings.
@@ -129,9 +117,9 @@ impl Datapath {
         &self.engine.config
     }
 
-    /// Changes settings; the seed stays. Caches that are switched off are emptied.
+    /// Changes settings; seed and thread stay. Caches that are switched off are emptied.
     pub fn set_config(&mut self, config: Config) {
-        let seed = self.engine.config.seed;
+        let Config { seed, thread, .. } = self.engine.config;
         if config.emc_insert_inv_prob == 0 {
             self.engine.emc.clear();
         }
@@ -139,7 +127,7 @@ impl Datapath {
             self.engine.smc.clear();
         }
         self.engine.flows.set_limits(config.flow_limit, config.mask_limit);
-        self.engine.config = Config { seed, ..config };
+        self.engine.config = Config { seed, thread, ..config };
     }
 
     /// Adds a port to send through; one of the same number is replaced, and its counters go on.
@@ -158,23 +146,25 @@ impl Datapath {
         self.engine.outputs.remove(port)
     }
 
+    /// Sending halves of a port for another thread, with who sees its packets there; `None`: the port is not there, or
+    /// cannot be shared.
+    pub fn share_port(&self, port: OdpPort) -> Option<(Box<dyn TxPort>, Option<Box<dyn Watcher>>)> {
+        self.engine.outputs.share(port)
+    }
+
     /// Sets or removes who sees a port's packets here. `false`: there is no such port.
     pub fn watch_port(&mut self, port: OdpPort, watcher: Option<Box<dyn Watcher>>) -> bool {
         self.engine.outputs.watch(port, watcher)
     }
 
-    /// Limits what a port may bring in, or no longer does; the limit stays when the port goes and comes.
+    /// Limits what a port may bring in by all threads, or no longer does; the limit stays when the port goes and comes.
     pub fn set_policer(&mut self, port: OdpPort, config: Option<PolicerConfig>, now_us: u64) {
-        match config {
-            Some(config) => drop(self.engine.policers.insert(port, Policer::new(&config, now_us / 1000))),
-            None => drop(self.engine.policers.remove(&port)),
-        }
+        self.engine.common.set_policer(port, config, now_us / 1000);
     }
 
     /// Adds a queue to receive from.
     pub fn add_queue(&mut self, port: OdpPort, number: u32, rx: Box<dyn RxQueue>) -> QueueId {
-        let poller = self.pollers.get(&(port, number)).copied().unwrap_or_default();
-        let queue = Some(Queue { port, poller, number, rx, stats: QueueStats::default(), looks_16: 0 });
+        let queue = Some(Queue { port, number, rx, stats: QueueStats::default(), looks_16: 0 });
         let free = self.queues.iter().position(Option::is_none);
         match free {
             Some(i) => {
@@ -201,25 +191,6 @@ impl Datapath {
         }
     }
 
-    /// Says who polls which queue, now and when it comes; the main thread has those that are not named. Threads that
-    /// have none any more are forgotten with what they counted.
-    pub fn set_pollers(&mut self, pollers: BTreeMap<(OdpPort, u32), Poller>, cores: &[u32]) {
-        self.threads.retain(|core, _| cores.contains(core));
-        for core in cores {
-            self.threads.entry(*core).or_default();
-        }
-        for queue in self.queues.iter_mut().flatten() {
-            queue.poller = pollers.get(&(queue.port, queue.number)).copied().unwrap_or_default();
-        }
-        self.pollers = pollers;
-    }
-
-    /// Who polls a queue.
-    pub fn poller(&self, queue: QueueId) -> Poller {
-        let queue = self.queues.get(queue.0).and_then(Option::as_ref);
-        queue.map_or(Poller::Nobody, |queue| queue.poller)
-    }
-
     /// The queues polled here: handle, port, number, counters.
     pub fn queues(&self) -> impl Iterator<Item = (QueueId, OdpPort, u32, QueueStats)> + '_ {
         let queues = self.queues.iter().enumerate();
@@ -231,14 +202,6 @@ impl Datapath {
     /// What must be decided above is added to `upcalls`, to be sent on in one message.
     pub fn poll(&mut self, queue: QueueId, now_us: u64, upcalls: &mut Vec<Upcall>) -> usize {
         let Some(Some(queue)) = self.queues.get_mut(queue.0) else { return 0 };
-        let core = match queue.poller {
-            Poller::Main => None,
-            Poller::Core(core) => Some(core),
-            Poller::Nobody => return 0,
-        };
-        if let Some(stats) = core.map(|core| self.threads.entry(core).or_default()) {
-            std::mem::swap(stats, &mut self.engine.stats);
-        }
         queue.stats.polls += 1;
         let mut spent = 0;
         let n = {
@@ -255,9 +218,6 @@ impl Datapath {
             }
             n
         };
-        if let Some(stats) = core.and_then(|core| self.threads.get_mut(&core)) {
-            std::mem::swap(stats, &mut self.engine.stats);
-        }
         if n > 0 {
             queue.learn_cost(n as u64, spent);
             queue.rx.release();
@@ -275,7 +235,7 @@ impl Datapath {
         }
         if now_us.saturating_sub(self.swept_us) >= SWEEP_US {
             self.swept_us = now_us;
-            self.engine.tracker.expire(now_us / 1000);
+            self.engine.common.tracker().expire(now_us / 1000);
         }
     }
 
@@ -324,6 +284,38 @@ impl Datapath {
         self.engine.flows.remove(ufid)
     }
 
+    /// Has changes of flows noted from now on, for other threads to follow, or no longer.
+    pub fn keep_journal(&mut self, on: bool) {
+        self.engine.flows.keep_journal(on);
+    }
+
+    /// What was changed since last asked.
+    pub fn take_journal(&mut self) -> Vec<FlowEdit> {
+        self.engine.flows.take_journal()
+    }
+
+    /// Makes a change that another thread's table had; gives a flow that it removes. Where a flow does not fit, its packets
+    /// go up.
+    pub fn follow(&mut self, edit: &FlowEdit) -> Option<DumpedFlow> {
+        match edit {
+            FlowEdit::Install(entry, view_version) => drop(self.install(entry, *view_version)),
+            FlowEdit::Modify(change, view_version) => drop(self.modify(change, *view_version)),
+            FlowEdit::Remove(ufid) => return self.delete(*ufid),
+            FlowEdit::Flush => self.flush(),
+        }
+        None
+    }
+
+    /// Adds what a thread that is no more has counted of a flow.
+    pub fn credit(&mut self, ufid: Ufid, stats: FlowStats) {
+        self.engine.flows.credit(ufid, stats);
+    }
+
+    /// Adds what a thread that is no more has counted of a port.
+    pub fn credit_port(&mut self, port: OdpPort, stats: PortStats) {
+        self.engine.outputs.credit(port, stats);
+    }
+
     /// A flow as it is.
     pub fn flow(&self, ufid: Ufid) -> Option<DumpedFlow> {
         self.engine.flows.get(ufid)
@@ -365,21 +357,9 @@ impl Datapath {
         self.engine.emc.live(|flow| flows.is_live(flow))
     }
 
-    /// Counters of the main thread.
+    /// Counters of this thread.
     pub fn stats(&self) -> &Stats {
         &self.engine.stats
-    }
-
-    /// Counters of the other threads, by processor.
-    pub fn thread_stats(&self) -> &BTreeMap<u32, Stats> {
-        &self.threads
-    }
-
-    /// Counters of all threads together.
-    pub fn total_stats(&self) -> Stats {
-        let mut total = self.engine.stats;
-        self.threads.values().for_each(|stats| total += *stats);
-        total
     }
 
     /// What was dropped, by the port it came in at and by reason, in that order.
@@ -394,17 +374,17 @@ impl Datapath {
 
     /// Sets a meter; its counters and buckets start anew.
     pub fn set_meter(&mut self, id: u32, config: MeterConfig, now_us: u64) {
-        self.engine.meters.insert(id, Meter::new(config, now_us / 1000));
+        self.engine.common.meters().insert(id, Meter::new(config, now_us / 1000));
     }
 
     /// A meter with its counters.
-    pub fn meter(&self, id: u32) -> Option<&Meter> {
-        self.engine.meters.get(&id)
+    pub fn meter(&self, id: u32) -> Option<Meter> {
+        self.engine.common.meters().get(&id).cloned()
     }
 
     /// Removes a meter: as it was last.
     pub fn delete_meter(&mut self, id: u32) -> Option<Meter> {
-        self.engine.meters.remove(&id)
+        self.engine.common.meters().remove(&id)
     }
 
     /// Sets the members of a bond balanced here, one for each value of the hash.
@@ -432,47 +412,47 @@ impl Datapath {
 impl Datapath {
     /// Number of connections.
     pub fn n_connections(&self) -> usize {
-        self.engine.tracker.len()
+        self.engine.common.tracker().len()
     }
 
     /// Number of connections in a zone.
     pub fn n_connections_in(&self, zone: u16) -> u32 {
-        self.engine.tracker.count(zone)
+        self.engine.common.tracker().count(zone)
     }
 
     /// Up to `max` connections from a cursor (at first 0) on, of one zone or all, and where to go on.
     pub fn dump_connections(&self, cursor: usize, max: usize, zone: Option<u16>) -> (Vec<Connection>, Option<usize>) {
-        self.engine.tracker.dump(cursor, max, zone)
+        self.engine.common.tracker().dump(cursor, max, zone)
     }
 
     /// Removes connections: of a zone or all, or one by a tuple of either direction. Says how many.
     pub fn flush_connections(&mut self, zone: Option<u16>, tuple: Option<&Tuple>) -> usize {
-        self.engine.tracker.flush(zone, tuple)
+        self.engine.common.tracker().flush(zone, tuple)
     }
 
     /// What commands have set: limits, and how fragments wait.
     pub fn tracking_settings(&self) -> ct::Settings {
-        self.engine.tracker.settings()
+        self.engine.common.tracker().settings()
     }
 
     /// Sets all of that at once.
     pub fn set_tracking_settings(&mut self, settings: &ct::Settings) {
-        self.engine.tracker.apply(settings);
+        self.engine.common.tracker().apply(settings);
     }
 
     /// Connections at most, all zones together.
     pub fn max_connections(&self) -> usize {
-        self.engine.tracker.max
+        self.engine.common.tracker().max
     }
 
     /// Sets how many connections there may be at most; those beyond stay.
     pub fn set_max_connections(&mut self, max: usize) {
-        self.engine.tracker.max = max;
+        self.engine.common.tracker().max = max;
     }
 
     /// Sets or removes the limit of connections in a zone, or of every zone that has none of its own.
     pub fn set_connection_limit(&mut self, zone: Option<u16>, limit: Option<u32>) {
-        let tracker = &mut self.engine.tracker;
+        let mut tracker = self.engine.common.tracker();
         match (zone, limit) {
             (None, limit) => tracker.default_limit = limit,
             (Some(zone), Some(limit)) => drop(tracker.limits.insert(zone, limit)),
@@ -482,33 +462,28 @@ impl Datapath {
 
     /// The limit of zones that have none of their own, and each that has: zone, limit.
     pub fn connection_limits(&self) -> (Option<u32>, Vec<(u16, u32)>) {
-        let tracker = &self.engine.tracker;
+        let tracker = self.engine.common.tracker();
         (tracker.default_limit, tracker.limits.iter().map(|(zone, limit)| (*zone, *limit)).collect())
     }
 
     /// Sets or removes the timeouts that `ct(timeout=name)` asks for; they hold for connections to come.
     pub fn set_timeout_policy(&mut self, name: &str, timeouts: Option<Timeouts>) {
-        self.engine.tracker.set_policy(name, timeouts);
+        self.engine.common.tracker().set_policy(name, timeouts);
     }
 
-    /// The fragments that wait, with their settings and counters.
-    pub fn fragments(&self) -> &Fragments {
-        &self.engine.tracker.fragments
-    }
-
-    /// The same, to be set.
-    pub fn fragments_mut(&mut self) -> &mut Fragments {
-        &mut self.engine.tracker.fragments
+    /// Looks at the fragments that wait, with their settings and counters, or sets those.
+    pub fn with_fragments<R>(&self, see: impl FnOnce(&mut Fragments) -> R) -> R {
+        see(&mut self.engine.common.tracker().fragments)
     }
 
     /// Whether TCP segments outside the window are invalid.
     pub fn checks_tcp_sequence(&self) -> bool {
-        self.engine.tracker.checks_sequence
+        self.engine.common.tracker().checks_sequence
     }
 
     /// Says whether TCP segments outside the window are invalid.
     pub fn set_tcp_sequence_check(&mut self, on: bool) {
-        self.engine.tracker.checks_sequence = on;
+        self.engine.common.tracker().checks_sequence = on;
     }
 }
 
@@ -568,7 +543,7 @@ impl Dpif for Datapath {
         Datapath::set_meter(self, id, config, now_us);
     }
 
-    fn meter(&self, id: u32) -> Option<&Meter> {
+    fn meter(&self, id: u32) -> Option<Meter> {
         Datapath::meter(self, id)
     }
 

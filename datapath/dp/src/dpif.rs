@@ -79,7 +79,7 @@ pub trait Dpif {
     fn set_meter(&mut self, id: u32, config: MeterConfig, now_us: u64);
 
     /// A meter with its counters.
-    fn meter(&self, id: u32) -> Option<&Meter>;
+    fn meter(&self, id: u32) -> Option<Meter>;
 
     /// Removes a meter: as it was last.
     fn delete_meter(&mut self, id: u32) -> Option<Meter>;

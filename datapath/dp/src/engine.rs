@@ -1,22 +1,18 @@
 //! A burst from its reception to the sending of what became of it.
 
-use std::collections::{BTreeMap, HashMap};
-
 use flow::{Execute, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind};
 
 use crate::bond::Bonds;
 use crate::burst::{self, BURST, Burst, Packets, Pool, Slot};
-use crate::ct::Tracker;
+use crate::common::Common;
 use crate::datapath::Config;
 use crate::drop_log::DropLog;
 use crate::emc::Emc;
 use crate::execute::Work;
 use crate::flows::{FlowRef, FlowTable, Plan};
-use crate::meter::Meter;
 use crate::mix::{self, Dice};
 use crate::outputs::Outputs;
 use crate::pending::{Pending, Waiting};
-use crate::policer::Policer;
 use crate::quota::Quota;
 use crate::smc::Smc;
 use crate::stats::{Drop, Stats};
@@ -42,15 +38,12 @@ pub(crate) struct Engine {
     pub(crate) emc: Emc,
     pub(crate) smc: Smc,
     pub(crate) dice: Dice,
-    pub(crate) meters: HashMap<u32, Meter>,
-    /// Of ports that have one.
-    pub(crate) policers: BTreeMap<OdpPort, Policer>,
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
     pub(crate) pending: Pending,
     /// The flow whose waiting packets go on now.
     released: Option<u64>,
-    pub(crate) tracker: Tracker,
+    pub(crate) common: Common,
     pub(crate) stats: Stats,
     pub(crate) drops: DropLog,
     /// Subtables looked into, in vain or not.
@@ -71,20 +64,18 @@ struct Seen {
 }
 
 impl Engine {
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, common: Common) -> Self {
         Self {
             outputs: Outputs::default(),
             flows: FlowTable::new(config.seed, config.flow_limit, config.mask_limit),
             emc: Emc::new(),
             smc: Smc::new(),
             dice: Dice::new(config.seed),
-            meters: HashMap::new(),
-            policers: BTreeMap::new(),
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
             pending: Pending::default(),
             released: None,
-            tracker: Tracker::new(config.seed),
+            common,
             stats: Stats::default(),
             drops: DropLog::default(),
             looks: 0,
@@ -103,9 +94,7 @@ impl Engine {
         let mut seen = [Seen { layers: Layers::EMPTY, hash: 0, is_runt: false, is_excess: false }; BURST];
         let bytes = self.extract(&packets, &mut keys, &mut seen, env.port);
         let n = packets.lent.len();
-        if !self.policers.is_empty() {
-            self.police(&packets, &mut seen, env);
-        }
+        self.police(&packets, &mut seen, env);
         let mut decisions = [None; BURST];
         for i in 0..n {
             if !seen[i].is_runt && !seen[i].is_excess {
@@ -135,9 +124,10 @@ impl Engine {
         bytes
     }
 
-    #[cold]
-    fn police(&mut self, packets: &Packets<'_, '_>, seen: &mut [Seen], env: &Env<'_>) {
-        let Some(policer) = self.policers.get_mut(&env.port) else { return };
+    #[inline]
+    fn police(&self, packets: &Packets<'_, '_>, seen: &mut [Seen], env: &Env<'_>) {
+        let Some(mut policers) = self.common.policers() else { return };
+        let Some(policer) = policers.get_mut(&env.port) else { return };
         for (i, seen) in seen.iter_mut().enumerate().take(packets.lent.len()) {
             let octets = packets.meta(Slot::Lent(i as u32)).len;
             seen.is_excess = !policer.admits(octets, env.now_ms);
@@ -263,7 +253,7 @@ impl Engine {
         self.stats.misses += 1;
         let flow = work.flow.unwrap_or_else(|| Pending::flow_of(work.key, self.config.seed));
         self.pending.ask(flow, env.now_ms);
-        let (packet, ticket) = (packets.to_buf(work.slot), Ticket(flow));
+        let (packet, ticket) = (packets.to_buf(work.slot), self.ticket(flow));
         env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: work.key.clone(), packet, ticket });
     }
 
@@ -289,6 +279,11 @@ impl Engine {
     pub(crate) fn drop(&mut self, why: Drop) {
         self.stats.drop(why);
         self.drops.note(why);
+    }
+
+    /// The ticket of a packet that is handed up.
+    pub(crate) fn ticket(&self, flow: u64) -> Ticket {
+        Ticket { flow, thread: self.config.thread }
     }
 
     /// Packets that were handed up, and got lost on the way.

@@ -5,7 +5,7 @@
 
 use flow::ct_state as cs;
 use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, Userspace};
-use flow::{Action, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind, hash};
+use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
 
 use crate::burst::{Packets, Slot};
 use crate::ct::fragments::{self, Arrival, Fragment};
@@ -288,7 +288,7 @@ impl Engine {
         }
         self.stats.action_upcalls += 1;
         let cookie: Cookie = userspace.cookie.clone();
-        let (kind, ticket) = (UpcallKind::Action(cookie), Ticket::default());
+        let (kind, ticket) = (UpcallKind::Action(cookie), self.ticket(0));
         env.upcalls.push(Upcall { kind, key: work.key.clone(), packet, ticket });
     }
 
@@ -373,7 +373,7 @@ impl Engine {
         let arrival = if fragments::is_fragment(work.key) {
             let offload = packets.meta(work.slot).offload;
             let octets = packets.data(work.slot);
-            self.tracker.fragments.take(octets, work.key, &work.layers, offload, ct.zone, env.now_ms)
+            self.common.tracker().fragments.take(octets, work.key, &work.layers, offload, ct.zone, env.now_ms)
         } else {
             Arrival::Refused
         };
@@ -390,7 +390,9 @@ impl Engine {
             }
         }
         let is_v6 = work.key.dl_type() == 0x86dd;
-        for mut fragment in self.tracker.fragments.expired(ct.zone, is_v6, env.now_ms).unwrap_or_default() {
+        // Theirs goes on once the connections are free for others again.
+        let late = self.common.tracker().fragments.expired(ct.zone, is_v6, env.now_ms);
+        for mut fragment in late.unwrap_or_default() {
             fragment.key.set_ct_state(cs::INV);
             self.release(&fragment, after, packets, work, env);
         }
@@ -451,7 +453,7 @@ impl Engine {
         let state = work.key.ct_state();
         let was_here = state & cs::TRK != 0 && work.key.ct_zone() == ct.zone && !ct.force;
         let again = was_here.then(|| Again { state: state & !cs::TRK, original: read_original(work.key) });
-        let outcome = self.tracker.process(ct, parsed, again, env.now_ms);
+        let outcome = self.common.tracker().process(ct, parsed, again, env.now_ms);
         write_connection(work.key, ct.zone, &outcome);
         if let Some(rewrite) = outcome.rewrite {
             Self::translate(&rewrite, packets, work)?;
@@ -466,7 +468,7 @@ impl Engine {
         }
         let Some((numbers, payload)) = segment::read(packets.data(work.slot), &work.layers) else { return };
         let text = packets.data(work.slot).get(payload.clone()).unwrap_or_default();
-        let edit = self.tracker.help(helped, (numbers.0, numbers.1, text), translates);
+        let edit = self.common.tracker().help(helped, (numbers.0, numbers.1, text), translates);
         // One yet to be cut has no text that a helper waits for.
         if edit.is_empty() || packets.meta(work.slot).offload.gso.is_some() {
             return;
@@ -519,8 +521,11 @@ impl Engine {
 
     fn meter(&mut self, id: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &Env<'_>) -> Going {
         // One that is not there limits nothing.
-        let Some(meter) = self.meters.get_mut(&id) else { return Ok(()) };
-        match meter.run(packets.meta(work.slot).len, env.now_ms) {
+        let verdict = match self.common.meters().get_mut(&id) {
+            Some(meter) => meter.run(packets.meta(work.slot).len, env.now_ms),
+            None => return Ok(()),
+        };
+        match verdict {
             Verdict::Pass => Ok(()),
             Verdict::Drop => Err(Drop::Meter),
             Verdict::Remark(levels) => {

@@ -32,6 +32,11 @@ pub enum InstallError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCursor(u32);
 
+impl FlowCursor {
+    /// At the first flow.
+    pub const START: Self = Self(0);
+}
+
 /// A flow as dumped.
 #[derive(Clone, Debug)]
 pub struct DumpedFlow {
@@ -41,6 +46,19 @@ pub struct DumpedFlow {
     pub stats: FlowStats,
     /// The view it was translated from.
     pub view_version: u64,
+}
+
+/// A change of a flow table, to be made in another thread's as well.
+#[derive(Clone, Debug)]
+pub enum FlowEdit {
+    /// A flow, translated from the view of this version.
+    Install(FlowEntry, u64),
+    /// Other actions, likewise.
+    Modify(FlowChange, u64),
+    /// No such flow any more.
+    Remove(Ufid),
+    /// No flow at all.
+    Flush,
 }
 
 /// Names a flow as long as it is there: a number is used again, with another generation.
@@ -181,6 +199,8 @@ pub(crate) struct FlowTable {
     seed: u64,
     flow_limit: usize,
     mask_limit: usize,
+    /// What was changed, where others follow.
+    journal: Option<Vec<FlowEdit>>,
 }
 
 /// Ports whose classifier is found by indexing.
@@ -197,6 +217,24 @@ impl FlowTable {
             seed,
             flow_limit,
             mask_limit,
+            journal: None,
+        }
+    }
+
+    /// Has changes noted from now on, or no longer.
+    pub(crate) fn keep_journal(&mut self, on: bool) {
+        self.journal = on.then(Vec::new);
+    }
+
+    /// What was changed since last asked.
+    pub(crate) fn take_journal(&mut self) -> Vec<FlowEdit> {
+        self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    #[inline]
+    fn note(&mut self, edit: impl FnOnce() -> FlowEdit) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(edit());
         }
     }
 
@@ -273,6 +311,8 @@ impl FlowTable {
 
     pub(crate) fn install(&mut self, entry: &FlowEntry, view_version: u64) -> Result<(), InstallError> {
         if self.by_name(entry.ufid).is_some() {
+            // Others may not have it yet.
+            self.note(|| FlowEdit::Install(entry.clone(), view_version));
             return Err(InstallError::Exists);
         }
         if self.is_full() {
@@ -311,6 +351,7 @@ impl FlowTable {
         let (slab, seed) = (&self.slab, self.seed);
         let hash_of = |index: &u32| slab.flow(*index).map_or(0, |flow| Self::name_hash(flow.ufid, seed));
         self.by_ufid.insert_unique(Self::name_hash(entry.ufid, seed), index, hash_of);
+        self.note(|| FlowEdit::Install(entry.clone(), view_version));
         Ok(())
     }
 
@@ -320,6 +361,7 @@ impl FlowTable {
         let flow = self.slab.0[index as usize].flow.as_mut().ok_or(InstallError::NotFound)?;
         flow.set_actions(&change.actions);
         (flow.view_version, flow.edition) = (view_version, change.edition);
+        self.note(|| FlowEdit::Modify(change.clone(), view_version));
         Ok(())
     }
 
@@ -327,6 +369,7 @@ impl FlowTable {
         let hash = Self::name_hash(ufid, self.seed);
         let entry = self.by_ufid.find_entry(hash, |index| self.slab.is_named(*index, ufid)).ok()?;
         let (index, _) = entry.remove();
+        self.note(|| FlowEdit::Remove(ufid));
         let (port, shape) = self.slab.flow(index).map(|flow| (flow.port, Arc::clone(&flow.shape)))?;
         let classifier = match self.dense.get_mut(port as usize) {
             Some(classifier) => Some(classifier),
@@ -342,6 +385,15 @@ impl FlowTable {
         place.generation = place.generation.wrapping_add(1);
         self.free.push(index);
         place.flow.take().map(|flow| flow.dumped())
+    }
+
+    /// Adds what another thread counted of a flow.
+    pub(crate) fn credit(&mut self, ufid: Ufid, stats: FlowStats) {
+        if let Some(index) = self.by_name(ufid)
+            && let Some(flow) = &mut self.slab.0[index as usize].flow
+        {
+            flow.stats += stats;
+        }
     }
 
     pub(crate) fn get(&self, ufid: Ufid) -> Option<DumpedFlow> {
@@ -380,6 +432,7 @@ impl FlowTable {
     }
 
     pub(crate) fn flush(&mut self) {
+        self.note(|| FlowEdit::Flush);
         self.by_ufid.clear();
         self.dense.clear();
         self.others.clear();

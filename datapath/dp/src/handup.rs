@@ -131,11 +131,11 @@ mod tests {
         let mut handup = Handup::default();
         for i in 0..10 {
             let mut one = upcall(1 + i % 2);
-            one.ticket = Ticket(i.into());
+            one.ticket = Ticket { flow: i.into(), thread: 0 };
             handup.push(one);
         }
         let message = handup.take(1).unwrap();
-        let of = |port| message.iter().filter(|u| u.key.in_port() == port).map(|u| u.ticket.0).collect::<Vec<_>>();
+        let of = |port| message.iter().filter(|u| u.key.in_port() == port).map(|u| u.ticket.flow).collect::<Vec<_>>();
         assert_eq!((of(1), of(2)), (vec![0, 2, 4, 6, 8], vec![1, 3, 5, 7, 9]));
         assert!(handup.is_empty());
     }

@@ -16,13 +16,14 @@
 //! allocates for a packet that hits, or sends a message.
 //!
 //! Deliberately absent: tunnels (counted as drops, [`Drop`]); who decides on flows (upcalls go
-//! up, [`flow::FlowEntry`]s come down); sharing between threads (each has a datapath of its own).
+//! up, [`flow::FlowEntry`]s come down). Each thread has a datapath of its own; what they share is [`Common`].
 //!
 //! Source: ovs-vswitchd(8), ovs-dpctl(8), dpif-netdev's documented caches and counters; ovs-actions(7).
 
 mod bond;
 mod burst;
 mod classifier;
+mod common;
 pub mod ct;
 mod datapath;
 pub mod dpif;
@@ -33,6 +34,7 @@ mod engine;
 mod execute;
 mod flows;
 mod handup;
+mod load;
 mod meter;
 mod mix;
 mod outputs;
@@ -47,10 +49,12 @@ mod smc;
 mod stats;
 
 pub use burst::{BURST, Burst, Lent};
-pub use datapath::{Config, Datapath, Poller, QueueId};
+pub use common::Common;
+pub use datapath::{Config, Datapath, QueueId};
 pub use drop_log::PortDrops;
-pub use flows::{DumpedFlow, FlowCursor, InstallError};
+pub use flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
 pub use handup::Handup;
+pub use load::Load;
 pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
 pub use policer::PolicerConfig;
 pub use port::{RxLosses, RxQueue, TxPacket, TxPort, TxReport, Watcher};

@@ -61,6 +61,12 @@ impl Outputs {
         true
     }
 
+    /// The same port for another thread.
+    pub(crate) fn share(&self, port: OdpPort) -> Option<(Box<dyn TxPort>, Option<Box<dyn Watcher>>)> {
+        let port = self.ports.get(port as usize)?.as_ref()?;
+        Some((port.tx.share()?, port.watcher.as_ref().and_then(|watcher| watcher.share())))
+    }
+
     /// Shows what a port received to its watcher, if it has one.
     #[inline]
     pub(crate) fn show_received(&mut self, port: OdpPort, burst: &Burst<'_>) {
@@ -77,6 +83,13 @@ impl Outputs {
 
     pub(crate) fn stats(&self, port: OdpPort) -> Option<PortStats> {
         Some(self.ports.get(port as usize)?.as_ref()?.stats)
+    }
+
+    /// Adds what another thread counted.
+    pub(crate) fn credit(&mut self, port: OdpPort, stats: PortStats) {
+        if let Some(Some(port)) = self.ports.get_mut(port as usize) {
+            port.stats += stats;
+        }
     }
 
     #[inline]

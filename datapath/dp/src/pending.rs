@@ -93,12 +93,12 @@ impl Pending {
 
     /// A packet of the flow was answered. Gives those that waited, once no answer is missing.
     pub(crate) fn answer(&mut self, ticket: Ticket) -> Vec<Waiting> {
-        let Some(asked) = self.flows.get_mut(&ticket.0) else { return Vec::new() };
+        let Some(asked) = self.flows.get_mut(&ticket.flow) else { return Vec::new() };
         asked.unanswered = asked.unanswered.saturating_sub(1);
         if asked.unanswered > 0 {
             return Vec::new();
         }
-        self.flows.remove(&ticket.0).map(|asked| asked.waiting).unwrap_or_default()
+        self.flows.remove(&ticket.flow).map(|asked| asked.waiting).unwrap_or_default()
     }
 
     /// Flows that wait in vain, with their packets.
@@ -120,6 +120,10 @@ impl Pending {
 mod tests {
     use super::*;
 
+    fn ticket(flow: u64) -> Ticket {
+        Ticket { flow, thread: 0 }
+    }
+
     fn waiting() -> Waiting {
         Waiting { packet: PacketBuf::new(&[]), key: Box::new(Key::EMPTY), passes: 0 }
     }
@@ -131,9 +135,9 @@ mod tests {
         pending.ask(1, 0);
         pending.hold(1, waiting());
         assert!(pending.has(1) && !pending.has(2));
-        assert!(pending.answer(Ticket(1)).is_empty());
-        assert!(pending.answer(Ticket(7)).is_empty());
-        assert_eq!(pending.answer(Ticket(1)).len(), 1);
+        assert!(pending.answer(ticket(1)).is_empty());
+        assert!(pending.answer(ticket(7)).is_empty());
+        assert_eq!(pending.answer(ticket(1)).len(), 1);
         assert!(pending.is_empty());
     }
 

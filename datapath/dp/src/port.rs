@@ -102,12 +102,22 @@ impl Offloads {
 pub trait Watcher: Send {
     /// A packet's octets, debts of checksum and segmentation not settled.
     fn see(&mut self, octets: &[u8], direction: Direction);
+
+    /// The same for what another thread receives and sends by the port; `None`: that goes unseen.
+    fn share(&self) -> Option<Box<dyn Watcher>> {
+        None
+    }
 }
 
 /// The sending half of a port.
 pub trait TxPort: Send {
     /// Sends the packets in order, without waiting.
     fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport;
+
+    /// Another sending half of the same port, for another thread; `None`: there can be one alone.
+    fn share(&self) -> Option<Box<dyn TxPort>> {
+        None
+    }
 
     /// What it can take. Packets that owe more are settled in software before.
     fn offloads(&self) -> Offloads {

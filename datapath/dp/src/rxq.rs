@@ -2,12 +2,13 @@
 //! `pmd-rxq-isolate` ask for, worked out from the configuration alone.
 //!
 //! Only ports that are polled by threads of their own take part; all others belong to the main thread. Without a mask
-//! each NUMA node has one such thread. Queues are taken to be equally dear, so that an assignment changes with the
-//! configuration and not with the traffic.
+//! each NUMA node has one such thread. How dear a queue is is looked at when that is asked for
+//! (`dpif-netdev/pmd-rxq-rebalance`), so that an assignment changes with the configuration and not with the traffic.
 //!
 //! Source: ovs-vswitchd.conf.db(5), other_config of Open_vSwitch and Interface; the manual's chapter on PMD threads; the
 //! texts of the log as Open vSwitch 3.1 writes them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use flow::OdpPort;
@@ -73,6 +74,14 @@ pub struct PolledPort {
     pub numa: u32,
     /// Processors of queues that are pinned.
     pub affinity: BTreeMap<u32, u32>,
+    /// What queues took of a thread's time when that was looked at last, nanoseconds; those not named took none.
+    pub costs: BTreeMap<u32, u64>,
+}
+
+impl PolledPort {
+    fn cost(&self, queue: u32) -> u64 {
+        self.costs.get(&queue).copied().unwrap_or(0)
+    }
 }
 
 /// Reads `pmd-rxq-affinity`: `QUEUE:CORE`s between commas. `None`: it makes no sense.
@@ -105,6 +114,8 @@ pub struct Thread {
     pub isolated: bool,
     /// Its queues: port, name, number; by name and number.
     pub queues: Vec<(OdpPort, String, u32)>,
+    /// What they took together, nanoseconds.
+    pub cost: u64,
 }
 
 /// Lines for the log, in order; `true`: a warning.
@@ -144,7 +155,7 @@ fn threads(cores: &[Core], mask: Option<&[u32]>) -> Vec<Thread> {
         }
     }
     wanted.sort();
-    wanted.into_iter().map(|core| Thread { core, isolated: false, queues: Vec::new() }).collect()
+    wanted.into_iter().map(|core| Thread { core, isolated: false, queues: Vec::new(), cost: 0 }).collect()
 }
 
 /// Says how many threads come and go between two assignments.
@@ -168,8 +179,8 @@ pub fn note_threads(old: &Assignment, new: &Assignment) -> Notes {
 }
 
 /// What the log adds to a queue where its price counts.
-fn measured(algorithm: Algorithm) -> &'static str {
-    if algorithm == Algorithm::RoundRobin { "" } else { " (measured processing cycles 0)" }
+fn measured(algorithm: Algorithm, cost: u64) -> String {
+    if algorithm == Algorithm::RoundRobin { String::new() } else { format!(" (measured processing cycles {cost})") }
 }
 
 /// Whose turn it is on a node.
@@ -230,7 +241,7 @@ pub fn assign(cores: &[Core], settings: &Settings, ports: &[PolledPort]) -> (Ass
         notes.push((false, format!("Performing pmd to rx queue assignment using {name} algorithm.")));
     }
     if settings.assign != Algorithm::RoundRobin {
-        free.sort_by_key(|(port, queue)| (port.number, *queue));
+        free.sort_by_key(|(port, queue)| (Reverse(port.cost(*queue)), port.number, *queue));
     }
     deal(&mut threads, &free, settings.assign, &mut notes);
     for thread in &mut threads {
@@ -242,11 +253,12 @@ pub fn assign(cores: &[Core], settings: &Settings, ports: &[PolledPort]) -> (Ass
 fn pin(thread: &mut Thread, port: &PolledPort, queue: u32, settings: &Settings, notes: &mut Notes) {
     thread.isolated |= settings.isolate;
     thread.queues.push((port.number, port.name.clone(), queue));
+    thread.cost += port.cost(queue);
     let Core { numa, core } = thread.core;
     let text = format!(
         "Core {core:2} on numa node {numa} is pinned with port '{}' rx queue {queue}{}",
         port.name,
-        measured(settings.assign)
+        measured(settings.assign, port.cost(queue))
     );
     notes.push((false, text));
 }
@@ -257,8 +269,8 @@ fn deal(threads: &mut [Thread], free: &[(&PolledPort, u32)], algorithm: Algorith
     nodes.dedup();
     let mut turns: BTreeMap<u32, Turn> = BTreeMap::new();
     let mut foreign = 0;
-    let measured = measured(algorithm);
     for (port, queue) in free {
+        let measured = measured(algorithm, port.cost(*queue));
         let has_room = |numa: u32| threads.iter().any(|t| t.core.numa == numa && !t.isolated);
         let node = if has_room(port.numa) {
             Some(port.numa)
@@ -287,9 +299,10 @@ fn deal(threads: &mut [Thread], free: &[(&PolledPort, u32)], algorithm: Algorith
         }
         let here: Vec<usize> = (0..threads.len()).filter(|i| threads[*i].core.numa == numa).collect();
         let i = match algorithm {
-            Algorithm::Group => {
-                here.into_iter().filter(|i| !threads[*i].isolated).min_by_key(|i| (threads[*i].queues.len(), *i))
-            }
+            Algorithm::Group => here
+                .into_iter()
+                .filter(|i| !threads[*i].isolated)
+                .min_by_key(|i| (threads[*i].cost, threads[*i].queues.len(), *i)),
             _ => {
                 let turn = turns.entry(numa).or_default();
                 let to_and_fro = algorithm == Algorithm::Cycles;
@@ -299,6 +312,7 @@ fn deal(threads: &mut [Thread], free: &[(&PolledPort, u32)], algorithm: Algorith
         };
         let Some(thread) = i.map(|i| &mut threads[i]) else { continue };
         thread.queues.push((port.number, port.name.clone(), *queue));
+        thread.cost += port.cost(*queue);
         let core = thread.core.core;
         notes.push((false, format!("Core {core:2} on numa node {numa} assigned {queue_text}{measured}.")));
     }
@@ -314,7 +328,7 @@ mod tests {
 
     fn port(queues: u32, numa: u32, affinity: &str) -> PolledPort {
         let affinity = parse_affinity(affinity).unwrap();
-        PolledPort { number: 1, name: "p1".into(), queues, numa, affinity }
+        PolledPort { number: 1, name: "p1".into(), queues, numa, affinity, costs: BTreeMap::new() }
     }
 
     /// Queues by processor, `core:queue,queue`, isolated ones with a star.
@@ -326,6 +340,19 @@ mod tests {
             format!("{}{}:{}", t.core.core, if t.isolated { "*" } else { "" }, queues.join(","))
         };
         assignment.threads.iter().map(thread).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_dearest_queue_has_a_thread_for_itself() {
+        let costs = |costs: &[(u32, u64)]| PolledPort { costs: costs.iter().copied().collect(), ..port(4, 0, "") };
+        let cases = [
+            (Algorithm::Group, &[(0, 10), (1, 90), (2, 20), (3, 30)][..], "0:1 1:0,2,3"),
+            (Algorithm::Cycles, &[(0, 10), (1, 90), (2, 20), (3, 30)], "0:0,1 1:2,3"),
+            (Algorithm::RoundRobin, &[(0, 10), (1, 90), (2, 20), (3, 30)], "0:0,2 1:1,3"),
+        ];
+        for (assign, queues, expected) in cases {
+            assert_eq!(shown(Some("3"), assign, true, costs(queues)), expected, "{assign:?}");
+        }
     }
 
     /// As Debian's Open vSwitch 3.1 deals them out.

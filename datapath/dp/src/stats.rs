@@ -51,6 +51,17 @@ pub struct PortStats {
     pub tx_errors: u64,
 }
 
+impl std::ops::AddAssign for PortStats {
+    fn add_assign(&mut self, other: Self) {
+        self.rx_packets += other.rx_packets;
+        self.rx_bytes += other.rx_bytes;
+        self.tx_packets += other.tx_packets;
+        self.tx_bytes += other.tx_bytes;
+        self.tx_dropped += other.tx_dropped;
+        self.tx_errors += other.tx_errors;
+    }
+}
+
 /// Counters of a receive queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {

@@ -181,7 +181,7 @@ proptest! {
     ) {
         let mut rig = Rig::with_headroom(Config { max_vlans: 2, ..Config::default() }, headroom);
         // However small.
-        rig.dp.fragments_mut().families.iter_mut().for_each(|f| f.min_size = 0);
+        rig.dp.with_fragments(|f| f.families.iter_mut().for_each(|f| f.min_size = 0));
         rig.dp.set_meter(1, dp::MeterConfig { pktps: true, bands: vec![] }, 0);
         rig.install_any(&first);
         rig.install_recirc(1, &second);

@@ -295,7 +295,7 @@ fn fragments_wait_for_each_other_and_leave_together() {
         rig.inject([plain(held.clone())]);
         assert!(rig.upcalls.is_empty(), "it waits");
     }
-    assert_eq!(rig.dp.fragments().held(), 2);
+    assert_eq!(rig.dp.with_fragments(|f| f.held()), 2);
     rig.inject([plain(cut[1].clone())]);
     let upcalls = rig.take_upcalls();
     assert_eq!(upcalls.len(), 3);
@@ -320,10 +320,10 @@ fn fragments_wait_for_each_other_and_leave_together() {
     rig.now_us += 16_000_000;
     let states = state_of(&mut rig, &udp_frame(A, B, 5, 6));
     assert_eq!(states, [cs::INV, cs::TRK | cs::NEW | cs::SNAT]);
-    let family = rig.dp.fragments().families[0];
+    let family = rig.dp.with_fragments(|f| f.families[0]);
     assert_eq!((family.accepted, family.completed, family.expired), (4, 3, 1));
-    assert_eq!((family.overlapped, family.too_small, rig.dp.fragments().held()), (1, 1, 0));
-    rig.dp.fragments_mut().families[0].enabled = false;
+    assert_eq!((family.overlapped, family.too_small, rig.dp.with_fragments(|f| f.held())), (1, 1, 0));
+    rig.dp.with_fragments(|f| f.families[0].enabled = false);
     assert_eq!(state_of(&mut rig, &cut[0]), [cs::TRK | cs::INV], "not put together");
 }
 

@@ -11,7 +11,12 @@ pub struct Ufid(pub u128);
 
 /// Names, in its datapath, the flow whose packets wait for an upcall's answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ticket(pub u64);
+pub struct Ticket {
+    /// Of its flow.
+    pub flow: u64,
+    /// Which of the datapath's threads asks: 0 the main one.
+    pub thread: u16,
+}
 
 /// A packet that the datapath hands up.
 #[derive(Clone, Debug)]
@@ -109,4 +114,14 @@ pub struct FlowStats {
     pub used_ms: i64,
     /// TCP flags seen.
     pub tcp_flags: u16,
+}
+
+impl std::ops::AddAssign for FlowStats {
+    /// Counters of the same flow in another thread.
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.used_ms = self.used_ms.max(other.used_ms);
+        self.tcp_flags |= other.tcp_flags;
+    }
 }

@@ -149,6 +149,8 @@ impl DeviceWatch {
 #[derive(Debug)]
 pub struct TxSocket {
     socket: PacketSocket,
+    ifindex: u32,
+    config: TxConfig,
     priority: u32,
     messages: Box<Messages>,
 }
@@ -162,7 +164,12 @@ impl TxSocket {
         socket.set_int("choose the queueing discipline", libc::PACKET_QDISC_BYPASS, bypass)?;
         socket.set_buffer(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, config.send_buffer_bytes);
         socket.bind(ifindex, 0)?;
-        Ok(Self { socket, priority: 0, messages: Messages::new() })
+        Ok(Self { socket, ifindex, config: *config, priority: 0, messages: Messages::new() })
+    }
+
+    /// Another that sends through the same device, for another thread: each has a priority and a send buffer of its own.
+    pub fn another(&self) -> Result<Self> {
+        Self::open(self.ifindex, &self.config)
     }
 
     /// Sends the frames in order.

@@ -156,7 +156,7 @@ impl Switch {
                 Some(table) => table.rollback(),
                 None => {}
             },
-            Output::Install(entries) => {
+            Output::Install { entries, .. } => {
                 for entry in &entries {
                     let _ = self.datapath.install(entry, 1);
                 }

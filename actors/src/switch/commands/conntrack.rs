@@ -386,7 +386,7 @@ async fn set_fragments(
     says: &mut Says,
 ) -> Result<(), ()> {
     let work = move |engine: &mut dp::Datapath, _| {
-        set(engine.fragments_mut());
+        engine.with_fragments(set);
         Ok(String::new())
     };
     perform(entry, Box::new(work)).await.map_err(|_| ())?;
@@ -401,7 +401,9 @@ fn add_fragments(registry: &mut Registry<'_>) {
         let Ok(((_, entry), _)) = optional_datapath(&directory, args, 1, &mut says) else {
             return says.answer(Err(()));
         };
-        let work = move |engine: &mut dp::Datapath, _| Ok(fragments_text(engine.fragments(), given.verbose));
+        let work = move |engine: &mut dp::Datapath, _| {
+            Ok(engine.with_fragments(|fragments| fragments_text(fragments, given.verbose)))
+        };
         perform(entry, Box::new(work)).await
     });
     for (name, doing, on) in

@@ -2,7 +2,7 @@
 //!
 //! A flow put there by hand belongs to no bridge: its name has no bridge's number, and revalidators leave it alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,7 +14,7 @@ use super::context::{Found, Names, PATIENCE, Registry, Says, optional_datapath, 
 use super::dpctl::{Given, options};
 use crate::clock;
 use crate::msg::bridge::CachedKeys;
-use crate::msg::datapath::FlowDump;
+use crate::msg::datapath::{FlowDelete, FlowDump, FlowShares, ReportFlows};
 use crate::msg::revalidator::Purge;
 use crate::switch::directory::{DatapathEntry, Directory};
 use crate::unixctl::Answer;
@@ -62,7 +62,9 @@ pub(super) fn add(registry: &mut Registry<'_>) {
                 match &entry.revalidator {
                     // Those of nobody go as well.
                     Some(revalidator) => revalidator.ask(Purge, PATIENCE).await.map_err(|e| e.to_string())?,
-                    None => delete_all(entry).await?,
+                    None => {
+                        drop(entry.address.ask(FlowDelete { ufids: None }, PATIENCE).await.map_err(|e| e.to_string())?)
+                    }
                 }
                 Ok(())
             }
@@ -144,6 +146,7 @@ fn by_hand(flow: &FlowEntry) -> FlowChange {
 }
 
 /// A flow with its key as its first packet had it.
+#[derive(Clone)]
 pub(super) struct Shown {
     key: MiniKey,
     /// As the datapath has it.
@@ -202,14 +205,47 @@ pub(super) async fn collect(directory: &Directory, datapath: &DatapathEntry) -> 
     Ok(flows)
 }
 
+/// Flows by the threads that have counted them, each with what it counted there, the main thread's last. One that nobody
+/// has is the thread's that polls its port.
+async fn by_thread(entry: &DatapathEntry, flows: Vec<Shown>) -> Result<Vec<(Option<u32>, Shown)>, String> {
+    if entry.assignment.threads.is_empty() {
+        return Ok(flows.into_iter().map(|flow| (None, flow)).collect());
+    }
+    let mut split = Vec::new();
+    for some in flows.chunks(crate::budget::WALK_SLICE) {
+        let names = some.iter().map(|f| f.flow.entry.ufid).collect();
+        let shares = entry.address.ask(FlowShares(names), PATIENCE).await.map_err(|e| e.to_string())?;
+        let shares: Vec<(Option<u32>, HashMap<Ufid, FlowStats>)> = shares
+            .into_iter()
+            .map(|(core, counted)| (core, counted.into_iter().map(|f| (f.ufid, f.stats)).collect()))
+            .collect();
+        for shown in some {
+            let own = |(core, counted): &(Option<u32>, HashMap<Ufid, FlowStats>)| {
+                let stats = counted.get(&shown.flow.entry.ufid).filter(|stats| stats.packets > 0)?;
+                Some((*core, Shown { flow: dp::DumpedFlow { stats: *stats, ..shown.flow.clone() }, ..shown.clone() }))
+            };
+            let before = split.len();
+            split.extend(shares.iter().filter_map(own));
+            if split.len() == before {
+                split.push((entry.assignment.core_of_port(shown.in_port()), shown.clone()));
+            }
+        }
+    }
+    split.sort_by_key(|(core, _)| core.map_or(u64::MAX, u64::from));
+    Ok(split)
+}
+
+/// What stands for the main thread among processors.
+const MAIN_THREAD: i64 = -1;
+
 /// What of the flows is wanted.
 #[derive(Default)]
 struct Wanted {
     filter: Option<Match>,
     /// No flow of ours is of a type that was asked for.
     none: bool,
-    /// Threads are not told apart.
-    no_heading: bool,
+    /// Those of one thread alone, by its processor; threads are not named then.
+    thread: Option<i64>,
 }
 
 fn wanted(args: &[String], says: &mut Says) -> Result<Wanted, ()> {
@@ -230,8 +266,7 @@ fn wanted(args: &[String], says: &mut Says) -> Result<Wanted, ()> {
             wanted.none = !types.iter().any(|t| matches!(*t, "ovs" | "non-offloaded"));
         } else if let Some(text) = arg.strip_prefix("pmd=") {
             match text.parse::<i64>() {
-                Ok(-1) => wanted.no_heading = true,
-                Ok(_) => wanted.none = true,
+                Ok(core) => wanted.thread = Some(core),
                 Err(_) => return Err(()),
             }
         }
@@ -253,20 +288,20 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     if wanted.none {
         return Ok(String::new());
     }
-    let mut flows = collect(directory, entry).await?;
-    let core_of = |flow: &Shown| entry.assignment.core_of_port(flow.in_port());
-    flows.sort_by_key(|flow| core_of(flow).map_or(u64::MAX, u64::from));
+    let mut flows = by_thread(entry, collect(directory, entry).await?).await?;
+    if let Some(pmd) = wanted.thread {
+        flows.retain(|(core, _)| core.map_or(MAIN_THREAD, i64::from) == pmd);
+    }
     let with_names = given.names.unwrap_or(given.verbose);
     let names = with_names.then_some(&names as &dyn PortNames);
     let show = Show { verbose: given.verbose, names, now_ms: clock::now_ms() };
     let out = &mut says.0;
     let mut last = None;
-    for flow in flows {
+    for (core, flow) in flows {
         if wanted.filter.as_ref().is_some_and(|f| !f.key.matches(&flow.key.to_key(), &f.mask)) {
             continue;
         }
-        let core = core_of(&flow);
-        if !wanted.no_heading && last.replace(core) != Some(core) {
+        if wanted.thread.is_none() && last.replace(core) != Some(core) {
             match core {
                 Some(core) => {
                     let _ = writeln!(out, "flow-dump from pmd on cpu core: {core}");
@@ -409,8 +444,9 @@ async fn put_flow(
     }
     let flow = FlowEntry::new(ufid, &key, &mask, actions.into());
     let now_ms = clock::now_ms();
+    let before = counted(entry, ufid).await;
     let work = move |engine: &mut dp::Datapath, _| {
-        let before = engine.flow(flow.ufid).map(|f| f.stats);
+        let before = engine.flow(flow.ufid).and(before);
         let done = match (put, before.is_some()) {
             (Put::Modify, true) => engine.modify(&by_hand(&flow), 0),
             (Put::Modify, false) if !given.may_create => Err(dp::InstallError::NotFound),
@@ -432,6 +468,15 @@ async fn put_flow(
         Err(why) => says.fail("updating flow table", Some(&why)),
     }
 }
+
+/// What all threads together have counted of a flow, if it is there.
+async fn counted(entry: &DatapathEntry, ufid: Ufid) -> Option<FlowStats> {
+    let reports = entry.address.ask(ReportFlows(vec![ufid]), PATIENCE).await.ok()?;
+    Some(reports.first()?.stats)
+}
+
+/// All flows at once.
+const EVERYTHING: FlowDump = FlowDump { cursor: dp::FlowCursor::START, max: usize::MAX };
 
 /// Whether a key says all that its type needs said: nothing else tells a header that any packet has from one that none has.
 fn is_complete(text: &str, key: &Key) -> bool {
@@ -466,8 +511,10 @@ async fn get((_, entry): Found<'_>, name: &str, given: Given, says: &mut Says) -
     };
     let names = entry.ports.clone();
     let now_ms = clock::now_ms();
+    let stats = counted(entry, ufid).await;
     let work = move |engine: &mut dp::Datapath, _| {
-        let flow = engine.flow(ufid).ok_or_else(String::new)?;
+        let mut flow = engine.flow(ufid).ok_or_else(String::new)?;
+        flow.stats = stats.unwrap_or(flow.stats);
         let names = Names(&names);
         let names = given.names.unwrap_or(false).then_some(&names as &dyn PortNames);
         let mut out = String::new();
@@ -491,40 +538,27 @@ async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says)
             (ufid, Some(key), mask)
         }
     };
-    let now_ms = clock::now_ms();
-    let work = move |engine: &mut dp::Datapath, _| {
-        let found = engine.delete(ufid).or_else(|| {
-            // A bridge's flow goes by its own name.
-            let key = key?;
-            let (flows, _) = engine.dump(dp::FlowCursor::default(), usize::MAX);
-            let same = flows.into_iter().find(|f| f.entry.key() == key && f.entry.mask() == mask)?;
-            engine.delete(same.entry.ufid)
-        });
-        let gone = found.ok_or_else(String::new)?;
-        Ok(counters(&gone.stats, now_ms))
-    };
-    match perform(entry, Box::new(work)).await {
-        Ok(counted) => {
+    let remove = |ufid| entry.address.ask(FlowDelete { ufids: Some(vec![ufid]) }, PATIENCE);
+    let mut gone = remove(ufid).await.unwrap_or_default();
+    if let Some(key) = key.filter(|_| gone.is_empty()) {
+        // A bridge's flow goes by its own name.
+        let (flows, _) = entry.address.ask(EVERYTHING, PATIENCE).await.unwrap_or_default();
+        if let Some(same) = flows.into_iter().find(|f| f.entry.key() == key && f.entry.mask() == mask) {
+            gone = remove(same.entry.ufid).await.unwrap_or_default();
+        }
+    }
+    match gone.first() {
+        Some(gone) => {
             if given.statistics {
-                let _ = writeln!(says.0, "{counted}");
+                let _ = writeln!(says.0, "{}", counters(&gone.stats, clock::now_ms()));
             }
             Ok(())
         }
-        Err(_) => says.fail("deleting flow (No such file or directory)\nPerhaps you need to specify a UFID?", None),
+        None => says.fail("deleting flow (No such file or directory)\nPerhaps you need to specify a UFID?", None),
     }
 }
 
 /// Flows from a file, a line each: `[add|modify|delete] FLOW ACTIONS`. A line that fails does not stop the others.
-/// Deletes the flows of a datapath that no bridge uses.
-async fn delete_all(entry: &DatapathEntry) -> Result<(), String> {
-    let work = |engine: &mut dp::Datapath, _| {
-        let (flows, _) = engine.dump(dp::FlowCursor::default(), usize::MAX);
-        flows.iter().for_each(|flow| drop(engine.delete(flow.entry.ufid)));
-        Ok(String::new())
-    };
-    perform(entry, Box::new(work)).await.map(drop)
-}
-
 async fn from_file(found: Found<'_>, file: &str, put: Put, says: &mut Says) -> Result<(), ()> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,

@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use dp::rxq::{Assignment, Thread};
 
 use super::context::{PATIENCE, Registry};
-use crate::msg::datapath::{DatapathReport, ReadStats, ThreadReport};
+use crate::msg::datapath::{DatapathReport, QueueReport, ReadStats, ThreadReport};
+use crate::msg::switch::DatapathEdit;
 use crate::switch::directory::{DatapathEntry, Directory};
 
 /// How long the load of threads is remembered, seconds, and in what pieces.
-const REMEMBERED_S: u32 = 60;
-const PIECE_S: u32 = 5;
+const REMEMBERED_S: u32 = PIECE_S * dp::Load::PIECES as u32;
+const PIECE_S: u32 = dp::Load::PIECE_S;
 
 const NO_DATAPATH: &str = "please specify an existing datapath";
 
@@ -51,16 +52,21 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let report = read(wanted.entry).await?;
         let mut out = format!("Displaying last {} seconds pmd usage %\n", wanted.secs);
         for thread in wanted.threads() {
-            let known = report.threads.iter().find(|t| t.core == thread.core.core);
-            queues(&mut out, thread, known.is_some_and(|t| t.settled_us >= u64::from(PIECE_S) * 1_000_000));
+            queues(&mut out, thread, &report, wanted.secs);
         }
         Ok(out)
     });
     registry.ask("dpif-netdev/pmd-rxq-rebalance", "[dp]", (0, 1), |directory, args| async move {
-        // Queues count as equally dear, so that they are where they would come again.
         let wanted = Wanted::of(&directory, &args)?;
         let is_its = |name: &String| name.strip_prefix("ovs-").unwrap_or(name) == wanted.kind;
         args.first().is_none_or(is_its).then_some(()).ok_or(NO_DATAPATH)?;
+        let report = read(wanted.entry).await?;
+        let cost = |q: &QueueReport| q.load.lately(REMEMBERED_S).map_or(0, |(busy_us, _)| busy_us * 1000);
+        let costs = report.queues.iter().map(|q| ((q.port, q.number), cost(q))).collect();
+        if let Some(hand) = &directory.hand {
+            let edit = DatapathEdit::Rebalance { kind: wanted.kind, costs };
+            hand.ask(edit, PATIENCE).await.map_err(|e| e.to_string())?.map_err(|_| NO_DATAPATH)?;
+        }
         Ok("pmd rxq rebalance requested.\n".to_owned())
     });
     let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
@@ -145,14 +151,24 @@ fn heading(thread: &Thread) -> String {
     format!("pmd thread numa_id {} core_id {}:", thread.core.numa, thread.core.core)
 }
 
-fn queues(out: &mut String, thread: &Thread, is_measured: bool) {
-    let usage = if is_measured { " 0 %" } else { "NOT AVAIL" };
+/// What a thread polls, and what share of its time that took in the last `secs`. What it does beside its queues, sleeping
+/// left out, is no measurable part.
+fn queues(out: &mut String, thread: &Thread, report: &DatapathReport, secs: u32) {
+    let known = report.threads.iter().find(|t| t.core == thread.core.core);
+    let is_settled = known.is_some_and(|t| t.settled_us >= u64::from(PIECE_S) * 1_000_000);
+    let usage = |busy_us: u64, all_us: u64| match is_settled {
+        true => format!("{:2} %", (busy_us * 100).checked_div(all_us).unwrap_or(0).min(100)),
+        false => "NOT AVAIL".to_owned(),
+    };
     let _ = writeln!(out, "{}\n  isolated : {}", heading(thread), thread.isolated);
-    for (_, name, queue) in &thread.queues {
+    for (port, name, queue) in &thread.queues {
+        let of = report.queues.iter().find(|q| (q.port, q.number) == (*port, *queue));
+        let (busy_us, all_us) = of.and_then(|q| q.load.lately(secs)).unwrap_or((0, 0));
+        let usage = usage(busy_us, all_us);
         let _ = writeln!(out, "  port: {name:<16}  queue-id: {queue:2} (enabled)   pmd usage: {usage}");
     }
     if !thread.queues.is_empty() {
-        let _ = writeln!(out, "  overhead: {usage}");
+        let _ = writeln!(out, "  overhead: {}", usage(0, 1));
     }
 }
 

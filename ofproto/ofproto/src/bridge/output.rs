@@ -78,7 +78,12 @@ pub enum Output {
         stats: RuleStats,
     },
     /// Put flows into the datapath.
-    Install(Vec<FlowEntry>),
+    Install {
+        /// The flows.
+        entries: Vec<FlowEntry>,
+        /// Which of the datapath's threads asked for them.
+        thread: u16,
+    },
     /// Let the datapath act on packets.
     Execute {
         /// The packets.

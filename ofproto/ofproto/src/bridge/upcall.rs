@@ -38,12 +38,14 @@ impl Bridge {
     pub fn upcalls(&mut self, batch: Vec<Upcall>, has_room: bool, now_ms: i64) {
         let mut install = Vec::with_capacity(batch.len());
         let mut execute = Vec::with_capacity(batch.len());
-        let answered = batch.iter().map(|upcall| (upcall.key.in_port(), upcall.ticket)).collect();
+        // All of a batch come from one thread.
+        let thread = batch.first().map_or(0, |upcall| upcall.ticket.thread);
+        let answered: Vec<_> = batch.iter().map(|upcall| (upcall.key.in_port(), upcall.ticket)).collect();
         for upcall in batch {
             self.upcall(upcall, has_room, now_ms, &mut install, &mut execute);
         }
         if !install.is_empty() {
-            self.put(Output::Install(install));
+            self.put(Output::Install { entries: install, thread });
         }
         self.put(Output::Execute { packets: execute, answered });
         self.flush_credit();

@@ -1,0 +1,61 @@
+//! Packets that commands put into dummy ports.
+
+use actix::prelude::*;
+use flow::OdpPort;
+
+use super::Datapath;
+use super::adapt::DummyInbox;
+use crate::msg::datapath::{Inject, Order};
+
+/// A dummy port's inbox, so that packets can be injected (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DummyAttach {
+    /// Port.
+    pub port: OdpPort,
+    /// The inboxes of its queues.
+    pub inboxes: Vec<DummyInbox>,
+}
+
+impl Handler<DummyAttach> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: DummyAttach, _: &mut Context<Self>) {
+        self.desk.received();
+        self.inboxes.insert(m.port, m.inboxes);
+    }
+}
+
+impl Handler<Inject> for Datapath {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, m: Inject, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let nothing = Box::pin(std::future::ready(()));
+        let Some(inbox) = self.inboxes.get(&m.port).and_then(|inboxes| inboxes.get(m.queue as usize)) else {
+            return nothing;
+        };
+        for packet in m.packets {
+            inbox.push(packet);
+        }
+        if let Some(poked) = self.hub.ask_poller(m.port, m.queue, |done| Order::Poke(m.port, done)) {
+            return Box::pin(async move {
+                // A thread that dies over it has lost them.
+                let _ = poked.await;
+            });
+        }
+        self.poke(m.port);
+        nothing
+    }
+}
+
+impl Datapath {
+    /// Polls a port's queues until nothing is left to do.
+    pub(super) fn poke(&mut self, port: OdpPort) {
+        let queues = self.ports.get(&port).map(|p| p.queues.iter().map(|q| q.id).collect::<Vec<_>>());
+        for queue in queues.unwrap_or_default() {
+            self.activate(port, queue);
+        }
+        while self.work() {}
+    }
+}

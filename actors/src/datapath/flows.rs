@@ -1,0 +1,197 @@
+//! Flows are installed, changed, deleted and told of; packets come down.
+//!
+//! The main thread's table has all flows that there are. Another thread has those of them that its own packets asked for;
+//! it follows every change, and adds what it counted where that is asked for.
+
+use actix::prelude::*;
+use dp::DumpedFlow;
+use flow::{FlowReported, Ufid};
+use futures::future::join_all;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::{Datapath, log, now_us};
+use crate::mailbox::Address;
+use crate::msg::datapath::*;
+
+/// How long another thread may take to say what it counted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Handler<FlowInstall> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: FlowInstall, _: &mut Context<Self>) {
+        self.desk.received();
+        for entry in &m.entries {
+            match self.engine.install(entry, m.view_version) {
+                Ok(()) => log::flow_add(entry),
+                Err(error) => vlog::dbg!("datapath", "flow not installed: {error}"),
+            }
+        }
+        // Other threads ask for themselves when they need them.
+        self.pass_on_edits(m.thread);
+    }
+}
+
+impl Handler<PacketExecute> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: PacketExecute, _: &mut Context<Self>) {
+        self.desk.received();
+        if let Some(m) = self.hub.pass_on(m) {
+            self.execute(m);
+        }
+    }
+}
+
+impl Datapath {
+    pub(super) fn execute(&mut self, m: PacketExecute) {
+        let now_us = now_us();
+        self.engine.execute(m.packets, now_us, &mut self.upcalls);
+        if !m.answered.is_empty() {
+            self.lines.answered(&m.bridge, now_us / 1000);
+            self.engine.upcalls_answered(&m.answered, now_us, &mut self.upcalls);
+        }
+        self.drops.tell(self.engine.stats());
+        self.flush_upcalls(Some(&m.bridge));
+    }
+}
+
+impl Handler<FlowModify> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: FlowModify, _: &mut Context<Self>) {
+        self.desk.received();
+        for change in &m.entries {
+            // A flow that went meanwhile needs no change.
+            let _ = self.engine.modify(change, m.view_version);
+        }
+        self.spread();
+    }
+}
+
+impl Handler<FlowDelete> for Datapath {
+    type Result = ResponseFuture<Vec<DumpedFlow>>;
+
+    fn handle(&mut self, m: FlowDelete, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let mut gone: Vec<DumpedFlow> = match m.ufids {
+            Some(ufids) => ufids.into_iter().filter_map(|u| self.engine.delete(u)).collect(),
+            None => {
+                let (flows, _) = self.engine.dump(dp::FlowCursor::default(), usize::MAX);
+                self.engine.flush();
+                flows
+            }
+        };
+        let counted = self.spread_and_ask();
+        if counted.is_empty() {
+            return Box::pin(std::future::ready(gone));
+        }
+        Box::pin(async move {
+            let counted = join_all(counted.into_iter().map(|told| tokio::time::timeout(PATIENCE, told))).await;
+            add_up(&mut gone, counted.into_iter().flatten().flatten());
+            gone
+        })
+    }
+}
+
+impl Handler<FlowDump> for Datapath {
+    type Result = ResponseFuture<(Vec<DumpedFlow>, Option<dp::FlowCursor>)>;
+
+    fn handle(&mut self, m: FlowDump, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let (mut flows, next) = self.engine.dump(m.cursor, m.max);
+        let threads = self.hub.addresses();
+        Box::pin(async move {
+            let names = flows.iter().map(|f| f.entry.ufid).collect();
+            add_up(&mut flows, ask(&threads, names).await);
+            (flows, next)
+        })
+    }
+}
+
+impl Handler<FlowReports> for Datapath {
+    type Result = ResponseFuture<(Vec<FlowReported>, usize, Option<dp::FlowCursor>)>;
+
+    fn handle(&mut self, m: FlowReports, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let mut flows = Vec::new();
+        let next = self.engine.walk(m.cursor, m.max, |flow| flows.push(flow));
+        let (total, threads) = (self.engine.n_flows(), self.hub.addresses());
+        Box::pin(async move {
+            let names = flows.iter().map(|f| f.ufid).collect();
+            add_up(&mut flows, ask(&threads, names).await);
+            (flows, total, next)
+        })
+    }
+}
+
+impl Handler<ReportFlows> for Datapath {
+    type Result = ResponseFuture<Vec<FlowReported>>;
+
+    fn handle(&mut self, m: ReportFlows, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let mut flows: Vec<FlowReported> = m.0.iter().filter_map(|ufid| self.engine.report(*ufid)).collect();
+        let threads = self.hub.addresses();
+        Box::pin(async move {
+            add_up(&mut flows, ask(&threads, m.0).await);
+            flows
+        })
+    }
+}
+
+impl Handler<FlowShares> for Datapath {
+    type Result = ResponseFuture<BTreeMap<Option<u32>, Vec<FlowReported>>>;
+
+    fn handle(&mut self, m: FlowShares, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let own = m.0.iter().filter_map(|ufid| self.engine.report(*ufid)).collect();
+        let mut shares = BTreeMap::from([(None, own)]);
+        let threads = self.hub.addresses();
+        Box::pin(async move {
+            let counted = ask(&threads, m.0).await;
+            shares.extend(threads.into_keys().map(Some).zip(counted));
+            shares
+        })
+    }
+}
+
+/// What each of the threads, in their order, has counted of flows.
+async fn ask(threads: &BTreeMap<u32, Address<Datapath>>, names: Vec<Ufid>) -> Vec<Vec<FlowReported>> {
+    let asked = threads.values().map(|thread| thread.ask(ReportFlows(names.clone()), PATIENCE));
+    // One between two lives has counted nothing.
+    join_all(asked).await.into_iter().map(Result::unwrap_or_default).collect()
+}
+
+/// A flow with its counters.
+trait Counted {
+    fn parts(&mut self) -> (Ufid, &mut flow::FlowStats);
+}
+
+impl Counted for DumpedFlow {
+    fn parts(&mut self) -> (Ufid, &mut flow::FlowStats) {
+        (self.entry.ufid, &mut self.stats)
+    }
+}
+
+impl Counted for FlowReported {
+    fn parts(&mut self) -> (Ufid, &mut flow::FlowStats) {
+        (self.ufid, &mut self.stats)
+    }
+}
+
+/// Adds what other threads counted of the same flows.
+fn add_up(flows: &mut [impl Counted], others: impl IntoIterator<Item = Vec<FlowReported>>) {
+    let counted = others.into_iter().flatten().filter(|f| f.stats.packets > 0);
+    let mut sums: HashMap<Ufid, flow::FlowStats> = HashMap::new();
+    counted.for_each(|f| *sums.entry(f.ufid).or_default() += f.stats);
+    if sums.is_empty() {
+        return;
+    }
+    for flow in flows {
+        let (ufid, stats) = flow.parts();
+        if let Some(sum) = sums.get(&ufid) {
+            *stats += *sum;
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Everything that is counted, added up over a datapath's threads; and what all threads are told alike.
+
+use actix::prelude::*;
+use futures::future::join_all;
+use std::time::Duration;
+
+use super::{Datapath, now_us};
+use crate::msg::datapath::*;
+
+/// How long another thread may take to say what it counted.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Datapath {
+    /// What this thread counted.
+    fn own_report(&mut self) -> DatapathReport {
+        let mut ports = Vec::new();
+        for (number, port) in &self.ports {
+            let stats = self.engine.port_stats(*number).unwrap_or_default();
+            let lost = port.queues.iter().filter_map(|q| self.engine.queue_mut(q.id).map(|q| q.losses().dropped)).sum();
+            ports.push((*number, stats, lost));
+        }
+        let stats = *self.engine.stats();
+        let threads = self.pmd.map(|pmd| {
+            let now_us = now_us();
+            let since = |then_us: u64| now_us.saturating_sub(then_us);
+            let (age_us, settled_us) = (since(pmd.since_us), since(pmd.settled_us));
+            ThreadReport { core: pmd.core, stats, age_us, busy_us: pmd.busy_us, settled_us }
+        });
+        let queues = self.ports.iter().flat_map(|(port, of)| of.queues.iter().map(move |queue| (*port, queue)));
+        DatapathReport {
+            stats,
+            main: if threads.is_none() { stats } else { dp::Stats::default() },
+            threads: threads.into_iter().collect(),
+            queues: queues.map(|(port, q)| QueueReport { port, number: q.number, load: q.load }).collect(),
+            flows: self.engine.n_flows(),
+            masks: self.engine.n_masks(),
+            emc_entries: self.engine.n_emc_entries(),
+            ports,
+            drops: self.engine.port_drops(),
+            dummies: self.inboxes.keys().copied().collect(),
+        }
+    }
+}
+
+impl DatapathReport {
+    /// Adds what another thread of the datapath counted.
+    fn add(&mut self, other: Self) {
+        self.stats += other.stats;
+        self.threads.extend(other.threads);
+        self.queues.extend(other.queues);
+        self.emc_entries += other.emc_entries;
+        for (number, stats, lost) in other.ports {
+            if let Some((_, sum, all_lost)) = self.ports.iter_mut().find(|(n, ..)| *n == number) {
+                *sum += stats;
+                *all_lost += lost;
+            }
+        }
+        for drop in other.drops {
+            match self.drops.iter_mut().find(|d| (d.port, d.why) == (drop.port, drop.why)) {
+                Some(sum) => (sum.packets, sum.last_ms) = (sum.packets + drop.packets, sum.last_ms.max(drop.last_ms)),
+                None => self.drops.push(drop),
+            }
+        }
+        self.drops.sort_by_key(|d| (d.port, d.why));
+    }
+}
+
+impl Handler<ReadStats> for Datapath {
+    type Result = ResponseFuture<DatapathReport>;
+
+    fn handle(&mut self, _: ReadStats, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let mut report = self.own_report();
+        let threads = self.hub.addresses();
+        Box::pin(async move {
+            let others = join_all(threads.values().map(|thread| thread.ask(ReadStats, PATIENCE))).await;
+            others.into_iter().flatten().for_each(|other| report.add(other));
+            report
+        })
+    }
+}
+
+impl Handler<Quiesce> for Datapath {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Quiesce, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        while self.work() {}
+        let threads = self.hub.addresses();
+        Box::pin(async move {
+            join_all(threads.values().map(|thread| thread.ask(Quiesce, PATIENCE))).await;
+        })
+    }
+}
+
+impl Datapath {
+    /// Takes other settings, in all threads.
+    pub(super) fn configure(&mut self, config: dp::Config) {
+        self.engine.set_config(config);
+        self.hub.tell(|| Order::Configure(config));
+    }
+}
+
+impl Handler<LimitFlows> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: LimitFlows, _: &mut Context<Self>) {
+        self.desk.received();
+        self.configure(dp::Config { flow_limit: m.0, ..*self.engine.config() });
+    }
+}
+
+impl Handler<VlanLimit> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: VlanLimit, _: &mut Context<Self>) {
+        self.desk.received();
+        self.configure(dp::Config { max_vlans: m.0, ..*self.engine.config() });
+    }
+}
+
+impl Handler<MeterSet> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: MeterSet, _: &mut Context<Self>) {
+        self.desk.received();
+        match m.config {
+            Some(config) => self.engine.set_meter(m.id, config, now_us()),
+            None => drop(self.engine.delete_meter(m.id)),
+        }
+    }
+}
+
+impl Handler<MeterRead> for Datapath {
+    type Result = MessageResult<MeterRead>;
+
+    fn handle(&mut self, m: MeterRead, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        MessageResult(self.engine.meter(m.id).map(|meter| meter.stats().clone()))
+    }
+}
+
+impl Handler<BondSet> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: BondSet, _: &mut Context<Self>) {
+        self.desk.received();
+        self.set_bond(&m);
+        self.hub.tell(|| Order::Bond(m.clone()));
+    }
+}
