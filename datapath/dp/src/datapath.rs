@@ -12,7 +12,7 @@ use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
 use crate::meter::{Meter, MeterConfig};
 use crate::policer::PolicerConfig;
-use crate::port::{RxQueue, TxPort, Watcher};
+use crate::port::{PortShare, RxQueue, TxPort, Watcher};
 use crate::stats::{PortStats, QueueStats, Stats};
 
 /// How often subtables are ranked, µs.
@@ -148,7 +148,7 @@ impl Datapath {
 
     /// Sending halves of a port for another thread, with who sees its packets there; `None`: the port is not there, or
     /// cannot be shared.
-    pub fn share_port(&self, port: OdpPort) -> Option<(Box<dyn TxPort>, Option<Box<dyn Watcher>>)> {
+    pub fn share_port(&self, port: OdpPort) -> Option<PortShare> {
         self.engine.outputs.share(port)
     }
 

@@ -57,5 +57,5 @@ pub use handup::Handup;
 pub use load::Load;
 pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
 pub use policer::PolicerConfig;
-pub use port::{RxLosses, RxQueue, TxPacket, TxPort, TxReport, Watcher};
+pub use port::{PortShare, RxLosses, RxQueue, TxPacket, TxPort, TxReport, Watcher};
 pub use stats::{Drop, PortStats, QueueStats, Stats};

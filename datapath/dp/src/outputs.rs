@@ -6,7 +6,7 @@ use flow::capture_filter::Direction;
 use packet::{Offload, offload};
 
 use crate::burst::{Burst, Packets, Slot};
-use crate::port::{TxPacket, TxPort, Watcher};
+use crate::port::{PortShare, TxPacket, TxPort, Watcher};
 use crate::stats::{Drop, PortStats, Stats};
 
 /// Packets handed to a port at once.
@@ -62,7 +62,7 @@ impl Outputs {
     }
 
     /// The same port for another thread.
-    pub(crate) fn share(&self, port: OdpPort) -> Option<(Box<dyn TxPort>, Option<Box<dyn Watcher>>)> {
+    pub(crate) fn share(&self, port: OdpPort) -> Option<PortShare> {
         let port = self.ports.get(port as usize)?.as_ref()?;
         Some((port.tx.share()?, port.watcher.as_ref().and_then(|watcher| watcher.share())))
     }

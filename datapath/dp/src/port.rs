@@ -109,6 +109,9 @@ pub trait Watcher: Send {
     }
 }
 
+/// A port for another thread: a sending half, and who sees what it receives and sends there.
+pub type PortShare = (Box<dyn TxPort>, Option<Box<dyn Watcher>>);
+
 /// The sending half of a port.
 pub trait TxPort: Send {
     /// Sends the packets in order, without waiting.

@@ -244,7 +244,7 @@ pub(crate) enum Arrival {
     Whole(Vec<Fragment>),
 }
 
-/// The fragments of a thread.
+/// The fragments of a datapath.
 #[derive(Debug)]
 pub struct Fragments {
     /// IPv4, IPv6.

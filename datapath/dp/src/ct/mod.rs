@@ -1,6 +1,6 @@
 //! Connection tracking: which connection a packet belongs to, in what state, and how its addresses are translated.
 //!
-//! One table a thread, all zones in it. A connection is found by either direction's tuple; TCP is followed by sequence
+//! One table for all threads of a datapath, all zones in it. A connection is found by either direction's tuple; TCP is followed by sequence
 //! numbers ([`tcp`]), everything else by who has spoken. What a packet may not be is `inv`.
 //!
 //! Fragments wait until their datagram is whole ([`fragments`]). Connections agreed on
@@ -79,7 +79,7 @@ pub(crate) struct Again {
 /// A tuple in its zone.
 type Place = (u16, Tuple);
 
-/// The connections of a thread.
+/// The connections of a datapath.
 pub(crate) struct Tracker {
     conns: Vec<Option<Box<Conn>>>,
     free: Vec<u32>,

@@ -89,8 +89,16 @@ impl Rig {
         Self::with_headroom(config, 32)
     }
 
+    /// Another thread of the same datapath, with queues and outputs of its own.
+    pub fn beside(&self, config: Config) -> Self {
+        Self::over(Datapath::beside(config, self.dp.common()), 32)
+    }
+
     pub fn with_headroom(config: Config, headroom: usize) -> Self {
-        let mut dp = Datapath::new(config);
+        Self::over(Datapath::new(config), headroom)
+    }
+
+    fn over(mut dp: Datapath, headroom: usize) -> Self {
         let (mut inputs, mut outputs) = (BTreeMap::new(), BTreeMap::new());
         for port in 1..=4 {
             let (input, output) = (Input::default(), Output::default());
