@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock;
 use crate::mailbox::{Address, Latest, Outlet};
-use crate::msg::switch::{ConfigChanged, StatusWrite};
+use crate::msg::switch::{ConfigChanged, StatusAnew, StatusWrite};
 use crate::stream::{Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
@@ -107,12 +107,15 @@ pub struct Idl {
     next_server: usize,
     wishes: Latest<ConfigChanged>,
     last_wish: Option<DesiredSwitch>,
+    reader: desired::Reader,
     uuids: UuidSource,
     rows: BTreeMap<(&'static str, Uuid), BTreeMap<&'static str, Datum>>,
     applied: Option<i64>,
     under_way: bool,
     /// The first configuration is in force.
     configured: bool,
+    /// The database may lack what was written: it was connected to anew, or refused a transaction.
+    is_behind: bool,
     announced: bool,
     contended: bool,
 }
@@ -136,11 +139,13 @@ impl Idl {
             next_server: 0,
             wishes: Outlet::latest(setup.switch.outlet::<ConfigChanged>()),
             last_wish: None,
+            reader: desired::Reader::default(),
             uuids: UuidSource::new(setup.seed),
             rows: BTreeMap::new(),
             applied: None,
             under_way: false,
             configured: false,
+            is_behind: false,
             announced: false,
             contended: false,
             setup,
@@ -172,6 +177,7 @@ impl Idl {
         self.link = None;
         self.attempt += 1;
         self.client.disconnected();
+        self.is_behind = self.configured;
         self.under_way = false;
         self.machine.disconnected(now_ms(), why);
     }
@@ -266,6 +272,7 @@ impl Idl {
                 // The database changed meanwhile, or the connection went: what was to be written still is.
                 self.announced = false;
                 self.last_wish = None;
+                self.is_behind = true;
             }
         }
         if !self.client.has_contents() || !self.client.is_watching() {
@@ -282,10 +289,14 @@ impl Idl {
             return;
         }
         self.contended = false;
+        if std::mem::take(&mut self.is_behind) {
+            self.setup.switch.offer(StatusAnew);
+        }
         let changes = self.client.take_changes();
+        self.reader.note(&changes);
         // Most of what comes is the echo of what was written.
         if self.last_wish.is_none() || desired::may_matter(&changes) {
-            let wish = DesiredSwitch::read(self.client.replica());
+            let wish = self.reader.read(self.client.replica());
             if self.last_wish.as_ref() != Some(&wish) {
                 self.last_wish = Some(wish.clone());
                 self.wishes.send(ConfigChanged(wish));

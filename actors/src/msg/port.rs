@@ -75,7 +75,7 @@ pub struct Reattach;
 pub struct ReadStatus;
 
 /// What a port knows of its device.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct PortStatus {
     pub open: bool,

@@ -109,6 +109,11 @@ pub struct StatusWrite {
     pub applied: Option<i64>,
 }
 
+/// The database has been read anew, and may not have what was written: all status is to be written that differs (B).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StatusAnew;
+
 /// Run a control command that concerns the whole switch (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "Result<String, String>")]

@@ -18,7 +18,7 @@ const LEAST_REBALANCE_MS: u32 = 1000;
 /// A port's settings, of those of its interfaces that are there.
 pub(super) fn bundle_settings(port: &DesiredPort, ports: &BTreeMap<String, PlannedPort>) -> BundleSettings {
     let present: Vec<(&DesiredInterface, &PlannedPort)> =
-        port.interfaces.values().filter_map(|i| Some((i, ports.get(&i.name)?))).collect();
+        port.interfaces.values().filter_map(|i| Some((&**i, ports.get(&i.name)?))).collect();
     BundleSettings {
         bond: (present.len() > 1).then(|| bond(port)),
         active_mac: port.bond_active.0.as_deref().and_then(parse_mac).unwrap_or(0),

@@ -65,7 +65,7 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
             said.push(complaint("bridge", true, format!("bridge {}: cannot set MAC address to {why}", bridge.name)));
         }
         let bonds = bridge.ports.values().filter(|p| p.interfaces.len() > 1);
-        said.extend(bonds.flat_map(bond_ignored).map(|text| complaint("bridge", false, text)));
+        said.extend(bonds.flat_map(|port| bond_ignored(port)).map(|text| complaint("bridge", false, text)));
         for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
             said.extend(mac_ignored(bridge, interface).map(|text| complaint("bridge", true, text)));
             if option_error(interface).is_some() {

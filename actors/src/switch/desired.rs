@@ -4,7 +4,8 @@ use ::idl::Replica;
 use ::idl::vswitch as ovs;
 use openflow::VersionSet;
 use ovsdb::Uuid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// String pairs of a column.
 pub type Pairs = BTreeMap<String, String>;
@@ -18,6 +19,8 @@ impl<T> PartialEq for Remembered<T> {
         true
     }
 }
+
+impl<T> Eq for Remembered<T> {}
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,7 +59,7 @@ pub struct DesiredBridge {
     /// Versions that controllers may speak.
     pub protocols: VersionSet,
     /// Ports by name.
-    pub ports: BTreeMap<String, DesiredPort>,
+    pub ports: BTreeMap<String, Arc<DesiredPort>>,
     /// Mirrors.
     pub mirrors: Vec<DesiredMirror>,
     /// VLANs.
@@ -151,7 +154,7 @@ pub struct DesiredTable {
 }
 
 /// A port: one interface, or a bond of several.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct DesiredPort {
     pub uuid: Uuid,
@@ -170,11 +173,11 @@ pub struct DesiredPort {
     pub mac: Option<String>,
     pub other_config: Pairs,
     pub qos: Option<DesiredQos>,
-    pub interfaces: BTreeMap<String, DesiredInterface>,
+    pub interfaces: BTreeMap<String, Arc<DesiredInterface>>,
 }
 
 /// Quality of service of a port.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct DesiredQos {
     pub kind: String,
@@ -184,7 +187,7 @@ pub struct DesiredQos {
 }
 
 /// An interface.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct DesiredInterface {
     pub uuid: Uuid,
@@ -313,19 +316,62 @@ fn text(value: Option<&str>) -> Option<String> {
     value.map(str::to_owned)
 }
 
-impl DesiredSwitch {
-    /// Reads a replica.
-    pub fn read(replica: &Replica) -> Self {
-        let Some(root) = ovs::OpenvSwitch::all(replica).next() else { return Self::default() };
+/// Reads what is wanted, again and again. A port is read anew only if something of it changed; else it is the value that
+/// was read before.
+#[derive(Debug, Default)]
+pub struct Reader {
+    ports: HashMap<Uuid, Arc<DesiredPort>>,
+    /// Rows of Port and Interface that changed since.
+    touched: BTreeSet<Uuid>,
+    /// Something changed that ports only refer to.
+    is_stale: bool,
+    /// `other_config:ring` as it was.
+    ring: Option<String>,
+}
+
+impl Reader {
+    /// Takes note of changes, those that matter and those that do not.
+    pub fn note(&mut self, changes: &::idl::Changes) {
+        for table in ["Port", "Interface"] {
+            self.touched.extend(changes.rows(table).map(|(uuid, _)| uuid));
+        }
+        self.is_stale |= changes.tables().any(|table| matches!(table, "QoS" | "Queue"));
+    }
+
+    /// Reads a replica, of which all changes have been noted.
+    pub fn read(&mut self, replica: &Replica) -> DesiredSwitch {
+        let Some(root) = ovs::OpenvSwitch::all(replica).next() else { return DesiredSwitch::default() };
         let ring = pairs(&root.other_config()).remove("ring");
+        if std::mem::take(&mut self.is_stale) || ring != self.ring {
+            self.ports.clear();
+        }
+        self.ring = ring;
+        let touched = std::mem::take(&mut self.touched);
+        let is_old = |port: &DesiredPort| {
+            touched.contains(&port.uuid) || port.interfaces.values().any(|i| touched.contains(&i.uuid))
+        };
+        self.ports.retain(|_, port| !is_old(port));
+        let wanted = self.read_switch(replica, &root);
+        if self.ports.len() > wanted.bridges.values().map(|bridge| bridge.ports.len()).sum() {
+            let uuids: BTreeSet<Uuid> =
+                wanted.bridges.values().flat_map(|bridge| bridge.ports.values().map(|port| port.uuid)).collect();
+            self.ports.retain(|uuid, _| uuids.contains(uuid));
+        }
+        wanted
+    }
+
+    /// A port, as it was read before if nothing of it changed.
+    fn port(&mut self, replica: &Replica, row: &ovs::Port<'_>) -> Arc<DesiredPort> {
+        let ring = self.ring.as_ref();
+        let read = || Arc::new(DesiredPort::read(replica, row, ring));
+        self.ports.entry(row.uuid()).or_insert_with(read).clone()
+    }
+
+    fn read_switch(&mut self, replica: &Replica, root: &ovs::OpenvSwitch<'_>) -> DesiredSwitch {
         let mut bridges = BTreeMap::new();
         for uuid in root.bridges() {
             if let Some(row) = ovs::Bridge::find(replica, uuid) {
-                let mut bridge = DesiredBridge::read(replica, &row);
-                let interfaces = bridge.ports.values_mut().flat_map(|port| port.interfaces.values_mut());
-                for interface in interfaces.filter(|i| i.kind == "system" && i.ring.is_none()) {
-                    interface.ring.clone_from(&ring);
-                }
+                let bridge = DesiredBridge::read(replica, &row, self);
                 bridges.entry(bridge.name.clone()).or_insert(bridge);
             }
         }
@@ -333,7 +379,7 @@ impl DesiredSwitch {
             let own = |s: &str| s.to_owned();
             (own(row.private_key()), own(row.certificate()), own(row.ca_cert()), row.bootstrap_ca_cert())
         });
-        Self {
+        DesiredSwitch {
             root: Some(root.uuid()),
             next_cfg: root.next_cfg(),
             other_config: pairs(&root.other_config()),
@@ -350,13 +396,13 @@ impl DesiredSwitch {
 }
 
 impl DesiredBridge {
-    fn read(replica: &Replica, row: &ovs::Bridge<'_>) -> Self {
+    fn read(replica: &Replica, row: &ovs::Bridge<'_>, reader: &mut Reader) -> Self {
         let mut ports = BTreeMap::new();
         let mut port_names = BTreeMap::new();
         for uuid in row.ports() {
             let Some(port) = ovs::Port::find(replica, uuid) else { continue };
             port_names.insert(uuid, port.name().to_owned());
-            ports.entry(port.name().to_owned()).or_insert_with(|| DesiredPort::read(replica, &port));
+            ports.entry(port.name().to_owned()).or_insert_with(|| reader.port(replica, &port));
         }
         let name_of = |uuids: Vec<Uuid>| uuids.iter().filter_map(|u| port_names.get(u).cloned()).collect::<Vec<_>>();
         let mirrors = row
@@ -437,12 +483,13 @@ impl DesiredTable {
 }
 
 impl DesiredPort {
-    fn read(replica: &Replica, row: &ovs::Port<'_>) -> Self {
+    /// Reads a port; `ring` is the layout of rings for devices that say nothing of it.
+    fn read(replica: &Replica, row: &ovs::Port<'_>, ring: Option<&String>) -> Self {
         let interfaces = row
             .interfaces()
             .into_iter()
             .filter_map(|uuid| ovs::Interface::find(replica, uuid))
-            .map(|i| (i.name().to_owned(), DesiredInterface::read(&i)))
+            .map(|i| (i.name().to_owned(), Arc::new(DesiredInterface::read(&i, ring))))
             .collect();
         let qos = row.qos().and_then(|uuid| ovs::QoS::find(replica, uuid)).map(|qos| DesiredQos {
             kind: qos.type_().to_owned(),
@@ -478,11 +525,13 @@ impl DesiredPort {
 }
 
 impl DesiredInterface {
-    fn read(row: &ovs::Interface<'_>) -> Self {
+    fn read(row: &ovs::Interface<'_>, ring: Option<&String>) -> Self {
+        let kind = if row.type_().is_empty() { "system" } else { row.type_() };
+        let ring = ring.filter(|_| kind == "system");
         Self {
             uuid: row.uuid(),
             name: row.name().to_owned(),
-            kind: if row.type_().is_empty() { "system" } else { row.type_() }.to_owned(),
+            kind: kind.to_owned(),
             options: pairs(&row.options()),
             other_config: pairs(&row.other_config()),
             external_ids: pairs(&row.external_ids()),
@@ -497,7 +546,7 @@ impl DesiredInterface {
             policing_burst_kb: row.ingress_policing_burst(),
             policing_kpkts_rate: row.ingress_policing_kpkts_rate(),
             policing_kpkts_burst: row.ingress_policing_kpkts_burst(),
-            ring: row.options().get("ring").map(str::to_owned),
+            ring: row.options().get("ring").map(str::to_owned).or_else(|| ring.cloned()),
         }
     }
 }
@@ -541,5 +590,86 @@ impl DesiredController {
             dscp: Some(row.other_config().get_int("dscp", 48)),
             out_of_band: row.connection_mode() == Some("out-of-band"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::idl::{Client, Interests};
+    use jsonrpc::Message;
+    use serde_json::{Value, json};
+
+    fn uuid(n: u32) -> String {
+        format!("00000000-0000-4000-8000-{n:012x}")
+    }
+
+    /// A client of a database with one bridge, two ports and their interfaces.
+    fn client() -> Client {
+        let schema = ovsdb::DatabaseSchema::from_text(ovsdb::vswitch::VSWITCH_SCHEMA).unwrap();
+        let mut client = Client::with_schema(schema, Interests::everything());
+        let hello = client.connected();
+        let port = |n: u32| json!({"initial": {"name": format!("p{n}"), "interfaces": ["uuid", uuid(20 + n)]}});
+        let interface = |n: u32| json!({"initial": {"name": format!("p{n}")}});
+        let contents = json!({
+            "Open_vSwitch": {uuid(1): {"initial": {"bridges": ["uuid", uuid(2)]}}},
+            "Bridge": {uuid(2): {"initial": {"name": "b",
+                "ports": ["set", [["uuid", uuid(11)], ["uuid", uuid(12)]]]}}},
+            "Port": {uuid(11): port(1), uuid(12): port(2)},
+            "Interface": {uuid(21): interface(1), uuid(22): interface(2)}});
+        for ask in hello {
+            let Message::Request { id, method, .. } = ask else { continue };
+            if method.starts_with("monitor") {
+                client.receive(Message::Response { id, result: json!([false, uuid(0), contents]) }).unwrap();
+            }
+        }
+        assert!(client.has_contents());
+        client
+    }
+
+    fn update(client: &mut Client, tables: Value) {
+        let note = Message::notification("update3", vec![json!(["monid", "Open_vSwitch"]), json!(uuid(0)), tables]);
+        client.receive(note).unwrap();
+    }
+
+    #[test]
+    fn what_is_read_again_is_what_is_there_and_shared_where_it_stays() {
+        let mut client = client();
+        let mut reader = Reader::default();
+        reader.note(&client.take_changes());
+        let mut before = reader.read(client.replica());
+        // What changes, and which of the two ports is read anew for it.
+        for (change, anew) in [
+            (json!({"Interface": {uuid(21): {"modify": {"type": "internal"}}}}), [true, false]),
+            (json!({"Port": {uuid(12): {"modify": {"tag": 7}}}}), [false, true]),
+            (json!({"Interface": {uuid(22): {"modify": {"ofport": 5}}}}), [false, true]),
+            (json!({"Open_vSwitch": {uuid(1): {"modify": {"next_cfg": 9}}}}), [false, false]),
+            (json!({"Open_vSwitch": {uuid(1): {"modify": {"other_config": ["map", [["ring", "v2"]]]}}}}), [true, true]),
+            (
+                json!({"QoS": {uuid(30): {"insert": {"type": "linux-htb"}}},
+                    "Port": {uuid(11): {"modify": {"qos": ["uuid", uuid(30)]}}}}),
+                [true, true],
+            ),
+            (json!({"QoS": {uuid(30): {"modify": {"type": "linux-codel"}}}}), [true, true]),
+            (json!({"Bridge": {uuid(2): {"modify": {"ports": ["uuid", uuid(12)]}}}}), [false, true]),
+        ] {
+            let text = change.to_string();
+            update(&mut client, change);
+            reader.note(&client.take_changes());
+            let now = reader.read(client.replica());
+            assert_eq!(now, Reader::default().read(client.replica()), "{text}");
+            let port = |of: &DesiredSwitch, name: &str| of.bridges["b"].ports.get(name).cloned();
+            for (name, anew) in ["p1", "p2"].into_iter().zip(anew) {
+                let is_shared = match (port(&before, name), port(&now, name)) {
+                    (Some(old), Some(new)) => Arc::ptr_eq(&old, &new),
+                    _ => false,
+                };
+                assert_eq!(!is_shared, anew, "{name}: {text}");
+            }
+            before = now;
+        }
+        assert_eq!(before.bridges["b"].ports.len(), 1);
+        assert_eq!(before.bridges["b"].ports["p1"].qos.as_ref().map(|q| q.kind.as_str()), Some("linux-codel"));
+        assert_eq!(reader.ports.len(), 1, "what is gone is forgotten");
     }
 }

@@ -46,7 +46,7 @@ use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::{DatapathAnew, ViewPublished};
 use crate::msg::datapath::{CtTimeouts, TrackAs, VlanLimit};
-use crate::msg::port::Reattach;
+use crate::msg::port::{PortStatus, Reattach};
 use crate::msg::revalidator::{LimitAnew, Stir};
 use crate::msg::switch::*;
 use crate::port::Port;
@@ -88,13 +88,15 @@ struct Backer {
 
 struct PortState {
     address: Address<Port>,
-    config: DesiredInterface,
+    config: Arc<DesiredInterface>,
     port: OfPort,
     odp: Option<OdpPort>,
     kind: String,
     device: DeviceKind,
     tunnel: Option<Arc<TunnelConfig>>,
-    status: crate::msg::port::PortStatus,
+    status: Arc<PortStatus>,
+    /// What its row was made from last.
+    told: Option<columns::Told>,
     qos: Option<DesiredQos>,
     /// Its device was opened once.
     added: bool,
@@ -160,10 +162,11 @@ const PORT_MAILBOX: usize = 64;
 /// How often statistics are written unless told, milliseconds.
 const STATS_INTERVAL_MS: i64 = 5_000;
 /// How often they are written for the sake of new devices, milliseconds: to ask for them takes the longer the more there
-/// are, and ports may be added by the hundred.
-const FRESH_INTERVAL_MS: i64 = 500;
-/// Of so many ports at the most they are written each time.
+/// are, as the host tells of all its devices at once, and ports may be added by the hundred.
+const FRESH_INTERVAL_MS: i64 = 2_000;
+/// Of so many ports, and devices of the host, at the most they are written each time.
 const FEW_PORTS: usize = 32;
+const FEW_DEVICES: usize = 64;
 
 impl Switch {
     /// A switch without bridges.
@@ -542,9 +545,8 @@ impl Handler<PortChanged> for Switch {
         self.desk.received();
         let port = self.bridges.get_mut(&m.bridge).and_then(|b| b.ports.get_mut(&m.port));
         let Some(port) = port else { return };
-        let stats = std::mem::take(&mut port.status.stats);
-        let counters = std::mem::take(&mut port.status.counters);
-        port.status = crate::msg::port::PortStatus { stats, counters, ..m.status };
+        let (stats, counters) = (port.status.stats.clone(), port.status.counters.clone());
+        port.status = Arc::new(PortStatus { stats, counters, ..m.status });
         let first = self.changed.is_empty();
         self.changed.insert(m.bridge);
         if first && !self.busy {

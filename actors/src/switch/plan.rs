@@ -98,7 +98,9 @@ pub fn odp_number(used: &BTreeMap<OdpPort, String>, name: &str, dummy: bool) -> 
             }
         }
     }
-    (1..).find(|n| !used.contains_key(n)).unwrap_or(u32::MAX)
+    // Those in use come in order: the first that is not what it would be without a gap follows one.
+    let taken = used.range(1..).zip(1..).take_while(|((number, _), n)| **number == *n).count();
+    u32::try_from(taken).map_or(u32::MAX, |taken| taken + 1)
 }
 
 /// Which types are replaced by dummies.
@@ -170,7 +172,7 @@ pub struct PlannedPort {
     /// What `dpif/show` calls its kind.
     pub kind: String,
     /// Its device.
-    pub status: PortStatus,
+    pub status: Arc<PortStatus>,
     /// The name its patch peer has.
     pub peer: Option<String>,
     /// What it is configured to be, of a tunnel.

@@ -93,7 +93,7 @@ fn members<'a>(
             || only.kind == "internal"
             || planned.port == OfPort::LOCAL
             || outputs.contains(port.name.as_str());
-        (!kept_out).then_some((port, planned))
+        (!kept_out).then_some((&**port, planned))
     })
 }
 

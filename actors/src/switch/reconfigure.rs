@@ -133,8 +133,7 @@ impl Switch {
             }
         }
         let mut bridges = std::mem::take(&mut self.bridges);
-        let taken: BTreeMap<String, String> =
-            bridges.iter().flat_map(|(b, s)| s.ports.keys().map(move |p| (p.clone(), b.clone()))).collect();
+        let taken = taken_elsewhere(wanted, &bridges);
         for (name, bridge) in &mut bridges {
             let Some(row) = wanted.bridges.get(name) else { continue };
             let known_errors = std::mem::take(&mut bridge.errors);
@@ -150,26 +149,26 @@ impl Switch {
             // Those that failed before come last: what they are given is likely to be given back.
             order.sort_by_key(|(name, i)| {
                 let remembers = i.ofport.0.is_some_and(|n| n > 0);
-                (i.ofport_request.is_none(), !remembers, known_errors.contains_key(*name))
+                (i.ofport_request.is_none(), !remembers, known_errors.contains_key(**name))
             });
-            for (port, interface) in order {
+            for (&port, &interface) in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
-                    if present.config != **interface {
-                        present.config = (*interface).clone();
+                    if present.config != *interface {
+                        present.config = interface.clone();
                         if let Some(now) = present.tunnel.as_ref().and_then(|old| retunnelled(old, interface)) {
                             let now = Arc::new(now);
                             present.tunnel = Some(now.clone());
                             if let Some(backer) = self.datapaths.get_mut(&bridge.datapath) {
-                                backer.tunnels.insert(port.clone(), now);
+                                backer.tunnels.insert(port.to_owned(), now);
                             }
                         }
                         let mac = checks::device_mac(row, interface);
-                        let config = DesiredInterface { mac, ..(*interface).clone() };
+                        let config = DesiredInterface { mac, ..DesiredInterface::clone(interface) };
                         opening.push(reconfigure(name, port, &present.address, config));
                     }
                     continue;
                 }
-                if taken.get(port).is_some_and(|other| other != name) {
+                if taken.contains(port) {
                     vlog::warn!("bridge", "bridge {name}: interface {port} is in use by another bridge");
                     continue;
                 }
@@ -179,7 +178,7 @@ impl Switch {
                         if known_errors.get(port) != Some(&error) {
                             refuse(interface, &error);
                         }
-                        bridge.errors.insert(port.clone(), error);
+                        bridge.errors.insert(port.to_owned(), error);
                     }
                 }
             }
@@ -237,7 +236,7 @@ impl Switch {
         &mut self,
         bridge: &mut BridgeState,
         row: &DesiredBridge,
-        interface: &DesiredInterface,
+        interface: &Arc<DesiredInterface>,
     ) -> Result<Address<Port>, String> {
         let bridge_name = row.name.as_str();
         let mac = checks::device_mac(row, interface);
@@ -274,7 +273,7 @@ impl Switch {
         if let Some(config) = &tunnel {
             backer.tunnels.insert(name.clone(), config.clone());
         }
-        let config = DesiredInterface { mac, ..interface.clone() };
+        let config = DesiredInterface { mac, ..DesiredInterface::clone(interface) };
         let own = self.own.as_ref().ok_or("the switch is not ready")?;
         let setup = PortSetup {
             bridge_name: bridge_name.to_owned(),
@@ -297,7 +296,8 @@ impl Switch {
             kind: shown,
             device,
             tunnel,
-            status: PortStatus::default(),
+            status: Arc::default(),
+            told: None,
             qos: None,
             added: false,
         };
@@ -312,9 +312,11 @@ impl Switch {
             let error = match result {
                 Ok(Ok(status)) => {
                     if let Some(state) = bridge.ports.get_mut(&port) {
-                        state.status = status;
+                        state.status = Arc::new(status);
                         if !std::mem::replace(&mut state.added, true) {
-                            (state.status.stats, state.status.counters) = status::fresh_counters(state);
+                            let (stats, counters) = status::fresh_counters(state);
+                            let status = Arc::make_mut(&mut state.status);
+                            (status.stats, status.counters) = (stats, counters);
                             self.next_status_ms = 0;
                             let number = state.port.0;
                             vlog::info!("bridge", "bridge {bridge_name}: added interface {port} on port {number}");
@@ -405,7 +407,7 @@ impl Switch {
             if mac != bridge.mac {
                 bridge.mac = mac;
                 if let Some(local) = bridge.ports.get_mut(name) {
-                    local.status.mac = mac;
+                    Arc::make_mut(&mut local.status).mac = mac;
                     local.address.offer(crate::msg::port::SetMac(mac));
                 }
             }
@@ -414,8 +416,8 @@ impl Switch {
                 vlog::info!("bridge", "bridge {name}: using datapath ID {dpid:016x}");
             }
             let mut ports = ports;
-            if let Some(local) = ports.get_mut(name) {
-                local.status.mac = mac;
+            if let Some(local) = ports.get_mut(name).filter(|local| local.status.mac != mac) {
+                Arc::make_mut(&mut local.status).mac = mac;
             }
             // A patch's peer is the patch of that name whose own peer is this one.
             let peer_of = |own: &str, peer: &str| peers.get(&(peer.to_owned(), own.to_owned())).copied();
@@ -464,7 +466,9 @@ impl Switch {
         self.write_status(Some(self.desired.next_cfg));
         if self.next_status_ms == 0 {
             // What new devices have counted before is told at once; soon, where there are many and some were told just now.
-            let are_many = self.bridges.values().map(|bridge| bridge.ports.len()).sum::<usize>() > FEW_PORTS;
+            let devices = self.host.as_ref().map_or(0, |host| host.view.load().links.len());
+            let ports = self.bridges.values().map(|bridge| bridge.ports.len()).sum::<usize>();
+            let are_many = ports > FEW_PORTS || devices > FEW_DEVICES;
             let soon = self.refreshed_ms.filter(|_| are_many).map(|last| last + FRESH_INTERVAL_MS);
             match soon.filter(|soon| *soon > clock::now_ms()) {
                 Some(soon) => self.next_status_ms = soon,
@@ -514,13 +518,28 @@ fn fit_mtu(bridge: &mut BridgeState) {
             if let Ok(mtu) = u32::try_from(least) {
                 port.address.offer(SetMtu(mtu));
             }
-            port.status.mtu = Some(least);
+            Arc::make_mut(&mut port.status).mtu = Some(least);
         }
     }
 }
 
-fn interfaces_of(row: &DesiredBridge) -> BTreeMap<String, &DesiredInterface> {
-    row.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n.clone(), i))).collect()
+fn interfaces_of(row: &DesiredBridge) -> BTreeMap<&str, &Arc<DesiredInterface>> {
+    row.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n.as_str(), i))).collect()
+}
+
+/// Interfaces that a bridge wants for the first time while another has them.
+fn taken_elsewhere(wanted: &DesiredSwitch, bridges: &BTreeMap<String, BridgeState>) -> BTreeSet<String> {
+    let mut taken = BTreeSet::new();
+    for (name, row) in &wanted.bridges {
+        let own = bridges.get(name);
+        let is_new = |port: &&String| own.is_none_or(|bridge| !bridge.ports.contains_key(*port));
+        for port in row.ports.values().flat_map(|p| p.interfaces.keys()).filter(is_new) {
+            if bridges.iter().any(|(other, bridge)| other != name && bridge.ports.contains_key(port)) {
+                taken.insert(port.clone());
+            }
+        }
+    }
+    taken
 }
 
 /// Tells the log why an interface cannot be had.
@@ -535,10 +554,10 @@ fn refuse(interface: &DesiredInterface, error: &str) {
 }
 
 /// Ports of a bridge that have to be made anew, or not at all.
-fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<String, &DesiredInterface>) -> BTreeSet<String> {
+fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<&str, &Arc<DesiredInterface>>) -> BTreeSet<String> {
     let must_go = |name: &String, port: &PortState| {
         let tunnel = port.tunnel.as_ref();
-        interfaces.get(name).is_none_or(|i| {
+        interfaces.get(name.as_str()).is_none_or(|i| {
             i.kind != port.config.kind
                 || checks::option_error(i).is_some()
                 || tunnel.is_some_and(|old| is_moved(old, i))
@@ -547,7 +566,7 @@ fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<String, &DesiredInterfac
     let (mut gone, kept): (Vec<_>, Vec<_>) = bridge.ports.iter().partition(|(name, port)| must_go(name, port));
     let holders: BTreeMap<OfPort, &String> = kept.iter().map(|(name, port)| (port.port, *name)).collect();
     for (name, port) in kept.iter().filter(|(_, port)| port.port != OfPort::LOCAL) {
-        let request = |name: &String| interfaces.get(name).and_then(|i| plan::requested(i));
+        let request = |name: &String| interfaces.get(name.as_str()).and_then(|i| plan::requested(i));
         let Some(wanted) = request(name).filter(|wanted| *wanted != port.port) else { continue };
         // Who has that number without asking for it gets another.
         match holders.get(&wanted) {

@@ -5,11 +5,11 @@ use futures::future::join_all;
 use ofproto::bridge::SpanningPort;
 use openflow::message::PortStats;
 use ovsdb::Datum;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::columns::{
-    Remarks, bridge_row, interface_row, mirror_row, optional, pairs_row, port_row, port_statistics_row,
+    Remarks, Told, bridge_row, interface_row, mirror_row, optional, pairs_row, port_row, port_statistics_row,
 };
 use super::desired::DesiredPort;
 use super::*;
@@ -86,7 +86,10 @@ impl Switch {
                         // What was counted last stays to be seen.
                         (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
                     }
-                    port.status = status;
+                    // One that stays as it was stays the one that rows were made from.
+                    if *port.status != status {
+                        port.status = Arc::new(status);
+                    }
                 }
                 let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
                 let mut rows = this.controller_rows(&reports.collect());
@@ -114,7 +117,7 @@ impl Switch {
         let Some(bridge) = self.bridges.get_mut(bridge) else { return };
         for port in bridge.ports.values_mut().filter(|p| p.odp.is_none() || p.tunnel.is_some()) {
             let Some(carried) = counted.get(&port.port) else { continue };
-            let stats = &mut port.status.stats;
+            let stats = &mut Arc::make_mut(&mut port.status).stats;
             (stats.rx_packets, stats.rx_bytes) = (carried.rx_packets, carried.rx_bytes);
             (stats.tx_packets, stats.tx_bytes) = (carried.tx_packets, carried.tx_bytes);
         }
@@ -123,6 +126,7 @@ impl Switch {
     /// Writes the columns that changed; `applied` names the configuration they complete.
     pub(super) fn write_status(&mut self, applied: Option<i64>) {
         let mut rows = Vec::new();
+        let mut told = Vec::new();
         for (name, bridge) in &self.bridges {
             let Some(row) = self.desired.bridges.get(name) else { continue };
             let dpid = format!("{:016x}", plan::datapath_id(&row.other_config, bridge.mac));
@@ -135,6 +139,13 @@ impl Switch {
                 let liveness = port.map(|p| (p.port, &bridge.report.liveness));
                 let remarks =
                     Remarks { error: error.map(String::as_str), warning: lonely.as_deref(), lacp_current, liveness };
+                if let Some(port) = port {
+                    let now = Told::of(interface.uuid, port, remarks);
+                    if port.told.as_ref() == Some(&now) {
+                        continue;
+                    }
+                    told.push((name.clone(), interface.name.clone(), now));
+                }
                 rows.push(interface_row(interface.uuid, port, remarks));
             }
             for port in row.ports.values() {
@@ -146,11 +157,27 @@ impl Switch {
         for (_, uuid) in self.desired.datapaths.iter().filter(|(kind, _)| self.datapaths.contains_key(*kind)) {
             rows.push(pairs_row("Datapath", *uuid, "capabilities", commands::capabilities()));
         }
-        // These are all rows of their tables that are wanted: of others nothing needs to be known.
-        let wanted: std::collections::BTreeSet<_> = rows.iter().map(|row| (row.table, row.uuid)).collect();
-        let is_whole = |table: &str| matches!(table, "Bridge" | "Port" | "Interface");
-        self.status_written.retain(|row, _| !is_whole(row.0) || wanted.contains(&(row.0, row.1)));
+        for (bridge, interface, now) in told {
+            if let Some(port) = self.bridges.get_mut(&bridge).and_then(|b| b.ports.get_mut(&interface)) {
+                port.told = Some(now);
+            }
+        }
+        self.forget_rows_gone();
         self.write_rows(rows, applied);
+    }
+
+    /// Nothing needs to be known of rows that nobody wants any more.
+    fn forget_rows_gone(&mut self) {
+        let mut wanted = HashSet::new();
+        for row in self.desired.bridges.values() {
+            wanted.insert(row.uuid);
+            for port in row.ports.values() {
+                wanted.insert(port.uuid);
+                wanted.extend(port.interfaces.values().map(|interface| interface.uuid));
+            }
+        }
+        let is_whole = |table: &str| matches!(table, "Bridge" | "Port" | "Interface");
+        self.status_written.retain(|row, _| !is_whole(row.0) || wanted.contains(&row.1));
     }
 
     /// Has the host's figures written, where they are wanted.
@@ -212,6 +239,22 @@ impl Switch {
             && (applied.is_some() || !rows.is_empty())
         {
             idl.send(StatusWrite { rows, applied });
+        }
+    }
+}
+
+impl Handler<StatusAnew> for Switch {
+    type Result = ();
+
+    fn handle(&mut self, _: StatusAnew, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.status_written.clear();
+        for port in self.bridges.values_mut().flat_map(|bridge| bridge.ports.values_mut()) {
+            port.told = None;
+        }
+        if !self.busy {
+            self.write_status(None);
+            self.refresh_status(ctx);
         }
     }
 }

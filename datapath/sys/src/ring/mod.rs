@@ -33,7 +33,9 @@ pub(crate) const MAX_FRAME: usize = 65_536 + 22;
 /// A slot or block belongs to user space.
 const TP_STATUS_USER: u32 = libc::TP_STATUS_USER;
 
-/// Blocks of a growing ring at the least, and the largest block.
+/// Blocks that a ring cannot do without.
+const LEAST_BLOCKS: usize = 4;
+/// Blocks of a ring that has grown at the least, and the largest block.
 const BLOCKS_AT_LEAST: usize = 8;
 const LARGE_BLOCK: usize = 1 << 20;
 
@@ -51,7 +53,8 @@ pub enum RingKind {
 pub struct RingConfig {
     /// The layout.
     pub kind: RingKind,
-    /// Memory of the ring, bytes; rounded to whole blocks, at least four of them.
+    /// Memory of the ring, bytes; rounded to whole blocks, at least four of them. With four begins a ring that may grow
+    /// where the rings of the process have 64 MiB already.
     pub ring_bytes: usize,
     /// As large may a ring of [`RingKind::V3`] become by itself when it fills; it shrinks again after ten quiet
     /// minutes. All rings of a process together stay below 1 GiB by growing.
@@ -92,7 +95,7 @@ impl RingConfig {
     }
 
     fn blocks(&self) -> usize {
-        (self.ring_bytes / self.block_bytes).max(4)
+        (self.ring_bytes / self.block_bytes).max(LEAST_BLOCKS)
     }
 }
 
@@ -139,7 +142,10 @@ impl RxRing {
             config.kind = RingKind::V2;
         }
         let layout = match config.kind {
-            RingKind::V3 => Layout::V3(Box::new(v3::V3::make(&config)?)),
+            RingKind::V3 => {
+                config = resize::beginning(&config);
+                Layout::V3(Box::new(v3::V3::make(&config)?))
+            }
             RingKind::V2 => Layout::V2(v2::V2::make(&config)?),
         };
         Ok(Self { layout, config, ifindex: 0 })

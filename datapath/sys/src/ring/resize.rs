@@ -8,13 +8,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
-use super::RingConfig;
+use super::{LEAST_BLOCKS, RingConfig};
 use crate::error::Result;
 use crate::map::Map;
 use crate::socket::PacketSocket;
 
 /// No ring grows while all of the process together would have more, bytes.
 const BUDGET: usize = 1 << 30;
+/// While all have no more than this together, one that may grow begins as large as it is configured; later ones begin
+/// with the least that works, bytes. Few of many ports are ever busy, and the kernel clears every page.
+const PLENTY: usize = 64 << 20;
 /// A ring that grows does so by this factor.
 const GROWTH: usize = 8;
 /// After so long without being crowded a ring is made small again, ns.
@@ -32,6 +35,19 @@ impl Share {
         TOTAL.fetch_add(bytes, Relaxed);
         Self(bytes)
     }
+}
+
+/// What a ring begins with beside those there are.
+pub(super) fn beginning(config: &RingConfig) -> RingConfig {
+    beside(TOTAL.load(Relaxed), config)
+}
+
+/// What a ring begins with beside so many bytes of others.
+fn beside(total: usize, config: &RingConfig) -> RingConfig {
+    let grows = config.max_ring_bytes > config.ring_bytes;
+    let is_frugal = grows && total >= PLENTY;
+    let least = config.block_bytes * LEAST_BLOCKS;
+    RingConfig { ring_bytes: if is_frugal { least.min(config.ring_bytes) } else { config.ring_bytes }, ..*config }
 }
 
 impl Drop for Share {
@@ -112,5 +128,22 @@ impl Resize {
     pub(super) fn give_up(&mut self, bytes: usize) {
         self.bytes = bytes;
         self.config.max_ring_bytes = self.config.ring_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_rings_begin_small_if_they_may_grow() {
+        let config = RingConfig::default();
+        assert_eq!(beside(PLENTY - 1, &config), config);
+        let later = beside(PLENTY, &config);
+        assert_eq!((later.ring_bytes, later.blocks()), (config.ring_bytes / 2, LEAST_BLOCKS));
+        let fixed = RingConfig { max_ring_bytes: config.ring_bytes, ..config };
+        assert_eq!(beside(PLENTY, &fixed), fixed);
+        let tiny = RingConfig { ring_bytes: 1, ..config };
+        assert_eq!(beside(PLENTY, &tiny), tiny, "never larger than configured");
     }
 }

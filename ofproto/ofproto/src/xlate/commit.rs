@@ -8,10 +8,14 @@ use flow::{Field, Key, Mask, nw_frag};
 use smallvec::SmallVec;
 use std::sync::LazyLock;
 
-use super::context::Context;
+use super::context::{Context, Pending};
 use super::wildcard::{is_ip, is_mpls};
 
 const CFI: u16 = 0x1000;
+/// Word of the key with `skb_priority` and `pkt_mark`.
+const PRIORITY_AND_MARK: usize = 51;
+/// First of the words with headers, from the packet type on.
+const HEADERS: usize = 58;
 
 /// Some bits of the key's words.
 type Bits = SmallVec<[(usize, u64); 3]>;
@@ -80,6 +84,10 @@ headers! {
 impl Context<'_> {
     /// Writes what differs between the flow and what the datapath has so far.
     pub fn commit(&mut self) {
+        // Of the many ports that a packet is flooded to hardly one wants it otherwise than the one before.
+        if self.pending == Pending::None && !self.has_uncommitted() {
+            return;
+        }
         self.commit_encap_decap();
         if self.base.packet_type() == 0 {
             self.commit_fields(&ETH);
@@ -98,6 +106,12 @@ impl Context<'_> {
         self.commit_vlans();
         self.commit_fields(&PRIORITY);
         self.commit_fields(&MARK);
+    }
+
+    /// Whether anything that can be written differs: priority, mark, and all from the first header's fields on.
+    fn has_uncommitted(&self) -> bool {
+        let (flow, base) = (&self.flow.0, &self.base.0);
+        flow[PRIORITY_AND_MARK] != base[PRIORITY_AND_MARK] || flow[HEADERS..] != base[HEADERS..]
     }
 
     /// One header: the fields that differ, as far as their bits matter; all of them exactly if none of these does.

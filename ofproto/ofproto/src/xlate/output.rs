@@ -182,7 +182,7 @@ impl Context<'_> {
         let protected = |port: Option<&PortView>| {
             port.and_then(|p| self.bridge.bundles.get(&p.bundle?)).is_some_and(|b| b.protected)
         };
-        protected(self.port(self.in_port()).map(|p| &**p)) && protected(Some(to))
+        protected(Some(to)) && protected(self.port(self.in_port()).map(|p| &**p))
     }
 
     /// Sends to a port of this bridge.
