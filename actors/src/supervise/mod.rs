@@ -7,15 +7,22 @@
 //!
 //! The desk is also the actor's one timer: [`Desk::arm`] says when and why, [`Player::wake`] is called then.
 //!
-//! ```ignore
+//! ```
+//! # use actix::prelude::*;
+//! # use ::actors::mailbox::Address;
+//! # use ::actors::supervise::{Desk, Family, Player, Role, Strategy};
 //! struct Echo { desk: Desk }
 //! impl Actor for Echo { type Context = Context<Self>; }
 //! impl Player for Echo {
 //!     fn desk(&mut self) -> &mut Desk { &mut self.desk }
 //!     fn wake(&mut self, now_ms: i64, _: &mut Context<Self>) { self.desk.arm(Some((now_ms + 1000, "tick"))); }
 //! }
+//! # System::new().block_on(async {
 //! let family = Family::top("switch");
-//! let echo: Address<Echo> = family.hire(Role::new("echo 1", "echo", 64, Strategy::OneForOne), |desk, _| Echo { desk });
+//! let role = Role::new("echo 1", "echo", 64, Strategy::OneForOne);
+//! let echo: Address<Echo> = family.hire(role, |desk, _| Echo { desk });
+//! assert!(echo.is_connected());
+//! # });
 //! ```
 
 mod desk;
