@@ -50,6 +50,8 @@ pub struct Rule {
     pub actions: Actions,
     /// Memberships in conjunctive matches, as the actions give them.
     pub conjunctions: Box<[Conjunction]>,
+    /// Version of its table in which it was added or last changed by a flow-mod.
+    pub made: u64,
     /// When it was added, in milliseconds of the switch's clock.
     pub created_ms: i64,
     /// When it was last changed.

@@ -346,7 +346,7 @@ impl<E: Entry> View<E> {
         self.subtables.iter().flat_map(|s| s.subtable.iter())
     }
 
-    /// Every rule whose match lies within `target`.
+    /// Every rule whose match lies within `target`; those of one shape come together, shapes by their highest priority.
     pub fn within<'a>(&'a self, target: &'a MiniMatch) -> impl Iterator<Item = &'a Arc<E>> {
         let covering = self.subtables.iter().map(|s| &s.subtable).filter(|s| s.shape.covers(target.shape()));
         covering.flat_map(|s| {
@@ -554,8 +554,10 @@ impl<E: Entry> Classifier<E> {
         if subtables[at].priority == highest {
             return;
         }
+        let risen = highest > subtables[at].priority;
         let ranked = Ranked { priority: highest, ..subtables.remove(at) };
-        let to = subtables.partition_point(|s| s.priority >= highest);
+        // Among equals it stays on the side from which it came.
+        let to = subtables.partition_point(|s| if risen { s.priority >= highest } else { s.priority > highest });
         subtables.insert(to, ranked);
     }
 }

@@ -10,6 +10,7 @@ use openflow::matching::Match;
 use openflow::message::AggregateStats;
 
 use super::Table;
+use super::stage::sort_by_shape;
 use crate::rule::{Rule, RuleStats};
 
 /// Conditions on a rule besides its match.
@@ -71,10 +72,11 @@ impl Selection {
 }
 
 impl Table {
-    /// Rules and their counters: by falling priority, and in the order of their making.
+    /// Rules and their counters, as Open vSwitch lists them: matches of one shape together, the shape with the rule of the
+    /// highest priority first; within a shape in the order in which they were added or last modified.
     pub fn select_rules(&self, selection: &Selection) -> Vec<(Arc<Rule>, RuleStats)> {
         let mut found: Vec<_> = self.selected(selection).map(|(r, stats)| (r.clone(), stats)).collect();
-        found.sort_by_cached_key(|(r, _)| (-r.priority, r.created_ms, r.id));
+        sort_by_shape(&mut found, |(r, _)| r);
         found
     }
 

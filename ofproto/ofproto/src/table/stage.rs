@@ -104,7 +104,7 @@ impl Table {
         }
     }
 
-    /// The rules that a modification or deletion means, in the order of their making.
+    /// The rules that a modification or deletion means, in the order in which statistics show them.
     fn select(&self, fm: &PackedFlowMod, strict: Option<i32>) -> Vec<Arc<Rule>> {
         let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
         let filter = RuleFilter {
@@ -119,7 +119,9 @@ impl Table {
             return found.into_iter().cloned().collect();
         }
         let within = self.classifier.view().within(mini);
-        in_order(within.filter(|r| !r.is_hidden() && filter.admits(r)).cloned().collect())
+        let mut found: Vec<_> = within.filter(|r| !r.is_hidden() && filter.admits(r)).cloned().collect();
+        sort_by_shape(&mut found, |r| r);
+        found
     }
 
     fn add(&mut self, fm: PackedFlowMod, priority: i32, now_ms: i64) -> Outcome {
@@ -149,6 +151,7 @@ impl Table {
             flags: fm.flags,
             conjunctions: Rule::conjunctions_of(&fm.actions),
             actions: self.share(fm.actions),
+            made: self.version + 1,
             created_ms: now_ms,
             modified_ms: now_ms,
         });
@@ -226,6 +229,7 @@ impl Table {
             }
             self.undo.push(Undo::Replaced { old: old.clone(), stats });
             let mut rule = (*old).clone();
+            rule.made = self.version + 1;
             rule.modified_ms = now_ms;
             if change_cookie {
                 rule.cookie = fm.new_cookie;
@@ -304,6 +308,14 @@ impl Table {
 
 /// Rules in the order of their making.
 fn in_order(mut rules: Vec<Arc<Rule>>) -> Vec<Arc<Rule>> {
-    rules.sort_by_cached_key(|r| (r.created_ms, r.id));
+    rules.sort_by_key(|r| r.made);
     rules
+}
+
+/// Sorts what a classifier's view gives: shapes stay in their order, the rules of each go by their making.
+pub(super) fn sort_by_shape<T>(found: &mut [T], rule: impl Fn(&T) -> &Arc<Rule>) {
+    let same = |a: &T, b: &T| Arc::ptr_eq(rule(a).mini.shape(), rule(b).mini.shape());
+    for rules in found.chunk_by_mut(same) {
+        rules.sort_by_key(|r| rule(r).made);
+    }
 }

@@ -339,6 +339,7 @@ fn internal_rule(slot: u32, actions: Actions) -> Rule {
         flags: FlowFlags::default(),
         actions,
         conjunctions: Box::default(),
+        made: 0,
         created_ms: 0,
         modified_ms: 0,
     }
