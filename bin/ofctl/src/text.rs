@@ -1,5 +1,7 @@
 //! Messages as text and as values, with what the log has to say of them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use openflow::names::Style;
 use openflow::of_error::Level;
 use openflow::{Msg, Notes, Remark, message, print};
@@ -14,13 +16,21 @@ pub(crate) fn message(octets: &[u8], verbosity: u8, style: Style<'_>) -> String 
 
 /// A message as a value, nothing if it is bad.
 pub(crate) fn decoded(octets: &[u8]) -> Option<Msg> {
-    message::decode(octets).inspect_err(|error| log(&error.remarks)).ok()
+    let notes = Notes::default();
+    let read = message::decode_with(octets, &message::Context { notes: Some(&notes), ..message::Context::UNKNOWN });
+    log(&notes.take());
+    read.inspect_err(|error| log(&error.remarks)).ok()
 }
 
 /// Writes lines to the log. Messages that come by the thousand would fill it: a burst, then one a minute.
 pub(crate) fn log(remarks: &[Remark]) {
-    for Remark { level, module, text } in remarks {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    for Remark { level, module, text, once } in remarks {
+        if *once && SAID.swap(true, Ordering::Relaxed) {
+            continue;
+        }
         let level = match level {
+            Level::Err => vlog::Level::Err,
             Level::Warn => vlog::Level::Warn,
             Level::Info => vlog::Level::Info,
         };

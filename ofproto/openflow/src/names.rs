@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flow::field::{Field, Value};
 use flow::text::{Colors, PLAIN, PortNames, parse_u32, quoted};
 
 use crate::{Notes, OfPort};
@@ -91,7 +92,68 @@ impl Names<'_> {
 
     /// The port that a text names.
     pub fn parse_port(&self, text: &str) -> Option<OfPort> {
+        self.note_port(text);
         flow::text::parse_ofp_port(text, self.ports).and_then(OfPort::from_11)
+    }
+
+    /// A field's value and mask from a text.
+    ///
+    /// # Errors
+    /// A text for a user.
+    pub(crate) fn parse_masked(&self, field: Field, text: &str) -> Result<(Value, Value), String> {
+        self.note_field(field, text);
+        flow::field::text::parse(field, text, self.ports)
+    }
+
+    /// A field's value from a text.
+    ///
+    /// # Errors
+    /// A text for a user.
+    pub(crate) fn parse_value(&self, field: Field, text: &str) -> Result<Value, String> {
+        self.note_field(field, text);
+        flow::field::text::parse_value(field, text, self.ports)
+    }
+
+    fn note_field(&self, field: Field, text: &str) {
+        if matches!(field, Field::InPort | Field::InPortOxm | Field::ActsetOutput) {
+            self.note_port(text);
+        }
+    }
+
+    /// Lets the log know of numbers that no port has, or only in OpenFlow 1.0.
+    fn note_port(&self, text: &str) {
+        let Some(notes) = self.notes else { return };
+        if text.starts_with('-') {
+            notes.warn("ofp_port", format!("Negative value {text} is not a valid port number."));
+        }
+        let Some(number) = parse_u32(text, 10) else { return };
+        let Ok(port) = u16::try_from(number).map(OfPort) else {
+            if OfPort::from_11(number).is_none() {
+                let range = "0 through ffff or 0xffffff00 through 0xffffffff";
+                notes.warn("ofp_port", format!("port {number} is outside the supported range {range}"));
+            }
+            return;
+        };
+        if port.is_physical() {
+            return;
+        }
+        let number = port.0;
+        match port.reserved_name() {
+            Some(name) => notes.warn_once(
+                "ofp_port",
+                format!(
+                    "referring to port {name} as {number} is deprecated for compatibility with OpenFlow 1.1 and later"
+                ),
+            ),
+            None => notes.warn(
+                "ofp_port",
+                format!(
+                    "port {number} is a reserved OF1.0 port number that will be translated to {} when talking to an OF1.1 \
+                     or later controller",
+                    port.to_11()
+                ),
+            ),
+        }
     }
 
     /// A table's name or number.
@@ -104,7 +166,13 @@ impl Names<'_> {
 
     /// The table that a text names.
     pub fn parse_table(&self, text: &str) -> Option<u8> {
+        if let Some(notes) = self.notes.filter(|_| text.starts_with('-')) {
+            notes.warn("ofp_table", format!("Negative value {text} is not a valid table number."));
+        }
         if let Some(number) = parse_u32(text, 10) {
+            if let Some(notes) = self.notes.filter(|_| number > 255) {
+                notes.warn("ofp_table", format!("table {number} is outside the supported range 0 through 255"));
+            }
             return u8::try_from(number).ok();
         }
         let plain = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);

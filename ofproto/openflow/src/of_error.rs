@@ -10,6 +10,8 @@ use crate::ErrorCode;
 /// Level of a line for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// Something failed.
+    Err,
     /// Something is wrong.
     Warn,
     /// Worth knowing.
@@ -25,6 +27,8 @@ pub struct Remark {
     pub module: &'static str,
     /// What to say; several lines if it shows octets.
     pub text: String,
+    /// The first such line in a process is enough.
+    pub once: bool,
 }
 
 /// Why a message cannot be read.
@@ -49,7 +53,7 @@ impl OfError {
     /// Adds a line for the log.
     #[must_use]
     pub fn remark(mut self, module: &'static str, text: String) -> OfError {
-        self.remarks.push(Remark { level: Level::Warn, module, text });
+        self.remarks.push(Remark { level: Level::Warn, module, text, once: false });
         self
     }
 
@@ -78,12 +82,22 @@ impl Notes {
 
     /// Adds a line at level INFO.
     pub(crate) fn info(&self, module: &'static str, text: String) {
-        self.lines().push(Remark { level: Level::Info, module, text });
+        self.lines().push(Remark { level: Level::Info, module, text, once: false });
+    }
+
+    /// Adds a line at level ERR.
+    pub(crate) fn err(&self, module: &'static str, text: String) {
+        self.lines().push(Remark { level: Level::Err, module, text, once: false });
     }
 
     /// Adds a line at level WARN.
     pub(crate) fn warn(&self, module: &'static str, text: String) {
-        self.lines().push(Remark { level: Level::Warn, module, text });
+        self.lines().push(Remark { level: Level::Warn, module, text, once: false });
+    }
+
+    /// Adds a line at level WARN that a process writes only once, whatever it names.
+    pub(crate) fn warn_once(&self, module: &'static str, text: String) {
+        self.lines().push(Remark { level: Level::Warn, module, text, once: true });
     }
 
     /// Adds the lines of an error.

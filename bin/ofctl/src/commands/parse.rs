@@ -21,7 +21,7 @@ use crate::{Done, Failure, text};
 /// The protocol in which flows are shown: the oldest among the usable that is allowed.
 fn chosen(usable: Protocols, settings: &Settings) -> Result<Protocols, Failure> {
     let allowed = if settings.versions_given { settings.allowed } else { allowed_formats(settings) };
-    (usable & allowed).iter().next().ok_or_else(|| super::flows::not_among(usable, settings))
+    (usable & allowed).iter().next().ok_or_else(|| "no usable protocol".into())
 }
 
 fn allowed_formats(settings: &Settings) -> Protocols {
@@ -29,8 +29,8 @@ fn allowed_formats(settings: &Settings) -> Protocols {
 }
 
 fn show_flows(settings: &Settings, flows: &[PackedFlowMod], usable: Protocols) -> Done {
-    let protocol = chosen(usable, settings)?;
     program::print(&format!("usable protocols: {usable}\n"));
+    let protocol = chosen(usable, settings)?;
     program::print(&format!("chosen protocol: {protocol}\n"));
     let version = protocol.version().unwrap_or(Version::V10);
     let table_id = Protocols::TABLE_ID.contains(protocol);
@@ -62,7 +62,9 @@ pub(super) fn flows(settings: &Settings, args: &[String]) -> Done {
 /// `parse-group GROUP`.
 pub(super) fn group(settings: &Settings, args: &[String]) -> Done {
     let command = openflow::message::group::GroupCommand::Add;
-    let (group_mod, usable) = openflow::parse::group::parse_group_mod(&args[0], Some(command), Names::NONE)?;
+    let (group_mod, usable) = super::flows::noting(Names::NONE, |names| {
+        openflow::parse::group::parse_group_mod(&args[0], Some(command), names)
+    })?;
     let versions = usable.versions().and(settings.versions);
     let version = versions.oldest().ok_or_else(|| super::flows::not_among(usable, settings))?;
     program::print(&format!("usable protocols: {usable}\n"));

@@ -63,14 +63,8 @@ fn fetch(session: &Session, table: u8) -> Result<Option<TableDesc>, Failure> {
 /// `mod-table SWITCH TABLE SETTING`.
 pub(super) fn mod_table(settings: &Settings, args: &[String]) -> Done {
     let named = if settings.accepts_names() { Some(Session::open(&args[0], settings)?) } else { None };
-    let numbers = openflow::names::Names::NONE;
-    let parsed = match parse_table_mod(&args[1], &args[2], numbers) {
-        Err(_) if named.is_some() => {
-            let names = named.as_ref().map_or(numbers, Session::names);
-            parse_table_mod(&args[1], &args[2], names)?
-        }
-        other => other?,
-    };
+    let names = named.as_ref().map_or(openflow::names::Names::NONE, Session::names);
+    let parsed = super::flows::noting(names, |names| parse_table_mod(&args[1], &args[2], names))?;
     let allowed = settings.versions;
     let usable = parsed.usable.and(allowed);
     if usable.is_empty() {

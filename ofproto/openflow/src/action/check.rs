@@ -282,7 +282,13 @@ pub(crate) fn check_bundle(
         check_dst(dst, m, tun)?;
     }
     let ok = |p: &OfPort| *p == OfPort::NONE || *p != OfPort::CONTROLLER && output_port_ok(*p, max_ports);
-    if bundle.members.iter().all(ok) { Ok(()) } else { Err(ErrorCode::OFPBAC_BAD_OUT_PORT.into()) }
+    match bundle.members.iter().find(|port| !ok(port)) {
+        None => Ok(()),
+        Some(&OfPort::CONTROLLER) => {
+            Err(ErrorCode::OFPBAC_BAD_OUT_PORT.because("bundle", "unsupported controller member".into()))
+        }
+        Some(_) => Err(ErrorCode::OFPBAC_BAD_OUT_PORT.into()),
+    }
 }
 
 /// Circumstances of [`check()`].

@@ -196,7 +196,7 @@ fn instructions(b: &[u8], d: &Decoding<'_>) -> Res<Vec<Action>> {
     if let Some(i) = found[3] {
         let set = read_list(&i[8..], d, 1)?;
         if !set.iter().all(super::set::is_allowed_in_set) {
-            return Err(ErrorCode::OFPBAC_BAD_TYPE.into());
+            return Err(ErrorCode::OFPBAC_BAD_TYPE.because(LOG, "disallowed action in action set".into()));
         }
         list.push(Action::WriteActions(set.into()));
     }
@@ -501,7 +501,8 @@ pub(super) fn ct(a: &[u8], d: &Decoding<'_>, depth: usize) -> Res<Action> {
             let src = subfield32(header, be16(a, 16), d)?;
             check_src(&src, None, d.tun)?;
             if src.n_bits != 16 {
-                return Err(ErrorCode::OFPBAC_BAD_SET_LEN.into());
+                let text = format!("zone n_bits {} not within valid range [16..16]", src.n_bits);
+                return Err(ErrorCode::OFPBAC_BAD_SET_LEN.because(LOG, text));
             }
             CtZone::Field(src)
         }
@@ -513,7 +514,8 @@ pub(super) fn ct(a: &[u8], d: &Decoding<'_>, depth: usize) -> Res<Action> {
         nat.addresses.is_none() && nat.direction.is_none() && !nat.persistent && !nat.hash && !nat.random
     };
     if !commit && !list.iter().all(plain_nat) {
-        return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
+        let text = "CT action requires commit flag if actions other than NAT without arguments are specified.";
+        return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.because(LOG, text.into()));
     }
     let table = Some(a[18]).filter(|table| *table != 0xff);
     let ct = Ct { commit, force, table, zone, alg: be16(a, 22), flags: flags & !3, actions: list.into() };

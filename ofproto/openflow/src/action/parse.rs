@@ -108,6 +108,8 @@ impl Parser<'_> {
             "ct" => self.ct(value),
             "nat" => nat(value),
             "clone" => {
+                // As in Open vSwitch, what the actions before it ask of a protocol is forgotten.
+                self.usable = Protocols::ANY;
                 let list = self.list(value, Instruction::APPLY_OR_METER, Some("clone"))?;
                 Ok(Action::Clone(list.into()))
             }
@@ -139,6 +141,8 @@ impl Parser<'_> {
                 }
                 Ok(Action::PushVlan { ethertype })
             }
+            "mod_nw_src" => self.ip_of(value).map(Action::SetIpv4Src),
+            "mod_nw_dst" => self.ip_of(value).map(Action::SetIpv4Dst),
             "unroll_xlate" => Err("UNROLL is an internal action that shouldn't be used via OpenFlow".to_string()),
             "apply_actions" => Err("apply_actions is the default instruction".to_string()),
             name => simple(name, value).unwrap_or_else(|| match self.names.parse_port(key) {
@@ -146,6 +150,14 @@ impl Parser<'_> {
                 None => Err(format!("unknown action {key}")),
             }),
         }
+    }
+
+    fn ip_of(&self, text: &str) -> Parsed<u32> {
+        ip_of(text).inspect_err(|_| {
+            if let Some(notes) = self.names.notes {
+                notes.err("socket_util", format!("\"{text}\" is not a valid IP address"));
+            }
+        })
     }
 
     fn output(&mut self, text: &str) -> Parsed {
@@ -240,7 +252,7 @@ impl Parser<'_> {
         if !field.meta().writable {
             return Err(format!("{key} is read-only"));
         }
-        let (value, mask) = field_text::parse(field, value_text, self.names.ports)?;
+        let (value, mask) = self.names.parse_masked(field, value_text)?;
         if !field.is_value_valid(&value) {
             return Err(format!("{value_text} is not a valid value for field {key}"));
         }
@@ -365,7 +377,7 @@ impl Parser<'_> {
             "ethernet" => 0,
             "nsh" => 0x0001_894f,
             "mpls" => 0x0001_8847,
-            "mpls_mc" => return Err(format!("Invalid encap prop class: {header}")),
+            "mpls_mc" => 0x0001_8848,
             _ => return Err(format!("Encap hdr not supported: {value}")),
         };
         let mut props = Vec::new();
@@ -430,8 +442,6 @@ fn simple(name: &str, value: &str) -> Option<Parsed> {
         "pop_vlan" => Ok(Action::StripVlan { pop: true }),
         "mod_dl_src" => mac_of(value).map(Action::SetEthSrc),
         "mod_dl_dst" => mac_of(value).map(Action::SetEthDst),
-        "mod_nw_src" => ip_of(value).map(Action::SetIpv4Src),
-        "mod_nw_dst" => ip_of(value).map(Action::SetIpv4Dst),
         "mod_nw_tos" => bounded(u8_of(value, "TOS"), |n| n & 3 == 0, value, "TOS").map(Action::SetIpDscp),
         "mod_nw_ecn" => bounded(u8_of(value, "ECN"), |n| n <= 3, value, "ECN").map(Action::SetIpEcn),
         "mod_nw_ttl" | "set_nw_ttl" => u8_of(value, "TTL").map(Action::SetIpTtl),
@@ -735,17 +745,21 @@ fn nat(text: &str) -> Parsed {
 }
 
 /// An IPv6 address, in brackets or not, at the start of a text, and what follows.
-fn ipv6_prefix(text: &str) -> Option<(IpAddr, &str)> {
+/// The address at the start of a text, if its octets make one, and what follows them.
+fn ipv6_prefix(text: &str) -> Option<(Option<IpAddr>, &str)> {
     let inner = text.strip_prefix('[').unwrap_or(text);
     let len = inner.find(|c: char| !(c.is_ascii_hexdigit() || c == ':' || c == '.')).unwrap_or(inner.len());
+    if len == 0 {
+        return None;
+    }
     let (address, rest) = inner.split_at(len);
     let rest = if text.len() == inner.len() { rest } else { rest.strip_prefix(']')? };
-    Some((IpAddr::V6(address.parse::<Ipv6Addr>().ok()?), rest))
+    Some((address.parse::<Ipv6Addr>().ok().map(IpAddr::V6), rest))
 }
 
-fn ipv4_prefix(text: &str) -> Option<(IpAddr, &str)> {
+fn ipv4_prefix(text: &str) -> Option<(Option<IpAddr>, &str)> {
     let (address, rest) = flow::text::parse_ipv4_prefix(text)?;
-    Some((IpAddr::V4(Ipv4Addr::from(address)), rest))
+    Some((Some(IpAddr::V4(Ipv4Addr::from(address))), rest))
 }
 
 /// `first[-last][:port[-port]]`.
@@ -753,16 +767,23 @@ fn nat_range(text: &str, nat: &mut Nat) -> Parsed<()> {
     let invalid = || format!("invalid nat range \"{text}\"");
     let port = |text: &str| -> Option<(u16, usize)> {
         let len = text.bytes().take_while(u8::is_ascii_digit).count();
-        Some((text.get(..len)?.parse().ok()?, len))
+        // As C reads it: the low 16 bits count.
+        Some((text.get(..len)?.parse::<u32>().ok()? as u16, len))
     };
     let mut rest = text;
-    let read: fn(&str) -> Option<(IpAddr, &str)> = if ipv4_prefix(text).is_some() { ipv4_prefix } else { ipv6_prefix };
-    if let Some((min, tail)) = read(text) {
+    let read: fn(&str) -> Option<(Option<IpAddr>, &str)> =
+        if ipv4_prefix(text).is_some() { ipv4_prefix } else { ipv6_prefix };
+    let first = read(text);
+    if let Some((None, tail)) = first {
+        // What only looks like an address is passed over.
+        rest = tail;
+    }
+    if let Some((Some(min), tail)) = first {
         rest = tail;
         let mut max = None;
         if let Some(tail) = rest.strip_prefix('-') {
-            let (last, tail) = read(tail).filter(|(last, _)| *last >= min).ok_or_else(invalid)?;
-            max = Some(last);
+            let (last, tail) = read(tail).filter(|(last, _)| last.is_some_and(|l| l >= min)).ok_or_else(invalid)?;
+            max = last;
             rest = tail;
         }
         nat.addresses = Some((min, max));

@@ -2,7 +2,7 @@
 //!
 //! Source: ovs-actions(7), "The learn action".
 
-use flow::field::{Field, Value, text as field_text};
+use flow::field::Value;
 
 use super::parse::{Parser, parse_move, standard_header};
 use super::subfield::parse_int;
@@ -45,11 +45,11 @@ pub(super) fn parse_learn(parser: &mut Parser<'_>, text: &str) -> Result<Action,
             "limit" => learn.limit = atoi(value) as u32,
             "result_dst" => {
                 let dst = Subfield::parse(value)?;
+                if !dst.field.meta().writable {
+                    return Err(format!("{value} is read-only"));
+                }
                 if dst.n_bits != 1 {
                     return Err("result_dst in 'learn' action must be a single bit".to_string());
-                }
-                if !dst.field.meta().writable {
-                    return Err(format!("{} is read-only", dst.field.name()));
                 }
                 learn.result_dst = Some(dst);
             }
@@ -72,17 +72,11 @@ fn immediate(value: &Value, n_bits: u16) -> LearnSrc {
 }
 
 fn spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result<LearnSpec, String> {
-    if Field::by_name(key).is_some() || key.contains('[') {
-        return match_spec(parser, text, key, value);
+    if let Ok(dst) = Subfield::parse(key) {
+        return match_spec(parser, text, key, dst, value);
     }
     match key {
-        "load" => {
-            if value.find(['[', '-']).is_some_and(|at| value[at..].starts_with('-')) {
-                return load_immediate(value);
-            }
-            let (src, dst) = parse_move(value)?;
-            Ok(LearnSpec { src: LearnSrc::Field(src), dst: LearnDst::Load(dst), n_bits: src.n_bits })
-        }
+        "load" => load_spec(value),
         "output" => {
             let src = Subfield::parse(value)?;
             Ok(LearnSpec { src: LearnSrc::Field(src), dst: LearnDst::Output, n_bits: src.n_bits })
@@ -92,8 +86,8 @@ fn spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result<Learn
 }
 
 /// `field[bits]`, `field[bits]=field[bits]` or `field[bits]=constant`.
-fn match_spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result<LearnSpec, String> {
-    let dst = standard_header(text, key, Subfield::parse(key)?)?;
+fn match_spec(parser: &Parser<'_>, text: &str, key: &str, dst: Subfield, value: &str) -> Result<LearnSpec, String> {
+    let dst = standard_header(text, key, dst)?;
     let found = |src: Subfield| LearnSpec { src: LearnSrc::Field(src), dst: LearnDst::Match(dst), n_bits: dst.n_bits };
     if value.is_empty() {
         return Ok(found(dst));
@@ -105,7 +99,7 @@ fn match_spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result
         }
         Err(e) => e,
     };
-    match field_text::parse_value(dst.field, value, parser.names.ports) {
+    match parser.names.parse_value(dst.field, value) {
         Ok(imm) => Ok(LearnSpec { src: immediate(&imm, dst.n_bits), dst: LearnDst::Match(dst), n_bits: dst.n_bits }),
         Err(not_value) => Err(format!(
             "{text}: {key} value {value} cannot be parsed as a subfield ({not_field}) or an immediate value \
@@ -114,13 +108,21 @@ fn match_spec(parser: &Parser<'_>, text: &str, key: &str, value: &str) -> Result
     }
 }
 
-fn load_immediate(text: &str) -> Result<LearnSpec, String> {
+/// `constant->field[bits]` or `field[bits]->field[bits]`.
+fn load_spec(text: &str) -> Result<LearnSpec, String> {
+    let Some((source, key)) = text.split_once("->") else {
+        return Err(format!("load: missing `->' in `{text}'"));
+    };
+    if source.is_empty() {
+        return Err(format!("load: missing source before `->' in `{text}'"));
+    }
     let Some((value, rest)) = parse_int(text, 128) else {
-        return Err(format!("{text}: too many bits in immediate value"));
+        let (src, dst) = parse_move(text)?;
+        return Ok(LearnSpec { src: LearnSrc::Field(src), dst: LearnDst::Load(dst), n_bits: src.n_bits });
     };
-    let Some(key) = rest.strip_prefix("->") else {
-        return Err(format!("{text}: missing `->' following value"));
-    };
+    if !rest.starts_with("->") {
+        return Err(format!("load: garbage before `->' in `{text}'"));
+    }
     let dst = standard_header(text, key, Subfield::parse(key)?)?;
     if (usize::from(dst.n_bits)..value.len() * 8).any(|bit| value.bit(bit)) {
         return Err(format!("{text}: value does not fit into {} bits", dst.n_bits));

@@ -112,7 +112,10 @@ fn usable(field: Field, can: impl Fn(Fixed) -> bool) -> Protocols {
 pub fn parse_match_field(m: &mut Match, field: Field, value: &str, names: Names<'_>) -> Result<Protocols, String> {
     // Without a value, the field's mere presence is meant.
     let value = if value.is_empty() { "0/0" } else { value };
-    let (value, mask) = field_text::parse(field, value, names.ports)?;
+    let (value, mask) = names.parse_masked(field, value)?;
+    if matches!(field, Field::TunMetadata(_)) && !m.is_wild(field) {
+        return Err(format!("field {} set multiple times", field.name()));
+    }
     let wild = mask.is_zero() && !matches!(field, Field::TunMetadata(_));
     if !wild {
         m.constrain(field, &value, &mask, None);
@@ -463,8 +466,7 @@ pub fn parse_exact_flow(text: &str, names: Names<'_>) -> Result<Match, String> {
         if field_is_set(field, &m.key) {
             return Err(format!("{text}: field {name} set multiple times"));
         }
-        let value = field_text::parse_value(field, value, names.ports)
-            .map_err(|e| format!("{text}: bad value for {name} ({e})"))?;
+        let value = names.parse_value(field, value).map_err(|e| format!("{text}: bad value for {name} ({e})"))?;
         let ones = Value::ones(value.len(), value.len() * 8);
         m.constrain(field, &value, &ones, None);
     }

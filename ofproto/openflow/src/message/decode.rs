@@ -97,10 +97,14 @@ fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Me
         let message = Box::new(decode_nested(inner, context, false)?);
         return Ok(Message::BundleAdd(BundleAdd { id, flags, message, raw: inner.to_vec() }));
     }
-    let inner = kind::head(head.body).map_err(|_| ErrorCode::OFPBFC_MSG_BAD_LEN)?;
-    if inner.version != version.wire() {
+    let fits = |len| kind::HEADER_LEN <= len && len <= head.body.len();
+    if !head.body.get(2..4).is_some_and(|len| fits(usize::from(crate::wire::be16(len, 0)))) {
+        return Err(ErrorCode::OFPBFC_MSG_BAD_LEN.into());
+    }
+    if head.body[0] != version.wire() {
         return Err(ErrorCode::OFPBRC_BAD_VERSION.into());
     }
+    let inner = kind::head(head.body).map_err(|_| ErrorCode::OFPBFC_MSG_BAD_LEN)?;
     if !matches!(inner.shape.kind, Kind::GroupMod | Kind::MeterMod) {
         return Err(ErrorCode::OFPBFC_MSG_UNSUP.into());
     }
@@ -108,7 +112,7 @@ fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Me
 }
 
 /// Reads a list until the body's end.
-fn list<'a, T>(
+pub(super) fn list<'a, T>(
     context: &Context<'_>,
     body: &'a [u8],
     mut one: impl FnMut(&mut Reader<'a>) -> Result<T, OfError>,
@@ -134,12 +138,12 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
     let octets = head.body;
     Ok(Some(match head.shape.kind {
         Kind::BundleAdd | Kind::RequestForward => return Ok(None),
-        Kind::Hello => Message::Hello(hello::decode(head)),
+        Kind::Hello => Message::Hello(hello::decode(head, context.notes)),
         Kind::Error => Message::Error(error::decode(head)?),
         Kind::EchoRequest => Message::EchoRequest(octets.to_vec()),
         Kind::EchoReply => Message::EchoReply(octets.to_vec()),
         Kind::FeaturesRequest => Message::FeaturesRequest,
-        Kind::FeaturesReply => Message::FeaturesReply(features::decode(octets, version)?),
+        Kind::FeaturesReply => Message::FeaturesReply(features::decode(octets, version, context)?),
         Kind::GetConfigRequest => Message::GetConfigRequest,
         Kind::GetConfigReply => Message::GetConfigReply(config::decode(octets, version, false)?),
         Kind::SetConfig => Message::SetConfig(config::decode(octets, version, true)?),
@@ -233,9 +237,9 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
             stats: flow_stats::decode_aggregate(octets, version)?,
         },
         Kind::TableStatsRequest => Message::TableStatsRequest,
-        Kind::TableStatsReply => {
-            Message::TableStatsReply(list(context, octets, |b| table_features::decode_stats(b, version))?)
-        }
+        Kind::TableStatsReply => Message::TableStatsReply(list(context, octets, |b| {
+            table_features::decode_stats(b, version, context.notes)
+        })?),
         Kind::TableFeaturesRequest => {
             Message::TableFeaturesRequest(list(context, octets, |b| table_features::decode(b, version))?)
         }

@@ -1,7 +1,7 @@
 //! Features of the switch. OpenFlow 1.0 section 5.3.1, 1.3.5 section 7.3.1.
 
 use super::wire::{Put, Reader};
-use super::{ActionKinds, PortDesc, port};
+use super::{ActionKinds, Context, PortDesc, port};
 use crate::{OfError, Version};
 
 /// Bits of [`Features::capabilities`], as in OpenFlow 1.1 and later where both have them.
@@ -55,7 +55,7 @@ fn capability_mask(version: Version) -> u32 {
 /// Spanning tree among 1.0's capabilities.
 const STP_10: u32 = 1 << 3;
 
-pub(super) fn decode(body: &[u8], version: Version) -> Result<Features, OfError> {
+pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Result<Features, OfError> {
     let mut body = Reader::new(body);
     let datapath_id = body.u64()?;
     let n_buffers = body.u32()?;
@@ -68,10 +68,7 @@ pub(super) fn decode(body: &[u8], version: Version) -> Result<Features, OfError>
     if version == Version::V10 && wire & STP_10 != 0 {
         capabilities |= capability::STP;
     }
-    let mut ports = Vec::new();
-    while !body.is_empty() {
-        ports.push(port::decode_desc(&mut body, version)?);
-    }
+    let ports = super::decode::list(context, body.rest(), |b| port::decode_desc(b, version))?;
     Ok(Features {
         datapath_id,
         n_buffers,

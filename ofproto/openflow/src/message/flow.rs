@@ -92,7 +92,9 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
     flow_mod.flags = decode_flags(raw.flags, Some(flow_mod.command), version)?;
     if flow_mod.flags.contains(FlowFlags::EMERG) {
         // Emergency flows do not exist here; the nearest error there is.
-        return Err(ErrorCode::OFPFMFC_TABLE_FULL.into());
+        let timeouts = flow_mod.idle_timeout != 0 || flow_mod.hard_timeout != 0;
+        let code = if timeouts { ErrorCode::OFPFMFC_BAD_EMERG_TIMEOUT } else { ErrorCode::OFPFMFC_TABLE_FULL };
+        return Err(code.into());
     }
     let protocol = match (nicira, version) {
         (true, Version::V10) => Protocols::OF10_NXM,

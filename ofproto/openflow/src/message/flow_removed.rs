@@ -130,7 +130,7 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
             removed.cookie = body.u64()?;
             removed.matching = flow::take_match(&mut body, reading)?;
             let oxs = oxs::decode(&mut body)?;
-            (removed.duration_sec, removed.duration_nsec) = oxs.duration.unwrap_or_default();
+            (removed.duration_sec, removed.duration_nsec) = oxs.duration.unwrap_or((u32::MAX, u32::MAX));
             removed.packet_count = oxs.packets.unwrap_or(u64::MAX);
             removed.byte_count = oxs.bytes.unwrap_or(u64::MAX);
         }

@@ -141,7 +141,7 @@ pub(super) fn decode_flow(
     let mut flow = match (dialect, version) {
         (Dialect::Nicira, _) => decode_nx(&mut body, len, reading)?,
         (_, Version::V10) => decode10(&mut body)?,
-        (_, Version::V15) => decode15(&mut body, reading).map_err(|error| OfError { nameless, ..error })?,
+        (_, Version::V15) => decode15(&mut body, reading)?,
         _ => decode11(&mut body, version, reading)?,
     };
     let decoding = context.decoding(version);
@@ -220,9 +220,10 @@ fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, Of
     flow.flags = flow::decode_flags(body.u16()?, None, Version::V15)?;
     flow.importance = body.u16()?;
     flow.cookie = body.u64()?;
+    let bad_match = |error| OfError { nameless: true, ..bad_match(error) };
     flow.matching = flow::take_match(body, reading).map_err(bad_match)?;
     let oxs = oxs::decode(body).map_err(bad_match)?;
-    flow.duration = oxs.duration.or(Some((0, 0)));
+    flow.duration = oxs.duration.or(Some((u32::MAX, u32::MAX)));
     flow.idle_age = oxs.idle.map(|s| u16::try_from(s).unwrap_or(u16::MAX));
     flow.packets = oxs.packets;
     flow.bytes = oxs.bytes;

@@ -256,23 +256,23 @@ fn bucket_list(
     let mut ids: Vec<u32> = buckets.iter().map(|b| b.bucket_id).collect();
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.because(LOG, "Duplicate bucket id".into()));
     }
     Ok(buckets)
 }
 
-fn watch_port(octets: &mut Reader<'_>) -> Result<OfPort, OfError> {
-    octets.port11().map_err(|error| error.under(ErrorCode::OFPGMFC_BAD_WATCH))
+fn watch_port(number: u32) -> Result<OfPort, OfError> {
+    wire::port11(number).map_err(|error| error.under(ErrorCode::OFPGMFC_BAD_WATCH))
 }
 
 fn bucket11(octets: &mut Reader<'_>, bucket_id: u32, decoding: &Decoding<'_>) -> Result<Bucket, OfError> {
     octets.skip(2)?;
     let weight = octets.u16()?;
-    let watch_port = watch_port(octets)?;
+    let port = octets.u32()?;
     let watch_group = octets.u32()?;
     octets.skip(4)?;
     let actions = action::pull_actions(octets.rest(), decoding)?;
-    Ok(Bucket { bucket_id, weight, watch_port, watch_group, actions })
+    Ok(Bucket { bucket_id, weight, watch_port: watch_port(port)?, watch_group, actions })
 }
 
 fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -> Result<Bucket, OfError> {
@@ -309,7 +309,7 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
         }
         match property.kind {
             PROP_WEIGHT => bucket.weight = value.u16()?,
-            PROP_WATCH_PORT => bucket.watch_port = watch_port(&mut value)?,
+            PROP_WATCH_PORT => bucket.watch_port = watch_port(value.u32()?)?,
             PROP_WATCH_GROUP => bucket.watch_group = value.u32()?,
             _ => return Err(property.unknown(LOG, "group bucket")),
         }

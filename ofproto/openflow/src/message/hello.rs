@@ -2,7 +2,7 @@
 
 use super::kind::{self, Head, Kind};
 use super::wire::{Put, Reader};
-use crate::{Version, VersionSet};
+use crate::{Notes, Version, VersionSet};
 
 /// Versions that the sender speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,10 @@ pub struct Hello {
 /// Element that holds the bitmap.
 const VERSION_BITMAP: u16 = 1;
 
-pub(super) fn decode(head: &Head<'_>) -> Hello {
+/// Name of the log's module for what is said of hellos.
+const LOG: &str = "ofp_util";
+
+pub(super) fn decode(head: &Head<'_>, notes: Option<&Notes>) -> Hello {
     let mut hello = Hello { versions: VersionSet::up_to(head.version), header_version: head.version, malformed: false };
     let mut body = Reader::new(head.body);
     while !body.is_empty() {
@@ -26,7 +29,7 @@ pub(super) fn decode(head: &Head<'_>) -> Hello {
             hello.malformed = true;
             break;
         };
-        match bitmap(element) {
+        match bitmap(element, notes) {
             Some(versions) => hello.versions = versions,
             None => hello.malformed = true,
         }
@@ -47,14 +50,31 @@ fn element<'a>(body: &mut Reader<'a>) -> Option<&'a [u8]> {
 }
 
 /// The versions of a bitmap element; its first 32 bits are all that can matter.
-fn bitmap(element: &[u8]) -> Option<VersionSet> {
+fn bitmap(element: &[u8], notes: Option<&Notes>) -> Option<VersionSet> {
     let mut octets = Reader::new(element);
     if octets.u16().ok()? != VERSION_BITMAP {
         return None;
     }
     octets.skip(2).ok()?;
-    let versions = octets.u32().ok()? & !1;
-    (versions != 0).then_some(VersionSet(versions))
+    // Whole words only.
+    if octets.len() % 4 != 0 {
+        return None;
+    }
+    let bits = octets.u32().ok()?;
+    let warn = |text: &str| {
+        if let Some(notes) = notes {
+            notes.warn(LOG, text.to_owned());
+        }
+    };
+    if bits & 1 != 0 {
+        warn("peer claims to support invalid OpenFlow version 0x00");
+    }
+    let versions = bits & !1;
+    if versions == 0 {
+        warn("peer does not support any OpenFlow version (between 0x01 and 0x1f)");
+        return None;
+    }
+    Some(VersionSet(versions))
 }
 
 /// Appends a hello that offers `versions`; its header has the newest.

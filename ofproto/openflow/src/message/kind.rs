@@ -430,7 +430,8 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
         };
         return Ok((class, subtype(octets, "", vendor, 12)?, 16));
     }
-    if version == 0 || (kind != request && kind != reply) {
+    // Nothing is known of multipart messages in versions to come.
+    if Version::from_wire(version).is_none() || (kind != request && kind != reply) {
         return Ok((Class::Ofpt, u16::from(kind), HEADER_LEN));
     }
     let standard = if kind == request { Class::Request } else { Class::Reply };
@@ -442,9 +443,6 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
     if number != 0xffff {
         return Ok((standard, number, base));
     }
-    if octets.len() < 24 {
-        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
-    }
     let vendor = u32_at(octets, base)?;
     let class = match (vendor, standard) {
         (NX_VENDOR_ID, Class::Request) => Class::NxRequest,
@@ -453,6 +451,9 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
         (ONF_VENDOR_ID, _) if version > 1 => Class::OnfReply,
         _ => return Err(unknown_vendor(vendor)),
     };
+    if octets.len() < 24 {
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+    }
     Ok((class, subtype(octets, ", stat 65535", vendor, base + 4)?, 24))
 }
 

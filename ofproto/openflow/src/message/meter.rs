@@ -125,7 +125,7 @@ fn decode_bands(body: &mut Reader<'_>) -> Result<Vec<MeterBand>, OfError> {
         let mut peek = *body;
         let kind = peek.u16()?;
         let len = usize::from(peek.u16()?);
-        if len < 12 || len > body.len() {
+        if len != 16 || len > body.len() {
             return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
         let kind = match kind {
@@ -133,9 +133,6 @@ fn decode_bands(body: &mut Reader<'_>) -> Result<Vec<MeterBand>, OfError> {
             2 => BandType::DscpRemark,
             _ => return Err(ErrorCode::OFPMMFC_BAD_BAND.into()),
         };
-        if len != 16 {
-            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
-        }
         let mut band = body.sub(len)?;
         band.skip(4)?;
         let (rate, burst_size, prec_level) = (band.u32()?, band.u32()?, band.u8()?);

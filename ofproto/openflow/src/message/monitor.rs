@@ -1,7 +1,7 @@
 //! Flow monitors: OpenFlow 1.4 section 7.3.5.17, ONF extension 187 for 1.3, Nicira's extension for 1.0 to 1.2.
 
 use super::kind::{Class, Head};
-use super::wire::{Put, Reader};
+use super::wire::{self, Put, Reader};
 use super::{Context, flow};
 use crate::action::{self, Actions};
 use crate::flow_mod::GROUP_ANY;
@@ -127,6 +127,8 @@ pub struct FullUpdate {
 const REQUEST_LEN: usize = 16;
 /// Octets of a full update in front of its match.
 const FULL_LEN: usize = 24;
+/// Where the length of the match stands behind the head of an update before 1.4.
+const MATCH_LEN_AT: usize = 8;
 /// Name of the log's module for what is said of flow monitors.
 const LOG: &str = "ofp_monitor";
 /// Flags of Nicira's and ONF's requests, and the number that the last of 1.4's flags has there.
@@ -179,21 +181,23 @@ pub(super) fn decode_request(
         Class::OnfRequest => {
             let flags = body.u16()?;
             let match_len = body.u16()?;
-            request.out_port = body.port11()?;
+            let out_port = body.u32()?;
             request.table_id = body.u8()?;
             if body.take(3)?.iter().any(|o| *o != 0) {
                 return Err(ErrorCode::NXBRC_MUST_BE_ZERO.into());
             }
             request.flags = check_flags(flags, head, MonitorCommand::Add)?;
+            request.out_port = wire::port11(out_port)?;
             request.matching = take_onf_match(body, match_len, reading)?;
         }
         _ => {
-            request.out_port = body.port11()?;
+            let out_port = body.u32()?;
             request.out_group = body.u32()?;
             let flags = body.u16()?;
             request.table_id = body.u8()?;
             request.command = MonitorCommand::from_wire(body.u8()?);
             request.flags = check_flags(flags, head, request.command)?;
+            request.out_port = wire::port11(out_port)?;
             request.matching = flow::take_match(body, reading)?;
         }
     }
@@ -270,20 +274,22 @@ pub(super) fn decode_update(
     let (mut peek, left) = (*body, body.len());
     let leftover = || ErrorCode::OFPBRC_BAD_LEN.because(LOG, format!("{name} has {left} leftover bytes at end"));
     let (Ok(len), Ok(event)) = (peek.u16().map(usize::from), peek.u16()) else { return Err(leftover()) };
-    if left < 8 || len < 8 || len % 8 != 0 {
+    if len > left || len % 8 != 0 {
         return Err(leftover());
     }
-    let mut update = body.sub(len.min(left))?;
-    update.skip(4)?;
+    let mut update = body.sub(len)?;
+    if len > 0 {
+        update.skip(4)?;
+    }
     let event = match (standard, event) {
         (true, 0) => FlowUpdateEvent::Initial,
         (true, 1) | (false, 0) => FlowUpdateEvent::Added,
         (true, 2) | (false, 1) => FlowUpdateEvent::Deleted,
         (true, 3) | (false, 2) => FlowUpdateEvent::Modified,
         (true, 4) | (false, 3) => {
-            let xid = update.u32()?;
-            return if len == 8 { Ok(FlowUpdate::Abbrev { xid }) } else { Err(leftover()) };
+            return if len == 8 { Ok(FlowUpdate::Abbrev { xid: update.u32()? }) } else { Err(leftover()) };
         }
+        (true, 5 | 6) if len != 8 => return Err(leftover()),
         (true, 5) => return Ok(FlowUpdate::Paused),
         (true, 6) => return Ok(FlowUpdate::Resumed),
         _ => {
@@ -291,12 +297,17 @@ pub(super) fn decode_update(
             return Err(ErrorCode::NXBRC_FM_BAD_EVENT.because(LOG, text));
         }
     };
-    if len < FULL_LEN || len > left {
+    if len < FULL_LEN {
         return Err(leftover());
     }
     let full = if standard {
         decode_full14(&mut update, event, context)?
     } else {
+        let match_len = usize::from(crate::wire::be16(update.rest(), MATCH_LEN_AT));
+        if FULL_LEN + match_len.next_multiple_of(8) > len {
+            let text = format!("{name} has {} leftover bytes at end", left - FULL_LEN);
+            return Err(ErrorCode::OFPBRC_BAD_LEN.because(LOG, text));
+        }
         decode_full_nx(&mut update, event, version, context)?
     };
     let decoding = context.decoding(version);

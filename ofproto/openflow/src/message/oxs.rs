@@ -5,11 +5,12 @@ use crate::{ErrorCode, OfError};
 
 /// Class of the standard fields.
 const CLASS: u16 = 0x8002;
-const DURATION: u8 = 0;
-const IDLE_TIME: u8 = 1;
-const FLOW_COUNT: u8 = 3;
-const PACKET_COUNT: u8 = 4;
-const BYTE_COUNT: u8 = 5;
+/// Numbers of fields; the lowest bit, of whose use nothing is said, is zero.
+const DURATION: u8 = 0 << 1;
+const IDLE_TIME: u8 = 1 << 1;
+const FLOW_COUNT: u8 = 3 << 1;
+const PACKET_COUNT: u8 = 4 << 1;
+const BYTE_COUNT: u8 = 5 << 1;
 
 /// What a list of statistics says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +29,8 @@ pub struct Oxs {
 
 /// Reads a list, its header and padding included.
 pub(super) fn decode(body: &mut Reader<'_>) -> Result<Oxs, OfError> {
-    let mut peek = *body;
-    peek.skip(2)?;
-    let len = usize::from(peek.u16()?);
+    // A header that is cut off has no length.
+    let len = body.rest().get(2..4).map_or(0, |len| usize::from(crate::wire::be16(len, 0)));
     if len < 4 {
         return Err(ErrorCode::OFPBMC_BAD_LEN.into());
     }
@@ -38,7 +38,8 @@ pub(super) fn decode(body: &mut Reader<'_>) -> Result<Oxs, OfError> {
     let mut list = Reader::new(&whole[4..len]);
     let mut oxs = Oxs::default();
     while !list.is_empty() {
-        let (class, field, len) = (list.u16()?, list.u8()? >> 1, usize::from(list.u8()?));
+        let mut head = list.sub(4).map_err(|_| ErrorCode::OFPBMC_BAD_LEN)?;
+        let (class, field, len) = (head.u16()?, head.u8()?, usize::from(head.u8()?));
         let mut value = list.sub(len).map_err(|_| ErrorCode::OFPBMC_BAD_LEN)?;
         match (class, field, len) {
             (CLASS, DURATION, 8) => oxs.duration = Some((value.u32()?, value.u32()?)),
@@ -54,7 +55,7 @@ pub(super) fn decode(body: &mut Reader<'_>) -> Result<Oxs, OfError> {
 
 fn field(out: &mut Vec<u8>, number: u8, len: u8) {
     out.put16(CLASS);
-    out.put8(number << 1);
+    out.put8(number);
     out.put8(len);
 }
 

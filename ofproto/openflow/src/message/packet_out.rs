@@ -43,9 +43,6 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
         }
     };
     let in_port = flow_metadata.in_port().ok_or(ErrorCode::OFPBRC_BAD_PORT)?;
-    if !in_port.is_physical() && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
-        return Err(ErrorCode::OFPBRC_BAD_PORT.into());
-    }
     let actions = action::take_actions(&mut body, actions_len)?;
     let decoding = context.decoding(version);
     let actions = match action::pull_actions(actions, &decoding) {
@@ -55,6 +52,9 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
         }
         read => read,
     }?;
+    if !in_port.is_physical() && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
+        return Err(ErrorCode::OFPBRC_BAD_PORT.into());
+    }
     let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };
     Ok(PacketOut { packet, buffer_id, flow_metadata, actions })
 }

@@ -133,7 +133,8 @@ pub(super) fn decode_config_request(body: &[u8], version: Version) -> Result<(Of
             (port, (queue != QUEUE_ALL).then_some(queue))
         }
     };
-    let any = version != Version::V10 && port == OfPort::ANY;
+    // From 1.4 on it is for whoever serves the request to say which ports there are.
+    let any = version >= Version::V14 || (version != Version::V10 && port == OfPort::ANY);
     if port.is_physical() || any { Ok((port, queue)) } else { Err(ErrorCode::OFPQOFC_BAD_PORT.into()) }
 }
 
@@ -220,6 +221,9 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
         }
     }
     while !body.is_empty() {
+        if body.len() < 4 {
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+        }
         let property = wire::property(&mut body)
             .map_err(|code| if version < Version::V14 { ErrorCode::OFPBRC_BAD_LEN } else { code })?;
         let mut value = Reader::new(property.value);

@@ -75,7 +75,11 @@ pub(super) fn decode(head: &Head<'_>) -> Result<RoleRequest, OfError> {
     let role = Role::from_wire(number)?;
     body.skip(4)?;
     let generation = body.u64()?;
-    let counts = head.shape.kind == Kind::RoleReply || matches!(role, Role::Primary | Role::Secondary);
+    let counts = match role {
+        Role::Primary | Role::Secondary => true,
+        Role::Equal => head.shape.kind == Kind::RoleReply || generation != u64::MAX,
+        Role::NoChange => head.shape.kind == Kind::RoleReply,
+    };
     Ok(RoleRequest { dialect: Dialect::Standard, role, generation_id: counts.then_some(generation) })
 }
 

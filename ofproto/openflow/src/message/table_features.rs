@@ -6,7 +6,7 @@ use super::TableStats;
 use super::table::{self, TableMiss};
 use super::wire::{self, Put, Reader};
 use super::{ActionKinds, FieldSet};
-use crate::{ErrorCode, OfError, Version, nxm};
+use crate::{ErrorCode, Notes, OfError, Version, nxm};
 
 /// What rules of one kind (ordinary ones, or table-miss rules) can do.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -385,7 +385,11 @@ fn instructions_bits(instructions: u32, version: Version) -> u32 {
 }
 
 /// Reads one table's statistics.
-pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<TableStats, OfError> {
+pub(super) fn decode_stats(
+    body: &mut Reader<'_>,
+    version: Version,
+    notes: Option<&Notes>,
+) -> Result<TableStats, OfError> {
     let mut features = TableFeatures { table_id: body.u8()?, ..TableFeatures::default() };
     let table_id = features.table_id;
     if version >= Version::V13 {
@@ -403,7 +407,7 @@ pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<Ta
             features.nonmiss.instructions = body.u32()?;
             features.nonmiss.write.actions = ActionKinds::from_bits(body.u32()?, version);
             features.nonmiss.apply.actions = ActionKinds::from_bits(body.u32()?, version);
-            features.miss = table::decode_miss(body.u32()?, version, None);
+            features.miss = table::decode_miss(body.u32()?, version, notes);
         }
         _ => {
             features.matching = from_bits12(body.u64()?);
@@ -415,7 +419,7 @@ pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<Ta
             features.metadata_match = body.u64()?;
             features.metadata_write = body.u64()?;
             features.nonmiss.instructions = body.u32()?;
-            features.miss = table::decode_miss(body.u32()?, version, None);
+            features.miss = table::decode_miss(body.u32()?, version, notes);
         }
     }
     if version == Version::V10 {

@@ -172,7 +172,7 @@ pub(super) fn features(out: &mut String, features: &GroupFeatures) {
         put!(out, "       max_groups={}\n", if max == 0 { "0".to_string() } else { format!("{max:#x}") });
         out.push_str("       actions: ");
         let names = features.actions[i].names();
-        out.push_str(&if names.is_empty() { "(none)".to_string() } else { names.join(" ") });
+        out.push_str(&if names.is_empty() { "<none>".to_string() } else { names.join(" ") });
         out.push('\n');
     }
 }

@@ -18,16 +18,18 @@ pub(super) fn id(out: &mut String, id: u32, separator: char) {
     }
 }
 
+const FLAGS: [(u16, &str); 4] = [
+    (meter_flag::KBPS, "kbps"),
+    (meter_flag::PKTPS, "pktps"),
+    (meter_flag::BURST, "burst"),
+    (meter_flag::STATS, "stats"),
+];
+
 fn flags(out: &mut String, flags: u16) {
     let mut left = flags;
-    for (bit, name) in [
-        (meter_flag::KBPS, "kbps "),
-        (meter_flag::PKTPS, "pktps "),
-        (meter_flag::BURST, "burst "),
-        (meter_flag::STATS, "stats "),
-    ] {
+    for (bit, name) in FLAGS {
         if flags & bit != 0 {
-            out.push_str(name);
+            put!(out, "{name} ");
             left &= !bit;
         }
     }
@@ -96,10 +98,7 @@ pub(super) fn features(out: &mut String, features: &MeterFeatures) {
     let names = [(1 << BandType::Drop as u32, "drop"), (1 << BandType::DscpRemark as u32, "dscp_remark")];
     super::bit_names(out, features.band_types, &names, ' ');
     out.push_str("\ncapabilities: ");
-    if features.capabilities == 0 {
-        out.push('0');
-    }
-    flags(out, features.capabilities as u16);
-    super::trim_blanks(out);
+    let names = FLAGS.map(|(bit, name)| (u32::from(bit), name));
+    super::bit_names(out, features.capabilities, &names, ' ');
     out.push('\n');
 }

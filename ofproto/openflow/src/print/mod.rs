@@ -183,14 +183,14 @@ fn body(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>)
         Kind::GetAsyncReply | Kind::SetAsync | Kind::SetAsync2 => return control::async_masks(out, head),
         _ => {}
     }
-    let context = Context { debug: true, loose: true, notes: options.notes, ..Context::UNKNOWN };
+    let context = Context { loose: true, notes: options.notes, ..Context::UNKNOWN };
     let msg = decode_nested(octets, &context, true);
     match msg {
         Ok(msg) => show(out, &msg, head, octets, options),
         Err(error) => {
             // Of a list what comes before the bad item is shown.
             if head.shape.class.is_reply()
-                || matches!(head.shape.kind, Kind::QueueConfigReply | Kind::FlowMonitorRequest)
+                || matches!(head.shape.kind, Kind::FeaturesReply | Kind::QueueConfigReply | Kind::FlowMonitorRequest)
             {
                 let lenient = Context { lenient: true, notes: None, ..context };
                 if let Ok(msg) = decode_nested(octets, &lenient, true) {

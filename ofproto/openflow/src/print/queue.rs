@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Options;
 use super::port::counter;
-use crate::message::queue::RATE_NONE;
+use crate::message::queue::{QUEUE_ALL, RATE_NONE};
 use crate::message::{QueueConfig, QueueStats};
 use crate::names::Style;
 use crate::{OfPort, Version};
@@ -67,7 +67,11 @@ pub(super) fn stats(out: &mut String, queues: &[QueueStats], options: &Options<'
         return;
     }
     for stats in queues {
-        put!(out, "  port {} queue {}: ", options.style.names.port(stats.port), stats.queue);
+        put!(out, "  port {} queue ", options.style.names.port(stats.port));
+        match stats.queue {
+            QUEUE_ALL => out.push_str("ALL: "),
+            queue => put!(out, "{queue}: "),
+        }
         counter(out, "bytes=", stats.tx_bytes, false);
         counter(out, "pkts=", stats.tx_packets, false);
         counter(out, "errors=", stats.tx_errors, false);
