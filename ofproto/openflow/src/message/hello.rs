@@ -57,7 +57,7 @@ fn bitmap(element: &[u8], notes: Option<&Notes>) -> Option<VersionSet> {
     }
     octets.skip(2).ok()?;
     // Whole words only.
-    if octets.len() % 4 != 0 {
+    if !octets.len().is_multiple_of(4) {
         return None;
     }
     let bits = octets.u32().ok()?;
