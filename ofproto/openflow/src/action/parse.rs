@@ -746,7 +746,9 @@ fn nat(text: &str) -> Parsed {
 
 /// An IPv6 address, in brackets or not, at the start of a text, and what follows.
 /// The address at the start of a text, if its octets make one, and what follows them.
-fn ipv6_prefix(text: &str) -> Option<(Option<IpAddr>, &str)> {
+type Prefix<'a> = (Option<IpAddr>, &'a str);
+
+fn ipv6_prefix(text: &str) -> Option<Prefix<'_>> {
     let inner = text.strip_prefix('[').unwrap_or(text);
     let len = inner.find(|c: char| !(c.is_ascii_hexdigit() || c == ':' || c == '.')).unwrap_or(inner.len());
     if len == 0 {
@@ -757,7 +759,7 @@ fn ipv6_prefix(text: &str) -> Option<(Option<IpAddr>, &str)> {
     Some((address.parse::<Ipv6Addr>().ok().map(IpAddr::V6), rest))
 }
 
-fn ipv4_prefix(text: &str) -> Option<(Option<IpAddr>, &str)> {
+fn ipv4_prefix(text: &str) -> Option<Prefix<'_>> {
     let (address, rest) = flow::text::parse_ipv4_prefix(text)?;
     Some((Some(IpAddr::V4(Ipv4Addr::from(address))), rest))
 }
@@ -771,8 +773,7 @@ fn nat_range(text: &str, nat: &mut Nat) -> Parsed<()> {
         Some((text.get(..len)?.parse::<u32>().ok()? as u16, len))
     };
     let mut rest = text;
-    let read: fn(&str) -> Option<(Option<IpAddr>, &str)> =
-        if ipv4_prefix(text).is_some() { ipv4_prefix } else { ipv6_prefix };
+    let read: fn(&str) -> Option<Prefix<'_>> = if ipv4_prefix(text).is_some() { ipv4_prefix } else { ipv6_prefix };
     let first = read(text);
     if let Some((None, tail)) = first {
         // What only looks like an address is passed over.
