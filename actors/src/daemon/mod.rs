@@ -2,8 +2,8 @@
 //!
 //! Order of a daemon's life: parse the command line, open the log, [`start`] (forks while there is one
 //! thread), start the actor system, bind the sockets, [`Daemon::complete`] (the parents return), serve,
-//! [`Exit::wait`], [`Daemon::finish`]. Source: ovs-vswitchd(8), "Daemon Options". Deliberately absent: the
-//! process title, and keeping capabilities across `--user`.
+//! [`Exit::wait`], [`Daemon::finish`]. Source: ovs-vswitchd(8), "Daemon Options". Deliberately absent: keeping
+//! capabilities across `--user`.
 
 mod exit;
 mod monitor;
@@ -35,6 +35,8 @@ pub struct DaemonConfig {
     pub chdir: bool,
     /// `USER[:GROUP]` to become.
     pub user: Option<String>,
+    /// What to log when the daemon serves: the module and the text.
+    pub greeting: Option<(&'static str, String)>,
     /// Whether a signal that asks for the end is an end like any other, with exit code 0; else the program dies of it.
     pub ends_well_by_signal: bool,
 }
@@ -65,7 +67,7 @@ pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
         ready = detach()?;
     }
     if config.monitor {
-        ready = monitor::start(ready)?;
+        ready = monitor::start(&config.program, ready)?;
     }
     if let Some(user) = &config.user {
         user::become_user(user)?;
@@ -227,6 +229,9 @@ where
         };
         if system.is_some() {
             daemon.complete();
+            if let Some((module, text)) = &config.greeting {
+                vlog::write_to(module, vlog::Level::Info, format_args!("{text}"));
+            }
         }
         let reason = exit.wait().await;
         if let Some(system) = &system {

@@ -15,12 +15,14 @@ const RESTART_INTERVAL_MS: i64 = 10_000;
 
 /// Forks the daemon; this process becomes its monitor and never returns. In the daemon: the means to say
 /// that it serves.
-pub(super) fn start(ready: Option<OwnedFd>) -> Result<Option<OwnedFd>, String> {
+pub(super) fn start(program: &str, ready: Option<OwnedFd>) -> Result<Option<OwnedFd>, String> {
     let (child, from_child) = match spawn()? {
         Spawned::Parent(child, from_child) => (child, from_child),
         Spawned::Child(to_monitor) => return Ok(Some(to_monitor)),
     };
-    vlog::set_subprogram("monitor");
+    name_process("monitor");
+    let command_line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    show(program, child, "healthy");
     let code = await_child(from_child, child);
     if code != 0 {
         std::process::exit(code);
@@ -29,7 +31,28 @@ pub(super) fn start(ready: Option<OwnedFd>) -> Result<Option<OwnedFd>, String> {
         let _ = std::fs::File::from(ready).write_all(&[0]);
         quieten();
     }
-    watch(child)
+    // The log may be rotated away while there is nothing to say.
+    vlog::leave_file();
+    watch(program, child, &command_line)
+}
+
+/// Names the process in the log and in `ps`.
+fn name_process(name: &str) {
+    vlog::set_subprogram(name);
+    if let Ok(name) = std::ffi::CString::new(name) {
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
+/// Tells `ps` how the daemon fares.
+fn show(program: &str, child: i32, state: &str) {
+    set_title(format!("{program}: monitoring pid {child} ({state})").as_bytes());
+}
+
+fn set_title(title: &[u8]) {
+    if let Err(error) = sys::process::set_title(title) {
+        vlog::dbg!("daemon_unix", "setting the process title failed ({})", crate::stream::errno_text(&error));
+    }
 }
 
 /// A detached monitor keeps no terminal.
@@ -55,7 +78,7 @@ fn spawn() -> Result<Spawned, String> {
     }
 }
 
-fn watch(mut child: i32) -> Result<Option<OwnedFd>, String> {
+fn watch(program: &str, mut child: i32, command_line: &[u8]) -> Result<Option<OwnedFd>, String> {
     let (mut crashes, mut last_restart_ms) = (0, None);
     loop {
         let status = match waitpid(Pid::from_raw(child), None) {
@@ -64,12 +87,12 @@ fn watch(mut child: i32) -> Result<Option<OwnedFd>, String> {
             Err(error) => return Err(format!("waitpid failed ({})", error.desc())),
         };
         let death = describe(&status);
+        // The log may have been rotated since.
+        let _ = vlog::reopen_file();
         if !is_crash(&status) {
             vlog::info!("daemon_unix", "pid {child} died, {death}, exiting");
             std::process::exit(0);
         }
-        // The daemon's log may have been rotated since this process opened it.
-        let _ = vlog::reopen_file();
         crashes += 1;
         let text = format!("{crashes} crashes: pid {child} died, {death}");
         if matches!(status, WaitStatus::Signaled(_, _, true)) {
@@ -86,11 +109,16 @@ fn watch(mut child: i32) -> Result<Option<OwnedFd>, String> {
         match spawn()? {
             Spawned::Parent(next, from_child) => {
                 child = next;
+                show(program, child, &text);
                 // Whether it comes up shows at the next wait; the pipe must be drained of its one byte.
                 let _ = nix::unistd::read(&from_child, &mut [0]);
+                vlog::leave_file();
             }
             Spawned::Child(to_monitor) => {
-                vlog::set_subprogram("");
+                name_process(program);
+                set_title(command_line);
+                // The monitor's own is as it may be; this one is written to.
+                let _ = vlog::reopen_file();
                 return Ok(Some(to_monitor));
             }
         }

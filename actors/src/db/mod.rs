@@ -103,7 +103,9 @@ pub(crate) fn now() -> Now {
 pub(crate) fn open_file(server: &mut Server, name: &str, seed: u128) -> Result<Arc<str>, String> {
     let path = std::path::Path::new(name);
     let storage = FileStorage::open(path).map_err(|error| {
-        if let Some(Err(held @ LockError::Held(..))) = std::fs::canonicalize(path).ok().map(|p| LockFile::acquire(&p)) {
+        if path.exists()
+            && let Err(held @ LockError::Held(..)) = LockFile::acquire(path)
+        {
             vlog::warn!("lockfile", "{held}");
         }
         error.to_string()

@@ -44,10 +44,13 @@ pub(super) fn fresh_id() -> SessionId {
     SESSIONS.fetch_add(1, Relaxed)
 }
 
-/// How long to look on for the next request of the one client that is at work, microseconds.
-const LINGER_US: i64 = 40;
+/// How long to look on for the next request of the one client that is at work, microseconds: what a client written in
+/// an interpreted language takes to read an answer and to write the next request.
+const LINGER_US: i64 = 160;
 /// Most looks in that time.
 const LOOKS: usize = 1000;
+/// Pauses of the processor between two looks, which would otherwise hold the lock that the peer needs to write.
+const PAUSES: usize = 8;
 
 thread_local! {
     /// The session that wrote last.
@@ -487,7 +490,10 @@ impl Session {
         }
         let until_us = clock::now_us() + LINGER_US;
         // A clock that is stopped must not stop the server.
-        let paid = (0..LOOKS).take_while(|_| clock::now_us() < until_us).any(|_| stream.is_readable());
+        let paid = (0..LOOKS).take_while(|_| clock::now_us() < until_us).any(|_| {
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+            stream.is_readable()
+        });
         self.linger.learn(paid);
     }
 }

@@ -8,12 +8,13 @@ use super::{Method, Stream, Tls};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 const BACKLOG: i32 = 1024;
+/// Who may connect to a Unix socket: its owner and group, as far as the process's mask has it.
+const UNIX_MODE: nix::sys::stat::Mode = nix::sys::stat::Mode::S_IRWXU.union(nix::sys::stat::Mode::S_IRWXG);
 
 #[derive(Debug)]
 enum Kind {
@@ -127,9 +128,13 @@ fn bind_unix(path: &Path) -> io::Result<Kind> {
         let (short, _directory) = shorten(path)?;
         debug_assert!(short.as_os_str().len() <= UNIX_PATH_AT_MOST);
         let _ = std::fs::remove_file(path);
-        let listener = UnixListener::bind(&short)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o770))?;
-        Ok(listener)
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // A socket's mode, less the process's mask, becomes that of the file that names it.
+        nix::sys::stat::fchmod(&socket, UNIX_MODE)?;
+        socket.bind(&socket2::SockAddr::unix(&short)?)?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        UnixListener::from_std(socket.into())
     };
     match attempt() {
         Ok(listener) => Ok(Kind::Unix(listener, path.to_owned())),

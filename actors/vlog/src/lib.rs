@@ -21,8 +21,8 @@ pub use control::{disable_rate_limit, enable_rate_limit, list, list_pattern, set
 pub use limiter::Site;
 pub use modules::{Destination, Level, Module, OVSDB_SERVER_MODULES, VSWITCHD_MODULES, module, register};
 pub use output::{
-    SyslogMethod, close_file, go_on_with_file, log_file_path, open_file, reopen_file, set_console, set_program_name,
-    set_subprogram, set_syslog_method, set_syslog_target,
+    SyslogMethod, close_file, go_on_with_file, leave_file, log_file_path, open_file, reopen_file, set_console,
+    set_program_name, set_subprogram, set_syslog_method, set_syslog_target,
 };
 pub use settings::{set_default, set_level, set_pattern};
 

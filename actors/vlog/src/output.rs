@@ -12,7 +12,7 @@ use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{ToSocketAddrs, UdpSocket};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -159,17 +159,27 @@ pub fn log_file_path() -> Option<PathBuf> {
     sinks().path.clone()
 }
 
-/// Closes the log file and opens it anew, as after a rotation. Without a path: nothing to do.
+/// Closes the log file and opens it anew, as after a rotation. Nothing to do without a path, or while the open file is
+/// still the one at its path.
 pub fn reopen_file() -> io::Result<()> {
-    match log_file_path() {
-        Some(path) => {
-            let was_open = sinks().file.is_some();
-            if was_open {
-                crate::info!("vlog", "closing log file");
-            }
-            open_file(&path)
+    let Some(path) = log_file_path() else { return Ok(()) };
+    let open = sinks().file.as_ref().map(File::metadata);
+    if let Some(open) = open {
+        if let (Ok(open), Ok(there)) = (open, std::fs::metadata(&path))
+            && (open.dev(), open.ino()) == (there.dev(), there.ino())
+        {
+            return Ok(());
         }
-        None => Ok(()),
+        crate::info!("vlog", "closing log file");
+    }
+    open_file(&path)
+}
+
+/// Closes the log file and says so in it.
+pub fn leave_file() {
+    if sinks().file.is_some() {
+        crate::info!("vlog", "closing log file");
+        close_file();
     }
 }
 

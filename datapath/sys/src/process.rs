@@ -1,4 +1,4 @@
-//! The two process calls a daemon needs and no ordinary crate offers safely: to fork, and to die of a signal.
+//! The process calls a daemon needs and no ordinary crate offers safely: to fork, to die of a signal, to change its title.
 
 use std::io;
 
@@ -60,4 +60,64 @@ pub fn die_by_signal(signal: i32) -> ! {
     }
     // The default action of this signal does not end a process.
     std::process::exit(128_i32.saturating_add(signal))
+}
+
+/// Shows `title` instead of the command line in `ps` and the like, cut to the command line's length. What
+/// `/proc/self/cmdline` held before brings the command line back.
+///
+/// # Errors
+/// `EBUSY` when the process has other threads, which might read their arguments; what reading `/proc/self/stat` gives.
+pub fn set_title(title: &[u8]) -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (start, end) = argument_area(&stat).ok_or(io::ErrorKind::InvalidData)?;
+    // The last octet stays zero: so ends whatever of the arguments is read again.
+    let room = end - start - 1;
+    let len = title.len().min(room);
+    // SAFETY: the kernel laid the command line at [start, end) of this process's stack, mapped and writable for as long
+    // as the process lives (proc(5), arg_start and arg_end). This thread is the only one, so nobody reads it meanwhile;
+    // each argument that the runtime's `argv` points to still ends in a zero within the area.
+    unsafe {
+        let area = std::ptr::with_exposed_provenance_mut::<u8>(start);
+        std::ptr::write_bytes(area, 0, end - start);
+        std::ptr::copy_nonoverlapping(title.as_ptr(), area, len);
+    }
+    Ok(())
+}
+
+/// Where `/proc/PID/stat` says that the command line begins and ends: fields 48 and 49 of proc(5).
+fn argument_area(stat: &str) -> Option<(usize, usize)> {
+    // The second field, the name, is the only one that may hold blanks and parentheses.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(45);
+    let (start, end) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    (start != 0 && end > start).then_some((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_argument_area_is_found_behind_any_name() {
+        let fields = |name: &str, start: &str, end: &str| {
+            let zeros = vec!["0"; 44].join(" ");
+            format!("12 ({name}) S {zeros} {start} {end} 7 7 0\n")
+        };
+        for (stat, expect) in [
+            (fields("sh", "4096", "4100"), Some((4096, 4100))),
+            (fields("a) b (c", "4096", "4100"), Some((4096, 4100))),
+            (fields("sh", "0", "0"), None),
+            (fields("sh", "4100", "4096"), None),
+            ("12 (sh) S 1".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(argument_area(&stat), expect, "{stat}");
+        }
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let (start, end) = argument_area(&stat).unwrap();
+        let line = std::fs::read("/proc/self/cmdline").unwrap();
+        assert_eq!(end - start, line.len());
+    }
 }

@@ -13,8 +13,10 @@ use std::path::Path;
 
 /// Says who has the database locked, if somebody has.
 pub(super) fn warn_if_locked(path: &str) {
-    let Ok(path) = std::fs::canonicalize(path) else { return };
-    if let Err(error) = LockFile::acquire(&path) {
+    let path = Path::new(path);
+    if path.exists()
+        && let Err(error) = LockFile::acquire(path)
+    {
         vlog::warn!("lockfile", "{error}");
     }
 }

@@ -48,8 +48,9 @@ impl FileStorage {
     fn open_with(path: &Path, write: bool) -> Result<Self> {
         let name = path.display().to_string();
         // Links are followed now, so that compaction replaces the file and not a link to it.
+        let given = path;
         let path = std::fs::canonicalize(path).map_err(|error| open_failed(&name, "open", &error))?;
-        let lock = if write { Some(locked(&name, &path)?) } else { None };
+        let lock = if write { Some(locked(&name, given)?) } else { None };
         let file = OpenOptions::new()
             .read(true)
             .write(write)

@@ -2,7 +2,9 @@
 //! what Open vSwitch's own programs respect.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -34,18 +36,45 @@ pub enum LockError {
     Io(String, std::io::Error),
 }
 
-/// The name of the lock file of `path`.
+/// The folder of a name, with its last slash, and the rest: unlike `Path::parent` to the letter.
+fn split(path: &Path) -> (&OsStr, &OsStr) {
+    let octets = path.as_os_str().as_bytes();
+    let (folder, name) = octets.split_at(octets.iter().rposition(|octet| *octet == b'/').map_or(0, |at| at + 1));
+    (OsStr::from_bytes(folder), OsStr::from_bytes(name))
+}
+
+/// The name of the lock file of `path`, in the same words otherwise.
 #[must_use]
 pub fn lock_path(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.~lock~"))
+    let (folder, name) = split(path);
+    PathBuf::from([folder, OsStr::new("."), name, OsStr::new(".~lock~")].into_iter().collect::<OsString>())
+}
+
+/// Links that a name may lead through.
+const LINKS_AT_MOST: usize = 40;
+
+/// The file that the link `path` leads to, else `path` itself: as short as it was given, for messages name it.
+fn follow_links(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_AT_MOST {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        let folder = if target.is_relative() { split(&path).0 } else { OsStr::new("") };
+        path = PathBuf::from([folder, target.as_os_str()].into_iter().collect::<OsString>());
+    }
+    path
 }
 
 impl LockFile {
-    /// Locks the lock file of `path`, a file's name with its links followed.
+    /// Locks the lock file of the file that `path` names or leads to by links.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
-        let path = lock_path(path);
-        let shown = path.display().to_string();
+        let near = lock_path(&follow_links(path));
+        let shown = near.display().to_string();
+        // The process may go to another directory while it holds the lock.
+        let folder = near.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let path = match std::fs::canonicalize(folder) {
+            Ok(folder) => folder.join(near.file_name().unwrap_or_default()),
+            Err(error) => return Err(LockError::Io(shown, error)),
+        };
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         // Opening a locked file a second time, and closing it, would end the lock.
         if held.contains(&path) {

@@ -27,8 +27,9 @@ fn main() {
     }
     let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
-    let config = settings.daemon(&program.name);
     let version = program.version_text("");
+    let mut config = settings.daemon(&program.name);
+    config.greeting = Some(("bridge", version.trim_end().to_owned()));
     let name = program.name.clone();
     if let Err(text) = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit)) {
         program.fatal(&text);
@@ -73,7 +74,6 @@ async fn serve(
     }
     log_processors();
     system.ready().await;
-    vlog::info!("bridge", "{}", version.trim_end());
     Ok(system)
 }
 

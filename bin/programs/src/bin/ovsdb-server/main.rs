@@ -27,8 +27,9 @@ fn main() {
     let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     vlog::register(vlog::OVSDB_SERVER_MODULES);
-    let config = settings.daemon(&program.name);
     let version = program.version_text("");
+    let mut config = settings.daemon(&program.name);
+    config.greeting = settings.command.is_none().then(|| ("ovsdb_server", version.trim_end().to_owned()));
     let name = program.name.clone();
     let served = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit));
     if let Err(text) = served {
@@ -70,9 +71,8 @@ async fn serve(
     if let Some(path) = socket {
         unixctl::Server::start(&family, commands.into(), &path)?;
     }
-    match settings.command {
-        Some(command) => daemon::run_command(&command, &exit)?,
-        None => vlog::info!("ovsdb_server", "{}", version.trim_end()),
+    if let Some(command) = settings.command {
+        daemon::run_command(&command, &exit)?;
     }
     Ok(system)
 }
