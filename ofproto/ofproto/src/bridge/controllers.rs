@@ -13,6 +13,7 @@ use openflow::message::packet_in::reason;
 use openflow::message::{AsyncConfig, Message, NO_BUFFER, PacketIn, PacketInFormat};
 
 use super::conn::Conn;
+use super::service::changes_state;
 use super::{Bridge, ConnId, ConnKind, Incoming, Output, RateLimit};
 use crate::fail_open::{self, FailOpen, Health, Step};
 use crate::in_band::{InBand, Remote};
@@ -288,19 +289,10 @@ impl Bridge {
 
 /// Whether only a controller that has decided to rule sends this. Whoever is still being made acquainted asks and answers.
 fn means_to_rule(body: &Message) -> bool {
-    matches!(
-        body,
-        Message::PacketOut(_)
-            | Message::FlowMod { .. }
-            | Message::GroupMod(_)
-            | Message::PortMod(_)
-            | Message::TableMod(_)
-            | Message::MeterMod(_)
-            | Message::BundleCtrl(_)
-            | Message::BundleAdd(_)
-            | Message::BarrierRequest
-            | Message::RoleRequest(_)
-            | Message::SetAsync(_)
-            | Message::FlowMonitorRequest(_)
-    )
+    let edits = changes_state(body) && !matches!(body, Message::TlvTableMod(_));
+    edits
+        || matches!(
+            body,
+            Message::BarrierRequest | Message::RoleRequest(_) | Message::SetAsync(_) | Message::FlowMonitorRequest(_)
+        )
 }

@@ -125,7 +125,7 @@ fn names_change(raw: &[u8]) -> bool {
 }
 
 /// What a controller in the secondary role may not send.
-fn changes_state(body: &Message) -> bool {
+pub(super) fn changes_state(body: &Message) -> bool {
     matches!(
         body,
         Message::PacketOut(_)

@@ -264,32 +264,37 @@ impl Bridge {
     /// Translates and sends the packets that controllers sent out.
     pub fn run_packet_outs(&mut self, now_ms: i64) {
         for out in std::mem::take(&mut self.packet_outs) {
-            let mut packet = PacketBuf::new(&out.packet);
-            packet.offload.csum_valid = true;
-            let mut metadata = out.flow_metadata.key.clone();
             let in_port = out.flow_metadata.in_port().unwrap_or(OfPort::NONE);
+            let mut metadata = out.flow_metadata.key.clone();
             metadata.set_in_port(in_port.to_11());
-            let (key, _) = flow::extract_with(packet.data(), &metadata, self.live.support.max_vlan_headers);
-            self.live_view();
-            let input = Input {
-                key: &key,
-                bridge: self.view.id,
-                packet: Some(&packet),
-                tcp_flags: key.tcp_flags(),
-                start: Start::Actions(out.actions.clone()),
-                side_effects: true,
-                now_ms,
-            };
-            let translation = translate(&self.live, &input, &mut self.recirc, None);
-            let stats = RuleStats { packets: 1, bytes: packet.len() as u64, used_ms: now_ms };
-            self.apply(&translation.effects, stats, key.tcp_flags(), now_ms);
-            let mut dp_key = key;
-            let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
-            dp_key.set_in_port(odp.unwrap_or(u32::MAX));
-            let actions: Actions = translation.actions.as_slice().into();
-            self.put(Output::Execute { packets: vec![Execute { packet, key: dp_key, actions }], answered: Vec::new() });
-            self.recirc.release(&translation.recircs, now_ms);
+            self.run_given(&out.packet, &metadata, in_port, Start::Actions(out.actions.clone()), now_ms);
         }
         self.flush_credit();
+    }
+
+    /// Translates a packet that a controller gave, with `metadata` for what is not in its octets, and sends it.
+    pub(super) fn run_given(&mut self, octets: &[u8], metadata: &Key, in_port: OfPort, start: Start, now_ms: i64) {
+        let mut packet = PacketBuf::new(octets);
+        packet.offload.csum_valid = true;
+        let (mut key, _) = flow::extract_with(packet.data(), metadata, self.live.support.max_vlan_headers);
+        let tcp_flags = key.tcp_flags();
+        self.live_view();
+        let input = Input {
+            key: &key,
+            bridge: self.view.id,
+            packet: Some(&packet),
+            tcp_flags,
+            start,
+            side_effects: true,
+            now_ms,
+        };
+        let translation = translate(&self.live, &input, &mut self.recirc, None);
+        let stats = RuleStats { packets: 1, bytes: packet.len() as u64, used_ms: now_ms };
+        self.apply(&translation.effects, stats, tcp_flags, now_ms);
+        let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
+        key.set_in_port(odp.unwrap_or(u32::MAX));
+        let actions: Actions = translation.actions.as_slice().into();
+        self.put(Output::Execute { packets: vec![Execute { packet, key, actions }], answered: Vec::new() });
+        self.recirc.release(&translation.recircs, now_ms);
     }
 }

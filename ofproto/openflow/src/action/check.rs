@@ -402,22 +402,8 @@ impl Checker<'_> {
                 self.inconsistent_unless(ok);
                 self.m.key.set_vlan_tci(self.m.key.vlan_tci() | CFI);
             }
-            Action::StripVlan { .. } => {
-                self.inconsistent_unless(self.has_vlan());
-                let key = &mut self.m.key;
-                key.set_vlan_tci(key.vlan2_tci());
-                key.set_vlan_tpid(key.vlan2_tpid());
-                key.set_vlan2_tci(0);
-                key.set_vlan2_tpid(0);
-            }
-            Action::PushVlan { .. } => {
-                let key = &mut self.m.key;
-                if key.vlan2_tci() & CFI != 0 {
-                    return Err(ErrorCode::OFPBAC_BAD_TAG.into());
-                }
-                key.set_vlan2_tci(key.vlan_tci());
-                key.set_vlan_tci(CFI);
-            }
+            Action::StripVlan { .. } => self.strip_vlan(),
+            Action::PushVlan { .. } => self.push_vlan()?,
             Action::SetIpv4Src(_) | Action::SetIpv4Dst(_) => self.inconsistent_unless(self.m.dl_type() == 0x0800),
             Action::SetIpDscp(_) | Action::SetIpEcn(_) | Action::SetIpTtl(_) | Action::DecTtl(_) => {
                 self.inconsistent_unless(self.m.meets(Prereq::Ip));
@@ -447,7 +433,7 @@ impl Checker<'_> {
                     Some((IpAddr::V6(_), _)) => 0x86dd,
                     None => self.m.dl_type(),
                 };
-                if !matches!(self.m.dl_type(), 0x0800 | 0x86dd) || self.m.dl_type() != family {
+                if !matches!(family, 0x0800 | 0x86dd) || self.m.dl_type() != family {
                     return Err(ErrorCode::OFPBAC_MATCH_INCONSISTENT.into());
                 }
             }
@@ -475,6 +461,25 @@ impl Checker<'_> {
             Action::FinTimeout { .. } => self.inconsistent_unless(self.m.key.nw_proto() == 6),
             _ => self.headers(action),
         }
+        Ok(())
+    }
+
+    fn strip_vlan(&mut self) {
+        self.inconsistent_unless(self.has_vlan());
+        let key = &mut self.m.key;
+        key.set_vlan_tci(key.vlan2_tci());
+        key.set_vlan_tpid(key.vlan2_tpid());
+        key.set_vlan2_tci(0);
+        key.set_vlan2_tpid(0);
+    }
+
+    fn push_vlan(&mut self) -> Result<(), OfError> {
+        let key = &mut self.m.key;
+        if key.vlan2_tci() & CFI != 0 {
+            return Err(ErrorCode::OFPBAC_BAD_TAG.into());
+        }
+        key.set_vlan2_tci(key.vlan_tci());
+        key.set_vlan_tci(CFI);
         Ok(())
     }
 
