@@ -19,6 +19,7 @@ mod encode;
 mod learn_wire;
 mod parse;
 mod parse_learn;
+mod parse_nat;
 mod print;
 mod set;
 mod subfield;

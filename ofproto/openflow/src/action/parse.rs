@@ -1,11 +1,10 @@
 //! Actions from text, in the syntax of ovs-actions(7) with all its older forms, and with Open vSwitch's error texts.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use flow::field::{Field, Value, text as field_text};
 
 use super::check::{Instruction, verify_list};
 use super::parse_learn::parse_learn;
+use super::parse_nat::parse_nat;
 use super::print::reason_named;
 use super::subfield::{parse_field, parse_int};
 use super::*;
@@ -21,7 +20,7 @@ const MAX_ACTIONS: usize = 16384;
 /// Deepest nesting in text.
 const MAX_TEXT_DEPTH: usize = 100;
 
-type Parsed<T = Action> = Result<T, String>;
+pub(super) type Parsed<T = Action> = Result<T, String>;
 
 /// Reads actions and instructions. Returns the protocols that can express them beside them.
 ///
@@ -106,7 +105,7 @@ impl Parser<'_> {
             "multipath" => multipath(value),
             "sample" => self.sample(value),
             "ct" => self.ct(value),
-            "nat" => nat(value),
+            "nat" => parse_nat(value),
             "clone" => {
                 // As in Open vSwitch, what the actions before it ask of a protocol is forgotten.
                 self.usable = Protocols::ANY;
@@ -354,7 +353,7 @@ impl Parser<'_> {
                         _ => return Err(format!("invalid conntrack helper \"{value}\"")),
                     };
                 }
-                "nat" => actions.push(nat(value)?),
+                "nat" => actions.push(parse_nat(value)?),
                 "exec" => {
                     let nested = self.list(value, Instruction::APPLY_OR_METER, Some("ct"))?;
                     actions.extend(nested);
@@ -709,99 +708,4 @@ fn decap(text: &str) -> Parsed {
     }
     let kind = (u32::from(ns) << 16) | u32::from(attribute("type")?);
     Ok(Action::Decap { new_packet_type: Some(kind).filter(|k| *k != super::decode::USE_NEXT_PROTO) })
-}
-
-fn nat(text: &str) -> Parsed {
-    let mut n = Nat::default();
-    let (mut src, mut dst) = (false, false);
-    for (key, value) in Words(text) {
-        match key {
-            "src" | "dst" => {
-                src |= key == "src";
-                dst |= key == "dst";
-                nat_range(value, &mut n)?;
-            }
-            "persistent" => n.persistent = true,
-            "hash" => n.hash = true,
-            "random" => n.random = true,
-            _ => return Err(format!("invalid key \"{key}\" in \"nat\" argument")),
-        }
-    }
-    if src && dst {
-        return Err("May only specify one of \"src\" or \"dst\".".to_string());
-    }
-    if !src && !dst && (n.persistent || n.hash || n.random) {
-        return Err("Flags allowed only with \"src\" or \"dst\".".to_string());
-    }
-    if n.hash && n.random {
-        return Err("Both \"hash\" and \"random\" are not allowed.".to_string());
-    }
-    n.direction = match (src, dst) {
-        (true, _) => Some(NatDirection::Src),
-        (_, true) => Some(NatDirection::Dst),
-        _ => None,
-    };
-    Ok(Action::Nat(Box::new(n)))
-}
-
-/// An IPv6 address, in brackets or not, at the start of a text, and what follows.
-/// The address at the start of a text, if its octets make one, and what follows them.
-type Prefix<'a> = (Option<IpAddr>, &'a str);
-
-fn ipv6_prefix(text: &str) -> Option<Prefix<'_>> {
-    let inner = text.strip_prefix('[').unwrap_or(text);
-    let len = inner.find(|c: char| !(c.is_ascii_hexdigit() || c == ':' || c == '.')).unwrap_or(inner.len());
-    if len == 0 {
-        return None;
-    }
-    let (address, rest) = inner.split_at(len);
-    let rest = if text.len() == inner.len() { rest } else { rest.strip_prefix(']')? };
-    Some((address.parse::<Ipv6Addr>().ok().map(IpAddr::V6), rest))
-}
-
-fn ipv4_prefix(text: &str) -> Option<Prefix<'_>> {
-    let (address, rest) = flow::text::parse_ipv4_prefix(text)?;
-    Some((Some(IpAddr::V4(Ipv4Addr::from(address))), rest))
-}
-
-/// `first[-last][:port[-port]]`.
-fn nat_range(text: &str, nat: &mut Nat) -> Parsed<()> {
-    let invalid = || format!("invalid nat range \"{text}\"");
-    let port = |text: &str| -> Option<(u16, usize)> {
-        let len = text.bytes().take_while(u8::is_ascii_digit).count();
-        // As C reads it: the low 16 bits count.
-        Some((text.get(..len)?.parse::<u32>().ok()? as u16, len))
-    };
-    let mut rest = text;
-    let read: fn(&str) -> Option<Prefix<'_>> = if ipv4_prefix(text).is_some() { ipv4_prefix } else { ipv6_prefix };
-    let first = read(text);
-    if let Some((None, tail)) = first {
-        // What only looks like an address is passed over.
-        rest = tail;
-    }
-    if let Some((Some(min), tail)) = first {
-        rest = tail;
-        let mut max = None;
-        if let Some(tail) = rest.strip_prefix('-') {
-            let (last, tail) = read(tail).filter(|(last, _)| last.is_some_and(|l| l >= min)).ok_or_else(invalid)?;
-            max = last;
-            rest = tail;
-        }
-        nat.addresses = Some((min, max));
-        if let Some(tail) = rest.strip_prefix(':') {
-            let (first, len) = port(tail).ok_or_else(invalid)?;
-            rest = &tail[len..];
-            let mut last = None;
-            if let Some(tail) = rest.strip_prefix('-') {
-                let (number, len) = port(tail).filter(|(number, _)| *number >= first).ok_or_else(invalid)?;
-                last = Some(number);
-                rest = &tail[len..];
-            }
-            nat.ports = Some((first, last));
-        }
-    }
-    if rest.is_empty() {
-        return Ok(());
-    }
-    Err(format!("garbage ({rest}) after nat range \"{text}\" (pos: {})", text.len() - rest.len()))
 }
