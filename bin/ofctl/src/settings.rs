@@ -210,6 +210,9 @@ fn accept(settings: &mut Settings, log: &mut LogSettings, given: &Given) -> Resu
             settings.versions =
                 VersionSet::parse(text).map_err(|word| UsageError(format!("Unknown OpenFlow version: \"{word}\"")))?;
             settings.versions_given = true;
+            if settings.versions == VersionSet::default() {
+                settings.versions = VersionSet::ALL;
+            }
         }
         "sort" | "rsort" => {
             let field = given.value.clone().filter(|f| !f.eq_ignore_ascii_case("priority"));

@@ -60,10 +60,9 @@ impl Version {
         }
     }
 
-    /// The version that a user's text names: `OpenFlow13` or `OpenFlow1.3`, in any case.
+    /// The version that a user's text names: `OpenFlow13`, in any case.
     pub fn parse(text: &str) -> Option<Version> {
-        let tail = text.get(..8).filter(|head| head.eq_ignore_ascii_case("OpenFlow")).map(|_| &text[8..])?;
-        Version::ALL.into_iter().find(|v| v.dotted() == tail || v.name()[8..] == *tail)
+        Version::ALL.into_iter().find(|v| v.name().eq_ignore_ascii_case(text))
     }
 }
 

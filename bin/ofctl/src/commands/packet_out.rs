@@ -6,7 +6,7 @@ use openflow::matching::Match;
 use openflow::message::{Message, NO_BUFFER, PacketOut};
 use openflow::parse::packet_out::parse_packet_out;
 
-use super::flows::{open_for_flow_mod, with_names};
+use super::flows::{noting, open_for_flow_mod, with_names};
 use super::ofp_print::hex_prefix;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -27,9 +27,10 @@ pub(super) fn packet_out(settings: &Settings, args: &[String]) -> Done {
         return Err(Failure::Text(format!("Too many arguments ({})", args.len() + 1)));
     }
     let ((actions, usable), found) = with_names(&args[0], settings, |names| action::parse_actions(&args[2], names))?;
-    let port = match Names::NONE.parse_port(&args[1]) {
-        Some(port) => port,
-        None => super::ports::port_of(&Session::open(&args[0], settings)?, settings, &args[1])
+    let unknown = || format!("unknown port `{}'", args[1]);
+    let port = match noting(Names::NONE, |names| names.parse_port(&args[1]).ok_or_else(unknown)) {
+        Ok(port) => port,
+        Err(_) => super::ports::port_of(&Session::open(&args[0], settings)?, settings, &args[1])
             .map_err(|_| Failure::Text(format!("{}: unknown port `{}'", args[0], args[1])))?,
     };
     let (session, _) = open_for_flow_mod(found, &args[0], usable, settings)?;

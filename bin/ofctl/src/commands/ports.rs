@@ -2,23 +2,23 @@
 
 use openflow::message::port::port_config;
 use openflow::message::{Message, PortDesc, PortMod};
-use openflow::{OfPort, Version};
+use openflow::{Names, OfPort, Version};
 
+use super::flows::noting;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::{Done, Failure};
 
 /// The port that a text names, by number, reserved name or the switch's own name for it.
 pub(super) fn port_of(session: &Session, settings: &Settings, text: &str) -> Result<OfPort, Failure> {
-    if let Some(port) = openflow::names::Names::NONE.parse_port(text) {
+    let unknown = || format!("{}: unknown port `{text}'", session.given);
+    if let Ok(port) = noting(Names::NONE, |names| names.parse_port(text).ok_or_else(unknown)) {
         return Ok(port);
     }
-    if settings.accepts_names()
-        && let Some(port) = session.names().parse_port(text)
-    {
-        return Ok(port);
+    if !settings.accepts_names() {
+        return Err(Failure::Text(unknown()));
     }
-    Err(Failure::Text(format!("{}: unknown port `{text}'", session.given)))
+    Ok(noting(session.names(), |names| names.parse_port(text).ok_or_else(unknown))?)
 }
 
 /// `dump-ports SWITCH [PORT]`.
@@ -80,7 +80,9 @@ pub(super) fn queue_get_config(settings: &Settings, args: &[String]) -> Done {
 }
 
 fn describe(session: &Session, name: &str) -> Result<PortDesc, Failure> {
-    let number = openflow::names::Names::NONE.parse_port(name);
+    // Reserved names are none here, but numbers are.
+    let is_number = name.bytes().all(|b| b.is_ascii_digit());
+    let number = Names::NONE.parse_port(name).filter(|_| is_number);
     let found = session.ports()?.into_iter().find(|p| match number {
         Some(port) => p.port == port,
         None => p.name == name,

@@ -3,7 +3,7 @@
 use cli::program;
 use openflow::Version;
 use openflow::message::table::TABLE_ALL;
-use openflow::message::{Message, TableDesc, TableMod};
+use openflow::message::{Message, TableDesc, TableMod, table_features};
 use openflow::parse::table::parse_table_mod;
 use openflow::print::table::FeaturesDump;
 
@@ -125,9 +125,9 @@ fn rename(session: &Session, table: u8, name: &str, settings: &Settings) -> Done
         }
         Ok(())
     })?;
-    let mut features = found.ok_or_else(|| format!("table {table} not found"))?;
+    let mut features = found.ok_or_else(|| format!("switch does not have table {table}"))?;
     features.name = name.to_string();
-    features.command = 2;
+    features.command = table_features::MODIFY;
     let request = session.encode(&Message::TableFeaturesRequest(vec![features]))?;
     let reply = session.transact(&request)?;
     if crate::session::is_error(&reply) {

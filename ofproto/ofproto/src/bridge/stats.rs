@@ -23,17 +23,10 @@ impl Bridge {
             Message::PortDescRequest(port) => self.port_descs(id, xid, *port),
             Message::FlowStatsRequest { request: wanted, .. } => return Ok(self.flow_stats(id, request, wanted)),
             Message::TableStatsRequest => return Ok(self.table_stats(id, request)),
-            Message::TableFeaturesRequest(wanted) if !wanted.is_empty() => return Err(ErrorCode::OFPTFFC_EPERM),
-            Message::TableFeaturesRequest(_) => {
-                let mut tables = self.all_table_features();
-                if self.conns.get(&id).is_some_and(|c| c.version == openflow::Version::V15) {
-                    // There `meter` is an action.
-                    for table in &mut tables {
-                        table.nonmiss.instructions &= !(1 << 6);
-                        table.miss_rules.instructions &= !(1 << 6);
-                    }
-                }
-                self.reply(id, xid, Message::TableFeaturesReply(tables));
+            Message::TableFeaturesRequest(wanted) => {
+                let version = self.conns.get(&id).map_or(openflow::Version::V13, |c| c.version);
+                self.rename_tables(wanted, version)?;
+                self.reply(id, xid, Message::TableFeaturesReply(self.all_table_features(version)));
             }
             Message::TableDescRequest => self.reply(id, xid, Message::TableDescReply(self.table_descs())),
             Message::PortStatsRequest(port) => return self.port_stats(id, request, *port),

@@ -4,13 +4,14 @@
 //! vSwitch 3.1.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use flow::field::ALL;
-use openflow::ErrorCode;
 use openflow::message::async_config::AsyncKind;
 use openflow::message::table::{TABLE_ALL, TableMiss, TableReason, TableStatus, Vacancy};
 use openflow::message::table_features::{ActionFeatures, InstructionFeatures};
-use openflow::message::{FieldSet, Message, TableDesc, TableFeatures, TableMod};
+use openflow::message::{self, FieldSet, Message, TableDesc, TableFeatures, TableMod};
+use openflow::{ErrorCode, Version};
 
 use super::group::supported_actions;
 use super::{Bridge, N_TABLES, Output};
@@ -27,6 +28,7 @@ pub(crate) struct TableWish {
     miss: TableMiss,
     evict: bool,
     vacancy: Option<VacancyWatch>,
+    name: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,7 @@ impl Bridge {
                 config.miss = wish.miss;
             }
             config.evict |= wish.evict;
+            config.name = config.name.or_else(|| wish.name.clone());
         }
         config
     }
@@ -134,9 +137,38 @@ impl Bridge {
         }
     }
 
-    pub(super) fn all_table_features(&self) -> Vec<TableFeatures> {
-        let blank = features();
+    pub(super) fn all_table_features(&self, version: Version) -> Vec<TableFeatures> {
+        let mut blank = features();
+        if version == Version::V15 {
+            // There `meter` is an action.
+            blank.nonmiss.instructions &= !(1 << 6);
+        }
         (0..N_TABLES).map(|id| self.table_features_from(&blank, id)).collect()
+    }
+
+    /// Gives tables the names that a controller wants them to have, all else being as it is. An empty one takes its own
+    /// name away again; those of the database stay.
+    pub(super) fn rename_tables(&mut self, wanted: &[TableFeatures], version: Version) -> Result<(), ErrorCode> {
+        let tables = if wanted.is_empty() { Vec::new() } else { self.all_table_features(version) };
+        for wish in wanted {
+            let now = tables.get(usize::from(wish.table_id)).ok_or(ErrorCode::OFPTFFC_BAD_TABLE)?;
+            let differs = TableFeatures { name: String::new(), command: 0, ..wish.clone() }
+                != as_told(TableFeatures { name: String::new(), ..now.clone() }, version)?;
+            let taken = self.config.tables.get(&wish.table_id).and_then(|config| config.name.as_deref());
+            if differs || (!wish.name.is_empty() && taken.is_some_and(|name| name != wish.name)) {
+                return Err(ErrorCode::OFPTFFC_EPERM);
+            }
+        }
+        for TableFeatures { table_id, name, .. } in wanted {
+            let before = self.table_config(*table_id);
+            let wish = self.table_wishes.entry(*table_id).or_default();
+            wish.name = Some(name.as_str()).filter(|name| !name.is_empty()).map(Arc::from);
+            let after = self.table_config(*table_id);
+            if after != before {
+                self.put_awaited(Output::ConfigureTable { table: *table_id, config: after });
+            }
+        }
+        Ok(())
     }
 
     /// What a table can do.
@@ -156,6 +188,16 @@ impl Bridge {
         }
         features.miss_rules = features.nonmiss.clone();
         features
+    }
+}
+
+/// A table's features as a controller that asks for them in `version` reads them.
+fn as_told(features: TableFeatures, version: Version) -> Result<TableFeatures, ErrorCode> {
+    let reply = Message::TableFeaturesReply(vec![features]);
+    let octets = message::encode(&reply, version, 0).map_err(|_| ErrorCode::OFPTFFC_EPERM)?;
+    match message::decode(&octets).map_err(|error| error.code)?.body {
+        Message::TableFeaturesReply(mut told) => told.pop().ok_or(ErrorCode::OFPTFFC_EPERM),
+        _ => Err(ErrorCode::OFPTFFC_EPERM),
     }
 }
 

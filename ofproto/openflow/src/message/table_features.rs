@@ -30,6 +30,11 @@ pub struct ActionFeatures {
     pub set_fields: FieldSet,
 }
 
+/// Command that changes the tables named and leaves the others as they are.
+pub const MODIFY: u8 = 1;
+/// The greatest command.
+const COMMAND_MAX: u8 = 3;
+
 /// What a table can.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TableFeatures {
@@ -59,7 +64,7 @@ pub struct TableFeatures {
     pub mask: FieldSet,
     /// Of these, which may be left out.
     pub wildcard: FieldSet,
-    /// Command (1.5's request; 0 otherwise).
+    /// Command (1.5's request; 0 otherwise, which is to replace): [`MODIFY`], or 2 and 3 to enable and disable a table.
     pub command: u8,
     /// Feature bits (1.5; 0 otherwise).
     pub features: u32,
@@ -101,6 +106,9 @@ pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFea
     let command = body.u8()?;
     let bits = body.u32()?;
     if version == Version::V15 {
+        if command > COMMAND_MAX {
+            return Err(ErrorCode::OFPTFFC_BAD_COMMAND.into());
+        }
         (features.command, features.features) = (command, bits);
     }
     features.name = body.text(32)?;
@@ -262,7 +270,7 @@ pub(super) fn encode(out: &mut Vec<u8>, features: &TableFeatures, version: Versi
     let start = out.len();
     out.zeros(2);
     out.put8(features.table_id);
-    out.put8(features.command);
+    out.put8(if version == Version::V15 { features.command } else { 0 });
     out.put32(features.features);
     out.text(&features.name, 32);
     out.put64(features.metadata_match);

@@ -10,6 +10,9 @@ use crate::names::Names;
 use crate::words::{Words, hex_octets};
 use crate::{OfPort, Protocols};
 
+/// Octets of an Ethernet header.
+const ETHERNET: usize = 14;
+
 /// Fields that a packet-out may set besides the input port (1.5).
 fn is_pipeline(field: Field) -> bool {
     field.is_tunnel() || field.is_register() || matches!(field, Field::Metadata | Field::InPort | Field::PacketType)
@@ -52,6 +55,9 @@ pub fn parse_packet_out(text: &str, names: Names<'_>) -> Result<(PacketOut, Prot
                 let (octets, rest) = hex_octets(value);
                 if octets.is_empty() || !rest.is_empty() {
                     return Err(format!("{name}: Trailing garbage in packet data"));
+                }
+                if octets.len() < ETHERNET {
+                    return Err(format!("{name}: Packet data too short for Ethernet"));
                 }
                 packet = Some(octets);
             }

@@ -65,9 +65,9 @@ pub fn parse_table_mod(table: &str, setting: &str, names: Names<'_>) -> Result<P
                 table_mod.vacancy = Some(true);
                 table_mod.table_vacancy = vacancy(range)?;
                 since(Version::V14)
-            } else if let Some(new) = other.strip_prefix("name:") {
+            } else if let Some(new) = other.strip_prefix("name:").filter(|_| !all) {
                 name = Some(new.to_string());
-                since(Version::V15)
+                since(Version::V13)
             } else {
                 return Err(format!("invalid table_mod setting {other}"));
             }

@@ -276,6 +276,12 @@ fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFea
 
 /// Whether nothing but name and number differs, and the next tables in no more than that.
 fn same_features(a: &TableFeatures, b: &TableFeatures) -> bool {
+    let (a, b) = without_own(a, b);
+    a == b
+}
+
+/// Two tables without names and numbers, and without the tables up to either as next ones.
+fn without_own(a: &TableFeatures, b: &TableFeatures) -> (TableFeatures, TableFeatures) {
     let last = a.table_id.max(b.table_id);
     let strip = |f: &TableFeatures| {
         let mut f = TableFeatures { table_id: 0, name: String::new(), ..f.clone() };
@@ -285,10 +291,13 @@ fn same_features(a: &TableFeatures, b: &TableFeatures) -> bool {
         }
         f
     };
-    strip(a) == strip(b)
+    (strip(a), strip(b))
 }
 
-/// `tables` as they come: each unlike the one before is shown, the others are counted.
+/// What a request is to do with a table, by number; to replace its features goes without saying.
+const TABLE_COMMANDS: [Option<&str>; 4] = [None, Some("modify"), Some("enable"), Some("disable")];
+
+/// Appends a table as it comes: one unlike the one `before` it is shown, others are counted.
 fn one(
     out: &mut String,
     features: &TableFeatures,
@@ -307,11 +316,15 @@ fn one(
         None => true,
     };
     let same = before.is_some_and(|b| same_features(features, b));
-    if same && same_counts && features.name.is_empty() {
+    let command = TABLE_COMMANDS.get(usize::from(features.command)).copied().flatten();
+    if same && same_counts && features.name.is_empty() && command.is_none() {
         first_ditto.get_or_insert(features.table_id);
         return;
     }
     ditto(out, first_ditto, features.table_id);
+    if let Some(command) = command {
+        put!(out, "\n  command: {command}");
+    }
     put!(out, "\n  table {}", features.table_id);
     if !features.name.is_empty() {
         put!(out, " (\"{}\")", features.name);
@@ -363,7 +376,10 @@ fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeature
     }
     let has_instructions =
         features.nonmiss != InstructionFeatures::default() || features.miss_rules != InstructionFeatures::default();
-    let same = |b: &TableFeatures| b.nonmiss == features.nonmiss && b.miss_rules == features.miss_rules;
+    let same = |b: &TableFeatures| {
+        let (now, before) = without_own(features, b);
+        now.nonmiss == before.nonmiss && now.miss_rules == before.miss_rules
+    };
     if has_instructions && before.is_some_and(same) {
         out.push_str("    (same instructions)\n");
     } else if has_instructions || matches!(version, Version::V13 | Version::V14) {
