@@ -134,12 +134,6 @@ impl Assignment {
         let polls = |t: &&Thread| t.queues.iter().any(|(p, _, q)| (*p, *q) == (port, queue));
         self.threads.iter().find(polls).map(|t| t.core.core)
     }
-
-    /// The processor of the first thread that polls any queue of a port; `None`: the main thread does.
-    pub fn core_of_port(&self, port: OdpPort) -> Option<u32> {
-        let polls = |t: &&Thread| t.queues.iter().any(|(p, ..)| *p == port);
-        self.threads.iter().find(polls).map(|t| t.core.core)
-    }
 }
 
 /// The threads that there are to be, by node and processor.

@@ -205,8 +205,8 @@ pub(super) async fn collect(directory: &Directory, datapath: &DatapathEntry) -> 
     Ok(flows)
 }
 
-/// Flows by the threads that have counted them, each with what it counted there, the main thread's last. One that nobody
-/// has is the thread's that polls its port.
+/// Flows by the threads that have them, each with what it counted there, the main thread's last. That has all of them:
+/// its own are those that it counted, or that no other has.
 async fn by_thread(entry: &DatapathEntry, flows: Vec<Shown>) -> Result<Vec<(Option<u32>, Shown)>, String> {
     if entry.assignment.threads.is_empty() {
         return Ok(flows.into_iter().map(|flow| (None, flow)).collect());
@@ -221,13 +221,13 @@ async fn by_thread(entry: &DatapathEntry, flows: Vec<Shown>) -> Result<Vec<(Opti
             .collect();
         for shown in some {
             let own = |(core, counted): &(Option<u32>, HashMap<Ufid, FlowStats>)| {
-                let stats = counted.get(&shown.flow.entry.ufid).filter(|stats| stats.packets > 0)?;
+                let stats = counted.get(&shown.flow.entry.ufid).filter(|stats| core.is_some() || stats.packets > 0)?;
                 Some((*core, Shown { flow: dp::DumpedFlow { stats: *stats, ..shown.flow.clone() }, ..shown.clone() }))
             };
             let before = split.len();
             split.extend(shares.iter().filter_map(own));
             if split.len() == before {
-                split.push((entry.assignment.core_of_port(shown.in_port()), shown.clone()));
+                split.push((None, shown.clone()));
             }
         }
     }
