@@ -5,6 +5,7 @@ use flow::OdpPort;
 
 use super::Datapath;
 use super::adapt::DummyInbox;
+use super::flows::later;
 use crate::msg::datapath::{Inject, Order};
 
 /// A dummy port's inbox, so that packets can be injected (R).
@@ -27,25 +28,24 @@ impl Handler<DummyAttach> for Datapath {
 }
 
 impl Handler<Inject> for Datapath {
-    type Result = ResponseFuture<()>;
+    type Result = Response<()>;
 
     fn handle(&mut self, m: Inject, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let nothing = Box::pin(std::future::ready(()));
         let Some(inbox) = self.inboxes.get(&m.port).and_then(|inboxes| inboxes.get(m.queue as usize)) else {
-            return nothing;
+            return Response::reply(());
         };
         for packet in m.packets {
             inbox.push(packet);
         }
         if let Some(poked) = self.hub.ask_poller(m.port, m.queue, |done| Order::Poke(m.port, done)) {
-            return Box::pin(async move {
+            return later(async move {
                 // A thread that dies over it has lost them.
                 let _ = poked.await;
             });
         }
         self.poke(m.port);
-        nothing
+        Response::reply(())
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::{Datapath, log, now_us};
+use crate::clock;
 use crate::mailbox::Address;
 use crate::msg::datapath::*;
 
@@ -71,7 +72,7 @@ impl Handler<FlowModify> for Datapath {
 }
 
 impl Handler<FlowDelete> for Datapath {
-    type Result = ResponseFuture<Vec<DumpedFlow>>;
+    type Result = Response<Vec<DumpedFlow>>;
 
     fn handle(&mut self, m: FlowDelete, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
@@ -85,9 +86,9 @@ impl Handler<FlowDelete> for Datapath {
         };
         let counted = self.spread_and_ask();
         if counted.is_empty() {
-            return Box::pin(std::future::ready(gone));
+            return Response::reply(gone);
         }
-        Box::pin(async move {
+        later(async move {
             let counted = join_all(counted.into_iter().map(|told| tokio::time::timeout(PATIENCE, told))).await;
             add_up(&mut gone, counted.into_iter().flatten().flatten());
             gone
@@ -96,13 +97,16 @@ impl Handler<FlowDelete> for Datapath {
 }
 
 impl Handler<FlowDump> for Datapath {
-    type Result = ResponseFuture<(Vec<DumpedFlow>, Option<dp::FlowCursor>)>;
+    type Result = Response<(Vec<DumpedFlow>, Option<dp::FlowCursor>)>;
 
     fn handle(&mut self, m: FlowDump, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let (mut flows, next) = self.engine.dump(m.cursor, m.max);
         let threads = self.hub.addresses();
-        Box::pin(async move {
+        if threads.is_empty() {
+            return Response::reply((flows, next));
+        }
+        later(async move {
             let names = flows.iter().map(|f| f.entry.ufid).collect();
             add_up(&mut flows, ask(&threads, names).await);
             (flows, next)
@@ -111,14 +115,17 @@ impl Handler<FlowDump> for Datapath {
 }
 
 impl Handler<FlowReports> for Datapath {
-    type Result = ResponseFuture<(Vec<FlowReported>, usize, Option<dp::FlowCursor>)>;
+    type Result = Response<(Vec<FlowReported>, usize, Option<dp::FlowCursor>)>;
 
     fn handle(&mut self, m: FlowReports, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let mut flows = Vec::new();
         let next = self.engine.walk(m.cursor, m.max, |flow| flows.push(flow));
         let (total, threads) = (self.engine.n_flows(), self.hub.addresses());
-        Box::pin(async move {
+        if threads.is_empty() {
+            return Response::reply((flows, total, next));
+        }
+        later(async move {
             let names = flows.iter().map(|f| f.ufid).collect();
             add_up(&mut flows, ask(&threads, names).await);
             (flows, total, next)
@@ -127,13 +134,16 @@ impl Handler<FlowReports> for Datapath {
 }
 
 impl Handler<ReportFlows> for Datapath {
-    type Result = ResponseFuture<Vec<FlowReported>>;
+    type Result = Response<Vec<FlowReported>>;
 
     fn handle(&mut self, m: ReportFlows, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let mut flows: Vec<FlowReported> = m.0.iter().filter_map(|ufid| self.engine.report(*ufid)).collect();
         let threads = self.hub.addresses();
-        Box::pin(async move {
+        if threads.is_empty() {
+            return Response::reply(flows);
+        }
+        later(async move {
             add_up(&mut flows, ask(&threads, m.0).await);
             flows
         })
@@ -141,19 +151,29 @@ impl Handler<ReportFlows> for Datapath {
 }
 
 impl Handler<FlowShares> for Datapath {
-    type Result = ResponseFuture<BTreeMap<Option<u32>, Vec<FlowReported>>>;
+    type Result = Response<BTreeMap<Option<u32>, Vec<FlowReported>>>;
 
     fn handle(&mut self, m: FlowShares, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let own = m.0.iter().filter_map(|ufid| self.engine.report(*ufid)).collect();
         let mut shares = BTreeMap::from([(None, own)]);
         let threads = self.hub.addresses();
-        Box::pin(async move {
+        later(async move {
             let counted = ask(&threads, m.0).await;
             shares.extend(threads.into_keys().map(Some).zip(counted));
             shares
         })
     }
+}
+
+/// An answer that other threads have their part in. Until it is given the program is not at rest.
+pub(super) fn later<T: 'static>(answer: impl Future<Output = T> + 'static) -> Response<T> {
+    let at_work = clock::at_work();
+    Response::fut(async move {
+        let answer = answer.await;
+        drop(at_work);
+        answer
+    })
 }
 
 /// What each of the threads, in their order, has counted of flows.

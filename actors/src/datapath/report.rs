@@ -4,6 +4,7 @@ use actix::prelude::*;
 use futures::future::join_all;
 use std::time::Duration;
 
+use super::flows::later;
 use super::{Datapath, now_us};
 use crate::msg::datapath::*;
 
@@ -66,13 +67,16 @@ impl DatapathReport {
 }
 
 impl Handler<ReadStats> for Datapath {
-    type Result = ResponseFuture<DatapathReport>;
+    type Result = Response<DatapathReport>;
 
     fn handle(&mut self, _: ReadStats, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let mut report = self.own_report();
         let threads = self.hub.addresses();
-        Box::pin(async move {
+        if threads.is_empty() {
+            return Response::reply(report);
+        }
+        later(async move {
             let others = join_all(threads.values().map(|thread| thread.ask(ReadStats, PATIENCE))).await;
             others.into_iter().flatten().for_each(|other| report.add(other));
             report
@@ -81,13 +85,16 @@ impl Handler<ReadStats> for Datapath {
 }
 
 impl Handler<Quiesce> for Datapath {
-    type Result = ResponseFuture<()>;
+    type Result = Response<()>;
 
     fn handle(&mut self, _: Quiesce, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         while self.work() {}
         let threads = self.hub.addresses();
-        Box::pin(async move {
+        if threads.is_empty() {
+            return Response::reply(());
+        }
+        later(async move {
             join_all(threads.values().map(|thread| thread.ask(Quiesce, PATIENCE))).await;
         })
     }
