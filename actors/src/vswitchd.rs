@@ -193,6 +193,8 @@ fn root_columns(system_id: &str, run_dir: &std::path::Path) -> Vec<(&'static str
 
 fn iface_types(dummy: DummyMode) -> Vec<&'static str> {
     let mut types = vec![
+        "afxdp",
+        "afxdp-nonpmd",
         "bareudp",
         "erspan",
         "geneve",

@@ -89,6 +89,7 @@ impl Bridge {
                 self.core.export_failed(&failed);
             }
             Output::Count(ports) => self.count(ports, ctx),
+            Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),
             Output::SetAdmin { port, up } => {

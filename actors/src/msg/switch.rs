@@ -109,6 +109,15 @@ pub struct StatusWrite {
     pub applied: Option<i64>,
 }
 
+impl StatusWrite {
+    /// This and then the other, as one.
+    #[must_use]
+    pub fn followed_by(mut self, next: StatusWrite) -> StatusWrite {
+        self.rows.extend(next.rows);
+        StatusWrite { rows: self.rows, applied: next.applied.or(self.applied) }
+    }
+}
+
 /// The database has been read anew, and may not have what was written: all status is to be written that differs (B).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

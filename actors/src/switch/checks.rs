@@ -28,7 +28,7 @@ fn complaint(module: &'static str, is_error: bool, text: String) -> Complaint {
 pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> Vec<Complaint> {
     let mut said = Vec::new();
     wanted.bridges.retain(|name, bridge| {
-        if name.contains('/') {
+        if name.contains(['/', '\\']) {
             said.push(complaint("bridge", false, format!("ignoring bridge with invalid name \"{name}\"")));
             return false;
         }
@@ -63,6 +63,10 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
     for bridge in wanted.bridges.values() {
         if let Some(Err(why)) = bridge_hwaddr(&bridge.other_config) {
             said.push(complaint("bridge", true, format!("bridge {}: cannot set MAC address to {why}", bridge.name)));
+        }
+        if bridge.stp_enable && !bridge.rstp_enable {
+            let numbers = super::protocols::StpNumbers::of(bridge);
+            said.extend(numbers.complaints.into_iter().map(|text| complaint("bridge", true, text)));
         }
         let bonds = bridge.ports.values().filter(|p| p.interfaces.len() > 1);
         said.extend(bonds.flat_map(|port| bond_ignored(port)).map(|text| complaint("bridge", false, text)));

@@ -8,6 +8,7 @@
 //!                StatusWrite, cur_cfg  ◄─ publish view and directory ◄─────────────────┘
 //! ```
 
+mod auto_attach;
 mod bundle;
 mod checks;
 mod columns;
@@ -153,6 +154,8 @@ pub struct Switch {
     /// Most VLAN headers that are looked at.
     vlan_limit: usize,
     status_written: BTreeMap<status::RowKey, RowWrite>,
+    /// Auto-Attach mappings that were applied, by bridge.
+    attached: BTreeMap<String, auto_attach::Applied>,
 }
 
 /// Messages that fit the mailboxes of the switch's children.
@@ -198,6 +201,7 @@ impl Switch {
             complaints: BTreeSet::new(),
             vlan_limit: 1,
             status_written: BTreeMap::new(),
+            attached: BTreeMap::new(),
         }
     }
 

@@ -155,6 +155,8 @@ pub fn device_kind(kind: &str, datapath: &str, mode: DummyMode, name: &str) -> R
         "internal" => Ok((DeviceKind::Internal, if datapath == "netdev" { "tap" } else { "internal" }.to_owned())),
         "tap" => Ok((DeviceKind::Internal, "tap".to_owned())),
         "system" => Ok((DeviceKind::System, "system".to_owned())),
+        // Rings serve these as well; no XDP program is loaded.
+        "afxdp" | "afxdp-nonpmd" => Ok((DeviceKind::System, kind.to_owned())),
         "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp" => {
             Ok((DeviceKind::Virtual, kind.to_owned()))
         }

@@ -60,6 +60,10 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
                 .collect(),
         }
     } else if row.stp_enable {
+        let numbers = StpNumbers::of(row);
+        if numbers.is_mixed() {
+            return SpanningConfig::Off;
+        }
         let default = stp::BridgeSettings::new(address("stp-system-id"));
         let seconds = |key: &str, default_ms: i64| i64::from(number(keys, key, (default_ms / 1000) as u32)) * 1000;
         SpanningConfig::Stp {
@@ -70,31 +74,100 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
                 forward_ms: seconds("stp-forward-delay", default.forward_ms),
                 ..default
             },
-            ports: numbered(row, ports, "stp-enable", "stp-port-num", stp::MAX_PORT_NUMBER.into(), stp_port),
+            ports: stp_ports(row, ports, &numbers),
         }
     } else {
         SpanningConfig::Off
     }
 }
 
-/// The ports that take part: neither bonds, nor internal, nor a mirror's output, nor told not to.
-fn members<'a>(
-    row: &'a DesiredBridge,
-    ports: &'a BTreeMap<String, PlannedPort>,
-    enable: &'static str,
-) -> impl Iterator<Item = (&'a DesiredPort, &'a PlannedPort)> {
+/// The ports that may take part: neither bonds, nor internal, nor a mirror's output, nor told not to.
+fn candidates<'a>(row: &'a DesiredBridge, enable: &'static str) -> impl Iterator<Item = (&'a DesiredPort, &'a str)> {
     let outputs: BTreeSet<&str> = row.mirrors.iter().filter_map(|m| m.output_port.as_deref()).collect();
     row.ports.values().filter_map(move |port| {
         let mut interfaces = port.interfaces.values();
         let (only, None) = (interfaces.next()?, interfaces.next()) else { return None };
         let told_not_to = port.other_config.get(enable).is_some_and(|v| v.eq_ignore_ascii_case("false"));
-        let planned = ports.get(&only.name)?;
-        let kept_out = told_not_to
-            || only.kind == "internal"
-            || planned.port == OfPort::LOCAL
-            || outputs.contains(port.name.as_str());
-        (!kept_out).then_some((&**port, planned))
+        let kept_out =
+            told_not_to || only.kind == "internal" || only.name == row.name || outputs.contains(port.name.as_str());
+        (!kept_out).then_some((&**port, only.name.as_str()))
     })
+}
+
+/// Those of the candidates that are there.
+fn members<'a>(
+    row: &'a DesiredBridge,
+    ports: &'a BTreeMap<String, PlannedPort>,
+    enable: &'static str,
+) -> impl Iterator<Item = (&'a DesiredPort, &'a PlannedPort)> {
+    candidates(row, enable).filter_map(|(port, interface)| Some((port, ports.get(interface)?)))
+}
+
+/// What people say of the numbers that STP's ports have: all of them, or nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct StpNumbers {
+    /// Numbers by port; a port whose number makes no sense, or is another's already, takes no part.
+    given: BTreeMap<String, u16>,
+    /// Ports without one.
+    unnumbered: usize,
+    /// What is wrong, for the log.
+    pub complaints: Vec<String>,
+}
+
+impl StpNumbers {
+    /// The numbers in a bridge's row.
+    pub(super) fn of(row: &DesiredBridge) -> StpNumbers {
+        let mut numbers = StpNumbers::default();
+        let mut taken = BTreeSet::new();
+        for (port, _) in candidates(row, "stp-enable") {
+            let name = &port.name;
+            let Some(text) = port.other_config.get("stp-port-num") else {
+                numbers.unnumbered += 1;
+                continue;
+            };
+            let n = text.parse().ok().filter(|n| (1..=u16::from(stp::MAX_PORT_NUMBER)).contains(n));
+            match n {
+                None => numbers.complaints.push(format!("port {name}: invalid stp-port-num")),
+                Some(n) if !taken.insert(n) => {
+                    numbers.complaints.push(format!("port {name}: duplicate stp-port-num {n}, disabling"));
+                }
+                Some(n) => _ = numbers.given.insert(name.clone(), n),
+            }
+        }
+        if numbers.is_mixed() {
+            let name = &row.name;
+            let text = format!("bridge {name}: must manually configure all STP port IDs or none, disabling");
+            numbers.complaints.push(text);
+        }
+        numbers
+    }
+
+    /// Some ports have a number and some have none: the bridge then has no spanning tree.
+    fn is_mixed(&self) -> bool {
+        !self.given.is_empty() && self.unnumbered > 0
+    }
+}
+
+fn stp_ports(
+    row: &DesiredBridge,
+    ports: &BTreeMap<String, PlannedPort>,
+    numbers: &StpNumbers,
+) -> BTreeMap<OfPort, stp::PortSettings> {
+    if numbers.given.is_empty() {
+        let most = stp::MAX_PORT_NUMBER.into();
+        let without = |port: &DesiredPort| !port.other_config.contains_key("stp-port-num");
+        let mut all = numbered(row, ports, "stp-enable", "", most, stp_port);
+        all.retain(|number, _| {
+            members(row, ports, "stp-enable").any(|(port, planned)| planned.port == *number && without(port))
+        });
+        return all;
+    }
+    members(row, ports, "stp-enable")
+        .filter_map(|(port, planned)| {
+            let n = *numbers.given.get(&port.name)?;
+            Some((planned.port, stp_port(&port.other_config, n, planned)))
+        })
+        .collect()
 }
 
 /// Gives each port its number: the one asked for if it is free, else the least that is.

@@ -463,6 +463,7 @@ impl Switch {
         if let Some(metrics) = &self.metrics {
             metrics.offer(crate::metrics::Listen(self.desired.other_config.get("metrics").cloned()));
         }
+        self.attach();
         self.write_status(Some(self.desired.next_cfg));
         if self.next_status_ms == 0 {
             // What new devices have counted before is told at once; soon, where there are many and some were told just now.
@@ -548,6 +549,11 @@ fn refuse(interface: &DesiredInterface, error: &str) {
         vlog::err!("netdev_vport", "{error}");
     } else {
         let (name, kind) = (&interface.name, &interface.kind);
+        if tunnels::kind_named(kind).is_some() {
+            error.lines().for_each(|line| vlog::warn!("netdev_vport", "{line}"));
+            vlog::warn!("netdev", "{name}: could not set configuration (Invalid argument)");
+            return;
+        }
         vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
         vlog::warn!("bridge", "{error}");
     }

@@ -229,6 +229,21 @@ impl Switch {
         rows
     }
 
+    /// Writes the VLANs that Auto-Attach mappings add to ports, or take away.
+    pub(super) fn attach(&mut self) {
+        self.attached.retain(|name, _| self.desired.bridges.contains_key(name));
+        let bridges = self.desired.bridges.iter();
+        let rows: Vec<RowWrite> = bridges
+            .flat_map(|(name, row)| auto_attach::rows(row, self.attached.entry(name.clone()).or_default()))
+            .collect();
+        // People write these columns as well: what was written last does not matter.
+        if let Some((_, idl)) = &self.idl
+            && !rows.is_empty()
+        {
+            idl.send_merged(StatusWrite { rows, applied: None }, StatusWrite::followed_by);
+        }
+    }
+
     /// Writes those of the rows that differ from what was written last.
     fn write_rows(&mut self, mut rows: Vec<RowWrite>, applied: Option<i64>) {
         rows.retain(|row| self.status_written.get(&row_key(row)) != Some(row));
@@ -238,7 +253,7 @@ impl Switch {
         if let Some((_, idl)) = &self.idl
             && (applied.is_some() || !rows.is_empty())
         {
-            idl.send(StatusWrite { rows, applied });
+            idl.send_merged(StatusWrite { rows, applied }, StatusWrite::followed_by);
         }
     }
 }
@@ -307,10 +322,10 @@ pub(crate) fn kernel_counters(kernel: &LinkCounters, kind: &str, stats: &mut Por
     let own = match kind {
         // What the host sends into a device of ours is what we receive.
         "internal" | "tap" => kernel.swapped(),
-        "system" => *kernel,
+        "system" | "afxdp" | "afxdp-nonpmd" => *kernel,
         _ => return BTreeMap::new(),
     };
-    let lost = if kind == "system" { stats.rx_dropped } else { 0 };
+    let lost = if !matches!(kind, "internal" | "tap") { stats.rx_dropped } else { 0 };
     *stats = PortStats {
         rx_packets: own.rx_packets,
         tx_packets: own.tx_packets,

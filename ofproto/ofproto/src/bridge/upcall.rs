@@ -81,6 +81,9 @@ impl Bridge {
             Some(Cookie::SlowPath { .. }) | None => {}
         }
         let Some(mut translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };
+        if let Some(complaint) = translation.complaint.take() {
+            self.put(Output::Complain(complaint));
+        }
         let stats = RuleStats { packets: 1, bytes: upcall.packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, upcall.key.tcp_flags(), now_ms);
         let actions = self.flows.actions(std::mem::take(&mut translation.actions));
@@ -288,7 +291,10 @@ impl Bridge {
             side_effects: true,
             now_ms,
         };
-        let translation = translate(&self.live, &input, &mut self.recirc, None);
+        let mut translation = translate(&self.live, &input, &mut self.recirc, None);
+        if let Some(complaint) = translation.complaint.take() {
+            self.put(Output::Complain(complaint));
+        }
         let stats = RuleStats { packets: 1, bytes: packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, tcp_flags, now_ms);
         let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flow::field::Value;
+use flow::match_text::{Options, format_flow};
 use flow::odp::{self, DropReason, HashAlg};
 use flow::{Key, Mask};
 use l2proto::mac_learning::MacKey;
@@ -84,6 +85,8 @@ pub(super) struct Context<'a> {
     pub way_out: super::monitoring::WayOut,
     /// Samples of the whole packet, which are at the head of the actions.
     pub samples_at_head: usize,
+    /// What was wrong first, for the log.
+    pub complaint: Option<Box<str>>,
     /// Something is sampled that wants to know where the packet goes.
     pub sampled: bool,
     /// NetFlow counts packets of the bridge they came in at.
@@ -147,6 +150,7 @@ impl<'a> Context<'a> {
             nsh_tlvs: Vec::new(),
             way_out: Default::default(),
             samples_at_head: 0,
+            complaint: None,
             sampled: false,
             netflow: bridge.netflow,
         }
@@ -170,6 +174,7 @@ impl<'a> Context<'a> {
             effects: self.effects,
             slow: self.slow,
             recircs: self.recircs,
+            complaint: self.complaint,
             error: self.error,
             final_flow,
             macs: self.macs,
@@ -209,6 +214,12 @@ impl<'a> Context<'a> {
     }
 
     pub fn report_error(&mut self, text: impl FnOnce() -> String) {
+        if self.recorder.is_none() && self.complaint.is_none() {
+            let flow = format_flow(self.input.key, &Options::default());
+            let (text, bridge) = (text(), &self.bridge.name);
+            self.complaint = Some(format!("{text} on bridge {bridge} while processing {flow}").into());
+            return;
+        }
         self.report(NodeKind::Error, text);
     }
 

@@ -108,6 +108,8 @@ pub struct Translation {
     pub slow: u32,
     /// States that the actions name; each has one user more until they are released.
     pub recircs: Vec<u32>,
+    /// What is wrong with the rules or the bridge, for the log, of a translation that is not recorded.
+    pub complaint: Option<Box<str>>,
     /// Why the packet is dropped, if translation failed.
     pub error: Option<DropReason>,
     /// The pipeline's flow at the end, of a translation that is recorded.
@@ -180,6 +182,7 @@ pub fn translate(
             effects: Vec::new(),
             slow: 0,
             recircs: Vec::new(),
+            complaint: None,
             error: Some(DropReason::BridgeNotFound),
             final_flow: None,
             macs: SmallVec::new(),
