@@ -21,11 +21,11 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const AWAIT: &str = "#!/bin/sh\ni=0\nwhile [ $i -lt 1000 ]; do\n  sh -c \"$*\" >/dev/null 2>&1 && exit 0\n  \
                      sleep 0.02; i=$((i + 1))\ndone\necho \"await: in vain: $*\"; exit 1\n";
 
-/// Another: repeats a command until it has said the same six times running. For effects that nothing announces; on a busy
+/// Another: repeats a command until it has said the same nine times running. For effects that nothing announces; on a busy
 /// machine the command itself takes longer, and so does the wait.
-const CALM: &str = "#!/bin/sh\ni=0 same=0 last=\nwhile [ $same -lt 5 ] && [ $i -lt 500 ]; do\n  now=$(sh -c \"$*\" 2>&1)\n  \
+const CALM: &str = "#!/bin/sh\ni=0 same=0 last=\nwhile [ $same -lt 8 ] && [ $i -lt 500 ]; do\n  now=$(sh -c \"$*\" 2>&1)\n  \
                     if [ \"$now\" = \"$last\" ]; then same=$((same + 1)); else same=0 last=$now; fi\n  \
-                    sleep 0.05; i=$((i + 1))\ndone\n[ $same -ge 5 ] || { echo \"calm: in vain: $*\"; exit 1; }\n";
+                    sleep 0.05; i=$((i + 1))\ndone\n[ $same -ge 8 ] || { echo \"calm: in vain: $*\"; exit 1; }\n";
 
 /// One private place.
 #[derive(Debug)]

@@ -38,9 +38,12 @@ fn crates() -> BTreeMap<String, Crate> {
     source::crates(&side::root()).expect("the workspace's metadata")
 }
 
-/// The workspace's files with their lines of code, read once for all tests.
-fn files() -> &'static [(SourceFile, Vec<(usize, String)>)] {
-    static FILES: OnceLock<Vec<(SourceFile, Vec<(usize, String)>)>> = OnceLock::new();
+/// A file with its lines of code, by number.
+type Lines = (SourceFile, Vec<(usize, String)>);
+
+/// The workspace's files, read once for all tests.
+fn files() -> &'static [Lines] {
+    static FILES: OnceLock<Vec<Lines>> = OnceLock::new();
     FILES.get_or_init(|| {
         let files = source::files(&side::root()).expect("the workspace's files");
         files.into_iter().map(|file| (file.code(), file)).map(|(code, file)| (file, code)).collect()
