@@ -55,9 +55,13 @@ fn settings_tables_and_file() {
             path.display()
         )
     );
-    vlog::close_file();
+    vlog::reopen_file().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1, "it is the same file");
+    vlog::leave_file();
     vlog::info!("vlog", "to nobody");
-    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
+    vlog::leave_file();
+    let left = fs::read_to_string(&path).unwrap();
+    assert!(left.ends_with("00006|vlog(monitor)|INFO|closing log file\n") && left.lines().count() == 2, "{left}");
 
     let unix = UnixDatagram::bind(dir.path().join("log")).unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
