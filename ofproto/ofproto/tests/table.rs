@@ -96,6 +96,24 @@ fn a_batch_is_taken_back_whole() {
 }
 
 #[test]
+fn statistics_list_rules_by_shape_and_by_their_last_change() {
+    use FlowModCommand::*;
+    let mut table = Table::new(0);
+    let add = |priority, port| change(fm(Add, priority, port, to(1)));
+    table.stage([add(5, Some(1)), add(7, None), add(9, Some(2)), add(5, Some(3)), add(6, Some(1))], 0);
+    let listed = |table: &Table| -> Vec<(i32, u16)> {
+        let rules = table.select_rules(&Selection::everything());
+        rules.iter().map(|(r, _)| (r.priority, r.mini.key().tp_dst())).collect()
+    };
+    assert_eq!(listed(&table), [(5, 1), (9, 2), (5, 3), (6, 1), (7, 0)]);
+    table.stage([change(fm(ModifyStrict, 5, Some(1), to(2))), add(5, Some(3))], 0);
+    assert_eq!(listed(&table), [(9, 2), (6, 1), (5, 1), (5, 3), (7, 0)]);
+    // The other shape has the highest priority now.
+    table.stage([change(fm(DeleteStrict, 9, Some(2), to(0)))], 0);
+    assert_eq!(listed(&table), [(7, 0), (6, 1), (5, 1), (5, 3)]);
+}
+
+#[test]
 fn an_old_view_stays_what_it_was() {
     let mut table = Table::new(0);
     table.stage([change(fm(FlowModCommand::Add, 1, None, to(1)))], 0);
