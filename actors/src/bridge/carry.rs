@@ -12,6 +12,7 @@ use super::*;
 use crate::host::ReadCounters;
 use crate::msg::datapath::{BondSet, CtFlush, MeterRead, MeterSet, ReadStats};
 use crate::msg::port::SetAdmin;
+use crate::msg::switch::UnderlayEdit;
 use crate::msg::table::*;
 use crate::supervise::{Role, Strategy};
 use crate::table::NEWS_AT_MOST;
@@ -87,6 +88,13 @@ impl Bridge {
             Output::Export(datagrams) => {
                 let failed = self.collectors.send(datagrams);
                 self.core.export_failed(&failed);
+            }
+            Output::NeighbourHeard { address, mac } => {
+                let bridge = self.setup.name.clone();
+                if let Some(underlay) = &self.setup.directory.load().underlay {
+                    // Who answers again is heard again.
+                    underlay.offer(UnderlayEdit::Neighbour { bridge, address, mac });
+                }
             }
             Output::Count(ports) => self.count(ports, ctx),
             Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),

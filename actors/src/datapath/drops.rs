@@ -6,7 +6,7 @@ use flow::odp::DropReason as R;
 use crate::unixctl::coverage::Counter;
 
 /// Each reason with its counter.
-static COUNTERS: [(Drop, Counter); 22] = [
+static COUNTERS: [(Drop, Counter); 24] = [
     (Drop::Translation(R::OfPipeline), Counter::new("drop_action_of_pipeline")),
     (Drop::Translation(R::BridgeNotFound), Counter::new("drop_action_bridge_not_found")),
     (Drop::Translation(R::RecursionTooDeep), Counter::new("drop_action_recursion_too_deep")),
@@ -28,16 +28,13 @@ static COUNTERS: [(Drop, Counter); 22] = [
     (Drop::NoPort, Counter::new("datapath_drop_invalid_port")),
     (Drop::NoBond, Counter::new("datapath_drop_invalid_bond")),
     (Drop::InvalidAction, Counter::new("datapath_drop_nsh_decap_error")),
-    (Drop::Tunnel, Counter::new("datapath_drop_tunnel_push_error")),
+    (Drop::TunnelPush, Counter::new("datapath_drop_tunnel_push_error")),
+    (Drop::TunnelPop, Counter::new("datapath_drop_tunnel_pop_error")),
+    (Drop::NoTunnel, Counter::new("datapath_drop_invalid_tnl_port")),
 ];
 
 /// Names that nothing here ever counts under, and that who asks for expects to be there.
-static NEVER: [Counter; 4] = [
-    Counter::new("datapath_drop_lock_error"),
-    Counter::new("datapath_drop_tunnel_pop_error"),
-    Counter::new("datapath_drop_invalid_tnl_port"),
-    Counter::new("datapath_drop_hw_miss_recover"),
-];
+static NEVER: [Counter; 2] = [Counter::new("datapath_drop_lock_error"), Counter::new("datapath_drop_hw_miss_recover")];
 
 /// What one thread has told.
 pub(super) struct Told([u64; Drop::COUNT]);

@@ -174,6 +174,7 @@ impl Datapath {
         for (id, members) in self.engine.bonds() {
             thread.order(Order::Bond(BondSet { id, members: Some(members.to_vec()) }));
         }
+        thread.order(Order::Tunnels(TunnelsAre(self.tunnels.values().cloned().collect())));
         self.ports.keys().for_each(|port| self.introduce_to(thread, *port));
     }
 

@@ -65,7 +65,10 @@ impl Datapath {
         let mut lost = Vec::new();
         for upcall in self.upcalls.drain(..) {
             log::upcall(self.desk.card().name(), &upcall);
-            match self.ports.get(&upcall.key.in_port()).map(|p| &p.bridge).or(otherwise) {
+            let port = upcall.key.in_port();
+            let bridge =
+                self.ports.get(&port).map(|p| &p.bridge).or_else(|| self.tunnels.get(&port).map(|t| &t.bridge));
+            match bridge.or(otherwise) {
                 Some(bridge) => self.lines.to(bridge).handup.push(upcall),
                 None => lost.push(ticket(&upcall)),
             }

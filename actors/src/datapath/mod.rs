@@ -35,6 +35,7 @@ use crate::linger::Linger;
 use crate::mailbox::Outlet;
 use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::ThreadReturned;
+use crate::msg::datapath::TunnelPort;
 use crate::msg::switch::{QueuesLost, TrackingSet};
 use crate::supervise::{Desk, Player};
 use adapt::DummyInbox;
@@ -128,6 +129,8 @@ pub struct Datapath {
     engine: Engine,
     woken: Arc<wake::Woken>,
     ports: BTreeMap<OdpPort, Port>,
+    /// Who decides about what comes by tunnel ports.
+    tunnels: BTreeMap<OdpPort, TunnelPort>,
     /// Queues with something to give, in turn.
     active: Vec<Active>,
     /// Those that were lately, and wake with the next one.
@@ -192,6 +195,7 @@ impl Datapath {
             hub: Hub::default(),
             pmd: None,
             lines: lines::Lines::default(),
+            tunnels: BTreeMap::new(),
             inboxes: BTreeMap::new(),
             drops: drops::Told::new(),
         }

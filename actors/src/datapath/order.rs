@@ -31,6 +31,7 @@ impl Handler<Order> for Datapath {
             }
             Order::Configure(config) => self.engine.set_config(config),
             Order::Bond(bond) => self.set_bond(&bond),
+            Order::Tunnels(tunnels) => self.set_tunnels(tunnels),
             Order::Edit { edits, removed } => {
                 let gone = self.follow(&edits, removed.is_some());
                 if let Some(removed) = removed {
@@ -67,6 +68,16 @@ impl Datapath {
             gone.extend(removed.map(|f| FlowReported { ufid: f.entry.ufid, edition: f.entry.edition, stats: f.stats }));
         }
         gone
+    }
+
+    pub(super) fn set_tunnels(&mut self, tunnels: TunnelsAre) {
+        let mut gone = std::mem::take(&mut self.tunnels);
+        for tunnel in tunnels.0 {
+            gone.remove(&tunnel.port);
+            self.engine.set_tunnel(tunnel.port, Some(tunnel.kind));
+            self.tunnels.insert(tunnel.port, tunnel);
+        }
+        gone.into_keys().for_each(|port| self.engine.set_tunnel(port, None));
     }
 
     pub(super) fn set_bond(&mut self, bond: &BondSet) {

@@ -156,3 +156,13 @@ impl Handler<BondSet> for Datapath {
         self.hub.tell(|| Order::Bond(m.clone()));
     }
 }
+
+impl Handler<TunnelsAre> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: TunnelsAre, _: &mut Context<Self>) {
+        self.desk.received();
+        self.hub.tell(|| Order::Tunnels(m.clone()));
+        self.set_tunnels(m);
+    }
+}

@@ -254,6 +254,8 @@ pub enum Order {
     Configure(dp::Config),
     /// Bonds are set.
     Bond(BondSet),
+    /// Tunnels end here.
+    Tunnels(TunnelsAre),
     /// Flows are changed.
     Edit {
         /// How.
@@ -295,6 +297,22 @@ pub struct BondSet {
     pub id: u32,
     /// Port by hash value, 256 of them.
     pub members: Option<Vec<OdpPort>>,
+}
+
+/// These are the tunnel ports that end here, and no others (R).
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct TunnelsAre(pub Vec<TunnelPort>);
+
+/// A tunnel port.
+#[derive(Clone)]
+pub struct TunnelPort {
+    /// Number.
+    pub port: OdpPort,
+    /// What comes by it.
+    pub kind: dp::TunnelKind,
+    /// Who decides about it.
+    pub bridge: Outlet<Upcalls>,
 }
 
 /// A meter's counters (Q).

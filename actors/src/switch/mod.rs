@@ -45,8 +45,8 @@ use crate::clock;
 use crate::datapath::{Datapath, Owner};
 use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
-use crate::msg::bridge::{DatapathAnew, ViewPublished};
-use crate::msg::datapath::{CtTimeouts, TrackAs, VlanLimit};
+use crate::msg::bridge::{DatapathAnew, Upcalls, ViewPublished};
+use crate::msg::datapath::{CtTimeouts, TrackAs, TunnelPort, TunnelsAre, VlanLimit};
 use crate::msg::port::{PortStatus, Reattach};
 use crate::msg::revalidator::{LimitAnew, Stir};
 use crate::msg::switch::*;
@@ -256,7 +256,13 @@ impl Switch {
         view.version += 1;
         if ports_moved {
             view.odp_ports = self.odp_ports();
-            view.tunnels = self.tunnel_map(&view.tunnels);
+            let tunnels = self.tunnel_map(&view.tunnels);
+            if !Arc::ptr_eq(&tunnels, &view.tunnels) {
+                for (kind, backer) in &self.datapaths {
+                    backer.address.offer(self.tunnels_of(kind));
+                }
+            }
+            view.tunnels = tunnels;
             view.datapaths = self.datapaths.keys().cloned().collect();
             let known: BTreeSet<BridgeId> = self.bridges.values().map(|b| b.id).collect();
             view.bridges.retain(|id, _| known.contains(id));
@@ -294,6 +300,21 @@ impl Switch {
         };
         let map = TunnelMap { ports: self.bridges.values().flat_map(of_bridge).collect() };
         if map == **known { known.clone() } else { Arc::new(map) }
+    }
+
+    /// The tunnel ports that end in the datapath of a type.
+    fn tunnels_of(&self, kind: &str) -> TunnelsAre {
+        let mut all = BTreeMap::new();
+        for bridge in self.bridges.values().filter(|b| b.datapath == kind) {
+            for port in bridge.ports.values() {
+                let (Some(number), Some(config)) = (port.odp, &port.tunnel) else { continue };
+                let Some(kind) = tunnels::ends_here(config) else { continue };
+                // Any bridge tells whose of those that share the port a packet is.
+                let bridge = bridge.address.outlet::<Upcalls>();
+                all.entry(number).or_insert(TunnelPort { port: number, kind, bridge });
+            }
+        }
+        TunnelsAre(all.into_values().collect())
     }
 
     fn publish_directory(&self) {
@@ -433,6 +454,7 @@ impl Handler<DatapathReturned> for Switch {
         if let Some(backer) = self.datapaths.get(&m.0) {
             backer.address.offer(VlanLimit(self.vlan_limit));
             backer.address.offer(CtTimeouts(backer.timeouts.all()));
+            backer.address.offer(self.tunnels_of(&m.0));
             if let Some(settings) = &backer.tracking {
                 backer.address.offer(TrackAs(settings.clone()));
             }

@@ -24,6 +24,20 @@ pub(super) fn kind_named(name: &str) -> Option<&'static str> {
     KINDS.into_iter().find(|kind| *kind == name)
 }
 
+/// What comes by a tunnel that the switch opens by itself.
+pub(super) fn ends_here(config: &TunnelConfig) -> Option<dp::TunnelKind> {
+    use dp::TunnelKind as K;
+    Some(match config.kind {
+        _ if !config.native => return None,
+        "vxlan" => K::Vxlan { gbp: config.gbp, gpe: config.gpe },
+        "geneve" => K::Geneve,
+        "gre" | "ip6gre" => K::Gre,
+        "erspan" | "ip6erspan" => K::Erspan,
+        "gtpu" => K::Gtpu,
+        _ => return None,
+    })
+}
+
 /// The UDP or TCP port that a type uses unless told; `None` for those on IP itself.
 fn default_port(kind: &str) -> Option<u16> {
     match kind {

@@ -14,6 +14,7 @@ use crate::meter::{Meter, MeterConfig};
 use crate::policer::PolicerConfig;
 use crate::port::{PortShare, RxQueue, TxPort, Watcher};
 use crate::stats::{PortStats, QueueStats, Stats};
+use crate::tunnel::TunnelKind;
 
 /// How often subtables are ranked, µs.
 const RANK_US: u64 = 1_000_000;
@@ -385,6 +386,14 @@ impl Datapath {
     /// Removes a meter: as it was last.
     pub fn delete_meter(&mut self, id: u32) -> Option<Meter> {
         self.engine.common.meters().remove(&id)
+    }
+
+    /// Says what comes by a tunnel port, or that there is none of this number.
+    pub fn set_tunnel(&mut self, port: OdpPort, kind: Option<TunnelKind>) {
+        match kind {
+            Some(_) => self.engine.tunnels.entry(port).or_default().kind = kind,
+            None => drop(self.engine.tunnels.remove(&port)),
+        }
     }
 
     /// Sets the members of a bond balanced here, one for each value of the hash.

@@ -1,5 +1,7 @@
 //! A burst from its reception to the sending of what became of it.
 
+use std::collections::BTreeMap;
+
 use flow::{Execute, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind};
 
 use crate::bond::Bonds;
@@ -16,6 +18,7 @@ use crate::pending::{Pending, Waiting};
 use crate::quota::Quota;
 use crate::smc::Smc;
 use crate::stats::{Drop, Stats};
+use crate::tunnel::TunnelKind;
 
 /// Shorter frames are dropped unseen.
 const ETHERNET_HEADER: usize = 14;
@@ -30,6 +33,15 @@ pub(crate) struct Env<'u> {
     pub(crate) upcalls: &'u mut Vec<Upcall>,
 }
 
+/// A tunnel port.
+#[derive(Default)]
+pub(crate) struct Tunnel {
+    /// What it takes; `None` for one that was only ever sent to.
+    pub(crate) kind: Option<TunnelKind>,
+    /// Sequence number of the next packet, where they are numbered.
+    pub(crate) next: u32,
+}
+
 /// All of a datapath but its receive queues.
 pub(crate) struct Engine {
     pub(crate) config: Config,
@@ -40,6 +52,7 @@ pub(crate) struct Engine {
     pub(crate) dice: Dice,
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
+    pub(crate) tunnels: BTreeMap<OdpPort, Tunnel>,
     pub(crate) pending: Pending,
     /// The flow whose waiting packets go on now.
     released: Option<u64>,
@@ -73,6 +86,7 @@ impl Engine {
             dice: Dice::new(config.seed),
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
+            tunnels: BTreeMap::new(),
             pending: Pending::default(),
             released: None,
             common,

@@ -4,8 +4,9 @@
 //! until somebody asks. A clone shares the packet's octets until one of the two changes them.
 
 use flow::ct_state as cs;
-use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, Userspace};
+use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, TnlPush, Userspace};
 use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
+use packet::{Offload, PacketBuf};
 
 use crate::burst::{Packets, Slot};
 use crate::ct::fragments::{self, Arrival, Fragment};
@@ -16,6 +17,7 @@ use crate::meter::Verdict;
 use crate::segment;
 use crate::set;
 use crate::stats::Drop;
+use crate::tunnel;
 
 /// Least that is left of a packet, octets.
 const ETHERNET: usize = 14;
@@ -116,11 +118,11 @@ fn related(from: &Tuple, to: &Tuple, (src, dst): (u128, u128)) -> (u128, u128) {
 /// Whether to go on with the packet.
 type Going = Result<(), Drop>;
 
-/// Where a packet is after connection tracking.
+/// Where a packet is after connection tracking, or in its tunnel.
 enum Tracked {
     /// Here.
     On,
-    /// It waits for other fragments, or has gone on with them.
+    /// It waits for other fragments, or has gone on with them, or in pieces.
     Elsewhere,
 }
 
@@ -144,12 +146,17 @@ impl Engine {
         }
         for (i, action) in actions.iter().enumerate() {
             let is_last = i + 1 == actions.len();
-            if let Action::Ct(ct) = action {
-                match self.track(ct, &actions[i + 1..], packets, work, env) {
-                    Ok(Tracked::On) => continue,
-                    Ok(Tracked::Elsewhere) => return,
-                    Err(why) => return self.drop(why),
-                }
+            // These may part a packet from what comes after them.
+            let parted = match action {
+                Action::Ct(ct) => Some(self.track(ct, &actions[i + 1..], packets, work, env)),
+                Action::TnlPush(push) => Some(self.encapsulate(push, &actions[i + 1..], packets, work, env)),
+                _ => None,
+            };
+            match parted {
+                Some(Ok(Tracked::On)) => continue,
+                Some(Ok(Tracked::Elsewhere)) => return,
+                Some(Err(why)) => return self.drop(why),
+                None => {}
             }
             if let Err(why) = self.act(action, is_last, packets, work, env) {
                 return self.drop(why);
@@ -194,11 +201,13 @@ impl Engine {
                 let actions = if is_greater { greater } else { less_equal };
                 self.nested(actions, is_last, packets, work, env);
             }
-            // Needs to know what comes after it.
-            Action::Ct(_) => {}
+            // Need to know what comes after them.
+            Action::Ct(_) | Action::TnlPush(_) => {}
+            Action::TnlPop(port) => self.branch(is_last, packets, work, |engine, packets, work| {
+                engine.decapsulate(*port, packets, work, env);
+            }),
             Action::CtClear => self.forget_connection(packets, work),
             Action::Meter(id) => self.meter(*id, packets, work, env)?,
-            Action::TnlPush(_) | Action::TnlPop(_) => return Err(Drop::Tunnel),
             Action::Drop(reason) => return Err(Drop::Translation(*reason)),
         }
         Ok(())
@@ -340,6 +349,84 @@ impl Engine {
         work.stale = true;
         work.refresh(packets, self.config.max_vlans);
         self.decide(packets, work, env);
+    }
+
+    /// Puts a packet into a tunnel. One that its sender's kernel left to be cut goes on in pieces, each with the actions
+    /// `after` this one.
+    fn encapsulate(
+        &mut self,
+        push: &TnlPush,
+        after: &[Action],
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        env: &mut Env<'_>,
+    ) -> Result<Tracked, Drop> {
+        work.refresh(packets, self.config.max_vlans);
+        let hash = hash::five_tuple(work.key, 0);
+        let offload = packets.meta(work.slot).offload;
+        if offload.gso.is_none() && offload.partial_csum.is_none() {
+            return self.close(push, hash, packets, work).map(|()| Tracked::On);
+        }
+        let pieces = packet::offload::settle(packets.to_buf(work.slot)).map_err(|_| Drop::Segmentation)?;
+        for piece in pieces {
+            let slot = packets.pool.add(&piece);
+            let mut key = work.key.clone();
+            let (passes, depth) = (work.passes, work.depth);
+            let mut part = Work { passes, depth, ..Work::new(slot, &mut key, work.layers) };
+            match self.close(push, hash, packets, &mut part) {
+                Ok(()) => self.execute(after, packets, &mut part, env),
+                Err(why) => self.drop(why),
+            }
+        }
+        Ok(Tracked::Elsewhere)
+    }
+
+    /// Puts the outer header in front of a packet that owes nothing.
+    fn close(&mut self, push: &TnlPush, hash: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+        let header = &push.header;
+        if !packets.insert(&mut work.slot, 0, header.len()) {
+            // Longer than the usual headroom.
+            let mut whole = PacketBuf::new(header);
+            whole.extend(packets.data(work.slot));
+            work.slot = packets.pool.add(&whole);
+        }
+        let (octets, meta) = packets.own(&mut work.slot);
+        meta.offload = Offload::default();
+        octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(header);
+        let sequence = self.tunnels.entry(push.tnl_port).or_default();
+        tunnel::complete(octets, push, hash, &mut sequence.next).ok_or(Drop::TunnelPush)?;
+        *work.key = tunnel::outer_key(work.key);
+        work.stale = true;
+        Ok(())
+    }
+
+    /// Takes a packet out of the tunnel that ends at a port, where it comes in anew.
+    fn decapsulate(&mut self, port: OdpPort, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
+        if work.passes >= MAX_RECIRCULATIONS {
+            return self.drop(Drop::RecirculationLimit);
+        }
+        work.refresh(packets, self.config.max_vlans);
+        let Some(kind) = self.tunnels.get(&port).and_then(|t| t.kind) else { return self.drop(Drop::NoTunnel) };
+        let offload = packets.meta(work.slot).offload;
+        let trusted = offload.csum_valid || offload.partial_csum.is_some();
+        let outer = (&*work.key, &work.layers);
+        let opened = tunnel::open(kind, port, packets.data(work.slot), outer, trusted);
+        let Some(opened) = opened.filter(|_| offload.gso.is_none()) else { return self.drop(Drop::TunnelPop) };
+        if !packets.remove(&mut work.slot, 0, opened.header) {
+            return self.drop(Drop::TunnelPop);
+        }
+        packets.own(&mut work.slot).1.offload = Offload::default();
+        *work.key = opened.key;
+        work.passes += 1;
+        self.stats.recirculated += 1;
+        work.flow = None;
+        work.trunc = None;
+        work.stale = true;
+        work.refresh(packets, self.config.max_vlans);
+        // What is asked about it is the tunnel port's.
+        let came_by = std::mem::replace(&mut env.port, port);
+        self.decide(packets, work, env);
+        env.port = came_by;
     }
 
     fn hash(&mut self, alg: HashAlg, basis: u32, packets: &Packets<'_, '_>, work: &mut Work<'_>) {

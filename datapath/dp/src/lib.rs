@@ -15,8 +15,8 @@
 //! burst has been sent; only what is changed after it was queued, or lacks headroom, is copied. Nothing here waits,
 //! allocates for a packet that hits, or sends a message.
 //!
-//! Deliberately absent: tunnels (counted as drops, [`Drop`]); who decides on flows (upcalls go
-//! up, [`flow::FlowEntry`]s come down). Each thread has a datapath of its own; what they share is [`Common`].
+//! Deliberately absent: who decides on flows (upcalls go up, [`flow::FlowEntry`]s come down). Each thread has a datapath of
+//! its own; what they share is [`Common`].
 //!
 //! Source: ovs-vswitchd(8), ovs-dpctl(8), dpif-netdev's documented caches and counters; ovs-actions(7).
 
@@ -47,6 +47,7 @@ mod segment;
 mod set;
 mod smc;
 mod stats;
+mod tunnel;
 
 pub use burst::{BURST, Burst, Lent};
 pub use common::Common;
@@ -59,3 +60,4 @@ pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
 pub use policer::PolicerConfig;
 pub use port::{PortShare, RxLosses, RxQueue, TxPacket, TxPort, TxReport, Watcher};
 pub use stats::{Drop, PortStats, QueueStats, Stats};
+pub use tunnel::TunnelKind;

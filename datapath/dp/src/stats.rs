@@ -96,19 +96,23 @@ pub enum Drop {
     NoPort,
     /// An action that its headers do not allow.
     InvalidAction,
-    /// An action that this datapath does not have: tunnels.
-    Tunnel,
+    /// It could not be put into its tunnel.
+    TunnelPush,
     /// It could not be cut into segments for a port that does not do it.
     Segmentation,
     /// More than its port may bring in.
     Policer,
     /// The bond to send to is not there.
     NoBond,
+    /// What came by a tunnel is not as its protocol has it.
+    TunnelPop,
+    /// The tunnel port to come in at is not there.
+    NoTunnel,
 }
 
 impl Drop {
     /// Number of reasons.
-    pub const COUNT: usize = 25;
+    pub const COUNT: usize = 27;
 
     /// A number of its own below [`Drop::COUNT`].
     pub fn index(self) -> usize {
@@ -123,10 +127,12 @@ impl Drop {
             Drop::Meter => 18,
             Drop::NoPort => 19,
             Drop::InvalidAction => 20,
-            Drop::Tunnel => 21,
+            Drop::TunnelPush => 21,
             Drop::Segmentation => 22,
             Drop::Policer => 23,
             Drop::NoBond => 24,
+            Drop::TunnelPop => 25,
+            Drop::NoTunnel => 26,
         }
     }
 }

@@ -407,7 +407,7 @@ fn drops_are_counted_by_reason() {
             vec![Action::Drop(flow::odp::DropReason::TooManyResubmit)],
             Drop::Translation(flow::odp::DropReason::TooManyResubmit),
         ),
-        (vec![Action::TnlPop(3)], Drop::Tunnel),
+        (vec![Action::TnlPop(3)], Drop::NoTunnel),
         (vec![Action::PopNsh, Action::Output(2)], Drop::InvalidAction),
     ];
     for (actions, why) in cases {

@@ -51,7 +51,9 @@ pub(crate) const DROP_REASONS: &[(Drop, &str)] = &[
     (Drop::NoPort, "sent to a port that is gone"),
     (Drop::NoBond, "sent to a bond that is gone"),
     (Drop::InvalidAction, "an action its headers do not allow"),
-    (Drop::Tunnel, "a tunnel action that the datapath does not have"),
+    (Drop::TunnelPush, "could not be put into its tunnel"),
+    (Drop::TunnelPop, "came by a tunnel, and is not as its protocol has it"),
+    (Drop::NoTunnel, "came by a tunnel port that is not there"),
     (Drop::Segmentation, "could not be cut into segments"),
     (Drop::Policer, "more than the port's policing allows in"),
 ];

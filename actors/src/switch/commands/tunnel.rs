@@ -98,6 +98,16 @@ fn ports_text(directory: &Directory, verbose: bool) -> String {
         }
     }
     shared.sort_by_key(|(odp, ..)| *odp);
+    if verbose {
+        // Of several that take the same packets the first gets them.
+        let mut taken = Vec::new();
+        shared.retain(|(_, config, _)| {
+            let packets = listening(config);
+            let is_first = !taken.contains(&packets);
+            taken.push(packets);
+            is_first
+        });
+    }
     for (odp, config, n) in shared.iter() {
         let name = tunnels::datapath_port(config);
         if verbose {

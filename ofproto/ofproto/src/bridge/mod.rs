@@ -34,6 +34,7 @@ mod meter;
 mod monitor;
 mod monitoring;
 mod multipart;
+mod neighbours;
 mod output;
 mod packet;
 mod port;

@@ -41,6 +41,13 @@ pub enum Output {
         /// Stand.
         commit: bool,
     },
+    /// Let tunnels know a neighbour of this bridge.
+    NeighbourHeard {
+        /// The neighbour, in the underlay's form.
+        address: u128,
+        /// Its Ethernet address, 48 bits.
+        mac: u64,
+    },
     /// Configure a table, and say when it is done ([`super::Bridge::carried_out`]).
     ConfigureTable {
         /// Table.

@@ -98,7 +98,12 @@ impl Bridge {
     /// Translates a key as the datapath has it; `None` for packets of no port here.
     pub(super) fn translate_key(&mut self, key: &Key, packet: Option<&PacketBuf>, now_ms: i64) -> Option<Translation> {
         self.live_view();
-        let (mut bridge, flow) = resolve(&self.live, key).unwrap_or_else(|| {
+        let resolved = resolve(&self.live, key);
+        if resolved.is_none() && (key.tun_dst() != 0 || key.tun_ipv6_dst() != 0) {
+            // It came by a tunnel that is nobody's.
+            return None;
+        }
+        let (mut bridge, flow) = resolved.unwrap_or_else(|| {
             let mut flow = key.clone();
             flow.set_in_port(OfPort::NONE.to_11());
             (self.view.id, flow)
@@ -123,7 +128,13 @@ impl Bridge {
             side_effects: true,
             now_ms,
         };
-        Some(translate(&self.live, &input, &mut self.recirc, None))
+        let mut translation = translate(&self.live, &input, &mut self.recirc, None);
+        if key.tun_flags() & flow::tun_flag::UDPIF != 0
+            && let Some(bridge) = self.live.bridges.get(&bridge)
+        {
+            translation.mask = bridge.tun_table.mask_to_datapath(&translation.mask, key);
+        }
+        Some(translation)
     }
 
     /// Credits packets with the effects of their translation.
@@ -183,6 +194,14 @@ impl Bridge {
                 Effect::Netflow { bridge, flow, out } if *bridge == self.view.id => {
                     self.count_netflow(flow, *out, stats, tcp_flags, now_ms);
                 }
+                Effect::NeighbourWanted { bridge, from, to } if *bridge == self.view.id => {
+                    self.ask_neighbour(*from, *to);
+                }
+                Effect::NeighbourHeard { bridge, address, mac } if *bridge == self.view.id => {
+                    if self.live.underlay.neighbour(&self.view.name, *address) != Some(*mac) {
+                        self.put(Output::NeighbourHeard { address: *address, mac: *mac });
+                    }
+                }
                 Effect::Special { port, .. } => {
                     self.put(Output::Foreign { bridge: port.bridge, effect: effect.clone(), stats });
                 }
@@ -193,6 +212,8 @@ impl Bridge {
                 | Effect::FinTimeout { bridge, .. }
                 | Effect::Mirrors { bridge, .. }
                 | Effect::McastSnoop { bridge, .. }
+                | Effect::NeighbourWanted { bridge, .. }
+                | Effect::NeighbourHeard { bridge, .. }
                 | Effect::Bond { bridge, .. }
                 | Effect::Netflow { bridge, .. }
                 | Effect::Group { bridge, .. } => {

@@ -31,7 +31,11 @@ impl Changes {
     /// What differs between two views.
     pub fn between(old: &SwitchView, new: &SwitchView) -> Changes {
         let mut changes = Changes::default();
-        if old.odp_ports != new.odp_ports || !Arc::ptr_eq(&old.tunnels, &new.tunnels) {
+        if old.odp_ports != new.odp_ports
+            || !Arc::ptr_eq(&old.tunnels, &new.tunnels)
+            || !Arc::ptr_eq(&old.underlay, &new.underlay)
+            || old.support != new.support
+        {
             return Changes::everything();
         }
         for (id, bridge) in &new.bridges {

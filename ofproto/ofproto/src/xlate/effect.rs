@@ -118,6 +118,24 @@ pub enum Effect {
         /// Its way out: an OpenFlow port or one of [`crate::export::netflow`]'s.
         out: u16,
     },
+    /// The Ethernet address of a neighbour that a tunnel leads to is wanted; for the packet at hand only.
+    NeighbourWanted {
+        /// Bridge.
+        bridge: BridgeId,
+        /// Address to ask from, in the underlay's form.
+        from: u128,
+        /// The neighbour.
+        to: u128,
+    },
+    /// A neighbour of a bridge told its Ethernet address; for the packet at hand only.
+    NeighbourHeard {
+        /// Bridge.
+        bridge: BridgeId,
+        /// The neighbour, in the underlay's form.
+        address: u128,
+        /// 48 bits.
+        mac: u64,
+    },
     /// A bond's hash bucket carries the packet.
     Bond {
         /// Bridge.
@@ -159,6 +177,7 @@ impl Effect {
 
     /// Whether only the packet at hand has it, and not the later ones of its flow.
     pub fn is_once(&self) -> bool {
-        matches!(self, Effect::McastSnoop { .. } | Effect::Special { .. })
+        use Effect as E;
+        matches!(self, E::McastSnoop { .. } | E::Special { .. } | E::NeighbourWanted { .. } | E::NeighbourHeard { .. })
     }
 }

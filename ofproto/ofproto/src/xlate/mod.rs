@@ -7,7 +7,7 @@
 //!  start: thaw or table 0 ─► tables ─► actions ─► output, normal, group, ct, … ─► commit of header changes ─► datapath
 //! ```
 //!
-//! Absent here: what is done with the effects (`credit` and the bridge), encapsulation of native tunnels.
+//! Absent here: what is done with the effects (`credit` and the bridge).
 //! Source: ovs-actions(7), ovs-fields(7), OpenFlow 1.5.1 section 5; observed behaviour of Open vSwitch 3.1.
 
 mod action;
@@ -161,6 +161,9 @@ pub fn resolve(view: &SwitchView, key: &Key) -> Option<(BridgeId, Key)> {
     let at = if tunnelled { view.tunnels.receive(odp_port, key)? } else { *view.odp_ports.get(&odp_port)? };
     let mut flow = key.clone();
     flow.set_in_port(at.port.to_11());
+    if let Some(bridge) = view.bridges.get(&at.bridge) {
+        bridge.tun_table.from_datapath(&mut flow);
+    }
     let port = view.port(at)?;
     if tunnelled && !matches!(port.kind, PortKind::Tunnel(_)) {
         return None;

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use flow::field::TunTable;
 use flow::odp::{self, TnlPush};
 use flow::{Key, tun_flag};
 use openflow::OfPort;
 
+use super::Effect;
 use super::context::Context;
 use crate::view::underlay::{is_v4, unmapped};
 use crate::view::{BridgeView, PortRef, PortView, Setting, TunnelConfig};
@@ -27,8 +29,13 @@ fn numbers(kind: &str) -> Option<(u32, u8)> {
     })
 }
 
+/// Of the types of Geneve's options: who does not know it must drop the packet.
+const CRITICAL: u8 = 0x80;
 const UDP: u8 = packet::ipv4::proto::UDP;
 const GRE: u8 = packet::ipv4::proto::GRE;
+const ARP: u16 = 0x0806;
+/// Where an IPv6 address is an IPv4 one.
+const MAPPED: u128 = 0xffff_0000_0000;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
@@ -82,6 +89,7 @@ impl Context<'_> {
             let hop = unmapped(next_hop);
             let text = || format!("neighbor cache miss for {hop} on bridge {name}, sending {asked} request");
             self.report(super::record::NodeKind::Detail, text);
+            self.effect(Effect::NeighbourWanted { bridge: bridge.id, from: route.source, to: next_hop });
             return false;
         };
         let own = if self.flow.tun_src() != 0 {
@@ -95,7 +103,9 @@ impl Context<'_> {
         self.report(super::record::NodeKind::Detail, || {
             format!("tunneling from {src_mac} {from} to {dst_mac} {until}")
         });
-        let Some(header) = header(config, &self.flow, &ends) else { return false };
+        let mut wire = self.flow.clone();
+        self.bridge.tun_table.to_datapath(&mut wire);
+        let Some(header) = header(config, &wire, &ends) else { return false };
         let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
         let tnl_type = numbers(config.kind).map_or(0, |(number, _)| number);
         let push = odp::Action::TnlPush(Box::new(TnlPush { tnl_port, out_port, tnl_type, header }));
@@ -131,6 +141,50 @@ impl Context<'_> {
         }
     }
 
+    /// Hears what a neighbour tells of its Ethernet address, in a packet that is to leave by a bridge's own port.
+    pub(super) fn snoop_neighbour(&mut self, to: &PortView) {
+        let view = self.view;
+        if to.port != OfPort::LOCAL || view.tunnels.ports.is_empty() {
+            return;
+        }
+        let is_own = |address: u128| view.underlay.own(&self.bridge.name).any(|own| own == address);
+        // Bits are looked at one after the other: what does not decide stays wild.
+        let (address, mac) = if self.flow.dl_type() == ARP {
+            self.wc.set_nw_src(u32::MAX);
+            self.wc.set_nw_dst(u32::MAX);
+            if !is_own(MAPPED | u128::from(self.flow.nw_dst())) {
+                return;
+            }
+            self.wc.set_nw_proto(u8::MAX);
+            if self.flow.nw_proto() != packet::arp::REPLY as u8 {
+                return;
+            }
+            self.wc.set_arp_sha(u64::MAX >> 16);
+            (MAPPED | u128::from(self.flow.nw_src()), self.flow.arp_sha())
+        } else if self.flow.dl_type() == IPV6 && is_own(self.flow.ipv6_dst()) {
+            self.wc.set_nw_proto(u8::MAX);
+            if self.flow.nw_proto() != packet::ipv4::proto::ICMPV6 {
+                return;
+            }
+            self.wc.set_ipv6_dst(u128::MAX);
+            self.wc.set_tp_src(u16::MAX);
+            self.wc.set_tp_dst(u16::MAX);
+            if !self.flow.is_nd() || self.flow.tp_src() != u16::from(packet::icmpv6::kind::NEIGHBOR_ADVERT) {
+                return;
+            }
+            self.wc.set_ipv6_src(u128::MAX);
+            self.wc.set_nd_target(u128::MAX);
+            self.wc.set_arp_tha(u64::MAX >> 16);
+            (self.flow.nd_target(), self.flow.arp_tha())
+        } else {
+            return;
+        };
+        if mac != 0 {
+            let bridge = self.bridge.id;
+            self.effect(Effect::NeighbourHeard { bridge, address, mac });
+        }
+    }
+
     /// Whether a packet that is to leave by a bridge's own port is a tunnel's, to be opened: then the tunnel's port.
     pub(super) fn terminates(&mut self, to: &PortView) -> Option<flow::OdpPort> {
         let view = self.view;
@@ -141,28 +195,31 @@ impl Context<'_> {
         if !listens {
             return None;
         }
-        self.wc.set_nw_proto(u8::MAX);
-        let proto = self.flow.nw_proto();
-        if proto != UDP && proto != GRE || self.flow.nw_frag() != 0 {
+        // Layer by layer: what a lower one decides does not make bits of a higher one matter.
+        self.wc.set_dl_dst(u64::MAX >> 16);
+        if self.flow.dl_dst() != self.bridge.hw_addr {
             return None;
         }
+        self.wc.set_nw_proto(u8::MAX);
+        let proto = self.flow.nw_proto();
         let dst = if self.flow.dl_type() == IPV4 {
             self.wc.set_nw_dst(u32::MAX);
-            0xffff_0000_0000 | u128::from(self.flow.nw_dst())
+            MAPPED | u128::from(self.flow.nw_dst())
         } else {
             self.wc.set_ipv6_dst(u128::MAX);
             self.flow.ipv6_dst()
         };
-        if !view.underlay.listens(&self.bridge.name, dst) || self.flow.dl_dst() != self.bridge.hw_addr {
+        let is_ours = (proto == UDP || proto == GRE) && self.flow.nw_frag() == 0;
+        if !is_ours || !view.underlay.listens(&self.bridge.name, dst) {
             return None;
         }
-        self.wc.set_dl_dst(u64::MAX >> 16);
         let port = (proto == UDP).then(|| {
             self.wc.set_tp_dst(u16::MAX);
             self.flow.tp_dst()
         });
+        // Of several that take the same packets the first that was there gets them.
         let tunnels = view.tunnels.ports.iter();
-        tunnels.filter(|(.., config)| listening(config) == Some((proto, port))).map(|(_, odp, _)| *odp).next()
+        tunnels.filter(|(.., config)| listening(config) == Some((proto, port))).map(|(_, odp, _)| *odp).min()
     }
 }
 
@@ -258,9 +315,13 @@ fn vxlan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
 }
 
 fn geneve(out: &mut Vec<u8>, flow: &Key) {
-    out.extend_from_slice(&[0, 0]);
+    let options = TunTable::wire_options(flow);
+    let critical = packet::geneve::options(&options).map_while(Result::ok).any(|o| o.kind & CRITICAL != 0);
+    let oam = flow.tun_flags() & tun_flag::OAM != 0;
+    out.extend_from_slice(&[(options.len() / 4) as u8, u8::from(oam) << 7 | u8::from(critical) << 6]);
     out.extend_from_slice(&packet::gre::ETHERNET.to_be_bytes());
     out.extend_from_slice(&((flow.tun_id() as u32) << 8).to_be_bytes());
+    out.extend_from_slice(&options);
 }
 
 fn gre(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {

@@ -231,6 +231,7 @@ impl Context<'_> {
             return;
         }
         let Some(odp_port) = to.odp else { return };
+        self.snoop_neighbour(to);
         let tunnel = self.terminates(to);
         self.commit();
         if let Some(tunnel) = tunnel {

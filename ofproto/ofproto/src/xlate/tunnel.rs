@@ -28,6 +28,8 @@ impl Context<'_> {
             self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
             return;
         }
+        let tx = Some(self.port_ref(to.port));
+        self.effect(Effect::Port { tx, rx: None });
         if config.native && self.view.support.tnl_push_pop {
             let went = self.output_native(to, config, dst, is_last);
             let key = self.flow.tun_id();
@@ -37,8 +39,6 @@ impl Context<'_> {
             }
             return;
         }
-        let tx = Some(self.port_ref(to.port));
-        self.effect(Effect::Port { tx, rx: None });
         self.detail("output to kernel tunnel");
         self.commit_tunnel();
         self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
@@ -138,6 +138,7 @@ impl Context<'_> {
         self.base.0[..n].copy_from_slice(&self.flow.0[..n]);
         let mut tunnel = flow::Key::EMPTY;
         tunnel.0[..n].copy_from_slice(&self.flow.0[..n]);
+        self.bridge.tun_table.to_datapath(&mut tunnel);
         let set = Set { group: SetGroup::Tunnel, words: Default::default(), tunnel: Some(Box::new(tunnel)) };
         self.odp.push(odp::Action::Set(set));
     }

@@ -1,0 +1,87 @@
+//! Asking for the Ethernet addresses of neighbours that tunnels lead to (RFC 826, RFC 4861 section 4.3). Answers are seen
+//! on their way to the bridge's own port, by translation.
+
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use openflow::OfPort;
+use openflow::action::Action;
+use openflow::message::PacketOut;
+use packet::{arp, checksum, ethernet, icmpv6, ipv4, ipv6};
+
+use super::Bridge;
+use crate::view::underlay::is_v4;
+
+const ARP: u16 = 0x0806;
+const IPV6: u16 = 0x86dd;
+const BROADCAST: u64 = 0xffff_ffff_ffff;
+
+impl Bridge {
+    /// Sends the question through the bridge's tables, as from nobody's port.
+    pub(super) fn ask_neighbour(&mut self, from: u128, to: u128) {
+        let mac = self.view.hw_addr;
+        let packet = if is_v4(to) { arp_request(mac, from as u32, to as u32) } else { solicitation(mac, from, to) };
+        let mut metadata = openflow::matching::Match::any();
+        metadata.set_in_port(OfPort::NONE);
+        self.packet_outs.push(PacketOut {
+            packet: packet.into(),
+            buffer_id: u32::MAX,
+            flow_metadata: metadata,
+            actions: Arc::from([Action::Output { port: OfPort::TABLE, max_len: 0 }]),
+        });
+    }
+}
+
+fn arp_request(mac: u64, from: u32, to: u32) -> Vec<u8> {
+    let mut frame = ethernet::Repr { dst: BROADCAST, src: mac, ethertype: ARP }.octets().to_vec();
+    frame.extend(arp::Repr::ethernet_ipv4(arp::REQUEST, mac, from, 0, to).octets());
+    frame
+}
+
+fn solicitation(mac: u64, from: u128, to: u128) -> Vec<u8> {
+    // The group that whoever has the address listens to: RFC 4291, section 2.7.1.
+    let group = 0xff02_0000_0000_0000_0000_0001_ff00_0000 | (to & 0xff_ffff);
+    let mut body = vec![icmpv6::kind::NEIGHBOR_SOLICIT, 0, 0, 0, 0, 0, 0, 0];
+    body.extend(Ipv6Addr::from(to).octets());
+    body.extend([1, 1]);
+    body.extend(&mac.to_be_bytes()[2..]);
+    let len = body.len();
+    let pseudo = checksum::pseudo_v6(from, group, ipv4::proto::ICMPV6, len as u32);
+    let sum = checksum::finish(checksum::sum(&body, pseudo));
+    body[2..4].copy_from_slice(&sum.to_be_bytes());
+    let dst = 0x3333_0000_0000 | (group as u64 & 0xffff_ffff);
+    let mut frame = ethernet::Repr { dst, src: mac, ethertype: IPV6 }.octets().to_vec();
+    let head = ipv6::Repr {
+        version: 6,
+        traffic_class: 0,
+        label: 0,
+        payload_len: len as u16,
+        next_header: ipv4::proto::ICMPV6,
+        hop_limit: 255,
+        src: from,
+        dst: group,
+    };
+    frame.extend(head.octets());
+    frame.extend(body);
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_well_formed() {
+        let frame = arp_request(0xaa55_aa55_0000, 0x0101_0258, 0x0101_025c);
+        let (key, _) = flow::extract(&frame, 1);
+        assert_eq!((key.dl_dst(), key.dl_src(), key.nw_proto()), (BROADCAST, 0xaa55_aa55_0000, 1));
+        assert_eq!((key.nw_src(), key.nw_dst(), key.arp_sha()), (0x0101_0258, 0x0101_025c, 0xaa55_aa55_0000));
+        let to = 0x2001_cafe_0000_0000_0000_0000_0012_3456;
+        let frame = solicitation(0xaa55_aa55_0000, 0x2001_cafe_0000_0000_0000_0000_0000_0088, to);
+        let (key, _) = flow::extract(&frame, 1);
+        assert_eq!((key.dl_dst(), key.nw_ttl()), (0x3333_ff12_3456, 255));
+        assert_eq!((key.nd_target(), key.arp_sha()), (to, 0xaa55_aa55_0000));
+        let pseudo = checksum::pseudo_v6(key.ipv6_src(), key.ipv6_dst(), 58, 32);
+        assert_eq!(checksum::finish(checksum::sum(&frame[54..], pseudo)), 0);
+    }
+}
