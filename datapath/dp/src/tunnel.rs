@@ -376,7 +376,7 @@ mod tests {
             }
         }
         let text = format_key(&opened.key, None, &KeyOptions::default());
-        Ok(text.split("),in_port").next().unwrap_or_default().split("tunnel(").nth(1).unwrap_or_default().to_owned())
+        Ok(text.split("),skb_").next().unwrap_or_default().split("tunnel(").nth(1).unwrap_or_default().to_owned())
     }
 
     fn check(kind: TunnelKind, push: &TnlPush, inner: &[u8], expect: &str) {
@@ -392,7 +392,7 @@ mod tests {
         check(plain, &vxlan, &frame, &format!("tun_id=0x7b,{ends},tp_src=46884,tp_dst=4789,flags(key)"));
         let group = push(4, V4, 17, 50, "udp(src=0,dst=4789,csum=0xffff),vxlan(flags=0x88000512,vni=0x7b)");
         let gbp = TunnelKind::Vxlan { gbp: true, gpe: false };
-        let shown = "tp_src=46884,tp_dst=4789,vxlan(gbp(id=1298)),flags(csum|key)";
+        let shown = "tp_src=46884,tp_dst=4789,vxlan(gbp(id=1298,flags=0)),flags(csum|key)";
         check(gbp, &group, &frame, &format!("tun_id=0x7b,{ends},{shown}"));
         assert_eq!(there_and_back(plain, &group, &frame), Err("not taken out".to_owned()));
         let ends6 = "ipv6_src=2001:cafe::88,ipv6_dst=2001:cafe::92,ttl=64";
@@ -400,7 +400,7 @@ mod tests {
                       geneve(oam,vni=0x7b,options({class=0xffff,type=0x80,len=4,0xa}))";
         let geneve = push(5, V6, 17, 78, geneve);
         let options = "geneve({class=0xffff,type=0x80,len=4,0xa})";
-        let shown = format!("tun_id=0x7b,{ends6},tp_src=46884,tp_dst=6081,{options},flags(csum|key|oam)");
+        let shown = format!("tun_id=0x7b,{ends6},tp_src=46884,tp_dst=6081,{options},flags(oam|csum|key)");
         check(TunnelKind::Geneve, &geneve, &frame, &shown);
         let gre = push(3, V4, 47, 50, "gre((flags=0xb000,proto=0x6558),csum=0x0,key=0x1c8,seq=0x0)");
         check(TunnelKind::Gre, &gre, &frame, &format!("tun_id=0x1c8,{ends},flags(csum|key)"));
