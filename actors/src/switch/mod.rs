@@ -90,6 +90,8 @@ struct Backer {
 struct PortState {
     address: Address<Port>,
     config: Arc<DesiredInterface>,
+    /// Name of the row in table Port that it is a member of: who becomes a member of another is made anew.
+    bundle: String,
     port: OfPort,
     odp: Option<OdpPort>,
     kind: String,

@@ -147,11 +147,11 @@ impl Switch {
             // Those that ask for a number come first, so that nobody else gets it.
             let mut order: Vec<_> = interfaces.iter().collect();
             // Those that failed before come last: what they are given is likely to be given back.
-            order.sort_by_key(|(name, i)| {
+            order.sort_by_key(|(name, (_, i))| {
                 let remembers = i.ofport.0.is_some_and(|n| n > 0);
                 (i.ofport_request.is_none(), !remembers, known_errors.contains_key(**name))
             });
-            for (&port, &interface) in order {
+            for (&port, &(bundle, interface)) in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
                     if present.config != *interface {
                         present.config = interface.clone();
@@ -172,7 +172,7 @@ impl Switch {
                     vlog::warn!("bridge", "bridge {name}: interface {port} is in use by another bridge");
                     continue;
                 }
-                match self.make_port(bridge, row, interface) {
+                match self.make_port(bridge, row, bundle, interface) {
                     Ok(address) => opening.push(open(name, port, &address)),
                     Err(error) => {
                         if known_errors.get(port) != Some(&error) {
@@ -236,6 +236,7 @@ impl Switch {
         &mut self,
         bridge: &mut BridgeState,
         row: &DesiredBridge,
+        bundle: &str,
         interface: &Arc<DesiredInterface>,
     ) -> Result<Address<Port>, String> {
         let bridge_name = row.name.as_str();
@@ -291,6 +292,7 @@ impl Switch {
         let state = PortState {
             address: address.clone(),
             config: interface.clone(),
+            bundle: bundle.to_owned(),
             port,
             odp,
             kind: shown,
@@ -524,8 +526,9 @@ fn fit_mtu(bridge: &mut BridgeState) {
     }
 }
 
-fn interfaces_of(row: &DesiredBridge) -> BTreeMap<&str, &Arc<DesiredInterface>> {
-    row.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n.as_str(), i))).collect()
+/// A bridge's interfaces by name, each with the name of the row in table Port that it is a member of.
+fn interfaces_of(row: &DesiredBridge) -> BTreeMap<&str, (&str, &Arc<DesiredInterface>)> {
+    row.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n.as_str(), (p.name.as_str(), i)))).collect()
 }
 
 /// Interfaces that a bridge wants for the first time while another has them.
@@ -560,11 +563,12 @@ fn refuse(interface: &DesiredInterface, error: &str) {
 }
 
 /// Ports of a bridge that have to be made anew, or not at all.
-fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<&str, &Arc<DesiredInterface>>) -> BTreeSet<String> {
+fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<&str, (&str, &Arc<DesiredInterface>)>) -> BTreeSet<String> {
     let must_go = |name: &String, port: &PortState| {
         let tunnel = port.tunnel.as_ref();
-        interfaces.get(name.as_str()).is_none_or(|i| {
-            i.kind != port.config.kind
+        interfaces.get(name.as_str()).is_none_or(|(bundle, i)| {
+            *bundle != port.bundle
+                || i.kind != port.config.kind
                 || checks::option_error(i).is_some()
                 || tunnel.is_some_and(|old| is_moved(old, i))
         })
@@ -572,7 +576,7 @@ fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<&str, &Arc<DesiredInterf
     let (mut gone, kept): (Vec<_>, Vec<_>) = bridge.ports.iter().partition(|(name, port)| must_go(name, port));
     let holders: BTreeMap<OfPort, &String> = kept.iter().map(|(name, port)| (port.port, *name)).collect();
     for (name, port) in kept.iter().filter(|(_, port)| port.port != OfPort::LOCAL) {
-        let request = |name: &String| interfaces.get(name.as_str()).and_then(|i| plan::requested(i));
+        let request = |name: &String| interfaces.get(name.as_str()).and_then(|(_, i)| plan::requested(i));
         let Some(wanted) = request(name).filter(|wanted| *wanted != port.port) else { continue };
         // Who has that number without asking for it gets another.
         match holders.get(&wanted) {
