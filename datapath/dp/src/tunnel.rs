@@ -249,7 +249,11 @@ impl Opening<'_> {
         let key = &mut opened.key;
         key.set_tun_id(head.vni().into());
         add_flags(key, tun_flag::KEY | if head.oam() != 0 { tun_flag::OAM } else { 0 });
-        TunTable::set_wire_options(key, head.option_octets().ok()?);
+        let options = head.option_octets().ok()?;
+        if geneve::options(options).any(|option| option.is_err()) {
+            return None;
+        }
+        TunTable::set_wire_options(key, options);
         opened.header += head.header_len();
         Some(())
     }
@@ -402,6 +406,10 @@ mod tests {
         let options = "geneve({class=0xffff,type=0x80,len=4,0xa})";
         let shown = format!("tun_id=0x7b,{ends6},tp_src=46884,tp_dst=6081,{options},flags(oam|csum|key)");
         check(TunnelKind::Geneve, &geneve, &frame, &shown);
+        // An option that is longer than all options together.
+        let mut cut = geneve;
+        cut.header[73] = 2;
+        assert_eq!(there_and_back(TunnelKind::Geneve, &cut, &frame), Err("not taken out".to_owned()));
         let gre = push(3, V4, 47, 50, "gre((flags=0xb000,proto=0x6558),csum=0x0,key=0x1c8,seq=0x0)");
         check(TunnelKind::Gre, &gre, &frame, &format!("tun_id=0x1c8,{ends},flags(csum|key)"));
         let erspan = push(107, V4, 47, 50, "erspan(ver=1,sid=0x7,idx=0x3)");

@@ -20,6 +20,9 @@ view! { 8;
 /// UDP port.
 pub const PORT: u16 = 6081;
 
+/// Of an option's type: who does not know it must drop the packet.
+pub const CRITICAL: u8 = 0x80;
+
 /// One option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneveOption<'a> {

@@ -196,6 +196,22 @@ impl TunTable {
         key.set_tun_metadata_present(present);
     }
 
+    /// Whether every critical option of a key in datapath form is one that this table maps: a packet with another must be
+    /// dropped (RFC 8926, section 3.5). A key in another form has none.
+    pub fn knows_critical(&self, key: &Key) -> bool {
+        if key.tun_flags() & tun_flag::UDPIF == 0 {
+            return true;
+        }
+        let known = |option: &packet::geneve::GeneveOption<'_>| {
+            let mapped = self.by_option(option.class, option.kind);
+            mapped.is_some_and(|(_, entry)| usize::from(entry.len) == option.data.len())
+        };
+        let options = Self::wire_options(key);
+        packet::geneve::options(&options)
+            .map_while(Result::ok)
+            .all(|o| o.kind & packet::geneve::CRITICAL == 0 || known(&o))
+    }
+
     /// From this table's form to datapath form: the options whose bits `tun_metadata_present` has, in their fields' order.
     pub fn to_datapath(&self, key: &mut Key) {
         let present = key.tun_metadata_present();

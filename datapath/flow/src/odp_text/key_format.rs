@@ -44,7 +44,7 @@ impl<'a> Fields<'a> {
     }
 
     /// `name=value[/mask],` if the mask has bits or the text is verbose.
-    fn put(&mut self, name: &str, mask: u128, exact: u128, value: impl Fn(u128) -> String, number: u128) {
+    pub(super) fn put(&mut self, name: &str, mask: u128, exact: u128, value: impl Fn(u128) -> String, number: u128) {
         let mask = mask & exact;
         if mask == 0 && !self.verbose {
             return;

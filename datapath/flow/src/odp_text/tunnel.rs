@@ -39,7 +39,7 @@ pub(super) fn format(out: &mut String, key: &Key, mask: Option<&Mask>, verbose: 
     let m = mask.unwrap_or(&exact);
     let mut f = Fields::new(out, verbose);
     if key.tun_id() != 0 || key.tun_flags() & tun_flag::KEY != 0 {
-        f.hex("tun_id", key.tun_id(), m.tun_id(), u64::MAX);
+        f.put("tun_id", m.tun_id().into(), u64::MAX.into(), |n| format!("{n:#x}"), key.tun_id().into());
     }
     if key.tun_src() != 0 {
         f.ipv4("src", key.tun_src(), m.tun_src());
@@ -64,7 +64,9 @@ pub(super) fn format(out: &mut String, key: &Key, mask: Option<&Mask>, verbose: 
         f.decimal("tp_dst", key.tun_tp_dst().into(), m.tun_tp_dst().into(), 0xffff);
     }
     format_extensions(out, key, m, verbose);
-    let (flags, flags_mask) = (text::tun_flags_to_text(key.tun_flags()), text::tun_flags_to_text(m.tun_flags()));
+    // That there is no key is never told: a flow without one has no attribute of which to tell it.
+    let told = if key.tun_id() != 0 { u16::MAX } else { !tun_flag::KEY | key.tun_flags() };
+    let (flags, flags_mask) = (text::tun_flags_to_text(key.tun_flags()), text::tun_flags_to_text(m.tun_flags() & told));
     if mask.is_none() {
         if flags != 0 {
             put!(out, "flags({})", text::flags(flags, text::TUN_FLAGS, '|'));
@@ -120,9 +122,16 @@ fn format_extensions(out: &mut String, key: &Key, m: &Mask, verbose: bool) {
 pub(super) fn format_options(out: &mut String, octets: &[u8], masks: Option<&[u8]>, verbose: bool) {
     let mut at = 0;
     for option in geneve::options(octets).map_while(Result::ok) {
-        let (class, kind) = (text::hex(option.class.into()), text::hex(option.kind.into()));
-        put!(out, "{{class={class},type={kind},len={}", option.data.len());
         let end = at + 4 + option.data.len();
+        let head = masks.and_then(|m| m.get(at..)?.first_chunk().copied()).unwrap_or([u8::MAX; 4]);
+        out.push('{');
+        let mut f = Fields::new(out, verbose);
+        f.hex("class", option.class.into(), u16::from_be_bytes([head[0], head[1]]).into(), 0xffff);
+        f.hex("type", option.kind.into(), head[2].into(), 0xff);
+        f.decimal("len", option.data.len() as u64, u64::from(head[3] & 0x1f) * 4, 0x7c);
+        if out.ends_with(',') {
+            out.pop();
+        }
         let mask = masks.and_then(|m| m.get(at + 4..end));
         if !option.data.is_empty() && (verbose || mask.is_none_or(|m| m.iter().any(|o| *o != 0))) {
             put!(out, ",{}", text::hex_octets(option.data));

@@ -128,7 +128,12 @@ impl Bridge {
             side_effects: true,
             now_ms,
         };
-        let mut translation = translate(&self.live, &input, &mut self.recirc, None);
+        let refused = self.live.bridges.get(&bridge).is_some_and(|b| !b.tun_table.knows_critical(key));
+        let mut translation = if refused {
+            Translation::nothing(&self.live, &input)
+        } else {
+            translate(&self.live, &input, &mut self.recirc, None)
+        };
         if key.tun_flags() & flow::tun_flag::UDPIF != 0
             && let Some(bridge) = self.live.bridges.get(&bridge)
         {

@@ -123,6 +123,23 @@ pub struct Translation {
 }
 
 impl Translation {
+    /// Of a packet that no bridge looks at: nothing is done with it or its like.
+    pub fn nothing(view: &SwitchView, input: &Input<'_>) -> Translation {
+        Translation {
+            actions: Vec::new(),
+            mask: wildcard::initial(input.key, view.support.recirc),
+            effects: Vec::new(),
+            slow: 0,
+            recircs: Vec::new(),
+            complaint: None,
+            error: None,
+            final_flow: None,
+            macs: SmallVec::new(),
+            bridges: smallvec![input.bridge],
+            version: view.version,
+        }
+    }
+
     /// The mask as the datapath needs it: a flow that says nothing of VLAN matches only frames as its key has them.
     pub fn megaflow_mask(&self) -> Mask {
         let mut mask = self.mask.clone();
@@ -179,19 +196,8 @@ pub fn translate(
     recorder: Option<&mut Recorder>,
 ) -> Translation {
     let Some(bridge) = view.bridges.get(&input.bridge) else {
-        return Translation {
-            actions: vec![odp::Action::Drop(DropReason::BridgeNotFound)],
-            mask: wildcard::initial(input.key, view.support.recirc),
-            effects: Vec::new(),
-            slow: 0,
-            recircs: Vec::new(),
-            complaint: None,
-            error: Some(DropReason::BridgeNotFound),
-            final_flow: None,
-            macs: SmallVec::new(),
-            bridges: smallvec![input.bridge],
-            version: view.version,
-        };
+        let actions = vec![odp::Action::Drop(DropReason::BridgeNotFound)];
+        return Translation { actions, error: Some(DropReason::BridgeNotFound), ..Translation::nothing(view, input) };
     };
     Context::new(view, bridge, input, recirc, recorder).run()
 }

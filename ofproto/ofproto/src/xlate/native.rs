@@ -29,8 +29,6 @@ fn numbers(kind: &str) -> Option<(u32, u8)> {
     })
 }
 
-/// Of the types of Geneve's options: who does not know it must drop the packet.
-const CRITICAL: u8 = 0x80;
 const UDP: u8 = packet::ipv4::proto::UDP;
 const GRE: u8 = packet::ipv4::proto::GRE;
 const ARP: u16 = 0x0806;
@@ -58,25 +56,19 @@ struct Ends {
 }
 
 impl Context<'_> {
-    /// Puts a packet, whose tunnel fields are filled in, into its tunnel. Gives whether it went.
-    pub(super) fn output_native(
-        &mut self,
-        to: &PortView,
-        config: &Arc<TunnelConfig>,
-        dst: u128,
-        is_last: bool,
-    ) -> bool {
+    /// Puts a packet, whose tunnel fields are filled in, into its tunnel.
+    pub(super) fn output_native(&mut self, to: &PortView, config: &Arc<TunnelConfig>, dst: u128, is_last: bool) {
         self.detail("output to native tunnel");
-        let Some(tnl_port) = to.odp else { return false };
+        let Some(tnl_port) = to.odp else { return };
         self.commit();
         let view = self.view;
         let Some(route) = view.underlay.route(dst, self.flow.pkt_mark()) else {
             self.warn("native tunnel routing failed");
-            return false;
+            return;
         };
         let Some(bridge) = view.bridge_by_name(&route.bridge) else {
             self.warn("native tunnel routing failed");
-            return false;
+            return;
         };
         if !self.bridges.contains(&bridge.id) {
             self.bridges.push(bridge.id);
@@ -90,7 +82,7 @@ impl Context<'_> {
             let text = || format!("neighbor cache miss for {hop} on bridge {name}, sending {asked} request");
             self.report(super::record::NodeKind::Detail, text);
             self.effect(Effect::NeighbourWanted { bridge: bridge.id, from: route.source, to: next_hop });
-            return false;
+            return;
         };
         let own = if self.flow.tun_src() != 0 {
             0xffff_0000_0000 | u128::from(self.flow.tun_src())
@@ -105,12 +97,11 @@ impl Context<'_> {
         });
         let mut wire = self.flow.clone();
         self.bridge.tun_table.to_datapath(&mut wire);
-        let Some(header) = header(config, &wire, &ends) else { return false };
+        let Some(header) = header(config, &wire, &ends) else { return };
         let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
         let tnl_type = numbers(config.kind).map_or(0, |(number, _)| number);
         let push = odp::Action::TnlPush(Box::new(TnlPush { tnl_port, out_port, tnl_type, header }));
         self.send_outer(to.port, bridge, push, &ends, config, is_last);
-        true
     }
 
     /// Has the outer packet go through the bridge that it leaves by, from that bridge's own port.
@@ -316,7 +307,8 @@ fn vxlan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
 
 fn geneve(out: &mut Vec<u8>, flow: &Key) {
     let options = TunTable::wire_options(flow);
-    let critical = packet::geneve::options(&options).map_while(Result::ok).any(|o| o.kind & CRITICAL != 0);
+    let critical =
+        packet::geneve::options(&options).map_while(Result::ok).any(|o| o.kind & packet::geneve::CRITICAL != 0);
     let oam = flow.tun_flags() & tun_flag::OAM != 0;
     out.extend_from_slice(&[(options.len() / 4) as u8, u8::from(oam) << 7 | u8::from(critical) << 6]);
     out.extend_from_slice(&packet::gre::ETHERNET.to_be_bytes());

@@ -31,12 +31,8 @@ impl Context<'_> {
         let tx = Some(self.port_ref(to.port));
         self.effect(Effect::Port { tx, rx: None });
         if config.native && self.view.support.tnl_push_pop {
-            let went = self.output_native(to, config, dst, is_last);
-            let key = self.flow.tun_id();
+            self.output_native(to, config, dst, is_last);
             self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
-            if went {
-                self.flow.set_tun_id(key);
-            }
             return;
         }
         self.detail("output to kernel tunnel");
