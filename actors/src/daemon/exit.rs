@@ -1,4 +1,4 @@
-//! How a daemon is asked to end: by control command or by signal. SIGHUP reopens the log instead.
+//! How a daemon is asked to end: by control command or by signal.
 
 use super::monitor::signal_text;
 use std::os::unix::process::ExitStatusExt;
@@ -43,6 +43,13 @@ pub fn run_command(command: &str, exit: &Exit) -> Result<(), String> {
     Ok(())
 }
 
+/// The signals this process ignores: bit N-1 for signal N. Source: proc_pid_status(5), `SigIgn`.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
 /// A handle on the daemon's end; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Exit {
@@ -84,7 +91,10 @@ impl Exit {
     /// # Errors
     /// Those of installing a signal handler.
     pub fn watch_signals(&self) -> std::io::Result<()> {
-        for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::alarm()] {
+        let ignored = ignored_signals();
+        let fatal = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::alarm(), SignalKind::hangup()];
+        // Whoever started the program may have had it ignore some, as nohup(1) does.
+        for kind in fatal.into_iter().filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0) {
             let (mut stream, exit) = (signal(kind)?, self.clone());
             actix::spawn(async move {
                 if stream.recv().await.is_some() {
@@ -94,12 +104,6 @@ impl Exit {
                 }
             });
         }
-        let mut hangup = signal(SignalKind::hangup())?;
-        actix::spawn(async move {
-            while hangup.recv().await.is_some() {
-                let _ = vlog::reopen_file();
-            }
-        });
         Ok(())
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! Order of a daemon's life: parse the command line, open the log, [`start`] (forks while there is one
 //! thread), start the actor system, bind the sockets, [`Daemon::complete`] (the parents return), serve,
-//! [`Exit::wait`], [`Daemon::finish`]. Source: ovs-vswitchd(8), "Daemon Options". Deliberately absent: keeping
-//! capabilities across `--user`.
+//! [`Exit::wait`], [`Daemon::finish`]. Source: ovs-vswitchd(8), "Daemon Options".
 
 mod exit;
 mod monitor;
@@ -35,6 +34,8 @@ pub struct DaemonConfig {
     pub chdir: bool,
     /// `USER[:GROUP]` to become.
     pub user: Option<String>,
+    /// Whether that user must still be able to work on network devices.
+    pub works_on_devices: bool,
     /// What to log when the daemon serves: the module and the text.
     pub greeting: Option<(&'static str, String)>,
     /// Whether a signal that asks for the end is an end like any other, with exit code 0; else the program dies of it.
@@ -51,11 +52,15 @@ pub struct Daemon {
     ready: Option<OwnedFd>,
 }
 
-/// Detaches, forks the monitor, takes the pidfile, becomes the user: returns in the process that shall serve.
+/// Becomes the user, detaches, forks the monitor, takes the pidfile: returns in the process that shall serve.
 ///
 /// # Errors
 /// The text to end the program with.
 pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
+    if let Some(user) = &config.user {
+        // Before there are more processes: the monitor is the user's as well.
+        user::become_user(user, config.works_on_devices)?;
+    }
     if let (Some(path), false) = (&config.pidfile, config.overwrite_pidfile)
         && let Some(pid) = running_pid(path)
     {
@@ -68,9 +73,6 @@ pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
     }
     if config.monitor {
         ready = monitor::start(&config.program, ready)?;
-    }
-    if let Some(user) = &config.user {
-        user::become_user(user)?;
     }
     let pidfile = match &config.pidfile {
         Some(path) => Some(Pidfile::take(path, config.overwrite_pidfile)?),

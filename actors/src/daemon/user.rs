@@ -1,10 +1,22 @@
-//! `--user=USER[:GROUP]`: gives up root for good.
+//! `--user=USER[:GROUP]`: gives up root for good, but for the few capabilities a daemon needs.
+//!
+//! What stays is locking memory and binding ports below 1024; for a daemon that works on network devices also
+//! what that takes. Source: ovs-vswitchd(8), "Daemon Options"; capabilities(7).
 
-use nix::unistd::{Gid, Group, Uid, User, initgroups, setgid, setuid};
-use std::ffi::CString;
+use nix::unistd::{Gid, Group, Uid, User, chown, setgid, setgroups, setuid};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities};
 
-/// Becomes `spec`'s user and group, with the user's other groups.
-pub(super) fn become_user(spec: &str) -> Result<(), String> {
+/// More capabilities than any kernel knows.
+const CAPABILITIES_AT_MOST: u32 = 64;
+
+/// Becomes `spec`'s user and group, without any other group. The log file becomes the user's.
+///
+/// # Errors
+/// The text to end the program with.
+pub(super) fn become_user(spec: &str, works_on_devices: bool) -> Result<(), String> {
+    if !Uid::effective().is_root() {
+        return Err("(null): only root can use --user option".to_owned());
+    }
     let (name, group_name) = match spec.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (spec, None),
@@ -13,22 +25,42 @@ pub(super) fn become_user(spec: &str) -> Result<(), String> {
     let user = user.ok().flatten().ok_or_else(|| format!("(null): user {name} not found, aborting."))?;
     let gid = match group_name {
         None | Some("") => user.gid,
-        Some(group) => Group::from_name(group)
-            .ok()
-            .flatten()
-            .map(|g| g.gid)
-            .ok_or_else(|| format!("(null): group {group} not found, aborting."))?,
+        Some(group_name) => {
+            let group = Group::from_name(group_name).ok().flatten();
+            let group = group.ok_or_else(|| format!("(null): group {group_name} not found, aborting."))?;
+            if group.gid != user.gid && !group.mem.contains(&user.name) {
+                return Err(format!(
+                    "(null): Invalid --user option {spec} (user {} is not in group {group_name}), aborting.",
+                    user.name
+                ));
+            }
+            group.gid
+        }
     };
-    switch(&user, gid)
+    if let Some(log) = vlog::log_file_path()
+        && let Err(error) = chown(&log, Some(user.uid), Some(gid))
+    {
+        vlog::warn!("daemon_unix", "{}: change of owner failed ({})", log.display(), error.desc());
+    }
+    switch(user.uid, gid, works_on_devices)
 }
 
-fn switch(user: &User, gid: Gid) -> Result<(), String> {
-    if Uid::current() == user.uid && Gid::current() == gid {
-        return Ok(());
+fn switch(user: Uid, group: Gid, works_on_devices: bool) -> Result<(), String> {
+    let mut kept = CapabilitySet::IPC_LOCK | CapabilitySet::NET_BIND_SERVICE;
+    if works_on_devices {
+        kept |= CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BROADCAST;
     }
-    let name = CString::new(user.name.as_str()).map_err(|_| "user name contains a null byte".to_owned())?;
     let fail = |what: &str| format!("{what} fail, aborting.");
-    initgroups(&name, gid).map_err(|_| fail("initgroups"))?;
-    setgid(gid).map_err(|_| fail("setgid"))?;
-    setuid(user.uid).map_err(|_| fail("setuid"))
+    for number in 0..CAPABILITIES_AT_MOST {
+        // Refused for numbers this kernel does not know.
+        let one = CapabilitySet::from_bits_retain(1 << number);
+        let _ = rustix::thread::remove_capability_from_bounding_set(one);
+    }
+    set_keep_capabilities(true).map_err(|_| fail("keeping capabilities"))?;
+    setgroups(&[]).map_err(|_| fail("setgroups"))?;
+    setgid(group).map_err(|_| fail("setgid"))?;
+    setuid(user).map_err(|_| fail("setuid"))?;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(|_| fail("setting capabilities"))?;
+    set_keep_capabilities(false).map_err(|_| fail("keeping capabilities"))
 }

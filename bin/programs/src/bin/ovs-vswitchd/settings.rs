@@ -101,6 +101,7 @@ impl Settings {
             monitor: self.daemon.monitor,
             chdir: self.daemon.chdir,
             user: self.daemon.user.clone(),
+            works_on_devices: true,
             greeting: None,
             ends_well_by_signal: false,
         }

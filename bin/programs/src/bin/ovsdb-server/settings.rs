@@ -99,6 +99,7 @@ impl Settings {
             monitor: self.daemon.monitor,
             chdir: self.daemon.chdir,
             user: self.daemon.user.clone(),
+            works_on_devices: false,
             greeting: None,
             ends_well_by_signal: false,
         }
