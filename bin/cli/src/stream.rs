@@ -293,9 +293,14 @@ fn parse_port(address: &str, port: Option<&str>, default: u16) -> Option<u16> {
             }
             port
         }
-        None if default != 0 => {
-            if default == OVSDB_PORT {
-                vlog::warn!("stream", "The default OVSDB port number has changed from 6632 to 6640");
+        // An IPv6 host must be followed by its port.
+        None if default != 0 && !address.starts_with('[') => {
+            match default {
+                OVSDB_PORT => vlog::warn!("stream", "The default OVSDB port number has changed from 6632 to 6640"),
+                OPENFLOW_PORT => {
+                    vlog::warn!("stream", "The default OpenFlow port number has changed from 6633 to 6653");
+                }
+                _ => {}
             }
             Some(default)
         }
@@ -307,11 +312,13 @@ fn parse_port(address: &str, port: Option<&str>, default: u16) -> Option<u16> {
 }
 
 fn connect_tcp(name: &str, address: &str, default_port: u16) -> io::Result<TcpStream> {
+    let lacks_port = default_port != 0 && !address.contains(':');
+    let port_added = if lacks_port { format!(":{default_port}") } else { String::new() };
     let unsupported = || {
         let error = errno::address_family_not_supported();
         let kind = if name.starts_with("ssl") { "stream_ssl" } else { "stream_tcp" };
         let text = crate::program::strerror(&error);
-        vlog::write_to(kind, vlog::Level::Err, format_args!("{name}: connect: {text}"));
+        vlog::write_to(kind, vlog::Level::Err, format_args!("{name}{port_added}: connect: {text}"));
         error
     };
     let (host, port) = split_host(address).ok_or_else(unsupported)?;

@@ -295,26 +295,54 @@ pub fn parse_u32(text: &str, base: u32) -> Option<u32> {
 
 /// A number at the start of a text, and what follows it; `strtoull`'s rules, overflow refused.
 pub fn parse_u64_prefix(text: &str, base: u32) -> Option<(u64, &str)> {
-    let trimmed = text.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
-    let (negative, digits) = match trimmed.as_bytes().first()? {
-        b'-' => (true, &trimmed[1..]),
-        b'+' => (false, &trimmed[1..]),
-        _ => (false, trimmed),
-    };
-    let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
-    let hex = hex.filter(|h| h.starts_with(|c: char| c.is_ascii_hexdigit()));
-    let (base, digits) = match (base, hex) {
-        (0 | 16, Some(hex)) => (16, hex),
-        (0, None) if digits.starts_with('0') => (8, digits),
-        (0, None) => (10, digits),
-        (base, _) => (base, digits),
-    };
-    let len = digits.find(|c: char| !c.is_digit(base)).unwrap_or(digits.len());
-    if len == 0 {
-        return None;
+    let prefix = NumberPrefix::find(text, base)?;
+    let number = u64::from_str_radix(prefix.digits, prefix.base).ok()?;
+    Some((prefix.signed(number), prefix.rest))
+}
+
+/// A number at the start of a text in the notation of C, and what follows it; of a number too large the low 64 bits.
+pub(crate) fn parse_wrapping_prefix(text: &str) -> Option<(u64, &str)> {
+    let prefix = NumberPrefix::find(text, 0)?;
+    let digits = prefix.digits.chars().filter_map(|c| c.to_digit(prefix.base));
+    let number = digits.fold(0u64, |n, digit| n.wrapping_mul(prefix.base.into()).wrapping_add(digit.into()));
+    Some((prefix.signed(number), prefix.rest))
+}
+
+/// Where a text begins with a number.
+struct NumberPrefix<'a> {
+    negative: bool,
+    base: u32,
+    /// At least one.
+    digits: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> NumberPrefix<'a> {
+    /// Looks for one after white space; base 0 is that which the number's own prefix tells.
+    fn find(text: &'a str, base: u32) -> Option<Self> {
+        let trimmed = text.trim_start_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
+        let (negative, digits) = match trimmed.as_bytes().first()? {
+            b'-' => (true, &trimmed[1..]),
+            b'+' => (false, &trimmed[1..]),
+            _ => (false, trimmed),
+        };
+        let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+        let hex = hex.filter(|h| h.starts_with(|c: char| c.is_ascii_hexdigit()));
+        let (base, digits) = match (base, hex) {
+            (0 | 16, Some(hex)) => (16, hex),
+            (0, None) if digits.starts_with('0') => (8, digits),
+            (0, None) => (10, digits),
+            (base, _) => (base, digits),
+        };
+        let len = digits.find(|c: char| !c.is_digit(base)).unwrap_or(digits.len());
+        let (digits, rest) = digits.split_at(len);
+        (len > 0).then_some(NumberPrefix { negative, base, digits, rest })
     }
-    let number = u64::from_str_radix(&digits[..len], base).ok()?;
-    Some((if negative { number.wrapping_neg() } else { number }, &digits[len..]))
+
+    /// The number with the sign.
+    fn signed(&self, number: u64) -> u64 {
+        if self.negative { number.wrapping_neg() } else { number }
+    }
 }
 
 /// Six hexadecimal numbers with colons at the start of a text, and what follows.
@@ -438,6 +466,10 @@ mod tests {
         assert_eq!(parse_u64_prefix(" 0x1g", 0), Some((1, "g")));
         assert_eq!(parse_u64_prefix("-1", 0), Some((u64::MAX, "")));
         assert_eq!(parse_u64_prefix("x", 0), None);
+        assert_eq!(parse_u64_prefix("18446744073709551616", 0), None);
+        assert_eq!(parse_wrapping_prefix("18446744073709551619/"), Some((3, "/")));
+        assert_eq!(parse_wrapping_prefix("-0x10000000000000001"), Some((u64::MAX, "")));
+        assert_eq!(parse_wrapping_prefix("/1"), None);
         assert_eq!(parse_u64_prefix("0xg", 0), Some((0, "xg")));
     }
 

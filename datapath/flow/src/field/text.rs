@@ -197,10 +197,10 @@ fn parse_flags(
 ) -> Result<(Value, Value), String> {
     let unknown = |name: &str| format!("{name}: unknown {what} flag(s)");
     let pair = |value: u32, mask: u32| (Value::from_u128(value.into(), n), Value::from_u128(mask.into(), n));
-    if let Some((value, rest)) = text::parse_u64_prefix(s, 0) {
+    if let Some((value, rest)) = text::parse_wrapping_prefix(s) {
         let (mask, rest) = match rest.strip_prefix('/') {
             None => (u64::from(full), rest),
-            Some(after) => match text::parse_u64_prefix(after, 0) {
+            Some(after) => match text::parse_wrapping_prefix(after) {
                 Some((mask, rest)) => (mask, rest),
                 None => return Err(unknown(s)),
             },
