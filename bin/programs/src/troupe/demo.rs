@@ -6,12 +6,35 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 /// Set by ctrl-C: the demo ends at its next step.
 static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Why the demo ended early.
+pub enum End {
+    /// By ctrl-C, or SIGTERM.
+    Interrupted,
+    /// A step failed.
+    Failed(String),
+}
+
+impl From<String> for End {
+    fn from(text: String) -> End {
+        End::Failed(text)
+    }
+}
+
+/// Runs one step's command. A terminal's ctrl-C reaches it too: what fails then has been interrupted.
+fn output(command: &mut Command, hint: &str) -> Result<Output, End> {
+    let output = command.output();
+    if STOP.load(SeqCst) {
+        return Err(End::Interrupted);
+    }
+    output.map_err(|e| End::Failed(format!("{}: {e}{hint}", command.get_program().to_string_lossy())))
+}
 
 struct Stage {
     tag: String,
@@ -38,36 +61,31 @@ impl Stage {
     }
 
     /// Runs a command of the host's; its output when it succeeds.
-    fn run(&self, program: &str, args: &[&str]) -> Result<String, String> {
-        if STOP.load(SeqCst) {
-            return Err("interrupted".to_owned());
-        }
-        let output = Command::new(program).args(args).output().map_err(|e| {
-            format!("the demo needs the program {program} ({e}); on Debian: apt-get install iproute2 iputils-ping")
-        })?;
+    fn run(&self, program: &str, args: &[&str]) -> Result<String, End> {
+        let hint = "; the demo needs it: apt-get install iproute2 iputils-ping";
+        let output = output(Command::new(program).args(args), hint)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let text = [output.stdout, output.stderr].concat();
-        Err(format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&text).trim()))
+        Err(End::Failed(format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&text).trim())))
     }
 
-    fn ip(&self, args: &str) -> Result<String, String> {
+    fn ip(&self, args: &str) -> Result<String, End> {
         self.run("ip", &args.split_whitespace().collect::<Vec<_>>())
     }
 
     /// Runs one of the switch's tools, which this program is under another name.
-    fn tool(&self, name: &str, args: &[&str]) -> Result<String, String> {
+    fn tool(&self, name: &str, args: &[&str]) -> Result<String, End> {
         println!("$ {name} {}", args.join(" "));
         let own = std::env::current_exe().map_err(|e| e.to_string())?;
-        let output =
-            Command::new(own).arg0(name).args(args).env("OVS_RUNDIR", &self.dir).output().map_err(|e| e.to_string())?;
+        let output = output(Command::new(own).arg0(name).args(args).env("OVS_RUNDIR", &self.dir), "")?;
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         print!("{text}");
-        if output.status.success() { Ok(text) } else { Err(format!("{name} failed")) }
+        if output.status.success() { Ok(text) } else { Err(End::Failed(format!("{name} failed"))) }
     }
 
-    fn ping(&self, count: &str) -> Result<(), String> {
+    fn ping(&self, count: &str) -> Result<(), End> {
         println!("$ ping -c {count} 10.0.0.2        (from host a to host b)");
         let text =
             self.run("ip", &["netns", "exec", &self.ns("a"), "ping", "-c", count, "-i", "0.2", "-W", "2", "10.0.0.2"])?;
@@ -77,7 +95,7 @@ impl Stage {
 }
 
 /// Shows the switch at work.
-pub fn demo() -> Result<(), String> {
+pub fn demo() -> Result<(), End> {
     actors::daemon::on_interrupt(|| STOP.store(true, SeqCst));
     let tag = std::process::id().to_string();
     let dir = std::env::temp_dir().join(format!("troupe-demo-{tag}"));
@@ -103,12 +121,14 @@ pub fn demo() -> Result<(), String> {
         .arg(own)
         .arg(format!("--dir={}", stage.dir.display()))
         .stdout(Stdio::piped())
+        // It lives until the end, whatever a terminal sends.
+        .process_group(0)
         .spawn()
         .map_err(|e| e.to_string())?;
-    let greeting = child.stdout.take().ok_or("no output of the switch")?;
+    let greeting = child.stdout.take().ok_or_else(|| "no output of the switch".to_owned())?;
     stage.switch = Some(child);
     let mut lines = BufReader::new(greeting).lines();
-    let first = lines.next().ok_or("the switch did not start")?.map_err(|e| e.to_string())?;
+    let first = lines.next().ok_or_else(|| "the switch did not start".to_owned())?.map_err(|e| e.to_string())?;
     println!("{first}\n");
 
     println!("== A bridge that joins the two cables\n");

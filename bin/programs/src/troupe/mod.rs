@@ -29,6 +29,9 @@ struct Wanted {
     verbose: bool,
 }
 
+/// What a shell makes of a program that SIGINT ended.
+const INTERRUPTED: i32 = 130;
+
 /// Runs the program and gives its exit code.
 pub fn main() -> i32 {
     let wanted = match parse(std::env::args().skip(1)) {
@@ -45,7 +48,18 @@ pub fn main() -> i32 {
         );
         return 1;
     }
-    let result = if wanted.demo { demo::demo() } else { run::run(&wanted) };
+    let result = if wanted.demo {
+        match demo::demo() {
+            Ok(()) => Ok(()),
+            Err(demo::End::Failed(text)) => Err(text),
+            Err(demo::End::Interrupted) => {
+                println!("\nInterrupted. Everything the demo made has been removed.");
+                return INTERRUPTED;
+            }
+        }
+    } else {
+        run::run(&wanted)
+    };
     match result {
         Ok(()) => 0,
         Err(text) => {
