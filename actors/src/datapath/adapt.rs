@@ -272,6 +272,13 @@ pub struct DummySender {
     pub sink: Option<Arc<Mutex<Sink>>>,
     /// How much a packet may carry.
     pub mtu: DummyMtu,
+    /// Gets requests of ARP, which the port answers for an address of its own.
+    pub arp: Option<tokio::sync::mpsc::Sender<Vec<u8>>>,
+}
+
+/// Whether a frame without tags is of ARP.
+fn is_arp(octets: &[u8]) -> bool {
+    octets.get(12..14) == Some(&[0x08, 0x06])
 }
 
 impl TxPort for DummySender {
@@ -283,12 +290,16 @@ impl TxPort for DummySender {
             if let Some(sink) = &self.sink {
                 sink.lock().unwrap_or_else(PoisonError::into_inner)(packet.octets);
             }
+            if let Some(arp) = self.arp.as_ref().filter(|_| is_arp(packet.octets)) {
+                // What is asked faster than it is answered goes unanswered.
+                let _ = arp.try_send(packet.octets.to_vec());
+            }
         }
         report
     }
 
     fn share(&self) -> Option<Box<dyn TxPort>> {
-        Some(Box::new(Self { sink: self.sink.clone(), mtu: self.mtu.clone() }))
+        Some(Box::new(Self { sink: self.sink.clone(), mtu: self.mtu.clone(), arp: self.arp.clone() }))
     }
 
     fn offloads(&self) -> Offloads {

@@ -71,8 +71,10 @@ impl Drop for Held {
     }
 }
 
-/// Addresses that a dummy remembers at the most.
-pub const DUMMY_ADDRESSES: usize = 64;
+const ARP: u16 = 0x0806;
+
+/// Frames of ARP that wait to be answered by a dummy at the most.
+const ARP_WAITING: usize = 100;
 
 /// A dummy's settings.
 #[derive(Debug, Clone)]
@@ -86,6 +88,30 @@ pub struct DummyState {
     pub addresses: Vec<std::net::IpAddr>,
 }
 
+impl DummyState {
+    /// Takes an address, in place of the one of its family.
+    pub fn add_address(&mut self, address: std::net::IpAddr) {
+        self.addresses.retain(|known| known.is_ipv4() != address.is_ipv4());
+        self.addresses.push(address);
+    }
+
+    /// The answer to a frame that asks who has an IPv4 address of the dummy's (RFC 826).
+    pub fn answer(&self, frame: &[u8]) -> Option<packet::PacketBuf> {
+        let (asked, _) = flow::extract(frame, 1);
+        let own = std::net::IpAddr::V4(asked.nw_dst().into());
+        let is_request = asked.dl_type() == ARP && asked.nw_proto() == packet::arp::REQUEST as u8;
+        if !is_request || !self.addresses.contains(&own) {
+            return None;
+        }
+        let head = packet::ethernet::Repr { dst: asked.arp_sha(), src: self.mac, ethertype: ARP };
+        let mut reply = head.octets().to_vec();
+        let (to, from) = (asked.nw_src(), asked.nw_dst());
+        let body = packet::arp::Repr::ethernet_ipv4(packet::arp::REPLY, self.mac, from, asked.arp_sha(), to);
+        reply.extend(body.octets());
+        Some(packet::PacketBuf::new(&reply))
+    }
+}
+
 /// What goes to the datapath.
 pub struct Parts {
     /// Receive queues.
@@ -96,6 +122,8 @@ pub struct Parts {
     pub inboxes: Vec<DummyInbox>,
     /// Of a dummy that is connected to others.
     pub wired: Option<Wired>,
+    /// Of a dummy, frames of ARP that leave it.
+    pub arp: Option<tokio::sync::mpsc::Receiver<Vec<u8>>>,
 }
 
 /// A dummy's end of a wire: where it leads, and the frames that leave.
@@ -233,6 +261,7 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
             tx: Box::new(RingSender { socket: tx, queued: rings.queued }),
             inboxes: Vec::new(),
             wired: None,
+            arp: None,
         }),
     ))
 }
@@ -253,7 +282,8 @@ fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String
     let tx = tap.try_clone().map_err(fail)?;
     let wake = rx.as_fd().try_clone_to_owned().ok();
     let queues = vec![QueueParts { rx: Box::new(TapQueue(rx)), wake }];
-    Ok((Device::Tap(tap), Some(Parts { queues, tx: Box::new(TapSender(tx)), inboxes: Vec::new(), wired: None })))
+    let parts = Parts { queues, tx: Box::new(TapSender(tx)), inboxes: Vec::new(), wired: None, arp: None };
+    Ok((Device::Tap(tap), Some(parts)))
 }
 
 /// Receive queues of one of the host's devices at most.
@@ -335,7 +365,9 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
             }
         })))
     });
-    Ok((Device::Dummy(state), Some(Parts { queues, tx: Box::new(DummySender { sink, mtu }), inboxes, wired })))
+    let (asking, asked) = tokio::sync::mpsc::channel(ARP_WAITING);
+    let tx = Box::new(DummySender { sink, mtu, arp: Some(asking) });
+    Ok((Device::Dummy(state), Some(Parts { queues, tx, inboxes, wired, arp: Some(asked) })))
 }
 
 /// What the kernel says of a device.
@@ -373,4 +405,42 @@ fn features_of(mbps: u32) -> u32 {
         _ => port_feature::OTHER,
     };
     speed | port_feature::COPPER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dummy_answers_for_its_address() {
+        let mut dummy = DummyState {
+            mac: 0xaa55_aa55_0000,
+            mtu: DummyMtu::default(),
+            admin_up: true,
+            link_up: true,
+            ifindex: -95,
+            addresses: Vec::new(),
+        };
+        dummy.add_address("1.1.2.87".parse().expect("an address"));
+        dummy.add_address("2001:cafe::88".parse().expect("an address"));
+        dummy.add_address("1.1.2.88".parse().expect("an address"));
+        assert_eq!(dummy.addresses.len(), 2);
+        let ask = |op, to| {
+            let head = packet::ethernet::Repr { dst: 0xffff_ffff_ffff, src: 7, ethertype: ARP };
+            let mut frame = head.octets().to_vec();
+            frame.extend(packet::arp::Repr::ethernet_ipv4(op, 7, 0x0101_025c, 0, to).octets());
+            frame
+        };
+        let answer = dummy.answer(&ask(packet::arp::REQUEST, 0x0101_0258)).expect("an answer");
+        let (key, _) = flow::extract(answer.data(), 1);
+        assert_eq!((key.dl_src(), key.dl_dst(), key.nw_proto()), (dummy.mac, 7, 2));
+        assert_eq!(
+            (key.nw_src(), key.nw_dst(), key.arp_sha(), key.arp_tha()),
+            (0x0101_0258, 0x0101_025c, dummy.mac, 7)
+        );
+        for (op, to) in [(packet::arp::REQUEST, 0x0101_0257), (packet::arp::REPLY, 0x0101_0258)] {
+            assert!(dummy.answer(&ask(op, to)).is_none());
+        }
+        assert!(dummy.answer(&[0; 20]).is_none());
+    }
 }

@@ -64,6 +64,7 @@ pub struct Port {
     /// A dummy's, if it is connected to others.
     wire: Option<wire::Wire>,
     own: Option<Recipient<Receive>>,
+    asked: Option<Recipient<ArpSeen>>,
 }
 
 /// A device, what goes to the datapath, and what the kernel says of it if it has been asked.
@@ -96,6 +97,7 @@ impl Port {
             seen: PortStatus::default(),
             wire: None,
             own: None,
+            asked: None,
         }
     }
 
@@ -127,7 +129,7 @@ impl Port {
         if self.device.is_some() {
             return Ok(());
         }
-        if let (Some(Parts { queues, tx, inboxes, wired }), Some(datapath)) = (parts, &self.setup.datapath) {
+        if let (Some(Parts { queues, tx, inboxes, wired, arp }), Some(datapath)) = (parts, &self.setup.datapath) {
             let attach = PortAttach {
                 port: self.setup.odp,
                 name: self.setup.config.name.clone(),
@@ -140,6 +142,17 @@ impl Port {
             }
             if let (Some(wired), Some(own)) = (wired, &self.own) {
                 self.wire = Some(wire::Wire::plug(wired, own.clone()));
+            }
+            if let (Some(mut frames), Some(own)) = (arp, &self.asked) {
+                let own = own.clone();
+                // Ends with the device: nobody is left who could send by it.
+                actix::spawn(async move {
+                    while let Some(frame) = frames.recv().await {
+                        if own.send(ArpSeen(frame)).await.is_err() {
+                            break;
+                        }
+                    }
+                });
             }
             if !inboxes.is_empty() {
                 datapath.offer(DummyAttach { port: self.setup.odp, inboxes });
@@ -327,6 +340,7 @@ impl Actor for Port {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.own = Some(ctx.address().recipient());
+        self.asked = Some(ctx.address().recipient());
         if self.desk.card().counts().restarts > 0 {
             self.reopen(ctx);
         }
@@ -500,11 +514,8 @@ impl Handler<AddAddress> for Port {
 
     fn handle(&mut self, m: AddAddress, _: &mut Context<Self>) {
         self.desk.received();
-        if let Some(Device::Dummy(state)) = &mut self.device
-            && !state.addresses.contains(&m.0)
-            && state.addresses.len() < device::DUMMY_ADDRESSES
-        {
-            state.addresses.push(m.0);
+        if let Some(Device::Dummy(state)) = &mut self.device {
+            state.add_address(m.0);
         }
         self.look();
     }
@@ -563,6 +574,24 @@ impl Handler<Receive> for Port {
                 datapath.offer(Inject { port: self.setup.odp, queue: m.0, packets: m.1 })
             }
             _ => false,
+        }
+    }
+}
+
+/// A frame of ARP that left by a dummy (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ArpSeen(pub Vec<u8>);
+
+impl Handler<ArpSeen> for Port {
+    type Result = ();
+
+    fn handle(&mut self, m: ArpSeen, _: &mut Context<Self>) {
+        self.desk.received();
+        if let (Some(Device::Dummy(state)), Some(datapath)) = (&self.device, &self.setup.datapath)
+            && let Some(answer) = state.answer(&m.0)
+        {
+            datapath.offer(Inject { port: self.setup.odp, queue: 0, packets: vec![answer] });
         }
     }
 }

@@ -17,12 +17,12 @@ const IPV6: u16 = 0x86dd;
 const BROADCAST: u64 = 0xffff_ffff_ffff;
 
 impl Bridge {
-    /// Sends the question through the bridge's tables, as from nobody's port.
+    /// Sends the question through the bridge's tables, as from its own port.
     pub(super) fn ask_neighbour(&mut self, from: u128, to: u128) {
         let mac = self.view.hw_addr;
         let packet = if is_v4(to) { arp_request(mac, from as u32, to as u32) } else { solicitation(mac, from, to) };
         let mut metadata = openflow::matching::Match::any();
-        metadata.set_in_port(OfPort::NONE);
+        metadata.set_in_port(OfPort::LOCAL);
         self.packet_outs.push(PacketOut {
             packet: packet.into(),
             buffer_id: u32::MAX,

@@ -143,9 +143,13 @@ impl Bridge {
     }
 
     /// Credits packets with the effects of their translation.
-    pub(super) fn apply(&mut self, effects: &[Effect], stats: RuleStats, tcp_flags: u16, now_ms: i64) {
+    pub(super) fn apply(&mut self, effects: &[Effect], mut stats: RuleStats, tcp_flags: u16, now_ms: i64) {
         for effect in effects {
             match effect {
+                Effect::Header { octets, on } => {
+                    let more = stats.packets.saturating_mul((*octets).into());
+                    stats.bytes = if *on { stats.bytes.saturating_add(more) } else { stats.bytes.saturating_sub(more) };
+                }
                 Effect::MacLearn { bridge, bundle, mac, vlan, grat_arp, is_bond } if *bridge == self.view.id => {
                     let key = MacKey { vlan: *vlan, mac: *mac };
                     self.learn_mac(key, *bundle, *grat_arp, *is_bond, now_ms);

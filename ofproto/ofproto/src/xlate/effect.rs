@@ -36,6 +36,13 @@ pub enum Effect {
         /// It comes in here.
         rx: Option<PortRef>,
     },
+    /// The effects from here on are of packets with an outer header in front, until it is told again without.
+    Header {
+        /// Octets of it.
+        octets: u16,
+        /// It is put on; else it is off again.
+        on: bool,
+    },
     /// Mirrors have a copy.
     Mirrors {
         /// Bridge.
@@ -157,6 +164,7 @@ impl Effect {
             }
             (E::Rule { bridge, rule }, E::Rule { bridge: b, rule: r }) => bridge == b && Arc::ptr_eq(rule, r),
             (E::Port { tx, rx }, E::Port { tx: t, rx: r }) => (tx, rx) == (t, r),
+            (E::Header { octets, on }, E::Header { octets: o, on: n }) => (octets, on) == (o, n),
             (E::Mirrors { bridge, mirrors }, E::Mirrors { bridge: b, mirrors: m }) => (bridge, mirrors) == (b, m),
             (E::Group { bridge, group, bucket }, E::Group { bridge: b, group: g, bucket: n }) => {
                 (bridge, group, bucket) == (b, g, n)

@@ -100,7 +100,7 @@ impl Context<'_> {
         let Some(header) = header(config, &wire, &ends) else { return };
         let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
         let tnl_type = numbers(config.kind).map_or(0, |(number, _)| number);
-        let push = odp::Action::TnlPush(Box::new(TnlPush { tnl_port, out_port, tnl_type, header }));
+        let push = TnlPush { tnl_port, out_port, tnl_type, header };
         self.send_outer(to.port, bridge, push, &ends, config, is_last);
     }
 
@@ -109,22 +109,25 @@ impl Context<'_> {
         &mut self,
         from: OfPort,
         bridge: &BridgeView,
-        push: odp::Action,
+        push: TnlPush,
         ends: &Ends,
         config: &TunnelConfig,
         is_last: bool,
     ) {
         let (flow, base, wc) = (self.flow.clone(), self.base.clone(), self.wc.clone());
         let before = std::mem::take(&mut self.odp);
+        let octets = push.header.len() as u16;
         self.flow = outer_flow(&flow, ends, config);
         self.base = self.flow.clone();
+        self.effect(Effect::Header { octets, on: true });
         self.output_patch(from, PortRef { bridge: bridge.id, port: OfPort::LOCAL }, is_last);
+        self.effect(Effect::Header { octets, on: false });
         let sent = std::mem::replace(&mut self.odp, before);
         (self.flow, self.base, self.wc) = (flow, base, wc);
         if sent.is_empty() {
             return;
         }
-        let all = std::iter::once(push).chain(sent);
+        let all = std::iter::once(odp::Action::TnlPush(Box::new(push))).chain(sent);
         if is_last {
             self.odp.extend(all);
         } else {
