@@ -241,8 +241,9 @@ impl Handler<Configure> for Bridge {
 impl Handler<DatapathAnew> for Bridge {
     type Result = ();
 
-    fn handle(&mut self, _: DatapathAnew, ctx: &mut Context<Self>) {
+    fn handle(&mut self, m: DatapathAnew, ctx: &mut Context<Self>) {
         self.desk.received();
+        self.core.flows_deleted(&m.fallen, clock::now_ms());
         self.core.datapath_returned();
         self.settle(ctx);
     }

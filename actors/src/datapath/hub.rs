@@ -2,8 +2,8 @@
 //!
 //! All that one is told goes by one line, in order: a flow is there before the answer to the packet that asked for it,
 //! a port before its queues. A queue moves by way of the main thread; what it holds waits in the kernel meanwhile. A
-//! thread that was started anew is told everything again, and the ports whose queues fell with it are opened anew. Its
-//! counters are gone, and so all flows go, lest one counts backwards.
+//! thread that was started anew is told everything again, and the ports whose queues fell with it are opened anew. What it
+//! counted the main thread counts from then on ([`legacy`]); should that be lost, all flows go, lest one counts backwards.
 
 use actix::prelude::*;
 use dp::FlowEdit;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-use super::{Datapath, now_us};
+use super::{Datapath, legacy, now_us};
 use crate::mailbox::{Address, Retry};
 use crate::msg::datapath::*;
 use crate::msg::switch::QueuesLost;
@@ -39,6 +39,8 @@ struct Thread {
     orders: Retry<Order>,
     /// Its number in tickets.
     number: u16,
+    /// Where it leaves what it counted, should it die.
+    place: legacy::Place,
 }
 
 impl Drop for Thread {
@@ -156,13 +158,15 @@ impl Datapath {
         let config = dp::Config { thread: number, ..*self.engine.config() };
         let (common, arbiter) = (self.engine.common(), Arbiter::new());
         let own = Address::of_running(ctx.address(), self.desk.card().clone()).outlet::<ThreadReturned>();
+        let place = legacy::Place::default();
+        let news = (own, place.clone());
         let name = format!("{} core {core}", self.desk.name());
         let role = Role::new(name, "datapath", MAILBOX, Strategy::OneForOne);
         let address = family.hire_on(arbiter.handle(), role, move |desk, ctx| {
-            Datapath::pmd(desk, (config, core), common.clone(), &own, ctx)
+            Datapath::pmd(desk, (config, core), common.clone(), &news, ctx)
         });
         let orders = address.outlet::<Order>().retry(ORDERS_AT_MOST);
-        self.hub.threads.insert(core, Thread { address, arbiter, orders, number });
+        self.hub.threads.insert(core, Thread { address, arbiter, orders, number, place });
         self.engine.keep_journal(true);
         self.instruct(core);
     }
@@ -274,7 +278,9 @@ impl Datapath {
             for (name, attachment, queue) in returned {
                 this.take_back(name, attachment, queue);
             }
-            wills.into_iter().for_each(|will| this.inherit(will));
+            for (flows, report) in wills {
+                this.inherit(flows, report.ports.into_iter().map(|(port, stats, _)| (port, stats)));
+            }
             if let Some(family) = &this.hub.family {
                 leaving.values().for_each(|thread| family.dismiss(thread.address.card()));
             }
@@ -284,11 +290,11 @@ impl Datapath {
     }
 
     /// Counters of flows and ports must not go backwards for a thread that left.
-    fn inherit(&mut self, (flows, report): Will) {
+    fn inherit(&mut self, flows: Vec<FlowReported>, ports: impl IntoIterator<Item = (OdpPort, dp::PortStats)>) {
         for flow in flows {
             self.engine.credit(flow.ufid, flow.stats);
         }
-        for (port, stats, _) in report.ports {
+        for (port, stats) in ports {
             self.engine.credit_port(port, stats);
         }
     }
@@ -365,8 +371,17 @@ impl Handler<ThreadReturned> for Datapath {
             .filter(|(_, p)| matches!(p, Place::At(core) if *core == m.0))
             .map(|(n, _)| n.0)
             .collect();
-        self.engine.flush();
-        self.spread();
+        match self.hub.threads.get(&m.0).and_then(|thread| thread.place.take()) {
+            Some(legacy) => {
+                self.engine.credit_thread(legacy.stats);
+                let ports = legacy.ports.into_iter().map(|(port, (_, stats))| (port, stats));
+                self.inherit(legacy.flows, ports);
+            }
+            None => {
+                self.engine.flush();
+                self.spread();
+            }
+        }
         self.instruct(m.0);
         self.lose(ports);
         self.engine.tick(now_us());

@@ -17,6 +17,7 @@ mod drops;
 pub mod dummy;
 mod flows;
 mod hub;
+pub mod legacy;
 mod lines;
 mod log;
 mod order;
@@ -88,6 +89,8 @@ pub struct Owner {
     pub keeper: Option<Outlet<TrackingSet>>,
     /// Ports whose queues are gone.
     pub losses: Option<Outlet<QueuesLost>>,
+    /// Where it leaves what it counted, should it die.
+    pub place: legacy::Place,
 }
 
 /// A queue that is being polled.
@@ -149,13 +152,30 @@ pub struct Datapath {
     /// Inboxes of dummy ports, for packets to be injected.
     inboxes: BTreeMap<OdpPort, Vec<DummyInbox>>,
     drops: drops::Told,
+    /// Where it leaves what it counted, should it die.
+    place: legacy::Place,
+    /// What ports counted in its last life that have not come back yet.
+    inherited: BTreeMap<OdpPort, (String, dp::PortStats)>,
 }
 
 impl Datapath {
-    /// The main thread of a datapath without ports. `config.seed` must be unknown to senders of packets.
-    pub fn new(desk: Desk, config: dp::Config, owner: Owner, ctx: &mut Context<Self>) -> Self {
+    /// The main thread of a datapath without ports, and what its last life counted. `config.seed` must be unknown to
+    /// senders of packets.
+    pub fn new(
+        desk: Desk,
+        config: dp::Config,
+        owner: Owner,
+        legacy: Option<legacy::Legacy>,
+        ctx: &mut Context<Self>,
+    ) -> Self {
         let hub = Hub::new(&desk);
-        Self { owner, hub, ..Self::alone(desk, Engine::new(config), ctx) }
+        let mut this = Self::alone(desk, Engine::new(config), owner.place.clone(), ctx);
+        (this.owner, this.hub) = (owner, hub);
+        if let Some(legacy) = legacy {
+            this.engine.credit_thread(legacy.stats);
+            this.inherited = legacy.ports;
+        }
+        this
     }
 
     /// Another thread, on the processor `core`, that shares what is `common` with the main one. `news` is told if it is not
@@ -164,7 +184,7 @@ impl Datapath {
         desk: Desk,
         (config, core): (dp::Config, u32),
         common: dp::Common,
-        news: &Outlet<ThreadReturned>,
+        (news, place): &(Outlet<ThreadReturned>, legacy::Place),
         ctx: &mut Context<Self>,
     ) -> Self {
         if let Err(error) = sys::thread::set_affinity(&[core as usize]) {
@@ -175,10 +195,12 @@ impl Datapath {
         }
         let now_us = now_us();
         let pmd = Pmd { core, since_us: now_us, busy_us: 0, settled_us: now_us };
-        Self { pmd: Some(pmd), ..Self::alone(desk, Engine::beside(config, common), ctx) }
+        let mut this = Self::alone(desk, Engine::beside(config, common), place.clone(), ctx);
+        this.pmd = Some(pmd);
+        this
     }
 
-    fn alone(mut desk: Desk, engine: Engine, ctx: &mut Context<Self>) -> Self {
+    fn alone(mut desk: Desk, engine: Engine, place: legacy::Place, ctx: &mut Context<Self>) -> Self {
         ctx.spawn(wake::Readiness);
         desk.arm(Some((clock::now_ms() + TICK_MS, "connections expire")));
         Self {
@@ -198,6 +220,8 @@ impl Datapath {
             tunnels: BTreeMap::new(),
             inboxes: BTreeMap::new(),
             drops: drops::Told::new(),
+            place,
+            inherited: BTreeMap::new(),
         }
     }
 

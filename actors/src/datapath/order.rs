@@ -50,11 +50,7 @@ impl Handler<Order> for Datapath {
 
 impl Datapath {
     fn know(&mut self, port: OdpPort, name: String, tx: Option<Box<dyn dp::TxPort>>, bridge: Outlet<Upcalls>) {
-        self.detach(port);
-        if let Some(tx) = tx {
-            self.engine.add_port(port, tx);
-        }
-        self.ports.insert(port, Port { name, queues: Vec::new(), bridge, attachment: 0 });
+        self.take_in(port, Port { name, queues: Vec::new(), bridge, attachment: 0 }, tx);
     }
 
     /// Makes changes of flows; gives what those that go have counted, if that is wanted.

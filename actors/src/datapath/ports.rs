@@ -15,10 +15,9 @@ impl Handler<PortAttach> for Datapath {
 
     fn handle(&mut self, m: PortAttach, _: &mut Context<Self>) {
         self.desk.received();
-        self.detach(m.port);
-        self.engine.add_port(m.port, m.tx);
         let attachment = self.hub.next_attachment();
-        self.ports.insert(m.port, Port { name: m.name, queues: Vec::new(), bridge: m.bridge, attachment });
+        let port = Port { name: m.name, queues: Vec::new(), bridge: m.bridge, attachment };
+        self.take_in(m.port, port, Some(m.tx));
         self.introduce(m.port);
         for (number, queue) in (0u32..).zip(m.queues) {
             self.deal(m.port, number, queue);
@@ -76,6 +75,7 @@ impl Handler<PortDetach> for Datapath {
 
     fn handle(&mut self, m: PortDetach, _: &mut Context<Self>) {
         self.desk.received();
+        self.inherited.remove(&m.port);
         self.detach(m.port);
     }
 }

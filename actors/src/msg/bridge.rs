@@ -34,10 +34,13 @@ pub struct Configure {
     pub versions: openflow::VersionSet,
 }
 
-/// The datapath was started anew: it must be told of meters and bonds (R).
+/// The datapath was started anew: it must be told of meters and bonds, and what its flows carried is owed to rules (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct DatapathAnew;
+pub struct DatapathAnew {
+    /// What flows of the bridge carried that are gone.
+    pub fallen: Vec<flow::FlowReported>,
+}
 
 /// Counters and ages of mirrors and protocols as they are now (Q).
 #[derive(Debug, Message)]

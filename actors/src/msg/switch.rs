@@ -63,10 +63,15 @@ pub struct BridgeReported {
     pub report: ofproto::bridge::BridgeReport,
 }
 
-/// A datapath of this type was started anew and has no ports (R).
+/// A datapath was started anew and has no ports (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct DatapathReturned(pub String);
+pub struct DatapathReturned {
+    /// Its type.
+    pub datapath: String,
+    /// What the flows carried that fell with it.
+    pub fallen: Vec<flow::FlowReported>,
+}
 
 /// Queues of these ports of a datapath fell with the thread that polled them (R).
 #[derive(Debug, Message)]

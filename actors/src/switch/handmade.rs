@@ -38,11 +38,12 @@ impl Switch {
         let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
         let role = Role::new(format!("datapath {full}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let (news, own) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), full.clone());
+        let owner = Owner::default();
         let address = self.family.hire_on(self.ofproto.clone(), role, move |desk, ctx| {
             if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
-                news.offer(DatapathReturned(own.clone()));
+                news.offer(DatapathReturned { datapath: own.clone(), fallen: Vec::new() });
             }
-            Datapath::new(desk, config, Owner::default(), ctx)
+            Datapath::new(desk, config, owner.clone(), owner.place.take(), ctx)
         });
         let entry = DatapathEntry {
             address,

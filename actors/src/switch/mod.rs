@@ -31,7 +31,7 @@ pub(crate) use status::{counters, dummy_counters, kernel_counters};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use flow::OdpPort;
+use flow::{FlowReported, OdpPort};
 use ofproto::bridge::BridgeReport;
 use ofproto::view::{BridgeId, BundleId, PortRef, SwitchView, TunnelConfig, TunnelMap};
 use openflow::OfPort;
@@ -42,7 +42,7 @@ use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
 use crate::clock;
-use crate::datapath::{Datapath, Owner};
+use crate::datapath::{Datapath, Owner, legacy};
 use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::{DatapathAnew, Upcalls, ViewPublished};
@@ -225,12 +225,15 @@ impl Switch {
         let owner = Owner {
             keeper: self.own.as_ref().map(Address::outlet::<TrackingSet>),
             losses: self.own.as_ref().map(Address::outlet::<QueuesLost>),
+            place: legacy::Place::default(),
         };
         let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| {
+            let mut legacy = owner.place.take();
             if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
-                news.offer(DatapathReturned(name.clone()));
+                let fallen = legacy.as_mut().map(|legacy| std::mem::take(&mut legacy.flows)).unwrap_or_default();
+                news.offer(DatapathReturned { datapath: name.clone(), fallen });
             }
-            Datapath::new(desk, config, owner.clone(), ctx)
+            Datapath::new(desk, config, owner.clone(), legacy, ctx)
         });
         let role = Role::new(format!("revalidator {kind}"), "revalidator", 64, Strategy::OneForOne);
         let (datapath, directory) = (address.clone(), self.directory.clone());
@@ -449,22 +452,27 @@ impl Handler<DatapathReturned> for Switch {
     /// connections, and each port opens its device for it.
     fn handle(&mut self, m: DatapathReturned, _: &mut Context<Self>) {
         self.desk.received();
-        if self.made_returned(&m.0) {
+        let DatapathReturned { datapath, fallen } = m;
+        if self.made_returned(&datapath) {
             return;
         }
-        self.retune(&m.0);
-        if let Some(backer) = self.datapaths.get(&m.0) {
+        self.retune(&datapath);
+        if let Some(backer) = self.datapaths.get(&datapath) {
             backer.address.offer(VlanLimit(self.vlan_limit));
             backer.address.offer(CtTimeouts(backer.timeouts.all()));
-            backer.address.offer(self.tunnels_of(&m.0));
+            backer.address.offer(self.tunnels_of(&datapath));
             if let Some(settings) = &backer.tracking {
                 backer.address.offer(TrackAs(settings.clone()));
             }
             backer.revalidator.offer(LimitAnew);
         }
-        let bridges = self.bridges.values().filter(|bridge| bridge.datapath == m.0);
+        let bridges = self.bridges.values().filter(|bridge| bridge.datapath == datapath);
+        let mut by_bridge: BTreeMap<BridgeId, Vec<FlowReported>> = BTreeMap::new();
+        for flow in fallen {
+            by_bridge.entry(ofproto::bridge::owner(flow.ufid)).or_default().push(flow);
+        }
         for bridge in bridges.clone() {
-            bridge.address.offer(DatapathAnew);
+            bridge.address.offer(DatapathAnew { fallen: by_bridge.remove(&bridge.id).unwrap_or_default() });
         }
         for port in bridges.flat_map(|bridge| bridge.ports.values()).filter(|port| port.odp.is_some()) {
             port.address.offer(Reattach);

@@ -312,6 +312,11 @@ impl Datapath {
         self.engine.flows.credit(ufid, stats);
     }
 
+    /// Adds what a thread that is no more has counted itself.
+    pub fn credit_thread(&mut self, stats: Stats) {
+        self.engine.stats += stats;
+    }
+
     /// Adds what a thread that is no more has counted of a port.
     pub fn credit_port(&mut self, port: OdpPort, stats: PortStats) {
         self.engine.outputs.credit(port, stats);

@@ -130,3 +130,34 @@ fn threads_come_go_and_die_while_packets_flow() {
         need(&format!("TCP flows at {:.1} Mbit/s", rate / 1e6), rate > 20e6)
     });
 }
+
+/// What flows have carried since they were asked last is known when the thread that counted it is no more: the only one, or
+/// one beside it.
+#[test]
+fn what_a_thread_counted_is_not_lost_with_it() {
+    on_lab(Side::troupe(), PROCESSORS, |lab| {
+        let guests = lab.bridge_with_guests(2, MTU)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        // Flows are asked what they carried as seldom as may be.
+        lab.vsctl("set Open_vSwitch . other_config:max-revalidator=600000")?;
+        let turns = [("datapath system", 8, "icmp", "-Q0"), ("datapath system core 1", 9, "icmp,nw_tos=4", "-Q4")];
+        for (thread, priority, protocol, tos) in turns {
+            if thread.ends_with("core 1") {
+                mask(lab, 3)?;
+                process::until("the other threads", SOON, || threads(lab).is_ok_and(|t| t.len() == 2))?;
+            }
+            process::until("the guests to reach each other", SOON, || a.reaches(&b.ip))?;
+            lab.ofctl(&format!("add-flow br0 priority={priority},{protocol},actions=normal"))?;
+            let answered = a.ping_with(&b.ip, 20, &[tos])?;
+            need(&format!("{answered} of 20 are answered"), answered >= MOST)?;
+            lab.tool_args("ovs-appctl", &["actor/panic", thread])?;
+            process::until(&format!("the packets that {thread} had counted"), SOON, || {
+                let shown = lab.ofctl(&format!("dump-flows br0 {protocol}")).unwrap_or_default();
+                let count = shown.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
+                count.is_some_and(|n: u32| n >= 2 * answered)
+            })?;
+            process::until("the guests to reach each other again", SOON, || a.reaches(&b.ip))?;
+        }
+        Ok(())
+    });
+}
