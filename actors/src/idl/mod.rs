@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::switch::{ConfigChanged, StatusAnew, StatusWrite};
-use crate::stream::{Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
+use crate::stream::{Accepted, Listener, Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
 use crate::switch::desired::{self, DesiredSwitch};
@@ -32,6 +32,12 @@ static SUCCESS: Counter = Counter::new("txn_success");
 static UNCHANGED: Counter = Counter::new("txn_unchanged");
 static TRY_AGAIN: Counter = Counter::new("txn_try_again");
 static ERROR: Counter = Counter::new("txn_error");
+
+/// How long a server that connects may take for its handshake.
+const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Rest after a failure to accept a connection, milliseconds.
+const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// The lock that keeps a second switch off the same database.
 const LOCK: &str = "ovs_vswitchd";
@@ -94,6 +100,18 @@ impl Drop for Link {
     }
 }
 
+/// A socket on which the server is waited for, and the task that takes its connections.
+struct Hearing {
+    server: String,
+    task: tokio::task::AbortHandle,
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// The client's actor.
 pub struct Idl {
     desk: Desk,
@@ -101,6 +119,8 @@ pub struct Idl {
     client: Client,
     machine: jsonrpc::Session,
     link: Option<Link>,
+    /// Of a server that connects by itself; it is heard beside the connection, and the latest stands.
+    hearing: Option<Hearing>,
     /// Counts attempts to connect: news of an older one is no news.
     attempt: u64,
     /// Which of the servers is tried next.
@@ -135,6 +155,7 @@ impl Idl {
             client,
             machine,
             link: None,
+            hearing: None,
             attempt: 0,
             next_server: 0,
             wishes: Outlet::latest(setup.switch.outlet::<ConfigChanged>()),
@@ -174,12 +195,16 @@ impl Idl {
 
     /// The connection, or the attempt at one, is over; `why` is an error's text, `None` a plain close.
     fn lost(&mut self, why: Option<&str>) {
+        self.unlink();
+        self.machine.disconnected(now_ms(), why);
+    }
+
+    fn unlink(&mut self) {
         self.link = None;
         self.attempt += 1;
         self.client.disconnected();
         self.is_behind = self.configured;
         self.under_way = false;
-        self.machine.disconnected(now_ms(), why);
     }
 
     /// Does what the time demands, and says when to be woken next.
@@ -207,9 +232,15 @@ impl Idl {
         let servers = &self.setup.servers;
         let DbServer { name, method } = servers[self.next_server % servers.len()].clone();
         self.next_server = (self.next_server + 1) % servers.len();
-        let local = matches!(method, Ok(Method::Unix(_)));
+        let local = matches!(method, Ok(Method::Unix(_) | Method::PassiveUnix(_)));
         self.machine.reconnect.set_name(&name);
         self.machine.reconnect.set_probe_interval(if local { 0 } else { PROBE_MS });
+        let passive = name.starts_with("punix:") || name.starts_with("ptcp:") || name.starts_with("pssl:");
+        self.machine.reconnect.set_passive(passive, now_ms());
+        if passive {
+            return self.listen(name, method, ctx);
+        }
+        self.hearing = None;
         self.machine.reconnect.connecting(now_ms());
         self.attempt += 1;
         let (tls, attempt) = (self.setup.tls.clone(), self.attempt);
@@ -224,6 +255,38 @@ impl Idl {
             }
             this.turn(ctx);
         }));
+    }
+
+    /// Waits for the server to connect.
+    fn listen(&mut self, server: String, method: Result<Method, String>, ctx: &mut Context<Self>) {
+        // Made anew it might lose its socket's file to the end of the one before.
+        if self.hearing.as_ref().is_none_or(|hearing| hearing.server != server) {
+            self.hearing = None;
+            let tls = &self.setup.tls;
+            let bound = method.and_then(|method| Listener::bind(&method, tls).map_err(|error| errno_text(&error)));
+            let listener = match bound {
+                Ok(listener) => listener,
+                Err(reason) => {
+                    self.machine.reconnect.connecting(now_ms());
+                    return self.lost(Some(&reason));
+                }
+            };
+            let (address, name) = (ctx.address(), server.clone());
+            let task = actix::spawn(async move {
+                loop {
+                    let Ok(accepted) = listener.accept().await else {
+                        // Out of file descriptors, or the peer has gone again.
+                        clock::sleep_real(ACCEPT_PAUSE_MS).await;
+                        continue;
+                    };
+                    if address.send(Called { server: name.clone(), accepted }).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            self.hearing = Some(Hearing { server, task: task.abort_handle() });
+        }
+        self.machine.reconnect.listening(now_ms());
     }
 
     fn begin(&mut self, stream: Stream, ctx: &mut Context<Self>) {
@@ -389,6 +452,36 @@ impl Idl {
 struct Read {
     attempt: u64,
     result: Result<Vec<u8>, Option<String>>,
+}
+
+/// The server has connected by itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Called {
+    server: String,
+    accepted: Accepted,
+}
+
+impl Handler<Called> for Idl {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, m: Called, _: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        let finish = tokio::time::timeout(HANDSHAKE, m.accepted.finish());
+        Box::pin(actix::fut::wrap_future::<_, Self>(finish).map(move |result, this, ctx| {
+            let Ok(Ok(stream)) = result else { return };
+            if this.hearing.as_ref().is_none_or(|hearing| hearing.server != m.server) {
+                return;
+            }
+            if this.link.is_some() {
+                let name = this.machine.reconnect.name();
+                vlog::info!("jsonrpc", "{name}: new connection replacing active connection");
+                this.unlink();
+            }
+            this.begin(stream, ctx);
+            this.turn(ctx);
+        }))
+    }
 }
 
 fn now_ms() -> u64 {

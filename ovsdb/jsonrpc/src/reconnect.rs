@@ -256,7 +256,8 @@ impl Reconnect {
     pub fn connecting(&mut self, now_ms: u64) {
         if self.state != State::Connecting {
             let quiet = self.backoff_ms >= self.max_backoff_ms;
-            self.say(if quiet { Severity::Debug } else { Severity::Info }, "connecting...");
+            let doing = if self.passive { "listening..." } else { "connecting..." };
+            self.say(if quiet { Severity::Debug } else { Severity::Info }, doing);
             self.transition(now_ms, State::Connecting);
         }
     }
@@ -510,6 +511,29 @@ impl Reconnect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_passive_connection_listens() {
+        let mut fsm = Reconnect::new("ptcp:", 0);
+        fsm.enable(0);
+        fsm.set_passive(true, 0);
+        fsm.connect_failed(0, Some("in use"));
+        fsm.listening(1);
+        assert_eq!(fsm.poll_timeout(1), None);
+        fsm.connected(2);
+        fsm.disconnected(3, None);
+        let texts: Vec<String> =
+            fsm.take_log().into_iter().filter(|line| line.severity != Severity::Debug).map(|line| line.text).collect();
+        let expected = [
+            "listening...",
+            "listen attempt failed (in use)",
+            "listening...",
+            "listening...",
+            "connected",
+            "connection closed by peer",
+        ];
+        assert_eq!(texts, expected.map(|text| format!("ptcp:: {text}")));
+    }
 
     #[test]
     fn backoff_doubles_to_its_bound() {
