@@ -61,7 +61,8 @@ pub(crate) fn pidfile(settings: &Settings) -> Result<Option<std::fs::File>, Fail
         .write(true)
         .open(&path)
         .map_err(|e| failed("create", &e))?;
-    if rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+    let locked = rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    if locked.is_err() && !settings.daemon.overwrite_pidfile {
         let holder = rustix::process::fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok().flatten();
         let pid = holder.and_then(|l| l.pid).map_or(0, |pid| pid.as_raw_nonzero().get());
         return Err(Failure::Text(format!("{path}: already running as pid {pid}, aborting")));
