@@ -87,9 +87,7 @@ impl Stage {
 
     fn ping(&self, count: &str) -> Result<(), End> {
         println!("$ ping -c {count} 10.0.0.2        (from host a to host b)");
-        let text =
-            self.run("ip", &["netns", "exec", &self.ns("a"), "ping", "-c", count, "-i", "0.2", "-W", "2", "10.0.0.2"])?;
-        print!("{text}");
+        print!("{}", self.ip(&format!("netns exec {} ping -c {count} -i 0.2 -W 2 10.0.0.2", self.ns("a")))?);
         Ok(())
     }
 }
