@@ -1,7 +1,6 @@
 //! `troupe demo`: two hosts, a bridge, a ping, before one's eyes; and nothing left behind.
 //!
-//! The switch runs in a network namespace of its own, each host in another, all named after this process. They go away at
-//! the end, after ctrl-C too.
+//! The switch and each host have a network namespace named after this process; all go at the end, after ctrl-C too.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
