@@ -88,13 +88,18 @@ impl Exit {
 
     /// Listens for signals from now on. Must be called inside a runtime.
     ///
+    /// Whoever started the program may have had it ignore some, as nohup(1) does, and they stay so; but SIGINT does not
+    /// where `is_interactive`: a shell without job control has it ignored by all that it starts in the background.
+    ///
     /// # Errors
     /// Those of installing a signal handler.
-    pub fn watch_signals(&self) -> std::io::Result<()> {
+    pub fn watch_signals(&self, is_interactive: bool) -> std::io::Result<()> {
         let ignored = ignored_signals();
+        let is_heeded = |kind: &SignalKind| {
+            is_interactive && *kind == SignalKind::interrupt() || ignored & (1 << (kind.as_raw_value() - 1)) == 0
+        };
         let fatal = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::alarm(), SignalKind::hangup()];
-        // Whoever started the program may have had it ignore some, as nohup(1) does.
-        for kind in fatal.into_iter().filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0) {
+        for kind in fatal.into_iter().filter(is_heeded) {
             let (mut stream, exit) = (signal(kind)?, self.clone());
             actix::spawn(async move {
                 if stream.recv().await.is_some() {

@@ -214,7 +214,7 @@ where
     let exit = Exit::new();
     let name = config.program.clone();
     let reason = actix::System::new().block_on(async {
-        exit.watch_signals().map_err(|e| crate::stream::errno_text(&e))?;
+        exit.watch_signals(config.ends_well_by_signal).map_err(|e| crate::stream::errno_text(&e))?;
         let family = crate::supervise::Family::top(&name);
         let system = tokio::select! {
             begun = begin(family.clone(), exit.clone()) => match begun {
