@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The longest one command may take.
-const STEP_LIMIT: Duration = Duration::from_secs(60);
+const STEP_LIMIT: Duration = Duration::from_secs(120);
 
 /// What `ovs-vswitchd` is started with in a scenario.
 const DUMMY: [&str; 2] = ["--disable-system", "--disable-system-route"];

@@ -16,9 +16,9 @@ pub const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// The longest a daemon may take to serve.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A script on the path of every scenario: repeats a command until it succeeds, a thousand times at most, which is half a
-/// minute and more.
-const AWAIT: &str = "#!/bin/sh\ni=0\nwhile [ $i -lt 1000 ]; do\n  sh -c \"$*\" >/dev/null 2>&1 && exit 0\n  \
+/// A script on the path of every scenario: repeats a command until it succeeds, two thousand times at most, about a
+/// minute: a relay waits half of one before it tells that its source is gone.
+const AWAIT: &str = "#!/bin/sh\ni=0\nwhile [ $i -lt 2000 ]; do\n  sh -c \"$*\" >/dev/null 2>&1 && exit 0\n  \
                      sleep 0.02; i=$((i + 1))\ndone\necho \"await: in vain: $*\"; exit 1\n";
 
 /// Another: repeats a command until it has said the same nine times running. For effects that nothing announces; on a busy
