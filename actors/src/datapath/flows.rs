@@ -79,7 +79,7 @@ impl Handler<FlowDelete> for Datapath {
         let mut gone: Vec<DumpedFlow> = match m.ufids {
             Some(ufids) => ufids.into_iter().filter_map(|u| self.engine.delete(u)).collect(),
             None => {
-                let (flows, _) = self.engine.dump(dp::FlowCursor::default(), usize::MAX);
+                let (flows, _) = self.engine.dump(dp::FlowCursor::START, usize::MAX);
                 self.engine.flush();
                 flows
             }

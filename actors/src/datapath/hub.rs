@@ -57,9 +57,7 @@ impl Thread {
             card.ask_panic();
         }
     }
-}
 
-impl Thread {
     /// Has it give up its flows, and say all that it counted.
     fn ask_will(&self) -> impl Future<Output = Will> + use<> {
         let (told, flows) = oneshot::channel();

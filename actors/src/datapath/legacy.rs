@@ -37,7 +37,7 @@ impl Place {
 impl Datapath {
     fn legacy(&self) -> Legacy {
         let mut flows = Vec::with_capacity(self.engine.n_flows());
-        self.engine.walk(dp::FlowCursor::default(), usize::MAX, |flow| flows.push(flow));
+        self.engine.walk(dp::FlowCursor::START, usize::MAX, |flow| flows.push(flow));
         let counted = |(number, port): (&OdpPort, &super::Port)| {
             Some((*number, (port.name.clone(), self.engine.port_stats(*number)?)))
         };

@@ -58,7 +58,7 @@ impl Datapath {
         let mut gone = Vec::new();
         for edit in edits {
             if is_wanted && matches!(edit, FlowEdit::Flush) {
-                self.engine.walk(dp::FlowCursor::default(), usize::MAX, |flow| gone.push(flow));
+                self.engine.walk(dp::FlowCursor::START, usize::MAX, |flow| gone.push(flow));
             }
             let removed = self.engine.follow(edit);
             gone.extend(removed.map(|f| FlowReported { ufid: f.entry.ufid, edition: f.entry.edition, stats: f.stats }));

@@ -168,7 +168,7 @@ impl Round {
 
     /// Looks at every flow once. Gives how many there are.
     async fn sweep(&self, limit: &FlowLimit, began_ms: i64) -> usize {
-        let mut cursor = Some(dp::FlowCursor::default());
+        let mut cursor = Some(dp::FlowCursor::START);
         let mut n = 0;
         while let Some(at) = cursor {
             let dump = FlowReports { cursor: at, max: WALK_SLICE };

@@ -184,7 +184,7 @@ pub mod conformance {
             let installed = stage.dpif().install(&flow(host.into(), host, &[]), 1);
             ensure(installed.is_ok(), "many flows can be installed")?;
         }
-        let (mut names, mut cursor) = (Vec::new(), Some(FlowCursor::default()));
+        let (mut names, mut cursor) = (Vec::new(), Some(FlowCursor::START));
         while let Some(at) = cursor {
             let (some, next) = stage.dpif().dump(at, 7);
             ensure(some.len() <= 7, "a dump gives no more than asked for")?;

@@ -1,14 +1,14 @@
 //! Drops by the port that the packet came in at: how many, and when the last one was.
 //!
-//! Counting by reason alone is [`Stats`](crate::Stats)'s. A few entries a port; packets of one burst mostly go the same
-//! way, so the entry before is tried first.
+//! Counting by reason alone is [`Stats`](crate::Stats)'s. A port has a few entries, looked through for each drop; the port
+//! itself is looked for once a burst.
 
 use flow::OdpPort;
 
 use crate::stats::Drop;
 
-/// Most pairs of a port and a reason that are kept; drops beyond them are only counted by reason.
-const MAX_ENTRIES: usize = 4096;
+/// Most ports that are kept; drops of others are only counted by reason.
+const MAX_PORTS: usize = 4096;
 
 /// What was dropped of a port's packets for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,45 +28,53 @@ pub struct PortDrops {
 pub(crate) struct DropLog {
     port: OdpPort,
     now_ms: i64,
-    /// The entry that counted last.
-    last: usize,
-    entries: Vec<PortDrops>,
+    /// Its row, once something of this burst was dropped.
+    row: Option<usize>,
+    /// By port, in order: what was dropped of it, by reason.
+    rows: Vec<(OdpPort, Vec<PortDrops>)>,
 }
 
 impl DropLog {
     /// The packets that follow came in there and then.
     pub(crate) fn begin(&mut self, port: OdpPort, now_ms: u64) {
         (self.port, self.now_ms) = (port, i64::try_from(now_ms).unwrap_or(i64::MAX));
+        self.row = None;
     }
 
     /// One of them was dropped.
     pub(crate) fn note(&mut self, why: Drop) {
-        let port = self.port;
-        let is_same = |e: &PortDrops| e.port == port && e.why == why;
-        if !self.entries.get(self.last).is_some_and(is_same) {
-            self.last = match self.entries.iter().position(is_same) {
-                Some(at) => at,
-                None if self.entries.len() >= MAX_ENTRIES => return,
-                None => {
-                    self.entries.push(PortDrops { port, why, packets: 0, last_ms: 0 });
-                    self.entries.len() - 1
-                }
-            };
+        if self.row.is_none() {
+            self.row = self.find();
         }
-        if let Some(entry) = self.entries.get_mut(self.last) {
-            entry.packets += 1;
-            entry.last_ms = self.now_ms;
+        let Some((_, entries)) = self.row.and_then(|row| self.rows.get_mut(row)) else { return };
+        let (port, last_ms) = (self.port, self.now_ms);
+        match entries.iter_mut().find(|e| e.why == why) {
+            Some(entry) => (entry.packets, entry.last_ms) = (entry.packets + 1, last_ms),
+            None => entries.push(PortDrops { port, why, packets: 1, last_ms }),
+        }
+    }
+
+    /// The port's row, made if there is room for it.
+    fn find(&mut self) -> Option<usize> {
+        match self.rows.binary_search_by_key(&self.port, |(port, _)| *port) {
+            Ok(row) => Some(row),
+            Err(_) if self.rows.len() >= MAX_PORTS => None,
+            Err(row) => {
+                self.rows.insert(row, (self.port, Vec::new()));
+                Some(row)
+            }
         }
     }
 
     /// The port is gone; another may come under its number.
     pub(crate) fn forget(&mut self, port: OdpPort) {
-        self.entries.retain(|e| e.port != port);
+        self.rows.retain(|(of, _)| *of != port);
+        self.row = None;
     }
 
     /// What was dropped, by port and reason.
     pub(crate) fn entries(&self) -> Vec<PortDrops> {
-        let mut entries = self.entries.clone();
+        let mut entries: Vec<PortDrops> = self.rows.iter().flat_map(|(_, entries)| entries).copied().collect();
         entries.sort_by_key(|e| (e.port, e.why));
         entries
     }
@@ -96,10 +104,10 @@ mod tests {
     #[test]
     fn takes_no_more_memory_than_said() {
         let mut log = DropLog::default();
-        for port in 0..2 * MAX_ENTRIES as u32 {
+        for port in 0..2 * MAX_PORTS as u32 {
             log.begin(port, 0);
             log.note(Drop::Flow);
         }
-        assert_eq!(log.entries().len(), MAX_ENTRIES);
+        assert_eq!(log.entries().len(), MAX_PORTS);
     }
 }

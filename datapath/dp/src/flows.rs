@@ -29,7 +29,7 @@ pub enum InstallError {
 }
 
 /// Where a dump goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowCursor(u32);
 
 impl FlowCursor {

@@ -114,7 +114,7 @@ proptest! {
 
 /// All flows with their counters.
 fn everything(rig: &Rig) -> Vec<(Ufid, u64, u64)> {
-    let (mut all, mut cursor) = (Vec::new(), Some(FlowCursor::default()));
+    let (mut all, mut cursor) = (Vec::new(), Some(FlowCursor::START));
     while let Some(at) = cursor {
         let (some, next) = rig.dp.dump(at, 7);
         all.extend(some.iter().map(|f| (f.entry.ufid, f.stats.packets, f.stats.bytes)));

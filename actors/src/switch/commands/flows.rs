@@ -178,7 +178,7 @@ impl Shown {
 
 /// All flows of a datapath.
 pub(super) async fn collect(directory: &Directory, datapath: &DatapathEntry) -> Result<Vec<Shown>, String> {
-    let mut cursor = Some(dp::FlowCursor::default());
+    let mut cursor = Some(dp::FlowCursor::START);
     let mut flows: Vec<Shown> = Vec::new();
     while let Some(at) = cursor {
         let dump = FlowDump { cursor: at, max: crate::budget::WALK_SLICE };
