@@ -8,15 +8,11 @@ use dp::DumpedFlow;
 use flow::{FlowReported, Ufid};
 use futures::future::join_all;
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
-use super::{Datapath, log, now_us};
+use super::{Datapath, PATIENCE, log, now_us};
 use crate::clock;
 use crate::mailbox::Address;
 use crate::msg::datapath::*;
-
-/// How long another thread may take to say what it counted.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Handler<FlowInstall> for Datapath {
     type Result = ();

@@ -11,10 +11,9 @@ use flow::{FlowReported, OdpPort};
 use futures::future::{join, join_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
 
-use super::{Datapath, legacy, now_us};
+use super::{Datapath, PATIENCE, legacy, now_us};
 use crate::mailbox::{Address, Retry};
 use crate::msg::datapath::*;
 use crate::msg::switch::QueuesLost;
@@ -23,9 +22,6 @@ use crate::supervise::{Desk, Family, Role, Strategy};
 /// Orders that fit a thread's mailbox, and that may wait beside it.
 const MAILBOX: usize = 4096;
 const ORDERS_AT_MOST: usize = 16_384;
-
-/// How long a thread that is let go may take to say what it counted.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 type Name = (OdpPort, u32);
 

@@ -118,6 +118,9 @@ fn now_us() -> u64 {
     u64::try_from(clock::now_us()).unwrap_or(0)
 }
 
+/// How long another thread may take to say what it counted.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Rounds that a queue may be empty beside others that are not, before it sleeps.
 const EMPTY_ROUNDS: u8 = 4;
 /// Rounds of looking on at the most.

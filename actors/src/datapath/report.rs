@@ -2,14 +2,10 @@
 
 use actix::prelude::*;
 use futures::future::join_all;
-use std::time::Duration;
 
 use super::flows::later;
-use super::{Datapath, now_us};
+use super::{Datapath, PATIENCE, now_us};
 use crate::msg::datapath::*;
-
-/// How long another thread may take to say what it counted.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Datapath {
     /// What this thread counted.
@@ -51,18 +47,22 @@ impl DatapathReport {
         self.queues.extend(other.queues);
         self.emc_entries += other.emc_entries;
         for (number, stats, lost) in other.ports {
-            if let Some((_, sum, all_lost)) = self.ports.iter_mut().find(|(n, ..)| *n == number) {
+            // All threads tell of ports in the order of their numbers.
+            if let Ok(at) = self.ports.binary_search_by_key(&number, |(n, ..)| *n) {
+                let (_, sum, all_lost) = &mut self.ports[at];
                 *sum += stats;
                 *all_lost += lost;
             }
         }
-        for drop in other.drops {
-            match self.drops.iter_mut().find(|d| (d.port, d.why) == (drop.port, drop.why)) {
-                Some(sum) => (sum.packets, sum.last_ms) = (sum.packets + drop.packets, sum.last_ms.max(drop.last_ms)),
-                None => self.drops.push(drop),
-            }
-        }
+        self.drops.extend(other.drops);
         self.drops.sort_by_key(|d| (d.port, d.why));
+        self.drops.dedup_by(|drop, sum| {
+            let is_same = (drop.port, drop.why) == (sum.port, sum.why);
+            if is_same {
+                (sum.packets, sum.last_ms) = (sum.packets + drop.packets, sum.last_ms.max(drop.last_ms));
+            }
+            is_same
+        });
     }
 }
 

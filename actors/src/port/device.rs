@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use dp::TxPort;
+use flow::extract::ethertype;
 use openflow::message::port::port_feature;
 use sys::{
     DeviceWatch, RingConfig, RingKind, RingStock, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack,
@@ -71,8 +72,6 @@ impl Drop for Held {
     }
 }
 
-const ARP: u16 = 0x0806;
-
 /// Frames of ARP that wait to be answered by a dummy at the most.
 const ARP_WAITING: usize = 100;
 
@@ -99,16 +98,20 @@ impl DummyState {
     pub fn answer(&self, frame: &[u8]) -> Option<packet::PacketBuf> {
         let (asked, _) = flow::extract(frame, 1);
         let own = std::net::IpAddr::V4(asked.nw_dst().into());
-        let is_request = asked.dl_type() == ARP && asked.nw_proto() == packet::arp::REQUEST as u8;
+        let is_request = asked.dl_type() == ethertype::ARP && asked.nw_proto() == packet::arp::REQUEST as u8;
         if !is_request || !self.addresses.contains(&own) {
             return None;
         }
-        let head = packet::ethernet::Repr { dst: asked.arp_sha(), src: self.mac, ethertype: ARP };
-        let mut reply = head.octets().to_vec();
-        let (to, from) = (asked.nw_src(), asked.nw_dst());
-        let body = packet::arp::Repr::ethernet_ipv4(packet::arp::REPLY, self.mac, from, asked.arp_sha(), to);
-        reply.extend(body.octets());
-        Some(packet::PacketBuf::new(&reply))
+        let mut reply = flow::Key::EMPTY;
+        reply.set_dl_dst(asked.arp_sha());
+        reply.set_dl_src(self.mac);
+        reply.set_dl_type(ethertype::ARP);
+        reply.set_nw_proto(packet::arp::REPLY as u8);
+        reply.set_nw_src(asked.nw_dst());
+        reply.set_nw_dst(asked.nw_src());
+        reply.set_arp_sha(self.mac);
+        reply.set_arp_tha(asked.arp_sha());
+        Some(flow::compose(&reply, flow::Payload::Octets(&[])))
     }
 }
 
@@ -426,7 +429,7 @@ mod tests {
         dummy.add_address("1.1.2.88".parse().expect("an address"));
         assert_eq!(dummy.addresses.len(), 2);
         let ask = |op, to| {
-            let head = packet::ethernet::Repr { dst: 0xffff_ffff_ffff, src: 7, ethertype: ARP };
+            let head = packet::ethernet::Repr { dst: 0xffff_ffff_ffff, src: 7, ethertype: ethertype::ARP };
             let mut frame = head.octets().to_vec();
             frame.extend(packet::arp::Repr::ethernet_ipv4(op, 7, 0x0101_025c, 0, to).octets());
             frame

@@ -8,6 +8,7 @@
 //! Sources: RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2784 and 2890 (GRE), draft-foschiano-erspan-03, 3GPP TS 29.281
 //! (GTP-U); ovs-vswitchd.conf.db(5), "Tunnel Options".
 
+use flow::extract::ethertype::{IPV4, IPV6};
 use flow::field::TunTable;
 use flow::odp::TnlPush;
 use flow::{Key, Layers, OdpPort, tun_flag};
@@ -16,8 +17,6 @@ use packet::{checksum, erspan, geneve, gre, gtpu, vxlan};
 
 /// Octets of an Ethernet header.
 const ETHERNET: usize = 14;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
 const UDP_HEADER: usize = 8;
 /// UDP source ports.
 const PORTS: std::ops::Range<u32> = 32_768..61_000;

@@ -1,19 +1,18 @@
 //! Asking for the Ethernet addresses of neighbours that tunnels lead to (RFC 826, RFC 4861 section 4.3). Answers are seen
 //! on their way to the bridge's own port, by translation.
 
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 
+use flow::extract::ethertype;
+use flow::{Key, Payload};
 use openflow::OfPort;
 use openflow::action::Action;
 use openflow::message::PacketOut;
-use packet::{arp, checksum, ethernet, icmpv6, ipv4, ipv6};
+use packet::{arp, icmpv6, ipv4};
 
 use super::Bridge;
 use crate::view::underlay::is_v4;
 
-const ARP: u16 = 0x0806;
-const IPV6: u16 = 0x86dd;
 const BROADCAST: u64 = 0xffff_ffff_ffff;
 
 impl Bridge {
@@ -32,38 +31,37 @@ impl Bridge {
     }
 }
 
+fn compose(key: &Key) -> Vec<u8> {
+    flow::compose(key, Payload::Octets(&[])).data().to_vec()
+}
+
 fn arp_request(mac: u64, from: u32, to: u32) -> Vec<u8> {
-    let mut frame = ethernet::Repr { dst: BROADCAST, src: mac, ethertype: ARP }.octets().to_vec();
-    frame.extend(arp::Repr::ethernet_ipv4(arp::REQUEST, mac, from, 0, to).octets());
-    frame
+    let mut key = Key::EMPTY;
+    key.set_dl_dst(BROADCAST);
+    key.set_dl_src(mac);
+    key.set_dl_type(ethertype::ARP);
+    key.set_nw_proto(arp::REQUEST as u8);
+    key.set_nw_src(from);
+    key.set_nw_dst(to);
+    key.set_arp_sha(mac);
+    compose(&key)
 }
 
 fn solicitation(mac: u64, from: u128, to: u128) -> Vec<u8> {
     // The group that whoever has the address listens to: RFC 4291, section 2.7.1.
     let group = 0xff02_0000_0000_0000_0000_0001_ff00_0000 | (to & 0xff_ffff);
-    let mut body = vec![icmpv6::kind::NEIGHBOR_SOLICIT, 0, 0, 0, 0, 0, 0, 0];
-    body.extend(Ipv6Addr::from(to).octets());
-    body.extend([1, 1]);
-    body.extend(&mac.to_be_bytes()[2..]);
-    let len = body.len();
-    let pseudo = checksum::pseudo_v6(from, group, ipv4::proto::ICMPV6, len as u32);
-    let sum = checksum::finish(checksum::sum(&body, pseudo));
-    body[2..4].copy_from_slice(&sum.to_be_bytes());
-    let dst = 0x3333_0000_0000 | (group as u64 & 0xffff_ffff);
-    let mut frame = ethernet::Repr { dst, src: mac, ethertype: IPV6 }.octets().to_vec();
-    let head = ipv6::Repr {
-        version: 6,
-        traffic_class: 0,
-        label: 0,
-        payload_len: len as u16,
-        next_header: ipv4::proto::ICMPV6,
-        hop_limit: 255,
-        src: from,
-        dst: group,
-    };
-    frame.extend(head.octets());
-    frame.extend(body);
-    frame
+    let mut key = Key::EMPTY;
+    key.set_dl_dst(0x3333_0000_0000 | (group as u64 & 0xffff_ffff));
+    key.set_dl_src(mac);
+    key.set_dl_type(ethertype::IPV6);
+    key.set_ipv6_src(from);
+    key.set_ipv6_dst(group);
+    key.set_nw_ttl(255);
+    key.set_nw_proto(ipv4::proto::ICMPV6);
+    key.set_tp_src(icmpv6::kind::NEIGHBOR_SOLICIT.into());
+    key.set_nd_target(to);
+    key.set_arp_sha(mac);
+    compose(&key)
 }
 
 #[cfg(test)]
@@ -81,7 +79,7 @@ mod tests {
         let (key, _) = flow::extract(&frame, 1);
         assert_eq!((key.dl_dst(), key.nw_ttl()), (0x3333_ff12_3456, 255));
         assert_eq!((key.nd_target(), key.arp_sha()), (to, 0xaa55_aa55_0000));
-        let pseudo = checksum::pseudo_v6(key.ipv6_src(), key.ipv6_dst(), 58, 32);
-        assert_eq!(checksum::finish(checksum::sum(&frame[54..], pseudo)), 0);
+        let pseudo = packet::checksum::pseudo_v6(key.ipv6_src(), key.ipv6_dst(), 58, 32);
+        assert_eq!(packet::checksum::finish(packet::checksum::sum(&frame[54..], pseudo)), 0);
     }
 }

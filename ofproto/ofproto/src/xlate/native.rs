@@ -3,6 +3,7 @@
 //!
 //! Sources: RFC 7348, RFC 8926, RFC 2784 and 2890, draft-foschiano-erspan-03, 3GPP TS 29.281 for the headers; ovs-fields(7).
 
+use flow::extract::ethertype::{ARP, IPV4, IPV6};
 use std::sync::Arc;
 
 use flow::field::TunTable;
@@ -31,11 +32,8 @@ fn numbers(kind: &str) -> Option<(u32, u8)> {
 
 const UDP: u8 = packet::ipv4::proto::UDP;
 const GRE: u8 = packet::ipv4::proto::GRE;
-const ARP: u16 = 0x0806;
 /// Where an IPv6 address is an IPv4 one.
 const MAPPED: u128 = 0xffff_0000_0000;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
 
 /// The protocol and port by which packets for a tunnel are known; `None` for types that are not terminated here.
 pub fn listening(config: &TunnelConfig) -> Option<(u8, Option<u16>)> {
