@@ -31,21 +31,34 @@ pub struct Link {
 
 /// Counters of a device, as the kernel keeps them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct LinkCounters {
+    /// Packets received.
     pub rx_packets: u64,
+    /// Packets sent.
     pub tx_packets: u64,
+    /// Octets received.
     pub rx_bytes: u64,
+    /// Octets sent.
     pub tx_bytes: u64,
+    /// Received with any error.
     pub rx_errors: u64,
+    /// Not sent because of an error.
     pub tx_errors: u64,
+    /// Received but dropped, for want of memory for example.
     pub rx_dropped: u64,
+    /// Dropped instead of sent.
     pub tx_dropped: u64,
+    /// Multicast packets received.
     pub rx_multicast: u64,
+    /// Collisions while sending.
     pub collisions: u64,
+    /// Received when the device's buffer was full.
     pub rx_over_err: u64,
+    /// Received with a wrong frame check sequence.
     pub rx_crc_err: u64,
+    /// Received with a wrong alignment.
     pub rx_frame_err: u64,
+    /// Missed by the device itself.
     pub rx_missed_errors: u64,
 }
 

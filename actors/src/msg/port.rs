@@ -76,23 +76,32 @@ pub struct ReadStatus;
 
 /// What a port knows of its device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct PortStatus {
+    /// The device is there and the switch uses it.
     pub open: bool,
+    /// The device is set up.
     pub admin_up: bool,
+    /// There is a carrier.
     pub link_up: bool,
     /// 48 bits.
     pub mac: u64,
+    /// Largest payload of a frame, in octets.
     pub mtu: Option<i64>,
+    /// The device's number on the host.
     pub ifindex: Option<i64>,
     /// Of a dummy; the host knows those of its devices.
     pub addresses: Vec<std::net::IpAddr>,
+    /// Speed of the link, in bits a second.
     pub link_speed_bps: Option<i64>,
+    /// Full or half duplex, where the device says so.
     pub duplex_full: Option<bool>,
+    /// How often the carrier changed.
     pub link_resets: i64,
+    /// The `status` column.
     pub status: BTreeMap<String, String>,
     /// OpenFlow feature bits.
     pub features: u32,
+    /// Counters that OpenFlow has as well.
     pub stats: PortStats,
     /// More counters, by the names of the statistics column.
     pub counters: BTreeMap<String, i64>,

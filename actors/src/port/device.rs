@@ -77,13 +77,18 @@ const ARP_WAITING: usize = 100;
 
 /// A dummy's settings.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)]
 pub struct DummyState {
+    /// Address, 48 bits.
     pub mac: u64,
+    /// Largest payload of a frame.
     pub mtu: DummyMtu,
+    /// Set up.
     pub admin_up: bool,
+    /// There is a carrier.
     pub link_up: bool,
+    /// A number that no other dummy has.
     pub ifindex: i64,
+    /// IPv4 and IPv6 addresses.
     pub addresses: Vec<std::net::IpAddr>,
 }
 
@@ -131,9 +136,10 @@ pub struct Parts {
 
 /// A dummy's end of a wire: where it leads, and the frames that leave.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub struct Wired {
+    /// Where the wire leads.
     pub lead: Lead,
+    /// Frames that leave the dummy, without frame check sequence.
     pub frames: tokio::sync::mpsc::Receiver<Vec<u8>>,
 }
 

@@ -42,10 +42,12 @@ pub struct Queue {
 
 /// Counters of a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct QueueCounters {
+    /// Packets sent.
     pub packets: u64,
+    /// Octets sent.
     pub bytes: u64,
+    /// Packets dropped.
     pub errors: u64,
 }
 

@@ -86,45 +86,61 @@ pub struct DesiredBridge {
 
 /// A row of AutoAttach.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct DesiredAutoAttach {
+    /// System name to announce.
     pub system_name: String,
+    /// System description to announce.
     pub system_description: String,
+    /// VLANs (1 to 4095) by their I-SID (24 bits).
     pub mappings: BTreeMap<i64, i64>,
 }
 
 /// A row of NetFlow.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct DesiredNetflow {
+    /// Collectors, `HOST:PORT` each.
     pub targets: Vec<String>,
+    /// 8 bits; the default is the datapath's number.
     pub engine_id: Option<i64>,
+    /// 8 bits; the default as for the engine's number.
     pub engine_type: Option<i64>,
+    /// The engine's number takes the upper 7 bits of a record's interfaces.
     pub add_id_to_interface: bool,
+    /// A flow is told of after so many seconds; 0: the default, -1: not before its end.
     pub active_timeout_s: i64,
 }
 
 /// A row of sFlow.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct DesiredSflow {
+    /// Collectors, `HOST[:PORT]` each.
     pub targets: Vec<String>,
+    /// Device whose address the agent has.
     pub agent: Option<String>,
+    /// One packet in so many is sampled.
     pub sampling: Option<i64>,
+    /// Seconds between counter samples.
     pub polling_s: Option<i64>,
+    /// Octets of a sampled packet that are sent.
     pub header: Option<i64>,
 }
 
 /// A row of IPFIX.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct DesiredIpfix {
+    /// Collectors, `HOST:PORT` each.
     pub targets: Vec<String>,
+    /// One packet in so many is sampled; 0: none.
     pub sampling: Option<i64>,
+    /// Observation domain, 32 bits.
     pub obs_domain_id: Option<i64>,
+    /// Observation point, 32 bits.
     pub obs_point_id: Option<i64>,
+    /// Seconds after which a flow's record is sent; 0: no cache.
     pub cache_active_timeout_s: Option<i64>,
+    /// Flow records kept; 0: no cache.
     pub cache_max_flows: Option<i64>,
+    /// The column of this name.
     pub other_config: Pairs,
 }
 
@@ -144,43 +160,62 @@ impl DesiredIpfix {
 
 /// A flow table.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct DesiredTable {
+    /// Name that OpenFlow tells.
     pub name: Option<String>,
+    /// Most rules of the table.
     pub flow_limit: Option<i64>,
+    /// `refuse` or `evict`.
     pub overflow_policy: Option<String>,
+    /// Subfields whose values make the groups that eviction takes from in turn.
     pub groups: Vec<String>,
+    /// Fields with prefix tries.
     pub prefixes: Vec<String>,
 }
 
 /// A port: one interface, or a bond of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct DesiredPort {
+    /// The row.
     pub uuid: Uuid,
+    /// Name, one of its kind in the database.
     pub name: String,
+    /// VLAN of an access or native port.
     pub tag: Option<i64>,
+    /// VLANs that the port carries; none: all.
     pub trunks: Vec<i64>,
+    /// Inner VLANs that a `dot1q-tunnel` port carries; none: all.
     pub cvlans: Vec<i64>,
+    /// `access`, `trunk`, `native-tagged`, `native-untagged` or `dot1q-tunnel`.
     pub vlan_mode: Option<String>,
+    /// `active-backup`, `balance-slb` or `balance-tcp`.
     pub bond_mode: Option<String>,
+    /// Milliseconds that a link has to be up before it is used.
     pub bond_updelay_ms: i64,
+    /// Milliseconds that a link has to be down before it is left.
     pub bond_downdelay_ms: i64,
     /// Address of the active member, as the switch itself wrote it.
     pub bond_active: Remembered<Option<String>>,
+    /// `active`, `passive` or `off`.
     pub lacp: Option<String>,
+    /// Protected ports forward nothing to each other.
     pub protected: bool,
+    /// Address of the port, for a local port.
     pub mac: Option<String>,
+    /// The column of this name.
     pub other_config: Pairs,
+    /// Quality of service of the port's devices.
     pub qos: Option<DesiredQos>,
+    /// The port's interfaces by name; two or more are a bond.
     pub interfaces: BTreeMap<String, Arc<DesiredInterface>>,
 }
 
 /// Quality of service of a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct DesiredQos {
+    /// Type, such as `linux-htb`.
     pub kind: String,
+    /// The column of this name.
     pub other_config: Pairs,
     /// Number, DSCP, settings.
     pub queues: BTreeMap<i64, (Option<i64>, Pairs)>,
@@ -188,26 +223,40 @@ pub struct DesiredQos {
 
 /// An interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct DesiredInterface {
+    /// The row.
     pub uuid: Uuid,
+    /// Name, one of its kind in the database.
     pub name: String,
     /// `system` if empty; the bridge's own is `internal`.
     pub kind: String,
+    /// The column of this name.
     pub options: Pairs,
+    /// The column of this name.
     pub other_config: Pairs,
+    /// The column of this name.
     pub external_ids: Pairs,
+    /// OpenFlow port number that is asked for.
     pub ofport_request: Option<i64>,
     /// What the column `ofport` says: kept over a restart.
     pub ofport: Remembered<Option<i64>>,
+    /// Address that is asked for.
     pub mac: Option<String>,
+    /// MTU that is asked for, in octets.
     pub mtu_request: Option<i64>,
+    /// The column of this name.
     pub bfd: Pairs,
+    /// Maintenance point of 802.1ag, 1 to 8191; none: no CFM.
     pub cfm_mpid: Option<i64>,
+    /// The column of this name.
     pub lldp: Pairs,
+    /// Most that may come in, in kilobits a second; 0: all.
     pub policing_rate_kbps: i64,
+    /// Burst above that rate, in kilobits; 0: the default.
     pub policing_burst_kb: i64,
+    /// Most that may come in, in thousands of packets a second; 0: all.
     pub policing_kpkts_rate: i64,
+    /// Burst above that rate, in thousands of packets; 0: the default.
     pub policing_kpkts_burst: i64,
     /// The layout of a host device's receive rings: its own `options:ring`, or the switch's `other_config:ring`.
     pub ring: Option<String>,
@@ -215,17 +264,24 @@ pub struct DesiredInterface {
 
 /// A mirror.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct DesiredMirror {
+    /// The row.
     pub uuid: Uuid,
+    /// Name of the mirror.
     pub name: String,
+    /// Every packet is selected.
     pub select_all: bool,
     /// Names of ports.
     pub src: Vec<String>,
+    /// Ports whose leaving packets are selected.
     pub dst: Vec<String>,
+    /// VLANs that are selected; none: all.
     pub vlans: Vec<i64>,
+    /// Port that the copies leave by.
     pub output_port: Option<String>,
+    /// VLAN that the copies are flooded on.
     pub output_vlan: Option<i64>,
+    /// Octets of a copy, 14 to 65535; none: all.
     pub snaplen: Option<i64>,
 }
 
@@ -244,19 +300,28 @@ pub struct DesiredControllers {
 
 /// A controller.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[allow(missing_docs)]
 pub struct DesiredController {
+    /// The row.
     pub uuid: Uuid,
+    /// Where the controller is, or where it is waited for.
     pub target: String,
     /// `primary` or `service`.
     pub kind: Option<String>,
+    /// Longest wait between attempts, in milliseconds.
     pub max_backoff_ms: i64,
+    /// Silence after which the peer is probed, in milliseconds; 0: never.
     pub inactivity_probe_ms: Option<i64>,
+    /// Messages are sent that nobody asked for.
     pub enable_async: bool,
+    /// Packets a second that may be sent to the controller.
     pub rate_limit: Option<i64>,
+    /// Packets that may be sent at once within that rate.
     pub burst_limit: Option<i64>,
+    /// Packets that wait for the rate.
     pub queue_size: Option<i64>,
+    /// Differentiated services code point of the connection's packets, 6 bits.
     pub dscp: Option<i64>,
+    /// The way to the controller needs no rules of its own.
     pub out_of_band: bool,
 }
 

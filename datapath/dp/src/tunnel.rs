@@ -32,9 +32,13 @@ const ETHERTYPES: u32 = 1 << 16;
 /// What packets on a tunnel port are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelKind {
-    /// VXLAN; `gbp`: with group policy; `gpe`: with a next protocol.
-    #[allow(missing_docs)]
-    Vxlan { gbp: bool, gpe: bool },
+    /// VXLAN.
+    Vxlan {
+        /// With group policy.
+        gbp: bool,
+        /// With a next protocol.
+        gpe: bool,
+    },
     /// Geneve.
     Geneve,
     /// GRE over IPv4 or IPv6.

@@ -11,16 +11,24 @@ use crate::key::word;
 use crate::{Key, nw_frag};
 
 /// EtherTypes that steer the walk.
-#[allow(missing_docs)]
 pub mod ethertype {
+    /// IPv4 (RFC 894).
     pub const IPV4: u16 = 0x0800;
+    /// ARP (RFC 826).
     pub const ARP: u16 = 0x0806;
+    /// Reverse ARP (RFC 903).
     pub const RARP: u16 = 0x8035;
+    /// A customer VLAN tag (IEEE 802.1Q).
     pub const VLAN: u16 = 0x8100;
+    /// IPv6 (RFC 2464).
     pub const IPV6: u16 = 0x86dd;
+    /// An MPLS label stack (RFC 3032).
     pub const MPLS: u16 = 0x8847;
+    /// An MPLS label stack whose top label is assigned upstream (RFC 5332).
     pub const MPLS_MULTICAST: u16 = 0x8848;
+    /// A service VLAN tag (IEEE 802.1ad).
     pub const QINQ: u16 = 0x88a8;
+    /// A network service header (RFC 8300).
     pub const NSH: u16 = 0x894f;
     /// Not an EtherType: an 802.2 frame without SNAP.
     pub const NONE: u16 = 0x05ff;

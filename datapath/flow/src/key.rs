@@ -25,21 +25,34 @@ pub const TUN_METADATA_BYTES: usize = 256;
 pub const REG_WORD: usize = 43;
 
 /// Words by the fields that fill them, for code that moves whole words.
-#[allow(missing_docs)]
 pub mod word {
+    /// `dp_hash` (upper half) and `in_port`.
     pub const IN_PORT: usize = 52;
+    /// `eth_dst` (upper 48 bits) and `eth_type`.
     pub const DL_DST_TYPE: usize = 59;
+    /// `eth_src`, the upper 48 bits.
     pub const DL_SRC: usize = 60;
+    /// Both VLAN tags.
     pub const VLANS: usize = 61;
+    /// `nw_src` (upper half) and `nw_dst`.
     pub const NW: usize = 64;
+    /// `ct_nw_src` (upper half) and `ct_nw_dst`.
     pub const CT_NW: usize = 65;
+    /// First of the 2 words of `ipv6_src`.
     pub const IPV6_SRC: usize = 66;
+    /// First of the 2 words of `ipv6_dst`.
     pub const IPV6_DST: usize = 68;
+    /// First of the 4 words of `ct_ipv6_src` and `ct_ipv6_dst`.
     pub const CT_IPV6: usize = 70;
+    /// `ipv6_label`, `nw_frag`, `nw_tos`, `nw_ttl` and `nw_proto`.
     pub const IP: usize = 74;
+    /// First of the 2 words of `nd_target`.
     pub const ND_TARGET: usize = 75;
+    /// `arp_sha` (or `nd_sll`), the upper 48 bits.
     pub const ARP_SHA: usize = 77;
+    /// `arp_tha` (or `nd_tll`), the upper 48 bits, and `tcp_flags` (or the type of an ND option).
     pub const ARP_THA_TCP_FLAGS: usize = 78;
+    /// Ports of the transport, and what shares their word.
     pub const TP: usize = 82;
 }
 

@@ -33,24 +33,34 @@ pub mod nw_frag {
 }
 
 /// Bits of [`Key::ct_state`].
-#[allow(missing_docs)]
 pub mod ct_state {
+    /// Begins a connection.
     pub const NEW: u8 = 0x01;
+    /// Belongs to an established connection.
     pub const EST: u8 = 0x02;
+    /// Is related to a connection.
     pub const REL: u8 = 0x04;
+    /// Goes the way of replies.
     pub const RPL: u8 = 0x08;
+    /// Could not be tracked.
     pub const INV: u8 = 0x10;
+    /// Was tracked.
     pub const TRK: u8 = 0x20;
+    /// The source was translated.
     pub const SNAT: u8 = 0x40;
+    /// The destination was translated.
     pub const DNAT: u8 = 0x80;
 }
 
 /// Bits of [`Key::tun_flags`].
-#[allow(missing_docs)]
 pub mod tun_flag {
+    /// The outer packet must not be cut up.
     pub const DONT_FRAGMENT: u16 = 1 << 0;
+    /// The outer UDP or GRE header has a checksum.
     pub const CSUM: u16 = 1 << 1;
+    /// The tunnel has a key.
     pub const KEY: u16 = 1 << 2;
+    /// For operation and maintenance of the tunnel.
     pub const OAM: u16 = 1 << 3;
     /// The packet came with a UDP-based tunnel's option data in datapath form.
     pub const UDPIF: u16 = 1 << 4;

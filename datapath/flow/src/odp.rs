@@ -152,23 +152,38 @@ pub struct Set {
 
 /// Header that a [`Set`] writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum SetGroup {
+    /// `skb_priority`.
     SkbPriority,
+    /// `skb_mark`.
     SkbMark,
+    /// `tunnel`.
     Tunnel,
+    /// `eth`.
     Eth,
+    /// `mpls`.
     Mpls,
+    /// `ipv4`.
     Ipv4,
+    /// `ipv6`.
     Ipv6,
+    /// `arp`.
     Arp,
+    /// `tcp`.
     Tcp,
+    /// `udp`.
     Udp,
+    /// `sctp`.
     Sctp,
+    /// `icmp`.
     Icmp,
+    /// `icmpv6`.
     Icmpv6,
+    /// `nd`.
     Nd,
+    /// `nd_ext`.
     NdExtensions,
+    /// `nsh`.
     Nsh,
 }
 
@@ -341,14 +356,21 @@ pub struct FlowSampleCookie {
 }
 
 /// Reasons for the slow path, as bits.
-#[allow(missing_docs)]
 pub mod slow {
+    /// A message of 802.1ag.
     pub const CFM: u32 = 1 << 0;
+    /// A message of BFD.
     pub const BFD: u32 = 1 << 1;
+    /// A message of LACP.
     pub const LACP: u32 = 1 << 2;
+    /// A message of a spanning tree.
     pub const STP: u32 = 1 << 3;
+    /// A message of LLDP.
     pub const LLDP: u32 = 1 << 4;
+    /// A copy for a controller.
     pub const CONTROLLER: u32 = 1 << 5;
+    /// An action that the datapath has not.
     pub const ACTION: u32 = 1 << 6;
+    /// A match that the datapath cannot make.
     pub const MATCH: u32 = 1 << 7;
 }

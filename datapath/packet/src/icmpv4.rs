@@ -14,18 +14,28 @@ view! { 8;
 }
 
 /// Types.
-#[allow(missing_docs)]
 pub mod kind {
+    /// Echo reply.
     pub const ECHO_REPLY: u8 = 0;
+    /// Destination unreachable.
     pub const UNREACHABLE: u8 = 3;
+    /// Source quench (deprecated by RFC 6633).
     pub const SOURCE_QUENCH: u8 = 4;
+    /// Redirect.
     pub const REDIRECT: u8 = 5;
+    /// Echo request.
     pub const ECHO_REQUEST: u8 = 8;
+    /// Time exceeded.
     pub const TIME_EXCEEDED: u8 = 11;
+    /// Parameter problem.
     pub const PARAMETER_PROBLEM: u8 = 12;
+    /// Timestamp request.
     pub const TIMESTAMP_REQUEST: u8 = 13;
+    /// Timestamp reply.
     pub const TIMESTAMP_REPLY: u8 = 14;
+    /// Information request.
     pub const INFO_REQUEST: u8 = 15;
+    /// Information reply.
     pub const INFO_REPLY: u8 = 16;
 
     /// Whether a message of this type quotes the packet that caused it.

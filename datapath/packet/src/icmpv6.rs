@@ -14,22 +14,36 @@ view! { 8;
 }
 
 /// Types.
-#[allow(missing_docs)]
 pub mod kind {
+    /// Destination unreachable (RFC 4443).
     pub const UNREACHABLE: u8 = 1;
+    /// Packet too big (RFC 4443).
     pub const PACKET_TOO_BIG: u8 = 2;
+    /// Time exceeded (RFC 4443).
     pub const TIME_EXCEEDED: u8 = 3;
+    /// Parameter problem (RFC 4443).
     pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Echo request (RFC 4443).
     pub const ECHO_REQUEST: u8 = 128;
+    /// Echo reply (RFC 4443).
     pub const ECHO_REPLY: u8 = 129;
+    /// Multicast listener query (RFC 2710, RFC 3810).
     pub const MLD_QUERY: u8 = 130;
+    /// Multicast listener report (RFC 2710).
     pub const MLD_REPORT: u8 = 131;
+    /// Multicast listener done (RFC 2710).
     pub const MLD_DONE: u8 = 132;
+    /// Router solicitation (RFC 4861).
     pub const ROUTER_SOLICIT: u8 = 133;
+    /// Router advertisement (RFC 4861).
     pub const ROUTER_ADVERT: u8 = 134;
+    /// Neighbour solicitation (RFC 4861).
     pub const NEIGHBOR_SOLICIT: u8 = 135;
+    /// Neighbour advertisement (RFC 4861).
     pub const NEIGHBOR_ADVERT: u8 = 136;
+    /// Redirect (RFC 4861).
     pub const REDIRECT: u8 = 137;
+    /// Multicast listener report of version 2 (RFC 3810).
     pub const MLD2_REPORT: u8 = 143;
 
     /// Whether a message of this type quotes the packet that caused it.

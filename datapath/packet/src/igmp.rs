@@ -14,12 +14,16 @@ view! { 8;
 }
 
 /// Types.
-#[allow(missing_docs)]
 pub mod kind {
+    /// Membership query.
     pub const QUERY: u8 = 0x11;
+    /// Membership report of version 1.
     pub const V1_REPORT: u8 = 0x12;
+    /// Membership report of version 2.
     pub const V2_REPORT: u8 = 0x16;
+    /// Leave group, of version 2.
     pub const LEAVE: u8 = 0x17;
+    /// Membership report of version 3.
     pub const V3_REPORT: u8 = 0x22;
 }
 

@@ -32,14 +32,20 @@ view! { 20;
 }
 
 /// Internet protocol numbers.
-#[allow(missing_docs)]
 pub mod proto {
+    /// ICMP (RFC 792).
     pub const ICMP: u8 = 1;
+    /// IGMP (RFC 3376).
     pub const IGMP: u8 = 2;
+    /// TCP (RFC 9293).
     pub const TCP: u8 = 6;
+    /// UDP (RFC 768).
     pub const UDP: u8 = 17;
+    /// GRE (RFC 2784).
     pub const GRE: u8 = 47;
+    /// ICMPv6 (RFC 4443).
     pub const ICMPV6: u8 = 58;
+    /// SCTP (RFC 9260).
     pub const SCTP: u8 = 132;
 }
 

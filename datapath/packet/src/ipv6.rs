@@ -22,13 +22,18 @@ view! { 40;
 }
 
 /// Extension header numbers.
-#[allow(missing_docs)]
 pub mod extension {
+    /// Hop-by-hop options.
     pub const HOP_BY_HOP: u8 = 0;
+    /// Routing.
     pub const ROUTING: u8 = 43;
+    /// Fragment.
     pub const FRAGMENT: u8 = 44;
+    /// Authentication (RFC 4302).
     pub const AUTHENTICATION: u8 = 51;
+    /// Nothing follows.
     pub const NO_NEXT: u8 = 59;
+    /// Destination options.
     pub const DESTINATION: u8 = 60;
 }
 

@@ -24,16 +24,24 @@ view! { 20;
 }
 
 /// Bits of `flags`.
-#[allow(missing_docs)]
 pub mod flag {
+    /// No more data from the sender.
     pub const FIN: u16 = 0x001;
+    /// Synchronizes sequence numbers.
     pub const SYN: u16 = 0x002;
+    /// Resets the connection.
     pub const RST: u16 = 0x004;
+    /// Data to be handed on at once.
     pub const PSH: u16 = 0x008;
+    /// The acknowledgement number counts.
     pub const ACK: u16 = 0x010;
+    /// The urgent pointer counts.
     pub const URG: u16 = 0x020;
+    /// Congestion was met (RFC 3168).
     pub const ECE: u16 = 0x040;
+    /// The congestion window was reduced (RFC 3168).
     pub const CWR: u16 = 0x080;
+    /// Nonce sum (RFC 3540, historic).
     pub const NS: u16 = 0x100;
 }
 

@@ -16,20 +16,51 @@ const TICK_NS: u64 = 64;
 
 /// A queueing discipline with its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Discipline {
     /// Classes with rates; what is not classified goes to queue 0.
     Htb,
     /// Classes with service curves; what is not classified goes to queue 0.
     Hfsc,
-    /// `quantum` octets, `perturb` seconds.
-    Sfq { quantum: u32, perturb: u32 },
-    /// Times in microseconds, `limit` packets.
-    Codel { target: u32, limit: u32, interval: u32 },
-    /// The same, with flows; `quantum` octets.
-    FqCodel { target: u32, limit: u32, interval: u32, flows: u32, quantum: u32 },
-    /// `latency` and `jitter` in microseconds, `loss` in percent.
-    Netem { latency: u32, limit: u32, loss: u32, jitter: u32 },
+    /// Flows by hash, served in turn.
+    Sfq {
+        /// Octets a turn.
+        quantum: u32,
+        /// Seconds after which the hash changes; 0: never.
+        perturb: u32,
+    },
+    /// Drops by the time that packets stayed.
+    Codel {
+        /// Acceptable stay, in microseconds.
+        target: u32,
+        /// Packets that the queue holds.
+        limit: u32,
+        /// Window over which a stay is judged, in microseconds.
+        interval: u32,
+    },
+    /// [`Discipline::Codel`] for flows by hash, served in turn.
+    FqCodel {
+        /// Acceptable stay, in microseconds.
+        target: u32,
+        /// Packets that all queues hold.
+        limit: u32,
+        /// Window over which a stay is judged, in microseconds.
+        interval: u32,
+        /// Queues.
+        flows: u32,
+        /// Octets a turn.
+        quantum: u32,
+    },
+    /// Delays and loses.
+    Netem {
+        /// Delay, in microseconds.
+        latency: u32,
+        /// Packets that the queue holds.
+        limit: u32,
+        /// Loss, in percent.
+        loss: u32,
+        /// Variation of the delay, in microseconds.
+        jitter: u32,
+    },
 }
 
 /// Rates of a class; octets a second, octets.

@@ -70,9 +70,8 @@ macro_rules! codes {
             specs: &[$((Vendor::$vendor, $from, $to, $kind, code_or_zero!($($code)?))),+],
         }),*];
 
-        #[allow(missing_docs)]
         impl ErrorCode {
-            $(pub const $name: ErrorCode = ErrorCode(Index::$name as u16);)*
+            $(#[doc = concat!("Error `", stringify!($name), "`.")] pub const $name: ErrorCode = ErrorCode(Index::$name as u16);)*
         }
     };
 }

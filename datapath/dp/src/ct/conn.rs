@@ -53,18 +53,28 @@ impl Tuple {
 
 /// Times after which a silent connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum Timeout {
+    /// TCP, after the first packet.
     TcpFirst,
+    /// TCP, while it opens.
     TcpOpening,
+    /// TCP, open.
     TcpEstablished,
+    /// TCP, one side has closed.
     TcpClosing,
+    /// TCP, both sides have closed.
     TcpFinWait,
+    /// TCP, over or reset.
     TcpClosed,
+    /// UDP and others, after the first packet.
     OtherFirst,
+    /// UDP and others, after several packets of one side.
     OtherMultiple,
+    /// UDP and others, when both sides have sent.
     OtherBidir,
+    /// ICMP, after a request.
     IcmpFirst,
+    /// ICMP, after its answer.
     IcmpReply,
 }
 

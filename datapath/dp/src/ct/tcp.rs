@@ -18,18 +18,28 @@ const MAX_WINDOW_SCALE: u8 = 14;
 
 /// State of one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum State {
+    /// No connection.
     Closed,
+    /// Nothing was sent yet.
     Listen,
+    /// Sent a SYN.
     SynSent,
+    /// Has the other side's SYN, and answered.
     SynRecv,
+    /// Open.
     Established,
+    /// The other side has closed.
     CloseWait,
+    /// Closed, not yet acknowledged.
     FinWait1,
+    /// Both sides closed at once.
     Closing,
+    /// Closed after the other side, not yet acknowledged.
     LastAck,
+    /// Closed and acknowledged; the other side is open.
     FinWait2,
+    /// Both sides have closed and acknowledged.
     TimeWait,
 }
 

@@ -52,15 +52,22 @@ pub trait Entry {
 
 /// Fields that a trie can be kept for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum PrefixField {
+    /// `nw_dst`.
     Ipv4Dst,
+    /// `nw_src`.
     Ipv4Src,
+    /// `ipv6_dst`.
     Ipv6Dst,
+    /// `ipv6_src`.
     Ipv6Src,
+    /// `tun_dst`.
     TunDst,
+    /// `tun_src`.
     TunSrc,
+    /// `tun_ipv6_dst`.
     TunIpv6Dst,
+    /// `tun_ipv6_src`.
     TunIpv6Src,
 }
 

@@ -121,9 +121,8 @@ pub struct Meta {
 macro_rules! fields {
     ($($variant:ident $(($index:ident < $count:literal))?,)*) => {
         /// A field. [`ALL`] has them in order.
-        #[allow(missing_docs)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Field { $($variant $((fields!(@u8 $index)))?,)* }
+        pub enum Field { $(#[doc = concat!("Field `", stringify!($variant), "`.")] $variant $((fields!(@u8 $index)))?,)* }
 
         #[derive(Clone, Copy)]
         enum Slot { $($variant,)* }

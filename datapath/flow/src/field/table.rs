@@ -16,15 +16,22 @@ pub struct Class {
     pub experimenter: u32,
 }
 
-#[allow(missing_docs)]
 impl Class {
+    /// Nicira's form of OpenFlow 1.0's fields.
     pub const NXM_0: Class = Class { class: 0x0000, experimenter: 0 };
+    /// Nicira's own fields.
     pub const NXM_1: Class = Class { class: 0x0001, experimenter: 0 };
+    /// Ericsson's fields of neighbour discovery.
     pub const ERICSSON: Class = Class { class: 0x1000, experimenter: 0 };
+    /// `OFPXMC_OPENFLOW_BASIC`.
     pub const BASIC: Class = Class { class: 0x8000, experimenter: 0 };
+    /// `OFPXMC_PACKET_REGS`, the 64-bit registers.
     pub const PACKET_REGS: Class = Class { class: 0x8001, experimenter: 0 };
+    /// Extensions of the Open Networking Foundation.
     pub const ONF: Class = Class { class: Class::EXPERIMENTER, experimenter: 0x4f4e_4600 };
+    /// Nicira's fields with an experimenter's number.
     pub const NICIRA: Class = Class { class: Class::EXPERIMENTER, experimenter: 0x0000_2320 };
+    /// Fields of the network service header.
     pub const NSH: Class = Class { class: Class::EXPERIMENTER, experimenter: 0x005a_d650 };
     /// Class number of experimenter fields.
     pub const EXPERIMENTER: u16 = 0xffff;

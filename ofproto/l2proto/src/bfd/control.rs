@@ -21,13 +21,18 @@ const TOS: u8 = 0xc0;
 const PROTO_UDP: u8 = 17;
 
 /// Flags (RFC 5880 section 4.1).
-#[allow(missing_docs)]
 pub mod flag {
+    /// Always 0.
     pub const MULTIPOINT: u8 = 0x01;
+    /// Demand mode.
     pub const DEMAND: u8 = 0x02;
+    /// There is an authentication section.
     pub const AUTH: u8 = 0x04;
+    /// The control plane shares no fate with the forwarding.
     pub const CTL: u8 = 0x08;
+    /// Answers a poll.
     pub const FINAL: u8 = 0x10;
+    /// Asks for an answer.
     pub const POLL: u8 = 0x20;
 }
 

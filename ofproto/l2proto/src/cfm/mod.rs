@@ -22,14 +22,20 @@ const CHECKS_A_HEALTH: u32 = 6;
 const INTERVALS_A_HEALTH: u64 = 21;
 
 /// Reasons of a fault.
-#[allow(missing_docs)]
 pub mod fault {
+    /// Nothing was heard for 3.5 intervals.
     pub const RECV: u8 = 0x01;
+    /// A remote end point sees a fault.
     pub const RDI: u8 = 0x02;
+    /// A message of another association came.
     pub const MAID: u8 = 0x04;
+    /// One's own message came back.
     pub const LOOPBACK: u8 = 0x08;
+    /// There are more remote end points than fit.
     pub const OVERFLOW: u8 = 0x10;
+    /// Set by hand.
     pub const OVERRIDE: u8 = 0x20;
+    /// A message with another interval came.
     pub const INTERVAL: u8 = 0x40;
 
     /// Names, in their order.

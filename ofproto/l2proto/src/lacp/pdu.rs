@@ -16,15 +16,22 @@ const PARTNER_AT: usize = 22;
 const COLLECTOR_AT: usize = 42;
 
 /// Bits of a state.
-#[allow(missing_docs)]
 pub mod state {
+    /// Sends without being asked.
     pub const ACTIVITY: u8 = 0x01;
+    /// Short timeout.
     pub const TIMEOUT: u8 = 0x02;
+    /// May be part of a bundle.
     pub const AGGREGATION: u8 = 0x04;
+    /// Agrees to be part of this bundle.
     pub const SYNC: u8 = 0x08;
+    /// Takes frames.
     pub const COLLECTING: u8 = 0x10;
+    /// Sends frames.
     pub const DISTRIBUTING: u8 = 0x20;
+    /// Heard nobody: works with defaults.
     pub const DEFAULTED: u8 = 0x40;
+    /// What it heard is too old.
     pub const EXPIRED: u8 = 0x80;
 
     /// Names, in order of the bits.

@@ -53,9 +53,10 @@ pub struct CfmConfig {
 
 /// What of both is configured on a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct LivenessConfig {
+    /// BFD, where it runs.
     pub bfd: Option<BfdConfig>,
+    /// CFM, where it runs.
     pub cfm: Option<CfmConfig>,
 }
 
@@ -68,15 +69,18 @@ pub struct Liveness {
 
 /// Status of an end point for the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct CfmReport {
+    /// Maintenance point, 1 to 8191 (64 bits in extended mode).
     pub mpid: u64,
     /// [`cfm::fault`] bits.
     pub faults: u8,
+    /// How often the end point's fault came or went.
     pub flap_count: u64,
+    /// Part of the expected messages that came, 0 to 100; none: unknown.
     pub health: Option<u8>,
     /// What others say of themselves, in extended mode.
     pub remote_up: Option<bool>,
+    /// Maintenance points heard.
     pub remote_mpids: Vec<u64>,
 }
 

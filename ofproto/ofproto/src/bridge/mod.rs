@@ -83,20 +83,25 @@ pub const N_TABLES: u8 = 254;
 
 /// Counters of a port without a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct VirtualStats {
+    /// Packets that came in.
     pub rx_packets: u64,
+    /// Octets that came in.
     pub rx_bytes: u64,
+    /// Packets that went out.
     pub tx_packets: u64,
+    /// Octets that went out.
     pub tx_bytes: u64,
 }
 
 /// Counters of a group and, by index, of its buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct GroupCounters {
+    /// Packets that met the group.
     pub packets: u64,
+    /// Octets of them.
     pub bytes: u64,
+    /// Packets and octets, bucket by bucket.
     pub buckets: Vec<(u64, u64)>,
 }
 

@@ -19,17 +19,22 @@ const LLC: [u8; 3] = [0x42, 0x42, 0x03];
 
 /// Which protocol a bridge speaks, and on which ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum SpanningConfig {
     /// None.
     #[default]
     Off,
+    /// IEEE 802.1D-1998.
     Stp {
+        /// Of the bridge.
         bridge: stp::BridgeSettings,
+        /// Of the ports that take part.
         ports: BTreeMap<OfPort, stp::PortSettings>,
     },
+    /// IEEE 802.1D-2004.
     Rstp {
+        /// Of the bridge.
         bridge: rstp::BridgeSettings,
+        /// Of the ports that take part.
         ports: BTreeMap<OfPort, rstp::PortSettings>,
         /// Ports whose neighbour is to be looked at anew.
         mcheck: Vec<OfPort>,

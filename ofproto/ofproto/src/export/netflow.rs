@@ -53,14 +53,20 @@ pub struct NetflowConfig {
 
 /// What tells NetFlow's flows apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub struct FlowId {
+    /// OpenFlow port that the packets came in by.
     pub in_port: u16,
+    /// IPv4 source.
     pub src: u32,
+    /// IPv4 destination.
     pub dst: u32,
+    /// IP protocol.
     pub proto: u8,
+    /// Type of service octet.
     pub tos: u8,
+    /// Source port, or ICMP type.
     pub tp_src: u16,
+    /// Destination port, or ICMP code.
     pub tp_dst: u16,
 }
 
@@ -92,11 +98,14 @@ struct Flow {
 
 /// What a flow carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Carried {
+    /// Packets.
     pub packets: u64,
+    /// Octets of them.
     pub octets: u64,
+    /// When the last one came, in milliseconds.
     pub used_ms: i64,
+    /// TCP flags of all of them together.
     pub tcp_flags: u16,
 }
 

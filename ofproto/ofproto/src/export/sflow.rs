@@ -109,11 +109,14 @@ pub struct PortCounters {
 
 /// Counters of a datapath and of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct SwitchCounters {
+    /// Packets that met a cached flow.
     pub hits: u32,
+    /// Packets that met none.
     pub misses: u32,
+    /// Packets that could not be handed up.
     pub lost: u32,
+    /// Cached flows.
     pub flows: u32,
 }
 

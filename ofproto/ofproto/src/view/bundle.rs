@@ -10,23 +10,29 @@ pub struct BundleId(pub u32);
 
 /// VLAN mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
 pub enum VlanMode {
+    /// Carries one VLAN, untagged.
     Access,
+    /// Carries VLANs, tagged.
     #[default]
     Trunk,
+    /// A trunk whose native VLAN goes untagged.
     NativeUntagged,
+    /// A trunk that takes what is untagged for its native VLAN.
     NativeTagged,
+    /// Puts all that comes into one service VLAN (IEEE 802.1ad).
     Dot1qTunnel,
 }
 
 /// When frames without VLAN carry a priority tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
 pub enum PriorityTags {
+    /// Never.
     #[default]
     Never,
+    /// When the priority is not 0.
     IfNonzero,
+    /// Always.
     Always,
 }
 

@@ -62,20 +62,32 @@ pub struct PortRef {
 
 /// What a datapath can do, as far as translation and the check of rules heed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct Support {
+    /// Connection tracking.
     pub ct: CtSupport,
+    /// `trunc`.
     pub trunc: bool,
+    /// VLAN tags that a key holds.
     pub max_vlan_headers: usize,
+    /// MPLS labels that a key holds.
     pub max_mpls_depth: usize,
+    /// `recirc`.
     pub recirc: bool,
+    /// `set` of some bits of a field.
     pub masked_set: bool,
+    /// `tnl_push` and `tnl_pop`.
     pub tnl_push_pop: bool,
+    /// Levels of `sample` within `sample`.
     pub sample_nesting: usize,
+    /// `clone`.
     pub clone: bool,
+    /// `check_pkt_len`.
     pub check_pkt_len: bool,
+    /// `drop`.
     pub explicit_drop: bool,
+    /// `lb_output`.
     pub lb_output: bool,
+    /// Highest number of a hash algorithm.
     pub max_hash_alg: u32,
 }
 
@@ -102,14 +114,20 @@ impl Default for Support {
 
 /// What of connection tracking a datapath can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct CtSupport {
+    /// `ct_state`, and the action.
     pub state: bool,
+    /// The states of translated addresses.
     pub state_nat: bool,
+    /// `ct_zone`.
     pub zone: bool,
+    /// `ct_mark`.
     pub mark: bool,
+    /// `ct_label`.
     pub label: bool,
+    /// The original direction's IPv4 addresses and ports.
     pub orig_tuple: bool,
+    /// The original direction's IPv6 addresses and ports.
     pub orig_tuple6: bool,
 }
 
@@ -181,12 +199,15 @@ pub struct IpfixView {
 
 /// How fragments are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
 pub enum FragHandling {
+    /// Fragments as other packets, without ports.
     #[default]
     Normal,
+    /// Fragments are dropped.
     Drop,
+    /// Fragments are put together; no switch of ours can.
     Reassemble,
+    /// First fragments have their ports, later ones ports of 0.
     NxMatch,
 }
 

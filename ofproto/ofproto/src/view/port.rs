@@ -9,14 +9,19 @@ use super::{BundleId, PortRef, TunnelConfig};
 
 /// Spanning tree state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
 pub enum StpState {
+    /// No spanning tree: all passes.
     #[default]
     Disabled,
+    /// Neither learns nor forwards, on its way to do both.
     Listening,
+    /// Learns, does not forward.
     Learning,
+    /// Learns and forwards.
     Forwarding,
+    /// Neither learns nor forwards (IEEE 802.1D-1998).
     Blocking,
+    /// Neither learns nor forwards (IEEE 802.1D-2004).
     Discarding,
 }
 

@@ -366,11 +366,14 @@ pub enum HashFields {
 /// Algorithm of [`Multipath`]; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
-#[allow(missing_docs)]
 pub enum MultipathAlgorithm {
+    /// `modulo_n`.
     ModuloN = 0,
+    /// `hash_threshold`.
     HashThreshold = 1,
+    /// `hrw`, highest random weight.
     Hrw = 2,
+    /// `iter_hash`.
     IterHash = 3,
 }
 
@@ -470,10 +473,12 @@ pub enum LearnDst {
 
 /// Packets that a `sample` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum SampleDirection {
+    /// As the exporter decides.
     Default,
+    /// As they came in.
     Ingress,
+    /// As they go out.
     Egress,
 }
 
@@ -543,9 +548,10 @@ pub struct Nat {
 
 /// Which address a [`Nat`] rewrites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum NatDirection {
+    /// The source.
     Src,
+    /// The destination.
     Dst,
 }
 

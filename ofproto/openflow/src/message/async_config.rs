@@ -9,13 +9,18 @@ use crate::{ErrorCode, OfError, Version};
 
 /// Kinds of asynchronous messages that can be chosen, in the order of printing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
 pub enum AsyncKind {
+    /// Packets handed to controllers.
     PacketIn = 0,
+    /// Changes of ports.
     PortStatus = 1,
+    /// Ends of rules.
     FlowRemoved = 2,
+    /// Changes of roles (OpenFlow 1.4+).
     RoleStatus = 3,
+    /// Changes of tables (OpenFlow 1.4+).
     TableStatus = 4,
+    /// Requests of other controllers (OpenFlow 1.4+).
     RequestForward = 5,
 }
 

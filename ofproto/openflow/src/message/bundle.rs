@@ -7,15 +7,22 @@ use crate::{ErrorCode, OfError};
 
 /// What a bundle control message asks or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum BundleCtrlType {
+    /// Opens a bundle.
     OpenRequest,
+    /// It is open.
     OpenReply,
+    /// Closes a bundle: nothing is added any more.
     CloseRequest,
+    /// It is closed.
     CloseReply,
+    /// Puts all messages of a bundle into effect, or none.
     CommitRequest,
+    /// They are in effect.
     CommitReply,
+    /// Forgets a bundle.
     DiscardRequest,
+    /// It is forgotten.
     DiscardReply,
     /// One that no version has.
     Other(u16),

@@ -5,17 +5,26 @@ use super::{ActionKinds, Context, PortDesc, port};
 use crate::{OfError, Version};
 
 /// Bits of [`Features::capabilities`], as in OpenFlow 1.1 and later where both have them.
-#[allow(missing_docs)]
 pub mod capability {
+    /// Statistics of flows.
     pub const FLOW_STATS: u32 = 1 << 0;
+    /// Statistics of tables.
     pub const TABLE_STATS: u32 = 1 << 1;
+    /// Statistics of ports.
     pub const PORT_STATS: u32 = 1 << 2;
+    /// Statistics of groups (OpenFlow 1.1+).
     pub const GROUP_STATS: u32 = 1 << 3;
+    /// Fragments can be put together.
     pub const IP_REASM: u32 = 1 << 5;
+    /// Statistics of queues.
     pub const QUEUE_STATS: u32 = 1 << 6;
+    /// ARP's addresses can be matched (OpenFlow 1.0 and 1.1).
     pub const ARP_MATCH_IP: u32 = 1 << 7;
+    /// The switch blocks ports against loops (OpenFlow 1.2+).
     pub const PORT_BLOCKED: u32 = 1 << 8;
+    /// Bundles (OpenFlow 1.4+).
     pub const BUNDLES: u32 = 1 << 9;
+    /// Flow monitors (OpenFlow 1.4+).
     pub const FLOW_MONITORING: u32 = 1 << 10;
     /// 802.1d, OpenFlow 1.0 only (bit 3 there).
     pub const STP: u32 = 1 << 31;

@@ -9,13 +9,18 @@ use crate::{ErrorCode, OfError, Version};
 
 /// Why a rule is gone; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum FlowRemovedReason {
+    /// No packet for the rule's idle timeout.
     IdleTimeout,
+    /// The rule's hard timeout is over.
     HardTimeout,
+    /// A flow mod deleted it.
     Delete,
+    /// Its group was deleted (OpenFlow 1.3.1+).
     GroupDelete,
+    /// Its meter was deleted (OpenFlow 1.4+).
     MeterDelete,
+    /// It made room for another (OpenFlow 1.4+).
     Eviction,
     /// A number without a meaning.
     Other(u8),

@@ -5,17 +5,26 @@ use crate::OfError;
 
 /// Counters of an IPFIX exporter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[allow(missing_docs)]
 pub struct IpfixStats {
+    /// Flows ever seen.
     pub total_flows: u64,
+    /// Flows in the cache.
     pub current_flows: u64,
+    /// Packets sampled.
     pub pkts: u64,
+    /// Of these, IPv4.
     pub ipv4_pkts: u64,
+    /// Of these, IPv6.
     pub ipv6_pkts: u64,
+    /// Packets that were neither IPv4 nor IPv6.
     pub error_pkts: u64,
+    /// IPv4 packets that could not be read.
     pub ipv4_error_pkts: u64,
+    /// IPv6 packets that could not be read.
     pub ipv6_error_pkts: u64,
+    /// Records sent to collectors.
     pub tx_pkts: u64,
+    /// Records that could not be sent.
     pub tx_errors: u64,
     /// Collector set, 0 for the bridge's exporter.
     pub collector_set_id: u32,

@@ -111,9 +111,8 @@ impl Shape {
 macro_rules! kinds {
     ($($kind:ident { $($class:ident $number:literal $from:literal..$to:literal $min:literal + $unit:literal $name:literal;)+ })*) => {
         /// What a message is, whatever its version and numbers.
-        #[allow(missing_docs)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Kind { $($kind,)* }
+        pub enum Kind { $(#[doc = concat!("Message `", stringify!($kind), "`.")] $kind,)* }
 
         static SHAPES: &[Shape] = &[$($(Shape {
             class: Class::$class,

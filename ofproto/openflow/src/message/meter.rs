@@ -13,30 +13,36 @@ pub const METER_CONTROLLER: u32 = 0xffff_fffe;
 pub const METER_ALL: u32 = 0xffff_ffff;
 
 /// Bits of [`MeterConfig::flags`].
-#[allow(missing_docs)]
 pub mod meter_flag {
+    /// Rates are kilobits a second.
     pub const KBPS: u16 = 1;
+    /// Rates are packets a second.
     pub const PKTPS: u16 = 2;
+    /// Bands have bursts.
     pub const BURST: u16 = 4;
+    /// Statistics are kept.
     pub const STATS: u16 = 8;
 }
 
 /// What a meter-mod does; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
-#[allow(missing_docs)]
 pub enum MeterCommand {
+    /// New meter.
     Add = 0,
+    /// Other bands for a meter.
     Modify = 1,
+    /// No more meter.
     Delete = 2,
 }
 
 /// What a band does with packets above its rate; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
-#[allow(missing_docs)]
 pub enum BandType {
+    /// What exceeds the rate is dropped.
     Drop = 1,
+    /// What exceeds the rate has its drop precedence raised.
     DscpRemark = 2,
 }
 

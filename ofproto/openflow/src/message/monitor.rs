@@ -9,13 +9,18 @@ use crate::matching::{self, Match, Reading};
 use crate::{ErrorCode, OfError, OfPort, Version};
 
 /// Bits of [`FlowMonitorRequest::flags`], as in OpenFlow 1.4.
-#[allow(missing_docs)]
 pub mod monitor_flag {
+    /// Tell of the rules that are there.
     pub const INITIAL: u16 = 1 << 0;
+    /// Tell of rules that come.
     pub const ADD: u16 = 1 << 1;
+    /// Tell of rules that go.
     pub const REMOVED: u16 = 1 << 2;
+    /// Tell of rules that change.
     pub const MODIFY: u16 = 1 << 3;
+    /// With their actions.
     pub const INSTRUCTIONS: u16 = 1 << 4;
+    /// In full, even what this controller did itself.
     pub const NO_ABBREV: u16 = 1 << 5;
     /// Nicira's and ONF's "own": changes that the monitor's owner makes are told in full.
     pub const ONLY_OWN: u16 = 1 << 6;
@@ -23,10 +28,12 @@ pub mod monitor_flag {
 
 /// What a request does to the monitor; the number is OpenFlow 1.4's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum MonitorCommand {
+    /// New monitor.
     Add,
+    /// Another one in its place.
     Modify,
+    /// No more monitor.
     Delete,
     /// One that no version has; Open vSwitch does nothing then.
     Other(u8),

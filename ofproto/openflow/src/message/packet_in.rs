@@ -23,13 +23,18 @@ pub enum PacketInFormat {
 }
 
 /// Why a packet goes to the controller; numbers as in OpenFlow 1.4, with Open vSwitch's own behind them.
-#[allow(missing_docs)]
 pub mod reason {
+    /// No rule was met, or the table-miss one.
     pub const NO_MATCH: u8 = 0;
+    /// An `output` to the controller.
     pub const ACTION: u8 = 1;
+    /// The time to live was over.
     pub const INVALID_TTL: u8 = 2;
+    /// An `output` in the action set (OpenFlow 1.4+).
     pub const ACTION_SET: u8 = 3;
+    /// An `output` in a bucket (OpenFlow 1.4+).
     pub const GROUP: u8 = 4;
+    /// An `output` of a packet-out (OpenFlow 1.4+).
     pub const PACKET_OUT: u8 = 5;
     /// An explicit table-miss rule; sent as [`NO_MATCH`] in 1.3, as [`ACTION`] before.
     pub const EXPLICIT_MISS: u8 = 6;

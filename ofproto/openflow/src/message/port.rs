@@ -9,20 +9,26 @@ use crate::{ErrorCode, OfError, OfPort, Version};
 pub const NAME_MAX: usize = 15;
 
 /// Bits of [`PortDesc::config`], as in OpenFlow 1.1+ where it has them.
-#[allow(missing_docs)]
 pub mod port_config {
+    /// The port is set down.
     pub const PORT_DOWN: u32 = 1 << 0;
+    /// No spanning tree on the port (OpenFlow 1.0).
     pub const NO_STP: u32 = 1 << 1;
+    /// Drop what comes in, except spanning tree messages in OpenFlow 1.0.
     pub const NO_RECV: u32 = 1 << 2;
+    /// Drop spanning tree messages that come in (OpenFlow 1.0).
     pub const NO_RECV_STP: u32 = 1 << 3;
+    /// Do not flood to the port (OpenFlow 1.0).
     pub const NO_FLOOD: u32 = 1 << 4;
+    /// Drop what would go out.
     pub const NO_FWD: u32 = 1 << 5;
+    /// Send no packet-in for the port.
     pub const NO_PACKET_IN: u32 = 1 << 6;
 }
 
 /// Bits of [`PortDesc::state`].
-#[allow(missing_docs)]
 pub mod port_state {
+    /// There is no carrier.
     pub const LINK_DOWN: u32 = 1 << 0;
     /// OpenFlow 1.1+.
     pub const BLOCKED: u32 = 1 << 1;
@@ -30,30 +36,49 @@ pub mod port_state {
     pub const LIVE: u32 = 1 << 2;
     /// The two bits of the spanning tree's state (OpenFlow 1.0).
     pub const STP_MASK: u32 = 3 << 8;
+    /// Neither learns nor forwards.
     pub const STP_LISTEN: u32 = 0 << 8;
+    /// Learns, does not forward.
     pub const STP_LEARN: u32 = 1 << 8;
+    /// Learns and forwards.
     pub const STP_FORWARD: u32 = 2 << 8;
+    /// Takes no part in the tree.
     pub const STP_BLOCK: u32 = 3 << 8;
 }
 
 /// Bits of a port's features, as in OpenFlow 1.1+.
-#[allow(missing_docs)]
 pub mod port_feature {
+    /// 10 Mb/s, half duplex.
     pub const HD_10MB: u32 = 1 << 0;
+    /// 10 Mb/s, full duplex.
     pub const FD_10MB: u32 = 1 << 1;
+    /// 100 Mb/s, half duplex.
     pub const HD_100MB: u32 = 1 << 2;
+    /// 100 Mb/s, full duplex.
     pub const FD_100MB: u32 = 1 << 3;
+    /// 1 Gb/s, half duplex.
     pub const HD_1GB: u32 = 1 << 4;
+    /// 1 Gb/s, full duplex.
     pub const FD_1GB: u32 = 1 << 5;
+    /// 10 Gb/s, full duplex.
     pub const FD_10GB: u32 = 1 << 6;
+    /// 40 Gb/s, full duplex.
     pub const FD_40GB: u32 = 1 << 7;
+    /// 100 Gb/s, full duplex.
     pub const FD_100GB: u32 = 1 << 8;
+    /// 1 Tb/s, full duplex.
     pub const FD_1TB: u32 = 1 << 9;
+    /// A speed that the list has not.
     pub const OTHER: u32 = 1 << 10;
+    /// Copper.
     pub const COPPER: u32 = 1 << 11;
+    /// Fiber.
     pub const FIBER: u32 = 1 << 12;
+    /// Speed and duplex are negotiated.
     pub const AUTONEG: u32 = 1 << 13;
+    /// Pause frames.
     pub const PAUSE: u32 = 1 << 14;
+    /// Pause frames in one direction.
     pub const PAUSE_ASYM: u32 = 1 << 15;
 }
 
@@ -89,10 +114,12 @@ pub struct PortDesc {
 /// What happened to a port; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum PortReason {
+    /// A new port.
     Add = 0,
+    /// No more port.
     Delete = 1,
+    /// A change of it.
     Modify = 2,
 }
 

@@ -8,20 +8,32 @@ pub const UNKNOWN: u64 = u64::MAX;
 
 /// Counters of a port; [`UNKNOWN`] where the port does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct PortStats {
+    /// The port.
     pub port: OfPort,
+    /// Packets received.
     pub rx_packets: u64,
+    /// Packets sent.
     pub tx_packets: u64,
+    /// Octets received.
     pub rx_bytes: u64,
+    /// Octets sent.
     pub tx_bytes: u64,
+    /// Packets dropped on the way in.
     pub rx_dropped: u64,
+    /// Packets dropped on the way out.
     pub tx_dropped: u64,
+    /// Errors of any kind on the way in.
     pub rx_errors: u64,
+    /// Errors of any kind on the way out.
     pub tx_errors: u64,
+    /// Received with a wrong alignment.
     pub rx_frame_err: u64,
+    /// Received when the buffer was full.
     pub rx_over_err: u64,
+    /// Received with a wrong frame check sequence.
     pub rx_crc_err: u64,
+    /// Collisions.
     pub collisions: u64,
     /// How long the port has been there, seconds; `u32::MAX` if unknown (before 1.3).
     pub duration_sec: u32,

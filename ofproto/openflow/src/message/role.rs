@@ -34,10 +34,12 @@ pub struct RoleRequest {
 /// Why a role changed; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum RoleReason {
+    /// Another controller became master.
     MasterRequest = 0,
+    /// The switch's configuration changed.
     Config = 1,
+    /// Something of an experimenter.
     Experimenter = 2,
 }
 

@@ -8,12 +8,15 @@ pub const TABLE_ALL: u8 = 0xff;
 
 /// What becomes of packets that no rule matches (1.1 and 1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[allow(missing_docs)]
 pub enum TableMiss {
+    /// As the version has it: to the controller before OpenFlow 1.3, dropped from there on.
     #[default]
     Default,
+    /// To the controller.
     Controller,
+    /// On to the next table.
     Continue,
+    /// Dropped.
     Drop,
 }
 
@@ -29,10 +32,12 @@ pub struct Vacancy {
 }
 
 /// Bits of `eviction_flags`.
-#[allow(missing_docs)]
 pub mod eviction_flag {
+    /// By criteria of the switch.
     pub const OTHER: u32 = 1;
+    /// The least important first.
     pub const IMPORTANCE: u32 = 2;
+    /// What would end soonest first.
     pub const LIFETIME: u32 = 4;
 }
 
@@ -71,9 +76,10 @@ pub struct TableDesc {
 /// Why a table status is sent; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum TableReason {
+    /// Less room than the lower threshold.
     VacancyDown = 3,
+    /// More room than the upper threshold.
     VacancyUp = 4,
 }
 

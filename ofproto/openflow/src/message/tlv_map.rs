@@ -19,10 +19,12 @@ pub struct TlvMap {
 /// What to do with mappings; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
-#[allow(missing_docs)]
 pub enum TlvCommand {
+    /// Options get fields.
     Add = 0,
+    /// Options lose their fields.
     Delete = 1,
+    /// All options lose their fields.
     Clear = 2,
 }
 
