@@ -126,11 +126,13 @@ fn refusal(text: impl Into<String>) -> ErrorObjectOwned {
 }
 
 fn parameters(params: &Params<'_>) -> Result<Vec<Value>, ErrorObjectOwned> {
-    match params.as_str() {
-        None => Ok(Vec::new()),
-        Some(text) => {
-            serde_json::from_str(text).map_err(|e| ErrorObjectOwned::owned(-32602, e.to_string(), None::<()>))
-        }
+    let invalid = |text: String| ErrorObjectOwned::owned(-32602, text, None::<()>);
+    let Some(text) = params.as_str() else { return Ok(Vec::new()) };
+    // By the parser of the other sessions, for which 1.0 is an integer.
+    match jsonrpc::parse_value(text.as_bytes(), jsonrpc::Limits::default()) {
+        Ok(Value::Array(params)) => Ok(params),
+        Ok(_) => Err(invalid("parameters must be an array".to_owned())),
+        Err(error) => Err(invalid(error.to_string())),
     }
 }
 

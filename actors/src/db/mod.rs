@@ -35,7 +35,7 @@ pub use methods::Methods;
 use crate::mailbox::Address;
 use crate::stream::{Tls, TlsFiles};
 use crate::supervise::{Family, Role, Strategy};
-use ovsdb::log::{FileStorage, LockError, LockFile, LogDb, open_database};
+use ovsdb::log::{FileStorage, LogDb, open_database};
 use ovsdb::server::{Model, Now, Server};
 use ovsdb::{DatabaseSchema, UuidSource};
 use std::cell::Cell;
@@ -101,14 +101,11 @@ pub(crate) fn now() -> Now {
 
 /// Opens one database file and hands it to the engine. The error is the text to show.
 pub(crate) fn open_file(server: &mut Server, name: &str, seed: u128) -> Result<Arc<str>, String> {
-    let path = std::path::Path::new(name);
-    let storage = FileStorage::open(path).map_err(|error| {
-        if path.exists()
-            && let Err(held @ LockError::Held(..)) = LockFile::acquire(path)
-        {
-            vlog::warn!("lockfile", "{held}");
+    let storage = FileStorage::open(std::path::Path::new(name)).map_err(|refusal| {
+        for note in &refusal.notes {
+            vlog::warn!("lockfile", "{note}");
         }
-        error.to_string()
+        refusal.to_string()
     })?;
     let opened = open_database(Box::new(storage), &mut UuidSource::new(seed)).map_err(|e| e.to_string())?;
     if let Some(warning) = &opened.warning {

@@ -79,6 +79,9 @@ impl Remotes {
                     if matches!(kind, "tcp" | "ssl" | "ptcp" | "pssl") {
                         vlog::err_rl!("socket_util", 5, 5, "{address}: {error}");
                     }
+                    if kind == "tcp" {
+                        vlog::err_rl!("stream_tcp", 5, 5, "{name}: connect: Address family not supported by protocol");
+                    }
                     "Address family not supported by protocol".to_owned()
                 });
                 self.hire(&name, Origin::Active(method), ctx);

@@ -117,6 +117,8 @@ impl Session {
             Origin::Accepted(peer) => (peer.name.clone(), None, Some(peer)),
             Origin::Active(method) => (setup.remote.to_string(), Some(method), None),
         };
+        // Whose name is malformed never listens, but is told of as what it was meant to be.
+        let passive = target.is_some() && (name.starts_with("ptcp:") || name.starts_with("pssl:"));
         let mut machine = match accepted {
             Some(_) => jsonrpc::Session::accepted(&name, Limits::default(), now),
             None => jsonrpc::Session::active(&name, Limits::default(), now),
@@ -124,6 +126,7 @@ impl Session {
         if accepted.is_some() {
             machine.reconnect.take_log();
         }
+        machine.reconnect.set_passive(passive, now);
         machine.reconnect.set_probe_interval(setup.options.probe_ms);
         machine.reconnect.set_backoff(1000, setup.options.max_backoff_ms);
         desk.arm(Some((clock::now_ms(), "start")));

@@ -1,5 +1,6 @@
-//! Reading JSON and schemas from files.
+//! Reading JSON and schemas from files; databases that cannot be opened.
 
+use ovsdb::log::Refusal;
 use ovsdb::{DatabaseSchema, OvsdbError};
 use serde_json::Value;
 
@@ -25,4 +26,12 @@ pub(crate) fn read_schema(path: &str) -> Result<DatabaseSchema, OvsdbError> {
 /// Reads a JSON value from a command line; errors quote it.
 pub(crate) fn parse_json(text: &str) -> Result<Value, String> {
     jsonrpc::parse_value(text.as_bytes(), jsonrpc::Limits::default()).map_err(|error| format!("\"{text}\": {error}"))
+}
+
+/// Logs what is to be known of a lock file, and gives the text of the error.
+pub(crate) fn told(refusal: &Refusal) -> String {
+    for note in &refusal.notes {
+        vlog::warn!("lockfile", "{note}");
+    }
+    refusal.to_string()
 }

@@ -4,6 +4,8 @@
 //! A fault is where the byte stands that made it certain: for a number or a keyword that is the
 //! byte behind it.
 
+use crate::number;
+
 /// What the grammar allows next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
@@ -130,11 +132,7 @@ pub(crate) fn diagnose(text: &[u8], whole: bool, max_depth: usize) -> Option<(St
             }
             b'a'..=b'z' | b'-' | b'0'..=b'9' => {
                 let part = |b: &u8| {
-                    if byte.is_ascii_lowercase() {
-                        b.is_ascii_lowercase()
-                    } else {
-                        b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E')
-                    }
+                    if byte.is_ascii_lowercase() { b.is_ascii_lowercase() } else { number::is_part(*b) }
                 };
                 let length = text[at..].iter().position(|b| !part(b));
                 if length.is_none() && !whole {
@@ -219,13 +217,15 @@ fn string_fault(inner: &[u8]) -> Option<String> {
                         }
                         at += 6;
                     }
+                    // Without a first half it is no character.
+                    0xdc00..=0xdfff => return Some("malformed escaped surrogate pair".into()),
                     _ => {}
                 }
             }
             Some(&other) => return Some(format!("bad escape \\{}", char::from(other))),
         }
     }
-    None
+    std::str::from_utf8(inner).is_err().then(|| "invalid UTF-8 in quoted string".into())
 }
 
 fn scalar_fault(token: &[u8]) -> Option<String> {
@@ -234,38 +234,7 @@ fn scalar_fault(token: &[u8]) -> Option<String> {
         let word = String::from_utf8_lossy(token);
         return (!known).then(|| format!("invalid keyword '{word}'"));
     }
-    let digits = |from: usize| token[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let mut at = usize::from(token[0] == b'-');
-    let whole = digits(at);
-    if whole == 0 {
-        return Some("'-' must be followed by digit".into());
-    }
-    if whole > 1 && token[at] == b'0' {
-        return Some("leading zeros not allowed".into());
-    }
-    at += whole;
-    if token.get(at) == Some(&b'.') {
-        at += 1;
-        let fraction = digits(at);
-        if fraction == 0 {
-            return Some("decimal point must be followed by digit".into());
-        }
-        at += fraction;
-    }
-    if matches!(token.get(at), Some(b'e' | b'E')) {
-        at += 1;
-        at += usize::from(matches!(token.get(at), Some(b'+' | b'-')));
-        let exponent = digits(at);
-        if exponent == 0 {
-            return Some("exponent must contain at least one digit".into());
-        }
-        at += exponent;
-    }
-    if at < token.len() {
-        return Some("syntax error in number".into());
-    }
-    let finite = std::str::from_utf8(token).ok()?.parse::<f64>().is_ok_and(f64::is_finite);
-    (!finite).then(|| "number outside valid range".into())
+    number::parse(token).err().map(str::to_owned)
 }
 
 #[cfg(test)]

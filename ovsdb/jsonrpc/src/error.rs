@@ -19,6 +19,12 @@ pub struct StreamError {
 }
 
 impl StreamError {
+    /// What is wrong with a whole text that the parser refused.
+    pub(crate) fn of_text(text: &[u8], max_depth: usize) -> Self {
+        let unknown = || StreamError { line: 0, column: 0, offset: 0, reason: "syntax error".into() };
+        Self::diagnosed(text, true, max_depth).unwrap_or_else(unknown)
+    }
+
     /// The fault of `text`, if it has one, with its place in `text`.
     pub(crate) fn diagnosed(text: &[u8], whole: bool, max_depth: usize) -> Option<Self> {
         let (reason, offset) = crate::diagnosis::diagnose(text, whole, max_depth)?;

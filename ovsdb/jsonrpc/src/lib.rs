@@ -7,6 +7,8 @@
 mod diagnosis;
 pub mod error;
 pub mod message;
+mod number;
+mod parser;
 pub mod reconnect;
 pub mod session;
 pub mod stream;

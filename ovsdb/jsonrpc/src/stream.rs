@@ -1,14 +1,14 @@
 //! The incremental scanner: finds where one JSON value of an unframed stream ends and the next
 //! begins, however the bytes are split, and never looks at a byte twice.
 //!
-//! It tracks strings, escapes and brackets only; a value that is complete goes to serde_json, which
+//! It tracks strings, escapes and brackets only; a value that is complete goes to the parser, which
 //! judges the rest. Only objects and arrays may stand in a stream, because a bare number has no
 //! end. Source: RFC 7047 section 4 (JSON-RPC over a stream without framing), RFC 8259.
 
 use serde_json::Value;
 
 use crate::error::StreamError;
-use crate::text::parse_bounded;
+use crate::parser;
 
 /// How much a peer may make us keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +24,6 @@ impl Default for Limits {
         Limits { depth: 1000, size: 1 << 30 }
     }
 }
-
-/// Nesting from which the parser is run with a stack that grows.
-pub(crate) const DEEP: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Within {
@@ -54,8 +51,6 @@ pub struct Scanner {
     within: Within,
     /// Kinds of the open brackets, true for `{`.
     open: Vec<bool>,
-    /// The current value is nested more than `DEEP`.
-    deep: bool,
     failed: Option<StreamError>,
 }
 
@@ -63,16 +58,7 @@ impl Scanner {
     /// A scanner at the beginning of a stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Scanner {
-            limits,
-            buffer: Vec::new(),
-            start: 0,
-            at: 0,
-            within: Within::Gap,
-            open: Vec::new(),
-            deep: false,
-            failed: None,
-        }
+        Scanner { limits, buffer: Vec::new(), start: 0, at: 0, within: Within::Gap, open: Vec::new(), failed: None }
     }
 
     /// Adds bytes that came from the peer.
@@ -95,10 +81,13 @@ impl Scanner {
     /// comes again for ever.
     pub fn next_value(&mut self) -> Result<Option<Value>, StreamError> {
         let Some((start, end)) = self.next_extent()? else { return Ok(None) };
-        match parse_bounded(&self.buffer[start..end], self.deep) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(self.fail_in(start, end, &error)),
+        let depth = self.limits.depth;
+        let text = &self.buffer[start..end];
+        let parsed = parser::parse(text, depth).ok_or_else(|| StreamError::of_text(text, depth));
+        if let Err(error) = &parsed {
+            self.failed = Some(error.clone());
         }
+        parsed.map(Some)
     }
 
     /// The text of the next complete object or array, not judged further; `None` when more bytes
@@ -148,7 +137,7 @@ impl Scanner {
                 }
                 Within::Unicode(zeros) => {
                     if byte != b'0' {
-                        // Any other digit, or a fault that serde_json will find.
+                        // Any other digit, or a fault that the parser will find.
                         self.within = Within::String;
                         continue;
                     }
@@ -163,7 +152,6 @@ impl Scanner {
                     }
                     b'{' | b'[' => {
                         self.open.push(byte == b'{');
-                        self.deep = false;
                         self.within = Within::Value;
                     }
                     _ => return Err("syntax error at beginning of input".into()),
@@ -175,7 +163,6 @@ impl Scanner {
                             return Err(format!("input exceeds maximum nesting depth {}", self.limits.depth));
                         }
                         self.open.push(byte == b'{');
-                        self.deep |= self.open.len() > DEEP;
                     }
                     b'}' | b']' => {
                         if self.open.pop() != Some(byte == b'}') {
@@ -203,19 +190,6 @@ impl Scanner {
         let depth = self.limits.depth;
         let text = &self.buffer[self.start..];
         let error = StreamError::diagnosed(text, false, depth).unwrap_or_else(|| self.fault_here(reason));
-        self.failed = Some(error.clone());
-        error
-    }
-
-    fn fail_in(&mut self, start: usize, end: usize, error: &serde_json::Error) -> StreamError {
-        let depth = self.limits.depth;
-        let text = &self.buffer[start..end];
-        let error = StreamError::diagnosed(text, true, depth).unwrap_or_else(|| {
-            let text = error.to_string();
-            let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
-            let offset = error.column().saturating_sub(1) as u64;
-            StreamError { line: 0, column: offset, offset, reason }
-        });
         self.failed = Some(error.clone());
         error
     }

@@ -1,81 +1,20 @@
-//! JSON texts: a parser without serde_json's depth bound (this crate has its own), and the writer
-//! of strings in the form that OVSDB logs and replies use.
+//! JSON texts: one of them whole, and the writer of values in the form that OVSDB logs and replies use.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::StreamError;
-use crate::stream::{DEEP, Limits};
+use crate::parser;
+use crate::stream::Limits;
 
 /// Parses one JSON text, nothing but white space around it, of at most `limits`' size and depth.
 ///
 /// A name given twice in one object has its last value, as ovsdb-server(7) section 3.1 says.
 pub fn parse_value(text: &[u8], limits: Limits) -> Result<Value, StreamError> {
-    let fault = |reason: String| StreamError { line: 0, column: 0, offset: 0, reason };
-    let diagnosed = |reason: String| StreamError::diagnosed(text, true, limits.depth).unwrap_or_else(|| fault(reason));
     if text.len() > limits.size {
-        return Err(fault(format!("value exceeds {} bytes", limits.size)));
+        let reason = format!("value exceeds {} bytes", limits.size);
+        return Err(StreamError { line: 0, column: 0, offset: 0, reason });
     }
-    let depth = nesting(text);
-    let starts = text.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
-    if depth > limits.depth || !matches!(starts, Some(b'{' | b'[')) {
-        return Err(diagnosed("syntax error at beginning of input".into()));
-    }
-    // serde_json lets NULs pass, C's strings do not.
-    if text.windows(6).any(|w| w == b"\\u0000")
-        && let Some(error) = StreamError::diagnosed(text, true, limits.depth)
-    {
-        return Err(error);
-    }
-    parse_bounded(text, depth > DEEP).map_err(|error| {
-        let text = error.to_string();
-        diagnosed(text.split(" at line ").next().unwrap_or(&text).to_owned())
-    })
-}
-
-/// Deepest nesting of brackets outside strings, whatever kind they are of.
-fn nesting(text: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0usize);
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        at += 1;
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                // To the end of the string.
-                while let Some(skip) =
-                    text.get(at..).and_then(|rest| rest.iter().position(|b| matches!(b, b'"' | b'\\')))
-                {
-                    at += skip;
-                    if text[at] == b'"' {
-                        break;
-                    }
-                    at += 2;
-                }
-                at += 1;
-            }
-            _ => {}
-        }
-    }
-    deepest
-}
-
-/// serde_json's parser with its recursion bound off; the caller has bounded the depth, and says
-/// whether it is so great that the stack may have to grow.
-pub(crate) fn parse_bounded(text: &[u8], deep: bool) -> Result<Value, serde_json::Error> {
-    let mut de = serde_json::Deserializer::from_slice(text);
-    de.disable_recursion_limit();
-    let value = if deep {
-        Value::deserialize(serde_stacker::Deserializer::new(&mut de))?
-    } else {
-        Value::deserialize(&mut de)?
-    };
-    de.end()?;
-    Ok(value)
+    parser::parse(text, limits.depth).ok_or_else(|| StreamError::of_text(text, limits.depth))
 }
 
 /// Appends `s` as a JSON string with its quotation marks. Control characters are escaped; all
@@ -188,31 +127,14 @@ pub fn write_value(out: &mut String, value: &Value, sorted: bool) {
     }
 }
 
-/// Appends a number: integers as they are, a real with an integral value in the range of 64-bit
-/// integers as that integer, every other real by [`write_real`].
+/// Appends a number: integers as they are, every other by [`write_real`].
 pub fn write_number(out: &mut String, n: &serde_json::Number) {
     use std::fmt::Write;
-    if let Some(i) = integer_of(n) {
+    if let Some(i) = n.as_i64() {
         let _ = write!(out, "{i}");
     } else {
         write_real(out, n.as_f64().unwrap_or(0.0));
     }
-}
-
-/// The 64-bit integer that a JSON number denotes, however it is written (`1`, `1.0` and `10e-1`
-/// are the same number), if there is one.
-#[must_use]
-pub fn integer_of(n: &serde_json::Number) -> Option<i64> {
-    if let Some(i) = n.as_i64() {
-        return Some(i);
-    }
-    if n.is_u64() {
-        return None;
-    }
-    let real = n.as_f64()?;
-    // What is written as an integer and came as a real is out of range, the least integer's neighbour too.
-    let in_range = real.abs() < 9_223_372_036_854_775_808.0;
-    (in_range && real.fract() == 0.0).then_some(real as i64)
 }
 
 /// `value` without white space, names in their order.
@@ -264,22 +186,5 @@ mod tests {
         let mut out = String::new();
         write_string(&mut out, "a\"\\\n\u{1}\u{7f}é");
         assert_eq!(out, "\"a\\\"\\\\\\n\\u0001\u{7f}é\"");
-    }
-
-    #[test]
-    fn integers_however_written() {
-        for (text, expect) in [
-            ("1", Some(1)),
-            ("1.0", Some(1)),
-            ("1e3", Some(1000)),
-            ("1.5", None),
-            ("9223372036854775807", Some(i64::MAX)),
-            ("9223372036854775808", None),
-            ("-9223372036854775809", None),
-            ("-9223372036854775808", Some(i64::MIN)),
-        ] {
-            let Value::Number(n) = serde_json::from_str(text).unwrap() else { panic!() };
-            assert_eq!(integer_of(&n), expect, "{text}");
-        }
     }
 }

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use compact_str::CompactString;
-use jsonrpc::text::{integer_of, write_real, write_string};
+use jsonrpc::text::{write_real, write_string};
 use serde_json::Value;
 
 use crate::error::{OvsdbError, Result};
@@ -112,7 +112,7 @@ impl Atom {
     pub fn from_json(json: &Value, kind: AtomicType, symbols: Option<&mut SymbolTable<'_>>) -> Result<Self> {
         match (kind, json) {
             (AtomicType::Integer, Value::Number(n)) => {
-                if let Some(i) = integer_of(n) {
+                if let Some(i) = n.as_i64() {
                     return Ok(Atom::Integer(i));
                 }
             }

@@ -23,6 +23,15 @@ pub struct OvsdbError {
 /// A result with an OVSDB error.
 pub type Result<T, E = OvsdbError> = std::result::Result<T, E>;
 
+/// The operating system's words for an error, as C's `strerror` has them.
+pub(crate) fn errno_text(error: &std::io::Error) -> String {
+    let mut words = error.to_string();
+    if let Some(at) = words.find(" (os error") {
+        words.truncate(at);
+    }
+    words
+}
+
 impl OvsdbError {
     /// An error with a name and details.
     #[must_use]
@@ -64,11 +73,7 @@ impl OvsdbError {
     /// An `I/O error` with the operating system's words.
     #[must_use]
     pub fn io(details: impl Into<String>, error: &std::io::Error) -> Self {
-        let mut words = error.to_string();
-        if let Some(at) = words.find(" (os error") {
-            words.truncate(at);
-        }
-        OvsdbError { io_error: Some(words), ..OvsdbError::new("I/O error", details) }
+        OvsdbError { io_error: Some(errno_text(error)), ..OvsdbError::new("I/O error", details) }
     }
 
     /// Names the JSON that is at fault.

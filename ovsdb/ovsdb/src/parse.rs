@@ -41,7 +41,7 @@ impl Kinds {
         let kind = match value {
             Value::Null => Kinds::NULL,
             Value::Bool(_) => Kinds::BOOLEAN,
-            Value::Number(n) if jsonrpc::text::integer_of(n).is_some() => Kinds::INTEGER,
+            Value::Number(n) if n.is_i64() => Kinds::INTEGER,
             Value::Number(_) => Kinds::REAL,
             Value::String(s) if self.0 & Kinds::ID.0 != 0 && is_id(s) => Kinds::ID,
             Value::String(_) => Kinds::STRING,

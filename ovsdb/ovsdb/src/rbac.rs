@@ -61,6 +61,10 @@ fn authorized((table, permission): (&Table, &Row), schema: &TableSchema, row: &R
     })
 }
 
+fn applies(db: &Database, identity: &Identity<'_>) -> bool {
+    identity.is_restricted() && db.table(ROLE_TABLE).is_some()
+}
+
 fn allowed(
     db: &Database,
     schema: &TableSchema,
@@ -68,7 +72,7 @@ fn allowed(
     identity: &Identity<'_>,
     judge: impl Fn(&Table, &Row) -> bool,
 ) -> bool {
-    if !identity.is_restricted() || db.table(ROLE_TABLE).is_none() {
+    if !applies(db, identity) {
         return true;
     }
     let Some(id) = identity.id else { return false };
@@ -94,6 +98,12 @@ pub fn may_insert_or_delete(db: &Database, table: &str, row: &Row, identity: &Id
     allowed(db, &target.schema, row, identity, |table, permission| {
         table.schema.column_index("insert_delete").is_some_and(|at| permission.get(at).as_bool() == Some(true))
     })
+}
+
+/// Whether the client may change any row of a table at all. This is asked even where no row is to be changed.
+#[must_use]
+pub fn may_change_table(db: &Database, schema: &TableSchema, identity: &Identity<'_>) -> bool {
+    !applies(db, identity) || identity.id.is_some() && permission(db, &schema.name, identity).is_some()
 }
 
 /// Whether the client may set these columns of this row.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jsonrpc::text::{format_g, integer_of};
+use jsonrpc::text::format_g;
 use serde_json::{Map, Value};
 
 use crate::atom::Atom;
@@ -322,7 +322,7 @@ fn length_member(members: &mut Members<'_>, name: &'static str) -> Result<Option
 /// The integer that a JSON number denotes.
 pub(crate) fn as_integer(json: &Value) -> Option<i64> {
     match json {
-        Value::Number(n) => integer_of(n),
+        Value::Number(n) => n.as_i64(),
         _ => None,
     }
 }

@@ -85,7 +85,9 @@ fn run(file: &Path) {
         if let Some(json) = line.strip_prefix(">> ") {
             request = json;
         } else if let Some(expect) = line.strip_prefix("<< ") {
-            let message = Message::from_json(serde_json::from_str(request).unwrap()).unwrap();
+            let message =
+                Message::from_json(jsonrpc::parse_value(request.as_bytes(), jsonrpc::Limits::default()).unwrap())
+                    .unwrap();
             server.handle(1, message, now);
             let mut outputs = server.take_outputs();
             if outputs.is_empty() {

@@ -1,7 +1,7 @@
 //! `create`.
 
 use super::{Context, Outcome, db_file, schema_file};
-use crate::files::read_schema;
+use crate::files::{read_schema, told};
 use ovsdb::log::{FileStorage, LogDb, Storage};
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub(super) fn sync(storage: &dyn Storage) -> Outcome<()> {
 
 pub(super) fn create(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let schema = read_schema(&schema_file(args, 1)).map_err(|error| error.to_string())?;
-    let storage = FileStorage::create(Path::new(&db_file(args, 0))).map_err(|error| error.to_string())?;
+    let storage = FileStorage::create(Path::new(&db_file(args, 0))).map_err(|refusal| told(&refusal))?;
     let log = LogDb::create(Box::new(storage), &schema).map_err(|error| error.to_string())?;
     sync(&*log.storage)?;
     Ok(0)

@@ -1,8 +1,7 @@
 //! `compact` and `convert`: a database written anew, in its place or elsewhere.
 
-use super::transact::warn_if_locked;
 use super::{Context, Outcome, db_file, schema_file, uuid_source, wall_ms};
-use crate::files::read_schema;
+use crate::files::{read_schema, told};
 use cli::program::{OVS_VERSION, strerror};
 use ovsdb::Database;
 use ovsdb::convert::convert as convert_database;
@@ -15,9 +14,8 @@ use std::sync::Arc;
 /// Reads a database; locked against writers if it is to be replaced.
 fn open(path: &str, replace: bool) -> Outcome<Opened> {
     let storage = if replace {
-        warn_if_locked(path);
-        FileStorage::open(Path::new(path)).map_err(|error| {
-            let text = error.to_string();
+        FileStorage::open(Path::new(path)).map_err(|refusal| {
+            let text = told(&refusal);
             text.strip_prefix("I/O error: ")
                 .filter(|text| text.contains("lockfile"))
                 .map(str::to_string)

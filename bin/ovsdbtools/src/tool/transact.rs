@@ -2,24 +2,14 @@
 
 use super::create::sync;
 use super::{Context, Outcome, db_file, uuid_source, wall_ms};
-use crate::files::parse_json;
+use crate::files::{parse_json, told};
 use cli::program::print;
 use ovsdb::OvsdbError;
 use ovsdb::execute::{self, Execution};
-use ovsdb::log::{FileStorage, LockFile, open_database};
+use ovsdb::log::{FileStorage, open_database};
 use ovsdb::rbac::Identity;
 use serde_json::Value;
 use std::path::Path;
-
-/// Says who has the database locked, if somebody has.
-pub(super) fn warn_if_locked(path: &str) {
-    let path = Path::new(path);
-    if path.exists()
-        && let Err(error) = LockFile::acquire(path)
-    {
-        vlog::warn!("lockfile", "{error}");
-    }
-}
 
 pub(super) fn query(ctx: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     run(ctx, args, false)
@@ -36,14 +26,9 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
     };
     let json = parse_json(text)?;
     let file = Path::new(&path);
-    let storage = if write {
-        warn_if_locked(&path);
-        FileStorage::open(file)
-    } else {
-        FileStorage::open_read_only(file)
-    };
+    let storage = if write { FileStorage::open(file) } else { FileStorage::open_read_only(file) };
     let mut source = uuid_source();
-    let storage = storage.map_err(|error| error.to_string())?;
+    let storage = storage.map_err(|refusal| told(&refusal))?;
     let mut opened = open_database(Box::new(storage), &mut source).map_err(|error| error.to_string())?;
     if let Some(fault) = opened.warning {
         return Err(fault.to_string());

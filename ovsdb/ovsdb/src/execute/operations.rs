@@ -176,15 +176,16 @@ impl Run<'_, '_, '_> {
         }
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);
+        let columns: Vec<usize> = values.iter().map(|(column, _)| *column).collect();
+        let identity = &self.context.identity;
+        let may = rbac::may_change_table(self.txn.database(), &schema, identity)
+            && rows.iter().all(|row| rbac::may_update(self.txn.database(), &schema, row, &columns, identity));
+        if !may {
+            return Err(self.denied(&format!("modification of table \"{}\"", schema.name)));
+        }
         for row in &rows {
             if values.iter().all(|(column, value)| row.field(*column) == value) {
                 continue;
-            }
-            let columns: Vec<usize> = values.iter().map(|(column, _)| *column).collect();
-            let identity = &self.context.identity;
-            let db = self.txn.database();
-            if !rbac::may_update(db, &schema, row, &columns, identity) {
-                return Err(self.denied(&format!("modification of table \"{}\"", schema.name)));
             }
             if let Some(row) = self.txn.modify(table, row.uuid) {
                 for (column, value) in &values {
@@ -210,12 +211,13 @@ impl Run<'_, '_, '_> {
             .collect::<Result<Vec<_>>>()?;
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);
+        let identity = &self.context.identity;
+        let may = rbac::may_change_table(self.txn.database(), &schema, identity)
+            && rows.iter().all(|row| rbac::may_mutate(self.txn.database(), &schema, row, &mutations, identity));
+        if !may {
+            return Err(self.denied(&format!("mutate operation on table \"{}\"", schema.name)));
+        }
         for old in &rows {
-            let identity = &self.context.identity;
-            let db = self.txn.database();
-            if !rbac::may_mutate(db, &schema, old, &mutations, identity) {
-                return Err(self.denied(&format!("mutate operation on table \"{}\"", schema.name)));
-            }
             let Some(row) = self.txn.modify(table, old.uuid) else { continue };
             for mutation in &mutations {
                 let spec = &schema.columns[mutation.column];
@@ -236,11 +238,13 @@ impl Run<'_, '_, '_> {
         let schema = self.schema(table);
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);
+        let identity = &self.context.identity;
+        let may = rbac::may_change_table(self.txn.database(), &schema, identity)
+            && rows.iter().all(|row| rbac::may_insert_or_delete(self.txn.database(), &schema.name, row, identity));
+        if !may {
+            return Err(self.denied(&format!("row deletion from table \"{}\"", schema.name)));
+        }
         for row in &rows {
-            let db = self.txn.database();
-            if !rbac::may_insert_or_delete(db, &schema.name, row, &self.context.identity) {
-                return Err(self.denied(&format!("row deletion from table \"{}\"", schema.name)));
-            }
             self.txn.delete(table, row.uuid);
         }
         write_count(rows.len(), out);

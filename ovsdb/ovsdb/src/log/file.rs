@@ -6,9 +6,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::lock::{LockError, LockFile};
+use super::lock::{LockFile, follow_links};
 use super::storage::{Replacement, Storage, SyncJob};
-use crate::error::{OvsdbError, Result};
+use crate::error::OvsdbError;
 
 /// A log in a file.
 #[derive(Debug)]
@@ -20,61 +20,61 @@ pub struct FileStorage {
     lock: Option<Arc<LockFile>>,
 }
 
-fn open_failed(name: &str, what: &str, error: &io::Error) -> OvsdbError {
-    OvsdbError::io(format!("{name}: {what} failed"), error)
+/// Why a file was not opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Refusal {
+    /// What is to be told.
+    pub error: OvsdbError,
+    /// What the log is to say of the lock file before, a line each.
+    pub notes: Vec<String>,
 }
 
-fn locked(name: &str, path: &Path) -> Result<Arc<LockFile>> {
+fn failed(name: &str, what: &str) -> impl Fn(io::Error) -> Refusal {
+    move |error| Refusal { error: OvsdbError::io(format!("{name}: {what} failed"), &error), notes: Vec::new() }
+}
+
+fn locked(name: &str, path: &Path) -> Result<Arc<LockFile>, Refusal> {
     LockFile::acquire(path).map(Arc::new).map_err(|error| {
-        let cause = match error {
-            LockError::Io(_, error) => error,
-            _ => io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()),
-        };
-        OvsdbError::io(format!("{name}: failed to lock lockfile"), &cause)
+        let notes = error.notes();
+        let error = OvsdbError::io(format!("{name}: failed to lock lockfile"), &error.cause());
+        Refusal { error, notes }
     })
 }
 
 impl FileStorage {
     /// Opens a file for reading and writing, and locks it.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self, Refusal> {
         FileStorage::open_with(path, true)
     }
 
     /// Opens a file for reading; whoever writes it is not kept from that.
-    pub fn open_read_only(path: &Path) -> Result<Self> {
+    pub fn open_read_only(path: &Path) -> Result<Self, Refusal> {
         FileStorage::open_with(path, false)
     }
 
-    fn open_with(path: &Path, write: bool) -> Result<Self> {
+    fn open_with(path: &Path, write: bool) -> Result<Self, Refusal> {
         let name = path.display().to_string();
+        let failed = || failed(&name, "open");
+        let lock = if write { Some(locked(&name, path)?) } else { None };
         // Links are followed now, so that compaction replaces the file and not a link to it.
-        let given = path;
-        let path = std::fs::canonicalize(path).map_err(|error| open_failed(&name, "open", &error))?;
-        let lock = if write { Some(locked(&name, given)?) } else { None };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(write)
-            .open(&path)
-            .map_err(|error| open_failed(&name, "open", &error))?;
-        let len = file.metadata().map_err(|error| open_failed(&name, "open", &error))?.len();
+        let path = std::fs::canonicalize(path).map_err(failed())?;
+        let file = OpenOptions::new().read(true).write(write).open(&path).map_err(failed())?;
+        let len = file.metadata().map_err(failed())?.len();
         Ok(FileStorage { name, path, file: Arc::new(file), len, lock })
     }
 
-    /// Makes a new file, which must not exist, and locks it.
-    pub fn create(path: &Path) -> Result<Self> {
+    /// Makes a new file, which must not exist, and locks it. A link may lead to where it is to be.
+    pub fn create(path: &Path) -> Result<Self, Refusal> {
         let name = path.display().to_string();
+        let failed = || failed(&name, "create");
+        let lock = locked(&name, path)?;
+        let path = follow_links(path);
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let parent = std::fs::canonicalize(parent.unwrap_or(Path::new(".")))
-            .map_err(|error| open_failed(&name, "create", &error))?;
+        let parent = std::fs::canonicalize(parent.unwrap_or(Path::new("."))).map_err(failed())?;
         let path = parent.join(path.file_name().unwrap_or_default());
-        let lock = locked(&name, &path)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o660)
-            .open(&path)
-            .map_err(|error| open_failed(&name, "create", &error))?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o660).open(&path).map_err(failed())?;
         Ok(FileStorage { name, path, file: Arc::new(file), len: 0, lock: Some(lock) })
     }
 }

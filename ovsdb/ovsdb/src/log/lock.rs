@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::error::errno_text;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
@@ -31,9 +32,32 @@ pub enum LockError {
     /// We have it.
     #[error("{0}: cannot lock file because this process has already locked it")]
     HeldByUs(String),
-    /// The file could not be opened or locked.
-    #[error("{0}: failed to lock file: {1}")]
+    /// The file could not be opened.
+    #[error("{0}: failed to open lock file: {text}", text = errno_text(.1))]
+    Open(String, std::io::Error),
+    /// The file could not be locked.
+    #[error("{0}: failed to lock file: {text}", text = errno_text(.1))]
     Io(String, std::io::Error),
+}
+
+impl LockError {
+    /// What the log is to say of it, a line each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = vec![self.to_string()];
+        if let LockError::Open(name, error) = self {
+            notes.push(format!("{name}: failed to lock file: {}", errno_text(error)));
+        }
+        notes
+    }
+
+    /// What the system said, or would have.
+    pub(super) fn cause(self) -> std::io::Error {
+        match self {
+            LockError::Open(_, error) | LockError::Io(_, error) => error,
+            LockError::Held(..) | LockError::HeldByUs(_) => rustix::io::Errno::AGAIN.into(),
+        }
+    }
 }
 
 /// The folder of a name, with its last slash, and the rest: unlike `Path::parent` to the letter.
@@ -54,7 +78,7 @@ pub fn lock_path(path: &Path) -> PathBuf {
 const LINKS_AT_MOST: usize = 40;
 
 /// The file that the link `path` leads to, else `path` itself: as short as it was given, for messages name it.
-fn follow_links(path: &Path) -> PathBuf {
+pub(super) fn follow_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..LINKS_AT_MOST {
         let Ok(target) = std::fs::read_link(&path) else { break };
@@ -73,7 +97,7 @@ impl LockFile {
         let folder = near.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let path = match std::fs::canonicalize(folder) {
             Ok(folder) => folder.join(near.file_name().unwrap_or_default()),
-            Err(error) => return Err(LockError::Io(shown, error)),
+            Err(error) => return Err(LockError::Open(shown, error)),
         };
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         // Opening a locked file a second time, and closing it, would end the lock.
@@ -87,7 +111,7 @@ impl LockFile {
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|error| LockError::Io(shown.clone(), error))?;
+            .map_err(|error| LockError::Open(shown.clone(), error))?;
         if let Err(error) = fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             let wanted = Flock::from(FlockType::WriteLock);
             let holder = fcntl_getlk(&file, &wanted).ok().flatten().and_then(|lock| lock.pid);

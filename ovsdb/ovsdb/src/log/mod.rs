@@ -13,7 +13,7 @@ mod storage;
 
 pub use compact::{CompactDone, CompactJob, snapshot_record};
 pub use contents::{LogDb, Opened, apply_record, open_database, open_log};
-pub use file::FileStorage;
+pub use file::{FileStorage, Refusal};
 pub use lock::{LockError, LockFile, lock_path};
 pub use memory::MemoryStorage;
 pub use record::{Header, LogError, Reader, Record, encode, hex};

@@ -1,0 +1,157 @@
+//! Numbers of JSON texts (RFC 8259 section 6), told apart as OVSDB tells them: whatever denotes an integer of 64
+//! bits is that integer, however it is written (`10`, `1e1`, `100.0e-1`); everything else is a double.
+
+use serde_json::Number;
+
+/// What a number may be made of; the first byte is a digit or `-`.
+pub(crate) fn is_part(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E')
+}
+
+/// The parts of a number, as digits.
+struct Parts<'a> {
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+    exponent: i64,
+}
+
+/// Reads a whole token. The errors are Open vSwitch's texts: not a number, infinite, or so small that a double has
+/// fewer digits for it than for others (what rounds to zero is zero).
+pub(crate) fn parse(token: &[u8]) -> Result<Number, &'static str> {
+    let parts = split(token)?;
+    if let Some(integer) = parts.integer() {
+        return Ok(Number::from(integer));
+    }
+    let real: Option<f64> = std::str::from_utf8(token).ok().and_then(|text| text.parse().ok());
+    let real = real.filter(|real| !real.is_subnormal());
+    real.and_then(Number::from_f64).ok_or("number outside valid range")
+}
+
+fn split(token: &[u8]) -> Result<Parts<'_>, &'static str> {
+    let digits = |from: usize| {
+        let rest = token.get(from..).unwrap_or_default();
+        &rest[..rest.iter().take_while(|b| b.is_ascii_digit()).count()]
+    };
+    let negative = token.first() == Some(&b'-');
+    let mut at = usize::from(negative);
+    let whole = digits(at);
+    match whole {
+        [] => return Err("'-' must be followed by digit"),
+        [b'0', _, ..] => return Err("leading zeros not allowed"),
+        _ => at += whole.len(),
+    }
+    let mut fraction: &[u8] = &[];
+    if token.get(at) == Some(&b'.') {
+        fraction = digits(at + 1);
+        if fraction.is_empty() {
+            return Err("decimal point must be followed by digit");
+        }
+        at += 1 + fraction.len();
+    }
+    let mut exponent = 0;
+    if matches!(token.get(at), Some(b'e' | b'E')) {
+        let sign = token.get(at + 1).filter(|b| matches!(b, b'+' | b'-'));
+        at += 1 + usize::from(sign.is_some());
+        let written = digits(at);
+        if written.is_empty() {
+            return Err("exponent must contain at least one digit");
+        }
+        at += written.len();
+        let value = written.iter().fold(0i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
+        if value >= i64::from(i32::MAX) {
+            return Err("exponent outside valid range");
+        }
+        exponent = if sign == Some(&b'-') { -value } else { value };
+    }
+    if at < token.len() {
+        return Err("syntax error in number");
+    }
+    Ok(Parts { negative, whole, fraction, exponent })
+}
+
+impl Parts<'_> {
+    /// The integer of 64 bits that is denoted, if one is.
+    fn integer(&self) -> Option<i64> {
+        /// Digits of the largest integer.
+        const MOST: usize = 19;
+        let digits = || self.whole.iter().chain(self.fraction);
+        let count = self.whole.len() + self.fraction.len();
+        let leading = digits().take_while(|b| **b == b'0').count();
+        if leading == count {
+            return Some(0);
+        }
+        let trailing = digits().rev().take_while(|b| **b == b'0').count();
+        let places = i64::try_from(trailing).ok()? - i64::try_from(self.fraction.len()).ok()? + self.exponent;
+        let places = usize::try_from(places).ok()?;
+        let significant = count - leading - trailing;
+        if significant + places > MOST {
+            return None;
+        }
+        let zeros = std::iter::repeat_n(&b'0', places);
+        let magnitude = digits().skip(leading).take(significant).chain(zeros);
+        let magnitude = magnitude.fold(0i128, |n, b| n * 10 + i128::from(b - b'0'));
+        i64::try_from(if self.negative { -magnitude } else { magnitude }).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_however_written() {
+        let cases = [
+            ("0", 0),
+            ("-0", 0),
+            ("-0.0", 0),
+            ("0e10000", 0),
+            ("1.0", 1),
+            ("10e-1", 1),
+            ("1e3", 1000),
+            ("2.1234E4", 21234),
+            ("0.0003e+4", 3),
+            ("9223372036854775807", i64::MAX),
+            ("9223372036854775807.000", i64::MAX),
+            ("92233720.36854775807e11", i64::MAX),
+            ("922337203685477580700e-2", i64::MAX),
+            ("-9.223372036854775808e18", i64::MIN),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(parse(text.as_bytes()), Ok(Number::from(expect)), "{text}");
+        }
+    }
+
+    #[test]
+    fn reals_stay_reals() {
+        let cases = [
+            ("1.5", 1.5),
+            ("9223372036854775808", 9_223_372_036_854_775_808.0),
+            ("3.0000000000000000000000000001", 3.0),
+            ("9007199254740993.5", 9_007_199_254_740_994.0),
+            ("1e-400", 0.0),
+            ("1e300", 1e300),
+            ("-2.5e-7", -2.5e-7),
+        ];
+        for (text, expect) in cases {
+            let number = parse(text.as_bytes()).unwrap();
+            assert!(number.is_f64(), "{text}");
+            assert_eq!(number.as_f64(), Some(expect), "{text}");
+        }
+    }
+
+    #[test]
+    fn faults() {
+        let cases = [
+            ("1e400", "number outside valid range"),
+            ("5e-324", "number outside valid range"),
+            ("0e2147483647", "exponent outside valid range"),
+            ("1e-99999999999999999999", "exponent outside valid range"),
+            ("1.5.2", "syntax error in number"),
+            ("1-2", "syntax error in number"),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(parse(text.as_bytes()), Err(expect), "{text}");
+        }
+    }
+}
