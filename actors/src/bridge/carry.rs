@@ -62,6 +62,9 @@ impl Bridge {
             Output::FinTimeout { rule, idle, hard } => self.tell_table(rule.table, FinTimeout { rule, idle, hard }),
             Output::Install { entries, thread } => {
                 let view_version = self.core.view().version;
+                for entry in &entries {
+                    crate::datapath::log::flow_add(entry, || self.core.cached_key(entry.ufid));
+                }
                 // What does not fit any more will miss again.
                 let _ = self.installs.send(FlowInstall { view_version, entries, thread });
             }

@@ -9,7 +9,7 @@ use flow::{FlowReported, Ufid};
 use futures::future::join_all;
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Datapath, PATIENCE, log, now_us};
+use super::{Datapath, PATIENCE, now_us};
 use crate::clock;
 use crate::mailbox::Address;
 use crate::msg::datapath::*;
@@ -20,9 +20,8 @@ impl Handler<FlowInstall> for Datapath {
     fn handle(&mut self, m: FlowInstall, _: &mut Context<Self>) {
         self.desk.received();
         for entry in &m.entries {
-            match self.engine.install(entry, m.view_version) {
-                Ok(()) => log::flow_add(entry),
-                Err(error) => vlog::dbg!("datapath", "flow not installed: {error}"),
+            if let Err(error) = self.engine.install(entry, m.view_version) {
+                vlog::dbg!("datapath", "flow not installed: {error}");
             }
         }
         // Other threads ask for themselves when they need them.

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use flow::{FlowEntry, Upcall, UpcallKind, odp_text};
+use flow::{FlowEntry, Key, Upcall, UpcallKind, odp_text};
 
 struct HandedUp<'a> {
     /// Of the actor: `datapath TYPE`, and more for threads other than the main one.
@@ -26,13 +26,16 @@ impl fmt::Display for HandedUp<'_> {
     }
 }
 
-struct Added<'a>(&'a FlowEntry);
+/// A flow, and where its first packet's key comes from.
+struct Added<'a, F>(&'a FlowEntry, F);
 
-impl fmt::Display for Added<'_> {
+impl<F: Fn() -> Option<Key>> fmt::Display for Added<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FlowEntry { ufid, matching, actions, .. } = self.0;
+        let FlowEntry { ufid, actions, .. } = self.0;
         let ufid = odp_text::ufid(*ufid);
-        let key = odp_text::format_key(&matching.key(), Some(&matching.mask()), &odp_text::KeyOptions::default());
+        // As the first packet had it: of a tag that is looked at in part, all is told.
+        let key = (self.1)().unwrap_or_else(|| self.0.key());
+        let key = odp_text::format_key(&key, Some(&self.0.mask()), &odp_text::KeyOptions::default());
         write!(f, "flow_add: ufid:{ufid} mega_ufid:{ufid} {key}, actions:{}", odp_text::format_actions(actions, None))
     }
 }
@@ -42,7 +45,7 @@ pub(super) fn upcall(name: &str, upcall: &Upcall) {
     vlog::dbg!("dpif_netdev", "{}", HandedUp { name, upcall });
 }
 
-/// A flow was added.
-pub(super) fn flow_add(entry: &FlowEntry) {
-    vlog::dbg!("dpif_netdev", "{}", Added(entry));
+/// A flow is sent to the datapath; its first packet had the key that `first` finds.
+pub(crate) fn flow_add(entry: &FlowEntry, first: impl Fn() -> Option<Key>) {
+    vlog::dbg!("dpif_netdev", "{}", Added(entry, first));
 }

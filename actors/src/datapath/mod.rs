@@ -19,7 +19,7 @@ mod flows;
 mod hub;
 pub mod legacy;
 mod lines;
-mod log;
+pub(crate) mod log;
 mod order;
 mod ports;
 mod report;

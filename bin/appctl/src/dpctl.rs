@@ -1,4 +1,4 @@
-//! ovs-dpctl. The datapaths of this switch live in the switch, so every command goes to the running
+//! ovs-dpctl. The datapaths of this switch live in the switch, so every command that is about one goes to the running
 //! ovs-vswitchd as `dpctl/COMMAND`; there is no kernel module to speak to without it.
 
 use crate::control::{self, Reply};
@@ -6,11 +6,12 @@ use cli::command::{self, Command};
 use cli::groups::{HELP, LOG, LogSettings, OPTION, VERSION};
 use cli::options::{self, Flag, Order, UsageError};
 use cli::program::{Program, flush_stdout, print};
+use flow::odp_text::Failure;
 
 const MANY: usize = usize::MAX;
 
 /// How a command's arguments are passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Pass {
     /// As they are.
     Plain,
@@ -18,6 +19,8 @@ enum Pass {
     File,
     /// Not at all: it is about this program.
     Here,
+    /// Not at all: it is about their texts.
+    Texts(fn(&[String]) -> Result<String, Failure>),
 }
 
 const COMMANDS: &[Command<Pass>] = &[
@@ -59,8 +62,8 @@ const COMMANDS: &[Command<Pass>] = &[
     Command::reading("ipf-get-status", "[dp]", 0, 1, Pass::Plain),
     Command::reading("help", "", 0, MANY, Pass::Here),
     Command::reading("list-commands", "", 0, MANY, Pass::Here),
-    Command::reading("parse-actions", "actions", 1, MANY, Pass::Plain),
-    Command::reading("normalize-actions", "actions", 2, MANY, Pass::Plain),
+    Command::reading("parse-actions", "actions", 1, MANY, Pass::Texts(flow::odp_text::reformat)),
+    Command::reading("normalize-actions", "actions", 2, MANY, Pass::Texts(flow::odp_text::normalize)),
 ];
 
 /// The text of `--help` before the groups of options.
@@ -175,8 +178,9 @@ fn run(program: &Program) -> Result<i32, UsageError> {
     match command.run {
         Pass::Here if command.name == "help" => print(&usage(program, &flags)),
         Pass::Here => print(&command::listing(COMMANDS)),
+        Pass::Texts(said) => return Ok(say(program, said(&args))),
         pass => {
-            if pass == Pass::File {
+            if matches!(pass, Pass::File) {
                 make_absolute(&mut args);
             }
             passed.extend(args);
@@ -184,6 +188,23 @@ fn run(program: &Program) -> Result<i32, UsageError> {
         }
     }
     Ok(0)
+}
+
+/// Prints what is made of texts, and what is wrong with them; gives the exit code.
+fn say(program: &Program, said: Result<String, Failure>) -> i32 {
+    let (text, complaint) = match said {
+        Ok(text) => (text, None),
+        Err((text, complaint)) => (text, Some(complaint)),
+    };
+    print(&text);
+    flush_stdout();
+    match complaint {
+        None => 0,
+        Some(complaint) => {
+            program.complain(&complaint);
+            1
+        }
+    }
 }
 
 /// Makes the last argument an absolute path if it names a file here.

@@ -83,30 +83,15 @@ pub(super) fn add(registry: &mut Registry<'_>) {
             says.answer(result)
         });
     }
-    registry.say("dpctl/parse-actions", "actions", (1, usize::MAX), |args| {
-        let mut says = Says::default();
-        let mut result = Ok(());
-        let (_, args) = options(args)?;
-        for text in args {
-            match odp_text::parse_actions(text, None) {
-                Ok(actions) => {
-                    let _ = writeln!(says.0, "{}", odp_text::format_actions(&actions, None));
-                }
-                Err(_) => {
-                    result = says.fail("odp_actions_from_string", Some(reason::INVALID));
-                    break;
-                }
-            }
-        }
-        says.answer(result)
-    });
-    registry.say("dpctl/normalize-actions", "actions", (2, usize::MAX), |args| {
-        let mut says = Says::default();
-        let (_, args) = options(args)?;
-        let [key, actions @ ..] = args else { return says.answer(Err(())) };
-        let result = normalize(key, actions, &mut says);
-        says.answer(result)
-    });
+    type OnTexts = fn(&[String]) -> Result<String, odp_text::Failure>;
+    let on_texts: [(_, _, OnTexts); 2] =
+        [("dpctl/parse-actions", 1, odp_text::reformat), ("dpctl/normalize-actions", 2, odp_text::normalize)];
+    for (name, fewest, on_texts) in on_texts {
+        registry.say(name, "actions", (fewest, usize::MAX), move |args| {
+            let (_, args) = options(args)?;
+            on_texts(args).map_err(|(said, complaint)| format!("{said}ovs-vswitchd: {complaint}\n"))
+        });
+    }
 }
 
 /// What is done with a flow.
@@ -115,29 +100,6 @@ enum Put {
     Add,
     Modify,
     Delete,
-}
-
-fn normalize(key: &str, actions: &[String], says: &mut Says) -> Result<(), ()> {
-    let (key, mask) = match odp_text::parse_key(key, None) {
-        Ok(parsed) => parsed,
-        Err(error) => return says.fail(&format!("odp_flow_key_from_string ({error})"), Some(reason::INVALID)),
-    };
-    let _ =
-        writeln!(says.0, "input flow: {}", odp_text::format_key(&key, Some(&mask), &odp_text::KeyOptions::default()));
-    for text in actions {
-        let Ok(actions) = odp_text::parse_actions(text, None) else {
-            return says.fail("odp_actions_from_string", Some(reason::INVALID));
-        };
-        let mut heading = String::new();
-        if key.vlan_tci() & 0x1000 == 0 {
-            heading.push_str("no vlan: ");
-        } else {
-            let _ = write!(heading, "vlan(vid={},pcp={}): ", key.vlan_tci() & 0xfff, key.vlan_tci() >> 13);
-        }
-        heading.push_str("no mpls: ");
-        let _ = writeln!(says.0, "{heading}{}", odp_text::format_actions(&actions, None));
-    }
-    Ok(())
 }
 
 /// A change that a person makes: no bridge counts such an edition.
@@ -279,7 +241,9 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     let (given, args) = options(args)?;
     let (special, plain): (Vec<String>, Vec<String>) =
         args.iter().cloned().partition(|a| ["filter=", "type=", "pmd="].iter().any(|p| a.starts_with(p)));
-    let Ok(((_, entry), _)) = optional_datapath(directory, &plain, 1, &mut says) else { return says.answer(Err(())) };
+    let Ok(((name, entry), _)) = optional_datapath(directory, &plain, 1, &mut says) else {
+        return says.answer(Err(()));
+    };
     let names = Names(&entry.ports);
     let wanted = match wanted(&special, &mut says) {
         Ok(wanted) => wanted,
@@ -298,6 +262,7 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     let out = &mut says.0;
     let mut last = None;
     for (core, flow) in flows {
+        vlog::dbg!("dpif", "{name}: flow_dump {}", Dumped(&flow, show.now_ms));
         if wanted.filter.as_ref().is_some_and(|f| !f.key.matches(&flow.key.to_key(), &f.mask)) {
             continue;
         }
@@ -359,6 +324,20 @@ impl Show<'_> {
             let _ = write!(out, ", dp-extra-info:miniflow_bits({first},{second})");
         }
         out.push('\n');
+    }
+}
+
+/// A flow with all that its key says, for the log.
+struct Dumped<'a>(&'a Shown, i64);
+
+impl std::fmt::Display for Dumped<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Dumped(shown, now_ms) = self;
+        let entry = &shown.flow.entry;
+        let key = shown.key_text(&odp_text::KeyOptions { verbose: true, ports: None });
+        let (counters, actions) =
+            (counters(&shown.flow.stats, *now_ms), odp_text::format_actions(&entry.actions, None));
+        write!(f, "ufid:{} {key}, {counters}, actions:{actions}", odp_text::ufid(entry.ufid))
     }
 }
 

@@ -90,30 +90,36 @@ fn describe(session: &Session, name: &str) -> Result<PortDesc, Failure> {
     found.ok_or_else(|| Failure::Text(format!("{}: couldn't find port `{name}'", session.given)))
 }
 
-/// What `mod-port` can change: word, bit, whether the word clears the bit.
-const CHANGES: &[(&str, &str, u32)] = &[
-    ("up", "down", port_config::PORT_DOWN),
-    ("stp", "no-stp", port_config::NO_STP),
-    ("receive", "no-receive", port_config::NO_RECV),
-    ("receive-stp", "no-receive-stp", port_config::NO_RECV_STP),
-    ("flood", "no-flood", port_config::NO_FLOOD),
-    ("forward", "no-forward", port_config::NO_FWD),
-    ("packet-in", "no-packet-in", port_config::NO_PACKET_IN),
+/// What `mod-port` can change: word, bit, whether the word sets the bit. `no` or `no-` before a word turns it round.
+const CHANGES: &[(&str, u32, bool)] = &[
+    ("up", port_config::PORT_DOWN, false),
+    ("down", port_config::PORT_DOWN, true),
+    ("stp", port_config::NO_STP, false),
+    ("receive", port_config::NO_RECV, false),
+    ("receive-stp", port_config::NO_RECV_STP, false),
+    ("flood", port_config::NO_FLOOD, false),
+    ("forward", port_config::NO_FWD, false),
+    ("packet-in", port_config::NO_PACKET_IN, false),
 ];
+
+/// The bit that a word of `mod-port` is about, and whether it sets it.
+fn port_change(word: &str) -> Option<(u32, bool)> {
+    let word = word.to_ascii_lowercase();
+    let (plain, turned) = match word.strip_prefix("no") {
+        Some(rest) => (rest.strip_prefix('-').unwrap_or(rest), true),
+        None => (word.as_str(), false),
+    };
+    CHANGES.iter().find(|(name, ..)| *name == plain).map(|(_, bit, sets)| (*bit, sets ^ turned))
+}
 
 /// `mod-port SWITCH PORT ACTION`.
 pub(super) fn mod_port(settings: &Settings, args: &[String]) -> Done {
-    let word = match args[2].to_ascii_lowercase() {
-        word if word == "noflood" => "no-flood".to_owned(),
-        word => word,
-    };
-    let change = CHANGES.iter().find(|(clear, set, _)| word == *clear || word == *set);
-    let (_, set, bit) = change.ok_or_else(|| format!("unknown mod-port command '{}'", args[2]))?;
+    let (bit, sets) = port_change(&args[2]).ok_or_else(|| format!("unknown mod-port command '{}'", args[2]))?;
     let session = Session::open(&args[0], settings)?;
     let desc = describe(&session, &args[1])?;
-    let config = if word == *set { *bit } else { 0 };
+    let config = if sets { bit } else { 0 };
     let port_mod =
-        PortMod { port: desc.port, hw_addr: desc.hw_addr, hw_addr64: desc.hw_addr64, config, mask: *bit, advertise: 0 };
+        PortMod { port: desc.port, hw_addr: desc.hw_addr, hw_addr64: desc.hw_addr64, config, mask: bit, advertise: 0 };
     let request = session.encode(&Message::PortMod(port_mod))?;
     session.change(&request, settings)
 }

@@ -199,7 +199,8 @@ impl Printer<'_> {
     fn ct_state(&mut self) {
         let (state, mask) = (u32::from(self.key.ct_state()), u32::from(self.mask.ct_state()));
         if self.verbose {
-            self.number("ct_state", state.into(), mask.into(), 0xff);
+            // The field has 32 bits in the datapath, of which a mask of the switch's has 8.
+            self.number("ct_state", state.into(), mask.into(), if self.masked { u32::MAX.into() } else { 0xff });
         } else if mask != 0 {
             self.open("ct_state");
             // A key alone lists its states; a masked one says of each whether it must be set.

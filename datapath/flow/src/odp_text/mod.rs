@@ -8,6 +8,7 @@ mod action_format;
 mod action_parse;
 mod key_format;
 mod key_parse;
+mod normalize;
 mod scan;
 mod tnl_push;
 mod tunnel;
@@ -16,6 +17,7 @@ pub use action_format::{format_actions, slow_path_reasons};
 pub use action_parse::{ParseError, parse_actions};
 pub use key_format::{KeyOptions, format_key};
 pub use key_parse::parse_key;
+pub use normalize::{Failure, normalize, reformat};
 
 use crate::text::PortNames;
 

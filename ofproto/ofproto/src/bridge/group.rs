@@ -15,7 +15,8 @@ use openflow::message::group::{
 use openflow::message::{ActionKinds, Bucket, GroupDesc, GroupFeatures, GroupMod, GroupStats, Message, Msg};
 
 use super::change::Changes;
-use super::{Bridge, ConnId, Incoming};
+use super::{Bridge, ConnId, Incoming, Output};
+use crate::note::{Level, Note};
 use crate::table::Change;
 use crate::view::GroupView;
 
@@ -130,7 +131,11 @@ impl Bridge {
             self.dirty = true;
             match group {
                 Some(group) => {
-                    self.view.groups.insert(id, Arc::new(GroupView::new(&group.desc)));
+                    let view = GroupView::new(&group.desc);
+                    for line in view.construction() {
+                        self.put(Output::Log(Note::new("ofproto_dpif", Level::Dbg, line)));
+                    }
+                    self.view.groups.insert(id, Arc::new(view));
                     self.published_groups.insert(id, group);
                 }
                 None => {

@@ -84,7 +84,9 @@ impl Bridge {
         if let Some(complaint) = translation.complaint.take() {
             self.put(Output::Complain(complaint));
         }
-        let stats = RuleStats { packets: 1, bytes: upcall.packet.len() as u64, used_ms: now_ms };
+        // What a flow of the datapath handed up has been counted by it, and is credited when the flow is swept.
+        let packets = u64::from(cookie.is_none());
+        let stats = RuleStats { packets, bytes: packets * upcall.packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, upcall.key.tcp_flags(), now_ms);
         let actions = self.flows.actions(std::mem::take(&mut translation.actions));
         if cookie.is_none() && has_room {

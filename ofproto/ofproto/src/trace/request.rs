@@ -138,7 +138,9 @@ fn packet_of(text: &str) -> Result<PacketBuf, String> {
 fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crate::view::BridgeId, Key), String> {
     let dp_names = dp_names_of(view);
     let dp_error = match flow::odp_text::parse_key(text, Some(&dp_names as &dyn PortNames)) {
-        Ok((key, _)) => {
+        Ok((mut key, mask)) => {
+            complete(&mut key, &mask);
+            limit_vlans(&mut key, view.support.max_vlan_headers.max(1));
             match positional {
                 [_] => {}
                 [dp, _] => {
@@ -176,6 +178,28 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
         }
         [_] => Err(format!("{dp_error} (or the bridge name was omitted)")),
         _ => Err("Syntax error".to_owned()),
+    }
+}
+
+/// What a datapath's key says where its text is silent: no port, and a frame without an EtherType.
+fn complete(key: &mut Key, mask: &flow::Mask) {
+    if mask.in_port() == 0 {
+        key.set_in_port(u32::MAX);
+    }
+    if key.dl_type() == 0 && mask.dl_type() == 0 && key.packet_type() == 0 {
+        key.set_dl_type(flow::extract::ethertype::NONE);
+    }
+}
+
+/// Leaves of a key what the datapath would see of the packet if it looked at `limit` VLAN tags.
+fn limit_vlans(key: &mut Key, limit: usize) {
+    if limit == 1 && key.vlan2_tci() & 0x1000 != 0 {
+        let tpid = key.vlan2_tpid();
+        // Behind the tags nothing was parsed.
+        key.0[flow::key::word::VLANS + 1..].fill(0);
+        key.set_vlan2_tpid(0);
+        key.set_vlan2_tci(0);
+        key.set_dl_type(tpid);
     }
 }
 

@@ -107,16 +107,41 @@ fn select(desc: &GroupDesc, buckets: &[BucketView]) -> Selection {
     }
 }
 
+/// How many hash values weights need, if they can be laid out at all.
+pub(super) enum Layout {
+    /// There is no bucket.
+    NoBuckets,
+    /// Every weight is zero.
+    NoWeight,
+    /// More than [`MAX_HASHES`] were needed.
+    TooMany(u64),
+    /// So many, a power of two.
+    Hashes(usize),
+}
+
+/// The layout of buckets by their weights: enough that the lightest with a weight has one value, and not below 16.
+pub(super) fn layout(buckets: &[BucketView]) -> Layout {
+    let total = total_weight(buckets);
+    let Some(least) = least_weight(buckets) else {
+        return if buckets.is_empty() { Layout::NoBuckets } else { Layout::NoWeight };
+    };
+    let wanted = total.div_ceil(u64::from(least)).next_power_of_two();
+    if wanted > MAX_HASHES as u64 { Layout::TooMany(wanted) } else { Layout::Hashes((wanted as usize).max(16)) }
+}
+
+pub(super) fn total_weight(buckets: &[BucketView]) -> u64 {
+    buckets.iter().map(|b| u64::from(b.weight)).sum()
+}
+
+/// The least weight that is not zero.
+pub(super) fn least_weight(buckets: &[BucketView]) -> Option<u16> {
+    buckets.iter().map(|b| b.weight).filter(|w| *w > 0).min()
+}
+
 /// Spreads hash values over buckets by weight with Webster's method, which serves every bucket at least as often as its
-/// share allows. `None` when more than [`MAX_HASHES`] values were needed.
+/// share allows. `None` when they cannot be laid out.
 fn dp_hash_map(buckets: &[BucketView]) -> Option<Arc<[u16]>> {
-    let total: u64 = buckets.iter().map(|b| u64::from(b.weight)).sum();
-    let least = buckets.iter().map(|b| b.weight).filter(|w| *w > 0).min()?;
-    let min_slots = total.div_ceil(u64::from(least));
-    let wanted = (min_slots.max(1).next_power_of_two() as usize).max(16);
-    if wanted > MAX_HASHES {
-        return None;
-    }
+    let Layout::Hashes(wanted) = layout(buckets) else { return None };
     let mut quotient: Vec<(f64, u32)> = buckets.iter().map(|b| (f64::from(b.weight), 1)).collect();
     let mut map = Vec::with_capacity(wanted);
     for _ in 0..wanted {

@@ -10,6 +10,7 @@
 mod bond;
 mod bundle;
 mod group;
+mod group_log;
 mod meter;
 mod mirror;
 mod port;

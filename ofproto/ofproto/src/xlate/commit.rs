@@ -232,8 +232,9 @@ impl Context<'_> {
                 self.base.set_mpls_lse0(value);
                 common += 1;
             } else {
-                // Of more than one label the others remain behind it.
-                let ethertype = if base_n == 1 { self.flow.dl_type() } else { 0x8847 };
+                // While labels remain behind it the type has to be one of MPLS, if possible the one they end up with.
+                let last = self.flow.dl_type();
+                let ethertype = if base_n == 1 || matches!(last, 0x8847 | 0x8848) { last } else { 0x8847 };
                 self.odp.push(Action::PopMpls { ethertype });
                 pop_label(&mut self.base, base_n, self.flow.dl_type());
                 base_n -= 1;

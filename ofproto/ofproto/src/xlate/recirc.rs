@@ -1,8 +1,8 @@
 //! Recirculation: what the pipeline remembers of a packet that the datapath will bring again.
 //!
 //! A [`FrozenState`] holds everything that the key cannot carry. Its number, the recirculation identifier, is part of the
-//! key. Equal states share one number. A state lives as long as a cached flow (or packet-in to come) names it, and a
-//! little longer, for packets on their way.
+//! key. Equal states share one number while somebody uses it. A state lives as long as a cached flow (or packet-in to come)
+//! names it, and a little longer, for packets on their way; who needs an equal one meanwhile gets another number.
 //!
 //! One allocator serves one bridge; numbers of different bridges must differ, so each gets the next number from
 //! [`Recirc::new`]'s start and step.
@@ -119,6 +119,9 @@ impl Recirc {
     pub fn acquire(&mut self, ids: &[u32]) {
         for id in ids {
             if let Some(entry) = self.by_id.get_mut(id) {
+                if entry.uses == 0 {
+                    self.by_state.entry(Arc::clone(&entry.state)).or_insert(*id);
+                }
                 entry.uses += 1;
             }
         }
@@ -132,6 +135,7 @@ impl Recirc {
                 entry.unused_since_ms = now_ms;
                 if entry.uses == 0 {
                     self.unused.push_back((now_ms, *id));
+                    forget_state(&mut self.by_state, &entry.state, *id);
                 }
             }
         }
@@ -152,7 +156,7 @@ impl Recirc {
             if self.by_id.get(&id).is_some_and(is_over)
                 && let Some(entry) = self.by_id.remove(&id)
             {
-                self.by_state.remove(&entry.state);
+                forget_state(&mut self.by_state, &entry.state, id);
             }
         }
     }
@@ -165,5 +169,12 @@ impl Recirc {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+}
+
+/// No longer gives out `id` for `state`.
+fn forget_state(by_state: &mut HashMap<Arc<FrozenState>, u32>, state: &Arc<FrozenState>, id: u32) {
+    if by_state.get(state) == Some(&id) {
+        by_state.remove(state);
     }
 }

@@ -45,18 +45,16 @@ fn fields(out: &mut String, props: &GroupProps) {
         put!(out, ",fields={}", props.fields[0].0.name());
         return;
     }
-    out.push_str(",fields(");
-    for (i, (field, mask)) in props.fields.iter().enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        out.push_str(field.name());
-        if !is_exact(mask, field) {
-            out.push('=');
-            out.push_str(&field_text::format(*field, mask, None, None));
-        }
-    }
-    out.push(')');
+    put!(out, ",fields({})", fields_text(props));
+}
+
+/// The fields that a select group hashes, each with its mask unless that is full.
+pub fn fields_text(props: &GroupProps) -> String {
+    let one = |(field, mask): &(flow::field::Field, Value)| match is_exact(mask, field) {
+        true => field.name().to_owned(),
+        false => format!("{}={}", field.name(), field_text::format(*field, mask, None, None)),
+    };
+    props.fields.iter().map(one).collect::<Vec<_>>().join(",")
 }
 
 fn is_exact(mask: &Value, field: &flow::field::Field) -> bool {

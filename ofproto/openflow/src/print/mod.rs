@@ -29,7 +29,7 @@ use crate::names::Style;
 use crate::{Notes, OfError};
 
 pub use flow::{duration, flow_stats_lines, monitor_request};
-pub use group::{bucket_text, group_desc, group_text};
+pub use group::{bucket_text, fields_text, group_desc, group_text};
 pub use meter::{meter_band, meter_config};
 pub use packet::packet_text;
 pub use port::port_desc;
