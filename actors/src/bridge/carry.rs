@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 use futures::future::{BoxFuture, join_all};
-use ofproto::bridge::{Answer, DatapathMeter, DatapathMeterStats, Question};
+use ofproto::bridge::{Answer, CountFor, DatapathMeter, DatapathMeterStats, Question};
 use ofproto::table::{Staged, TableView};
 use openflow::message::PortStats;
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Bridge {
                     underlay.offer(UnderlayEdit::Neighbour { bridge, address, mac });
                 }
             }
-            Output::Count(ports) => self.count(ports, ctx),
+            Output::Count(whose, ports) => self.count(whose, ports, ctx),
             Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),
@@ -290,13 +290,17 @@ impl Bridge {
         })
     }
 
-    /// Counts ports and the datapath for a report to collectors.
-    fn count(&mut self, ports: Vec<openflow::OfPort>, ctx: &mut Context<Self>) {
-        let asked = futures::future::join(self.ask_ports(ports), self.setup.datapath.ask(ReadStats, PATIENCE));
-        ctx.spawn(actix::fut::wrap_future::<_, Self>(asked).map(|(answer, report), this, ctx| {
-            let Some(Answer::Ports(stats)) = answer else { return };
+    /// Counts ports and the datapath for collectors, or for those who look at a port's traffic.
+    fn count(&mut self, whose: CountFor, ports: Vec<openflow::OfPort>, ctx: &mut Context<Self>) {
+        let asked = futures::future::join(self.ask_ports(ports.clone()), self.setup.datapath.ask(ReadStats, PATIENCE));
+        ctx.spawn(actix::fut::wrap_future::<_, Self>(asked).map(move |(answer, report), this, ctx| {
+            let stats = match (answer, whose) {
+                (Some(Answer::Ports(stats)), _) => stats,
+                (_, CountFor::Liveness) => Vec::new(),
+                (_, CountFor::Collectors) => return,
+            };
             let switch = report.map(|report| switch_counters(&report)).unwrap_or_default();
-            this.core.counted(switch, stats, clock::now_ms());
+            this.core.counted(whose, &ports, switch, stats, clock::now_ms());
             this.settle(ctx);
         }));
     }

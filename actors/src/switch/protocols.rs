@@ -21,6 +21,8 @@ const BFD_IP_SRC: u32 = 0xa9fe_0101;
 const BFD_IP_DST: u32 = 0xa9fe_0100;
 /// What a switch is, unless configured.
 const LLDP_DESCRIPTION: &str = "openvswitch 3.1.0";
+/// Numbers of end points outside the extended mode (IEEE 802.1ag clause 21.6.3).
+const MPIDS: std::ops::RangeInclusive<i64> = 1..=8191;
 const DEFAULT_INTERVAL_MS: u32 = 1000;
 const DEFAULT_BFD_MIN_TX_MS: u32 = 100;
 
@@ -231,9 +233,15 @@ fn rstp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> rstp::PortSettings 
 pub(super) fn liveness(interface: &DesiredInterface) -> Option<LivenessConfig> {
     let config = LivenessConfig {
         bfd: flag(&interface.bfd, "enable").then(|| bfd_of(&interface.name, &interface.bfd)),
-        cfm: interface.cfm_mpid.and_then(|mpid| Some(cfm_of(u64::try_from(mpid).ok()?, &interface.other_config))),
+        cfm: interface.cfm_mpid.and_then(|mpid| cfm_of(mpid, &interface.other_config)),
     };
     (config != LivenessConfig::default()).then_some(config)
+}
+
+/// An interval, at least 1 ms; what is no number counts as not there.
+fn interval_ms(keys: &Pairs, key: &str, default: u32) -> u32 {
+    let given = keys.get(key).and_then(|text| text.trim().parse::<i64>().ok());
+    given.map_or(default, |ms| u32::try_from(ms.max(1)).unwrap_or(u32::MAX))
 }
 
 fn bfd_of(name: &str, keys: &Pairs) -> BfdConfig {
@@ -244,10 +252,12 @@ fn bfd_of(name: &str, keys: &Pairs) -> BfdConfig {
     BfdConfig {
         session: bfd::Settings {
             name: name.to_owned(),
-            min_tx_ms: number(keys, "min_tx", DEFAULT_BFD_MIN_TX_MS).max(1),
-            min_rx_ms: number(keys, "min_rx", DEFAULT_INTERVAL_MS).max(1),
+            min_tx_ms: interval_ms(keys, "min_tx", DEFAULT_BFD_MIN_TX_MS),
+            min_rx_ms: interval_ms(keys, "min_rx", DEFAULT_INTERVAL_MS),
             mult: u8::try_from(number(keys, "mult", 3)).ok().filter(|n| *n > 0).unwrap_or(3),
             path_down: flag(keys, "cpath_down"),
+            decay_min_rx_ms: number(keys, "decay_min_rx", 0),
+            forwarding_if_rx: flag(keys, "forwarding_if_rx"),
         },
         addresses: Addresses {
             eth_src: mac("bfd_local_src_mac").unwrap_or(0),
@@ -255,24 +265,33 @@ fn bfd_of(name: &str, keys: &Pairs) -> BfdConfig {
             ip_src: ip("bfd_src_ip", BFD_IP_SRC),
             ip_dst: ip("bfd_dst_ip", BFD_IP_DST),
         },
-        expected_dst: mac("bfd_remote_dst_mac"),
+        expected_dst: mac("bfd_remote_dst_mac").filter(|m| *m != 0),
+        expects_own_ip: ip("bfd_src_ip", BFD_IP_SRC) != BFD_IP_SRC,
+        zero_key: flag(keys, "check_tnl_key"),
+        oam: flag(keys, "oam"),
     }
 }
 
-fn cfm_of(mpid: u64, keys: &Pairs) -> CfmConfig {
+/// An end point, if its number is one that its mode has.
+fn cfm_of(mpid: i64, keys: &Pairs) -> Option<CfmConfig> {
+    let extended = flag(keys, "cfm_extended");
+    if mpid == 0 || !extended && !MPIDS.contains(&mpid) {
+        return None;
+    }
     let vlan = match keys.get("cfm_ccm_vlan").map(String::as_str) {
         Some("random") => Some(CcmVlan::Random),
         Some(n) => n.parse().ok().filter(|n| (1..=4095).contains(n)).map(CcmVlan::One),
         None => None,
     };
     let priority = keys.get("cfm_ccm_pcp").and_then(|n| n.parse::<u8>().ok()).filter(|n| (1..=7).contains(n));
-    CfmConfig {
+    Some(CfmConfig {
         point: cfm::Settings {
-            mpid,
-            interval_ms: number(keys, "cfm_interval", DEFAULT_INTERVAL_MS).max(1),
-            extended: flag(keys, "cfm_extended"),
+            mpid: mpid as u64,
+            interval_ms: Some(number(keys, "cfm_interval", 0)).filter(|ms| *ms > 0).unwrap_or(DEFAULT_INTERVAL_MS),
+            extended,
             up: keys.get("cfm_opstate").is_none_or(|v| v != "down"),
+            demand: flag(keys, "cfm_demand"),
         },
         tag: (vlan.is_some() || priority.is_some()).then(|| (vlan.unwrap_or(CcmVlan::One(0)), priority.unwrap_or(0))),
-    }
+    })
 }

@@ -5,13 +5,15 @@
 //! [`Bfd::take_packets`] gives what is to be sent. Transmission is jittered (RFC 5880 section 6.8.7) by a generator that
 //! is seeded from outside.
 //!
-//! Absent: demand mode, authentication, echo; `decay_min_rx` and `forwarding_if_rx`, which need to know of the port's other
-//! traffic.
+//! A session that looks at the port's other traffic says so by [`Bfd::wants_count`], and is told by [`Bfd::counted`].
+//!
+//! Absent: demand mode, authentication, echo.
 
 pub mod control;
 mod show;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use control::{Control, flag};
 
@@ -97,6 +99,10 @@ pub struct Settings {
     pub mult: u8,
     /// Tells the peer that connectivity beyond this system is down.
     pub path_down: bool,
+    /// Interval at which packets are awaited while the port is idle; 0, or less than `min_rx_ms`, for no such difference.
+    pub decay_min_rx_ms: u32,
+    /// Any traffic that comes in tells that packets may use the port.
+    pub forwarding_if_rx: bool,
 }
 
 /// What a session tells of itself, for the log.
@@ -158,6 +164,7 @@ pub struct Bfd {
     forced: Option<bool>,
     forwarding: bool,
     flaps: u64,
+    traffic: traffic::Traffic,
     random: u64,
     packets: Vec<Control>,
     events: Vec<Event>,
@@ -182,6 +189,7 @@ impl Bfd {
             forced: None,
             forwarding: false,
             flaps: 0,
+            traffic: traffic::Traffic::default(),
             random: seed | 1,
             packets: Vec::new(),
             events: Vec::new(),
@@ -198,9 +206,15 @@ impl Bfd {
         if before.path_down != self.settings.path_down {
             self.path_changed(now_ms);
         }
-        if (before.min_tx_ms, before.min_rx_ms) != (self.settings.min_tx_ms, self.settings.min_rx_ms) {
+        let receives = |settings: &Settings| (settings.min_rx_ms, settings.decay_min_rx_ms);
+        if receives(&before) != receives(&self.settings) {
+            self.begin_decay(now_ms);
+        }
+        if before.min_tx_ms != self.settings.min_tx_ms || receives(&before) != receives(&self.settings) {
             self.negotiate(now_ms);
         }
+        self.configure_traffic(&before, now_ms);
+        self.note_forwarding();
     }
 
     /// Sets what forwarding is said to be, or lets the session decide (`bfd/set-forwarding`).
@@ -212,7 +226,8 @@ impl Bfd {
     /// Whether packets may use the port.
     pub fn forwarding(&self) -> bool {
         let path = [Diagnostic::PATH_DOWN, Diagnostic::REVERSE_PATH_DOWN];
-        self.forced.unwrap_or(self.state == State::Up && !path.contains(&self.remote.diagnostic))
+        let alive = self.state == State::Up || self.is_carrying();
+        self.forced.unwrap_or(alive && !path.contains(&self.remote.diagnostic))
     }
 
     /// How often that changed.
@@ -247,6 +262,7 @@ impl Bfd {
             .map(|at| (at, "BFD: the peer's silence"))
             .into_iter()
             .chain([(self.next_tx, "BFD: a packet is due")])
+            .chain(self.traffic_timeout())
             .min()
     }
 
@@ -259,6 +275,7 @@ impl Bfd {
         if self.next_tx <= now_ms {
             self.transmit(now_ms);
         }
+        self.run_traffic(now_ms);
         self.note_forwarding();
     }
 
@@ -267,6 +284,7 @@ impl Bfd {
         if packet.your_disc != 0 && packet.your_disc != self.disc {
             return;
         }
+        self.heard_control(now_ms);
         if packet.flags & flag::FINAL != 0
             && let Some((min_tx, min_rx)) = self.polling.take()
         {
@@ -354,13 +372,14 @@ impl Bfd {
         self.diagnostic = diagnostic;
         self.events.push(Event::StateChanged { before, after: (state, diagnostic) });
         if was_up != (state == State::Up) {
+            self.begin_decay(now_ms);
             self.negotiate(now_ms);
         }
     }
 
     /// New intervals: at once while the session is not up, by a poll sequence while it is (RFC 5880 section 6.8.3).
     fn negotiate(&mut self, now_ms: i64) {
-        let (tx, rx) = (self.settings.min_tx_ms.max(1), self.settings.min_rx_ms.max(1));
+        let (tx, rx) = (self.settings.min_tx_ms.max(1), self.wanted_min_rx_ms());
         if self.state != State::Up {
             (self.min_tx_ms, self.min_rx_ms) = (tx.max(SLOW_MS), rx);
             self.polling = None;

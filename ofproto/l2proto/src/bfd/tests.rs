@@ -10,7 +10,15 @@ struct Pair {
 }
 
 fn settings(min_tx_ms: u32, min_rx_ms: u32) -> Settings {
-    Settings { name: "p".into(), min_tx_ms, min_rx_ms, mult: 3, path_down: false }
+    Settings {
+        name: "p".into(),
+        min_tx_ms,
+        min_rx_ms,
+        mult: 3,
+        path_down: false,
+        decay_min_rx_ms: 0,
+        forwarding_if_rx: false,
+    }
 }
 
 impl Pair {
@@ -129,4 +137,67 @@ fn a_stranger_is_not_heard() {
     };
     pair.ends[0].receive(&stranger, pair.now_ms);
     assert_eq!(pair.states(), [State::Up; 2]);
+}
+
+impl Pair {
+    /// Steps on while the first end's port receives `per_second` packets besides control packets.
+    fn step_with_traffic(&mut self, ms: i64, per_second: u64, received: &mut u64) {
+        for _ in 0..ms / 100 {
+            let control = self.sent[1];
+            self.step(100);
+            *received += (self.sent[1] - control) as u64;
+            if self.now_ms % 1000 == 0 {
+                *received += per_second;
+            }
+            if self.ends[0].wants_count(self.now_ms) {
+                assert!(!self.ends[0].wants_count(self.now_ms), "one question at a time");
+                self.ends[0].counted(Some(*received), self.now_ms);
+            }
+        }
+    }
+
+    fn rx(&self) -> String {
+        let text = self.ends[0].show(self.now_ms);
+        text.lines().find(|line| line.contains("RX Interval")).unwrap_or_default().trim().to_owned()
+    }
+}
+
+#[test]
+fn an_idle_port_is_watched_at_a_slower_pace() {
+    let mut pair = Pair::new(Settings { decay_min_rx_ms: 3000, ..settings(300, 300) }, settings(500, 500));
+    let mut received = 0;
+    pair.step_with_traffic(10_000, 0, &mut received);
+    assert_eq!(pair.rx(), "RX Interval: Approx 3000ms");
+    pair.step_with_traffic(8000, 20, &mut received);
+    assert_eq!(pair.rx(), "RX Interval: Approx 500ms");
+    pair.step_with_traffic(10_000, 0, &mut received);
+    assert_eq!(pair.rx(), "RX Interval: Approx 3000ms");
+    let now = pair.now_ms;
+    pair.ends[0].configure(Settings { decay_min_rx_ms: 200, ..settings(300, 300) }, now);
+    pair.step_with_traffic(5000, 0, &mut received);
+    assert_eq!(pair.rx(), "RX Interval: Approx 500ms", "less than the usual interval is none");
+    assert_eq!(pair.states(), [State::Up; 2]);
+}
+
+#[test]
+fn traffic_vouches_for_a_silent_peer_for_a_while() {
+    let mut pair = Pair::new(Settings { forwarding_if_rx: true, ..settings(300, 300) }, settings(300, 300));
+    let mut received = 0;
+    pair.step_with_traffic(5000, 1, &mut received);
+    pair.works = false;
+    for _ in 0..20 {
+        pair.step(1000);
+        // The peer's packets are lost: only others count.
+        received += 3;
+        let now = pair.now_ms;
+        if pair.ends[0].wants_count(now) {
+            pair.ends[0].counted(Some(received), now);
+        }
+    }
+    assert_eq!(pair.states()[0], State::Down);
+    assert!(pair.ends[0].forwarding());
+    assert_eq!(pair.ends[0].flap_count(), 1);
+    pair.now_ms += 30_000;
+    pair.ends[0].run(pair.now_ms);
+    assert!(!pair.ends[0].forwarding(), "the peer must be heard now and then");
 }

@@ -4,7 +4,10 @@
 //! Time is milliseconds of the switch's clock. [`Cfm::run`] does what is due, [`Cfm::poll_timeout`] says when that is,
 //! [`Cfm::take_messages`] gives what is to be sent.
 //!
-//! Absent: demand mode, which needs to know of the port's other traffic; the VLAN tag of messages (the caller's).
+//! An end point in demand mode looks at the port's other traffic before it calls its peer silent: [`Cfm::wants_count`] says
+//! when, [`Cfm::counted`] tells it.
+//!
+//! Absent: the VLAN tag of messages (the caller's).
 
 pub mod ccm;
 mod show;
@@ -20,6 +23,10 @@ const MAX_REMOTES: usize = 256;
 /// Health is measured over this many checks for faults, which are 21 intervals.
 const CHECKS_A_HEALTH: u32 = 6;
 const INTERVALS_A_HEALTH: u64 = 21;
+/// In demand mode faults are looked for as if the interval were this at least.
+const SHORTEST_DEMAND_INTERVAL_MS: i64 = 500;
+/// Traffic does not stand for a peer that sent no message in so many intervals.
+const MESSAGE_INTERVALS: i64 = 100;
 
 /// Reasons of a fault.
 pub mod fault {
@@ -66,9 +73,16 @@ pub struct Settings {
     pub extended: bool,
     /// Tells others that it is operationally up (extended mode).
     pub up: bool,
+    /// Traffic that comes in stands for the peer's messages (extended mode).
+    pub demand: bool,
 }
 
 impl Settings {
+    /// Whether demand mode is in force.
+    fn on_demand(&self) -> bool {
+        self.demand && self.extended
+    }
+
     /// The interval in force.
     pub fn effective_interval_ms(&self) -> u32 {
         if self.extended { self.interval_ms.clamp(1, 0xffff) } else { ccm::standard_interval(self.interval_ms).1 }
@@ -98,6 +112,8 @@ pub enum Event {
 struct Remote {
     heard: bool,
     up: bool,
+    /// It says that it does not hear us.
+    rdi: bool,
     seq: u32,
     /// Healthy messages since health was measured.
     healthy: u64,
@@ -119,6 +135,14 @@ pub struct Cfm {
     seq: u32,
     tx_at: i64,
     check_at: i64,
+    /// Those whose messages came in before the last check.
+    told: Vec<u64>,
+    /// When a message was heard last.
+    heard_at: Option<i64>,
+    /// Packets that the port had received at the last check in demand mode.
+    received: Option<u64>,
+    /// A count has been asked for.
+    asked: bool,
     messages: Vec<Ccm>,
     events: Vec<Event>,
 }
@@ -139,19 +163,22 @@ impl Cfm {
             seq: 0,
             tx_at: now_ms,
             check_at: now_ms,
+            told: Vec::new(),
+            heard_at: None,
+            received: None,
+            asked: false,
             messages: Vec::new(),
             events: Vec::new(),
         };
         cfm.check_at += cfm.check_interval_ms();
-        cfm.tx_at += i64::from(cfm.settings.effective_interval_ms());
         cfm
     }
 
-    /// Changes the settings; another interval starts both timers anew.
+    /// Changes the settings; at another interval a message is due at once, and the check for faults starts anew.
     pub fn configure(&mut self, settings: Settings, now_ms: i64) {
         let before = std::mem::replace(&mut self.settings, settings);
         if before.effective_interval_ms() != self.settings.effective_interval_ms() {
-            self.tx_at = now_ms + i64::from(self.settings.effective_interval_ms());
+            self.tx_at = now_ms;
             self.check_at = now_ms + self.check_interval_ms();
         }
     }
@@ -195,9 +222,9 @@ impl Cfm {
         self.settings.extended
     }
 
-    /// The end points heard.
+    /// The end points that the last check for faults found heard.
     pub fn remote_mpids(&self) -> impl Iterator<Item = u64> + '_ {
-        self.remotes.keys().copied()
+        self.told.iter().copied()
     }
 
     /// Messages to be sent.
@@ -217,14 +244,16 @@ impl Cfm {
 
     /// When [`Cfm::run`] has something to do, and what.
     pub fn poll_timeout(&self) -> Option<(i64, &'static str)> {
-        [(self.tx_at, "CFM: a message is due"), (self.check_at, "CFM: a check for faults")].into_iter().min()
+        let check = (!self.asked).then_some((self.check_at, "CFM: a check for faults"));
+        check.into_iter().chain([(self.tx_at, "CFM: a message is due")]).min()
     }
 
     /// Does what is due.
     pub fn run(&mut self, now_ms: i64) {
-        if self.check_at <= now_ms {
-            self.check_at = now_ms + self.check_interval_ms();
-            self.check();
+        if self.check_at <= now_ms && !self.settings.on_demand() {
+            self.asked = false;
+            self.tell_heard();
+            self.check(now_ms);
         }
         if self.tx_at <= now_ms {
             self.tx_at = now_ms + i64::from(self.settings.effective_interval_ms());
@@ -232,13 +261,38 @@ impl Cfm {
         }
     }
 
+    /// Whether packets received on the port are to be counted now; whoever asks answers by [`Cfm::counted`].
+    pub fn wants_count(&mut self, now_ms: i64) -> bool {
+        let due = self.settings.on_demand() && !self.asked && self.check_at <= now_ms;
+        self.asked |= due;
+        due
+    }
+
+    /// The port has received so many packets until now; `None` if that could not be found out. Traffic stands for the one
+    /// remote end point there is, if that has been heard within its limit.
+    pub fn counted(&mut self, packets: Option<u64>, now_ms: i64) {
+        if !std::mem::take(&mut self.asked) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.received, packets);
+        let is_used = before.zip(packets).is_some_and(|(before, packets)| packets > before);
+        let patience = MESSAGE_INTERVALS * i64::from(self.settings.effective_interval_ms());
+        self.tell_heard();
+        let is_known = self.heard_at.is_some_and(|at| now_ms < at + patience);
+        if is_used && is_known && self.remotes.len() == 1 {
+            self.remotes.values_mut().for_each(|remote| remote.heard = true);
+        }
+        self.check(now_ms);
+    }
+
     /// Three and a half intervals (clause 20.16.1).
     fn check_interval_ms(&self) -> i64 {
-        i64::from(self.settings.effective_interval_ms()) * 7 / 2
+        let shortest = if self.settings.on_demand() { SHORTEST_DEMAND_INTERVAL_MS } else { 0 };
+        i64::from(self.settings.effective_interval_ms()).max(shortest) * 7 / 2
     }
 
     /// A message arrived.
-    pub fn receive(&mut self, bytes: &[u8]) {
+    pub fn receive(&mut self, bytes: &[u8], now_ms: i64) {
         let ccm = match Ccm::parse(bytes) {
             None => return,
             Some(Heard::Foreign) => {
@@ -249,32 +303,33 @@ impl Cfm {
         };
         let s = &self.settings;
         let mpid = if s.extended { ccm.mpid64 } else { u64::from(ccm.mpid) };
-        let expected = if s.extended { 0 } else { ccm::standard_interval(s.interval_ms).0 };
-        let wished = if s.extended { s.interval_ms.clamp(1, 0xffff) as u16 } else { 0 };
         let mut faults = 0;
         if mpid == s.mpid {
-            self.seen |= fault::LOOPBACK;
-            return;
+            faults |= fault::LOOPBACK;
         }
-        if ccm.interval != expected || s.extended && ccm.interval_ms != wished {
+        // An end point of another pace is heard as well; only a pace that there is not is a fault.
+        if !s.extended && ccm.interval == 0 {
             faults |= fault::INTERVAL;
-        }
-        if ccm.rdi {
-            faults |= fault::RDI;
         }
         if !self.remotes.contains_key(&mpid) && self.remotes.len() >= MAX_REMOTES {
             self.seen |= fault::OVERFLOW | faults;
             return;
         }
         self.seen |= faults;
+        self.heard_at = Some(now_ms);
         let up = !(s.extended && ccm.down);
-        let remote = self.remotes.entry(mpid).or_insert(Remote { heard: true, up, seq: 0, healthy: 0 });
+        let remote = self.remotes.entry(mpid).or_insert(Remote { heard: true, up, rdi: false, seq: 0, healthy: 0 });
         let in_sequence = remote.seq == 0 || ccm.seq == remote.seq.wrapping_add(1);
-        remote.healthy += u64::from(faults == 0 && in_sequence);
-        (remote.heard, remote.up, remote.seq) = (true, up, ccm.seq);
+        remote.healthy += u64::from(faults == 0 && !ccm.rdi && in_sequence);
+        (remote.heard, remote.up, remote.rdi, remote.seq) = (true, up, ccm.rdi, ccm.seq);
     }
 
-    fn check(&mut self) {
+    fn tell_heard(&mut self) {
+        self.told = self.remotes.iter().filter(|(_, remote)| remote.heard).map(|(mpid, _)| *mpid).collect();
+    }
+
+    fn check(&mut self, now_ms: i64) {
+        self.check_at = now_ms + self.check_interval_ms();
         let before = self.faults;
         let silent: Vec<u64> = self.remotes.iter().filter(|(_, r)| !r.heard).map(|(mpid, _)| *mpid).collect();
         for remote in silent {
@@ -289,6 +344,10 @@ impl Cfm {
         self.faults = std::mem::take(&mut self.seen);
         if self.remotes.is_empty() {
             self.faults |= fault::RECV;
+        }
+        // What an end point said last counts, not what it said meanwhile.
+        if self.remotes.values().any(|remote| remote.rdi) {
+            self.faults |= fault::RDI;
         }
         self.remote_up = self.remotes.values().all(|r| r.up);
         self.remotes.values_mut().for_each(|r| r.heard = false);

@@ -10,7 +10,7 @@ struct Pair {
 }
 
 fn settings(mpid: u64) -> Settings {
-    Settings { mpid, interval_ms: 300, extended: false, up: true }
+    Settings { mpid, interval_ms: 300, extended: false, up: true, demand: false }
 }
 
 impl Pair {
@@ -25,7 +25,7 @@ impl Pair {
                 self.ends[from].run(self.now_ms);
                 for message in self.ends[from].take_messages() {
                     if self.works[from] {
-                        self.ends[1 - from].receive(&message.emit());
+                        self.ends[1 - from].receive(&message.emit(), self.now_ms);
                     }
                 }
             }
@@ -70,7 +70,7 @@ fn a_link_that_breaks_one_way_is_noticed_at_both_ends() {
 #[test]
 fn wrong_configurations_are_faults_of_their_own() {
     let slower = Settings { interval_ms: 1000, ..settings(2) };
-    for (other, expected) in [(settings(1), fault::LOOPBACK | fault::RECV), (slower, fault::INTERVAL)] {
+    for (other, expected) in [(settings(1), fault::LOOPBACK), (slower, 0)] {
         let mut pair = Pair::new(settings(1), other);
         pair.step(7350);
         assert!(pair.ends[0].flap_count() > 0, "{expected}");
@@ -84,7 +84,7 @@ fn wrong_configurations_are_faults_of_their_own() {
     let mut one = Cfm::new(settings(1), 0);
     let mut foreign = Ccm { rdi: false, interval: 3, seq: 1, mpid: 2, interval_ms: 0, mpid64: 0, down: false }.emit();
     foreign[12] = b'x';
-    one.receive(&foreign);
+    one.receive(&foreign, 0);
     one.run(350);
     assert_eq!(one.faults(), fault::MAID | fault::RECV);
 }
@@ -105,7 +105,7 @@ fn memory_is_bounded() {
     let mut one = Cfm::new(settings(1), 0);
     for mpid in 2..2000 {
         let ccm = Ccm { rdi: false, interval: 3, seq: 1, mpid, interval_ms: 0, mpid64: 0, down: false };
-        one.receive(&ccm.emit());
+        one.receive(&ccm.emit(), 0);
     }
     one.run(350);
     assert_eq!(one.remote_mpids().count(), MAX_REMOTES);
@@ -122,4 +122,47 @@ fn a_fault_can_be_forced() {
     assert!(text.starts_with("MPID 1: fault_override\n  fault: override\n"), "{text}");
     pair.ends[0].force_fault(None);
     assert_eq!(pair.faults()[0], 0);
+}
+
+#[test]
+fn on_demand_traffic_stands_for_messages_for_a_while() {
+    let on_demand = |mpid| Settings { extended: true, demand: true, ..settings(mpid) };
+    let mut pair = Pair::new(on_demand(1), on_demand(2));
+    let mut received = 0;
+    let mut step = |pair: &mut Pair, ms: i64, packets: u64| {
+        for _ in 0..ms / 100 {
+            pair.step(100);
+            received += packets;
+            for end in &mut pair.ends {
+                if end.wants_count(pair.now_ms) {
+                    end.counted(Some(received), pair.now_ms);
+                }
+            }
+        }
+    };
+    step(&mut pair, 12_000, 1);
+    assert_eq!(pair.faults(), [0; 2]);
+    pair.works = [false; 2];
+    step(&mut pair, 12_000, 1);
+    assert_eq!(pair.faults(), [0; 2]);
+    assert_eq!(pair.ends[0].remote_mpids().count(), 0, "those are told whose messages were heard");
+    step(&mut pair, 25_000, 1);
+    assert_eq!(pair.faults(), [fault::RECV; 2], "a hundred intervals are too many");
+    pair.works = [true; 2];
+    step(&mut pair, 5000, 0);
+    assert_eq!(pair.faults(), [0; 2]);
+    pair.works = [false; 2];
+    step(&mut pair, 5000, 0);
+    assert_eq!(pair.faults(), [fault::RECV; 2], "no traffic, no messages");
+}
+
+#[test]
+fn what_an_end_point_says_last_counts() {
+    let mut pair = Pair::new(settings(1), settings(2));
+    pair.works = [true, false];
+    pair.step(1000);
+    assert_eq!(pair.faults(), [fault::RECV, fault::RDI]);
+    pair.works = [true; 2];
+    pair.step(1000);
+    assert_eq!(pair.faults(), [0; 2]);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flow::odp::slow;
+use flow::tun_flag;
 use openflow::OfPort;
 use openflow::action::Action;
 use openflow::message::PacketOut;
@@ -26,9 +27,18 @@ impl Bridge {
 
     /// Sends a whole frame of the switch's own by a port.
     pub(super) fn send_whole(&mut self, port: OfPort, packet: Vec<u8>) {
+        self.send_marked(port, packet, false);
+    }
+
+    /// The same; a tunnel marks the packet as operation, administration and maintenance if asked to and it can.
+    pub(super) fn send_marked(&mut self, port: OfPort, packet: Vec<u8>, oam: bool) {
         // As if nobody's: no port's rules for packets that come in apply.
         let mut metadata = openflow::matching::Match::any();
         metadata.set_in_port(OfPort::NONE);
+        if oam {
+            metadata.key.set_tun_flags(tun_flag::OAM);
+            metadata.mask.set_tun_flags(tun_flag::OAM);
+        }
         self.packet_outs.push(PacketOut {
             packet: packet.into(),
             buffer_id: u32::MAX,

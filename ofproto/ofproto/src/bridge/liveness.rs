@@ -1,25 +1,28 @@
 //! BFD sessions and CFM end points of a bridge's ports: machines of `l2proto`, fed with frames, and what they say of
 //! whether packets may use a port.
 //!
-//! Absent: `bfd:oam`, `bfd:check_tnl_key`, `bfd:decay_min_rx`, `bfd:forwarding_if_rx` and `cfm_demand`, which need to know
-//! of tunnels or of the port's other traffic.
+//! Sessions and end points that look at a port's other traffic have it counted ([`Output::Count`]).
 //!
 //! Source: RFC 5880, IEEE 802.1ag-2007; ovs-vswitchd.conf.db(5), "Bidirectional Forwarding Detection" and "Connectivity
 //! Fault Management".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use l2proto::bfd::{self, Bfd, control};
 use l2proto::cfm::{self, Cfm};
 use openflow::OfPort;
+use openflow::message::PortStats;
 
 use super::frames::ETHERNET_LEN;
-use super::{Bridge, Output};
+use super::{Bridge, CountFor, Output};
 use crate::note::{Level, Note};
+use crate::view::{BfdHears, CfmHears, Setting, TunnelConfig};
 
 const ETHERTYPE_CFM: u16 = 0x8902;
 const ETHERTYPE_VLAN: u16 = 0x8100;
+/// Octets of a VLAN tag.
+const VLAN_LEN: usize = 4;
 const MAX_VLAN: u32 = 4095;
 
 /// What BFD is configured to be on a port.
@@ -31,6 +34,12 @@ pub struct BfdConfig {
     pub addresses: control::Addresses,
     /// Only frames to this address are heard, if given.
     pub expected_dst: Option<u64>,
+    /// Only packets to the session's own IPv4 address are heard.
+    pub expects_own_ip: bool,
+    /// Only packets without a tunnel key, or with a key of 0, are heard.
+    pub zero_key: bool,
+    /// Packets tell of being operation, administration and maintenance in tunnels that can.
+    pub oam: bool,
 }
 
 /// VLAN of continuity check messages.
@@ -136,7 +145,10 @@ impl Bridge {
         machines.cfms.retain(|port, _| config.get(port).is_some_and(|c| c.cfm.is_some()));
         for (port, config) in config {
             if let Some(bfd) = &config.bfd {
-                let seed = self.seed ^ (u64::from(port.0) << 40) ^ (now_ms as u64).rotate_left(17);
+                let seed = self.seed
+                    ^ (u64::from(self.view.id.0) << 52)
+                    ^ (u64::from(port.0) << 32)
+                    ^ (now_ms as u64).rotate_left(17);
                 let session = || Bfd::new(bfd.session.clone(), seed, now_ms);
                 machines.bfds.entry(*port).or_insert_with(session).configure(bfd.session.clone(), now_ms);
             }
@@ -168,7 +180,8 @@ impl Bridge {
             if to.eth_src == 0 {
                 to.eth_src = self.view.ports.get(port).map_or(0, |p| p.hw_addr);
             }
-            frames.extend(machine.take_packets().iter().map(|packet| (*port, control::frame(packet, &to))));
+            let packets = machine.take_packets();
+            frames.extend(packets.iter().map(|packet| (*port, config.oam, control::frame(packet, &to))));
         }
         for (port, machine) in &mut self.liveness.cfms {
             machine.run(now_ms);
@@ -177,13 +190,15 @@ impl Bridge {
             let source = self.view.ports.get(port).map_or(0, |p| p.hw_addr);
             let tag = self.config.liveness.get(port).and_then(|c| c.cfm.as_ref()).and_then(|c| c.tag);
             let group = machine.group();
-            frames.extend(machine.take_messages().iter().map(|ccm| (*port, cfm_frame(group, source, tag, ccm))));
+            let messages = machine.take_messages();
+            frames.extend(messages.iter().map(|ccm| (*port, false, cfm_frame(group, source, tag, ccm))));
         }
+        self.count_for_liveness(now_ms);
         for (module, text) in notes {
             self.put(Output::Log(Note::new(module, Level::Info, text)));
         }
-        for (port, frame) in frames {
-            self.send_whole(port, frame);
+        for (port, oam, frame) in frames {
+            self.send_marked(port, frame, oam);
         }
         self.report_stale |= !(self.liveness.bfds.is_empty() && self.liveness.cfms.is_empty());
         let mut watched = self.liveness.bfds.keys().chain(self.liveness.cfms.keys());
@@ -196,13 +211,51 @@ impl Bridge {
         }
     }
 
+    /// Has those ports counted whose machines want to know what else came in.
+    fn count_for_liveness(&mut self, now_ms: i64) {
+        let Liveness { bfds, cfms } = &mut self.liveness;
+        let sessions = bfds.iter_mut().filter_map(|(port, machine)| machine.wants_count(now_ms).then_some(*port));
+        let points = cfms.iter_mut().filter_map(|(port, machine)| machine.wants_count(now_ms).then_some(*port));
+        let ports: BTreeSet<OfPort> = sessions.chain(points).collect();
+        if !ports.is_empty() {
+            self.put(Output::Count(CountFor::Liveness, ports.into_iter().collect()));
+        }
+    }
+
+    /// Ports have been counted for machines that asked; those that could not be are told of as unknown.
+    pub(super) fn counted_for_liveness(&mut self, asked: &[OfPort], stats: &[PortStats], now_ms: i64) {
+        for port in asked {
+            let packets = stats.iter().find(|s| s.port == *port).map(|s| s.rx_packets);
+            if let Some(machine) = self.liveness.bfds.get_mut(port) {
+                machine.counted(packets, now_ms);
+            }
+            if let Some(machine) = self.liveness.cfms.get_mut(port) {
+                machine.counted(packets, now_ms);
+            }
+        }
+        self.run_liveness(now_ms);
+    }
+
     /// Puts into the view which ports speak what.
     fn show_liveness(&mut self) {
         for (number, port) in &mut self.view.ports {
-            let speaks = (self.liveness.bfds.contains_key(number), self.liveness.cfms.contains_key(number));
-            if (port.bfd, port.cfm) != speaks {
+            let config = self.config.liveness.get(number);
+            let bfd = config.and_then(|c| c.bfd.as_ref()).map(|bfd| BfdHears {
+                eth_dst: bfd.expected_dst,
+                ip: bfd.addresses.ip_src,
+                ip_only: bfd.expects_own_ip,
+                zero_key: bfd.zero_key,
+            });
+            // A tunnel that does not tell its peers apart by key hears those without one.
+            let any_key = |tunnel: &Arc<TunnelConfig>| !matches!(tunnel.in_key, Setting::Value(_));
+            let cfm = self
+                .liveness
+                .cfms
+                .get(number)
+                .map(|machine| CfmHears { group: machine.group(), zero_key: port.tunnel().is_some_and(any_key) });
+            if (port.bfd, port.cfm) != (bfd, cfm) {
                 let port = Arc::make_mut(port);
-                (port.bfd, port.cfm) = speaks;
+                (port.bfd, port.cfm) = (bfd, cfm);
                 self.dirty = true;
             }
         }
@@ -224,8 +277,10 @@ impl Bridge {
     /// A frame with a continuity check message came in on a port. Those of the other mode go to another group.
     pub(super) fn hear_cfm(&mut self, port: OfPort, frame: &[u8], now_ms: i64) {
         let Some(machine) = self.liveness.cfms.get_mut(&port) else { return };
-        if let Some(payload) = frame.get(ETHERNET_LEN..).filter(|_| destination(frame) == Some(machine.group())) {
-            machine.receive(payload);
+        let tagged = frame.get(12..ETHERNET_LEN) == Some(&ETHERTYPE_VLAN.to_be_bytes()[..]);
+        let header = ETHERNET_LEN + if tagged { VLAN_LEN } else { 0 };
+        if let Some(payload) = frame.get(header..).filter(|_| destination(frame) == Some(machine.group())) {
+            machine.receive(payload, now_ms);
             self.run_liveness(now_ms);
         }
     }

@@ -69,7 +69,7 @@ pub use decode::decode_message;
 pub use limit::{Limits, RateLimit};
 pub use liveness::{BfdConfig, CcmVlan, CfmConfig, CfmReport, LivenessConfig, LivenessReport};
 pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats};
-pub use output::{Answer, Output, Query, Question};
+pub use output::{Answer, CountFor, Output, Query, Question};
 pub use report::{BridgeReport, BridgeTally};
 pub use spanning::{SpanningConfig, SpanningPort};
 

@@ -8,7 +8,7 @@ use openflow::OfPort;
 use openflow::message::port::port_feature;
 use openflow::message::{IpfixStats, PortStats};
 
-use super::{Bridge, BridgeConfig, Output};
+use super::{Bridge, BridgeConfig, CountFor, Output};
 use crate::export::ipfix::{Exporter, Interface, Sample, Tunnel};
 use crate::export::netflow::{Carried, FlowId};
 use crate::export::sflow::{PortCounters, Sampled, SwitchCounters, Tag};
@@ -182,7 +182,7 @@ impl Bridge {
             datagrams.extend(sflow.run(now_ms));
             if sflow.is_polled(now_ms) {
                 let ports = self.view.ports.values().filter(|p| p.ifindex != 0).map(|p| p.port).collect();
-                self.put(Output::Count(ports));
+                self.put(Output::Count(CountFor::Collectors, ports));
             }
         }
         datagrams.append(&mut self.monitoring.last_words);
@@ -194,8 +194,22 @@ impl Bridge {
         }
     }
 
-    /// Ports and the datapath have been counted.
-    pub fn counted(&mut self, switch: SwitchCounters, stats: Vec<PortStats>, now_ms: i64) {
+    /// Ports and the datapath have been counted, for whom [`Output::Count`] said; nothing is known of ports that could not be.
+    pub fn counted(
+        &mut self,
+        whose: CountFor,
+        asked: &[OfPort],
+        switch: SwitchCounters,
+        stats: Vec<PortStats>,
+        now_ms: i64,
+    ) {
+        match whose {
+            CountFor::Liveness => self.counted_for_liveness(asked, &stats, now_ms),
+            CountFor::Collectors => self.report_counters(switch, stats, now_ms),
+        }
+    }
+
+    fn report_counters(&mut self, switch: SwitchCounters, stats: Vec<PortStats>, now_ms: i64) {
         let dpid = self.config.datapath_id;
         let counters = |stats: PortStats| {
             let view = self.view.ports.get(&stats.port).filter(|p| p.ifindex != 0)?;

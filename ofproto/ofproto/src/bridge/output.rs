@@ -15,6 +15,15 @@ use crate::table::{Change, Selection, TableConfig};
 use crate::view::BridgeId;
 use crate::xlate::Effect;
 
+/// Who wants to know what ports carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountFor {
+    /// Collectors of flow monitoring.
+    Collectors,
+    /// BFD sessions and CFM end points.
+    Liveness,
+}
+
 /// One thing to do.
 #[derive(Debug)]
 pub enum Output {
@@ -117,7 +126,7 @@ pub enum Output {
     /// Send datagrams to collectors.
     Export(Vec<Datagram>),
     /// Count what ports carried, and the datapath, and tell ([`super::Bridge::counted`]).
-    Count(Vec<OfPort>),
+    Count(CountFor, Vec<OfPort>),
     /// Write a line into the log.
     Log(Note),
     /// A packet could not be treated as its rules have it; for the log, which limits how often it says so.

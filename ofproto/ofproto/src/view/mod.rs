@@ -37,7 +37,7 @@ pub use bundle::{BundleId, BundleView, PriorityTags, VlanMode};
 pub use group::{BucketView, GroupView, Selection};
 pub use meter::MeterView;
 pub use mirror::MirrorView;
-pub use port::{PacketTypeMode, PortKind, PortView, StpState, TagQueue};
+pub use port::{BfdHears, CfmHears, PacketTypeMode, PortKind, PortView, StpState, TagQueue};
 pub use tunnel::{Erspan, Setting, TunnelConfig, TunnelMap};
 pub use underlay::{Underlay, UnderlayRoute};
 pub use vlan_set::VlanSet;

@@ -49,6 +49,28 @@ pub enum PacketTypeMode {
     PtapAware,
 }
 
+/// BFD packets that a session on a port hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BfdHears {
+    /// Ethernet destination, if only one is heard.
+    pub eth_dst: Option<u64>,
+    /// The session's IPv4 address.
+    pub ip: u32,
+    /// No packet to another address is heard.
+    pub ip_only: bool,
+    /// No packet with a tunnel key but 0 is heard.
+    pub zero_key: bool,
+}
+
+/// Messages that an end point of connectivity fault management hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CfmHears {
+    /// Ethernet destination.
+    pub group: u64,
+    /// No message with a tunnel key but 0 is heard.
+    pub zero_key: bool,
+}
+
 /// Queue of a port with what marks its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagQueue {
@@ -97,10 +119,10 @@ pub struct PortView {
     pub ifindex: u32,
     /// Spanning tree.
     pub stp: StpState,
-    /// CFM runs on it.
-    pub cfm: bool,
-    /// BFD runs on it.
-    pub bfd: bool,
+    /// Which messages of connectivity fault management are for the switch; `None` where CFM does not run.
+    pub cfm: Option<CfmHears>,
+    /// Which BFD packets are for the switch; `None` where BFD does not run.
+    pub bfd: Option<BfdHears>,
     /// LACP runs on it.
     pub lacp: bool,
     /// LLDP runs on it.

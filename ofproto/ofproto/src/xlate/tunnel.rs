@@ -92,7 +92,7 @@ impl Context<'_> {
             tos |= if ecn == 3 { 2 } else { ecn };
         }
         flow.set_tun_tos(tos);
-        let mut flags = 0;
+        let mut flags = flow.tun_flags() & tun_flag::OAM;
         if config.df_default {
             flags |= tun_flag::DONT_FRAGMENT;
         }
