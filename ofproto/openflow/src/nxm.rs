@@ -53,17 +53,12 @@ pub enum Place {
 }
 
 impl Place {
-    fn unknown(self) -> ErrorCode {
+    /// What is wrong with a header that names no field: its number is nobody's, or its length not the field's. Which of
+    /// the two Open vSwitch names in an action depends on its hash table; mostly it is the length.
+    fn unknown(self, header: &RawHeader) -> ErrorCode {
         match self {
-            Place::Action => ErrorCode::OFPBAC_BAD_SET_TYPE,
-            Place::Match => ErrorCode::OFPBMC_BAD_FIELD,
-        }
-    }
-
-    fn bad_length(self) -> ErrorCode {
-        match self {
+            Place::Action if header.payload == 0 => ErrorCode::OFPBAC_BAD_SET_TYPE,
             Place::Action => ErrorCode::OFPBAC_BAD_SET_LEN,
-            // As unknown as a number that no field has.
             Place::Match => ErrorCode::OFPBMC_BAD_FIELD,
         }
     }
@@ -116,19 +111,15 @@ pub fn pull_raw_header(b: &mut &[u8]) -> Result<RawHeader, ErrorCode> {
 /// # Errors
 /// The errors of `place` for an unknown field or a length that is not the field's; and for an unmapped tunnel option.
 pub fn resolve(header: &RawHeader, place: Place, tun: Option<&TunTable>) -> Result<Field, ErrorCode> {
-    let (field, _) = header.lookup().ok_or(place.unknown())?;
+    let (field, _) = header.lookup().ok_or(place.unknown(header))?;
     if let Field::TunMetadata(i) = field {
         return match tun {
-            _ if header.width() > 124 => Err(place.bad_length()),
+            _ if header.width() > 124 => Err(place.unknown(header)),
             Some(tun) if tun.entry(i).is_none() => Err(ErrorCode::NXFMFC_INVALID_TLV_FIELD),
             _ => Ok(field),
         };
     }
-    match header.width() {
-        width if width == usize::from(field.meta().n_bytes) => Ok(field),
-        0 | 128.. => Err(place.unknown()),
-        _ => Err(place.bad_length()),
-    }
+    if header.width() == usize::from(field.meta().n_bytes) { Ok(field) } else { Err(place.unknown(header)) }
 }
 
 /// Reads a header without mask and advances `b` beyond it.

@@ -200,13 +200,14 @@ fn parse_flags(
     if let Some((value, rest)) = text::parse_wrapping_prefix(s) {
         let (mask, rest) = match rest.strip_prefix('/') {
             None => (u64::from(full), rest),
+            // What follows the mask's digits is not looked at.
             Some(after) => match text::parse_wrapping_prefix(after) {
-                Some((mask, rest)) => (mask, rest),
+                Some((mask, _)) => (mask, ""),
                 None => return Err(unknown(s)),
             },
         };
         if !s.starts_with(['+', '-']) {
-            let bits = value | if rest.is_empty() && s.contains('/') { mask } else { 0 };
+            let bits = value | if s.contains('/') { mask } else { 0 };
             if !rest.is_empty() || bits & !u64::from(allowed) != 0 {
                 return Err(unknown(s));
             }
@@ -259,12 +260,14 @@ fn exact_pair(value: u32, n: usize) -> (Value, Value) {
 
 fn parse_packet_type(s: &str) -> Result<u32, String> {
     let after = s.strip_prefix('(').ok_or_else(|| format!("{s}: bad syntax for packet type missing '('"))?;
-    let (ns, after) =
-        after.split_once(',').ok_or_else(|| format!("{after}: bad syntax for packet type missing ','"))?;
-    let (kind, _) = after.split_once(')').ok_or_else(|| format!("{after}: bad syntax for packet type missing ')'"))?;
-    let read = |part: &str, name: &str| {
-        let number = text::parse_u64_prefix(part, 0).filter(|(_, rest)| rest.is_empty());
-        number.and_then(|(n, _)| u16::try_from(n).ok()).ok_or_else(|| format!("invalid {name} \"{part}\""))
-    };
-    Ok(u32::from(read(ns, "packet type ns")?) << 16 | u32::from(read(kind, "packet type")?))
+    let bad = |text: &str, what: &str| format!("{text}: bad syntax for packet type {what}");
+    let read =
+        |text: &str| text::parse_u64_prefix(text, 0).and_then(|(n, rest)| Some((u16::try_from(n).ok()?, rest.len())));
+    let (ns, left) = read(after).ok_or_else(|| bad(after, "ns"))?;
+    let kinds = after[after.len() - left..].strip_prefix(',').ok_or_else(|| bad(after, "missing ','"))?;
+    let (kind, left) = read(kinds).ok_or_else(|| bad(kinds, "ns_type"))?;
+    if !kinds[kinds.len() - left..].starts_with(')') {
+        return Err(bad(kinds, "missing ')'"));
+    }
+    Ok(u32::from(ns) << 16 | u32::from(kind))
 }

@@ -90,7 +90,7 @@ impl Bridge {
                 idle_timeout: 0,
                 hard_timeout: 0,
                 importance: 0,
-                idle_age: Some(age_s),
+                idle_age: Some(age_s.into()),
                 hard_age: Some(age_s),
                 packets: Some(stats.packets),
                 bytes: Some(stats.bytes),

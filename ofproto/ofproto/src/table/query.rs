@@ -129,7 +129,8 @@ impl FlowStatsOf {
         tun.clone_from(&rule.tun);
         self.shown = Some(rule.mini.clone());
         let age_ms = u64::try_from(now_ms - rule.created_ms).unwrap_or(0);
-        let age = |since: i64| u16::try_from(((now_ms - since) / 1000).clamp(0, 0xffff)).unwrap_or(u16::MAX);
+        let age = |since: i64| u32::try_from(((now_ms - since) / 1000).max(0)).unwrap_or(u32::MAX);
+        let short = |age: u32| u16::try_from(age).unwrap_or(u16::MAX);
         let row = &mut self.stats;
         row.cookie = rule.cookie;
         row.table = rule.table();
@@ -137,7 +138,7 @@ impl FlowStatsOf {
         row.duration = Some((u32::try_from(age_ms / 1000).unwrap_or(u32::MAX), (age_ms % 1000) as u32 * 1_000_000));
         (row.idle_timeout, row.hard_timeout) = (rule.idle_timeout, rule.hard_timeout);
         row.importance = rule.importance;
-        (row.idle_age, row.hard_age) = (Some(age(stats.used_ms)), Some(age(rule.modified_ms)));
+        (row.idle_age, row.hard_age) = (Some(age(stats.used_ms)), Some(short(age(rule.modified_ms))));
         (row.packets, row.bytes) = (Some(stats.packets), Some(stats.bytes));
         row.flags = rule.flags;
         row.actions = rule.actions.clone();

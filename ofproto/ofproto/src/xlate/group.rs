@@ -32,7 +32,7 @@ impl Context<'_> {
                     self.bucket(bucket, is_last && i + 1 == group.buckets.len());
                 }
             }
-            GroupType::Select | GroupType::FastFailover => {
+            GroupType::Select | GroupType::FastFailover | GroupType::Other(_) => {
                 let chosen =
                     if group.kind == GroupType::Select { self.select(&group) } else { self.first_live(&group) };
                 match chosen {

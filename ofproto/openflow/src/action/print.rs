@@ -18,7 +18,7 @@ macro_rules! put {
 }
 
 /// Packet-in reasons by number.
-const REASONS: [&str; 7] = ["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out", "explicit_miss"];
+const REASONS: [&str; 7] = ["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out", ""];
 
 /// The name of a packet-in reason (OpenFlow 1.4's numbers and Open vSwitch's own).
 pub fn reason_name(reason: u8) -> String {

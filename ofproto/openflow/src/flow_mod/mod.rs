@@ -239,7 +239,7 @@ pub struct FlowStats {
     /// Importance in eviction.
     pub importance: u16,
     /// Seconds since the last packet; `None` when not told.
-    pub idle_age: Option<u16>,
+    pub idle_age: Option<u32>,
     /// Seconds since the last change; `None` when not told.
     pub hard_age: Option<u16>,
     /// Packets; `None` when not counted.

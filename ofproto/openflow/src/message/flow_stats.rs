@@ -196,9 +196,6 @@ fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Re
     flow.idle_timeout = body.u16()?;
     flow.hard_timeout = body.u16()?;
     let (flags, importance) = (body.u16()?, body.u16()?);
-    if version >= Version::V13 {
-        flow.flags = flow::decode_flags(flags, None, version)?;
-    }
     if version >= Version::V14 {
         flow.importance = importance;
     }
@@ -207,6 +204,9 @@ fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Re
     flow.packets = count(body.u64()?);
     flow.bytes = count(body.u64()?);
     flow.matching = flow::take_match(body, reading).map_err(bad_match)?;
+    if version >= Version::V13 {
+        flow.flags = flow::decode_flags(flags, None, version)?;
+    }
     Ok(flow)
 }
 
@@ -217,14 +217,15 @@ fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, Of
     flow.priority = body.u16()?;
     flow.idle_timeout = body.u16()?;
     flow.hard_timeout = body.u16()?;
-    flow.flags = flow::decode_flags(body.u16()?, None, Version::V15)?;
+    let flags = body.u16()?;
     flow.importance = body.u16()?;
     flow.cookie = body.u64()?;
     let bad_match = |error| OfError { nameless: true, ..bad_match(error) };
     flow.matching = flow::take_match(body, reading).map_err(bad_match)?;
+    flow.flags = flow::decode_flags(flags, None, Version::V15)?;
     let oxs = oxs::decode(body).map_err(bad_match)?;
     flow.duration = oxs.duration.or(Some((u32::MAX, u32::MAX)));
-    flow.idle_age = oxs.idle.map(|s| u16::try_from(s).unwrap_or(u16::MAX));
+    flow.idle_age = oxs.idle;
     flow.packets = oxs.packets;
     flow.bytes = oxs.bytes;
     Ok(flow)
@@ -238,7 +239,7 @@ fn decode_nx(body: &mut Reader<'_>, whole: usize, reading: Reading<'_>) -> Resul
     flow.idle_timeout = body.u16()?;
     flow.hard_timeout = body.u16()?;
     let match_len = body.u16()?;
-    flow.idle_age = age(body.u16()?);
+    flow.idle_age = age(body.u16()?).map(u32::from);
     flow.hard_age = age(body.u16()?);
     flow.cookie = body.u64()?;
     flow.packets = count(body.u64()?);
@@ -328,7 +329,7 @@ fn encode15(out: &mut Vec<u8>, flow: &FlowStats) {
     out.put16(flow.importance);
     out.put64(flow.cookie);
     matching::put_match(out, &flow.matching, Version::V15);
-    let idle = flow.idle_age.map(u32::from);
+    let idle = flow.idle_age;
     let oxs = Oxs { duration: flow.duration, idle, packets: flow.packets, bytes: flow.bytes, flows: None };
     oxs::encode(out, &oxs);
 }
@@ -339,7 +340,7 @@ fn encode_nx(out: &mut Vec<u8>, flow: &FlowStats) {
     put_times(out, flow);
     let at = out.len();
     out.zeros(2);
-    out.put16(flow.idle_age.map_or(0, |s| s.saturating_add(1)));
+    out.put16(flow.idle_age.map_or(0, |s| u16::try_from(s).unwrap_or(u16::MAX).saturating_add(1)));
     out.put16(flow.hard_age.map_or(0, |s| s.saturating_add(1)));
     put_counts(out, flow);
     let len = matching::put_nxm(out, &flow.matching, 0, 0);

@@ -22,23 +22,24 @@ pub const BUCKET_LAST: u32 = 0xffff_fffe;
 /// All buckets, in commands.
 pub const BUCKET_ALL: u32 = 0xffff_ffff;
 
-/// What a group does with its buckets; the number is the wire's.
+/// What a group does with its buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[repr(u8)]
 pub enum GroupType {
     /// Every bucket, each with its own copy.
     #[default]
-    All = 0,
+    All,
     /// One bucket by hash.
-    Select = 1,
+    Select,
     /// The one bucket.
-    Indirect = 2,
+    Indirect,
     /// The first live bucket.
-    FastFailover = 3,
+    FastFailover,
+    /// The number of one that no version has: a switch may describe such a group, and none of ours can be made.
+    Other(u8),
 }
 
 impl GroupType {
-    /// All, in the order of their numbers.
+    /// All that are known, in the order of their numbers on the wire.
     pub const ALL: [GroupType; 4] = [GroupType::All, GroupType::Select, GroupType::Indirect, GroupType::FastFailover];
 
     /// The type with this number.
@@ -46,13 +47,24 @@ impl GroupType {
         GroupType::ALL.get(usize::from(number)).copied()
     }
 
-    /// `all`, `select`, `indirect`, `ff`.
+    fn wire(self) -> u8 {
+        match self {
+            GroupType::All => 0,
+            GroupType::Select => 1,
+            GroupType::Indirect => 2,
+            GroupType::FastFailover => 3,
+            GroupType::Other(number) => number,
+        }
+    }
+
+    /// `all`, `select`, `indirect`, `ff`, `unknown`.
     pub fn name(self) -> &'static str {
         match self {
             GroupType::All => "all",
             GroupType::Select => "select",
             GroupType::Indirect => "indirect",
             GroupType::FastFailover => "ff",
+            GroupType::Other(_) => "unknown",
         }
     }
 }
@@ -285,9 +297,6 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
             format!("OpenFlow message bucket actions length {actions_len} exceeds remaining bucket data size {room}");
         return Err(ErrorCode::OFPGMFC_BAD_BUCKET.because(LOG, text));
     }
-    if bucket_id > BUCKET_MAX {
-        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());
-    }
     let actions = action::pull_actions(octets.take(actions_len)?, decoding)?;
     let mut bucket = Bucket {
         bucket_id,
@@ -313,6 +322,9 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
             PROP_WATCH_GROUP => bucket.watch_group = value.u32()?,
             _ => return Err(property.unknown(LOG, "group bucket")),
         }
+    }
+    if bucket_id > BUCKET_MAX {
+        return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());
     }
     Ok(bucket)
 }
@@ -350,10 +362,10 @@ fn field_array(mut octets: &[u8]) -> Result<FieldArray, OfError> {
     let mut fields = FieldArray::new();
     while !octets.is_empty() {
         let entry = nxm::pull_entry(&mut octets, nxm::Place::Match, None)?;
-        let field: Field = entry.field?;
         if entry.header.has_mask {
-            return Err(ErrorCode::OFPBMC_BAD_MASK.into());
+            return Err(ErrorCode::OFPBMC_BAD_MASK.because(LOG, "ntr selection method fields are invalid".into()));
         }
+        let field: Field = entry.field?;
         if fields.iter().any(|(f, _)| *f == field) {
             return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
         }
@@ -491,7 +503,7 @@ pub(super) fn encode_mod(out: &mut Vec<u8>, group_mod: &GroupMod, version: Versi
         return Err(Unsupported { what: group_mod.command.name().to_string(), version });
     }
     out.put16(group_mod.command as u16);
-    out.put8(group_mod.kind as u8);
+    out.put8(group_mod.kind.wire());
     out.put8(0);
     out.put32(group_mod.group_id);
     if form15(version) {
@@ -518,7 +530,8 @@ pub(super) fn decode_desc(
         if form15(version) { ("OFPST11_GROUP_DESC reply", 16) } else { ("OFPST11_GROUP_DESC reply", 8) };
     let mut body = Entries { module: LOG, name, least, len_at: 0 }.next(body)?;
     body.skip(2)?;
-    let kind = GroupType::from_wire(body.u8()?).ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;
+    let number = body.u8()?;
+    let kind = GroupType::from_wire(number).unwrap_or(GroupType::Other(number));
     body.skip(1)?;
     let group_id = body.u32()?;
     if !form15(version) {
@@ -535,7 +548,7 @@ pub(super) fn decode_desc(
 pub(super) fn encode_desc(out: &mut Vec<u8>, desc: &GroupDesc, version: Version) {
     let start = out.len();
     out.zeros(2);
-    out.put8(desc.kind as u8);
+    out.put8(desc.kind.wire());
     out.put8(0);
     out.put32(desc.group_id);
     if form15(version) {

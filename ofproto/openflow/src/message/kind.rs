@@ -443,6 +443,9 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
         return Ok((standard, number, base));
     }
     let vendor = u32_at(octets, base)?;
+    if version > 1 && octets.len() < base + 8 {
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+    }
     let class = match (vendor, standard) {
         (NX_VENDOR_ID, Class::Request) => Class::NxRequest,
         (NX_VENDOR_ID, _) => Class::NxReply,

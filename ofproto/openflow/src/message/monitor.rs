@@ -141,7 +141,8 @@ const LOG: &str = "ofp_monitor";
 /// Flags of Nicira's and ONF's requests, and the number that the last of 1.4's flags has there.
 const FLAGS_NX: u16 = 0x3f;
 const OWN_NX: u16 = 1 << 5;
-const FLAGS_14: u16 = 0x7f;
+/// 1.4's flags that Open vSwitch takes: it refuses "no abbreviations".
+const FLAGS_14: u16 = 0x7f & !monitor_flag::NO_ABBREV;
 
 fn flags_to_nx(flags: u16) -> u16 {
     let own = if flags & monitor_flag::ONLY_OWN != 0 { OWN_NX } else { 0 };
@@ -179,23 +180,20 @@ pub(super) fn decode_request(
             request.out_port = body.port10()?;
             let match_len = body.u16()?;
             request.table_id = body.u8()?;
-            if body.take(5)?.iter().any(|o| *o != 0) {
-                return Err(ErrorCode::NXBRC_MUST_BE_ZERO.into());
-            }
             request.flags = check_flags(flags, head, MonitorCommand::Add)?;
+            wire::must_be_zero(body.take(5)?, ErrorCode::NXBRC_MUST_BE_ZERO)?;
             request.matching = flow::take_nxm(body, match_len, reading)?.0;
         }
         Class::OnfRequest => {
             let flags = body.u16()?;
-            let match_len = body.u16()?;
+            // The match says its length itself.
+            body.skip(2)?;
             let out_port = body.u32()?;
             request.table_id = body.u8()?;
-            if body.take(3)?.iter().any(|o| *o != 0) {
-                return Err(ErrorCode::NXBRC_MUST_BE_ZERO.into());
-            }
             request.flags = check_flags(flags, head, MonitorCommand::Add)?;
+            wire::must_be_zero(body.take(3)?, ErrorCode::NXBRC_MUST_BE_ZERO)?;
             request.out_port = wire::port11(out_port)?;
-            request.matching = take_onf_match(body, match_len, reading)?;
+            request.matching = flow::take_match(body, reading)?;
         }
         _ => {
             let out_port = body.u32()?;
@@ -218,7 +216,8 @@ fn check_flags(wire: u16, head: &Head<'_>, command: MonitorCommand) -> Result<u1
         _ => (FLAGS_14, wire),
     };
     let wanted = monitor_flag::ADD | monitor_flag::REMOVED | monitor_flag::MODIFY;
-    if wire & !known != 0 || (command != MonitorCommand::Delete && flags & wanted == 0) {
+    // Who ends a monitor may ask for anything.
+    if command != MonitorCommand::Delete && (wire & !known != 0 || flags & wanted == 0) {
         let name = head.shape.name.trim_end_matches(" request");
         let text = format!("{name} has bad flags {}", crate::wire::alternate_hex(wire.into()));
         return Err(ErrorCode::OFPMOFC_BAD_FLAGS.because(LOG, text));
@@ -258,12 +257,6 @@ pub(super) fn encode_request(out: &mut Vec<u8>, request: &FlowMonitorRequest, ve
             matching::put_match(out, &request.matching, version);
         }
     }
-}
-
-/// Takes a match in the standard form from one of ONF's messages, which say its length once more.
-fn take_onf_match(body: &mut Reader<'_>, match_len: u16, reading: Reading<'_>) -> Result<Match, OfError> {
-    let mut octets = body.sub(usize::from(match_len).next_multiple_of(8))?;
-    flow::take_match(&mut octets, reading)
 }
 
 /// Reads one update of a list.
@@ -353,7 +346,7 @@ fn decode_full_nx(
     let cookie = update.u64()?;
     let reading = Reading { tun: context.tun, ..Reading::default() };
     let matching = match version {
-        Version::V13 => take_onf_match(update, match_len, reading)?,
+        Version::V13 => flow::take_match(update, reading)?,
         _ => flow::take_nxm(update, match_len, reading)?.0,
     };
     let reason = u8::try_from(reason).unwrap_or(u8::MAX);

@@ -238,8 +238,9 @@ fn decode_nxt(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<PacketIn, O
     Ok(packet_in)
 }
 
+/// One octet; what follows it is padding.
 fn number8(value: &[u8]) -> Result<u8, OfError> {
-    if value.len() == 1 || value.len() == 4 { Ok(value[0]) } else { Err(ErrorCode::OFPBPC_BAD_LEN.into()) }
+    Ok(*value.first().ok_or(ErrorCode::OFPBPC_BAD_LEN)?)
 }
 
 /// Name of the log's module for what is said of packets.
@@ -261,6 +262,11 @@ fn number64(value: &[u8]) -> Result<u64, OfError> {
 /// What is in a property whose value begins with 4 octets of padding.
 fn nested(value: &[u8]) -> Result<&[u8], OfError> {
     Ok(value.get(4..).ok_or(ErrorCode::OFPBPC_BAD_LEN)?)
+}
+
+/// The actions in such a property.
+fn nested_actions(value: &[u8]) -> Result<&[u8], OfError> {
+    nested(value).map_err(|error| error.remark(LOG, format!("actions property has bad length {}", value.len() + 4)))
 }
 
 fn decode_nx2(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<PacketIn, OfError> {
@@ -290,7 +296,7 @@ fn decode_nx2(head: &Head<'_>, version: Version, context: &Context<'_>) -> Resul
         }
     }
     let lacks = || ErrorCode::OFPBRC_BAD_LEN.because(LOG, "NXT_PACKET_IN2 lacks packet".into());
-    let packet = packet.ok_or_else(lacks)?;
+    let packet = packet.filter(|packet| !packet.is_empty()).ok_or_else(lacks)?;
     let len = packet.len() as u32;
     packet_in.total_len = full_len.unwrap_or(len);
     if packet_in.total_len < len {
@@ -335,10 +341,10 @@ impl PacketInPrivate {
                 cont::COOKIE => cookie = number64(value)?,
                 cont::ACTIONS => {
                     actions.push(Action::UnrollXlate { table, cookie });
-                    let list = action::pull_actions(nested(value)?, &decoding)?;
+                    let list = action::pull_actions(nested_actions(value)?, &decoding)?;
                     actions.extend(list.iter().cloned());
                 }
-                cont::ACTION_SET => private.action_set = Some(action::pull_actions(nested(value)?, &decoding)?),
+                cont::ACTION_SET => private.action_set = Some(action::pull_actions(nested_actions(value)?, &decoding)?),
                 cont::ODP_PORT => private.odp_port = Some(number32(value)?),
                 _ if context.loose => {}
                 _ => return Err(property.unknown(LOG, "NXT_PACKET_IN2 continuation")),
