@@ -281,7 +281,7 @@ impl Line<'_> {
             return;
         }
         let (ns, kind) = (key.packet_type() >> 16, text::hex((key.packet_type() & 0xffff).into()));
-        let ns = if ns == 1 { "1".to_string() } else { text::hex(ns.into()) };
+        let ns = if ns < 10 { ns.to_string() } else { text::hex(ns.into()) };
         put!(self.out, "packet_type=({ns},{kind}),");
         if key.packet_type() >> 16 == 1 {
             self.dl_type = key.packet_type() as u16;

@@ -11,6 +11,7 @@ mod monitor;
 mod ofp_print;
 mod packet_out;
 mod parse;
+mod pcap;
 mod ports;
 mod probe;
 mod replace;

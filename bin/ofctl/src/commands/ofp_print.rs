@@ -64,14 +64,14 @@ pub(super) fn ofp_parse(settings: &Settings, args: &[String]) -> Done {
     let mut rest = &octets[..];
     while !rest.is_empty() {
         if rest.len() < 8 {
-            return Err(Failure::Text(format!("{name}: unexpected end of file")));
+            return Err(Failure::Text(format!("{name}: unexpected end of file mid-message")));
         }
         let len = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
         if len < 8 {
             return Err(Failure::Text(format!("{name}: {len}-byte message is too short for OpenFlow")));
         }
         if rest.len() < len {
-            return Err(Failure::Text(format!("{name}: unexpected end of file")));
+            return Err(Failure::Text(format!("{name}: unexpected end of file mid-message")));
         }
         program::print(&text_of(settings, &rest[..len], settings.verbosity.saturating_add(2)));
         rest = &rest[len..];

@@ -15,6 +15,7 @@ use openflow::{ErrorCode, Notes, Protocols, Version, VersionSet};
 
 use super::flows::dialect;
 use super::ofp_print::{hex_prefix, show};
+use super::pcap::{self, Pcap};
 use crate::settings::Settings;
 use crate::{Done, Failure, text};
 
@@ -74,39 +75,47 @@ pub(super) fn group(settings: &Settings, args: &[String]) -> Done {
     Ok(())
 }
 
-/// Lines of standard input, comments and blanks around them taken off; empty ones stay.
-fn lines() -> Result<Vec<String>, Failure> {
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|e| Failure::Text(program::strerror(&e)))?;
-    Ok(text.lines().map(|l| l.split('#').next().unwrap_or("").trim().to_string()).collect())
+/// A list of fields on each line of standard input, in NXM or the OXM of `version`; lines of comment come back as they are.
+fn matches(settings: &Settings, version: Option<Version>) -> Done {
+    for line in std::io::stdin().lines() {
+        let line = line.map_err(|e| Failure::Text(program::strerror(&e)))?;
+        let fields = line.split('#').next().unwrap_or("");
+        if line.starts_with('#') {
+            program::print(&format!("{line}\n"));
+        } else if fields.trim().is_empty() {
+            program::print("\n");
+        } else {
+            one_match(settings, version, fields)?;
+        }
+    }
+    Ok(())
 }
 
-fn matches(settings: &Settings, version: Option<Version>) -> Done {
-    for line in lines()? {
-        if line.is_empty() {
-            program::print("\n");
-            continue;
+fn one_match(settings: &Settings, version: Option<Version>, fields: &str) -> Done {
+    let octets = matching::nxm_from_text(fields).map_err(Failure::Text)?;
+    let reading = matching::Reading { cookie: true, loose: !settings.strict, ..Default::default() };
+    let (m, (cookie, mask)) = match matching::pull_nxm(&octets, reading) {
+        Ok(read) => read,
+        Err(error) => {
+            text::log(&error.remarks);
+            program::print(&format!("nx_pull_match() returned error {error}\n"));
+            return Ok(());
         }
-        let octets = matching::nxm_from_text(&line).map_err(Failure::Text)?;
-        let reading = matching::Reading { cookie: true, loose: !settings.strict, ..Default::default() };
-        let text = match matching::pull_nxm(&octets, reading) {
-            Ok((m, (cookie, mask))) => {
-                let mut out = Vec::new();
-                match version {
-                    None => {
-                        let len = matching::put_nxm(&mut out, &m, cookie, mask);
-                        out.truncate(len);
-                    }
-                    Some(version) => matching::put_oxm_fields(&mut out, &m, version),
-                }
-                matching::nxm_to_text(&out)
-            }
-            Err(error) => {
-                text::log(&error.remarks);
-                format!("nx_pull_match() returned error {error}")
-            }
-        };
-        program::print(&format!("{text}\n"));
+    };
+    let mut out = Vec::new();
+    let text = match version {
+        None => {
+            let len = matching::put_nxm(&mut out, &m, cookie, mask);
+            matching::nxm_to_text(&out[..len])
+        }
+        Some(version) => {
+            let len = matching::put_match(&mut out, &m, version);
+            matching::nxm_to_text(&out[OXM_HEAD_LEN..len])
+        }
+    };
+    program::print(&format!("{text}\n"));
+    if settings.verbosity > 0 && !out.is_empty() {
+        program::print(&format!("{}\n", hex::plain(&out).trim_end_matches(['-', '\n'])));
     }
     Ok(())
 }
@@ -122,9 +131,13 @@ fn version_of(text: &str) -> Result<Version, Failure> {
 
 /// `parse-oxm VERSION`.
 pub(super) fn oxm(settings: &Settings, args: &[String]) -> Done {
-    let version = version_of(&args[0])?;
+    let version = Version::parse(&args[0]).filter(|version| *version >= Version::V12);
+    let version = version.ok_or_else(|| Failure::Text(format!("{}: not a valid version for OXM", args[0])))?;
     matches(settings, Some(version))
 }
+
+/// Octets of the type and the length in front of OXM's fields.
+const OXM_HEAD_LEN: usize = 4;
 
 fn difference(a: &[u8], b: &[u8]) {
     for i in 0..a.len().max(b.len()) {
@@ -138,19 +151,23 @@ fn difference(a: &[u8], b: &[u8]) {
     }
 }
 
+/// Calls `f` with the octets on each line of standard input that has any.
+fn octet_lines(mut f: impl FnMut(&[u8]) -> Done) -> Done {
+    super::flow_file::lines("-", |line, _| {
+        let (octets, rest) = hex_prefix(line);
+        if rest.is_empty() { f(&octets) } else { Err("Trailing garbage in hex data".into()) }
+    })
+}
+
 fn action_lists(args: &[String], instructions: bool) -> Done {
     let version = version_of(&args[0])?;
-    for line in lines()? {
-        let (octets, rest) = hex_prefix(&line);
-        if !rest.is_empty() {
-            return Err("Trailing garbage in hex data".into());
-        }
+    octet_lines(|octets| {
         let notes = Notes::default();
         let decoding = Decoding { debug: true, notes: Some(&notes), ..Decoding::new(version) };
         let read = if instructions {
-            action::pull_instructions(&octets, &decoding)
+            action::pull_instructions(octets, &decoding)
         } else {
-            action::pull_actions(&octets, &decoding)
+            action::pull_actions(octets, &decoding)
         };
         text::log(&notes.take());
         match read {
@@ -169,12 +186,12 @@ fn action_lists(args: &[String], instructions: bool) -> Done {
                 } else {
                     action::put_actions(&mut out, &list, version);
                 }
-                difference(&octets, &out);
+                difference(octets, &out);
                 program::print("\n");
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// `parse-actions VERSION`.
@@ -189,15 +206,7 @@ pub(super) fn instructions(_: &Settings, args: &[String]) -> Done {
 
 /// `parse-ofp10-match`.
 pub(super) fn ofp10_match(_: &Settings, _: &[String]) -> Done {
-    for line in lines()? {
-        if line.is_empty() {
-            program::print("\n");
-            continue;
-        }
-        let (octets, rest) = hex_prefix(&line);
-        if !rest.is_empty() {
-            return Err("Trailing garbage in hex data".into());
-        }
+    octet_lines(|octets| {
         if octets.len() != matching::OF10_MATCH_LEN {
             return Err(Failure::Text(format!(
                 "Input is {} bytes, expected {}",
@@ -205,7 +214,7 @@ pub(super) fn ofp10_match(_: &Settings, _: &[String]) -> Done {
                 matching::OF10_MATCH_LEN
             )));
         }
-        let m = matching::pull_of10(&octets);
+        let m = matching::pull_of10(octets);
         let mut once = Vec::new();
         matching::put_of10(&mut once, &m);
         let mut normal = m.clone();
@@ -214,28 +223,20 @@ pub(super) fn ofp10_match(_: &Settings, _: &[String]) -> Done {
         matching::put_of10(&mut twice, &normal);
         let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
         program::print(&format!("{text}\n"));
-        difference(&octets, &once);
+        difference(octets, &once);
         if once != twice {
             let text = openflow::flow_mod::format_match(&normal, Some(0x8000), &Style::PLAIN);
             program::print(&format!("normal: {text}\n"));
             difference(&once, &twice);
         }
         program::print("\n");
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// `parse-ofp11-match`.
 pub(super) fn ofp11_match(_: &Settings, _: &[String]) -> Done {
-    for line in lines()? {
-        if line.is_empty() {
-            program::print("\n");
-            continue;
-        }
-        let (octets, rest) = hex_prefix(&line);
-        if !rest.is_empty() {
-            return Err("Trailing garbage in hex data".into());
-        }
+    octet_lines(|octets| {
         if octets.len() != matching::OF11_MATCH_LEN {
             return Err(Failure::Text(format!(
                 "Input is {} bytes, expected {}",
@@ -243,19 +244,19 @@ pub(super) fn ofp11_match(_: &Settings, _: &[String]) -> Done {
                 matching::OF11_MATCH_LEN
             )));
         }
-        match matching::pull_of11(&octets) {
+        match matching::pull_of11(octets) {
             Err(code) => program::print(&format!("bad ofp11_match: {code}\n\n")),
             Ok(m) => {
                 let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
                 program::print(&format!("{text}\n"));
                 let mut out = Vec::new();
                 matching::put_of11(&mut out, &m);
-                difference(&octets, &out);
+                difference(octets, &out);
                 program::print("\n");
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// `parse-packet`: a packet on standard input.
@@ -267,58 +268,15 @@ pub(super) fn packet(_: &Settings, _: &[String]) -> Done {
     Ok(())
 }
 
-/// A capture's packets.
-fn pcap_packets(file: &str) -> Result<Vec<Vec<u8>>, Failure> {
-    let octets = std::fs::read(file).map_err(|e| {
-        vlog::warn!("pcap", "{file}: failed to open pcap file for reading ({})", program::strerror(&e));
-        Failure::Text(format!("{file}: open failed ({})", program::strerror(&e)))
-    })?;
-    let magic = octets.get(..4).map_or(0, |m| u32::from_le_bytes([m[0], m[1], m[2], m[3]]));
-    let big = match magic {
-        0xa1b2_c3d4 | 0xa1b2_3c4d => false,
-        0xd4c3_b2a1 | 0x4d3c_b2a1 => true,
-        _ => {
-            vlog::warn!(
-                "pcap",
-                "bad magic 0x{:08x} reading pcap file (expected 0xa1b2c3d4, 0xa1b23c4d, 0xd4c3b2a1, or 0x4d3cb2a1)",
-                magic
-            );
-            return Err(Failure::Text(format!("{file}: read failed (Protocol error)")));
-        }
-    };
-    let number = |at: usize| -> Option<u32> {
-        let o = octets.get(at..at + 4)?;
-        let o = [o[0], o[1], o[2], o[3]];
-        Some(if big { u32::from_be_bytes(o) } else { u32::from_le_bytes(o) })
-    };
-    let mut packets = Vec::new();
-    let mut at = 24;
-    while let Some(len) = number(at + 8) {
-        let len = len as usize;
-        // One of no octets looks like the end.
-        let Some(packet) = octets.get(at + 16..at + 16 + len).filter(|p| !p.is_empty()) else { break };
-        packets.push(packet.to_vec());
-        at += 16 + len;
-    }
-    Ok(packets)
-}
-
 /// `OFPP_ANY` of OpenFlow 1.1 and later.
 const NO_PORT: u32 = u32::MAX;
 
 /// `parse-pcap PCAP...`: each packet's headers.
 pub(super) fn pcap(settings: &Settings, args: &[String]) -> Done {
     for file in args {
-        let packets = match pcap_packets(file) {
-            Ok(packets) => packets,
-            Err(Failure::Text(text)) => {
-                program::flush_stdout();
-                program::eprintln_quiet(&format!("{}: {text}", settings.program));
-                std::process::exit(2)
-            }
-            Err(said) => return Err(said),
-        };
+        let packets = Pcap::open(file).unwrap_or_else(|failure| give_up(settings, file, &failure));
         for packet in packets {
+            let packet = packet.unwrap_or_else(|failure| give_up(settings, file, &failure));
             // Nobody knows where it came in.
             let (key, _) = flow::extract::extract(&packet, NO_PORT);
             let text = flow::match_text::format_flow(&key, &flow::match_text::Options::default());
@@ -328,12 +286,21 @@ pub(super) fn pcap(settings: &Settings, args: &[String]) -> Done {
     Ok(())
 }
 
+/// Ends the program with the number of the error, as `parse-pcap` does.
+fn give_up(settings: &Settings, file: &str, failure: &pcap::Failed) -> ! {
+    program::flush_stdout();
+    program::eprintln_quiet(&format!("{}: {file}: {failure}", settings.program));
+    std::process::exit(failure.code())
+}
+
 /// `ofp-parse-pcap PCAP [PORT...]`: OpenFlow in TCP streams of the ports, by default 6633 and 6653.
 pub(super) fn ofp_pcap(settings: &Settings, args: &[String]) -> Done {
     let ports: Vec<u16> = args[1..].iter().filter_map(|p| p.parse().ok()).collect();
     let ports = if ports.is_empty() { vec![6653, 6633] } else { ports };
     let mut streams: Vec<((u32, u32, u16, u16), message::frame::Framer)> = Vec::new();
-    for packet in pcap_packets(&args[0])? {
+    let packets = Pcap::open(&args[0]).map_err(|failure| Failure::Text(format!("{}: {failure}", args[0])))?;
+    // What cannot be read ends the capture.
+    for packet in packets.map_while(Result::ok) {
         let (key, _) = flow::extract::extract(&packet, 0);
         let (src, dst) = (key.tp_src(), key.tp_dst());
         if key.dl_type() != 0x0800 || key.nw_proto() != 6 || !(ports.contains(&src) || ports.contains(&dst)) {

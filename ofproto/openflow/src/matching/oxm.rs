@@ -293,8 +293,13 @@ impl<'a> Writer<'a> {
             return;
         }
         let ones = Value::ones(value.len(), value.len() * 8);
-        // Of the flags only one is known: the others are never said anything of.
-        let mask = if field == Field::TunFlags { Value::from_u128(1, 2) } else { mask };
+        let mask = match field {
+            // Of the flags only one is known: the others are never said anything of.
+            Field::TunFlags => Value::from_u128(1, 2),
+            // Eight of 32 states are known.
+            Field::CtState => mask.and(&Value::from_u128(0xff, 4)),
+            _ => mask,
+        };
         self.entry(field, &value, if field.meta().maskable { &mask } else { &ones });
     }
 

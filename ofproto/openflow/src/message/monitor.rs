@@ -202,7 +202,10 @@ pub(super) fn decode_request(
             request.table_id = body.u8()?;
             request.command = MonitorCommand::from_wire(body.u8()?);
             request.flags = check_flags(flags, head, request.command)?;
-            request.out_port = wire::port11(out_port)?;
+            // Nothing but the number matters of a monitor that ends.
+            if request.command != MonitorCommand::Delete {
+                request.out_port = wire::port11(out_port)?;
+            }
             request.matching = flow::take_match(body, reading)?;
         }
     }

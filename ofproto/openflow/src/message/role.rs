@@ -31,16 +31,28 @@ pub struct RoleRequest {
     pub generation_id: Option<u64>,
 }
 
-/// Why a role changed; the number is the wire's.
+/// Why a role changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum RoleReason {
     /// Another controller became master.
-    MasterRequest = 0,
+    MasterRequest,
     /// The switch's configuration changed.
-    Config = 1,
+    Config,
     /// Something of an experimenter.
-    Experimenter = 2,
+    Experimenter,
+    /// A number that no version has.
+    Other(u8),
+}
+
+impl RoleReason {
+    fn wire(self) -> u8 {
+        match self {
+            RoleReason::MasterRequest => 0,
+            RoleReason::Config => 1,
+            RoleReason::Experimenter => 2,
+            RoleReason::Other(number) => number,
+        }
+    }
 }
 
 /// A controller's role changed.
@@ -103,7 +115,7 @@ pub(super) fn decode_status(body: &[u8]) -> Result<RoleStatus, OfError> {
         0 => RoleReason::MasterRequest,
         1 => RoleReason::Config,
         2 => RoleReason::Experimenter,
-        _ => return Err(ErrorCode::NXBRC_BAD_REASON.into()),
+        number => RoleReason::Other(number),
     };
     body.skip(3)?;
     Ok(RoleStatus { role, reason, generation_id: body.u64()? })
@@ -111,7 +123,7 @@ pub(super) fn decode_status(body: &[u8]) -> Result<RoleStatus, OfError> {
 
 pub(super) fn encode_status(out: &mut Vec<u8>, status: &RoleStatus) {
     out.put32(status.role as u32);
-    out.put8(status.reason as u8);
+    out.put8(status.reason.wire());
     out.zeros(3);
     out.put64(status.generation_id);
 }

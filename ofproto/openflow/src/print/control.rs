@@ -112,6 +112,7 @@ pub(super) fn role_status(out: &mut String, status: &RoleStatus) {
         RoleReason::MasterRequest => "primary_request",
         RoleReason::Config => "configuration_changed",
         RoleReason::Experimenter => "experimenter_data_changed",
+        RoleReason::Other(_) => "(unknown)",
     });
 }
 

@@ -124,7 +124,7 @@ const MONITOR_FLAGS: &[(u32, &str)] = &[
 /// Appends a flow monitor request.
 pub fn monitor_request(out: &mut String, request: &FlowMonitorRequest, style: &Style<'_>) {
     if request.command == MonitorCommand::Delete {
-        put!(out, "\n id={} command=del", request.id);
+        put!(out, "\n id={} command=delete", request.id);
         return;
     }
     put!(out, "\n id={} flags=", request.id);

@@ -146,7 +146,7 @@ fn continuation(out: &mut String, private: &PacketInPrivate, style: &Style<'_>) 
         crate::action::write(out, set, &Style { names: Names::NONE, ..*style });
         out.push('\n');
     }
-    if let Some(port) = private.odp_port {
+    if let Some(port) = private.odp_port.filter(|port| *port != 0) {
         put!(out, " continuation.odp_port={port}\n");
     }
 }
