@@ -57,7 +57,7 @@ impl Place {
     /// the two Open vSwitch names in an action depends on its hash table; mostly it is the length.
     fn unknown(self, header: &RawHeader) -> ErrorCode {
         match self {
-            Place::Action if header.payload == 0 => ErrorCode::OFPBAC_BAD_SET_TYPE,
+            Place::Action if header.width() == 0 => ErrorCode::OFPBAC_BAD_SET_TYPE,
             Place::Action => ErrorCode::OFPBAC_BAD_SET_LEN,
             Place::Match => ErrorCode::OFPBMC_BAD_FIELD,
         }
