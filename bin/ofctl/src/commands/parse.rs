@@ -4,7 +4,7 @@ use std::io::Read;
 
 use cli::program;
 use flow::classifier::Shapes;
-use openflow::action::{self, Decoding};
+use openflow::action::{self, Action, Actions, Decoding};
 use openflow::flow_mod::{Command, FlowModCommand, PackedFlowMod, parse_exact_flow, parse_flow_mod};
 use openflow::matching::{self, Match};
 use openflow::message::hello::Hello;
@@ -151,17 +151,27 @@ fn difference(a: &[u8], b: &[u8]) {
     }
 }
 
+fn whole_hex(line: &str) -> Result<Vec<u8>, Failure> {
+    let (octets, rest) = hex_prefix(line);
+    if rest.is_empty() { Ok(octets) } else { Err("Trailing garbage in hex data".into()) }
+}
+
+/// Splits off the number of a table and a comma, for which 0 stands where there are none.
+fn table_of(line: &str) -> (u8, &str) {
+    let Some((table, rest)) = line.split_once(',') else { return (0, line) };
+    (flow::text::parse_u64_prefix(table, 10).map_or(0, |(number, _)| number as u8), rest.trim_start())
+}
+
 /// Calls `f` with the octets on each line of standard input that has any.
 fn octet_lines(mut f: impl FnMut(&[u8]) -> Done) -> Done {
-    super::flow_file::lines("-", |line, _| {
-        let (octets, rest) = hex_prefix(line);
-        if rest.is_empty() { f(&octets) } else { Err("Trailing garbage in hex data".into()) }
-    })
+    super::flow_file::lines("-", |line, _| f(&whole_hex(line)?))
 }
 
 fn action_lists(args: &[String], instructions: bool) -> Done {
     let version = version_of(&args[0])?;
-    octet_lines(|octets| {
+    super::flow_file::lines("-", |line, _| {
+        let (table, line) = table_of(line);
+        let octets = &whole_hex(line)?;
         let notes = Notes::default();
         let decoding = Decoding { debug: true, notes: Some(&notes), ..Decoding::new(version) };
         let read = if instructions {
@@ -170,6 +180,11 @@ fn action_lists(args: &[String], instructions: bool) -> Done {
             action::pull_actions(octets, &decoding)
         };
         text::log(&notes.take());
+        let goes_back = |list: &Actions| list.iter().any(|a| matches!(a, Action::GotoTable(to) if *to <= table));
+        let read = match read {
+            Ok(list) if table != u8::MAX && goes_back(&list) => Err(ErrorCode::OFPBIC_BAD_TABLE_ID.into()),
+            read => read,
+        };
         match read {
             Err(error) => {
                 text::log(&error.remarks);

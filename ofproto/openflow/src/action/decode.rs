@@ -382,7 +382,8 @@ pub(super) fn bundle(a: &[u8], d: &Decoding<'_>, load: bool) -> Res<Action> {
     let dst = if let Some(field) = field {
         let dst = Subfield { field, ofs: be16(a, 22) >> 6, n_bits: (be16(a, 22) & 0x3f) + 1 };
         if dst.n_bits < 16 {
-            return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
+            let text = "bundle_load action requires at least 16 bit destination.".into();
+            return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.because(LOG, text));
         }
         Some(dst)
     } else if zero_from(&a[22..28], 0) {

@@ -605,16 +605,23 @@ fn set(field: Field, value: Value, mask: Value, form: SetFieldForm) -> Action {
     Action::SetField(Box::new(SetField { field, value: value.and(&mask), mask, flow_has_vlan: false, form }))
 }
 
-fn load(text: &str) -> Parsed {
-    let (value, key) = split_arrow(text)?;
-    let dst = Subfield::parse(key)?;
+/// The number that a part of a field is to have; `text` is what it stands in.
+pub(super) fn subvalue(text: &str, value: &str, dst: &Subfield) -> Parsed<Value> {
     let n = usize::from(dst.field.meta().n_bytes);
-    let number = parse_int(value, n).ok_or_else(|| format!("{text}: cannot parse integer value"))?.0;
+    let number = parse_int(value, n).filter(|(_, rest)| rest.is_empty());
+    let (number, _) = number.ok_or_else(|| format!("{text}: cannot parse integer value"))?;
     if (usize::from(dst.n_bits)..n * 8).any(|bit| number.bit(bit)) {
         let shown = field_text::format(dst.field, &number, None, None);
         return Err(format!("{text}: value {shown} does not fit into {} bits", dst.n_bits));
     }
-    let (mut placed, mut mask) = (Value::zeros(n), Value::zeros(n));
+    Ok(number)
+}
+
+fn load(text: &str) -> Parsed {
+    let (value, key) = split_arrow(text)?;
+    let dst = Subfield::parse(key)?;
+    let number = subvalue(text, value, &dst)?;
+    let (mut placed, mut mask) = (Value::zeros(number.len()), Value::zeros(number.len()));
     for bit in 0..usize::from(dst.n_bits) {
         let at = usize::from(dst.ofs) + bit;
         mask.set_subfield(at, 1, 1);

@@ -4,7 +4,7 @@
 
 use flow::field::Value;
 
-use super::parse::{Parser, parse_move, standard_header};
+use super::parse::{Parser, parse_move, standard_header, subvalue};
 use super::subfield::parse_int;
 use super::{Action, Learn, LearnDst, LearnSpec, LearnSrc, Subfield};
 use crate::words::{Words, atoi};
@@ -99,7 +99,8 @@ fn match_spec(parser: &Parser<'_>, text: &str, key: &str, dst: Subfield, value: 
         }
         Err(e) => e,
     };
-    match parser.names.parse_value(dst.field, value) {
+    let is_whole = dst == Subfield::whole(dst.field);
+    match if is_whole { parser.names.parse_value(dst.field, value) } else { subvalue(text, value, &dst) } {
         Ok(imm) => Ok(LearnSpec { src: immediate(&imm, dst.n_bits), dst: LearnDst::Match(dst), n_bits: dst.n_bits }),
         Err(not_value) => Err(format!(
             "{text}: {key} value {value} cannot be parsed as a subfield ({not_field}) or an immediate value \
