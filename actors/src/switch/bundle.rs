@@ -56,12 +56,17 @@ fn positive(pairs: &Pairs, key: &str) -> Option<u16> {
     pairs.get(key)?.trim().parse().ok().filter(|n| *n > 0)
 }
 
+/// A bond goes before a port that merely speaks LACP.
+fn default_priority(port: &DesiredPort) -> u16 {
+    if port.interfaces.len() > 1 { DEFAULT_SYSTEM_PRIORITY } else { u16::MAX }
+}
+
 fn lacp(port: &DesiredPort) -> LacpConfig {
     let keys = &port.other_config;
     LacpConfig {
         name: port.name.clone(),
         system_id: keys.get("lacp-system-id").and_then(|id| parse_mac(id)).unwrap_or(0),
-        system_priority: positive(keys, "lacp-system-priority").unwrap_or(DEFAULT_SYSTEM_PRIORITY),
+        system_priority: positive(keys, "lacp-system-priority").unwrap_or_else(|| default_priority(port)),
         active: port.lacp.as_deref() == Some("active"),
         fast: keys.get("lacp-time").is_some_and(|time| time.eq_ignore_ascii_case("fast")),
         fallback_ab: flag(keys, "lacp-fallback-ab"),

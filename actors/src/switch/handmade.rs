@@ -168,7 +168,7 @@ impl Switch {
 impl Handler<DatapathEdit> for Switch {
     type Result = Result<Option<Address<Port>>, EditRefused>;
 
-    fn handle(&mut self, m: DatapathEdit, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, m: DatapathEdit, ctx: &mut Context<Self>) -> Self::Result {
         self.desk().received();
         let opened = match m {
             DatapathEdit::Make { kind, name } => self.make_datapath(&kind, &name).map(|()| None),
@@ -188,7 +188,10 @@ impl Handler<DatapathEdit> for Switch {
                 self.rebalance(&kind, &costs);
                 Ok(None)
             }
-            DatapathEdit::RemovePort { datapath, name } => self.remove_own_port(&datapath, &name).map(|()| None),
+            DatapathEdit::RemovePort { datapath, name } if self.made.contains_key(&datapath) => {
+                self.remove_own_port(&datapath, &name).map(|()| None)
+            }
+            DatapathEdit::RemovePort { datapath, name } => self.take_from_bridge(&datapath, &name, ctx).map(|()| None),
         };
         self.publish_directory();
         opened

@@ -15,6 +15,7 @@ use crate::msg::bridge::{Configure, Upcalls};
 use crate::msg::datapath::{CtTimeouts, VlanLimit};
 use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
 use crate::msg::revalidator::RevalidatorSettings;
+use crate::msg::switch::EditRefused;
 use crate::port::PortSetup;
 use crate::port::device::DeviceKind;
 use crate::stream::TlsFiles;
@@ -119,6 +120,24 @@ impl Switch {
         if let Some(odp) = port.odp {
             backer.ports.remove(&odp);
         }
+    }
+
+    /// Takes a port out of a bridges' datapath, as a person asks to. The next change of configuration makes it again.
+    pub(super) fn take_from_bridge(
+        &mut self,
+        full: &str,
+        port: &str,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), EditRefused> {
+        let kind = full.split_once('@').map_or(full, |(kind, _)| kind);
+        let has = |(_, bridge): &(&String, &BridgeState)| bridge.datapath == kind && bridge.ports.contains_key(port);
+        let name = self.bridges.iter().find(has).map(|(name, _)| name.clone()).ok_or(EditRefused::Missing)?;
+        let mut bridge = self.bridges.remove(&name).ok_or(EditRefused::Missing)?;
+        self.close_port(&name, &mut bridge, port);
+        self.bridges.insert(name.clone(), bridge);
+        self.changed.insert(name);
+        self.apply_port_changes(ctx);
+        Ok(())
     }
 
     /// Makes the bridges and ports that are wanted and not there; asks each new port to open its device.

@@ -223,10 +223,6 @@ async fn remove_port(
         },
     };
     let Some(found) = found else { return says.fail(&failed, Some(reason::NO_DEVICE)) };
-    if !entry.own.contains_key(found) {
-        let why = format!("deleting {name}: the ports of {datapath} are its bridges', use ovs-vsctl");
-        return says.fail(&why, Some(reason::UNSUPPORTED));
-    }
     let full = full_name(datapath);
     let gone = edit(directory, DatapathEdit::RemovePort { datapath: full, name: found.clone() }).await;
     gone.map(drop).or_else(|why| says.fail(&failed, Some(errno(why))))

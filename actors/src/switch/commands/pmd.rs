@@ -117,9 +117,12 @@ impl<'a> Wanted<'a> {
         Ok(Self { kind: kind.clone(), entry, assignment: &entry.assignment, core, secs })
     }
 
-    fn threads(&self) -> impl Iterator<Item = &Thread> {
-        let core = self.core;
-        self.assignment.threads.iter().filter(move |t| core.is_none_or(|core| core == t.core.core))
+    /// The threads asked for, in the order of their processors.
+    fn threads(&self) -> Vec<&Thread> {
+        let is_wanted = |thread: &&Thread| self.core.is_none_or(|core| core == thread.core.core);
+        let mut threads: Vec<&Thread> = self.assignment.threads.iter().filter(is_wanted).collect();
+        threads.sort_by_key(|thread| thread.core.core);
+        threads
     }
 }
 
