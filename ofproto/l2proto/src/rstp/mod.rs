@@ -63,8 +63,6 @@ impl Role {
 /// State of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Takes no part.
-    Disabled,
     /// Passes nothing, learns nothing.
     Discarding,
     /// Learns, passes nothing.
@@ -77,7 +75,6 @@ impl State {
     /// Its name in output.
     pub fn name(self) -> &'static str {
         match self {
-            State::Disabled => "Disabled",
             State::Discarding => "Discarding",
             State::Learning => "Learning",
             State::Forwarding => "Forwarding",
@@ -589,9 +586,7 @@ impl Port {
     }
 
     fn state(&self) -> State {
-        if self.role == Role::Disabled {
-            State::Disabled
-        } else if self.forwarding {
+        if self.forwarding {
             State::Forwarding
         } else if self.learning {
             State::Learning

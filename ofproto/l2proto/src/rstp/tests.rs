@@ -102,7 +102,7 @@ fn a_broken_link_is_gone_round_at_once() {
     net.step(200);
     assert_eq!(net.show((2, 3)), (Role::Root, State::Forwarding));
     assert!(!net.bridges[1].take_flushes().is_empty(), "learned addresses are forgotten");
-    assert_eq!(net.show((2, 2)), (Role::Disabled, State::Disabled));
+    assert_eq!(net.show((2, 2)), (Role::Disabled, State::Discarding));
 }
 
 #[test]

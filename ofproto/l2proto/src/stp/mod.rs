@@ -218,6 +218,8 @@ pub struct Stp<P> {
     root_port: Option<P>,
     times: Times,
     change_detected: bool,
+    /// Changes detected, each told of once until it is over, that the log does not know.
+    changes_untold: u32,
     change: bool,
     hello_at: Option<i64>,
     notify_at: Option<i64>,
@@ -238,6 +240,7 @@ impl<P: Copy + Ord> Stp<P> {
             root_port: None,
             times,
             change_detected: false,
+            changes_untold: 0,
             change: false,
             hello_at: Some(now_ms + times.hello_ms),
             notify_at: None,
@@ -348,6 +351,11 @@ impl<P: Copy + Ord> Stp<P> {
     /// Whether learned addresses are to be forgotten.
     pub fn take_flush(&mut self) -> bool {
         std::mem::take(&mut self.flush)
+    }
+
+    /// How many topology changes were detected since this was asked last, for the log.
+    pub fn take_changes(&mut self) -> u32 {
+        std::mem::take(&mut self.changes_untold)
     }
 
     /// A topology change by command (`stp/tcn`).
@@ -658,6 +666,7 @@ impl<P: Copy + Ord> Stp<P> {
 
     /// Clause 8.6.14.
     fn change_detected(&mut self, now_ms: i64) {
+        self.changes_untold += u32::from(!self.change_detected);
         if self.is_root() {
             self.change = true;
             self.flush = true;

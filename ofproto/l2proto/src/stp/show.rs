@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Stp, Times};
+use super::{State, Stp, Times};
 
 impl<P: Copy + Ord> Stp<P> {
     /// The text, without the line that names the bridge; `port_name` names a port. As in Open vSwitch the configured times
@@ -22,7 +22,7 @@ impl<P: Copy + Ord> Stp<P> {
         identity(&mut out, self.bridge_id(), self.times);
         let _ = writeln!(out, "\n  {:<10} {:<10} {:<10} {:<5} Pri.Nbr ", "Interface", "Role", "State", "Cost");
         let _ = writeln!(out, "  {0} {0} {0} {1:-<5} {1:-<7}", "----------", "");
-        let mut ports: Vec<_> = self.ports.iter().collect();
+        let mut ports: Vec<_> = self.ports.iter().filter(|(_, port)| port.state != State::Disabled).collect();
         ports.sort_by_key(|(_, port)| port.settings.number);
         for (&name, port) in ports {
             let settings = port.settings;

@@ -10,7 +10,8 @@ use l2proto::{rstp, stp};
 use openflow::OfPort;
 use openflow::message::port::port_state;
 
-use super::Bridge;
+use super::{Bridge, Output};
+use crate::note::{Level, Note};
 use crate::view::StpState;
 
 /// Where units go, and the LLC header before them.
@@ -89,11 +90,28 @@ impl Spanning {
                 Some(stp::State::Forwarding) => StpState::Forwarding,
             },
             Spanning::Rstp(machine) => match machine.port_status(port, now_ms).map(|s| s.state) {
-                None | Some(rstp::State::Disabled) => StpState::Disabled,
+                None => StpState::Disabled,
                 Some(rstp::State::Discarding) => StpState::Discarding,
                 Some(rstp::State::Learning) => StpState::Learning,
                 Some(rstp::State::Forwarding) => StpState::Forwarding,
             },
+        }
+    }
+}
+
+/// Whose words a port's states are told of in.
+#[derive(Clone, Copy)]
+enum Protocol {
+    Stp,
+    Rstp,
+}
+
+impl Protocol {
+    fn state_line(self, port: &str, before: StpState, after: StpState) -> String {
+        let lower = |state: StpState| format!("{state:?}").to_lowercase();
+        match self {
+            Protocol::Stp => format!("port {port}: STP state changed from {} to {}", lower(before), lower(after)),
+            Protocol::Rstp => format!("port {port}: RSTP state changed from {before:?} to {after:?}"),
         }
     }
 }
@@ -152,10 +170,12 @@ impl Bridge {
 
     /// Does what is due, sends what is to be sent, and shows the ports' states.
     pub(super) fn run_spanning(&mut self, now_ms: i64) {
+        let mut changes = 0;
         let (units, flush_all, flushes) = match &mut self.spanning {
             Spanning::Off => (Vec::new(), false, Vec::new()),
             Spanning::Stp(machine) => {
                 machine.run(now_ms);
+                changes = machine.take_changes();
                 (machine.take_units(), machine.take_flush(), Vec::new())
             }
             Spanning::Rstp(machine) => {
@@ -164,6 +184,10 @@ impl Bridge {
             }
         };
         self.show_spanning(now_ms);
+        for _ in 0..changes {
+            let text = format!("{}: detected topology change.", self.view.name);
+            self.put(Output::Log(Note::new("stp", Level::Info, text)));
+        }
         self.report_stale |= !matches!(self.spanning, Spanning::Off);
         if flush_all {
             self.macs.flush();
@@ -182,6 +206,7 @@ impl Bridge {
     }
 
     fn show_spanning(&mut self, now_ms: i64) {
+        let was_rstp = self.view.rstp;
         let speaks = (matches!(self.spanning, Spanning::Stp(_)), matches!(self.spanning, Spanning::Rstp(_)));
         if (self.view.stp, self.view.rstp) != speaks {
             (self.view.stp, self.view.rstp) = speaks;
@@ -196,7 +221,12 @@ impl Bridge {
             .filter(|(_, before, state)| before != state)
             .map(|(number, _, state)| (number, state))
             .collect();
+        let protocol = if was_rstp || speaks.1 { Protocol::Rstp } else { Protocol::Stp };
         for (number, state) in news {
+            if let Some(port) = self.view.ports.get(&number) {
+                let text = protocol.state_line(&port.name, port.stp, state);
+                self.put(Output::Log(Note::new("ofproto_dpif", Level::Dbg, text)));
+            }
             let config = self.config.ports.get(&number).cloned();
             let before = config.as_ref().map(|port| self.port_desc(port));
             if let Some(port) = self.view.ports.get_mut(&number) {
