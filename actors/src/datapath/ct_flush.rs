@@ -16,29 +16,65 @@ impl Handler<CtFlush> for Datapath {
 
     fn handle(&mut self, m: CtFlush, _: &mut Context<Self>) {
         self.desk.received();
-        let mut wanted = m.0;
-        // A whole tuple is one of zone 0 unless another is named; parts of one are looked for everywhere.
-        let ends = (wanted.orig.src_port, wanted.orig.dst_port);
-        let has_ends = matches!(ends, (Some(_), Some(_))) || wanted.orig.icmp_id.is_some();
-        if wanted.orig.src.is_some() && wanted.orig.dst.is_some() && wanted.ip_proto != 0 && has_ends {
-            wanted.zone.get_or_insert(0);
-        }
-        let all = Wanted { zone: wanted.zone, ..Wanted::default() };
-        if wanted == all {
-            self.engine.flush_connections(wanted.zone, None);
-            return;
-        }
-        let (mut from, mut doomed) = (0, Vec::new());
-        loop {
-            let (found, next) = self.engine.dump_connections(from, AT_ONCE, wanted.zone);
-            doomed.extend(found.iter().filter(|c| is_meant(&wanted, c)).map(|c| (c.zone, c.original)));
-            let Some(next) = next else { break };
-            from = next;
-        }
-        for (zone, tuple) in doomed {
-            self.engine.flush_connections(Some(zone), Some(&tuple));
-        }
+        // There is no way to answer a controller that named what is not there.
+        let _ = flush_connections(&mut self.engine, &m.0);
     }
+}
+
+/// A connection that was named in whole is not there.
+#[derive(Debug)]
+pub(crate) struct NoSuchConnection;
+
+/// Removes the connections that are meant: all, those of a zone, those that parts of tuples agree with, or the one that
+/// an original tuple names in whole, by either of its directions (one translated, by its original direction only).
+pub(crate) fn flush_connections(engine: &mut dp::Datapath, wanted: &Wanted) -> Result<(), NoSuchConnection> {
+    if let Some(tuple) = whole(wanted) {
+        if engine.forget_connection(wanted.zone.unwrap_or(0), &tuple) {
+            return Ok(());
+        }
+        vlog::warn!("conntrack", "Must flush tuple using the original pre-NATed tuple");
+        return Err(NoSuchConnection);
+    }
+    let all = Wanted { zone: wanted.zone, ..Wanted::default() };
+    if *wanted == all {
+        engine.flush_connections(wanted.zone);
+        return Ok(());
+    }
+    let (mut from, mut doomed) = (0, Vec::new());
+    loop {
+        let (found, next) = engine.dump_connections(from, AT_ONCE, wanted.zone);
+        doomed.extend(found.iter().filter(|c| is_meant(wanted, c)).map(|c| (c.zone, c.original)));
+        let Some(next) = next else { break };
+        from = next;
+    }
+    for (zone, tuple) in doomed {
+        engine.forget_connection(zone, &tuple);
+    }
+    Ok(())
+}
+
+/// The tuple that is named in whole, if one is: what is left out of ICMP's part is 0.
+fn whole(wanted: &Wanted) -> Option<Tuple> {
+    let orig = &wanted.orig;
+    if wanted.ip_proto == 0 || wanted.reply != CtTuple::default() {
+        return None;
+    }
+    let (src, dst) = (orig.src?, orig.dst?);
+    let (v4_src, v4_dst) = (src.to_ipv4_mapped(), dst.to_ipv4_mapped());
+    let (is_v6, src, dst) = match (v4_src, v4_dst) {
+        (Some(src), Some(dst)) => (false, u128::from(u32::from(src)), u128::from(u32::from(dst))),
+        (None, None) => (true, src.into(), dst.into()),
+        _ => return None,
+    };
+    let mut tuple = Tuple { is_v6, proto: wanted.ip_proto, src, dst, ..Tuple::default() };
+    if tuple.is_icmp() {
+        let id = orig.icmp_id.unwrap_or(0);
+        (tuple.sport, tuple.dport) = (id, id);
+        tuple.icmp = (orig.icmp_type.unwrap_or(0), orig.icmp_code.unwrap_or(0));
+    } else {
+        (tuple.sport, tuple.dport) = (orig.src_port.filter(|p| *p != 0)?, orig.dst_port.filter(|p| *p != 0)?);
+    }
+    Some(tuple)
 }
 
 fn is_meant(wanted: &Wanted, connection: &Connection) -> bool {
@@ -57,8 +93,8 @@ fn agrees(wanted: &CtTuple, tuple: &Tuple) -> bool {
     let icmp = tuple.is_icmp();
     address(wanted.src, tuple.src)
         && address(wanted.dst, tuple.dst)
-        && wanted.src_port.is_none_or(|p| !icmp && p == tuple.sport)
-        && wanted.dst_port.is_none_or(|p| !icmp && p == tuple.dport)
+        && wanted.src_port.is_none_or(|p| p == 0 || !icmp && p == tuple.sport)
+        && wanted.dst_port.is_none_or(|p| p == 0 || !icmp && p == tuple.dport)
         && wanted.icmp_id.is_none_or(|id| icmp && id == tuple.sport)
         && wanted.icmp_type.is_none_or(|kind| icmp && kind == tuple.icmp.0)
         && wanted.icmp_code.is_none_or(|code| icmp && code == tuple.icmp.1)

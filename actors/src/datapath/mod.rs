@@ -26,6 +26,7 @@ mod report;
 mod wake;
 
 use actix::prelude::*;
+pub(crate) use ct_flush::flush_connections;
 use dp::{Datapath as Engine, Load, QueueId};
 use flow::{OdpPort, Upcall};
 use std::collections::BTreeMap;

@@ -254,7 +254,8 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
     };
     let n_rxq = ring_queues(&config.options) as usize;
     let opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
-    let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: !rings.queued, ..TxConfig::default() }).map_err(fail)?;
+    // Past the queueing discipline frames would also pass whoever watches the device.
+    let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: false, ..TxConfig::default() }).map_err(fail)?;
     if let Err(error) = host_stack::stop(ifindex) {
         vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
     }

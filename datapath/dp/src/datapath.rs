@@ -439,9 +439,15 @@ impl Datapath {
         self.engine.common.tracker().dump(cursor, max, zone)
     }
 
-    /// Removes connections: of a zone or all, or one by a tuple of either direction. Says how many.
-    pub fn flush_connections(&mut self, zone: Option<u16>, tuple: Option<&Tuple>) -> usize {
-        self.engine.common.tracker().flush(zone, tuple)
+    /// Removes connections: of a zone, or all. Says how many.
+    pub fn flush_connections(&mut self, zone: Option<u16>) -> usize {
+        self.engine.common.tracker().flush(zone)
+    }
+
+    /// Removes the connection of a tuple of either direction (a translated one: of the original direction). Says whether
+    /// there was one.
+    pub fn forget_connection(&mut self, zone: u16, tuple: &Tuple) -> bool {
+        self.engine.common.tracker().forget(zone, tuple)
     }
 
     /// What commands have set: limits, and how fragments wait.

@@ -466,8 +466,11 @@ impl Engine {
         };
         match arrival {
             Arrival::Refused => {
+                // Once for each zone: a packet that was translated there has its text and numbers as they shall be.
+                let is_done = work.key.ct_zone() == ct.zone && work.key.ct_state() & (cs::SNAT | cs::DNAT) != 0;
+                let translates = ct.nat.is_some() && !is_done;
                 if let Some(helped) = self.track_one(ct, packets, work, env)? {
-                    self.help(helped, ct.nat.is_some(), packets, work);
+                    self.help(helped, translates, packets, work);
                 }
             }
             Arrival::Held => tracked = Tracked::Elsewhere,

@@ -38,7 +38,7 @@ fn a_connection_is_one_whichever_thread_has_its_directions() {
     assert_eq!(state(1, datagram(B, A, 2, 1)), cs::EST | cs::RPL);
     assert_eq!(state(0, datagram(A, B, 1, 2)), cs::EST);
     assert_eq!((rigs[0].dp.n_connections(), rigs[1].dp.n_connections()), (1, 1));
-    rigs[0].dp.flush_connections(None, None);
+    rigs[0].dp.flush_connections(None);
     assert_eq!(rigs[1].dp.n_connections(), 0);
 }
 

@@ -17,7 +17,8 @@ const PARTS: usize = 3;
 /// How to open a sending socket.
 #[derive(Clone, Copy, Debug)]
 pub struct TxConfig {
-    /// Hand frames to the driver past the device's queueing discipline. Priorities then have no effect.
+    /// Hand frames to the driver past the device's queueing discipline. Priorities then have no effect, and who watches the
+    /// device sees none of them.
     pub qdisc_bypass: bool,
     /// Bytes that may be on their way at once.
     pub send_buffer_bytes: i32,

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::context::{Found, Registry, Says, optional_datapath, perform, reason};
 use super::dpctl::options;
-use crate::msg::datapath::CtFlush;
 use crate::switch::directory::Directory;
 
 /// Registers them.
@@ -17,8 +16,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
 
 /// The number that a text begins with, as it fits into 32 bits; what comes after it goes unread.
 fn leading(text: &str) -> Option<u32> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    text[..digits].parse::<u64>().ok().map(|n| n as u32)
+    flow::text::parse_u64_prefix(text, 10).map(|(number, _)| number as u32)
 }
 
 /// The number behind a prefix, as it fits into 16 bits.
@@ -84,17 +82,15 @@ async fn flush(directory: &Directory, args: &[String], says: &mut Says) -> Resul
         Some(found) => found,
         None => optional_datapath(directory, &[], 1, says)?.0,
     };
-    let exact = wanted.orig.src.is_some() && wanted.orig.dst.is_some();
-    let count = |engine: &mut dp::Datapath, _: u64| Ok(engine.n_connections().to_string());
-    let before = perform(entry, Box::new(count)).await.unwrap_or_default();
-    if entry.address.post(CtFlush(wanted)).is_err() {
-        return says.fail("failed to flush conntrack", Some("Resource temporarily unavailable"));
+    let work = move |engine: &mut dp::Datapath, _| {
+        let missing = crate::datapath::flush_connections(engine, &wanted).is_err();
+        Ok(String::from(if missing { reason::NO_FLOW } else { "" }))
+    };
+    match perform(entry, Box::new(work)).await {
+        Ok(missing) if missing.is_empty() => Ok(()),
+        Ok(missing) => says.fail("failed to flush conntrack", Some(&missing)),
+        Err(_) => says.fail("failed to flush conntrack", Some("Resource temporarily unavailable")),
     }
-    let after = perform(entry, Box::new(count)).await.unwrap_or_default();
-    if exact && before == after {
-        return says.fail("failed to flush conntrack", Some(reason::NO_FLOW));
-    }
-    Ok(())
 }
 
 fn add_counts(registry: &mut Registry<'_>) {

@@ -9,7 +9,9 @@ use crate::settings::Settings;
 
 /// `ct-flush-zone SWITCH ZONE`.
 pub(super) fn flush_zone(settings: &Settings, args: &[String]) -> Done {
-    let zone: u16 = args[1].parse().map_err(|_| format!("invalid zone_id \"{}\"", args[1]))?;
+    let number = flow::text::parse_u64_prefix(&args[1], 0).filter(|(_, rest)| rest.is_empty());
+    let zone = number.and_then(|(n, _)| u16::try_from(n).ok());
+    let zone = zone.ok_or_else(|| format!("invalid zone_id \"{}\"", args[1]))?;
     let session = Session::open(&args[0], settings)?;
     let request = session.encode(&Message::CtFlushZone(zone))?;
     session.change(&request, settings)

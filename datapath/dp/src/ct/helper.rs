@@ -140,7 +140,8 @@ struct Named {
     port: u16,
 }
 
-/// Follows a connection that has a helper. `payload` is a segment's at `seq` that acknowledges `ack`.
+/// Follows a connection that has a helper. `payload` is a segment's at `seq` that acknowledges `ack`. Where the packet is
+/// not translated, text and numbers stay as they are.
 pub(super) fn follow(
     expectations: &mut Expectations,
     (index, conn): (u32, &mut Conn),
@@ -148,8 +149,11 @@ pub(super) fn follow(
     (seq, ack, payload): (u32, u32, &[u8]),
     translates: bool,
 ) -> Edit {
-    let mut edit = Edit { seq: conn.shifts[usize::from(is_reply)].forth(seq), ..Edit::default() };
-    edit.ack = conn.shifts[usize::from(!is_reply)].back(ack);
+    let mut edit = Edit::default();
+    if translates {
+        edit.seq = conn.shifts[usize::from(is_reply)].forth(seq);
+        edit.ack = conn.shifts[usize::from(!is_reply)].back(ack);
+    }
     if conn.helper != Some("ftp") || conn.original.proto != TCP {
         return edit;
     }

@@ -359,19 +359,29 @@ impl Tracker {
         self.counts.get(&zone).copied().unwrap_or(0)
     }
 
-    /// Removes the connections of a zone (of all), or one by either of its tuples; says how many.
-    pub(crate) fn flush(&mut self, zone: Option<u16>, tuple: Option<&Tuple>) -> usize {
+    /// Removes the connections of a zone, or of all; says how many.
+    pub(crate) fn flush(&mut self, zone: Option<u16>) -> usize {
         let doomed: Vec<u32> = (0u32..)
             .zip(&self.conns)
             .filter_map(|(i, c)| Some((i, c.as_ref()?)))
             .filter(|(_, c)| zone.is_none_or(|z| c.zone == z))
-            .filter(|(_, c)| tuple.is_none_or(|t| c.original == *t || c.reply == *t))
             .map(|(i, _)| i)
             .collect();
         for index in &doomed {
             self.remove(*index);
         }
         doomed.len()
+    }
+
+    /// Removes the connection of a tuple of either direction; one that is translated goes by its original direction
+    /// only. Says whether there was one.
+    pub(crate) fn forget(&mut self, zone: u16, tuple: &Tuple) -> bool {
+        let Some((index, is_reply)) = self.by_tuple.get(&(zone, *tuple)).copied() else { return false };
+        let Some(Some(conn)) = self.conns.get(index as usize) else { return false };
+        if is_reply && conn.original != conn.reply.reversed() {
+            return false;
+        }
+        self.remove(index).is_some()
     }
 
     /// Up to `max` connections from a number on, of one zone or all, and where to go on.

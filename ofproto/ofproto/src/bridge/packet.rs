@@ -116,7 +116,7 @@ const FROZEN_FIELDS: [Field; 15] = [
     Field::TunGtpuMsgtype,
     Field::Metadata,
 ];
-const PACKET_FIELDS: [Field; 4] = [Field::PktMark, Field::CtZone, Field::CtMark, Field::CtLabel];
+const TRACKED_FIELDS: [Field; 3] = [Field::CtZone, Field::CtMark, Field::CtLabel];
 
 /// What is known of a packet beside its octets.
 fn metadata_of(state: &FrozenState, key: &Key) -> Match {
@@ -129,8 +129,12 @@ fn metadata_of(state: &FrozenState, key: &Key) -> Match {
     };
     FROZEN_FIELDS.into_iter().for_each(|field| tell(field, &state.metadata));
     (0..16).for_each(|i| tell(Field::Reg(i), &state.metadata));
-    PACKET_FIELDS.into_iter().for_each(|field| tell(field, key));
-    tell(Field::CtState, key);
+    tell(Field::PktMark, key);
+    // What a `ct` found is valid only where the packet came back from it.
+    if state.conntracked {
+        TRACKED_FIELDS.into_iter().for_each(|field| tell(field, key));
+        tell_connection(&mut told, key);
+    }
     // Options of tunnels lie where the bridge's table has them; the words are told as they are.
     for i in TUNNEL_OPTIONS {
         let word = state.metadata.0[i];
@@ -141,6 +145,28 @@ fn metadata_of(state: &FrozenState, key: &Key) -> Match {
     told.key.set_in_port(state.metadata.in_port());
     told.mask.set_in_port(u32::MAX);
     told
+}
+
+/// The state of a packet's connection and its original direction, with the Ethernet type that gives them meaning.
+fn tell_connection(told: &mut Match, key: &Key) {
+    let mut tell = |field: Field| told.set_exact(field, field.get(key).to_u128());
+    let state = key.ct_state();
+    if state == 0 {
+        return;
+    }
+    tell(Field::CtState);
+    tell(Field::EthType);
+    // An error about a packet of the other end alone does not make the connection's fields valid.
+    let valid = flow::ct_state::NEW | flow::ct_state::EST | flow::ct_state::RPL;
+    if state & flow::ct_state::INV != 0 || state & valid == 0 || key.ct_nw_proto() == 0 {
+        return;
+    }
+    let (src, dst) = match key.dl_type() {
+        0x0800 => (Field::CtNwSrc, Field::CtNwDst),
+        0x86dd => (Field::CtIpv6Src, Field::CtIpv6Dst),
+        _ => return,
+    };
+    [src, dst, Field::CtNwProto, Field::CtTpSrc, Field::CtTpDst].into_iter().for_each(tell);
 }
 
 /// Reasons that a version does not have are told by the nearest that it has.

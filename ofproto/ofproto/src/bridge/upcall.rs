@@ -309,8 +309,7 @@ impl Bridge {
 
     /// Translates a packet that a controller gave, with `metadata` for what is not in its octets, and sends it.
     pub(super) fn run_given(&mut self, octets: &[u8], metadata: &Key, in_port: OfPort, start: Start, now_ms: i64) {
-        let mut packet = PacketBuf::new(octets);
-        packet.offload.csum_valid = true;
+        let packet = PacketBuf::new(octets);
         let (mut key, _) = flow::extract_with(packet.data(), metadata, self.live.support.max_vlan_headers);
         let tcp_flags = key.tcp_flags();
         self.live_view();

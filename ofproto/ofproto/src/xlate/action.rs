@@ -53,7 +53,8 @@ impl Context<'_> {
 
     /// Whether an action that froze the packet has been carried out, or must be run again.
     fn done_before_freeze(&self, action: &Action) -> bool {
-        self.pause.is_some() && matches!(action, Action::Controller(_)) || matches!(action, Action::DebugRecirc)
+        self.pause.is_some() && matches!(action, Action::Controller(_))
+            || matches!(action, Action::DebugRecirc | Action::Decap { .. })
     }
 
     fn run_action(&mut self, action: &Action, rest: &[Action], last: bool, in_bucket: bool) -> Flow {

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use flow::text::parse_u64_prefix;
+
 use crate::message::{CtFlush, CtTuple};
+use crate::words::{u8_of, u16_of};
 
 /// The family of a tuple's addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,8 +21,7 @@ enum Family {
 pub fn parse_tuple(text: &str, proto: &mut u8) -> Result<CtTuple, String> {
     let mut tuple = CtTuple::default();
     let mut family = None;
-    for word in text.split(',').filter(|w| !w.is_empty()) {
-        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    for (name, value) in crate::key_values(text) {
         if value.is_empty() {
             return Err(format!("field {name} missing value"));
         }
@@ -32,14 +34,17 @@ pub fn parse_tuple(text: &str, proto: &mut u8) -> Result<CtTuple, String> {
                 }
                 let address = address(value, want).ok_or_else(bad)?;
                 family = Some(want);
-                if name.ends_with("src") { tuple.src = Some(address) } else { tuple.dst = Some(address) }
+                let end = if name.ends_with("src") { &mut tuple.src } else { &mut tuple.dst };
+                if end.replace(address).is_some() {
+                    return Err(format!("{name} is set multiple times"));
+                }
             }
-            "ct_nw_proto" => *proto = value.parse().map_err(|_| bad())?,
-            "ct_tp_src" => tuple.src_port = Some(value.parse().map_err(|_| bad())?),
-            "ct_tp_dst" => tuple.dst_port = Some(value.parse().map_err(|_| bad())?),
-            "icmp_id" => tuple.icmp_id = Some(value.parse().map_err(|_| bad())?),
-            "icmp_type" => tuple.icmp_type = Some(value.parse().map_err(|_| bad())?),
-            "icmp_code" => tuple.icmp_code = Some(value.parse().map_err(|_| bad())?),
+            "ct_nw_proto" => *proto = u8_of(value, name).map_err(|_| bad())?,
+            "ct_tp_src" => tuple.src_port = Some(u16_of(value, name).map_err(|_| bad())?),
+            "ct_tp_dst" => tuple.dst_port = Some(u16_of(value, name).map_err(|_| bad())?),
+            "icmp_id" => tuple.icmp_id = Some(u16_of(value, name).map_err(|_| bad())?),
+            "icmp_type" => tuple.icmp_type = Some(u8_of(value, name).map_err(|_| bad())?),
+            "icmp_code" => tuple.icmp_code = Some(u8_of(value, name).map_err(|_| bad())?),
             _ => return Err(format!("invalid conntrack tuple field: {name}")),
         }
     }
@@ -55,12 +60,17 @@ fn address(text: &str, family: Family) -> Option<Ipv6Addr> {
     }
 }
 
+/// The number that a zone's text begins with, as it fits into 16 bits.
+fn zone_of(text: &str) -> Option<u16> {
+    parse_u64_prefix(text, 10).map(|(number, _)| number as u16)
+}
+
 /// Whether a tuple speaks of what its protocol has.
 fn check(tuple: &CtTuple, proto: u8) -> Result<(), String> {
     let ports = tuple.src_port.is_some() || tuple.dst_port.is_some();
     let icmp = tuple.icmp_id.is_some() || tuple.icmp_type.is_some() || tuple.icmp_code.is_some();
     match proto {
-        0 if ports || icmp => Err("port is set without protocol".to_string()),
+        0 if ports => Err("port is set without protocol".to_string()),
         1 | 58 if ports => Err("invalid L4 fields".to_string()),
         1 | 58 => Ok(()),
         _ if icmp => Err("invalid L4 fields".to_string()),
@@ -78,7 +88,7 @@ pub fn parse_ct_flush(words: &[&str]) -> Result<CtFlush, String> {
     if let Some((first, tail)) = rest.split_first()
         && let Some(zone) = first.strip_prefix("zone=")
     {
-        flush.zone = Some(zone.parse().map_err(|_| "Failed to parse zone".to_string())?);
+        flush.zone = Some(zone_of(zone).ok_or("Failed to parse zone")?);
         rest = tail;
     }
     let mut proto = 0;
