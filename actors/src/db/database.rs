@@ -4,7 +4,7 @@
 
 use super::disk::{Disk, tell};
 use super::letters::{
-    Begin, Compact, Compacted, Control, Deliver, FromSource, Join, Leave, Link, Reannounce, ReconnectAll,
+    Backlog, Begin, Compact, Compacted, Control, Deliver, FromSource, Join, Leave, Link, Reannounce, ReconnectAll,
     RemoteOptions, RemoteStatuses, ReportStatus, Requests, SetRemotes, SyncConfig, Synced,
 };
 use super::remotes::Remotes;
@@ -494,6 +494,16 @@ impl Handler<Leave> for Database {
     fn handle(&mut self, leave: Leave, _: &mut Context<Self>) {
         self.desk.received();
         self.leave(leave.session);
+    }
+}
+
+impl Handler<Backlog> for Database {
+    type Result = ();
+
+    fn handle(&mut self, backlog: Backlog, _: &mut Context<Self>) {
+        self.desk.received();
+        self.state.server.set_backlogged(backlog.session, backlog.waits);
+        self.collect();
     }
 }
 

@@ -95,6 +95,14 @@ pub(crate) struct Leave {
     pub session: SessionId,
 }
 
+/// Session → Database: whether the peer leaves texts waiting; told when it changes. (R)
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Backlog {
+    pub session: SessionId,
+    pub waits: bool,
+}
+
 /// Database → Session: everything one wake had for it. (R)
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -5,7 +5,7 @@
 //! dropped. An active session makes its connection by itself, again and again.
 
 use super::database::Database;
-use super::letters::{Deliver, Join, Leave, Link, RemoteOptions, Requests, SessionStatus, Steer};
+use super::letters::{Backlog, Deliver, Join, Leave, Link, RemoteOptions, Requests, SessionStatus, Steer};
 use super::methods::{Inbox, Methods};
 use super::remotes::Remotes;
 use crate::budget::{self, Budget};
@@ -104,8 +104,9 @@ pub struct Session {
     /// Bytes of the first of `out` that are gone already.
     sent: usize,
     backlog: usize,
+    /// The database knows that the peer leaves texts waiting.
+    told_backlog: bool,
     close_when_sent: Option<String>,
-    eof: bool,
     waker: Option<Waker>,
     linger: Linger,
 }
@@ -150,8 +151,8 @@ impl Session {
             out: VecDeque::new(),
             sent: 0,
             backlog: 0,
+            told_backlog: false,
             close_when_sent: None,
-            eof: false,
             waker: None,
             linger: Linger::default(),
         };
@@ -182,7 +183,7 @@ impl Session {
         let _ = stream.set_dscp(self.options.dscp);
         self.id = fresh_id();
         self.inbox = Arc::default();
-        self.eof = false;
+        self.told_backlog = false;
         self.stream = Some(stream);
         if self.is_active() {
             self.machine.connected(now_ms());
@@ -315,7 +316,7 @@ impl Session {
     fn arm(&mut self) {
         let timeout = self.machine.poll_timeout(now_ms());
         self.desk.arm(timeout.map(|(at, why)| (i64::try_from(at).unwrap_or(i64::MAX), why)));
-        if !self.unposted.is_empty() {
+        if !self.unposted.is_empty() || self.told_backlog == self.out.is_empty() {
             self.desk.arm_by(clock::now_ms() + 1, "the database's mailbox is full");
         }
     }
@@ -477,9 +478,18 @@ impl Session {
             vlog::info!("jsonrpc", "{}: {reason}, disconnecting", self.machine.reconnect.name());
             return self.end(None, ctx);
         }
+        self.tell_backlog();
         self.arm();
         if wrote && self.out.is_empty() {
             self.look_on();
+        }
+    }
+
+    /// While the peer leaves texts waiting, the database gathers what its monitors see.
+    fn tell_backlog(&mut self) {
+        let waits = !self.out.is_empty();
+        if waits != self.told_backlog && self.database.post(Backlog { session: self.id, waits }).is_ok() {
+            self.told_backlog = waits;
         }
     }
 

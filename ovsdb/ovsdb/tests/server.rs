@@ -123,6 +123,42 @@ fn locks_pass_from_hand_to_hand() {
 }
 
 #[test]
+fn who_does_not_read_is_told_of_many_commits_at_once() {
+    let mut server = server();
+    let rename = |from: &str, to: &str| json!(["ordinals", {"op":"update","table":"ordinals","where":[["name","==",from]],"row":{"name":to}}]);
+    let add = |name: &str, number: i64| json!(["ordinals", {"op":"insert","table":"ordinals","row":{"name":name,"number":number}}]);
+    let remove = json!(["ordinals", {"op":"delete","table":"ordinals","where":[["name","==","short"]]}]);
+    call(&mut server, 1, "transact", add("a", 1));
+    let columns = json!({"ordinals": [{"columns": ["name"]}]});
+    call(&mut server, 1, "monitor", json!(["ordinals", "m", columns]));
+    call(&mut server, 2, "monitor_cond", json!(["ordinals", "m", columns]));
+    for session in [1, 2] {
+        server.set_backlogged(session, true);
+    }
+    for request in [rename("a", "b"), add("short", 5), rename("b", "c"), add("d", 6), remove.clone()] {
+        assert_eq!(call(&mut server, 3, "transact", request).len(), 1, "only the reply");
+    }
+    server.set_backlogged(1, false);
+    let out = drain(&mut server);
+    assert_eq!(out.len(), 1);
+    let rows = &out[0].1["params"][1]["ordinals"];
+    let changes: BTreeMap<&str, &Value> =
+        rows.as_object().unwrap().values().map(|row| (row["new"]["name"].as_str().unwrap(), &row["old"])).collect();
+    assert_eq!(changes, BTreeMap::from([("c", &json!({"name":"a"})), ("d", &Value::Null)]));
+    // A reply comes behind what was seen before it.
+    let out = call(&mut server, 2, "transact", rename("d", "e"));
+    assert_eq!(out.iter().map(|(to, _)| *to).collect::<Vec<_>>(), [1, 2, 2]);
+    assert_eq!(out[1].1["method"], "update2");
+    assert_eq!(out[1].1["params"][1]["ordinals"].as_object().unwrap().len(), 2);
+    assert_eq!(out[2].1["result"], json!([{"count":1}]));
+    // What came and went meanwhile is not told of at all.
+    call(&mut server, 3, "transact", add("short", 7));
+    call(&mut server, 3, "transact", remove);
+    server.set_backlogged(2, false);
+    assert_eq!(drain(&mut server), []);
+}
+
+#[test]
 fn an_update_comes_before_the_reply() {
     let mut server = server();
     let request = json!(["ordinals", "m", {"ordinals": [{"columns": ["number"]}]}]);

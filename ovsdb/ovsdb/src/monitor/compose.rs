@@ -102,7 +102,36 @@ fn compose(updates: &mut Updates<'_>, wanted: &TableShape, version: Version, old
     updates.row(wanted.table, uuid, |out| write_change(wanted, version, &schema, old, new, false, out));
 }
 
-type OldAndNew = (Option<Arc<Row>>, Option<Arc<Row>>);
+/// What became of rows in several commits, as if by one.
+#[derive(Debug, Default)]
+pub struct Changes(BTreeMap<(TableId, Uuid), (Option<Arc<Row>>, Option<Arc<Row>>)>);
+
+impl Changes {
+    /// Adds a commit that came behind all that were added before, as far as `shape` is concerned.
+    pub fn add(&mut self, commit: &Commit, shape: &Shape) {
+        for change in commit.changes.iter().filter(|change| shape.table(change.table).is_some()) {
+            let pair = self.0.entry((change.table, change.uuid)).or_insert_with(|| (change.old.clone(), None));
+            pair.1.clone_from(&change.new);
+        }
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What they mean to a monitor; `None` when nothing.
+    #[must_use]
+    pub fn update(&self, db: &Database, shape: &Shape) -> Option<String> {
+        let mut updates = Updates::new(db);
+        for ((table, _), (old, new)) in &self.0 {
+            let Some(wanted) = shape.table(*table) else { continue };
+            compose(&mut updates, wanted, shape.version, old.as_deref(), new.as_deref());
+        }
+        updates.finish()
+    }
+}
 
 /// The changes since a transaction that the client knows, as one update; `None` when the
 /// transaction is too old or unknown.
@@ -112,19 +141,11 @@ pub fn changes_since(db: &Database, shape: &Shape, last: Uuid) -> Option<String>
         return None;
     }
     let known = db.history.iter().position(|entry| entry.id == last)?;
-    let mut rows: BTreeMap<(TableId, Uuid), OldAndNew> = BTreeMap::new();
+    let mut changes = Changes::default();
     for entry in db.history.iter().skip(known + 1) {
-        for change in &entry.commit.changes {
-            let pair = rows.entry((change.table, change.uuid)).or_insert_with(|| (change.old.clone(), None));
-            pair.1.clone_from(&change.new);
-        }
+        changes.add(&entry.commit, shape);
     }
-    let mut updates = Updates::new(db);
-    for ((table, _), (old, new)) in &rows {
-        let Some(wanted) = shape.table(*table) else { continue };
-        compose(&mut updates, wanted, shape.version, old.as_deref(), new.as_deref());
-    }
-    Some(updates.finish().unwrap_or_else(|| "{}".to_owned()))
+    Some(changes.update(db, shape).unwrap_or_else(|| "{}".to_owned()))
 }
 
 /// What a change of conditions from those of `old` to those of `new` brings and takes; `None` when

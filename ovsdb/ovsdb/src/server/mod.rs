@@ -18,7 +18,7 @@ mod methods;
 mod monitors;
 mod transact;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jsonrpc::Message;
@@ -167,6 +167,8 @@ pub(crate) struct Session {
 pub struct Server {
     pub(crate) dbs: BTreeMap<Arc<str>, ServedDb>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
+    /// Sessions whose peers do not take what waits for them.
+    pub(crate) backlogged: BTreeSet<SessionId>,
     pub(crate) locks: locks::Locks,
     pub(crate) shapes: monitors::Shapes,
     pub(crate) source: UuidSource,
@@ -218,6 +220,7 @@ impl Server {
         let mut server = Server {
             dbs: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            backlogged: BTreeSet::new(),
             locks: locks::Locks::default(),
             shapes: monitors::Shapes::default(),
             server_id: source.next_uuid(),
@@ -267,6 +270,7 @@ impl Server {
     /// A session ended: its monitors, waiting transactions and locks go.
     pub fn disconnect(&mut self, session: SessionId) {
         let Some(gone) = self.sessions.remove(&session) else { return };
+        self.backlogged.remove(&session);
         for (db, number) in gone.monitors.into_values() {
             self.drop_monitor(&db, session, number);
         }
@@ -332,7 +336,7 @@ impl Server {
             Ok(result) => Message::Response { id: id.clone(), result },
             Err(error) => Message::Error { id: id.clone(), error },
         };
-        self.send(session, Text::Own(message.to_text()), None);
+        self.reply(session, message.to_text(), None);
     }
 
     pub(crate) fn send(&mut self, session: SessionId, text: Text, ticket: Option<Ticket>) {
@@ -344,17 +348,23 @@ impl Server {
         write_reply_head(&mut text, id);
         text.push_str(result);
         text.push_str(REPLY_TAIL);
+        self.reply(session, text, ticket);
+    }
+
+    /// Sends a reply, behind what the session's monitors saw before.
+    fn reply(&mut self, session: SessionId, text: String, ticket: Option<Ticket>) {
+        self.flush_monitors(session);
         self.send(session, Text::Own(text), ticket);
     }
 
     pub(crate) fn reply_error(&mut self, session: SessionId, id: &Value, error: &OvsdbError) {
         let message = Message::Error { id: id.clone(), error: error.to_json() };
-        self.send(session, Text::Own(message.to_text()), None);
+        self.reply(session, message.to_text(), None);
     }
 
     pub(crate) fn reply_word(&mut self, session: SessionId, id: &Value, word: &str) {
         let message = Message::Error { id: id.clone(), error: Value::from(word) };
-        self.send(session, Text::Own(message.to_text()), None);
+        self.reply(session, message.to_text(), None);
     }
 
     /// The database that a request's first parameter names.

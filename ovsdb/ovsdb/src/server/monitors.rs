@@ -1,5 +1,5 @@
 //! Monitors of sessions, and telling them of commits: composed once for each shape, framed once
-//! for each id.
+//! for each id. Who does not read is told later, of many commits at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{Server, SessionId, Text, id_key};
 use crate::error::{OvsdbError, Result};
 use crate::monitor::{
-    Shape, Version, changes_since, condition_update, initial_update, parse_condition_change, parse_monitor_requests,
-    update,
+    Changes, Shape, Version, changes_since, condition_update, initial_update, parse_condition_change,
+    parse_monitor_requests, update,
 };
 use crate::txn::Commit;
 use crate::uuid::Uuid;
@@ -22,6 +22,8 @@ pub(crate) struct Monitor {
     /// The JSON of its id.
     pub id: Arc<str>,
     pub shape: Arc<Shape>,
+    /// What its client has still to be told.
+    pub pending: Changes,
 }
 
 /// Shapes that are in use: equal ones are one.
@@ -90,6 +92,9 @@ impl Server {
         let mut frames: HashMap<(*const Shape, &str), Arc<str>> = HashMap::new();
         let mut told = Vec::new();
         for ((session, _), monitor) in &served.monitors {
+            if self.backlogged.contains(session) {
+                continue;
+            }
             let key = Arc::as_ptr(&monitor.shape);
             let text = texts.entry(key).or_insert_with(|| update(&served.db, &monitor.shape, commit));
             let Some(text) = text else { continue };
@@ -99,6 +104,40 @@ impl Server {
             told.push((*session, Arc::clone(frame)));
         }
         for (session, frame) in told {
+            self.send(session, Text::Shared(frame), None);
+        }
+        let Some(served) = self.dbs.get_mut(name).filter(|_| !self.backlogged.is_empty()) else { return };
+        for ((_, _), monitor) in
+            served.monitors.iter_mut().filter(|((session, _), _)| self.backlogged.contains(session))
+        {
+            monitor.pending.add(commit, &monitor.shape);
+        }
+    }
+
+    /// Whether texts wait for a session whose peer does not take them. While they do, what its monitors see is not
+    /// sent but gathered: a row that changes again and again is told of once.
+    pub fn set_backlogged(&mut self, session: SessionId, waits: bool) {
+        if waits && self.sessions.contains_key(&session) {
+            self.backlogged.insert(session);
+        } else {
+            self.flush_monitors(session);
+            self.backlogged.remove(&session);
+        }
+    }
+
+    /// Tells a session what was gathered for it.
+    pub(super) fn flush_monitors(&mut self, session: SessionId) {
+        let Some(known) = self.sessions.get(&session).filter(|_| self.backlogged.contains(&session)) else { return };
+        let mut told = Vec::new();
+        for (name, number) in known.monitors.values() {
+            let Some(served) = self.dbs.get_mut(name) else { continue };
+            let Some(monitor) = served.monitors.get_mut(&(session, *number)) else { continue };
+            let changes = std::mem::take(&mut monitor.pending);
+            if let Some(updates) = changes.update(&served.db, &monitor.shape) {
+                told.push(frame(&monitor.id, monitor.shape.version, served.db.last_txn(), &updates));
+            }
+        }
+        for frame in told {
             self.send(session, Text::Shared(frame), None);
         }
     }
@@ -148,7 +187,7 @@ impl Server {
             if version == Version::V3 { format!("[{found},\"{}\",{updates}]", served.db.last_txn()) } else { updates };
         let shape = self.shapes.enter(&name, shape);
         let number = self.next_monitor();
-        let monitor = Monitor { id: Arc::from(to_text(id)), shape };
+        let monitor = Monitor { id: Arc::from(to_text(id)), shape, pending: Changes::default() };
         if let Some(served) = self.dbs.get_mut(&name) {
             served.monitors.insert((session, number), monitor);
         }
@@ -159,6 +198,8 @@ impl Server {
     }
 
     pub(super) fn monitor_cond_change(&mut self, session: SessionId, params: Vec<Value>) -> Result<()> {
+        // What was gathered is judged by the conditions that were in force.
+        self.flush_monitors(session);
         let [old_id, new_id, requests] = params.as_slice() else {
             return Err(OvsdbError::syntax_in(&Value::Array(params), "invalid parameters"));
         };
@@ -188,7 +229,7 @@ impl Server {
         let shape = self.shapes.enter(&name, new);
         self.shapes.leave(&name, &old);
         if let Some(served) = self.dbs.get_mut(&name) {
-            let monitor = Monitor { id: Arc::clone(&id), shape };
+            let monitor = Monitor { id: Arc::clone(&id), shape, pending: Changes::default() };
             served.monitors.insert((session, number), monitor);
         }
         if let Some(known) = self.sessions.get_mut(&session) {
