@@ -605,11 +605,14 @@ fn set(field: Field, value: Value, mask: Value, form: SetFieldForm) -> Action {
     Action::SetField(Box::new(SetField { field, value: value.and(&mask), mask, flow_has_vlan: false, form }))
 }
 
-/// The number that a part of a field is to have; `text` is what it stands in.
+pub(super) fn cannot_parse(text: &str) -> String {
+    format!("{text}: cannot parse integer value")
+}
+
+/// The number that a part of a field is to have, at the start of `value`; `text` is what it stands in.
 pub(super) fn subvalue(text: &str, value: &str, dst: &Subfield) -> Parsed<Value> {
     let n = usize::from(dst.field.meta().n_bytes);
-    let number = parse_int(value, n).filter(|(_, rest)| rest.is_empty());
-    let (number, _) = number.ok_or_else(|| format!("{text}: cannot parse integer value"))?;
+    let (number, _) = parse_int(value, n).ok_or_else(|| cannot_parse(text))?;
     if (usize::from(dst.n_bits)..n * 8).any(|bit| number.bit(bit)) {
         let shown = field_text::format(dst.field, &number, None, None);
         return Err(format!("{text}: value {shown} does not fit into {} bits", dst.n_bits));

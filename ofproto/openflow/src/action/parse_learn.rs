@@ -4,7 +4,7 @@
 
 use flow::field::Value;
 
-use super::parse::{Parser, parse_move, standard_header, subvalue};
+use super::parse::{Parser, cannot_parse, parse_move, standard_header, subvalue};
 use super::subfield::parse_int;
 use super::{Action, Learn, LearnDst, LearnSpec, LearnSrc, Subfield};
 use crate::words::{Words, atoi};
@@ -99,8 +99,14 @@ fn match_spec(parser: &Parser<'_>, text: &str, key: &str, dst: Subfield, value: 
         }
         Err(e) => e,
     };
-    let is_whole = dst == Subfield::whole(dst.field);
-    match if is_whole { parser.names.parse_value(dst.field, value) } else { subvalue(text, value, &dst) } {
+    let constant = if dst == Subfield::whole(dst.field) {
+        parser.names.parse_value(dst.field, value)
+    } else if parse_int(value, usize::from(dst.field.meta().n_bytes)).is_some_and(|(_, rest)| !rest.is_empty()) {
+        Err(cannot_parse(text))
+    } else {
+        subvalue(text, value, &dst)
+    };
+    match constant {
         Ok(imm) => Ok(LearnSpec { src: immediate(&imm, dst.n_bits), dst: LearnDst::Match(dst), n_bits: dst.n_bits }),
         Err(not_value) => Err(format!(
             "{text}: {key} value {value} cannot be parsed as a subfield ({not_field}) or an immediate value \
