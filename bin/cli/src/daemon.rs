@@ -5,11 +5,9 @@
 //! process ends when the second says that it is ready. `--monitor` is accepted; tools have nothing
 //! worth restarting. `--user` is absent, as tools have nothing to give up.
 
-use crate::alarm;
 use crate::groups::DaemonSettings;
+use crate::pidfile::Pidfile;
 use crate::program::{Program, flush_stdout, strerror};
-use rustix::fs::{FlockOperation, fcntl_lock};
-use rustix::process::{Flock, FlockType, fcntl_getlk};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -18,13 +16,23 @@ use std::process::{Command, Stdio};
 /// Tells the second process that it is one. Its value says nothing.
 pub const MARK: &str = "TROUPE_DETACHED";
 
+/// The stream on which a program in the background goes on to report; the others lead nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reports {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
 /// A program that may be in the background.
 #[derive(Debug)]
 pub struct Daemon {
     /// Held, with its lock, for as long as the program runs.
-    _pidfile: Option<File>,
+    pidfile: Option<Pidfile>,
     detached: bool,
     ready: bool,
+    chdir: bool,
 }
 
 impl Daemon {
@@ -34,6 +42,16 @@ impl Daemon {
     /// # Errors
     /// The text to end the program with.
     pub fn start(program: &Program, settings: &DaemonSettings) -> Result<Daemon, String> {
+        let mut daemon = Daemon::detach(program, settings)?;
+        daemon.make_pidfile(&program.name, settings)?;
+        Ok(daemon)
+    }
+
+    /// As [`Daemon::start`], but leaves the pidfile to [`Daemon::make_pidfile`].
+    ///
+    /// # Errors
+    /// The text to end the program with.
+    pub fn detach(program: &Program, settings: &DaemonSettings) -> Result<Daemon, String> {
         let detached = settings.detach && std::env::var_os(MARK).is_some();
         if settings.detach && !detached {
             std::process::exit(begin_second(program)?);
@@ -42,11 +60,18 @@ impl Daemon {
             // A session of its own keeps the terminal's signals away.
             let _ = rustix::process::setsid();
         }
-        let pidfile = match settings.pidfile_path(&program.name) {
-            Some(path) => Some(make_pidfile(&path, settings.overwrite_pidfile)?),
-            None => None,
-        };
-        Ok(Daemon { _pidfile: pidfile, detached, ready: false })
+        Ok(Daemon { pidfile: None, detached, ready: false, chdir: settings.chdir })
+    }
+
+    /// Makes the pidfile if one is asked for; `program` is its usual name.
+    ///
+    /// # Errors
+    /// The text to end the program with.
+    pub fn make_pidfile(&mut self, program: &str, settings: &DaemonSettings) -> Result<(), String> {
+        if let Some(path) = settings.pidfile_path(program) {
+            self.pidfile = Some(Pidfile::take(path.as_ref(), settings.overwrite_pidfile)?);
+        }
+        Ok(())
     }
 
     /// Whether this is the process in the background.
@@ -55,19 +80,24 @@ impl Daemon {
         self.detached
     }
 
-    /// Says that the program does its work now: the first process ends. Standard output stays, as
-    /// it is where the program reports.
-    pub fn ready(&mut self) {
+    /// Says that the program does its work now: the first process ends.
+    pub fn ready(&mut self, reports: Reports) {
         if !self.detached || std::mem::replace(&mut self.ready, true) {
             return;
         }
         flush_stdout();
+        if self.chdir {
+            let _ = std::env::set_current_dir("/");
+        }
         // Standard input is the pipe on which the first process waits.
         let pipe = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
         let _ = pipe.and_then(|mut pipe| pipe.write_all(b"r"));
         if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdin(&null);
-            let _ = rustix::stdio::dup2_stderr(&null);
+            let _ = match reports {
+                Reports::Stdout => rustix::stdio::dup2_stderr(&null),
+                Reports::Stderr => rustix::stdio::dup2_stdout(&null),
+            };
         }
     }
 }
@@ -89,24 +119,4 @@ fn begin_second(program: &Program) -> Result<i32, String> {
         Ok(1) => Ok(0),
         _ => Ok(child.wait().ok().and_then(|status| status.code()).unwrap_or(1)),
     }
-}
-
-fn make_pidfile(path: &str, overwrite: bool) -> Result<File, String> {
-    let failed = |what: &str, error: std::io::Error| format!("{path}: {what} failed ({})", strerror(&error));
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(|error| failed("create", error))?;
-    if fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err() && !overwrite {
-        let holder = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok().flatten().and_then(|lock| lock.pid);
-        let holder = holder.map_or_else(|| "unknown".to_string(), |pid| pid.as_raw_nonzero().to_string());
-        return Err(format!("{path}: already running as pid {holder}, aborting"));
-    }
-    file.set_len(0).map_err(|error| failed("truncate", error))?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes()).map_err(|error| failed("write", error))?;
-    alarm::remove_at_end(path);
-    Ok(file)
 }

@@ -15,6 +15,7 @@ pub mod groups;
 pub mod json;
 pub mod near;
 pub mod options;
+pub mod pidfile;
 pub mod program;
 pub mod rpc;
 pub mod signals;

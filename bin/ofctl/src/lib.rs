@@ -4,7 +4,6 @@
 //! Source: ovs-ofctl(8).
 
 mod commands;
-mod daemon;
 mod session;
 mod settings;
 mod text;

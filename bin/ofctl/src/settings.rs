@@ -1,5 +1,7 @@
 //! Options of ovs-ofctl and what they ask for.
 
+use crate::Failure;
+use cli::daemon::Daemon;
 use cli::groups::{DAEMON, DaemonSettings, LOG, LogSettings, TLS, TlsSettings};
 use cli::options::{self, Flag, Given, Order, UsageError};
 use cli::program::Program;
@@ -101,6 +103,14 @@ fn all_flags() -> Vec<Flag> {
     flags.extend_from_slice(LOG);
     flags.extend_from_slice(TLS);
     flags
+}
+
+impl Settings {
+    /// With `--detach`, goes on in the background alone.
+    pub fn detach(&self) -> Result<Daemon, Failure> {
+        let program = Program { name: self.program.clone(), argv0: self.argv0.clone(), args: self.args.clone() };
+        Daemon::detach(&program, &self.daemon).map_err(Failure::Text)
+    }
 }
 
 /// Reads the command line; a wrong option ends the program.

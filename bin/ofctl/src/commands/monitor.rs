@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 
+use cli::daemon::{Daemon, Reports};
 use cli::{clock, program};
 use openflow::message::{self, Message, PacketIn, PacketInFormat};
 use openflow::parse::monitor::parse_flow_monitor;
@@ -11,7 +12,6 @@ use openflow::{Msg, Protocols, Version, VersionSet};
 use super::flows::with_names;
 use super::ofp_print::hex_prefix;
 use super::show::{fetch_config, set_config};
-use crate::daemon;
 use crate::session::{Session, Target, because, is_error, xid_of};
 use crate::settings::Settings;
 use crate::unixctl::{Request, Server};
@@ -24,7 +24,7 @@ fn ttl_versions() -> VersionSet {
 
 /// `monitor SWITCH [MISSLEN] [invalid_ttl] [watch:[...]]`.
 pub(super) fn monitor(settings: &Settings, args: &[String]) -> Done {
-    let place = daemon::start(settings)?;
+    let mut daemon = settings.detach()?;
     let mut settings = settings.clone();
     if args.iter().any(|a| a == "invalid_ttl") {
         let usable = settings.versions.and(ttl_versions());
@@ -59,7 +59,7 @@ pub(super) fn monitor(settings: &Settings, args: &[String]) -> Done {
         }
     }
     choose_packet_in_format(&session, settings)?;
-    run(&session, settings, &place, true, resume)
+    run(&session, settings, &mut daemon, true, resume)
 }
 
 fn invalid_ttl(session: &Session, settings: &Settings) -> Done {
@@ -112,10 +112,10 @@ fn choose_packet_in_format(session: &Session, settings: &Settings) -> Done {
 
 /// `snoop SWITCH`.
 pub(super) fn snoop(settings: &Settings, args: &[String]) -> Done {
-    let place = daemon::start(settings)?;
+    let mut daemon = settings.detach()?;
     let settings = &Settings { versions: VersionSet::ALL, ..settings.clone() };
     let session = Session::open_target(&args[0], Target::Snoop, settings)?;
-    run(&session, settings, &place, false, false)
+    run(&session, settings, &mut daemon, false, false)
 }
 
 /// The state of a running monitor.
@@ -135,11 +135,11 @@ struct Monitor<'a> {
     named: bool,
 }
 
-fn run(session: &Session, settings: &Settings, place: &daemon::Place, echo: bool, resume: bool) -> Done {
-    let pidfile = daemon::pidfile(settings)?;
+fn run(session: &Session, settings: &Settings, daemon: &mut Daemon, echo: bool, resume: bool) -> Done {
+    daemon.make_pidfile(&settings.program, &settings.daemon).map_err(Failure::Text)?;
     let server = Server::bind(settings.unixctl.as_deref(), &settings.program)
         .map_err(|e| because("failed to create unixctl server", &e))?;
-    daemon::ready(place, settings);
+    daemon.ready(Reports::Stderr);
     let mut monitor = Monitor {
         session,
         settings,
@@ -154,7 +154,6 @@ fn run(session: &Session, settings: &Settings, place: &daemon::Place, echo: bool
     };
     let result = monitor.run();
     drop(monitor);
-    drop(pidfile);
     cli::alarm::remove_files();
     result
 }

@@ -2,6 +2,7 @@
 
 use super::{Context, Outcome};
 use cli::control::Control;
+use cli::daemon::Reports;
 use cli::program::{flush_stdout, print, strerror};
 use jsonrpc::Message;
 use serde_json::{Value, json};
@@ -56,7 +57,7 @@ fn watch(ctx: &mut Context<'_>, method: &str, name: &str) -> Outcome<()> {
     loop {
         while let Some(message) = rpc.take_buffered().map_err(|error| format!("{server}: {}", failed(error)))? {
             if report(message) {
-                daemon.ready();
+                daemon.ready(Reports::Stdout);
             }
         }
         if rpc.has_buffered_input() || control.wait(std::os::fd::AsFd::as_fd(&*rpc)).map_err(failed)? {

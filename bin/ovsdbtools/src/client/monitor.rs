@@ -3,6 +3,7 @@
 use super::{Context, Outcome, schema};
 use crate::files::parse_json;
 use cli::control::{Control, Request};
+use cli::daemon::Reports;
 use cli::program::{flush_stdout, print, strerror};
 use cli::table::{Cell, Table};
 use jsonrpc::Message;
@@ -202,7 +203,7 @@ fn run(
     let result = ctx.call(name, params)?;
     show_initial(ctx, &watched, method, &result)?;
     flush_stdout();
-    daemon.ready();
+    daemon.ready(Reports::Stdout);
     follow(ctx, &watched, &mut control)
 }
 
