@@ -88,7 +88,7 @@ impl Stream {
         };
         match kind {
             "unix" => connect_unix(address).map(Stream::Unix),
-            "tcp" => connect_tcp(name, address, settings.default_port).map(Stream::Tcp),
+            "tcp" => connect_tcp(&Remote::new(name, address, settings.default_port).resolve()?).map(Stream::Tcp),
             "ssl" => connect_tls(name, address, settings),
             _ => Err(errno::address_family_not_supported()),
         }
@@ -268,65 +268,82 @@ fn with_short_path<T>(path: &str, f: impl Fn(&str) -> io::Result<T>) -> io::Resu
     f(&short)
 }
 
-/// Splits `HOST:PORT`, where an IPv6 host is in brackets.
-fn split_host(address: &str) -> Option<(&str, Option<&str>)> {
-    if let Some(rest) = address.strip_prefix('[') {
-        let (host, tail) = rest.split_once(']')?;
-        return match tail.strip_prefix(':') {
-            Some(port) => Some((host, Some(port))),
-            None if tail.is_empty() => Some((host, None)),
-            None => None,
-        };
-    }
-    Some(match address.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
+/// Splits `HOST:PORT`, where an IPv6 host is in brackets; one without them is no host with a port.
+fn split_host(address: &str) -> (&str, Option<&str>) {
+    match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, tail)) => (host, tail.strip_prefix(':')),
+        None if address.matches(':').count() == 1 => {
+            address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port)))
+        }
         None => (address, None),
-    })
-}
-
-fn parse_port(address: &str, port: Option<&str>, default: u16) -> Option<u16> {
-    match port {
-        Some(text) => {
-            let port = text.parse().ok();
-            if port.is_none() {
-                vlog::err!("socket_util", "{address}: bad port number \"{text}\"");
-            }
-            port
-        }
-        // An IPv6 host must be followed by its port.
-        None if default != 0 && !address.starts_with('[') => {
-            match default {
-                OVSDB_PORT => vlog::warn!("stream", "The default OVSDB port number has changed from 6632 to 6640"),
-                OPENFLOW_PORT => {
-                    vlog::warn!("stream", "The default OpenFlow port number has changed from 6633 to 6653");
-                }
-                _ => {}
-            }
-            Some(default)
-        }
-        None => {
-            vlog::err!("socket_util", "{address}: port must be specified");
-            None
-        }
     }
 }
 
-fn connect_tcp(name: &str, address: &str, default_port: u16) -> io::Result<TcpStream> {
-    let lacks_port = default_port != 0 && !address.contains(':');
-    let port_added = if lacks_port { format!(":{default_port}") } else { String::new() };
-    let unsupported = || {
+/// Whom a connection of TCP or TLS goes to.
+struct Remote {
+    /// The connection's name: `tcp:HOST:PORT`.
+    name: String,
+    /// What follows `tcp:` in it.
+    address: String,
+    default_port: u16,
+}
+
+impl Remote {
+    /// The remote of the connection `name`, which may leave its port to the default, 0 for none.
+    fn new(name: &str, address: &str, default_port: u16) -> Remote {
+        let lacks_port = default_port != 0 && name.split(':').filter(|part| !part.is_empty()).count() < 3;
+        let port = if lacks_port { format!(":{default_port}") } else { String::new() };
+        match default_port {
+            OVSDB_PORT if lacks_port => {
+                vlog::warn!("stream", "The default OVSDB port number has changed from 6632 to 6640");
+            }
+            OPENFLOW_PORT if lacks_port => {
+                vlog::warn!("stream", "The default OpenFlow port number has changed from 6633 to 6653");
+            }
+            _ => {}
+        }
+        Remote { name: format!("{name}{port}"), address: format!("{address}{port}"), default_port }
+    }
+
+    fn unsupported(&self) -> io::Error {
         let error = errno::address_family_not_supported();
-        let kind = if name.starts_with("ssl") { "stream_ssl" } else { "stream_tcp" };
+        let kind = if self.name.starts_with("ssl") { "stream_ssl" } else { "stream_tcp" };
         let text = crate::program::strerror(&error);
-        vlog::write_to(kind, vlog::Level::Err, format_args!("{name}{port_added}: connect: {text}"));
+        vlog::write_to(kind, vlog::Level::Err, format_args!("{}: connect: {text}", self.name));
         error
-    };
-    let (host, port) = split_host(address).ok_or_else(unsupported)?;
-    let port = parse_port(address, port, default_port).ok_or_else(unsupported)?;
-    if host.is_empty() {
-        return Err(unsupported());
     }
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|_| unsupported())?.collect();
+
+    /// Fails if the host has a name that nobody knows.
+    fn check_name(&self) -> io::Result<()> {
+        let (host, _) = split_host(&self.address);
+        let is_name = !host.is_empty() && host.parse::<std::net::IpAddr>().is_err();
+        if is_name && (host, 0).to_socket_addrs().is_err() { Err(self.unsupported()) } else { Ok(()) }
+    }
+
+    /// Its addresses.
+    fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let address = &self.address;
+        let (host, port) = split_host(address);
+        let port = match port {
+            None => {
+                vlog::err!("socket_util", "{address}: port must be specified");
+                return Err(self.unsupported());
+            }
+            Some("") => self.default_port,
+            Some(text) => text.parse().map_err(|_| {
+                vlog::err!("socket_util", "{address}: bad port number \"{text}\"");
+                self.unsupported()
+            })?,
+        };
+        if host.is_empty() {
+            return Err(self.unsupported());
+        }
+        Ok((host, port).to_socket_addrs().map_err(|_| self.unsupported())?.collect())
+    }
+}
+
+/// Connects to the first that answers.
+fn connect_tcp(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut last = None;
     for address in addresses {
         match TcpStream::connect(address) {
@@ -337,14 +354,16 @@ fn connect_tcp(name: &str, address: &str, default_port: u16) -> io::Result<TcpSt
             Err(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(unsupported))
+    Err(last.unwrap_or_else(errno::address_family_not_supported))
 }
 
 fn connect_tls(name: &str, address: &str, settings: &Settings) -> io::Result<Stream> {
+    let remote = Remote::new(name, address, settings.default_port);
+    remote.check_name()?;
     let context = tls::context(&settings.tls)?;
     let bootstrapping = settings.tls.bootstrap
         && settings.tls.ca_cert.as_deref().is_some_and(|file| !std::path::Path::new(file).exists());
-    let tcp = connect_tcp(name, address, settings.default_port)?;
+    let tcp = connect_tcp(&remote.resolve()?)?;
     let stream = tls::handshake(&context, tls::Side::Client, tcp)?;
     if bootstrapping {
         return Err(tls::bootstrap(&settings.tls, &stream));
