@@ -395,13 +395,26 @@ mod tests {
     #[test]
     fn hosts_and_ports() {
         for (text, expect) in [
-            ("1.2.3.4:5", Some(("1.2.3.4", Some("5")))),
-            ("host", Some(("host", None))),
-            ("[::1]:6640", Some(("::1", Some("6640")))),
-            ("[::1]", Some(("::1", None))),
-            ("[::1]x", None),
+            ("1.2.3.4:5", ("1.2.3.4", Some("5"))),
+            ("1.2.3.4:", ("1.2.3.4", Some(""))),
+            ("host", ("host", None)),
+            ("[::1]:6640", ("::1", Some("6640"))),
+            ("[::1]", ("::1", None)),
+            ("[::1]x", ("::1", None)),
+            ("[::1", ("[::1", None)),
+            ("::1:6640", ("::1:6640", None)),
         ] {
             assert_eq!(split_host(text), expect, "{text}");
+        }
+        for (name, expect) in [
+            ("tcp:1.2.3.4", "tcp:1.2.3.4:7"),
+            ("tcp:1.2.3.4:", "tcp:1.2.3.4::7"),
+            ("tcp:1.2.3.4:5", "tcp:1.2.3.4:5"),
+            ("tcp:[::1]", "tcp:[::1]"),
+            ("tcp::1", "tcp::1:7"),
+        ] {
+            let remote = Remote::new(name, &name[4..], 7);
+            assert_eq!((remote.name.as_str(), &remote.name[4..]), (expect, remote.address.as_str()));
         }
         assert_eq!(passive_address("6640", 0).unwrap().to_string(), "0.0.0.0:6640");
         assert_eq!(passive_address("0:[::1]", 0).unwrap().to_string(), "[::1]:0");
