@@ -218,6 +218,9 @@ impl Switch {
             return backer.address.clone();
         }
         self.unmake_datapaths(kind);
+        if self.settings.dummy.covers(kind) {
+            crate::port::device::skip_dummy();
+        }
         let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);

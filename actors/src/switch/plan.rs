@@ -119,7 +119,7 @@ pub enum DummyMode {
 
 impl DummyMode {
     /// Whether a datapath of this type is a dummy, with ports of its own that are dummies.
-    fn covers(self, datapath: &str) -> bool {
+    pub fn covers(self, datapath: &str) -> bool {
         match self {
             _ if datapath == "dummy" => true,
             DummyMode::System => datapath == "system",

@@ -1,6 +1,7 @@
 //! One reconfiguration, step by step.
 
 use actix::prelude::*;
+use flow::hash_order::HashOrder;
 use futures::future::{BoxFuture, join_all};
 use ofproto::view::{BridgeId, BundleId, PortRef};
 use openflow::OfPort;
@@ -163,8 +164,13 @@ impl Switch {
                 }
             }
             let interfaces = interfaces_of(row);
+            // Numbers go by the hash of the port's name, as in Open vSwitch.
+            let ports = HashOrder::by_name(row.ports.keys().map(|port| (port.as_str(), port.as_str())));
+            let of_port = |port| row.ports.get(port).into_iter().flat_map(|p| p.interfaces.keys());
+            let own = |port, name: &String| interfaces.get_key_value(name.as_str()).filter(|(_, (of, _))| *of == port);
             // Those that ask for a number come first, so that nobody else gets it.
-            let mut order: Vec<_> = interfaces.iter().collect();
+            let mut order: Vec<_> =
+                ports.iter().flat_map(|port| of_port(port).filter_map(move |name| own(port, name))).collect();
             // Those that failed before come last: what they are given is likely to be given back.
             order.sort_by_key(|(name, (_, i))| {
                 let remembers = i.ofport.0.is_some_and(|n| n > 0);

@@ -58,7 +58,26 @@ pub struct Rule {
     pub modified_ms: i64,
 }
 
+/// Rules that a `learn` action makes, as far as it is known of all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pupils {
+    /// Their cookie.
+    pub cookie: u64,
+    /// Their table.
+    pub table: u8,
+}
+
 impl Rule {
+    /// Rules that it teaches and that go when nobody teaches them any more (`delete_learned`); those that actions within
+    /// others teach stay, as in Open vSwitch 3.1.
+    pub fn pupils(&self) -> Vec<Pupils> {
+        let taught = |action: &Action| match action {
+            Action::Learn(learn) if learn.delete_learned => Some(Pupils { cookie: learn.cookie, table: learn.table }),
+            _ => None,
+        };
+        self.actions.iter().filter_map(taught).collect()
+    }
+
     /// Whether controllers do not see it.
     pub fn is_hidden(&self) -> bool {
         self.priority > MAX_OPENFLOW_PRIORITY

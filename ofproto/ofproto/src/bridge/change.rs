@@ -14,7 +14,7 @@ use openflow::message::{PacketOut, PortMod};
 
 use super::bundle::Gathered;
 use super::group::Groups;
-use super::{Bridge, ConnId, Incoming};
+use super::{Bridge, ConnId, Incoming, teachers};
 use crate::bridge::conn::Pending;
 use crate::table::{Change, Event, Outcome, Staged};
 
@@ -190,6 +190,10 @@ impl Bridge {
     /// As [`Bridge::tell_events`], but monitors are told later, together with what else there is to tell.
     pub(super) fn gather_events(&mut self, source: Option<(ConnId, u32)>, events: Vec<Event>, now_ms: i64) {
         for event in events {
+            for pupils in self.teachers.heed(&event) {
+                let dismissal = Change::flow_mod(&teachers::dismissal(pupils), 0);
+                self.own.push_back(vec![(pupils.table, dismissal)]);
+            }
             self.monitor_event(source, &event);
             if let Event::Removed(removed) = &event {
                 self.flow_removed(removed, now_ms);

@@ -157,6 +157,7 @@ impl Bridge {
     /// Tells whoever wants to know of a change of the rules.
     pub fn flow_event(&mut self, event: Event, now_ms: i64) {
         self.tell_events(None, vec![event], now_ms);
+        self.run_queue();
     }
 
     pub(super) fn flow_removed(&mut self, removed: &Removed, now_ms: i64) {

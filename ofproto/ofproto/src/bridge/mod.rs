@@ -49,6 +49,7 @@ mod spanning;
 mod stats;
 mod switch;
 mod tables;
+mod teachers;
 mod tlv;
 mod upcall;
 
@@ -74,7 +75,7 @@ pub use report::{BridgeReport, BridgeTally};
 pub use spanning::{SpanningConfig, SpanningPort};
 
 use crate::revalidate::FlowIndex;
-use crate::table::{Change, Staged, TableView};
+use crate::table::{Change, Event, Staged, TableView};
 use crate::view::{BridgeId, BridgeView};
 use conn::Pending;
 
@@ -113,6 +114,7 @@ pub struct Bridge {
     /// Configuration bits that controllers set, by port.
     port_bits: BTreeMap<OfPort, u32>,
     port_order: port_order::PortOrder,
+    teachers: teachers::Teachers,
     port_since: BTreeMap<OfPort, i64>,
     /// Learned addresses.
     pub macs: MacTable,
@@ -203,6 +205,7 @@ impl Bridge {
             config: BridgeConfig::default(),
             port_bits: BTreeMap::new(),
             port_order: port_order::PortOrder::default(),
+            teachers: teachers::Teachers::default(),
             port_since: BTreeMap::new(),
             macs: MacTable::default(),
             groups_heard: None,
@@ -443,7 +446,7 @@ impl Bridge {
         self.set_now(now_ms);
         let Some(pending) = self.busy.take() else { return };
         match pending {
-            Pending::Own => self.settle(&results, true),
+            Pending::Own => self.own_staged(results, now_ms),
             Pending::Changes(changes) => self.changes_staged(*changes, results, now_ms),
             other => self.busy = Some(other),
         }
@@ -486,6 +489,15 @@ impl Bridge {
     }
 
     /// Makes a staged batch stand, or takes it back.
+    /// What the switch itself changed stands.
+    fn own_staged(&mut self, mut results: Vec<(u8, Option<Staged>)>, now_ms: i64) {
+        let outcomes = results.iter_mut().filter_map(|(_, staged)| staged.as_mut());
+        let outcomes = outcomes.flat_map(|staged| std::mem::take(&mut staged.outcomes));
+        let events: Vec<Event> = outcomes.filter_map(Result::ok).flatten().collect();
+        self.settle(&results, true);
+        self.tell_events(None, events, now_ms);
+    }
+
     fn settle(&mut self, results: &[(u8, Option<Staged>)], commit: bool) {
         for (table, staged) in results {
             let Some(staged) = staged else { continue };

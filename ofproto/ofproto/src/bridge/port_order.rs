@@ -1,73 +1,20 @@
 //! The order in which ports are listed: that of the hash table in which Open vSwitch keeps them, for people and programs
 //! that compare its lists with ours.
 //!
-//! Buckets go by the hash of the number, the newest port of a bucket first; a table that grows turns its buckets' orders
-//! around. Observed of Open vSwitch 3.1.
+//! It goes by the hash of the number. Observed of Open vSwitch 3.1.
 
 use flow::hash;
+use flow::hash_order::HashOrder;
 use openflow::OfPort;
 
-/// Items in the order of a hash table that grows by doubling and never shrinks.
-#[derive(Clone, Debug)]
-struct HashOrder<T> {
-    /// A power of two of them.
-    buckets: Vec<Vec<(u32, T)>>,
-    n: usize,
-}
-
-impl<T: PartialEq + Copy> HashOrder<T> {
-    fn new() -> HashOrder<T> {
-        HashOrder { buckets: vec![Vec::new()], n: 0 }
-    }
-
-    fn put(&mut self, hash: u32, item: T) {
-        let at = hash as usize & (self.buckets.len() - 1);
-        self.buckets[at].insert(0, (hash, item));
-        self.n += 1;
-    }
-
-    fn insert(&mut self, hash: u32, item: T) {
-        self.put(hash, item);
-        if self.n / 2 >= self.buckets.len() {
-            // It was full at two to a bucket: now there is one to each. There are never just two buckets.
-            let old = std::mem::replace(&mut self.buckets, vec![Vec::new(); self.n.max(4)]);
-            self.n = 0;
-            for (hash, item) in old.into_iter().flatten() {
-                self.put(hash, item);
-            }
-        }
-    }
-
-    fn remove(&mut self, item: T) {
-        for bucket in &mut self.buckets {
-            let before = bucket.len();
-            bucket.retain(|(_, i)| *i != item);
-            self.n -= before - bucket.len();
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = T> + '_ {
-        self.buckets.iter().flatten().map(|(_, item)| *item)
-    }
-}
-
 /// A bridge's ports in the order of their listing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PortOrder(HashOrder<OfPort>);
-
-impl Default for PortOrder {
-    fn default() -> PortOrder {
-        PortOrder(HashOrder::new())
-    }
-}
 
 impl PortOrder {
     /// Adds ports that came together, by their names.
     pub(crate) fn add<'a>(&mut self, ports: impl Iterator<Item = (OfPort, &'a str)>) {
-        let mut named = HashOrder::new();
-        for (port, name) in ports {
-            named.insert(hash::bytes(name.as_bytes(), 0), port);
-        }
+        let named = HashOrder::by_name(ports.map(|(port, name)| (name, port)));
         // The bridge's own port is made when the others are there.
         let (own, others): (Vec<OfPort>, Vec<OfPort>) = named.iter().partition(|p| *p == OfPort::LOCAL);
         for port in others.into_iter().chain(own) {

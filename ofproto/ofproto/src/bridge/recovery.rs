@@ -17,6 +17,8 @@ impl Bridge {
     pub fn adopt(&mut self, view: &BridgeView) {
         self.view.tables = view.tables.clone();
         self.view.version = view.version;
+        let tables = view.tables.iter().flatten();
+        tables.flat_map(|table| table.rules.iter()).for_each(|rule| self.teachers.adopt(rule));
         self.goes_on = true;
         self.own.clear();
         self.busy = None;

@@ -65,7 +65,7 @@ impl Table {
     }
 
     /// As [`Table::stage`]. Unless `watched`, the outcomes tell only of removed rules whose end a controller wants to hear
-    /// of, whoever it may be.
+    /// of, whoever it may be, and of rules that others depend upon.
     pub fn stage_for(&mut self, changes: impl IntoIterator<Item = Change>, watched: bool, now_ms: i64) -> Staged {
         self.watched = watched;
         let outcomes = changes.into_iter().map(|change| self.apply(change, now_ms)).collect();
@@ -165,7 +165,7 @@ impl Table {
                 }
                 slot.stats.used_ms = now_ms;
                 self.replace(rule.clone());
-                if self.watched {
+                if self.watched || teaches(&rule) || teaches(&old) {
                     let changed = (old.actions != rule.actions).then(|| old.actions.clone());
                     events.push(Event::Added(rule, changed));
                 }
@@ -178,7 +178,7 @@ impl Table {
                 self.set_deadline(&rule);
                 self.undo.push(Undo::Inserted(rule.clone()));
                 self.classifier.insert(rule.clone());
-                if self.watched {
+                if self.watched || teaches(&rule) {
                     events.push(Event::Added(rule, None));
                 }
             }
@@ -240,7 +240,8 @@ impl Table {
             }
             let rule = Arc::new(rule);
             self.replace(rule.clone());
-            if self.watched && (change_cookie || change_actions) {
+            let told = self.watched || (change_actions && (teaches(&rule) || teaches(&old)));
+            if told && (change_cookie || change_actions) {
                 events.push(Event::Modified(rule, change_actions.then(|| old.actions.clone())));
             }
         }
@@ -254,7 +255,7 @@ impl Table {
 
     /// Whether anyone may want to hear that a rule is gone.
     fn tells_of(&self, rule: &Rule) -> bool {
-        self.watched || rule.flags.contains(FlowFlags::SEND_FLOW_REM)
+        self.watched || rule.flags.contains(FlowFlags::SEND_FLOW_REM) || teaches(rule)
     }
 
     fn take_out_all(&mut self, found: Vec<Arc<Rule>>, reason: RemovalReason) -> Vec<Event> {
@@ -304,6 +305,11 @@ impl Table {
         let rule = self.current(id)?;
         Some(self.take_out(&rule, reason))
     }
+}
+
+/// Whether other rules are to go when it does.
+fn teaches(rule: &Rule) -> bool {
+    !rule.pupils().is_empty()
 }
 
 /// Rules in the order of their making.

@@ -74,7 +74,8 @@ pub fn run(view: &SwitchView, request: &Request, recirc: &mut Recirc, now_ms: i6
         _ => Start::Key,
     };
     let mut held = Vec::new();
-    trace.one(request.bridge, &request.key, start, recirc, &mut held);
+    let bridge_of = |recirc: &Recirc, id| recirc.get(id).map_or(request.bridge, |state| state.bridge);
+    trace.one(bridge_of(recirc, request.key.recirc_id()), &request.key, start, recirc, &mut held);
     let mut ct_states = request.ct_states.clone();
     let mut n = 0;
     while let Some(next) = trace.queue.pop_front() {
@@ -82,7 +83,7 @@ pub fn run(view: &SwitchView, request: &Request, recirc: &mut Recirc, now_ms: i6
         if n > MAX_RECIRCULATIONS {
             break;
         }
-        let bridge = recirc.get(next.id).map_or(request.bridge, |s| s.bridge);
+        let bridge = bridge_of(recirc, next.id);
         let key = trace.head(next, &mut ct_states);
         trace.one(bridge, &key, Start::Key, recirc, &mut held);
     }

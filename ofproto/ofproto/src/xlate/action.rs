@@ -96,6 +96,12 @@ impl Context<'_> {
             Action::UnrollXlate { table, cookie } => {
                 self.table = *table;
                 self.rule_cookie = *cookie;
+                // The cookie is told in the order of the wire, as 3.1 does.
+                let told = match cookie.swap_bytes() {
+                    0 => "0".to_owned(),
+                    cookie => format!("{cookie:#x}"),
+                };
+                self.report(NodeKind::Thaw, || format!("restored state: table={table}, cookie={told}"));
             }
             Action::Ct(ct) => self.ct(ct, last),
             Action::CtClear => {

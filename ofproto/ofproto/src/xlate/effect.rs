@@ -82,8 +82,6 @@ pub enum Effect {
         flow_mod: Arc<FlowMod>,
         /// Most rules with this cookie in that table, 0 for no limit.
         limit: u32,
-        /// Delete the learned rules with the teaching rule.
-        delete_learned: bool,
     },
     /// Shorten a rule's timeouts once a TCP connection ends; applies to packets with FIN or RST.
     FinTimeout {

@@ -121,7 +121,9 @@ impl Context<'_> {
 
     fn select(&mut self, group: &Arc<GroupView>) -> Option<usize> {
         if self.was_mpls {
+            // What the choice goes by lies behind the label: the datapath has to bring the packet again.
             self.trigger_freeze();
+            return None;
         }
         match &group.selection {
             Selection::Default => {

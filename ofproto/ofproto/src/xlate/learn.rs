@@ -111,14 +111,17 @@ impl Context<'_> {
             let text = describe(&flow_mod);
             self.report(NodeKind::Detail, || text);
         }
+        let learned = learn.limit == 0 || self.has_room(&flow_mod, learn.limit);
         if let Some(dst) = &learn.result_dst {
-            let learned = learn.limit == 0 || self.has_room(&flow_mod, learn.limit);
             self.mask_subfield(dst);
             self.write(dst, u128::from(learned));
+            self.report_subfield(dst);
+        }
+        if !learned {
+            self.detail("Limit exceeded, learn failed");
         }
         let bridge = self.bridge.id;
-        let (limit, delete_learned) = (learn.limit, learn.delete_learned);
-        self.effect(Effect::Learn { bridge, flow_mod, limit, delete_learned });
+        self.effect(Effect::Learn { bridge, flow_mod, limit: learn.limit });
     }
 
     /// Whether the rule is there already, or fewer than `limit` have its cookie.

@@ -1,0 +1,80 @@
+//! The order in which a hash table lists what it has, where that order shows: lists of ports, and which of several ports
+//! that come together is numbered first.
+//!
+//! Buckets go by hash, the newest item of a bucket first; a table that grows turns its buckets' orders around. Observed of
+//! Open vSwitch 3.1.
+
+use crate::hash;
+
+/// Items in the order of a hash table that grows by doubling and never shrinks.
+#[derive(Clone, Debug)]
+pub struct HashOrder<T> {
+    /// A power of two of them.
+    buckets: Vec<Vec<(u32, T)>>,
+    n: usize,
+}
+
+impl<T> Default for HashOrder<T> {
+    fn default() -> HashOrder<T> {
+        HashOrder { buckets: vec![Vec::new()], n: 0 }
+    }
+}
+
+impl<T: PartialEq + Copy> HashOrder<T> {
+    /// Items by the hashes of their names.
+    pub fn by_name<'a>(named: impl IntoIterator<Item = (&'a str, T)>) -> HashOrder<T> {
+        let mut order = HashOrder::default();
+        for (name, item) in named {
+            order.insert(hash::bytes(name.as_bytes(), 0), item);
+        }
+        order
+    }
+
+    fn put(&mut self, hash: u32, item: T) {
+        let at = hash as usize & (self.buckets.len() - 1);
+        self.buckets[at].insert(0, (hash, item));
+        self.n += 1;
+    }
+
+    /// Adds an item.
+    pub fn insert(&mut self, hash: u32, item: T) {
+        self.put(hash, item);
+        if self.n / 2 >= self.buckets.len() {
+            // It was full at two to a bucket: now there is one to each. There are never just two buckets.
+            let old = std::mem::replace(&mut self.buckets, vec![Vec::new(); self.n.max(4)]);
+            self.n = 0;
+            for (hash, item) in old.into_iter().flatten() {
+                self.put(hash, item);
+            }
+        }
+    }
+
+    /// Takes an item out.
+    pub fn remove(&mut self, item: T) {
+        for bucket in &mut self.buckets {
+            let before = bucket.len();
+            bucket.retain(|(_, i)| *i != item);
+            self.n -= before - bucket.len();
+        }
+    }
+
+    /// The items in order.
+    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        self.buckets.iter().flatten().map(|(_, item)| *item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_listed_as_they_hash() {
+        let listed = |names: &[&'static str]| -> Vec<&str> {
+            HashOrder::by_name(names.iter().map(|name| (*name, *name))).iter().collect()
+        };
+        // As 3.1 numbers ports that are added together.
+        assert_eq!(listed(&["br0", "eth0", "eth1", "eth2"]), ["br0", "eth0", "eth2", "eth1"]);
+        assert_eq!(listed(&["tap7", "veth1", "vnet12", "x"]), ["tap7", "x", "veth1", "vnet12"]);
+    }
+}
