@@ -7,6 +7,7 @@
 mod carry;
 mod connections;
 mod control;
+mod coverage;
 
 use actix::prelude::*;
 use ofproto::bridge::{Bridge as Core, BridgeConfig, BridgeReport, ConnId, Output};
@@ -82,6 +83,7 @@ pub struct Bridge {
     reported: BridgeReport,
     connections: connections::Connections,
     collectors: crate::export::Collectors,
+    counted: coverage::Counted,
     published_version: u64,
     /// Tables that were told to be configured and have not answered.
     configuring: usize,
@@ -118,6 +120,7 @@ impl Bridge {
             reported: BridgeReport::default(),
             connections: connections::Connections::default(),
             collectors: crate::export::Collectors::default(),
+            counted: coverage::Counted::new(),
             published_version: 0,
             configuring: 0,
             configured: Vec::new(),
@@ -139,6 +142,7 @@ impl Bridge {
                 self.carry_out(output, ctx);
             }
         }
+        self.counted.count(self.core.macs.stats);
         self.flush_peers();
         self.publish();
         if let Some(report) = self.core.take_changed_report()

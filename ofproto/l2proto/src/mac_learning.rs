@@ -127,6 +127,8 @@ pub struct MacStats {
     pub moved: u64,
     /// Addresses put there by hand.
     pub static_entries: u64,
+    /// Packets from addresses put there by hand that came in on another port.
+    pub static_kept: u64,
 }
 
 /// What an update did.
@@ -235,7 +237,8 @@ impl<P: PortName> MacTable<P> {
             return Change::None;
         }
         let old = self.view.lookup(&key).copied();
-        if old.is_some_and(|e| e.is_static) {
+        if let Some(entry) = old.filter(|e| e.is_static) {
+            self.stats.static_kept += u64::from(entry.port != port);
             return Change::None;
         }
         let mut locked_until_ms = old.map_or(i64::MIN, |e| e.locked_until_ms);

@@ -1,0 +1,46 @@
+//! Coverage counters of what a bridge's address table does, by the names that Open vSwitch gives them.
+
+use l2proto::mac_learning::MacStats;
+
+use crate::unixctl::coverage::Counter;
+
+static LEARNED: Counter = Counter::new("mac_learning_learned");
+static EXPIRED: Counter = Counter::new("mac_learning_expired");
+static EVICTED: Counter = Counter::new("mac_learning_evicted");
+static MOVED: Counter = Counter::new("mac_learning_moved");
+static STATIC_KEPT: Counter = Counter::new("mac_learning_static_none_move");
+
+/// How one of the counters is read off a table.
+type Reading = (&'static Counter, fn(&MacStats) -> u64);
+
+const READINGS: [Reading; 5] = [
+    (&LEARNED, |s| s.learned),
+    (&EXPIRED, |s| s.expired),
+    (&EVICTED, |s| s.evicted),
+    (&MOVED, |s| s.moved),
+    (&STATIC_KEPT, |s| s.static_kept),
+];
+
+/// What has been counted of a table.
+#[derive(Debug, Default)]
+pub(super) struct Counted(MacStats);
+
+impl Counted {
+    /// Nothing yet; the counters are known from now on.
+    pub(super) fn new() -> Counted {
+        READINGS.iter().for_each(|(counter, _)| counter.register());
+        Counted::default()
+    }
+
+    /// Counts what happened since the last call. A person may have cleared the table's own counters meanwhile.
+    pub(super) fn count(&mut self, now: MacStats) {
+        let before = std::mem::replace(&mut self.0, now);
+        for (counter, read) in READINGS {
+            match read(&now).checked_sub(read(&before)) {
+                Some(0) => {}
+                Some(more) => counter.add_many(more),
+                None => counter.add_many(read(&now)),
+            }
+        }
+    }
+}
