@@ -24,6 +24,10 @@ const LLDP_DESCRIPTION: &str = "openvswitch 3.1.0";
 /// Numbers of end points outside the extended mode (IEEE 802.1ag clause 21.6.3).
 const MPIDS: std::ops::RangeInclusive<i64> = 1..=8191;
 const DEFAULT_INTERVAL_MS: u32 = 1000;
+/// What may be asked of RSTP (IEEE 802.1D-2004 table 17-1; clause 17.14): anything else counts as not given.
+const RSTP_AGES_S: std::ops::RangeInclusive<u16> = 6..=40;
+const RSTP_DELAYS_S: std::ops::RangeInclusive<u16> = 4..=30;
+const RSTP_COSTS: std::ops::RangeInclusive<u32> = 1..=200_000_000;
 const DEFAULT_BFD_MIN_TX_MS: u32 = 100;
 
 /// What an interface tells by LLDP, with the services of its bridge.
@@ -44,14 +48,16 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
     let keys = &row.other_config;
     let address = |key: &str| keys.get(key).and_then(|m| parse_mac(m)).unwrap_or(mac);
     let short = |key: &str, default: u16| u16::try_from(number(keys, key, default.into())).unwrap_or(default);
+    let priority = |key: &str, default: u16| low_bits(keys, key, default.into()) as u16;
     if row.rstp_enable {
         let default = rstp::BridgeSettings::new(address("rstp-address"));
+        let (max_age, forward) = rstp_times_s(keys, (default.max_age, default.forward));
         SpanningConfig::Rstp {
             bridge: rstp::BridgeSettings {
-                priority: short("rstp-priority", default.priority),
+                priority: priority("rstp-priority", default.priority),
                 stp_only: keys.get("rstp-force-protocol-version").is_some_and(|v| v == "0"),
-                max_age: short("rstp-max-age", default.max_age),
-                forward: short("rstp-forward-delay", default.forward),
+                max_age,
+                forward,
                 hold_count: short("rstp-transmit-hold-count", default.hold_count),
                 ..default
             },
@@ -70,8 +76,9 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
         let seconds = |key: &str, default_ms: i64| i64::from(number(keys, key, (default_ms / 1000) as u32)) * 1000;
         SpanningConfig::Stp {
             bridge: stp::BridgeSettings {
-                priority: short("stp-priority", default.priority),
-                hello_ms: seconds("stp-hello-time", default.hello_ms),
+                priority: priority("stp-priority", default.priority),
+                // What is given counts as milliseconds, as in Open vSwitch 3.1.
+                hello_ms: number(keys, "stp-hello-time", default.hello_ms as u32).into(),
                 max_age_ms: seconds("stp-max-age", default.max_age_ms),
                 forward_ms: seconds("stp-forward-delay", default.forward_ms),
                 ..default
@@ -81,6 +88,19 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
     } else {
         SpanningConfig::Off
     }
+}
+
+/// The age at which what was heard is forgotten, and the forward delay, of those asked for that fit together (IEEE
+/// 802.1D-2004 clause 17.14).
+fn rstp_times_s(keys: &Pairs, (max_age, forward): (u16, u16)) -> (u16, u16) {
+    let asked = |key: &str| u16::try_from(number(keys, key, 0)).ok().filter(|s| *s > 0);
+    let (wanted_age, wanted_delay) = (asked("rstp-max-age"), asked("rstp-forward-delay"));
+    let fits = |(age, delay): &(u16, u16)| {
+        RSTP_AGES_S.contains(age) && RSTP_DELAYS_S.contains(delay) && 2 * (delay - 1) >= *age
+    };
+    let both = (wanted_age.unwrap_or(max_age), wanted_delay.unwrap_or(forward));
+    let wishes = [both, (both.0, forward), (max_age, both.1)];
+    wishes.into_iter().find(fits).unwrap_or((max_age, forward))
 }
 
 /// The ports that may take part: neither bonds, nor internal, nor a mirror's output, nor told not to.
@@ -186,7 +206,12 @@ fn numbered<T>(
     let mut out = BTreeMap::new();
     let mut others = Vec::new();
     for (port, planned) in members(row, ports, enable) {
-        match wanted(port).filter(|n| taken.insert(*n)) {
+        let wanted = wanted(port);
+        if wanted.is_none() && port.other_config.contains_key(key) {
+            // A number that makes no sense keeps the port out.
+            continue;
+        }
+        match wanted.filter(|n| taken.insert(*n)) {
             Some(n) => _ = out.insert(planned.port, make(&port.other_config, n, planned)),
             None => others.push((port, planned)),
         }
@@ -199,27 +224,32 @@ fn numbered<T>(
     out
 }
 
+/// A number of which as many low bits count as there is room for, as in Open vSwitch; what is none counts as not there.
+fn low_bits(keys: &Pairs, key: &str, default: i64) -> i64 {
+    keys.get(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
+}
+
 fn mbps(planned: &PlannedPort) -> u32 {
     speed_of(planned.status.features) / 1000
 }
 
 fn stp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> stp::PortSettings {
-    let cost = number(keys, "stp-path-cost", stp::path_cost(mbps(planned)).into());
-    let priority = number(keys, "stp-port-priority", stp::DEFAULT_PORT_PRIORITY.into());
+    let cost = low_bits(keys, "stp-path-cost", stp::path_cost(mbps(planned)).into());
     stp::PortSettings {
         number: n as u8,
-        priority: u8::try_from(priority).unwrap_or(stp::DEFAULT_PORT_PRIORITY),
-        path_cost: u16::try_from(cost).unwrap_or(u16::MAX),
+        priority: low_bits(keys, "stp-port-priority", stp::DEFAULT_PORT_PRIORITY.into()) as u8,
+        path_cost: cost as u16,
         enabled: planned.status.link_up,
     }
 }
 
 fn rstp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> rstp::PortSettings {
-    let cost = number(keys, "rstp-path-cost", rstp::path_cost(mbps(planned)));
-    let priority = number(keys, "rstp-port-priority", rstp::DEFAULT_PORT_PRIORITY.into());
+    let given = number(keys, "rstp-path-cost", 0);
+    let cost = if RSTP_COSTS.contains(&given) { given } else { rstp::path_cost(mbps(planned)) };
     let default = rstp::PortSettings::new(n, cost);
     rstp::PortSettings {
-        priority: u8::try_from(priority).unwrap_or(rstp::DEFAULT_PORT_PRIORITY),
+        // The lower half belongs to the port's number.
+        priority: low_bits(keys, "rstp-port-priority", rstp::DEFAULT_PORT_PRIORITY.into()) as u8 & 0xf0,
         enabled: planned.status.link_up,
         admin_edge: flag(keys, "rstp-port-admin-edge"),
         auto_edge: !keys.get("rstp-port-auto-edge").is_some_and(|v| v.eq_ignore_ascii_case("false")),

@@ -374,6 +374,9 @@ impl<P: Copy + Ord> Rstp<P> {
             port.selected = false;
             port.reselect = true;
         }
+        if self.ports.is_empty() {
+            self.choose_root();
+        }
         self.settle();
     }
 

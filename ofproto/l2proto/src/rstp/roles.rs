@@ -44,7 +44,7 @@ impl<P: Copy + Ord> Rstp<P> {
     }
 
     /// The best of the bridge's own vector and those of the paths that its ports were told of.
-    fn choose_root(&mut self) {
+    pub(super) fn choose_root(&mut self) {
         let own = self.settings.id();
         let best = self
             .ports

@@ -114,11 +114,10 @@ impl BridgeSettings {
     }
 
     fn times(&self) -> Times {
-        Times {
-            max_age_ms: self.max_age_ms.clamp(6000, 40_000),
-            hello_ms: self.hello_ms.clamp(1000, 10_000),
-            forward_ms: self.forward_ms.clamp(4000, 30_000),
-        }
+        let hello_ms = self.hello_ms.clamp(1000, 10_000);
+        let max_age_ms = self.max_age_ms.clamp((2 * (hello_ms + 1000)).max(6000), 40_000);
+        let forward_ms = self.forward_ms.clamp((max_age_ms / 2 + 1000).max(4000), 30_000);
+        Times { max_age_ms, hello_ms, forward_ms }
     }
 }
 
