@@ -16,6 +16,7 @@ use sys::RingKind;
 use tokio::sync::watch;
 
 use crate::daemon::{Reason, Serving};
+use crate::datapath::kernel::KernelFlows;
 use crate::db::DbSystem;
 use crate::host::Host;
 use crate::idl::{DbServer, Idl, IdlSetup};
@@ -126,11 +127,20 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
             RingKind::V2
         }
     });
+    let kernel = match KernelFlows::new() {
+        // Dummies are none of the kernel's.
+        _ if config.dummy != DummyMode::Off => None,
+        Ok(kernel) => Some(kernel),
+        Err(error) => {
+            vlog::info!("dpif_netdev", "the kernel forwards nothing by itself: {error}");
+            None
+        }
+    };
     let settings = SwitchSettings {
         run_dir: config.run_dir.clone(),
         tls: config.tls.clone(),
         dummy: config.dummy,
-        rings: Rings::new(kind),
+        rings: Rings::new(kind, kernel),
         seed: (config.seed >> 64) as u64 ^ config.seed as u64,
         cores: crate::switch::polling::cores(config.dummy_numa.as_deref()),
     };

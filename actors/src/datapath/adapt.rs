@@ -91,6 +91,10 @@ impl RxQueue for RingQueue {
         self.0.stay_awake();
     }
 
+    fn device(&self) -> Option<u32> {
+        self.0.has_programs().then(|| self.0.ifindex())
+    }
+
     fn losses(&mut self) -> RxLosses {
         let stats = self.0.stats();
         RxLosses { dropped: stats.drops, errors: stats.truncated }
@@ -120,6 +124,10 @@ impl TxPort for RingSender {
     fn share(&self) -> Option<Box<dyn TxPort>> {
         let socket = self.socket.another().ok()?;
         Some(Box::new(Self { socket, queued: self.queued }))
+    }
+
+    fn device(&self) -> Option<u32> {
+        if self.queued { None } else { self.socket.device() }
     }
 }
 

@@ -20,6 +20,7 @@ impl Handler<Perform> for Datapath {
 
     fn handle(&mut self, m: Perform, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        self.engine.fold(u64::try_from(clock::now_us()).unwrap_or(0));
         let before = self.engine.tracking_settings();
         let said = (m.0)(&mut self.engine, u64::try_from(clock::now_us()).unwrap_or(0));
         self.spread();

@@ -71,6 +71,7 @@ impl Handler<FlowDelete> for Datapath {
 
     fn handle(&mut self, m: FlowDelete, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        self.engine.fold(now_us());
         let mut gone: Vec<DumpedFlow> = match m.ufids {
             Some(ufids) => ufids.into_iter().filter_map(|u| self.engine.delete(u)).collect(),
             None => {
@@ -96,6 +97,7 @@ impl Handler<FlowDump> for Datapath {
 
     fn handle(&mut self, m: FlowDump, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        self.engine.fold(now_us());
         let (mut flows, next) = self.engine.dump(m.cursor, m.max);
         let threads = self.hub.addresses();
         if threads.is_empty() {
@@ -114,6 +116,7 @@ impl Handler<FlowReports> for Datapath {
 
     fn handle(&mut self, m: FlowReports, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        self.engine.fold(now_us());
         let mut flows = Vec::new();
         let next = self.engine.walk(m.cursor, m.max, |flow| flows.push(flow));
         let (total, threads) = (self.engine.n_flows(), self.hub.addresses());
@@ -133,6 +136,7 @@ impl Handler<ReportFlows> for Datapath {
 
     fn handle(&mut self, m: ReportFlows, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        self.engine.fold(now_us());
         let mut flows: Vec<FlowReported> = m.0.iter().filter_map(|ufid| self.engine.report(*ufid)).collect();
         let threads = self.hub.addresses();
         if threads.is_empty() {
@@ -150,6 +154,7 @@ impl Handler<FlowShares> for Datapath {
 
     fn handle(&mut self, m: FlowShares, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        self.engine.fold(now_us());
         let own = m.0.iter().filter_map(|ufid| self.engine.report(*ufid)).collect();
         let mut shares = BTreeMap::from([(None, own)]);
         let threads = self.hub.addresses();

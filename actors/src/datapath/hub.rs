@@ -153,7 +153,7 @@ impl Datapath {
         let (common, arbiter) = (self.engine.common(), Arbiter::new());
         let own = Address::of_running(ctx.address(), self.desk.card().clone()).outlet::<ThreadReturned>();
         let place = legacy::Place::default();
-        let news = (own, place.clone());
+        let news = (own, place.clone(), self.owner.kernel.clone());
         let name = format!("{} core {core}", self.desk.name());
         let role = Role::new(name, "datapath", MAILBOX, Strategy::OneForOne);
         let address = family.hire_on(arbiter.handle(), role, move |desk, ctx| {
@@ -339,7 +339,12 @@ impl Handler<Tune> for Datapath {
 
     fn handle(&mut self, m: Tune, ctx: &mut Context<Self>) {
         self.desk.received();
-        self.configure(dp::Config { emc_insert_inv_prob: m.emc_insert_inv_prob, smc: m.smc, ..*self.engine.config() });
+        self.configure(dp::Config {
+            emc_insert_inv_prob: m.emc_insert_inv_prob,
+            smc: m.smc,
+            kernel_path: m.kernel_path,
+            ..*self.engine.config()
+        });
         self.hub.pollers = m.pollers;
         let (stay, leaving) = std::mem::take(&mut self.hub.threads).into_iter().partition(|(c, _)| m.cores.contains(c));
         self.hub.threads = stay;

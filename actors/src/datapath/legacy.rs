@@ -35,7 +35,8 @@ impl Place {
 }
 
 impl Datapath {
-    fn legacy(&self) -> Legacy {
+    fn legacy(&mut self) -> Legacy {
+        self.engine.fold(super::now_us());
         let mut flows = Vec::with_capacity(self.engine.n_flows());
         self.engine.walk(dp::FlowCursor::START, usize::MAX, |flow| flows.push(flow));
         let counted = |(number, port): (&OdpPort, &super::Port)| {

@@ -17,6 +17,7 @@ mod drops;
 pub mod dummy;
 mod flows;
 mod hub;
+pub mod kernel;
 pub mod legacy;
 mod lines;
 pub(crate) mod log;
@@ -92,6 +93,8 @@ pub struct Owner {
     pub losses: Option<Outlet<QueuesLost>>,
     /// Where it leaves what it counted, should it die.
     pub place: legacy::Place,
+    /// The kernel's fast path, if there is one.
+    pub kernel: Option<kernel::KernelFlows>,
 }
 
 /// A queue that is being polled.
@@ -175,6 +178,7 @@ impl Datapath {
         let hub = Hub::new(&desk);
         let mut this = Self::alone(desk, Engine::new(config), owner.place.clone(), ctx);
         (this.owner, this.hub) = (owner, hub);
+        this.set_config(config);
         if let Some(legacy) = legacy {
             this.engine.credit_thread(legacy.stats);
             this.inherited = legacy.ports;
@@ -188,7 +192,7 @@ impl Datapath {
         desk: Desk,
         (config, core): (dp::Config, u32),
         common: dp::Common,
-        (news, place): &(Outlet<ThreadReturned>, legacy::Place),
+        (news, place, kernel): &(Outlet<ThreadReturned>, legacy::Place, Option<kernel::KernelFlows>),
         ctx: &mut Context<Self>,
     ) -> Self {
         if let Err(error) = sys::thread::set_affinity(&[core as usize]) {
@@ -201,6 +205,7 @@ impl Datapath {
         let pmd = Pmd { core, since_us: now_us, busy_us: 0, settled_us: now_us };
         let mut this = Self::alone(desk, Engine::beside(config, common), place.clone(), ctx);
         this.pmd = Some(pmd);
+        this.owner.kernel = kernel.clone();
         this
     }
 
@@ -226,6 +231,16 @@ impl Datapath {
             drops: drops::Told::new(),
             place,
             inherited: BTreeMap::new(),
+        }
+    }
+
+    /// Takes other settings, and has the kernel forward what it can, or nothing.
+    fn set_config(&mut self, config: dp::Config) {
+        self.engine.set_config(config);
+        let has_path = self.engine.kernel_report().is_some();
+        let path = self.owner.kernel.as_ref().filter(|_| config.kernel_path);
+        if path.is_some() != has_path {
+            self.engine.set_kernel_path(path.map(|path| Box::new(path.clone()) as Box<dyn dp::kernel::KernelPath>));
         }
     }
 

@@ -29,7 +29,8 @@ impl Handler<Order> for Datapath {
                 self.poke(port);
                 let _ = done.send(());
             }
-            Order::Configure(config) => self.engine.set_config(config),
+            Order::Configure(config) => self.set_config(config),
+            Order::Recall(port) => self.engine.recall_port(port),
             Order::Bond(bond) => self.set_bond(&bond),
             Order::Tunnels(tunnels) => self.set_tunnels(tunnels),
             Order::Edit { edits, removed } => {

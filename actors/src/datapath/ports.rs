@@ -86,6 +86,7 @@ impl Handler<PortPolicer> for Datapath {
     fn handle(&mut self, m: PortPolicer, _: &mut Context<Self>) {
         self.desk.received();
         self.engine.set_policer(m.port, m.config, now_us());
+        self.hub.tell(|| Order::Recall(m.port));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::msg::datapath::*;
 impl Datapath {
     /// What this thread counted.
     fn own_report(&mut self) -> DatapathReport {
+        self.engine.fold(now_us());
         let mut ports = Vec::new();
         for (number, port) in &self.ports {
             let stats = self.engine.port_stats(*number).unwrap_or_default();
@@ -34,6 +35,7 @@ impl Datapath {
             emc_entries: self.engine.n_emc_entries(),
             ports,
             drops: self.engine.port_drops(),
+            kernel: self.engine.kernel_report(),
             dummies: self.inboxes.keys().copied().collect(),
         }
     }
@@ -53,6 +55,9 @@ impl DatapathReport {
                 *sum += stats;
                 *all_lost += lost;
             }
+        }
+        if let Some(kernel) = other.kernel {
+            *self.kernel.get_or_insert_default() += kernel;
         }
         self.drops.extend(other.drops);
         self.drops.sort_by_key(|d| (d.port, d.why));
@@ -103,7 +108,7 @@ impl Handler<Quiesce> for Datapath {
 impl Datapath {
     /// Takes other settings, in all threads.
     pub(super) fn configure(&mut self, config: dp::Config) {
-        self.engine.set_config(config);
+        self.set_config(config);
         self.hub.tell(|| Order::Configure(config));
     }
 }

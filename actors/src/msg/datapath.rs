@@ -167,6 +167,8 @@ pub struct DatapathReport {
     pub ports: Vec<(OdpPort, PortStats, u64)>,
     /// Drops by port and reason.
     pub drops: Vec<dp::PortDrops>,
+    /// What the kernel forwards by itself, if it does.
+    pub kernel: Option<dp::kernel::KernelReport>,
     /// Which of them are dummies: those count packets and octets, and nothing else.
     pub dummies: std::collections::BTreeSet<OdpPort>,
 }
@@ -205,6 +207,8 @@ pub struct Tune {
     pub emc_insert_inv_prob: u32,
     /// The signature cache is used.
     pub smc: bool,
+    /// The kernel may forward packets by itself.
+    pub kernel_path: bool,
     /// Who polls which queue: the thread of a processor, or nobody; all others are the main thread's.
     pub pollers: BTreeMap<(OdpPort, u32), Option<u32>>,
     /// Processors with a thread.
@@ -252,6 +256,8 @@ pub enum Order {
     Poke(OdpPort, oneshot::Sender<()>),
     /// Be like this.
     Configure(dp::Config),
+    /// Let the kernel forward nothing of a port's for now: something about it has changed.
+    Recall(OdpPort),
     /// Bonds are set.
     Bond(BondSet),
     /// Tunnels end here.

@@ -9,12 +9,13 @@ use dp::TxPort;
 use flow::extract::ethertype;
 use openflow::message::port::port_feature;
 use sys::{
-    DeviceWatch, RingConfig, RingKind, RingStock, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack,
+    DeviceWatch, RingConfig, RingKind, RingStock, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack,
 };
 
 use super::capture::Capture;
 use super::wire::{self, Lead};
 use crate::datapath::adapt::*;
+use crate::datapath::kernel::KernelFlows;
 use crate::msg::datapath::QueueParts;
 use crate::msg::port::PortStatus;
 use crate::switch::desired::DesiredInterface;
@@ -152,12 +153,14 @@ pub struct Rings {
     pub queued: bool,
     /// Some that are ready.
     pub stock: RingStock,
+    /// The kernel's fast path, if there is one.
+    pub kernel: Option<KernelFlows>,
 }
 
 impl Rings {
     /// Rings of this layout, unless a port asks for another.
-    pub fn new(kind: RingKind) -> Self {
-        Self { kind, queued: false, stock: RingStock::new(&Self::config(kind)) }
+    pub fn new(kind: RingKind, kernel: Option<KernelFlows>) -> Self {
+        Self { kind, queued: false, stock: RingStock::new(&Self::config(kind)), kernel }
     }
 
     fn config(kind: RingKind) -> RingConfig {
@@ -258,12 +261,10 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
         _ => rings.kind,
     };
     let n_rxq = ring_queues(&config.options) as usize;
-    let opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
+    let mut opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
     // Past the queueing discipline frames would also pass whoever watches the device.
     let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: false, ..TxConfig::default() }).map_err(fail)?;
-    if let Err(error) = host_stack::stop(ifindex) {
-        vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
-    }
+    keep_from_host(name, ifindex, &mut opened, rings);
     let held = Held { ifindex, watch: tx.watch().map_err(fail)? };
     let queues = opened
         .into_iter()
@@ -279,6 +280,23 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
             arp: None,
         }),
     ))
+}
+
+/// Keeps a device's frames from the host's own stack, but for those that the kernel forwards by itself, if it can.
+fn keep_from_host(name: &str, ifindex: u32, opened: &mut [RxRing], rings: &Rings) {
+    if let Some(kernel) = &rings.kernel {
+        let mut with_programs = || {
+            host_stack::stop_with(ifindex, &kernel.programs().ingress)?;
+            opened.iter_mut().try_for_each(|rx| rx.set_programs(kernel.programs()))
+        };
+        match with_programs() {
+            Ok(()) => return,
+            Err(error) => vlog::info!("netdev_linux", "{name}: not forwarded by the kernel itself: {error}"),
+        }
+    }
+    if let Err(error) = host_stack::stop(ifindex) {
+        vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
+    }
 }
 
 fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {

@@ -229,6 +229,7 @@ impl Switch {
             keeper: self.own.as_ref().map(Address::outlet::<TrackingSet>),
             losses: self.own.as_ref().map(Address::outlet::<QueuesLost>),
             place: legacy::Place::default(),
+            kernel: self.settings.rings.kernel.clone(),
         };
         let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| {
             let mut legacy = owner.place.take();

@@ -10,6 +10,7 @@ use crate::dpif::{Dpif, Support};
 use crate::drop_log::PortDrops;
 use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
+use crate::kernel::{Kernel, KernelPath, KernelReport};
 use crate::meter::{Meter, MeterConfig};
 use crate::policer::PolicerConfig;
 use crate::port::{PortShare, RxQueue, TxPort, Watcher};
@@ -23,6 +24,8 @@ const SWEEP_US: u64 = 10_000;
 
 /// So many subtables looked into cost as much as receiving and sending a packet.
 const LOOKS_A_PACKET: u64 = 64;
+/// Whether the kernel forwards what it can where nobody has said.
+pub const KERNEL_PATH: bool = true;
 /// The smallest burst of a queue whose packets are dear.
 const MIN_BURST: u64 = 4;
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub upcall_quota: u32,
     /// Which of its datapath's threads it is: 0 the main one.
     pub thread: u16,
+    /// Whether the kernel may forward packets by itself, if it can.
+    pub kernel_path: bool,
 }
 
 impl Default for Config {
@@ -58,6 +63,7 @@ impl Default for Config {
             mask_limit: 512,
             upcall_quota: 1024,
             thread: 0,
+            kernel_path: KERNEL_PATH,
         }
     }
 }
@@ -95,6 +101,8 @@ pub struct Datapath {
     queues: Vec<Option<Queue>>,
     ranked_us: u64,
     swept_us: u64,
+    /// The latest time it was told.
+    now_ms: u64,
 }
 
 impl Datapath {
@@ -105,7 +113,7 @@ impl Datapath {
 
     /// Another thread's, without ports and flows, that shares what is common with the others.
     pub fn beside(config: Config, common: Common) -> Self {
-        Self { engine: Engine::new(config, common), queues: Vec::new(), ranked_us: 0, swept_us: 0 }
+        Self { engine: Engine::new(config, common), queues: Vec::new(), ranked_us: 0, swept_us: 0, now_ms: 0 }
     }
 
     /// What it has in common with other threads' datapaths.
@@ -135,14 +143,17 @@ impl Datapath {
     ///
     /// `false`: the number is too large.
     pub fn add_port(&mut self, port: OdpPort, tx: Box<dyn TxPort>) -> bool {
+        self.recall_port(port);
         self.engine.outputs.add(port, tx)
     }
 
     /// Removes a port with those of its queues that are polled here.
     pub fn remove_port(&mut self, port: OdpPort) -> Option<Box<dyn TxPort>> {
+        self.recall_port(port);
         for queue in &mut self.queues {
             queue.take_if(|q| q.port == port);
         }
+        self.note_source(port);
         self.engine.drops.forget(port);
         self.engine.outputs.remove(port)
     }
@@ -155,33 +166,36 @@ impl Datapath {
 
     /// Sets or removes who sees a port's packets here. `false`: there is no such port.
     pub fn watch_port(&mut self, port: OdpPort, watcher: Option<Box<dyn Watcher>>) -> bool {
-        self.engine.outputs.watch(port, watcher)
+        let is_there = self.engine.outputs.watch(port, watcher);
+        self.recall_port(port);
+        is_there
     }
 
     /// Limits what a port may bring in by all threads, or no longer does; the limit stays when the port goes and comes.
     pub fn set_policer(&mut self, port: OdpPort, config: Option<PolicerConfig>, now_us: u64) {
         self.engine.common.set_policer(port, config, now_us / 1000);
+        self.recall_port(port);
     }
 
     /// Adds a queue to receive from.
     pub fn add_queue(&mut self, port: OdpPort, number: u32, rx: Box<dyn RxQueue>) -> QueueId {
         let queue = Some(Queue { port, number, rx, stats: QueueStats::default(), looks_16: 0 });
         let free = self.queues.iter().position(Option::is_none);
-        match free {
-            Some(i) => {
-                self.queues[i] = queue;
-                QueueId(i)
-            }
-            None => {
-                self.queues.push(queue);
-                QueueId(self.queues.len() - 1)
-            }
-        }
+        let at = free.unwrap_or_else(|| {
+            self.queues.push(None);
+            self.queues.len() - 1
+        });
+        self.queues[at] = queue;
+        self.note_source(port);
+        QueueId(at)
     }
 
     /// Takes a queue away, to be polled elsewhere or not at all.
     pub fn remove_queue(&mut self, queue: QueueId) -> Option<Box<dyn RxQueue>> {
-        Some(self.queues.get_mut(queue.0)?.take()?.rx)
+        let Queue { port, rx, .. } = self.queues.get_mut(queue.0)?.take()?;
+        self.note_source(port);
+        self.recall_port(port);
+        Some(rx)
     }
 
     /// The receiving half of a queue, to put it to sleep or ask it for its own counters.
@@ -204,10 +218,11 @@ impl Datapath {
     pub fn poll(&mut self, queue: QueueId, now_us: u64, upcalls: &mut Vec<Upcall>) -> usize {
         let Some(Some(queue)) = self.queues.get_mut(queue.0) else { return 0 };
         queue.stats.polls += 1;
-        let mut spent = 0;
+        self.now_ms = now_us / 1000;
+        let (mut spent, most) = (0, queue.burst());
         let n = {
             let mut burst = Burst::new();
-            queue.rx.receive(queue.burst(), &mut burst);
+            queue.rx.receive(most, &mut burst);
             let n = burst.len();
             if n > 0 {
                 self.engine.outputs.show_received(queue.port, &burst);
@@ -224,6 +239,7 @@ impl Datapath {
             queue.rx.release();
             self.tick(now_us);
         }
+        self.engine.fill_kernel(n < most, now_us / 1000);
         n
     }
 
@@ -231,8 +247,9 @@ impl Datapath {
     /// second say; while packets come it is done by [`Datapath::poll`].
     pub fn tick(&mut self, now_us: u64) {
         if now_us.saturating_sub(self.ranked_us) >= RANK_US {
-            self.ranked_us = now_us;
+            (self.ranked_us, self.now_ms) = (now_us, now_us / 1000);
             self.engine.flows.rank();
+            self.engine.with_kernel(self.now_ms, |kernel, books| kernel.tidy(books));
         }
         if now_us.saturating_sub(self.swept_us) >= SWEEP_US {
             self.swept_us = now_us;
@@ -277,11 +294,13 @@ impl Datapath {
 
     /// Changes a flow's actions; its counters go on.
     pub fn modify(&mut self, change: &FlowChange, view_version: u64) -> Result<(), InstallError> {
+        self.recall_flow(change.ufid);
         self.engine.flows.modify(change, view_version)
     }
 
     /// Removes a flow: as it was last.
     pub fn delete(&mut self, ufid: Ufid) -> Option<DumpedFlow> {
+        self.recall_flow(ufid);
         self.engine.flows.remove(ufid)
     }
 
@@ -344,6 +363,7 @@ impl Datapath {
 
     /// Removes all flows.
     pub fn flush(&mut self) {
+        self.engine.with_kernel(self.now_ms, |kernel, books| kernel.recall_all(books));
         self.engine.flows.flush();
     }
 
@@ -419,6 +439,48 @@ impl Datapath {
     /// All bonds with their members, by number.
     pub fn bonds(&self) -> Vec<(u32, [OdpPort; BUCKETS])> {
         self.engine.bonds.all()
+    }
+}
+
+/// What the kernel forwards by itself.
+impl Datapath {
+    /// Has the kernel forward what it can from now on, or nothing.
+    pub fn set_kernel_path(&mut self, path: Option<Box<dyn KernelPath>>) {
+        self.engine.with_kernel(self.now_ms, |kernel, books| kernel.recall_all(books));
+        let sources = self.queues.iter().flatten().filter_map(|q| Some((q.port, q.rx.device()?)));
+        self.engine.kernel = path.map(|path| Kernel::new(path, sources.collect()));
+    }
+
+    /// Adds what the kernel counted to the counters of flows, ports and this thread: to be called before those are read.
+    pub fn fold(&mut self, now_us: u64) {
+        self.now_ms = now_us / 1000;
+        self.engine.with_kernel(self.now_ms, |kernel, books| kernel.fold(books));
+    }
+
+    /// Entries in the kernel, and what became of packets that might have had one; `None`: there is no kernel path.
+    pub fn kernel_report(&self) -> Option<KernelReport> {
+        self.engine.kernel.as_ref().map(Kernel::report)
+    }
+
+    /// Lets the kernel forward nothing of a port's for now.
+    pub fn recall_port(&mut self, port: OdpPort) {
+        self.engine.with_kernel(self.now_ms, |kernel, books| kernel.recall_port(port, books));
+    }
+
+    fn recall_flow(&mut self, ufid: Ufid) {
+        if self.engine.kernel.is_some()
+            && let Some(flow) = self.engine.flows.reference(ufid)
+        {
+            self.engine.with_kernel(self.now_ms, |kernel, books| kernel.recall_flow(flow, books));
+        }
+    }
+
+    /// Says from which device a port's packets come.
+    fn note_source(&mut self, port: OdpPort) {
+        if let Some(kernel) = &mut self.engine.kernel {
+            let queue = self.queues.iter().flatten().find(|queue| queue.port == port);
+            kernel.set_source(port, queue.and_then(|queue| queue.rx.device()));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::drop_log::DropLog;
 use crate::emc::Emc;
 use crate::execute::Work;
 use crate::flows::{FlowRef, FlowTable, Plan};
+use crate::kernel::{Books, Kernel};
 use crate::mix::{self, Dice};
 use crate::outputs::Outputs;
 use crate::pending::{Pending, Waiting};
@@ -61,6 +62,8 @@ pub(crate) struct Engine {
     pub(crate) drops: DropLog,
     /// Subtables looked into, in vain or not.
     pub(crate) looks: u64,
+    /// What the kernel forwards by itself, if it can.
+    pub(crate) kernel: Option<Kernel>,
     pool: Pool,
     keys: Box<[Key]>,
 }
@@ -93,6 +96,7 @@ impl Engine {
             stats: Stats::default(),
             drops: DropLog::default(),
             looks: 0,
+            kernel: None,
             pool: Pool::default(),
             keys: burst::keys(),
             config,
@@ -115,6 +119,9 @@ impl Engine {
                 decisions[i] = self.find(&keys[i], seen[i].hash, true);
             }
         }
+        if self.kernel.is_some() {
+            self.offer(&packets, &seen, &decisions, env);
+        }
         for (i, key) in keys.iter_mut().enumerate().take(n) {
             if seen[i].is_runt {
                 self.drop(Drop::TooShort);
@@ -136,6 +143,37 @@ impl Engine {
         self.pool = pool;
         self.keys = keys;
         bytes
+    }
+
+    /// Lets the kernel have packets of flows that are busy.
+    fn offer(&mut self, packets: &Packets<'_, '_>, seen: &[Seen], decisions: &[Option<FlowRef>], env: &Env<'_>) {
+        let Some(kernel) = &mut self.kernel else { return };
+        for (i, (seen, decision)) in seen.iter().zip(decisions).enumerate().take(packets.lent.len()) {
+            let Some(flow) = decision else { continue };
+            if kernel.is_due(seen.hash) {
+                let octets = packets.data(Slot::Lent(i as u32));
+                kernel.consider(*flow, env.port, octets, &mut self.flows, env.now_ms);
+            }
+        }
+    }
+
+    /// Makes entries in the kernel that are due.
+    pub(crate) fn fill_kernel(&mut self, is_drained: bool, now_ms: u64) {
+        let Some(kernel) = &mut self.kernel else { return };
+        if kernel.has_work(is_drained, now_ms) {
+            let policers = self.common.policers();
+            let is_policed = |port| policers.as_ref().is_some_and(|policers| policers.contains_key(&port));
+            kernel.work(&mut self.flows, &self.outputs, is_policed);
+        }
+    }
+
+    /// Does something with the kernel's entries, and the counters that theirs are added to.
+    pub(crate) fn with_kernel(&mut self, now_ms: u64, act: impl FnOnce(&mut Kernel, &mut Books<'_>)) {
+        let has_emc = self.config.emc_insert_inv_prob != 0;
+        if let Some(kernel) = &mut self.kernel {
+            let (flows, outputs, stats) = (&mut self.flows, &mut self.outputs, &mut self.stats);
+            act(kernel, &mut Books { flows, outputs, stats, has_emc, now_ms });
+        }
     }
 
     #[inline]

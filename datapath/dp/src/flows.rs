@@ -9,6 +9,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::classifier::{Classifier, Picked, PickedWords, Taken};
+use crate::kernel::NO_ENTRY;
 use crate::mix;
 
 /// Why a flow was not installed or changed.
@@ -108,6 +109,8 @@ pub(crate) struct Flow {
     edition: u32,
     /// The classifier it is in.
     port: OdpPort,
+    /// The first of its entries in the kernel.
+    kernel: u32,
 }
 
 impl Flow {
@@ -118,6 +121,16 @@ impl Flow {
     fn set_actions(&mut self, actions: &Actions) {
         self.plan = Plan::of(actions);
         self.actions = own_list(&self.plan, actions);
+    }
+
+    /// What its mask asks for.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The first of its entries in the kernel.
+    pub(crate) fn kernel(&mut self) -> &mut u32 {
+        &mut self.kernel
     }
 
     fn report(&self) -> FlowReported {
@@ -309,6 +322,12 @@ impl FlowTable {
         self.slab.flow(self.by_name(ufid)?)
     }
 
+    /// A flow by its name.
+    pub(crate) fn reference(&self, ufid: Ufid) -> Option<FlowRef> {
+        let index = self.by_name(ufid)?;
+        Some(FlowRef { index, generation: self.slab.0[index as usize].generation })
+    }
+
     pub(crate) fn install(&mut self, entry: &FlowEntry, view_version: u64) -> Result<(), InstallError> {
         if self.by_name(entry.ufid).is_some() {
             // Others may not have it yet.
@@ -341,6 +360,7 @@ impl FlowTable {
             view_version,
             edition: entry.edition,
             port,
+            kernel: NO_ENTRY,
         };
         let index = self.free.pop().unwrap_or_else(|| {
             self.slab.0.push(Place::default());

@@ -34,6 +34,7 @@ mod engine;
 mod execute;
 mod flows;
 mod handup;
+pub mod kernel;
 mod load;
 mod meter;
 mod mix;
@@ -51,7 +52,7 @@ mod tunnel;
 
 pub use burst::{BURST, Burst, Lent};
 pub use common::Common;
-pub use datapath::{Config, Datapath, QueueId};
+pub use datapath::{Config, Datapath, KERNEL_PATH, QueueId};
 pub use drop_log::PortDrops;
 pub use flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
 pub use handup::Handup;

@@ -61,6 +61,17 @@ impl Outputs {
         true
     }
 
+    /// Whether somebody sees the port's packets.
+    pub(crate) fn is_watched(&self, port: OdpPort) -> bool {
+        matches!(self.ports.get(port as usize), Some(Some(port)) if port.watcher.is_some())
+    }
+
+    /// The device by which the kernel may send a port's packets itself.
+    pub(crate) fn device(&self, port: OdpPort) -> Option<u32> {
+        let port = self.ports.get(port as usize)?.as_ref()?;
+        if port.watcher.is_none() { port.tx.device() } else { None }
+    }
+
     /// The same port for another thread.
     pub(crate) fn share(&self, port: OdpPort) -> Option<PortShare> {
         let port = self.ports.get(port as usize)?.as_ref()?;

@@ -31,6 +31,11 @@ pub trait RxQueue: Send {
         true
     }
 
+    /// The number of the device it receives from, if the kernel can be told to forward some of its packets by itself.
+    fn device(&self) -> Option<u32> {
+        None
+    }
+
     /// Packets lost before anybody received them.
     fn losses(&mut self) -> RxLosses {
         RxLosses::default()
@@ -119,6 +124,11 @@ pub trait TxPort: Send {
 
     /// Another sending half of the same port, for another thread; `None`: there can be one alone.
     fn share(&self) -> Option<Box<dyn TxPort>> {
+        None
+    }
+
+    /// The number of the device it sends by, if the kernel may as well send there by itself.
+    fn device(&self) -> Option<u32> {
         None
     }
 

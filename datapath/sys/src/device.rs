@@ -44,6 +44,16 @@ pub fn index(name: &str) -> Result<u32> {
     Ok(unsafe { request.ifr_ifru.ifru_ifindex } as u32)
 }
 
+/// The name of the device with an index.
+pub fn name(index: u32) -> Result<String> {
+    // SAFETY: all-zero is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_ifru.ifru_ifindex = index as i32;
+    ioctl("name a device", libc::SIOCGIFNAME as libc::Ioctl, &mut request)?;
+    let octets = request.ifr_name.iter().map(|c| *c as u8).take_while(|b| *b != 0).collect();
+    String::from_utf8(octets).map_err(|_| Error::os("name a device", libc::EILSEQ))
+}
+
 /// The device's Ethernet address.
 pub fn address(name: &str) -> Result<[u8; 6]> {
     let mut request = request(name)?;

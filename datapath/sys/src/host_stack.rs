@@ -3,9 +3,12 @@
 //! The kernel hands a received frame first to packet sockets, then to the device's ingress filters, then to
 //! the host. A filter that drops everything therefore leaves the rings what they had, saves the host's work,
 //! and keeps it from answering for the switch: a port's frames belong to the switch. The filter is a
-//! classic BPF program of one instruction behind a `clsact` queueing discipline (tc-bpf(8)); where the
-//! kernel lacks that classifier, `matchall` with a drop action (tc-matchall(8)).
+//! BPF program behind a `clsact` queueing discipline (tc-bpf(8)): the fast path's, or
+//! one of a single instruction; where the kernel lacks that classifier, `matchall` with a drop action (tc-matchall(8)).
 
+use std::os::fd::{AsFd, AsRawFd};
+
+use crate::bpf::Program;
 use crate::error::{Error, Result};
 use crate::netlink::Message;
 
@@ -18,6 +21,11 @@ const PRIORITY: u32 = 0xc0fe;
 const HANDLE: u32 = 1;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_BPF_OPS_LEN: u16 = 4;
+const TCA_BPF_OPS: u16 = 5;
+const TCA_BPF_FD: u16 = 6;
+const TCA_BPF_NAME: u16 = 7;
+const TCA_BPF_FLAGS: u16 = 8;
 const TC_ACT_SHOT: u32 = 2;
 
 /// The fixed part of a traffic control message.
@@ -39,16 +47,35 @@ fn filter_place(ifindex: u32) -> [u8; 20] {
 ///
 /// Done twice, it stays as it is. `ENOENT`: the kernel has no suitable classifier.
 pub fn stop(ifindex: u32) -> Result<()> {
+    attach_clsact(ifindex)?;
+    match drop_by_bpf(ifindex) {
+        Err(e) if e.errno() != libc::EEXIST => unless(drop_by_matchall(ifindex), libc::EEXIST),
+        other => unless(other, libc::EEXIST),
+    }
+}
+
+/// The same by a program, which may pass some frames on elsewhere; it takes the place of whatever an earlier switch left.
+pub fn stop_with(ifindex: u32, program: &Program) -> Result<()> {
+    attach_clsact(ifindex)?;
+    let replace = || {
+        classify_by(ifindex, libc::NLM_F_REPLACE, |m| {
+            m.attr(TCA_BPF_FD, &program.as_fd().as_raw_fd().to_ne_bytes()).attr(TCA_BPF_NAME, b"troupe\0");
+        })
+    };
+    replace().or_else(|_| {
+        // One of another kind is not replaced.
+        resume(ifindex)?;
+        replace()
+    })
+}
+
+fn attach_clsact(ifindex: u32) -> Result<()> {
     let create = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     let qdisc = Message::new(libc::RTM_NEWQDISC, create)
         .put(&tcmsg(ifindex, TC_H_MAJ_CLSACT, TC_H_CLSACT, 0))
         .attr(TCA_KIND, b"clsact\0")
         .send("attach a clsact queueing discipline");
-    unless(qdisc, libc::EEXIST)?;
-    match drop_by_bpf(ifindex) {
-        Err(e) if e.errno() != libc::EEXIST => unless(drop_by_matchall(ifindex), libc::EEXIST),
-        other => unless(other, libc::EEXIST),
-    }
+    unless(qdisc, libc::EEXIST)
 }
 
 /// Lets the host's stack receive again; no error if it does, or if the device is gone.
@@ -69,21 +96,24 @@ fn unless(result: Result<()>, errno: i32) -> Result<()> {
 }
 
 fn drop_by_bpf(ifindex: u32) -> Result<()> {
-    const TCA_BPF_OPS_LEN: u16 = 4;
-    const TCA_BPF_OPS: u16 = 5;
-    const TCA_BPF_FLAGS: u16 = 8;
-    const DIRECT_ACTION: u32 = 1;
     // return TC_ACT_SHOT: { code u16, jt u8, jf u8, k u32 }
     let mut program = [0u8; 8];
     program[..2].copy_from_slice(&((libc::BPF_RET | libc::BPF_K) as u16).to_ne_bytes());
     program[4..].copy_from_slice(&TC_ACT_SHOT.to_ne_bytes());
-    Message::new(libc::RTM_NEWTFILTER, libc::NLM_F_CREATE | libc::NLM_F_EXCL)
+    classify_by(ifindex, libc::NLM_F_EXCL, |m| {
+        m.attr(TCA_BPF_OPS_LEN, &1u16.to_ne_bytes()).attr(TCA_BPF_OPS, &program);
+    })
+}
+
+/// Attaches an ingress filter whose program `fill` names, and whose answer is obeyed.
+fn classify_by(ifindex: u32, flags: i32, fill: impl FnOnce(&mut Message)) -> Result<()> {
+    const DIRECT_ACTION: u32 = 1;
+    Message::new(libc::RTM_NEWTFILTER, libc::NLM_F_CREATE | flags)
         .put(&filter_place(ifindex))
         .attr(TCA_KIND, b"bpf\0")
         .nest(TCA_OPTIONS, |m| {
-            m.attr(TCA_BPF_OPS_LEN, &1u16.to_ne_bytes())
-                .attr(TCA_BPF_OPS, &program)
-                .attr(TCA_BPF_FLAGS, &DIRECT_ACTION.to_ne_bytes());
+            fill(m);
+            m.attr(TCA_BPF_FLAGS, &DIRECT_ACTION.to_ne_bytes());
         })
         .send("attach an ingress filter")
 }

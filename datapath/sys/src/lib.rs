@@ -11,9 +11,11 @@
 //! * [`TxSocket`]: send in batches, straight out of ring memory.
 //! * [`Tap`]: tap devices, in both directions, with offloads.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
+//! * [`bpf`]: programs in the kernel, and what they share with us.
 //! * [`heap`]: giving freed memory back.
 //! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
 
+pub mod bpf;
 mod closer;
 pub mod device;
 mod epoll;

@@ -1,7 +1,7 @@
-//! A mapping of memory shared with the kernel: a ring's slots or blocks.
+//! A mapping of memory shared with the kernel: a ring's slots or blocks, a BPF array.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicU16, AtomicU32};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use crate::error::{Error, Result};
 
@@ -20,7 +20,7 @@ pub(crate) struct Map {
 unsafe impl Send for Map {}
 
 impl Map {
-    /// Maps `len` bytes of the ring behind `fd`.
+    /// Maps `len` bytes of the ring or array behind `fd`.
     pub(crate) fn new(fd: BorrowedFd<'_>, len: usize) -> Result<Self> {
         // SAFETY: a fresh shared mapping at an address the kernel picks: nobody else's memory is touched.
         let base = unsafe {
@@ -34,7 +34,7 @@ impl Map {
             )
         };
         if base == libc::MAP_FAILED {
-            return Err(Error::last("map a packet ring"));
+            return Err(Error::last("map memory of the kernel"));
         }
         Ok(Self {
             base: base.cast(),
@@ -68,6 +68,13 @@ impl Map {
         // SAFETY: aligned and inside the mapping (checked), which lives as long as `self`; the kernel
         // writes such words with single aligned stores, so an atomic is the right view of them.
         unsafe { AtomicU32::from_ptr(self.base.add(at).cast()) }
+    }
+
+    /// The word of eight bytes at byte offset `at`, shared with the kernel.
+    pub(crate) fn long(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && at + 8 <= self.len, "offset {at} outside the memory");
+        // SAFETY: as for `word`.
+        unsafe { AtomicU64::from_ptr(self.base.add(at).cast()) }
     }
 
     /// The half word at byte offset `at`, shared with the kernel.

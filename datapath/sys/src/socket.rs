@@ -3,6 +3,7 @@
 use std::mem::{ManuallyDrop, size_of, size_of_val};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::bpf::Program;
 use crate::error::{Error, Result, check};
 
 /// A raw packet socket, non-blocking, closed on exec; it receives nothing until it is bound.
@@ -116,6 +117,11 @@ impl PacketSocket {
             mr_address: [0; 8],
         };
         self.set("enter promiscuous mode", libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
+    }
+
+    /// Has a program say how much of each frame the socket is to have, in place of any other.
+    pub(crate) fn attach(&self, program: &Program) -> Result<()> {
+        self.set("attach a program to a socket", libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &program.as_fd().as_raw_fd())
     }
 
     /// Receives nothing more, at once.

@@ -173,6 +173,11 @@ impl TxSocket {
         Self::open(self.ifindex, &self.config)
     }
 
+    /// The index of its device; `None` once that is gone, or in another namespace.
+    pub fn device(&self) -> Option<u32> {
+        self.socket.is_attached().then_some(self.ifindex)
+    }
+
     /// Sends the frames in order.
     pub fn send(&mut self, frames: &[TxFrame<'_>]) -> TxOutcome {
         let mut outcome = TxOutcome::default();

@@ -69,6 +69,15 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         }
         Ok("pmd rxq rebalance requested.\n".to_owned())
     });
+    registry.ask("dpif-netdev/kernel-path-show", "[dp]", (0, 1), |directory, args| async move {
+        let report = read(Wanted::of(&directory, &args)?.entry).await?;
+        let Some(kernel) = report.kernel else { return Ok("the kernel forwards nothing by itself\n".to_owned()) };
+        let mut out = format!("  entries: {}\n  hits: {}\n  no entry because of:\n", kernel.entries, kernel.hits);
+        for (why, n) in dp::kernel::WhyNot::ALL.iter().zip(kernel.refused) {
+            let _ = writeln!(out, "    {}: {n}", why.text());
+        }
+        Ok(out)
+    });
     let usage = "[-nh] [-it iter-history-len] [-ms ms-history-len] [-pmd core] [dp]";
     registry.ask("dpif-netdev/pmd-perf-show", usage, (0, 8), |directory, args| async move {
         let wanted = Wanted::of(&directory, &args)?;

@@ -21,7 +21,9 @@ pub use stock::RingStock;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::resume_unwind;
+use std::sync::Arc;
 
+use crate::bpf::PortPrograms;
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::socket::PacketSocket;
@@ -124,6 +126,7 @@ pub struct RxRing {
     layout: Layout,
     config: RingConfig,
     ifindex: u32,
+    has_programs: bool,
 }
 
 impl RxRing {
@@ -148,7 +151,7 @@ impl RxRing {
             }
             RingKind::V2 => Layout::V2(v2::V2::make(&config)?),
         };
-        Ok(Self { layout, config, ifindex: 0 })
+        Ok(Self { layout, config, ifindex: 0, has_programs: false })
     }
 
     /// Listens to a device from now on; for the first time.
@@ -183,6 +186,21 @@ impl RxRing {
         join_fanout(rings.iter().filter_map(Self::alarm_socket))?;
         join_fanout(rings.iter().map(Self::ring_socket))?;
         Ok(rings)
+    }
+
+    /// Has the kernel ask programs about each frame; that of the device's ingress filter must be in force already. A ring of
+    /// [`RingKind::V2`] has none: it wakes by itself, there is no alarm to keep quiet.
+    pub fn set_programs(&mut self, programs: &Arc<PortPrograms>) -> Result<()> {
+        if let Layout::V3(ring) = &mut self.layout {
+            ring.set_programs(programs)?;
+            self.has_programs = true;
+        }
+        Ok(())
+    }
+
+    /// Whether programs are asked.
+    pub fn has_programs(&self) -> bool {
+        self.has_programs
     }
 
     /// Takes up to `max` frames, hands each to `each`, and says how many there were.

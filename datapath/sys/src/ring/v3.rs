@@ -1,11 +1,13 @@
 //! A `TPACKET_V3` ring with its alarm, which grows when it must: the sockets around [`Blocks`].
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use super::alarm::Alarm;
 use super::blocks::Blocks;
 use super::resize::{Resize, Share};
 use super::{ETH_P_ALL, RingConfig, RingStats, open_socket};
+use crate::bpf::PortPrograms;
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::map::Map;
@@ -21,6 +23,8 @@ pub(super) struct V3 {
     config: RingConfig,
     resize: Resize,
     share: Share,
+    /// What its sockets ask of each frame.
+    programs: Option<Arc<PortPrograms>>,
     /// A ring bound already, to be read once this one is empty.
     next: Option<(PacketSocket, Map)>,
     stats: RingStats,
@@ -43,6 +47,7 @@ impl V3 {
         Ok(Self {
             resize: Resize::new(config, map.len()),
             share: Share::new(map.len()),
+            programs: None,
             next: None,
             ifindex: 0,
             config: *config,
@@ -58,6 +63,15 @@ impl V3 {
         self.ifindex = ifindex;
         self.alarm.bind(ifindex)?;
         Self::listen(&self.socket, ifindex, self.config.promiscuous)
+    }
+
+    /// Has programs asked from now on; the ingress filter's must be in force already.
+    pub(super) fn set_programs(&mut self, programs: &Arc<PortPrograms>) -> Result<()> {
+        // In this order: what the ring's takes must wake nobody.
+        self.alarm.socket().attach(&programs.alarm)?;
+        self.socket.attach(&programs.ring)?;
+        self.programs = Some(Arc::clone(programs));
+        Ok(())
     }
 
     fn listen(socket: &PacketSocket, ifindex: u32, promiscuous: bool) -> Result<()> {
@@ -117,6 +131,9 @@ impl V3 {
         if self.next.is_none() {
             let Some(made) = self.resize.step(crowded, Self::open_ring) else { return };
             let bound = made.and_then(|(socket, map)| {
+                if let Some(programs) = &self.programs {
+                    socket.attach(&programs.ring)?;
+                }
                 self.socket.drop_everything()?;
                 Self::listen(&socket, self.ifindex, self.config.promiscuous)?;
                 Ok((socket, map))
@@ -125,7 +142,10 @@ impl V3 {
                 Ok(next) => self.next = Some(next),
                 Err(_) => {
                     // The device may be gone, or memory short: go on with what there is.
-                    let _ = self.socket.drop_nothing();
+                    let _ = match &self.programs {
+                        Some(programs) => self.socket.attach(&programs.ring),
+                        None => self.socket.drop_nothing(),
+                    };
                     self.resize.give_up(self.blocks.memory_bytes());
                 }
             }

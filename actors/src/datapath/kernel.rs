@@ -1,0 +1,155 @@
+//! The kernel's fast path: maps and programs, made once for all datapaths, and each thread's hand on them.
+//!
+//! An entry is a key in a hash map, which leads to a slot of an array that lies in our memory too. Generations make an
+//! entry void at once, by one store; the array is where counters are read without a system call. What [`ebpf::program`]
+//! does is the other side of this.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::fence;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dp::kernel::{KernelCounters, KernelPath, KernelSlot};
+use ebpf::layout::{ENTRY_LEN, KEY_LEN, SLOT_LEN, VERDICT_LEN, slot};
+use ebpf::{FlowKey, program};
+use sys::bpf::{self, PortPrograms, Program, ProgramKind};
+use sys::device;
+
+/// Slots, the first of which is no flow's.
+const SLOTS: u32 = 16_384;
+/// Looks at a slot before a program that is about to count there is taken to have been put aside.
+const LOOKS: u32 = 20_000;
+/// Slots looked at for one that no program is about to count in.
+const TRIES: usize = 16;
+
+/// What all threads share.
+#[derive(Debug)]
+struct Shared {
+    flows: bpf::HashMap<KEY_LEN, ENTRY_LEN>,
+    slots: bpf::Array,
+    free: Mutex<VecDeque<u32>>,
+    programs: Arc<PortPrograms>,
+    /// The programs know of it.
+    _verdicts: bpf::PerCpu,
+}
+
+/// The kernel's fast path.
+#[derive(Clone, Debug)]
+pub struct KernelFlows(Arc<Shared>);
+
+impl KernelFlows {
+    /// Makes the maps, and has the kernel verify the programs.
+    ///
+    /// # Errors
+    /// Why the kernel refuses.
+    pub fn new() -> Result<Self, String> {
+        let said = |error: sys::Error| error.to_string();
+        let flows = bpf::HashMap::new(SLOTS).map_err(said)?;
+        let slots = bpf::Array::new(SLOT_LEN, SLOTS).map_err(said)?;
+        let verdicts = bpf::PerCpu::new(VERDICT_LEN).map_err(said)?;
+        let maps = program::Maps { flows: flows.number(), slots: slots.number(), verdicts: verdicts.number() };
+        let load = |kind, code: Result<Vec<u64>, ebpf::asm::Unbound>| {
+            Program::load(kind, &code.map_err(|error| error.to_string())?).map_err(said)
+        };
+        let programs = PortPrograms {
+            ring: load(ProgramKind::SocketFilter, program::ring(&maps))?,
+            alarm: load(ProgramKind::SocketFilter, program::alarm(&maps))?,
+            ingress: load(ProgramKind::Classifier, program::ingress(&maps))?,
+        };
+        let free = Mutex::new((1..SLOTS).collect());
+        Ok(Self(Arc::new(Shared { flows, slots, free, programs: Arc::new(programs), _verdicts: verdicts })))
+    }
+
+    /// What a port's sockets and its ingress filter run.
+    pub fn programs(&self) -> &Arc<PortPrograms> {
+        &self.0.programs
+    }
+}
+
+impl Shared {
+    fn long(&self, KernelSlot(i): KernelSlot, at: usize) -> u64 {
+        self.slots.long(i, at).load(SeqCst)
+    }
+
+    /// Whether no program is about to count there.
+    fn is_quiet(&self, slot: KernelSlot) -> bool {
+        self.long(slot, slot::ENTERED) == self.long(slot, slot::PACKETS)
+    }
+
+    fn take_free(&self) -> Option<KernelSlot> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..TRIES {
+            let i = free.pop_front()?;
+            if self.is_quiet(KernelSlot(i)) {
+                return Some(KernelSlot(i));
+            }
+            free.push_back(i);
+        }
+        None
+    }
+
+    fn give_back(&self, KernelSlot(i): KernelSlot) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(i);
+    }
+
+    /// Counts entries where programs look before they look any further.
+    fn count_entries(&self, by: u32) {
+        self.slots.word(0, 0).fetch_add(by, SeqCst);
+    }
+}
+
+impl KernelPath for KernelFlows {
+    fn max_len(&mut self, device: u32) -> Option<u32> {
+        const HEADER: u32 = packet::ethernet::HEADER_LEN as u32;
+        let name = device::name(device).ok()?;
+        device::is_up(&name).ok()?.then_some(())?;
+        Some(device::mtu(&name).ok()? + HEADER)
+    }
+
+    fn add(&mut self, key: &FlowKey, device: u32, max_len: u32) -> Option<KernelSlot> {
+        let shared = &self.0;
+        let at = shared.take_free()?;
+        let KernelSlot(i) = at;
+        shared.slots.word(i, slot::OUT).store(device, Relaxed);
+        shared.slots.word(i, slot::MAX_LEN).store(max_len, Relaxed);
+        shared.slots.word(i, slot::TCP_FLAGS).store(0, Relaxed);
+        shared.slots.long(i, slot::USED).store(bpf::clock_ns(), SeqCst);
+        let mut entry = [0; ENTRY_LEN];
+        entry[..4].copy_from_slice(&i.to_ne_bytes());
+        entry[4..].copy_from_slice(&shared.slots.word(i, slot::GENERATION).load(SeqCst).to_ne_bytes());
+        if shared.flows.insert(&key.0, &entry).is_err() {
+            shared.give_back(at);
+            return None;
+        }
+        shared.count_entries(1);
+        Some(at)
+    }
+
+    fn counters(&self, at: KernelSlot) -> KernelCounters {
+        let shared = &self.0;
+        let age_ns = bpf::clock_ns().saturating_sub(shared.long(at, slot::USED));
+        KernelCounters {
+            packets: shared.long(at, slot::PACKETS),
+            bytes: shared.long(at, slot::BYTES),
+            age_ms: age_ns / 1_000_000,
+            tcp_flags: shared.slots.word(at.0, slot::TCP_FLAGS).load(SeqCst) as u16,
+        }
+    }
+
+    fn remove(&mut self, key: &FlowKey, at: KernelSlot) -> KernelCounters {
+        let shared = &self.0;
+        shared.slots.word(at.0, slot::GENERATION).fetch_add(1, SeqCst);
+        fence(SeqCst);
+        let mut looks = 0;
+        while !shared.is_quiet(at) && looks < LOOKS {
+            std::hint::spin_loop();
+            looks += 1;
+        }
+        let counters = self.counters(at);
+        // It leads nowhere any more, whether it is still there or not.
+        let _ = shared.flows.remove(&key.0);
+        shared.count_entries(u32::MAX);
+        shared.give_back(at);
+        counters
+    }
+}

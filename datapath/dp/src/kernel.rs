@@ -1,0 +1,380 @@
+//! Flows that the kernel forwards by itself: a cache below all others, filled with exact packets of busy flows.
+//!
+//! Rings, caches and upcalls stay the truth. A packet whose flow does nothing but send it by a device, and asks for nothing
+//! that the kernel does not tell apart ([`ebpf::eligible`]), gets an entry once as many like it have come that it pays. The
+//! entry is gone before the flow's change or removal is reported, or that of a port of its; what the kernel counted is
+//! added to the flow's, the ports' and the thread's counters whenever those are asked for.
+//!
+//! A packet that is in the ring when its entry is made may be overtaken by the next one; so entries are made when the ring
+//! was found empty, or has not been for long. Absent here: system calls ([`KernelPath`]).
+
+use std::collections::BTreeMap;
+
+use arrayvec::ArrayVec;
+use ebpf::{FlowKey, eligible};
+use flow::OdpPort;
+
+use crate::flows::{FlowRef, FlowTable, Plan};
+use crate::outputs::Outputs;
+use crate::stats::{PortStats, Stats};
+
+/// Packets alike before they are worth an entry.
+const WORTH: u8 = 16;
+/// Places of the sketch of packets seen lately.
+const PLACES: usize = 1 << 14;
+/// Packets that wait for their entries at the most.
+const WAITING: usize = 64;
+/// How long they wait for the ring to be empty, ms.
+const PATIENCE_MS: u64 = 20;
+/// How long an entry may be of no use, ms.
+const IDLE_MS: u64 = 5_000;
+/// No entry.
+const NONE: u32 = u32::MAX;
+
+/// Where the kernel keeps an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelSlot(pub u32);
+
+/// What the kernel counted; from the slot's beginning on, for whatever entries it has held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelCounters {
+    /// Packets forwarded.
+    pub packets: u64,
+    /// Their octets.
+    pub bytes: u64,
+    /// How long ago the last one came, ms; by this entry.
+    pub age_ms: u64,
+    /// TCP flags seen, by this entry.
+    pub tcp_flags: u16,
+}
+
+/// Whoever forwards below the datapath.
+pub trait KernelPath: Send {
+    /// Octets of the longest frame that a device takes uncut; `None` if it takes none.
+    fn max_len(&mut self, device: u32) -> Option<u32>;
+
+    /// Has packets with this key sent by a device, if they are not longer. `None`: there is no room, or another thread's
+    /// entry.
+    fn add(&mut self, key: &FlowKey, device: u32, max_len: u32) -> Option<KernelSlot>;
+
+    /// What was counted so far.
+    fn counters(&self, slot: KernelSlot) -> KernelCounters;
+
+    /// Takes an entry out. When this returns no further packet will be forwarded by it, and all that were are counted.
+    fn remove(&mut self, key: &FlowKey, slot: KernelSlot) -> KernelCounters;
+}
+
+/// Why a packet got no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WhyNot {
+    /// Its flow does more, or less, than send it by one port.
+    Actions,
+    /// Its flow asks for what the kernel does not tell apart.
+    Mask,
+    /// One of its ports is none of the kernel's devices, or watched, policed, or with queues.
+    Port,
+    /// It is none of those that the kernel looks at.
+    Packet,
+    /// There was no room, or another thread's entry.
+    Room,
+}
+
+impl WhyNot {
+    /// All there are.
+    pub const ALL: [Self; 5] = [Self::Actions, Self::Mask, Self::Port, Self::Packet, Self::Room];
+
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Actions => "actions",
+            Self::Mask => "match",
+            Self::Port => "ports",
+            Self::Packet => "packet",
+            Self::Room => "no room",
+        }
+    }
+}
+
+/// What became of a thread's flows in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KernelReport {
+    /// Entries there are.
+    pub entries: u64,
+    /// Packets that the kernel forwarded.
+    pub hits: u64,
+    /// Packets that were looked at and got no entry, by [`WhyNot`].
+    pub refused: [u64; WhyNot::ALL.len()],
+}
+
+impl std::ops::AddAssign for KernelReport {
+    fn add_assign(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.hits += other.hits;
+        self.refused.iter_mut().zip(other.refused).for_each(|(sum, n)| *sum += n);
+    }
+}
+
+/// An entry that the kernel has.
+struct Held {
+    key: FlowKey,
+    slot: KernelSlot,
+    flow: FlowRef,
+    from: OdpPort,
+    to: OdpPort,
+    device: u32,
+    max_len: u32,
+    /// What of its counters is already added to others'.
+    seen: KernelCounters,
+    /// The entries of the same flow before and behind it.
+    prev: u32,
+    next: u32,
+}
+
+struct Candidate {
+    key: FlowKey,
+    flow: FlowRef,
+    from: OdpPort,
+}
+
+/// The table of a thread's entries.
+pub(crate) struct Kernel {
+    path: Box<dyn KernelPath>,
+    held: Vec<Option<Held>>,
+    free: Vec<u32>,
+    /// In each place the tag of the packet seen there last, and how many like it were.
+    sketch: Box<[u32]>,
+    waiting: ArrayVec<Candidate, WAITING>,
+    waiting_since_ms: u64,
+    /// Devices of ports that are received from here.
+    sources: BTreeMap<OdpPort, u32>,
+    report: KernelReport,
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        for held in self.held.drain(..).flatten() {
+            self.path.remove(&held.key, held.slot);
+        }
+    }
+}
+
+/// Whose counters the kernel's are added to.
+pub(crate) struct Books<'a> {
+    pub(crate) flows: &'a mut FlowTable,
+    pub(crate) outputs: &'a mut Outputs,
+    pub(crate) stats: &'a mut Stats,
+    /// What the kernel forwards would have been found by the exact-match cache.
+    pub(crate) has_emc: bool,
+    pub(crate) now_ms: u64,
+}
+
+impl Kernel {
+    pub(crate) fn new(path: Box<dyn KernelPath>, sources: BTreeMap<OdpPort, u32>) -> Self {
+        Self {
+            path,
+            held: Vec::new(),
+            free: Vec::new(),
+            sketch: vec![0; PLACES].into_boxed_slice(),
+            waiting: ArrayVec::new(),
+            waiting_since_ms: 0,
+            sources,
+            report: KernelReport::default(),
+        }
+    }
+
+    pub(crate) fn report(&self) -> KernelReport {
+        self.report
+    }
+
+    /// A port's packets come by this device from now on, or cannot be told apart by the kernel.
+    pub(crate) fn set_source(&mut self, port: OdpPort, device: Option<u32>) {
+        match device {
+            Some(device) => drop(self.sources.insert(port, device)),
+            None => drop(self.sources.remove(&port)),
+        }
+    }
+
+    /// Notes a packet; whether it is worth an entry now.
+    #[inline]
+    pub(crate) fn is_due(&mut self, hash: u64) -> bool {
+        let place = &mut self.sketch[hash as usize % PLACES];
+        let tag = (hash >> 32) as u32 & !0xff;
+        let count = if *place & !0xff == tag { (*place as u8).wrapping_add(1) } else { 1 };
+        *place = tag | u32::from(count);
+        count == WORTH
+    }
+
+    /// Takes a packet as it was received for an entry, if its flow may have one.
+    #[cold]
+    pub(crate) fn consider(&mut self, flow: FlowRef, from: OdpPort, octets: &[u8], flows: &mut FlowTable, now_ms: u64) {
+        let made = match (flows.get_mut(flow), self.sources.get(&from)) {
+            (None, _) => return,
+            (_, None) => Err(WhyNot::Port),
+            (Some(found), _) if found.one_output().is_none() => Err(WhyNot::Actions),
+            (Some(found), _) if !eligible::covers(found.shape()) => Err(WhyNot::Mask),
+            (Some(_), Some(device)) => FlowKey::of_frame(*device, octets).ok_or(WhyNot::Packet),
+        };
+        match made {
+            Ok(key) => {
+                if self.waiting.is_empty() {
+                    self.waiting_since_ms = now_ms;
+                }
+                // One too many comes again.
+                let _ = self.waiting.try_push(Candidate { key, flow, from });
+            }
+            Err(why) => self.refuse(why),
+        }
+    }
+
+    fn refuse(&mut self, why: WhyNot) {
+        self.report.refused[why as usize] += 1;
+    }
+
+    /// Whether entries are to be made now.
+    #[inline]
+    pub(crate) fn has_work(&self, is_drained: bool, now_ms: u64) -> bool {
+        !self.waiting.is_empty() && (is_drained || now_ms >= self.waiting_since_ms + PATIENCE_MS)
+    }
+
+    /// Makes the entries that wait. `is_policed`: what a port may bring in is limited.
+    pub(crate) fn work(&mut self, flows: &mut FlowTable, outputs: &Outputs, is_policed: impl Fn(OdpPort) -> bool) {
+        for Candidate { key, flow, from } in std::mem::take(&mut self.waiting) {
+            // It may have changed since.
+            let Some(found) = flows.get_mut(flow) else { continue };
+            let Some(to) = found.one_output() else { continue };
+            let device = outputs.device(to).filter(|_| !outputs.is_watched(from) && !is_policed(from));
+            let Some((device, max_len)) = device.and_then(|device| Some((device, self.path.max_len(device)?))) else {
+                self.refuse(WhyNot::Port);
+                continue;
+            };
+            let Some(slot) = self.path.add(&key, device, max_len) else {
+                self.refuse(WhyNot::Room);
+                continue;
+            };
+            let seen = self.path.counters(slot);
+            let index = self.free.pop().unwrap_or_else(|| {
+                self.held.push(None);
+                self.held.len() as u32 - 1
+            });
+            let next = std::mem::replace(found.kernel(), index);
+            if let Some(Some(next)) = self.held.get_mut(next as usize) {
+                next.prev = index;
+            }
+            self.held[index as usize] =
+                Some(Held { key, slot, flow, from, to, device, max_len, seen, prev: NONE, next });
+            self.report.entries += 1;
+        }
+    }
+
+    /// Adds up all that the kernel counted.
+    pub(crate) fn fold(&mut self, books: &mut Books<'_>) {
+        for held in self.held.iter_mut().flatten() {
+            let counters = self.path.counters(held.slot);
+            self.report.hits += credit(held, counters, books);
+        }
+    }
+
+    /// Takes out a flow's entries.
+    pub(crate) fn recall_flow(&mut self, flow: FlowRef, books: &mut Books<'_>) {
+        let Some(found) = books.flows.get_mut(flow) else { return };
+        let mut at = std::mem::replace(found.kernel(), NONE);
+        while let Some(held) = self.held.get_mut(at as usize).and_then(Option::take) {
+            self.free.push(at);
+            at = held.next;
+            self.end(held, books);
+        }
+    }
+
+    fn end(&mut self, mut held: Held, books: &mut Books<'_>) {
+        let counters = self.path.remove(&held.key, held.slot);
+        self.report.hits += credit(&mut held, counters, books);
+        self.report.entries -= 1;
+    }
+
+    /// Takes out the entries that `is_wanted` does not want.
+    fn retain(&mut self, mut is_wanted: impl FnMut(&mut dyn KernelPath, &Held) -> bool, books: &mut Books<'_>) {
+        for at in 0..self.held.len() {
+            let Some(held) = &self.held[at] else { continue };
+            if is_wanted(self.path.as_mut(), held) {
+                continue;
+            }
+            let Some(held) = self.held[at].take() else { continue };
+            self.unlink(&held, books.flows);
+            self.free.push(at as u32);
+            self.end(held, books);
+        }
+    }
+
+    /// Takes an entry out of its flow's list.
+    fn unlink(&mut self, held: &Held, flows: &mut FlowTable) {
+        if let Some(Some(next)) = self.held.get_mut(held.next as usize) {
+            next.prev = held.prev;
+        }
+        match self.held.get_mut(held.prev as usize) {
+            Some(Some(prev)) => prev.next = held.next,
+            _ => flows.get_mut(held.flow).into_iter().for_each(|flow| *flow.kernel() = held.next),
+        }
+    }
+
+    /// Takes out the entries of a port.
+    pub(crate) fn recall_port(&mut self, port: OdpPort, books: &mut Books<'_>) {
+        self.waiting.retain(|candidate| candidate.from != port);
+        self.retain(|_, held| held.from != port && held.to != port, books);
+    }
+
+    /// Takes out all entries.
+    pub(crate) fn recall_all(&mut self, books: &mut Books<'_>) {
+        self.waiting.clear();
+        self.retain(|_, _| false, books);
+    }
+
+    /// Takes out entries that are of no use any more, and those whose device has changed. To be called once a second.
+    pub(crate) fn tidy(&mut self, books: &mut Books<'_>) {
+        self.fold(books);
+        let mut ways = BTreeMap::new();
+        for held in self.held.iter().flatten() {
+            let way = || books.outputs.device(held.to).and_then(|device| Some((device, self.path.max_len(device)?)));
+            ways.entry(held.to).or_insert_with(way);
+        }
+        let is_same = |held: &Held| ways.get(&held.to) == Some(&Some((held.device, held.max_len)));
+        self.retain(|path, held| is_same(held) && path.counters(held.slot).age_ms < IDLE_MS, books);
+    }
+}
+
+/// Adds what an entry counted since it was last looked at; says how many packets that is.
+fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> u64 {
+    let seen = std::mem::replace(&mut held.seen, counters);
+    let (packets, bytes) = (counters.packets.wrapping_sub(seen.packets), counters.bytes.wrapping_sub(seen.bytes));
+    if packets == 0 {
+        return 0;
+    }
+    if let Some(flow) = books.flows.get_mut(held.flow) {
+        let stats = &mut flow.stats;
+        (stats.packets, stats.bytes) = (stats.packets + packets, stats.bytes + bytes);
+        stats.used_ms = stats.used_ms.max(books.now_ms.saturating_sub(counters.age_ms) as i64);
+        stats.tcp_flags |= counters.tcp_flags;
+    }
+    books.outputs.credit(held.from, PortStats { rx_packets: packets, rx_bytes: bytes, ..PortStats::default() });
+    books.outputs.credit(held.to, PortStats { tx_packets: packets, tx_bytes: bytes, ..PortStats::default() });
+    books.stats.received += packets;
+    if books.has_emc {
+        books.stats.emc_hits += packets;
+    } else {
+        books.stats.megaflow_hits += packets;
+        books.stats.subtable_lookups += packets;
+    }
+    packets
+}
+
+/// The head of an empty list of entries.
+pub(crate) const NO_ENTRY: u32 = NONE;
+
+impl crate::flows::Flow {
+    /// The port that its packets are sent by, if nothing else is done to them.
+    fn one_output(&self) -> Option<OdpPort> {
+        match &self.plan {
+            Plan::Outputs(ports) if ports.len() == 1 => ports.first().copied(),
+            _ => None,
+        }
+    }
+}

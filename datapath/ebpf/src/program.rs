@@ -1,0 +1,322 @@
+//! The three programs of a port: the ring's, the alarm's and the ingress filter's.
+//!
+//! A program of a packet socket answers how much of the frame the socket is to have: nothing, or all.
+
+use crate::asm::Reg::{Fp, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
+use crate::asm::Width::{B, D, H, W};
+use crate::asm::{Assembler, Helper, If, Label, Op, Unbound};
+use crate::layout::{KEY_LEN, PLAIN_FLAGS, key, slot};
+
+/// Descriptors of the maps.
+#[derive(Clone, Copy, Debug)]
+pub struct Maps {
+    /// Hash: [`crate::FlowKey`] to entry.
+    pub flows: i32,
+    /// Array of slots.
+    pub slots: i32,
+    /// Array of one verdict for each processor.
+    pub verdicts: i32,
+}
+
+/// Places in what programs are told of a frame (`struct __sk_buff` of linux/bpf.h).
+mod skb {
+    pub(super) const LEN: i16 = 0;
+    pub(super) const MARK: i16 = 8;
+    pub(super) const VLAN_PRESENT: i16 = 20;
+    pub(super) const PRIORITY: i16 = 32;
+    pub(super) const IFINDEX: i16 = 40;
+    pub(super) const GSO_SIZE: i16 = 176;
+}
+
+/// Places on the stack.
+mod at {
+    /// Index of an array's element.
+    pub(super) const INDEX: i16 = -4;
+    pub(super) const KEY: i16 = INDEX - super::KEY_LEN as i16;
+    /// What a TCP header has at 12: length and flags.
+    pub(super) const TCP: i16 = -72;
+    pub(super) const GENERATION: i16 = -76;
+    /// Of the frame, what lies behind the Ethernet header.
+    pub(super) const FRAME: i16 = -128;
+}
+
+const fn key_at(offset: usize) -> i16 {
+    at::KEY + offset as i16
+}
+
+/// The verdict of this processor is at R7 from now on.
+fn find_verdict(asm: &mut Assembler, maps: &Maps, none: Label) {
+    asm.store_imm(W, Fp, at::INDEX, 0);
+    find(asm, maps.verdicts, at::INDEX, none);
+    asm.op_reg(Op::Mov, R7, R0);
+}
+
+/// Looks up what stands on the stack; the value is at R0 then.
+fn find(asm: &mut Assembler, map: i32, stack: i16, none: Label) {
+    asm.map(R1, map);
+    asm.op_reg(Op::Mov, R2, Fp);
+    asm.op(Op::Add, R2, stack.into());
+    asm.call(Helper::MapLookup);
+    asm.jump_if(R0, If::Eq, 0, none);
+}
+
+/// Loads octets of the frame, from the offset in R2, on the stack.
+fn load_frame(asm: &mut Assembler, stack: i16, len: i32, short: Label) {
+    asm.op_reg(Op::Mov, R1, R6);
+    asm.op_reg(Op::Mov, R3, Fp);
+    asm.op(Op::Add, R3, stack.into());
+    asm.op(Op::Mov, R4, len);
+    asm.call(Helper::LoadBytes);
+    asm.jump_if(R0, If::Ne, 0, short);
+}
+
+fn copy(asm: &mut Assembler, width: crate::asm::Width, from: i16, to: i16) {
+    asm.load(width, R1, Fp, from);
+    asm.store(width, Fp, to, R1);
+}
+
+/// The program of a ring's socket: decides, and counts what it takes.
+///
+/// # Errors
+/// None: the program is the same always.
+pub fn ring(maps: &Maps) -> Result<Vec<u64>, Unbound> {
+    let mut asm = Assembler::default();
+    let asm = &mut asm;
+    let [pass, v4, tcp, look] = [(); 4].map(|()| asm.label());
+    asm.op_reg(Op::Mov, R6, R1);
+    for place in (at::TCP..0).step_by(8) {
+        asm.store_imm(D, Fp, place, 0);
+    }
+    find_verdict(asm, maps, pass);
+    asm.load(W, R1, R6, skb::IFINDEX);
+    asm.store(W, R7, 0, R1);
+    asm.store_imm(W, R7, 4, 0);
+    asm.store(W, Fp, key_at(key::IFINDEX), R1);
+    find(asm, maps.slots, at::INDEX, pass);
+    asm.load(W, R1, R0, 0);
+    asm.jump_if(R1, If::Eq, 0, pass);
+    asm.load(W, R1, R6, skb::VLAN_PRESENT);
+    asm.jump_if(R1, If::Ne, 0, pass);
+    asm.load(W, R8, R6, skb::LEN);
+    asm.op(Op::Mov, R2, 0);
+    load_frame(asm, key_at(key::ETHERNET), 14, pass);
+    asm.load(H, R1, Fp, key_at(key::ETHERNET + 12));
+    asm.from_be16(R1);
+    asm.jump_if(R1, If::Eq, 0x0800, v4);
+    asm.jump_if(R1, If::Ne, 0x86dd, pass);
+    ipv6(asm, tcp, look, pass);
+    asm.bind(v4);
+    ipv4(asm, tcp, look, pass);
+    asm.bind(tcp);
+    tcp_header(asm, pass);
+    asm.bind(look);
+    take(asm, maps, pass);
+    asm.bind(pass);
+    asm.op(Op::Mov, R0, -1);
+    asm.exit();
+    std::mem::take(asm).finish()
+}
+
+/// Fills in an IPv4 packet's part of the key. At `tcp`, R3 is the length of what lies behind the header, R5 where that
+/// begins in the frame.
+fn ipv4(asm: &mut Assembler, tcp: Label, look: Label, pass: Label) {
+    let icmp = asm.label();
+    asm.op(Op::Mov, R2, 14);
+    load_frame(asm, at::FRAME, 28, pass);
+    asm.load(B, R1, Fp, at::FRAME);
+    asm.jump_if(R1, If::Ne, 0x45, pass);
+    asm.load(H, R3, Fp, at::FRAME + 2);
+    asm.from_be16(R3);
+    fit(asm, 28, 14, pass);
+    asm.op(Op::Sub, R3, 20);
+    // Neither more fragments nor an offset; that it must not be fragmented may be said.
+    asm.load(H, R1, Fp, at::FRAME + 6);
+    asm.from_be16(R1);
+    asm.op(Op::And, R1, 0xbfff);
+    asm.jump_if(R1, If::Ne, 0, pass);
+    copy(asm, W, at::FRAME + 12, key_at(key::SRC));
+    copy(asm, W, at::FRAME + 16, key_at(key::DST));
+    asm.load(B, R4, Fp, at::FRAME + 9);
+    asm.store(B, Fp, key_at(key::PROTO), R4);
+    asm.op(Op::Mov, R5, 34);
+    asm.jump_if(R4, If::Eq, 1, icmp);
+    copy(asm, W, at::FRAME + 20, key_at(key::PORTS));
+    asm.jump_if(R4, If::Eq, 17, look);
+    asm.jump_if(R4, If::Eq, 6, tcp);
+    asm.jump(pass);
+    asm.bind(icmp);
+    copy(asm, H, at::FRAME + 20, key_at(key::PORTS));
+    asm.jump(look);
+}
+
+/// The same for IPv6.
+fn ipv6(asm: &mut Assembler, tcp: Label, look: Label, pass: Label) {
+    let (icmp, echo) = (asm.label(), asm.label());
+    asm.op(Op::Mov, R2, 14);
+    load_frame(asm, at::FRAME, 48, pass);
+    asm.load(B, R1, Fp, at::FRAME);
+    asm.op(Op::Shr, R1, 4);
+    asm.jump_if(R1, If::Ne, 6, pass);
+    asm.load(H, R3, Fp, at::FRAME + 4);
+    asm.from_be16(R3);
+    fit(asm, 8, 54, pass);
+    for i in 0..4 {
+        copy(asm, W, at::FRAME + 8 + 4 * i, key_at(key::SRC) + 4 * i);
+        copy(asm, W, at::FRAME + 24 + 4 * i, key_at(key::DST) + 4 * i);
+    }
+    asm.load(B, R4, Fp, at::FRAME + 6);
+    asm.store(B, Fp, key_at(key::PROTO), R4);
+    asm.op(Op::Mov, R5, 54);
+    asm.jump_if(R4, If::Eq, 58, icmp);
+    copy(asm, W, at::FRAME + 40, key_at(key::PORTS));
+    asm.jump_if(R4, If::Eq, 17, look);
+    asm.jump_if(R4, If::Eq, 6, tcp);
+    asm.jump(pass);
+    asm.bind(icmp);
+    asm.load(B, R1, Fp, at::FRAME + 40);
+    asm.jump_if(R1, If::Eq, 128, echo);
+    asm.jump_if(R1, If::Ne, 129, pass);
+    asm.bind(echo);
+    copy(asm, H, at::FRAME + 40, key_at(key::PORTS));
+    asm.jump(look);
+}
+
+/// Goes on only if R3, the length that a header claims, is at least `least`, and there are as many octets behind `before`.
+fn fit(asm: &mut Assembler, least: i32, before: i32, pass: Label) {
+    asm.jump_if(R3, If::Lt, least, pass);
+    asm.op_reg(Op::Mov, R1, R8);
+    asm.op(Op::Sub, R1, before);
+    asm.jump_if_reg(R3, If::Gt, R1, pass);
+}
+
+/// Goes on only with segments in the midst of a connection.
+fn tcp_header(asm: &mut Assembler, pass: Label) {
+    asm.jump_if(R3, If::Lt, 20, pass);
+    asm.op_reg(Op::Mov, R9, R3);
+    asm.op_reg(Op::Mov, R2, R5);
+    asm.op(Op::Add, R2, 12);
+    load_frame(asm, at::TCP, 2, pass);
+    asm.load(B, R1, Fp, at::TCP);
+    asm.op_reg(Op::Mov, R2, R1);
+    asm.op(Op::And, R2, 0x0f);
+    asm.jump_if(R2, If::Ne, 0, pass);
+    asm.op(Op::Shr, R1, 2);
+    asm.jump_if(R1, If::Lt, 20, pass);
+    asm.jump_if_reg(R1, If::Gt, R9, pass);
+    asm.load(B, R1, Fp, at::TCP + 1);
+    asm.op(Op::And, R1, i32::from(!PLAIN_FLAGS));
+    asm.jump_if(R1, If::Ne, 0, pass);
+}
+
+/// Looks the key up; counts the frame and gives the verdict if there is an entry that is in force.
+///
+/// A frame is entered first, then the generation is looked at. So whoever changes the generation, and then sees as many
+/// frames entered as forwarded, knows that no further one will be forwarded by the entry, and that all are counted.
+fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
+    let (fits, known, undo) = (asm.label(), asm.label(), asm.label());
+    find(asm, maps.flows, at::KEY, pass);
+    asm.load(W, R1, R0, 0);
+    asm.store(W, Fp, at::INDEX, R1);
+    asm.load(W, R1, R0, 4);
+    asm.store(W, Fp, at::GENERATION, R1);
+    find(asm, maps.slots, at::INDEX, pass);
+    asm.op_reg(Op::Mov, R9, R0);
+    count(asm, slot::ENTERED, 1);
+    asm.load(W, R1, R9, slot::GENERATION as i16);
+    asm.load(W, R2, Fp, at::GENERATION);
+    asm.jump_if_reg(R1, If::Ne, R2, undo);
+    asm.load(W, R1, R6, skb::GSO_SIZE);
+    asm.jump_if(R1, If::Ne, 0, fits);
+    asm.load(W, R1, R9, slot::MAX_LEN as i16);
+    asm.jump_if_reg(R8, If::Gt, R1, undo);
+    asm.bind(fits);
+    asm.atomic(Op::Add, D, R9, slot::BYTES as i16, R8);
+    asm.call(Helper::CoarseNs);
+    asm.store(D, R9, slot::USED as i16, R0);
+    asm.load(B, R1, Fp, at::TCP + 1);
+    asm.load(W, R2, R9, slot::TCP_FLAGS as i16);
+    asm.op_reg(Op::Mov, R3, R2);
+    asm.op_reg(Op::Or, R3, R1);
+    asm.jump_if_reg(R3, If::Eq, R2, known);
+    asm.atomic(Op::Or, W, R9, slot::TCP_FLAGS as i16, R1);
+    asm.bind(known);
+    asm.load(W, R1, R9, slot::OUT as i16);
+    asm.store(W, R7, 4, R1);
+    count(asm, slot::PACKETS, 1);
+    asm.op(Op::Mov, R0, 0);
+    asm.exit();
+    asm.bind(undo);
+    count(asm, slot::ENTERED, -1);
+}
+
+fn count(asm: &mut Assembler, place: usize, by: i32) {
+    asm.op(Op::Mov, R1, by);
+    asm.atomic(Op::Add, D, R9, place as i16, R1);
+}
+
+/// Has R1 the device that the frame, which came by the same as the verdict's, goes to; 0: none.
+fn read_verdict(asm: &mut Assembler, maps: &Maps, none: Label) {
+    asm.op_reg(Op::Mov, R6, R1);
+    find_verdict(asm, maps, none);
+    asm.load(W, R1, R6, skb::IFINDEX);
+    asm.load(W, R2, R7, 0);
+    asm.jump_if_reg(R1, If::Ne, R2, none);
+    asm.load(W, R1, R7, 4);
+    asm.jump_if(R1, If::Eq, 0, none);
+}
+
+/// The program of an alarm's socket, which is asked after its ring's: nobody is woken for what the kernel forwards.
+///
+/// # Errors
+/// None: the program is the same always.
+pub fn alarm(maps: &Maps) -> Result<Vec<u64>, Unbound> {
+    let mut asm = Assembler::default();
+    let pass = asm.label();
+    read_verdict(&mut asm, maps, pass);
+    asm.op(Op::Mov, R0, 0);
+    asm.exit();
+    asm.bind(pass);
+    asm.op(Op::Mov, R0, -1);
+    asm.exit();
+    asm.finish()
+}
+
+/// What an ingress filter says of a frame that goes no further.
+const TC_ACT_SHOT: i32 = 2;
+
+/// The program of the device's ingress filter: redirects what the ring's said of, once, and keeps all else from the host.
+///
+/// # Errors
+/// None: the program is the same always.
+pub fn ingress(maps: &Maps) -> Result<Vec<u64>, Unbound> {
+    let mut asm = Assembler::default();
+    let shot = asm.label();
+    read_verdict(&mut asm, maps, shot);
+    asm.op(Op::Mov, R2, 0);
+    asm.store(W, R7, 4, R2);
+    // As if the switch had sent it.
+    asm.store(W, R6, skb::MARK, R2);
+    asm.store(W, R6, skb::PRIORITY, R2);
+    asm.call(Helper::Redirect);
+    asm.exit();
+    asm.bind(shot);
+    asm.op(Op::Mov, R0, TC_ACT_SHOT);
+    asm.exit();
+    asm.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_whole_and_small() {
+        let maps = Maps { flows: 3, slots: 4, verdicts: 5 };
+        for (name, program, most) in
+            [("ring", ring(&maps), 230), ("alarm", alarm(&maps), 30), ("ingress", ingress(&maps), 30)]
+        {
+            let program = program.expect(name);
+            assert!(program.len() < most, "{name}: {} instructions", program.len());
+        }
+    }
+}
