@@ -264,7 +264,7 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
     let mut opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
     // Past the queueing discipline frames would also pass whoever watches the device.
     let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: false, ..TxConfig::default() }).map_err(fail)?;
-    keep_from_host(name, ifindex, &mut opened, rings);
+    keep_from_host(name, ifindex, &mut opened, rings.kernel.as_ref().filter(|_| config.kernel_path));
     let held = Held { ifindex, watch: tx.watch().map_err(fail)? };
     let queues = opened
         .into_iter()
@@ -283,8 +283,8 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
 }
 
 /// Keeps a device's frames from the host's own stack, but for those that the kernel forwards by itself, if it can.
-fn keep_from_host(name: &str, ifindex: u32, opened: &mut [RxRing], rings: &Rings) {
-    if let Some(kernel) = &rings.kernel {
+fn keep_from_host(name: &str, ifindex: u32, opened: &mut [RxRing], kernel: Option<&KernelFlows>) {
+    if let Some(kernel) = kernel {
         let mut with_programs = || {
             host_stack::stop_with(ifindex, &kernel.programs().ingress)?;
             opened.iter_mut().try_for_each(|rx| rx.set_programs(kernel.programs()))

@@ -388,7 +388,10 @@ impl Handler<Reconfigure> for Port {
     fn handle(&mut self, m: Reconfigure, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let known = &self.setup.config;
-        let reopen = (m.0.options != known.options || m.0.ring != known.ring) && self.device.is_some();
+        let is_other = |a: &DesiredInterface, b: &DesiredInterface| {
+            a.options != b.options || a.ring != b.ring || a.kernel_path != b.kernel_path
+        };
+        let reopen = is_other(&m.0, known) && self.device.is_some();
         self.setup.config = m.0;
         if reopen {
             self.close();

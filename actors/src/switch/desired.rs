@@ -260,6 +260,8 @@ pub struct DesiredInterface {
     pub policing_kpkts_burst: i64,
     /// The layout of a host device's receive rings: its own `options:ring`, or the switch's `other_config:ring`.
     pub ring: Option<String>,
+    /// `other_config:kernel-fast-path` of the switch: of a host device, the kernel may forward packets by itself.
+    pub kernel_path: bool,
 }
 
 /// A mirror.
@@ -390,8 +392,28 @@ pub struct Reader {
     touched: BTreeSet<Uuid>,
     /// Something changed that ports only refer to.
     is_stale: bool,
-    /// `other_config:ring` as it was.
+    /// Settings of the switch, as they were.
+    common: Common,
+}
+
+/// Settings of the switch that belong to each of the host's devices.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Common {
+    /// `other_config:ring`.
     ring: Option<String>,
+    /// `other_config:kernel-fast-path`.
+    kernel_path: bool,
+}
+
+impl Common {
+    fn read(other_config: &Pairs) -> Self {
+        Self { ring: other_config.get("ring").cloned(), kernel_path: kernel_path(other_config) }
+    }
+}
+
+/// Whether the kernel may forward packets by itself.
+pub(super) fn kernel_path(other_config: &Pairs) -> bool {
+    other_config.get("kernel-fast-path").map_or(dp::KERNEL_PATH, |value| value == "true")
 }
 
 impl Reader {
@@ -406,11 +428,11 @@ impl Reader {
     /// Reads a replica, of which all changes have been noted.
     pub fn read(&mut self, replica: &Replica) -> DesiredSwitch {
         let Some(root) = ovs::OpenvSwitch::all(replica).next() else { return DesiredSwitch::default() };
-        let ring = pairs(&root.other_config()).remove("ring");
-        if std::mem::take(&mut self.is_stale) || ring != self.ring {
+        let common = Common::read(&pairs(&root.other_config()));
+        if std::mem::take(&mut self.is_stale) || common != self.common {
             self.ports.clear();
         }
-        self.ring = ring;
+        self.common = common;
         let touched = std::mem::take(&mut self.touched);
         let is_old = |port: &DesiredPort| {
             touched.contains(&port.uuid) || port.interfaces.values().any(|i| touched.contains(&i.uuid))
@@ -427,8 +449,8 @@ impl Reader {
 
     /// A port, as it was read before if nothing of it changed.
     fn port(&mut self, replica: &Replica, row: &ovs::Port<'_>) -> Arc<DesiredPort> {
-        let ring = self.ring.as_ref();
-        let read = || Arc::new(DesiredPort::read(replica, row, ring));
+        let common = &self.common;
+        let read = || Arc::new(DesiredPort::read(replica, row, common));
         self.ports.entry(row.uuid()).or_insert_with(read).clone()
     }
 
@@ -549,12 +571,12 @@ impl DesiredTable {
 
 impl DesiredPort {
     /// Reads a port; `ring` is the layout of rings for devices that say nothing of it.
-    fn read(replica: &Replica, row: &ovs::Port<'_>, ring: Option<&String>) -> Self {
+    fn read(replica: &Replica, row: &ovs::Port<'_>, common: &Common) -> Self {
         let interfaces = row
             .interfaces()
             .into_iter()
             .filter_map(|uuid| ovs::Interface::find(replica, uuid))
-            .map(|i| (i.name().to_owned(), Arc::new(DesiredInterface::read(&i, ring))))
+            .map(|i| (i.name().to_owned(), Arc::new(DesiredInterface::read(&i, common))))
             .collect();
         let qos = row.qos().and_then(|uuid| ovs::QoS::find(replica, uuid)).map(|qos| DesiredQos {
             kind: qos.type_().to_owned(),
@@ -590,9 +612,10 @@ impl DesiredPort {
 }
 
 impl DesiredInterface {
-    fn read(row: &ovs::Interface<'_>, ring: Option<&String>) -> Self {
+    fn read(row: &ovs::Interface<'_>, common: &Common) -> Self {
         let kind = if row.type_().is_empty() { "system" } else { row.type_() };
-        let ring = ring.filter(|_| kind == "system");
+        let is_system = kind == "system";
+        let ring = common.ring.as_ref().filter(|_| is_system);
         Self {
             uuid: row.uuid(),
             name: row.name().to_owned(),
@@ -612,6 +635,7 @@ impl DesiredInterface {
             policing_kpkts_rate: row.ingress_policing_kpkts_rate(),
             policing_kpkts_burst: row.ingress_policing_kpkts_burst(),
             ring: row.options().get("ring").map(str::to_owned).or_else(|| ring.cloned()),
+            kernel_path: common.kernel_path && is_system,
         }
     }
 }

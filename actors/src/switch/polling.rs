@@ -82,7 +82,7 @@ impl Switch {
         let number = |name: &str| self.desired.other_config.get(name).and_then(|v| v.parse::<u32>().ok());
         let emc_insert_inv_prob = number("emc-insert-inv-prob").unwrap_or(EMC_INSERT_INV_PROB);
         let smc = self.desired.other_config.get("smc-enable").is_some_and(|v| v == "true");
-        let kernel_path = self.desired.other_config.get("kernel-fast-path").map_or(dp::KERNEL_PATH, |v| v == "true");
+        let kernel_path = super::desired::kernel_path(&self.desired.other_config);
         let kinds: Vec<String> = self.datapaths.keys().cloned().collect();
         for kind in kinds {
             let ports = self.polled_ports(&kind);

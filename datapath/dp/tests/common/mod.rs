@@ -21,6 +21,7 @@ pub struct Input {
 
 struct FakeRx {
     input: Input,
+    device: u32,
     headroom: usize,
     lent: Vec<(Vec<u8>, usize, Offload)>,
 }
@@ -40,6 +41,10 @@ impl RxQueue for FakeRx {
         }
     }
 
+    fn device(&self) -> Option<u32> {
+        Some(self.device)
+    }
+
     fn release(&mut self) {
         // Whoever still counted on the memory would see this.
         for (buf, ..) in &mut self.lent {
@@ -56,6 +61,7 @@ pub struct Output {
 
 struct FakeTx {
     output: Output,
+    device: u32,
     offloads: Offloads,
 }
 
@@ -68,6 +74,10 @@ impl TxPort for FakeTx {
             report.bytes += p.octets.len() as u64;
         }
         report
+    }
+
+    fn device(&self) -> Option<u32> {
+        Some(self.device)
     }
 
     fn offloads(&self) -> Offloads {
@@ -103,8 +113,12 @@ impl Rig {
         for port in 1..=4 {
             let (input, output) = (Input::default(), Output::default());
             let offloads = if port == 4 { Offloads::default() } else { Offloads::ALL };
-            assert!(dp.add_port(port, Box::new(FakeTx { output: output.clone(), offloads })));
-            let queue = dp.add_queue(port, 0, Box::new(FakeRx { input: input.clone(), headroom, lent: vec![] }));
+            assert!(dp.add_port(port, Box::new(FakeTx { output: output.clone(), device: 100 + port, offloads })));
+            let queue = dp.add_queue(
+                port,
+                0,
+                Box::new(FakeRx { input: input.clone(), device: 100 + port, headroom, lent: vec![] }),
+            );
             inputs.insert(port, (input, queue));
             outputs.insert(port, output);
         }

@@ -1,0 +1,202 @@
+//! Which packets get entries in the kernel, when they lose them, and that everything is counted once.
+
+mod common;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use common::{Frame, Rig, ipv4};
+use dp::kernel::{KernelCounters, KernelPath, KernelSlot, WhyNot};
+use dp::{Config, PolicerConfig};
+use ebpf::FlowKey;
+use flow::{Action, Actions, FlowChange, FlowEntry, Key, Mask, Ufid};
+use packet::Offload;
+
+/// A kernel of ours: entries, and what they counted by slot.
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<FlowKey, (u32, u32)>,
+    counters: Vec<KernelCounters>,
+    is_down: bool,
+}
+
+impl Fake {
+    fn len(&self) -> usize {
+        self.0.lock().unwrap().entries.len()
+    }
+
+    /// A frame comes by a device of port 1; where the kernel sends it.
+    fn forward(&self, frame: &[u8]) -> Option<u32> {
+        let mut state = self.0.lock().unwrap();
+        let (slot, device) = *state.entries.get(&FlowKey::of_frame(101, frame)?)?;
+        let counters = &mut state.counters[slot as usize];
+        (counters.packets, counters.bytes) = (counters.packets + 1, counters.bytes + frame.len() as u64);
+        Some(device)
+    }
+
+    fn age(&self, age_ms: u64) {
+        self.0.lock().unwrap().counters.iter_mut().for_each(|c| c.age_ms = age_ms);
+    }
+}
+
+impl KernelPath for Fake {
+    fn max_len(&mut self, _: u32) -> Option<u32> {
+        (!self.0.lock().unwrap().is_down).then_some(1514)
+    }
+
+    fn add(&mut self, key: &FlowKey, device: u32, _: u32) -> Option<KernelSlot> {
+        let mut state = self.0.lock().unwrap();
+        let slot = state.counters.len() as u32;
+        state.counters.push(KernelCounters::default());
+        assert!(state.entries.insert(*key, (slot, device)).is_none());
+        Some(KernelSlot(slot))
+    }
+
+    fn counters(&self, slot: KernelSlot) -> KernelCounters {
+        self.0.lock().unwrap().counters[slot.0 as usize]
+    }
+
+    fn remove(&mut self, key: &FlowKey, slot: KernelSlot) -> KernelCounters {
+        let mut state = self.0.lock().unwrap();
+        state.entries.remove(key).expect("an entry");
+        state.counters[slot.0 as usize]
+    }
+}
+
+fn udp(port: u16) -> Vec<u8> {
+    let mut payload = port.to_be_bytes().to_vec();
+    payload.extend([0, 9, 0, 12, 0, 0, 1, 2, 3, 4]);
+    ipv4(17, [10, 0, 0, 1], [10, 0, 0, 2], &payload)
+}
+
+fn frame(octets: &[u8]) -> Frame {
+    (octets.to_vec(), Offload::default())
+}
+
+/// A datapath whose flow sends everything of port 1 as `actions` say, with a kernel below.
+fn rig(actions: &[Action]) -> (Rig, Fake) {
+    let mut rig = Rig::new(Config::default());
+    let fake = Fake::default();
+    rig.dp.set_kernel_path(Some(Box::new(fake.clone())));
+    rig.install_any(actions);
+    (rig, fake)
+}
+
+fn busy(rig: &mut Rig, octets: &[u8]) {
+    rig.inject((0..16).map(|_| frame(octets)));
+}
+
+#[test]
+fn busy_packets_get_an_entry_and_are_counted_once() {
+    let (mut rig, fake) = rig(&[Action::Output(2)]);
+    rig.inject((0..15).map(|_| frame(&udp(1))));
+    assert_eq!(fake.len(), 0, "not worth it yet");
+    rig.inject([frame(&udp(1)), frame(&udp(2))]);
+    assert_eq!(fake.len(), 1);
+    for _ in 0..10 {
+        assert_eq!(fake.forward(&udp(1)), Some(102));
+    }
+    for _ in 0..2 {
+        rig.dp.fold(rig.now_us);
+    }
+    let len = udp(1).len() as u64;
+    let flow = rig.dp.report(Ufid(0)).expect("the flow");
+    assert_eq!((flow.stats.packets, flow.stats.bytes), (27, 27 * len));
+    let (from, to) = (rig.dp.port_stats(1).unwrap(), rig.dp.port_stats(2).unwrap());
+    assert_eq!((from.rx_packets, from.rx_bytes, to.tx_packets, to.tx_bytes), (27, 27 * len, 27, 27 * len));
+    assert_eq!(rig.dp.stats().received, 27);
+    let report = rig.dp.kernel_report().expect("a kernel path");
+    assert_eq!((report.entries, report.hits), (1, 10));
+}
+
+#[test]
+fn what_changes_takes_entries_out_before_it_is_done() {
+    let changes: [(&str, fn(&mut Rig)); 8] = [
+        ("other actions", |rig| {
+            let change = FlowChange { ufid: Ufid(0), actions: Actions::from([Action::Output(3)]), edition: 2 };
+            rig.dp.modify(&change, 8).unwrap();
+        }),
+        ("removal", |rig| {
+            let gone = rig.dp.delete(Ufid(0)).expect("the flow");
+            assert_eq!(gone.stats.packets, 17, "the last ones are counted");
+        }),
+        ("all flows go", |rig| rig.dp.flush()),
+        ("the port that receives goes", |rig| drop(rig.dp.remove_port(1))),
+        ("the port that sends goes", |rig| drop(rig.dp.remove_port(2))),
+        ("the queue moves", |rig| {
+            let queue = rig.inputs[&1].1;
+            drop(rig.dp.remove_queue(queue));
+        }),
+        ("a limit", |rig| {
+            let config = PolicerConfig { rate_kbps: 1000, burst_kb: 100, ..PolicerConfig::default() };
+            rig.dp.set_policer(1, Some(config), rig.now_us);
+        }),
+        ("no kernel path", |rig| rig.dp.set_kernel_path(None)),
+    ];
+    for (what, change) in changes {
+        let (mut rig, fake) = rig(&[Action::Output(2)]);
+        busy(&mut rig, &udp(1));
+        assert_eq!(fake.forward(&udp(1)), Some(102), "{what}");
+        change(&mut rig);
+        assert_eq!(fake.len(), 0, "{what}");
+    }
+}
+
+#[test]
+fn flows_that_do_more_stay_here() {
+    let rows: [(&[Action], WhyNot); 3] = [
+        (&[], WhyNot::Actions),
+        (&[Action::Output(2), Action::Output(3)], WhyNot::Actions),
+        (&[Action::Output(9)], WhyNot::Port),
+    ];
+    for (actions, why) in rows {
+        let (mut rig, fake) = rig(actions);
+        busy(&mut rig, &udp(1));
+        let report = rig.dp.kernel_report().expect("a kernel path");
+        assert_eq!((fake.len(), report.refused[why as usize]), (0, 1), "{actions:?}");
+    }
+    let (mut rig, fake) = rig(&[Action::Output(2)]);
+    let syn = {
+        let mut segment = vec![0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2];
+        segment.resize(20, 0);
+        ipv4(6, [10, 0, 0, 1], [10, 0, 0, 2], &segment)
+    };
+    busy(&mut rig, &syn);
+    assert_eq!(fake.len(), 0, "connections begin here");
+    fake.0.lock().unwrap().is_down = true;
+    busy(&mut rig, &udp(1));
+    assert_eq!(fake.len(), 0, "a device that is down takes nothing");
+}
+
+#[test]
+fn a_mask_that_asks_for_more_than_the_key_keeps_its_flow_here() {
+    let mut rig = Rig::new(Config::default());
+    let fake = Fake::default();
+    rig.dp.set_kernel_path(Some(Box::new(fake.clone())));
+    let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+    key.set_in_port(1);
+    mask.set_in_port(u32::MAX);
+    key.set_nw_ttl(64);
+    mask.set_nw_ttl(255);
+    rig.dp.install(&FlowEntry::new(Ufid(0), &key, &mask, Actions::from([Action::Output(2)])), 7).unwrap();
+    busy(&mut rig, &udp(1));
+    assert_eq!((fake.len(), rig.dp.kernel_report().unwrap().refused[WhyNot::Mask as usize]), (0, 1));
+}
+
+#[test]
+fn idle_entries_go_and_others_stay() {
+    let (mut rig, fake) = rig(&[Action::Output(2)]);
+    for port in 1..=5 {
+        busy(&mut rig, &udp(port));
+    }
+    assert_eq!(fake.len(), 5);
+    fake.0.lock().unwrap().counters[2].age_ms = 60_000;
+    rig.dp.tick(rig.now_us + 2_000_000);
+    assert_eq!((fake.len(), fake.forward(&udp(3)), fake.forward(&udp(4))), (4, None, Some(102)));
+    fake.age(60_000);
+    rig.dp.tick(rig.now_us + 4_000_000);
+    assert_eq!((fake.len(), rig.dp.report(Ufid(0)).unwrap().stats.packets), (0, 81));
+}

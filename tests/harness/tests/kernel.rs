@@ -1,0 +1,98 @@
+//! The fast path in the kernel: who takes it, that all of it is counted, and that nothing outlives its flow, its port or
+//! the switch.
+
+use harness::lab::{Guest, Lab, on_lab};
+use harness::process;
+use harness::side::Side;
+use std::time::Duration;
+
+fn need(what: &str, holds: bool) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(format!("not so: {what}")) }
+}
+
+/// A figure that `kernel-path-show` gives.
+fn figure(lab: &Lab, name: &str) -> Result<u64, String> {
+    let text = lab.appctl("dpif-netdev/kernel-path-show")?;
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
+    line.and_then(|n| n.parse().ok()).ok_or_else(|| format!("no {name}: {text}"))
+}
+
+/// Pings until the kernel forwards it by itself; how often.
+fn warm(lab: &Lab, from: &Guest, to: &str) -> Result<(), String> {
+    let before = figure(lab, "hits")?;
+    for _ in 0..20 {
+        from.ping(to, 30)?;
+        if figure(lab, "hits")? > before {
+            return Ok(());
+        }
+    }
+    Err(format!("the kernel never forwards: {}", lab.appctl("dpif-netdev/kernel-path-show")?))
+}
+
+/// Packets that rules with a cookie have counted.
+fn counted(lab: &Lab, cookie: &str) -> Result<u64, String> {
+    let text = lab.ofctl(&format!("dump-aggregate br0 cookie={cookie}/-1"))?;
+    let count = text.split("packet_count=").nth(1).and_then(|rest| rest.split(' ').next());
+    count.and_then(|n| n.parse().ok()).ok_or_else(|| format!("no count: {text}"))
+}
+
+/// Whether this kernel lets anybody have a fast path.
+fn is_there(lab: &Lab) -> Result<bool, String> {
+    Ok(!lab.appctl("dpif-netdev/kernel-path-show")?.contains("nothing by itself"))
+}
+
+fn two_guests(lab: &mut Lab) -> Result<Vec<Guest>, String> {
+    lab.vsctl("--no-wait set open_vswitch . other_config:kernel-fast-path=true")?;
+    let guests = lab.bridge_with_guests(2, 1500)?;
+    lab.ofctl("del-flows br0")?;
+    lab.ofctl("add-flow br0 priority=1,actions=normal")?;
+    Ok(guests)
+}
+
+#[test]
+fn every_packet_is_counted_where_it_should_be() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        if !is_there(lab)? {
+            return Ok(());
+        }
+        need("the two reach each other", a.reaches(&b.ip))?;
+        lab.ofctl("add-flow br0 priority=9,cookie=7,in_port=v1,icmp,actions=output:v2")?;
+        let sent = (0..3).try_fold(0, |sent, _| a.ping(&b.ip, 60).map(|_| sent + 60))?;
+        let counts = || counted(lab, "7");
+        process::until("all of them counted", Duration::from_secs(60), || counts().is_ok_and(|n| n >= sent))?;
+        need(&format!("none counted twice: {}", counts()?), counts()? == sent)?;
+        need("the kernel forwarded most", figure(lab, "hits")? > 60)?;
+        need("TCP goes by it, whole", a.iperf(b, &b.ip, "", 1)? > 1e6)?;
+        need("and the other way", b.iperf(a, &a.ip, "", 1)? > 1e6)
+    });
+}
+
+#[test]
+fn a_change_is_in_force_at_once() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        if !is_there(lab)? {
+            return Ok(());
+        }
+        need("the two reach each other", a.reaches(&b.ip))?;
+        warm(lab, a, &b.ip)?;
+        lab.ofctl("add-flow br0 priority=9,in_port=v1,icmp,actions=drop")?;
+        need("a rule that drops is obeyed", a.ping(&b.ip, 5)? == 0)?;
+        lab.ofctl("--strict del-flows br0 priority=9,in_port=v1,icmp")?;
+        need("taken back, it is as before", a.reaches(&b.ip))?;
+        warm(lab, a, &b.ip)?;
+        lab.vsctl("set open_vswitch . other_config:kernel-fast-path=false")?;
+        need("switched off, the rings go on", a.reaches(&b.ip))?;
+        need("and it says so", !is_there(lab)?)?;
+        lab.vsctl("set open_vswitch . other_config:kernel-fast-path=true")?;
+        need("switched on again", a.reaches(&b.ip))?;
+        warm(lab, a, &b.ip)?;
+        lab.vsctl("del-port v2")?;
+        need("a port that is gone gets nothing", a.ping(&b.ip, 5)? == 0)?;
+        lab.vsctl("add-port br0 v2")?;
+        need("back, it does", a.reaches(&b.ip))
+    });
+}
