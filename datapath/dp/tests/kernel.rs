@@ -114,7 +114,8 @@ fn busy_packets_get_an_entry_and_are_counted_once() {
 
 #[test]
 fn what_changes_takes_entries_out_before_it_is_done() {
-    let changes: [(&str, fn(&mut Rig)); 8] = [
+    type Change = fn(&mut Rig);
+    let changes: [(&str, Change); 8] = [
         ("other actions", |rig| {
             let change = FlowChange { ufid: Ufid(0), actions: Actions::from([Action::Output(3)]), edition: 2 };
             rig.dp.modify(&change, 8).unwrap();

@@ -61,7 +61,7 @@ pub enum Op {
 
 /// A function of the kernel's, by its number (bpf-helpers(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Helper {
+pub enum KernelFn {
     /// Map, address of a key: address of the value, or 0.
     MapLookup = 1,
     /// Device, flags: the verdict to return.
@@ -166,7 +166,7 @@ impl Assembler {
     }
 
     /// Calls a helper: arguments in R1 to R5, the result in R0.
-    pub fn call(&mut self, helper: Helper) {
+    pub fn call(&mut self, helper: KernelFn) {
         self.put(CLASS_JMP | 0x80, 0, 0, 0, helper as i32);
     }
 
@@ -229,7 +229,7 @@ mod tests {
             (one(|a| a.atomic(Op::Add, Width::D, Reg::R9, 8, Reg::R1)), &[0x0000_0001_0008_19db]),
             (one(|a| a.atomic(Op::Or, Width::W, Reg::R9, 44, Reg::R1)), &[0x0000_0041_002c_19c3]),
             (one(|a| a.map(Reg::R1, 7)), &[0x0000_0007_0000_1118, 0]),
-            (one(|a| a.call(Helper::MapLookup)), &[0x0000_0001_0000_0085]),
+            (one(|a| a.call(KernelFn::MapLookup)), &[0x0000_0001_0000_0085]),
             (one(|a| a.from_be16(Reg::R1)), &[0x0000_0010_0000_01dc]),
             (one(Assembler::exit), &[0x0000_0000_0000_0095]),
         ];

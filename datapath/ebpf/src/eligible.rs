@@ -22,7 +22,8 @@ mod tests {
 
     #[test]
     fn only_what_the_key_holds_may_be_asked_for() {
-        let rows: [(&str, fn(&mut Mask), bool); 11] = [
+        type Set = fn(&mut Mask);
+        let rows: [(&str, Set, bool); 11] = [
             ("in_port", |m| m.set_in_port(u32::MAX), true),
             ("recirc_id", |m| m.set_recirc_id(u32::MAX), true),
             ("dl_dst", |m| m.set_dl_dst(u64::MAX), true),

@@ -4,7 +4,7 @@
 
 use crate::asm::Reg::{Fp, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
 use crate::asm::Width::{B, D, H, W};
-use crate::asm::{Assembler, Helper, If, Label, Op, Unbound};
+use crate::asm::{Assembler, If, KernelFn, Label, Op, Unbound};
 use crate::layout::{KEY_LEN, PLAIN_FLAGS, key, slot};
 
 /// Descriptors of the maps.
@@ -56,7 +56,7 @@ fn find(asm: &mut Assembler, map: i32, stack: i16, none: Label) {
     asm.map(R1, map);
     asm.op_reg(Op::Mov, R2, Fp);
     asm.op(Op::Add, R2, stack.into());
-    asm.call(Helper::MapLookup);
+    asm.call(KernelFn::MapLookup);
     asm.jump_if(R0, If::Eq, 0, none);
 }
 
@@ -66,7 +66,7 @@ fn load_frame(asm: &mut Assembler, stack: i16, len: i32, short: Label) {
     asm.op_reg(Op::Mov, R3, Fp);
     asm.op(Op::Add, R3, stack.into());
     asm.op(Op::Mov, R4, len);
-    asm.call(Helper::LoadBytes);
+    asm.call(KernelFn::LoadBytes);
     asm.jump_if(R0, If::Ne, 0, short);
 }
 
@@ -231,7 +231,7 @@ fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
     asm.jump_if_reg(R8, If::Gt, R1, undo);
     asm.bind(fits);
     asm.atomic(Op::Add, D, R9, slot::BYTES as i16, R8);
-    asm.call(Helper::CoarseNs);
+    asm.call(KernelFn::CoarseNs);
     asm.store(D, R9, slot::USED as i16, R0);
     asm.load(B, R1, Fp, at::TCP + 1);
     asm.load(W, R2, R9, slot::TCP_FLAGS as i16);
@@ -297,7 +297,7 @@ pub fn ingress(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     // As if the switch had sent it.
     asm.store(W, R6, skb::MARK, R2);
     asm.store(W, R6, skb::PRIORITY, R2);
-    asm.call(Helper::Redirect);
+    asm.call(KernelFn::Redirect);
     asm.exit();
     asm.bind(shot);
     asm.op(Op::Mov, R0, TC_ACT_SHOT);

@@ -1,0 +1,169 @@
+//! The programs, run by an interpreter: what the ring's decides is what [`FlowKey::of_frame`] and the datapath's own key say.
+
+mod machine;
+
+use ebpf::layout::slot;
+use ebpf::program::{self, Maps};
+use ebpf::{FlowKey, eligible};
+use flow::classifier::Shape;
+use flow::{Mask, extract};
+use machine::{Machine, Skb};
+use proptest::prelude::*;
+
+const MAPS: Maps = Maps { flows: 1, slots: 2, verdicts: 3 };
+const IFINDEX: u32 = 11;
+const ALL: u32 = u32::MAX;
+
+/// An untagged packet as may be forwarded by the kernel, or nearly: version, protocol, flags, payload, what lies behind.
+fn packet() -> impl Strategy<Value = Vec<u8>> {
+    let protos = prop_oneof![Just(6u8), Just(17), Just(1), Just(58), Just(132), any::<u8>()];
+    let flags = prop_oneof![Just(0x10u8), Just(0x18), Just(0x02), any::<u8>()];
+    let body = proptest::collection::vec(any::<u8>(), 0..64);
+    (any::<bool>(), protos, flags, body, 0usize..12).prop_map(|(v6, proto, flags, mut body, padding)| {
+        if body.len() > 13 && proto == 6 {
+            (body[12], body[13]) = (0x50 | (body[12] & 1), flags);
+        }
+        if let Some(kind) = body.first_mut().filter(|_| proto == 58) {
+            *kind = 126 + *kind % 12;
+        }
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        if v6 {
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+            frame.extend((body.len() as u16).to_be_bytes());
+            frame.extend([proto, 64]);
+            frame.extend([0xfd; 32]);
+        } else {
+            frame.extend([8, 0, 0x45, 0]);
+            frame.extend((20 + body.len() as u16).to_be_bytes());
+            frame.extend([0, 1, 0x40, 0, 64, proto, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        }
+        frame.extend(body);
+        frame.resize(frame.len() + padding, 0);
+        frame
+    })
+}
+
+/// The same with some octets changed, or cut.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let change = (any::<prop::sample::Index>(), any::<u8>());
+    (packet(), proptest::collection::vec(change, 0..3), any::<prop::sample::Index>(), 0u8..4).prop_map(
+        |(mut frame, changes, at, cut)| {
+            for (place, octet) in changes {
+                let place = place.index(frame.len());
+                frame[place] = octet;
+            }
+            if cut == 0 {
+                frame.truncate(at.index(frame.len()));
+            }
+            frame
+        },
+    )
+}
+
+fn machine(frame: &[u8]) -> Machine {
+    Machine::new(Skb { data: frame.to_vec(), ifindex: IFINDEX, vlan: 0, gso_size: 0, mark: 5, priority: 6 })
+}
+
+/// Has an entry of slot 3 and this generation made for a key.
+fn enter(machine: &mut Machine, key: &FlowKey, generation: u32) {
+    let entry = [3u32.to_ne_bytes(), generation.to_ne_bytes()].concat();
+    machine.flows.insert(key.0.to_vec(), entry);
+    machine.set_slot(0, 0, 1);
+    machine.set_slot(3, slot::GENERATION, 7);
+    machine.set_slot(3, slot::OUT, 99);
+    machine.set_slot(3, slot::MAX_LEN, 1514);
+}
+
+fn run(machine: &mut Machine, program: Result<Vec<u64>, ebpf::asm::Unbound>) -> u32 {
+    machine.run(&program.expect("a program")) as u32
+}
+
+/// Ring, alarm and ingress filter in the kernel's order: what each says.
+fn pass(machine: &mut Machine) -> (u32, u32, u32) {
+    (run(machine, program::ring(&MAPS)), run(machine, program::alarm(&MAPS)), run(machine, program::ingress(&MAPS)))
+}
+
+const RING: (u32, u32, u32) = (ALL, ALL, 2);
+const REDIRECTED: (u32, u32, u32) = (0, 0, 7);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_program_has_the_same_key_in_mind(frame in damaged()) {
+        let mut machine = machine(&frame);
+        match FlowKey::of_frame(IFINDEX, &frame) {
+            Some(key) => {
+                enter(&mut machine, &key, 7);
+                prop_assert_eq!(pass(&mut machine), REDIRECTED);
+                prop_assert_eq!((machine.redirected, machine.slot(3, slot::PACKETS)), (Some(99), 1));
+                prop_assert_eq!(machine.slot(3, slot::BYTES), frame.len() as u64);
+                prop_assert_eq!((machine.skb.mark, machine.skb.priority), (0, 0));
+            }
+            None => {
+                machine.set_slot(0, 0, 1);
+                machine.takes_any_key = true;
+                prop_assert_eq!(pass(&mut machine), RING);
+            }
+        }
+    }
+
+    /// What the kernel cannot tell apart no eligible flow tells apart either.
+    #[test]
+    fn packets_of_one_key_have_one_verdict(frame in packet(), change in any::<prop::sample::Index>(), octet: u8) {
+        let mut other = frame.clone();
+        let place = change.index(other.len());
+        other[place] = octet;
+        let (one, two) = (FlowKey::of_frame(IFINDEX, &frame), FlowKey::of_frame(IFINDEX, &other));
+        if one.is_none() || one != two {
+            return Ok(());
+        }
+        let (one, two) = (extract(&frame, 1).0, extract(&other, 1).0);
+        let differs: [u64; flow::WORDS] = std::array::from_fn(|i| one.0[i] ^ two.0[i]);
+        for (i, bits) in differs.iter().enumerate().filter(|(_, bits)| **bits != 0) {
+            let mut mask = Mask::EMPTY;
+            mask.0[i] = *bits;
+            prop_assert!(!eligible::covers(&Shape::of(&mask)), "word {} {:x}", i, bits);
+        }
+    }
+}
+
+fn udp() -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 28, 0, 1, 0x40, 0, 64, 17, 0, 0];
+    frame.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 1, 0, 2, 0, 8, 0, 0]);
+    frame
+}
+
+#[test]
+fn entries_that_are_not_in_force_are_not_used() {
+    let key = FlowKey::of_frame(IFINDEX, &udp()).expect("a key");
+    type Change = fn(&mut Machine);
+    type Said = (u32, u32, u32);
+    let rows: [(&str, Change, Said); 6] = [
+        ("all is well", |_| {}, REDIRECTED),
+        ("another generation", |m| m.set_slot(3, slot::GENERATION, 8), RING),
+        ("longer than the device takes", |m| m.set_slot(3, slot::MAX_LEN, 41), RING),
+        ("no entries", |m| m.set_slot(0, 0, 0), RING),
+        ("a tag", |m| m.skb.vlan = 1, RING),
+        ("longer, but to be cut", |m| (m.skb.gso_size = 20, m.set_slot(3, slot::MAX_LEN, 41)).1, REDIRECTED),
+    ];
+    for (what, change, expected) in rows {
+        let mut machine = machine(&udp());
+        enter(&mut machine, &key, 7);
+        change(&mut machine);
+        assert_eq!(pass(&mut machine), expected, "{what}");
+        assert_eq!(machine.slot(3, slot::ENTERED), machine.slot(3, slot::PACKETS), "{what}");
+    }
+}
+
+#[test]
+fn a_verdict_is_good_for_one_frame_of_its_device() {
+    let key = FlowKey::of_frame(IFINDEX, &udp()).expect("a key");
+    let mut machine = machine(&udp());
+    enter(&mut machine, &key, 7);
+    assert_eq!(pass(&mut machine), REDIRECTED);
+    assert_eq!(run(&mut machine, program::ingress(&MAPS)), 2, "once");
+    assert_eq!(run(&mut machine, program::ring(&MAPS)), 0);
+    machine.skb.ifindex = 12;
+    assert_eq!(run(&mut machine, program::ingress(&MAPS)), 2, "not of another device");
+}
