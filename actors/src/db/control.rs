@@ -102,6 +102,10 @@ impl Database {
             Control::ListDbs => Ok(self.state.server.db_names().map(|n| format!("{n}\n")).collect()),
             Control::AddDb(file) => self.add_db(&file),
             Control::RemoveDb(name) => self.remove_db(&name),
+            Control::TakeLeave => {
+                self.state.server.take_leave();
+                Ok(String::new())
+            }
             Control::ListRemotes => Ok(self.state.remotes.iter().map(|r| format!("{r}\n")).collect()),
             Control::AddRemote(remote) => {
                 reference::check_remote(&self.state.server, &remote)?;

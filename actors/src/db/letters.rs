@@ -220,6 +220,8 @@ pub enum Control {
     AddDb(String),
     /// `ovsdb-server/remove-db DB`
     RemoveDb(String),
+    /// `exit`: clients are told that their monitors end.
+    TakeLeave,
     /// `ovsdb-server/list-remotes`
     ListRemotes,
     /// `ovsdb-server/add-remote REMOTE`

@@ -73,8 +73,12 @@ pub struct DbSystem {
 }
 
 impl crate::daemon::Serving for DbSystem {
-    /// What is committed is on the disk already.
-    async fn end(&self, _: &crate::daemon::Reason) {}
+    /// What is committed is on the disk already. Who asked for the end by a command leaves time to say so.
+    async fn end(&self, reason: &crate::daemon::Reason) {
+        if matches!(reason, crate::daemon::Reason::Command { .. }) {
+            let _ = self.database.ask(letters::Control::TakeLeave, std::time::Duration::from_secs(5)).await;
+        }
+    }
 }
 
 impl DbSystem {

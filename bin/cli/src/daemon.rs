@@ -16,9 +16,11 @@ use std::process::{Command, Stdio};
 /// Tells the second process that it is one. Its value says nothing.
 pub const MARK: &str = "TROUPE_DETACHED";
 
-/// The stream on which a program in the background goes on to report; the others lead nowhere.
+/// The streams on which a program in the background goes on to report; the others lead nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reports {
+    /// Standard output and standard error.
+    Both,
     /// Standard output.
     Stdout,
     /// Standard error.
@@ -95,6 +97,7 @@ impl Daemon {
         if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdin(&null);
             let _ = match reports {
+                Reports::Both => Ok(()),
                 Reports::Stdout => rustix::stdio::dup2_stderr(&null),
                 Reports::Stderr => rustix::stdio::dup2_stdout(&null),
             };

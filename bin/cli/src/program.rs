@@ -43,9 +43,10 @@ impl Program {
         }
     }
 
-    /// Prints `NAME: text` to standard error and ends with exit code 1.
+    /// Prints `NAME: text` to standard error and ends with exit code 1; a pidfile goes.
     pub fn fatal(&self, text: &str) -> ! {
         self.complain(text);
+        crate::alarm::remove_files();
         std::process::exit(1)
     }
 

@@ -203,7 +203,7 @@ fn run(
     let result = ctx.call(name, params)?;
     show_initial(ctx, &watched, method, &result)?;
     flush_stdout();
-    daemon.ready(Reports::Stdout);
+    daemon.ready(Reports::Both);
     follow(ctx, &watched, &mut control)
 }
 

@@ -102,9 +102,11 @@ fn compose(updates: &mut Updates<'_>, wanted: &TableShape, version: Version, old
     updates.row(wanted.table, uuid, |out| write_change(wanted, version, &schema, old, new, false, out));
 }
 
+type OldAndNew = (Option<Arc<Row>>, Option<Arc<Row>>);
+
 /// What became of rows in several commits, as if by one.
 #[derive(Debug, Default)]
-pub struct Changes(BTreeMap<(TableId, Uuid), (Option<Arc<Row>>, Option<Arc<Row>>)>);
+pub struct Changes(BTreeMap<(TableId, Uuid), OldAndNew>);
 
 impl Changes {
     /// Adds a commit that came behind all that were added before, as far as `shape` is concerned.

@@ -115,6 +115,15 @@ impl Server {
         Some((served.db, served.log))
     }
 
+    /// The server ends: clients that know of database changes are told that nothing is monitored any more.
+    pub fn take_leave(&mut self) {
+        let served = self.dbs.keys().filter(|name| ***name != *SERVER_DB).cloned();
+        let names: Vec<Arc<str>> = served.chain([Arc::from(SERVER_DB)]).collect();
+        for name in &names {
+            self.cancel_monitors(name);
+        }
+    }
+
     fn end_triggers(&mut self, name: &Arc<str>) {
         let Some(served) = self.dbs.get_mut(name) else { return };
         for trigger in std::mem::take(&mut served.triggers) {
