@@ -208,14 +208,11 @@ fn parse_flags(
         };
         if !s.starts_with(['+', '-']) {
             let bits = value | if s.contains('/') { mask } else { 0 };
-            if !rest.is_empty() || bits & !u64::from(allowed) != 0 {
+            // Of a greater number the low 32 bits count.
+            if !rest.is_empty() || bits as u32 & !allowed != 0 {
                 return Err(unknown(s));
             }
-            return Ok(if mask == u64::from(full) {
-                exact_pair(value as u32, n)
-            } else {
-                pair(value as u32, mask as u32)
-            });
+            return Ok(if mask as u32 == full { exact_pair(value as u32, n) } else { pair(value as u32, mask as u32) });
         }
     }
     if !s.starts_with(['+', '-']) {

@@ -597,6 +597,7 @@ pub(super) fn encap(a: &[u8]) -> Res<Action> {
             return Err(ErrorCode::OFPBAC_BAD_LEN.into());
         }
         props.push(match (be16(rest, 0), rest[2]) {
+            (4, 1) if len < 4 => return Err(ErrorCode::OFPBAC_BAD_LEN.into()),
             (4, 1) if len <= 8 => EncapProp::NshMdType(rest[4]),
             (4, 1) => return Err(ErrorCode::NXBAC_BAD_ED_PROP.into()),
             (4, 2) => {
