@@ -4,12 +4,14 @@
 //! at the start, everything is asked for anew by `rtnetlink` requests. Each change makes a new [`HostView`], published
 //! for anybody to read; ports hear of their devices ([`LinkChanged`]), the switch of all devices that changed.
 
+mod underlay;
 pub mod view;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use futures::TryStreamExt;
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
+use ofproto::view::underlay::HostNetwork;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::route::RouteMessage;
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 use crate::mailbox::{Address, Outlet};
 use crate::msg::port::LinkChanged;
-use crate::msg::switch::DevicesChanged;
+use crate::msg::switch::{DevicesChanged, UnderlayEdit as Edit};
 use crate::supervise::{Desk, Player};
 use crate::switch::directory::Shared as SharedDirectory;
 pub use view::{HostView, Link, LinkCounters};
@@ -73,12 +75,32 @@ pub struct Host {
     directory: SharedDirectory,
     switch: Outlet<DevicesChanged>,
     handle: Option<Handle>,
+    /// What the switch was told of the network under tunnels.
+    network: Option<HostNetwork>,
 }
 
 impl Host {
     /// One that begins to watch as soon as it is told its own address.
     pub fn new(desk: Desk, view: Shared, directory: SharedDirectory, switch: Outlet<DevicesChanged>) -> Self {
-        Self { desk, view, directory, switch, handle: None }
+        Self { desk, view, directory, switch, handle: None, network: None }
+    }
+
+    /// Tells the switch where the host's routes lead, if that changed; later, if it does not listen yet.
+    fn tell_network(&mut self, ctx: &mut Context<Self>) {
+        let network = underlay::network(&self.view.load());
+        if self.network.as_ref() == Some(&network) {
+            return;
+        }
+        let told = self.directory.load().underlay.as_ref().is_some_and(|to| to.offer(Edit::Host(network.clone())));
+        if told {
+            self.network = Some(network);
+        } else {
+            ctx.run_later(PAUSE, Self::tell_network_again);
+        }
+    }
+
+    fn tell_network_again(&mut self, ctx: &mut Context<Self>) {
+        self.tell_network(ctx);
     }
 
     fn tell(&self, names: BTreeSet<String>, view: &HostView) {
@@ -122,7 +144,7 @@ impl Player for Host {
 impl Handler<News> for Host {
     type Result = ();
 
-    fn handle(&mut self, m: News, _: &mut Context<Self>) {
+    fn handle(&mut self, m: News, ctx: &mut Context<Self>) {
         self.desk.received();
         let before = self.view.load_full();
         let mut names = BTreeSet::new();
@@ -147,6 +169,7 @@ impl Handler<News> for Host {
             let view = Arc::new(view);
             self.view.store(view.clone());
             self.tell(names, &view);
+            self.tell_network(ctx);
         }
     }
 }

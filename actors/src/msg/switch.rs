@@ -143,6 +143,8 @@ pub struct SwitchControl {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<(), String>")]
 pub enum UnderlayEdit {
+    /// The host's own network is this now.
+    Host(ofproto::view::underlay::HostNetwork),
     /// A device has this address.
     Address {
         /// Device.

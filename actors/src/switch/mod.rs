@@ -101,6 +101,8 @@ struct PortState {
     /// What its row was made from last.
     told: Option<columns::Told>,
     qos: Option<DesiredQos>,
+    /// The bridge's least MTU that this device of the switch's own was given; a smaller one is then the host's choice.
+    fitted_mtu: Option<i64>,
     /// Its device was opened once.
     added: bool,
 }

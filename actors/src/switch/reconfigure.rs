@@ -326,6 +326,7 @@ impl Switch {
             status: Arc::default(),
             told: None,
             qos: None,
+            fitted_mtu: None,
             added: false,
         };
         bridge.ports.insert(name.clone(), state);
@@ -541,8 +542,13 @@ fn fit_mtu(bridge: &mut BridgeState) {
     let others = bridge.ports.values().filter(|p| p.odp.is_some()).filter(is_fixed);
     let least = others.filter_map(|p| p.status.mtu).min().unwrap_or(DEFAULT_MTU);
     for port in bridge.ports.values_mut() {
-        let fits = port.status.mtu.is_none_or(|mtu| mtu == least);
-        if is_internal(&port.kind) && port.config.mtu_request.is_none() && !fits {
+        let given = port.fitted_mtu == Some(least);
+        let fits = port.status.mtu.is_none_or(|mtu| mtu == least || mtu < least && given);
+        if !is_internal(&port.kind) || port.config.mtu_request.is_some() {
+            continue;
+        }
+        port.fitted_mtu = Some(least);
+        if !fits {
             if let Ok(mtu) = u32::try_from(least) {
                 port.address.offer(SetMtu(mtu));
             }

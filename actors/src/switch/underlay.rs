@@ -19,6 +19,7 @@ pub(super) const MAPPED_BITS: u8 = 96;
 pub(super) fn apply(view: &mut SwitchView, edit: UnderlayEdit) -> Result<(), String> {
     let under = Arc::make_mut(&mut view.underlay);
     match edit {
+        UnderlayEdit::Host(network) => under.host = network,
         UnderlayEdit::Address { device, address } => {
             // A dummy has one address of each family.
             let own = under.addresses.entry(device).or_default();

@@ -269,6 +269,36 @@ fn patch_ports() {
 
 /// Debian's learning controller: the switch itself forwards nothing.
 #[test]
+fn a_tunnel_leads_where_the_hosts_routes_lead() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let bridge = |name: &str| format!("add-br {name} -- set bridge {name} datapath_type=netdev");
+        lab.vsctl(&format!("{} -- {}", bridge("under"), bridge("over")))?;
+        let peer = lab.guest(1, 1500)?;
+        lab.vsctl(&format!("add-port under {}", peer.port))?;
+        let tunnel = format!("type=vxlan options:remote_ip={} options:key=9", peer.ip);
+        lab.vsctl(&format!("add-port over t1 -- set interface t1 {tunnel}"))?;
+        for line in [
+            "ip addr add 10.9.0.100/24 dev under",
+            "ip link set under up",
+            "ip addr add 10.8.0.100/24 dev over",
+            "ip link set over up mtu 1400",
+        ] {
+            lab.host.line(line)?;
+        }
+        peer.space.line("ip link add vx type vxlan id 9 remote 10.9.0.100 dstport 4789")?;
+        peer.space.line("ip addr add 10.8.0.1/24 dev vx")?;
+        peer.space.line("ip link set vx up mtu 1400")?;
+        process::until("the tunnel to lead", Duration::from_secs(60), || peer.reaches("10.8.0.100"))?;
+        peer.space.line("ping -c 1 -s 3000 -W 20 10.8.0.100")?;
+        let routes = lab.appctl("ovs/route/show")?;
+        let led = "Cached: 10.9.0.0/24 dev under SRC 10.9.0.100\n";
+        need(&format!("the route is shown: {routes}"), routes.contains(led))?;
+        let neighbours = lab.appctl("tnl/neigh/show")?;
+        need(&format!("the peer is known: {neighbours}"), neighbours.contains(&peer.mac))
+    });
+}
+
+#[test]
 fn a_test_controller_forwards() {
     on_lab(Side::troupe(), &[], |lab| {
         let guests = lab.bridge_with_guests(2, 1500)?;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use flow::OdpPort;
 use ofproto::view::TunnelConfig;
-use ofproto::view::underlay::{is_v4, mapped, unmapped};
+use ofproto::view::underlay::{RouteOrigin, is_v4, mapped, unmapped};
 use ofproto::xlate::listening;
 
 use super::context::{PATIENCE, Registry};
@@ -151,9 +151,10 @@ fn mark(text: &str) -> Option<u32> {
 
 fn routes_text(directory: &Directory) -> String {
     let mut out = "Route Table:\n".to_owned();
-    for route in &directory.view.underlay.routes {
+    for route in directory.view.underlay.all_routes() {
+        let kind = if route.origin == RouteOrigin::User { "User" } else { "Cached" };
         let len = if is_v4(route.source) { route.len.saturating_sub(MAPPED_BITS) } else { route.len };
-        let _ = write!(out, "User: {}/{len}", unmapped(route.prefix));
+        let _ = write!(out, "{kind}: {}/{len}", unmapped(route.prefix));
         if route.mark != 0 {
             let _ = write!(out, " MARK {}", route.mark);
         }
@@ -161,7 +162,8 @@ fn routes_text(directory: &Directory) -> String {
         if let Some(gateway) = route.gateway {
             let _ = write!(out, " GW {}", unmapped(gateway));
         }
-        let _ = writeln!(out, " SRC {}", unmapped(route.source));
+        let local = if route.origin == RouteOrigin::Local { " local" } else { "" };
+        let _ = writeln!(out, " SRC {}{local}", unmapped(route.source));
     }
     out
 }

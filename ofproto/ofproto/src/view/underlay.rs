@@ -27,6 +27,18 @@ pub fn is_v4(address: u128) -> bool {
     address >> 32 == MAPPED >> 32
 }
 
+/// Who told of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RouteOrigin {
+    /// A person; goes before those of others.
+    #[default]
+    User,
+    /// The host's table.
+    Host,
+    /// The host: an address of its own.
+    Local,
+}
+
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnderlayRoute {
@@ -42,15 +54,28 @@ pub struct UnderlayRoute {
     pub gateway: Option<u128>,
     /// Address to send from.
     pub source: u128,
+    /// Who told of it.
+    pub origin: RouteOrigin,
+}
+
+/// The network as the host's own tables have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostNetwork {
+    /// Routes; none of [`RouteOrigin::User`].
+    pub routes: Vec<UnderlayRoute>,
+    /// Addresses with their prefix lengths (of 128), by device.
+    pub addresses: BTreeMap<String, Vec<(u128, u8)>>,
 }
 
 /// What is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Underlay {
-    /// Routes, by prefix, length and mark.
+    /// Routes that people made, by prefix, length and mark.
     pub routes: Vec<UnderlayRoute>,
-    /// Addresses with their prefix lengths (of 128), by device.
+    /// Addresses of dummies with their prefix lengths (of 128), by device.
     pub addresses: BTreeMap<String, Vec<(u128, u8)>>,
+    /// What the host has beside them.
+    pub host: HostNetwork,
     /// Neighbours: bridge, address, Ethernet address (48 bits); the latest last.
     pub neighbours: Vec<(String, u128, u64)>,
 }
@@ -61,11 +86,16 @@ pub fn masked(address: u128, len: u8) -> u128 {
 }
 
 impl Underlay {
-    /// The most particular route to an address for packets of a mark.
+    /// All routes: those of people, then the host's.
+    pub fn all_routes(&self) -> impl Iterator<Item = &UnderlayRoute> {
+        self.routes.iter().chain(&self.host.routes)
+    }
+
+    /// The most particular route to an address for packets of a mark; those of people go before the host's.
     pub fn route(&self, to: u128, mark: u32) -> Option<&UnderlayRoute> {
         let leads =
             |r: &&UnderlayRoute| r.mark == mark && masked(to, r.len) == r.prefix && is_v4(to) == is_v4(r.source);
-        self.routes.iter().filter(leads).max_by_key(|r| r.len)
+        self.all_routes().filter(leads).max_by_key(|r| (r.origin == RouteOrigin::User, r.len))
     }
 
     /// Puts a route in, in place of one to the same.
@@ -80,14 +110,14 @@ impl Underlay {
         mark: u32,
     ) -> Result<(), String> {
         let towards = gateway.unwrap_or(to);
-        let own = self.addresses.get(bridge).map(Vec::as_slice).unwrap_or_default();
         let same = |(a, _): &&(u128, u8)| is_v4(*a) == is_v4(towards);
         let near = |(a, l): &&(u128, u8)| masked(*a, *l) == masked(towards, *l);
-        let source = own.iter().filter(same).find(near).or_else(|| own.iter().find(same));
+        let own = || self.own_prefixes(bridge).filter(same);
+        let source = own().find(near).or_else(|| own().next());
         let source = source.map(|(a, _)| *a).ok_or("Error while inserting route.")?;
-        let prefix = masked(to, len);
+        let (prefix, origin) = (masked(to, len), RouteOrigin::User);
         self.routes.retain(|r| (r.prefix, r.len, r.mark) != (prefix, len, mark));
-        self.routes.push(UnderlayRoute { prefix, len, mark, bridge: bridge.to_owned(), gateway, source });
+        self.routes.push(UnderlayRoute { prefix, len, mark, bridge: bridge.to_owned(), gateway, source, origin });
         self.routes.sort_by_key(|r| (!is_v4(r.source), r.prefix, r.len, r.mark));
         Ok(())
     }
@@ -99,12 +129,22 @@ impl Underlay {
 
     /// Whether a packet to this address is for the device itself, as far as tunnels go: it has a route.
     pub fn listens(&self, device: &str, to: u128) -> bool {
-        self.routes.iter().any(|r| r.bridge == device) && self.own(device).any(|a| a == to)
+        self.all_routes().any(|r| r.bridge == device) && self.own(device).any(|a| a == to)
     }
 
     /// The addresses of a device.
     pub fn own(&self, device: &str) -> impl Iterator<Item = u128> {
-        self.addresses.get(device).into_iter().flatten().map(|(a, _)| *a)
+        self.own_prefixes(device).map(|(a, _)| *a)
+    }
+
+    /// Whether an address is in the network of one of the device's own.
+    pub fn is_on_link(&self, device: &str, address: u128) -> bool {
+        let same = |(own, len): &(u128, u8)| masked(*own, *len) == masked(address, *len);
+        self.own_prefixes(device).any(same)
+    }
+
+    fn own_prefixes(&self, device: &str) -> impl Iterator<Item = &(u128, u8)> {
+        [&self.addresses, &self.host.addresses].into_iter().filter_map(|all| all.get(device)).flatten()
     }
 }
 
@@ -134,5 +174,20 @@ mod tests {
         let none = under.add_route((address("7.7.0.0"), 112), "br1", None, 0);
         assert_eq!(none, Err("Error while inserting route.".to_owned()));
         assert!(under.listens("br0", address("1.1.2.88")) && !under.listens("br0", address("1.1.2.89")));
+    }
+
+    #[test]
+    fn a_persons_route_goes_before_the_hosts() {
+        let own = (address("1.1.2.88"), 120);
+        let (bridge, origin) = ("br0".to_owned(), RouteOrigin::Host);
+        let host = UnderlayRoute { prefix: own.0, len: 128, mark: 0, bridge, gateway: None, source: own.0, origin };
+        let mut under = Underlay::default();
+        under.host.addresses.insert("br0".into(), vec![own]);
+        under.host.routes.push(host);
+        assert_eq!(under.route(own.0, 0).map(|r| r.len), Some(128));
+        assert!(under.listens("br0", own.0) && under.is_on_link("br0", address("1.1.2.9")));
+        assert!(!under.is_on_link("br0", address("1.1.3.9")));
+        under.add_route((own.0, 96), "br0", None, 0).expect("the host's address to send from");
+        assert_eq!(under.route(own.0, 0).map(|r| r.len), Some(96));
     }
 }

@@ -211,7 +211,22 @@ impl Context<'_> {
         });
         // Of several that take the same packets the first that was there gets them.
         let tunnels = view.tunnels.ports.iter();
-        tunnels.filter(|(.., config)| listening(config) == Some((proto, port))).map(|(_, odp, _)| *odp).min()
+        let tunnel =
+            tunnels.filter(|(.., config)| listening(config) == Some((proto, port))).map(|(_, odp, _)| *odp).min();
+        if tunnel.is_some() {
+            self.hear_of_peer();
+        }
+        tunnel
+    }
+
+    /// A tunnel's packet tells its sender's Ethernet address, if the sender is on the link itself.
+    fn hear_of_peer(&mut self) {
+        let is_v4_packet = self.flow.dl_type() == IPV4;
+        let peer = if is_v4_packet { MAPPED | u128::from(self.flow.nw_src()) } else { self.flow.ipv6_src() };
+        let (bridge, mac) = (self.bridge.id, self.flow.dl_src());
+        if self.view.underlay.is_on_link(&self.bridge.name, peer) {
+            self.effect(Effect::NeighbourHeard { bridge, address: peer, mac });
+        }
     }
 }
 
