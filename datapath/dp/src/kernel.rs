@@ -18,8 +18,9 @@ use crate::flows::{FlowRef, FlowTable, Plan};
 use crate::outputs::Outputs;
 use crate::stats::{PortStats, Stats};
 
-/// Packets alike before they are worth an entry.
+/// Packets alike before they are worth an entry, and how many more come before that is thought over.
 const WORTH: u8 = 16;
+const AGAIN: u8 = 64;
 /// Places of the sketch of packets seen lately.
 const PLACES: usize = 1 << 14;
 /// Packets that wait for their entries at the most.
@@ -201,7 +202,7 @@ impl Kernel {
         let tag = (hash >> 32) as u32 & !0xff;
         let count = if *place & !0xff == tag { (*place as u8).wrapping_add(1) } else { 1 };
         *place = tag | u32::from(count);
-        count == WORTH
+        count % AGAIN == WORTH
     }
 
     /// Takes a packet as it was received for an entry, if its flow may have one.
