@@ -25,6 +25,8 @@ pub(super) struct Polling {
     ports: Vec<PolledPort>,
     pub(super) assignment: std::sync::Arc<Assignment>,
     told: Option<Tune>,
+    /// The share of flows that the exact match cache takes, and whether there is a signature match cache, as told last.
+    caches: Option<(u32, bool)>,
 }
 
 /// The processors and their nodes, in the order in which the system lists them; those of `--dummy-numa` if given.
@@ -66,6 +68,25 @@ fn settings(other_config: &Pairs, before: &Settings, notes: &mut rxq::Notes) -> 
     Settings { mask, assign, isolate }
 }
 
+/// What the log is told of a change of the caches: one in how many flows the exact match cache takes, and whether there is
+/// a signature match cache.
+fn cache_notes(before: Option<(u32, bool)>, (inverse, smc): (u32, bool)) -> rxq::Notes {
+    let (old_inverse, old_smc) = before.unwrap_or((EMC_INSERT_INV_PROB, false));
+    let mut notes = rxq::Notes::new();
+    if inverse != old_inverse {
+        let percent = 100.0 / f64::from(inverse.max(1));
+        let text = match inverse {
+            0 => "EMC insertion probability changed to zero".to_owned(),
+            _ => format!("EMC insertion probability changed to 1/{inverse} (~{percent:.2}%)"),
+        };
+        notes.push((false, text));
+    }
+    if smc != old_smc {
+        notes.push((false, format!("SMC cache is {}", if smc { "enabled" } else { "disabled" })));
+    }
+    notes
+}
+
 fn log(notes: &rxq::Notes) {
     for (is_warning, text) in notes {
         if *is_warning {
@@ -81,7 +102,7 @@ impl Switch {
     pub(super) fn tune_datapaths(&mut self) {
         let number = |name: &str| self.desired.other_config.get(name).and_then(|v| v.parse::<u32>().ok());
         let emc_insert_inv_prob = number("emc-insert-inv-prob").unwrap_or(EMC_INSERT_INV_PROB);
-        let smc = self.desired.other_config.get("smc-enable").is_some_and(|v| v == "true");
+        let smc = super::plan::flag(&self.desired.other_config, "smc-enable");
         let kernel_path = super::desired::kernel_path(&self.desired.other_config);
         let kinds: Vec<String> = self.datapaths.keys().cloned().collect();
         for kind in kinds {
@@ -110,6 +131,7 @@ impl Switch {
                 cores: polling.assignment.threads.iter().map(|t| t.core.core).collect(),
             };
             if polling.told.as_ref() != Some(&tune) {
+                log(&cache_notes(polling.caches.replace((emc_insert_inv_prob, smc)), (emc_insert_inv_prob, smc)));
                 polling.told = Some(tune.clone());
                 backer.address.offer(tune);
             }
