@@ -12,11 +12,7 @@ fn read(path: &str) -> Outcome<ovsdb::DatabaseSchema> {
 pub(super) fn convert(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {
     let schema = read(&args[0])?;
     // Who is aware of changes is not disconnected by one before the reply.
-    let aware = ctx.rpc()?.transact("set_db_change_aware", vec![json!(true)]);
-    if let Ok(Err(error)) = aware {
-        let text = cli::json::text(&error, false);
-        vlog::warn!("ovsdb_client", "{}: set_db_change_aware failed ({text})", ctx.server);
-    }
+    ctx.become_aware()?;
     ctx.call("convert", vec![json!(&*schema.name), schema.to_json()])?;
     Ok(())
 }

@@ -80,6 +80,8 @@ pub(crate) struct Context<'a> {
     style: TableStyle,
     timestamp: bool,
     force: bool,
+    /// A monitor tells the server that it knows of databases that come and go.
+    db_change_aware: bool,
     daemon: DaemonSettings,
     tls: TlsSettings,
     /// The names of the server, parted by commas.
@@ -115,6 +117,16 @@ impl Context<'_> {
         let mut out = String::new();
         table.write(&self.style, !std::mem::replace(&mut self.printed, true), &mut out);
         print(&out);
+    }
+
+    /// Tells the server that this client knows of databases that come, change and go.
+    fn become_aware(&mut self) -> Outcome<()> {
+        let aware = self.rpc()?.transact("set_db_change_aware", vec![serde_json::json!(true)]);
+        if let Ok(Err(error)) = aware {
+            let text = cli::json::text(&error, false);
+            vlog::warn!("ovsdb_client", "{}: set_db_change_aware failed ({text})", self.server);
+        }
+        Ok(())
     }
 
     /// Goes to the background if that was asked for.
@@ -164,6 +176,7 @@ fn run(program: &Program) -> Outcome<()> {
         style: TableStyle::new(TableFormat::Table),
         timestamp: false,
         force: false,
+        db_change_aware: true,
         daemon: DaemonSettings::default(),
         tls: TlsSettings::default(),
         server: cli::dirs::default_db(),
@@ -187,7 +200,9 @@ fn run(program: &Program) -> Outcome<()> {
                 print(&program.version_text(""));
                 return Ok(());
             }
-            "record" | "replay" | "leader-only" | "no-leader-only" | "db-change-aware" | "no-db-change-aware" => {}
+            "db-change-aware" => ctx.db_change_aware = true,
+            "no-db-change-aware" => ctx.db_change_aware = false,
+            "record" | "replay" | "leader-only" | "no-leader-only" => {}
             _ => {
                 let _ = log.accept(given).map_err(text)?
                     || ctx.daemon.accept(given).map_err(text)?

@@ -200,6 +200,9 @@ fn run(
             "monitor_cond_since"
         }
     };
+    if ctx.db_change_aware {
+        ctx.become_aware()?;
+    }
     let result = ctx.call(name, params)?;
     show_initial(ctx, &watched, method, &result)?;
     flush_stdout();
