@@ -26,6 +26,12 @@ pub fn parse_key(text: &str, ports: Option<&dyn PortNames>) -> Result<(Key, Mask
     if !parser.has_eth && !parser.has_type && parser.key.dl_type() >= 0x0600 {
         parser.key.set_packet_type(1 << 16 | u32::from(parser.key.dl_type()));
     }
+    if parser.mask.dl_type() == 0
+        && parser.key.dl_type() == 0
+        && let Some(implied) = parser.implied_type
+    {
+        parser.key.set_dl_type(implied);
+    }
     if parser.has_eth && parser.key.dl_type() == 0 {
         parser.key.set_dl_type(et::NONE);
     }
@@ -39,11 +45,21 @@ pub(super) struct Parser<'a> {
     depth: usize,
     has_eth: bool,
     has_type: bool,
+    /// The type that a group of a network layer stands for where the text names none.
+    implied_type: Option<u16>,
 }
 
 impl<'a> Parser<'a> {
     pub(super) fn new(ports: Option<&'a dyn PortNames>) -> Self {
-        Self { key: Key::EMPTY, mask: Mask::EMPTY, ports, depth: 0, has_eth: false, has_type: false }
+        Self {
+            key: Key::EMPTY,
+            mask: Mask::EMPTY,
+            ports,
+            depth: 0,
+            has_eth: false,
+            has_type: false,
+            implied_type: None,
+        }
     }
 
     /// One group, name and parentheses included.
@@ -54,6 +70,12 @@ impl<'a> Parser<'a> {
         }
         let name = scan.word()?;
         scan.expect("(")?;
+        match name {
+            "ipv4" => self.implied_type = Some(et::IPV4),
+            "ipv6" => self.implied_type = Some(et::IPV6),
+            "mpls" => self.implied_type = Some(et::MPLS),
+            _ => {}
+        }
         match name {
             "tunnel" => tunnel::parse(scan, &mut self.key, &mut self.mask)?,
             "in_port" => self.in_port(scan)?,

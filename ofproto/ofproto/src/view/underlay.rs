@@ -112,8 +112,7 @@ impl Underlay {
         let towards = gateway.unwrap_or(to);
         let same = |(a, _): &&(u128, u8)| is_v4(*a) == is_v4(towards);
         let near = |(a, l): &&(u128, u8)| masked(*a, *l) == masked(towards, *l);
-        let own = || self.own_prefixes(bridge).filter(same);
-        let source = own().find(near).or_else(|| own().next());
+        let source = self.own_prefixes(bridge).filter(same).find(near);
         let source = source.map(|(a, _)| *a).ok_or("Error while inserting route.")?;
         let (prefix, origin) = (masked(to, len), RouteOrigin::User);
         self.routes.retain(|r| (r.prefix, r.len, r.mark) != (prefix, len, mark));
@@ -160,11 +159,12 @@ mod tests {
     fn the_most_particular_route_of_the_mark_leads() {
         let mut under = Underlay::default();
         under.addresses.insert("br0".into(), vec![(address("1.1.2.88"), 120), (address("2001:cafe::88"), 24)]);
-        for (to, len, mark) in
-            [("1.1.2.92", 120, 0), ("0.0.0.0", 96, 0), ("1.1.2.92", 128, 7), ("2001:cafe::92", 24, 0)]
-        {
+        for (to, len, mark) in [("1.1.2.92", 120, 0), ("1.1.2.92", 128, 7), ("2001:cafe::92", 24, 0)] {
             under.add_route((address(to), len), "br0", None, mark).expect("a source");
         }
+        let all = (address("0.0.0.0"), 96);
+        under.add_route(all, "br0", Some(address("1.1.2.1")), 0).expect("a source near the gateway");
+        assert!(under.add_route(all, "br0", None, 9).is_err(), "no address is near");
         let found = |to: &str, mark| under.route(address(to), mark).map(|r| (r.len, unmapped(r.source).to_string()));
         assert_eq!(found("1.1.2.1", 0), Some((120, "1.1.2.88".to_owned())));
         assert_eq!(found("9.9.9.9", 0), Some((96, "1.1.2.88".to_owned())));

@@ -13,6 +13,7 @@ use openflow::OfPort;
 
 use super::Effect;
 use super::context::Context;
+use super::tunnel::settled;
 use crate::view::underlay::{is_v4, unmapped};
 use crate::view::{BridgeView, PortRef, PortView, Setting, TunnelConfig};
 
@@ -353,14 +354,7 @@ fn gre(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
 }
 
 fn erspan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
-    fn octet(setting: Setting<u8>, of_flow: u8) -> u8 {
-        match setting {
-            Setting::Value(n) => n,
-            Setting::Flow => of_flow,
-            Setting::Absent => 0,
-        }
-    }
-    let version = octet(config.erspan.version, flow.tun_erspan_ver());
+    let version = settled(config.erspan.version, flow.tun_erspan_ver());
     let session = (flow.tun_id() & 0x3ff) as u16;
     let carried = if version == 1 { packet::gre::ERSPAN2 } else { packet::gre::ERSPAN3 };
     out.extend_from_slice(&0x1000u16.to_be_bytes());
@@ -369,15 +363,11 @@ fn erspan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
     out.extend_from_slice(&(u16::from(version) << 12).to_be_bytes());
     out.extend_from_slice(&session.to_be_bytes());
     if version == 1 {
-        let index = match config.erspan.index {
-            Setting::Value(n) => n,
-            Setting::Flow => flow.tun_erspan_idx(),
-            Setting::Absent => 0,
-        };
+        let index = settled(config.erspan.index, flow.tun_erspan_idx());
         out.extend_from_slice(&(index & 0xf_ffff).to_be_bytes());
     } else {
-        let direction = u16::from(octet(config.erspan.direction, flow.tun_erspan_dir()) & 1);
-        let hardware = u16::from(octet(config.erspan.hardware, flow.tun_erspan_hwid()) & 0x3f);
+        let direction = u16::from(settled(config.erspan.direction, flow.tun_erspan_dir()) & 1);
+        let hardware = u16::from(settled(config.erspan.hardware, flow.tun_erspan_hwid()) & 0x3f);
         out.extend_from_slice(&[0; 6]);
         out.extend_from_slice(&(hardware << 4 | direction << 3).to_be_bytes());
     }

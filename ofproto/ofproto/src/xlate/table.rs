@@ -142,7 +142,7 @@ impl Context<'_> {
         } else if self.odp.len() > 8192 {
             self.exit = true;
             ("resubmits yielded over 64 kB of actions".to_owned(), None)
-        } else if self.stack.iter().map(flow::field::Value::len).sum::<usize>() >= 65536 {
+        } else if self.stack.iter().map(|value| value.len() + 1).sum::<usize>() >= 65536 {
             ("resubmits yielded over 64 kB of stack".to_owned(), Some(DropReason::StackTooDeep))
         } else {
             return true;

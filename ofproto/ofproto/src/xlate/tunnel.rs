@@ -103,6 +103,11 @@ impl Context<'_> {
             flags |= tun_flag::KEY;
         }
         flow.set_tun_flags(flags);
+        let erspan = &config.erspan;
+        flow.set_tun_erspan_ver(settled(erspan.version, flow.tun_erspan_ver()));
+        flow.set_tun_erspan_idx(settled(erspan.index, flow.tun_erspan_idx()));
+        flow.set_tun_erspan_dir(settled(erspan.direction, flow.tun_erspan_dir()));
+        flow.set_tun_erspan_hwid(settled(erspan.hardware, flow.tun_erspan_hwid()));
         flow.set_tun_tp_dst(config.dst_port);
         flow.set_tun_tp_src(0);
         if let Some(mark) = config.egress_pkt_mark {
@@ -137,5 +142,14 @@ impl Context<'_> {
         self.bridge.tun_table.to_datapath(&mut tunnel);
         let set = Set { group: SetGroup::Tunnel, words: Default::default(), tunnel: Some(Box::new(tunnel)) };
         self.odp.push(odp::Action::Set(set));
+    }
+}
+
+/// A field of the outer header: what the port says, or what the packet has where the port leaves it to the flow.
+pub(super) fn settled<T: Default>(setting: Setting<T>, of_flow: T) -> T {
+    match setting {
+        Setting::Value(value) => value,
+        Setting::Flow => of_flow,
+        Setting::Absent => T::default(),
     }
 }
