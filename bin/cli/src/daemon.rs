@@ -94,6 +94,8 @@ impl Daemon {
         // Standard input is the pipe on which the first process waits.
         let pipe = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
         let _ = pipe.and_then(|mut pipe| pipe.write_all(b"r"));
+        // What goes on to be reported is the program's results and faults, not its log.
+        vlog::set_console(false);
         if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdin(&null);
             let _ = match reports {
