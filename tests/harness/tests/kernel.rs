@@ -36,7 +36,7 @@ fn counted(lab: &Lab, cookie: &str) -> Result<u64, String> {
     count.and_then(|n| n.parse().ok()).ok_or_else(|| format!("no count: {text}"))
 }
 
-/// Whether this kernel lets anybody have a fast path.
+/// Whether it is switched on, and this kernel lets anybody have one.
 fn is_there(lab: &Lab) -> Result<bool, String> {
     Ok(!lab.appctl("dpif-netdev/kernel-path-show")?.contains("nothing by itself"))
 }
@@ -46,6 +46,7 @@ fn two_guests(lab: &mut Lab) -> Result<Vec<Guest>, String> {
     let guests = lab.bridge_with_guests(2, 1500)?;
     lab.ofctl("del-flows br0")?;
     lab.ofctl("add-flow br0 priority=1,actions=normal")?;
+    need("this kernel lets the switch have a fast path", is_there(lab)?)?;
     Ok(guests)
 }
 
@@ -54,9 +55,6 @@ fn every_packet_is_counted_where_it_should_be() {
     on_lab(Side::debian(), &[], |lab| {
         let guests = two_guests(lab)?;
         let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
-        if !is_there(lab)? {
-            return Ok(());
-        }
         need("the two reach each other", a.reaches(&b.ip))?;
         lab.ofctl("add-flow br0 priority=9,cookie=7,in_port=v1,icmp,actions=output:v2")?;
         let sent = (0..3).try_fold(0, |sent, _| a.ping(&b.ip, 60).map(|_| sent + 60))?;
@@ -74,9 +72,6 @@ fn a_change_is_in_force_at_once() {
     on_lab(Side::debian(), &[], |lab| {
         let guests = two_guests(lab)?;
         let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
-        if !is_there(lab)? {
-            return Ok(());
-        }
         need("the two reach each other", a.reaches(&b.ip))?;
         warm(lab, a, &b.ip)?;
         lab.ofctl("add-flow br0 priority=9,in_port=v1,icmp,actions=drop")?;
@@ -94,5 +89,44 @@ fn a_change_is_in_force_at_once() {
         need("a port that is gone gets nothing", a.ping(&b.ip, 5)? == 0)?;
         lab.vsctl("add-port br0 v2")?;
         need("back, it does", a.reaches(&b.ip))
+    });
+}
+
+#[test]
+fn who_watches_or_limits_a_port_sees_all_of_it() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        need("the two reach each other", a.reaches(&b.ip))?;
+        warm(lab, a, &b.ip)?;
+        let seen = std::thread::scope(|scope| {
+            let capture = scope.spawn(|| lab.appctl("port/capture br0 v1 --count 40 --duration 60 --filter icmp"));
+            let mut pings = 0;
+            while !capture.is_finished() && pings < 60 {
+                a.ping(&b.ip, 5)?;
+                pings += 1;
+            }
+            capture.join().map_err(|_| "the capture's thread died".to_owned())?
+        })?;
+        need(&format!("a capture sees what the kernel had forwarded: {seen}"), seen.matches("icmp(").count() >= 40)?;
+        warm(lab, a, &b.ip)?;
+        lab.vsctl("set interface v1 ingress_policing_rate=1000 ingress_policing_burst=100")?;
+        need("a port with a limit has no entries", figure(lab, "entries")? <= 1)?;
+        let rate = a.iperf(b, &b.ip, "-u -b 20M", 2)?;
+        need(&format!("the limit holds: {rate}"), rate < 5e6)?;
+        lab.vsctl("set interface v1 ingress_policing_rate=0")?;
+        warm(lab, a, &b.ip)
+    });
+}
+
+#[test]
+fn a_killed_switch_leaves_nothing_that_forwards() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        need("the two reach each other", a.reaches(&b.ip))?;
+        warm(lab, a, &b.ip)?;
+        lab.place.switch().ok_or("no switch")?.kill();
+        need("nothing passes any more", a.ping(&b.ip, 5)? == 0)
     });
 }
