@@ -149,7 +149,7 @@ pub struct Wired {
 pub struct Rings {
     /// Layout, decided once at start.
     pub kind: RingKind,
-    /// Frames are sent by way of the device's queueing discipline.
+    /// The device has queues of the kernel's, which tell frames apart by their priority.
     pub queued: bool,
     /// Some that are ready.
     pub stock: RingStock,

@@ -5,19 +5,26 @@
 
 /// A register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Reg {
     /// Results of helpers, and the program's own.
     R0 = 0,
+    /// First argument of a call.
     R1,
+    /// Second argument.
     R2,
+    /// Third argument.
     R3,
+    /// Fourth argument.
     R4,
+    /// Fifth argument; it and those above are lost by a call.
     R5,
-    /// This and those up to R9 outlive calls.
+    /// Outlives calls.
     R6,
+    /// Outlives calls.
     R7,
+    /// Outlives calls.
     R8,
+    /// Outlives calls.
     R9,
     /// The frame pointer: the stack lies below it.
     Fp,
@@ -38,24 +45,33 @@ pub enum Width {
 
 /// A condition of two unsigned numbers of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum If {
+    /// Equal.
     Eq = 0x10,
+    /// Greater.
     Gt = 0x20,
+    /// Not equal.
     Ne = 0x50,
+    /// Less.
     Lt = 0xa0,
 }
 
 /// An operation on 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Op {
+    /// Sum.
     Add = 0x00,
+    /// Difference.
     Sub = 0x10,
+    /// Either bit.
     Or = 0x40,
+    /// Both bits.
     And = 0x50,
+    /// Shifted left.
     Shl = 0x60,
+    /// Shifted right, zeros coming in.
     Shr = 0x70,
+    /// The second number.
     Mov = 0xb0,
 }
 
