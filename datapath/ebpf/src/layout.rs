@@ -86,9 +86,10 @@ impl FlowKey {
         let ports = match (proto, addresses) {
             (17, _) => 4,
             (6, _) => {
-                let header = usize::from(*l4.get(12)? >> 4) * 4;
-                let is_plain = l4[12] & 0x0f == 0 && l4[13] & !PLAIN_FLAGS == 0;
-                if l4.len() < 20 || header < 20 || header > l4.len() || !is_plain {
+                let fixed: &[u8; 20] = l4.first_chunk()?;
+                let header = usize::from(fixed[12] >> 4) * 4;
+                let is_plain = fixed[12] & 0x0f == 0 && fixed[13] & !PLAIN_FLAGS == 0;
+                if header < 20 || header > l4.len() || !is_plain {
                     return None;
                 }
                 4
