@@ -3,6 +3,9 @@
 
 use flow::odp_text::{KeyOptions, format_actions, format_key, parse_actions as parse_odp, parse_key};
 use flow::{compose, extract};
+use l2proto::bfd::control;
+use l2proto::cfm::ccm;
+use l2proto::{lacp, lldp, membership, rstp, stp};
 use openflow::flow_mod::{Command, format_match, parse_flow_mod, parse_stats_request};
 use openflow::message::{decode, encode};
 use openflow::names::{Names, Style};
@@ -14,8 +17,9 @@ use std::sync::{Arc, OnceLock};
 pub type Target = fn(&[u8]);
 
 /// All targets.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("packet_extract", packet_extract),
+    ("control_frames", control_frames),
     ("key_text", key_text),
     ("odp_actions_text", odp_actions_text),
     ("openflow_decode", openflow_decode),
@@ -35,6 +39,64 @@ pub fn packet_extract(data: &[u8]) {
     let text = format_key(&key, None, &KeyOptions::default());
     assert!(!text.is_empty());
     let _ = compose(&key, flow::Payload::default());
+    // The kernel's fast path takes whole packets; what pads them is nothing to it.
+    if let Some(short) = ebpf::FlowKey::of_frame(1, data) {
+        assert_eq!(ebpf::FlowKey::of_frame(1, &[data, &[0]].concat()), Some(short));
+    }
+}
+
+/// Frames' payloads of the protocols that ports speak among themselves; what parses is written as it was read.
+pub fn control_frames(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind % 8 {
+        0 => {
+            if let Some(pdu) = lacp::Pdu::parse(data) {
+                assert_eq!(lacp::Pdu::parse(&pdu.emit()), Some(pdu));
+            }
+        }
+        1 => {
+            if let Some(ccm::Heard::Ours(message)) = ccm::Ccm::parse(data) {
+                assert_eq!(ccm::Ccm::parse(&message.emit()), Some(ccm::Heard::Ours(message)));
+            }
+        }
+        2 => {
+            let _ = control::of_frame(data);
+            if let Some(packet) = control::Control::parse(data) {
+                assert!(control::Control::parse(&packet.emit()).is_some());
+            }
+        }
+        3 => {
+            if let Some(bpdu) = stp::bpdu::Bpdu::parse(data) {
+                assert!(stp::bpdu::Bpdu::parse(&bpdu.emit()).is_some());
+            }
+        }
+        4 => {
+            if let Some(bpdu) = rstp::bpdu::Bpdu::parse(data) {
+                assert!(rstp::bpdu::Bpdu::parse(&bpdu.emit()).is_some());
+            }
+        }
+        5 => {
+            let mut port = lldp::Lldp::new(lldp::Settings::default(), 0);
+            port.hear(data);
+            assert_eq!(port.counters().received, 1);
+        }
+        6 => {
+            let mut message = data.to_vec();
+            if let Ok(mut view) = packet::igmp::Packet::new(&mut message[..]) {
+                view.fill_csum();
+            }
+            let joined = membership::read_igmp(&message, 1).unwrap_or_default();
+            assert!(joined.len() <= data.len());
+        }
+        _ => {
+            let mut message = data.to_vec();
+            if let Ok(mut view) = packet::icmpv6::Packet::new(&mut message[..]) {
+                view.fill_csum(1, 2);
+            }
+            let joined = membership::read_mld(&message, 1, 2).unwrap_or_default();
+            assert!(joined.len() <= data.len());
+        }
+    }
 }
 
 /// A datapath key as text: what parses prints, and what was printed parses to the same.

@@ -5,6 +5,8 @@
 mod targets;
 
 use harness::side;
+use l2proto::cfm::ccm::Ccm;
+use l2proto::lacp;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -68,6 +70,22 @@ fn own(target: &str) -> Vec<Vec<u8>> {
         _ => &[],
     };
     let mut seeds: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    if target == "control_frames" {
+        let lacp = lacp::Pdu { actor: lacp::Info::default(), partner: lacp::Info::default() };
+        let ccm = Ccm { rdi: true, interval: 4, seq: 9, mpid: 5, interval_ms: 0, mpid64: 0, down: false };
+        let messages = [
+            lacp.emit().to_vec(),
+            ccm.emit().to_vec(),
+            [&[0x20, 0x40, 3, 24, 0, 0, 0, 9][..], &[0; 16]].concat(),
+            [&[0; 4][..], &[0x80; 31]].concat(),
+            [&[0, 0, 2, 2][..], &[0x3c; 32]].concat(),
+            b"\x02\x07\x04\xaa\xbb\xcc\xdd\xee\xff\x04\x02\x05p\x06\x02\x00\x78\xfe\x06\0\x04\x0d\x0c\0\0\0\0".to_vec(),
+            [&[0x22, 0, 0, 0, 0, 0, 0, 2][..], &[4, 0, 0, 0, 225, 1, 1, 1, 3, 0, 0, 1, 225, 1, 1, 2, 10, 0, 0, 1]]
+                .concat(),
+            [&[143, 0, 0, 0, 0, 0, 0, 1, 3, 0, 0, 0][..], &[0xff; 16]].concat(),
+        ];
+        seeds.extend((0..).zip(messages).map(|(kind, message)| [&[kind][..], &message].concat()));
+    }
     if target == "ovsdb_log" {
         let mut log =
             ovsdb::log::encode(r#"{"name":"d","version":"1.0.0","tables":{"t":{"columns":{"a":{"type":"integer"}}}}}"#);
@@ -177,6 +195,6 @@ macro_rules! fuzz_tests {
 }
 
 fuzz_tests! {
-    packet_extract key_text odp_actions_text openflow_decode ofp_print flow_text action_text json_framing
+    packet_extract control_frames key_text odp_actions_text openflow_decode ofp_print flow_text action_text json_framing
     ovsdb_transact ovsdb_log value_text
 }
