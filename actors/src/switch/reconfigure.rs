@@ -277,7 +277,14 @@ impl Switch {
         let tunnel = tunnels::kind_named(&shown).filter(|_| device == DeviceKind::Virtual);
         let tunnel =
             tunnel.map(|kind| tunnels::read(name, kind, &interface.options, native).map(Arc::new)).transpose()?;
-        if tunnel.as_ref().is_some_and(|own| backer.tunnels.values().any(|other| own.collides(other))) {
+        let same = tunnel.as_ref().and_then(|own| backer.tunnels.iter().find(|(_, other)| own.collides(other)));
+        if let Some((other, config)) = same {
+            let shared = tunnels::datapath_port(config);
+            let odp = backer.ports.iter().find(|(_, n)| **n == shared).map_or(u32::MAX, |(odp, _)| *odp);
+            let matched = tunnels::matched(config, odp);
+            let said = format!("{name}: attempting to add tunnel port with same config as port '{other}' ({matched})");
+            vlog::warn!("tunnel", "{said}");
+            vlog::warn!("ofproto", "{bridge_name}: could not add port {name} (File exists)");
             return Err(format!("could not add network device {name} to ofproto (File exists)"));
         }
         let port = if name == bridge_name {
@@ -583,12 +590,14 @@ fn refuse(interface: &DesiredInterface, error: &str) {
         vlog::err!("netdev_vport", "{error}");
     } else {
         let (name, kind) = (&interface.name, &interface.kind);
-        if tunnels::kind_named(kind).is_some() {
+        if tunnels::kind_named(kind).is_some() && !error.ends_with("(File exists)") {
             error.lines().for_each(|line| vlog::warn!("netdev_vport", "{line}"));
             vlog::warn!("netdev", "{name}: could not set configuration (Invalid argument)");
             return;
         }
-        vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
+        if tunnels::kind_named(kind).is_none() {
+            vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
+        }
         vlog::warn!("bridge", "{error}");
     }
 }

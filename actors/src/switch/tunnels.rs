@@ -297,12 +297,7 @@ fn common(config: &TunnelConfig) -> BTreeMap<&'static str, String> {
     told.extend(flags.into_iter().filter(|(_, on, _)| *on).map(|(name, _, value)| (name, value.to_owned())));
     told.extend(config.egress_pkt_mark.map(|mark| ("egress_pkt_mark", mark.to_string())));
     if config.packet_types != default_packets(config.kind) {
-        let mode = match config.packet_types {
-            PacketTypeMode::LegacyL2 => "legacy_l2",
-            PacketTypeMode::LegacyL3 => "legacy_l3",
-            PacketTypeMode::PtapAware => "ptap",
-        };
-        told.insert("packet_type", mode.to_owned());
+        told.insert("packet_type", mode_text(config.packet_types).to_owned());
     }
     let Erspan { version, index, direction, hardware } = config.erspan;
     if config.kind.ends_with("erspan") {
@@ -337,29 +332,45 @@ pub(super) fn datapath_port(config: &TunnelConfig) -> String {
     }
 }
 
-/// A tunnel as `ofproto/list-tunnels` has it, behind its name and without the line's end.
-pub(super) fn listed(config: &TunnelConfig, odp: flow::OdpPort) -> String {
+fn mode_text(mode: PacketTypeMode) -> &'static str {
+    match mode {
+        PacketTypeMode::LegacyL2 => "legacy_l2",
+        PacketTypeMode::LegacyL3 => "legacy_l3",
+        PacketTypeMode::PtapAware => "ptap",
+    }
+}
+
+fn key_text(key: Setting<u64>) -> String {
+    match key {
+        Setting::Flow => "flow".to_owned(),
+        Setting::Value(n) if n != 0 => format!("0x{n:x}"),
+        _ => "0".to_owned(),
+    }
+}
+
+/// What packets are a tunnel's, as the log has it: ends, key expected, kind of packets.
+pub(super) fn matched(config: &TunnelConfig, odp: flow::OdpPort) -> String {
+    let (ends, key) = (ends_and_key(config), mode_text(config.packet_types));
+    format!("{ends}, {key}, dp port={odp}")
+}
+
+fn ends_and_key(config: &TunnelConfig) -> String {
     let end = |setting: Setting<u128>| match setting {
         Setting::Absent => "::".to_owned(),
         Setting::Flow => "flow".to_owned(),
         Setting::Value(a) => address_text(a),
     };
-    let key = |setting: Setting<u64>| match setting {
-        Setting::Flow => "flow".to_owned(),
-        Setting::Value(n) if n != 0 => format!("0x{n:x}"),
-        _ => "0".to_owned(),
-    };
-    let mut out = format!("{}: {}->{}, key={}", config.kind, end(config.local), end(config.remote), key(config.in_key));
+    format!("{}->{}, key={}", end(config.local), end(config.remote), key_text(config.in_key))
+}
+
+/// A tunnel as `ofproto/list-tunnels` has it, behind its name and without the line's end.
+pub(super) fn listed(config: &TunnelConfig, odp: flow::OdpPort) -> String {
+    let mut out = format!("{}: {}", config.kind, ends_and_key(config));
     if config.in_key != config.out_key {
-        let text = if config.out_key == Setting::Absent { "none".to_owned() } else { key(config.out_key) };
+        let text = if config.out_key == Setting::Absent { "none".to_owned() } else { key_text(config.out_key) };
         let _ = write!(out, ", out_key={text}");
     }
-    let mode = match config.packet_types {
-        PacketTypeMode::LegacyL2 => "legacy_l2",
-        PacketTypeMode::LegacyL3 => "legacy_l3",
-        PacketTypeMode::PtapAware => "ptap",
-    };
-    let _ = write!(out, ", {mode}, dp port={odp}");
+    let _ = write!(out, ", {}, dp port={odp}", mode_text(config.packet_types));
     let _ = match config.ttl_inherit {
         true => write!(out, ", ttl=inherit"),
         false => write!(out, ", ttl={}", config.ttl),

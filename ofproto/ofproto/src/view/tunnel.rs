@@ -85,6 +85,7 @@ impl TunnelConfig {
     pub fn collides(&self, other: &TunnelConfig) -> bool {
         (self.remote, self.local, self.in_key) == (other.remote, other.local, other.in_key)
             && (self.egress_pkt_mark, self.kind, self.dst_port) == (other.egress_pkt_mark, other.kind, other.dst_port)
+            && self.packet_types == other.packet_types
     }
 }
 
@@ -104,11 +105,17 @@ fn mapped(v4: u32, v6: u128) -> u128 {
 
 impl TunnelMap {
     /// The port that a packet received on a tunnel belongs to; the most specific configuration wins: exact key before
-    /// any key, then local address and remote address before either, before neither.
+    /// any key, then local address and remote address before either, before neither. Of two that differ in the packets
+    /// they carry alone, the one for such packets goes before the one for all.
     pub fn receive(&self, odp: OdpPort, key: &Key) -> Option<PortRef> {
         let remote = mapped(key.tun_src(), key.tun_ipv6_src());
         let local = mapped(key.tun_dst(), key.tun_ipv6_dst());
-        let fits = |config: &TunnelConfig| -> Option<(u8, u8)> {
+        let legacy = if key.packet_type() == 0 { PacketTypeMode::LegacyL2 } else { PacketTypeMode::LegacyL3 };
+        let fits = |config: &TunnelConfig| -> Option<(u8, u8, bool)> {
+            let is_for_all = config.packet_types == PacketTypeMode::PtapAware;
+            if !is_for_all && config.packet_types != legacy {
+                return None;
+            }
             let key_rank = match config.in_key {
                 Setting::Value(k) if k == key.tun_id() => 0,
                 Setting::Absent if key.tun_id() == 0 => 0,
@@ -127,7 +134,7 @@ impl TunnelMap {
                 (_, 0) => 2,
                 _ => 3,
             };
-            Some((rank, key_rank))
+            Some((rank, key_rank, is_for_all))
         };
         let found = self.ports.iter().filter(|(_, at, _)| *at == odp);
         found.filter_map(|(port, _, config)| Some((fits(config)?, *port))).min().map(|(_, port)| port)

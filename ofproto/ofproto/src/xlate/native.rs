@@ -96,7 +96,10 @@ impl Context<'_> {
         });
         let mut wire = self.flow.clone();
         self.bridge.tun_table.to_datapath(&mut wire);
-        let Some(header) = header(config, &wire, &ends) else { return };
+        let Some(header) = header(config, &wire, &ends) else {
+            self.warn("native tunnel header build failed");
+            return;
+        };
         let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
         let tnl_type = numbers(config.kind).map_or(0, |(number, _)| number);
         let push = TnlPush { tnl_port, out_port, tnl_type, header };
@@ -257,6 +260,7 @@ fn outer_flow(inner: &Key, ends: &Ends, config: &TunnelConfig) -> Key {
 }
 
 /// The whole outer header. Lengths, the source port and checksums that cover the packet are the datapath's to fill in.
+/// `None` if there is none of the kind, or of its version.
 fn header(config: &TunnelConfig, flow: &Key, ends: &Ends) -> Option<Vec<u8>> {
     let (_, proto) = numbers(config.kind)?;
     let mut out = Vec::with_capacity(128);
@@ -282,7 +286,7 @@ fn header(config: &TunnelConfig, flow: &Key, ends: &Ends) -> Option<Vec<u8>> {
             out.extend_from_slice(&(flow.tun_id() as u32).to_be_bytes());
         }
         "gre" | "ip6gre" => gre(&mut out, config, flow),
-        _ => erspan(&mut out, config, flow),
+        _ => erspan(&mut out, config, flow)?,
     }
     Some(out)
 }
@@ -353,8 +357,11 @@ fn gre(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
     }
 }
 
-fn erspan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
+fn erspan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) -> Option<()> {
     let version = settled(config.erspan.version, flow.tun_erspan_ver());
+    if !(1..=2).contains(&version) {
+        return None;
+    }
     let session = (flow.tun_id() & 0x3ff) as u16;
     let carried = if version == 1 { packet::gre::ERSPAN2 } else { packet::gre::ERSPAN3 };
     out.extend_from_slice(&0x1000u16.to_be_bytes());
@@ -371,4 +378,5 @@ fn erspan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
         out.extend_from_slice(&[0; 6]);
         out.extend_from_slice(&(hardware << 4 | direction << 3).to_be_bytes());
     }
+    Some(())
 }
