@@ -99,6 +99,13 @@ impl Bridge {
                     underlay.offer(UnderlayEdit::Neighbour { bridge, address, mac });
                 }
             }
+            Output::NeighbourUsed { address } => {
+                let bridge = self.setup.name.clone();
+                if let Some(underlay) = &self.setup.directory.load().underlay {
+                    // Who is used again is told of again.
+                    underlay.offer(UnderlayEdit::NeighbourUsed { bridge, address });
+                }
+            }
             Output::Count(whose, ports) => self.count(whose, ports, ctx),
             Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
             Output::Log(note) => crate::controller::write_note(&note),

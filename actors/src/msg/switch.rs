@@ -179,6 +179,15 @@ pub enum UnderlayEdit {
         /// Ethernet address.
         mac: u64,
     },
+    /// A neighbour is still of use.
+    NeighbourUsed {
+        /// Bridge.
+        bridge: String,
+        /// Its address.
+        address: u128,
+    },
+    /// Neighbours that nobody hears of or uses are known for so many seconds.
+    Aging(u32),
     /// No neighbours are known.
     FlushNeighbours,
 }

@@ -136,6 +136,8 @@ pub struct Switch {
     made: BTreeMap<String, DatapathEntry>,
     bridges: BTreeMap<String, BridgeState>,
     view: Arc<SwitchView>,
+    /// When neighbours of tunnels are forgotten.
+    aging: underlay::Aging,
     directory: Shared,
     own: Option<Address<Switch>>,
     idl: Option<(Address<Idl>, Latest<StatusWrite>)>,
@@ -201,6 +203,7 @@ impl Switch {
             next_bridge: 1,
             next_bundle: 1,
             next_status_ms: 0,
+            aging: underlay::Aging::default(),
             refreshed_ms: None,
             complaints: BTreeSet::new(),
             vlan_limit: 1,
@@ -380,6 +383,9 @@ impl Player for Switch {
     }
 
     fn wake(&mut self, now_ms: i64, ctx: &mut Context<Self>) {
+        if self.aging.expire(&mut self.view, now_ms) {
+            self.publish(false);
+        }
         if now_ms >= self.next_status_ms {
             match self.busy {
                 true => self.next_status_ms = now_ms + FRESH_INTERVAL_MS,
@@ -402,7 +408,9 @@ impl Switch {
         if self.next_status_ms <= clock::now_ms() {
             self.next_status_ms = clock::now_ms() + interval;
         }
-        self.desk.arm(Some((self.next_status_ms, "statistics are due")));
+        let statistics = (self.next_status_ms, "statistics are due");
+        let aging = self.aging.next_ms().map(|at| (at, "a neighbour of tunnels is forgotten"));
+        self.desk.arm(Some(aging.filter(|aging| *aging < statistics).unwrap_or(statistics)));
     }
 }
 
@@ -621,8 +629,10 @@ impl Handler<UnderlayEdit> for Switch {
 
     fn handle(&mut self, m: UnderlayEdit, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        underlay::apply(Arc::make_mut(&mut self.view), m)?;
-        self.publish(false);
+        if self.aging.apply(&mut self.view, m, clock::now_ms())? {
+            self.publish(false);
+            self.rearm();
+        }
         Ok(())
     }
 }

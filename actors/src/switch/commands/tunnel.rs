@@ -1,7 +1,7 @@
 //! `tnl/*` and `ovs/route/*`: what userspace tunnels know of routes and neighbours.
 //!
-//! The switch keeps routes and neighbours in its view. How long neighbours live and which source ports tunnels use is kept
-//! as a person sets it, and nothing reads it yet.
+//! The switch keeps routes and neighbours in its view. Which source ports tunnels use is kept as a person sets it, and
+//! nothing reads it yet.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use flow::OdpPort;
 use ofproto::view::TunnelConfig;
-use ofproto::view::underlay::{RouteOrigin, is_v4, mapped, unmapped};
+use ofproto::view::underlay::{DEFAULT_AGING_S, RouteOrigin, is_v4, mapped, unmapped};
 use ofproto::xlate::listening;
 
 use super::context::{PATIENCE, Registry};
@@ -20,16 +20,10 @@ use crate::switch::tunnels;
 use crate::switch::underlay::MAPPED_BITS;
 use crate::unixctl::Answer;
 
-#[derive(Debug)]
-struct Settings {
-    aging_s: u32,
-    ports: (u16, u16),
-}
+static PORTS: Mutex<(u16, u16)> = Mutex::new((32768, 61000));
 
-static SETTINGS: Mutex<Settings> = Mutex::new(Settings { aging_s: 900, ports: (32768, 61000) });
-
-fn settings<R>(edit: impl FnOnce(&mut Settings) -> R) -> R {
-    edit(&mut SETTINGS.lock().unwrap_or_else(PoisonError::into_inner))
+fn ports<R>(edit: impl FnOnce(&mut (u16, u16)) -> R) -> R {
+    edit(&mut PORTS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Has the switch change what it knows.
@@ -54,13 +48,12 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         registry.ask(flush, "", (0, 0), |directory, _| async move {
             change(&directory, UnderlayEdit::FlushNeighbours).await
         });
-        registry.say(aging, "[SECS]", (0, 1), |args| match args.first() {
-            None => Ok(format!("{}\n", settings(|b| b.aging_s))),
-            Some(text) => {
-                let aging_s = text.parse().ok().filter(|s| (1..=3600).contains(s)).ok_or("bad aging value")?;
-                settings(|b| b.aging_s = aging_s);
-                Ok("OK".to_owned())
-            }
+        registry.ask(aging, "[SECS]", (0, 1), |directory, args| async move {
+            let Some(text) = args.first() else {
+                return Ok(format!("{}\n", directory.view.underlay.aging_s.unwrap_or(DEFAULT_AGING_S)));
+            };
+            let aging_s = text.parse().ok().filter(|s| (1..=3600).contains(s)).ok_or("bad aging value")?;
+            change(&directory, UnderlayEdit::Aging(aging_s)).await
         });
     }
     registry.ask("tnl/ports/show", "-v", (0, 1), |directory, args| async move {
@@ -68,12 +61,12 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     });
     registry.say("tnl/egress_port_range", "min max", (0, 2), |args| {
         let [min, max] = args else {
-            let (min, max) = settings(|b| b.ports);
+            let (min, max) = ports(|p| *p);
             return Ok(format!("Tunnel UDP source port range: {min}-{max}\n"));
         };
         let Some(min) = min.parse::<u16>().ok().filter(|n| *n > 0) else { return Ok("Invalid min.\n".to_owned()) };
         let Some(max) = max.parse::<u16>().ok().filter(|n| *n > 0) else { return Ok("Invalid max.\n".to_owned()) };
-        settings(|b| b.ports = if min > max { (max, min) } else { (min, max) });
+        ports(|p| *p = if min > max { (max, min) } else { (min, max) });
         Ok("OK".to_owned())
     });
     add_routes(registry);

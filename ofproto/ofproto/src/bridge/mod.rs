@@ -172,6 +172,8 @@ pub struct Bridge {
     started_ms: i64,
     /// The whole switch, with this bridge live in it.
     live: crate::view::SwitchView,
+    /// When neighbours were last reported to be of use, by address.
+    neighbours_used: std::collections::BTreeMap<u128, i64>,
     live_stale: bool,
     /// Frozen states of this bridge's packets.
     pub recirc: crate::xlate::Recirc,
@@ -241,6 +243,7 @@ impl Bridge {
             frags: openflow::message::config::FragMode::Normal,
             started_ms: now_ms,
             live: crate::view::SwitchView::default(),
+            neighbours_used: std::collections::BTreeMap::new(),
             live_stale: true,
             // A million identifiers for each bridge: they meet in one datapath.
             recirc: crate::xlate::Recirc::new(((id.0.saturating_sub(1) & 0xfff) << 20) + 1, 1),

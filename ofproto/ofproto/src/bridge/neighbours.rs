@@ -10,12 +10,28 @@ use openflow::action::Action;
 use openflow::message::PacketOut;
 use packet::{arp, icmpv6, ipv4};
 
-use super::Bridge;
+use super::{Bridge, Output};
 use crate::view::underlay::is_v4;
 
 const BROADCAST: u64 = 0xffff_ffff_ffff;
+/// At least so long passes between two reports that the same neighbour is used.
+const REPORT_INTERVAL_MS: i64 = 1000;
+/// Most neighbours of which it is remembered when they were reported.
+const MOST_REPORTED: usize = 4096;
 
 impl Bridge {
+    /// Reports that a neighbour is still of use, unless that was reported just now.
+    pub(super) fn use_neighbour(&mut self, address: u128, now_ms: i64) {
+        if self.neighbours_used.get(&address).is_some_and(|last| now_ms < last + REPORT_INTERVAL_MS) {
+            return;
+        }
+        if self.neighbours_used.len() >= MOST_REPORTED {
+            self.neighbours_used.clear();
+        }
+        self.neighbours_used.insert(address, now_ms);
+        self.put(Output::NeighbourUsed { address });
+    }
+
     /// Sends the question through the bridge's tables, as from its own port.
     pub(super) fn ask_neighbour(&mut self, from: u128, to: u128) {
         let mac = self.view.hw_addr;

@@ -57,6 +57,11 @@ pub enum Output {
         /// Its Ethernet address, 48 bits.
         mac: u64,
     },
+    /// Keep a neighbour of this bridge known to tunnels.
+    NeighbourUsed {
+        /// The neighbour, in the underlay's form.
+        address: u128,
+    },
     /// Configure a table, and say when it is done ([`super::Bridge::carried_out`]).
     ConfigureTable {
         /// Table.

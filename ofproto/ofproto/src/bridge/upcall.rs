@@ -211,7 +211,12 @@ impl Bridge {
                 Effect::NeighbourHeard { bridge, address, mac } if *bridge == self.view.id => {
                     if self.live.underlay.neighbour(&self.view.name, *address) != Some(*mac) {
                         self.put(Output::NeighbourHeard { address: *address, mac: *mac });
+                    } else {
+                        self.use_neighbour(*address, now_ms);
                     }
+                }
+                Effect::NeighbourUsed { bridge, address } if *bridge == self.view.id => {
+                    self.use_neighbour(*address, now_ms);
                 }
                 Effect::Special { port, .. } => {
                     self.put(Output::Foreign { bridge: port.bridge, effect: effect.clone(), stats });
@@ -225,6 +230,7 @@ impl Bridge {
                 | Effect::McastSnoop { bridge, .. }
                 | Effect::NeighbourWanted { bridge, .. }
                 | Effect::NeighbourHeard { bridge, .. }
+                | Effect::NeighbourUsed { bridge, .. }
                 | Effect::Bond { bridge, .. }
                 | Effect::Netflow { bridge, .. }
                 | Effect::Group { bridge, .. } => {

@@ -78,7 +78,12 @@ pub struct Underlay {
     pub host: HostNetwork,
     /// Neighbours: bridge, address, Ethernet address (48 bits); the latest last.
     pub neighbours: Vec<(String, u128, u64)>,
+    /// How long a neighbour is known that nobody hears of and nothing is sent to; [`DEFAULT_AGING_S`] if nobody said.
+    pub aging_s: Option<u32>,
 }
+
+/// Seconds for which neighbours are known unless somebody says otherwise: ovs-vswitchd(8), `tnl/neigh/aging`.
+pub const DEFAULT_AGING_S: u32 = 900;
 
 /// The bits of an address that a prefix of `len` bits has.
 pub fn masked(address: u128, len: u8) -> u128 {

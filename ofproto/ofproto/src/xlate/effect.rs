@@ -141,6 +141,13 @@ pub enum Effect {
         /// 48 bits.
         mac: u64,
     },
+    /// A packet is sent to a neighbour of a bridge: it is still wanted.
+    NeighbourUsed {
+        /// Bridge.
+        bridge: BridgeId,
+        /// The neighbour, in the underlay's form.
+        address: u128,
+    },
     /// A bond's hash bucket carries the packet.
     Bond {
         /// Bridge.
@@ -173,6 +180,9 @@ impl Effect {
             ) => (bridge, bundle, mac, vlan, grat_arp, is_bond) == (b, o, m, v, g, i),
             (E::Netflow { bridge, flow, out }, E::Netflow { bridge: b, flow: f, out: o }) => {
                 (bridge, flow, out) == (b, f, o)
+            }
+            (E::NeighbourUsed { bridge, address }, E::NeighbourUsed { bridge: b, address: a }) => {
+                (bridge, address) == (b, a)
             }
             (E::Bond { bridge, bundle, bucket }, E::Bond { bridge: b, bundle: o, bucket: n }) => {
                 (bridge, bundle, bucket) == (b, o, n)

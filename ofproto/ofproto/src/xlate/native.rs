@@ -83,6 +83,7 @@ impl Context<'_> {
             self.effect(Effect::NeighbourWanted { bridge: bridge.id, from: route.source, to: next_hop });
             return;
         };
+        self.effect(Effect::NeighbourUsed { bridge: bridge.id, address: next_hop });
         let own = if self.flow.tun_src() != 0 {
             0xffff_0000_0000 | u128::from(self.flow.tun_src())
         } else {
