@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::datapath::log_flush;
 use crate::host::ReadCounters;
 use crate::msg::datapath::{BondSet, CtFlush, MeterRead, MeterSet, ReadStats};
 use crate::msg::port::SetAdmin;
@@ -85,6 +86,9 @@ impl Bridge {
                 self.complain_unless(sent, "a bond was not set");
             }
             Output::CtFlush(flush) => {
+                if let Some(here) = self.setup.directory.load().bridges.get(&self.setup.name) {
+                    log_flush(&format!("{0}@ovs-{0}", here.datapath), &flush);
+                }
                 let sent = self.setup.datapath.offer(CtFlush(flush));
                 self.complain_unless(sent, "connections were not flushed");
             }

@@ -5,11 +5,13 @@
 use actix::prelude::*;
 use ofproto::bridge::{ConnId, ConnKind};
 use ofproto::rconn::{Rconn, Settings, Status, Step};
+use openflow::message::frame::message_len;
 use openflow::message::hello::Hello;
 use openflow::message::{ErrorMessage, Message, Msg, decode_with, encode_into};
 use openflow::version::{Negotiated, negotiate};
 use openflow::{ErrorCode, Version, VersionSet};
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -214,7 +216,10 @@ impl Session {
         let Some(link) = &mut self.link else { return };
         let mut octets = Vec::new();
         match encode_into(&mut octets, body, link.version.unwrap_or(unsettled), xid) {
-            Ok(()) => link.send(&octets),
+            Ok(()) => {
+                log_sent(&self.setup.peer, &octets);
+                link.send(&octets);
+            }
             Err(error) => vlog::warn_rl!("ofconn", 5, 5, "{}: {error}", self.rconn.name()),
         }
     }
@@ -252,6 +257,7 @@ impl Session {
                     break;
                 }
             };
+            vlog::dbg_rl!("vconn", 600, 600, "{}: received: {}", self.setup.peer, Shown(&octets));
             if let Some(version) = link.version {
                 if octets[0] != version.wire() && link.answer_other_version(&octets, &self.setup.peer, version) {
                     continue;
@@ -293,11 +299,15 @@ impl Session {
             }
         };
         match negotiate(self.setup.versions, hello.versions) {
-            Negotiated::Agreed(version) => self.agree(version, ctx),
+            Negotiated::Agreed(version) => {
+                let agreement = openflow::version::agreement(version, self.setup.versions, hello.versions);
+                vlog::dbg!("vconn", "{}: {agreement}", self.setup.peer);
+                self.agree(version, ctx)
+            }
             Negotiated::Failed { data, log } => {
                 let error = ErrorMessage::hello_failed(ErrorCode::OFPHFC_INCOMPATIBLE, &data);
                 let newest = self.setup.versions.newest().unwrap_or(Version::V10);
-                vlog::warn_rl!("vconn", 10, 10, "{}: {log}", self.setup.peer);
+                vlog::warn_rl!("vconn", 1, 5, "{}: {log}", self.setup.peer);
                 self.send(newest, 0, &Message::Error(error));
                 false
             }
@@ -318,7 +328,6 @@ impl Session {
             return false;
         }
         link.version = Some(version);
-        vlog::dbg!("vconn", "{}: negotiated OpenFlow version 0x{:02x}", self.setup.peer, version.wire());
         self.rconn.connected(clock::now_ms());
         true
     }
@@ -356,6 +365,28 @@ impl Session {
             let later = clock::sleep_real(TELL_AGAIN_MS);
             ctx.spawn(actix::fut::wrap_future::<_, Self>(later).map(|(), this, ctx| this.tell_backlog(ctx)));
         }
+    }
+}
+
+/// A message as the log shows it.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = openflow::print::Options { verbosity: 1, ..Default::default() };
+        f.write_str(openflow::print::message(self.0, &options).trim_end_matches('\n'))
+    }
+}
+
+/// Says which messages are sent.
+fn log_sent(peer: &str, mut octets: &[u8]) {
+    if !vlog::module("vconn").enabled(vlog::Level::Dbg) {
+        return;
+    }
+    while let Ok(Some(length)) = message_len(octets) {
+        let (message, rest) = octets.split_at(length);
+        vlog::dbg_rl!("vconn", 600, 600, "{peer}: sent (Success): {}", Shown(message));
+        octets = rest;
     }
 }
 
@@ -467,6 +498,7 @@ impl Handler<Transmit> for Session {
                 vlog::warn_rl!("ofconn", 5, 5, "{}: {error}", self.rconn.name());
             }
         }
+        log_sent(&self.setup.peer, &octets);
         link.send(&octets);
         if link.unsent() > UNSENT_AT_MOST {
             vlog::warn_rl!("rconn", 5, 5, "{}: the peer does not read", self.rconn.name());

@@ -4,6 +4,8 @@ use actix::prelude::*;
 use dp::ct::{Connection, Tuple};
 use openflow::message::CtTuple;
 use openflow::message::ct_flush::CtFlush as Wanted;
+use std::fmt;
+use std::net::Ipv6Addr;
 
 use super::Datapath;
 use crate::msg::datapath::CtFlush;
@@ -18,6 +20,50 @@ impl Handler<CtFlush> for Datapath {
         self.desk.received();
         // There is no way to answer a controller that named what is not there.
         let _ = flush_connections(&mut self.engine, &m.0);
+    }
+}
+
+/// Says which connections of the datapath of a name are to be forgotten.
+pub(crate) fn log_flush(datapath: &str, wanted: &Wanted) {
+    vlog::dbg!("ct_dpif", "{datapath}: ct_flush: {}", Named(wanted));
+}
+
+/// Connections as the log names them.
+struct Named<'a>(&'a Wanted);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Named(wanted) = self;
+        let all = Wanted { zone: wanted.zone, ..Wanted::default() };
+        match wanted.zone {
+            None if **wanted == all => return f.write_str("<all>"),
+            Some(zone) if **wanted == all => return write!(f, "zone {zone}"),
+            zone => write!(f, "zone={} '", zone.unwrap_or(0))?,
+        }
+        let addresses = [wanted.orig.src, wanted.orig.dst, wanted.reply.src, wanted.reply.dst];
+        let is_v6 = addresses.iter().flatten().any(|ip| ip.to_ipv4_mapped().is_none());
+        write_tuple(f, &wanted.orig, is_v6, wanted.ip_proto)?;
+        write!(f, ",ct_nw_proto={}' '", wanted.ip_proto)?;
+        write_tuple(f, &wanted.reply, is_v6, wanted.ip_proto)?;
+        f.write_str("'")
+    }
+}
+
+fn write_tuple(f: &mut fmt::Formatter<'_>, tuple: &CtTuple, is_v6: bool, ip_proto: u8) -> fmt::Result {
+    let layer = if is_v6 { "ipv6" } else { "nw" };
+    for (side, ip) in [("src", tuple.src), ("dst", tuple.dst)] {
+        let ip = ip.unwrap_or(Ipv6Addr::UNSPECIFIED);
+        match ip.to_ipv4_mapped() {
+            Some(ip) => write!(f, "ct_{layer}_{side}={ip},")?,
+            None => write!(f, "ct_{layer}_{side}={ip},")?,
+        }
+    }
+    if matches!(ip_proto, 1 | 58) {
+        let (id, kind, code) = (tuple.icmp_id, tuple.icmp_type, tuple.icmp_code);
+        let (id, kind, code) = (id.unwrap_or(0), kind.unwrap_or(0), code.unwrap_or(0));
+        write!(f, "icmp_id={id},icmp_type={kind},icmp_code={code}")
+    } else {
+        write!(f, "ct_tp_src={},ct_tp_dst={}", tuple.src_port.unwrap_or(0), tuple.dst_port.unwrap_or(0))
     }
 }
 

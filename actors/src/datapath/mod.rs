@@ -27,7 +27,7 @@ mod report;
 mod wake;
 
 use actix::prelude::*;
-pub(crate) use ct_flush::flush_connections;
+pub(crate) use ct_flush::{flush_connections, log_flush};
 use dp::{Datapath as Engine, Load, QueueId};
 use flow::{OdpPort, Upcall};
 use std::collections::BTreeMap;

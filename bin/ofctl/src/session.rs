@@ -150,6 +150,7 @@ impl Session {
         };
         match negotiate(ours, theirs) {
             Negotiated::Agreed(version) => {
+                vlog::dbg!("vconn", "{}: {}", self.name, openflow::version::agreement(version, ours, theirs));
                 self.version = version;
                 Ok(self)
             }
@@ -173,9 +174,28 @@ impl Session {
         xid
     }
 
-    /// Sends octets.
-    pub fn write(&self, octets: &[u8]) -> io::Result<()> {
+    /// Sends messages.
+    pub fn write(&self, messages: &[u8]) -> io::Result<()> {
+        let result = self.put(messages);
+        let outcome = result.as_ref().map_or_else(strerror, |()| "Success".into());
+        self.log_sent(messages, &outcome);
+        result
+    }
+
+    fn put(&self, octets: &[u8]) -> io::Result<()> {
         self.stream.borrow_mut().write_all(octets)
+    }
+
+    /// Says which messages were sent, and how it went.
+    fn log_sent(&self, mut messages: &[u8], outcome: &str) {
+        if !vlog::module("vconn").enabled(vlog::Level::Dbg) {
+            return;
+        }
+        while let Ok(Some(len)) = message_len(messages) {
+            let (message, rest) = messages.split_at(len);
+            vlog::dbg_rl!("vconn", 600, 600, "{}: sent ({outcome}): {}", self.name, text::Shown(message));
+            messages = rest;
+        }
     }
 
     /// Whether a whole message is here already.
@@ -185,7 +205,9 @@ impl Session {
         let len = message_len(&input.octets[at..]).map_err(|_| protocol_error())?;
         let Some(len) = len else { return Ok(None) };
         input.start += len;
-        Ok(Some(input.octets[at..at + len].to_vec()))
+        let message = &input.octets[at..at + len];
+        vlog::dbg_rl!("vconn", 600, 600, "{}: received: {}", self.name, text::Shown(message));
+        Ok(Some(message.to_vec()))
     }
 
     /// Reads what there is to read; waits if there is nothing.
@@ -326,11 +348,12 @@ impl Session {
     /// Sends octets; reads what comes meanwhile, so that neither side waits for the other for ever.
     fn write_all_reading(&self, octets: &[u8], read: &mut dyn FnMut(&Session) -> io::Result<()>) -> io::Result<()> {
         const CHUNK: usize = 1 << 16;
+        self.log_sent(octets, "Success");
         for chunk in octets.chunks(CHUNK) {
             while self.is_readable()? {
                 read(self)?;
             }
-            self.write(chunk)?;
+            self.put(chunk)?;
         }
         while self.is_readable()? {
             read(self)?;
@@ -485,8 +508,17 @@ impl Session {
 
     /// Names of ports and tables, asked for once.
     pub fn names(&self) -> Names<'_> {
-        let ports = self.ports.get_or_init(|| self.fetch_ports());
-        let tables = self.tables.get_or_init(|| self.fetch_tables());
+        // The transactions' numbers are those of requests on connections of their own before this one.
+        let next = self.xid.get();
+        let tables = self.tables.get_or_init(|| {
+            self.set_next_xid(next.wrapping_sub(4));
+            self.fetch_tables()
+        });
+        let ports = self.ports.get_or_init(|| {
+            self.set_next_xid(next.wrapping_sub(2));
+            self.fetch_ports()
+        });
+        self.set_next_xid(next);
         Names { ports: Some(ports), tables: Some(tables), notes: None }
     }
 

@@ -177,10 +177,10 @@ pub(crate) fn parse(program: &Program) -> Line {
     Line::Run(Box::new(settings), parsed.arguments)
 }
 
-/// Versions that can have bundles: if none of those allowed does, the oldest standard that has them is allowed too.
+/// Versions that can have bundles: if none of those allowed does, the oldest standard that has them instead.
 pub(crate) fn with_bundles(versions: VersionSet) -> VersionSet {
     let has = versions.newest().is_some_and(|v| v >= openflow::Version::V13);
-    if has { versions } else { versions.with(openflow::Version::V14) }
+    if has { versions } else { VersionSet::of(openflow::Version::V14) }
 }
 
 fn finish(settings: &mut Settings) {

@@ -14,6 +14,16 @@ pub(crate) fn message(octets: &[u8], verbosity: u8, style: Style<'_>) -> String 
     text
 }
 
+/// A message as the log shows it.
+pub(crate) struct Shown<'a>(pub &'a [u8]);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let options = print::Options { verbosity: 1, ..Default::default() };
+        f.write_str(print::message(self.0, &options).trim_end_matches('\n'))
+    }
+}
+
 /// A message as a value, nothing if it is bad.
 pub(crate) fn decoded(octets: &[u8]) -> Option<Msg> {
     let notes = Notes::default();

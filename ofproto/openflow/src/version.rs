@@ -147,9 +147,13 @@ impl VersionSet {
         Ok(set)
     }
 
-    /// How Open vSwitch writes a set in the log and in printed hellos: `version 0x01`, `versions 0x01, 0x04`.
+    /// How Open vSwitch writes a set in the log and in errors: `version 0x01`, `versions 0x01, 0x04`, and for several that
+    /// begin with the first and leave none out `version 0x04 and earlier`.
     pub fn hex_list(self) -> String {
         let numbers: Vec<String> = (0..32).filter(|n| self.0 & (1 << n) != 0).map(|n| format!("0x{n:02x}")).collect();
+        if numbers.len() > 1 && self == VersionSet::up_to(numbers.len() as u8) {
+            return format!("version 0x{:02x} and earlier", numbers.len());
+        }
         match numbers.len() {
             1 => format!("version {}", numbers[0]),
             _ => format!("versions {}", numbers.join(", ")),
@@ -184,4 +188,10 @@ pub fn negotiate(ours: VersionSet, theirs: VersionSet) -> Negotiated {
             }
         }
     }
+}
+
+/// What the log says of an agreement.
+pub fn agreement(version: Version, ours: VersionSet, theirs: VersionSet) -> String {
+    let (number, us, them) = (version.wire(), ours.hex_list(), theirs.hex_list());
+    format!("negotiated OpenFlow version 0x{number:02x} (we support {us}, peer supports {them})")
 }

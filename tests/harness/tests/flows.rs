@@ -91,10 +91,8 @@ fn random_match(random: &mut Random) -> Match {
         // what the ground is for.
         let skip = matches!(field, Field::TunMetadata(_) | Field::EthType | Field::IpProto | Field::PacketType)
             || (matches!(field, Field::Reg(_) | Field::XReg(_) | Field::XxReg(_)) && random.chance(70));
-        // Open vSwitch takes the value of ERSPAN's short numbers for their mask, and refuses addresses of connections that
-        // are not the packet's kind.
+        // Addresses of connections that are not the packet's kind are refused.
         let skip = skip
-            || matches!(field, Field::TunErspanVer | Field::TunErspanDir | Field::TunErspanHwid)
             || (matches!(field, Field::CtIpv6Src | Field::CtIpv6Dst) && m.dl_type() != 0x86dd)
             || (matches!(field, Field::CtNwSrc | Field::CtNwDst) && m.dl_type() != 0x0800);
         if skip || !m.is_wild(field) || (meta.prereq != Prereq::None && !m.meets(meta.prereq)) {

@@ -78,10 +78,11 @@ async fn flush(directory: &Directory, args: &[String], says: &mut Says) -> Resul
             return says.fail(&error, Some(reason::INVALID));
         }
     };
-    let (_, entry) = match found {
+    let (name, entry) = match found {
         Some(found) => found,
         None => optional_datapath(directory, &[], 1, says)?.0,
     };
+    crate::datapath::log_flush(&name, &wanted);
     let work = move |engine: &mut dp::Datapath, _| {
         let missing = crate::datapath::flush_connections(engine, &wanted).is_err();
         Ok(String::from(if missing { reason::NO_FLOW } else { "" }))

@@ -107,21 +107,19 @@ impl<'a> Bundle<'a> {
         Ok(())
     }
 
-    /// Sends what is not sent yet, closes, and commits unless a message was refused.
+    /// Sends what is not sent yet, waits until the switch has read it, and commits unless a message was refused.
     pub fn commit(mut self, settings: &Settings) -> Done {
         if self.state.is_none() {
             self.open()?;
         }
         self.flush()?;
         let (mut good, mut last) = self.state.take().unwrap_or_default();
-        let steps = [
-            (BundleCtrlType::CloseRequest, BundleCtrlType::CloseReply),
-            (BundleCtrlType::CommitRequest, BundleCtrlType::CommitReply),
-        ];
-        for (ask, expect) in steps {
-            if good {
-                (good, last) = self.step(ask, expect)?;
-            }
+        if good {
+            let barrier = self.session.encode(&Message::BarrierRequest)?;
+            (good, last) = self.ask(barrier, |reply| matches!(reply, Message::BarrierReply))?;
+        }
+        if good {
+            (good, last) = self.step(BundleCtrlType::CommitRequest, BundleCtrlType::CommitReply)?;
         }
         if good && self.errors.is_empty() {
             return Ok(());
@@ -134,10 +132,15 @@ impl<'a> Bundle<'a> {
         Err(because(&format!("talking to {}", self.session.name), &error))
     }
 
-    /// One control message and its answer; errors that come are kept. Gives the request too.
+    /// One control message and its answer, as [`Bundle::ask`]. Gives the request too.
     fn step(&mut self, ask: BundleCtrlType, expect: BundleCtrlType) -> Result<(bool, Vec<u8>), Failure> {
         let ctrl = Message::BundleCtrl(BundleCtrl { id: ID, kind: ask, flags: FLAGS });
         let request = self.session.encode(&ctrl)?;
+        self.ask(request, |reply| matches!(reply, Message::BundleCtrl(c) if c.kind == expect && c.id == ID))
+    }
+
+    /// A request and its answer, which is good if `is_good` says so and nothing was refused; errors that come are kept.
+    fn ask(&mut self, request: Vec<u8>, is_good: impl Fn(&Message) -> bool) -> Result<(bool, Vec<u8>), Failure> {
         let failed = |e: std::io::Error| because(&format!("talking to {}", self.session.name), &e);
         self.session.write(&request).map_err(failed)?;
         loop {
@@ -151,8 +154,7 @@ impl<'a> Bundle<'a> {
                 continue;
             }
             if ours {
-                let good = message::decode(&reply)
-                    .is_ok_and(|m| matches!(m.body, Message::BundleCtrl(c) if c.kind == expect && c.id == ID));
+                let good = message::decode(&reply).is_ok_and(|m| is_good(&m.body));
                 return Ok((good && self.errors.is_empty(), request));
             }
         }

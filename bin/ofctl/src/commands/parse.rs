@@ -139,13 +139,14 @@ pub(super) fn oxm(settings: &Settings, args: &[String]) -> Done {
 /// Octets of the type and the length in front of OXM's fields.
 const OXM_HEAD_LEN: usize = 4;
 
-fn difference(a: &[u8], b: &[u8]) {
+/// The octets in which `b` differs from `a`, a line each behind `prefix`.
+fn difference(prefix: &str, a: &[u8], b: &[u8]) {
     for i in 0..a.len().max(b.len()) {
         match (a.get(i), b.get(i)) {
             (Some(x), Some(y)) if x == y => {}
-            (Some(x), Some(y)) => program::print(&format!("{i:2}: {x:02x} -> {y:02x}\n")),
-            (Some(x), None) => program::print(&format!("{i:2}: {x:02x} -> (none)\n")),
-            (None, Some(y)) => program::print(&format!("{i:2}: (none) -> {y:02x}\n")),
+            (Some(x), Some(y)) => program::print(&format!("{prefix}{i:2}: {x:02x} -> {y:02x}\n")),
+            (Some(x), None) => program::print(&format!("{prefix}{i:2}: {x:02x} -> (none)\n")),
+            (None, Some(y)) => program::print(&format!("{prefix}{i:2}: (none) -> {y:02x}\n")),
             (None, None) => {}
         }
     }
@@ -201,7 +202,7 @@ fn action_lists(args: &[String], instructions: bool) -> Done {
                 } else {
                     action::put_actions(&mut out, &list, version);
                 }
-                difference(octets, &out);
+                difference("", octets, &out);
                 program::print("\n");
             }
         }
@@ -233,17 +234,15 @@ pub(super) fn ofp10_match(_: &Settings, _: &[String]) -> Done {
         let mut once = Vec::new();
         matching::put_of10(&mut once, &m);
         let mut normal = m.clone();
-        matching::normalize(&mut normal);
+        if matching::normalize(&mut normal) {
+            super::flows::note(&m, &normal);
+        }
         let mut twice = Vec::new();
         matching::put_of10(&mut twice, &normal);
         let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
         program::print(&format!("{text}\n"));
-        difference(octets, &once);
-        if once != twice {
-            let text = openflow::flow_mod::format_match(&normal, Some(0x8000), &Style::PLAIN);
-            program::print(&format!("normal: {text}\n"));
-            difference(&once, &twice);
-        }
+        difference("", octets, &once);
+        difference("normal: ", &once, &twice);
         program::print("\n");
         Ok(())
     })
@@ -260,13 +259,16 @@ pub(super) fn ofp11_match(_: &Settings, _: &[String]) -> Done {
             )));
         }
         match matching::pull_of11(octets) {
-            Err(code) => program::print(&format!("bad ofp11_match: {code}\n\n")),
+            Err(error) => {
+                text::log(&error.remarks);
+                program::print(&format!("bad ofp11_match: {error}\n\n"));
+            }
             Ok(m) => {
                 let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
                 program::print(&format!("{text}\n"));
                 let mut out = Vec::new();
                 matching::put_of11(&mut out, &m);
-                difference(octets, &out);
+                difference("", octets, &out);
                 program::print("\n");
             }
         }

@@ -18,6 +18,8 @@ pub(super) fn port_of(session: &Session, settings: &Settings, text: &str) -> Res
     if !settings.accepts_names() {
         return Err(Failure::Text(unknown()));
     }
+    // Numbered as if ports were asked for on a connection of their own, meanwhile.
+    let (_hello, _request) = (session.next_xid(), session.next_xid());
     Ok(noting(session.names(), |names| names.parse_port(text).ok_or_else(unknown))?)
 }
 

@@ -22,14 +22,8 @@ use crate::table::Staged;
 const MESSAGES_AT_MOST: usize = 1 << 22;
 /// Bundles of one connection at the most.
 const BUNDLES_AT_MOST: usize = 1 << 10;
-/// Octets of a message that are kept to quote in errors.
-const QUOTED: usize = 64;
-/// A message up to this long is kept whole for that, rather than copied.
-const KEPT_WHOLE: usize = 256;
 /// Messages that are staged together, and kept together until then.
 const PIECE: usize = 4096;
-/// Where the message within a bundle-add begins.
-const INNER_AT: usize = 16;
 /// An idle bundle is discarded after so long, unless configured otherwise, milliseconds.
 pub(super) const IDLE_MS: i64 = 10_000;
 
@@ -59,15 +53,6 @@ enum What {
     /// Packed: there may be a great many.
     FlowMod(PackedFlowMod),
     Other(Box<Message>),
-}
-
-/// What errors need of a message that is kept for long; `at`: where what they quote begins.
-fn excerpt(request: &Incoming, at: usize) -> Owed {
-    if request.raw.len() <= KEPT_WHOLE {
-        return Owed { at, ..Owed::from(request) };
-    }
-    let quoted = request.raw.get(at..).unwrap_or_default();
-    Owed { xid: request.xid, raw: quoted.get(..QUOTED).unwrap_or(quoted).into(), at: 0 }
 }
 
 impl Bridge {
@@ -153,7 +138,7 @@ impl Bridge {
             Message::FlowMod { flow_mod, .. } => What::FlowMod(flow_mod.pack(&mut self.shapes)),
             other => What::Other(Box::new(other)),
         };
-        bundle.push(Gathered { owed: excerpt(request, INNER_AT), what });
+        bundle.push(Gathered { owed: Owed::from(request), what });
         self.schedule_bundles();
         Ok(Step::Done)
     }
@@ -161,7 +146,7 @@ impl Bridge {
     fn commit_bundle(&mut self, id: ConnId, request: &Incoming, bundle_id: u32, bundle: OpenBundle) {
         let mut changes = Changes::new(id);
         changes.bundle = Some(BundleChanges {
-            commit: excerpt(request, 0),
+            commit: Owed::from(request),
             id: bundle_id,
             groups: self.groups.clone(),
             rest: bundle.messages.into_iter(),
@@ -301,7 +286,7 @@ impl Bridge {
 
 impl OpenBundle {
     fn new(flags: u16, request: &Incoming, now_ms: i64) -> OpenBundle {
-        let opener = excerpt(request, 0);
+        let opener = Owed::from(request);
         OpenBundle { flags, closed: false, used_ms: now_ms, opener, n_messages: 0, messages: Vec::new() }
     }
 

@@ -22,21 +22,13 @@ use crate::table::{Change, Event, Outcome, Staged};
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
     pub(super) xid: u32,
-    /// Its octets, or the first of them, from `at` on.
+    /// Its octets, for the error to quote.
     pub(super) raw: Arc<[u8]>,
-    pub(super) at: usize,
-}
-
-impl Owed {
-    /// The octets for an error to quote.
-    pub(super) fn quoted(&self) -> &[u8] {
-        self.raw.get(self.at..).unwrap_or_default()
-    }
 }
 
 impl From<&Incoming> for Owed {
     fn from(request: &Incoming) -> Owed {
-        Owed { xid: request.xid, raw: request.raw.clone(), at: 0 }
+        Owed { xid: request.xid, raw: request.raw.clone() }
     }
 }
 

@@ -240,7 +240,7 @@ impl Bridge {
     }
 
     pub(super) fn refuse_owed(&mut self, conn: ConnId, owed: &Owed, code: ErrorCode) {
-        let error = openflow::message::ErrorMessage::reply(code, owed.quoted());
+        let error = openflow::message::ErrorMessage::reply(code, &owed.raw);
         self.reply(conn, owed.xid, Message::Error(error));
     }
 }

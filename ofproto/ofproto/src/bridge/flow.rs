@@ -54,7 +54,7 @@ impl Bridge {
             match checked {
                 Err(code) => self.refuse(conn, &request, code),
                 Ok(flow_mod) => {
-                    changes.request(Owed { xid: request.xid, raw: request.raw, at: 0 });
+                    changes.request(Owed { xid: request.xid, raw: request.raw });
                     self.push_flow_mod(&mut changes, flow_mod);
                 }
             }

@@ -253,10 +253,15 @@ pub(super) fn set_field(a: &[u8], d: &Decoding<'_>, may_mask: bool) -> Res<Actio
     if !field.meta().writable {
         return Err(unwritable(field));
     }
+    if !zero_from(b, 0) || field == Field::InPortOxm {
+        return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.into());
+    }
     let is_vid_without_present =
         field == Field::VlanVid && (entry.mask.to_u128() & 0x1000 == 0 || entry.value.to_u128() & 0x1000 == 0);
-    if !zero_from(b, 0) || field == Field::InPortOxm || !field.is_value_valid(&entry.value) || is_vid_without_present {
-        return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.into());
+    if !field.is_value_valid(&entry.value) || is_vid_without_present {
+        let value = flow::field::text::format(field, &entry.value, None, None);
+        let text = format!("Invalid value for set field {}: {value}", field.name());
+        return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.because(LOG, text));
     }
     Ok(set(field, entry.value, entry.mask, SetFieldForm::SetField))
 }

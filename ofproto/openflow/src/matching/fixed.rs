@@ -3,6 +3,7 @@
 //! Source: OpenFlow 1.0.2 section 5.2.3, OpenFlow 1.1 section A.2.3.
 
 use super::Match;
+use crate::message::wire;
 use crate::wire::{Put, be16, be32, be64};
 use crate::{ErrorCode, OfError, OfPort};
 
@@ -162,7 +163,7 @@ pub fn pull_of11(b: &[u8]) -> Result<Match, OfError> {
     let exact = |bit: u32| w & bit == 0;
     let mut m = Match::any();
     if exact(w11::IN_PORT) {
-        m.set_in_port(OfPort::from_11(be32(b, 4)).ok_or(ErrorCode::OFPBMC_BAD_VALUE)?);
+        m.set_in_port(wire::port11(be32(b, 4)).map_err(|error| error.under(ErrorCode::OFPBMC_BAD_VALUE))?);
     }
     let (src_mask, dst_mask) = (!mac(b, 18) & MAC, !mac(b, 30) & MAC);
     if src_mask != 0 || dst_mask != 0 {

@@ -34,6 +34,15 @@ pub struct Match {
     pub tun: Option<Arc<TunTable>>,
 }
 
+/// Whether a field's value is its mask as well. Open vSwitch 3.1 reads matches on these so: 0 is no condition, another number
+/// asks for its ones.
+fn is_own_mask(field: Field) -> bool {
+    matches!(
+        field,
+        Field::TunErspanVer | Field::TunErspanDir | Field::TunErspanHwid | Field::TunGtpuFlags | Field::TunGtpuMsgtype
+    )
+}
+
 impl Match {
     /// Matches every packet.
     pub fn any() -> Match {
@@ -63,13 +72,14 @@ impl Match {
     /// Restricts the match to one value of a field; not for `tun_metadata*`.
     pub fn set_exact(&mut self, field: Field, number: u128) {
         let n = usize::from(field.meta().n_bytes);
-        field.constrain(&mut self.key, &mut self.mask, &Value::from_u128(number, n), &Value::ones(n, n * 8));
+        self.constrain(field, &Value::from_u128(number, n), &Value::ones(n, n * 8), None);
     }
 
     /// Makes a field's bits under `mask` have `value`, and forgets what the match said of the field before. Tunnel
     /// options go where `bridge`'s table has them; without one the match makes room of its own.
     pub fn constrain(&mut self, field: Field, value: &Value, mask: &Value, bridge: Option<&Arc<TunTable>>) {
         let Field::TunMetadata(i) = field else {
+            let mask = if is_own_mask(field) { value } else { mask };
             field.constrain(&mut self.key, &mut self.mask, value, mask);
             if field == Field::IpFrag && mask.to_u128() & 3 == 3 {
                 self.mask.set_nw_frag(3);

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 
 use flow::field::{Field, Location, TunTable, Value};
 
-use super::{Match, dl_type, fixed};
+use super::{Match, dl_type, fixed, is_own_mask};
+use crate::message::wire;
 use crate::nxm::{self, Entry, Place};
 use crate::wire::{Put, be16};
 use crate::{ErrorCode, OfError, Version};
@@ -65,7 +66,11 @@ fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -
         return Err(ErrorCode::OFPBMC_BAD_MASK.into());
     }
     if !field.is_value_valid(&entry.value) {
-        return Err(ErrorCode::OFPBMC_BAD_VALUE.into());
+        let bad_port = match field {
+            Field::InPortOxm | Field::ActsetOutput => wire::port11(entry.value.to_u128() as u32).err(),
+            _ => None,
+        };
+        return Err(bad_port.map_or(ErrorCode::OFPBMC_BAD_VALUE.into(), |e| e.under(ErrorCode::OFPBMC_BAD_VALUE)));
     }
     if !reading.loose && !m.meets(meta.prereq) {
         return Err(ErrorCode::OFPBMC_BAD_PREREQ.into());
@@ -298,6 +303,7 @@ impl<'a> Writer<'a> {
             Field::TunFlags => Value::from_u128(1, 2),
             // Eight of 32 states are known.
             Field::CtState => mask.and(&Value::from_u128(0xff, 4)),
+            _ if is_own_mask(field) => value.clone(),
             _ => mask,
         };
         self.entry(field, &value, if field.meta().maskable { &mask } else { &ones });
