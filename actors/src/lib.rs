@@ -9,6 +9,7 @@ pub mod mailbox;
 pub mod memory;
 pub mod stream;
 pub mod supervise;
+mod transcript;
 pub mod unixctl;
 pub mod web;
 

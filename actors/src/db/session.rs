@@ -14,6 +14,7 @@ use crate::linger::Linger;
 use crate::mailbox::Address;
 use crate::stream::{Accepted, Method, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player, WeakFamily};
+use crate::transcript;
 use actix::fut::{ActorFuture, wrap_future};
 use actix::prelude::*;
 use jsonrpc::reconnect::{Severity, State};
@@ -343,6 +344,7 @@ impl Session {
     }
 
     fn queue(&mut self, text: Text) {
+        transcript::sent(self.machine.reconnect.name(), text.as_bytes());
         self.backlog += text.as_bytes().len();
         self.out.push_back(text);
     }
@@ -404,8 +406,11 @@ impl Session {
     }
 
     fn parse(&mut self) -> Result<(), Ending> {
+        transcript::heard(&mut self.machine);
         loop {
-            match self.machine.next_message() {
+            let next = self.machine.next_message();
+            transcript::heard(&mut self.machine);
+            match next {
                 Ok(Some(message @ (Message::Response { .. } | Message::Error { .. }))) => {
                     let kind = if matches!(message, Message::Error { .. }) { "error" } else { "reply" };
                     let name = self.machine.reconnect.name();
@@ -421,7 +426,7 @@ impl Session {
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     let name = self.machine.reconnect.name();
-                    vlog::warn_rl!("jsonrpc", 60, 5, "{name}: {error}");
+                    vlog::warn_rl!("jsonrpc", 5, 5, "{name}: {error}");
                     if error.to_string().ends_with("byte 0: invalid character U+0016") {
                         vlog::warn_rl!("jsonrpc", 60, 5, "{name}: received SSL data on JSON-RPC channel");
                     }

@@ -20,6 +20,7 @@ use crate::stream::{Accepted, Listener, Method, OVSDB_PORT, Stream, Tls, connect
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
 use crate::switch::desired::{self, DesiredSwitch};
+use crate::transcript;
 use crate::unixctl::coverage::Counter;
 
 /// What the database server may make us keep.
@@ -185,6 +186,7 @@ impl Idl {
     }
 
     fn send_text(&mut self, text: String) {
+        transcript::sent(self.machine.reconnect.name(), text.as_bytes());
         if let Some(link) = &self.link
             && link.out.try_send(text).is_err()
         {
@@ -531,7 +533,11 @@ impl Handler<Read> for Idl {
 impl Idl {
     /// Takes every message that has come whole.
     fn digest(&mut self) -> Result<(), String> {
-        while let Some(message) = self.machine.next_message().map_err(|e| e.to_string())? {
+        transcript::heard(&mut self.machine);
+        loop {
+            let next = self.machine.next_message();
+            transcript::heard(&mut self.machine);
+            let Some(message) = next.map_err(|e| e.to_string())? else { break };
             let replies = self.client.receive(message).map_err(|e| e.to_string())?;
             self.send(replies);
         }

@@ -6,6 +6,7 @@ use super::coverage::Counter;
 use crate::clock;
 use crate::stream::{Accepted, Listener, Stream};
 use crate::supervise::{Desk, Player, WeakFamily};
+use crate::transcript;
 use actix::prelude::*;
 use futures::stream;
 use jsonrpc::{Limits, Message, Scanner};
@@ -101,12 +102,16 @@ async fn converse(peer: Accepted, commands: &Commands) -> io::Result<()> {
                 Ok(Some(value)) => Message::from_json(value).map_err(|e| e.to_string()),
                 Err(error) => Err(error.to_string()),
             };
+            if let Ok(message) = &message {
+                transcript::said(&name, message, false);
+            }
             match message {
                 Ok(Message::Request { id, method, params }) => {
                     let work = answer(commands, id, &method, params);
                     let Some(reply) = while_asked(work, &mut stream, &mut scanner, &mut buffer).await else {
                         return Ok(());
                     };
+                    transcript::said(&name, &reply, true);
                     send(&mut stream, &reply).await?;
                 }
                 Ok(_) => {

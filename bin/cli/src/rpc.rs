@@ -5,6 +5,7 @@ use crate::stream::{Settings, Stream, errno};
 use jsonrpc::{Limits, Message, Scanner};
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -51,6 +52,7 @@ impl Rpc {
     /// # Errors
     /// As the system reports them.
     pub fn send(&mut self, message: &Message) -> io::Result<()> {
+        vlog::dbg!("jsonrpc", "{}: {}", self.name, Said(message, true));
         self.stream.write_all(message.to_text().as_bytes())?;
         self.stream.flush()
     }
@@ -150,6 +152,7 @@ impl Rpc {
                 vlog::warn!("jsonrpc", "{}: received bad JSON-RPC message: {error}", self.name);
                 errno::protocol_error()
             })?;
+            vlog::dbg!("jsonrpc", "{}: {}", self.name, Said(&message, false));
             match message {
                 Message::Request { id, method, params } if method == "echo" => {
                     self.send(&Message::echo_reply(id, params))?;
@@ -168,6 +171,15 @@ impl Rpc {
 impl AsFd for Rpc {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+/// A message as the log tells of it, and whether it goes rather than comes.
+struct Said<'a>(&'a Message, bool);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.log_text(self.1))
     }
 }
 

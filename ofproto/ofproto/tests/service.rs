@@ -262,9 +262,10 @@ fn a_long_bundle_is_staged_in_pieces_and_stands_at_once() {
     };
     let got = send(&mut world, "flow add in_port=4,actions=group:77");
     assert_eq!(errors(&got), ["OFPBAC_BAD_OUT_GROUP", "OFPBFC_MSG_FAILED"]);
-    // The message that failed is quoted as it came.
+    // The message that failed is quoted as it came, in what added it to the bundle.
     let Message::Error(error) = &got[0] else { panic!("an error") };
-    assert_eq!((error.data[1], &error.data[4..8]), (14, &10_000u32.to_be_bytes()[..]));
+    assert_eq!((error.data[1], &error.data[4..8]), (34, &10_000u32.to_be_bytes()[..]));
+    assert_eq!((error.data[17], usize::from(error.data[3])), (14, error.data.len()));
     assert_eq!(world.rules(), [] as [&str; 0]);
     assert_eq!(send(&mut world, "flow delete nw_src=10.0.0.0/24,tcp"), [ctrl(7, BundleCtrlType::CommitReply, 0)]);
     assert_eq!(world.rules().len(), 9_000 - 256);

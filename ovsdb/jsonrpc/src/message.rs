@@ -115,6 +115,36 @@ impl Message {
         })
     }
 
+    /// What the log says of a message that comes or, if `sent`, goes: what kind it is and what it says.
+    #[must_use]
+    pub fn log_text(&self, sent: bool) -> String {
+        let mut out = String::from(if sent { "send " } else { "received " });
+        let mut put = |name: &str, value: &Value| {
+            out.push_str(name);
+            write_value(&mut out, value, false);
+        };
+        match self {
+            Message::Request { id, method, params } => {
+                put("request, method=", &method.as_str().into());
+                put(", params=", &params.clone().into());
+                put(", id=", id);
+            }
+            Message::Notification { method, params } => {
+                put("notification, method=", &method.as_str().into());
+                put(", params=", &params.clone().into());
+            }
+            Message::Response { id, result } => {
+                put("reply, result=", result);
+                put(", id=", id);
+            }
+            Message::Error { id, error } => {
+                put(if sent { "reply, error=" } else { "error, error=" }, error);
+                put(", id=", id);
+            }
+        }
+        out
+    }
+
     /// The text on the wire, without white space.
     #[must_use]
     pub fn to_text(&self) -> String {

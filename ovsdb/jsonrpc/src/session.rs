@@ -38,6 +38,8 @@ pub struct Session {
     /// The state machine; its settings and figures are open to the owner.
     pub reconnect: Reconnect,
     replies: Vec<String>,
+    /// What came, for the log, while the owner wants to know.
+    heard: Option<Vec<String>>,
 }
 
 impl Session {
@@ -46,7 +48,7 @@ impl Session {
     pub fn active(name: &str, limits: Limits, now_ms: u64) -> Self {
         let mut reconnect = Reconnect::new(name, now_ms);
         reconnect.enable(now_ms);
-        Session { limits, scanner: Scanner::new(limits), reconnect, replies: Vec::new() }
+        Session { limits, scanner: Scanner::new(limits), reconnect, replies: Vec::new(), heard: None }
     }
 
     /// A session on a stream that a listener accepted. It does not reconnect.
@@ -78,11 +80,27 @@ impl Session {
         self.scanner.feed(bytes);
     }
 
+    /// Begins or ends to keep what the log may say of each message that comes.
+    pub fn keep_heard(&mut self, on: bool) {
+        if self.heard.is_some() != on {
+            self.heard = on.then(Vec::new);
+        }
+    }
+
+    /// What the log may say of the messages that have come since the last call.
+    pub fn take_heard(&mut self) -> Vec<String> {
+        self.heard.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// The next message for the owner. Echo requests are answered here ([`Session::poll_output`])
     /// and answers to our own probes swallowed.
     pub fn next_message(&mut self) -> Result<Option<Message>, SessionError> {
         while let Some(value) = self.scanner.next_value()? {
-            match Message::from_json(value)? {
+            let message = Message::from_json(value)?;
+            if let Some(heard) = &mut self.heard {
+                heard.push(message.log_text(false));
+            }
+            match message {
                 Message::Request { id, method, params } if method == "echo" => {
                     self.replies.push(Message::echo_reply(id, params).to_text());
                 }
