@@ -60,6 +60,10 @@ pub struct LinkCounters {
     pub rx_frame_err: u64,
     /// Missed by the device itself.
     pub rx_missed_errors: u64,
+    /// Not sent to the end.
+    pub tx_aborted_err: u64,
+    /// Not sent for want of a carrier.
+    pub tx_carrier_err: u64,
 }
 
 impl LinkCounters {
@@ -80,6 +84,8 @@ impl LinkCounters {
             rx_crc_err: 0,
             rx_frame_err: 0,
             rx_missed_errors: 0,
+            tx_aborted_err: 0,
+            tx_carrier_err: 0,
             ..self
         }
     }
@@ -100,6 +106,8 @@ impl LinkCounters {
             rx_crc_err: stats.rx_crc_errors,
             rx_frame_err: stats.rx_frame_errors,
             rx_missed_errors: stats.rx_missed_errors,
+            tx_aborted_err: stats.tx_aborted_errors,
+            tx_carrier_err: stats.tx_carrier_errors,
         }
     }
 }

@@ -3,8 +3,12 @@
 //! Source: ovs-dpctl(8), and what Open vSwitch 3.1 prints.
 
 use std::fmt::Write;
+use std::sync::Arc;
+
+use openflow::message::port_stats::UNKNOWN;
 
 use super::context::{Found, PATIENCE, Registry, Says, all_datapaths, datapath_named, optional_datapath, reason};
+use crate::host::{LinkCounters, ReadCounters};
 use crate::msg::datapath::{DatapathReport, ReadStats};
 use crate::switch::directory::Directory;
 use crate::switch::tunnels;
@@ -154,8 +158,13 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
         let _ = writeln!(out, "  flows: {}", report.flows);
         let own = if kind == "netdev" { "tap" } else { "dummy-internal" };
         let _ = writeln!(out, "  port 0: {own_port} ({own})");
+        let kernel = match &directory.host {
+            Some(host) if statistics => host.address.ask(ReadCounters, PATIENCE).await.unwrap_or_default(),
+            _ => Arc::default(),
+        };
         if statistics {
-            port_statistics(out, None, true);
+            let idle = LinkCounters::default();
+            port_statistics(out, None, (kind == "netdev").then_some((&idle, "tap")));
         }
         for (number, name) in &entry.ports {
             let port = entry.own.get(name).or_else(|| directory.ports.get(name));
@@ -168,8 +177,8 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
             let shown = if plain { String::new() } else { format!(" ({shown})") };
             let _ = writeln!(out, "  port {number}: {name}{shown}");
             if statistics {
-                let counted = report.ports.iter().find(|(n, ..)| n == number);
-                port_statistics(out, counted, report.dummies.contains(number));
+                let device = port.and_then(|port| Some((kernel.get(name)?, port.kind.as_str())));
+                port_statistics(out, Some((*number, &report)), device);
             }
         }
     }
@@ -206,25 +215,46 @@ pub(super) fn kind_text(kind: &str, options: &std::collections::BTreeMap<String,
     out
 }
 
-/// The counters of one port; what a device does not count is a question mark.
-fn port_statistics(out: &mut String, counted: Option<&(flow::OdpPort, dp::PortStats, u64)>, dummy: bool) {
-    let (stats, lost) = counted.map_or((dp::PortStats::default(), 0), |(_, s, lost)| (*s, *lost));
-    let known = |n: u64| if dummy { "?".to_owned() } else { n.to_string() };
+/// The counters of one port: the kernel's of a device of the host (`device`, with its kind), the datapath's of any other;
+/// what is not counted is a question mark.
+fn port_statistics(
+    out: &mut String,
+    counted: Option<(flow::OdpPort, &DatapathReport)>,
+    device: Option<(&LinkCounters, &str)>,
+) {
+    let (number, report) = counted.unzip();
+    let mut stats = crate::switch::counters(number, report);
+    let (mut aborted, mut carrier) = (UNKNOWN, UNKNOWN);
+    match device {
+        Some((kernel, kind)) if !crate::switch::kernel_counters(kernel, kind, &mut stats).is_empty() => {
+            (aborted, carrier) = (kernel.tx_aborted_err, kernel.tx_carrier_err);
+        }
+        // What the kernel does not count, the datapath's own threads do only in part.
+        _ => {
+            (stats.rx_errors, stats.rx_dropped, stats.tx_errors, stats.tx_dropped) =
+                (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
+        }
+    }
+    let told = |n: u64| if n == UNKNOWN { "?".to_owned() } else { n.to_string() };
     let _ = writeln!(
         out,
-        "    RX packets:{} errors:{} dropped:{} overruns:? frame:?",
-        stats.rx_packets,
-        known(0),
-        known(lost)
+        "    RX packets:{} errors:{} dropped:{} overruns:{} frame:{}",
+        told(stats.rx_packets),
+        told(stats.rx_errors),
+        told(stats.rx_dropped),
+        told(stats.rx_over_err),
+        told(stats.rx_frame_err)
     );
     let _ = writeln!(
         out,
-        "    TX packets:{} errors:{} dropped:{} aborted:? carrier:?",
-        stats.tx_packets,
-        known(stats.tx_errors),
-        known(stats.tx_dropped)
+        "    TX packets:{} errors:{} dropped:{} aborted:{} carrier:{}",
+        told(stats.tx_packets),
+        told(stats.tx_errors),
+        told(stats.tx_dropped),
+        told(aborted),
+        told(carrier)
     );
-    let _ = writeln!(out, "    collisions:?");
+    let _ = writeln!(out, "    collisions:{}", told(stats.collisions));
     let _ = write!(out, "    RX bytes:{}{}", stats.rx_bytes, scaled(stats.rx_bytes));
     let _ = writeln!(out, "  TX bytes:{}{}", stats.tx_bytes, scaled(stats.tx_bytes));
 }

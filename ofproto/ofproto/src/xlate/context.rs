@@ -161,6 +161,10 @@ impl<'a> Context<'a> {
         self.start();
         self.end_monitoring();
         wildcard::finish(&mut self.wc, self.input.key, &self.flow);
+        // Behind the last action nobody needs the packet: no copy of it is made for that one.
+        if let Some(odp::Action::Clone(inner)) = self.odp.pop_if(|action| matches!(action, odp::Action::Clone(_))) {
+            self.odp.extend(inner.iter().cloned());
+        }
         if let Some(reason) = self.error {
             self.odp.clear();
             if self.view.support.explicit_drop {
