@@ -129,6 +129,72 @@ fn who_watches_or_limits_a_port_sees_all_of_it() {
 }
 
 #[test]
+fn a_mirror_gets_what_the_kernel_had_forwarded() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        let watcher = lab.guest(3, 1500)?;
+        lab.vsctl("add-port br0 v3")?;
+        need("the two reach each other", a.reaches(&b.ip))?;
+        warm(lab, a, &b.ip)?;
+        lab.vsctl(
+            "-- --id=@out get port v3 -- --id=@m create mirror name=m0 select-all=true output-port=@out \
+             -- set bridge br0 mirrors=@m",
+        )?;
+        let seen = || -> Result<u64, String> {
+            let text = watcher.space.line("cat /sys/class/net/eth0/statistics/rx_packets")?;
+            text.trim().parse().map_err(|error| format!("{error}: {text}"))
+        };
+        let before = seen()?;
+        need("a mirrored packet is delivered all the same", a.ping(&b.ip, 20)? == 20)?;
+        let came = || seen().is_ok_and(|now| now >= before + 40);
+        process::until("the mirror to have both ways of it", Duration::from_secs(30), came)?;
+        lab.vsctl("clear bridge br0 mirrors")?;
+        warm(lab, a, &b.ip)
+    });
+}
+
+/// Deletes the pair of devices of a guest and makes it anew, under the same names and addresses.
+fn make_anew(lab: &Lab, guest: &Guest) -> Result<(), String> {
+    let Guest { space, port, ip, mac, .. } = guest;
+    lab.host.line(&format!("ip link del {port}"))?;
+    let name = space.name();
+    lab.host.line(&format!("ip link add {port} type veth peer name eth0 netns {name} address {mac}"))?;
+    space.line(&format!("ip addr add {ip}/24 dev eth0"))?;
+    space.line("ip link set eth0 up")?;
+    lab.host.line(&format!("ip link set {port} up")).map(drop)
+}
+
+#[test]
+fn a_device_comes_back_under_load() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        need("the two reach each other", a.reaches(&b.ip))?;
+        let log = lab.place.dir().join("load.log");
+        let load = a.space.start(&["ping", "-q", "-i", "0.001", &b.ip], &log)?;
+        for round in 0..3 {
+            warm(lab, a, &b.ip)?;
+            make_anew(lab, b)?;
+            let back = || b.reaches(&a.ip);
+            process::until(&format!("the device to be back, time {round}"), Duration::from_secs(60), back)?;
+        }
+        // The one that sends goes as well, with what its queue holds.
+        drop(load);
+        let load = b.space.start(&["ping", "-q", "-i", "0.001", &a.ip], &log)?;
+        warm(lab, b, &a.ip)?;
+        make_anew(lab, b)?;
+        drop(load);
+        process::until("the sender to be back", Duration::from_secs(60), || b.reaches(&a.ip))?;
+        warm(lab, b, &a.ip)?;
+        let shown = lab.appctl("actor/show")?;
+        let died = shown.lines().filter(|line| line.starts_with("datapath") || line.starts_with("bridge"));
+        let died = died.filter(|line| line.split_whitespace().nth(6).is_some_and(|n| n != "0")).count();
+        need(&format!("no actor died of it: {shown}"), died == 0)
+    });
+}
+
+#[test]
 fn a_killed_switch_leaves_nothing_that_forwards() {
     on_lab(Side::debian(), &[], |lab| {
         let guests = two_guests(lab)?;
