@@ -138,12 +138,14 @@ pub(super) fn decode_flow(
     let mut body = body.sub(len.clamp(least, left))?;
     body.skip(2)?;
     let reading = Reading { tun: context.tun, ..Reading::default() };
-    let mut flow = match (dialect, version) {
-        (Dialect::Nicira, _) => decode_nx(&mut body, len, reading)?,
-        (_, Version::V10) => decode10(&mut body)?,
-        (_, Version::V15) => decode15(&mut body, reading)?,
-        _ => decode11(&mut body, version, reading)?,
-    };
+    // Filled in where it is: a match has more than a kilobyte.
+    let mut flow = FlowStats::blank();
+    match (dialect, version) {
+        (Dialect::Nicira, _) => decode_nx(&mut flow, &mut body, len, reading)?,
+        (_, Version::V10) => decode10(&mut flow, &mut body)?,
+        (_, Version::V15) => decode15(&mut flow, &mut body, reading)?,
+        _ => decode11(&mut flow, &mut body, version, reading)?,
+    }
     let decoding = context.decoding(version);
     let missing = len.saturating_sub(left);
     flow.actions = action::take_instructions(&mut body, missing, &decoding)
@@ -173,8 +175,8 @@ impl FlowStats {
     }
 }
 
-fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, OfError> {
-    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
+fn decode10(flow: &mut FlowStats, body: &mut Reader<'_>) -> Result<(), OfError> {
+    flow.table = body.u8()?;
     body.skip(1)?;
     flow.matching = matching::pull_of10(body.take(OF10_MATCH_LEN)?);
     flow.duration = Some((body.u32()?, body.u32()?));
@@ -185,11 +187,16 @@ fn decode10(body: &mut Reader<'_>) -> Result<FlowStats, OfError> {
     flow.cookie = body.u64()?;
     flow.packets = count(body.u64()?);
     flow.bytes = count(body.u64()?);
-    Ok(flow)
+    Ok(())
 }
 
-fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<FlowStats, OfError> {
-    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
+fn decode11(
+    flow: &mut FlowStats,
+    body: &mut Reader<'_>,
+    version: Version,
+    reading: Reading<'_>,
+) -> Result<(), OfError> {
+    flow.table = body.u8()?;
     body.skip(1)?;
     flow.duration = Some((body.u32()?, body.u32()?));
     flow.priority = body.u16()?;
@@ -207,12 +214,12 @@ fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Re
     if version >= Version::V13 {
         flow.flags = flow::decode_flags(flags, None, version)?;
     }
-    Ok(flow)
+    Ok(())
 }
 
-fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, OfError> {
+fn decode15(flow: &mut FlowStats, body: &mut Reader<'_>, reading: Reading<'_>) -> Result<(), OfError> {
     body.skip(2)?;
-    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
+    flow.table = body.u8()?;
     body.skip(1)?;
     flow.priority = body.u16()?;
     flow.idle_timeout = body.u16()?;
@@ -228,11 +235,11 @@ fn decode15(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<FlowStats, Of
     flow.idle_age = oxs.idle;
     flow.packets = oxs.packets;
     flow.bytes = oxs.bytes;
-    Ok(flow)
+    Ok(())
 }
 
-fn decode_nx(body: &mut Reader<'_>, whole: usize, reading: Reading<'_>) -> Result<FlowStats, OfError> {
-    let mut flow = FlowStats { table: body.u8()?, ..FlowStats::blank() };
+fn decode_nx(flow: &mut FlowStats, body: &mut Reader<'_>, whole: usize, reading: Reading<'_>) -> Result<(), OfError> {
+    flow.table = body.u8()?;
     body.skip(1)?;
     flow.duration = Some((body.u32()?, body.u32()?));
     flow.priority = body.u16()?;
@@ -249,7 +256,7 @@ fn decode_nx(body: &mut Reader<'_>, whole: usize, reading: Reading<'_>) -> Resul
         return Err(ErrorCode::OFPBRC_BAD_LEN.because(LOG, text));
     }
     flow.matching = flow::take_nxm(body, match_len, reading)?.0;
-    Ok(flow)
+    Ok(())
 }
 
 /// Appends one rule of a reply.
