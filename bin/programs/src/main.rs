@@ -4,6 +4,10 @@ mod troupe;
 
 use std::path::Path;
 
+/// As in the switch's and the database's own programs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let name = std::env::args().next().unwrap_or_default();
     let name = Path::new(&name).file_name().and_then(|n| n.to_str()).unwrap_or("troupe").to_owned();

@@ -13,6 +13,11 @@ use settings::Settings;
 use std::io::Read;
 use std::path::Path;
 
+/// A rule is a dozen small pieces of memory, taken and let go in great numbers: a quarter of a flow-mod's time with the C
+/// library's heap.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let program = program::Program::from_env("ovs-vswitchd");
     let more = [groups::HELP, groups::VERSION];
