@@ -26,16 +26,6 @@ pub const NEWS_AT_MOST: usize = 1024;
 
 /// Leavings of so many changes are dropped on another thread.
 const LEAVINGS_TO_CARRY_AWAY: usize = 4096;
-/// How long the views that still show what is gone may be in use, milliseconds.
-const VIEWS_LINGER_MS: u64 = 1000;
-
-/// Drops what is left of a great change where nobody waits for it, and returns its memory.
-async fn carry_away(leavings: Leavings) {
-    let _ = tokio::task::spawn_blocking(move || drop(leavings)).await;
-    clock::sleep_real(VIEWS_LINGER_MS).await;
-    let _ = tokio::task::spawn_blocking(sys::heap::give_back_freed).await;
-}
-
 impl FlowTable {
     /// The table that `view` shows.
     pub fn new(desk: Desk, view: &TableView, bridge: Retry<TableChanged>) -> Self {
@@ -92,7 +82,8 @@ impl Handler<Settle> for FlowTable {
         if m.commit {
             let leavings = self.table.commit();
             if leavings.len() >= LEAVINGS_TO_CARRY_AWAY {
-                actix::spawn(carry_away(leavings));
+                // Nobody waits there until it is done.
+                drop(tokio::task::spawn_blocking(move || drop(leavings)));
             }
         } else {
             self.table.rollback()

@@ -12,7 +12,6 @@
 //! * [`Tap`]: tap devices, in both directions, with offloads.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
 //! * [`bpf`]: programs in the kernel, and what they share with us.
-//! * [`heap`]: giving freed memory back.
 //! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
 
 pub mod bpf;
@@ -22,7 +21,6 @@ mod epoll;
 mod error;
 pub mod ethtool;
 mod frame;
-pub mod heap;
 pub mod host_stack;
 mod map;
 mod netlink;
