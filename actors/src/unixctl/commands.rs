@@ -120,13 +120,18 @@ impl Commands {
     }
 }
 
+/// What a command says that was given less than it needs.
+pub(crate) fn too_few(name: &str, least: usize) -> String {
+    format!("\"{name}\" command requires at least {least} arguments")
+}
+
 fn arguments(name: &str, shape: &Shape, params: &Params<'_>) -> Result<Vec<String>, String> {
     let values: Vec<Value> = match params.as_str() {
         None => Vec::new(),
         Some(text) => serde_json::from_str(text).map_err(|e| format!("parameters must be an array: {e}"))?,
     };
     if values.len() < shape.min {
-        return Err(format!("\"{name}\" command requires at least {} arguments", shape.min));
+        return Err(too_few(name, shape.min));
     }
     if values.len() > shape.max {
         return Err(format!("\"{name}\" command takes at most {} arguments", shape.max));

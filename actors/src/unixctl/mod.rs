@@ -9,6 +9,7 @@ mod common;
 pub mod coverage;
 mod session;
 
+pub(crate) use commands::too_few;
 pub use commands::{Answer, Commands};
 pub use common::{add_actor_commands, add_clock_commands, add_log_commands};
 

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::datapath::control::{Perform, Work};
 use crate::msg::bridge::Control;
 use crate::switch::directory::{DatapathEntry, Directory, Shared};
-use crate::unixctl::{Answer, Commands};
+use crate::unixctl::{Answer, Commands, too_few};
 
 /// How long a part may take to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,6 +52,9 @@ impl Registry<'_> {
             let run = run.clone();
             async move {
                 let (_, args) = super::dpctl::options(&args)?;
+                if args.len() < counts.0 {
+                    return Err(too_few(name, counts.0));
+                }
                 run(directory, args.to_vec()).await
             }
         });
