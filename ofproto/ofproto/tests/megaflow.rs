@@ -193,6 +193,29 @@ proptest! {
     }
 }
 
+/// A tag that a port's VLAN pushes anew may equal the one that was taken off: of a packet of priority 0, not of others.
+#[test]
+fn a_tag_that_comes_back_is_told_from_others() {
+    let matching = MATCHES.iter().position(|m| m.is_empty()).expect("a rule for all");
+    let actions = ACTIONS.iter().position(|a| a.starts_with("strip_vlan")).expect("a tag goes");
+    let view = switch(&[(0, 0, matching, actions)], &[1, 0, 0]);
+    let verdicts = [0x1005, 0x3005].map(|tci| {
+        let mut key = Key::EMPTY;
+        key.set_in_port(1);
+        key.set_dl_src(0x0200_0000_0001);
+        key.set_dl_dst(0x0200_0000_0002);
+        key.set_dl_type(0x88b5);
+        key.set_vlan_tpid(0x8100);
+        key.set_vlan_tci(tci);
+        (verdict(&view, &key, &mut Recirc::default()), key)
+    });
+    assert_ne!(verdicts[0].0.install_actions(None), verdicts[1].0.install_actions(None));
+    for (verdict, key) in &verdicts {
+        let mask = verdict.megaflow_mask();
+        assert_eq!(verdicts.iter().filter(|(_, other)| other.matches(key, &mask)).count(), 1, "{key:?}");
+    }
+}
+
 fn patch(name: &str, peer: PortRef) -> Arc<PortView> {
     Arc::new(PortView { odp: None, kind: PortKind::Patch(Some(peer)), ..PortView::device(OfPort(2), 0, name) })
 }

@@ -84,6 +84,9 @@ headers! {
 impl Context<'_> {
     /// Writes what differs between the flow and what the datapath has so far.
     pub fn commit(&mut self) {
+        if self.was_tagged && count_vlans(&self.base) > 0 && vlans(&self.base) == vlans(&self.flow) {
+            self.look_at_tags();
+        }
         // Of the many ports that a packet is flooded to hardly one wants it otherwise than the one before.
         if self.pending == Pending::None && !self.has_uncommitted() {
             return;
@@ -259,10 +262,7 @@ impl Context<'_> {
             flow_n -= 1;
         }
         if base_n > 0 {
-            self.wc.set_vlan_tpid(u16::MAX);
-            self.wc.set_vlan_tci(u16::MAX);
-            self.wc.set_vlan2_tpid(u16::MAX);
-            self.wc.set_vlan2_tci(u16::MAX);
+            self.look_at_tags();
         }
         for _ in 0..base_n {
             self.odp.push(Action::PopVlan);
@@ -272,6 +272,13 @@ impl Context<'_> {
             self.odp.push(Action::PushVlan { tpid, tci });
         }
         set_vlans(&mut self.base, vlans(&self.flow));
+    }
+
+    fn look_at_tags(&mut self) {
+        self.wc.set_vlan_tpid(u16::MAX);
+        self.wc.set_vlan_tci(u16::MAX);
+        self.wc.set_vlan2_tpid(u16::MAX);
+        self.wc.set_vlan2_tci(u16::MAX);
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) struct Context<'a> {
     pub orig_skb_priority: u32,
     pub conntracked: bool,
     pub was_mpls: bool,
+    /// A tag was taken off: one pushed later may equal it, of some packets only.
+    pub was_tagged: bool,
     pub ct_nat: Option<Nat>,
 
     pub freezing: bool,
@@ -137,6 +139,7 @@ impl<'a> Context<'a> {
             mirror_snaplen: 0,
             conntracked: false,
             was_mpls: false,
+            was_tagged: false,
             ct_nat: None,
             freezing: false,
             dp_hash: None,

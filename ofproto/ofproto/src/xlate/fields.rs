@@ -205,6 +205,7 @@ impl Context<'_> {
         if n > 0 {
             let [_, inner] = vlans(&self.flow);
             set_vlans(&mut self.flow, [inner, (0, 0)]);
+            self.was_tagged = true;
         }
     }
 
