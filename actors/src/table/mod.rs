@@ -5,7 +5,7 @@
 
 use actix::prelude::*;
 use ofproto::bridge::{Answer, Question};
-use ofproto::table::{Event, Leavings, Table, TableView};
+use ofproto::table::{Event, Table, TableView};
 use std::sync::Arc;
 
 use crate::clock;
