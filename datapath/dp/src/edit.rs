@@ -86,6 +86,22 @@ pub(crate) fn push_mpls(
     Ok(())
 }
 
+/// In front of the whole packet.
+pub(crate) fn add_mpls(
+    packets: &mut Packets<'_, '_>,
+    slot: &mut Slot,
+    key: &mut Key,
+    lse: u32,
+    ethertype: u16,
+) -> Edited {
+    ensure(matches!(ethertype, et::MPLS | et::MPLS_MULTICAST))?;
+    ensure(packets.insert(slot, 0, LSE))?;
+    let (octets, _) = packets.own(slot);
+    octets[..LSE].copy_from_slice(&lse.to_be_bytes());
+    key.set_packet_type(ETHERTYPE_SPACE | u32::from(ethertype));
+    Ok(())
+}
+
 /// Without a label nothing happens.
 pub(crate) fn pop_mpls(
     packets: &mut Packets<'_, '_>,
@@ -99,6 +115,11 @@ pub(crate) fn pop_mpls(
     }
     let at = usize::from(layers.l2_5);
     ensure(packets.remove(slot, at, LSE))?;
+    if ethertype == packet::gre::ETHERNET && key.packet_type() != 0 {
+        // What was behind the label is a frame.
+        key.set_packet_type(0);
+        return Ok(());
+    }
     set_ethertype(packets, slot, key, at, ethertype);
     Ok(())
 }

@@ -182,6 +182,7 @@ impl Engine {
             | Action::PopVlan
             | Action::PushMpls { .. }
             | Action::PopMpls { .. }
+            | Action::AddMpls { .. }
             | Action::PushEth { .. }
             | Action::PopEth
             | Action::PushNsh(_)
@@ -327,6 +328,7 @@ impl Engine {
             Action::PopVlan => edit::pop_vlan(packets, slot, key),
             Action::PushMpls { lse, ethertype } => edit::push_mpls(packets, slot, key, layers, *lse, *ethertype),
             Action::PopMpls { ethertype } => edit::pop_mpls(packets, slot, key, layers, *ethertype),
+            Action::AddMpls { lse, ethertype } => edit::add_mpls(packets, slot, key, *lse, *ethertype),
             Action::PushEth { src, dst } => edit::push_eth(packets, slot, key, *src, *dst),
             Action::PopEth => edit::pop_eth(packets, slot, key, layers),
             Action::PushNsh(nsh) => edit::push_nsh(packets, slot, key, nsh),

@@ -256,6 +256,19 @@ fn labels_come_and_go() {
 }
 
 #[test]
+fn labels_come_in_front_of_frames() {
+    let frame = plain(tcp4(1, 2, b"hello"));
+    let add = |lse| Action::AddMpls { lse, ethertype: 0x8847 };
+    let eth = Action::PushEth { src: 0x0a0b_0c0d_0e0f, dst: 1 };
+    let out = one(&[add(0x0003_0140), add(0x0004_0040), eth, Action::Output(2)], frame.clone());
+    assert_eq!(out.0[..14], [0, 0, 0, 0, 0, 1, 10, 11, 12, 13, 14, 15, 0x88, 0x47]);
+    assert_eq!(out.0[14..22], [0, 4, 0, 0x40, 0, 3, 1, 0x40]);
+    assert_eq!(out.0[22..], frame.0[..]);
+    let pop = |ethertype| Action::PopMpls { ethertype };
+    assert_eq!(one(&[Action::PopEth, pop(0x8847), pop(0x6558), Action::Output(2)], out), frame);
+}
+
+#[test]
 fn headers_are_wrapped_in_nsh_and_unwrapped() {
     let frame = plain(tcp4(1, 2, b"hello"));
     let nsh = PushNsh { flags: 0, ttl: 63, mdtype: 1, np: 3, path_hdr: 0x102ff, context: [1, 2, 3, 4], md2: vec![] };

@@ -47,6 +47,14 @@ pub enum Action {
         /// New EtherType.
         ethertype: u16,
     },
+    /// Add an MPLS label stack entry in front of the whole packet, its Ethernet header included if it has one: what comes
+    /// of it is a packet of MPLS without Ethernet header.
+    AddMpls {
+        /// Entry.
+        lse: u32,
+        /// EtherType that names it.
+        ethertype: u16,
+    },
     /// Add an Ethernet header in front of a packet that has none (48-bit addresses).
     PushEth {
         /// Source.

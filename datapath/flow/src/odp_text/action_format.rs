@@ -46,6 +46,9 @@ fn one(out: &mut String, action: &Action, ports: Option<&dyn PortNames>) {
         Action::PushMpls { lse, ethertype } => {
             put!(out, "push_mpls({},eth_type=0x{ethertype:x})", label(*lse, None));
         }
+        Action::AddMpls { lse, ethertype } => {
+            put!(out, "add_mpls({},eth_type=0x{ethertype:x})", label(*lse, None));
+        }
         Action::PopMpls { ethertype } => put!(out, "pop_mpls(eth_type=0x{ethertype:x})"),
         Action::PushEth { src, dst } => put!(out, "push_eth(src={},dst={})", text::mac(*src), text::mac(*dst)),
         Action::PopEth => out.push_str("pop_eth"),

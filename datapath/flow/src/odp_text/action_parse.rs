@@ -115,10 +115,15 @@ impl Parser<'_> {
                 scan.expect("eth_type=")?;
                 Action::PopMpls { ethertype: u16::try_from(scan.number()?).ok()? }
             }
-            "push_mpls" => {
+            "push_mpls" | "add_mpls" => {
                 let (lse, _) = key_parse::label(scan)?;
                 scan.expect(",eth_type=")?;
-                Action::PushMpls { lse, ethertype: u16::try_from(scan.number()?).ok()? }
+                let ethertype = u16::try_from(scan.number()?).ok()?;
+                if word == "push_mpls" {
+                    Action::PushMpls { lse, ethertype }
+                } else {
+                    Action::AddMpls { lse, ethertype }
+                }
             }
             "push_eth" => {
                 scan.expect("src=")?;

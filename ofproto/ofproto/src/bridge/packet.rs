@@ -41,7 +41,8 @@ impl Bridge {
     }
 
     fn packet_in_of(&self, cookie: &ControllerCookie, state: &FrozenState, key: &Key, packet: &PacketBuf) -> PacketIn {
-        let flow_metadata = metadata_of(state, key);
+        let mut flow_metadata = metadata_of(state, key);
+        flow_metadata.tun = Some(self.view.tun_table.clone());
         let stack = state.stack.iter().map(|v| v.0.to_vec()).collect();
         PacketIn {
             format: openflow::message::PacketInFormat::Standard,

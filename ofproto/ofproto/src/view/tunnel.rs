@@ -113,7 +113,8 @@ impl TunnelMap {
         let legacy = if key.packet_type() == 0 { PacketTypeMode::LegacyL2 } else { PacketTypeMode::LegacyL3 };
         let fits = |config: &TunnelConfig| -> Option<(u8, u8, bool)> {
             let is_for_all = config.packet_types == PacketTypeMode::PtapAware;
-            if !is_for_all && config.packet_types != legacy {
+            // What comes back may have got or lost its Ethernet header meanwhile.
+            if !is_for_all && config.packet_types != legacy && key.recirc_id() == 0 {
                 return None;
             }
             let key_rank = match config.in_key {

@@ -30,6 +30,7 @@ pub(super) enum Pending {
     None,
     EncapEth,
     EncapNsh,
+    EncapMpls,
     Decap,
 }
 

@@ -1,4 +1,4 @@
-//! `encap` and `decap`: Ethernet and NSH headers in front of a packet.
+//! `encap` and `decap`: Ethernet, MPLS and NSH headers in front of a packet.
 //!
 //! Source: RFC 8300; ovs-actions(7) "Encapsulation Actions".
 
@@ -11,6 +11,8 @@ use super::record::NodeKind;
 /// Packet types.
 const PT_ETH: u32 = 0;
 const PT_NSH: u32 = 0x1_894f;
+const PT_MPLS: u32 = 0x1_8847;
+const PT_MPLS_MULTICAST: u32 = 0x1_8848;
 /// Continue with whatever is behind the header.
 const PT_USE_NEXT_PROTO: u32 = 0xfffe;
 
@@ -32,6 +34,7 @@ impl Context<'_> {
         match encap.new_packet_type {
             PT_ETH => self.encap_ethernet(),
             PT_NSH => self.encap_nsh(encap),
+            PT_MPLS | PT_MPLS_MULTICAST => self.encap_mpls(encap.new_packet_type as u16),
             _ => {}
         }
         if self.error.is_none() && encap.new_packet_type != old_type {
@@ -40,9 +43,6 @@ impl Context<'_> {
     }
 
     fn encap_ethernet(&mut self) {
-        if self.flow.packet_type() == PT_ETH {
-            return;
-        }
         if self.flow.packet_type() >> 16 != 1 {
             self.unsupported("encap(ethernet)");
             return;
@@ -92,8 +92,9 @@ impl Context<'_> {
     fn unsupported(&mut self, what: &str) {
         let packet_type = self.flow.packet_type();
         let (ns, kind) = (packet_type >> 16, packet_type & 0xffff);
-        self.report(NodeKind::Error, || {
-            format!("Dropping packet as {what} not supported for packet type ({ns},{kind:#x})")
+        self.report(NodeKind::Action, || match packet_type {
+            PT_ETH => format!("Dropping packet as {what} is not supported for packet type ethernet."),
+            _ => format!("Dropping packet as {what} is not supported for packet type ({ns},{kind:#x})"),
         });
         self.error = Some(DropReason::UnsupportedPacketType);
     }
@@ -134,6 +135,7 @@ impl Context<'_> {
                 // Only the datapath can tell what is behind the header.
                 self.trigger_freeze();
             }
+            PT_MPLS | PT_MPLS_MULTICAST => self.decap_mpls(new_packet_type.unwrap_or(PT_USE_NEXT_PROTO)),
             packet_type => {
                 let (ns, kind) = (packet_type >> 16, packet_type & 0xffff);
                 self.report_error(|| format!("decap() for unsupported packet type ({ns},{kind:#x})"));
@@ -163,13 +165,7 @@ impl Context<'_> {
             Pending::None if self.flow.packet_type() == self.base.packet_type() => return,
             // A port that carries packets without Ethernet headers, or an output after one.
             Pending::None if self.flow.packet_type() != PT_ETH => self.odp.push(odp::Action::PopEth),
-            Pending::None => {
-                let (src, dst) = (self.flow.dl_src(), self.flow.dl_dst());
-                self.odp.push(odp::Action::PushEth { src, dst });
-                self.base.set_dl_src(src);
-                self.base.set_dl_dst(dst);
-            }
-            Pending::EncapEth => {
+            Pending::None | Pending::EncapEth => {
                 let (src, dst) = (self.flow.dl_src(), self.flow.dl_dst());
                 self.odp.push(odp::Action::PushEth { src, dst });
                 self.base.set_dl_src(src);
@@ -188,14 +184,34 @@ impl Context<'_> {
                 })));
                 let vlans = super::commit::vlans(&self.flow);
                 super::commit::set_vlans(&mut self.base, vlans);
-                self.base.0[flow::STAGE_END[1]..].copy_from_slice(&self.flow.0[flow::STAGE_END[1]..]);
+                self.assume_network();
             }
-            Pending::Decap => self.odp.push(match self.base.packet_type() {
-                PT_ETH => odp::Action::PopEth,
-                _ => odp::Action::PopNsh,
-            }),
+            Pending::EncapMpls => {
+                let (lse, ethertype) = (self.flow.mpls_lse0(), self.flow.dl_type());
+                self.odp.push(odp::Action::AddMpls { lse, ethertype });
+                self.assume_network();
+            }
+            Pending::Decap => match self.base.packet_type() {
+                PT_ETH => self.odp.push(odp::Action::PopEth),
+                PT_NSH => {
+                    self.odp.push(odp::Action::PopNsh);
+                    self.base.set_dl_type(self.flow.dl_type());
+                }
+                _ => {
+                    self.odp.push(odp::Action::PopMpls { ethertype: self.flow.dl_type() });
+                    self.assume_network();
+                }
+            },
         }
         self.base.set_packet_type(self.flow.packet_type());
+    }
+
+    /// The datapath has what the flow says behind Ethernet addresses and VLAN tags.
+    fn assume_network(&mut self) {
         self.base.set_dl_type(self.flow.dl_type());
+        for i in 0..3 {
+            super::commit::set_lse(&mut self.base, i, super::commit::lse(&self.flow, i));
+        }
+        self.base.0[flow::STAGE_END[1]..].copy_from_slice(&self.flow.0[flow::STAGE_END[1]..]);
     }
 }

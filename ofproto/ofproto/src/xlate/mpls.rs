@@ -4,12 +4,14 @@ use flow::odp::DropReason;
 use openflow::action::Action;
 
 use super::commit::{count_labels, lse, pop_label, set_lse};
-use super::context::Context;
+use super::context::{Context, Pending};
 use super::record::NodeKind;
 use super::wildcard::{is_ip, is_mpls};
 
 /// Most labels in a key.
 const MAX_LABELS: usize = 3;
+/// Time to live of a label that nothing gives one.
+const DEFAULT_TTL: u32 = 64;
 /// Bottom of stack.
 const BOS: u32 = 0x100;
 
@@ -42,13 +44,7 @@ impl Context<'_> {
             return;
         }
         if n > 0 {
-            (0..n).for_each(|i| set_lse_mask(&mut self.wc, i, u32::MAX));
-            for i in (1..=n).rev() {
-                let above = lse(&self.flow, i - 1);
-                set_lse(&mut self.flow, i, above);
-            }
-            let top = lse(&self.flow, 1) & !BOS;
-            set_lse(&mut self.flow, 0, top);
+            self.push_same_label(n);
         } else {
             self.push_first_label();
         }
@@ -57,7 +53,7 @@ impl Context<'_> {
 
     fn push_first_label(&mut self) {
         let mut tc = 0;
-        let mut ttl = 64;
+        let mut ttl = DEFAULT_TTL;
         let label = if self.flow.dl_type() == 0x86dd { 2 } else { 0 };
         if is_ip(&self.flow) {
             tc = u32::from(self.flow.nw_tos() & 0xfc) >> 2;
@@ -67,10 +63,61 @@ impl Context<'_> {
             }
             self.wc.set_nw_ttl(u8::MAX);
         }
-        set_lse(&mut self.flow, 0, label << 12 | (tc & 7) << 9 | BOS | ttl);
-        // Behind the label nothing is known any more.
+        self.only_label(label << 12 | (tc & 7) << 9 | BOS | ttl);
+    }
+
+    /// Puts another label like the first of `n` in front.
+    fn push_same_label(&mut self, n: usize) {
+        (0..n).for_each(|i| set_lse_mask(&mut self.wc, i, u32::MAX));
+        for i in (1..=n).rev() {
+            let above = lse(&self.flow, i - 1);
+            set_lse(&mut self.flow, i, above);
+        }
+        let top = lse(&self.flow, 1) & !BOS;
+        set_lse(&mut self.flow, 0, top);
+    }
+
+    /// Makes `label` the only one; behind it nothing is known any more.
+    fn only_label(&mut self, label: u32) {
+        set_lse(&mut self.flow, 0, label);
+        (1..MAX_LABELS).for_each(|i| set_lse(&mut self.flow, i, 0));
         self.flow.0[flow::STAGE_END[1]..].fill(0);
         self.flow.set_dp_hash(0);
+    }
+
+    /// `encap(mpls)`: a label in front of the whole packet, be it a frame.
+    pub(super) fn encap_mpls(&mut self, ethertype: u16) {
+        let packet_type = self.flow.packet_type();
+        let n = if packet_type >> 16 == 1 && is_mpls(packet_type as u16) { self.labels() } else { 0 };
+        if n >= MAX_LABELS {
+            self.error = Some(DropReason::TooManyMplsLabels);
+            return;
+        }
+        if n > 0 {
+            self.push_same_label(n);
+        } else {
+            self.only_label(BOS | DEFAULT_TTL);
+        }
+        self.flow.set_packet_type(1 << 16 | u32::from(ethertype));
+        self.flow.set_dl_type(ethertype);
+        self.pending = Pending::EncapMpls;
+    }
+
+    /// `decap` of a label in front of a packet without Ethernet header; `new` is the packet type that it comes to.
+    pub(super) fn decap_mpls(&mut self, new: u32) {
+        self.commit();
+        self.labels();
+        self.only_label(0);
+        self.flow.set_packet_type(new);
+        self.flow.set_dl_type(new as u16);
+        if new == 0 {
+            self.flow.set_dl_type(packet::gre::ETHERNET);
+            self.flow.set_dl_src(0);
+            self.flow.set_dl_dst(0);
+        }
+        self.pending = Pending::Decap;
+        // Only the datapath can tell what is behind the label.
+        self.trigger_freeze();
     }
 
     pub(super) fn pop_mpls(&mut self, ethertype: u16) {

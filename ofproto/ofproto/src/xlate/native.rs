@@ -17,15 +17,20 @@ use super::tunnel::settled;
 use crate::view::underlay::{is_v4, unmapped};
 use crate::view::{BridgeView, PortRef, PortView, Setting, TunnelConfig};
 
+const TYPE_GRE: u32 = 3;
+const TYPE_ERSPAN: u32 = 107;
+const TYPE_IP6ERSPAN: u32 = 108;
+const TYPE_IP6GRE: u32 = 109;
+
 /// `OVS_VPORT_TYPE_*` number of a type that can be encapsulated here, and its protocol of IP.
 fn numbers(kind: &str) -> Option<(u32, u8)> {
     Some(match kind {
-        "gre" => (3, GRE),
+        "gre" => (TYPE_GRE, GRE),
         "vxlan" => (4, UDP),
         "geneve" => (5, UDP),
-        "erspan" => (107, GRE),
-        "ip6erspan" => (108, GRE),
-        "ip6gre" => (109, GRE),
+        "erspan" => (TYPE_ERSPAN, GRE),
+        "ip6erspan" => (TYPE_IP6ERSPAN, GRE),
+        "ip6gre" => (TYPE_IP6GRE, GRE),
         "gtpu" => (110, UDP),
         _ => return None,
     })
@@ -33,6 +38,8 @@ fn numbers(kind: &str) -> Option<(u32, u8)> {
 
 const UDP: u8 = packet::ipv4::proto::UDP;
 const GRE: u8 = packet::ipv4::proto::GRE;
+/// Solicited-node groups, their last 24 bits zero.
+const SOLICITED: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
 /// Where an IPv6 address is an IPv4 one.
 const MAPPED: u128 = 0xffff_0000_0000;
 
@@ -102,7 +109,11 @@ impl Context<'_> {
             return;
         };
         let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
-        let tnl_type = numbers(config.kind).map_or(0, |(number, _)| number);
+        let tnl_type = match numbers(config.kind).map_or(0, |(number, _)| number) {
+            TYPE_GRE if !is_v4(dst) => TYPE_IP6GRE,
+            TYPE_ERSPAN if !is_v4(dst) => TYPE_IP6ERSPAN,
+            number => number,
+        };
         let push = TnlPush { tnl_port, out_port, tnl_type, header };
         self.send_outer(to.port, bridge, push, &ends, config, is_last);
     }
@@ -158,7 +169,9 @@ impl Context<'_> {
             }
             self.wc.set_arp_sha(u64::MAX >> 16);
             (MAPPED | u128::from(self.flow.nw_src()), self.flow.arp_sha())
-        } else if self.flow.dl_type() == IPV6 && is_own(self.flow.ipv6_dst()) {
+        } else if self.flow.dl_type() == IPV6
+            && view.underlay.own(&self.bridge.name).any(|own| is_told(own, self.flow.ipv6_dst()))
+        {
             self.wc.set_nw_proto(u8::MAX);
             if self.flow.nw_proto() != packet::ipv4::proto::ICMPV6 {
                 return;
@@ -210,10 +223,11 @@ impl Context<'_> {
         if !is_ours || !view.underlay.listens(&self.bridge.name, dst) {
             return None;
         }
-        let port = (proto == UDP).then(|| {
-            self.wc.set_tp_dst(u16::MAX);
-            self.flow.tp_dst()
-        });
+        let port = (proto == UDP).then(|| self.flow.tp_dst());
+        if let Some(port) = port {
+            let ports = view.tunnels.ports.iter().filter_map(|(.., config)| listening(config)?.1);
+            self.wc.set_tp_dst(self.wc.tp_dst() | unlike(port, ports));
+        }
         // Of several that take the same packets the first that was there gets them.
         let tunnels = view.tunnels.ports.iter();
         let tunnel =
@@ -233,6 +247,19 @@ impl Context<'_> {
             self.effect(Effect::NeighbourHeard { bridge, address: peer, mac });
         }
     }
+}
+
+/// Whether an IPv6 packet to `to` is for the address `own`: it has that destination, or the group of all that solicitations
+/// for it go to (RFC 4291, section 2.7.1).
+fn is_told(own: u128, to: u128) -> bool {
+    to == own || to == SOLICITED | (own & 0xff_ffff)
+}
+
+/// The bits of a UDP destination port that tell that it is none of `listening`: as many from the first on as it has in common
+/// with one of them, and one more.
+fn unlike(port: u16, listening: impl Iterator<Item = u16>) -> u16 {
+    let common = listening.map(|other| (port ^ other).leading_zeros()).max();
+    common.map_or(0, |bits| u16::MAX << (15 - bits.min(15)))
 }
 
 /// What the outer header comes to as a flow.

@@ -171,7 +171,8 @@ impl Context<'_> {
             });
             return None;
         }
-        if to.packet_type_mode == PacketTypeMode::LegacyL2 && self.flow.packet_type() != 0 {
+        let is_legacy = to.packet_type_mode == PacketTypeMode::LegacyL2 && !to.is_patch();
+        if is_legacy && self.flow.packet_type() != 0 {
             self.warn("Trying to send non-Ethernet packet through legacy L2 port. Dropping packet.");
             return None;
         }

@@ -100,6 +100,9 @@ impl Context<'_> {
             return;
         }
         if !self.thawed && port.is_some_and(|p| p.tunnel().is_some()) && !self.receive_congestion() {
+            if self.view.support.explicit_drop {
+                self.odp.push(odp::Action::Drop(DropReason::CongestionDrop));
+            }
             return;
         }
         self.mirror_ingress();
