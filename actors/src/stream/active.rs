@@ -29,7 +29,7 @@ pub async fn connect(method: &Method, tls: &Tls) -> io::Result<Stream> {
         Method::Ssl(peer) => {
             // A configuration that cannot work is told before the network is bothered.
             tls.context(true)?;
-            tls.connect(tcp(peer).await?).await.map(|s| Stream::Ssl(Box::new(s)))
+            tls.connect(&peer.host, tcp(peer).await?).await.map(|s| Stream::Ssl(Box::new(s)))
         }
         Method::PassiveUnix(_) | Method::PassiveTcp(..) | Method::PassiveSsl(..) => {
             Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT))

@@ -7,11 +7,14 @@
 
 use super::errno_text;
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions, SslVerifyMode};
+use openssl::ssl::{
+    NameType, Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions, SslVerifyMode,
+};
 use openssl::x509::X509;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -125,13 +128,16 @@ impl Tls {
         }
     }
 
-    /// Shakes hands as the client.
+    /// Shakes hands as the client, who says whom it wants to speak to if `host` is a name (RFC 6066 section 3).
     ///
     /// # Errors
     /// Those of the handshake; and always after a bootstrap, for the connection itself proved nothing.
-    pub async fn connect(&self, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
         let context = self.context(true)?;
-        let ssl = Ssl::new(&context).map_err(io::Error::other)?;
+        let mut ssl = Ssl::new(&context).map_err(io::Error::other)?;
+        if host.parse::<IpAddr>().is_err() {
+            ssl.set_hostname(host).map_err(io::Error::other)?;
+        }
         let mut stream = SslStream::new(ssl, tcp).map_err(io::Error::other)?;
         Pin::new(&mut stream).connect().await.map_err(|e| report("SSL_connect", &e))?;
         self.bootstrap(&stream)?;
@@ -283,7 +289,13 @@ fn faults(files: &TlsFiles) -> Vec<String> {
 }
 
 fn error_text(error: &openssl::error::Error) -> String {
-    let (library, reason) = (error.library().unwrap_or("lib(0)"), error.reason().unwrap_or("reason(0)"));
+    // The system's own errors are numbered with the top bit set, and have no text in OpenSSL.
+    let system = (error.code() >> 31 & 1 == 1).then(|| {
+        let number = i32::try_from(error.code() & 0x7fff_ffff).unwrap_or(0);
+        errno_text(&io::Error::from_raw_os_error(number))
+    });
+    let library = error.library().unwrap_or("lib(0)");
+    let reason = system.as_deref().or(error.reason()).unwrap_or("reason(0)");
     format!("error:{:08X}:{library}::{reason}", error.code())
 }
 
@@ -306,6 +318,12 @@ fn build(files: &TlsFiles, active: bool) -> io::Result<SslContext> {
     for extra in files.peer_ca_cert.as_deref().and_then(|path| read_certificates(path).ok()).into_iter().flatten() {
         builder.add_extra_chain_cert(extra).map_err(io::Error::other)?;
     }
+    builder.set_servername_callback(|ssl, _| {
+        if let Some(name) = ssl.servername(NameType::HOST_NAME) {
+            vlog::dbg!("stream_ssl", "connection indicated server name {name}");
+        }
+        Ok(())
+    });
     Ok(builder.build())
 }
 

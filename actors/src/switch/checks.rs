@@ -44,6 +44,20 @@ pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> V
     said
 }
 
+/// Whether a name is the datapath's own, or begins like a port that it makes for tunnels: no interface can have it. Types
+/// that dummies stand in for make no such ports.
+pub(super) fn is_reserved(name: &str, dummy: DummyMode) -> bool {
+    const TUNNELS: [&str; 9] = ["genev", "gre", "vxlan", "lisp", "stt", "erspan", "ip6gre", "ip6erspan", "gtpu"];
+    match name.strip_prefix("ovs-") {
+        Some("netdev") => true,
+        Some("system") => dummy != DummyMode::On,
+        Some("dummy") => dummy != DummyMode::Off,
+        Some(_) => false,
+        None if dummy == DummyMode::Override => false,
+        None => name.split_once("_sys").is_some_and(|(stem, _)| TUNNELS.contains(&stem)),
+    }
+}
+
 /// Why an interface's options cannot be, as its `error` column says it.
 pub(super) fn option_error(interface: &DesiredInterface) -> Option<String> {
     let name = &interface.name;
@@ -162,6 +176,19 @@ mod tests {
     fn patch(peer: Option<&str>) -> DesiredInterface {
         let options = peer.map(|p| ("peer".to_owned(), p.to_owned())).into_iter().collect();
         DesiredInterface { name: "p".into(), kind: "patch".into(), options, ..DesiredInterface::default() }
+    }
+
+    #[test]
+    fn names_of_datapaths_and_tunnels_are_reserved() {
+        let among = |mode| {
+            let names =
+                "ovs-netdev ovs-system ovs-dummy ovs-x gre_sys vxlan_sys_4789 genev_systems geneve_sys xgre_sys gre0";
+            names.split(' ').filter(|name| is_reserved(name, mode)).collect::<Vec<_>>().join(" ")
+        };
+        let tunnels = "gre_sys vxlan_sys_4789 genev_systems";
+        assert_eq!(among(DummyMode::Off), format!("ovs-netdev ovs-system {tunnels}"));
+        assert_eq!(among(DummyMode::On), format!("ovs-netdev ovs-dummy {tunnels}"));
+        assert_eq!(among(DummyMode::Override), "ovs-netdev ovs-system ovs-dummy");
     }
 
     #[test]

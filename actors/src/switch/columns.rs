@@ -101,7 +101,7 @@ pub(super) fn interface_row(uuid: Uuid, port: Option<&PortState>, remarks: Remar
     let pairs = Datum::string_map(status.status.iter().map(|(k, v)| (k.as_str(), v.as_str())));
     let mut columns = vec![
         ("ofport", integer(number)),
-        ("error", optional(remarks.error.or(remarks.warning), Datum::string)),
+        ("error", optional(remarks.error.or(remarks.warning).filter(|text| !text.is_empty()), Datum::string)),
         ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
         ("mtu", shown(optional(status.mtu, integer))),
         ("ifindex", shown(integer(status.ifindex.unwrap_or(0)))),

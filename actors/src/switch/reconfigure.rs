@@ -268,6 +268,10 @@ impl Switch {
         let mac = checks::device_mac(row, interface);
         let name = &interface.name;
         let kind = if name == bridge_name { "internal" } else { &interface.kind };
+        if checks::is_reserved(name, self.settings.dummy) {
+            // The log has the reason, the `error` column nothing.
+            return Err(String::new());
+        }
         if let Some(error) = checks::option_error(interface) {
             return Err(error);
         }
@@ -586,7 +590,9 @@ fn taken_elsewhere(wanted: &DesiredSwitch, bridges: &BTreeMap<String, BridgeStat
 
 /// Tells the log why an interface cannot be had.
 fn refuse(interface: &DesiredInterface, error: &str) {
-    if checks::option_error(interface).is_some() {
+    if error.is_empty() {
+        vlog::warn!("bridge", "could not create interface {}, name is reserved", interface.name);
+    } else if checks::option_error(interface).is_some() {
         vlog::err!("netdev_vport", "{error}");
     } else {
         let (name, kind) = (&interface.name, &interface.kind);

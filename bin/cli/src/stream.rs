@@ -320,6 +320,11 @@ impl Remote {
         if is_name && (host, 0).to_socket_addrs().is_err() { Err(self.unsupported()) } else { Ok(()) }
     }
 
+    /// The host, by name or by address.
+    fn host(&self) -> &str {
+        split_host(&self.address).0
+    }
+
     /// Its addresses.
     fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let address = &self.address;
@@ -364,7 +369,7 @@ fn connect_tls(name: &str, address: &str, settings: &Settings) -> io::Result<Str
     let bootstrapping = settings.tls.bootstrap
         && settings.tls.ca_cert.as_deref().is_some_and(|file| !std::path::Path::new(file).exists());
     let tcp = connect_tcp(&remote.resolve()?)?;
-    let stream = tls::handshake(&context, tls::Side::Client, tcp)?;
+    let stream = tls::handshake(&context, tls::Side::Client { host: remote.host() }, tcp)?;
     if bootstrapping {
         return Err(tls::bootstrap(&settings.tls, &stream));
     }

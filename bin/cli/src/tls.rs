@@ -10,13 +10,15 @@ use openssl::hash::MessageDigest;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslStream, SslVerifyMode};
 use openssl::x509::{X509, X509Ref};
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::path::Path;
 
 /// Which side of the handshake we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Client,
+pub(crate) enum Side<'a> {
+    /// Who calls `host`, a name or an address.
+    Client { host: &'a str },
+    /// Who is called.
     Server,
 }
 
@@ -149,12 +151,18 @@ fn load_authority(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bo
     true
 }
 
-/// Runs the handshake over `tcp`.
-pub(crate) fn handshake(context: &SslContext, side: Side, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
-    let ssl = Ssl::new(context).map_err(|_| errno::protocol_not_available())?;
+/// Runs the handshake over `tcp`. A client says whom it wants to speak to if it knows that by name (RFC 6066 section 3).
+pub(crate) fn handshake(context: &SslContext, side: Side<'_>, tcp: TcpStream) -> io::Result<SslStream<TcpStream>> {
+    let mut ssl = Ssl::new(context).map_err(|_| errno::protocol_not_available())?;
+    if let Side::Client { host } = side
+        && host.parse::<IpAddr>().is_err()
+        && let Err(stack) = ssl.set_hostname(host)
+    {
+        vlog::err!("stream_ssl", "{host}: failed to set server name indication ({})", first(&stack));
+    }
     let mut stream = SslStream::new(ssl, tcp).map_err(|_| errno::protocol_not_available())?;
     let (name, result) = match side {
-        Side::Client => ("SSL_connect", stream.connect()),
+        Side::Client { .. } => ("SSL_connect", stream.connect()),
         Side::Server => ("SSL_accept", stream.accept()),
     };
     if let Err(error) = result {

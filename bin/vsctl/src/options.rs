@@ -138,7 +138,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
         }
     }
     // What the tool does is told to the system log; people see only what goes wrong.
-    vlog::set_level(Some(vlog::module("vsctl")), Some(vlog::Destination::Console), vlog::Level::Warn);
+    vlog::set_level(None, Some(vlog::Destination::Console), vlog::Level::Warn);
     log.start(&program.name)?;
     let called_as = session::quoted(program);
     // What cannot change anything is not worth a line there.

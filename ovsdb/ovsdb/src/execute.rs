@@ -139,15 +139,7 @@ impl Run<'_, '_, '_> {
                 format!("{name} operation not allowed when database server is in read only mode"),
             ));
         }
-        if writes && self.context.reserved {
-            return Err(OvsdbError::new(
-                "not allowed",
-                format!(
-                    "{name} operation not allowed on table in reserved database {}",
-                    self.txn.database().schema.name
-                ),
-            ));
-        }
+        let before = out.len();
         let result = match name {
             "insert" => self.insert(&mut members, out),
             "select" => self.select(&mut members, out),
@@ -164,6 +156,13 @@ impl Run<'_, '_, '_> {
         if let Err(error) = members.finish() {
             self.blocked = false;
             return Err(error);
+        }
+        // Who gets an operation wrong is told so even where none is allowed; nothing it did will be committed.
+        if writes && self.context.reserved && result.is_ok() {
+            out.truncate(before);
+            let database = &self.txn.database().schema.name;
+            let details = format!("{name} operation not allowed on table in reserved database {database}");
+            return Err(OvsdbError::new("not allowed", details));
         }
         result
     }

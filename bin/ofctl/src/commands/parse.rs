@@ -473,7 +473,14 @@ pub(super) fn encode_error_reply(_: &Settings, args: &[String]) -> Done {
     if request.len() < 8 {
         return Err("Request too short".into());
     }
-    let version = Version::from_wire(request[0]).unwrap_or(Version::V10);
+    let version = Version::from_wire(request[0]).unwrap_or_else(|| {
+        let number = request[0];
+        vlog::err!("ofp_errors", "cannot encode error for unknown OpenFlow version 0x{number:02x}");
+        Version::V10
+    });
+    if code.in_version(version).is_none() {
+        vlog::err!("ofp_errors", "cannot encode {code} for OpenFlow 1.{}", version.wire() - 1);
+    }
     let xid = crate::session::xid_of(&request);
     let reply = message::encode(&Message::Error(ErrorMessage::reply(code, &request)), version, xid)
         .map_err(|e| crate::session::cannot(&e))?;
