@@ -2,9 +2,19 @@
 
 use crate::options::{self, Flag, Order, Parsed, UsageError};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 
 /// The version of Open vSwitch whose place these programs take; scripts parse it.
 pub const OVS_VERSION: &str = "3.1.0";
+
+/// What is wrong with octets that are not UTF-8.
+fn broken(octets: &[u8]) -> Option<String> {
+    let error = std::str::from_utf8(octets).err()?;
+    let rest = octets.get(error.valid_up_to()..).unwrap_or_default();
+    let sequence = rest.get(..error.error_len().unwrap_or(rest.len())).unwrap_or(rest);
+    let sequence: String = sequence.iter().map(|octet| format!(" 0x{octet:02x}")).collect();
+    Some(format!("not a valid UTF-8 string: invalid UTF-8 sequence{sequence}"))
+}
 
 /// A program as it was started.
 #[derive(Clone, Debug)]
@@ -29,6 +39,12 @@ impl Program {
             _ => default.to_string(),
         };
         Program { name, argv0, args: words.collect() }
+    }
+
+    /// What is wrong with the first argument that is not UTF-8, for programs that must not take it for another.
+    #[must_use]
+    pub fn broken_argument() -> Option<String> {
+        std::env::args_os().skip(1).find_map(|word| broken(word.as_bytes()))
     }
 
     /// Parses the arguments, or says what is wrong with them and ends with exit code 1.
@@ -97,5 +113,18 @@ pub fn strerror(error: &std::io::Error) -> String {
         Some(at) => text[..at].to_string(),
         None if error.kind() == std::io::ErrorKind::UnexpectedEof => "End of file".to_string(),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octets_that_are_no_text_are_named() {
+        let says = |octets: &[u8]| broken(octets).map(|text| text.replace("not a valid UTF-8 string: ", ""));
+        assert_eq!(says(b"abc \xc3\xa9"), None);
+        assert_eq!(says(b"a\xffb").as_deref(), Some("invalid UTF-8 sequence 0xff"));
+        assert_eq!(says(b"a\xe2\x82").as_deref(), Some("invalid UTF-8 sequence 0xe2 0x82"));
     }
 }
