@@ -112,6 +112,9 @@ impl Bridge {
             }
             Output::Count(whose, ports) => self.count(whose, ports, ctx),
             Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
+            Output::Remark(remark) => {
+                vlog::write_limited(remark.module, vlog::Level::Warn, 1, 5, format_args!("{}", remark.text));
+            }
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),
             Output::SetAdmin { port, up } => {
@@ -131,6 +134,12 @@ impl Bridge {
                 let directory = self.setup.directory.load();
                 if let Some(entry) = directory.bridges.values().find(|b| b.id == bridge) {
                     entry.address.offer(ForeignEffects { effects: vec![(effect, stats)] });
+                }
+            }
+            Output::ForeignPacketIn { bridge, message, cookie } => {
+                let directory = self.setup.directory.load();
+                if let Some(entry) = directory.bridges.values().find(|b| b.id == bridge) {
+                    entry.address.offer(ForeignPacketIn { message, cookie });
                 }
             }
         }

@@ -370,6 +370,16 @@ impl Handler<ForeignEffects> for Bridge {
     }
 }
 
+impl Handler<ForeignPacketIn> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: ForeignPacketIn, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.foreign_packet_in(&m.message, &m.cookie);
+        self.settle(ctx);
+    }
+}
+
 impl Handler<FlowJudge> for Bridge {
     type Result = MessageResult<FlowJudge>;
 

@@ -151,11 +151,6 @@ impl Link {
             return Incoming { body: Err(OfError::from(ErrorCode::OFPBRC_BAD_VERSION)), xid, raw };
         }
         let body = ofproto::bridge::decode_message(&raw, self.table_id, debug);
-        if let Err(error) = &body {
-            for remark in &error.remarks {
-                vlog::write_limited(remark.module, vlog::Level::Warn, 1, 5, format_args!("{}", remark.text));
-            }
-        }
         if let Ok(Message::FlowModTableId(on)) = body {
             // What follows is to be read differently at once; the bridge is told as well.
             self.table_id = on;

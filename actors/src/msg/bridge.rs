@@ -149,6 +149,16 @@ pub struct ForeignEffects {
     pub effects: Vec<(ofproto::xlate::Effect, ofproto::rule::RuleStats)>,
 }
 
+/// A packet of another bridge for this one's controllers (B).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ForeignPacketIn {
+    /// What they get.
+    pub message: Box<openflow::message::PacketIn>,
+    /// Whom it is for.
+    pub cookie: Box<flow::odp::ControllerCookie>,
+}
+
 /// Name the cached flows that changes concern, so many at the most (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<flow::Ufid>")]

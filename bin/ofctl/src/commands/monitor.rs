@@ -139,6 +139,7 @@ fn run(session: &Session, settings: &Settings, daemon: &mut Daemon, echo: bool, 
     daemon.make_pidfile(&settings.program, &settings.daemon).map_err(Failure::Text)?;
     let server = Server::bind(settings.unixctl.as_deref(), &settings.program)
         .map_err(|e| because("failed to create unixctl server", &e))?;
+    cli::signals::end_in_order();
     daemon.ready(Reports::Stderr);
     let mut monitor = Monitor {
         session,

@@ -10,7 +10,7 @@ use openflow::action::Check;
 use openflow::message::{Context, Message, decode_with};
 use openflow::{OfError, OfPort};
 
-use super::{Bridge, Incoming};
+use super::{Bridge, Incoming, Output};
 
 static NO_OPTIONS: LazyLock<Arc<TunTable>> = LazyLock::new(Arc::default);
 
@@ -33,8 +33,8 @@ fn decode_knowing(octets: &[u8], table_id: bool, debug: bool, tun: &Arc<TunTable
 }
 
 impl Bridge {
-    /// Reads a request once more if tunnel options may change what it says.
-    pub(super) fn reread(&self, table_id: bool, request: &mut Incoming) {
+    /// Reads a request once more if tunnel options may change what it says, and has the log told of what is wrong with it.
+    pub(super) fn reread(&mut self, table_id: bool, request: &mut Incoming) {
         let concerned = match &request.body {
             Err(_) => true,
             Ok(body) => matches!(
@@ -50,6 +50,9 @@ impl Bridge {
         };
         if concerned && self.view.tun_table.entries().next().is_some() {
             request.body = decode_knowing(&request.raw, table_id, self.debug_actions, &self.view.tun_table);
+        }
+        if let Err(error) = &request.body {
+            error.remarks.iter().for_each(|remark| self.put(Output::Remark(remark.clone())));
         }
     }
 }

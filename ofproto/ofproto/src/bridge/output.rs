@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use flow::odp::ControllerCookie;
 use flow::{Execute, FlowEntry};
 use openflow::OfPort;
-use openflow::message::{AggregateStats, CtFlush, Msg, PortStats, QueueStats};
+use openflow::message::{AggregateStats, CtFlush, Msg, PacketIn, PortStats, QueueStats};
 
 use super::{ConnId, DatapathMeter, DatapathMeterStats};
 use crate::export::Datagram;
@@ -97,6 +98,17 @@ pub enum Output {
         effect: Effect,
         /// For how many packets.
         stats: RuleStats,
+    },
+    /// Say in the log what is wrong with a request.
+    Remark(openflow::Remark),
+    /// A packet for the controllers of another bridge.
+    ForeignPacketIn {
+        /// Which.
+        bridge: BridgeId,
+        /// What they get.
+        message: Box<PacketIn>,
+        /// Whom it is for.
+        cookie: Box<ControllerCookie>,
     },
     /// Put flows into the datapath.
     Install {

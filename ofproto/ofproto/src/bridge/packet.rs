@@ -9,7 +9,8 @@ use openflow::message::{Message, NO_BUFFER, PacketIn, PacketOut};
 use openflow::{ErrorCode, Version};
 use packet::PacketBuf;
 
-use super::Bridge;
+use super::{Bridge, Output};
+use crate::view::BridgeView;
 use crate::xlate::FrozenState;
 
 /// Words of a key that hold which options a tunnel header had, and the options.
@@ -34,39 +35,22 @@ impl Bridge {
         }
         // What is owed to the hardware is paid here: a controller gets whole checksums, and one packet a segment.
         let Ok(packets) = packet::offload::settle(packet.clone()) else { return };
+        let Some(bridge) = self.live_view().bridges.get(&state.bridge).cloned() else { return };
         for packet in packets {
-            let message = self.packet_in_of(cookie, &state, key, &packet);
-            self.deliver(&message, cookie);
+            let message = packet_in_of(cookie, &state, key, &packet, &bridge);
+            // A packet that crossed to another bridge comes up where it came in: that bridge's controllers want it.
+            if state.bridge == self.view.id {
+                self.deliver(&message, cookie);
+            } else {
+                let (message, cookie) = (Box::new(message), Box::new(cookie.clone()));
+                self.put(Output::ForeignPacketIn { bridge: state.bridge, message, cookie });
+            }
         }
     }
 
-    fn packet_in_of(&self, cookie: &ControllerCookie, state: &FrozenState, key: &Key, packet: &PacketBuf) -> PacketIn {
-        let mut flow_metadata = metadata_of(state, key);
-        flow_metadata.tun = Some(self.view.tun_table.clone());
-        let stack = state.stack.iter().map(|v| v.0.to_vec()).collect();
-        PacketIn {
-            format: openflow::message::PacketInFormat::Standard,
-            packet: packet.data().into(),
-            total_len: u32::try_from(packet.len()).unwrap_or(u32::MAX),
-            buffer_id: NO_BUFFER,
-            reason: cookie.reason,
-            table_id: state.table,
-            cookie: cookie.rule_cookie,
-            flow_metadata,
-            userdata: state.userdata.clone(),
-            continuation: cookie.continuation.then(|| {
-                Box::new(PacketInPrivate {
-                    bridge: self.view.uuid,
-                    stack,
-                    mirrors: state.mirrors,
-                    conntracked: state.conntracked,
-                    actions: Some(state.actions.clone()),
-                    action_set: (!state.action_set.is_empty()).then(|| state.action_set.clone()),
-                    odp_port: Some(key.in_port()),
-                })
-            }),
-            raw_continuation: Vec::new(),
-        }
+    /// Delivers a packet-in that a packet of another bridge gave rise to here.
+    pub fn foreign_packet_in(&mut self, message: &PacketIn, cookie: &ControllerCookie) {
+        self.deliver(message, cookie);
     }
 
     /// Sends a packet-in to every controller that wants it, whole, at its rate.
@@ -96,6 +80,42 @@ impl Bridge {
     pub fn limit_packets(&mut self, id: super::ConnId, limit: Option<super::RateLimit>, queue_size: Option<usize>) {
         let now_ms = self.now_ms;
         self.edit(id, |c| c.limits.configure(limit, queue_size, now_ms));
+    }
+}
+
+/// `bridge`: whose controllers will get it.
+fn packet_in_of(
+    cookie: &ControllerCookie,
+    state: &FrozenState,
+    key: &Key,
+    packet: &PacketBuf,
+    bridge: &BridgeView,
+) -> PacketIn {
+    let mut flow_metadata = metadata_of(state, key);
+    flow_metadata.tun = Some(bridge.tun_table.clone());
+    let stack = state.stack.iter().map(|v| v.0.to_vec()).collect();
+    PacketIn {
+        format: openflow::message::PacketInFormat::Standard,
+        packet: packet.data().into(),
+        total_len: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+        buffer_id: NO_BUFFER,
+        reason: cookie.reason,
+        table_id: state.table,
+        cookie: cookie.rule_cookie,
+        flow_metadata,
+        userdata: state.userdata.clone(),
+        continuation: cookie.continuation.then(|| {
+            Box::new(PacketInPrivate {
+                bridge: bridge.uuid,
+                stack,
+                mirrors: state.mirrors,
+                conntracked: state.conntracked,
+                actions: Some(state.actions.clone()),
+                action_set: (!state.action_set.is_empty()).then(|| state.action_set.clone()),
+                odp_port: Some(key.in_port()),
+            })
+        }),
+        raw_continuation: Vec::new(),
     }
 }
 
