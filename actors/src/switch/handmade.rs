@@ -2,18 +2,21 @@
 //! of theirs matches is lost. Source: ovs-dpctl(8).
 
 use actix::prelude::*;
+use dp::rxq::{self, Core, PolledPort, Settings};
 use openflow::OfPort;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::desired::{DesiredInterface, Pairs};
 use super::directory::{DatapathEntry, PortEntry};
-use super::{DATAPATH_MAILBOX, PORT_MAILBOX, Switch, plan};
+use super::{DATAPATH_MAILBOX, PORT_MAILBOX, Switch, plan, polling};
 use crate::datapath::{Datapath, Owner};
 use crate::mailbox::Address;
 use crate::msg::bridge::Upcalls;
+use crate::msg::datapath::Tune;
 use crate::msg::port::{Discard, Reattach, Reconfigure};
 use crate::msg::switch::{DatapathEdit, DatapathReturned, EditRefused, PortChanged};
+use crate::port::device::dummy_queues;
 use crate::port::{Port, PortSetup};
 use crate::supervise::{Player, Role, Strategy};
 
@@ -129,6 +132,7 @@ impl Switch {
             options,
         };
         entry.own.insert(name, port);
+        poll(entry, &self.settings.cores);
         Ok(address)
     }
 
@@ -143,6 +147,7 @@ impl Switch {
             ..DesiredInterface::default()
         };
         port.address.offer(Reconfigure(config));
+        poll(entry, &self.settings.cores);
         Ok(())
     }
 
@@ -152,17 +157,50 @@ impl Switch {
         port.address.offer(Discard);
         self.family.dismiss(port.address.card());
         entry.ports.retain(|_, n| n != name);
+        poll(entry, &self.settings.cores);
         Ok(())
     }
 
     /// A datapath that a person made was started anew: its ports come back to it. `false` if it is none of those.
     pub(super) fn made_returned(&self, full: &str) -> bool {
         let Some(entry) = self.made.get(full) else { return false };
+        poll(&mut entry.clone(), &self.settings.cores);
         for port in entry.own.values() {
             port.address.offer(Reattach);
         }
         true
     }
+}
+
+/// Gives the ports of a datapath that a person made the threads that poll them: one for each node where any is asked for.
+fn poll(entry: &mut DatapathEntry, cores: &[Core]) {
+    let polled = entry.own.iter().filter(|(_, port)| port.kind == "dummy-pmd");
+    let mut ports: Vec<PolledPort> = polled
+        .filter_map(|(name, port)| {
+            let number = |key: &str| port.options.get(key).and_then(|n| n.parse().ok());
+            Some(PolledPort {
+                number: port.odp?,
+                name: name.clone(),
+                queues: dummy_queues(&port.options),
+                numa: number("numa_id").unwrap_or(0),
+                affinity: BTreeMap::new(),
+                costs: BTreeMap::new(),
+            })
+        })
+        .collect();
+    ports.sort_by_key(|port| port.number);
+    let settings = Settings { isolate: true, ..Settings::default() };
+    let (assignment, _) = rxq::assign(cores, &settings, &ports);
+    if *entry.assignment == assignment {
+        return;
+    }
+    entry.address.offer(Tune {
+        pollers: polling::pollers(&ports, &assignment),
+        cores: assignment.threads.iter().map(|t| t.core.core).collect(),
+        emc_insert_inv_prob: polling::EMC_INSERT_INV_PROB,
+        ..Tune::default()
+    });
+    entry.assignment = Arc::new(assignment);
 }
 
 impl Handler<DatapathEdit> for Switch {

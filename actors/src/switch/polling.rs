@@ -16,7 +16,7 @@ use crate::msg::datapath::Tune;
 use crate::port::device::{DeviceKind, dummy_queues, ring_queues};
 
 /// One packet in so many enters the exact-match cache unless told.
-const EMC_INSERT_INV_PROB: u32 = 100;
+pub(super) const EMC_INSERT_INV_PROB: u32 = 100;
 
 /// What polling was last worked out from, and what came of it.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ pub(super) struct Polling {
     ports: Vec<PolledPort>,
     pub(super) assignment: std::sync::Arc<Assignment>,
     told: Option<Tune>,
+    /// What of balancing and sleeping the log was told last.
+    balance: Option<Balance>,
     /// The share of flows that the exact match cache takes, and whether there is a signature match cache, as told last.
     caches: Option<(u32, bool)>,
 }
@@ -48,7 +50,11 @@ pub fn cores(dummy_numa: Option<&str>) -> Vec<Core> {
 
 /// Reads the switch's settings, notes what differs from `before`, and complains of what makes no sense.
 fn settings(other_config: &Pairs, before: &Settings, notes: &mut rxq::Notes) -> Settings {
-    let mask = other_config.get("pmd-cpu-mask").and_then(|text| rxq::parse_mask(text));
+    let mut wrong = Vec::new();
+    let mask = other_config.get("pmd-cpu-mask").map(|text| rxq::parse_mask(text, |letter| wrong.push(letter)));
+    if mask != before.mask {
+        wrong.iter().for_each(|letter| vlog::warn!("ovs_numa", "Invalid cpu mask: {letter}"));
+    }
     let assign = match other_config.get("pmd-rxq-assign") {
         None => Algorithm::default(),
         Some(text) => Algorithm::parse(text).unwrap_or_else(|| {
@@ -66,6 +72,69 @@ fn settings(other_config: &Pairs, before: &Settings, notes: &mut rxq::Notes) -> 
         isolate = true;
     }
     Settings { mask, assign, isolate }
+}
+
+/// What is asked of threads that poll: to share their queues out anew by themselves when one has too much to do, and to
+/// sleep when there is little. These threads sleep whenever there is nothing at all to do, and queues are shared out anew on
+/// request, so that the log is told what is asked for, and nothing else happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Balance {
+    is_enabled: bool,
+    interval_min: u32,
+    improvement_percent: u32,
+    load_percent: u32,
+    sleep_us: u32,
+}
+
+impl Balance {
+    /// Values outside their bounds are those that hold unless told.
+    fn read(other_config: &Pairs) -> Balance {
+        let number = |key: &str| other_config.get(key).and_then(|text| text.trim().parse::<i64>().ok());
+        let within = |key: &str, bounds: std::ops::RangeInclusive<i64>, default: u32| {
+            number(key).filter(|n| bounds.contains(n)).map_or(default, |n| n as u32)
+        };
+        const SLEEP_US: u32 = 10_000;
+        let sleep = other_config.get("pmd-maxsleep").map(|_| number("pmd-maxsleep").unwrap_or(0));
+        Balance {
+            is_enabled: super::plan::flag(other_config, "pmd-auto-lb"),
+            interval_min: within("pmd-auto-lb-rebal-interval", 1..=20_000, 1),
+            improvement_percent: within("pmd-auto-lb-improvement-threshold", 0..=100, 25),
+            load_percent: within("pmd-auto-lb-load-threshold", 0..=100, 95),
+            sleep_us: sleep.map_or(0, |us| u32::try_from(us).map_or(SLEEP_US, |us| us.min(SLEEP_US))),
+        }
+    }
+
+    /// What is new.
+    fn notes(self, before: Option<Balance>) -> rxq::Notes {
+        const WHAT: &str = "PMD auto load balance";
+        let mut notes = rxq::Notes::new();
+        let mut say = |text: String| notes.push((false, text));
+        let is_new = |of: fn(&Balance) -> u32| before.as_ref().map(of) != Some(of(&self));
+        let Balance { is_enabled, interval_min, improvement_percent, load_percent, sleep_us } = self;
+        if is_new(|b| b.interval_min) {
+            say(format!("{WHAT} interval set to {interval_min} mins"));
+        }
+        if is_new(|b| b.improvement_percent) {
+            say(format!("{WHAT} improvement threshold set to {improvement_percent}%"));
+        }
+        if is_new(|b| b.load_percent) {
+            say(format!("{WHAT} load threshold set to {load_percent}%"));
+        }
+        let same = before.is_some_and(|before| Balance { sleep_us, ..before } == self);
+        if is_enabled && !same {
+            say(format!(
+                "{WHAT} is enabled, interval {interval_min} mins, pmd load threshold {load_percent}%, improvement threshold \
+                 {improvement_percent}%."
+            ));
+        } else if !is_enabled && before.is_none_or(|before| before.is_enabled) {
+            say(format!("{WHAT} is disabled."));
+        }
+        if is_new(|b| b.sleep_us) {
+            say(format!("PMD max sleep request is {sleep_us} usecs."));
+            say(format!("PMD load based sleeps are {}.", if sleep_us > 0 { "enabled" } else { "disabled" }));
+        }
+        notes
+    }
 }
 
 /// What the log is told of a change of the caches: one in how many flows the exact match cache takes, and whether there is
@@ -105,24 +174,35 @@ impl Switch {
         let smc = super::plan::flag(&self.desired.other_config, "smc-enable");
         let kernel_path = super::desired::kernel_path(&self.desired.other_config);
         let kinds: Vec<String> = self.datapaths.keys().cloned().collect();
+        let balance = Balance::read(&self.desired.other_config);
         for kind in kinds {
+            // That of the kernel's has no such threads elsewhere.
+            let has_balance = kind != "system" || self.settings.dummy.covers(&kind);
             let ports = self.polled_ports(&kind);
             let Some(backer) = self.datapaths.get_mut(&kind) else { continue };
             let polling = &mut backer.polling;
             let mut notes = rxq::Notes::new();
             let settings = settings(&self.desired.other_config, &polling.settings, &mut notes);
-            if polling.told.is_none() || settings != polling.settings || ports != polling.ports {
-                if settings.isolate != polling.settings.isolate {
-                    let text = if settings.isolate { "isolates" } else { "does not isolate" };
-                    notes.push((false, format!("pmd-rxq-affinity {text} PMD core")));
-                }
+            let is_new = polling.told.is_none() || settings != polling.settings || ports != polling.ports;
+            if !is_new {
+                notes.clear();
+            }
+            let isolates = (settings.isolate != polling.settings.isolate).then_some(settings.isolate);
+            notes.extend(isolates.map(|yes| {
+                let text = if yes { "isolates" } else { "does not isolate" };
+                (false, format!("pmd-rxq-affinity {text} PMD core"))
+            }));
+            if has_balance {
+                notes.extend(balance.notes(polling.balance.replace(balance)));
+            }
+            if is_new {
                 let (assignment, more) = rxq::assign(&self.settings.cores, &settings, &ports);
                 notes.extend(rxq::note_threads(&polling.assignment, &assignment));
                 notes.extend(more);
-                log(&notes);
                 polling.assignment = std::sync::Arc::new(assignment);
                 (polling.settings, polling.ports) = (settings, ports);
             }
+            log(&notes);
             let tune = Tune {
                 emc_insert_inv_prob,
                 smc,
@@ -171,7 +251,7 @@ impl Switch {
 
     /// Whether the host's devices have threads of their own.
     fn has_threads(&self) -> bool {
-        let mask = self.desired.other_config.get("pmd-cpu-mask").and_then(|text| rxq::parse_mask(text));
+        let mask = self.desired.other_config.get("pmd-cpu-mask").map(|text| rxq::parse_mask(text, |_| ()));
         mask.is_some_and(|mask| self.settings.cores.iter().filter(|core| mask.contains(&core.core)).count() > 1)
     }
 
@@ -198,7 +278,7 @@ impl Switch {
 }
 
 /// Who polls which queue: the thread of a processor, or nobody.
-fn pollers(ports: &[PolledPort], assignment: &Assignment) -> BTreeMap<(flow::OdpPort, u32), Option<u32>> {
+pub(super) fn pollers(ports: &[PolledPort], assignment: &Assignment) -> BTreeMap<(flow::OdpPort, u32), Option<u32>> {
     let queues = ports.iter().flat_map(|port| (0..port.queues).map(|queue| (port.number, queue)));
     queues.map(|(port, queue)| ((port, queue), assignment.core_of(port, queue))).collect()
 }

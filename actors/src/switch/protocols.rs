@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flow::hash_order::HashOrder;
 use l2proto::bfd::control::Addresses;
 use l2proto::{bfd, cfm, lldp, rstp, stp};
 use ofproto::bridge::{BfdConfig, CcmVlan, CfmConfig, LivenessConfig, SpanningConfig};
@@ -103,10 +104,13 @@ fn rstp_times_s(keys: &Pairs, (max_age, forward): (u16, u16)) -> (u16, u16) {
     wishes.into_iter().find(fits).unwrap_or((max_age, forward))
 }
 
-/// The ports that may take part: neither bonds, nor internal, nor a mirror's output, nor told not to.
+/// The ports that may take part, in the order in which they are numbered, that of their names' hashes: neither bonds, nor
+/// internal, nor a mirror's output, nor told not to.
 fn candidates<'a>(row: &'a DesiredBridge, enable: &'static str) -> impl Iterator<Item = (&'a DesiredPort, &'a str)> {
     let outputs: BTreeSet<&str> = row.mirrors.iter().filter_map(|m| m.output_port.as_deref()).collect();
-    row.ports.values().filter_map(move |port| {
+    let names: Vec<&str> =
+        HashOrder::by_name(row.ports.keys().map(|name| (name.as_str(), name.as_str()))).iter().collect();
+    names.into_iter().filter_map(|name| row.ports.get(name)).filter_map(move |port| {
         let mut interfaces = port.interfaces.values();
         let (only, None) = (interfaces.next()?, interfaces.next()) else { return None };
         let told_not_to = port.other_config.get(enable).is_some_and(|v| v.eq_ignore_ascii_case("false"));

@@ -145,7 +145,11 @@ impl Switch {
     fn open_wanted(&mut self, wanted: &DesiredSwitch) -> Vec<impl Future<Output = Opened> + use<>> {
         let mut opening = Vec::new();
         let Some(news) = self.own.as_ref().map(Address::outlet::<BridgeNews>) else { return opening };
-        for (name, row) in &wanted.bridges {
+        // Those that come together are made in the order of a hash table that was filled from another, which shows where
+        // bridges are listed.
+        let by_hash = HashOrder::by_name(wanted.bridges.keys().map(|name| (name.as_str(), name)));
+        for name in HashOrder::by_name(by_hash.iter().map(|name| (name.as_str(), name))).iter() {
+            let Some(row) = wanted.bridges.get(name) else { continue };
             if !self.bridges.contains_key(name)
                 && let Some(bridge) = self.make_bridge(name, row, &news)
             {

@@ -94,15 +94,20 @@ pub fn parse_affinity(text: &str) -> Option<BTreeMap<u32, u32>> {
     Some(pairs)
 }
 
-/// Reads `pmd-cpu-mask`: hexadecimal digits, the last for processors 0 to 3. `None`: no processor at all.
-pub fn parse_mask(text: &str) -> Option<Vec<u32>> {
+/// Reads `pmd-cpu-mask`: hexadecimal digits, the last for processors 0 to 3. What is no digit counts as 0, and is handed to
+/// `wrong`.
+pub fn parse_mask(text: &str, mut wrong: impl FnMut(char)) -> Vec<u32> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let mut cores = Vec::new();
     for (place, digit) in (0u32..).zip(digits.chars().rev()) {
-        let bits = digit.to_digit(16)?;
-        cores.extend((0..4).filter(|bit| bits >> bit & 1 == 1).map(|bit| place * 4 + bit));
+        let Some(bits) = digit.to_digit(16) else {
+            wrong(digit);
+            continue;
+        };
+        cores
+            .extend((0..4).filter(|bit| bits >> bit & 1 == 1).filter_map(|bit| place.checked_mul(4)?.checked_add(bit)));
     }
-    (!cores.is_empty()).then_some(cores)
+    cores
 }
 
 /// A thread and its queues.
@@ -327,7 +332,7 @@ mod tests {
 
     /// Queues by processor, `core:queue,queue`, isolated ones with a star.
     fn shown(mask: Option<&str>, assign: Algorithm, isolate: bool, port: PolledPort) -> String {
-        let settings = Settings { mask: mask.and_then(parse_mask), assign, isolate };
+        let settings = Settings { mask: mask.map(|text| parse_mask(text, |_| ())), assign, isolate };
         let (assignment, _) = super::assign(&cores(), &settings, &[port]);
         let thread = |t: &Thread| {
             let queues: Vec<String> = t.queues.iter().map(|q| q.2.to_string()).collect();
@@ -373,16 +378,18 @@ mod tests {
 
     #[test]
     fn masks_and_affinities() {
-        assert_eq!(parse_mask("0"), None);
-        assert_eq!(parse_mask("12"), Some(vec![1, 4]));
-        assert_eq!(parse_mask("xyz"), None);
+        let mut wrong = String::new();
+        assert_eq!(parse_mask("0", |c| wrong.push(c)), []);
+        assert_eq!(parse_mask("12", |c| wrong.push(c)), [1, 4]);
+        assert_eq!(parse_mask("0xclub", |c| wrong.push(c)), [0, 1, 3, 14, 15]);
+        assert_eq!(wrong, "ul", "from the last");
         assert_eq!(parse_affinity("0:xyz"), None);
         assert_eq!(parse_affinity("3:1, 0:2"), Some(BTreeMap::from([(0, 2), (3, 1)])));
     }
 
     #[test]
     fn the_log_tells_what_changed() {
-        let settings = |mask| Settings { mask: parse_mask(mask), ..Settings::default() };
+        let settings = |mask| Settings { mask: Some(parse_mask(mask, |_| ())), ..Settings::default() };
         let one = assign(&cores(), &settings("1"), &[port(1, 0, "")]).0;
         let other = assign(&cores(), &settings("12"), &[port(1, 0, "")]).0;
         let texts: Vec<String> = note_threads(&one, &other).into_iter().map(|n| n.1).collect();

@@ -47,14 +47,17 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     }
 }
 
-/// What the bridges say of their bonds, in order of the bonds' names, or of the one of this name.
+/// What the bridges say of their bonds, in order of the bonds' names, or of the one of this name. What they say of
+/// themselves comes in the order in which they were made.
 pub(super) async fn texts(
     directory: &Directory,
     name: &'static str,
     wanted: Option<&str>,
 ) -> Result<Option<String>, String> {
     let mut found: Vec<(String, String)> = Vec::new();
-    for bridge in directory.bridges.values() {
+    let mut bridges: Vec<_> = directory.bridges.values().collect();
+    bridges.sort_by_key(|bridge| bridge.id);
+    for bridge in bridges {
         let control = Control { name, args: Vec::new() };
         let answer: Answer = bridge.address.ask(control, PATIENCE).await.map_err(|e| e.to_string())?;
         found.extend(answer?.split_terminator('\0').filter_map(|record| {
@@ -62,7 +65,9 @@ pub(super) async fn texts(
             Some((name.to_owned(), text.to_owned()))
         }));
     }
-    found.sort();
+    if !matches!(name, "stp/show" | "rstp/show") {
+        found.sort();
+    }
     found.retain(|(name, _)| wanted.is_none_or(|w| w == name));
     let missing = wanted.is_some() && found.is_empty();
     Ok((!missing).then(|| found.into_iter().map(|(_, text)| text).collect()))

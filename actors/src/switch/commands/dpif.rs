@@ -58,7 +58,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     });
     add_upcalls(registry);
     add_threads(registry);
-    add_implementations(registry);
+    super::implementations::add(registry);
 }
 
 async fn show(directory: &Directory) -> Answer {
@@ -335,81 +335,5 @@ fn add_threads(registry: &mut Registry<'_>) {
             Ok(out)
         };
         super::context::perform(entry, Box::new(work)).await
-    });
-}
-
-/// Ways of doing something that can be chosen elsewhere; here there is one of each, and its double that checks it.
-static LOOKUP_PRIORITIES: Mutex<[u32; 2]> = Mutex::new([0, 1]);
-static LOOKUPS: [&str; 2] = ["autovalidator", "generic"];
-
-fn lookups() -> String {
-    let priorities = LOOKUP_PRIORITIES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut out = String::from("Available dpcls implementations:\n");
-    for (name, priority) in LOOKUPS.iter().zip(*priorities) {
-        let _ = writeln!(out, "  {name} (Use count: 0, Priority: {priority})");
-    }
-    out
-}
-
-/// Processors of the threads that poll ports.
-fn threads_text(directory: &Directory) -> String {
-    let threads = directory.datapaths.values().flat_map(|d| &d.assignment.threads);
-    let cores: Vec<String> = threads.map(|t| t.core.core.to_string()).collect();
-    if cores.is_empty() { "none".to_owned() } else { cores.join(",") }
-}
-
-fn add_implementations(registry: &mut Registry<'_>) {
-    registry.ask("dpif-netdev/dpif-impl-get", "", (0, 0), |directory, _| async move {
-        Ok(format!("Available DPIF implementations:\n  dpif_scalar (pmds: {})\n", threads_text(&directory)))
-    });
-    registry.say("dpif-netdev/dpif-impl-set", "dpif_implementation_name", (1, 1), |args| match args[0].as_str() {
-        "dpif_scalar" => Ok("DPIF implementation set to dpif_scalar.\n".to_owned()),
-        name => Err(format!("DPIF implementation not available: Unknown DPIF implementation {name}.\n")),
-    });
-    registry.ask("dpif-netdev/miniflow-parser-get", "", (0, 0), |directory, _| async move {
-        let threads = threads_text(&directory);
-        let line = |name: &str| {
-            let users = if name == "scalar" { threads.as_str() } else { "none" };
-            format!("  {name} (available: True pmds: {users})\n")
-        };
-        let lines: String = ["autovalidator", "scalar", "study"].into_iter().map(line).collect();
-        Ok(format!("Available MFEX implementations:\n{lines}"))
-    });
-    let usage = "[-pmd core] miniflow_implementation_name [study_pkt_cnt]";
-    registry.say("dpif-netdev/miniflow-parser-set", usage, (1, 5), |args| {
-        let (thread, args) = match args {
-            [option, core, rest @ ..] if option == "-pmd" => (Some(core), rest),
-            _ => (None, args),
-        };
-        let Some(name) = args.first() else { return Err("Error: option -pmd requires a thread id argument.\n".into()) };
-        if !matches!(name.as_str(), "autovalidator" | "scalar" | "study") {
-            return Err(format!("Error: unknown miniflow extract implementation {name}.\n"));
-        }
-        if let Some(core) = thread {
-            return Err(format!(
-                "Error: miniflow extract parser not changed, PMD thread {core} not in use, pass a valid pmd thread ID.\n"
-            ));
-        }
-        let study = args.get(1).filter(|_| name == "study").and_then(|n| n.parse::<u32>().ok());
-        let study = study.map_or_else(String::new, |n| format!(", studying {n} packets"));
-        Ok(format!("Miniflow extract implementation set to {name}{study}.\n"))
-    });
-    for name in ["dpif-netdev/subtable-lookup-info-get", "dpif-netdev/subtable-lookup-prio-get"] {
-        registry.say(name, "", (0, 0), |_| Ok(lookups()));
-    }
-    registry.say("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", (2, 2), |args| {
-        let i = LOOKUPS.iter().position(|n| *n == args[0]).ok_or("error, subtable lookup function not found")?;
-        let priority = args[1].parse().unwrap_or(0);
-        LOOKUP_PRIORITIES.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[i] = priority;
-        Ok("Lookup priority change affected 0 dpcls ports and 0 subtables.\n".to_owned())
-    });
-    registry.say("odp-execute/action-impl-show", "", (0, 0), |_| {
-        Ok("Available Actions implementations:\n  scalar (available: Yes, active: Yes)\n  autovalidator (available: Yes, \
-            active: No)\n"
-            .to_owned())
-    });
-    registry.say("odp-execute/action-impl-set", "name", (1, 1), |args| match args[0].as_str() {
-        name @ ("scalar" | "autovalidator") => Ok(format!("Action implementation set to {name}.\n")),
-        name => Err(format!("Error: unknown action implementation, {name}, specified!\n")),
     });
 }

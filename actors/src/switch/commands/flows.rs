@@ -169,10 +169,16 @@ pub(super) async fn collect(directory: &Directory, datapath: &DatapathEntry) -> 
 
 /// Flows by the threads that have them, each with what it counted there, the main thread's last. That has all of them:
 /// its own are those that it counted, or that no other has.
-async fn by_thread(entry: &DatapathEntry, flows: Vec<Shown>) -> Result<Vec<(Option<u32>, Shown)>, String> {
+async fn by_thread(
+    directory: &Directory,
+    entry: &DatapathEntry,
+    flows: Vec<Shown>,
+) -> Result<Vec<(Option<u32>, Shown)>, String> {
     if entry.assignment.threads.is_empty() {
         return Ok(flows.into_iter().map(|flow| (None, flow)).collect());
     }
+    // What a person adds, all threads have.
+    let is_by_hand = |ufid| directory.bridges.values().all(|bridge| bridge.id != ofproto::bridge::owner(ufid));
     let mut split = Vec::new();
     for some in flows.chunks(crate::budget::WALK_SLICE) {
         let names = some.iter().map(|f| f.flow.entry.ufid).collect();
@@ -183,7 +189,9 @@ async fn by_thread(entry: &DatapathEntry, flows: Vec<Shown>) -> Result<Vec<(Opti
             .collect();
         for shown in some {
             let own = |(core, counted): &(Option<u32>, HashMap<Ufid, FlowStats>)| {
-                let stats = counted.get(&shown.flow.entry.ufid).filter(|stats| core.is_some() || stats.packets > 0)?;
+                let ufid = shown.flow.entry.ufid;
+                let is_its = |stats: &&FlowStats| core.is_some() || stats.packets > 0 || is_by_hand(ufid);
+                let stats = counted.get(&ufid).filter(is_its)?;
                 Some((*core, Shown { flow: dp::DumpedFlow { stats: *stats, ..shown.flow.clone() }, ..shown.clone() }))
             };
             let before = split.len();
@@ -252,7 +260,7 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     if wanted.none {
         return Ok(String::new());
     }
-    let mut flows = by_thread(entry, collect(directory, entry).await?).await?;
+    let mut flows = by_thread(directory, entry, collect(directory, entry).await?).await?;
     if let Some(pmd) = wanted.thread {
         flows.retain(|(core, _)| core.map_or(MAIN_THREAD, i64::from) == pmd);
     }

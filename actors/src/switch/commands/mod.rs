@@ -13,6 +13,7 @@ mod dpif;
 mod drops;
 mod dummy;
 mod flows;
+mod implementations;
 mod pipeline;
 mod pmd;
 mod protocols;

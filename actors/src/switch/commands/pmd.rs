@@ -117,11 +117,13 @@ impl<'a> Wanted<'a> {
                 other => name = Some(other),
             }
         }
+        let all = || directory.datapaths.iter().chain(directory.made.iter());
         let named = name.and_then(|n| {
             let kind = n.strip_prefix("ovs-").or_else(|| n.split_once('@').map(|(kind, _)| kind)).unwrap_or(n);
-            directory.datapaths.get_key_value(kind)
+            let is_named = |full: &String| full == n || full.split_once('@').is_some_and(|(_, own)| own == n);
+            directory.made.iter().find(|(full, _)| is_named(full)).or_else(|| directory.datapaths.get_key_value(kind))
         });
-        let only = || Some(directory.datapaths.iter().next()).flatten().filter(|_| directory.datapaths.len() == 1);
+        let only = || all().next().filter(|_| all().count() == 1);
         let (kind, entry) = named.or_else(only).ok_or(NO_DATAPATH)?;
         Ok(Self { kind: kind.clone(), entry, assignment: &entry.assignment, core, secs })
     }

@@ -36,7 +36,7 @@ pub(crate) const MAX_FRAME: usize = 65_536 + 22;
 const TP_STATUS_USER: u32 = libc::TP_STATUS_USER;
 
 /// Blocks that a ring cannot do without.
-const LEAST_BLOCKS: usize = 4;
+const LEAST_BLOCKS: usize = 2;
 /// Blocks of a ring that has grown at the least, and the largest block.
 const BLOCKS_AT_LEAST: usize = 8;
 const LARGE_BLOCK: usize = 1 << 20;
@@ -55,8 +55,8 @@ pub enum RingKind {
 pub struct RingConfig {
     /// The layout.
     pub kind: RingKind,
-    /// Memory of the ring, bytes; rounded to whole blocks, at least four of them. With four begins a ring that may grow
-    /// where the rings of the process have 64 MiB already.
+    /// Memory of the ring, bytes; rounded to whole blocks, at least two of them. With two begins a ring that may grow
+    /// where the rings of the process have 32 MiB already.
     pub ring_bytes: usize,
     /// As large may a ring of [`RingKind::V3`] become by itself when it fills; it shrinks again after ten quiet
     /// minutes. All rings of a process together stay below 1 GiB by growing.
@@ -146,8 +146,9 @@ impl RxRing {
         }
         let layout = match config.kind {
             RingKind::V3 => {
-                config = resize::beginning(&config);
-                Layout::V3(Box::new(v3::V3::make(&config)?))
+                let (beginning, share) = resize::beginning(&config);
+                config = beginning;
+                Layout::V3(Box::new(v3::V3::make(&config, share)?))
             }
             RingKind::V2 => Layout::V2(v2::V2::make(&config)?),
         };

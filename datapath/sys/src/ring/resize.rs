@@ -17,7 +17,7 @@ use crate::socket::PacketSocket;
 const BUDGET: usize = 1 << 30;
 /// While all have no more than this together, one that may grow begins as large as it is configured; later ones begin
 /// with the least that works, bytes. Few of many ports are ever busy, and the kernel clears every page.
-const PLENTY: usize = 64 << 20;
+const PLENTY: usize = 32 << 20;
 /// A ring that grows does so by this factor.
 const GROWTH: usize = 8;
 /// After so long without being crowded a ring is made small again, ns.
@@ -37,9 +37,13 @@ impl Share {
     }
 }
 
-/// What a ring begins with beside those there are.
-pub(super) fn beginning(config: &RingConfig) -> RingConfig {
-    beside(TOTAL.load(Relaxed), config)
+/// What a ring begins with beside those there are. Its share is taken at once, as many may be made at a time.
+pub(super) fn beginning(config: &RingConfig) -> (RingConfig, Share) {
+    let bytes = |config: &RingConfig| config.block_bytes * config.blocks();
+    let take = |total| Some(total + bytes(&beside(total, config)));
+    let total = TOTAL.fetch_update(Relaxed, Relaxed, take).unwrap_or_else(|total| total);
+    let config = beside(total, config);
+    (config, Share(bytes(&config)))
 }
 
 /// What a ring begins with beside so many bytes of others.
@@ -140,7 +144,7 @@ mod tests {
         let config = RingConfig::default();
         assert_eq!(beside(PLENTY - 1, &config), config);
         let later = beside(PLENTY, &config);
-        assert_eq!((later.ring_bytes, later.blocks()), (config.ring_bytes / 2, LEAST_BLOCKS));
+        assert_eq!((later.ring_bytes, later.blocks()), (config.ring_bytes / 4, LEAST_BLOCKS));
         let fixed = RingConfig { max_ring_bytes: config.ring_bytes, ..config };
         assert_eq!(beside(PLENTY, &fixed), fixed);
         let tiny = RingConfig { ring_bytes: 1, ..config };

@@ -31,8 +31,8 @@ pub(super) struct V3 {
 }
 
 impl V3 {
-    /// A ring with its alarm that hears nothing yet.
-    pub(super) fn make(config: &RingConfig) -> Result<Self> {
+    /// A ring with its alarm that hears nothing yet, for which this share is taken.
+    pub(super) fn make(config: &RingConfig, share: Share) -> Result<Self> {
         let own = config.of_size(config.ring_bytes);
         // In this order, see `alarm`.
         let (alarm, ring) = (Alarm::open_socket()?, Self::open_socket(&own)?);
@@ -46,7 +46,7 @@ impl V3 {
         let (socket, map) = ring?;
         Ok(Self {
             resize: Resize::new(config, map.len()),
-            share: Share::new(map.len()),
+            share,
             programs: None,
             next: None,
             ifindex: 0,

@@ -268,8 +268,12 @@ impl<P: Copy + Ord> Stp<P> {
         self.select(was_root, now_ms);
     }
 
-    /// Sets what a port is; adds it when it is new (clauses 8.8.1, 8.8.2, 8.8.6, 8.8.7).
+    /// Sets what a port is; adds it when it is new (clauses 8.8.1, 8.8.2, 8.8.6, 8.8.7). One that gets another number is
+    /// another port, and begins anew, as in Open vSwitch.
     pub fn set_port(&mut self, name: P, settings: PortSettings, now_ms: i64) {
+        if self.ports.get(&name).is_some_and(|port| port.settings.number != settings.number) {
+            self.remove_port(name, now_ms);
+        }
         let id = self.settings.id();
         match self.ports.get_mut(&name) {
             None => {
@@ -451,9 +455,8 @@ impl<P: Copy + Ord> Stp<P> {
             if self.root_port == Some(name) {
                 self.times =
                     Times { max_age_ms: config.max_age_ms, hello_ms: config.hello_ms, forward_ms: config.forward_ms };
-                if config.change && !self.change {
-                    self.flush = true;
-                }
+                // As long as the root tells of a change, each of its messages has addresses forgotten, as in Open vSwitch.
+                self.flush |= config.change;
                 self.change = config.change;
                 self.generate_configs(now_ms);
                 if config.ack {
@@ -665,7 +668,7 @@ impl<P: Copy + Ord> Stp<P> {
 
     /// Clause 8.6.14.
     fn change_detected(&mut self, now_ms: i64) {
-        self.changes_untold += u32::from(!self.change_detected);
+        self.changes_untold += 1;
         if self.is_root() {
             self.change = true;
             self.flush = true;

@@ -191,6 +191,9 @@ impl Bridge {
         self.report_stale |= !matches!(self.spanning, Spanning::Off);
         if flush_all {
             self.macs.flush();
+            if let Some(groups) = &mut self.groups_heard {
+                groups.flush();
+            }
             self.macs_changed();
         }
         for port in flushes {

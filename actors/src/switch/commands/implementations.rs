@@ -1,0 +1,185 @@
+//! `dpif-netdev/*-impl-*`, `miniflow-parser-*`, `subtable-lookup-*`, `odp-execute/*`: ways of doing something that can be
+//! chosen elsewhere. Here there is one of each; what is chosen is kept, and shown.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+
+use super::context::Registry;
+use crate::switch::directory::Directory;
+
+/// Ways of looking up in subtables, and their priorities.
+static LOOKUPS: [&str; 2] = ["autovalidator", "generic"];
+static LOOKUP_PRIORITIES: Mutex<[u8; 2]> = Mutex::new([0, 1]);
+
+/// Ways of reading keys from packets.
+static PARSERS: [&str; 3] = ["autovalidator", "scalar", "study"];
+static CHOSEN_PARSERS: Mutex<Parsers> = Mutex::new(Parsers { all: "scalar", some: BTreeMap::new() });
+
+/// Packets that are studied unless told.
+const STUDIED: u32 = 128;
+
+/// Who reads keys how.
+struct Parsers {
+    all: &'static str,
+    /// Threads that were told apart, by processor.
+    some: BTreeMap<u32, &'static str>,
+}
+
+/// Processors of the threads that poll ports.
+fn cores(directory: &Directory) -> Vec<u32> {
+    directory.datapaths.values().flat_map(|d| &d.assignment.threads).map(|t| t.core.core).collect()
+}
+
+fn listed(cores: impl Iterator<Item = u32>) -> String {
+    let texts: Vec<String> = cores.map(|core| core.to_string()).collect();
+    if texts.is_empty() { "none".to_owned() } else { texts.join(",") }
+}
+
+fn lookups() -> String {
+    let priorities = LOOKUP_PRIORITIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut out = String::from("Available dpcls implementations:\n");
+    for (name, priority) in LOOKUPS.iter().zip(*priorities) {
+        let _ = writeln!(out, "  {name} (Use count: 0, Priority: {priority})");
+    }
+    out
+}
+
+fn parsers(directory: &Directory) -> String {
+    let cores = cores(directory);
+    let chosen = CHOSEN_PARSERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut out = String::from("Available MFEX implementations:\n");
+    for name in PARSERS {
+        let users = cores.iter().copied().filter(|core| *chosen.some.get(core).unwrap_or(&chosen.all) == name);
+        let _ = writeln!(out, "  {name} (available: True pmds: {})", listed(users));
+    }
+    out
+}
+
+/// `[-pmd CORE] NAME [COUNT]`, where the threads are those of `cores`.
+fn choose_parser(args: &[String], cores: &[u32]) -> Result<String, String> {
+    let (thread, args) = match args {
+        [option, core, rest @ ..] if option == "-pmd" => {
+            let number: u32 = core.parse().map_err(|_| {
+                format!(
+                    "Error: miniflow extract parser not changed, PMD thread passed is not valid: '{core}'. Pass a valid pmd \
+                     thread ID.\n"
+                )
+            })?;
+            (Some(number), rest)
+        }
+        _ => (None, args),
+    };
+    let Some(name) = args.first() else { return Err("Error: option -pmd requires a thread id argument.\n".into()) };
+    let known = PARSERS.iter().find(|known| *known == name);
+    let name = known.ok_or_else(|| format!("Error: unknown miniflow extract implementation {name}.\n"))?;
+    let study = match args.get(1) {
+        None if *name == "study" => format!(", studying {STUDIED} packets"),
+        None => String::new(),
+        Some(count) if *name == "study" => {
+            let fit = count.parse::<u32>().ok().filter(|n| *n > 0);
+            let n = fit.ok_or_else(|| format!("Error: invalid study_pkt_cnt value: {count}.\n"))?;
+            format!(", studying {n} packets")
+        }
+        Some(more) => return Err(format!("Error: unknown argument {more}.\n")),
+    };
+    let mut chosen = CHOSEN_PARSERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = match thread {
+        Some(core) if !cores.contains(&core) => {
+            return Err(format!(
+                "Error: miniflow extract parser not changed, PMD thread {core} not in use, pass a valid pmd thread ID.\n"
+            ));
+        }
+        Some(core) => {
+            chosen.some.insert(core, name);
+            format!(", on pmd thread {core}")
+        }
+        None => {
+            *chosen = Parsers { all: name, some: BTreeMap::new() };
+            String::new()
+        }
+    };
+    Ok(format!("Miniflow extract implementation set to {name}{place}{study}.\n"))
+}
+
+fn set_priority(name: &str, priority: &str) -> Result<String, String> {
+    const RANGE: &str = "error converting priority, use integer in range 0-255\n";
+    // What is no number is 0.
+    let digits = priority.trim_start().strip_prefix('-').unwrap_or(priority.trim_start());
+    let number = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    let is_negative = priority.trim_start().starts_with('-') && number.bytes().any(|b| b != b'0');
+    let priority = if number.is_empty() { Ok(0) } else { number.parse() };
+    let priority = priority.ok().filter(|_| !is_negative).ok_or(RANGE)?;
+    let i = LOOKUPS.iter().position(|n| *n == name).ok_or("error, subtable lookup function not found")?;
+    LOOKUP_PRIORITIES.lock().unwrap_or_else(PoisonError::into_inner)[i] = priority;
+    Ok("Lookup priority change affected 0 dpcls ports and 0 subtables.\n".to_owned())
+}
+
+/// Registers them.
+pub(super) fn add(registry: &mut Registry<'_>) {
+    registry.ask("dpif-netdev/dpif-impl-get", "", (0, 0), |directory, _| async move {
+        let users = listed(cores(&directory).into_iter());
+        Ok(format!("Available DPIF implementations:\n  dpif_scalar (pmds: {users})\n"))
+    });
+    registry.say("dpif-netdev/dpif-impl-set", "dpif_implementation_name", (1, 1), |args| match args[0].as_str() {
+        "dpif_scalar" => Ok("DPIF implementation set to dpif_scalar.\n".to_owned()),
+        name => Err(format!("DPIF implementation not available: Unknown DPIF implementation {name}.\n")),
+    });
+    registry.ask("dpif-netdev/miniflow-parser-get", "", (0, 0), |directory, _| async move { Ok(parsers(&directory)) });
+    let usage = "[-pmd core] miniflow_implementation_name [study_pkt_cnt]";
+    registry.ask("dpif-netdev/miniflow-parser-set", usage, (1, 5), |directory, args| async move {
+        choose_parser(&args, &cores(&directory))
+    });
+    for name in ["dpif-netdev/subtable-lookup-info-get", "dpif-netdev/subtable-lookup-prio-get"] {
+        registry.say(name, "", (0, 0), |_| Ok(lookups()));
+    }
+    registry.say("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", (2, 2), |args| {
+        set_priority(&args[0], &args[1])
+    });
+    registry.say("odp-execute/action-impl-show", "", (0, 0), |_| {
+        Ok("Available Actions implementations:\n  scalar (available: Yes, active: Yes)\n  autovalidator (available: Yes, \
+            active: No)\n"
+            .to_owned())
+    });
+    registry.say("odp-execute/action-impl-set", "name", (1, 1), |args| match args[0].as_str() {
+        name @ ("scalar" | "autovalidator") => Ok(format!("Action implementation set to {name}.\n")),
+        name => Err(format!("Error: unknown action implementation, {name}, specified!\n")),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parsers_are_chosen_for_threads_that_are_there() {
+        let choose = |text: &str| {
+            choose_parser(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), &[0, 3]).map_err(|e| {
+                e.split(": ").nth(1).map(|e| e.split(',').next().unwrap_or(e).trim().to_owned()).unwrap_or_default()
+            })
+        };
+        for (args, expected) in [
+            ("study", Ok("Miniflow extract implementation set to study, studying 128 packets.\n")),
+            ("study 7", Ok("Miniflow extract implementation set to study, studying 7 packets.\n")),
+            ("-pmd 3 scalar", Ok("Miniflow extract implementation set to scalar, on pmd thread 3.\n")),
+            ("-pmd 1 scalar", Err("miniflow extract parser not changed")),
+            ("-pmd y scalar", Err("miniflow extract parser not changed")),
+            ("study 0x", Err("invalid study_pkt_cnt value")),
+            ("scalar 7", Err("unknown argument 7.")),
+            ("avx", Err("unknown miniflow extract implementation avx.")),
+        ] {
+            assert_eq!(choose(args), expected.map(str::to_owned).map_err(str::to_owned), "{args}");
+        }
+    }
+
+    #[test]
+    fn priorities_are_octets() {
+        for bad in ["-2", "256", "99999999999"] {
+            assert!(set_priority("generic", bad).is_err_and(|e| e.contains("0-255")), "{bad}");
+        }
+        assert!(set_priority("other", "4").is_err());
+        for good in ["x", "-0", "1y", ""] {
+            assert!(set_priority("generic", good).is_ok(), "{good}");
+        }
+    }
+}
