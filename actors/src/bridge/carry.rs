@@ -26,6 +26,14 @@ const SHARING: Duration = Duration::from_secs(1);
 const TABLE_MAILBOX: usize = 256;
 
 impl Bridge {
+    fn flush_connections(&mut self, flush: openflow::message::CtFlush) {
+        if let Some(here) = self.setup.directory.load().bridges.get(&self.setup.name) {
+            log_flush(&format!("{0}@ovs-{0}", here.datapath), &flush);
+        }
+        let sent = self.setup.datapath.offer(CtFlush(flush));
+        self.complain_unless(sent, "connections were not flushed");
+    }
+
     pub(super) fn carry_out(&mut self, output: Wish, ctx: &mut Context<Self>) {
         match output {
             Output::Send { conn, msg } => {
@@ -85,13 +93,7 @@ impl Bridge {
                 let sent = self.setup.datapath.offer(BondSet { id, members });
                 self.complain_unless(sent, "a bond was not set");
             }
-            Output::CtFlush(flush) => {
-                if let Some(here) = self.setup.directory.load().bridges.get(&self.setup.name) {
-                    log_flush(&format!("{0}@ovs-{0}", here.datapath), &flush);
-                }
-                let sent = self.setup.datapath.offer(CtFlush(flush));
-                self.complain_unless(sent, "connections were not flushed");
-            }
+            Output::CtFlush(flush) => self.flush_connections(flush),
             Output::Export(datagrams) => {
                 let failed = self.collectors.send(datagrams);
                 self.core.export_failed(&failed);
