@@ -1,6 +1,6 @@
 #!/bin/bash
 # OVN's daemons over the database servers and the switch that stand first on the path: a logical switch with
-# two ports bound on one chassis, an access list, a router, and a database server killed under its clients.
+# two ports bound on one chassis, an access list, a router, a gateway, and a database server killed under its clients.
 # Wants: OVS_RUNDIR and the other directories set, root, a network namespace of its own ($1: its name's stem).
 set -u
 net=$1
@@ -68,6 +68,19 @@ echo "ping of the router: $(reach 10.0.0.254)"
 ovn-nbctl show | masked
 ovn-sbctl show | grep -v hostname | masked
 echo "logical flows: $(ovn-sbctl lflow-list | wc -l)"
+# Out by a gateway: its neighbour is learned from a packet that comes in by another bridge.
+$vsctl add-br br-phys -- set bridge br-phys datapath_type=netdev \
+    -- set open_vswitch . external_ids:ovn-bridge-mappings=phys:br-phys
+ip addr add 172.16.0.1/24 dev br-phys
+ip link set br-phys up
+ovn-nbctl ls-add pub -- lsp-add pub ln -- lsp-set-type ln localnet -- lsp-set-addresses ln unknown \
+    -- lsp-set-options ln network_name=phys -- lrp-add r0 rp1 00:00:00:00:ff:02 172.16.0.50/24 \
+    -- lsp-add pub pp1 -- lsp-set-type pp1 router -- lsp-set-addresses pp1 router -- lsp-set-options pp1 router-port=rp1 \
+    -- lrp-set-gateway-chassis rp1 ch1 -- lr-nat-add r0 snat 172.16.0.50 10.0.0.0/24
+ip -n "$net-1" route add default via 10.0.0.254
+timeout 30 ovn-nbctl --wait=hv sync; echo "gateway: $?"
+for i in 1 2 3 4 5 6; do [ "$(reach 172.16.0.1)" = 3 ] && break; done
+echo "ping by the gateway: $(reach 172.16.0.1)"
 # The shell tells of a killed job whenever it learns of it.
 { kill -9 "$server"; wait "$server"; } 2>/dev/null
 rm -f "$dir/sb.sock"

@@ -119,32 +119,35 @@ impl Bridge {
             }
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),
-            Output::SetAdmin { port, up } => {
-                let directory = self.setup.directory.load();
-                let here = |e: &&crate::switch::directory::PortEntry| e.bridge == self.setup.name && e.port == port;
-                let asked = directory.ports.values().find(here).map(|e| e.address.ask(SetAdmin(up), SHARING));
-                let shares = self.setup.shares.clone();
-                let step = actix::fut::wrap_future::<_, Self>(async move {
-                    if let Some(asked) = asked {
-                        let _ = asked.await;
-                        let _ = shares.ask(Share { devices: true }, SHARING).await;
-                    }
-                });
-                ctx.spawn(step.map(|(), this, ctx| this.carried_out(ctx)));
-            }
+            Output::SetAdmin { port, up } => self.set_admin(port, up, ctx),
             Output::Foreign { bridge, effect, stats } => {
-                let directory = self.setup.directory.load();
-                if let Some(entry) = directory.bridges.values().find(|b| b.id == bridge) {
-                    entry.address.offer(ForeignEffects { effects: vec![(effect, stats)] });
-                }
+                self.with_bridge(bridge, |other| other.offer(ForeignEffects { effects: vec![(effect, stats)] }));
             }
             Output::ForeignPacketIn { bridge, message, cookie } => {
-                let directory = self.setup.directory.load();
-                if let Some(entry) = directory.bridges.values().find(|b| b.id == bridge) {
-                    entry.address.offer(ForeignPacketIn { message, cookie });
-                }
+                self.with_bridge(bridge, |other| other.offer(ForeignPacketIn { message, cookie }));
             }
         }
+    }
+
+    /// Does something with another bridge, if it is still there.
+    fn with_bridge<R>(&self, bridge: BridgeId, act: impl FnOnce(&Address<Bridge>) -> R) {
+        let directory = self.setup.directory.load();
+        directory.bridges.values().find(|b| b.id == bridge).map(|entry| act(&entry.address));
+    }
+
+    /// Brings a port's device up or down, and goes on when that is known of.
+    fn set_admin(&self, port: openflow::OfPort, up: bool, ctx: &mut Context<Self>) {
+        let directory = self.setup.directory.load();
+        let here = |e: &&crate::switch::directory::PortEntry| e.bridge == self.setup.name && e.port == port;
+        let asked = directory.ports.values().find(here).map(|e| e.address.ask(SetAdmin(up), SHARING));
+        let shares = self.setup.shares.clone();
+        let step = actix::fut::wrap_future::<_, Self>(async move {
+            if let Some(asked) = asked {
+                let _ = asked.await;
+                let _ = shares.ask(Share { devices: true }, SHARING).await;
+            }
+        });
+        ctx.spawn(step.map(|(), this, ctx| this.carried_out(ctx)));
     }
 
     /// Says what the datapath's mailbox had no room for.

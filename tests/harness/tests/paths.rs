@@ -161,6 +161,10 @@ fn flows_change_forwarding(lab: &mut Lab) -> Result<(), String> {
     need("NORMAL restored, all passes", a.reaches(&b.ip))?;
     let ports = lab.ofctl("dump-ports br0")?;
     need(&format!("ports count: {ports}"), ports.contains("rx pkts=") && ports.contains("tx pkts="))?;
+    // The datapath's own device, the bridge's and the guests' two are the kernel's: it counts whatever happens to them.
+    let shown = lab.appctl("dpctl/show -s")?;
+    need(&format!("nothing of a device is unknown: {shown}"), !shown.contains('?'))?;
+    need(&format!("four devices: {shown}"), shown.matches("aborted:0 carrier:0").count() == 4)?;
     let trace = lab.appctl("ofproto/trace br0 in_port=v1,icmp,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02")?;
     need(&format!("the trace ends in actions: {trace}"), trace.contains("Datapath actions: "))
 }

@@ -156,7 +156,11 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
         let _ = writeln!(out, "{full}:");
         let _ = writeln!(out, "  lookups: hit:{hits} missed:{} lost:{}", stats.misses, stats.lost);
         let _ = writeln!(out, "  flows: {}", report.flows);
-        let own = if kind == "netdev" { "tap" } else { "dummy-internal" };
+        let own = match kind {
+            "netdev" => "tap",
+            "system" if directory.host.is_some() => "internal",
+            _ => "dummy-internal",
+        };
         let _ = writeln!(out, "  port 0: {own_port} ({own})");
         let kernel = match &directory.host {
             Some(host) if statistics => host.address.ask(ReadCounters, PATIENCE).await.unwrap_or_default(),
@@ -164,7 +168,7 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
         };
         if statistics {
             let idle = LinkCounters::default();
-            port_statistics(out, None, (kind == "netdev").then_some((&idle, "tap")));
+            port_statistics(out, None, (own != "dummy-internal").then_some((&idle, own)));
         }
         for (number, name) in &entry.ports {
             let port = entry.own.get(name).or_else(|| directory.ports.get(name));
