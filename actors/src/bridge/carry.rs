@@ -26,6 +26,26 @@ const SHARING: Duration = Duration::from_secs(1);
 const TABLE_MAILBOX: usize = 256;
 
 impl Bridge {
+    /// Tells whoever keeps the tunnels' neighbours what this bridge has seen of them.
+    fn tell_underlay(&self, edit: impl FnOnce(String) -> UnderlayEdit) {
+        if let Some(underlay) = &self.setup.directory.load().underlay {
+            underlay.offer(edit(self.setup.name.clone()));
+        }
+    }
+
+    fn configure_table(&mut self, table: u8, config: ConfigureTable, ctx: &mut Context<Self>) {
+        let asked = self.table(table).map(|table| table.ask(config, PATIENCE));
+        self.configuring += 1;
+        let step = actix::fut::wrap_future::<_, Self>(futures::future::OptionFuture::from(asked));
+        ctx.spawn(step.map(|_, this, ctx| {
+            this.configuring -= 1;
+            this.carried_out(ctx);
+            if this.configuring == 0 {
+                this.configured.drain(..).for_each(answer_waiting);
+            }
+        }));
+    }
+
     fn flush_connections(&mut self, flush: openflow::message::CtFlush) {
         if let Some(here) = self.setup.directory.load().bridges.get(&self.setup.name) {
             log_flush(&format!("{0}@ovs-{0}", here.datapath), &flush);
@@ -48,18 +68,7 @@ impl Bridge {
             }
             Output::Stage { batches, watched } => self.stage(batches, watched, ctx),
             Output::Settle { table, commit } => self.tell_table(table, Settle { commit }),
-            Output::ConfigureTable { table, config } => {
-                let asked = self.table(table).map(|table| table.ask(ConfigureTable(config), PATIENCE));
-                self.configuring += 1;
-                let step = actix::fut::wrap_future::<_, Self>(futures::future::OptionFuture::from(asked));
-                ctx.spawn(step.map(|_, this, ctx| {
-                    this.configuring -= 1;
-                    this.carried_out(ctx);
-                    if this.configuring == 0 {
-                        this.configured.drain(..).for_each(answer_waiting);
-                    }
-                }));
-            }
+            Output::ConfigureTable { table, config } => self.configure_table(table, ConfigureTable(config), ctx),
             Output::Share => {
                 self.publish();
                 let shared = self.setup.shares.ask(Share { devices: false }, SHARING);
@@ -98,19 +107,12 @@ impl Bridge {
                 let failed = self.collectors.send(datagrams);
                 self.core.export_failed(&failed);
             }
+            // Who answers again is heard again, and who is used again is told of again.
             Output::NeighbourHeard { address, mac } => {
-                let bridge = self.setup.name.clone();
-                if let Some(underlay) = &self.setup.directory.load().underlay {
-                    // Who answers again is heard again.
-                    underlay.offer(UnderlayEdit::Neighbour { bridge, address, mac });
-                }
+                self.tell_underlay(|bridge| UnderlayEdit::Neighbour { bridge, address, mac });
             }
             Output::NeighbourUsed { address } => {
-                let bridge = self.setup.name.clone();
-                if let Some(underlay) = &self.setup.directory.load().underlay {
-                    // Who is used again is told of again.
-                    underlay.offer(UnderlayEdit::NeighbourUsed { bridge, address });
-                }
+                self.tell_underlay(|bridge| UnderlayEdit::NeighbourUsed { bridge, address });
             }
             Output::Count(whose, ports) => self.count(whose, ports, ctx),
             Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
