@@ -34,7 +34,7 @@ pub fn format_key(key: &Key, mask: Option<&Mask>, options: &KeyOptions<'_>) -> S
 
 /// The fields of one group.
 pub(super) struct Fields<'a> {
-    out: &'a mut String,
+    pub(super) out: &'a mut String,
     verbose: bool,
 }
 

@@ -96,7 +96,10 @@ fn format_extensions(out: &mut String, key: &Key, m: &Mask, verbose: bool) {
         let version = key.tun_erspan_ver();
         nested("erspan", &|f| {
             f.decimal("ver", version.into(), m.tun_erspan_ver().into(), 0xff);
-            if version == 1 {
+            if version == 1 && m.tun_erspan_idx() == 0 && !verbose {
+                // The index alone is told where it does not matter.
+                put!(f.out, "idx={:#x}/0,", key.tun_erspan_idx());
+            } else if version == 1 {
                 f.hex("idx", key.tun_erspan_idx().into(), m.tun_erspan_idx().into(), 0xffff_ffff);
             } else {
                 f.decimal("dir", key.tun_erspan_dir().into(), m.tun_erspan_dir().into(), 0xff);
