@@ -118,6 +118,7 @@ const MAILBOX: usize = 1024;
 /// # Errors
 /// The text to end the program with.
 pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) -> Result<VswitchdSystem, String> {
+    sys::heap::return_freed_soon();
     config.tls.judge();
     let kind = config.ring.unwrap_or_else(|| {
         // The test makes a pair of devices in a namespace of its own; where that is not allowed V2 is the safe choice.

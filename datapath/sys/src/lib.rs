@@ -12,6 +12,7 @@
 //! * [`Tap`]: tap devices, in both directions, with offloads.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
 //! * [`bpf`]: programs in the kernel, and what they share with us.
+//! * [`heap`]: how soon freed memory is the kernel's again.
 //! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
 
 pub mod bpf;
@@ -21,6 +22,7 @@ mod epoll;
 mod error;
 pub mod ethtool;
 mod frame;
+pub mod heap;
 pub mod host_stack;
 mod map;
 mod netlink;
