@@ -606,7 +606,7 @@ impl Mask {
                 }
                 return;
             }
-            et::NSH => {
+            et::NSH if key.dl_type() == et::NSH => {
                 self.0[79] = u64::MAX;
                 if key.nsh_mdtype() == 1 {
                     self.0[80..82].fill(u64::MAX);
@@ -621,7 +621,9 @@ impl Mask {
         self.set_ct_nw_proto(u8::MAX);
         self.set_ct_tp_src(u16::MAX);
         self.set_ct_tp_dst(u16::MAX);
-        if key.nw_frag() & nw_frag::LATER == 0 && matches!(key.nw_proto(), 1 | 2 | 6 | 17 | 58 | 132) {
+        // Later fragments show no ports, but 3.1 shows their ICMPv6 type.
+        let is_whole = key.nw_frag() & nw_frag::LATER == 0 || (dl_type, key.nw_proto()) == (et::IPV6, 58);
+        if is_whole && matches!(key.nw_proto(), 1 | 2 | 6 | 17 | 58 | 132) {
             self.set_tp_src(u16::MAX);
             self.set_tp_dst(u16::MAX);
             match key.nw_proto() {

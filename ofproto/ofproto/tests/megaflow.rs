@@ -74,6 +74,7 @@ fn switch(rules: &[(u8, u16, usize, usize)], vlan_modes: &[u8]) -> SwitchView {
         let mut device = PortView::device(OfPort(port), port.into(), "p");
         device.bundle = Some(BundleId(port.into()));
         bridge.ports.insert(OfPort(port), Arc::new(device));
+        Arc::make_mut(&mut bridge.port_order).add([(OfPort(port), "p")].into_iter());
         let mut bundle = BundleView::new(BundleId(port.into()), "p", OfPort(port));
         match vlan_modes[usize::from(port) - 1] {
             1 => (bundle.vlan_mode, bundle.vlan) = (VlanMode::Access, 5),

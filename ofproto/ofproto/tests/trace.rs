@@ -25,6 +25,7 @@ fn device(bridge: &mut BridgeView, bundle: u32, port: u16, odp: u32, name: &str)
     let mut view = PortView::device(OfPort(port), odp, name);
     view.bundle = Some(BundleId(bundle));
     bridge.ports.insert(OfPort(port), Arc::new(view));
+    Arc::make_mut(&mut bridge.port_order).add([(OfPort(port), name)].into_iter());
     let view = BundleView::new(BundleId(bundle), name, OfPort(port));
     bridge.bundles.insert(BundleId(bundle), Arc::new(view));
 }

@@ -108,6 +108,15 @@ impl PrefixField {
         }
     }
 
+    /// Whether a packet has the field: an ARP packet's addresses lie in the same place and are another's.
+    fn is_in(self, key: &Key) -> bool {
+        match self {
+            PrefixField::Ipv4Dst | PrefixField::Ipv4Src => key.network_type() == 0x0800,
+            PrefixField::Ipv6Dst | PrefixField::Ipv6Src => key.network_type() == 0x86dd,
+            PrefixField::TunDst | PrefixField::TunSrc | PrefixField::TunIpv6Dst | PrefixField::TunIpv6Src => true,
+        }
+    }
+
     /// Length of the prefix that `shape` matches on, 0 when it matches on none or on other bits.
     fn prefix_len(self, shape: &Shape) -> u8 {
         let mask = self.read(|i| shape.word(i));
@@ -173,7 +182,7 @@ impl<'a> PrefixLookups<'a> {
         for (i, (field, trie)) in self.tries.iter().enumerate() {
             let len = u32::from(lens.get(i).copied().unwrap_or(0));
             let (at, _, _) = field.place();
-            if len == 0 || at < from || at >= to {
+            if len == 0 || at < from || at >= to || !field.is_in(key) {
                 continue;
             }
             let found = *self.found[i].get_or_insert_with(|| trie.lookup(field.read(|w| key.0[w])));

@@ -1,6 +1,7 @@
 //! What the database says of a bridge, ready to be applied.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use l2proto::mcast_snooping::{McastConfig, McastTable};
 use openflow::OfPort;
@@ -184,13 +185,16 @@ impl Bridge {
         for port in gone {
             let Some(old) = self.config.ports.remove(&port) else { continue };
             self.tell_port_gone(&old);
-            self.port_order.remove(port);
+            Arc::make_mut(&mut self.view.port_order).remove(port);
             self.view.ports.remove(&port);
             self.port_bits.remove(&port);
             self.port_since.remove(&port);
         }
-        let new = config.ports.iter().filter(|(number, _)| !self.config.ports.contains_key(number));
-        self.port_order.add(new.map(|(number, wanted)| (*number, wanted.desc.name.as_str())));
+        let mut new = config.ports.iter().filter(|(number, _)| !self.config.ports.contains_key(number)).peekable();
+        if new.peek().is_some() {
+            let new = new.map(|(number, wanted)| (*number, wanted.desc.name.as_str()));
+            Arc::make_mut(&mut self.view.port_order).add(new);
+        }
         for (number, wanted) in &config.ports {
             let old = self.config.ports.get(number).cloned();
             let old_desc = old.as_ref().map(|o| self.port_desc(o));

@@ -38,7 +38,6 @@ mod neighbours;
 mod output;
 mod packet;
 mod port;
-mod port_order;
 mod recovery;
 mod report;
 mod resume;
@@ -113,7 +112,6 @@ pub struct Bridge {
     config: BridgeConfig,
     /// Configuration bits that controllers set, by port.
     port_bits: BTreeMap<OfPort, u32>,
-    port_order: port_order::PortOrder,
     teachers: teachers::Teachers,
     port_since: BTreeMap<OfPort, i64>,
     /// Learned addresses.
@@ -206,7 +204,6 @@ impl Bridge {
             view: BridgeView::new(id, &config.name),
             config: BridgeConfig::default(),
             port_bits: BTreeMap::new(),
-            port_order: port_order::PortOrder::default(),
             teachers: teachers::Teachers::default(),
             port_since: BTreeMap::new(),
             macs: MacTable::default(),

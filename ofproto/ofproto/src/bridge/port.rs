@@ -20,7 +20,7 @@ const SETTABLE: u32 = port_config::PORT_DOWN
 impl Bridge {
     /// All ports, in the order of lists.
     pub(super) fn all_port_descs(&self) -> Vec<PortDesc> {
-        self.port_order.iter().filter_map(|p| self.config.ports.get(&p)).map(|p| self.port_desc(p)).collect()
+        self.view.port_order.iter().filter_map(|p| self.config.ports.get(&p)).map(|p| self.port_desc(p)).collect()
     }
 
     pub(super) fn port_descs(&mut self, id: ConnId, xid: u32, port: OfPort) {

@@ -97,7 +97,7 @@ impl Bridge {
 
     pub(super) fn port_stats(&mut self, conn: ConnId, request: &Incoming, port: OfPort) -> Result<Step, ErrorCode> {
         let ports: Vec<OfPort> = match port {
-            OfPort::ANY => self.port_order.iter().collect(),
+            OfPort::ANY => self.view.port_order.iter().collect(),
             port => self.config.ports.contains_key(&port).then_some(port).into_iter().collect(),
         };
         Ok(self.ask(conn, request, Query::Ports, vec![Question::Ports(ports)]))
@@ -112,7 +112,7 @@ impl Bridge {
         queue: Option<u32>,
     ) -> Result<Step, ErrorCode> {
         let ports: Vec<OfPort> = match port {
-            OfPort::ANY => self.port_order.iter().collect(),
+            OfPort::ANY => self.view.port_order.iter().collect(),
             port if self.config.ports.contains_key(&port) => vec![port],
             _ => return Err(ErrorCode::OFPQOFC_BAD_PORT),
         };

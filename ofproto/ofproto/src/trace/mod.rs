@@ -107,6 +107,10 @@ impl Trace<'_> {
         let tun = self.view.bridges.get(&bridge).map(|b| b.tun_table.clone());
         let options = Options { ports, tun: tun.as_deref(), ..Options::default() };
         self.out.push_str(&format!("Flow: {}\n", format_flow(key, &options)));
+        // What a packet without Ethernet header is, the pipeline tells by its EtherType as well.
+        let mut key = key.clone();
+        key.set_dl_type(key.network_type());
+        let key = &key;
         let mut recorder = Recorder::default();
         recorder.names = self.request.names;
         let input = Input {

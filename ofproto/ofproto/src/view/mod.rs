@@ -14,6 +14,7 @@ mod group_log;
 mod meter;
 mod mirror;
 mod port;
+mod port_order;
 pub mod show;
 mod tunnel;
 pub mod underlay;
@@ -38,6 +39,7 @@ pub use group::{BucketView, GroupView, Selection};
 pub use meter::MeterView;
 pub use mirror::MirrorView;
 pub use port::{BfdHears, CfmHears, PacketTypeMode, PortKind, PortView, StpState, TagQueue};
+pub use port_order::PortOrder;
 pub use tunnel::{Erspan, Setting, TunnelConfig, TunnelMap};
 pub use underlay::{Underlay, UnderlayRoute};
 pub use vlan_set::VlanSet;
@@ -235,6 +237,8 @@ pub struct BridgeView {
     pub drop_frags_rule: Arc<Rule>,
     /// Ports.
     pub ports: BTreeMap<OfPort, Arc<PortView>>,
+    /// The order in which ports are listed and flooded to.
+    pub port_order: Arc<PortOrder>,
     /// Bundles.
     pub bundles: BTreeMap<BundleId, Arc<BundleView>>,
     /// Mirrors, at most 32; a mirror's bit is its index.
@@ -312,6 +316,7 @@ impl BridgeView {
             no_packet_in_rule: internal(1, Vec::new()),
             drop_frags_rule: internal(2, Vec::new()),
             ports: BTreeMap::new(),
+            port_order: Arc::default(),
             bundles: BTreeMap::new(),
             mirrors: Vec::new(),
             groups: BTreeMap::new(),

@@ -114,7 +114,7 @@ impl Context<'_> {
             Action::CheckPktLarger { len, dst } => {
                 if !self.view.support.check_pkt_len {
                     self.measure_packet(*len, dst);
-                } else if !last {
+                } else {
                     self.check_pkt_larger(*len, dst, rest);
                     return Flow::Stop;
                 }

@@ -164,7 +164,9 @@ impl<'a> Context<'a> {
     pub fn run(mut self) -> Translation {
         self.start();
         self.end_monitoring();
-        wildcard::finish(&mut self.wc, self.input.key, &self.flow);
+        if self.error.is_none() || !self.tracing() {
+            wildcard::finish(&mut self.wc, self.input.key, &self.flow);
+        }
         // Behind the last action nobody needs the packet: no copy of it is made for that one.
         if let Some(odp::Action::Clone(inner)) = self.odp.pop_if(|action| matches!(action, odp::Action::Clone(_))) {
             self.odp.extend(inner.iter().cloned());

@@ -103,7 +103,8 @@ impl Context<'_> {
         match self.flow.packet_type() {
             PT_ETH => {
                 if self.flow.vlan_tci() & 0x1000 != 0 {
-                    self.report_error(|| "Cannot decap(ethernet) with VLAN tag present.".to_owned());
+                    let text = || "Dropping packet, cannot decap Ethernet if VLAN is present.".to_owned();
+                    self.report(NodeKind::Action, text);
                     self.error = Some(DropReason::UnsupportedPacketType);
                     return;
                 }
@@ -121,16 +122,14 @@ impl Context<'_> {
                     3 => PT_ETH,
                     4 => PT_NSH,
                     np => {
-                        self.report_error(|| format!("Cannot decap: unsupported NSH next protocol {np}"));
+                        let text = || format!("Dropping packet as NSH next protocol {np} is not supported");
+                        self.report(NodeKind::Action, text);
                         self.error = Some(DropReason::UnsupportedPacketType);
                         return;
                     }
                 };
-                if new_packet_type.is_some_and(|wanted| wanted != PT_USE_NEXT_PROTO && wanted != new) {
-                    self.error = Some(DropReason::UnsupportedPacketType);
-                    return;
-                }
                 self.flow.set_packet_type(new);
+                self.flow.set_dl_type(if new == PT_ETH { 0 } else { new as u16 });
                 self.pending = Pending::Decap;
                 // Only the datapath can tell what is behind the header.
                 self.trigger_freeze();
@@ -138,7 +137,8 @@ impl Context<'_> {
             PT_MPLS | PT_MPLS_MULTICAST => self.decap_mpls(new_packet_type.unwrap_or(PT_USE_NEXT_PROTO)),
             packet_type => {
                 let (ns, kind) = (packet_type >> 16, packet_type & 0xffff);
-                self.report_error(|| format!("decap() for unsupported packet type ({ns},{kind:#x})"));
+                let text = || format!("Dropping packet as the decap() does not support packet type ({ns},{kind:#x})");
+                self.report(NodeKind::Action, text);
                 self.error = Some(DropReason::UnsupportedPacketType);
             }
         }

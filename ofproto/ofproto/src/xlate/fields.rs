@@ -184,6 +184,7 @@ impl Context<'_> {
             self.bridge.tun_table.set(i, &mut self.flow.0, &Value::zeros(len));
             self.flow.set_tun_metadata_present(self.flow.tun_metadata_present() & !bit);
         }
+        self.report(NodeKind::Detail, || format!("delete {}", field.name()));
     }
 
     /// A tag without a type gets 802.1Q's.

@@ -14,6 +14,8 @@ use crate::view::{BucketView, GroupView, Selection};
 
 /// Deepest chain of groups that watch groups.
 const MAX_LIVENESS_DEPTH: u32 = 128;
+/// Buckets that are looked at for one that lives. Groups that watch each other have more paths than can be walked.
+const LIVENESS_STEPS: u32 = 4096;
 
 impl Context<'_> {
     /// `group:id`. Gives whether the list ends here, because the group does not exist.
@@ -73,20 +75,36 @@ impl Context<'_> {
         }
     }
 
-    fn is_live(&self, bucket: &BucketView, depth: u32) -> bool {
-        if depth >= MAX_LIVENESS_DEPTH {
+    fn is_live(&mut self, bucket: &BucketView) -> bool {
+        self.lives(bucket, 0, &mut { LIVENESS_STEPS })
+    }
+
+    /// Whether a bucket lives, `depth` groups away from the one that is asked for; `steps` may still be made.
+    fn lives(&mut self, bucket: &BucketView, depth: u32, steps: &mut u32) -> bool {
+        if depth >= MAX_LIVENESS_DEPTH || *steps == 0 {
+            self.report_error(|| format!("bucket chaining exceeded {MAX_LIVENESS_DEPTH} links"));
             return false;
         }
+        *steps -= 1;
         if !bucket.watches() {
             return true;
         }
         let port_lives = |port: OfPort| self.port(port).is_some_and(|p| p.may_enable && p.link_up);
-        let group_lives = |id: u32| {
-            let group = self.bridge.groups.get(&id);
-            group.is_some_and(|g| g.buckets.iter().any(|b| self.is_live(b, depth + 1)))
-        };
-        (bucket.watch_port != OfPort::ANY && port_lives(bucket.watch_port))
-            || (bucket.watch_group != GROUP_ANY && group_lives(bucket.watch_group))
+        if bucket.watch_port != OfPort::ANY && port_lives(bucket.watch_port) {
+            return true;
+        }
+        let watched = (bucket.watch_group != GROUP_ANY).then(|| self.bridge.groups.get(&bucket.watch_group).cloned());
+        watched.flatten().is_some_and(|group| self.first_living(&group, depth + 1, steps).is_some())
+    }
+
+    fn first_living(&mut self, group: &GroupView, depth: u32, steps: &mut u32) -> Option<usize> {
+        for (i, bucket) in group.buckets.iter().enumerate() {
+            if self.lives(bucket, depth, steps) {
+                return Some(i);
+            }
+            self.report_not_live(bucket);
+        }
+        None
     }
 
     fn report_not_live(&mut self, bucket: &BucketView) {
@@ -108,15 +126,10 @@ impl Context<'_> {
     }
 
     fn first_live(&mut self, group: &GroupView) -> Option<usize> {
-        for (i, bucket) in group.buckets.iter().enumerate() {
-            if self.is_live(bucket, 0) {
-                let id = bucket.id;
-                self.report(NodeKind::Detail, || format!("using bucket {id}"));
-                return Some(i);
-            }
-            self.report_not_live(bucket);
-        }
-        None
+        let first = self.first_living(group, 0, &mut { LIVENESS_STEPS })?;
+        let id = group.buckets[first].id;
+        self.report(NodeKind::Detail, || format!("using bucket {id}"));
+        Some(first)
     }
 
     fn select(&mut self, group: &Arc<GroupView>) -> Option<usize> {
@@ -156,7 +169,7 @@ impl Context<'_> {
                 self.wc.set_dp_hash(self.wc.dp_hash() | bits);
                 let chosen = (0..=bits)
                     .map(|i| usize::from(map[(dp_hash.wrapping_add(i) & bits) as usize]))
-                    .find(|i| group.buckets.get(*i).is_some_and(|b| self.is_live(b, 0)))?;
+                    .find(|i| group.buckets.get(*i).is_some_and(|b| self.is_live(b)))?;
                 let id = group.buckets[chosen].id;
                 self.report(NodeKind::Detail, || format!("using bucket {id}"));
                 Some(chosen)
@@ -167,7 +180,7 @@ impl Context<'_> {
     fn best_live(&mut self, group: &Arc<GroupView>, basis: u32) -> Option<usize> {
         let mut best: Option<(u64, usize)> = None;
         for (i, bucket) in group.buckets.iter().enumerate() {
-            if bucket.weight == 0 || !self.is_live(bucket, 0) {
+            if bucket.weight == 0 || !self.is_live(bucket) {
                 self.report_not_live(bucket);
                 continue;
             }

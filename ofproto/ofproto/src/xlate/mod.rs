@@ -100,7 +100,8 @@ pub struct Input<'a> {
 pub struct Translation {
     /// What the datapath does.
     pub actions: Vec<odp::Action>,
-    /// Which bits of the key decided; `in_port` is always among them.
+    /// Which bits of the key decided; `in_port` is always among them. Of a translation that is recorded and failed, with
+    /// the pipeline's own fields, for people to see.
     pub mask: Mask,
     /// Effects of every packet of the flow.
     pub effects: Vec<Effect>,

@@ -1,5 +1,7 @@
 //! Output to ports of every kind.
 
+use std::sync::Arc;
+
 use flow::odp::{self, HashAlg};
 use openflow::OfPort;
 use openflow::action::Subfield;
@@ -73,12 +75,10 @@ impl Context<'_> {
 
     fn flood_ports(&mut self, all: bool, is_last: bool) {
         let in_port = self.in_port();
-        let ports = &self.bridge.ports;
-        // The local port comes first.
-        let (local, others): (Vec<_>, Vec<_>) = ports.iter().partition(|(n, _)| **n == OfPort::LOCAL);
-        for (number, port) in local.into_iter().chain(others) {
-            if *number != in_port && (all || port.config & port_config::NO_FLOOD == 0) {
-                self.output_port(*number, Via::Port, is_last, false);
+        let bridge = Arc::clone(self.bridge);
+        for port in bridge.port_order.iter().filter_map(|number| bridge.ports.get(&number)) {
+            if port.port != in_port && (all || port.config & port_config::NO_FLOOD == 0) {
+                self.output_port(port.port, Via::Port, is_last, false);
             }
         }
         self.note_flood();

@@ -1,4 +1,4 @@
-//! The order in which ports are listed: that of the hash table in which Open vSwitch keeps them, for people and programs
+//! The order in which ports are listed and flooded to: that of the hash table in which Open vSwitch keeps them, for people and programs
 //! that compare its lists with ours.
 //!
 //! It goes by the hash of the number. Observed of Open vSwitch 3.1.
@@ -9,11 +9,11 @@ use openflow::OfPort;
 
 /// A bridge's ports in the order of their listing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PortOrder(HashOrder<OfPort>);
+pub struct PortOrder(HashOrder<OfPort>);
 
 impl PortOrder {
     /// Adds ports that came together, by their names.
-    pub(crate) fn add<'a>(&mut self, ports: impl Iterator<Item = (OfPort, &'a str)>) {
+    pub fn add<'a>(&mut self, ports: impl Iterator<Item = (OfPort, &'a str)>) {
         let named = HashOrder::by_name(ports.map(|(port, name)| (name, port)));
         // The bridge's own port is made when the others are there.
         let (own, others): (Vec<OfPort>, Vec<OfPort>) = named.iter().partition(|p| *p == OfPort::LOCAL);
@@ -23,12 +23,12 @@ impl PortOrder {
     }
 
     /// Takes a port out.
-    pub(crate) fn remove(&mut self, port: OfPort) {
+    pub fn remove(&mut self, port: OfPort) {
         self.0.remove(port);
     }
 
     /// The ports in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = OfPort> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = OfPort> + '_ {
         self.0.iter()
     }
 }
