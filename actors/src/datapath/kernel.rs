@@ -10,8 +10,8 @@ use std::sync::atomic::fence;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dp::kernel::{KernelCounters, KernelPath, KernelSlot};
-use ebpf::layout::{ENTRY_LEN, KEY_LEN, SLOT_LEN, VERDICT_LEN, slot};
-use ebpf::{FlowKey, program};
+use ebpf::layout::{ENTRY_LEN, KEY_LEN, SLOT_LEN, VERDICT_LEN, slot, tag_word};
+use ebpf::{FlowKey, Way, program};
 use sys::bpf::{self, PortPrograms, Program, ProgramKind};
 use sys::device;
 
@@ -106,12 +106,14 @@ impl KernelPath for KernelFlows {
         Some(device::mtu(&name).ok()? + HEADER)
     }
 
-    fn add(&mut self, key: &FlowKey, device: u32, max_len: u32) -> Option<KernelSlot> {
+    fn add(&mut self, key: &FlowKey, way: Way) -> Option<KernelSlot> {
         let shared = &self.0;
         let at = shared.take_free()?;
         let KernelSlot(i) = at;
-        shared.slots.word(i, slot::OUT).store(device, Relaxed);
-        shared.slots.word(i, slot::MAX_LEN).store(max_len, Relaxed);
+        shared.slots.word(i, slot::OUT).store(way.device, Relaxed);
+        shared.slots.word(i, slot::MAX_LEN).store(way.max_len, Relaxed);
+        shared.slots.word(i, slot::POP).store(way.retag.pops.into(), Relaxed);
+        shared.slots.word(i, slot::PUSH).store(tag_word(way.retag.pushes), Relaxed);
         shared.slots.word(i, slot::TCP_FLAGS).store(0, Relaxed);
         shared.slots.long(i, slot::USED).store(bpf::clock_ns(), SeqCst);
         let mut entry = [0; ENTRY_LEN];

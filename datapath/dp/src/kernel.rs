@@ -1,7 +1,7 @@
 //! Flows that the kernel forwards by itself: a cache below all others, filled with exact packets of busy flows.
 //!
-//! Rings, caches and upcalls stay the truth. A packet whose flow does nothing but send it by a device, and asks for nothing
-//! that the kernel does not tell apart ([`ebpf::eligible`]), gets an entry once as many like it have come that it pays. The
+//! Rings, caches and upcalls stay the truth. A packet whose flow does nothing but send it by a device, its tag changed at
+//! most, and asks for nothing that the kernel does not tell apart ([`ebpf::eligible`]), gets an entry once as many like it have come that it pays. The
 //! entry is gone before the flow's change or removal is reported, or that of a port of its; what the kernel counted is
 //! added to the flow's, the ports' and the thread's counters whenever those are asked for.
 //!
@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 
 use arrayvec::ArrayVec;
-use ebpf::{FlowKey, eligible};
+use ebpf::{FlowKey, Retag, Way, eligible};
 use flow::OdpPort;
 
-use crate::flows::{FlowRef, FlowTable, Plan};
+use crate::flows::{FlowRef, FlowTable};
 use crate::outputs::Outputs;
 use crate::stats::{PortStats, Stats};
 
@@ -54,9 +54,8 @@ pub trait KernelPath: Send {
     /// Octets of the longest frame that a device takes uncut; `None` if it takes none.
     fn max_len(&mut self, device: u32) -> Option<u32>;
 
-    /// Has packets with this key sent by a device, if they are not longer. `None`: there is no room, or another thread's
-    /// entry.
-    fn add(&mut self, key: &FlowKey, device: u32, max_len: u32) -> Option<KernelSlot>;
+    /// Has packets with this key sent on this way. `None`: there is no room, or another thread's entry.
+    fn add(&mut self, key: &FlowKey, way: Way) -> Option<KernelSlot>;
 
     /// What was counted so far.
     fn counters(&self, slot: KernelSlot) -> KernelCounters;
@@ -68,7 +67,7 @@ pub trait KernelPath: Send {
 /// Why a packet got no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WhyNot {
-    /// Its flow does more, or less, than send it by one port.
+    /// Its flow does more, or less, than send it by one port, its tag changed.
     Actions,
     /// Its flow asks for what the kernel does not tell apart.
     Mask,
@@ -123,7 +122,10 @@ struct Held {
     from: OdpPort,
     to: OdpPort,
     device: u32,
+    /// As the device has it.
     max_len: u32,
+    /// Octets that a packet gains on its way.
+    growth: i64,
     /// What of its counters is already added to others'.
     seen: KernelCounters,
     /// The entries of the same flow before and behind it.
@@ -211,9 +213,11 @@ impl Kernel {
         let made = match (flows.get_mut(flow), self.sources.get(&from)) {
             (None, _) => return,
             (_, None) => Err(WhyNot::Port),
-            (Some(found), _) if found.one_output().is_none() => Err(WhyNot::Actions),
             (Some(found), _) if !eligible::covers(found.shape()) => Err(WhyNot::Mask),
-            (Some(_), Some(device)) => FlowKey::of_frame(*device, octets).ok_or(WhyNot::Packet),
+            (Some(found), Some(device)) => match FlowKey::of_frame(*device, octets) {
+                Some(key) => Retag::of(&found.actions, key.tag()).map(|_| key).ok_or(WhyNot::Actions),
+                None => Err(WhyNot::Packet),
+            },
         };
         match made {
             Ok(key) => {
@@ -242,13 +246,14 @@ impl Kernel {
         for Candidate { key, flow, from } in std::mem::take(&mut self.waiting) {
             // It may have changed since.
             let Some(found) = flows.get_mut(flow) else { continue };
-            let Some(to) = found.one_output() else { continue };
+            let Some((to, retag)) = Retag::of(&found.actions, key.tag()) else { continue };
             let device = outputs.device(to).filter(|_| !outputs.is_watched(from) && !is_policed(from));
             let Some((device, max_len)) = device.and_then(|device| Some((device, self.path.max_len(device)?))) else {
                 self.refuse(WhyNot::Port);
                 continue;
             };
-            let Some(slot) = self.path.add(&key, device, max_len) else {
+            let way = Way { device, max_len: retag.longest(key.tag(), max_len), retag };
+            let Some(slot) = self.path.add(&key, way) else {
                 self.refuse(WhyNot::Room);
                 continue;
             };
@@ -261,8 +266,9 @@ impl Kernel {
             if let Some(Some(next)) = self.held.get_mut(next as usize) {
                 next.prev = index;
             }
+            let growth = retag.growth();
             self.held[index as usize] =
-                Some(Held { key, slot, flow, from, to, device, max_len, seen, prev: NONE, next });
+                Some(Held { key, slot, flow, from, to, device, max_len, growth, seen, prev: NONE, next });
             self.report.entries += 1;
         }
     }
@@ -356,7 +362,8 @@ fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> u
         stats.tcp_flags |= counters.tcp_flags;
     }
     books.outputs.credit(held.from, PortStats { rx_packets: packets, rx_bytes: bytes, ..PortStats::default() });
-    books.outputs.credit(held.to, PortStats { tx_packets: packets, tx_bytes: bytes, ..PortStats::default() });
+    let tx_bytes = bytes.wrapping_add_signed(held.growth.wrapping_mul(packets as i64));
+    books.outputs.credit(held.to, PortStats { tx_packets: packets, tx_bytes, ..PortStats::default() });
     books.stats.received += packets;
     if books.has_emc {
         books.stats.emc_hits += packets;
@@ -369,13 +376,3 @@ fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> u
 
 /// The head of an empty list of entries.
 pub(crate) const NO_ENTRY: u32 = NONE;
-
-impl crate::flows::Flow {
-    /// The port that its packets are sent by, if nothing else is done to them.
-    fn one_output(&self) -> Option<OdpPort> {
-        match &self.plan {
-            Plan::Outputs(ports) if ports.len() == 1 => ports.first().copied(),
-            _ => None,
-        }
-    }
-}

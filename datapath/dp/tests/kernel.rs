@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use common::{Frame, Rig, ipv4};
 use dp::kernel::{KernelCounters, KernelPath, KernelSlot, WhyNot};
 use dp::{Config, PolicerConfig};
-use ebpf::FlowKey;
+use ebpf::{FlowKey, Retag, Tag, Way};
 use flow::{Action, Actions, FlowChange, FlowEntry, Key, Mask, Ufid};
 use packet::Offload;
 
@@ -18,7 +18,7 @@ struct Fake(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    entries: HashMap<FlowKey, (u32, u32)>,
+    entries: HashMap<FlowKey, (u32, Way)>,
     counters: Vec<KernelCounters>,
     is_down: bool,
 }
@@ -30,11 +30,16 @@ impl Fake {
 
     /// A frame comes by a device of port 1; where the kernel sends it.
     fn forward(&self, frame: &[u8]) -> Option<u32> {
+        Some(self.forward_as(frame)?.device)
+    }
+
+    /// The same, and how.
+    fn forward_as(&self, frame: &[u8]) -> Option<Way> {
         let mut state = self.0.lock().unwrap();
-        let (slot, device) = *state.entries.get(&FlowKey::of_frame(101, frame)?)?;
+        let (slot, way) = *state.entries.get(&FlowKey::of_frame(101, frame)?)?;
         let counters = &mut state.counters[slot as usize];
         (counters.packets, counters.bytes) = (counters.packets + 1, counters.bytes + frame.len() as u64);
-        Some(device)
+        Some(way)
     }
 
     fn age(&self, age_ms: u64) {
@@ -47,11 +52,11 @@ impl KernelPath for Fake {
         (!self.0.lock().unwrap().is_down).then_some(1514)
     }
 
-    fn add(&mut self, key: &FlowKey, device: u32, _: u32) -> Option<KernelSlot> {
+    fn add(&mut self, key: &FlowKey, way: Way) -> Option<KernelSlot> {
         let mut state = self.0.lock().unwrap();
         let slot = state.counters.len() as u32;
         state.counters.push(KernelCounters::default());
-        assert!(state.entries.insert(*key, (slot, device)).is_none());
+        assert!(state.entries.insert(*key, (slot, way)).is_none());
         Some(KernelSlot(slot))
     }
 
@@ -110,6 +115,47 @@ fn busy_packets_get_an_entry_and_are_counted_once() {
     assert_eq!(rig.dp.stats().received, 27);
     let report = rig.dp.kernel_report().expect("a kernel path");
     assert_eq!((report.entries, report.hits), (1, 10));
+}
+
+/// A frame with a tag put in.
+fn tagged(mut frame: Vec<u8>, tpid: u16, tci: u16) -> Vec<u8> {
+    frame.splice(12..12, [tpid.to_be_bytes(), tci.to_be_bytes()].concat());
+    frame
+}
+
+#[test]
+fn tags_change_on_the_way_and_are_counted() {
+    let five = Tag { tpid: 0x8100, tci: 5 };
+    let push = Action::PushVlan { tpid: 0x8100, tci: 0x1005 };
+    let plain = udp(1);
+    let rows: [(&[Action], Vec<u8>, Retag, i64); 4] = [
+        (&[push.clone(), Action::Output(2)], plain.clone(), Retag { pops: false, pushes: Some(five) }, 4),
+        (
+            &[Action::PopVlan, Action::Output(2)],
+            tagged(plain.clone(), 0x8100, 9),
+            Retag { pops: true, pushes: None },
+            -4,
+        ),
+        (&[Action::Output(2)], tagged(plain.clone(), 0x8100, 9), Retag::default(), 0),
+        (
+            &[Action::PopVlan, push, Action::Output(2)],
+            tagged(plain, 0x88a8, 9),
+            Retag { pops: true, pushes: Some(five) },
+            0,
+        ),
+    ];
+    for (actions, frame_in, retag, growth) in rows {
+        let (mut rig, fake) = rig(actions);
+        busy(&mut rig, &frame_in);
+        assert_eq!(fake.forward_as(&frame_in), Some(Way { device: 102, max_len: 1514, retag }), "{actions:?}");
+        let other_tag = tagged(udp(1), 0x8100, 77);
+        assert_eq!(fake.forward(&other_tag), None, "{actions:?}");
+        rig.dp.fold(rig.now_us);
+        let (from, to) = (rig.dp.port_stats(1).unwrap(), rig.dp.port_stats(2).unwrap());
+        let len = frame_in.len() as u64;
+        assert_eq!((from.rx_packets, from.rx_bytes), (17, 17 * len), "{actions:?}");
+        assert_eq!((to.tx_packets, to.tx_bytes), (17, 17 * len.wrapping_add_signed(growth)), "{actions:?}");
+    }
 }
 
 #[test]

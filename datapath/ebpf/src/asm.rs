@@ -80,6 +80,10 @@ pub enum Op {
 pub enum KernelFn {
     /// Map, address of a key: address of the value, or 0.
     MapLookup = 1,
+    /// Packet, protocol in network order, tag: 0, or an error.
+    VlanPush = 18,
+    /// Packet: 0, or an error.
+    VlanPop = 19,
     /// Device, flags: the verdict to return.
     Redirect = 23,
     /// Packet, offset, address, length: 0, or an error.

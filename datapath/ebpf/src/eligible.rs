@@ -1,12 +1,76 @@
-//! Whether a flow asks for nothing that the kernel does not tell apart.
+//! Whether a flow asks for nothing that the kernel does not tell apart, and does nothing that it cannot do.
 
 use flow::classifier::Shape;
+use flow::extract::ethertype;
 use flow::key::word;
+use flow::{Action, OdpPort};
+
+use crate::layout::{Tag, is_tag};
 
 /// What differs between packets of one [`crate::FlowKey`]: type of service, time to live, flow label, TCP flags. All else
-/// that a flow's mask may ask for is in the key, or the same for all packets that have one: there are no tags, labels,
+/// that a flow's mask may ask for is in the key, or the same for all packets that have one: there are no inner tags, labels,
 /// fragments, and no metadata but the port.
 const UNTOLD: [(usize, u64); 2] = [(word::IP, 0x000f_ffff_00ff_ff00), (word::ARP_THA_TCP_FLAGS, 0xffff)];
+
+/// The bit of a pushed tag's `tci` that says that there is a tag, and is not in the packet.
+const TAG_PRESENT: u16 = 0x1000;
+/// Octets of a tag.
+const TAG_LEN: u32 = 4;
+
+/// What is done to a frame's tags on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Retag {
+    /// The tag that it came with is taken off.
+    pub pops: bool,
+    /// This one is put on then.
+    pub pushes: Option<Tag>,
+}
+
+impl Retag {
+    /// What actions that send a packet once, and before that change at most its tags, do to one that came with this tag, and
+    /// the port they send it by. `None`: they do something else.
+    pub fn of(actions: &[Action], came: Option<Tag>) -> Option<(OdpPort, Self)> {
+        let (Action::Output(port), edits) = actions.split_last()? else { return None };
+        let mut this = Self::default();
+        for edit in edits {
+            match edit {
+                Action::PopVlan if this.pushes.is_some() => this.pushes = None,
+                // What has no tag stays as it is.
+                Action::PopVlan => this.pops = came.is_some(),
+                Action::PushVlan { tpid, tci } if this.pushes.is_none() && is_tag(*tpid) => {
+                    this.pushes = Some(Tag { tpid: *tpid, tci: tci & !TAG_PRESENT });
+                }
+                _ => return None,
+            }
+        }
+        Some((*port, this))
+    }
+
+    /// How many octets a frame is longer afterwards.
+    pub fn growth(&self) -> i64 {
+        i64::from(TAG_LEN) * (i64::from(self.pushes.is_some()) - i64::from(self.pops))
+    }
+
+    /// Octets of the longest frame, its outer tag not counted, that may be sent with these tags where an untagged one may
+    /// have `max_len`: a packet socket leaves room for one tag of 802.1Q.
+    pub fn longest(&self, came: Option<Tag>, max_len: u32) -> u32 {
+        let stays = came.filter(|_| !self.pops);
+        let tags = u32::from(self.pushes.is_some()) + u32::from(stays.is_some());
+        let has_room = self.pushes.or(stays).is_some_and(|outer| outer.tpid == ethertype::VLAN);
+        (max_len + TAG_LEN * u32::from(has_room)).saturating_sub(TAG_LEN * tags)
+    }
+}
+
+/// Where packets of one key go, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Way {
+    /// The device that sends them.
+    pub device: u32,
+    /// Octets of the longest that it takes uncut, an outer tag as it is received not counted.
+    pub max_len: u32,
+    /// What is done to them before.
+    pub retag: Retag,
+}
 
 /// Whether all packets of one [`crate::FlowKey`], as they are received, are alike under the mask.
 pub fn covers(shape: &Shape) -> bool {
@@ -41,5 +105,37 @@ mod tests {
             set(&mut mask);
             assert_eq!(covers(&Shape::of(&mask)), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn tags_may_change_before_the_only_output() {
+        const OUT: Action = Action::Output(7);
+        const POP: Action = Action::PopVlan;
+        let push = |tpid, tci| Action::PushVlan { tpid, tci };
+        let tag = |tpid, tci| Some(Tag { tpid, tci });
+        let (came, retag) = (tag(0x8100, 5), |pops, pushes| Some(Retag { pops, pushes }));
+        type Row = (Vec<Action>, Option<Tag>, Option<Retag>, i64, u32);
+        let rows: [Row; 12] = [
+            (vec![OUT], None, retag(false, None), 0, 1514),
+            (vec![OUT], came, retag(false, None), 0, 1514),
+            (vec![OUT], tag(0x88a8, 5), retag(false, None), 0, 1510),
+            (vec![POP, OUT], came, retag(true, None), -4, 1514),
+            (vec![POP, OUT], None, retag(false, None), 0, 1514),
+            (vec![push(0x8100, 0x7009), OUT], None, retag(false, tag(0x8100, 0x6009)), 4, 1514),
+            (vec![POP, push(0x88a8, 0x1009), OUT], came, retag(true, tag(0x88a8, 9)), 0, 1510),
+            (vec![push(0x8100, 0x1009), POP, POP, OUT], came, retag(true, None), -4, 1514),
+            (vec![push(0x8100, 0x1009), OUT], came, retag(false, tag(0x8100, 9)), 4, 1510),
+            (vec![push(0x8100, 0x1009), push(0x8100, 0x1009), OUT], None, None, 0, 0),
+            (vec![push(0x9100, 0x1009), OUT], None, None, 0, 0),
+            (vec![OUT, POP, OUT], came, None, 0, 0),
+        ];
+        for (actions, came, expected, growth, longest) in rows {
+            let found = Retag::of(&actions, came);
+            assert_eq!(found, expected.map(|retag| (7, retag)), "{actions:?}");
+            if let Some((_, retag)) = found {
+                assert_eq!((retag.growth(), retag.longest(came, 1514)), (growth, longest), "{actions:?}");
+            }
+        }
+        assert_eq!((Retag::of(&[], None), Retag::of(&[POP], came)), (None, None));
     }
 }

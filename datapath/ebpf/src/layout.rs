@@ -10,14 +10,16 @@ pub const KEY_LEN: usize = 60;
 pub const ENTRY_LEN: usize = 8;
 /// Octets of a slot.
 pub const SLOT_LEN: usize = 64;
-/// Octets of a processor's verdict: device that the frame came by, device it goes to (0: none); 4 each.
-pub const VERDICT_LEN: usize = 8;
+/// Octets of a processor's verdict ([`verdict`]).
+pub const VERDICT_LEN: usize = 16;
 
 /// Places in a key.
 pub(crate) mod key {
     pub(crate) const IFINDEX: usize = 0;
     pub(crate) const PROTO: usize = 4;
+    pub(crate) const TCI: usize = 6;
     pub(crate) const ETHERNET: usize = 8;
+    pub(crate) const TPID: usize = 22;
     pub(crate) const PORTS: usize = 24;
     pub(crate) const SRC: usize = 28;
     pub(crate) const DST: usize = 44;
@@ -41,28 +43,73 @@ pub mod slot {
     pub const MAX_LEN: usize = 40;
     /// TCP flags seen, 4 octets.
     pub const TCP_FLAGS: usize = 44;
+    /// Whether the outer tag is taken off, 4 octets.
+    pub const POP: usize = 48;
+    /// The tag that is put on then, 4 octets ([`super::tag_word`]).
+    pub const PUSH: usize = 52;
+}
+
+/// Places in a verdict, of 4 octets each.
+pub(crate) mod verdict {
+    /// The device that the frame came by.
+    pub(crate) const IFINDEX: i16 = 0;
+    /// The device it goes to; 0: none.
+    pub(crate) const OUT: i16 = 4;
+    /// As in the slot.
+    pub(crate) const POP: i16 = 8;
+    /// As in the slot.
+    pub(crate) const PUSH: i16 = 12;
+}
+
+/// A tag as programs hand it to the kernel, which wants the protocol in the packet's order; 0: none.
+pub fn tag_word(tag: Option<Tag>) -> u32 {
+    tag.map_or(0, |Tag { tpid, tci }| u32::from(tpid.to_be()) << 16 | u32::from(tci))
+}
+
+/// A VLAN tag (IEEE 802.1Q clause 9.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Tag {
+    /// Tag protocol identifier: 0x8100 or 0x88a8.
+    pub tpid: u16,
+    /// Priority, drop eligibility and VLAN.
+    pub tci: u16,
+}
+
+/// Whether the kernel tells the tags of this protocol.
+pub fn is_tag(tpid: u16) -> bool {
+    matches!(tpid, ethertype::VLAN | ethertype::QINQ)
 }
 
 /// TCP flags that a segment in the midst of a connection may have: ACK, PSH.
 pub(crate) const PLAIN_FLAGS: u8 = 0x18;
 
-/// What the kernel tells flows apart by: the device, and an untagged frame's addresses, protocol and ports (of ICMP: type
-/// and code).
+/// What the kernel tells flows apart by: the device, the VLAN tag if there is one, and a frame's addresses, protocol and
+/// ports (of ICMP: type and code).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FlowKey(pub [u8; KEY_LEN]);
 
 impl FlowKey {
     /// The key of a frame that came by a device; `None`: not one that the kernel may forward.
     ///
-    /// It is exactly what [`crate::program::ring`] computes. Neither fragments nor options nor extension headers, no
+    /// It is exactly what [`crate::program::ring`] computes, to which the kernel shows the outer tag beside the frame. Not a
+    /// second tag, neither fragments nor options nor extension headers, no
     /// lengths that disagree, no segments that begin or end a connection, no neighbour discovery.
     pub fn of_frame(ifindex: u32, frame: &[u8]) -> Option<Self> {
         let mut octets = [0; KEY_LEN];
         octets[key::IFINDEX..key::PROTO].copy_from_slice(&ifindex.to_ne_bytes());
-        octets[key::ETHERNET..key::ETHERNET + 14].copy_from_slice(frame.get(..14)?);
-        let behind = &frame[14..];
+        let (addresses, mut behind) = frame.split_at_checked(12)?;
+        if let Some((&[tpid @ .., high, low], rest)) = behind.split_first_chunk::<4>()
+            && is_tag(u16::from_be_bytes(tpid))
+        {
+            octets[key::TPID..key::TPID + 2].copy_from_slice(&tpid);
+            octets[key::TCI..key::TCI + 2].copy_from_slice(&u16::from_be_bytes([high, low]).to_ne_bytes());
+            behind = rest;
+        }
+        let (ethertype, behind) = behind.split_first_chunk::<2>()?;
+        octets[key::ETHERNET..key::ETHERNET + 12].copy_from_slice(addresses);
+        octets[key::ETHERNET + 12..key::TPID].copy_from_slice(ethertype);
         let be16 = |at: usize| Some(u16::from_be_bytes([*behind.get(at)?, *behind.get(at + 1)?]));
-        let (proto, addresses, l4) = match u16::from_be_bytes([frame[12], frame[13]]) {
+        let (proto, addresses, l4) = match u16::from_be_bytes(*ethertype) {
             ethertype::IPV4 => {
                 let total = usize::from(be16(2)?);
                 if behind[0] != 0x45 || be16(6)? & 0xbfff != 0 || total > behind.len() || total < 28 {
@@ -94,6 +141,8 @@ impl FlowKey {
                 }
                 4
             }
+            // The whole of SCTP's common header (RFC 9260 section 3.1).
+            (132, _) if l4.len() >= 12 => 4,
             (1, 4) => 2,
             // Echo and its reply.
             (58, 6) if matches!(l4[0], 128 | 129) => 2,
@@ -102,5 +151,12 @@ impl FlowKey {
         octets[key::PROTO] = proto;
         octets[key::PORTS..key::PORTS + ports].copy_from_slice(&l4[..ports]);
         Some(Self(octets))
+    }
+
+    /// The tag that its frames come with.
+    pub fn tag(&self) -> Option<Tag> {
+        let tpid = u16::from_be_bytes([self.0[key::TPID], self.0[key::TPID + 1]]);
+        let tci = u16::from_ne_bytes([self.0[key::TCI], self.0[key::TCI + 1]]);
+        (tpid != 0).then_some(Tag { tpid, tci })
     }
 }

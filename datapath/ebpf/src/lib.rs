@@ -16,4 +16,5 @@ pub mod eligible;
 pub mod layout;
 pub mod program;
 
-pub use layout::FlowKey;
+pub use eligible::{Retag, Way};
+pub use layout::{FlowKey, Tag};

@@ -5,7 +5,7 @@
 use crate::asm::Reg::{Fp, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9};
 use crate::asm::Width::{B, D, H, W};
 use crate::asm::{Assembler, If, KernelFn, Label, Op, Unbound};
-use crate::layout::{KEY_LEN, PLAIN_FLAGS, key, slot};
+use crate::layout::{KEY_LEN, PLAIN_FLAGS, key, slot, verdict};
 
 /// Descriptors of the maps.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ mod skb {
     pub(super) const LEN: i16 = 0;
     pub(super) const MARK: i16 = 8;
     pub(super) const VLAN_PRESENT: i16 = 20;
+    pub(super) const VLAN_TCI: i16 = 24;
+    pub(super) const VLAN_PROTO: i16 = 28;
     pub(super) const PRIORITY: i16 = 32;
     pub(super) const IFINDEX: i16 = 40;
     pub(super) const GSO_SIZE: i16 = 176;
@@ -82,21 +84,26 @@ fn copy(asm: &mut Assembler, width: crate::asm::Width, from: i16, to: i16) {
 pub fn ring(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     let mut asm = Assembler::default();
     let asm = &mut asm;
-    let [pass, v4, tcp, look] = [(); 4].map(|()| asm.label());
+    let [pass, untagged, v4, tcp, look] = [(); 5].map(|()| asm.label());
     asm.op_reg(Op::Mov, R6, R1);
     for place in (at::TCP..0).step_by(8) {
         asm.store_imm(D, Fp, place, 0);
     }
     find_verdict(asm, maps, pass);
     asm.load(W, R1, R6, skb::IFINDEX);
-    asm.store(W, R7, 0, R1);
-    asm.store_imm(W, R7, 4, 0);
+    asm.store(W, R7, verdict::IFINDEX, R1);
+    asm.store_imm(W, R7, verdict::OUT, 0);
     asm.store(W, Fp, key_at(key::IFINDEX), R1);
     find(asm, maps.slots, at::INDEX, pass);
     asm.load(W, R1, R0, 0);
     asm.jump_if(R1, If::Eq, 0, pass);
     asm.load(W, R1, R6, skb::VLAN_PRESENT);
-    asm.jump_if(R1, If::Ne, 0, pass);
+    asm.jump_if(R1, If::Eq, 0, untagged);
+    asm.load(W, R1, R6, skb::VLAN_TCI);
+    asm.store(H, Fp, key_at(key::TCI), R1);
+    asm.load(W, R1, R6, skb::VLAN_PROTO);
+    asm.store(H, Fp, key_at(key::TPID), R1);
+    asm.bind(untagged);
     asm.load(W, R8, R6, skb::LEN);
     asm.op(Op::Mov, R2, 0);
     load_frame(asm, key_at(key::ETHERNET), 14, pass);
@@ -141,9 +148,7 @@ fn ipv4(asm: &mut Assembler, tcp: Label, look: Label, pass: Label) {
     asm.op(Op::Mov, R5, 34);
     asm.jump_if(R4, If::Eq, 1, icmp);
     copy(asm, W, at::FRAME + 20, key_at(key::PORTS));
-    asm.jump_if(R4, If::Eq, 17, look);
-    asm.jump_if(R4, If::Eq, 6, tcp);
-    asm.jump(pass);
+    transport(asm, tcp, look, pass);
     asm.bind(icmp);
     copy(asm, H, at::FRAME + 20, key_at(key::PORTS));
     asm.jump(look);
@@ -169,15 +174,22 @@ fn ipv6(asm: &mut Assembler, tcp: Label, look: Label, pass: Label) {
     asm.op(Op::Mov, R5, 54);
     asm.jump_if(R4, If::Eq, 58, icmp);
     copy(asm, W, at::FRAME + 40, key_at(key::PORTS));
-    asm.jump_if(R4, If::Eq, 17, look);
-    asm.jump_if(R4, If::Eq, 6, tcp);
-    asm.jump(pass);
+    transport(asm, tcp, look, pass);
     asm.bind(icmp);
     asm.load(B, R1, Fp, at::FRAME + 40);
     asm.jump_if(R1, If::Eq, 128, echo);
     asm.jump_if(R1, If::Ne, 129, pass);
     asm.bind(echo);
     copy(asm, H, at::FRAME + 40, key_at(key::PORTS));
+    asm.jump(look);
+}
+
+/// Goes on with the protocol in R4, of which R3 octets are there, if it has ports.
+fn transport(asm: &mut Assembler, tcp: Label, look: Label, pass: Label) {
+    asm.jump_if(R4, If::Eq, 17, look);
+    asm.jump_if(R4, If::Eq, 6, tcp);
+    asm.jump_if(R4, If::Ne, 132, pass);
+    asm.jump_if(R3, If::Lt, 12, pass);
     asm.jump(look);
 }
 
@@ -213,7 +225,7 @@ fn tcp_header(asm: &mut Assembler, pass: Label) {
 /// A frame is entered first, then the generation is looked at. So whoever changes the generation, and then sees as many
 /// frames entered as forwarded, knows that no further one will be forwarded by the entry, and that all are counted.
 fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
-    let (fits, known, undo) = (asm.label(), asm.label(), asm.label());
+    let [fits, counted, known, undo] = [(); 4].map(|()| asm.label());
     find(asm, maps.flows, at::KEY, pass);
     asm.load(W, R1, R0, 0);
     asm.store(W, Fp, at::INDEX, R1);
@@ -230,6 +242,11 @@ fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
     asm.load(W, R1, R9, slot::MAX_LEN as i16);
     asm.jump_if_reg(R8, If::Gt, R1, undo);
     asm.bind(fits);
+    // The tag is beside the frame, and counts.
+    asm.load(W, R1, R6, skb::VLAN_PRESENT);
+    asm.jump_if(R1, If::Eq, 0, counted);
+    asm.op(Op::Add, R8, 4);
+    asm.bind(counted);
     asm.atomic(Op::Add, D, R9, slot::BYTES as i16, R8);
     asm.call(KernelFn::CoarseNs);
     asm.store(D, R9, slot::USED as i16, R0);
@@ -240,8 +257,10 @@ fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
     asm.jump_if_reg(R3, If::Eq, R2, known);
     asm.atomic(Op::Or, W, R9, slot::TCP_FLAGS as i16, R1);
     asm.bind(known);
-    asm.load(W, R1, R9, slot::OUT as i16);
-    asm.store(W, R7, 4, R1);
+    for (from, to) in [(slot::OUT, verdict::OUT), (slot::POP, verdict::POP), (slot::PUSH, verdict::PUSH)] {
+        asm.load(W, R1, R9, from as i16);
+        asm.store(W, R7, to, R1);
+    }
     count(asm, slot::PACKETS, 1);
     asm.op(Op::Mov, R0, 0);
     asm.exit();
@@ -259,9 +278,9 @@ fn read_verdict(asm: &mut Assembler, maps: &Maps, none: Label) {
     asm.op_reg(Op::Mov, R6, R1);
     find_verdict(asm, maps, none);
     asm.load(W, R1, R6, skb::IFINDEX);
-    asm.load(W, R2, R7, 0);
+    asm.load(W, R2, R7, verdict::IFINDEX);
     asm.jump_if_reg(R1, If::Ne, R2, none);
-    asm.load(W, R1, R7, 4);
+    asm.load(W, R1, R7, verdict::OUT);
     asm.jump_if(R1, If::Eq, 0, none);
 }
 
@@ -284,19 +303,38 @@ pub fn alarm(maps: &Maps) -> Result<Vec<u64>, Unbound> {
 /// What an ingress filter says of a frame that goes no further.
 const TC_ACT_SHOT: i32 = 2;
 
-/// The program of the device's ingress filter: redirects what the ring's said of, once, and keeps all else from the host.
+/// The program of the device's ingress filter: redirects what the ring's said of, once, its tags changed as that said, and
+/// keeps all else from the host.
 ///
 /// # Errors
 /// None: the program is the same always.
 pub fn ingress(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     let mut asm = Assembler::default();
-    let shot = asm.label();
+    let [popped, pushed, shot] = [(); 3].map(|()| asm.label());
     read_verdict(&mut asm, maps, shot);
-    asm.op(Op::Mov, R2, 0);
-    asm.store(W, R7, 4, R2);
+    asm.op_reg(Op::Mov, R8, R1);
+    asm.store_imm(W, R7, verdict::OUT, 0);
+    asm.load(W, R9, R7, verdict::PUSH);
+    asm.load(W, R1, R7, verdict::POP);
+    asm.jump_if(R1, If::Eq, 0, popped);
+    asm.op_reg(Op::Mov, R1, R6);
+    asm.call(KernelFn::VlanPop);
+    asm.jump_if(R0, If::Ne, 0, shot);
+    asm.bind(popped);
+    asm.jump_if(R9, If::Eq, 0, pushed);
+    asm.op_reg(Op::Mov, R1, R6);
+    asm.op_reg(Op::Mov, R2, R9);
+    asm.op(Op::Shr, R2, 16);
+    asm.op_reg(Op::Mov, R3, R9);
+    asm.op(Op::And, R3, 0xffff);
+    asm.call(KernelFn::VlanPush);
+    asm.jump_if(R0, If::Ne, 0, shot);
+    asm.bind(pushed);
     // As if the switch had sent it.
+    asm.op(Op::Mov, R2, 0);
     asm.store(W, R6, skb::MARK, R2);
     asm.store(W, R6, skb::PRIORITY, R2);
+    asm.op_reg(Op::Mov, R1, R8);
     asm.call(KernelFn::Redirect);
     asm.exit();
     asm.bind(shot);
@@ -313,7 +351,7 @@ mod tests {
     fn programs_are_whole_and_small() {
         let maps = Maps { flows: 3, slots: 4, verdicts: 5 };
         for (name, program, most) in
-            [("ring", ring(&maps), 230), ("alarm", alarm(&maps), 30), ("ingress", ingress(&maps), 30)]
+            [("ring", ring(&maps), 250), ("alarm", alarm(&maps), 30), ("ingress", ingress(&maps), 50)]
         {
             let program = program.expect(name);
             assert!(program.len() < most, "{name}: {} instructions", program.len());

@@ -2,9 +2,9 @@
 
 mod machine;
 
-use ebpf::layout::slot;
+use ebpf::layout::{self, slot, tag_word};
 use ebpf::program::{self, Maps};
-use ebpf::{FlowKey, eligible};
+use ebpf::{FlowKey, Retag, Tag, eligible};
 use flow::classifier::Shape;
 use flow::{Mask, extract};
 use machine::{Machine, Skb};
@@ -14,12 +14,13 @@ const MAPS: Maps = Maps { flows: 1, slots: 2, verdicts: 3 };
 const IFINDEX: u32 = 11;
 const ALL: u32 = u32::MAX;
 
-/// An untagged packet as may be forwarded by the kernel, or nearly: version, protocol, flags, payload, what lies behind.
+/// A packet as may be forwarded by the kernel, or nearly: tag, version, protocol, flags, payload, what lies behind.
 fn packet() -> impl Strategy<Value = Vec<u8>> {
     let protos = prop_oneof![Just(6u8), Just(17), Just(1), Just(58), Just(132), any::<u8>()];
     let flags = prop_oneof![Just(0x10u8), Just(0x18), Just(0x02), any::<u8>()];
     let body = proptest::collection::vec(any::<u8>(), 0..64);
-    (any::<bool>(), protos, flags, body, 0usize..12).prop_map(|(v6, proto, flags, mut body, padding)| {
+    let tag = proptest::option::of((prop::sample::select(vec![0x8100u16, 0x88a8, 0x9100]), any::<u16>()));
+    (any::<bool>(), protos, flags, body, 0usize..12, tag).prop_map(|(v6, proto, flags, mut body, padding, tag)| {
         if body.len() > 13 && proto == 6 {
             (body[12], body[13]) = (0x50 | (body[12] & 1), flags);
         }
@@ -27,6 +28,7 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
             *kind = 126 + *kind % 12;
         }
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        frame.extend(tag.iter().flat_map(|(tpid, tci)| [tpid.to_be_bytes(), tci.to_be_bytes()]).flatten());
         if v6 {
             frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
             frame.extend((body.len() as u16).to_be_bytes());
@@ -60,8 +62,16 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+/// The frame as the kernel has it, which keeps an outer tag beside it.
 fn machine(frame: &[u8]) -> Machine {
-    Machine::new(Skb { data: frame.to_vec(), ifindex: IFINDEX, vlan: 0, gso_size: 0, mark: 5, priority: 6 })
+    let (mut data, mut vlan) = (frame.to_vec(), [0; 3]);
+    if let Some([a, b, high, low]) = frame.get(12..16)
+        && layout::is_tag(u16::from_be_bytes([*a, *b]))
+    {
+        vlan = [1, u16::from_be_bytes([*high, *low]).into(), u16::from_ne_bytes([*a, *b]).into()];
+        data.drain(12..16);
+    }
+    Machine::new(Skb { data, ifindex: IFINDEX, vlan, gso_size: 0, mark: 5, priority: 6 })
 }
 
 /// Has an entry of slot 3 and this generation made for a key.
@@ -161,7 +171,7 @@ fn entries_that_are_not_in_force_are_not_used() {
         ("another generation", |m| m.set_slot(3, slot::GENERATION, 8), RING),
         ("longer than the device takes", |m| m.set_slot(3, slot::MAX_LEN, 41), RING),
         ("no entries", |m| m.set_slot(0, 0, 0), RING),
-        ("a tag", |m| m.skb.vlan = 1, RING),
+        ("a tag", |m| m.skb.vlan = [1, 5, 0x81], RING),
         ("longer, but to be cut", |m| (m.skb.gso_size = 20, m.set_slot(3, slot::MAX_LEN, 41)).1, REDIRECTED),
     ];
     for (what, change, expected) in rows {
@@ -170,6 +180,46 @@ fn entries_that_are_not_in_force_are_not_used() {
         change(&mut machine);
         assert_eq!(pass(&mut machine), expected, "{what}");
         assert_eq!(machine.slot(3, slot::ENTERED), machine.slot(3, slot::PACKETS), "{what}");
+    }
+}
+
+#[test]
+fn tags_are_changed_on_the_way() {
+    let tagged = |tag: Tag| {
+        let mut frame = udp();
+        frame.splice(12..12, [tag.tpid.to_be_bytes(), tag.tci.to_be_bytes()].concat());
+        frame
+    };
+    let (five, six) = (Tag { tpid: 0x8100, tci: 0x2005 }, Tag { tpid: 0x88a8, tci: 0x3006 });
+    let both = {
+        let mut frame = tagged(five);
+        frame.splice(12..12, [0x88, 0xa8, 0x30, 0x06]);
+        frame
+    };
+    let rows = [
+        (udp(), false, None, udp()),
+        (udp(), false, Some(six), tagged(six)),
+        (tagged(five), false, None, tagged(five)),
+        (tagged(five), true, None, udp()),
+        (tagged(five), true, Some(six), tagged(six)),
+        (tagged(six), true, Some(five), tagged(five)),
+        (tagged(five), false, Some(six), both),
+    ];
+    for (frame, pops, pushes, expected) in rows {
+        let key = FlowKey::of_frame(IFINDEX, &frame).expect("a key");
+        let retag = Retag { pops, pushes };
+        let mut machine = machine(&frame);
+        enter(&mut machine, &key, 7);
+        machine.set_slot(3, slot::POP, pops.into());
+        machine.set_slot(3, slot::PUSH, tag_word(pushes));
+        assert_eq!(pass(&mut machine), REDIRECTED, "{retag:?}");
+        assert_eq!(machine.slot(3, slot::BYTES), frame.len() as u64, "{retag:?}");
+        let mut sent = machine.skb.data.clone();
+        if machine.skb.vlan[0] != 0 {
+            sent.splice(12..12, machine.outer_tag());
+        }
+        assert_eq!(sent, expected, "{retag:?}");
+        assert_eq!(sent.len() as i64 - frame.len() as i64, retag.growth(), "{retag:?}");
     }
 }
 

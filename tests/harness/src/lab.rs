@@ -216,6 +216,33 @@ impl Guest {
         (0..20).any(|_| self.ping_with(to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0))
     }
 
+    /// Sends `size` bytes by TCP to an address of another guest, and compares what arrives.
+    pub fn sends(&self, to: &Guest, address: &str, size: usize) -> Result<(), String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let (sent, got, log) = (dir.path().join("sent"), dir.path().join("got"), dir.path().join("log"));
+        let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        std::fs::write(&sent, &bytes).map_err(|error| error.to_string())?;
+        let (family, any) = if address.contains(':') { ("AF_INET6", "::") } else { ("AF_INET", "0.0.0.0") };
+        let server = format!(
+            "import socket\ns=socket.socket(socket.{family});s.setsockopt(1,2,1);s.bind(('{any}',7070));s.listen(1)\n\
+             print('ready',flush=True)\nc,_=s.accept();f=open('{}','wb')\nwhile True:\n b=c.recv(65536)\n if not b: break\n \
+             f.write(b)\nf.close();c.close()",
+            got.display()
+        );
+        let mut server = to.space.start(&["/usr/bin/python3", "-c", &server], &log)?;
+        process::until("the receiver to listen", Duration::from_secs(30), || {
+            std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready"))
+        })?;
+        let client = format!(
+            "import socket\nc=socket.create_connection(('{address}',7070),10);c.sendall(open('{}','rb').read());c.close()",
+            sent.display()
+        );
+        self.space.run(&["/usr/bin/python3", "-c", &client])?;
+        server.wait(Duration::from_secs(20));
+        let arrived = std::fs::read(&got).unwrap_or_default();
+        if arrived == bytes { Ok(()) } else { Err(format!("{} of {size} bytes arrive at {address}", arrived.len())) }
+    }
+
     /// Bits per second that `iperf3` measures from here to `server` within `seconds`.
     pub fn iperf(&self, server: &Guest, to: &str, options: &str, seconds: u32) -> Result<f64, String> {
         let log = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;

@@ -76,6 +76,45 @@ fn every_packet_is_counted_where_it_should_be() {
     });
 }
 
+/// Two bridges, a guest in VLAN 10 of each, a trunk between them: tags are put on by one and taken off by the other.
+#[test]
+fn tags_are_pushed_and_popped_on_the_way() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        lab.host.line("ip link add t1 type veth peer name t2")?;
+        ["t1", "t2"].iter().try_for_each(|end| lab.host.line(&format!("ip link set {end} up")).map(drop))?;
+        lab.vsctl("del-port v2 -- add-br br1 -- add-port br1 v2 tag=10 -- add-port br1 t2 -- add-port br0 t1")?;
+        lab.vsctl("set port v1 tag=10")?;
+        need("the two reach each other", a.reaches(&b.ip) && a.reaches(&b.ip6))?;
+        warm(lab, a, &b.ip)?;
+        lab.ofctl("add-flow br0 priority=9,cookie=7,in_port=v1,icmp,actions=normal")?;
+        lab.ofctl("add-flow br1 priority=9,cookie=7,in_port=t2,icmp,actions=normal")?;
+        need("all echoes come back", a.ping(&b.ip, 100)? == 100)?;
+        for (bridge, octets) in [("br0", 98), ("br1", 102)] {
+            let all = format!("packet_count=100 byte_count={} ", 100 * octets);
+            let told = || lab.ofctl(&format!("dump-aggregate {bridge} cookie=7/-1"));
+            process::until(&all, Duration::from_secs(60), || told().is_ok_and(|text| text.contains(&all)))?;
+        }
+        for (left, right) in [("on", "on"), ("off", "on"), ("on", "off"), ("off", "off")] {
+            a.space.line(&format!("ethtool -K eth0 tso {left} gso {left} tx {left}"))?;
+            b.space.line(&format!("ethtool -K eth0 gro {right} rx {right}"))?;
+            for trunk in ["t1", "t2"] {
+                lab.host.line(&format!("ethtool -K {trunk} txvlan {right} rxvlan {left}"))?;
+            }
+            a.sends(b, &b.ip, 300_000)?;
+            b.sends(a, &a.ip6, 300_000)?;
+        }
+        need("frames as long as they may be", a.ping_with(&b.ip, 40, &["-M", "do", "-s", "1472"])? == 40)?;
+        warm(lab, a, &b.ip)?;
+        lab.vsctl("set port v2 tag=11")?;
+        need("in another VLAN it hears nothing", a.ping(&b.ip, 5)? == 0)?;
+        lab.vsctl("set port v1 tag=11")?;
+        need("there they meet again", a.reaches(&b.ip))?;
+        warm(lab, a, &b.ip)
+    });
+}
+
 #[test]
 fn a_change_is_in_force_at_once() {
     on_lab(Side::debian(), &[], |lab| {

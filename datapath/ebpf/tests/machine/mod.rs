@@ -7,7 +7,8 @@ use std::collections::HashMap;
 pub struct Skb {
     pub data: Vec<u8>,
     pub ifindex: u32,
-    pub vlan: u32,
+    /// The outer tag, beside the data: whether there is one, its control information, its protocol in network order.
+    pub vlan: [u32; 3],
     pub gso_size: u32,
     pub mark: u32,
     pub priority: u32,
@@ -48,7 +49,7 @@ impl Machine {
             takes_any_key: false,
             redirected: None,
             slots: vec![0; SLOT * 4],
-            verdict: vec![0; 8],
+            verdict: vec![0; ebpf::layout::VERDICT_LEN],
             entry: vec![0; 8],
             stack: vec![0; 512],
         }
@@ -78,7 +79,9 @@ impl Machine {
     fn context(&mut self, offset: u64) -> &mut u32 {
         match offset {
             8 => &mut self.skb.mark,
-            20 => &mut self.skb.vlan,
+            20 => &mut self.skb.vlan[0],
+            24 => &mut self.skb.vlan[1],
+            28 => &mut self.skb.vlan[2],
             32 => &mut self.skb.priority,
             40 => &mut self.skb.ifindex,
             176 => &mut self.skb.gso_size,
@@ -127,6 +130,18 @@ impl Machine {
                     other => panic!("no such map: {other}"),
                 }
             }
+            18 => {
+                if self.skb.vlan[0] != 0 {
+                    let octets = self.outer_tag();
+                    self.skb.data.splice(12..12, octets);
+                }
+                self.skb.vlan = [1, r[3] as u32, r[2] as u32];
+                0
+            }
+            19 => {
+                self.skb.vlan[0] = 0;
+                0
+            }
             23 => {
                 self.redirected = Some(r[1] as u32);
                 7
@@ -142,6 +157,12 @@ impl Machine {
             160 => 1_000_000,
             other => panic!("no such helper: {other}"),
         }
+    }
+
+    /// The tag beside the frame, as it is in packets.
+    pub fn outer_tag(&self) -> Vec<u8> {
+        let [_, tci, tpid] = self.skb.vlan;
+        [(tpid as u16).to_ne_bytes(), (tci as u16).to_be_bytes()].concat()
     }
 
     /// Runs a program on the frame; what it returns.
