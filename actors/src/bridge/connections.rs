@@ -320,7 +320,7 @@ impl Bridge {
                         let mac = view.neighbours.get(&(device, IpAddr::V4(hop))).copied().filter(|mac| *mac != 0);
                         found.extend(mac.map(|mac| (*ip, mac)));
                     }
-                    None => self.no_route(*ip, "No route to host"),
+                    None => self.no_route(*ip, "No such device or address"),
                 },
                 _ => self.no_route(*ip, "Operation not supported"),
             }

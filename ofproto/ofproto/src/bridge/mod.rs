@@ -187,6 +187,8 @@ pub struct Bridge {
     seed: u64,
     credit: BTreeMap<crate::rule::RuleId, crate::rule::RuleStats>,
     lookups: BTreeMap<u8, (u64, u64)>,
+    /// Packets looked up in tables while they had never had a rule: nobody else counts there.
+    bare_lookups: BTreeMap<u8, u64>,
     /// Counters of ports without a device.
     virtual_stats: BTreeMap<OfPort, VirtualStats>,
     /// Counters of groups.
@@ -254,6 +256,7 @@ impl Bridge {
             seed,
             credit: BTreeMap::new(),
             lookups: BTreeMap::new(),
+            bare_lookups: BTreeMap::new(),
             virtual_stats: BTreeMap::new(),
             group_stats: BTreeMap::new(),
             mirror_stats: BTreeMap::new(),

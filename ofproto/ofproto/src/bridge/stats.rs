@@ -188,7 +188,7 @@ impl Bridge {
                 TableStats {
                     table_id: id,
                     active_count: u32::try_from(rules).unwrap_or(u32::MAX),
-                    lookup_count,
+                    lookup_count: lookup_count + self.bare_lookups.get(&id).copied().unwrap_or_default(),
                     matched_count,
                     features: self.table_features_from(&blank, id),
                 }

@@ -285,7 +285,15 @@ impl Bridge {
         if !self.credit.is_empty() || !self.lookups.is_empty() {
             let rules: Vec<_> = std::mem::take(&mut self.credit).into_iter().collect();
             self.credit_internal(&rules);
-            let lookups = std::mem::take(&mut self.lookups).into_iter().map(|(t, (l, m))| (t, l, m)).collect();
+            let (mut lookups, view, bare) = (std::mem::take(&mut self.lookups), &self.view, &mut self.bare_lookups);
+            lookups.retain(|table, (looked_up, _)| {
+                let is_kept = view.table(*table).is_some();
+                if !is_kept {
+                    *bare.entry(*table).or_default() += *looked_up;
+                }
+                is_kept
+            });
+            let lookups = lookups.into_iter().map(|(t, (l, m))| (t, l, m)).collect();
             self.put(Output::Credit { rules, lookups });
         }
         self.run_queue();
