@@ -209,6 +209,10 @@ impl Port {
 
     /// Looks at the device, counts what became of its link, and tells the switch if something is new.
     fn look(&mut self) {
+        // One that is opened anew is as it was until then: nobody's link has gone down.
+        if self.opening && self.known {
+            return;
+        }
         let mut now = self.status();
         if now.link_up != self.seen.link_up && self.seen != PortStatus::default() {
             self.link_resets += 1;
@@ -238,24 +242,26 @@ impl Port {
             }
             return;
         }
-        let step = self.open_apart().map(|opened, this, ctx| {
-            match opened {
-                // What it is now was found out apart, and is news to the switch.
-                Ok(()) => this.tell(),
-                Err(error) => vlog::dbg!("bridge", "{error}"),
-            }
-            // It may have gone, or come again, while it was being opened.
-            if let Some(Device::System(held)) = &this.device
-                && !held.is_there(&this.setup.config.name)
-            {
-                this.close();
-                if sys::device::index(&this.setup.config.name).is_ok() {
-                    this.reopen(ctx);
-                }
-            }
-            this.look();
-        });
+        let step = self.open_apart().map(|opened, this, ctx| this.reopened(opened, ctx));
         ctx.spawn(step);
+    }
+
+    fn reopened(&mut self, opened: Result<(), String>, ctx: &mut Context<Self>) {
+        match opened {
+            // What it is now was found out apart, and is news to the switch.
+            Ok(()) => self.tell(),
+            Err(error) => vlog::dbg!("bridge", "{error}"),
+        }
+        // It may have gone, or come again, while it was being opened.
+        if let Some(Device::System(held)) = &self.device
+            && !held.is_there(&self.setup.config.name)
+        {
+            self.close();
+            if sys::device::index(&self.setup.config.name).is_ok() {
+                self.reopen(ctx);
+            }
+        }
+        self.look();
     }
 
     /// Address and MTU as configured.
@@ -383,25 +389,37 @@ impl Handler<Open> for Port {
 }
 
 impl Handler<Reconfigure> for Port {
-    type Result = MessageResult<Reconfigure>;
+    type Result = ResponseActFuture<Self, PortStatus>;
 
     fn handle(&mut self, m: Reconfigure, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let known = &self.setup.config;
+        // Of the host's devices other options are nobody's.
+        let has_other_options = |a: &DesiredInterface, b: &DesiredInterface| match self.is_slow() {
+            true => device::ring_queues(&a.options) != device::ring_queues(&b.options),
+            false => a.options != b.options,
+        };
         let is_other = |a: &DesiredInterface, b: &DesiredInterface| {
-            a.options != b.options || a.ring != b.ring || a.kernel_path != b.kernel_path
+            has_other_options(a, b) || a.ring != b.ring || a.kernel_path != b.kernel_path
         };
         let reopen = is_other(&m.0, known) && self.device.is_some();
         self.setup.config = m.0;
         if reopen {
             self.close();
+            if self.is_slow() {
+                let opened = self.open_apart();
+                return Box::pin(opened.map(|opened, this, ctx| {
+                    this.reopened(opened, ctx);
+                    this.seen.clone()
+                }));
+            }
             self.reopen(ctx);
         } else {
             self.apply_settings();
         }
         self.police();
         self.look();
-        MessageResult(self.seen.clone())
+        Box::pin(actix::fut::ready(self.seen.clone()))
     }
 }
 

@@ -107,6 +107,14 @@ struct PortState {
     added: bool,
 }
 
+impl PortState {
+    /// How the device is now; what it has carried is asked for apart.
+    fn take_status(&mut self, status: PortStatus) {
+        let (stats, counters) = (self.status.stats.clone(), self.status.counters.clone());
+        self.status = Arc::new(PortStatus { stats, counters, ..status });
+    }
+}
+
 struct BridgeState {
     address: Address<Bridge>,
     views: Latest<ViewPublished>,
@@ -595,8 +603,7 @@ impl Handler<PortChanged> for Switch {
         self.desk.received();
         let port = self.bridges.get_mut(&m.bridge).and_then(|b| b.ports.get_mut(&m.port));
         let Some(port) = port else { return };
-        let (stats, counters) = (port.status.stats.clone(), port.status.counters.clone());
-        port.status = Arc::new(PortStatus { stats, counters, ..m.status });
+        port.take_status(m.status);
         let first = self.changed.is_empty();
         self.changed.insert(m.bridge);
         if first && !self.busy {

@@ -355,7 +355,7 @@ impl Switch {
             let error = match result {
                 Ok(Ok(status)) => {
                     if let Some(state) = bridge.ports.get_mut(&port) {
-                        state.status = Arc::new(status);
+                        state.take_status(status);
                         if !std::mem::replace(&mut state.added, true) {
                             let (stats, counters) = status::fresh_counters(state);
                             let status = Arc::make_mut(&mut state.status);

@@ -127,7 +127,12 @@ fn a_change_is_in_force_at_once() {
         lab.ofctl("--strict del-flows br0 priority=9,in_port=v1,icmp")?;
         need("taken back, it is as before", a.reaches(&b.ip))?;
         warm(lab, a, &b.ip)?;
+        let told = || lab.vsctl("get interface v1 link_resets link_state mac_in_use ifindex statistics:rx_packets");
+        let before = told()?;
         lab.vsctl("set open_vswitch . other_config:kernel-fast-path=false")?;
+        let lines = |text: &str| text.lines().take(4).map(str::to_owned).collect::<Vec<_>>();
+        let after = told()?;
+        need(&format!("the port is as before: {before}, {after}"), lines(&before) == lines(&after))?;
         need("switched off, the rings go on", a.reaches(&b.ip))?;
         need("and it says so", !is_there(lab)?)?;
         lab.vsctl("set open_vswitch . other_config:kernel-fast-path=true")?;
