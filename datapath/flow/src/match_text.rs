@@ -362,12 +362,14 @@ impl Line<'_> {
     fn tunnel_options(&mut self) {
         let Some(table) = self.options.tun else { return };
         let present = self.mask.tun_metadata_present();
-        for (i, _) in table.entries().filter(|(i, _)| present >> (i & 63) & 1 == 1) {
+        for (i, entry) in table.entries().filter(|(i, _)| present >> (i & 63) & 1 == 1) {
             let field = Field::TunMetadata(i);
             let (value, mask) = (field.get_in(self.key, table), field.mask_in(self.mask, table));
             if self.key.tun_metadata_present() >> (i & 63) & 1 == 0 {
                 // What matters is that the option is not there.
                 self.param(field.name(), "NP");
+            } else if entry.len == 0 && !entry.masked {
+                self.param(field.name(), "0");
             } else if mask.is_zero() {
                 let Colors { param, end, .. } = self.options.colors;
                 put!(self.out, "{param}tun_metadata{i}{end},");

@@ -429,11 +429,11 @@ pub fn parse_ipv6_masked(text: &str) -> Result<(u128, u128), String> {
     };
     // A mask that starts with a decimal digit is taken for a number of bits, as Open vSwitch does.
     if let Some((prefix, rest)) = prefix_number(after) {
-        if !rest.is_empty() {
-            return Err(invalid());
-        }
         if prefix > 128 {
             return Err(format!("{text}: IPv6 network prefix bits not between 0 and 128, inclusive"));
+        }
+        if !rest.is_empty() {
+            return Err(invalid());
         }
         return Ok((address, u128::MAX.checked_shl(128 - prefix).unwrap_or(0)));
     }

@@ -29,6 +29,11 @@ fn values() {
         ("nw_src", "1.2.3.4x", Err("1.2.3.4x: invalid IP address")),
         ("nw_src", "1.2.3.4/255.0.255.0", Ok("1.2.3.4/255.0.255.0")),
         ("nw_src", "1.2.3.4/24", Ok("1.2.3.4/24")),
+        (
+            "ipv6_src",
+            "1::/1236:10e8::",
+            Err("1::/1236:10e8::: IPv6 network prefix bits not between 0 and 128, inclusive"),
+        ),
         ("ipv6_src", "::1/129", Err("::1/129: IPv6 network prefix bits not between 0 and 128, inclusive")),
         ("ipv6_src", "zz", Err("zz: invalid IPv6 address")),
         ("ipv6_src", "::1/ffff:*", Err("::1/ffff:*: Invalid IPv6 mask")),
@@ -74,7 +79,7 @@ fn values() {
 fn constrain(fields: &str) -> String {
     let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
     let mut table = TunTable::default();
-    table.reserve(0, 4).unwrap();
+    table.reserve(0, 4, false).unwrap();
     for part in fields.split_whitespace() {
         let (name, value) = part.split_once('=').unwrap();
         parse_field(Field::by_name(name).unwrap(), value, None, &mut key, &mut mask, &table).unwrap();

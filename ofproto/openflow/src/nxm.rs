@@ -3,7 +3,10 @@
 //! A header is `class (16), field (7), has mask (1), length (8)`; class 0xffff is followed by an experimenter number that
 //! the length counts. Source: OpenFlow 1.5.1 section 7.2.3.2, ovs-fields(7).
 
-use flow::field::{Class, Field, Header, TunTable, Value};
+use std::sync::LazyLock;
+
+use flow::field::{ALL, Class, Field, Header, TunTable, Value};
+use flow::hash;
 
 use crate::wire::{Put, be16, be32};
 use crate::{ErrorCode, OfError, Version};
@@ -53,15 +56,49 @@ pub enum Place {
 }
 
 impl Place {
-    /// What is wrong with a header that names no field: its number is nobody's, or its length not the field's. Which of
-    /// the two Open vSwitch names in an action depends on its hash table; mostly it is the length.
+    /// What is wrong with a header that names no field: its number is nobody's, or its length not the field's.
     fn unknown(self, header: &RawHeader) -> ErrorCode {
         match self {
-            Place::Action if header.width() == 0 => ErrorCode::OFPBAC_BAD_SET_TYPE,
-            Place::Action => ErrorCode::OFPBAC_BAD_SET_LEN,
+            Place::Action if shares_bucket(header) => ErrorCode::OFPBAC_BAD_SET_LEN,
+            Place::Action => ErrorCode::OFPBAC_BAD_SET_TYPE,
             Place::Match => ErrorCode::OFPBMC_BAD_FIELD,
         }
     }
+}
+
+/// Buckets of the hash table of headers by which Open vSwitch looks for a field.
+const BUCKETS: usize = 128;
+
+/// Lengths of the fields in each bucket.
+static BUCKET_LENGTHS: LazyLock<Vec<Vec<usize>>> = LazyLock::new(|| {
+    let mut buckets = vec![Vec::new(); BUCKETS];
+    for meta in ALL.iter().map(|field| field.meta()) {
+        for header in meta.headers {
+            let (class, number) = (header.class, header.number);
+            let length = usize::from(meta.n_bytes) + experimenter_len(class.class);
+            buckets[bucket_of(class.class, class.experimenter, number, length)].push(length);
+        }
+    }
+    buckets
+});
+
+/// The length counts with its highest bit alone.
+fn bucket_of(class: u16, experimenter: u32, number: u8, length: usize) -> usize {
+    let header = u32::from(class) << 16 | u32::from(number) << 9 | (length & 0x80) as u32;
+    hash::finish(hash::add(hash::add(0, experimenter), header), 8) as usize % BUCKETS
+}
+
+/// Octets of the experimenter's number, which a length counts.
+fn experimenter_len(class: u16) -> usize {
+    if class == Class::EXPERIMENTER { 4 } else { 0 }
+}
+
+/// Whether a field of another length is met on the search for a header. Open vSwitch then calls the length bad, whatever
+/// field it was that has another, and the type otherwise.
+fn shares_bucket(header: &RawHeader) -> bool {
+    let length = header.width() + experimenter_len(header.class);
+    let bucket = bucket_of(header.class, header.experimenter, header.number, length);
+    length > 0 && BUCKET_LENGTHS[bucket].iter().any(|other| *other != length)
 }
 
 /// Octets of a field's value: those of a mapped tunnel option, else the field's own.
@@ -254,12 +291,11 @@ pub fn put_entry(b: &mut Vec<u8>, field: Field, version: Option<Version>, value:
     }
 }
 
-/// Leading octets of a tunnel option that carry nothing; at least one octet is left.
+/// Leading octets of a tunnel option that carry nothing, which may be all.
 pub fn leading(field: Field, value: &Value, mask: &Value) -> usize {
     let Field::TunMetadata(_) = field else { return 0 };
-    let significant = if mask.is_ones() { value } else { mask };
-    let zeros = significant.octets().iter().take_while(|o| **o == 0).count();
-    zeros.min(value.len().saturating_sub(1))
+    let exact = mask.is_ones();
+    value.octets().iter().zip(mask.octets()).take_while(|(v, m)| **v == 0 && (exact || **m == 0)).count()
 }
 
 /// Appends the pseudo field that restricts a request to cookies.

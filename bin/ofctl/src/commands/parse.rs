@@ -4,14 +4,14 @@ use std::io::Read;
 
 use cli::program;
 use flow::classifier::Shapes;
-use openflow::action::{self, Action, Actions, Decoding};
+use openflow::action::{self, Actions, Check, Decoding, check_consistency};
 use openflow::flow_mod::{Command, FlowModCommand, PackedFlowMod, parse_exact_flow, parse_flow_mod};
 use openflow::matching::{self, Match};
 use openflow::message::hello::Hello;
 use openflow::message::{self, ErrorMessage, Message};
 use openflow::names::{Names, Style};
 use openflow::print::hex;
-use openflow::{ErrorCode, Notes, Protocols, Version, VersionSet};
+use openflow::{ErrorCode, Notes, OfError, OfPort, Protocols, Version, VersionSet, port_no};
 
 use super::flows::dialect;
 use super::ofp_print::{hex_prefix, show};
@@ -168,24 +168,25 @@ fn octet_lines(mut f: impl FnMut(&[u8]) -> Done) -> Done {
     super::flow_file::lines("-", |line, _| f(&whole_hex(line)?))
 }
 
+/// Checks a table's instructions against a match of every packet.
+fn suits_any_packet(list: Actions, version: Version, table: u8) -> Result<Actions, OfError> {
+    let circumstances = Check { max_ports: OfPort(port_no::MAX), table, n_tables: u8::MAX, tun: None };
+    check_consistency(list, &Match::any(), Protocols::of_version(version), &circumstances)
+}
+
 fn action_lists(args: &[String], instructions: bool) -> Done {
     let version = version_of(&args[0])?;
     super::flow_file::lines("-", |line, _| {
         let (table, line) = table_of(line);
         let octets = &whole_hex(line)?;
         let notes = Notes::default();
-        let decoding = Decoding { debug: true, notes: Some(&notes), ..Decoding::new(version) };
+        let decoding = Decoding { notes: Some(&notes), ..Decoding::new(version) };
         let read = if instructions {
-            action::pull_instructions(octets, &decoding)
+            action::pull_instructions(octets, &decoding).and_then(|list| suits_any_packet(list, version, table))
         } else {
             action::pull_actions(octets, &decoding)
         };
         text::log(&notes.take());
-        let goes_back = |list: &Actions| list.iter().any(|a| matches!(a, Action::GotoTable(to) if *to <= table));
-        let read = match read {
-            Ok(list) if table != u8::MAX && goes_back(&list) => Err(ErrorCode::OFPBIC_BAD_TABLE_ID.into()),
-            read => read,
-        };
         match read {
             Err(error) => {
                 text::log(&error.remarks);

@@ -16,6 +16,8 @@ pub struct TunEntry {
     pub kind: u8,
     /// Octets of option data: 4 to 124, a multiple of 4; a match's own table may have any length.
     pub len: u8,
+    /// In a match's own table: whether the match was given a mask, which the octets that are kept need not tell.
+    pub masked: bool,
     /// First octet in the key's option space.
     offset: u8,
 }
@@ -80,20 +82,25 @@ impl TunTable {
         if !len.is_multiple_of(4) {
             return Err(TunError::BadLength);
         }
-        self.place(i, class, kind, len)
+        if len == 0 {
+            return Err(TunError::BadLength);
+        }
+        self.place(i, TunEntry { class, kind, len, masked: false, offset: 0 })
     }
 
-    /// Makes room for field `i` without naming an option: for matches read without a bridge's table.
-    pub fn reserve(&mut self, i: u8, len: u8) -> Result<(), TunError> {
-        self.place(i, 0, 0, len)
+    /// Makes room for field `i` without naming an option: for matches read without a bridge's table, given
+    /// a mask or not.
+    pub fn reserve(&mut self, i: u8, len: u8, masked: bool) -> Result<(), TunError> {
+        self.place(i, TunEntry { class: 0, kind: 0, len, masked, offset: 0 })
     }
 
-    fn place(&mut self, i: u8, class: u16, kind: u8, len: u8) -> Result<(), TunError> {
+    fn place(&mut self, i: u8, entry: TunEntry) -> Result<(), TunError> {
         let slot = self.entries.get(usize::from(i)).ok_or(TunError::BadIndex)?;
         if slot.is_some() {
             return Err(TunError::AlreadyMapped);
         }
-        if len == 0 || len > 124 {
+        let len = entry.len;
+        if len > 124 {
             return Err(TunError::BadLength);
         }
         let need = usize::from(len).next_multiple_of(4);
@@ -109,7 +116,7 @@ impl TunTable {
         if at + need > TUN_METADATA_BYTES {
             return Err(TunError::TableFull);
         }
-        self.entries[usize::from(i)] = Some(TunEntry { class, kind, len, offset: at as u8 });
+        self.entries[usize::from(i)] = Some(TunEntry { offset: at as u8, ..entry });
         Ok(())
     }
 

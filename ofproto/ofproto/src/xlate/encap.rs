@@ -67,10 +67,10 @@ impl Context<'_> {
         for prop in &encap.props {
             match prop {
                 EncapProp::NshMdType(kind) => mdtype = *kind,
-                EncapProp::NshTlv { class, kind, data } => {
+                EncapProp::NshTlv { class, kind, len, data } => {
                     self.nsh_tlvs.extend_from_slice(&class.to_be_bytes());
-                    self.nsh_tlvs.extend_from_slice(&[*kind, data.len() as u8]);
-                    self.nsh_tlvs.extend_from_slice(data);
+                    self.nsh_tlvs.extend_from_slice(&[*kind, *len]);
+                    self.nsh_tlvs.extend_from_slice(data.get(..usize::from(*len)).unwrap_or(data));
                     self.nsh_tlvs.resize(self.nsh_tlvs.len().next_multiple_of(4), 0);
                 }
             }

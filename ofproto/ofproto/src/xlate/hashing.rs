@@ -2,7 +2,7 @@
 
 use flow::hash;
 use openflow::OfPort;
-use openflow::action::{Bundle, HashFields, Multipath, MultipathAlgorithm};
+use openflow::action::{Bundle, BundleAlgorithm, HashFields, Multipath, MultipathAlgorithm};
 
 use super::context::Context;
 use super::wildcard::is_ip;
@@ -57,6 +57,7 @@ impl Context<'_> {
             HashFields::NwSrc => addresses(true, false),
             HashFields::NwDst => addresses(false, true),
             HashFields::SymmetricL3 => addresses(true, true),
+            HashFields::Unknown(_) => {}
         }
     }
 
@@ -75,6 +76,7 @@ impl Context<'_> {
             HashFields::NwSrc => address(flow.nw_src(), flow.ipv6_src()),
             HashFields::NwDst => address(flow.nw_dst(), flow.ipv6_dst()),
             HashFields::SymmetricL3 => hash::symmetric_l3(flow, basis),
+            HashFields::Unknown(_) => basis,
         }
     }
 
@@ -97,14 +99,15 @@ impl Context<'_> {
 
     pub(super) fn bundle(&mut self, bundle: &Bundle, is_last: bool, in_bucket: bool) {
         let enabled = bundle.members.iter().enumerate().filter(|(_, p)| self.is_enabled(**p));
-        let chosen = if bundle.hrw {
+        let hashed = bundle.algorithm == BundleAlgorithm::Hrw;
+        let chosen = if hashed {
             let hash = self.hash_fields(bundle.fields, bundle.basis.into());
             let score = |i: usize| hash::two_words(i as u32, hash);
             enabled.max_by_key(|(i, _)| (score(*i), std::cmp::Reverse(*i))).map(|(_, p)| *p)
         } else {
             enabled.map(|(_, p)| *p).next()
         };
-        if bundle.hrw {
+        if hashed {
             self.mask_hash_fields(bundle.fields);
         }
         let port = chosen.unwrap_or(OfPort::NONE);

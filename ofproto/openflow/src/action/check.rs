@@ -287,7 +287,9 @@ pub(crate) fn check_bundle(
         Some(&OfPort::CONTROLLER) => {
             Err(ErrorCode::OFPBAC_BAD_OUT_PORT.because("bundle", "unsupported controller member".into()))
         }
-        Some(_) => Err(ErrorCode::OFPBAC_BAD_OUT_PORT.into()),
+        Some(port) => {
+            Err(ErrorCode::OFPBAC_BAD_OUT_PORT.because("bundle", format!("invalid member {}", u32::from(port.0))))
+        }
     }
 }
 

@@ -345,20 +345,17 @@ pub(super) fn output_reg(a: &[u8], d: &Decoding<'_>, long_form: bool) -> Res<Act
     Ok(Action::OutputReg { src, max_len, long_form })
 }
 
-/// The fields to hash of a number on the wire.
-pub(super) fn hash_fields(number: u16) -> Option<HashFields> {
-    use HashFields as H;
-    [H::EthSrc, H::SymmetricL4, H::SymmetricL3L4, H::SymmetricL3L4Udp, H::NwSrc, H::NwDst, H::SymmetricL3]
-        .into_iter()
-        .find(|f| *f as u16 == number)
-}
-
 pub(super) fn multipath(a: &[u8], d: &Decoding<'_>) -> Res<Action> {
     use MultipathAlgorithm as M;
     let dst = subfield32(be32(a, 28), be16(a, 26), d)?;
-    let fields = hash_fields(be16(a, 10)).ok_or(ErrorCode::OFPBAC_BAD_ARGUMENT)?;
-    let algorithms = [M::ModuloN, M::HashThreshold, M::Hrw, M::IterHash];
-    let algorithm = *algorithms.get(usize::from(be16(a, 16))).ok_or(ErrorCode::OFPBAC_BAD_ARGUMENT)?;
+    let fields = HashFields::from_wire(be16(a, 10));
+    if !fields.is_known() {
+        return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.because(LOG, format!("unsupported fields {}", fields.wire())));
+    }
+    let number = be16(a, 16);
+    let Some(&algorithm) = [M::ModuloN, M::HashThreshold, M::Hrw, M::IterHash].get(usize::from(number)) else {
+        return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.because(LOG, format!("unsupported algorithm {number}")));
+    };
     let max_link = be16(a, 18);
     if u32::from(dst.n_bits) < 32 - u32::from(max_link).leading_zeros() {
         return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
@@ -374,30 +371,64 @@ pub(super) fn multipath(a: &[u8], d: &Decoding<'_>) -> Res<Action> {
     })))
 }
 
+/// What is unknown in the fixed part of a `bundle` or `bundle_load`, for the log.
+fn bundle_oddities(a: &[u8]) -> Vec<String> {
+    let (fields, algorithm, kind) = (HashFields::from_wire(be16(a, 12)), be16(a, 10), be32(a, 16));
+    let first = if !fields.is_known() {
+        Some(format!("unsupported fields {}", fields.wire()))
+    } else if be16(a, 20) > MAX_MEMBERS {
+        Some("too many members".to_string())
+    } else if algorithm > 1 {
+        Some(format!("unsupported algorithm {algorithm}"))
+    } else {
+        (kind != MEMBER_TYPE).then(|| format!("unsupported member type {kind}"))
+    };
+    let reserved = (!zero_from(&a[28..32], 0)).then(|| "reserved field is nonzero".to_string());
+    first.into_iter().chain(reserved).collect()
+}
+
+/// What is odd in a `bundle_load` is told to the log and taken; in a `bundle` it is an error.
 pub(super) fn bundle(a: &[u8], d: &Decoding<'_>, load: bool) -> Res<Action> {
-    let n = be16(a, 20);
-    let algorithm = be16(a, 10);
-    let reserved_ok = load || be32(a, 16) == MEMBER_TYPE && zero_from(&a[28..32], 0);
-    let field = if load { Some(nxm::from_header32(be32(a, 24), d.tun)?) } else { None };
-    let members = a[32..].get(..usize::from(n) * 2).ok_or(ErrorCode::OFPBAC_BAD_LEN)?;
-    let fields = hash_fields(be16(a, 12)).ok_or(ErrorCode::OFPBAC_BAD_ARGUMENT)?;
-    if n > MAX_MEMBERS || algorithm > 1 || !reserved_ok {
+    let mut odd = bundle_oddities(a);
+    let mut good = load || odd.is_empty();
+    if !load && !zero_from(&a[22..28], 0) {
+        odd.push("bundle action has nonzero reserved fields".to_string());
+        good = false;
+    }
+    let warn = |text: String| {
+        if let Some(notes) = d.notes {
+            notes.warn(LOG, text);
+        }
+    };
+    odd.into_iter().for_each(warn);
+    let mut dst = None;
+    if load {
+        let n_bits = (be16(a, 22) & 0x3f) + 1;
+        dst = Some(Subfield { field: nxm::from_header32(be32(a, 24), d.tun)?, ofs: be16(a, 22) >> 6, n_bits });
+        if n_bits < 16 {
+            warn("bundle_load action requires at least 16 bit destination.".to_string());
+            good = false;
+        }
+    }
+    let n = usize::from(be16(a, 20));
+    let Some(members) = a[32..].get(..n * 2) else {
+        let (name, room) = (if load { "bundle_load" } else { "bundle" }, a.len() - 32);
+        warn(format!(
+            "Nicira action {name} only has {room} bytes allocated for members.  {} bytes are required for {n} members.",
+            n * 2
+        ));
+        return Err(ErrorCode::OFPBAC_BAD_LEN.into());
+    };
+    if !good {
         return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
     }
-    let dst = if let Some(field) = field {
-        let dst = Subfield { field, ofs: be16(a, 22) >> 6, n_bits: (be16(a, 22) & 0x3f) + 1 };
-        if dst.n_bits < 16 {
-            let text = "bundle_load action requires at least 16 bit destination.".into();
-            return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.because(LOG, text));
-        }
-        Some(dst)
-    } else if zero_from(&a[22..28], 0) {
-        None
-    } else {
-        return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
+    let bundle = Bundle {
+        fields: HashFields::from_wire(be16(a, 12)),
+        basis: be16(a, 14),
+        algorithm: BundleAlgorithm::from_wire(be16(a, 10)),
+        dst,
+        members: members.chunks_exact(2).map(|o| OfPort(be16(o, 0))).collect(),
     };
-    let members: Vec<OfPort> = members.chunks_exact(2).map(|o| OfPort(be16(o, 0))).collect();
-    let bundle = Bundle { fields, basis: be16(a, 14), hrw: algorithm == 1, dst, members };
     super::check::check_bundle(&bundle, OfPort(crate::port_no::MAX), None, d.tun)?;
     Ok(Action::Bundle(Box::new(bundle)))
 }
@@ -598,11 +629,10 @@ pub(super) fn encap(a: &[u8]) -> Res<Action> {
     while !rest.is_empty() {
         let len = usize::from(rest.get(3).copied().unwrap_or(0));
         let padded = len.next_multiple_of(8);
-        if padded > rest.len() || len == 0 {
+        if padded > rest.len() || len < 4 {
             return Err(ErrorCode::OFPBAC_BAD_LEN.into());
         }
         props.push(match (be16(rest, 0), rest[2]) {
-            (4, 1) if len < 4 => return Err(ErrorCode::OFPBAC_BAD_LEN.into()),
             (4, 1) if len <= 8 => EncapProp::NshMdType(rest[4]),
             (4, 1) => return Err(ErrorCode::NXBAC_BAD_ED_PROP.into()),
             (4, 2) => {
@@ -610,7 +640,7 @@ pub(super) fn encap(a: &[u8]) -> Res<Action> {
                 if len < 8 || len != 8 + n.next_multiple_of(8) {
                     return Err(ErrorCode::NXBAC_BAD_ED_PROP.into());
                 }
-                EncapProp::NshTlv { class: be16(rest, 4), kind: rest[6], data: rest[8..8 + n].to_vec() }
+                EncapProp::NshTlv { class: be16(rest, 4), kind: rest[6], len: n as u8, data: rest[8..len].to_vec() }
             }
             _ => return Err(ErrorCode::NXBAC_UNKNOWN_ED_PROP.into()),
         });

@@ -443,8 +443,8 @@ impl Encoder<'_> {
     }
 
     fn bundle(&mut self, bundle: &Bundle) {
-        let mut body = u16::from(bundle.hrw).to_be_bytes().to_vec();
-        body.put16(bundle.fields as u16);
+        let mut body = bundle.algorithm.wire().to_be_bytes().to_vec();
+        body.put16(bundle.fields.wire());
         body.put16(bundle.basis);
         body.put32(2);
         body.put16(bundle.members.len() as u16);
@@ -544,7 +544,7 @@ impl Encoder<'_> {
     }
 
     fn multipath(&mut self, m: &Multipath) {
-        let mut body = (m.fields as u16).to_be_bytes().to_vec();
+        let mut body = m.fields.wire().to_be_bytes().to_vec();
         [m.basis, 0, m.algorithm as u16, m.max_link].iter().for_each(|n| body.put16(*n));
         body.put32(m.arg);
         body.put16(0);
@@ -633,13 +633,11 @@ impl Encoder<'_> {
         for prop in &encap.props {
             match prop {
                 EncapProp::NshMdType(md_type) => body.extend_from_slice(&[0, 4, 1, 5, *md_type, 0, 0, 0]),
-                EncapProp::NshTlv { class, kind, data } => {
-                    let padded = data.len().next_multiple_of(8);
-                    body.extend_from_slice(&[0, 4, 2, (8 + padded) as u8]);
+                EncapProp::NshTlv { class, kind, len, data } => {
+                    body.extend_from_slice(&[0, 4, 2, (8 + data.len()) as u8]);
                     body.put16(*class);
-                    body.extend_from_slice(&[*kind, data.len() as u8]);
+                    body.extend_from_slice(&[*kind, *len]);
                     body.extend_from_slice(data);
-                    body.put_zeros(padded - data.len());
                 }
             }
         }

@@ -343,24 +343,86 @@ pub enum ResubmitForm {
     TableCt,
 }
 
-/// Hash fields of `multipath` and `bundle`; the number is the wire's.
+/// Hash fields of `multipath` and `bundle`, in the order of their numbers on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u16)]
 pub enum HashFields {
     /// `eth_src`.
-    EthSrc = 0,
+    EthSrc,
     /// `symmetric_l4`.
-    SymmetricL4 = 1,
+    SymmetricL4,
     /// `symmetric_l3l4`.
-    SymmetricL3L4 = 2,
+    SymmetricL3L4,
     /// `symmetric_l3l4+udp`.
-    SymmetricL3L4Udp = 3,
+    SymmetricL3L4Udp,
     /// `nw_src`.
-    NwSrc = 4,
+    NwSrc,
     /// `nw_dst`.
-    NwDst = 5,
+    NwDst,
     /// `symmetric_l3`.
-    SymmetricL3 = 6,
+    SymmetricL3,
+    /// Another number, which `bundle_load` takes; nothing is hashed.
+    Unknown(u16),
+}
+
+impl HashFields {
+    const KNOWN: [HashFields; 7] = [
+        HashFields::EthSrc,
+        HashFields::SymmetricL4,
+        HashFields::SymmetricL3L4,
+        HashFields::SymmetricL3L4Udp,
+        HashFields::NwSrc,
+        HashFields::NwDst,
+        HashFields::SymmetricL3,
+    ];
+
+    /// Those of a number on the wire.
+    pub fn from_wire(number: u16) -> HashFields {
+        HashFields::KNOWN.get(usize::from(number)).copied().unwrap_or(HashFields::Unknown(number))
+    }
+
+    /// The number on the wire.
+    pub fn wire(self) -> u16 {
+        match self {
+            HashFields::Unknown(number) => number,
+            known => HashFields::KNOWN.iter().position(|f| *f == known).unwrap_or_default() as u16,
+        }
+    }
+
+    /// Whether there is something to hash.
+    pub fn is_known(self) -> bool {
+        !matches!(self, HashFields::Unknown(_))
+    }
+}
+
+/// Algorithm of [`Bundle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BundleAlgorithm {
+    /// `active_backup`: number 0.
+    ActiveBackup,
+    /// `hrw`, highest random weight: number 1.
+    Hrw,
+    /// Another number, which `bundle_load` takes; chooses as `active_backup` does.
+    Unknown(u16),
+}
+
+impl BundleAlgorithm {
+    /// That of a number on the wire.
+    pub fn from_wire(number: u16) -> BundleAlgorithm {
+        match number {
+            0 => BundleAlgorithm::ActiveBackup,
+            1 => BundleAlgorithm::Hrw,
+            other => BundleAlgorithm::Unknown(other),
+        }
+    }
+
+    /// The number on the wire.
+    pub fn wire(self) -> u16 {
+        match self {
+            BundleAlgorithm::ActiveBackup => 0,
+            BundleAlgorithm::Hrw => 1,
+            BundleAlgorithm::Unknown(number) => number,
+        }
+    }
 }
 
 /// Algorithm of [`Multipath`]; the number is the wire's.
@@ -401,8 +463,8 @@ pub struct Bundle {
     pub fields: HashFields,
     /// Basis of the hash.
     pub basis: u16,
-    /// `hrw` instead of `active_backup`.
-    pub hrw: bool,
+    /// How to choose a member.
+    pub algorithm: BundleAlgorithm,
     /// `bundle_load`: write the port number here instead of sending.
     pub dst: Option<Subfield>,
     /// Candidates in order of preference.
@@ -577,7 +639,9 @@ pub enum EncapProp {
         class: u16,
         /// Type.
         kind: u8,
-        /// Value.
+        /// Octets of the value.
+        len: u8,
+        /// Value, and what fills it up to a multiple of 8 octets, which is kept as it came.
         data: Vec<u8>,
     },
 }

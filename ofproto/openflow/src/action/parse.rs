@@ -228,9 +228,9 @@ impl Parser<'_> {
         }
         let fields = hash_fields(text, fields.unwrap_or(""))?;
         let algorithm = algorithm.unwrap_or("");
-        let hrw = match algorithm.to_ascii_lowercase().as_str() {
-            "hrw" => true,
-            "active_backup" => false,
+        let algorithm = match algorithm.to_ascii_lowercase().as_str() {
+            "hrw" => BundleAlgorithm::Hrw,
+            "active_backup" => BundleAlgorithm::ActiveBackup,
             _ => return Err(format!("{text}: unknown algorithm `{algorithm}'")),
         };
         let member_type = member_type.unwrap_or("");
@@ -242,7 +242,7 @@ impl Parser<'_> {
             None => None,
         };
         let basis = atoi(basis.unwrap_or("")) as u16;
-        Ok(Action::Bundle(Box::new(Bundle { fields, basis, hrw, dst, members })))
+        Ok(Action::Bundle(Box::new(Bundle { fields, basis, algorithm, dst, members })))
     }
 
     fn set_field(&mut self, text: &str) -> Parsed {
@@ -341,9 +341,11 @@ impl Parser<'_> {
                     table = Some(number);
                 }
                 "zone" => {
-                    zone = match u16_of(value, "zone") {
-                        Ok(number) => CtZone::Imm(number),
-                        Err(_) => CtZone::Field(Subfield::parse(value)?),
+                    zone = match (u16_of(value, "zone"), zone) {
+                        // A field that was named first stays.
+                        (Ok(_), CtZone::Field(field)) => CtZone::Field(field),
+                        (Ok(number), CtZone::Imm(_)) => CtZone::Imm(number),
+                        (Err(_), _) => CtZone::Field(Subfield::parse(value)?),
                     };
                 }
                 "alg" => {
@@ -407,11 +409,13 @@ fn nsh_tlv(text: &str) -> Option<EncapProp> {
     let (class, rest) = text.strip_prefix("0x")?.split_once(',')?;
     let (kind, data) = rest.split_once(',')?;
     let digits = data.strip_prefix("0x")?;
-    let (data, _) = hex_octets(digits.get(..250).unwrap_or(digits));
+    let (mut data, _) = hex_octets(digits.get(..250).unwrap_or(digits));
     if digits.is_empty() {
         return None;
     }
-    Some(EncapProp::NshTlv { class: u16::from_str_radix(class, 16).ok()?, kind: kind.parse().ok()?, data })
+    let len = data.len() as u8;
+    data.resize(data.len().next_multiple_of(8), 0);
+    Some(EncapProp::NshTlv { class: u16::from_str_radix(class, 16).ok()?, kind: kind.parse().ok()?, len, data })
 }
 
 /// Tokens in the manner of C's `strtok`.
@@ -602,7 +606,7 @@ fn split_arrow(text: &str) -> Parsed<(&str, &str)> {
 }
 
 fn set(field: Field, value: Value, mask: Value, form: SetFieldForm) -> Action {
-    Action::SetField(Box::new(SetField { field, value: value.and(&mask), mask, flow_has_vlan: false, form }))
+    Action::SetField(Box::new(SetField { field, value, mask, flow_has_vlan: false, form }))
 }
 
 pub(super) fn cannot_parse(text: &str) -> String {
@@ -657,8 +661,9 @@ fn stack(text: &str) -> Parsed<Subfield> {
 }
 
 fn hash_fields(text: &str, name: &str) -> Parsed<HashFields> {
-    let known = (0..7).filter_map(super::decode::hash_fields).find(|f| f.name().eq_ignore_ascii_case(name));
-    known.ok_or_else(|| format!("{text}: unknown fields `{name}'"))
+    let known = (0..).map(HashFields::from_wire).take_while(|f| f.is_known());
+    let named = known.into_iter().find(|f| f.name().eq_ignore_ascii_case(name));
+    named.ok_or_else(|| format!("{text}: unknown fields `{name}'"))
 }
 
 /// A subfield of a field that older actions can name.

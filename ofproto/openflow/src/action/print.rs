@@ -46,6 +46,7 @@ impl HashFields {
             HashFields::NwSrc => "nw_src",
             HashFields::NwDst => "nw_dst",
             HashFields::SymmetricL3 => "symmetric_l3",
+            HashFields::Unknown(_) => "<unknown>",
         }
     }
 }
@@ -323,7 +324,11 @@ impl Printer<'_> {
     fn bundle(&mut self, bundle: &Bundle) {
         let c = self.style.colors;
         let name = if bundle.dst.is_some() { "bundle_load" } else { "bundle" };
-        let algorithm = if bundle.hrw { "hrw" } else { "active_backup" };
+        let algorithm = match bundle.algorithm {
+            BundleAlgorithm::ActiveBackup => "active_backup",
+            BundleAlgorithm::Hrw => "hrw",
+            BundleAlgorithm::Unknown(_) => "<unknown>",
+        };
         put!(self.out, "{}{name}({}{},{},{algorithm},ofport,", c.paren, c.end, bundle.fields.name(), bundle.basis);
         if let Some(dst) = &bundle.dst {
             put!(self.out, "{dst},");
@@ -544,8 +549,9 @@ impl Printer<'_> {
             for prop in &encap.props {
                 match prop {
                     EncapProp::NshMdType(md_type) => put!(self.out, "md_type={md_type},"),
-                    EncapProp::NshTlv { class, kind, data } => {
-                        put!(self.out, "tlv({class:#06x},{kind},{}),", wide_hex(data));
+                    EncapProp::NshTlv { class, kind, len, data } => {
+                        let value = data.get(..usize::from(*len)).unwrap_or(data);
+                        put!(self.out, "tlv({class:#06x},{kind},{}),", wide_hex(value));
                     }
                 }
             }

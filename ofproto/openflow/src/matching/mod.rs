@@ -94,7 +94,7 @@ impl Match {
                 skip = nxm::leading(field, value, mask);
                 let table = Arc::make_mut(self.tun.get_or_insert_default());
                 if table.entry(i).is_none() {
-                    let _full = table.reserve(i, (value.len() - skip) as u8);
+                    let _full = table.reserve(i, (value.len() - skip) as u8, !mask.is_ones());
                 }
             }
         }

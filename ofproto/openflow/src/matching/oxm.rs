@@ -409,8 +409,8 @@ impl<'a> Writer<'a> {
             return;
         }
         let nd: &[Field] = match key.tp_src() {
-            135 => &[Field::NdTarget, Field::NdReserved, Field::NdOptionsType, Field::NdSll],
-            136 => &[Field::NdTarget, Field::NdReserved, Field::NdOptionsType, Field::NdTll],
+            135 => &[Field::NdReserved, Field::NdTarget, Field::NdOptionsType, Field::NdSll],
+            136 => &[Field::NdReserved, Field::NdTarget, Field::NdOptionsType, Field::NdTll],
             _ => return,
         };
         for field in nd {
@@ -427,12 +427,12 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let (value, mask) = self.m.get(Field::TunMetadata(i));
-            if !value.is_empty() {
-                nxm::put_header(self.b, Field::TunMetadata(i), self.version, !mask.is_ones(), value.len());
-                self.b.extend_from_slice(value.octets());
-                if !mask.is_ones() {
-                    self.b.extend_from_slice(mask.octets());
-                }
+            let given = self.m.tun.as_ref().and_then(|tun| tun.entry(i)).is_some_and(|entry| entry.masked);
+            let masked = given || !mask.is_ones();
+            nxm::put_header(self.b, Field::TunMetadata(i), self.version, masked, value.len());
+            self.b.extend_from_slice(value.octets());
+            if masked {
+                self.b.extend_from_slice(mask.octets());
             }
         }
     }

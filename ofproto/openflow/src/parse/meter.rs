@@ -95,8 +95,6 @@ fn find_band(text: &str) -> Option<usize> {
 
 fn parse_bands(text: &str, flags: u16) -> Result<Vec<MeterBand>, String> {
     let mut bands: Vec<MeterBand> = Vec::new();
-    // Rate and burst size seen for each band, and its precedence.
-    let mut seen: Vec<(bool, bool, bool)> = Vec::new();
     let mut tokens = Tokens(text);
     while let Some(name) = tokens.next() {
         let value = tokens.next().ok_or_else(|| format!("field {name} missing value"))?;
@@ -107,51 +105,40 @@ fn parse_bands(text: &str, flags: u16) -> Result<Vec<MeterBand>, String> {
                 other => return Err(format!("field {name} unknown value {other}")),
             };
             bands.push(MeterBand { kind, prec_level: 0, rate: 0, burst_size: 0 });
-            seen.push((false, false, false));
             continue;
         }
-        let (Some(band), Some(seen)) = (bands.last_mut(), seen.last_mut()) else {
+        let Some(band) = bands.last_mut() else {
             return Err("band must start with the 'type' keyword".to_string());
         };
         match name {
-            "rate" => {
-                band.rate = u32_of(value)?;
-                seen.0 = true;
-            }
-            "burst_size" => {
-                band.burst_size = u32_of(value)?;
-                seen.1 = true;
-            }
-            "prec_level" => {
-                band.prec_level = u8_of(value, name)?;
-                seen.2 = true;
-            }
+            "rate" => band.rate = u32_of(value)?,
+            "burst_size" => band.burst_size = u32_of(value)?,
+            "prec_level" => band.prec_level = u8_of(value, name)?,
             _ => return Err(format!("unknown keyword {name}")),
         }
     }
     if bands.is_empty() {
         return Err("meter must have bands".to_string());
     }
-    for (band, (rate, burst, prec)) in bands.iter().zip(&seen) {
-        check_band(band, *rate, *burst, *prec, flags)?;
-    }
+    bands.iter().try_for_each(|band| check_band(band, flags))?;
     Ok(bands)
 }
 
-fn check_band(band: &MeterBand, rate: bool, burst: bool, prec: bool, flags: u16) -> Result<(), String> {
-    if !rate {
-        return Err("band must have 'rate'".to_string());
-    }
+/// Zero is as good as left out.
+fn check_band(band: &MeterBand, flags: u16) -> Result<(), String> {
     let wants_burst = flags & meter_flag::BURST != 0;
-    if wants_burst && !burst {
-        return Err("band must have 'burst_size' when 'burst' flag is set".to_string());
-    }
-    if !wants_burst && burst {
-        return Err("band may have 'burst_size' only when 'burst' flag is set".to_string());
-    }
-    match band.kind {
-        BandType::DscpRemark if !prec => Err("'dscp_remark' band must have 'prec_level'".to_string()),
-        BandType::Drop if prec => Err("Only 'dscp_remark' band may have 'prec_level'".to_string()),
-        _ => Ok(()),
-    }
+    let wrong = if band.kind == BandType::DscpRemark && band.prec_level == 0 {
+        "'dscp_remark' band must have 'prec_level'"
+    } else if band.kind == BandType::Drop && band.prec_level != 0 {
+        "Only 'dscp_remark' band may have 'prec_level'"
+    } else if band.rate == 0 {
+        "band must have 'rate'"
+    } else if wants_burst && band.burst_size == 0 {
+        "band must have 'burst_size' when 'burst' flag is set"
+    } else if !wants_burst && band.burst_size != 0 {
+        "band may have 'burst_size' only when 'burst' flag is set"
+    } else {
+        return Ok(());
+    };
+    Err(wrong.to_string())
 }
