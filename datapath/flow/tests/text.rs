@@ -181,7 +181,8 @@ proptest! {
         let meta = field.meta();
         prop_assume!(!matches!(field, Field::TunMetadata(_)));
         let n = usize::from(meta.n_bytes);
-        let bits = Value::ones(n, meta.n_bits.into());
+        // A connection's state has no more than eight bits with names.
+        let bits = Value::ones(n, if field == Field::CtState { 8 } else { meta.n_bits.into() });
         let value = Value::from_u128(number, n).and(&bits);
         let mask = if exact || !meta.maskable { Value::ones(n, n * 8) } else { Value::from_u128(mask, n).and(&bits) };
         let value = match field {
@@ -191,7 +192,7 @@ proptest! {
             _ => value,
         };
         let mask = match field {
-            Field::CtState if !mask.is_ones() => Value::from_u128(mask.to_u128() & 0xff, n),
+            Field::CtState => Value::from_u128(mask.to_u128() & 0xff, n),
             Field::IpFrag => Value::ones(n, 8),
             _ => mask,
         };

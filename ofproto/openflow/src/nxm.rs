@@ -151,7 +151,7 @@ pub fn resolve(header: &RawHeader, place: Place, tun: Option<&TunTable>) -> Resu
     let (field, _) = header.lookup().ok_or(place.unknown(header))?;
     if let Field::TunMetadata(i) = field {
         return match tun {
-            _ if header.width() > 124 => Err(place.unknown(header)),
+            _ if header.width() > TUN_MAX_LEN => Err(place.unknown(header)),
             Some(tun) if tun.entry(i).is_none() => Err(ErrorCode::NXFMFC_INVALID_TLV_FIELD),
             _ => Ok(field),
         };
@@ -195,11 +195,14 @@ pub struct Entry {
     pub mask: Value,
 }
 
-/// A value's octets at the width of the field: on the right for tunnel options.
+/// Longest value of a tunnel option that is taken, though its field has 124 octets.
+const TUN_MAX_LEN: usize = 127;
+
+/// A value's octets at the width of the field: on the right for tunnel options, of which the last are kept.
 fn widen(payload: &[u8], width: usize) -> Value {
     let mut value = Value::zeros(width);
     let n = payload.len().min(width);
-    value.0[width - n..].copy_from_slice(&payload[..n]);
+    value.0[width - n..].copy_from_slice(&payload[payload.len() - n..]);
     value
 }
 

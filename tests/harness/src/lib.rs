@@ -5,6 +5,7 @@
 //! * [`side`], [`place`], [`process`]: which programs, a private directory for them to live in, and
 //!   processes that never outlive the test that started them.
 //! * [`lab`]: network namespaces with a switch in one of them, for traffic.
+//! * [`random`]: numbers that are the same for the same seed.
 //! * [`source`]: the house as data (crates, files, lines) for the test of its rules.
 //!
 //! Absent on purpose: any knowledge of the switch's insides. The bench sees programs, sockets and packets.
@@ -15,6 +16,7 @@ pub mod mask;
 pub mod parity;
 pub mod place;
 pub mod process;
+pub mod random;
 pub mod scenario;
 pub mod side;
 pub mod source;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::place::Place;
+use harness::random::Random;
 use harness::side::{self, Side};
 use openflow::flow_mod::parse_stats_request;
 use openflow::message::meter::MeterCommand;
@@ -46,18 +47,6 @@ const OPTIONS: &str = "raw 5-5 4 0000232000000018 0000 000000000000 ffff 00 04 0
 
 /// Mutations of each message and version.
 const MUTATIONS: usize = 6;
-
-/// A generator of numbers that are random enough, the same for the same seed (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-}
 
 fn octets(hex: &str) -> Vec<u8> {
     let digits: String = hex.split_whitespace().collect();
@@ -344,7 +333,7 @@ fn every_message_is_answered_alike() {
         Switch::start(side, &dir.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     });
     let mut switches = started;
-    let (mut random, mut sent, mut differences) = (Random(seed), 0, Vec::new());
+    let (mut random, mut sent, mut differences) = (Random::new(seed), 0, Vec::new());
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for (line, version) in lines.flat_map(|line| Version::ALL.into_iter().map(move |version| (line, version))) {
         let bases = [0, 1].map(|i| encoded(line, version, &switches[i].mac));

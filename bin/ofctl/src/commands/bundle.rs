@@ -9,7 +9,7 @@ use openflow::parse::bundle::{Line, parse_line};
 use openflow::{Protocols, Version};
 
 use super::flow_file;
-use super::flows::{dialect, open_for_flow_mod, open_named};
+use super::flows::{dialect, noting_line, open_for_flow_mod, open_named};
 use crate::session::{Session, because, cannot, is_error, xid_of};
 use crate::settings::{Settings, with_bundles};
 use crate::{Done, Failure};
@@ -197,23 +197,16 @@ impl<'a> Bundle<'a> {
 /// `bundle SWITCH FILE`: flow-mods, group-mods and packet-outs, one a line.
 pub(super) fn bundle(settings: &Settings, args: &[String]) -> Done {
     let (switch, file) = (&args[0], &args[1]);
-    // The command is of no use without the oldest standard version that has bundles: it is allowed without asking.
+    // The command is of no use without a version that has bundles: the oldest is then allowed without asking.
     let versions = with_bundles(settings.versions);
-    let settings =
-        &Settings { versions, allowed: settings.allowed | Protocols::of_versions(versions), ..settings.clone() };
+    let allowed = if versions == settings.versions { settings.allowed } else { Protocols::of_versions(versions) };
+    let settings = &Settings { versions, allowed, ..settings.clone() };
     let found = if settings.accepts_names() { Some(open_named(switch, settings)?) } else { None };
     let mut lines = Vec::new();
     let mut usable = USABLE;
     let mut names = openflow::names::Names::NONE;
     flow_file::lines(file, |text, number| {
-        let mut parsed = parse_line(text, names);
-        if parsed.is_err()
-            && let Some(session) = &found
-            && names.ports.is_none()
-        {
-            names = session.names();
-            parsed = parse_line(text, names);
-        }
+        let parsed = noting_line(found.as_ref(), &mut names, |names| parse_line(text, names));
         let (line, protocols) = parsed.map_err(|e| Failure::Text(format!("{file}:{number}: {e}")))?;
         usable &= protocols;
         lines.push(line);

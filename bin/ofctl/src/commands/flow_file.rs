@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 
 use cli::program::strerror;
 use flow::classifier::Shapes;
-use openflow::Protocols;
 use openflow::flow_mod::{Command, PackedFlowMod, parse_flow_mod};
 use openflow::matching::Match;
 use openflow::names::Names;
+use openflow::{Notes, Protocols, Remark};
 
 use crate::session::Session;
 use crate::settings::Settings;
@@ -58,6 +58,8 @@ struct Said {
     usable: Protocols,
     /// Before and after, where packets of its kind do not have all that the match says.
     normalized: Option<Box<(Match, Match)>>,
+    /// What the log is to say of it.
+    remarks: Vec<Remark>,
 }
 
 /// Reads a file of flows. With `switch`, names of that switch's ports and tables may be used.
@@ -92,6 +94,7 @@ pub(super) fn read(settings: &Settings, switch: Option<&str>, file: &str, comman
             said = super::flows::noting(names, |names| parse(line, command, names, &mut Shapes::default()));
         }
         let said = said.map_err(|error| Failure::Text(format!("{file}:{}: {error}", line.number)))?;
+        crate::text::log(&said.remarks);
         if let Some(normalized) = &said.normalized {
             super::flows::note(&normalized.0, &normalized.1);
         }
@@ -107,10 +110,11 @@ const LINES_A_THREAD: usize = 4096;
 const THREADS: usize = 8;
 
 fn parse(line: &Line<'_>, command: Command, names: Names<'_>, shapes: &mut Shapes) -> Result<Said, String> {
-    let parsed = parse_flow_mod(line.text, command, names)?;
+    let notes = Notes::default();
+    let parsed = parse_flow_mod(line.text, command, Names { notes: names.notes.or(Some(&notes)), ..names })?;
     let flow_mod = parsed.flow_mod.pack(shapes);
     let normalized = parsed.normalized.map(|after| Box::new((parsed.flow_mod.matching, after)));
-    Ok(Said { flow_mod, usable: parsed.usable, normalized })
+    Ok(Said { flow_mod, usable: parsed.usable, normalized, remarks: notes.take() })
 }
 
 /// Reads lines that use no names, those of long files on all processors.

@@ -104,6 +104,27 @@ pub(super) fn noting<T>(names: Names<'_>, attempt: impl Fn(Names<'_>) -> Result<
     read
 }
 
+/// Reads one of several texts and logs what there is to say of it. A switch is asked for its names when the first text
+/// cannot do without; from there on they count.
+pub(super) fn noting_line<'s, T>(
+    session: Option<&'s Session>,
+    names: &mut Names<'s>,
+    attempt: impl Fn(Names<'_>) -> Result<T, String>,
+) -> Result<T, String> {
+    let notes = Notes::default();
+    let mut read = attempt(Names { notes: Some(&notes), ..*names });
+    if read.is_err()
+        && let Some(session) = session
+        && names.ports.is_none()
+    {
+        let _without_names = notes.take();
+        *names = session.names();
+        read = attempt(Names { notes: Some(&notes), ..*names });
+    }
+    crate::text::log(&notes.take());
+    read
+}
+
 /// Connects to a switch whose names may be used. Its transactions are numbered as if ports and tables had been asked for
 /// on connections of their own, as they are elsewhere.
 pub(super) fn open_named(switch: &str, settings: &Settings) -> Result<Session, Failure> {

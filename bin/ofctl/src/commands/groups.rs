@@ -7,7 +7,7 @@ use openflow::parse::group::{group_id, parse_group_mod};
 use openflow::{Protocols, Version};
 
 use super::flow_file;
-use super::flows::{open_for_flow_mod, open_named, with_names};
+use super::flows::{noting_line, open_for_flow_mod, open_named, with_names};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::{Done, Failure};
@@ -57,14 +57,7 @@ fn from_file(settings: &Settings, switch: &str, file: &str, command: Option<Grou
     let mut usable = Protocols::ANY;
     let mut names = Names::NONE;
     flow_file::lines(file, |text, number| {
-        let mut parsed = parse_group_mod(text, command, names);
-        if parsed.is_err()
-            && let Some(session) = &session
-            && names.ports.is_none()
-        {
-            names = session.names();
-            parsed = parse_group_mod(text, command, names);
-        }
+        let parsed = noting_line(session.as_ref(), &mut names, |names| parse_group_mod(text, command, names));
         let (group_mod, can) = parsed.map_err(|e| Failure::Text(format!("{file}:{number}: {e}")))?;
         usable &= can;
         group_mods.push(group_mod);

@@ -3,6 +3,9 @@
 use super::{Field, Format, Value};
 use crate::text::{self, FlagNames, PortNames};
 
+/// Bits of a connection's state that have names; others are told one by one.
+const CT_STATE_BITS: u32 = 0xff;
+
 /// Prints a value; with a mask that is neither empty nor exact, `value/mask` in the field's manner.
 pub fn format(field: Field, value: &Value, mask: Option<&Value>, ports: Option<&dyn PortNames>) -> String {
     let mask = match mask {
@@ -21,7 +24,7 @@ pub fn format(field: Field, value: &Value, mask: Option<&Value>, ports: Option<&
         Format::Ipv4 => text::ipv4_masked(number as u32, bits as u32),
         Format::Ipv6 => text::ipv6_masked(number, bits),
         Format::Frag => text::frag(number as u8, bits as u8).into(),
-        Format::CtState => text::flags_masked(number as u32, bits as u32, u32::MAX, text::CT_STATE),
+        Format::CtState => text::flags_masked(number as u32, bits as u32, CT_STATE_BITS, text::CT_STATE),
         Format::TunFlags => text::flags_masked(number as u32 & 1, bits as u32 & 1, 1, text::TUN_FLAGS_FIELD),
         Format::TcpFlags => text::flags_masked(number as u32, bits as u32 & 0xfff, 0xfff, text::TCP_FLAGS),
         Format::PacketType => packet_type(number as u32),

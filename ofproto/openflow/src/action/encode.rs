@@ -164,7 +164,7 @@ impl Encoder<'_> {
 
     fn reg_load(&mut self, field: Field, ofs: u16, n_bits: u16, number: u64) {
         self.nicira(7, 6, |body| {
-            body.put16((ofs << 6) | ((n_bits - 1) & 0x3f));
+            body.put16((ofs << 6) | (n_bits.wrapping_sub(1) & 0x3f));
             body.put32(nxm::header32(field, field.meta().n_bytes.into()));
             body.put64(number);
         });

@@ -85,7 +85,7 @@ impl std::fmt::Display for Subfield {
         match (self.ofs, self.n_bits) {
             (0, n) if n == Subfield::whole(self.field).n_bits => f.write_str("[]"),
             (ofs, 1) => write!(f, "[{ofs}]"),
-            (ofs, n) => write!(f, "[{ofs}..{}]", u32::from(ofs) + u32::from(n) - 1),
+            (ofs, n) => write!(f, "[{ofs}..{}]", i32::from(ofs) + i32::from(n) - 1),
         }
     }
 }

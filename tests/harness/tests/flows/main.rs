@@ -3,7 +3,6 @@
 //!
 //! `TROUPE_SEED` and `TROUPE_FLOWS` ask for other texts, and for how many a version.
 
-mod random;
 mod recorder;
 mod text;
 
@@ -13,6 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::process;
+use harness::random::Random;
 use harness::side::Side;
 use openflow::flow_mod::{Command as Kind, FlowModCommand, parse_flow_mod};
 use openflow::message::group::GroupCommand;
@@ -20,7 +20,6 @@ use openflow::parse::group::parse_group_mod;
 use openflow::parse::packet_out::parse_packet_out;
 use openflow::{Names, Protocols, Version, action};
 
-use random::Random;
 use text::{ACTIONS, Author};
 
 fn number(name: &str, usual: u64) -> u64 {
@@ -289,7 +288,11 @@ fn random_actions_are_decoded_alike() {
                     action::put_instructions(&mut octets, &parsed.flow_mod.actions, version);
                 }
                 for n in 0..2 {
-                    let _ = writeln!(text, "{}", hex(&if n == 0 { octets.clone() } else { change_body(&mut author.random, &octets) }));
+                    let _ = writeln!(
+                        text,
+                        "{}",
+                        hex(&if n == 0 { octets.clone() } else { change_body(&mut author.random, &octets) })
+                    );
                 }
             }
             let [debian, ours] = decoded(dir.path(), version, command, &text);

@@ -14,11 +14,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use flow::field::{ALL, Field, Meta, Prereq, Value, text as field_text};
+use harness::random::Random;
 use openflow::flow_mod::{Command as Kind, FlowModCommand, format_match, parse_flow_mod};
 use openflow::matching::Match;
 use openflow::{Names, Style};
-
-use crate::random::Random;
 
 /// How deep actions nest.
 const DEPTH: usize = 3;
@@ -291,16 +290,8 @@ const LEARN: &[&str] = &[
     "load:NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]",
 ];
 
-const HASHES: [&str; 8] = [
-    "eth_src",
-    "symmetric_l4",
-    "symmetric_l3l4",
-    "symmetric_l3l4+udp",
-    "nw_src",
-    "nw_dst",
-    "symmetric_l3",
-    "eth_src",
-];
+const HASHES: [&str; 8] =
+    ["eth_src", "symmetric_l4", "symmetric_l3l4", "symmetric_l3l4+udp", "nw_src", "nw_dst", "symmetric_l3", "eth_src"];
 
 const PORTS: [&str; 9] = ["in_port", "LOCAL", "normal", "flood", "all", "controller", "none", "65533", "0xfffffffa"];
 
@@ -498,7 +489,7 @@ impl Author {
     fn simple(&mut self, out: &mut String, what: u8) {
         let random = &mut self.random;
         match what {
-            b'p' if random.chance(6) => out.push_str(*random.pick(&PORTS)),
+            b'p' if random.chance(6) => out.push_str(random.pick::<&str>(&PORTS)),
             b'p' => put(out, format_args!("{}", 1 + random.below(0xfe00))),
             b't' => put(out, format_args!("{}", random.below(255))),
             b'r' => put(out, format_args!("reg{}", random.below(16))),
