@@ -323,6 +323,7 @@ impl Idl {
     }
 
     fn after_messages(&mut self) {
+        let is_writing = self.under_way;
         for (_, outcome) in self.client.take_outcomes() {
             self.under_way = false;
             match outcome.status {
@@ -359,6 +360,10 @@ impl Idl {
         }
         let changes = self.client.take_changes();
         self.reader.note(&changes);
+        if !is_writing && desired::touch_own(&changes) {
+            // Somebody else wrote where the switch tells how it is.
+            self.setup.switch.offer(StatusAnew);
+        }
         // Most of what comes is the echo of what was written.
         if self.last_wish.is_none() || desired::may_matter(&changes) {
             let wish = self.reader.read(self.client.replica());

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use openflow::action::Subfield;
+
 use super::desired::{DesiredBridge, DesiredInterface, DesiredMirror, DesiredPort, DesiredSwitch, Pairs};
-use super::plan::DummyMode;
+use super::plan::{self, DummyMode};
+use super::protocols;
 use crate::port::device::{mac_text, parse_mac};
 
 /// A line for the log.
@@ -33,8 +36,9 @@ pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> V
             return false;
         }
         let kind = bridge.datapath_type.as_str();
-        let known = matches!(kind, "system" | "netdev") || (kind == "dummy" && dummy != DummyMode::Off);
+        let known = is_type(kind, dummy);
         if !known {
+            said.push(complaint("ofproto", false, format!("unknown datapath type {kind}")));
             let reason = "Address family not supported by protocol";
             said.push(complaint("ofproto", false, format!("could not create datapath {name} of unknown type {kind}")));
             said.push(complaint("bridge", true, format!("failed to create bridge {name}: {reason}")));
@@ -42,6 +46,11 @@ pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> V
         known
     });
     said
+}
+
+/// Whether there are datapaths of a type.
+pub(super) fn is_type(kind: &str, dummy: DummyMode) -> bool {
+    matches!(kind, "system" | "netdev") || (kind == "dummy" && dummy != DummyMode::Off)
 }
 
 /// Whether a name is the datapath's own, or begins like a port that it makes for tunnels: no interface can have it. Types
@@ -78,10 +87,8 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
         if let Some(Err(why)) = bridge_hwaddr(&bridge.other_config) {
             said.push(complaint("bridge", true, format!("bridge {}: cannot set MAC address to {why}", bridge.name)));
         }
-        if bridge.stp_enable && !bridge.rstp_enable {
-            let numbers = super::protocols::StpNumbers::of(bridge);
-            said.extend(numbers.complaints.into_iter().map(|text| complaint("bridge", true, text)));
-        }
+        said.extend(protocols::spanning_ignored(bridge).into_iter().map(|text| complaint("bridge", true, text)));
+        said.extend(bridge_ignored(bridge));
         let bonds = bridge.ports.values().filter(|p| p.interfaces.len() > 1);
         said.extend(bonds.flat_map(|port| bond_ignored(port)).map(|text| complaint("bridge", false, text)));
         for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
@@ -94,6 +101,28 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
         said.extend(bridge.mirrors.iter().filter_map(|m| mirror_ignored(&bridge.name, m)));
     }
     said
+}
+
+/// What of a bridge's flow tables and exporters is read otherwise than it is written.
+fn bridge_ignored(bridge: &DesiredBridge) -> Vec<Complaint> {
+    let name = &bridge.name;
+    let mut said = Vec::new();
+    for (id, table) in &bridge.flow_tables {
+        for field in table.prefixes.iter().filter(|name| *name != "none") {
+            let wrong = plan::prefix_field(field).err();
+            said.extend(wrong.map(|how| format!("bridge {name}: 'prefixes' with {how} field: {field}")));
+        }
+        for group in &table.groups {
+            let wrong = Subfield::parse(group).err();
+            said.extend(wrong.map(|why| format!("bridge {name} table {id}: error parsing 'groups' ({why})")));
+        }
+    }
+    if bridge.netflow.as_ref().is_some_and(|row| row.active_timeout_s < 0) {
+        said.push(format!(
+            "bridge {name}: active timeout interval set to negative value, using default instead (600 seconds)"
+        ));
+    }
+    said.into_iter().map(|text| complaint("bridge", false, text)).collect()
 }
 
 /// The address that a bridge is given; one it cannot have is told in words.

@@ -109,12 +109,13 @@ pub(super) fn interface_row(uuid: Uuid, port: Option<&PortState>, remarks: Remar
         ("link_state", shown(up_down(status.link_up))),
         ("link_speed", shown(optional(status.link_speed_bps, integer))),
         ("duplex", shown(optional(status.duplex_full, |full| Datum::string(if full { "full" } else { "half" })))),
-        ("link_resets", shown(integer(status.link_resets))),
         ("lacp_current", optional(remarks.lacp_current, |on| Datum::one(Atom::Boolean(on)))),
         ("status", shown(pairs)),
         ("statistics", shown(statistics)),
         ("bfd_status", strings(bfd.map_or(&[], Vec::as_slice))),
     ];
+    // What a device counted outlives it.
+    columns.extend(open.then(|| ("link_resets", integer(status.link_resets))));
     columns.extend(cfm_columns(cfm));
     RowWrite { table: "Interface", uuid, columns }
 }

@@ -364,15 +364,26 @@ const OWN_COLUMNS: &[(&str, &[&str])] = &[
 /// Whether changes of the database may be changes of what is wanted.
 pub fn may_matter(changes: &::idl::Changes) -> bool {
     changes.tables().any(|table| {
-        let own = OWN_COLUMNS.iter().find(|(name, _)| *name == table).map_or(&[][..], |(_, columns)| columns);
-        let is_own = |row: &::idl::Row, at: usize| {
-            row.schema().columns.get(at).is_some_and(|column| own.contains(&&*column.name))
-        };
         changes.rows(table).any(|(_, change)| match (&change.old, &change.new) {
-            (Some(old), Some(new)) => old.differing(new).into_iter().any(|at| !is_own(new, at)),
+            (Some(old), Some(new)) => old.differing(new).into_iter().any(|at| !is_own(table, new, at)),
             _ => true,
         })
     })
+}
+
+/// Whether changes of the database are changes of how things are, which is the switch's to tell.
+pub fn touch_own(changes: &::idl::Changes) -> bool {
+    changes.tables().any(|table| {
+        changes.rows(table).any(|(_, change)| match (&change.old, &change.new) {
+            (Some(old), Some(new)) => old.differing(new).into_iter().any(|at| is_own(table, new, at)),
+            _ => false,
+        })
+    })
+}
+
+fn is_own(table: &str, row: &::idl::Row, at: usize) -> bool {
+    let own = OWN_COLUMNS.iter().find(|(name, _)| *name == table).map_or(&[][..], |(_, columns)| columns);
+    row.schema().columns.get(at).is_some_and(|column| own.contains(&&*column.name))
 }
 
 fn pairs(map: &ovs::column::Map<'_>) -> Pairs {

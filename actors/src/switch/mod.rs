@@ -234,6 +234,7 @@ impl Switch {
         if self.settings.dummy.covers(kind) {
             crate::port::device::skip_dummy();
         }
+        commands::log_features(kind);
         let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);

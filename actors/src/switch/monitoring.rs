@@ -29,7 +29,8 @@ pub(super) fn netflow(row: &DesiredNetflow) -> Option<NetflowConfig> {
         engine_type: octet(row.engine_type),
         engine_id: octet(row.engine_id),
         add_id_to_interface: row.add_id_to_interface,
-        active_timeout_s: row.active_timeout_s,
+        // Open vSwitch's own sense: its manual has -1 for no time-out, which it takes for the default.
+        active_timeout_s: row.active_timeout_s.max(0),
     })
 }
 
@@ -41,10 +42,15 @@ pub(super) fn sflow(
     host: Option<&HostView>,
     dummies: impl Fn(&str) -> Option<IpAddr>,
 ) -> Option<SflowConfig> {
-    let to = targets(&row.targets, SFLOW_PORT)?;
+    let Some(to) = targets(&row.targets, SFLOW_PORT) else {
+        if !row.targets.is_empty() {
+            vlog::warn_rl!("sflow", 5, 5, "no collectors could be initialized, sFlow disabled");
+        }
+        return None;
+    };
     let of_dummy = row.agent.as_deref().and_then(dummies);
     let Some(agent) = of_dummy.or_else(|| agent(row.agent.as_deref(), to[0], host)) else {
-        vlog::warn_rl!("ofproto_dpif_sflow", 5, 5, "could not determine IP address for sFlow agent");
+        vlog::err_rl!("sflow", 5, 5, "could not determine IP address for sFlow agent");
         return None;
     };
     let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
@@ -92,7 +98,8 @@ pub(super) fn flow_ipfix(sets: &BTreeMap<i64, DesiredIpfix>) -> BTreeMap<u32, Ip
 fn targets(texts: &[String], port: u16) -> Option<Arc<[SocketAddr]>> {
     let (known, strange) = collectors(texts.iter().map(String::as_str), port);
     for target in strange {
-        vlog::warn_rl!("collectors", 5, 5, "couldn't open connection to collector (\"{target}\")");
+        let why = "Address family not supported by protocol";
+        vlog::warn_rl!("collectors", 5, 5, "couldn't open connection to collector {target} ({why})");
     }
     (!known.is_empty()).then_some(known)
 }

@@ -12,6 +12,7 @@ use ofproto::bridge::{BridgeConfig, PortConfig};
 use ofproto::table::TableConfig;
 use ofproto::view::*;
 use openflow::OfPort;
+use openflow::action::Subfield;
 use openflow::message::port::{port_config, port_state, speed_of};
 use openflow::message::{PortDesc, SwitchDesc};
 
@@ -260,22 +261,9 @@ fn mirror(index: u8, row: &DesiredMirror, bundles: &BTreeMap<String, BundleId>) 
 }
 
 fn table(row: &DesiredTable) -> TableConfig {
-    let prefixes: Vec<PrefixField> = row
-        .prefixes
-        .iter()
-        .filter_map(|name| match name.as_str() {
-            "nw_dst" | "ip_dst" => Some(PrefixField::Ipv4Dst),
-            "nw_src" | "ip_src" => Some(PrefixField::Ipv4Src),
-            "ipv6_dst" => Some(PrefixField::Ipv6Dst),
-            "ipv6_src" => Some(PrefixField::Ipv6Src),
-            "tun_dst" => Some(PrefixField::TunDst),
-            "tun_src" => Some(PrefixField::TunSrc),
-            "tun_ipv6_dst" => Some(PrefixField::TunIpv6Dst),
-            "tun_ipv6_src" => Some(PrefixField::TunIpv6Src),
-            _ => None,
-        })
-        .collect();
-    let groups = row.groups.iter().filter_map(|text| subfield(text)).collect();
+    let prefixes = row.prefixes.iter().filter_map(|name| prefix_field(name).ok()).collect();
+    let subfields = row.groups.iter().filter_map(|text| Subfield::parse(text).ok());
+    let groups = subfields.map(|sub| (sub.field, sub.ofs, sub.n_bits)).collect();
     TableConfig {
         name: row.name.as_deref().map(Arc::from),
         max_flows: row.flow_limit.and_then(|n| usize::try_from(n).ok()),
@@ -286,17 +274,23 @@ fn table(row: &DesiredTable) -> TableConfig {
     }
 }
 
-/// Reads `FIELD[]` or `FIELD[FIRST..LAST]`.
-fn subfield(text: &str) -> Option<(Field, u16, u16)> {
-    let (name, rest) = text.split_once('[').unwrap_or((text, "]"));
-    let field = Field::by_name(name.trim())?;
-    let bits = rest.strip_suffix(']')?;
-    if bits.is_empty() {
-        return Some((field, 0, field.meta().n_bits));
-    }
-    let (first, last) = bits.split_once("..").unwrap_or((bits, bits));
-    let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    (last >= first).then_some((field, first, last - first + 1))
+/// The field of a prefix trie.
+///
+/// # Errors
+/// What is wrong with its name.
+pub(super) fn prefix_field(name: &str) -> Result<PrefixField, &'static str> {
+    Ok(match name {
+        "nw_dst" | "ip_dst" => PrefixField::Ipv4Dst,
+        "nw_src" | "ip_src" => PrefixField::Ipv4Src,
+        "ipv6_dst" => PrefixField::Ipv6Dst,
+        "ipv6_src" => PrefixField::Ipv6Src,
+        "tun_dst" => PrefixField::TunDst,
+        "tun_src" => PrefixField::TunSrc,
+        "tun_ipv6_dst" => PrefixField::TunIpv6Dst,
+        "tun_ipv6_src" => PrefixField::TunIpv6Src,
+        _ if Field::by_name(name).is_some() => return Err("incompatible"),
+        _ => return Err("unknown"),
+    })
 }
 
 /// The datapath identifier: as configured, or the bridge's Ethernet address.
@@ -388,7 +382,7 @@ pub fn bridge_config(
         flood_vlans: vlans(&row.flood_vlans),
         forward_bpdu: row.other_config.get("forward-bpdu").is_some_and(|v| v == "true"),
         mac_aging_s: number(&row.other_config, "mac-aging-time", 300),
-        mac_table_size: number(&row.other_config, "mac-table-size", 8192) as usize,
+        mac_table_size: table_size(&row.other_config),
         flow_restore_wait: restore_wait,
         spanning: protocols::spanning(row, ports, mac),
         mcast: row.mcast_snooping.then(|| snooping(&row.other_config)),
@@ -477,6 +471,13 @@ pub(super) fn number(pairs: &Pairs, key: &str, default: u32) -> u32 {
 /// Whether a key of a column of string pairs says `true`.
 pub(super) fn flag(pairs: &Pairs, key: &str) -> bool {
     pairs.get(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
+}
+
+/// How many addresses a bridge may learn; the table keeps to its own bounds, a number below zero stands for any many, 0 for
+/// the default.
+fn table_size(other_config: &Pairs) -> usize {
+    let given = other_config.get("mac-table-size").and_then(|text| text.trim().parse::<i32>().ok());
+    given.filter(|n| *n != 0).map_or(8192, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }
 
 fn snooping(other_config: &Pairs) -> McastConfig {

@@ -13,7 +13,7 @@ use openflow::message::port::speed_of;
 
 use super::desired::{DesiredAutoAttach, DesiredBridge, DesiredInterface, DesiredPort, Pairs};
 use super::plan::{PlannedPort, flag, number};
-use crate::port::device::parse_mac;
+use crate::port::device::{mac_text, parse_mac};
 
 /// Destination of BFD frames unless configured.
 const BFD_ETH_DST: u64 = 0x0023_2000_0001;
@@ -29,6 +29,8 @@ const DEFAULT_INTERVAL_MS: u32 = 1000;
 const RSTP_AGES_S: std::ops::RangeInclusive<u16> = 6..=40;
 const RSTP_DELAYS_S: std::ops::RangeInclusive<u16> = 4..=30;
 const RSTP_COSTS: std::ops::RangeInclusive<u32> = 1..=200_000_000;
+/// The key of the number that a port has in RSTP.
+const RSTP_NUMBER: &str = "rstp-port-num";
 const DEFAULT_BFD_MIN_TX_MS: u32 = 100;
 
 /// What an interface tells by LLDP, with the services of its bridge.
@@ -62,7 +64,7 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
                 hold_count: short("rstp-transmit-hold-count", default.hold_count),
                 ..default
             },
-            ports: numbered(row, ports, "rstp-enable", "rstp-port-num", rstp::MAX_PORT_NUMBER, rstp_port),
+            ports: numbered(row, ports, "rstp-enable", RSTP_NUMBER, rstp::MAX_PORT_NUMBER, rstp_port),
             mcheck: members(row, ports, "rstp-enable")
                 .filter(|(port, _)| flag(&port.other_config, "rstp-port-mcheck"))
                 .map(|(_, planned)| planned.port)
@@ -102,6 +104,35 @@ fn rstp_times_s(keys: &Pairs, (max_age, forward): (u16, u16)) -> (u16, u16) {
     let both = (wanted_age.unwrap_or(max_age), wanted_delay.unwrap_or(forward));
     let wishes = [both, (both.0, forward), (max_age, both.1)];
     wishes.into_iter().find(fits).unwrap_or((max_age, forward))
+}
+
+/// What is wrong with what is asked of a bridge's spanning tree.
+pub(super) fn spanning_ignored(row: &DesiredBridge) -> Vec<String> {
+    let (kind, key) = match (row.rstp_enable, row.stp_enable) {
+        (true, _) => ("RSTP", "rstp-address"),
+        (false, true) => ("STP", "stp-system-id"),
+        (false, false) => return Vec::new(),
+    };
+    let mut said = Vec::new();
+    if row.other_config.get(key).is_some_and(|text| parse_mac(text).is_none()) {
+        let mac = super::checks::bridge_hwaddr(&row.other_config).and_then(Result::ok);
+        let own = mac.map_or_else(|| "the bridge's own".to_owned(), mac_text);
+        said.push(format!("bridge {}: invalid {key}, defaulting to {own}", row.name));
+    }
+    let enable = if row.rstp_enable { "rstp-enable" } else { "stp-enable" };
+    let bonds = row.ports.values().filter(|p| p.interfaces.len() > 1);
+    let wanted = bonds.filter(|p| !p.other_config.get(enable).is_some_and(|v| v.eq_ignore_ascii_case("false")));
+    said.extend(wanted.map(|p| format!("port {}: cannot enable {kind} on bonds, disabling", p.name)));
+    if row.rstp_enable {
+        let odd = candidates(row, enable).filter(|(port, _)| {
+            let keys = &port.other_config;
+            keys.contains_key(RSTP_NUMBER) && wanted_number(keys, RSTP_NUMBER, rstp::MAX_PORT_NUMBER).is_none()
+        });
+        said.extend(odd.map(|(port, _)| format!("port {}: invalid {RSTP_NUMBER}", port.name)));
+    } else {
+        said.extend(StpNumbers::of(row).complaints);
+    }
+    said
 }
 
 /// The ports that may take part, in the order in which they are numbered, that of their names' hashes: neither bonds, nor
@@ -147,12 +178,11 @@ impl StpNumbers {
         let mut taken = BTreeSet::new();
         for (port, _) in candidates(row, "stp-enable") {
             let name = &port.name;
-            let Some(text) = port.other_config.get("stp-port-num") else {
+            if !port.other_config.contains_key("stp-port-num") {
                 numbers.unnumbered += 1;
                 continue;
-            };
-            let n = text.parse().ok().filter(|n| (1..=u16::from(stp::MAX_PORT_NUMBER)).contains(n));
-            match n {
+            }
+            match wanted_number(&port.other_config, "stp-port-num", stp::MAX_PORT_NUMBER.into()) {
                 None => numbers.complaints.push(format!("port {name}: invalid stp-port-num")),
                 Some(n) if !taken.insert(n) => {
                     numbers.complaints.push(format!("port {name}: duplicate stp-port-num {n}, disabling"));
@@ -205,7 +235,7 @@ fn numbered<T>(
     most: u16,
     make: impl Fn(&Pairs, u16, &PlannedPort) -> T,
 ) -> BTreeMap<OfPort, T> {
-    let wanted = |port: &DesiredPort| port.other_config.get(key)?.parse().ok().filter(|n| (1..=most).contains(n));
+    let wanted = |port: &DesiredPort| wanted_number(&port.other_config, key, most);
     let mut taken: BTreeSet<u16> = BTreeSet::new();
     let mut out = BTreeMap::new();
     let mut others = Vec::new();
@@ -233,30 +263,55 @@ fn low_bits(keys: &Pairs, key: &str, default: i64) -> i64 {
     keys.get(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
 }
 
+/// The number that a text begins with, as Open vSwitch reads those of ports: 0 if it begins with none.
+fn leading_number(text: &str) -> i64 {
+    let text = text.trim_start();
+    let (negative, digits) = match text.strip_prefix(['-', '+']) {
+        Some(digits) => (text.starts_with('-'), digits),
+        None => (false, text),
+    };
+    let digit = |c: char| c.to_digit(10).map(i64::from);
+    let n = digits.chars().map_while(digit).fold(0_i64, |n, d| n.saturating_mul(10).saturating_add(d));
+    if negative { -n } else { n }
+}
+
+/// Such a number of a column of string pairs.
+fn leading(keys: &Pairs, key: &str, default: i64) -> i64 {
+    keys.get(key).map_or(default, |text| leading_number(text))
+}
+
+/// The number that a port is asked to have, if it is one of those that there are.
+fn wanted_number(keys: &Pairs, key: &str, most: u16) -> Option<u16> {
+    let text = keys.get(key)?;
+    u16::try_from(leading_number(text)).ok().filter(|n| (1..=most).contains(n))
+}
+
 fn mbps(planned: &PlannedPort) -> u32 {
     speed_of(planned.status.features) / 1000
 }
 
 fn stp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> stp::PortSettings {
-    let cost = low_bits(keys, "stp-path-cost", stp::path_cost(mbps(planned)).into());
+    let cost = leading(keys, "stp-path-cost", stp::path_cost(mbps(planned)).into());
     stp::PortSettings {
         number: n as u8,
-        priority: low_bits(keys, "stp-port-priority", stp::DEFAULT_PORT_PRIORITY.into()) as u8,
+        priority: leading(keys, "stp-port-priority", stp::DEFAULT_PORT_PRIORITY.into()) as u8,
         path_cost: cost as u16,
         enabled: planned.status.link_up,
     }
 }
 
 fn rstp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> rstp::PortSettings {
-    let given = number(keys, "rstp-path-cost", 0);
-    let cost = if RSTP_COSTS.contains(&given) { given } else { rstp::path_cost(mbps(planned)) };
+    let given = u32::try_from(leading(keys, "rstp-path-cost", 0)).ok().filter(|n| RSTP_COSTS.contains(n));
+    let cost = given.unwrap_or_else(|| rstp::path_cost(mbps(planned)));
+    let priority = leading(keys, "rstp-port-priority", rstp::DEFAULT_PORT_PRIORITY.into());
+    let is_off = |key: &str| keys.get(key).is_some_and(|v| v.eq_ignore_ascii_case("false"));
     let default = rstp::PortSettings::new(n, cost);
     rstp::PortSettings {
         // The lower half belongs to the port's number.
-        priority: low_bits(keys, "rstp-port-priority", rstp::DEFAULT_PORT_PRIORITY.into()) as u8 & 0xf0,
-        enabled: planned.status.link_up,
+        priority: u8::try_from(priority).ok().filter(|n| *n <= 0xf0).unwrap_or(rstp::DEFAULT_PORT_PRIORITY) & 0xf0,
+        enabled: planned.status.link_up && !is_off("rstp-admin-port-state"),
         admin_edge: flag(keys, "rstp-port-admin-edge"),
-        auto_edge: !keys.get("rstp-port-auto-edge").is_some_and(|v| v.eq_ignore_ascii_case("false")),
+        auto_edge: !is_off("rstp-port-auto-edge"),
         // 0: never, 1: always, else as the link is, and a full-duplex one is.
         point_to_point: keys.get("rstp-admin-p2p-mac").is_none_or(|v| v != "0"),
         ..default
@@ -272,10 +327,10 @@ pub(super) fn liveness(interface: &DesiredInterface) -> Option<LivenessConfig> {
     (config != LivenessConfig::default()).then_some(config)
 }
 
-/// An interval, at least 1 ms; what is no number counts as not there.
+/// An interval, at least 1 ms; what is no number of 31 bits counts as not there.
 fn interval_ms(keys: &Pairs, key: &str, default: u32) -> u32 {
-    let given = keys.get(key).and_then(|text| text.trim().parse::<i64>().ok());
-    given.map_or(default, |ms| u32::try_from(ms.max(1)).unwrap_or(u32::MAX))
+    let given = keys.get(key).and_then(|text| text.trim().parse::<i32>().ok());
+    given.map_or(default, |ms| ms.max(1).unsigned_abs())
 }
 
 fn bfd_of(name: &str, keys: &Pairs) -> BfdConfig {

@@ -90,7 +90,9 @@ impl Switch {
                 self.close_port(&name, &mut bridge, &port);
             }
             self.family.dismiss(bridge.address.card());
-            vlog::info!("bridge", "bridge {name}: deleted");
+            if !wanted.bridges.contains_key(&name) {
+                vlog::info!("bridge", "bridge {name}: deleted");
+            }
         }
         let mut bridges = std::mem::take(&mut self.bridges);
         for (name, bridge) in &mut bridges {

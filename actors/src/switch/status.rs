@@ -216,7 +216,10 @@ impl Switch {
         for (name, bridge) in &self.desired.bridges {
             let Some(reports) = reports.get(name) else { continue };
             for controller in &bridge.controllers.controllers {
-                let Some(report) = reports.iter().find(|r| r.target == controller.target) else { continue };
+                let Some(report) = reports.iter().find(|r| r.target == controller.target) else {
+                    rows.push(RowWrite { table: "Controller", uuid: controller.uuid, columns: no_controller() });
+                    continue;
+                };
                 let Some(status) = &report.status else { continue };
                 let columns = vec![
                     ("is_connected", Datum::one(ovsdb::Atom::Boolean(status.connected))),
@@ -285,6 +288,12 @@ fn row_key(row: &RowWrite) -> RowKey {
 fn spanning_port<'a>(bridge: &'a BridgeState, port: &DesiredPort) -> Option<&'a SpanningPort> {
     let number = bridge.ports.get(port.interfaces.keys().next()?)?.port;
     bridge.report.spanning.ports.get(&number)
+}
+
+/// The columns of a controller that nobody connects to.
+fn no_controller() -> Vec<(&'static str, Datum)> {
+    let none = Datum::one(ovsdb::Atom::Boolean(false));
+    vec![("is_connected", none), ("role", Datum::empty()), ("status", Datum::empty())]
 }
 
 /// The `status` column of a controller.

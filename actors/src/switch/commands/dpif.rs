@@ -114,6 +114,42 @@ const FEATURES: &[(&str, &str, &str)] = &[
     ("nd_ext", "IPv6 ND Extension", "true"),
 ];
 
+/// Tells the log what a new datapath can do.
+pub(in super::super) fn log_features(kind: &str) {
+    const SUPPORTS: [(&str, &str); 22] = [
+        ("recirc", "recirculation"),
+        ("max_vlan_headers", "VLAN header stack length"),
+        ("max_mpls_depth", "MPLS label stack length"),
+        ("trunc", "truncate action"),
+        ("ufid", "unique flow ids"),
+        ("clone", "clone action"),
+        ("sample_nesting", "Max sample nesting level"),
+        ("ct_eventmask", "eventmask in conntrack action"),
+        ("ct_clear", "ct_clear action"),
+        ("max_hash_alg", "Max dp_hash algorithm"),
+        ("check_pkt_len", "check_pkt_len action"),
+        ("ct_timeout", "timeout policy in conntrack action"),
+        ("ct_zero_snat", "ct_zero_snat"),
+        ("add_mpls", "add_mpls action"),
+        ("ct_state", "ct_state"),
+        ("ct_zone", "ct_zone"),
+        ("ct_mark", "ct_mark"),
+        ("ct_label", "ct_label"),
+        ("ct_state_nat", "ct_state_nat"),
+        ("ct_orig_tuple", "ct_orig_tuple"),
+        ("ct_orig_tuple6", "ct_orig_tuple6"),
+        ("nd_ext", "IPv6 ND Extensions"),
+    ];
+    for (name, what) in SUPPORTS {
+        let value = FEATURES.iter().find(|(of, ..)| *of == name).map_or("", |(.., value)| *value);
+        match (name, value) {
+            (_, "true") => vlog::info!("ofproto_dpif", "{kind}@ovs-{kind}: Datapath supports {what}"),
+            ("max_hash_alg", n) => vlog::info!("ofproto_dpif", "{kind}@ovs-{kind}: {what} probed to be {n}"),
+            (_, n) => vlog::info!("ofproto_dpif", "{kind}@ovs-{kind}: {what} probed as {n}"),
+        }
+    }
+}
+
 /// What the datapath can do, for its row in the database.
 pub(in super::super) fn capabilities() -> impl Iterator<Item = (&'static str, &'static str)> {
     let own = [("ct_flush", "true")];

@@ -21,7 +21,7 @@ mod top;
 mod tunnel;
 
 pub(crate) use dpctl::hits;
-pub(super) use dpif::capabilities;
+pub(super) use dpif::{capabilities, log_features};
 
 use super::directory::Shared;
 use crate::unixctl::Commands;

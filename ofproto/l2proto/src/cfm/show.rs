@@ -25,7 +25,7 @@ impl Cfm {
             Some(health) => _ = writeln!(out, "  average health: {health}"),
             None => out.push_str("  average health: undefined\n"),
         }
-        let _ = writeln!(out, "  opstate: {}", state(s.up || !s.extended));
+        let _ = writeln!(out, "  opstate: {}", state(s.up));
         let _ = writeln!(out, "  remote_opstate: {}", state(self.remote_up));
         let _ = writeln!(out, "  interval: {}ms", s.effective_interval_ms());
         let _ = writeln!(out, "  next CCM tx: {}ms", self.tx_at - now_ms);
