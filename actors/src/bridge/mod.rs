@@ -131,7 +131,7 @@ impl Bridge {
     /// Carries out what the core asks for, until it asks for nothing.
     fn settle(&mut self, ctx: &mut Context<Self>) {
         loop {
-            if !self.core.packet_outs.is_empty() {
+            if self.core.has_packet_outs() {
                 self.core.run_packet_outs(clock::now_ms());
             }
             let outputs = self.core.take_outputs();

@@ -261,7 +261,7 @@ fn mirror(index: u8, row: &DesiredMirror, bundles: &BTreeMap<String, BundleId>) 
 }
 
 fn table(row: &DesiredTable) -> TableConfig {
-    let prefixes = row.prefixes.iter().filter_map(|name| prefix_field(name).ok()).collect();
+    let prefixes: Vec<_> = row.prefixes.iter().filter_map(|name| prefix_field(name).ok()).collect();
     let subfields = row.groups.iter().filter_map(|text| Subfield::parse(text).ok());
     let groups = subfields.map(|sub| (sub.field, sub.ofs, sub.n_bits)).collect();
     TableConfig {
@@ -269,7 +269,8 @@ fn table(row: &DesiredTable) -> TableConfig {
         max_flows: row.flow_limit.and_then(|n| usize::try_from(n).ok()),
         evict: row.overflow_policy.as_deref() == Some("evict"),
         groups,
-        prefixes: (!row.prefixes.is_empty()).then_some(prefixes),
+        // Where nothing of it can be done, all is as without it.
+        prefixes: (!prefixes.is_empty() || row.prefixes.iter().any(|name| name == "none")).then_some(prefixes),
         ..TableConfig::default()
     }
 }

@@ -107,11 +107,20 @@ proptest! {
             let rule = model.swap_remove(index.index(model.len()));
             prop_assert!(classifier.remove(&rule.mini, rule.priority).is_some());
         }
-        prop_assert_eq!(classifier.view().len(), model.len());
+        // The last rule is only in a version beside the writer's.
+        let mut view = classifier.view().clone();
+        if let Some(rule) = model.last() {
+            classifier.remove(&rule.mini, rule.priority);
+            view = classifier.view().with(rule.clone());
+            prop_assert!(Arc::ptr_eq(view.exact(&rule.mini, rule.priority).unwrap(), rule));
+            prop_assert_eq!(view.with(rule.clone()).len(), view.len());
+            prop_assert!(classifier.exact(&rule.mini, rule.priority).is_none());
+        }
+        prop_assert_eq!(view.len(), model.len());
         for f in &packets {
             let key = key(f);
             let mut wc = Mask::EMPTY;
-            let found = classifier.view().lookup(&key, &mut wc).map(|r| r.priority);
+            let found = view.lookup(&key, &mut wc).map(|r| r.priority);
             prop_assert_eq!(found, linear(&model, &key).map(|r| r.priority));
             // Any other packet that agrees in the bits of `wc` meets the same rule.
             let mut other = key.clone();

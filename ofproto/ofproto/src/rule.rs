@@ -8,7 +8,7 @@ use flow::classifier::{Conjunction, Entry, MiniMatch};
 use flow::field::TunTable;
 use flow::match_text::Options;
 use openflow::action::{Action, Actions};
-use openflow::flow_mod::FlowFlags;
+use openflow::flow_mod::{FlowFlags, FlowMod};
 use openflow::matching::Match;
 
 /// Identity of a rule within its bridge: table, slot in the table's counters, and how often the slot was used before.
@@ -20,6 +20,13 @@ pub struct RuleId {
     pub slot: u32,
     /// Use of the slot.
     pub generation: u32,
+}
+
+impl RuleId {
+    /// Of a rule that a translation has learned and that its table does not have yet.
+    pub fn unborn(table: u8) -> RuleId {
+        RuleId { table, slot: u32::MAX, generation: u32::MAX }
+    }
 }
 
 /// Priorities above those of OpenFlow belong to the switch itself; such rules are hidden from controllers.
@@ -81,6 +88,33 @@ impl Rule {
     /// Whether controllers do not see it.
     pub fn is_hidden(&self) -> bool {
         self.priority > MAX_OPENFLOW_PRIORITY
+    }
+
+    /// The rule that a `learn` action's flow-mod makes.
+    pub fn learned(flow_mod: &FlowMod, id: RuleId, now_ms: i64) -> Rule {
+        Rule {
+            id,
+            priority: flow_mod.priority.into(),
+            mini: MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask),
+            tun: flow_mod.matching.tun.clone(),
+            cookie: flow_mod.new_cookie,
+            idle_timeout: flow_mod.idle_timeout,
+            hard_timeout: flow_mod.hard_timeout,
+            importance: flow_mod.importance,
+            flags: flow_mod.flags,
+            conjunctions: Rule::conjunctions_of(&flow_mod.actions),
+            actions: Arc::clone(&flow_mod.actions),
+            made: 0,
+            created_ms: now_ms,
+            modified_ms: now_ms,
+        }
+    }
+
+    /// Whether to learn this flow-mod only keeps the rule young, which has its match and priority.
+    pub fn is_as_taught(&self, flow_mod: &FlowMod) -> bool {
+        self.actions == flow_mod.actions
+            && self.cookie == flow_mod.new_cookie
+            && (self.idle_timeout, self.hard_timeout) == (flow_mod.idle_timeout, flow_mod.hard_timeout)
     }
 
     /// The match in full.

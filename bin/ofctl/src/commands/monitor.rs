@@ -82,10 +82,10 @@ fn watch(session: &Session, args: &[String], text: &str, settings: &Settings) ->
     Ok(())
 }
 
-/// Numbers of monitors count up from 1 within a run.
+/// Numbers of monitors count up from 0 within a run.
 fn session_id() -> u32 {
     use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(1);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 

@@ -100,17 +100,14 @@ pub(super) fn mod_table(settings: &Settings, args: &[String]) -> Done {
 
 /// Takes over from the table's configuration what the change does not speak of.
 fn merge(session: &Session, mut table_mod: TableMod) -> Result<TableMod, Failure> {
-    if let Some(desc) = fetch(session, table_mod.table_id)? {
-        if table_mod.eviction.is_none() {
-            table_mod.eviction = desc.eviction;
-            if desc.eviction == Some(true) {
-                table_mod.eviction_flags = desc.eviction_flags;
-            }
-        }
-        if table_mod.vacancy.is_none() {
-            table_mod.vacancy = desc.vacancy;
-            table_mod.table_vacancy = desc.table_vacancy;
-        }
+    let desc = fetch(session, table_mod.table_id)?;
+    if table_mod.eviction.is_none() {
+        table_mod.eviction = desc.and_then(|desc| desc.eviction);
+        table_mod.eviction_flags = desc.map_or(0, |desc| desc.eviction_flags);
+    }
+    if let Some(desc) = desc.filter(|_| table_mod.vacancy.is_none()) {
+        table_mod.vacancy = desc.vacancy;
+        table_mod.table_vacancy = desc.table_vacancy;
     }
     table_mod.table_vacancy.vacancy = 0;
     Ok(table_mod)

@@ -357,6 +357,55 @@ impl<E: Entry> View<E> {
         ranked.subtable.same(mini).find(|e| e.priority() == priority)
     }
 
+    /// This view with a rule more, or in the place of the one with the same match and priority.
+    pub fn with(&self, entry: Arc<E>) -> View<E> {
+        let mut view = self.clone();
+        let (shape, priority) = (entry.mini().shape(), entry.priority());
+        let at = view.subtables.iter().position(|s| s.subtable.shape == *shape).unwrap_or_else(|| {
+            // Nobody writes to this version: the number is never asked for.
+            view.begin_subtable(shape, priority, u32::MAX)
+        });
+        let old = Arc::make_mut(&mut view.subtables[at].subtable).insert(&entry);
+        if old.is_none() {
+            view.len += 1;
+            view.count_prefixes(at, entry.mini(), true);
+            let highest = priority.max(view.subtables[at].priority);
+            view.rank(at, highest);
+        }
+        view
+    }
+
+    fn begin_subtable(&mut self, shape: &Arc<Shape>, priority: i32, id: u32) -> usize {
+        let fields: Vec<_> = self.tries.iter().map(|(f, _)| *f).collect();
+        let at = self.subtables.partition_point(|s| s.priority >= priority);
+        let subtable = Arc::new(Subtable::new(shape.clone(), &fields));
+        self.subtables.insert(at, Ranked { priority, id, subtable });
+        at
+    }
+
+    fn count_prefixes(&mut self, at: usize, mini: &MiniMatch, add: bool) {
+        for (i, (field, trie)) in self.tries.iter_mut().enumerate() {
+            let len = u32::from(self.subtables[at].subtable.prefix_len[i]);
+            if len > 0 {
+                let value = field.read(|w| mini.word(w));
+                if add { trie.insert(value, len) } else { trie.remove(value, len) }
+            }
+        }
+    }
+
+    /// Puts a subtable in its place by the highest priority of its rules.
+    fn rank(&mut self, at: usize, highest: i32) {
+        let subtables = &mut self.subtables;
+        if subtables[at].priority == highest {
+            return;
+        }
+        let risen = highest > subtables[at].priority;
+        let ranked = Ranked { priority: highest, ..subtables.remove(at) };
+        // Among equals it stays on the side from which it came.
+        let to = subtables.partition_point(|s| if risen { s.priority >= highest } else { s.priority > highest });
+        subtables.insert(to, ranked);
+    }
+
     /// Every rule, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<E>> {
         self.subtables.iter().flat_map(|s| s.subtable.iter())
@@ -478,7 +527,7 @@ impl<E: Entry> Classifier<E> {
         let old = Arc::make_mut(&mut self.view.subtables[at].subtable).insert(&entry);
         if old.is_none() {
             self.view.len += 1;
-            self.count_prefixes(at, mini, true);
+            self.view.count_prefixes(at, mini, true);
             if let Some(known) = self.shapes.get_mut(mini.shape()) {
                 *known.priorities.entry(priority).or_default() += 1;
             }
@@ -492,7 +541,7 @@ impl<E: Entry> Classifier<E> {
         let at = self.position(mini.shape())?;
         let old = Arc::make_mut(&mut self.view.subtables[at].subtable).remove(mini, priority)?;
         self.view.len -= 1;
-        self.count_prefixes(at, mini, false);
+        self.view.count_prefixes(at, mini, false);
         if let Some(known) = self.shapes.get_mut(mini.shape())
             && let Some(n) = known.priorities.get_mut(&priority)
         {
@@ -538,43 +587,22 @@ impl<E: Entry> Classifier<E> {
     }
 
     fn begin_subtable(&mut self, shape: &Arc<Shape>, priority: i32) -> usize {
-        let fields: Vec<_> = self.view.tries.iter().map(|(f, _)| *f).collect();
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         self.shapes.insert(shape.clone(), Known { id, priorities: BTreeMap::new() });
-        let at = self.view.subtables.partition_point(|s| s.priority >= priority);
-        let subtable = Arc::new(Subtable::new(shape.clone(), &fields));
-        self.view.subtables.insert(at, Ranked { priority, id, subtable });
-        at
-    }
-
-    fn count_prefixes(&mut self, at: usize, mini: &MiniMatch, add: bool) {
-        for (i, (field, trie)) in self.view.tries.iter_mut().enumerate() {
-            let len = u32::from(self.view.subtables[at].subtable.prefix_len[i]);
-            if len > 0 {
-                let value = field.read(|w| mini.word(w));
-                if add { trie.insert(value, len) } else { trie.remove(value, len) }
-            }
-        }
+        self.view.begin_subtable(shape, priority, id)
     }
 
     /// Puts a subtable in its place by highest priority after a change, or takes an empty one away.
     fn rank(&mut self, at: usize) {
-        let subtables = &mut self.view.subtables;
-        let known = self.shapes.get(&subtables[at].subtable.shape);
-        let Some(highest) = known.and_then(|k| k.priorities.keys().next_back().copied()) else {
-            let gone = subtables.remove(at);
-            self.shapes.remove(&gone.subtable.shape);
-            return;
-        };
-        if subtables[at].priority == highest {
-            return;
+        let known = self.shapes.get(&self.view.subtables[at].subtable.shape);
+        match known.and_then(|k| k.priorities.keys().next_back().copied()) {
+            Some(highest) => self.view.rank(at, highest),
+            None => {
+                let gone = self.view.subtables.remove(at);
+                self.shapes.remove(&gone.subtable.shape);
+            }
         }
-        let risen = highest > subtables[at].priority;
-        let ranked = Ranked { priority: highest, ..subtables.remove(at) };
-        // Among equals it stays on the side from which it came.
-        let to = subtables.partition_point(|s| if risen { s.priority >= highest } else { s.priority > highest });
-        subtables.insert(to, ranked);
     }
 }
 

@@ -240,7 +240,12 @@ impl Bridge {
     }
 
     pub(super) fn refuse_owed(&mut self, conn: ConnId, owed: &Owed, code: ErrorCode) {
-        let error = openflow::message::ErrorMessage::reply(code, &owed.raw);
-        self.reply(conn, owed.xid, Message::Error(error));
+        let body = Message::Error(openflow::message::ErrorMessage::reply(code, &owed.raw));
+        if code != ErrorCode::OFPBRC_BAD_VERSION {
+            return self.reply(conn, owed.xid, body);
+        }
+        // It is told in the words of the version that it was asked in, as far as that is one.
+        let asked = owed.raw.first().and_then(|wire| Version::from_wire(*wire)).unwrap_or(Version::V10);
+        self.put(Output::Send { conn, msg: Msg { version: asked, xid: owed.xid, body } });
     }
 }

@@ -39,7 +39,7 @@ impl Bridge {
             metadata.key.set_tun_flags(tun_flag::OAM);
             metadata.mask.set_tun_flags(tun_flag::OAM);
         }
-        self.packet_outs.push(PacketOut {
+        self.own_packets.push(PacketOut {
             packet: packet.into(),
             buffer_id: u32::MAX,
             flow_metadata: metadata,

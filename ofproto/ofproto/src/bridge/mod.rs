@@ -195,8 +195,10 @@ pub struct Bridge {
     group_stats: BTreeMap<u32, GroupCounters>,
     /// Packets and octets by mirror.
     pub mirror_stats: BTreeMap<u8, (u64, u64)>,
-    /// Packets to translate and send.
-    pub packet_outs: Vec<openflow::message::PacketOut>,
+    /// Packets of controllers to translate and send.
+    packet_outs: Vec<openflow::message::PacketOut>,
+    /// Packets that the bridge itself has to send.
+    own_packets: Vec<openflow::message::PacketOut>,
 }
 
 impl Bridge {
@@ -261,6 +263,7 @@ impl Bridge {
             group_stats: BTreeMap::new(),
             mirror_stats: BTreeMap::new(),
             packet_outs: Vec::new(),
+            own_packets: Vec::new(),
         };
         bridge.view.miss_to_controller = false;
         bridge.config.fail_secure = config.fail_secure;

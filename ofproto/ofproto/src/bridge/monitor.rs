@@ -62,12 +62,11 @@ impl Monitor {
     }
 
     fn sees(&self, rule: &Rule, old_actions: Option<&Actions>) -> bool {
-        let sends = |actions: &Actions| {
-            (self.out_port == OfPort::ANY || outputs_to_port(actions, self.out_port))
-                && (self.out_group == GROUP_ANY || outputs_to_group(actions, self.out_group))
-        };
+        let sends = |actions: &Actions| self.out_port == OfPort::ANY || outputs_to_port(actions, self.out_port);
         (self.table == TABLE_ALL || self.table == rule.table())
             && (sends(&rule.actions) || old_actions.is_some_and(sends))
+            // Open vSwitch 3.1 asks the old actions for the port alone.
+            && (self.out_group == GROUP_ANY || outputs_to_group(&rule.actions, self.out_group))
             && rule.mini.is_within(&self.mini)
     }
 }

@@ -38,7 +38,7 @@ impl Bridge {
         let packet = if is_v4(to) { arp_request(mac, from as u32, to as u32) } else { solicitation(mac, from, to) };
         let mut metadata = openflow::matching::Match::any();
         metadata.set_in_port(OfPort::LOCAL);
-        self.packet_outs.push(PacketOut {
+        self.own_packets.push(PacketOut {
             packet: packet.into(),
             buffer_id: u32::MAX,
             flow_metadata: metadata,

@@ -60,7 +60,8 @@ impl Bridge {
         let in_port = message.flow_metadata.in_port().map_or(0, |p| u32::from(p.0));
         let mut sends = Vec::new();
         for conn in self.conns.values_mut() {
-            if !conn.wants(AsyncKind::PacketIn, 1 << cookie.reason) || conn.controller_id != cookie.controller_id {
+            let why = known_reason(cookie.reason, conn.version());
+            if !conn.wants(AsyncKind::PacketIn, 1 << why) || conn.controller_id != cookie.controller_id {
                 continue;
             }
             let mut one = message.clone();
@@ -190,10 +191,17 @@ fn tell_connection(told: &mut Match, key: &Key) {
     [src, dst, Field::CtNwProto, Field::CtTpSrc, Field::CtTpDst].into_iter().for_each(tell);
 }
 
-/// Reasons that a version does not have are told by the nearest that it has.
-fn shown_reason(why: u8, version: Version) -> u8 {
+/// A reason by which a controller chooses: before OpenFlow 1.4 all actions are one.
+fn known_reason(why: u8, version: Version) -> u8 {
     match why {
         reason::ACTION_SET | reason::GROUP | reason::PACKET_OUT if version < Version::V14 => reason::ACTION,
+        other => other,
+    }
+}
+
+/// Reasons that a version does not have are told by the nearest that it has.
+fn shown_reason(why: u8, version: Version) -> u8 {
+    match known_reason(why, version) {
         reason::EXPLICIT_MISS if version < Version::V13 => reason::ACTION,
         reason::EXPLICIT_MISS | reason::IMPLICIT_MISS => reason::NO_MATCH,
         other => other,

@@ -91,10 +91,9 @@ impl Bridge {
     /// Percent of a table that is free.
     fn vacancy_of(&self, id: u8) -> u8 {
         let used = self.view.table(id).map_or(0, |t| t.rules.len());
-        match self.table_config(id).max_flows {
-            Some(max) if max > 0 => (max.saturating_sub(used).saturating_mul(100) / max).min(100) as u8,
-            Some(_) => 0,
-            None => 100,
+        match self.table_config(id).max_flows.unwrap_or(u32::MAX as usize) {
+            0 => 0,
+            max => (max.saturating_sub(used).saturating_mul(100) / max).min(100) as u8,
         }
     }
 

@@ -7,6 +7,7 @@ use flow::odp::Cookie;
 use flow::{Actions, Execute, FlowEntry, Key, Upcall, UpcallKind};
 use l2proto::mac_learning::{Change as MacChange, MacKey};
 use openflow::OfPort;
+use openflow::message::PacketOut;
 use packet::PacketBuf;
 
 use super::{Bridge, Output};
@@ -310,15 +311,27 @@ impl Bridge {
         self.conns.values().map(|c| (c.name.as_str(), word(&c.role))).collect()
     }
 
-    /// Translates and sends the packets that controllers sent out.
+    /// Whether packets wait for [`Bridge::run_packet_outs`].
+    pub fn has_packet_outs(&self) -> bool {
+        !self.packet_outs.is_empty() || !self.own_packets.is_empty()
+    }
+
+    /// Translates and sends the packets that controllers, and the bridge itself, sent out.
     pub fn run_packet_outs(&mut self, now_ms: i64) {
+        for out in std::mem::take(&mut self.own_packets) {
+            self.run_packet_out(&out, Start::Actions(Arc::clone(&out.actions)), now_ms);
+        }
         for out in std::mem::take(&mut self.packet_outs) {
-            let in_port = out.flow_metadata.in_port().unwrap_or(OfPort::NONE);
-            let mut metadata = out.flow_metadata.key.clone();
-            metadata.set_in_port(in_port.to_11());
-            self.run_given(&out.packet, &metadata, in_port, Start::Actions(out.actions.clone()), now_ms);
+            self.run_packet_out(&out, Start::PacketOut(Arc::clone(&out.actions)), now_ms);
         }
         self.flush_credit();
+    }
+
+    fn run_packet_out(&mut self, out: &PacketOut, start: Start, now_ms: i64) {
+        let in_port = out.flow_metadata.in_port().unwrap_or(OfPort::NONE);
+        let mut metadata = out.flow_metadata.key.clone();
+        metadata.set_in_port(in_port.to_11());
+        self.run_given(&out.packet, &metadata, in_port, start, now_ms);
     }
 
     /// Translates a packet that a controller gave, with `metadata` for what is not in its octets, and sends it.

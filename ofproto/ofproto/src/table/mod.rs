@@ -48,6 +48,12 @@ impl TableView {
         Self { id, version: 0, rules: View::default(), miss: TableMiss::Default, name: None }
     }
 
+    /// The table with a rule more, or in the place of the one with the same match and priority.
+    pub fn with(&self, rule: Rule) -> Self {
+        let rules = self.rules.with(Arc::new(rule));
+        Self { id: self.id, version: self.version, rules, miss: self.miss, name: self.name.clone() }
+    }
+
     /// The rule for `key`; every bit that decided is added to `wc`.
     pub fn lookup(&self, key: &Key, wc: &mut Mask) -> Option<&Arc<Rule>> {
         self.rules.lookup(key, wc)

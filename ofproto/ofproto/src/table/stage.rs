@@ -191,12 +191,7 @@ impl Table {
         let priority = i32::from(fm.priority);
         let mini = MiniMatch::new(&fm.matching.key, &fm.matching.mask);
         match self.classifier.exact(&mini, priority).cloned() {
-            Some(old)
-                if old.actions == fm.actions
-                    && old.cookie == fm.new_cookie
-                    && old.idle_timeout == fm.idle_timeout
-                    && old.hard_timeout == fm.hard_timeout =>
-            {
+            Some(old) if old.is_as_taught(fm) => {
                 self.slots[old.id.slot as usize].stats.used_ms = now_ms;
                 let mut young = (*old).clone();
                 young.modified_ms = now_ms;

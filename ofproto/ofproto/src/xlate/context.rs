@@ -15,6 +15,7 @@ use super::effect::Effect;
 use super::record::{NodeKind, Recorder};
 use super::{Input, Recirc, Translation, wildcard};
 use crate::rule::Rule;
+use crate::table::TableView;
 use crate::view::{BridgeId, BridgeView, BundleView, PortRef, PortView, SwitchView};
 
 /// Of a packet that is to be frozen: which hash the datapath computes first.
@@ -94,6 +95,8 @@ pub(super) struct Context<'a> {
     pub sampled: bool,
     /// NetFlow counts packets of the bridge they came in at.
     pub netflow: bool,
+    /// Tables with the rules that this very translation has learned.
+    pub taught: SmallVec<[(BridgeId, Arc<TableView>); 1]>,
 }
 
 impl<'a> Context<'a> {
@@ -157,6 +160,7 @@ impl<'a> Context<'a> {
             complaint: None,
             sampled: false,
             netflow: bridge.netflow,
+            taught: SmallVec::new(),
         }
     }
 

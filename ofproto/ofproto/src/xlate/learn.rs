@@ -12,7 +12,8 @@ use openflow::matching::Match;
 use super::Effect;
 use super::context::{Context, read};
 use super::record::NodeKind;
-use crate::rule::Rule;
+use crate::rule::{Rule, RuleId};
+use crate::table::TableView;
 use crate::view::BridgeView;
 
 /// The flow-mod that a `learn` action makes of a packet.
@@ -120,13 +121,35 @@ impl Context<'_> {
         if !learned {
             self.detail("Limit exceeded, learn failed");
         }
+        if learned {
+            self.teach(&flow_mod);
+        }
         let bridge = self.bridge.id;
         self.effect(Effect::Learn { bridge, flow_mod, limit: learn.limit });
     }
 
+    /// Later look-ups of the translation heed the rule's match, as those of the packets that follow will.
+    fn teach(&mut self, flow_mod: &FlowMod) {
+        let bridge = self.bridge.id;
+        let rule = Rule::learned(flow_mod, RuleId::unborn(flow_mod.table), self.input.now_ms);
+        let view = self.taught(flow_mod.table).or_else(|| self.bridge.table(flow_mod.table));
+        let known = view.and_then(|view| view.rules.exact(&rule.mini, rule.priority));
+        if known.is_some_and(|known| known.is_as_taught(flow_mod)) {
+            return;
+        }
+        let id = known.map_or(rule.id, |known| known.id);
+        let empty = TableView::empty(flow_mod.table);
+        let table = Arc::new(view.map_or(&empty, |view| view).with(Rule { id, ..rule }));
+        match self.taught.iter_mut().find(|(at, taught)| (*at, taught.id) == (bridge, table.id)) {
+            Some((_, taught)) => *taught = table,
+            None => self.taught.push((bridge, table)),
+        }
+    }
+
     /// Whether the rule is there already, or fewer than `limit` have its cookie.
     fn has_room(&self, flow_mod: &FlowMod, limit: u32) -> bool {
-        let Some(table) = self.bridge.table(flow_mod.table) else { return true };
+        let taught = self.taught(flow_mod.table);
+        let Some(table) = taught.or_else(|| self.bridge.table(flow_mod.table)) else { return true };
         let mini = flow::classifier::MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask);
         if table.rules.exact(&mini, flow_mod.priority.into()).is_some() {
             return true;

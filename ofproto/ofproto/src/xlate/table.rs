@@ -12,6 +12,7 @@ use super::context::Context;
 use super::record::NodeKind;
 use super::{Effect, MAX_DEPTH, MAX_RESUBMITS};
 use crate::rule::Rule;
+use crate::table::TableView;
 use crate::view::{FragHandling, INTERNAL_TABLE};
 
 /// What a resubmit asks for.
@@ -51,11 +52,21 @@ impl Context<'_> {
         }
     }
 
+    /// A table of the bridge with the rules that this translation has taught it, if there are any.
+    pub fn taught(&self, id: u8) -> Option<&Arc<TableView>> {
+        let mut taught = self.taught.iter();
+        taught.find(|(bridge, table)| (*bridge, table.id) == (self.bridge.id, id)).map(|(_, table)| table)
+    }
+
     fn lookup_chain(&mut self, first: u8, honor_miss: bool) -> Result<Arc<Rule>, TableMiss> {
         let mut miss = TableMiss::Default;
         let mut id = first;
         loop {
             self.table = id;
+            if let Some(taught) = self.taught(id).cloned() {
+                // What the packet itself has taught matters, but is not for it.
+                taught.lookup(&self.flow, &mut self.wc);
+            }
             let view = self.bridge.table(id);
             let rule = view.and_then(|t| t.lookup(&self.flow, &mut self.wc)).cloned();
             self.credit_table(id, rule.is_some());

@@ -36,14 +36,17 @@ pub fn parse_flow_monitor(text: &str, id: u32, names: Names<'_>) -> Result<(Flow
             continue;
         }
         match name {
+            "out_port" | "out_group" if value.is_empty() => {
+                return Err(format!("{text}: field {name} missing value"));
+            }
             "table" => {
                 table_id = names.parse_table(value).ok_or_else(|| format!("unknown table \"{value}\""))?;
             }
             "out_port" => {
-                let port = names.parse_port(value).ok_or_else(|| format!("{value}: unknown port"))?;
-                out_port = port;
+                // Open vSwitch 3.1 does not mind what is no port or group: it is number 0.
+                out_port = names.parse_port(value).unwrap_or(OfPort(0));
             }
-            "out_group" => out_group = u32_of(value)?,
+            "out_group" => out_group = u32_of(value).unwrap_or(0),
             _ => {
                 if !rest.is_empty() {
                     rest.push(',');

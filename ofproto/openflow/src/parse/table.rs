@@ -40,6 +40,7 @@ pub fn parse_table_mod(table: &str, setting: &str, names: Names<'_>) -> Result<P
             table_mod.miss = TableMiss::Controller;
             v11
         }
+        "continue" if table_id == 254 => return Err("last table's flow miss handling can not be continue".to_owned()),
         "continue" => {
             table_mod.miss = TableMiss::Continue;
             v11
