@@ -2,7 +2,7 @@
 
 use actix::prelude::*;
 use futures::future::{BoxFuture, join_all};
-use ofproto::bridge::{Answer, CountFor, DatapathMeter, DatapathMeterStats, Question};
+use ofproto::bridge::{Answer, CountFor, DatapathMeter, DatapathMeterStats, Decisions, Question};
 use ofproto::table::{Staged, TableView};
 use openflow::message::PortStats;
 use std::sync::Arc;
@@ -26,6 +26,14 @@ const SHARING: Duration = Duration::from_secs(1);
 const TABLE_MAILBOX: usize = 256;
 
 impl Bridge {
+    /// Tells the log which flows are changed.
+    pub(super) fn log_changes(&self, decisions: &Decisions) {
+        let datapath = self.setup.datapath.card().name();
+        for change in &decisions.modify {
+            crate::datapath::log::flow_modify(datapath, change, || self.core.cached_match(change.ufid));
+        }
+    }
+
     /// Tells whoever keeps the tunnels' neighbours what this bridge has seen of them.
     fn tell_underlay(&self, edit: impl FnOnce(String) -> UnderlayEdit) {
         if let Some(underlay) = &self.setup.directory.load().underlay {
@@ -116,6 +124,7 @@ impl Bridge {
             }
             Output::Count(whose, ports) => self.count(whose, ports, ctx),
             Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
+            Output::Explain(text) => vlog::warn!("ofproto_dpif_upcall", "{text}"),
             Output::Remark(remark) => {
                 vlog::write_limited(remark.module, vlog::Level::Warn, 1, 5, format_args!("{}", remark.text));
             }

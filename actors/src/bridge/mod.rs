@@ -386,6 +386,7 @@ impl Handler<FlowJudge> for Bridge {
     fn handle(&mut self, m: FlowJudge, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let decisions = self.core.judge(&m.ufids, &m.reports, clock::now_ms());
+        self.log_changes(&decisions);
         self.settle(ctx);
         MessageResult((self.core.view().version, decisions))
     }
@@ -422,6 +423,7 @@ impl Handler<FlowReport> for Bridge {
         } else {
             self.core.revalidate(&m.flows, m.max_idle_ms, now_ms)
         };
+        self.log_changes(&decisions);
         self.settle(ctx);
         MessageResult((self.core.view().version, decisions))
     }

@@ -1,10 +1,10 @@
-//! What a datapath logs of packets handed up and of flows: only for who asked for it (`vlog/set dpif_netdev:dbg`).
+//! What a datapath logs of packets handed up and of flows: only for who asked for it (`vlog/set dpif_netdev:dbg dpif:dbg`).
 //!
-//! The texts, and that it is the module `dpif_netdev` that says them, equal Open vSwitch's: scripts read them.
+//! The texts, and which module says them, equal Open vSwitch's: scripts read them.
 
 use std::fmt;
 
-use flow::{FlowEntry, Key, Upcall, UpcallKind, odp_text};
+use flow::{FlowChange, FlowEntry, Key, Mask, Upcall, UpcallKind, odp_text};
 
 struct HandedUp<'a> {
     /// Of the actor: `datapath TYPE`, and more for threads other than the main one.
@@ -40,6 +40,20 @@ impl<F: Fn() -> Option<Key>> fmt::Display for Added<'_, F> {
     }
 }
 
+/// A change of a flow in a datapath, and where what the flow matches comes from.
+struct Changed<'a, F>(&'a str, &'a FlowChange, F);
+
+impl<F: Fn() -> Option<(Key, Mask)>> fmt::Display for Changed<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Changed(name, change, matching) = self;
+        let kind = name.split(' ').nth(1).unwrap_or(name);
+        let options = odp_text::KeyOptions { verbose: true, ports: None };
+        let key = matching().map(|(key, mask)| odp_text::format_key(&key, Some(&mask), &options)).unwrap_or_default();
+        let (ufid, actions) = (odp_text::ufid(change.ufid), odp_text::format_actions(&change.actions, None));
+        write!(f, "{kind}@ovs-{kind}: put[modify] ufid:{ufid} {key}, actions:{actions}")
+    }
+}
+
 /// A packet is handed up.
 pub(super) fn upcall(name: &str, upcall: &Upcall) {
     vlog::dbg!("dpif_netdev", "{}", HandedUp { name, upcall });
@@ -48,4 +62,9 @@ pub(super) fn upcall(name: &str, upcall: &Upcall) {
 /// A flow is sent to the datapath; its first packet had the key that `first` finds.
 pub(crate) fn flow_add(entry: &FlowEntry, first: impl Fn() -> Option<Key>) {
     vlog::dbg!("dpif_netdev", "{}", Added(entry, first));
+}
+
+/// A datapath is told to do something else with the packets of a flow; `name` is the datapath's actor's.
+pub(crate) fn flow_modify(name: &str, change: &FlowChange, matching: impl Fn() -> Option<(Key, Mask)>) {
+    vlog::dbg!("dpif", "{}", Changed(name, change, matching));
 }

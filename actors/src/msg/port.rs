@@ -26,6 +26,11 @@ pub struct Leave;
 #[rtype(result = "PortStatus")]
 pub struct Reconfigure(pub DesiredInterface);
 
+/// Leave the datapath and come back under another number (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Renumber(pub flow::OdpPort);
+
 /// The host tells that the device changed, came or went (C).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -238,6 +238,15 @@ pub enum DatapathEdit {
         /// What queues took of their threads' time lately, nanoseconds, by port and number.
         costs: std::collections::BTreeMap<(flow::OdpPort, u32), u64>,
     },
+    /// A dummy of a bridge gets another number in its datapath.
+    Renumber {
+        /// Type of the datapath.
+        kind: String,
+        /// Port.
+        name: String,
+        /// The number.
+        number: flow::OdpPort,
+    },
     /// A port goes.
     RemovePort {
         /// Datapath.

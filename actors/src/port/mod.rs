@@ -423,6 +423,17 @@ impl Handler<Reconfigure> for Port {
     }
 }
 
+impl Handler<Renumber> for Port {
+    type Result = ();
+
+    fn handle(&mut self, m: Renumber, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.close();
+        self.setup.odp = m.0;
+        self.reopen(ctx);
+    }
+}
+
 impl Handler<Discard> for Port {
     type Result = ();
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::bridge::Bridge;
 use crate::datapath::Datapath;
 use crate::mailbox::{Address, Outlet};
-use crate::msg::switch::{DatapathEdit, UnderlayEdit};
+use crate::msg::switch::{DatapathEdit, Share, UnderlayEdit};
 use crate::port::Port;
 use crate::revalidator::Revalidator;
 
@@ -88,6 +88,8 @@ pub struct Directory {
     pub idl: Option<Address<crate::idl::Idl>>,
     /// Who keeps the network under tunnels.
     pub underlay: Option<Outlet<UnderlayEdit>>,
+    /// Who tells when bridges have heard of changes of their ports.
+    pub shares: Option<Outlet<Share>>,
     /// Who makes datapaths for people.
     pub hand: Option<Outlet<DatapathEdit>>,
     /// What translation reads.

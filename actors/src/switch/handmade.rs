@@ -3,6 +3,7 @@
 
 use actix::prelude::*;
 use dp::rxq::{self, Core, PolledPort, Settings};
+use flow::OdpPort;
 use openflow::OfPort;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use crate::datapath::{Datapath, Owner};
 use crate::mailbox::Address;
 use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::Tune;
-use crate::msg::port::{Discard, Reattach, Reconfigure};
+use crate::msg::port::{Discard, Reattach, Reconfigure, Renumber};
 use crate::msg::switch::{DatapathEdit, DatapathReturned, EditRefused, PortChanged};
-use crate::port::device::dummy_queues;
+use crate::port::device::{DeviceKind, dummy_queues};
 use crate::port::{Port, PortSetup};
 use crate::supervise::{Player, Role, Strategy};
 
@@ -161,6 +162,34 @@ impl Switch {
         Ok(())
     }
 
+    /// Gives a dummy of a bridge another number in its datapath.
+    fn renumber(
+        &mut self,
+        kind: &str,
+        name: &str,
+        number: OdpPort,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), EditRefused> {
+        let backer = self.datapaths.get_mut(kind).ok_or(EditRefused::Missing)?;
+        if backer.ports.contains_key(&number) {
+            return Err(EditRefused::Busy);
+        }
+        let mut bridges = self.bridges.iter_mut().filter(|(_, bridge)| bridge.datapath == kind);
+        let found = bridges.find_map(|(bridge, state)| Some((bridge, state.ports.get_mut(name)?)));
+        let (bridge, port) = found.ok_or(EditRefused::Missing)?;
+        if port.device != DeviceKind::Dummy {
+            return Err(EditRefused::OtherType);
+        }
+        backer.ports.retain(|_, known| known != name);
+        backer.ports.insert(number, name.to_owned());
+        port.odp = Some(number);
+        port.address.offer(Renumber(number));
+        self.changed.insert(bridge.clone());
+        self.publish(true);
+        self.apply_port_changes(ctx);
+        Ok(())
+    }
+
     /// A datapath that a person made was started anew: its ports come back to it. `false` if it is none of those.
     pub(super) fn made_returned(&self, full: &str) -> bool {
         let Some(entry) = self.made.get(full) else { return false };
@@ -226,6 +255,7 @@ impl Handler<DatapathEdit> for Switch {
                 self.rebalance(&kind, &costs);
                 Ok(None)
             }
+            DatapathEdit::Renumber { kind, name, number } => self.renumber(&kind, &name, number, ctx).map(|()| None),
             DatapathEdit::RemovePort { datapath, name } if self.made.contains_key(&datapath) => {
                 self.remove_own_port(&datapath, &name).map(|()| None)
             }

@@ -163,6 +163,8 @@ pub struct Switch {
     next_status_ms: i64,
     /// When all was asked for its status last.
     refreshed_ms: Option<i64>,
+    /// How often there was a first port to monitor.
+    monitored: u32,
     /// What the log has been told of the configuration.
     complaints: BTreeSet<checks::Complaint>,
     /// Most VLAN headers that are looked at.
@@ -213,6 +215,7 @@ impl Switch {
             next_status_ms: 0,
             aging: underlay::Aging::default(),
             refreshed_ms: None,
+            monitored: 0,
             complaints: BTreeSet::new(),
             vlan_limit: 1,
             status_written: BTreeMap::new(),
@@ -346,7 +349,8 @@ impl Switch {
         let (view, host) = (self.view.clone(), self.host.clone());
         let hand = self.own.as_ref().map(Address::outlet::<DatapathEdit>);
         let made = Arc::new(self.made.clone());
-        let mut directory = Directory { view, host, idl, underlay, hand, made, ..Directory::default() };
+        let shares = self.own.as_ref().map(Address::outlet::<Share>);
+        let mut directory = Directory { view, host, idl, underlay, hand, shares, made, ..Directory::default() };
         let bridges = Arc::make_mut(&mut directory.bridges);
         let ports = Arc::make_mut(&mut directory.ports);
         let datapaths = Arc::make_mut(&mut directory.datapaths);

@@ -59,10 +59,28 @@ impl Switch {
         if counts_host(&self.desired) != counts_host(&wanted) {
             self.next_status_ms = 0;
         }
+        self.log_monitoring(&wanted);
         self.desired = wanted;
         let step =
             actix::fut::wrap_future::<_, Self>(join_all(opening)).map(|opened, this, ctx| this.opened(opened, ctx));
         ctx.spawn(step);
+    }
+
+    /// Tells the log when the first port is to be monitored by BFD, CFM or LLDP, and when the last no longer is. Scripts
+    /// read it as Open vSwitch words it, which has a thread for that.
+    fn log_monitoring(&mut self, wanted: &DesiredSwitch) {
+        let monitored = |switch: &DesiredSwitch| {
+            let interfaces = switch.bridges.values().flat_map(|b| b.ports.values()).flat_map(|p| p.interfaces.values());
+            interfaces.into_iter().any(|i| protocols::liveness(i).is_some() || plan::flag(&i.lldp, "enable"))
+        };
+        let (before, after) = (monitored(&self.desired), monitored(wanted));
+        if before == after {
+            return;
+        }
+        self.monitored += u32::from(after);
+        vlog::set_subprogram(&format!("monitor{}", self.monitored));
+        vlog::info!("ofproto_dpif_monitor", "monitor thread {}", if after { "created" } else { "terminated" });
+        vlog::set_subprogram("");
     }
 
     /// Has every datapath look at so many VLAN headers.

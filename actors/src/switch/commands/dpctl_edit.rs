@@ -65,7 +65,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
 }
 
 /// Has the switch do it.
-async fn edit(directory: &Directory, edit: DatapathEdit) -> Result<Option<Address<Port>>, EditRefused> {
+pub(super) async fn edit(directory: &Directory, edit: DatapathEdit) -> Result<Option<Address<Port>>, EditRefused> {
     let Some(hand) = &directory.hand else { return Err(EditRefused::Missing) };
     hand.ask(edit, PATIENCE).await.unwrap_or(Err(EditRefused::NoRoom))
 }

@@ -12,7 +12,7 @@ use super::context::{PATIENCE, Registry, settle};
 use super::dpctl::{hits, kind_text};
 use crate::msg::datapath::ReadStats;
 use crate::msg::revalidator::{Purge, ReadFlowLimit, SetFlowLimit, Sweep};
-use crate::msg::switch::DatapathEdit;
+use crate::msg::switch::{DatapathEdit, EditRefused, Share};
 use crate::switch::directory::Directory;
 use crate::switch::tunnels;
 use crate::unixctl::Answer;
@@ -54,7 +54,21 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let kind = args[0].strip_prefix("ovs-").filter(|k| *k == "dummy");
         let entry = kind.and_then(|k| directory.datapaths.get(k)).ok_or("unknown datapath or not a dummy")?;
         entry.ports.values().find(|n| **n == args[1]).ok_or("unknown port")?;
-        Err("not supported: a port keeps its number".to_owned())
+        // What is no number is as good as 0.
+        let number = args[2].parse::<i64>().ok().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+        let number = Some(number).filter(|n| !matches!(*n, 0 | u32::MAX)).ok_or("bad port number")?;
+        let renumber = DatapathEdit::Renumber { kind: "dummy".to_owned(), name: args[1].clone(), number };
+        match super::dpctl_edit::edit(&directory, renumber).await {
+            Ok(_) => {}
+            Err(EditRefused::Busy) => return Err("port number already in use".to_owned()),
+            Err(EditRefused::OtherType) => return Err("not supported: only a dummy changes its number".to_owned()),
+            Err(_) => return Err("unknown port".to_owned()),
+        }
+        if let Some(shares) = &directory.shares {
+            let _ = shares.ask(Share { devices: true }, PATIENCE).await;
+        }
+        settle().await;
+        Ok(String::new())
     });
     add_upcalls(registry);
     add_threads(registry);

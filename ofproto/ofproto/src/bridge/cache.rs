@@ -193,6 +193,11 @@ impl Bridge {
         self.flows.get(ufid).map(CachedFlow::key)
     }
 
+    /// What a cached flow matches: its first packet's key, and the bits that matter.
+    pub fn cached_match(&self, ufid: Ufid) -> Option<(Key, Mask)> {
+        self.flows.get(ufid).map(|flow| (flow.key(), flow.mask()))
+    }
+
     /// The rules and groups that a cached flow's packets went through, in order, as text; `None` if there is no such flow.
     pub fn origins(&mut self, ufid: Ufid) -> Option<Vec<String>> {
         self.live_view();

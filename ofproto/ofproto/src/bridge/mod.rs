@@ -197,6 +197,8 @@ pub struct Bridge {
     pub mirror_stats: BTreeMap<u8, (u64, u64)>,
     /// Packets of controllers to translate and send.
     packet_outs: Vec<openflow::message::PacketOut>,
+    /// When a failed translation was explained last, milliseconds.
+    explained_ms: Option<i64>,
     /// Packets that the bridge itself has to send.
     own_packets: Vec<openflow::message::PacketOut>,
 }
@@ -263,6 +265,7 @@ impl Bridge {
             group_stats: BTreeMap::new(),
             mirror_stats: BTreeMap::new(),
             packet_outs: Vec::new(),
+            explained_ms: None,
             own_packets: Vec::new(),
         };
         bridge.view.miss_to_controller = false;

@@ -148,6 +148,8 @@ pub enum Output {
     Log(Note),
     /// A packet could not be treated as its rules have it; for the log, which limits how often it says so.
     Complain(Box<str>),
+    /// Why a packet's translation failed, step by step; for the log.
+    Explain(Box<str>),
     /// Find the Ethernet addresses of the next hops towards these, and say which were found.
     FindNextHops(Vec<Ipv4Addr>),
     /// Set a device up or down, and say when this bridge has heard what became of it ([`super::Bridge::carried_out`]).

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use flow::odp::Cookie;
+use flow::odp::{Cookie, DropReason};
 use flow::{Actions, Execute, FlowEntry, Key, Upcall, UpcallKind};
 use l2proto::mac_learning::{Change as MacChange, MacKey};
 use openflow::OfPort;
@@ -13,8 +13,12 @@ use packet::PacketBuf;
 use super::{Bridge, Output};
 use crate::rule::RuleStats;
 use crate::table::Change;
+use crate::trace;
 use crate::view::{BundleId, PortRef, SwitchView};
 use crate::xlate::{Effect, Input, Start, Translation, resolve, translate};
+
+/// Failed translations are explained no more often, milliseconds.
+const EXPLAIN_EVERY_MS: i64 = 60_000;
 
 impl Bridge {
     /// Takes the view of the whole switch.
@@ -85,6 +89,9 @@ impl Bridge {
         if let Some(complaint) = translation.complaint.take() {
             self.put(Output::Complain(complaint));
         }
+        if matches!(translation.error, Some(DropReason::RecursionTooDeep | DropReason::TooManyResubmit)) {
+            self.explain(&upcall.key, &upcall.packet, &translation, now_ms);
+        }
         // What a flow of the datapath handed up has been counted by it, and is credited when the flow is swept.
         let packets = u64::from(cookie.is_none());
         let stats = RuleStats { packets, bytes: packets * upcall.packet.len() as u64, used_ms: now_ms };
@@ -96,6 +103,25 @@ impl Bridge {
             self.recirc.release(&translation.recircs, now_ms);
         }
         execute.push(Execute { packet: upcall.packet, key: upcall.key, actions });
+    }
+
+    /// Traces a packet whose translation went on for too long, once a minute at the most: a trace is long, and so is its
+    /// making. As Open vSwitch's it shows the datapath's number for the input port.
+    fn explain(&mut self, key: &Key, packet: &PacketBuf, translation: &Translation, now_ms: i64) {
+        if self.explained_ms.is_some_and(|last| now_ms - last < EXPLAIN_EVERY_MS) {
+            return;
+        }
+        self.explained_ms = Some(now_ms);
+        let request = trace::Request {
+            bridge: translation.bridges.first().copied().unwrap_or(self.view.id),
+            key: key.clone(),
+            packet: Some(packet.clone()),
+            ct_states: Default::default(),
+            names: false,
+            actions: None,
+        };
+        let traced = trace::run(&self.live, &request, &mut self.recirc, now_ms);
+        self.put(Output::Explain(traced.text.trim_end().into()));
     }
 
     /// Translates a key as the datapath has it; `None` for packets of no port here.

@@ -16,7 +16,7 @@ mod recent;
 use std::sync::Arc;
 
 use flow::classifier::Shape;
-use flow::{Actions, FlowChange, FlowStats, Key, MiniKey};
+use flow::{Actions, FlowChange, FlowStats, Key, Mask, MiniKey};
 use l2proto::mac_learning::MacKey;
 use smallvec::SmallVec;
 
@@ -107,6 +107,11 @@ impl CachedFlow {
     /// As its first packet had it, unmasked.
     pub fn key(&self) -> Key {
         self.key.to_key()
+    }
+
+    /// Bits that decide, in the datapath.
+    pub fn mask(&self) -> Mask {
+        self.shape.mask()
     }
 
     /// What the datapath does.

@@ -13,7 +13,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::effect::Effect;
 use super::record::{NodeKind, Recorder};
-use super::{Input, Recirc, Translation, wildcard};
+use super::{Input, MAX_ODP_ACTIONS, Recirc, Translation, wildcard};
 use crate::rule::Rule;
 use crate::table::TableView;
 use crate::view::{BridgeId, BridgeView, BundleView, PortRef, PortView, SwitchView};
@@ -174,6 +174,9 @@ impl<'a> Context<'a> {
         // Behind the last action nobody needs the packet: no copy of it is made for that one.
         if let Some(odp::Action::Clone(inner)) = self.odp.pop_if(|action| matches!(action, odp::Action::Clone(_))) {
             self.odp.extend(inner.iter().cloned());
+        }
+        if self.odp.len() >= MAX_ODP_ACTIONS {
+            self.slow |= odp::slow::ACTION;
         }
         if let Some(reason) = self.error {
             self.odp.clear();

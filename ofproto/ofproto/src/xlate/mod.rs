@@ -62,6 +62,9 @@ pub const MAX_DEPTH: u32 = 64;
 /// Most resubmits of one translation.
 pub const MAX_RESUBMITS: u32 = MAX_DEPTH * MAX_DEPTH;
 
+/// Datapath actions of which a Netlink attribute has no room for as many: 64 kB, 8 octets each at least.
+pub const MAX_ODP_ACTIONS: usize = 8192;
+
 /// Where the translation begins.
 #[derive(Clone, Debug, Default)]
 pub enum Start {

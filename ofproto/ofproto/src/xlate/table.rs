@@ -10,7 +10,7 @@ use openflow::message::table::TableMiss;
 
 use super::context::Context;
 use super::record::NodeKind;
-use super::{Effect, MAX_DEPTH, MAX_RESUBMITS};
+use super::{Effect, MAX_DEPTH, MAX_ODP_ACTIONS, MAX_RESUBMITS};
 use crate::rule::Rule;
 use crate::table::TableView;
 use crate::view::{FragHandling, INTERNAL_TABLE};
@@ -150,7 +150,7 @@ impl Context<'_> {
             (format!("over max translation depth {MAX_DEPTH}"), Some(DropReason::RecursionTooDeep))
         } else if self.resubmits >= MAX_RESUBMITS {
             (format!("over {MAX_RESUBMITS} resubmit actions"), Some(DropReason::TooManyResubmit))
-        } else if self.odp.len() > 8192 {
+        } else if self.odp.len() >= MAX_ODP_ACTIONS {
             self.exit = true;
             ("resubmits yielded over 64 kB of actions".to_owned(), None)
         } else if self.stack.iter().map(|value| value.len() + 1).sum::<usize>() >= 65536 {
