@@ -37,10 +37,26 @@ pub(crate) struct Work<'k> {
     pub(crate) passes: u8,
     /// Lists around it.
     pub(crate) depth: u8,
-    /// Octets to leave of it at the next output.
-    pub(crate) trunc: Option<usize>,
+    /// How the next output cuts it.
+    pub(crate) trunc: Option<Cut>,
     /// The flow that it must stay in order with, if that was asked for already.
     pub(crate) flow: Option<u64>,
+}
+
+/// What `trunc` asked for: so many octets are left off the end, whatever headers come or go until the output.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Octets to leave of the packet as it was then.
+    octets: usize,
+    /// Its length then.
+    of: usize,
+}
+
+impl Cut {
+    /// Octets to leave of a packet that is `len` octets long by now.
+    pub(crate) fn left_of(self, len: usize) -> usize {
+        (self.octets + len).saturating_sub(self.of).max(ETHERNET)
+    }
 }
 
 impl<'k> Work<'k> {
@@ -175,7 +191,10 @@ impl Engine {
         match action {
             Action::Output(port) => self.output(*port, packets, work),
             Action::LbOutput(bond) => self.lb_output(*bond, packets, work),
-            Action::Trunc(octets) => work.trunc = Some((*octets as usize).max(ETHERNET)),
+            Action::Trunc(octets) => {
+                let (octets, of) = ((*octets as usize).max(ETHERNET), packets.meta(work.slot).len);
+                work.trunc = (octets < of).then_some(Cut { octets, of });
+            }
             Action::Userspace(userspace) => self.hand_up(userspace, packets, work, env),
             Action::Set(set) => self.set(set, packets, work)?,
             Action::PushVlan { .. }
@@ -291,7 +310,7 @@ impl Engine {
         }
         work.refresh(packets, self.config.max_vlans);
         let mut packet = packets.to_buf(work.slot);
-        if let Some(octets) = trunc {
+        if let Some(octets) = trunc.map(|cut| cut.left_of(packet.len())) {
             packet::offload::complete_checksum(&mut packet);
             packet.offload.gso = None;
             packet.truncate(octets);

@@ -6,6 +6,7 @@ use flow::capture_filter::Direction;
 use packet::{Offload, offload};
 
 use crate::burst::{Burst, Packets, Slot};
+use crate::execute::Cut;
 use crate::port::{PortShare, TxPacket, TxPort, Watcher};
 use crate::stats::{Drop, PortStats, Stats};
 
@@ -111,20 +112,20 @@ impl Outputs {
         }
     }
 
-    /// Queues a packet as it is now, cut to `trunc` octets. `false`: there is no such port.
+    /// Queues a packet as it is now, cut as `trunc` says. `false`: there is no such port.
     #[inline]
     pub(crate) fn queue(
         &mut self,
         port: OdpPort,
         packets: &mut Packets<'_, '_>,
         slot: Slot,
-        trunc: Option<usize>,
+        trunc: Option<Cut>,
         priority: u32,
         stats: &mut Stats,
     ) -> bool {
         let Some(Some(out)) = self.ports.get_mut(port as usize) else { return false };
         let meta = packets.meta(slot);
-        let cut = trunc.filter(|octets| *octets < meta.len);
+        let cut = trunc.map(|cut| cut.left_of(meta.len)).filter(|octets| *octets < meta.len);
         let owes = meta.offload.partial_csum.is_some() || meta.offload.gso.is_some();
         let before = out.queue.len();
         if owes && (cut.is_some() || !out.tx.offloads().take(&meta.offload)) {

@@ -311,6 +311,19 @@ fn truncation_cuts_the_next_output_alone() {
 }
 
 #[test]
+fn truncation_leaves_off_what_was_too_much_when_it_was_asked_for() {
+    let tag = Action::PushVlan { tpid: 0x8100, tci: 0x1007 };
+    let mut rig = Rig::new(Config::default());
+    rig.install_any(&[Action::Trunc(100), tag.clone(), Action::Output(2)]);
+    rig.inject([plain(tcp4(1, 2, &[1; 200])), plain(tcp4(1, 2, &[1; 46]))]);
+    assert_eq!(rig.sent(2).iter().map(|f| f.0.len()).collect::<Vec<_>>(), [104, 104]);
+    let mut rig = Rig::new(Config::default());
+    rig.install_any(&[tag, Action::Trunc(100), Action::PopVlan, Action::Output(2)]);
+    rig.inject([plain(tcp4(1, 2, &[1; 200]))]);
+    assert_eq!(rig.sent(2)[0].0.len(), 96);
+}
+
+#[test]
 fn clones_do_not_change_the_original() {
     let clone = Action::Clone([set_nw_src(9), Action::Output(3)].as_slice().into());
     let mut rig = Rig::new(Config::default());
