@@ -247,23 +247,13 @@ fn remove_buckets(buckets: &mut Vec<Bucket>, wanted: &GroupMod) -> Result<(), Er
     Ok(())
 }
 
-/// Counts each group that a rule uses once.
+/// Counts each use of a group by a rule, those within `write_actions` and `clone` as well.
 fn count_groups(actions: &[Action], refs: &mut BTreeMap<u32, u32>) {
-    let mut used = Vec::new();
-    groups_used(actions, &mut used);
-    used.sort_unstable();
-    used.dedup();
-    for id in used {
-        *refs.entry(id).or_default() += 1;
-    }
-}
-
-fn groups_used(actions: &[Action], used: &mut Vec<u32>) {
     for action in actions {
         match action {
-            Action::Group(id) => used.push(*id),
-            Action::WriteActions(nested) => groups_used(nested, used),
-            Action::Clone(nested) => groups_used(nested, used),
+            Action::Group(id) => *refs.entry(*id).or_default() += 1,
+            Action::WriteActions(nested) => count_groups(nested, refs),
+            Action::Clone(nested) => count_groups(nested, refs),
             _ => {}
         }
     }
