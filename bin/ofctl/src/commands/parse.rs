@@ -367,7 +367,8 @@ fn number_of(text: &str) -> u64 {
 pub(super) fn check_vlan(_: &Settings, args: &[String]) -> Done {
     let (tci, mask) = (number_of(&args[0]) as u16, number_of(&args[1]) as u16);
     let mut m = Match::any();
-    m.key.set_vlan_tci(tci & mask);
+    // Bits outside the mask stay, as in the octets of a peer that does not clear them.
+    m.key.set_vlan_tci(tci);
     m.mask.set_vlan_tci(mask);
     let text = openflow::flow_mod::format_match(&m, Some(0x8000), &Style::PLAIN);
     program::print(&format!("{text} -> "));

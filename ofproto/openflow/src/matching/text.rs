@@ -41,12 +41,17 @@ pub fn nxm_to_text(octets: &[u8]) -> String {
         let Some(payload) = after.get(..header.payload) else { break };
         let (value, mask) = payload.split_at(header.width());
         if header.has_mask && value.iter().zip(mask).any(|(v, m)| v & !m != 0) {
+            // Nothing is said of it, but it has been read.
+            rest = &after[header.payload..];
             break;
         }
         let comma = if out.is_empty() { "" } else { ", " };
-        let _ = write!(out, "{comma}{}({}", name_of(&header), hex(value));
+        // Open vSwitch shows zeros for tunnel options, which no table maps here.
+        let is_option = matches!(nxm::resolve(&header, nxm::Place::Match, None), Ok(Field::TunMetadata(_)));
+        let shown = |octets: &[u8]| if is_option { "00".repeat(octets.len()) } else { hex(octets) };
+        let _ = write!(out, "{comma}{}({}", name_of(&header), shown(value));
         if header.has_mask {
-            let _ = write!(out, "/{}", hex(mask));
+            let _ = write!(out, "/{}", shown(mask));
         }
         out.push(')');
         rest = &after[header.payload..];
@@ -152,6 +157,10 @@ mod tests {
             assert_eq!(nxm_from_text(text).as_deref(), Ok(octets));
         }
         assert_eq!(nxm_to_text(&[0x12, 0x34, 2, 1, 7, 0, 0]), "4660:1(07), <2 invalid bytes>");
+        let outside = [0, 0, 0x0f, 8, 10, 0, 0, 1, 255, 0, 0, 0];
+        assert_eq!(nxm_to_text(&outside), "");
+        assert_eq!(nxm_to_text(&[&outside[..], &[0, 0, 6, 2, 8, 0]].concat()), "<6 invalid bytes>");
+        assert_eq!(nxm_to_text(&[0, 1, 0x51, 2, 5, 7]), "NXM_NX_TUN_METADATA0_W(00/00)");
         assert_eq!(nxm_from_text("12340201(07)"), Ok(vec![0x12, 0x34, 2, 1, 7]));
     }
 
