@@ -108,6 +108,7 @@ pub struct Session {
     /// The database knows that the peer leaves texts waiting.
     told_backlog: bool,
     close_when_sent: Option<String>,
+    parting: Parting,
     waker: Option<Waker>,
     linger: Linger,
 }
@@ -154,6 +155,7 @@ impl Session {
             backlog: 0,
             told_backlog: false,
             close_when_sent: None,
+            parting: Parting::No,
             waker: None,
             linger: Linger::default(),
         };
@@ -236,6 +238,7 @@ impl Session {
         (self.sent, self.backlog) = (0, 0);
         self.unposted.clear();
         self.close_when_sent = None;
+        self.parting = Parting::No;
         if self.is_active() {
             self.report(false);
             self.steer(ctx);
@@ -415,8 +418,7 @@ impl Session {
                     let kind = if matches!(message, Message::Error { .. }) { "error" } else { "reply" };
                     let name = self.machine.reconnect.name();
                     vlog::warn_rl!("ovsdb_jsonrpc_server", 60, 5, "{name}: received unexpected {kind} message");
-                    let _ = self.post();
-                    return Err(Ending::Closed);
+                    return Err(Ending::Nonsense(None));
                 }
                 Ok(Some(message)) => {
                     if let Some(message) = self.methods.route(&self.inbox, message) {
@@ -430,9 +432,7 @@ impl Session {
                     if error.to_string().ends_with("byte 0: invalid character U+0016") {
                         vlog::warn_rl!("jsonrpc", 60, 5, "{name}: received SSL data on JSON-RPC channel");
                     }
-                    // What came before the garbage is still served.
-                    let _ = self.post();
-                    return Err(Ending::Garbage);
+                    return Err(Ending::Nonsense(Some("Protocol error")));
                 }
             }
         }
@@ -457,25 +457,34 @@ impl Session {
         if self.stream.is_none() {
             return;
         }
-        let read = self.read(task);
+        let read = if matches!(self.parting, Parting::No) { self.read(task) } else { Ok(()) };
         while let Some(SessionAction::Send(text)) = self.machine.poll_output(now_ms()) {
             self.queue(Text::Own(text));
         }
         let wrote = !self.out.is_empty();
-        if let Err(error) = self.write(task) {
+        let written = self.write(task);
+        if let Parting::Done(reason) = self.parting {
+            return self.end(reason.map(str::to_owned), ctx);
+        }
+        if let Err(error) = written {
+            if matches!(self.parting, Parting::Asked) {
+                self.out.clear();
+                return;
+            }
             let name = self.machine.reconnect.name();
             vlog::dbg!("jsonrpc", "{name}: send error: {}", errno_text(&error));
             return self.end(Some(errno_text(&error)), ctx);
         }
         match read {
             Ok(()) => {}
-            Err(Ending::Closed) => return self.end(None, ctx),
+            // Who only ceased to write may still read.
+            Err(Ending::Closed) => return self.part(None, ctx),
             Err(Ending::Failed(error)) => {
                 let (name, text) = (self.machine.reconnect.name(), errno_text(&error));
                 vlog::warn_rl!("jsonrpc", 60, 5, "{name}: receive error: {text}");
                 return self.end(Some(text), ctx);
             }
-            Err(Ending::Garbage) => return self.end(Some("Protocol error".to_owned()), ctx),
+            Err(Ending::Nonsense(reason)) => return self.part(reason, ctx),
         }
         if self.out.is_empty()
             && let Some(reason) = self.close_when_sent.take()
@@ -488,6 +497,23 @@ impl Session {
         if wrote && self.out.is_empty() {
             self.look_on();
         }
+    }
+
+    /// The peer is heard no more. What it asked for before is still served, and what the database says at once is sent.
+    fn part(&mut self, reason: Option<&'static str>, ctx: &mut Context<Self>) {
+        if self.unjoined || !self.post() {
+            return self.end(reason.map(str::to_owned), ctx);
+        }
+        self.parting = Parting::Asked;
+        let id = self.id;
+        // The answers are in the mailbox before the database says that it has let go.
+        let asked = self.database.ask(Leave { session: id }, Duration::from_secs(60));
+        ctx.spawn(wrap_future::<_, Session>(asked).map(move |_, session, _| {
+            if session.id == id && session.stream.is_some() {
+                session.parting = Parting::Done(reason);
+                session.wake_pump();
+            }
+        }));
     }
 
     /// While the peer leaves texts waiting, the database gathers what its monitors see.
@@ -520,7 +546,17 @@ impl Session {
 enum Ending {
     Closed,
     Failed(io::Error),
-    Garbage,
+    /// What came is no message, or none for a server; the reason to be told of.
+    Nonsense(Option<&'static str>),
+}
+
+/// Whether a connection is to end that still has answers to get.
+enum Parting {
+    No,
+    /// The database is to let go of it.
+    Asked,
+    /// The database has.
+    Done(Option<&'static str>),
 }
 
 fn write_some(
