@@ -1,9 +1,11 @@
-//! Coverage counters of what a bridge's address table does, by the names that Open vSwitch gives them.
+//! Coverage counters of what a bridge translates and its address table does, by the names that Open vSwitch gives them.
 
 use l2proto::mac_learning::MacStats;
 
 use crate::unixctl::coverage::Counter;
 
+/// Packets that were translated.
+pub(super) static TRANSLATED: Counter = Counter::new("xlate_actions");
 static LEARNED: Counter = Counter::new("mac_learning_learned");
 static EXPIRED: Counter = Counter::new("mac_learning_expired");
 static EVICTED: Counter = Counter::new("mac_learning_evicted");

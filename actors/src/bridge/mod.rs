@@ -277,6 +277,7 @@ impl Handler<Upcalls> for Bridge {
     fn handle(&mut self, m: Upcalls, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.set_now(clock::now_ms());
+        coverage::TRANSLATED.add_many(m.batch.len() as u64);
         self.core.upcalls(m.batch, !m.is_full, clock::now_ms());
         self.settle(ctx);
     }

@@ -13,12 +13,18 @@ use super::{Datapath, PATIENCE, now_us};
 use crate::clock;
 use crate::mailbox::Address;
 use crate::msg::datapath::*;
+use crate::unixctl::coverage::Counter;
+
+static PUT: Counter = Counter::new("dpif_flow_put");
+static DELETED: Counter = Counter::new("dpif_flow_del");
+static EXECUTED: Counter = Counter::new("dpif_execute");
 
 impl Handler<FlowInstall> for Datapath {
     type Result = ();
 
     fn handle(&mut self, m: FlowInstall, _: &mut Context<Self>) {
         self.desk.received();
+        PUT.add_many(m.entries.len() as u64);
         for entry in &m.entries {
             if let Err(error) = self.engine.install(entry, m.view_version) {
                 vlog::dbg!("datapath", "flow not installed: {error}");
@@ -43,6 +49,7 @@ impl Handler<PacketExecute> for Datapath {
 impl Datapath {
     pub(super) fn execute(&mut self, m: PacketExecute) {
         let now_us = now_us();
+        EXECUTED.add_many(m.packets.len() as u64);
         self.engine.execute(m.packets, now_us, &mut self.upcalls);
         if !m.answered.is_empty() {
             self.lines.answered(&m.bridge, now_us / 1000);
@@ -58,6 +65,7 @@ impl Handler<FlowModify> for Datapath {
 
     fn handle(&mut self, m: FlowModify, _: &mut Context<Self>) {
         self.desk.received();
+        PUT.add_many(m.entries.len() as u64);
         for change in &m.entries {
             // A flow that went meanwhile needs no change.
             let _ = self.engine.modify(change, m.view_version);
@@ -80,6 +88,7 @@ impl Handler<FlowDelete> for Datapath {
                 flows
             }
         };
+        DELETED.add_many(gone.len() as u64);
         let counted = self.spread_and_ask();
         if counted.is_empty() {
             return Response::reply(gone);

@@ -9,12 +9,17 @@ use flow::OdpPort;
 use super::{Datapath, Port, PortQueue, now_us, wake};
 use crate::linger::Linger;
 use crate::msg::datapath::*;
+use crate::unixctl::coverage::Counter;
+
+static ADDED: Counter = Counter::new("dpif_port_add");
+static REMOVED: Counter = Counter::new("dpif_port_del");
 
 impl Handler<PortAttach> for Datapath {
     type Result = ();
 
     fn handle(&mut self, m: PortAttach, _: &mut Context<Self>) {
         self.desk.received();
+        ADDED.add();
         let attachment = self.hub.next_attachment();
         let port = Port { name: m.name, queues: Vec::new(), bridge: m.bridge, attachment };
         self.take_in(m.port, port, Some(m.tx));
@@ -75,6 +80,7 @@ impl Handler<PortDetach> for Datapath {
 
     fn handle(&mut self, m: PortDetach, _: &mut Context<Self>) {
         self.desk.received();
+        REMOVED.add();
         self.inherited.remove(&m.port);
         self.detach(m.port);
     }

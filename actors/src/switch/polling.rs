@@ -18,6 +18,9 @@ use crate::port::device::{DeviceKind, dummy_queues, ring_queues};
 /// One packet in so many enters the exact-match cache unless told.
 pub(super) const EMC_INSERT_INV_PROB: u32 = 100;
 
+/// The key of the processors that a port's queues are to have.
+const AFFINITY: &str = "pmd-rxq-affinity";
+
 /// What polling was last worked out from, and what came of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Polling {
@@ -25,6 +28,8 @@ pub(super) struct Polling {
     ports: Vec<PolledPort>,
     pub(super) assignment: std::sync::Arc<Assignment>,
     told: Option<Tune>,
+    /// Ports whose affinity makes no sense, as the log was told of them: bridge, OpenFlow port, and the text.
+    odd: BTreeMap<String, (String, u16, String)>,
     /// What of balancing and sleeping the log was told last.
     balance: Option<Balance>,
     /// The share of flows that the exact match cache takes, and whether there is a signature match cache, as told last.
@@ -179,8 +184,15 @@ impl Switch {
             // That of the kernel's has no such threads elsewhere.
             let has_balance = kind != "system" || self.settings.dummy.covers(&kind);
             let ports = self.polled_ports(&kind);
+            let odd = self.odd_affinities(&kind);
             let Some(backer) = self.datapaths.get_mut(&kind) else { continue };
             let polling = &mut backer.polling;
+            for (name, (bridge, port, _)) in odd.iter().filter(|(name, of)| polling.odd.get(*name) != Some(of)) {
+                vlog::warn!("dpif", "{kind}@ovs-{kind}: port_set_config failed (Invalid argument)");
+                let what = format_args!("datapath configuration on port {port} ({name}) failed");
+                vlog::warn!("ofproto", "{bridge}: {what} (Invalid argument)");
+            }
+            polling.odd = odd;
             let mut notes = rxq::Notes::new();
             let settings = settings(&self.desired.other_config, &polling.settings, &mut notes);
             let is_new = polling.told.is_none() || settings != polling.settings || ports != polling.ports;
@@ -232,7 +244,7 @@ impl Switch {
                 let number = port.odp?;
                 let known = known.and_then(|known| known.iter().find(|p| p.number == number));
                 let before = || known.map(|p| p.affinity.clone());
-                let affinity = match port.config.other_config.get("pmd-rxq-affinity") {
+                let affinity = match port.config.other_config.get(AFFINITY) {
                     None => BTreeMap::new(),
                     // What makes no sense changes nothing.
                     Some(text) => rxq::parse_affinity(text).or_else(before).unwrap_or_default(),
@@ -247,6 +259,17 @@ impl Switch {
             .collect();
         polled.sort_by_key(|port| port.number);
         polled
+    }
+
+    /// What is said of ports of a datapath whose affinity makes no sense: who, and the text that did not.
+    fn odd_affinities(&self, kind: &str) -> BTreeMap<String, (String, u16, String)> {
+        let bridges = self.bridges.iter().filter(|(_, bridge)| bridge.datapath == kind);
+        let ports = bridges.flat_map(|(name, bridge)| bridge.ports.iter().map(move |port| (name, port)));
+        let odd = ports.filter(|(_, (_, port))| port.kind == "dummy-pmd").filter_map(|(bridge, (name, port))| {
+            let text = port.config.other_config.get(AFFINITY)?;
+            rxq::parse_affinity(text).is_none().then(|| (name.clone(), (bridge.clone(), port.port.0, text.clone())))
+        });
+        odd.collect()
     }
 
     /// Whether the host's devices have threads of their own.

@@ -46,6 +46,14 @@ fn same(a: &Key, b: &Key, plain: bool) -> bool {
     }
 }
 
+/// Whether a packet is as it was received: of its metadata it has port and packet type alone.
+pub(crate) fn is_plain(key: &Key) -> bool {
+    let mut bare = Key::EMPTY;
+    bare.set_in_port(key.in_port());
+    bare.set_packet_type(key.packet_type());
+    key.0[..PACKET_WORD] == bare.0[..PACKET_WORD]
+}
+
 impl Emc {
     pub(crate) fn new() -> Self {
         Self { tags: vec![0; ENTRIES].into_boxed_slice(), entries: vec![None; ENTRIES] }

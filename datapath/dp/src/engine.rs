@@ -9,6 +9,7 @@ use crate::burst::{self, BURST, Burst, Packets, Pool, Slot};
 use crate::common::Common;
 use crate::datapath::Config;
 use crate::drop_log::DropLog;
+use crate::emc;
 use crate::emc::Emc;
 use crate::execute::Work;
 use crate::flows::{FlowRef, FlowTable, Plan};
@@ -216,6 +217,7 @@ impl Engine {
         for mut execute in executes {
             env.port = execute.key.in_port();
             self.drops.begin(env.port, env.now_ms);
+            self.remember(&execute.key);
             let slot = packets.pool.add(&execute.packet);
             let mut work = Work::new(slot, &mut execute.key, Layers::EMPTY);
             work.stale = true;
@@ -228,6 +230,19 @@ impl Engine {
         self.outputs.flush(&packets, &mut self.stats);
         pool.clear();
         self.pool = pool;
+    }
+
+    /// Takes a packet that went up, and whose flow is here by now, into the exact-match cache: the next one like it is found
+    /// there.
+    fn remember(&mut self, key: &Key) {
+        let inverse = self.config.emc_insert_inv_prob;
+        if inverse == 0 || !self.dice.roll().is_multiple_of(inverse) || !emc::is_plain(key) {
+            return;
+        }
+        if let (Some(flow), _) = self.flows.find(key) {
+            let flows = &self.flows;
+            self.emc.insert(key, mix::packet(key, self.config.seed), flow, |flow| flows.is_live(flow));
+        }
     }
 
     /// Decides about a packet that comes round again.

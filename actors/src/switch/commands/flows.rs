@@ -287,6 +287,19 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     says.answer(Ok(()))
 }
 
+/// How many ports the threads of all datapaths look up flows of, and in how many subtables: one for each mask of a port.
+pub(super) async fn subtables(directory: &Directory) -> Result<(usize, usize), String> {
+    let (mut ports, mut masks) = (BTreeSet::new(), BTreeSet::new());
+    for (name, entry) in directory.datapaths.iter() {
+        for (core, shown) in by_thread(directory, entry, collect(directory, entry).await?).await? {
+            let place = (name.clone(), core, shown.key.to_key().in_port());
+            masks.insert((place.clone(), shown.flow.entry.mask().0));
+            ports.insert(place);
+        }
+    }
+    Ok((ports.len(), masks.len()))
+}
+
 async fn dump_bridge(directory: &Directory, args: &[String]) -> Answer {
     let (given, rest) = options(args)?;
     let bridge = rest.last().and_then(|name| Some((name, directory.bridges.get(name)?))).ok_or("no such bridge")?;

@@ -36,11 +36,19 @@ fn listed(cores: impl Iterator<Item = u32>) -> String {
     if texts.is_empty() { "none".to_owned() } else { texts.join(",") }
 }
 
-fn lookups() -> String {
-    let priorities = LOOKUP_PRIORITIES.lock().unwrap_or_else(PoisonError::into_inner);
+/// The way of looking up that is used: that of the greatest priority.
+fn used_lookup(priorities: &[u8; 2]) -> usize {
+    usize::from(priorities[1] >= priorities[0])
+}
+
+/// The ways of looking up, one of them in use in so many subtables.
+fn lookups(subtables: usize) -> String {
+    let priorities = *LOOKUP_PRIORITIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let used = used_lookup(&priorities);
     let mut out = String::from("Available dpcls implementations:\n");
-    for (name, priority) in LOOKUPS.iter().zip(*priorities) {
-        let _ = writeln!(out, "  {name} (Use count: 0, Priority: {priority})");
+    for (at, (name, priority)) in LOOKUPS.iter().zip(priorities).enumerate() {
+        let count = if at == used { subtables } else { 0 };
+        let _ = writeln!(out, "  {name} (Use count: {count}, Priority: {priority})");
     }
     out
 }
@@ -102,7 +110,8 @@ fn choose_parser(args: &[String], cores: &[u32]) -> Result<String, String> {
     Ok(format!("Miniflow extract implementation set to {name}{place}{study}.\n"))
 }
 
-fn set_priority(name: &str, priority: &str) -> Result<String, String> {
+/// Sets a priority. `there` are the ports and subtables that are looked up in.
+fn set_priority(name: &str, priority: &str, there: (usize, usize)) -> Result<String, String> {
     const RANGE: &str = "error converting priority, use integer in range 0-255\n";
     // What is no number is 0.
     let digits = priority.trim_start().strip_prefix('-').unwrap_or(priority.trim_start());
@@ -111,8 +120,14 @@ fn set_priority(name: &str, priority: &str) -> Result<String, String> {
     let priority = if number.is_empty() { Ok(0) } else { number.parse() };
     let priority = priority.ok().filter(|_| !is_negative).ok_or(RANGE)?;
     let i = LOOKUPS.iter().position(|n| *n == name).ok_or("error, subtable lookup function not found")?;
-    LOOKUP_PRIORITIES.lock().unwrap_or_else(PoisonError::into_inner)[i] = priority;
-    Ok("Lookup priority change affected 0 dpcls ports and 0 subtables.\n".to_owned())
+    let mut priorities = LOOKUP_PRIORITIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = used_lookup(&priorities);
+    priorities[i] = priority;
+    let (ports, subtables) = if used_lookup(&priorities) == before { (0, 0) } else { there };
+    vlog::info!("dpif_netdev_lookup", "Subtable function '{name}' set priority to {priority}");
+    let said = format!("Lookup priority change affected {ports} dpcls ports and {subtables} subtables.");
+    vlog::info!("dpif_netdev", "{said}");
+    Ok(said + "\n")
 }
 
 /// Registers them.
@@ -131,11 +146,16 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         choose_parser(&args, &cores(&directory))
     });
     for name in ["dpif-netdev/subtable-lookup-info-get", "dpif-netdev/subtable-lookup-prio-get"] {
-        registry.say(name, "", (0, 0), |_| Ok(lookups()));
+        registry.ask(name, "", (0, 0), |directory, _| async move {
+            Ok(lookups(super::flows::subtables(&directory).await?.1))
+        });
     }
-    registry.say("dpif-netdev/subtable-lookup-prio-set", "[lookup_func] [prio]", (2, 2), |args| {
-        set_priority(&args[0], &args[1])
-    });
+    registry.ask(
+        "dpif-netdev/subtable-lookup-prio-set",
+        "[lookup_func] [prio]",
+        (2, 2),
+        |directory, args| async move { set_priority(&args[0], &args[1], super::flows::subtables(&directory).await?) },
+    );
     registry.say("odp-execute/action-impl-show", "", (0, 0), |_| {
         Ok("Available Actions implementations:\n  scalar (available: Yes, active: Yes)\n  autovalidator (available: Yes, \
             active: No)\n"
@@ -175,11 +195,11 @@ mod tests {
     #[test]
     fn priorities_are_octets() {
         for bad in ["-2", "256", "99999999999"] {
-            assert!(set_priority("generic", bad).is_err_and(|e| e.contains("0-255")), "{bad}");
+            assert!(set_priority("generic", bad, (1, 2)).is_err_and(|e| e.contains("0-255")), "{bad}");
         }
-        assert!(set_priority("other", "4").is_err());
+        assert!(set_priority("other", "4", (1, 2)).is_err());
         for good in ["x", "-0", "1y", ""] {
-            assert!(set_priority("generic", good).is_ok(), "{good}");
+            assert!(set_priority("generic", good, (1, 2)).is_ok(), "{good}");
         }
     }
 }
