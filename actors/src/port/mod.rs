@@ -601,8 +601,9 @@ impl Handler<Receive> for Port {
 
     fn handle(&mut self, m: Receive, _: &mut Context<Self>) -> bool {
         self.desk.received();
+        // As in 3.1, one that is down receives all the same.
         match (&self.device, &self.setup.datapath) {
-            (Some(Device::Dummy(state)), Some(datapath)) if state.admin_up => {
+            (Some(Device::Dummy(_)), Some(datapath)) => {
                 datapath.offer(Inject { port: self.setup.odp, queue: m.0, packets: m.1 })
             }
             _ => false,

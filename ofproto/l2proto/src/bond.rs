@@ -246,8 +246,9 @@ impl<M: Copy + Ord> Bond<M> {
         std::mem::take(&mut self.news)
     }
 
-    /// Whether another member became active since the last call, so that a frame from each station behind the bond has
-    /// to tell its neighbours of the new way. With balance-tcp it is one switch that has all links, and knows.
+    /// Whether another member became active or one was lost since the last call, so that a frame from each station that
+    /// is not behind the bond has to tell those who are of the new way. With balance-tcp it is one switch that has all
+    /// links, and knows.
     pub fn take_teaching(&mut self) -> bool {
         std::mem::take(&mut self.teaches) && self.config.mode != BondMode::BalanceTcp
     }
@@ -353,6 +354,7 @@ impl<M: Copy + Ord> Bond<M> {
             return;
         }
         member.enabled = enable;
+        self.teaches |= !enable;
         let word = if enable { "enabled" } else { "disabled" };
         self.news.push(format!("member {}: {word}", member.state.name));
         if enable && self.is_active_backup() && self.active.is_some() && self.primary() == Some(m) {

@@ -25,7 +25,7 @@ impl<M: Copy + Ord> Bond<M> {
             let _ = writeln!(out, "all members active: {}", config.all_members_active);
         }
         let _ = writeln!(out, "updelay: {} ms\ndowndelay: {} ms", config.updelay_ms, config.downdelay_ms);
-        if self.is_balanced() {
+        if self.is_balanced() && config.rebalance_interval_ms != 0 {
             let _ = writeln!(out, "next rebalance: {} ms", self.next_rebalance_ms - now_ms);
         }
         let primary = match (&config.primary, config.mode, config.lacp_fallback_ab) {

@@ -39,6 +39,7 @@ impl Bridge {
             metadata.key.set_tun_flags(tun_flag::OAM);
             metadata.mask.set_tun_flags(tun_flag::OAM);
         }
+        self.spoken = (self.spoken.0 + 1, self.spoken.1 + packet.len() as u64);
         self.own_packets.push(PacketOut {
             packet: packet.into(),
             buffer_id: u32::MAX,

@@ -201,6 +201,8 @@ pub struct Bridge {
     explained_ms: Option<i64>,
     /// Packets that the bridge itself has to send.
     own_packets: Vec<openflow::message::PacketOut>,
+    /// Packets and octets of protocols that it spoke so far.
+    spoken: (u64, u64),
 }
 
 impl Bridge {
@@ -267,6 +269,7 @@ impl Bridge {
             packet_outs: Vec::new(),
             explained_ms: None,
             own_packets: Vec::new(),
+            spoken: (0, 0),
         };
         bridge.view.miss_to_controller = false;
         bridge.config.fail_secure = config.fail_secure;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openflow::flow_mod::{FlowStatsRequest, TABLE_ALL};
-use openflow::message::{AggregateStats, Dialect, Message, QueueConfig, QueueStats, TableStats};
+use openflow::message::{AggregateStats, Dialect, Message, PortStats, QueueConfig, QueueStats, TableStats};
 use openflow::{ErrorCode, OfPort};
 
 use super::service::Step;
@@ -154,7 +154,13 @@ impl Bridge {
             Query::Tables => Message::TableStatsReply(self.table_stats_of(&answers)),
             Query::Ports => {
                 let one = |a| if let Answer::Ports(p) = a { p } else { Vec::new() };
-                Message::PortStatsReply(answers.into_iter().flat_map(one).collect())
+                let mut ports: Vec<PortStats> = answers.into_iter().flat_map(one).collect();
+                // What the switch says itself counts as what its own port said.
+                for local in ports.iter_mut().filter(|p| p.port == OfPort::LOCAL) {
+                    local.rx_packets = local.rx_packets.saturating_add(self.spoken.0);
+                    local.rx_bytes = local.rx_bytes.saturating_add(self.spoken.1);
+                }
+                Message::PortStatsReply(ports)
             }
             Query::Meters => match &request.body {
                 Ok(Message::MeterStatsRequest(id)) => Message::MeterStatsReply(self.meter_stats(*id, &answers)),

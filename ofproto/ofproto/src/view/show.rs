@@ -9,12 +9,9 @@ use openflow::OfPort;
 
 use super::{BridgeView, BundleId, PortKind};
 
-/// The port of a bundle as these tables show it: its first port's number.
+/// The port of a bundle as these tables show it: its first port's number, of a bond as well.
 fn port_text(bridge: &BridgeView, bundle: u32) -> String {
     let Some(bundle) = bridge.bundles.get(&BundleId(bundle)) else { return "?".to_owned() };
-    if bundle.bond.is_some() {
-        return bundle.name.clone();
-    }
     match bundle.ports.first() {
         Some(&OfPort::LOCAL) => "LOCAL".to_owned(),
         Some(port) => port.0.to_string(),
