@@ -7,7 +7,7 @@
 //! policers are common to all ([`dp::Common`]).
 //!
 //! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
-//! [`BURSTS_A_SLICE`] bursts. A queue found empty is armed and left to the kernel, where it pays after a moment
+//! [`BURSTS_A_SLICE`] bursts or [`SLICE_US`]. A queue found empty is armed and left to the kernel, where it pays after a moment
 //! ([`crate::linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
 
 pub mod adapt;
@@ -49,8 +49,11 @@ use wake::Name;
 const LINGER_US: u64 = 20;
 /// How often what is due by time is done while no packets come, milliseconds.
 const TICK_MS: i64 = 1_000;
-/// Bursts between two looks at the mailbox.
+/// Bursts between two looks at the mailbox and at what else has packets.
 const BURSTS_A_SLICE: usize = 64;
+/// Time between them, microseconds, where bursts take long: of packets that no flow is for yet, which a port may send
+/// without end while others wait.
+const SLICE_US: u64 = 1_000;
 
 struct Port {
     /// Its device's.
@@ -253,8 +256,12 @@ impl Datapath {
     /// Polls active queues for one slice; `true` when some remain.
     fn work(&mut self) -> bool {
         let mut bursts = 0;
+        let began_us = now_us();
         while bursts < BURSTS_A_SLICE && !self.active.is_empty() {
             let now_us = now_us();
+            if now_us.saturating_sub(began_us) > SLICE_US {
+                break;
+            }
             let served = self.round(now_us);
             bursts += served;
             self.flush_upcalls(None);

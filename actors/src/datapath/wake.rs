@@ -10,9 +10,10 @@ use actix::prelude::*;
 use dp::QueueId;
 use flow::OdpPort;
 use futures::task::AtomicWaker;
+use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use tokio::io::unix::AsyncFd;
@@ -113,8 +114,10 @@ impl ActorFuture<Datapath> for Readiness {
         loop {
             actor.awake(woken.take());
             if actor.work() {
-                // More to do than fits one slice: let the mailbox have its turn.
-                task.waker().wake_by_ref();
+                // More to do than fits one slice: let the mailbox have its turn, and the runtime, which would otherwise
+                // let a task that wakes itself go on 61 times before it looks at descriptors: other ports' packets
+                // would wait for as many slices of one that floods.
+                let _ = pin!(tokio::task::yield_now()).poll(task);
                 return Poll::Pending;
             }
             if woken.is_empty() {

@@ -378,3 +378,70 @@ fn os_ken_learning_switches_of_every_version() {
         Ok(())
     });
 }
+
+/// Sends datagrams to ever other ports, from ever other ports, for as long as it lives.
+const FLOOD: &str = "
+import socket, sys
+while True:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        for port in range(1024, 65536):
+            try: s.sendto(b'', (sys.argv[1], port))
+            except OSError: pass
+";
+
+/// Answers every datagram to port 7 with itself.
+const ECHO: &str = "
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('', 7))
+print('ready', flush=True)
+while True:
+    said, who = s.recvfrom(64)
+    s.sendto(said, who)
+";
+
+/// Asks port 7 fifty times, each time from another port, and tells how often there was an answer.
+const ASK: &str = "
+import socket, sys
+heard = 0
+for port in range(20000, 20050):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(('', port))
+        s.settimeout(3)
+        s.sendto(b'?', (sys.argv[1], 7))
+        try: heard += len(s.recv(64))
+        except OSError: pass
+print(heard)
+";
+
+#[test]
+fn a_port_that_floods_new_flows_keeps_nobody_elses_waiting() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(3, 1500)?;
+        let (flooder, asker, answerer) = (&guests[0], &guests[1], &guests[2]);
+        // Rules that look at the ports: every pair of ports is a flow of its own. What floods goes no further, so that
+        // nothing but the switch can lose what others send.
+        let look = "move:NXM_OF_UDP_SRC[]->NXM_NX_REG0[0..15],move:NXM_OF_UDP_DST[]->NXM_NX_REG1[0..15]";
+        lab.ofctl(&format!("add-flow br0 priority=40000,udp,actions={look},normal"))?;
+        lab.ofctl(&format!("add-flow br0 priority=50000,in_port={},udp,actions={look}", flooder.port))?;
+        need("guests reach each other", flooder.reaches(&answerer.ip) && asker.reaches(&answerer.ip))?;
+        let dir = lab.place.dir();
+        let (echo, flood) = (dir.join("log/echo"), dir.join("log/flood"));
+        let _echo = answerer.space.start(&["python3", "-c", ECHO], &echo)?;
+        process::until("the answerer to listen", Duration::from_secs(30), || said(&echo).contains("ready"))?;
+        let _flood = flooder.space.start(&["python3", "-c", FLOOD, &answerer.ip], &flood)?;
+        let missed = || {
+            let shown = lab.appctl("dpctl/show").unwrap_or_default();
+            let missed = shown.split("missed:").nth(1).and_then(|rest| rest.split_whitespace().next());
+            missed.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
+        };
+        process::until("the flood to miss", Duration::from_secs(60), || missed() > 5_000)?;
+        let before = missed();
+        let heard = asker.space.run(&["python3", "-c", ASK, &answerer.ip])?;
+        need(&format!("the flood went on: {before}, then {}", missed()), missed() > before + 200)?;
+        need(
+            &format!("(nearly) all of 50 new flows pass beside it: {heard}"),
+            heard.trim().parse::<u32>().is_ok_and(|n| n >= 48),
+        )
+    });
+}
