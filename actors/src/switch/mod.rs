@@ -80,6 +80,9 @@ struct Backer {
     revalidator: Address<Revalidator>,
     stir: Latest<Stir>,
     ports: BTreeMap<OdpPort, String>,
+    /// Ports that this change of configuration took out, and the bridges they were of. Until bridges have heard of it, flows
+    /// that name them may still be there, and be made: the numbers are nobody else's so long.
+    leaving: BTreeMap<OdpPort, (String, String)>,
     /// Tunnels by their interface's name; those of a kind share a port.
     tunnels: BTreeMap<String, Arc<TunnelConfig>>,
     polling: polling::Polling,
@@ -105,6 +108,22 @@ struct PortState {
     fitted_mtu: Option<i64>,
     /// Its device was opened once.
     added: bool,
+}
+
+impl Backer {
+    /// A number for a new port of a bridge: the one it had, or else the first that nobody has, or has had just now.
+    fn number_for(&self, bridge: &str, name: &str, by_name: bool) -> OdpPort {
+        if by_name || self.leaving.is_empty() {
+            return plan::odp_number(&self.ports, name, by_name);
+        }
+        let was_its = |(odp, (of, own)): &(&OdpPort, &(String, String))| {
+            of == bridge && own == name && !self.ports.contains_key(odp)
+        };
+        let leaving = self.leaving.iter().map(|(odp, (_, name))| (*odp, name.clone()));
+        let used = || self.ports.clone().into_iter().chain(leaving).collect();
+        let kept = self.leaving.iter().find(was_its).map(|(odp, _)| *odp);
+        kept.unwrap_or_else(|| plan::odp_number(&used(), name, by_name))
+    }
 }
 
 impl PortState {
@@ -267,6 +286,7 @@ impl Switch {
             revalidator,
             stir,
             ports: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             tunnels: BTreeMap::new(),
             polling: Default::default(),
             timeouts: ct_zones::Numbers::default(),

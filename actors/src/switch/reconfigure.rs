@@ -53,6 +53,7 @@ impl Switch {
             let given = self.settings.tls.files();
             self.settings.tls.configure(TlsFiles { private_key, certificate, ca_cert, bootstrap: *bootstrap, ..given });
         }
+        self.datapaths.values_mut().for_each(|backer| backer.leaving.clear());
         self.close_unwanted(&wanted);
         let opening = self.open_wanted(&wanted);
         let counts_host = |d: &DesiredSwitch| plan::flag(&d.other_config, "enable-statistics");
@@ -138,8 +139,10 @@ impl Switch {
                 return;
             }
         }
-        if let Some(odp) = port.odp {
-            backer.ports.remove(&odp);
+        if let Some(odp) = port.odp
+            && let Some(own) = backer.ports.remove(&odp)
+        {
+            backer.leaving.insert(odp, (bridge_name.to_owned(), own));
         }
     }
 
@@ -327,7 +330,7 @@ impl Switch {
         let odp = (shown != "patch").then(|| {
             let own = tunnel.as_ref().map_or_else(|| name.clone(), |config| tunnels::datapath_port(config));
             let shared = backer.ports.iter().find(|(_, n)| tunnel.is_some() && **n == own).map(|(odp, _)| *odp);
-            let odp = shared.unwrap_or_else(|| plan::odp_number(&backer.ports, &own, by_name));
+            let odp = shared.unwrap_or_else(|| backer.number_for(bridge_name, &own, by_name));
             backer.ports.insert(odp, own);
             odp
         });
