@@ -3,7 +3,8 @@
 #[path = "service/runner.rs"]
 mod runner;
 
-use ofproto::bridge::{ConnKind, RateLimit};
+use ::flow::{Ticket, Upcall, UpcallKind};
+use ofproto::bridge::{ConnKind, Output, RateLimit};
 use openflow::Version::{self, *};
 use openflow::message::async_config::AsyncKind;
 use openflow::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
@@ -12,6 +13,7 @@ use openflow::message::monitor::{FlowUpdateEvent, MonitorCommand, monitor_flag};
 use openflow::message::role::{Role, RoleRequest};
 use openflow::message::*;
 use openflow::{ErrorCode, OfPort};
+use packet::PacketBuf;
 use runner::{Peer, World, errors, line};
 
 fn switch(version: Version) -> (World, Peer) {
@@ -26,6 +28,26 @@ fn check(world: &mut World, peer: Peer, lines: &[(&str, &str)]) {
         let got = world.send(peer, line(text));
         let wanted: Vec<&str> = if wanted.is_empty() { Vec::new() } else { vec![*wanted] };
         assert_eq!(errors(&got), wanted, "{text}");
+    }
+}
+
+/// One that a bridge has not heard of yet, or that has gone, would otherwise be flooded to where it came from.
+#[test]
+fn packets_of_ports_that_nobody_has_go_nowhere() {
+    let (mut world, peer) = switch(V15);
+    check(&mut world, peer, &[("flow add actions=output:1,output:2", "")]);
+    for (in_port, is_translated) in [(9, false), (u32::MAX, true)] {
+        let packet = PacketBuf::new(&[0; 60]);
+        let mut key = ::flow::extract(packet.data(), in_port).0;
+        key.set_in_port(in_port);
+        let ticket = Ticket { flow: 1, thread: 0 };
+        world.bridge.upcalls(vec![Upcall { kind: UpcallKind::Miss, key, packet, ticket }], true, world.now_ms);
+        let outputs = world.bridge.take_outputs();
+        let sent = outputs.iter().any(|o| matches!(o, Output::Execute { packets, .. } if !packets.is_empty()));
+        let kept = outputs.iter().any(|o| matches!(o, Output::Install { .. }));
+        assert_eq!((sent, kept), (is_translated, is_translated), "port {in_port}");
+        let answered = outputs.iter().any(|o| matches!(o, Output::Execute { answered, .. } if answered.len() == 1));
+        assert!(answered, "whoever waits is told");
     }
 }
 

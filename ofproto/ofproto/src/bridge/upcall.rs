@@ -19,6 +19,8 @@ use crate::xlate::{Effect, Input, Start, Translation, resolve, translate};
 
 /// Failed translations are explained no more often, milliseconds.
 const EXPLAIN_EVERY_MS: i64 = 60_000;
+/// In a datapath's key: no port of the datapath.
+const NO_ODP_PORT: u32 = u32::MAX;
 
 impl Bridge {
     /// Takes the view of the whole switch.
@@ -128,8 +130,8 @@ impl Bridge {
     pub(super) fn translate_key(&mut self, key: &Key, packet: Option<&PacketBuf>, now_ms: i64) -> Option<Translation> {
         self.live_view();
         let resolved = resolve(&self.live, key);
-        if resolved.is_none() && (key.tun_dst() != 0 || key.tun_ipv6_dst() != 0) {
-            // It came by a tunnel that is nobody's.
+        if resolved.is_none() && key.in_port() != NO_ODP_PORT {
+            // It came by a port, or a tunnel, that is nobody's: not yet, or not any more.
             return None;
         }
         let (mut bridge, flow) = resolved.unwrap_or_else(|| {
@@ -382,7 +384,7 @@ impl Bridge {
         let stats = RuleStats { packets: 1, bytes: packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, tcp_flags, now_ms);
         let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
-        key.set_in_port(odp.unwrap_or(u32::MAX));
+        key.set_in_port(odp.unwrap_or(NO_ODP_PORT));
         let actions: Actions = translation.actions.as_slice().into();
         self.put(Output::Execute { packets: vec![Execute { packet, key, actions }], answered: Vec::new() });
         self.recirc.release(&translation.recircs, now_ms);
