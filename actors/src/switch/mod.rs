@@ -429,15 +429,15 @@ impl Player for Switch {
     }
 }
 
+/// How long statistics stay as they are in the database, milliseconds.
+fn stats_interval_ms(desired: &DesiredSwitch) -> i64 {
+    let given = desired.other_config.get("stats-update-interval").and_then(|v| v.parse().ok());
+    given.map_or(STATS_INTERVAL_MS, |ms: i64| ms.max(STATS_INTERVAL_MS))
+}
+
 impl Switch {
     fn rearm(&mut self) {
-        let interval = self
-            .desired
-            .other_config
-            .get("stats-update-interval")
-            .and_then(|v| v.parse().ok())
-            .unwrap_or(STATS_INTERVAL_MS)
-            .max(STATS_INTERVAL_MS);
+        let interval = stats_interval_ms(&self.desired);
         if self.next_status_ms <= clock::now_ms() {
             self.next_status_ms = clock::now_ms() + interval;
         }

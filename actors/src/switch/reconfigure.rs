@@ -57,7 +57,8 @@ impl Switch {
         self.close_unwanted(&wanted);
         let opening = self.open_wanted(&wanted);
         let counts_host = |d: &DesiredSwitch| plan::flag(&d.other_config, "enable-statistics");
-        if counts_host(&self.desired) != counts_host(&wanted) {
+        let interval = super::stats_interval_ms;
+        if counts_host(&self.desired) != counts_host(&wanted) || interval(&self.desired) != interval(&wanted) {
             self.next_status_ms = 0;
         }
         self.log_monitoring(&wanted);
