@@ -55,10 +55,11 @@ impl Context<'_> {
             used |= bit;
             // Before the copy leaves, so that its own output is not mirrored here again.
             self.mirrors |= mirror.dup | bit;
-            self.mirror_snaplen = mirror.snaplen;
+            // A copy that goes to many ports may be mirrored at one of them, and is cut at the others all the same.
+            let outer = std::mem::replace(&mut self.mirror_snaplen, mirror.snaplen);
             self.copy_to(mirror, &tags);
             candidates &= !self.mirrors;
-            self.mirror_snaplen = 0;
+            self.mirror_snaplen = outer;
         }
         if used != 0 {
             let bridge = self.bridge.id;
