@@ -1,5 +1,7 @@
 //! Flow-mods: checked here, applied by the tables, reported to whoever wants to know.
 
+use std::sync::Arc;
+
 use flow::Field;
 use openflow::action::{Action, Actions, CtZone};
 use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, PackedFlowMod, TABLE_ALL};
@@ -12,6 +14,7 @@ use openflow::{ErrorCode, Version};
 
 use super::change::{Changes, Owed};
 use super::{Bridge, ConnId, Incoming, N_TABLES};
+use crate::rule::Rule;
 use crate::table::{Change, Event, RemovalReason, Removed};
 use crate::view::CtSupport;
 
@@ -118,9 +121,10 @@ impl Bridge {
     fn may_match(&self, change: &PackedFlowMod, table: u8) -> bool {
         let Some(table) = self.view.table(table) else { return false };
         let mini = &change.matching.mini;
+        let is_meant = |rule: &Arc<Rule>| (rule.cookie ^ change.cookie) & change.cookie_mask == 0;
         match change.command {
-            FlowModCommand::ModifyStrict => table.rules.exact(mini, i32::from(change.priority)).is_some(),
-            _ => table.rules.within(mini).next().is_some(),
+            FlowModCommand::ModifyStrict => table.rules.exact(mini, i32::from(change.priority)).is_some_and(is_meant),
+            _ => table.rules.within(mini).any(is_meant),
         }
     }
 
