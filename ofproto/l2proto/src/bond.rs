@@ -125,6 +125,8 @@ struct Member {
 struct Bucket<M> {
     member: Option<M>,
     tx_bytes: u64,
+    /// It has carried something since it was emptied.
+    used: bool,
 }
 
 /// A bond.
@@ -137,6 +139,8 @@ pub struct Bond<M> {
     active_mac: u64,
     /// Empty in active-backup mode.
     buckets: Vec<Bucket<M>>,
+    /// The members that were enabled when buckets were dealt out last.
+    dealt_to: Vec<M>,
     next_rebalance_ms: i64,
     lacp: LacpStatus,
     /// Which enabled member gets the next bucket.
@@ -155,6 +159,7 @@ impl<M: Copy + Ord> Bond<M> {
             active: None,
             active_mac,
             buckets: Vec::new(),
+            dealt_to: Vec::new(),
             next_rebalance_ms: 0,
             lacp: LacpStatus::Off,
             turn: 0,
@@ -308,6 +313,7 @@ impl<M: Copy + Ord> Bond<M> {
     pub fn account(&mut self, bucket: u8, octets: u64) {
         if let Some(bucket) = self.buckets.get_mut(usize::from(bucket)) {
             bucket.tx_bytes = bucket.tx_bytes.saturating_add(octets);
+            bucket.used = true;
         }
     }
 

@@ -174,6 +174,10 @@ impl<M: Copy + Ord> Lacp<M> {
             if member.carrier != carrier {
                 member.carrier = carrier;
                 member.counts.carrier += 1;
+                if carrier {
+                    // What was sent meanwhile went nowhere.
+                    member.next_tx_ms = now_ms;
+                }
                 if member.freshness == Freshness::Current || self.config.active {
                     member.expire(now_ms);
                 }

@@ -1,6 +1,6 @@
 //! Which member carries which bucket, and shifting buckets from members with much load to those with little.
 
-use super::{BUCKETS, Bond, Bucket};
+use super::{BUCKETS, Bond, BondMode, Bucket};
 
 /// Differences below this are left alone, octets.
 const WORTH_SHIFTING: u64 = 100_000;
@@ -9,13 +9,19 @@ impl<M: Copy + Ord> Bond<M> {
     /// Forgets loads and places; the next balancing is an interval away.
     pub(super) fn reset_buckets(&mut self, now_ms: i64) {
         let count = if self.is_active_backup() { 0 } else { BUCKETS };
-        self.buckets = vec![Bucket { member: None, tx_bytes: 0 }; count];
+        self.buckets = vec![Bucket { member: None, tx_bytes: 0, used: false }; count];
         self.next_rebalance_ms = now_ms + self.config.rebalance_interval_ms;
     }
 
-    /// Gives buckets whose member cannot carry them to the enabled members in turn.
+    /// Gives buckets whose member cannot carry them to the enabled members in turn. As Open vSwitch deals them out when they
+    /// are first used, with balance-tcp all at once, those that were not used yet are dealt anew when there is a member more.
     pub(super) fn assign_buckets(&mut self) {
         let enabled = self.enabled();
+        let are_more = enabled.iter().any(|m| !self.dealt_to.contains(m));
+        let are_settled = self.config.mode == BondMode::BalanceTcp && self.buckets.iter().any(|b| b.used);
+        if are_more && !are_settled {
+            self.buckets.iter_mut().filter(|b| !b.used).for_each(|b| b.member = None);
+        }
         for at in 0..self.buckets.len() {
             let fits = self.buckets[at].member.is_some_and(|m| enabled.contains(&m));
             if fits {
@@ -24,6 +30,7 @@ impl<M: Copy + Ord> Bond<M> {
             self.buckets[at].member = enabled.get(self.turn % enabled.len().max(1)).copied();
             self.turn = self.turn.wrapping_add(1);
         }
+        self.dealt_to = enabled;
     }
 
     /// Shifts load once an interval.

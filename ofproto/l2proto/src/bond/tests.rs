@@ -85,6 +85,23 @@ fn buckets_are_spread_and_shifted() {
 }
 
 #[test]
+fn buckets_are_dealt_out_when_they_are_first_used() {
+    let of = |bond: &Bond<u16>, m: u16| bond.buckets().iter().filter(|b| **b == Some(m)).count();
+    for mode in [BondMode::BalanceSlb, BondMode::BalanceTcp] {
+        let mut bond = bond(mode);
+        set_link(&mut bond, false, true, 0);
+        assert_eq!((of(&bond, 1), of(&bond, 2)), (0, 256));
+        set_link(&mut bond, true, true, 1);
+        assert_eq!((of(&bond, 1), of(&bond, 2)), (128, 128), "{mode:?}: nothing was sent yet");
+        set_link(&mut bond, false, true, 2);
+        (0..128).for_each(|bucket| bond.account(bucket, 9));
+        set_link(&mut bond, true, true, 3);
+        let left = if mode == BondMode::BalanceTcp { (0, 256) } else { (64, 192) };
+        assert_eq!((of(&bond, 1), of(&bond, 2)), left, "{mode:?}");
+    }
+}
+
+#[test]
 fn commands_answer_as_people_expect() {
     let mut bond = bond(BondMode::ActiveBackup);
     assert_eq!(bond.set_active("p2"), Ok("done"));
