@@ -56,6 +56,20 @@ fn an_active_and_a_passive_side_agree_and_part() {
 }
 
 #[test]
+fn a_link_that_is_up_again_is_used_at_once() {
+    let mut pair = Pair::new(config("b", 2, true));
+    pair.run(0, 1_000, |_| true);
+    let link = |up| members().map(|(n, member, _)| (n, member, up || n == 1));
+    pair.0[0].configure(config("a", 1, true), link(false), 1_050);
+    // What it says of a link that is down does not arrive; the other side's link is up all the time.
+    pair.run(1_100, 2_500, |_| false);
+    pair.0[0].configure(config("a", 1, true), link(true), 2_550);
+    assert!(!pair.0[0].may_enable(2));
+    pair.run(2_600, 2_700, |_| true);
+    assert!(pair.0[0].may_enable(2));
+}
+
+#[test]
 fn two_passive_sides_say_nothing() {
     let mut pair = Pair::new(config("b", 2, false));
     pair.0[0].configure(config("a", 1, false), members(), 0);
