@@ -240,7 +240,7 @@ impl<M: Copy + Ord> Lacp<M> {
     }
 
     fn may_send(&self, member: &Member) -> bool {
-        self.config.active || member.partner.state & state::ACTIVITY != 0
+        member.carrier && (self.config.active || member.partner.state & state::ACTIVITY != 0)
     }
 
     fn is_due(&self, member: &Member, now_ms: i64) -> bool {
@@ -302,12 +302,13 @@ impl<M: Copy + Ord> Lacp<M> {
 
     /// Our information on a member.
     fn actor(&self, member: &Member) -> Info {
-        let mut bits = state::COLLECTING | state::DISTRIBUTING;
+        let mut bits = 0;
         let mut set = |on: bool, bit: u8| bits |= if on { bit } else { 0 };
         set(self.config.active, state::ACTIVITY);
         set(self.config.fast, state::TIMEOUT);
         set(self.members.len() > 1, state::AGGREGATION);
         set(member.attached, state::SYNC);
+        set(member.attached || !self.negotiated, state::COLLECTING | state::DISTRIBUTING);
         set(member.freshness == Freshness::Defaulted, state::DEFAULTED);
         set(member.freshness == Freshness::Expired, state::EXPIRED);
         Info {

@@ -55,6 +55,29 @@ fn an_active_and_a_passive_side_agree_and_part() {
     assert_eq!(pair.fit(), [true; 4]);
 }
 
+/// Nothing is said on a link without carrier, so that it is said at once when the carrier is back.
+#[test]
+fn a_link_that_was_down_is_used_again_at_once() {
+    let mut pair = Pair::new(config("b", 2, true));
+    pair.run(0, 1_000, |_| true);
+    let set_carrier = |pair: &mut Pair, up: bool, now_ms: i64| {
+        let [mut first, second] = members();
+        first.2 = up;
+        pair.0[0].configure(config("a", 1, true), [first.clone(), second.clone()], now_ms);
+        pair.0[1].configure(config("b", 2, true), [first, second], now_ms);
+    };
+    set_carrier(&mut pair, false, 1_050);
+    let sent = pair.0[0].members[&1].counts.tx;
+    pair.run(1_100, 6_000, |_| true);
+    assert_eq!(pair.fit(), [false, true, false, true]);
+    let member = &pair.0[0].members[&1];
+    assert_eq!((member.counts.tx, member.freshness), (sent, Freshness::Defaulted));
+    assert_eq!(pair.0[0].actor(member).state & (state::COLLECTING | state::DISTRIBUTING), 0);
+    set_carrier(&mut pair, true, 6_050);
+    pair.run(6_100, 7_500, |_| true);
+    assert_eq!(pair.fit(), [true; 4]);
+}
+
 #[test]
 fn a_link_that_is_up_again_is_used_at_once() {
     let mut pair = Pair::new(config("b", 2, true));
