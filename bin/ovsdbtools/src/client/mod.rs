@@ -202,7 +202,8 @@ fn run(program: &Program) -> Outcome<()> {
             }
             "db-change-aware" => ctx.db_change_aware = true,
             "no-db-change-aware" => ctx.db_change_aware = false,
-            "record" | "replay" | "leader-only" | "no-leader-only" => {}
+            "record" | "replay" => return Err(format!("--{} is not supported", given.flag.long)),
+            "leader-only" | "no-leader-only" => {}
             _ => {
                 let _ = log.accept(given).map_err(text)?
                     || ctx.daemon.accept(given).map_err(text)?

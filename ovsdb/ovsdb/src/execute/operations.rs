@@ -259,6 +259,10 @@ impl Run<'_, '_, '_> {
         let rows_json = members.required("rows", Kinds::ARRAY);
         members.so_far()?;
         let table = self.table(members)?;
+        // Of several faults the first in this order is told.
+        let schema = self.schema(table);
+        let condition = self.condition(where_json, &schema)?;
+        let columns = schema.column_set_from_json(columns_json)?;
         let mut timeout_ms = None;
         if let Some(json) = timeout_json {
             let ms = json.as_f64().unwrap_or(0.0);
@@ -276,9 +280,6 @@ impl Run<'_, '_, '_> {
                 return Err(OvsdbError::syntax_in(until, details));
             }
         };
-        let schema = self.schema(table);
-        let condition = self.condition(where_json, &schema)?;
-        let columns = schema.column_set_from_json(columns_json)?;
         let mut expected = Distinct::new(&columns);
         for json in rows_json.and_then(Value::as_array).into_iter().flatten() {
             if !json.is_object() {

@@ -116,7 +116,7 @@ fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &m
         None => {
             for column in 0..schema.columns.len() {
                 if column != COLUMN_UUID {
-                    add_column(shape, column, select, schema, json)?;
+                    add_column(shape, column, select, schema, None)?;
                 }
             }
         }
@@ -129,7 +129,7 @@ fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &m
                     let details = format!("{name} is not a valid column name");
                     return Err(OvsdbError::syntax_in(json, details));
                 };
-                add_column(shape, column, select, schema, json)?;
+                add_column(shape, column, select, schema, Some(json))?;
             }
         }
     }
@@ -140,10 +140,20 @@ fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &m
     Ok(())
 }
 
-fn add_column(shape: &mut TableShape, column: usize, select: Select, schema: &TableSchema, json: &Value) -> Result<()> {
+/// `given`: the list that names the column, if one does.
+fn add_column(
+    shape: &mut TableShape,
+    column: usize,
+    select: Select,
+    schema: &TableSchema,
+    given: Option<&Value>,
+) -> Result<()> {
     if shape.columns.iter().any(|(c, _)| *c == column) {
         let details = format!("column {} mentioned more than once", schema.columns[column].name);
-        return Err(OvsdbError::syntax_in(json, details));
+        return Err(match given {
+            Some(json) => OvsdbError::syntax_in(json, details),
+            None => OvsdbError::syntax(details),
+        });
     }
     shape.columns.push((column, select));
     Ok(())
@@ -194,6 +204,8 @@ pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Res
                 return Err(OvsdbError::syntax_in(item, "changing columns is unsupported"));
             }
             table.condition = match condition {
+                // Monitors of the first version have no conditions, and nobody looks at what they are given.
+                _ if shape.version == Version::V1 => continue,
                 Some(condition) => Condition::from_json(condition, schema, None)?,
                 None => Condition::default(),
             };
