@@ -56,12 +56,8 @@ impl Context<'_> {
                 | Action::DecMplsTtl
                 | Action::DecNshTtl
                 | Action::DecTtl(_) => self.put_unroll(),
-                Action::Resubmit(resubmit) if resubmit.table == 0xff => {
-                    let table = self.table;
-                    self.frozen.push(Action::Resubmit(Resubmit { table, ..*resubmit }));
-                    continue;
-                }
-                Action::GotoTable(_) => self.put_unroll(),
+                // It means the table that it stands in.
+                Action::Resubmit(Resubmit { table: 0xff, .. }) | Action::GotoTable(_) => self.put_unroll(),
                 _ => {}
             }
             self.frozen.push(action.clone());
