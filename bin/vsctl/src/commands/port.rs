@@ -45,7 +45,8 @@ fn need_add(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
     count_ifaces(line)?;
     for setting in settings(line) {
         let table = find_table(need.schema, "Port")?.clone();
-        assignment::need(need, &table, setting, false)?;
+        // What is wrong with it is told when it is set: a bridge that is not there is told of first.
+        let _ = assignment::need(need, &table, setting, false);
     }
     Ok(())
 }
@@ -149,11 +150,7 @@ fn del_port(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let topology = ctx.topology();
     let Some(port) = find_victim(topology, line)? else { return Ok(()) };
     if line.args.len() == 2 {
-        let bridge = match topology.bridge(line.arg(0)) {
-            Ok(bridge) => bridge,
-            Err(_) if line.has("--if-exists") => return Ok(()),
-            Err(failure) => return Err(failure),
-        };
+        let bridge = topology.bridge(line.arg(0))?;
         if port.bridge != bridge.name {
             return refuse_elsewhere(topology, line, bridge, &port);
         }

@@ -66,17 +66,17 @@ pub(super) fn create(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
 }
 
 pub(super) fn need_destroy(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
+    need_rows(need, line)?;
+    Ok(())
+}
+
+pub(super) fn destroy(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     if line.has("--all") && line.args.len() > 1 {
         return fail("--all and records argument should not be specified together");
     }
     if line.has("--all") && line.has("--if-exists") {
         return fail("--all and --if-exists should not be specified together");
     }
-    need_rows(need, line)?;
-    Ok(())
-}
-
-pub(super) fn destroy(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let table = table_of(ctx, line)?;
     if line.has("--all") {
         let rows: Vec<Uuid> = ctx.txn.rows(&table.name).into_iter().map(Row::uuid).collect();
