@@ -426,9 +426,10 @@ impl<'a> Writer<'a> {
             if self.m.mask.tun_metadata_present() & (1 << i) == 0 {
                 continue;
             }
+            // Of a packet's key all bits matter, also of fields that no option is mapped to.
+            let Some(entry) = self.m.tun.as_ref().and_then(|tun| tun.entry(i)) else { continue };
             let (value, mask) = self.m.get(Field::TunMetadata(i));
-            let given = self.m.tun.as_ref().and_then(|tun| tun.entry(i)).is_some_and(|entry| entry.masked);
-            let masked = given || !mask.is_ones();
+            let masked = entry.masked || !mask.is_ones();
             nxm::put_header(self.b, Field::TunMetadata(i), self.version, masked, value.len());
             self.b.extend_from_slice(value.octets());
             if masked {
