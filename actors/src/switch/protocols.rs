@@ -307,8 +307,8 @@ fn rstp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> rstp::PortSettings 
     let is_off = |key: &str| keys.get(key).is_some_and(|v| v.eq_ignore_ascii_case("false"));
     let default = rstp::PortSettings::new(n, cost);
     rstp::PortSettings {
-        // The lower half belongs to the port's number.
-        priority: u8::try_from(priority).ok().filter(|n| *n <= 0xf0).unwrap_or(rstp::DEFAULT_PORT_PRIORITY) & 0xf0,
+        // Of eight bits; the lower half belongs to the port's number.
+        priority: Some(priority as u8).filter(|n| *n <= 0xf0).unwrap_or(rstp::DEFAULT_PORT_PRIORITY) & 0xf0,
         enabled: planned.status.link_up && !is_off("rstp-admin-port-state"),
         admin_edge: flag(keys, "rstp-port-admin-edge"),
         auto_edge: !is_off("rstp-port-auto-edge"),
