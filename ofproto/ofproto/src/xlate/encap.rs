@@ -129,7 +129,6 @@ impl Context<'_> {
                     }
                 };
                 self.flow.set_packet_type(new);
-                self.flow.set_dl_type(if new == PT_ETH { 0 } else { new as u16 });
                 self.pending = Pending::Decap;
                 // Only the datapath can tell what is behind the header.
                 self.trigger_freeze();
