@@ -67,8 +67,9 @@ pub(super) fn group(settings: &Settings, args: &[String]) -> Done {
         openflow::parse::group::parse_group_mod(&args[0], Some(command), names)
     })?;
     let versions = usable.versions().and(settings.versions);
-    let version = versions.oldest().ok_or_else(|| super::flows::not_among(usable, settings))?;
     program::print(&format!("usable protocols: {usable}\n"));
+    program::flush_stdout();
+    let version = versions.oldest().ok_or_else(|| Failure::Text("no usable protocol".to_string()))?;
     program::print(&format!("chosen version: {version}\n"));
     let octets = message::encode(&Message::GroupMod(group_mod), version, 1).map_err(|e| crate::session::cannot(&e))?;
     show(settings, &octets, 1);

@@ -188,40 +188,15 @@ fn named_command(text: &str) -> (GroupCommand, &str) {
     (command, &trimmed[end..])
 }
 
+/// What begins a bucket, wherever it stands.
+const BUCKET: &str = "bucket=";
+
 /// The words before the first bucket, and the buckets.
 fn split_buckets(text: &str) -> (&str, Option<Vec<&str>>) {
-    let Some(at) = find_bucket(text) else { return (text, None) };
-    let head = text[..at].trim_end_matches([' ', '\t', ',', '\n', '\r']);
-    let mut rest = &text[at + "bucket".len()..];
-    let mut buckets = Vec::new();
-    loop {
-        rest = rest.trim_start_matches([' ', '\t']).strip_prefix('=').unwrap_or(rest);
-        match find_bucket(rest) {
-            Some(next) => {
-                buckets.push(rest[..next].trim_end_matches([' ', '\t', ',', '\n', '\r']));
-                rest = &rest[next + "bucket".len()..];
-            }
-            None => {
-                buckets.push(rest.trim_end_matches([' ', '\t', ',', '\n', '\r']));
-                return (head, Some(buckets));
-            }
-        }
-    }
-}
-
-/// Where the word `bucket` stands that begins a bucket: not a part of `bucket_id`.
-fn find_bucket(text: &str) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = text[from..].find("bucket").map(|i| i + from) {
-        let before = text[..at].chars().next_back();
-        let after = text[at + 6..].trim_start_matches([' ', '\t']).chars().next();
-        let starts = before.is_none_or(|c| c == ',' || c.is_whitespace());
-        if starts && after == Some('=') {
-            return Some(at);
-        }
-        from = at + 6;
-    }
-    None
+    let mut parts = text.split(BUCKET);
+    let head = parts.next().unwrap_or_default();
+    let buckets: Vec<&str> = parts.map(|part| part.trim_end_matches([' ', '\t', ',', '\n', '\r'])).collect();
+    (head, (!buckets.is_empty()).then_some(buckets))
 }
 
 fn own_id(value: &str) -> Result<u32, String> {
@@ -306,15 +281,6 @@ fn parse_bucket(text: &str, kind: GroupType, names: Names<'_>, usable: &mut Prot
         actions: [].into(),
     };
     let mut actions = String::new();
-    let text = match text.find("actions=").or_else(|| text.find("action=")) {
-        Some(at) => {
-            let value = text[at..].split_once('=').map_or("", |(_, v)| v);
-            actions.push_str(value);
-            actions.push(',');
-            &text[..at]
-        }
-        None => text,
-    };
     for (name, value) in Words(text) {
         match name.to_ascii_lowercase().as_str() {
             "weight" => bucket.weight = u16_of(value, "weight")?,
@@ -346,13 +312,13 @@ fn parse_bucket(text: &str, kind: GroupType, names: Names<'_>, usable: &mut Prot
     if actions.is_empty() {
         return Err("bucket must specify actions".to_string());
     }
+    if kind == GroupType::FastFailover && !bucket.has_liveness() {
+        return Err("fast failover bucket requires watch_port or watch_group".to_string());
+    }
     actions.pop();
     let (list, can) = action::parse_actions(&actions, names)?;
     bucket.actions = list;
     *usable &= can;
-    if kind == GroupType::FastFailover && !bucket.has_liveness() {
-        return Err("fast failover bucket requires watch_port or watch_group".to_string());
-    }
     Ok(bucket)
 }
 
@@ -370,5 +336,39 @@ fn number_buckets(buckets: &mut [Bucket]) {
             next += 1;
         }
         buckets[i].bucket_id = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<GroupMod, String> {
+        parse_group_mod(text, Some(GroupCommand::Add), Names::NONE).map(|(group, _)| group)
+    }
+
+    #[test]
+    fn buckets_begin_wherever_the_word_stands() {
+        let group = read("group_id=5,type=allbucket=1,weightbucket=2").map_err(|error| error.contains("weight"));
+        assert_eq!(group, Err(true));
+        let group = read("group_id=5,type=allbucket=output:3bucket=output:4").expect("valid");
+        assert_eq!(group.buckets.len(), 2);
+        assert_eq!(read("group_id=5,type=all,bucket =3"), Err("unknown keyword bucket".to_string()));
+    }
+
+    #[test]
+    fn numbers_before_the_first_without_one_count_as_free() {
+        let numbers = |text: &str| -> Vec<u32> {
+            read(text).expect("valid").buckets.iter().map(|bucket| bucket.bucket_id).collect()
+        };
+        let head = "group_id=5,type=all,bucket=bucket_id:0,1,bucket=2";
+        assert_eq!(numbers(&format!("{head},bucket=3")), [0, 0, 1]);
+        assert_eq!(numbers(&format!("{head},bucket=bucket_id:1,3,bucket=4")), [0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn liveness_is_asked_for_before_actions_are_read() {
+        let wrong = "fast failover bucket requires watch_port or watch_group";
+        assert_eq!(read("group_id=5,type=ff,bucket=nonsense"), Err(wrong.to_string()));
     }
 }
