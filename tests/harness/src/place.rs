@@ -6,6 +6,7 @@ use crate::side::{PROGRAMS, Side};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -175,7 +176,7 @@ impl Place {
         let control = self.run_dir().join(format!("{name}.{}.ctl", daemon.pid()));
         let socket = self.run_dir().join(socket);
         let served = process::until(&format!("{name} to serve"), START_LIMIT, || {
-            (control.exists() && socket.exists()) || daemon.ended().is_some()
+            (answers(&control) && socket.exists()) || daemon.ended().is_some()
         });
         match (served, daemon.ended()) {
             (Ok(()), None) => Ok(daemon),
@@ -219,4 +220,13 @@ impl Drop for Place {
 fn script(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// Whether somebody listens at a socket, and not only binds it. Of one whose path is too long for an address, whether it is
+/// there.
+fn answers(socket: &Path) -> bool {
+    match UnixStream::connect(socket) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::InvalidInput && socket.exists(),
+    }
 }
