@@ -7,8 +7,9 @@
 //! policers are common to all ([`dp::Common`]).
 //!
 //! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
-//! [`BURSTS_A_SLICE`] bursts or [`SLICE_US`]. A queue found empty is armed and left to the kernel, where it pays after a moment
-//! ([`crate::linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a round of bursts and a bridge.
+//! [`BURSTS_A_SLICE`] bursts or [`SLICE_US`]. A queue found empty is armed and left to the kernel, where it pays after a
+//! moment ([`crate::linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a round
+//! of bursts and a bridge.
 
 pub mod adapt;
 pub mod control;

@@ -8,7 +8,7 @@ use flow::classifier::{Conjunction, Entry, MiniMatch};
 use flow::field::TunTable;
 use flow::match_text::Options;
 use openflow::action::{Action, Actions};
-use openflow::flow_mod::{FlowFlags, FlowMod};
+use openflow::flow_mod::{FlowFlags, FlowMod, PackedMatch};
 use openflow::matching::Match;
 
 /// Identity of a rule within its bridge: table, slot in the table's counters, and how often the slot was used before.
@@ -90,13 +90,13 @@ impl Rule {
         self.priority > MAX_OPENFLOW_PRIORITY
     }
 
-    /// The rule that a `learn` action's flow-mod makes.
-    pub fn learned(flow_mod: &FlowMod, id: RuleId, now_ms: i64) -> Rule {
+    /// The rule that a flow-mod makes, whatever form its match has.
+    pub fn made_by<M>(flow_mod: &FlowMod<M>, matching: PackedMatch, id: RuleId, now_ms: i64) -> Rule {
         Rule {
             id,
             priority: flow_mod.priority.into(),
-            mini: MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask),
-            tun: flow_mod.matching.tun.clone(),
+            mini: matching.mini,
+            tun: matching.tun,
             cookie: flow_mod.new_cookie,
             idle_timeout: flow_mod.idle_timeout,
             hard_timeout: flow_mod.hard_timeout,

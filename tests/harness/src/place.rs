@@ -222,6 +222,20 @@ fn script(path: &Path, text: &str) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
+/// What a script of `tests/clients` says on one side: in new namespaces as unshare(1) takes them, in a directory of its own,
+/// with `args` behind its name.
+///
+/// # Errors
+/// Those of making the directory and of starting a shell.
+pub fn script_said(side: Side, name: &str, namespaces: &str, args: &str) -> io::Result<String> {
+    let dir = PathBuf::from(format!("/tmp/{name}.{}/{}", std::process::id(), side.name));
+    let place = Place::new(side, &dir)?;
+    let script = crate::side::root().join(format!("tests/clients/{name}.sh"));
+    let line = format!("exec unshare {namespaces} bash {} {args}", script.display());
+    let outcome = place.shell(&line, Duration::from_secs(240))?;
+    Ok(format!("{}{}", outcome.stdout, outcome.stderr))
+}
+
 /// Whether somebody listens at a socket, and not only binds it. Of one whose path is too long for an address, whether it is
 /// there.
 fn answers(socket: &Path) -> bool {

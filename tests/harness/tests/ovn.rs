@@ -1,19 +1,11 @@
 //! OVN 23.03, as Debian packages it, over our database server and switch, beside itself over Debian's.
 
-use harness::place::Place;
-use harness::side::{self, Side};
-use std::path::PathBuf;
-use std::time::Duration;
+use harness::place::script_said;
+use harness::side::Side;
 
-/// What the whole script says on one side.
 fn said(side: Side) -> String {
     let name = format!("ovn{}{}", std::process::id(), &side.name[..1]);
-    let dir = PathBuf::from(format!("/tmp/ovn.{}/{}", std::process::id(), side.name));
-    let place = Place::new(side, &dir).expect("a private place");
-    let script = side::root().join("tests/clients/ovn.sh");
-    let line = format!("exec unshare -n bash {} {name}", script.display());
-    let outcome = place.shell(&line, Duration::from_secs(240)).expect("a shell");
-    format!("{}{}", outcome.stdout, outcome.stderr)
+    script_said(side, "ovn", "-n", &name).expect("a private place and a shell")
 }
 
 #[test]

@@ -1,18 +1,10 @@
 //! The scripts that Debian packages around Open vSwitch, on our programs and on its own.
 
-use harness::place::Place;
-use harness::side::{self, Side};
-use std::path::PathBuf;
-use std::time::Duration;
+use harness::place::script_said;
+use harness::side::Side;
 
-/// What the whole script says on one side.
 fn said(side: Side) -> String {
-    let dir = PathBuf::from(format!("/tmp/scripts.{}/{}", std::process::id(), side.name));
-    let place = Place::new(side, &dir).expect("a private place");
-    let script = side::root().join("tests/clients/scripts.sh");
-    let line = format!("exec unshare -n -m bash {} $PWD/scripts", script.display());
-    let outcome = place.shell(&line, Duration::from_secs(240)).expect("a shell");
-    format!("{}{}", outcome.stdout, outcome.stderr)
+    script_said(side, "scripts", "-n -m", "$PWD/scripts").expect("a private place and a shell")
 }
 
 #[test]

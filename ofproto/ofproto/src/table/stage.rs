@@ -125,11 +125,13 @@ impl Table {
     }
 
     fn add(&mut self, fm: PackedFlowMod, priority: i32, now_ms: i64) -> Outcome {
-        let mini = self.classifier.intern(fm.matching.mini);
+        let mut bare = fm.with_match(());
+        let PackedMatch { mini, tun } = fm.matching;
+        let mini = self.classifier.intern(mini);
         let old = self.classifier.exact(&mini, priority).cloned();
         let mut events = Vec::new();
         if old.is_none() {
-            if fm.flags.contains(FlowFlags::CHECK_OVERLAP) && self.classifier.view().overlaps(&mini, priority) {
+            if bare.flags.contains(FlowFlags::CHECK_OVERLAP) && self.classifier.view().overlaps(&mini, priority) {
                 return Err(ErrorCode::OFPFMFC_OVERLAP);
             }
             let evicted = self.make_room(now_ms).map_err(|()| ErrorCode::OFPFMFC_TABLE_FULL)?;
@@ -139,28 +141,15 @@ impl Table {
             Some(old) => old.id,
             None => self.claim()?,
         };
-        let rule = Arc::new(Rule {
-            id,
-            priority,
-            mini,
-            tun: fm.matching.tun,
-            cookie: fm.new_cookie,
-            idle_timeout: fm.idle_timeout,
-            hard_timeout: fm.hard_timeout,
-            importance: fm.importance,
-            flags: fm.flags,
-            conjunctions: Rule::conjunctions_of(&fm.actions),
-            actions: self.share(fm.actions),
-            made: self.version + 1,
-            created_ms: now_ms,
-            modified_ms: now_ms,
-        });
+        bare.actions = self.share(bare.actions);
+        let made = self.version + 1;
+        let rule = Arc::new(Rule { priority, made, ..Rule::made_by(&bare, PackedMatch { mini, tun }, id, now_ms) });
         match old {
             Some(old) => {
                 let stats = self.slots[id.slot as usize].stats;
                 self.undo.push(Undo::Replaced { old: old.clone(), stats });
                 let slot = &mut self.slots[id.slot as usize];
-                if fm.flags.contains(FlowFlags::RESET_COUNTS) {
+                if bare.flags.contains(FlowFlags::RESET_COUNTS) {
                     slot.stats = RuleStats::default();
                 }
                 slot.stats.used_ms = now_ms;

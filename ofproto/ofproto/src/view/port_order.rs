@@ -1,5 +1,5 @@
-//! The order in which ports are listed and flooded to: that of the hash table in which Open vSwitch keeps them, for people and programs
-//! that compare its lists with ours.
+//! The order in which ports are listed and flooded to: that of the hash table in which Open vSwitch keeps them, for people
+//! and programs that compare its lists with ours.
 //!
 //! It goes by the hash of the number. Observed of Open vSwitch 3.1.
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use flow::Key;
+use flow::classifier::MiniMatch;
 use flow::field::Value;
 use openflow::OfPort;
 use openflow::action::{Action, Learn, LearnDst, LearnSpec, LearnSrc, SetField, SetFieldForm, Subfield};
-use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand};
+use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, PackedMatch};
 use openflow::matching::Match;
 
 use super::Effect;
@@ -131,7 +132,9 @@ impl Context<'_> {
     /// Later look-ups of the translation heed the rule's match, as those of the packets that follow will.
     fn teach(&mut self, flow_mod: &FlowMod) {
         let bridge = self.bridge.id;
-        let rule = Rule::learned(flow_mod, RuleId::unborn(flow_mod.table), self.input.now_ms);
+        let mini = MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask);
+        let matching = PackedMatch { mini, tun: flow_mod.matching.tun.clone() };
+        let rule = Rule::made_by(flow_mod, matching, RuleId::unborn(flow_mod.table), self.input.now_ms);
         let view = self.taught(flow_mod.table).or_else(|| self.bridge.table(flow_mod.table));
         let known = view.and_then(|view| view.rules.exact(&rule.mini, rule.priority));
         if known.is_some_and(|known| known.is_as_taught(flow_mod)) {
