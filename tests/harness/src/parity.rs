@@ -5,7 +5,7 @@ use crate::lab::Namespace;
 use crate::mask::Masks;
 use crate::place::Place;
 use crate::process::Outcome;
-use crate::scenario::{Scenario, Start};
+use crate::scenario::{Scenario, Start, Step};
 use crate::side::{self, Side};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -125,19 +125,26 @@ pub fn run_parsed(scenario: &Scenario, sides: &[Side; 2]) -> Result<Vec<Pair>, S
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let masks = Masks::new(&scenario.keep, &scenario.masks)?;
     let top = base().join(RUNS.fetch_add(1, Ordering::Relaxed).to_string());
+    let [left_dir, right_dir] = ["debian", "troupe"].map(|name| top.join(name));
     let outcomes = thread::scope(|scope| {
-        let [left, right] = ["debian", "troupe"].map(|name| top.join(name));
-        let masks = &masks;
-        let other = scope.spawn(move || run_side(scenario, &sides[1], &right, masks));
-        let left = run_side(scenario, &sides[0], &left, masks);
+        let other = scope.spawn(|| run_side(scenario, &sides[1], &right_dir));
+        let left = run_side(scenario, &sides[0], &left_dir);
         let right = other.join().unwrap_or_else(|_| Err("the runner itself failed".to_owned()));
         (left, right)
     });
     let _ = fs::remove_dir_all(&top);
     let _ = fs::remove_dir(base());
-    let left = outcomes.0.map_err(|why| format!("{}: {why}", sides[0].name))?;
-    let right = outcomes.1.map_err(|why| format!("{}: {why}", sides[1].name))?;
-    let steps = scenario.steps.iter().zip(left.into_iter().zip(right));
+    let (left, left_pids) = outcomes.0.map_err(|why| format!("{}: {why}", sides[0].name))?;
+    let (right, right_pids) = outcomes.1.map_err(|why| format!("{}: {why}", sides[1].name))?;
+    // Both sides' ids are masked on both: one that is also a number of the scenario (0x8847) must not tell them apart.
+    let pids = [left_pids, right_pids].concat();
+    let masked = |outcome: Outcome, dir: &Path| {
+        let mask = |text: &str| masks.apply(text, dir, &pids);
+        Outcome { stdout: mask(&outcome.stdout), stderr: mask(&outcome.stderr), end: outcome.end }
+    };
+    let left = left.into_iter().map(|outcome| masked(outcome, &left_dir));
+    let right = right.into_iter().map(|outcome| masked(outcome, &right_dir));
+    let steps = scenario.steps.iter().zip(left.zip(right));
     Ok(steps
         .map(|(step, (left, right))| Pair {
             line: step.line,
@@ -150,7 +157,8 @@ pub fn run_parsed(scenario: &Scenario, sides: &[Side; 2]) -> Result<Vec<Pair>, S
         .collect())
 }
 
-fn run_side(scenario: &Scenario, side: &Side, dir: &Path, masks: &Masks) -> Result<Vec<Outcome>, String> {
+/// What the steps told on one side, unmasked, and the ids of its daemons.
+fn run_side(scenario: &Scenario, side: &Side, dir: &Path) -> Result<(Vec<Outcome>, Vec<u32>), String> {
     let mut place = Place::new(side.clone(), dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     let net = scenario.own_net.then(|| Namespace::new("net")).transpose()?;
     if let Some(net) = &net {
@@ -168,11 +176,7 @@ fn run_side(scenario: &Scenario, side: &Side, dir: &Path, masks: &Masks) -> Resu
         }
     }
     let pids = place.pids();
-    let mask = |text: &str| masks.apply(text, dir, &pids);
-    let mut outcomes = Vec::new();
-    for step in &scenario.steps {
-        let outcome = place.shell(&step.command, STEP_LIMIT).map_err(|error| error.to_string())?;
-        outcomes.push(Outcome { stdout: mask(&outcome.stdout), stderr: mask(&outcome.stderr), end: outcome.end });
-    }
-    Ok(outcomes)
+    let shell = |step: &Step| place.shell(&step.command, STEP_LIMIT).map_err(|error| error.to_string());
+    let outcomes: Result<_, String> = scenario.steps.iter().map(shell).collect();
+    Ok((outcomes?, pids))
 }
