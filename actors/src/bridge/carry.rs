@@ -371,7 +371,7 @@ impl Bridge {
             let stats = known.into_iter().map(|(port, odp, own, age_ms)| {
                 let mut stats = crate::switch::counters(odp, report.as_ref());
                 if let Some((counters, kind)) = devices.get(&port) {
-                    crate::switch::kernel_counters(counters, kind, &mut stats);
+                    crate::switch::kernel_counters(counters, kind, (odp, report.as_ref()), &mut stats);
                 }
                 if odp.is_none()
                     && let Some(own) = own

@@ -2,6 +2,7 @@
 
 use dp::port::{Offloads, RxLosses};
 use dp::{BURST, Burst, Lent, RxQueue, TxPacket, TxPort, TxReport};
+use ebpf::Exit;
 use packet::buffer::{Gso, Offload, PartialCsum};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -126,31 +127,49 @@ impl TxPort for RingSender {
         Some(Box::new(Self { socket, queued: self.queued }))
     }
 
-    fn device(&self) -> Option<u32> {
-        if self.queued { None } else { self.socket.device() }
+    fn exit(&self) -> Option<Exit> {
+        if self.queued { None } else { self.socket.device().map(Exit::Wire) }
     }
 }
 
 /// A tap, received from by one half and sent through by the other: the kernel orders the two by itself.
-pub struct TapQueue(pub Tap);
+pub struct TapQueue {
+    /// The tap.
+    pub tap: Tap,
+    /// Its index, if the kernel may forward some of what comes by it.
+    pub device: Option<u32>,
+}
 
 impl RxQueue for TapQueue {
     fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
         // A device that is down reads as an error and has nothing to give.
-        let _ = self.0.receive(max.min(BURST), |frame| lend(burst, frame));
+        let _ = self.tap.receive(max.min(BURST), |frame| lend(burst, frame));
+    }
+
+    fn device(&self) -> Option<u32> {
+        self.device
     }
 }
 
 /// The sending half of a tap.
-pub struct TapSender(pub Tap);
+pub struct TapSender {
+    /// The tap.
+    pub tap: Tap,
+    /// Its index, where it was opened.
+    pub ifindex: u32,
+}
 
 impl TxPort for TapSender {
     fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
-        send_all(packets, |queue| queue, |frames| self.0.send(frames))
+        send_all(packets, |queue| queue, |frames| self.tap.send(frames))
     }
 
     fn share(&self) -> Option<Box<dyn TxPort>> {
-        Some(Box::new(Self(self.0.try_clone().ok()?)))
+        Some(Box::new(Self { tap: self.tap.try_clone().ok()?, ifindex: self.ifindex }))
+    }
+
+    fn exit(&self) -> Option<Exit> {
+        self.tap.is_here().then_some(Exit::Host(self.ifindex))
     }
 }
 

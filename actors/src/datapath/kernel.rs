@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dp::kernel::{KernelCounters, KernelPath, KernelSlot};
 use ebpf::layout::{ENTRY_LEN, KEY_LEN, SLOT_LEN, VERDICT_LEN, slot, tag_word};
-use ebpf::{FlowKey, Way, program};
+use ebpf::{Exit, FlowKey, Way, program};
 use sys::bpf::{self, PortPrograms, Program, ProgramKind};
 use sys::device;
 
@@ -55,6 +55,7 @@ impl KernelFlows {
             ring: load(ProgramKind::SocketFilter, program::ring(&maps))?,
             alarm: load(ProgramKind::SocketFilter, program::alarm(&maps))?,
             ingress: load(ProgramKind::Classifier, program::ingress(&maps))?,
+            tap: load(ProgramKind::Classifier, program::tap(&maps))?,
         };
         let free = Mutex::new((1..SLOTS).collect());
         Ok(Self(Arc::new(Shared { flows, slots, free, programs: Arc::new(programs), _verdicts: verdicts })))
@@ -99,9 +100,9 @@ impl Shared {
 }
 
 impl KernelPath for KernelFlows {
-    fn max_len(&mut self, device: u32) -> Option<u32> {
+    fn max_len(&mut self, exit: Exit) -> Option<u32> {
         const HEADER: u32 = packet::ethernet::HEADER_LEN as u32;
-        let name = device::name(device).ok()?;
+        let name = device::name(exit.device()).ok()?;
         device::is_up(&name).ok()?.then_some(())?;
         Some(device::mtu(&name).ok()? + HEADER)
     }
@@ -110,7 +111,8 @@ impl KernelPath for KernelFlows {
         let shared = &self.0;
         let at = shared.take_free()?;
         let KernelSlot(i) = at;
-        shared.slots.word(i, slot::OUT).store(way.device, Relaxed);
+        shared.slots.word(i, slot::OUT).store(way.exit.device(), Relaxed);
+        shared.slots.word(i, slot::TO_HOST).store(matches!(way.exit, Exit::Host(_)).into(), Relaxed);
         shared.slots.word(i, slot::MAX_LEN).store(way.max_len, Relaxed);
         shared.slots.word(i, slot::POP).store(way.retag.pops.into(), Relaxed);
         shared.slots.word(i, slot::PUSH).store(tag_word(way.retag.pushes), Relaxed);

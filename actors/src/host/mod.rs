@@ -107,14 +107,16 @@ impl Host {
         if names.is_empty() {
             return;
         }
-        let present: BTreeSet<&str> = view.links.values().map(|l| l.name.as_str()).collect();
+        let links: BTreeMap<&str, &view::Link> = view.links.values().map(|l| (l.name.as_str(), l)).collect();
         let directory = self.directory.load();
         for name in &names {
             if let Some(port) = directory.ports.get(name) {
-                port.address.offer(LinkChanged { present: present.contains(name.as_str()) });
+                let link = links.get(name.as_str());
+                port.address
+                    .offer(LinkChanged { present: link.is_some(), watched: link.is_some_and(|l| l.promiscuous) });
             }
         }
-        let present = names.into_iter().filter(|n| present.contains(n.as_str())).collect();
+        let present = names.into_iter().filter(|n| links.contains_key(n.as_str())).collect();
         self.switch.offer(DevicesChanged { present });
     }
 }

@@ -25,6 +25,8 @@ pub struct Link {
     pub up: bool,
     /// The link is there, and the device is up.
     pub running: bool,
+    /// Somebody wants all of its frames: whoever watches it, for one.
+    pub promiscuous: bool,
     /// Such as `veth`; of virtual devices only.
     pub kind: Option<String>,
 }
@@ -166,6 +168,7 @@ pub fn link_of(message: &LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(octets) => link.mac = mac_of(octets),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::Promiscuity(by) => link.promiscuous = *by > 0,
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|i| match i {
                     LinkInfo::Kind(kind) => Some(kind_name(kind)),

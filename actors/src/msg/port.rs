@@ -37,6 +37,8 @@ pub struct Renumber(pub flow::OdpPort);
 pub struct LinkChanged {
     /// Whether it is there.
     pub present: bool,
+    /// Somebody watches what passes there.
+    pub watched: bool,
 }
 
 /// Set the device up or down (R).

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use dp::TxPort;
 use flow::extract::ethertype;
 use openflow::message::port::port_feature;
+use sys::bpf::EgressLink;
 use sys::{
     DeviceWatch, RingConfig, RingKind, RingStock, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack,
 };
@@ -39,7 +40,7 @@ pub enum Device {
     /// One of the host's.
     System(Held),
     /// A tap; open as long as this is.
-    Tap(Tap),
+    Tap(OwnTap),
     /// A dummy.
     Dummy(DummyState),
     /// Nothing.
@@ -69,6 +70,38 @@ impl Drop for Held {
     fn drop(&mut self) {
         if let Err(error) = host_stack::resume(self.ifindex) {
             vlog::dbg!("netdev", "device {}: {error}", self.ifindex);
+        }
+    }
+}
+
+/// A tap of our own, and what the kernel does at it by itself.
+#[derive(Debug)]
+pub struct OwnTap {
+    /// The tap.
+    pub tap: Tap,
+    ifindex: u32,
+    kernel: Option<KernelFlows>,
+    /// While it is there the kernel forwards some of what the host sends by the tap.
+    shortcut: Option<EgressLink>,
+}
+
+impl OwnTap {
+    /// Lets the kernel forward what the host sends by the tap, or has all of that come to the tap: who watches the device, or
+    /// shapes what the host sends by it, would not see what the kernel takes before. Elsewhere than here its index says
+    /// nothing.
+    pub fn allow_shortcut(&mut self, is_allowed: bool) {
+        let Some(kernel) = self.kernel.as_ref().filter(|_| is_allowed && self.tap.is_here()) else {
+            self.shortcut = None;
+            return;
+        };
+        if self.shortcut.is_none() {
+            match EgressLink::attach(self.ifindex, &kernel.programs().tap) {
+                Ok(link) => self.shortcut = Some(link),
+                Err(error) => {
+                    vlog::info!("netdev_linux", "{}: not forwarded by the kernel itself: {error}", self.tap.name());
+                    self.kernel = None;
+                }
+            }
         }
     }
 }
@@ -217,7 +250,7 @@ impl Device {
     pub fn open(config: &DesiredInterface, kind: DeviceKind, rings: &Rings) -> Result<(Self, Option<Parts>), String> {
         match kind {
             DeviceKind::System => open_system(config, rings),
-            DeviceKind::Internal => open_tap(config),
+            DeviceKind::Internal => open_tap(config, rings),
             DeviceKind::Dummy => open_dummy(config),
             DeviceKind::Virtual => Ok((Device::Virtual, None)),
         }
@@ -299,7 +332,7 @@ fn keep_from_host(name: &str, ifindex: u32, opened: &mut [RxRing], kernel: Optio
     }
 }
 
-fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {
+fn open_tap(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<Parts>), String> {
     use std::os::fd::AsFd;
     let name = &config.name;
     let fail = |error: sys::Error| no_device(name, &error);
@@ -311,12 +344,15 @@ fn open_tap(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String
     {
         vlog::warn!("netdev_linux", "{name}: setting its Ethernet address: {error}");
     }
+    let ifindex = device::index(tap.name()).map_err(fail)?;
     let rx = tap.try_clone_with_memory().map_err(fail)?;
-    let tx = tap.try_clone().map_err(fail)?;
+    let tx = Box::new(TapSender { tap: tap.try_clone().map_err(fail)?, ifindex });
     let wake = rx.as_fd().try_clone_to_owned().ok();
-    let queues = vec![QueueParts { rx: Box::new(TapQueue(rx)), wake }];
-    let parts = Parts { queues, tx: Box::new(TapSender(tx)), inboxes: Vec::new(), wired: None, arp: None };
-    Ok((Device::Tap(tap), Some(parts)))
+    let kernel = rings.kernel.clone();
+    let device = kernel.is_some().then_some(ifindex);
+    let queues = vec![QueueParts { rx: Box::new(TapQueue { tap: rx, device }), wake }];
+    let parts = Parts { queues, tx, inboxes: Vec::new(), wired: None, arp: None };
+    Ok((Device::Tap(OwnTap { tap, ifindex, kernel, shortcut: None }), Some(parts)))
 }
 
 /// Receive queues of one of the host's devices at most.

@@ -56,6 +56,8 @@ pub struct Port {
     /// The switch knows that the device was opened once.
     known: bool,
     link_resets: i64,
+    /// Somebody watches the device.
+    watched: bool,
     qos: Option<DesiredQos>,
     /// The discipline that stands for it.
     shaping: Option<Shaping>,
@@ -92,6 +94,7 @@ impl Port {
             opening: false,
             known: false,
             link_resets: 0,
+            watched: false,
             qos: None,
             shaping: None,
             seen: PortStatus::default(),
@@ -174,6 +177,7 @@ impl Port {
         if self.qos.is_some() {
             self.shape();
         }
+        self.set_shortcut();
         Ok(())
     }
 
@@ -205,6 +209,15 @@ impl Port {
         let mtu = self.seen.mtu.and_then(|m| u32::try_from(m).ok()).unwrap_or(1500);
         let link = crate::qos::Link { name, ifindex, mtu, speed_bps: self.seen.link_speed_bps };
         self.shaping = crate::qos::apply(link, self.qos.as_ref(), self.shaping.as_ref());
+        self.set_shortcut();
+    }
+
+    /// Lets the kernel forward what the host sends by a tap, unless somebody is to see all of it there.
+    fn set_shortcut(&mut self) {
+        let is_allowed = !self.watched && !crate::qos::is_wanted(self.qos.as_ref());
+        if let Some(Device::Tap(own)) = &mut self.device {
+            own.allow_shortcut(is_allowed);
+        }
     }
 
     /// Looks at the device, counts what became of its link, and tells the switch if something is new.
@@ -439,8 +452,8 @@ impl Handler<Discard> for Port {
 
     fn handle(&mut self, _: Discard, _: &mut Context<Self>) {
         self.desk.received();
-        if let Some(Device::Tap(tap)) = &self.device
-            && let Err(error) = tap.set_persistent(false)
+        if let Some(Device::Tap(own)) = &self.device
+            && let Err(error) = own.tap.set_persistent(false)
         {
             vlog::warn!("netdev_linux", "{}: {error}", self.setup.config.name);
         }
@@ -470,12 +483,14 @@ impl Handler<LinkChanged> for Port {
         let gone = match &self.device {
             Some(Device::System(held)) => !held.is_there(&self.setup.config.name),
             // One that was moved to a guest's namespace, or renamed there, carries on.
-            Some(Device::Tap(tap)) => !m.present && !tap.is_attached(),
+            Some(Device::Tap(own)) => !m.present && !own.tap.is_attached(),
             _ => false,
         };
         if gone {
             self.close();
         }
+        self.watched = m.watched;
+        self.set_shortcut();
         if self.known {
             if m.present {
                 self.reopen(ctx);

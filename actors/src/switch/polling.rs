@@ -1,9 +1,9 @@
 //! How datapaths receive and look up, from the columns to their threads: caches, and who polls the queues of ports that
 //! have threads of their own.
 //!
-//! Such ports are `dummy-pmd` ones, always, and the host's devices where `pmd-cpu-mask` names more than one processor.
-//! All others, taps included, are the datapath's main thread's, which is the only one unless asked otherwise. Open
-//! vSwitch's threads poll no device of the host's either way.
+//! Such ports are `dummy-pmd` ones, always, and the host's devices and taps where `pmd-cpu-mask` names more than one
+//! processor. All others are the datapath's main thread's, which is the only one unless asked otherwise. Open vSwitch's
+//! threads poll no device of the host's either way.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -236,7 +236,8 @@ impl Switch {
         let bridges = self.bridges.values().filter(|bridge| bridge.datapath == kind);
         let has_threads = self.has_threads();
         let is_polled = |port: &super::PortState| {
-            port.kind == "dummy-pmd" || has_threads && port.kind == "system" && port.device == DeviceKind::System
+            let is_real = matches!(port.device, DeviceKind::System | DeviceKind::Internal);
+            port.kind == "dummy-pmd" || has_threads && is_real
         };
         let ports = bridges.flat_map(|bridge| &bridge.ports).filter(|(_, port)| is_polled(port));
         let mut polled: Vec<PolledPort> = ports
@@ -251,8 +252,12 @@ impl Switch {
                 };
                 let options = &port.config.options;
                 let numa = options.get("numa_id").and_then(|n| n.parse().ok()).unwrap_or(0);
-                let is_real = port.device == DeviceKind::System;
-                let queues = if is_real { ring_queues(options) } else { dummy_queues(options) };
+                let queues = match port.device {
+                    DeviceKind::System => ring_queues(options),
+                    // A tap has one.
+                    DeviceKind::Internal => 1,
+                    DeviceKind::Dummy | DeviceKind::Virtual => dummy_queues(options),
+                };
                 let costs = known.map(|p| p.costs.clone()).unwrap_or_default();
                 Some(PolledPort { number, name: name.clone(), queues, numa, affinity, costs })
             })

@@ -81,7 +81,7 @@ impl Switch {
                         status.counters = dummy_counters(&status.stats);
                     }
                     if let Some(kernel) = host.get(&name) {
-                        status.counters = kernel_counters(kernel, &port.kind, &mut status.stats);
+                        status.counters = kernel_counters(kernel, &port.kind, (port.odp, report), &mut status.stats);
                     } else if !status.open {
                         // What was counted last stays to be seen.
                         (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
@@ -326,13 +326,40 @@ pub(crate) fn counters(odp: Option<flow::OdpPort>, report: Option<&DatapathRepor
     stats
 }
 
-/// Puts the kernel's counters of a device in place of the datapath's, and says those that OpenFlow has no word for.
-pub(crate) fn kernel_counters(kernel: &LinkCounters, kind: &str, stats: &mut PortStats) -> BTreeMap<String, i64> {
-    let own = match kind {
+/// What the datapath has of a port's counters.
+fn counted(odp: Option<flow::OdpPort>, report: Option<&DatapathReport>) -> dp::PortStats {
+    let found = report.and_then(|r| r.ports.iter().find(|(n, ..)| Some(*n) == odp));
+    found.map(|(_, counted, _)| *counted).unwrap_or_default()
+}
+
+/// What the kernel counted at a device, as the switch sees it. Of a tap that leaves out what the fast path forwards.
+fn as_switch_sees(kernel: &LinkCounters, kind: &str, counted: dp::PortStats) -> Option<LinkCounters> {
+    match kind {
         // What the host sends into a device of ours is what we receive.
-        "internal" | "tap" => kernel.swapped(),
-        "system" | "afxdp" | "afxdp-nonpmd" => *kernel,
-        _ => return BTreeMap::new(),
+        "internal" | "tap" => {
+            let own = kernel.swapped();
+            Some(LinkCounters {
+                rx_packets: own.rx_packets.wrapping_add(counted.rx_unseen.packets),
+                rx_bytes: own.rx_bytes.wrapping_add(counted.rx_unseen.bytes),
+                tx_packets: own.tx_packets.wrapping_add(counted.tx_unseen.packets),
+                tx_bytes: own.tx_bytes.wrapping_add(counted.tx_unseen.bytes),
+                ..own
+            })
+        }
+        "system" | "afxdp" | "afxdp-nonpmd" => Some(*kernel),
+        _ => None,
+    }
+}
+
+/// Puts the kernel's counters of a device in place of the datapath's, and says those that OpenFlow has no word for.
+pub(crate) fn kernel_counters(
+    kernel: &LinkCounters,
+    kind: &str,
+    counted_by: (Option<flow::OdpPort>, Option<&DatapathReport>),
+    stats: &mut PortStats,
+) -> BTreeMap<String, i64> {
+    let Some(own) = as_switch_sees(kernel, kind, counted(counted_by.0, counted_by.1)) else {
+        return BTreeMap::new();
     };
     let lost = if !matches!(kind, "internal" | "tap") { stats.rx_dropped } else { 0 };
     *stats = PortStats {

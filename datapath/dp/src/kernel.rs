@@ -11,12 +11,12 @@
 use std::collections::BTreeMap;
 
 use arrayvec::ArrayVec;
-use ebpf::{FlowKey, Retag, Way, eligible};
+use ebpf::{Exit, FlowKey, Retag, Way, eligible};
 use flow::OdpPort;
 
 use crate::flows::{FlowRef, FlowTable};
 use crate::outputs::Outputs;
-use crate::stats::{PortStats, Stats};
+use crate::stats::{Carried, PortStats, Stats};
 
 /// Packets alike before they are worth an entry, and how many more come before that is thought over.
 const WORTH: u8 = 16;
@@ -51,8 +51,8 @@ pub struct KernelCounters {
 
 /// Whoever forwards below the datapath.
 pub trait KernelPath: Send {
-    /// Octets of the longest frame that a device takes uncut; `None` if it takes none.
-    fn max_len(&mut self, device: u32) -> Option<u32>;
+    /// Octets of the longest frame that leaves there uncut; `None` if none does.
+    fn max_len(&mut self, exit: Exit) -> Option<u32>;
 
     /// Has packets with this key sent on this way. `None`: there is no room, or another thread's entry.
     fn add(&mut self, key: &FlowKey, way: Way) -> Option<KernelSlot>;
@@ -120,8 +120,10 @@ struct Held {
     slot: KernelSlot,
     flow: FlowRef,
     from: OdpPort,
+    /// The host sent it into a tap.
+    is_from_host: bool,
     to: OdpPort,
-    device: u32,
+    exit: Exit,
     /// As the device has it.
     max_len: u32,
     /// Octets that a packet gains on its way.
@@ -247,12 +249,12 @@ impl Kernel {
             // It may have changed since.
             let Some(found) = flows.get_mut(flow) else { continue };
             let Some((to, retag)) = Retag::of(&found.actions, key.tag()) else { continue };
-            let device = outputs.device(to).filter(|_| !outputs.is_watched(from) && !is_policed(from));
-            let Some((device, max_len)) = device.and_then(|device| Some((device, self.path.max_len(device)?))) else {
+            let exit = outputs.exit(to).filter(|_| !outputs.is_watched(from) && !is_policed(from));
+            let Some((exit, max_len)) = exit.and_then(|exit| Some((exit, self.path.max_len(exit)?))) else {
                 self.refuse(WhyNot::Port);
                 continue;
             };
-            let way = Way { device, max_len: retag.longest(key.tag(), max_len), retag };
+            let way = Way { exit, max_len: retag.longest(key.tag(), max_len), retag };
             let Some(slot) = self.path.add(&key, way) else {
                 self.refuse(WhyNot::Room);
                 continue;
@@ -266,9 +268,21 @@ impl Kernel {
             if let Some(Some(next)) = self.held.get_mut(next as usize) {
                 next.prev = index;
             }
-            let growth = retag.growth();
-            self.held[index as usize] =
-                Some(Held { key, slot, flow, from, to, device, max_len, growth, seen, prev: NONE, next });
+            let is_from_host = matches!(outputs.exit(from), Some(Exit::Host(_)));
+            self.held[index as usize] = Some(Held {
+                key,
+                slot,
+                flow,
+                from,
+                is_from_host,
+                to,
+                exit,
+                max_len,
+                growth: retag.growth(),
+                seen,
+                prev: NONE,
+                next,
+            });
             self.report.entries += 1;
         }
     }
@@ -340,10 +354,10 @@ impl Kernel {
         self.fold(books);
         let mut ways = BTreeMap::new();
         for held in self.held.iter().flatten() {
-            let way = || books.outputs.device(held.to).and_then(|device| Some((device, self.path.max_len(device)?)));
+            let way = || books.outputs.exit(held.to).and_then(|exit| Some((exit, self.path.max_len(exit)?)));
             ways.entry(held.to).or_insert_with(way);
         }
-        let is_same = |held: &Held| ways.get(&held.to) == Some(&Some((held.device, held.max_len)));
+        let is_same = |held: &Held| ways.get(&held.to) == Some(&Some((held.exit, held.max_len)));
         self.retain(|path, held| is_same(held) && path.counters(held.slot).age_ms < IDLE_MS, books);
     }
 }
@@ -361,9 +375,14 @@ fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> u
         stats.used_ms = stats.used_ms.max(books.now_ms.saturating_sub(counters.age_ms) as i64);
         stats.tcp_flags |= counters.tcp_flags;
     }
-    books.outputs.credit(held.from, PortStats { rx_packets: packets, rx_bytes: bytes, ..PortStats::default() });
     let tx_bytes = bytes.wrapping_add_signed(held.growth.wrapping_mul(packets as i64));
-    books.outputs.credit(held.to, PortStats { tx_packets: packets, tx_bytes, ..PortStats::default() });
+    let unseen = |is_so: bool, bytes| if is_so { Carried { packets, bytes } } else { Carried::default() };
+    let rx_unseen = unseen(held.is_from_host, bytes);
+    let tx_unseen = unseen(matches!(held.exit, Exit::Host(_)), tx_bytes);
+    let received = PortStats { rx_packets: packets, rx_bytes: bytes, rx_unseen, ..PortStats::default() };
+    let sent = PortStats { tx_packets: packets, tx_bytes, tx_unseen, ..PortStats::default() };
+    books.outputs.credit(held.from, received);
+    books.outputs.credit(held.to, sent);
     books.stats.received += packets;
     if books.has_emc {
         books.stats.emc_hits += packets;

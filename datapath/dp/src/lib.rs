@@ -60,5 +60,5 @@ pub use load::Load;
 pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
 pub use policer::PolicerConfig;
 pub use port::{PortShare, RxLosses, RxQueue, TxPacket, TxPort, TxReport, Watcher};
-pub use stats::{Drop, PortStats, QueueStats, Stats};
+pub use stats::{Carried, Drop, PortStats, QueueStats, Stats};
 pub use tunnel::TunnelKind;

@@ -1,6 +1,7 @@
 //! Ports to send through, and the packets queued for them until the burst's end.
 
 use arrayvec::ArrayVec;
+use ebpf::Exit;
 use flow::OdpPort;
 use flow::capture_filter::Direction;
 use packet::{Offload, offload};
@@ -67,10 +68,10 @@ impl Outputs {
         matches!(self.ports.get(port as usize), Some(Some(port)) if port.watcher.is_some())
     }
 
-    /// The device by which the kernel may send a port's packets itself.
-    pub(crate) fn device(&self, port: OdpPort) -> Option<u32> {
+    /// Where the kernel may hand over a port's packets itself.
+    pub(crate) fn exit(&self, port: OdpPort) -> Option<Exit> {
         let port = self.ports.get(port as usize)?.as_ref()?;
-        if port.watcher.is_none() { port.tx.device() } else { None }
+        if port.watcher.is_none() { port.tx.exit() } else { None }
     }
 
     /// The same port for another thread.

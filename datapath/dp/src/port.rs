@@ -3,6 +3,7 @@
 //! The halves are apart since a burst's frames stay lent by the one while they are sent through others, its own port's
 //! included. An implementation over rings is a few lines; tests bring vectors.
 
+use ebpf::Exit;
 use flow::capture_filter::Direction;
 use packet::Offload;
 
@@ -127,8 +128,8 @@ pub trait TxPort: Send {
         None
     }
 
-    /// The number of the device it sends by, if the kernel may as well send there by itself.
-    fn device(&self) -> Option<u32> {
+    /// Where it sends, if the kernel may as well do so by itself.
+    fn exit(&self) -> Option<Exit> {
         None
     }
 

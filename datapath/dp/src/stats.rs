@@ -49,6 +49,26 @@ pub struct PortStats {
     pub tx_dropped: u64,
     /// Packets the port refused.
     pub tx_errors: u64,
+    /// Of those received, what the kernel forwarded before it came to the port's device, which has not counted it.
+    pub rx_unseen: Carried,
+    /// Of those sent, what the kernel handed to the host past the port's device.
+    pub tx_unseen: Carried,
+}
+
+/// Packets and their octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Packets.
+    pub packets: u64,
+    /// Octets.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Carried {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
 }
 
 impl std::ops::AddAssign for PortStats {
@@ -59,6 +79,8 @@ impl std::ops::AddAssign for PortStats {
         self.tx_bytes += other.tx_bytes;
         self.tx_dropped += other.tx_dropped;
         self.tx_errors += other.tx_errors;
+        self.rx_unseen += other.rx_unseen;
+        self.tx_unseen += other.tx_unseen;
     }
 }
 

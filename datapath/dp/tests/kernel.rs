@@ -5,10 +5,10 @@ mod common;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use common::{Frame, Rig, ipv4};
+use common::{Frame, Rig, TAP, ipv4};
 use dp::kernel::{KernelCounters, KernelPath, KernelSlot, WhyNot};
-use dp::{Config, PolicerConfig};
-use ebpf::{FlowKey, Retag, Tag, Way};
+use dp::{Carried, Config, PolicerConfig};
+use ebpf::{Exit, FlowKey, Retag, Tag, Way};
 use flow::{Action, Actions, FlowChange, FlowEntry, Key, Mask, Ufid};
 use packet::Offload;
 
@@ -30,13 +30,17 @@ impl Fake {
 
     /// A frame comes by a device of port 1; where the kernel sends it.
     fn forward(&self, frame: &[u8]) -> Option<u32> {
-        Some(self.forward_as(frame)?.device)
+        Some(self.forward_as(frame)?.exit.device())
     }
 
     /// The same, and how.
     fn forward_as(&self, frame: &[u8]) -> Option<Way> {
+        self.forward_from(101, frame)
+    }
+
+    fn forward_from(&self, device: u32, frame: &[u8]) -> Option<Way> {
         let mut state = self.0.lock().unwrap();
-        let (slot, way) = *state.entries.get(&FlowKey::of_frame(101, frame)?)?;
+        let (slot, way) = *state.entries.get(&FlowKey::of_frame(device, frame)?)?;
         let counters = &mut state.counters[slot as usize];
         (counters.packets, counters.bytes) = (counters.packets + 1, counters.bytes + frame.len() as u64);
         Some(way)
@@ -48,7 +52,7 @@ impl Fake {
 }
 
 impl KernelPath for Fake {
-    fn max_len(&mut self, _: u32) -> Option<u32> {
+    fn max_len(&mut self, _: Exit) -> Option<u32> {
         (!self.0.lock().unwrap().is_down).then_some(1514)
     }
 
@@ -117,6 +121,34 @@ fn busy_packets_get_an_entry_and_are_counted_once() {
     assert_eq!((report.entries, report.hits), (1, 10));
 }
 
+#[test]
+fn what_taps_do_not_count_is_told() {
+    let (mut rig, fake) = rig(&[Action::Output(TAP)]);
+    let len = udp(1).len() as u64;
+    rig.inject((0..17).map(|_| frame(&udp(1))));
+    let to_host = Way { exit: Exit::Host(100 + TAP), max_len: 1514, retag: Retag::default() };
+    for _ in 0..3 {
+        assert_eq!(fake.forward_as(&udp(1)), Some(to_host));
+    }
+    rig.dp.fold(rig.now_us);
+    let three = Carried { packets: 3, bytes: 3 * len };
+    let (from, to) = (rig.dp.port_stats(1).unwrap(), rig.dp.port_stats(TAP).unwrap());
+    assert_eq!((from.rx_packets, from.rx_unseen), (20, Carried::default()), "a ring's device counts all");
+    assert_eq!((to.tx_packets, to.tx_unseen), (20, three));
+    // The other way round.
+    let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+    key.set_in_port(TAP);
+    mask.set_in_port(u32::MAX);
+    let actions: Actions = (&[Action::Output(1)][..]).into();
+    rig.dp.install(&FlowEntry::new(Ufid(9), &key, &mask, actions), 7).expect("a flow");
+    rig.inject_at(TAP, (0..17).map(|_| frame(&udp(1))));
+    assert!(fake.forward_from(100 + TAP, &udp(1)).is_some_and(|way| way.exit == Exit::Wire(101)));
+    rig.dp.fold(rig.now_us);
+    let (from, to) = (rig.dp.port_stats(TAP).unwrap(), rig.dp.port_stats(1).unwrap());
+    assert_eq!((from.rx_packets, from.rx_unseen), (18, Carried { packets: 1, bytes: len }));
+    assert_eq!((to.tx_packets, to.tx_unseen), (18, Carried::default()));
+}
+
 /// A frame with a tag put in.
 fn tagged(mut frame: Vec<u8>, tpid: u16, tci: u16) -> Vec<u8> {
     frame.splice(12..12, [tpid.to_be_bytes(), tci.to_be_bytes()].concat());
@@ -147,7 +179,11 @@ fn tags_change_on_the_way_and_are_counted() {
     for (actions, frame_in, retag, growth) in rows {
         let (mut rig, fake) = rig(actions);
         busy(&mut rig, &frame_in);
-        assert_eq!(fake.forward_as(&frame_in), Some(Way { device: 102, max_len: 1514, retag }), "{actions:?}");
+        assert_eq!(
+            fake.forward_as(&frame_in),
+            Some(Way { exit: Exit::Wire(102), max_len: 1514, retag }),
+            "{actions:?}"
+        );
         let other_tag = tagged(udp(1), 0x8100, 77);
         assert_eq!(fake.forward(&other_tag), None, "{actions:?}");
         rig.dp.fold(rig.now_us);

@@ -61,11 +61,28 @@ impl Retag {
     }
 }
 
+/// Where the kernel hands packets over, by the number of a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// The device sends them.
+    Wire(u32),
+    /// The host receives them as from the device, which is a tap of the switch's own.
+    Host(u32),
+}
+
+impl Exit {
+    /// The device's number.
+    pub fn device(self) -> u32 {
+        let (Self::Wire(device) | Self::Host(device)) = self;
+        device
+    }
+}
+
 /// Where packets of one key go, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Way {
-    /// The device that sends them.
-    pub device: u32,
+    /// Where they leave.
+    pub exit: Exit,
     /// Octets of the longest that it takes uncut, an outer tag as it is received not counted.
     pub max_len: u32,
     /// What is done to them before.

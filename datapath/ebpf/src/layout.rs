@@ -11,7 +11,7 @@ pub const ENTRY_LEN: usize = 8;
 /// Octets of a slot.
 pub const SLOT_LEN: usize = 64;
 /// Octets of a processor's verdict ([`verdict`]).
-pub const VERDICT_LEN: usize = 16;
+pub const VERDICT_LEN: usize = 24;
 
 /// Places in a key.
 pub(crate) mod key {
@@ -47,6 +47,8 @@ pub mod slot {
     pub const POP: usize = 48;
     /// The tag that is put on then, 4 octets ([`super::tag_word`]).
     pub const PUSH: usize = 52;
+    /// Whether the host receives it by that device, instead of its being sent there; 4 octets.
+    pub const TO_HOST: usize = 56;
 }
 
 /// Places in a verdict, of 4 octets each.
@@ -59,6 +61,8 @@ pub(crate) mod verdict {
     pub(crate) const POP: i16 = 8;
     /// As in the slot.
     pub(crate) const PUSH: i16 = 12;
+    /// As in the slot.
+    pub(crate) const TO_HOST: i16 = 16;
 }
 
 /// A tag as programs hand it to the kernel, which wants the protocol in the packet's order; 0: none.

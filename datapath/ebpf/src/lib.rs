@@ -9,6 +9,9 @@
 //! meanwhile. Without the ring's socket, whose end is the switch's, there are no verdicts: what the programs leave behind in
 //! the kernel drops frames and forwards none.
 //!
+//! What the host sends into a tap of the switch's own passes one program before it is there, which decides, counts and
+//! redirects. It is attached as long as the switch holds a descriptor.
+//!
 //! Absent here: system calls (`sys::bpf`), and when a flow is worth an entry (`dp`).
 
 pub mod asm;
@@ -16,5 +19,5 @@ pub mod eligible;
 pub mod layout;
 pub mod program;
 
-pub use eligible::{Retag, Way};
+pub use eligible::{Exit, Retag, Way};
 pub use layout::{FlowKey, Tag};

@@ -1,4 +1,4 @@
-//! The three programs of a port: the ring's, the alarm's and the ingress filter's.
+//! The three programs of a port of the host's: the ring's, the alarm's and the ingress filter's; and that of a tap.
 //!
 //! A program of a packet socket answers how much of the frame the socket is to have: nothing, or all.
 
@@ -83,16 +83,71 @@ fn copy(asm: &mut Assembler, width: crate::asm::Width, from: i16, to: i16) {
 /// None: the program is the same always.
 pub fn ring(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     let mut asm = Assembler::default();
-    let asm = &mut asm;
-    let [pass, untagged, v4, tcp, look] = [(); 5].map(|()| asm.label());
+    let pass = begin(&mut asm);
+    find_verdict(&mut asm, maps, pass);
+    asm.load(W, R1, R6, skb::IFINDEX);
+    asm.store(W, R7, verdict::IFINDEX, R1);
+    asm.store_imm(W, R7, verdict::OUT, 0);
+    decide(&mut asm, maps, pass);
+    for (from, to) in VERDICT_OF {
+        asm.load(W, R1, R9, from as i16);
+        asm.store(W, R7, to, R1);
+    }
+    count(&mut asm, slot::PACKETS, 1);
+    asm.op(Op::Mov, R0, 0);
+    asm.exit();
+    end(asm, pass)
+}
+
+/// What a verdict has of a slot.
+const VERDICT_OF: [(usize, i16); 4] = [
+    (slot::OUT, verdict::OUT),
+    (slot::POP, verdict::POP),
+    (slot::PUSH, verdict::PUSH),
+    (slot::TO_HOST, verdict::TO_HOST),
+];
+
+/// The program of a tap, which the host's frames pass before they come there: decides, counts and sends what it takes. All
+/// else goes on to whatever program is behind it, and to the tap.
+///
+/// # Errors
+/// None: the program is the same always.
+pub fn tap(maps: &Maps) -> Result<Vec<u64>, Unbound> {
+    let mut asm = Assembler::default();
+    let (pass, shot) = (begin(&mut asm), asm.label());
+    decide(&mut asm, maps, pass);
+    count(&mut asm, slot::PACKETS, 1);
+    asm.load(W, R8, R9, slot::OUT as i16);
+    asm.load(W, R7, R9, slot::TO_HOST as i16);
+    asm.load(W, R1, R9, slot::POP as i16);
+    asm.load(W, R9, R9, slot::PUSH as i16);
+    send(&mut asm, shot);
+    end(asm, pass)
+}
+
+/// Keeps the frame's context in R6, and clears the stack. Gives the label where frames end that are not taken.
+fn begin(asm: &mut Assembler) -> Label {
     asm.op_reg(Op::Mov, R6, R1);
     for place in (at::TCP..0).step_by(8) {
         asm.store_imm(D, Fp, place, 0);
     }
-    find_verdict(asm, maps, pass);
+    asm.label()
+}
+
+/// Ends a program that takes some frames: what both kinds of it answer for the others is the same number (`TCX_NEXT` of
+/// linux/bpf.h, and the greatest length).
+fn end(mut asm: Assembler, pass: Label) -> Result<Vec<u64>, Unbound> {
+    asm.bind(pass);
+    asm.op(Op::Mov, R0, -1);
+    asm.exit();
+    asm.finish()
+}
+
+/// Makes the frame's key and looks for an entry in force; there is one where this ends, its slot at R9, and the frame is
+/// entered but not yet counted as forwarded.
+fn decide(asm: &mut Assembler, maps: &Maps, pass: Label) {
+    let [untagged, v4, tcp, look] = [(); 4].map(|()| asm.label());
     asm.load(W, R1, R6, skb::IFINDEX);
-    asm.store(W, R7, verdict::IFINDEX, R1);
-    asm.store_imm(W, R7, verdict::OUT, 0);
     asm.store(W, Fp, key_at(key::IFINDEX), R1);
     find(asm, maps.slots, at::INDEX, pass);
     asm.load(W, R1, R0, 0);
@@ -118,10 +173,6 @@ pub fn ring(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     tcp_header(asm, pass);
     asm.bind(look);
     take(asm, maps, pass);
-    asm.bind(pass);
-    asm.op(Op::Mov, R0, -1);
-    asm.exit();
-    std::mem::take(asm).finish()
 }
 
 /// Fills in an IPv4 packet's part of the key. At `tcp`, R3 is the length of what lies behind the header, R5 where that
@@ -220,12 +271,12 @@ fn tcp_header(asm: &mut Assembler, pass: Label) {
     asm.jump_if(R1, If::Ne, 0, pass);
 }
 
-/// Looks the key up; counts the frame and gives the verdict if there is an entry that is in force.
+/// Looks the key up; goes on with frames that have an entry in force, whose slot is at R9 then.
 ///
 /// A frame is entered first, then the generation is looked at. So whoever changes the generation, and then sees as many
 /// frames entered as forwarded, knows that no further one will be forwarded by the entry, and that all are counted.
 fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
-    let [fits, counted, known, undo] = [(); 4].map(|()| asm.label());
+    let [fits, counted, known, undo, taken] = [(); 5].map(|()| asm.label());
     find(asm, maps.flows, at::KEY, pass);
     asm.load(W, R1, R0, 0);
     asm.store(W, Fp, at::INDEX, R1);
@@ -257,15 +308,11 @@ fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
     asm.jump_if_reg(R3, If::Eq, R2, known);
     asm.atomic(Op::Or, W, R9, slot::TCP_FLAGS as i16, R1);
     asm.bind(known);
-    for (from, to) in [(slot::OUT, verdict::OUT), (slot::POP, verdict::POP), (slot::PUSH, verdict::PUSH)] {
-        asm.load(W, R1, R9, from as i16);
-        asm.store(W, R7, to, R1);
-    }
-    count(asm, slot::PACKETS, 1);
-    asm.op(Op::Mov, R0, 0);
-    asm.exit();
+    asm.jump(taken);
     asm.bind(undo);
     count(asm, slot::ENTERED, -1);
+    asm.jump(pass);
+    asm.bind(taken);
 }
 
 fn count(asm: &mut Assembler, place: usize, by: i32) {
@@ -310,12 +357,21 @@ const TC_ACT_SHOT: i32 = 2;
 /// None: the program is the same always.
 pub fn ingress(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     let mut asm = Assembler::default();
-    let [popped, pushed, shot] = [(); 3].map(|()| asm.label());
+    let shot = asm.label();
     read_verdict(&mut asm, maps, shot);
     asm.op_reg(Op::Mov, R8, R1);
     asm.store_imm(W, R7, verdict::OUT, 0);
     asm.load(W, R9, R7, verdict::PUSH);
     asm.load(W, R1, R7, verdict::POP);
+    asm.load(W, R7, R7, verdict::TO_HOST);
+    send(&mut asm, shot);
+    asm.finish()
+}
+
+/// Sends the frame by the device in R8, its tag taken off if R1 says so, that in R9 put on unless it is 0; R7: whether the
+/// host receives it there (`BPF_F_INGRESS` of linux/bpf.h). A frame whose tags cannot be changed goes no further.
+fn send(asm: &mut Assembler, shot: Label) {
+    let [popped, pushed] = [(); 2].map(|()| asm.label());
     asm.jump_if(R1, If::Eq, 0, popped);
     asm.op_reg(Op::Mov, R1, R6);
     asm.call(KernelFn::VlanPop);
@@ -335,12 +391,12 @@ pub fn ingress(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     asm.store(W, R6, skb::MARK, R2);
     asm.store(W, R6, skb::PRIORITY, R2);
     asm.op_reg(Op::Mov, R1, R8);
+    asm.op_reg(Op::Mov, R2, R7);
     asm.call(KernelFn::Redirect);
     asm.exit();
     asm.bind(shot);
     asm.op(Op::Mov, R0, TC_ACT_SHOT);
     asm.exit();
-    asm.finish()
 }
 
 #[cfg(test)]
@@ -350,9 +406,12 @@ mod tests {
     #[test]
     fn programs_are_whole_and_small() {
         let maps = Maps { flows: 3, slots: 4, verdicts: 5 };
-        for (name, program, most) in
-            [("ring", ring(&maps), 250), ("alarm", alarm(&maps), 30), ("ingress", ingress(&maps), 50)]
-        {
+        for (name, program, most) in [
+            ("ring", ring(&maps), 250),
+            ("tap", tap(&maps), 260),
+            ("alarm", alarm(&maps), 30),
+            ("ingress", ingress(&maps), 50),
+        ] {
             let program = program.expect(name);
             assert!(program.len() < most, "{name}: {} instructions", program.len());
         }

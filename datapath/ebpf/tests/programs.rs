@@ -103,15 +103,24 @@ fn agree(frame: &[u8]) -> bool {
     if let Some(key) = &key {
         enter(&mut machine, key, 7);
         assert_eq!(pass(&mut machine), REDIRECTED);
-        assert_eq!((machine.redirected, machine.slot(3, slot::PACKETS)), (Some(99), 1));
+        assert_eq!((machine.redirected, machine.slot(3, slot::PACKETS)), (Some((99, 0)), 1));
         assert_eq!(machine.slot(3, slot::BYTES), frame.len() as u64);
         assert_eq!((machine.skb.mark, machine.skb.priority), (0, 0));
     } else {
         machine.set_slot(0, 0, 1);
         machine.takes_any_key = true;
         assert_eq!(pass(&mut machine), RING);
+        assert_eq!(run(&mut machine, program::tap(&MAPS)), ALL, "nor does a tap's");
     }
     key.is_some()
+}
+
+/// What the program of a tap says of a frame that has an entry, changed so before.
+fn tap(frame: &[u8], change: impl FnOnce(&mut Machine)) -> (u32, Machine) {
+    let mut machine = machine(frame);
+    enter(&mut machine, &FlowKey::of_frame(IFINDEX, frame).expect("a key"), 7);
+    change(&mut machine);
+    (run(&mut machine, program::tap(&MAPS)), machine)
 }
 
 proptest! {
@@ -180,6 +189,9 @@ fn entries_that_are_not_in_force_are_not_used() {
         change(&mut machine);
         assert_eq!(pass(&mut machine), expected, "{what}");
         assert_eq!(machine.slot(3, slot::ENTERED), machine.slot(3, slot::PACKETS), "{what}");
+        let (said, machine) = tap(&udp(), change);
+        assert_eq!(said, if expected == RING { ALL } else { 7 }, "{what}, by a tap");
+        assert_eq!(machine.slot(3, slot::ENTERED), machine.slot(3, slot::PACKETS), "{what}, by a tap");
     }
 }
 
@@ -214,12 +226,36 @@ fn tags_are_changed_on_the_way() {
         machine.set_slot(3, slot::PUSH, tag_word(pushes));
         assert_eq!(pass(&mut machine), REDIRECTED, "{retag:?}");
         assert_eq!(machine.slot(3, slot::BYTES), frame.len() as u64, "{retag:?}");
-        let mut sent = machine.skb.data.clone();
-        if machine.skb.vlan[0] != 0 {
-            sent.splice(12..12, machine.outer_tag());
-        }
+        let sent = sent(&machine);
         assert_eq!(sent, expected, "{retag:?}");
         assert_eq!(sent.len() as i64 - frame.len() as i64, retag.growth(), "{retag:?}");
+        let (said, machine) = tap(&frame, |machine| {
+            machine.set_slot(3, slot::POP, pops.into());
+            machine.set_slot(3, slot::PUSH, tag_word(pushes));
+        });
+        assert_eq!((said, self::sent(&machine)), (7, expected), "{retag:?}, by a tap");
+        assert_eq!((machine.skb.mark, machine.skb.priority), (0, 0));
+    }
+}
+
+/// The frame as it is on the wire.
+fn sent(machine: &Machine) -> Vec<u8> {
+    let mut sent = machine.skb.data.clone();
+    if machine.skb.vlan[0] != 0 {
+        sent.splice(12..12, machine.outer_tag());
+    }
+    sent
+}
+
+#[test]
+fn the_host_receives_what_goes_to_a_tap() {
+    for to_host in [0, 1] {
+        let (said, mut machine) = tap(&udp(), |machine| machine.set_slot(3, slot::TO_HOST, to_host));
+        assert_eq!((said, machine.redirected), (7, Some((99, to_host))));
+        machine.redirected = None;
+        assert_eq!(pass(&mut machine), REDIRECTED);
+        assert_eq!(machine.redirected, Some((99, to_host)));
+        assert_eq!(machine.slot(3, slot::PACKETS), 2);
     }
 }
 

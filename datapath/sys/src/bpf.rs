@@ -13,6 +13,7 @@ const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_LINK_CREATE: libc::c_long = 28;
 /// Octets of the verifier's log that are kept.
 const LOG_BYTES: usize = 64 << 10;
 const NAME: &[u8; 16] = b"troupe\0\0\0\0\0\0\0\0\0\0";
@@ -217,6 +218,27 @@ impl AsFd for Program {
     }
 }
 
+/// A program at a device's egress, ahead of its queues; there no longer when this is dropped, or its process ends.
+#[derive(Debug)]
+pub struct EgressLink {
+    /// The attachment lasts as long as this.
+    _held: OwnedFd,
+}
+
+impl EgressLink {
+    /// Has the program asked about each frame that the host sends by the device, before all others that are there.
+    /// `EINVAL`: the kernel is older than 6.6.
+    pub fn attach(ifindex: u32, program: &Program) -> Result<Self> {
+        const BPF_TCX_EGRESS: u32 = 47;
+        const BPF_F_BEFORE: u32 = 1 << 3;
+        let prog = program.as_fd().as_raw_fd() as u32;
+        let attr = Attr::new(&[(0, prog), (4, ifindex), (8, BPF_TCX_EGRESS), (12, BPF_F_BEFORE)]);
+        // SAFETY: the command reads nothing but the argument, and gives a descriptor.
+        let held = unsafe { attr.open("attach a program to a device", BPF_LINK_CREATE) }?;
+        Ok(Self { _held: held })
+    }
+}
+
 /// The programs of a port, which work together: what the ring's takes, wakes nobody, and the ingress filter passes on.
 #[derive(Debug)]
 pub struct PortPrograms {
@@ -226,6 +248,8 @@ pub struct PortPrograms {
     pub alarm: Program,
     /// Of the ingress filter ([`crate::host_stack::stop_with`]).
     pub ingress: Program,
+    /// Of a tap, which works alone ([`EgressLink::attach`]).
+    pub tap: Program,
 }
 
 /// Nanoseconds of the clock that programs read (`CLOCK_MONOTONIC`).

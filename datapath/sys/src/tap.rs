@@ -4,8 +4,8 @@
 //! made here goes away with the last descriptor, unless it is made persistent ([`Tap::set_persistent`]).
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use crate::error::{Error, Result, check};
 use crate::frame::{Frame, VNET_HDR_LEN, VnetHdr};
@@ -16,6 +16,9 @@ use crate::tx::{TxFrame, TxOutcome};
 const HEADROOM: usize = 128;
 /// Bytes of frames after which a batch ends.
 const BATCH_BYTES: usize = 32 << 10;
+
+/// Asks for the namespace of a device: `_IO('T', 227)` of linux/if_tun.h.
+const TUNGETDEVNETNS: libc::Ioctl = 0x54e3;
 
 /// What travels through a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +132,21 @@ impl Tap {
         // SAFETY: `request` is live and exclusively ours; the call writes an ifreq.
         let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNGETIFF, &mut request) };
         rc == 0
+    }
+
+    /// Whether the device is in the calling thread's network namespace, where its index is its own.
+    pub fn is_here(&self) -> bool {
+        // SAFETY: no memory is passed; the call gives a descriptor.
+        let fd = unsafe { libc::ioctl(self.file.as_raw_fd(), TUNGETDEVNETNS) };
+        if fd < 0 {
+            return false;
+        }
+        // SAFETY: the descriptor is fresh and owned by nobody else.
+        let there = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        let (Ok(there), Ok(here)) = (there.metadata(), std::fs::metadata("/proc/thread-self/ns/net")) else {
+            return false;
+        };
+        (there.dev(), there.ino()) == (here.dev(), here.ino())
     }
 
     /// Tells the host whether the link is there.

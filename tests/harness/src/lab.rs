@@ -66,6 +66,33 @@ impl Namespace {
         process::run(command, &std::env::temp_dir(), Duration::from_secs(60)).map_err(|error| error.to_string())
     }
 
+    /// Sends `size` bytes by TCP to an address in another namespace, and compares what arrives.
+    pub fn sends(&self, to: &Namespace, address: &str, size: usize) -> Result<(), String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let (sent, got, log) = (dir.path().join("sent"), dir.path().join("got"), dir.path().join("log"));
+        let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        std::fs::write(&sent, &bytes).map_err(|error| error.to_string())?;
+        let (family, any) = if address.contains(':') { ("AF_INET6", "::") } else { ("AF_INET", "0.0.0.0") };
+        let server = format!(
+            "import socket\ns=socket.socket(socket.{family});s.setsockopt(1,2,1);s.bind(('{any}',7070));s.listen(1)\n\
+             print('ready',flush=True)\nc,_=s.accept();f=open('{}','wb')\nwhile True:\n b=c.recv(65536)\n if not b: break\n \
+             f.write(b)\nf.close();c.close()",
+            got.display()
+        );
+        let mut server = to.start(&["/usr/bin/python3", "-c", &server], &log)?;
+        process::until("the receiver to listen", Duration::from_secs(30), || {
+            std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready"))
+        })?;
+        let client = format!(
+            "import socket\nc=socket.create_connection(('{address}',7070),10);c.sendall(open('{}','rb').read());c.close()",
+            sent.display()
+        );
+        self.run(&["/usr/bin/python3", "-c", &client])?;
+        server.wait(Duration::from_secs(20));
+        let arrived = std::fs::read(&got).unwrap_or_default();
+        if arrived == bytes { Ok(()) } else { Err(format!("{} of {size} bytes arrive at {address}", arrived.len())) }
+    }
+
     /// Starts a command inside that lives until it is dropped; what it says is appended to `log`.
     pub fn start(&self, words: &[&str], log: &std::path::Path) -> Result<Daemon, String> {
         let (program, args) = words.split_first().ok_or("no command")?;
@@ -155,6 +182,19 @@ impl Lab {
         self.tool("ovs-appctl", &format!("-T 25 {words}"))
     }
 
+    /// A figure that `dpif-netdev/kernel-path-show` gives.
+    pub fn kernel_path(&self, name: &str) -> Result<u64, String> {
+        let text = self.appctl("dpif-netdev/kernel-path-show")?;
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|n| n.parse().ok()).ok_or_else(|| format!("no {name}: {text}"))
+    }
+
+    /// Whether bpf(2) is refused to the switch here; it says so in its log, and does everything itself.
+    pub fn lacks_kernel_path(&self) -> bool {
+        let log = std::fs::read_to_string(self.place.dir().join("log/ovs-vswitchd.log")).unwrap_or_default();
+        log.contains("forwards nothing by itself: ") || log.contains("not forwarded by the kernel itself: ")
+    }
+
     /// Makes guest `number` (1 to 250), not yet a port of any bridge; devices of `mtu` bytes.
     pub fn guest(&self, number: u8, mtu: u32) -> Result<Guest, String> {
         let space = Namespace::new(&format!("g{number}"))?;
@@ -218,29 +258,7 @@ impl Guest {
 
     /// Sends `size` bytes by TCP to an address of another guest, and compares what arrives.
     pub fn sends(&self, to: &Guest, address: &str, size: usize) -> Result<(), String> {
-        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let (sent, got, log) = (dir.path().join("sent"), dir.path().join("got"), dir.path().join("log"));
-        let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        std::fs::write(&sent, &bytes).map_err(|error| error.to_string())?;
-        let (family, any) = if address.contains(':') { ("AF_INET6", "::") } else { ("AF_INET", "0.0.0.0") };
-        let server = format!(
-            "import socket\ns=socket.socket(socket.{family});s.setsockopt(1,2,1);s.bind(('{any}',7070));s.listen(1)\n\
-             print('ready',flush=True)\nc,_=s.accept();f=open('{}','wb')\nwhile True:\n b=c.recv(65536)\n if not b: break\n \
-             f.write(b)\nf.close();c.close()",
-            got.display()
-        );
-        let mut server = to.space.start(&["/usr/bin/python3", "-c", &server], &log)?;
-        process::until("the receiver to listen", Duration::from_secs(30), || {
-            std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready"))
-        })?;
-        let client = format!(
-            "import socket\nc=socket.create_connection(('{address}',7070),10);c.sendall(open('{}','rb').read());c.close()",
-            sent.display()
-        );
-        self.space.run(&["/usr/bin/python3", "-c", &client])?;
-        server.wait(Duration::from_secs(20));
-        let arrived = std::fs::read(&got).unwrap_or_default();
-        if arrived == bytes { Ok(()) } else { Err(format!("{} of {size} bytes arrive at {address}", arrived.len())) }
+        self.space.sends(&to.space, address, size)
     }
 
     /// Bits per second that `iperf3` measures from here to `server` within `seconds`.

@@ -1,5 +1,5 @@
 //! The fast path in the kernel: who takes it, that all of it is counted, and that nothing outlives its flow, its port or
-//! the switch.
+//! the switch. Taps have `taps.rs`.
 
 use harness::lab::{Guest, Lab, on_lab};
 use harness::process;
@@ -10,28 +10,15 @@ fn need(what: &str, holds: bool) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("not so: {what}")) }
 }
 
-/// A figure that `kernel-path-show` gives.
-fn figure(lab: &Lab, name: &str) -> Result<u64, String> {
-    let text = lab.appctl("dpif-netdev/kernel-path-show")?;
-    let line = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
-    line.and_then(|n| n.parse().ok()).ok_or_else(|| format!("no {name}: {text}"))
-}
-
-/// Whether bpf(2) is refused to the switch here; it says so in its log, and the rings have to do everything.
-fn is_refused(lab: &Lab) -> bool {
-    let log = std::fs::read_to_string(lab.place.dir().join("log/ovs-vswitchd.log")).unwrap_or_default();
-    log.contains("the kernel forwards nothing by itself: ")
-}
-
 /// Pings until the kernel forwards it by itself.
 fn warm(lab: &Lab, from: &Guest, to: &str) -> Result<(), String> {
-    if is_refused(lab) {
+    if lab.lacks_kernel_path() {
         return need("the rings forward", from.reaches(to));
     }
-    let before = figure(lab, "hits")?;
+    let before = lab.kernel_path("hits")?;
     for _ in 0..20 {
         from.ping(to, 30)?;
-        if figure(lab, "hits")? > before {
+        if lab.kernel_path("hits")? > before {
             return Ok(());
         }
     }
@@ -55,7 +42,7 @@ fn two_guests(lab: &mut Lab) -> Result<Vec<Guest>, String> {
     let guests = lab.bridge_with_guests(2, 1500)?;
     lab.ofctl("del-flows br0")?;
     lab.ofctl("add-flow br0 priority=1,actions=normal")?;
-    need("there is a fast path, or the log says why not", is_there(lab)? || is_refused(lab))?;
+    need("there is a fast path, or the log says why not", is_there(lab)? || lab.lacks_kernel_path())?;
     Ok(guests)
 }
 
@@ -70,7 +57,7 @@ fn every_packet_is_counted_where_it_should_be() {
         let counts = || counted(lab, "7");
         process::until("all of them counted", Duration::from_secs(60), || counts().is_ok_and(|n| n >= sent))?;
         need(&format!("none counted twice: {}", counts()?), counts()? == sent)?;
-        need("the kernel forwarded most", is_refused(lab) || figure(lab, "hits")? > 60)?;
+        need("the kernel forwarded most", lab.lacks_kernel_path() || lab.kernel_path("hits")? > 60)?;
         need("TCP goes by it, whole", a.iperf(b, &b.ip, "", 1)? > 1e6)?;
         need("and the other way", b.iperf(a, &a.ip, "", 1)? > 1e6)
     });
@@ -164,7 +151,7 @@ fn who_watches_or_limits_a_port_sees_all_of_it() {
         need(&format!("a capture sees what the kernel had forwarded: {seen}"), seen.matches("icmp(").count() >= 40)?;
         warm(lab, a, &b.ip)?;
         lab.vsctl("set interface v1 ingress_policing_rate=1000 ingress_policing_burst=100")?;
-        need("a port with a limit has no entries", is_refused(lab) || figure(lab, "entries")? <= 1)?;
+        need("a port with a limit has no entries", lab.lacks_kernel_path() || lab.kernel_path("entries")? <= 1)?;
         let rate = a.iperf(b, &b.ip, "-u -b 20M", 2)?;
         need(&format!("the limit holds: {rate}"), rate < 5e6)?;
         lab.vsctl("set interface v1 ingress_policing_rate=0")?;

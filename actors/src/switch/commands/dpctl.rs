@@ -230,7 +230,9 @@ fn port_statistics(
     let mut stats = crate::switch::counters(number, report);
     let (mut aborted, mut carrier) = (UNKNOWN, UNKNOWN);
     match device {
-        Some((kernel, kind)) if !crate::switch::kernel_counters(kernel, kind, &mut stats).is_empty() => {
+        Some((kernel, kind))
+            if !crate::switch::kernel_counters(kernel, kind, (number, report), &mut stats).is_empty() =>
+        {
             (aborted, carrier) = (kernel.tx_aborted_err, kernel.tx_carrier_err);
         }
         // What the kernel does not count, the datapath's own threads do only in part.

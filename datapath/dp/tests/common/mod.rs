@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use dp::port::Offloads;
 use dp::{Burst, Config, Datapath, Lent, QueueId, RxQueue, TxPacket, TxPort, TxReport};
+use ebpf::Exit;
 use flow::{Action, FlowEntry, Key, Mask, Ufid, Upcall};
 use packet::{Offload, PacketBuf, checksum};
 
@@ -76,14 +77,17 @@ impl TxPort for FakeTx {
         report
     }
 
-    fn device(&self) -> Option<u32> {
-        Some(self.device)
+    fn exit(&self) -> Option<Exit> {
+        Some(if self.device == 100 + TAP { Exit::Host(self.device) } else { Exit::Wire(self.device) })
     }
 
     fn offloads(&self) -> Offloads {
         self.offloads
     }
 }
+
+/// The port that is a tap, for the kernel's fast path.
+pub const TAP: u32 = 3;
 
 /// A datapath with ports 1 to 4, all of one queue; port 4 takes no offloads.
 pub struct Rig {

@@ -34,7 +34,8 @@ pub struct Machine {
     pub flows: HashMap<Vec<u8>, Vec<u8>>,
     /// Every look-up of a key succeeds, which none should be made.
     pub takes_any_key: bool,
-    pub redirected: Option<u32>,
+    /// The device that the frame was redirected to, and the flags.
+    pub redirected: Option<(u32, u32)>,
     slots: Vec<u8>,
     verdict: Vec<u8>,
     entry: Vec<u8>,
@@ -143,7 +144,7 @@ impl Machine {
                 0
             }
             23 => {
-                self.redirected = Some(r[1] as u32);
+                self.redirected = Some((r[1] as u32, r[2] as u32));
                 7
             }
             26 => {
