@@ -706,7 +706,7 @@ mod tests {
 
     /// A client of a database with one bridge, two ports and their interfaces.
     fn client() -> Client {
-        let schema = ovsdb::DatabaseSchema::from_text(ovsdb::vswitch::VSWITCH_SCHEMA).unwrap();
+        let schema = ovsdb::vswitch::vswitch_schema();
         let mut client = Client::with_schema(schema, Interests::everything());
         let hello = client.connected();
         let port = |n: u32| json!({"initial": {"name": format!("p{n}"), "interfaces": ["uuid", uuid(20 + n)]}});

@@ -74,10 +74,7 @@ pub(crate) fn run(program: &Program, session: &Session, lines: &mut [Line], call
 fn try_run(program: &Program, session: &Session, lines: &mut [Line], called_as: &str) -> Outcome<()> {
     // The schema that this program was made with tells what the commands mean, so that the server
     // need not be asked for its own.
-    let schema = match DatabaseSchema::from_text(ovsdb::vswitch::VSWITCH_SCHEMA) {
-        Ok(schema) => schema,
-        Err(error) => return fail(error.to_string()),
-    };
+    let schema = ovsdb::vswitch::vswitch_schema();
     let interests = interests_of(&schema, session, lines)?;
     let mut link = Link::open(session)?;
     if !link.watch(schema, interests)? {

@@ -8,7 +8,6 @@ use actors::supervise::Family;
 use actors::switch::plan::DummyMode;
 use actors::unixctl::{self, Commands};
 use actors::vswitchd::{self, VswitchdConfig, VswitchdSystem};
-use std::io::Read;
 use std::path::Path;
 
 use super::Wanted;
@@ -63,13 +62,8 @@ async fn serve(
         .iter()
         .map(|name| Pidfile::take(&dirs.run.join(format!("{name}.pid")), false))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut random = [0; 32];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut random))
-        .map_err(|e| format!("/dev/urandom: no random bytes to be had ({e})"))?;
-    let part = |at: usize| u128::from_ne_bytes(std::array::from_fn(|i| random[at + i]));
     let conf_db = dirs.db.join("conf.db");
-    let schema = ovsdb_schema()?;
+    let schema = ovsdb::vswitch::vswitch_schema();
     let made = db::create_if_missing(&conf_db, &schema)?;
     let socket = dirs.run.join("db.sock");
     let server = format!("unix:{}", socket.display());
@@ -80,7 +74,7 @@ async fn serve(
             run_dir: dirs.run.clone(),
             remotes: [format!("punix:{}", socket.display()), "db:Open_vSwitch,Open_vSwitch,manager_options".to_owned()]
                 .into(),
-            seed: part(0),
+            seed: programs::seed()?,
             ..DbConfig::default()
         },
     )?;
@@ -96,9 +90,9 @@ async fn serve(
             tls: Tls::default(),
             dummy,
             disable_system: false,
-            seed: part(16),
+            seed: programs::seed()?,
             database: Some(database.clone()),
-            fill_empty: Some(uuid_text(part(8))),
+            fill_empty: Some(uuid_text(programs::seed()?)),
             ring: None,
         },
         &mut switch_commands,
@@ -117,23 +111,9 @@ async fn serve(
 }
 
 fn commands(name: &str, exit: &Exit, dummy: DummyMode) -> Commands {
-    let mut commands = Commands::new(&format!("{name} {VERSION}"));
-    unixctl::add_log_commands(&mut commands);
-    let tests = dummy != DummyMode::Off;
-    unixctl::add_actor_commands(&mut commands, tests);
-    if tests {
-        unixctl::add_clock_commands(&mut commands);
-    }
-    let exit = exit.clone();
-    commands.add("exit", "[--cleanup]", 0, 1, move |args| {
-        exit.ask(Reason::Command { cleanup: args.first().is_some_and(|a| a == "--cleanup") });
-        Ok(String::new())
-    });
+    let mut commands = programs::commands(&format!("{name} {VERSION}"), dummy != DummyMode::Off);
+    programs::add_switch_exit(&mut commands, exit);
     commands
-}
-
-fn ovsdb_schema() -> Result<ovsdb::DatabaseSchema, String> {
-    ovsdb::vswitch::vswitch_schema().map_err(|e| e.to_string())
 }
 
 /// A random UUID (RFC 4122, version 4).

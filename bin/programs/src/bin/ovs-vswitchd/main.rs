@@ -2,7 +2,7 @@
 
 mod settings;
 
-use actors::daemon::{self, Exit, Reason};
+use actors::daemon::{self, DaemonConfig, Exit};
 use actors::metrics::{self, Serve};
 use actors::supervise::Family;
 use actors::unixctl;
@@ -10,7 +10,6 @@ use actors::vswitchd::{self, VswitchdSystem};
 use cli::options::{Order, UsageError};
 use cli::{dirs, groups, program};
 use settings::Settings;
-use std::io::Read;
 use std::path::Path;
 
 /// A rule is a dozen small pieces of memory, taken and let go in great numbers: a quarter of a flow-mod's time with the C
@@ -33,8 +32,11 @@ fn main() {
     let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     let version = program.version_text("");
-    let mut config = settings.daemon(&program.name);
-    config.greeting = Some(("bridge", version.trim_end().to_owned()));
+    let config = DaemonConfig {
+        works_on_devices: true,
+        greeting: Some(("bridge", version.trim_end().to_owned())),
+        ..programs::daemon_config(&settings.daemon, &program.name)
+    };
     let name = program.name.clone();
     if let Err(text) = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit)) {
         program.fatal(&text);
@@ -48,31 +50,18 @@ async fn serve(
     family: Family,
     exit: Exit,
 ) -> Result<VswitchdSystem, String> {
-    let mut seed = [0; 16];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut seed))
-        .map_err(|e| format!("/dev/urandom: no random bytes to be had ({e})"))?;
-    settings.switch.seed = u128::from_ne_bytes(seed);
+    settings.switch.seed = programs::seed()?;
     if settings.lock_memory
-        && let Err(error) = sys_lock()
+        && let Err(error) = daemon::lock_memory()
     {
         vlog::err!("vswitchd", "mlockall failed: {error}");
     }
-    let mut commands = unixctl::Commands::new(version.trim_end());
-    unixctl::add_log_commands(&mut commands);
-    unixctl::add_actor_commands(&mut commands, settings.test_commands);
-    if settings.test_commands {
-        unixctl::add_clock_commands(&mut commands);
-    }
+    let mut commands = programs::commands(version.trim_end(), settings.test_commands);
+    programs::add_switch_exit(&mut commands, &exit);
     let system = vswitchd::start(&family, &settings.switch, &mut commands)?;
     if let Some(address) = &settings.metrics {
         system.metrics.offer(Serve(metrics::bind(address).await?));
     }
-    let asked = exit.clone();
-    commands.add("exit", "[--cleanup]", 0, 1, move |args| {
-        asked.ask(Reason::Command { cleanup: args.first().is_some_and(|a| a == "--cleanup") });
-        Ok(String::new())
-    });
     let socket = unixctl::socket_path(Path::new(&dirs::rundir()), &name, settings.unixctl.as_deref());
     if let Some(path) = socket {
         unixctl::Server::start(&family, commands.into(), &path)?;
@@ -99,8 +88,4 @@ fn log_processors() {
         cores += here;
     }
     vlog::info!("ovs_numa", "Discovered {} NUMA nodes and {cores} CPU cores", nodes.len());
-}
-
-fn sys_lock() -> Result<(), String> {
-    actors::daemon::lock_memory()
 }

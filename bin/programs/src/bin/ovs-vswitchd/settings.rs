@@ -1,13 +1,11 @@
 //! The command line of `ovs-vswitchd`.
 
-use actors::daemon::DaemonConfig;
-use actors::stream::{Tls, TlsFiles};
+use actors::stream::Tls;
 use actors::switch::plan::DummyMode;
 use actors::vswitchd::VswitchdConfig;
 use cli::dirs;
 use cli::groups::{self, DaemonSettings, LogSettings, TlsSettings};
 use cli::options::{Flag, Parsed, UsageError};
-use std::path::PathBuf;
 
 /// The options that are not shared with other daemons.
 pub const OWN: &[Flag] = &[
@@ -82,41 +80,13 @@ impl Settings {
                 }
             }
         }
-        settings.switch.tls = Tls::new(tls_files(tls));
+        settings.switch.tls = Tls::new(programs::tls_files(tls));
         settings.switch.server = match parsed.arguments.as_slice() {
             [] => format!("unix:{}/db.sock", dirs::rundir()),
             [server] => server.clone(),
             _ => return Err(UsageError("at most one non-option argument accepted; use --help for usage".to_owned())),
         };
         Ok(settings)
-    }
-
-    /// The daemon the options describe.
-    pub fn daemon(&self, program: &str) -> DaemonConfig {
-        DaemonConfig {
-            program: program.to_owned(),
-            pidfile: self.daemon.pidfile_path(program).map(PathBuf::from),
-            overwrite_pidfile: self.daemon.overwrite_pidfile,
-            detach: self.daemon.detach,
-            monitor: self.daemon.monitor,
-            chdir: self.daemon.chdir,
-            user: self.daemon.user.clone(),
-            works_on_devices: true,
-            greeting: None,
-            ends_well_by_signal: false,
-        }
-    }
-}
-
-fn tls_files(tls: TlsSettings) -> TlsFiles {
-    TlsFiles {
-        private_key: tls.private_key.map(PathBuf::from),
-        certificate: tls.certificate.map(PathBuf::from),
-        ca_cert: tls.ca_cert.map(PathBuf::from),
-        bootstrap: tls.bootstrap,
-        peer_ca_cert: tls.peer_ca_cert.map(PathBuf::from),
-        protocols: tls.protocols.unwrap_or_default(),
-        ciphers: tls.ciphers.unwrap_or_default(),
     }
 }
 

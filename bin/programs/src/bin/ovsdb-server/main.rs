@@ -2,14 +2,13 @@
 
 mod settings;
 
-use actors::daemon::{self, Exit, Reason};
+use actors::daemon::{self, DaemonConfig, Exit, Reason};
 use actors::metrics::{self, Metrics, Serve, Sources};
 use actors::supervise::Family;
 use actors::{db, unixctl, web};
 use cli::options::{Order, UsageError};
 use cli::{dirs, groups, program};
 use settings::Settings;
-use std::io::Read;
 use std::path::Path;
 
 /// A transaction is some hundred small pieces of memory, soon let go: a quarter of its time with the C library's heap.
@@ -32,8 +31,10 @@ fn main() {
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     vlog::register(vlog::OVSDB_SERVER_MODULES);
     let version = program.version_text("");
-    let mut config = settings.daemon(&program.name);
-    config.greeting = settings.command.is_none().then(|| ("ovsdb_server", version.trim_end().to_owned()));
+    let config = DaemonConfig {
+        greeting: settings.command.is_none().then(|| ("ovsdb_server", version.trim_end().to_owned())),
+        ..programs::daemon_config(&settings.daemon, &program.name)
+    };
     let name = program.name.clone();
     let served = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit));
     if let Err(text) = served {
@@ -48,15 +49,10 @@ async fn serve(
     family: Family,
     exit: Exit,
 ) -> Result<db::DbSystem, String> {
-    settings.db.seed = random_seed();
+    settings.db.seed = programs::seed()?;
     let system = db::start(&family, settings.db)?;
     system.ready().await;
-    let mut commands = unixctl::Commands::new(version.trim_end());
-    unixctl::add_log_commands(&mut commands);
-    unixctl::add_actor_commands(&mut commands, settings.test_commands);
-    if settings.test_commands {
-        unixctl::add_clock_commands(&mut commands);
-    }
+    let mut commands = programs::commands(version.trim_end(), settings.test_commands);
     db::add_commands(&mut commands, &system.database);
     let asked = exit.clone();
     commands.add("exit", "", 0, 0, move |_| {
@@ -79,14 +75,4 @@ async fn serve(
         daemon::run_command(&command, &exit)?;
     }
     Ok(system)
-}
-
-/// The seed of every UUID this server will make.
-fn random_seed() -> u128 {
-    let mut bytes = [0; 16];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    if read.is_err() {
-        vlog::err!("entropy", "/dev/urandom: no random bytes to be had");
-    }
-    u128::from_ne_bytes(bytes)
 }

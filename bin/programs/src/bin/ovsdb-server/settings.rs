@@ -1,12 +1,9 @@
 //! The command line of `ovsdb-server`.
 
-use actors::daemon::DaemonConfig;
 use actors::db::{DbConfig, SyncConfig};
-use actors::stream::TlsFiles;
 use cli::dirs;
 use cli::groups::{self, DaemonSettings, LogSettings, TlsSettings};
 use cli::options::{Flag, Parsed, UsageError};
-use std::path::PathBuf;
 
 /// The options that are not shared with other daemons.
 pub const OWN: &[Flag] = &[
@@ -76,7 +73,7 @@ impl Settings {
         }
         sync.backup = sync.source.is_some() && !active;
         settings.db.sync = sync;
-        settings.db.tls = tls_files(tls);
+        settings.db.tls = programs::tls_files(tls);
         settings.db.run_dir = dirs::rundir().into();
         for file in &parsed.arguments {
             if !settings.db.files.contains(file) {
@@ -87,34 +84,6 @@ impl Settings {
             settings.db.files.push(dirs::default_db_file());
         }
         Ok(settings)
-    }
-
-    /// The daemon the options describe.
-    pub fn daemon(&self, program: &str) -> DaemonConfig {
-        DaemonConfig {
-            program: program.to_owned(),
-            pidfile: self.daemon.pidfile_path(program).map(PathBuf::from),
-            overwrite_pidfile: self.daemon.overwrite_pidfile,
-            detach: self.daemon.detach,
-            monitor: self.daemon.monitor,
-            chdir: self.daemon.chdir,
-            user: self.daemon.user.clone(),
-            works_on_devices: false,
-            greeting: None,
-            ends_well_by_signal: false,
-        }
-    }
-}
-
-fn tls_files(tls: TlsSettings) -> TlsFiles {
-    TlsFiles {
-        private_key: tls.private_key.map(PathBuf::from),
-        certificate: tls.certificate.map(PathBuf::from),
-        ca_cert: tls.ca_cert.map(PathBuf::from),
-        bootstrap: tls.bootstrap,
-        peer_ca_cert: tls.peer_ca_cert.map(PathBuf::from),
-        protocols: tls.protocols.unwrap_or_default(),
-        ciphers: tls.ciphers.unwrap_or_default(),
     }
 }
 
