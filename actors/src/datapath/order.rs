@@ -62,7 +62,7 @@ impl Datapath {
                 self.engine.walk(dp::FlowCursor::START, usize::MAX, |flow| gone.push(flow));
             }
             let removed = self.engine.follow(edit);
-            gone.extend(removed.map(|f| FlowReported { ufid: f.entry.ufid, edition: f.entry.edition, stats: f.stats }));
+            gone.extend(removed.map(|f| FlowReported::last(f.entry.ufid, f.entry.edition, f.stats)));
         }
         gone
     }

@@ -212,7 +212,7 @@ impl Round {
 }
 
 async fn report_gone(bridge: &Address<Bridge>, gone: Vec<dp::DumpedFlow>) {
-    let reported = |f: dp::DumpedFlow| FlowReported { ufid: f.entry.ufid, edition: f.entry.edition, stats: f.stats };
+    let reported = |f: dp::DumpedFlow| FlowReported::last(f.entry.ufid, f.entry.edition, f.stats);
     let flows: Vec<_> = gone.into_iter().map(reported).collect();
     if !flows.is_empty() {
         let _ = bridge.ask(FlowReport { flows, max_idle_ms: 0, gone: true }, PATIENCE).await;

@@ -2,7 +2,8 @@
 //! looked up in each, the most used first, and the first hit decides, for megaflows do not overlap.
 //!
 //! Each port has a classifier of its own and a bound on its subtables: whoever floods one port with headers crafted to
-//! need ever new masks slows down that port's look-ups alone, and those up to the bound.
+//! need ever new masks slows down that port's look-ups alone, and those up to the bound. While the bound keeps flows out, those
+//! of masks that no packet has used lately are marked as in the way ([`Classifier::mark`]), and idle out sooner.
 
 use std::sync::Arc;
 
@@ -27,6 +28,17 @@ struct Subtable {
     hits: u64,
 }
 
+/// Flows by number, to be marked.
+pub(crate) trait Markable {
+    /// Whether packets have used it lately.
+    fn is_used(&self, flow: u32) -> bool;
+    /// Says whether it is in the way.
+    fn mark(&mut self, flow: u32, is_in_the_way: bool);
+}
+
+/// Most flows of a mask that is thrown out for the sake of others: looking after one port takes bounded work.
+const COLD_FLOWS: usize = 64;
+
 impl Subtable {
     #[inline]
     fn hash(&self, key: &Key, seed: u64) -> u64 {
@@ -43,6 +55,10 @@ impl Subtable {
 pub(crate) struct Classifier {
     subtables: Vec<Subtable>,
     seed: u64,
+    /// A flow was refused for its mask since flows were last marked.
+    is_crowded: bool,
+    /// Some flows are marked.
+    has_marks: bool,
 }
 
 /// Where a flow that is not there yet would be.
@@ -62,7 +78,7 @@ pub(crate) enum Taken {
 
 impl Classifier {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { subtables: Vec::new(), seed }
+        Self { subtables: Vec::new(), seed, is_crowded: false, has_marks: false }
     }
 
     /// The flow that matches, and how many subtables were looked into.
@@ -98,6 +114,7 @@ impl Classifier {
             return if is_there { Err(Taken::ByFlow) } else { Ok(Vacancy { subtable, hash }) };
         }
         if self.subtables.len() >= limit {
+            self.is_crowded = true;
             return Err(Taken::MaskLimit);
         }
         self.subtables.push(Subtable { shape: Arc::clone(shape), flows: HashTable::new(), hits: 0 });
@@ -133,6 +150,20 @@ impl Classifier {
         self.subtables.sort_by_key(|s| std::cmp::Reverse(s.hits));
         for subtable in &mut self.subtables {
             subtable.hits = 0;
+        }
+    }
+
+    /// Where flows were refused for their masks since the last time, says of each flow whether it is in the way: no flow of
+    /// its mask is in use. Where none were any more, that none is.
+    pub(crate) fn mark(&mut self, flows: &mut impl Markable) {
+        let is_crowded = std::mem::take(&mut self.is_crowded);
+        if !is_crowded && !self.has_marks {
+            return;
+        }
+        self.has_marks = is_crowded;
+        for subtable in self.subtables.iter().filter(|s| s.flows.len() <= COLD_FLOWS) {
+            let is_cold = is_crowded && !subtable.flows.iter().any(|flow| flows.is_used(*flow));
+            subtable.flows.iter().for_each(|flow| flows.mark(*flow, is_cold));
         }
     }
 

@@ -248,7 +248,7 @@ impl Datapath {
     pub fn tick(&mut self, now_us: u64) {
         if now_us.saturating_sub(self.ranked_us) >= RANK_US {
             (self.ranked_us, self.now_ms) = (now_us, now_us / 1000);
-            self.engine.flows.rank();
+            self.engine.flows.rank(self.now_ms.saturating_sub(RANK_US / 1000));
             self.engine.with_kernel(self.now_ms, |kernel, books| kernel.tidy(books));
         }
         if now_us.saturating_sub(self.swept_us) >= SWEEP_US {

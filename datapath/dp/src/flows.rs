@@ -8,7 +8,7 @@ use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key,
 use hashbrown::HashTable;
 use smallvec::SmallVec;
 
-use crate::classifier::{Classifier, Picked, PickedWords, Taken};
+use crate::classifier::{Classifier, Markable, Picked, PickedWords, Taken};
 use crate::kernel::NO_ENTRY;
 use crate::mix;
 
@@ -111,6 +111,8 @@ pub(crate) struct Flow {
     port: OdpPort,
     /// The first of its entries in the kernel.
     kernel: u32,
+    /// Its mask, which nobody uses, keeps others out.
+    is_in_the_way: bool,
 }
 
 impl Flow {
@@ -134,7 +136,8 @@ impl Flow {
     }
 
     fn report(&self) -> FlowReported {
-        FlowReported { ufid: self.ufid, edition: self.edition, stats: self.stats }
+        let Self { ufid, edition, stats, is_in_the_way, .. } = *self;
+        FlowReported { ufid, edition, stats, is_in_the_way }
     }
 
     /// Counts a packet.
@@ -198,6 +201,24 @@ impl PickedWords for Slab {
         match &self.0[flow as usize].flow {
             Some(flow) => &flow.picked,
             None => &[],
+        }
+    }
+}
+
+/// Flows, of which those count as used that were since a moment.
+struct Lately<'a> {
+    slab: &'a mut Slab,
+    since_ms: i64,
+}
+
+impl Markable for Lately<'_> {
+    fn is_used(&self, flow: u32) -> bool {
+        self.slab.flow(flow).is_some_and(|flow| flow.stats.used_ms > self.since_ms)
+    }
+
+    fn mark(&mut self, flow: u32, is_in_the_way: bool) {
+        if let Some(flow) = self.slab.0.get_mut(flow as usize).and_then(|place| place.flow.as_mut()) {
+            flow.is_in_the_way = is_in_the_way;
         }
     }
 }
@@ -361,6 +382,7 @@ impl FlowTable {
             edition: entry.edition,
             port,
             kernel: NO_ENTRY,
+            is_in_the_way: false,
         };
         let index = self.free.pop().unwrap_or_else(|| {
             self.slab.0.push(Place::default());
@@ -477,8 +499,13 @@ impl FlowTable {
         self.dense.iter().chain(self.others.values()).map(Classifier::masks).sum()
     }
 
-    /// Puts the most used subtables in front.
-    pub(crate) fn rank(&mut self) {
-        self.dense.iter_mut().chain(self.others.values_mut()).for_each(Classifier::rank);
+    /// Puts the most used subtables in front; where their number keeps flows out, marks those that nobody has used since
+    /// `since_ms` as in the way.
+    pub(crate) fn rank(&mut self, since_ms: u64) {
+        let mut lately = Lately { slab: &mut self.slab, since_ms: i64::try_from(since_ms).unwrap_or(i64::MAX) };
+        for classifier in self.dense.iter_mut().chain(self.others.values_mut()) {
+            classifier.rank();
+            classifier.mark(&mut lately);
+        }
     }
 }

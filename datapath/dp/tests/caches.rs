@@ -204,6 +204,48 @@ fn limits_hold() {
     assert_eq!(rig.upcalls.len(), 6);
 }
 
+/// The names of the flows that are in others' way.
+fn in_the_way(rig: &Rig) -> Vec<Ufid> {
+    let mut names = Vec::new();
+    rig.dp.walk(FlowCursor::START, usize::MAX, |flow| names.extend(flow.is_in_the_way.then_some(flow.ufid)));
+    names.sort_unstable();
+    names
+}
+
+/// Where a flow does not fit for its mask, those are in the way whose masks nobody uses; used ones, whatever cache finds
+/// them, and masks of very many flows are not.
+#[test]
+fn unused_masks_are_in_the_way_of_others() {
+    let mut rig = Rig::new(Config { emc_insert_inv_prob: 1, mask_limit: 3, ..Config::default() });
+    let (hot, cold, busy) = (flow(0, 1 << 24, 1, 2), flow(1, 1 << 16, 1, 2), flow(3, 1, 1, 2));
+    for entry in [&hot, &cold, &busy] {
+        rig.dp.install(entry, 1).unwrap();
+    }
+    for source in 2..80 {
+        rig.dp.install(&flow(3, source, 1, 2), 1).unwrap();
+    }
+    let tick = |rig: &mut Rig| {
+        rig.now_us += 1_000_000;
+        rig.inject([frame(0, 1 << 24, 1)]);
+        rig.dp.tick(rig.now_us);
+    };
+    tick(&mut rig);
+    assert!(in_the_way(&rig).is_empty(), "nobody was refused");
+    let refused = flow(2, 1, 1, 2);
+    for _ in 0..2 {
+        assert_eq!(rig.dp.install(&refused, 1), Err(InstallError::MaskLimit));
+        tick(&mut rig);
+        assert_eq!(in_the_way(&rig), [cold.ufid]);
+    }
+    tick(&mut rig);
+    assert!(in_the_way(&rig).is_empty(), "nobody was refused lately");
+    assert_eq!(rig.dp.install(&refused, 1), Err(InstallError::MaskLimit));
+    rig.dp.delete(cold.ufid).unwrap();
+    rig.dp.install(&refused, 1).unwrap();
+    rig.inject([frame(2, 1, 1)]);
+    assert!(rig.upcalls.is_empty());
+}
+
 /// Packets that are looked for in many subtables come in small bursts, until they are cheap again.
 #[test]
 fn a_flood_of_masks_costs_its_own_port_alone() {

@@ -90,6 +90,15 @@ pub struct FlowReported {
     pub edition: u32,
     /// Counters.
     pub stats: FlowStats,
+    /// Its port has no room for another mask, and no flow of this one's was used when that was looked at last.
+    pub is_in_the_way: bool,
+}
+
+impl FlowReported {
+    /// A flow that is gone.
+    pub fn last(ufid: Ufid, edition: u32, stats: FlowStats) -> Self {
+        Self { ufid, edition, stats, is_in_the_way: false }
+    }
 }
 
 /// A packet for the datapath to act upon.

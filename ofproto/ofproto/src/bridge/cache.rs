@@ -13,6 +13,9 @@ use crate::revalidate::{CachedFlow, Changes, Verdict};
 use crate::view::BridgeId;
 use crate::xlate::{Effect, Translation};
 
+/// How long a flow stays unused whose mask keeps others out of the cache, milliseconds.
+const IN_THE_WAY_MS: i64 = 1000;
+
 /// What a look at cached flows led to.
 #[derive(Debug, Default)]
 pub struct Decisions {
@@ -138,7 +141,7 @@ impl Bridge {
     }
 
     /// Looks at cached flows as the datapath reports them: credits what they carried, and says which have to change or
-    /// have been idle for `max_idle_ms`. Flows that this bridge does not know are to be deleted.
+    /// have been idle for `max_idle_ms`, or less where they are in others' way. Flows that this bridge does not know are to be deleted.
     pub fn revalidate(&mut self, reports: &[FlowReported], max_idle_ms: i64, now_ms: i64) -> Decisions {
         let mut decisions = Decisions::default();
         self.note_changes();
@@ -147,7 +150,8 @@ impl Bridge {
                 decisions.delete.push(report.ufid);
                 continue;
             };
-            if now_ms - used_ms > max_idle_ms {
+            let most_ms = if report.is_in_the_way { max_idle_ms.min(IN_THE_WAY_MS) } else { max_idle_ms };
+            if now_ms - used_ms > most_ms {
                 decisions.delete.push(report.ufid);
             } else if self.stale.remove(&report.ufid) {
                 self.judge_one(report.ufid, &mut decisions, now_ms);
