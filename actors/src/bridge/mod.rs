@@ -12,6 +12,7 @@ mod coverage;
 use actix::prelude::*;
 use ofproto::bridge::{Bridge as Core, BridgeConfig, BridgeReport, ConnId, Output};
 use ofproto::view::BridgeId;
+use ofproto::xlate::{Numbers, Recirc};
 use openflow::message::Msg;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub struct BridgeSetup {
     pub seed: u64,
     /// Controllers may use the debugging actions.
     pub debug_actions: bool,
+    /// Recirculation identifiers, of all bridges.
+    pub recirc_numbers: Numbers,
 }
 
 /// Messages to the datapath that may wait with the bridge.
@@ -98,6 +101,7 @@ impl Bridge {
         let config = BridgeConfig { name: setup.name.clone(), fail_secure: true, ..BridgeConfig::default() };
         let mut core = Core::new(setup.id, config, setup.seed, clock::now_ms());
         core.debug_actions = setup.debug_actions;
+        core.recirc = Recirc::new(setup.recirc_numbers.clone());
         if let Some(view) = before {
             core.adopt(&view);
         }

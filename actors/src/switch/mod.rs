@@ -178,6 +178,8 @@ pub struct Switch {
     pending: Option<DesiredSwitch>,
     busy: bool,
     next_bridge: u32,
+    /// What bridges take recirculation identifiers from.
+    recirc_numbers: ofproto::xlate::Numbers,
     next_bundle: u32,
     next_status_ms: i64,
     /// When all was asked for its status last.
@@ -230,6 +232,7 @@ impl Switch {
             pending: None,
             busy: false,
             next_bridge: 1,
+            recirc_numbers: ofproto::xlate::Numbers::default(),
             next_bundle: 1,
             next_status_ms: 0,
             aging: underlay::Aging::default(),

@@ -263,6 +263,7 @@ impl Switch {
             shares,
             seed: self.settings.seed,
             debug_actions: self.settings.dummy != DummyMode::Off,
+            recirc_numbers: self.recirc_numbers.clone(),
         };
         let news = news.clone();
         let role = Role::new(format!("bridge {name}"), "bridge", BRIDGE_MAILBOX, Strategy::RestForOne);

@@ -1,5 +1,7 @@
 //! `bond/*` and `lacp/*`.
 
+use flow::hash_order::HashOrder;
+
 use super::context::{PATIENCE, Registry};
 use crate::msg::bridge::Control;
 use crate::port::device::parse_mac;
@@ -47,7 +49,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     }
 }
 
-/// What the bridges say of their bonds, in order of the bonds' names, or of the one of this name. What they say of
+/// What the bridges say of their bonds, in the order in which a hash table lists the bonds' names, or of the one of this name. What they say of
 /// themselves comes in the order in which they were made.
 pub(super) async fn texts(
     directory: &Directory,
@@ -65,7 +67,10 @@ pub(super) async fn texts(
             Some((name.to_owned(), text.to_owned()))
         }));
     }
-    if !matches!(name, "stp/show" | "rstp/show") {
+    if name.starts_with("bond/") {
+        let order = HashOrder::by_name(found.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)));
+        found = order.iter().map(|i| std::mem::take(&mut found[i])).collect();
+    } else if !matches!(name, "stp/show" | "rstp/show") {
         found.sort();
     }
     found.retain(|(name, _)| wanted.is_none_or(|w| w == name));

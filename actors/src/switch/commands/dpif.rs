@@ -41,14 +41,23 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("memory/show", "", (0, 0), |directory, _| async move {
         let bridges = directory.view.bridges.values();
         let tables = bridges.flat_map(|b| b.tables.iter().flatten());
-        let rules: usize = tables.map(|t| t.rules.len()).sum::<usize>() + directory.bridges.len() * HIDDEN_RULES;
+        let bundles = directory.view.bridges.values().flat_map(|b| b.bundles.values());
+        let bonds = bundles.filter_map(|b| b.bond.as_ref()).filter(|bond| bond.recirc_id != 0);
+        let buckets: usize = bonds.map(|bond| bond.buckets.iter().flatten().count()).sum();
+        let hidden = directory.bridges.len() * HIDDEN_RULES + buckets;
+        let rules: usize = tables.map(|t| t.rules.len()).sum::<usize>() + hidden;
+        let mut flows = 0;
+        for datapath in directory.datapaths.values() {
+            flows += datapath.address.ask(ReadStats, PATIENCE).await.map_or(0, |report| report.flows);
+        }
+        let flows = if flows > 0 { format!(" udpif keys:{flows}") } else { String::new() };
         let (threads, ports) = (directory.datapaths.len(), directory.ports.len());
         let cells = match &directory.idl {
             Some(idl) => idl.ask(crate::idl::ReadCells, PATIENCE).await.unwrap_or(0),
             None => 0,
         };
         let cells = if cells > 0 { format!("idl-cells-Open_vSwitch:{cells} ") } else { String::new() };
-        Ok(format!("handlers:{threads} {cells}ports:{ports} revalidators:{threads} rules:{rules}\n"))
+        Ok(format!("handlers:{threads} {cells}ports:{ports} revalidators:{threads} rules:{rules}{flows}\n"))
     });
     registry.ask("dpif-dummy/change-port-number", "dp port new-number", (3, 3), |directory, args| async move {
         let kind = args[0].strip_prefix("ovs-").filter(|k| *k == "dummy");

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use l2proto::bond::{Bond, BondConfig, LacpStatus, MemberState};
+use l2proto::bond::{Bond, BondConfig, BondMode, LacpStatus, MemberState};
 use l2proto::lacp::{Lacp, LacpConfig, MemberConfig};
 use l2proto::mac_learning::MacKey;
 use openflow::OfPort;
 use packet::arp;
 
+use super::hidden::{self, BucketRules};
 use super::{Bridge, Output};
 use crate::note::{Level, Note};
+use crate::rule::RuleStats;
 use crate::view::{BondView, BundleId, BundleView};
 
 /// Where LACPDUs go, and their EtherType.
@@ -45,9 +47,12 @@ pub struct BundleSettings {
 #[derive(Debug)]
 struct Bonded {
     machine: Bond<OfPort>,
+    /// What its packets go round with, 0 as long as they never do.
     recirc_id: u32,
     /// Members by bucket that the datapath knows, for `lb_output`.
     told: Option<Vec<Option<u32>>>,
+    /// The rules that its recirculated packets follow; they stay when it does not balance any more.
+    rules: BucketRules,
 }
 
 /// All of them.
@@ -55,6 +60,13 @@ struct Bonded {
 pub struct Bonding {
     bonds: BTreeMap<BundleId, Bonded>,
     lacps: BTreeMap<BundleId, Lacp<OfPort>>,
+}
+
+impl Bonding {
+    /// Of each bond its recirculation identifier and its buckets' rules.
+    pub(super) fn bucket_rules(&self) -> impl Iterator<Item = (u32, &BucketRules)> {
+        self.bonds.values().map(|bonded| (bonded.recirc_id, &bonded.rules))
+    }
 }
 
 impl Bridge {
@@ -74,13 +86,19 @@ impl Bridge {
                 self.configure_lacp(*id, lacp, now_ms);
             }
             if let Some(bond) = &settings.bond {
-                let recirc = &mut self.recirc;
                 let bonded = self.bonding.bonds.entry(*id).or_insert_with(|| Bonded {
                     machine: Bond::new(bond.clone(), settings.active_mac, now_ms),
-                    recirc_id: recirc.reserve(),
+                    recirc_id: 0,
                     told: None,
+                    rules: BucketRules::new(),
                 });
                 bonded.machine.configure(bond.clone(), now_ms);
+                if bond.mode == BondMode::ActiveBackup {
+                    bonded.recirc_id = 0;
+                    bonded.rules.clear();
+                } else if bonded.recirc_id == 0 {
+                    bonded.recirc_id = self.recirc.reserve();
+                }
             }
         }
         self.run_bonding(now_ms);
@@ -203,6 +221,9 @@ impl Bridge {
             }
         });
         if let Some(bonded) = self.bonding.bonds.get_mut(&bundle.id) {
+            if bonded.machine.recirculates() {
+                hidden::lead_to(&mut bonded.rules, &bonded.machine.buckets(), self.now_ms);
+            }
             let ports = &self.view.ports;
             let by_datapath = bonded.machine.config().lb_output && bonded.machine.recirculates();
             let members = by_datapath.then(|| {
@@ -232,9 +253,12 @@ impl Bridge {
     }
 
     /// Packets left by a bucket of a bond.
-    pub(super) fn account_bond(&mut self, bundle: BundleId, bucket: u8, octets: u64) {
+    pub(super) fn account_bond(&mut self, bundle: BundleId, bucket: u8, stats: RuleStats, recirculated: bool) {
         if let Some(bonded) = self.bonding.bonds.get_mut(&bundle) {
-            bonded.machine.account(bucket, octets);
+            bonded.machine.account(bucket, stats.bytes);
+            if recirculated {
+                hidden::credit(&mut bonded.rules, bucket, stats);
+            }
         }
     }
 
@@ -248,15 +272,12 @@ impl Bridge {
         self.view.bundles.get(id).map_or("", |b| &b.name)
     }
 
-    /// Texts of `bond/show`, `bond/list`, `lacp/show` and `lacp/show-stats` by the names of bonds and bundles.
+    /// Texts of `bond/show`, `bond/list`, `lacp/show` and `lacp/show-stats` by the names of bonds and bundles, in the order in which these were made.
     pub fn bonding_texts(&self, command: &str, now_ms: i64) -> Vec<(String, String)> {
         let bonds = self.bonding.bonds.iter().filter_map(|(id, b)| {
             let text = match command {
                 "bond/show" => b.machine.show(b.recirc_id, id.0, now_ms),
-                "bond/list" => {
-                    let balanced = b.machine.config().mode != l2proto::bond::BondMode::ActiveBackup;
-                    b.machine.list_line(if balanced { b.recirc_id } else { 0 })
-                }
+                "bond/list" => b.machine.list_line(b.recirc_id),
                 _ => return None,
             };
             Some((self.name_of(id).to_owned(), text))
@@ -269,9 +290,7 @@ impl Bridge {
             };
             Some((self.name_of(id).to_owned(), text))
         });
-        let mut texts: Vec<_> = bonds.chain(lacps).collect();
-        texts.sort();
-        texts
+        bonds.chain(lacps).collect()
     }
 
     /// Carries out a `bond/…` command that names a bond; `None` if the bond is another bridge's.

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use openflow::flow_mod::FlowStats;
 use openflow::message::{Dialect, FlowRows, Message};
 
 use super::{Bridge, ConnId};
@@ -22,8 +21,6 @@ pub(crate) struct FlowReply {
     /// By table.
     tables: std::vec::IntoIter<Vec<(Arc<Rule>, RuleStats)>>,
     rules: std::vec::IntoIter<(Arc<Rule>, RuleStats)>,
-    /// What goes last.
-    last: Vec<FlowStats>,
     row: Box<FlowStatsOf>,
 }
 
@@ -36,7 +33,6 @@ impl FlowReply {
             } else if let Some(rules) = self.tables.next() {
                 self.rules = rules.into_iter();
             } else {
-                std::mem::take(&mut self.last).iter().for_each(|flow| self.rows.push(flow));
                 return (self.rows.finish(), true);
             }
         }
@@ -52,13 +48,12 @@ impl Bridge {
         xid: u32,
         dialect: Dialect,
         tables: Vec<Vec<(Arc<Rule>, RuleStats)>>,
-        last: Vec<FlowStats>,
     ) {
         let now_ms = self.now_ms;
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let Ok(rows) = FlowRows::new(dialect, conn.version, xid) else { return };
         let (tables, rules) = (tables.into_iter(), Vec::new().into_iter());
-        conn.flow_reply = Some(FlowReply { xid, rows, now_ms, tables, rules, last, row: Box::default() });
+        conn.flow_reply = Some(FlowReply { xid, rows, now_ms, tables, rules, row: Box::default() });
         self.continue_flow_reply(id);
     }
 

@@ -27,6 +27,7 @@ mod flow_mod_log;
 mod flow_reply;
 mod frames;
 mod group;
+mod hidden;
 mod limit;
 mod liveness;
 mod lldp;
@@ -250,8 +251,7 @@ impl Bridge {
             live: crate::view::SwitchView::default(),
             neighbours_used: std::collections::BTreeMap::new(),
             live_stale: true,
-            // A million identifiers for each bridge: they meet in one datapath.
-            recirc: crate::xlate::Recirc::new(((id.0.saturating_sub(1) & 0xfff) << 20) + 1, 1),
+            recirc: crate::xlate::Recirc::default(),
             flows: FlowIndex::default(),
             shapes: ::flow::classifier::Shapes::default(),
             judged: crate::view::SwitchView::default(),
@@ -525,7 +525,7 @@ impl Bridge {
         self.set_now(now_ms);
         let Some(pending) = self.busy.take() else { return };
         match pending {
-            Pending::Answer(conn, request, query) => self.query_answered(conn, request, query, answers, now_ms),
+            Pending::Answer(conn, request, query) => self.query_answered(conn, request, query, answers),
             other => self.busy = Some(other),
         }
         self.run_queue();

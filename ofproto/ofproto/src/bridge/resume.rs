@@ -29,6 +29,7 @@ impl Bridge {
             actions: private.actions.clone().unwrap_or_else(|| [].into()),
             action_set: private.action_set.clone().unwrap_or_else(|| [].into()),
             userdata: Vec::new(),
+            is_told: false,
         };
         self.run_given(&resumed.packet, &metadata, in_port, Start::Frozen(Arc::new(state)), self.now_ms);
         Ok(())

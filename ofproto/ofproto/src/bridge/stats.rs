@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openflow::flow_mod::{FlowStatsRequest, TABLE_ALL};
-use openflow::message::{AggregateStats, Dialect, Message, PortStats, QueueConfig, QueueStats, TableStats};
+use openflow::message::{Dialect, Message, PortStats, QueueConfig, QueueStats, TableStats};
 use openflow::{ErrorCode, OfPort};
 
+use super::hidden;
 use super::service::Step;
 use super::{Answer, Bridge, ConnId, Incoming, N_TABLES, Output, Query, Question};
 use crate::bridge::conn::Pending;
+use crate::rule::{Rule, RuleStats};
 use crate::table::Selection;
 
 impl Bridge {
@@ -120,14 +122,7 @@ impl Bridge {
         Ok(self.ask(conn, request, Query::Queues, vec![Question::Queues(wanted)]))
     }
 
-    pub(super) fn query_answered(
-        &mut self,
-        conn: ConnId,
-        request: Incoming,
-        query: Query,
-        answers: Vec<Answer>,
-        now_ms: i64,
-    ) {
+    pub(super) fn query_answered(&mut self, conn: ConnId, request: Incoming, query: Query, answers: Vec<Answer>) {
         let dialect = match &request.body {
             Ok(Message::FlowStatsRequest { dialect, .. }) => *dialect,
             _ => Dialect::Standard,
@@ -135,13 +130,17 @@ impl Bridge {
         let body = match query {
             Query::Flows => {
                 let rules = answers.into_iter().filter_map(|a| if let Answer::Rules(r) = a { Some(r) } else { None });
-                let whole =
-                    matches!(&request.body, Ok(Message::FlowStatsRequest { request, .. }) if request.table == N_TABLES);
-                let last = if whole { self.internal_flow_stats(now_ms) } else { Vec::new() };
-                return self.begin_flow_reply(conn, request.xid, dialect, rules.collect(), last);
+                let mut rules: Vec<_> = rules.collect();
+                if let Some(wanted) = asked(&request) {
+                    rules.push(self.hidden_answer(wanted));
+                    if is_of_one_cookie(wanted) {
+                        rules = vec![hidden::in_cookie_order(rules.concat())];
+                    }
+                }
+                return self.begin_flow_reply(conn, request.xid, dialect, rules);
             }
             Query::Aggregate => {
-                let mut stats = AggregateStats { packet_count: 0, byte_count: 0, flow_count: 0 };
+                let mut stats = hidden::sum_of(&asked(&request).map_or_else(Vec::new, |w| self.hidden_answer(w)));
                 for answer in answers {
                     if let Answer::Aggregate(one) = answer {
                         stats.packet_count = stats.packet_count.saturating_add(one.packet_count);
@@ -178,6 +177,16 @@ impl Bridge {
         self.reply(conn, request.xid, body);
     }
 
+    /// The switch's own rules that belong to an answer: where their table is named, or where the index of cookies is gone
+    /// through.
+    fn hidden_answer(&self, wanted: &FlowStatsRequest) -> Vec<(Arc<Rule>, RuleStats)> {
+        if wanted.table == N_TABLES || (wanted.table == TABLE_ALL && is_of_one_cookie(wanted)) {
+            self.select_hidden(&Selection::of(wanted))
+        } else {
+            Vec::new()
+        }
+    }
+
     fn table_stats_of(&self, answers: &[Answer]) -> Vec<TableStats> {
         let mut counters: BTreeMap<u8, (usize, u64, u64)> = BTreeMap::new();
         for answer in answers {
@@ -201,6 +210,19 @@ impl Bridge {
             })
             .collect()
     }
+}
+
+/// What a request for rules asks for.
+fn asked(request: &Incoming) -> Option<&FlowStatsRequest> {
+    match &request.body {
+        Ok(Message::FlowStatsRequest { request, .. }) => Some(request),
+        _ => None,
+    }
+}
+
+/// Whether rules of exactly one cookie are wanted.
+fn is_of_one_cookie(wanted: &FlowStatsRequest) -> bool {
+    wanted.cookie_mask == u64::MAX
 }
 
 /// The answer to a question about queues: one queue that nobody has is an error, no queues at all are none.

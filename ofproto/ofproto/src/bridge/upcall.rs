@@ -228,8 +228,8 @@ impl Bridge {
                 Effect::Special { port, slow, frame } if port.bridge == self.view.id => {
                     self.hear(port.port, *slow, frame, now_ms);
                 }
-                Effect::Bond { bridge, bundle, bucket } if *bridge == self.view.id => {
-                    self.account_bond(*bundle, *bucket, stats.bytes);
+                Effect::Bond { bridge, bundle, bucket, recirculated } if *bridge == self.view.id => {
+                    self.account_bond(*bundle, *bucket, stats, *recirculated);
                 }
                 Effect::Netflow { bridge, flow, out } if *bridge == self.view.id => {
                     self.count_netflow(flow, *out, stats, tcp_flags, now_ms);
@@ -313,7 +313,7 @@ impl Bridge {
     pub(super) fn flush_credit(&mut self) {
         if !self.credit.is_empty() || !self.lookups.is_empty() {
             let rules: Vec<_> = std::mem::take(&mut self.credit).into_iter().collect();
-            self.credit_internal(&rules);
+            self.credit_hidden(&rules);
             let (mut lookups, view, bare) = (std::mem::take(&mut self.lookups), &self.view, &mut self.bare_lookups);
             lookups.retain(|table, (looked_up, _)| {
                 let is_kept = view.table(*table).is_some();

@@ -353,7 +353,7 @@ impl BridgeView {
 }
 
 /// A rule that stands for a packet's fate where no table has one.
-fn internal_rule(slot: u32, actions: Actions) -> Rule {
+pub(crate) fn internal_rule(slot: u32, actions: Actions) -> Rule {
     Rule {
         id: RuleId { table: INTERNAL_TABLE, slot, generation: u32::MAX },
         priority: 0,

@@ -43,7 +43,7 @@ impl Context<'_> {
         } as u8;
         let member = bond.buckets.get(usize::from(bucket)).copied().flatten().or(bond.active)?;
         let bridge = self.bridge.id;
-        self.effect(Effect::Bond { bridge, bundle: bundle.id, bucket });
+        self.effect(Effect::Bond { bridge, bundle: bundle.id, bucket, recirculated: false });
         Some((member, Via::Port))
     }
 

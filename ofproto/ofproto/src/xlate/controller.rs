@@ -14,6 +14,7 @@ impl Context<'_> {
         let why = if why == reason::ACTION && is_miss_rule { reason::EXPLICIT_MISS } else { why };
         let mut state = self.frozen_state(self.table, false);
         state.userdata = userdata.to_vec();
+        state.is_told = true;
         let recirc_id = self.alloc_recirc(state);
         let cookie = ControllerCookie {
             reason: why,

@@ -156,6 +156,8 @@ pub enum Effect {
         bundle: BundleId,
         /// Hash bucket.
         bucket: u8,
+        /// The packet went round for it.
+        recirculated: bool,
     },
 }
 
@@ -184,9 +186,10 @@ impl Effect {
             (E::NeighbourUsed { bridge, address }, E::NeighbourUsed { bridge: b, address: a }) => {
                 (bridge, address) == (b, a)
             }
-            (E::Bond { bridge, bundle, bucket }, E::Bond { bridge: b, bundle: o, bucket: n }) => {
-                (bridge, bundle, bucket) == (b, o, n)
-            }
+            (
+                E::Bond { bridge, bundle, bucket, recirculated },
+                E::Bond { bridge: b, bundle: o, bucket: n, recirculated: r },
+            ) => (bridge, bundle, bucket, recirculated) == (b, o, n, r),
             _ => false,
         }
     }

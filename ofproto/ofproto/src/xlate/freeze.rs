@@ -78,6 +78,7 @@ impl Context<'_> {
             actions: if with_actions { Arc::from(self.frozen.as_slice()) } else { Arc::from([]) },
             action_set: if with_actions { Arc::from(self.action_set.as_slice()) } else { Arc::from([]) },
             userdata: Vec::new(),
+            is_told: false,
         }
     }
 

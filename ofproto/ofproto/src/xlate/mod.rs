@@ -51,7 +51,7 @@ use smallvec::{SmallVec, smallvec};
 pub use effect::Effect;
 pub use learn::flow_mod_of;
 pub use native::listening;
-pub use recirc::{FrozenState, Recirc, frozen_mask};
+pub use recirc::{FrozenState, Numbers, Recirc, frozen_mask};
 pub use record::{Node, NodeKind, Recirculation, Recorder};
 
 use crate::view::{BridgeId, PortKind, SwitchView};

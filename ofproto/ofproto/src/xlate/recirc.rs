@@ -4,11 +4,12 @@
 //! key. Equal states share one number while somebody uses it. A state lives as long as a cached flow (or packet-in to come)
 //! names it, and a little longer, for packets on their way; who needs an equal one meanwhile gets another number.
 //!
-//! One allocator serves one bridge; numbers of different bridges must differ, so each gets the next number from
-//! [`Recirc::new`]'s start and step.
+//! One allocator serves one bridge. Bridges meet in a datapath, where their numbers must differ: all of a switch take them
+//! from the same [`Numbers`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use flow::{Key, Mask};
 use openflow::action::Actions;
@@ -39,6 +40,8 @@ pub struct FrozenState {
     pub action_set: Actions,
     /// Of a `controller` action.
     pub userdata: Vec<u8>,
+    /// It goes with a packet-in, and no packet comes back with it.
+    pub is_told: bool,
 }
 
 /// The mask of what [`FrozenState::metadata`] keeps.
@@ -56,33 +59,30 @@ struct Entry {
     unused_since_ms: i64,
 }
 
+/// Where the bridges of a switch take numbers from, from 1 on, each to be had once.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers(Arc<AtomicU32>);
+
+impl Numbers {
+    fn take(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+}
+
 /// The allocator and the states.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Recirc {
-    next: u32,
-    step: u32,
+    numbers: Numbers,
     by_id: HashMap<u32, Entry>,
     by_state: HashMap<Arc<FrozenState>, u32>,
     /// States that came to be without a user, and when.
     unused: VecDeque<(i64, u32)>,
 }
 
-impl Default for Recirc {
-    fn default() -> Self {
-        Recirc::new(1, 1)
-    }
-}
-
 impl Recirc {
-    /// Gives out `start`, `start + step`, …
-    pub fn new(start: u32, step: u32) -> Recirc {
-        Recirc {
-            next: start.max(1),
-            step: step.max(1),
-            by_id: HashMap::new(),
-            by_state: HashMap::new(),
-            unused: VecDeque::new(),
-        }
+    /// Gives out numbers of `numbers`.
+    pub fn new(numbers: Numbers) -> Recirc {
+        Recirc { numbers, ..Recirc::default() }
     }
 
     /// The number of a state, new or that of an equal one; it has one user more.
@@ -102,12 +102,12 @@ impl Recirc {
 
     /// A number that stands for no state, for as long as the bridge lives.
     pub fn reserve(&mut self) -> u32 {
-        let mut id = self.next;
-        while id == 0 || self.by_id.contains_key(&id) {
-            id = id.wrapping_add(self.step);
+        loop {
+            let id = self.numbers.take();
+            if id != 0 && !self.by_id.contains_key(&id) {
+                return id;
+            }
         }
-        self.next = id.wrapping_add(self.step);
-        id
     }
 
     /// The state of a number.

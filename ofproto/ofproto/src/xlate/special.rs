@@ -10,7 +10,6 @@ use crate::view::{BfdHears, CfmHears, PortView, StpState};
 
 /// Ethernet destination of spanning tree messages.
 const STP_GROUP: u64 = 0x0180_c200_0000;
-const LACP_GROUP: u64 = 0x0180_c200_0002;
 const UDP: u8 = 17;
 /// UDP destination of BFD control packets (RFC 5881 section 4).
 const BFD_PORT: u16 = 3784;
@@ -43,10 +42,8 @@ impl Context<'_> {
             return slow::BFD;
         }
         if port.lacp && dl_type == 0x8809 {
-            self.wc.set_dl_dst(u64::MAX);
-            if self.flow.dl_dst() == LACP_GROUP {
-                return slow::LACP;
-            }
+            // Of any destination, as in Open vSwitch.
+            return slow::LACP;
         }
         if self.bridge.stp || self.bridge.rstp {
             self.wc.set_dl_dst(u64::MAX);

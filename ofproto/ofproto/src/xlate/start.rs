@@ -185,7 +185,7 @@ impl Context<'_> {
         let bucket = (self.flow.dp_hash() & 0xff) as u8;
         let member = bundle.bond.as_ref().and_then(|b| b.buckets.get(usize::from(bucket)).copied().flatten());
         let bridge = self.bridge.id;
-        self.effect(Effect::Bond { bridge, bundle: bundle.id, bucket });
+        self.effect(Effect::Bond { bridge, bundle: bundle.id, bucket, recirculated: true });
         if let Some(port) = member {
             self.flow.set_in_port(OfPort::NONE.to_11());
             self.output_port(port, super::output::Via::Port, true, false);

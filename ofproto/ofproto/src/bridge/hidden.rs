@@ -1,0 +1,148 @@
+//! The switch's own rules of the last table, which no table has: those that stand for misses, and those that send the
+//! packets of a bond's buckets on their way.
+//!
+//! Translation knows them by what they stand for ([`crate::view::BridgeView::miss_rule`], [`crate::view::BondView`]);
+//! here they are for who asks for rules. Source: observed answers of Open vSwitch 3.1.
+
+use std::sync::Arc;
+
+use flow::field::{Field, Value};
+use openflow::OfPort;
+use openflow::action::Action;
+use openflow::matching::Match;
+use openflow::message::AggregateStats;
+
+use super::Bridge;
+use crate::rule::{Rule, RuleId, RuleStats};
+use crate::table::Selection;
+use crate::view::{INTERNAL_TABLE, internal_rule};
+
+/// Priorities: of what keeps packets of a bond from the other rules, and of buckets.
+const NOT_RECIRCULATED: i32 = 2;
+const BUCKET: i32 = 20;
+
+/// A rule of a bond's bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BucketRule {
+    member: OfPort,
+    since_ms: i64,
+    stats: RuleStats,
+}
+
+/// The rules of a bond's buckets, by bucket.
+pub(super) type BucketRules = Vec<Option<BucketRule>>;
+
+/// Has the rules of buckets lead to `members`.
+pub(super) fn lead_to(rules: &mut BucketRules, members: &[Option<OfPort>], now_ms: i64) {
+    rules.resize(members.len(), None);
+    for (rule, member) in rules.iter_mut().zip(members) {
+        if rule.map(|rule| rule.member) != *member {
+            let stats = RuleStats { used_ms: now_ms, ..rule.map_or_else(RuleStats::default, |rule| rule.stats) };
+            *rule = member.map(|member| BucketRule { member, since_ms: now_ms, stats });
+        }
+    }
+}
+
+/// Counts what left by a bucket.
+pub(super) fn credit(rules: &mut BucketRules, bucket: u8, stats: RuleStats) {
+    if let Some(Some(rule)) = rules.get_mut(usize::from(bucket)) {
+        add(&mut rule.stats, stats);
+    }
+}
+
+fn add(sum: &mut RuleStats, stats: RuleStats) {
+    sum.packets = sum.packets.saturating_add(stats.packets);
+    sum.bytes = sum.bytes.saturating_add(stats.bytes);
+    sum.used_ms = sum.used_ms.max(stats.used_ms);
+}
+
+/// A rule that was made at `since_ms`, the `made`th.
+fn own(matching: &Match, priority: i32, actions: openflow::action::Actions, made: u64, since_ms: i64) -> Arc<Rule> {
+    let mini = flow::classifier::MiniMatch::new(&matching.key, &matching.mask);
+    let plain = internal_rule(0, actions);
+    Arc::new(Rule { mini, priority, made, created_ms: since_ms, modified_ms: since_ms, ..plain })
+}
+
+impl Bridge {
+    /// The rules that stand for misses, with what they counted, in the order of their making.
+    fn miss_rules(&self) -> Vec<(Arc<Rule>, RuleStats)> {
+        let since_ms = self.started_ms;
+        let view = &self.view;
+        let kinds = [&view.miss_rule, &view.no_packet_in_rule, &view.drop_frags_rule];
+        let mut rules: Vec<_> = (1..)
+            .zip(kinds)
+            .zip(self.internal_stats)
+            .map(|((register, rule), stats)| {
+                let mut matching = Match::any();
+                matching.set_exact(Field::Reg(0), u128::from(register));
+                let stats = RuleStats { used_ms: stats.used_ms.max(since_ms), ..stats };
+                (own(&matching, 0, rule.actions.clone(), register, since_ms), stats)
+            })
+            .collect();
+        let mut matching = Match::any();
+        matching.set_exact(Field::RecircId, 0);
+        let stats = RuleStats { used_ms: since_ms, ..RuleStats::default() };
+        rules.push((own(&matching, NOT_RECIRCULATED, [].into(), 4, since_ms), stats));
+        rules
+    }
+
+    /// The rules of bonds' buckets, with what they counted.
+    fn bucket_rules(&self) -> impl Iterator<Item = (Arc<Rule>, RuleStats)> {
+        self.bonding.bucket_rules().flat_map(|(recirc_id, rules)| {
+            rules.iter().enumerate().filter_map(move |(bucket, rule)| {
+                let BucketRule { member, since_ms, stats } = (*rule)?;
+                let mut matching = Match::any();
+                matching.set_exact(Field::RecircId, u128::from(recirc_id));
+                let of = |number: u128| Value::from_u128(number, size_of::<u32>());
+                matching.constrain(Field::DpHash, &of(bucket as u128), &of(0xff), None);
+                let actions = [Action::Output { port: member, max_len: 0 }];
+                Some((own(&matching, BUCKET, actions.into(), 5 + bucket as u64, since_ms), stats))
+            })
+        })
+    }
+
+    /// All of them, as Open vSwitch lists them: shape by shape, that of the highest priority first.
+    pub(super) fn hidden_rules(&self) -> Vec<(Arc<Rule>, RuleStats)> {
+        let mut rules: Vec<_> = self.bucket_rules().chain(self.miss_rules()).collect();
+        rules.sort_by_key(|(rule, _)| -rule.priority);
+        rules
+    }
+
+    /// Those of a selection.
+    pub(super) fn select_hidden(&self, selection: &Selection) -> Vec<(Arc<Rule>, RuleStats)> {
+        let mut rules = self.hidden_rules();
+        rules.retain(|(rule, _)| rule.mini.is_within(&selection.mini) && selection.filter.admits(rule));
+        rules
+    }
+
+    /// Keeps what the rules that stand for misses counted, which no table does.
+    pub(super) fn credit_hidden(&mut self, rules: &[(RuleId, RuleStats)]) {
+        for (id, stats) in rules.iter().filter(|(id, _)| id.table == INTERNAL_TABLE && id.generation == u32::MAX) {
+            if let Some(sum) = self.internal_stats.get_mut(id.slot as usize) {
+                add(sum, *stats);
+            }
+        }
+    }
+}
+
+/// What rules counted, together.
+pub(super) fn sum_of(rules: &[(Arc<Rule>, RuleStats)]) -> AggregateStats {
+    let mut sum = AggregateStats { packet_count: 0, byte_count: 0, flow_count: 0 };
+    for (_, stats) in rules {
+        sum.flow_count += 1;
+        sum.packet_count = sum.packet_count.saturating_add(stats.packets);
+        sum.byte_count = sum.byte_count.saturating_add(stats.bytes);
+    }
+    sum
+}
+
+/// Rules of one cookie in the order of Open vSwitch's index of cookies: the one it got first, then the others from the
+/// newest on. The first of cookie 0 is one of the switch's own.
+pub(super) fn in_cookie_order(mut rules: Vec<(Arc<Rule>, RuleStats)>) -> Vec<(Arc<Rule>, RuleStats)> {
+    rules.sort_by_key(|(rule, _)| (rule.modified_ms, rule.table() != INTERNAL_TABLE, rule.made, rule.table()));
+    let is_first =
+        |(rule, _): &(Arc<Rule>, RuleStats)| rule.cookie != 0 || (rule.table() == INTERNAL_TABLE && rule.made == 1);
+    let n = usize::from(rules.first().is_some_and(is_first));
+    rules[n..].reverse();
+    rules
+}
