@@ -143,7 +143,9 @@ pub fn symmetric_l4(key: &Key, basis: u32, udp: bool) -> u32 {
 pub fn symmetric_l3l4(key: &Key, basis: u32, udp: bool) -> u32 {
     let Some(hash) = symmetric_addresses(key, basis) else { return symmetric_l2(key, basis) };
     let mut hash = add(hash, key.nw_proto().into());
-    if matches!(key.nw_proto(), 6 | 132) || (udp && key.nw_proto() == 17) {
+    // A fragment, the first too, goes by its addresses alone, so that all of a packet goes one way.
+    let has_ports = matches!(key.nw_proto(), 6 | 132) || (udp && key.nw_proto() == 17);
+    if has_ports && key.nw_frag() == 0 {
         hash = add(hash, symmetric_port(key, udp).swap_bytes().into());
     }
     finish(hash, basis)
@@ -194,6 +196,7 @@ fn symmetric_port(key: &Key, udp: bool) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nw_frag;
 
     /// What `multipath(…,modulo_n,65536,…)` of Open vSwitch 3.1 chose for bases 0, 7 and 50.
     #[test]
@@ -227,6 +230,15 @@ mod tests {
         udp.set_nw_proto(17);
         udp.set_tp_dst(1);
         assert_eq!(two_words(five_tuple(&udp, 0), 0), 0x2a8b_cac1);
+        // Of 65535 links.
+        let mut later = Key::EMPTY;
+        later.set_dl_type(0x0800);
+        later.set_nw_proto(17);
+        later.set_nw_src(0x0a00_0003);
+        later.set_nw_dst(0x0a00_0104);
+        assert_eq!(symmetric_l3l4(&later, 50, true) % 65535, 0x98cb);
+        later.set_nw_frag(nw_frag::ANY);
+        assert_eq!(symmetric_l3l4(&later, 50, true) % 65535, 0xd322);
         let mut v6 = key.clone();
         v6.set_dl_type(0x86dd);
         v6.set_nw_proto(6);
