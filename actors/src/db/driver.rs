@@ -162,7 +162,7 @@ async fn talk(
                     Ok(read) => read,
                     Err(text) => return Some(text),
                 };
-                if let Err(error) = stream.write_all(echoes.as_bytes()).await {
+                if let Err(error) = stream.write_all(&octets::of_text(&echoes)).await {
                     return Some(errno_text(&error));
                 }
                 if !messages.is_empty() && !around.tell(Progress::Messages(messages)).await {
@@ -172,7 +172,7 @@ async fn talk(
             message = outbox.recv() => {
                 // The database let go of this driver.
                 let message = message?;
-                if let Err(error) = stream.write_all(message.to_text().as_bytes()).await {
+                if let Err(error) = stream.write_all(&octets::of_text(&message.to_text())).await {
                     return Some(errno_text(&error));
                 }
             }

@@ -129,7 +129,7 @@ fn parameters(params: &Params<'_>) -> Result<Vec<Value>, ErrorObjectOwned> {
     let invalid = |text: String| ErrorObjectOwned::owned(-32602, text, None::<()>);
     let Some(text) = params.as_str() else { return Ok(Vec::new()) };
     // By the parser of the other sessions, for which 1.0 is an integer.
-    match jsonrpc::parse_value(text.as_bytes(), jsonrpc::Limits::default()) {
+    match jsonrpc::parse_value(&octets::of_text(text), jsonrpc::Limits::default()) {
         Ok(Value::Array(params)) => Ok(params),
         Ok(_) => Err(invalid("parameters must be an array".to_owned())),
         Err(error) => Err(invalid(error.to_string())),

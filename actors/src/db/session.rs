@@ -20,6 +20,7 @@ use actix::prelude::*;
 use jsonrpc::reconnect::{Severity, State};
 use jsonrpc::{Limits, Message, SessionAction};
 use ovsdb::server::{SessionId, SessionInfo, Text};
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -101,7 +102,7 @@ pub struct Session {
     /// Requests the database had no room for.
     unposted: Vec<Message>,
     unjoined: bool,
-    out: VecDeque<Text>,
+    out: VecDeque<Outgoing>,
     /// Bytes of the first of `out` that are gone already.
     sent: usize,
     backlog: usize,
@@ -347,9 +348,14 @@ impl Session {
     }
 
     fn queue(&mut self, text: Text) {
-        transcript::sent(self.machine.reconnect.name(), text.as_bytes());
-        self.backlog += text.as_bytes().len();
-        self.out.push_back(text);
+        let carried = match octets::of_text(text.as_str()) {
+            Cow::Owned(octets) => Some(octets),
+            Cow::Borrowed(_) => None,
+        };
+        let outgoing = carried.map_or(Outgoing::Text(text), Outgoing::Octets);
+        transcript::sent(self.machine.reconnect.name(), outgoing.as_bytes());
+        self.backlog += outgoing.as_bytes().len();
+        self.out.push_back(outgoing);
     }
 
     /// Writes what the peer takes now.
@@ -542,6 +548,23 @@ impl Session {
     }
 }
 
+/// What waits to be written.
+enum Outgoing {
+    /// As it is.
+    Text(Text),
+    /// What a text carried.
+    Octets(Vec<u8>),
+}
+
+impl Outgoing {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Outgoing::Text(text) => text.as_bytes(),
+            Outgoing::Octets(octets) => octets,
+        }
+    }
+}
+
 /// Why a stream can be read no more.
 enum Ending {
     Closed,
@@ -561,7 +584,7 @@ enum Parting {
 
 fn write_some(
     stream: &mut Stream,
-    out: &VecDeque<Text>,
+    out: &VecDeque<Outgoing>,
     sent: usize,
     task: &mut TaskContext<'_>,
 ) -> Poll<io::Result<usize>> {

@@ -312,7 +312,7 @@ impl Idl {
         });
         actix::spawn(async move {
             while let Some(text) = writes.recv().await {
-                if writer.write_all(text.as_bytes()).await.is_err() {
+                if writer.write_all(&octets::of_text(&text)).await.is_err() {
                     return;
                 }
             }

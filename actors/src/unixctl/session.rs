@@ -184,5 +184,5 @@ fn end_line(mut text: String) -> String {
 }
 
 async fn send(stream: &mut Stream, message: &Message) -> io::Result<()> {
-    stream.write_all(message.to_text().as_bytes()).await
+    stream.write_all(&octets::of_text(&message.to_text())).await
 }

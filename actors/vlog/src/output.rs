@@ -227,7 +227,7 @@ fn deliver(m: &Message<'_>, s: &settings::Settings, wants: impl Fn(Destination) 
         line.clear();
         expand(&s.patterns[Destination::Console.index()], m, line);
         line.push('\n');
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        let _ = io::stderr().lock().write_all(&octets::of_text(line));
     }
     if wants(Destination::File) {
         let mut sinks = sinks();
@@ -235,7 +235,7 @@ fn deliver(m: &Message<'_>, s: &settings::Settings, wants: impl Fn(Destination) 
             line.clear();
             expand(&s.patterns[Destination::File.index()], m, line);
             line.push('\n');
-            let _ = file.write_all(line.as_bytes());
+            let _ = file.write_all(&octets::of_text(line));
         }
     }
     if wants(Destination::Syslog) {
@@ -267,16 +267,17 @@ fn syslog(m: &Message<'_>, pattern: &str, line: &mut String) {
     let (prefix, body) = line.split_at(body);
     for text in body.lines() {
         let datagram = format!("{prefix}{text}");
+        let datagram = octets::of_text(&datagram);
         let _ = match &sinks.syslog {
-            Syslog::Unix(socket) => socket.send(datagram.as_bytes()),
-            Syslog::Udp(socket) => socket.send(datagram.as_bytes()),
+            Syslog::Unix(socket) => socket.send(&datagram),
+            Syslog::Udp(socket) => socket.send(&datagram),
             Syslog::Unopened | Syslog::Nowhere => Ok(0),
         };
     }
     if let Some(target) = &sinks.target {
         line.clear();
         expand(TARGET_PATTERN, m, line);
-        let _ = target.send(line.as_bytes());
+        let _ = target.send(&octets::of_text(line));
     }
 }
 

@@ -146,7 +146,7 @@ pub fn main() -> i32 {
 
 fn run(program: &Program) -> Result<i32, UsageError> {
     let flags = flags();
-    let parsed = program.parse_or_exit(&flags, Order::Permute);
+    let parsed = program.parse(&flags, Order::Permute);
     let mut log = LogSettings::default();
     let mut read_only = false;
     let mut passed: Vec<String> = Vec::new();
@@ -172,6 +172,7 @@ fn run(program: &Program) -> Result<i32, UsageError> {
         }
     }
     log.start(&program.name)?;
+    program.end_at_fault(&parsed);
     cli::alarm::arm(timeout);
     let command = command::find(COMMANDS, &parsed.arguments, read_only).map_err(UsageError)?;
     let mut args = parsed.arguments[1..].to_vec();

@@ -86,7 +86,7 @@ pub fn main() -> i32 {
 
 fn run(program: &Program) -> Result<i32, UsageError> {
     let flags = flags();
-    let parsed = program.parse_or_exit(&flags, Order::StopAtFirst);
+    let parsed = program.parse(&flags, Order::StopAtFirst);
     let mut log = LogSettings::default();
     let mut target = "ovs-vswitchd".to_string();
     let mut timeout = None;
@@ -112,6 +112,7 @@ fn run(program: &Program) -> Result<i32, UsageError> {
         }
     }
     log.start(&program.name)?;
+    program.end_at_fault(&parsed);
     let Some((command, args)) = parsed.arguments.split_first() else {
         return Err(UsageError("at least one non-option argument is required (use --help for help)".into()));
     };

@@ -109,6 +109,9 @@ pub struct Parsed {
     pub given: Vec<Given>,
     /// Everything else in the order given.
     pub arguments: Vec<String>,
+    /// The option that is unknown, ambiguous, lacks its value or has one too many: nothing behind it was read. What
+    /// stands before it counts, so that it is told of only once those are judged.
+    pub fault: Option<UsageError>,
 }
 
 /// A command line that cannot be understood. Its text lacks the program's name.
@@ -123,12 +126,15 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Parses `args` (without the program's name) by `flags`.
-///
-/// # Errors
-/// The first option that is unknown, ambiguous, lacks its value or has one too many.
-pub fn parse(flags: &[Flag], order: Order, args: &[String]) -> Result<Parsed, UsageError> {
+/// Parses `args` (without the program's name) by `flags`, as far as they can be understood.
+#[must_use]
+pub fn parse(flags: &[Flag], order: Order, args: &[String]) -> Parsed {
     let mut parsed = Parsed::default();
+    parsed.fault = parse_into(&mut parsed, flags, order, args).err();
+    parsed
+}
+
+fn parse_into(parsed: &mut Parsed, flags: &[Flag], order: Order, args: &[String]) -> Result<(), UsageError> {
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
         if arg == "--" {
@@ -146,7 +152,7 @@ pub fn parse(flags: &[Flag], order: Order, args: &[String]) -> Result<Parsed, Us
             parsed.arguments.push(arg.clone());
         }
     }
-    Ok(parsed)
+    Ok(())
 }
 
 fn parse_long<'a>(
@@ -271,7 +277,10 @@ mod tests {
 
     fn run(order: Order, words: &[&str]) -> Result<(Vec<String>, Vec<String>), String> {
         let args: Vec<String> = words.iter().map(ToString::to_string).collect();
-        let parsed = parse(FLAGS, order, &args).map_err(|e| e.0)?;
+        let parsed = parse(FLAGS, order, &args);
+        if let Some(UsageError(text)) = parsed.fault {
+            return Err(text);
+        }
         let given = parsed
             .given
             .iter()
@@ -319,6 +328,8 @@ mod tests {
         ] {
             assert_eq!(run(Order::Permute, words), Err(text.to_string()));
         }
+        let parsed = parse(FLAGS, Order::Permute, &strings(&["-m", "x", "-t3", "--foo", "-m"]));
+        assert_eq!(parsed.given.iter().map(Given::name).collect::<Vec<_>>(), ["more", "timeout"], "what stands before");
         assert_eq!(timeout_s('t', "0").unwrap_err().0, "value 0 on -t or --timeout is invalid");
     }
 

@@ -7,15 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 /// The version of Open vSwitch whose place these programs take; scripts parse it.
 pub const OVS_VERSION: &str = "3.1.0";
 
-/// What is wrong with octets that are not UTF-8.
-fn broken(octets: &[u8]) -> Option<String> {
-    let error = std::str::from_utf8(octets).err()?;
-    let rest = octets.get(error.valid_up_to()..).unwrap_or_default();
-    let sequence = rest.get(..error.error_len().unwrap_or(rest.len())).unwrap_or(rest);
-    let sequence: String = sequence.iter().map(|octet| format!(" 0x{octet:02x}")).collect();
-    Some(format!("not a valid UTF-8 string: invalid UTF-8 sequence{sequence}"))
-}
-
 /// A program as it was started.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -28,11 +19,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program as the system started it; `default` names it if the system does not. Arguments
-    /// that are not UTF-8 have their broken parts replaced.
+    /// The program as the system started it; `default` names it if the system does not. Octets of arguments that are
+    /// not UTF-8 are carried as [`octets`] has it.
     #[must_use]
     pub fn from_env(default: &str) -> Program {
-        let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let mut words = std::env::args_os().map(|word| octets::to_text(word.as_bytes()).into_owned());
         let argv0 = words.next().filter(|w| !w.is_empty()).unwrap_or_else(|| default.to_string());
         let name = match argv0.rsplit('/').next() {
             Some(name) if !name.is_empty() => name.to_string(),
@@ -41,21 +32,17 @@ impl Program {
         Program { name, argv0, args: words.collect() }
     }
 
-    /// What is wrong with the first argument that is not UTF-8, for programs that must not take it for another.
+    /// Parses the arguments. Once the options are judged, [`Program::end_at_fault`] must be called.
     #[must_use]
-    pub fn broken_argument() -> Option<String> {
-        std::env::args_os().skip(1).find_map(|word| broken(word.as_bytes()))
+    pub fn parse(&self, flags: &[Flag], order: Order) -> Parsed {
+        options::parse(flags, order, &self.args)
     }
 
-    /// Parses the arguments, or says what is wrong with them and ends with exit code 1.
-    #[must_use]
-    pub fn parse_or_exit(&self, flags: &[Flag], order: Order) -> Parsed {
-        match options::parse(flags, order, &self.args) {
-            Ok(parsed) => parsed,
-            Err(UsageError(text)) => {
-                eprintln_quiet(&format!("{}: {text}", self.argv0));
-                std::process::exit(1)
-            }
+    /// Says which option cannot be understood and ends with exit code 1, if there is one.
+    pub fn end_at_fault(&self, parsed: &Parsed) {
+        if let Some(UsageError(text)) = &parsed.fault {
+            eprintln_quiet(&format!("{}: {text}", self.argv0));
+            std::process::exit(1)
         }
     }
 
@@ -83,7 +70,7 @@ impl Program {
 /// would have.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).is_err() {
+    if out.write_all(&octets::of_text(text)).is_err() {
         std::process::exit(141);
     }
 }
@@ -97,12 +84,12 @@ pub fn flush_stdout() {
 
 /// Writes to standard error as it is; if that fails there is nobody to tell.
 pub fn eprint_quiet(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = std::io::stderr().lock().write_all(&octets::of_text(text));
 }
 
 /// Writes a line to standard error; if that fails there is nobody to tell.
 pub fn eprintln_quiet(line: &str) {
-    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
+    eprint_quiet(&format!("{line}\n"));
 }
 
 /// The text of a system error without Rust's "(os error N)", as `strerror(3)` gives it.
@@ -113,18 +100,5 @@ pub fn strerror(error: &std::io::Error) -> String {
         Some(at) => text[..at].to_string(),
         None if error.kind() == std::io::ErrorKind::UnexpectedEof => "End of file".to_string(),
         None => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn octets_that_are_no_text_are_named() {
-        let says = |octets: &[u8]| broken(octets).map(|text| text.replace("not a valid UTF-8 string: ", ""));
-        assert_eq!(says(b"abc \xc3\xa9"), None);
-        assert_eq!(says(b"a\xffb").as_deref(), Some("invalid UTF-8 sequence 0xff"));
-        assert_eq!(says(b"a\xe2\x82").as_deref(), Some("invalid UTF-8 sequence 0xe2 0x82"));
     }
 }

@@ -53,7 +53,7 @@ impl Rpc {
     /// As the system reports them.
     pub fn send(&mut self, message: &Message) -> io::Result<()> {
         vlog::dbg!("jsonrpc", "{}: {}", self.name, Said(message, true));
-        self.stream.write_all(message.to_text().as_bytes())?;
+        self.stream.write_all(&octets::of_text(&message.to_text()))?;
         self.stream.flush()
     }
 

@@ -116,7 +116,7 @@ impl Settings {
 /// Reads the command line; a wrong option ends the program.
 pub(crate) fn parse(program: &Program) -> Line {
     let flags = all_flags();
-    let parsed = program.parse_or_exit(&flags, Order::Permute);
+    let parsed = program.parse(&flags, Order::Permute);
     let mut settings = Settings {
         program: program.name.clone(),
         argv0: program.argv0.clone(),
@@ -160,6 +160,7 @@ pub(crate) fn parse(program: &Program) -> Line {
     if let Err(UsageError(text)) = log.start(&program.name) {
         return Line::Wrong(text);
     }
+    program.end_at_fault(&parsed);
     finish(&mut settings);
     if settings.bundle {
         settings.versions = with_bundles(settings.versions);

@@ -25,7 +25,8 @@ pub(crate) fn read_schema(path: &str) -> Result<DatabaseSchema, OvsdbError> {
 
 /// Reads a JSON value from a command line; errors quote it.
 pub(crate) fn parse_json(text: &str) -> Result<Value, String> {
-    jsonrpc::parse_value(text.as_bytes(), jsonrpc::Limits::default()).map_err(|error| format!("\"{text}\": {error}"))
+    let octets = octets::of_text(text);
+    jsonrpc::parse_value(&octets, jsonrpc::Limits::default()).map_err(|error| format!("\"{text}\": {error}"))
 }
 
 /// Logs what is to be known of a lock file, and gives the text of the error.

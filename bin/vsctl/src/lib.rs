@@ -48,9 +48,6 @@ pub(crate) fn fail<T>(text: impl Into<String>) -> Outcome<T> {
 #[must_use]
 pub fn main() -> i32 {
     let program = Program::from_env("ovs-vsctl");
-    if let Some(text) = Program::broken_argument() {
-        program.fatal(&format!("constraint violation: {text}"))
-    }
     match options::run(&program) {
         Ok(code) => code,
         Err(UsageError(text)) => program.fatal(&text),

@@ -97,7 +97,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     let mut all = global.clone();
     let local = local_flags(&global);
     all.extend_from_slice(&local);
-    let parsed = program.parse_or_exit(&all, Order::StopAtFirst);
+    let parsed = program.parse(&all, Order::StopAtFirst);
     let mut session = Session {
         db: cli::dirs::default_db(),
         wait: true,
@@ -140,6 +140,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     // What the tool does is told to the system log; people see only what goes wrong.
     vlog::set_level(None, Some(vlog::Destination::Console), vlog::Level::Warn);
     log.start(&program.name)?;
+    program.end_at_fault(&parsed);
     let called_as = session::quoted(program);
     // What cannot change anything is not worth a line there.
     let writes = |word: &String| ALL.iter().flat_map(|group| group.iter()).any(|c| c.name == word && !c.reads);

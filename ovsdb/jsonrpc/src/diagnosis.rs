@@ -183,16 +183,21 @@ fn string_end(text: &[u8], from: usize, whole: bool) -> Result<Option<usize>, (S
     }
 }
 
-fn string_fault(inner: &[u8]) -> Option<String> {
+/// What is wrong with the escapes of `inner`, the text between two quotation marks.
+pub(crate) fn string_fault(inner: &[u8]) -> Option<String> {
     let mut at = 0;
     let hex = |at: usize| -> Option<u32> {
         let digits = inner.get(at..at + 4)?;
         digits.iter().try_fold(0, |n, b| Some(n * 16 + char::from(*b).to_digit(16)?))
     };
     while let Some(&byte) = inner.get(at) {
-        if byte != b'\\' {
-            at += 1;
-            continue;
+        match byte {
+            b'"' => return Some("quoted string may not include unescaped \"".into()),
+            b'\\' => {}
+            _ => {
+                at += 1;
+                continue;
+            }
         }
         match inner.get(at + 1) {
             None => return Some("quoted string may not end with backslash".into()),
@@ -217,15 +222,13 @@ fn string_fault(inner: &[u8]) -> Option<String> {
                         }
                         at += 6;
                     }
-                    // Without a first half it is no character.
-                    0xdc00..=0xdfff => return Some("malformed escaped surrogate pair".into()),
                     _ => {}
                 }
             }
             Some(&other) => return Some(format!("bad escape \\{}", char::from(other))),
         }
     }
-    std::str::from_utf8(inner).is_err().then(|| "invalid UTF-8 in quoted string".into())
+    None
 }
 
 fn scalar_fault(token: &[u8]) -> Option<String> {

@@ -65,6 +65,21 @@ pub(crate) fn parse(text: &[u8], max_depth: usize) -> Option<Value> {
     }
 }
 
+/// What stands for `inner`, the text between two quotation marks, where control characters may stand as they are.
+/// `None`: an escape is at fault.
+pub(crate) fn unescape(inner: &[u8]) -> Option<String> {
+    let mut reader = Reader { text: inner, at: 0 };
+    let mut unescaped = Vec::with_capacity(inner.len());
+    loop {
+        let rest = reader.text.get(reader.at..)?;
+        let plain = rest.iter().position(|b| *b == b'\\');
+        unescaped.extend_from_slice(&rest[..plain.unwrap_or(rest.len())]);
+        let Some(plain) = plain else { return Some(octets::to_text(&unescaped).into_owned()) };
+        reader.at += plain + 1;
+        reader.escape(&mut unescaped)?;
+    }
+}
+
 /// What a value begins with, or is.
 enum Begun {
     Value(Value),
@@ -139,26 +154,25 @@ impl<'a> Reader<'a> {
             let (run, ends) = (&rest[..plain], rest[plain]);
             self.at += plain + 1;
             match ends {
-                b'"' if unescaped.is_empty() => return Some(std::str::from_utf8(run).ok()?.to_owned()),
+                b'"' if unescaped.is_empty() => return Some(octets::to_text(run).into_owned()),
                 b'"' => {
                     unescaped.extend_from_slice(run);
-                    return String::from_utf8(unescaped).ok();
+                    return Some(octets::to_text(&unescaped).into_owned());
                 }
                 b'\\' => {
                     unescaped.extend_from_slice(run);
-                    let escaped = self.escape()?;
-                    unescaped.extend_from_slice(escaped.encode_utf8(&mut [0; 4]).as_bytes());
+                    self.escape(&mut unescaped)?;
                 }
                 _ => return None,
             }
         }
     }
 
-    /// What stands behind a backslash.
-    fn escape(&mut self) -> Option<char> {
+    /// Appends what is meant by what stands behind a backslash.
+    fn escape(&mut self, out: &mut Vec<u8>) -> Option<()> {
         let byte = *self.text.get(self.at)?;
         self.at += 1;
-        Some(match byte {
+        let character = match byte {
             b'"' | b'\\' | b'/' => char::from(byte),
             b'b' => '\u{8}',
             b'f' => '\u{c}',
@@ -175,10 +189,18 @@ impl<'a> Reader<'a> {
                     let low = self.unit().filter(|low| (0xdc00..=0xdfff).contains(low))?;
                     char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00))?
                 }
+                // The second half of a pair alone is no character: it stands as if it were one.
+                low @ 0xdc00..=0xdfff => {
+                    let six = |shift: u32| 0x80 | (low >> shift & 0x3f) as u8;
+                    out.extend_from_slice(&[0xed, six(6), six(0)]);
+                    return Some(());
+                }
                 unit => char::from_u32(unit)?,
             },
             _ => return None,
-        })
+        };
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        Some(())
     }
 
     /// Four hexadecimal digits.
@@ -209,6 +231,13 @@ mod tests {
     }
 
     #[test]
+    fn half_a_pair_alone_is_carried() {
+        let read = parse(br#"["x\udc00\udfff"]"#, 10).unwrap();
+        assert_eq!(&*octets::of_text(read[0].as_str().unwrap()), b"x\xed\xb0\x80\xed\xbf\xbf");
+        assert_eq!(parse(br#"["\ud800"]"#, 10), None);
+    }
+
+    #[test]
     fn depth_is_bounded() {
         let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
         assert!(parse(nested(1000).as_bytes(), 1000).is_some());
@@ -226,9 +255,13 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_are_not_text_are_a_fault_with_a_diagnosis(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+        fn octets_that_are_not_text_are_kept(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
             let quoted = [b"[\"".as_slice(), &bytes, b"\"]"].concat();
-            prop_assert_eq!(parse(&quoted, 8).is_none(), diagnose(&quoted, true, 8).is_some());
+            let read = parse(&quoted, 8);
+            prop_assert_eq!(read.is_none(), diagnose(&quoted, true, 8).is_some());
+            if let Some(value) = read && !bytes.contains(&b'\\') {
+                prop_assert_eq!(&*octets::of_text(value[0].as_str().unwrap_or_default()), &bytes[..]);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
-//! One end of a connection that speaks JSON-RPC 1.0: bytes in, messages out, probes answered and
-//! sent. Listening, connecting and writing belong to the caller.
+//! One end of a connection that speaks JSON-RPC 1.0: bytes in, messages out, probes sent. Listening, connecting,
+//! writing and answering belong to the caller; echo requests too, whose answers come after those to what was asked
+//! before.
 
 use serde_json::Value;
 
@@ -37,7 +38,6 @@ pub struct Session {
     scanner: Scanner,
     /// The state machine; its settings and figures are open to the owner.
     pub reconnect: Reconnect,
-    replies: Vec<String>,
     /// What came, for the log, while the owner wants to know.
     heard: Option<Vec<String>>,
 }
@@ -48,7 +48,7 @@ impl Session {
     pub fn active(name: &str, limits: Limits, now_ms: u64) -> Self {
         let mut reconnect = Reconnect::new(name, now_ms);
         reconnect.enable(now_ms);
-        Session { limits, scanner: Scanner::new(limits), reconnect, replies: Vec::new(), heard: None }
+        Session { limits, scanner: Scanner::new(limits), reconnect, heard: None }
     }
 
     /// A session on a stream that a listener accepted. It does not reconnect.
@@ -92,8 +92,7 @@ impl Session {
         self.heard.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// The next message for the owner. Echo requests are answered here ([`Session::poll_output`])
-    /// and answers to our own probes swallowed.
+    /// The next message for the owner; answers to our own probes are swallowed.
     pub fn next_message(&mut self) -> Result<Option<Message>, SessionError> {
         while let Some(value) = self.scanner.next_value()? {
             let message = Message::from_json(value)?;
@@ -101,9 +100,6 @@ impl Session {
                 heard.push(message.log_text(false));
             }
             match message {
-                Message::Request { id, method, params } if method == "echo" => {
-                    self.replies.push(Message::echo_reply(id, params).to_text());
-                }
                 Message::Response { id, .. } | Message::Error { id, .. } if is_probe(&id) => {}
                 message => return Ok(Some(message)),
             }
@@ -111,11 +107,8 @@ impl Session {
         Ok(None)
     }
 
-    /// What to do now: answers to echoes first, then what the time demands.
+    /// What the time demands now.
     pub fn poll_output(&mut self, now_ms: u64) -> Option<SessionAction> {
-        if !self.replies.is_empty() {
-            return Some(SessionAction::Send(self.replies.remove(0)));
-        }
         Some(match self.reconnect.run(now_ms)? {
             Action::Connect => SessionAction::Connect,
             Action::Disconnect => SessionAction::Disconnect,
@@ -139,13 +132,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn echo_both_ways() {
+    fn probes_are_sent_and_their_answers_swallowed() {
         let mut session = Session::accepted("x", Limits::default(), 0);
         session.feed(br#"{"id":7,"method":"echo","params":[1]}{"id":"echo","result":[],"error":null}"#, 10);
         session.feed(br#"{"id":8,"method":"list_dbs","params":[]}"#, 10);
-        let message = session.next_message().unwrap().unwrap();
-        assert!(matches!(message, Message::Request { .. }));
-        assert_eq!(session.poll_output(10), Some(SessionAction::Send(r#"{"id":7,"result":[1],"error":null}"#.into())));
+        for expect in ["echo", "list_dbs"] {
+            let message = session.next_message().unwrap();
+            assert!(matches!(message, Some(Message::Request { method, .. }) if method == expect));
+        }
         assert_eq!(session.poll_output(10), None);
         assert!(matches!(session.poll_output(6000), Some(SessionAction::Send(_))));
         assert_eq!(session.poll_output(11_001), Some(SessionAction::Disconnect));
@@ -154,7 +148,7 @@ mod tests {
     #[test]
     fn garbage_is_an_error() {
         let mut session = Session::accepted("x", Limits::default(), 0);
-        session.feed(b"x", 0);
+        session.feed(b"x ", 0);
         assert!(matches!(session.next_message(), Err(SessionError::Stream(_))));
         let mut session = Session::accepted("x", Limits::default(), 0);
         session.feed(b"{}", 0);

@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use crate::error::StreamError;
-use crate::parser;
+use crate::{number, parser};
 
 /// How much a peer may make us keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,8 @@ impl Default for Limits {
 enum Within {
     /// White space between two values.
     Gap,
+    /// A word or number outside brackets, which is a fault as soon as it ends.
+    Word,
     /// Inside brackets, outside strings.
     Value,
     /// Inside a string.
@@ -154,8 +156,11 @@ impl Scanner {
                         self.open.push(byte == b'{');
                         self.within = Within::Value;
                     }
+                    b if b.is_ascii_lowercase() || number::is_part(b) => self.within = Within::Word,
                     _ => return Err("syntax error at beginning of input".into()),
                 },
+                Within::Word if byte.is_ascii_lowercase() || number::is_part(byte) => {}
+                Within::Word => return Err("syntax error at beginning of input".into()),
                 Within::Value => match byte {
                     b'"' => self.within = Within::String,
                     b'{' | b'[' => {
@@ -175,10 +180,9 @@ impl Scanner {
                             return Ok(true);
                         }
                     }
-                    0..=0x1f if !matches!(byte, b'\t' | b'\r' | b'\n') => {
-                        return Err(format!("invalid character U+{byte:04x}"));
-                    }
-                    _ => {}
+                    b'\t' | b'\r' | b'\n' | b' ' | b':' | b',' => {}
+                    _ if byte.is_ascii_lowercase() || number::is_part(byte) => {}
+                    _ => return Err(format!("invalid character U+{byte:04x}")),
                 },
             }
             self.at += 1;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::error::StreamError;
-use crate::parser;
 use crate::stream::Limits;
+use crate::{diagnosis, parser};
 
 /// Parses one JSON text, nothing but white space around it, of at most `limits`' size and depth.
 ///
@@ -15,6 +15,16 @@ pub fn parse_value(text: &[u8], limits: Limits) -> Result<Value, StreamError> {
         return Err(StreamError { line: 0, column: 0, offset: 0, reason });
     }
     parser::parse(text, limits.depth).ok_or_else(|| StreamError::of_text(text, limits.depth))
+}
+
+/// What a JSON string means whose text between the quotation marks is `inner`; control characters need no escape
+/// here. The error is Open vSwitch's text.
+pub fn unescape(inner: &str) -> Result<String, String> {
+    let octets = octets::of_text(inner);
+    match diagnosis::string_fault(&octets) {
+        Some(reason) => Err(reason),
+        None => Ok(parser::unescape(&octets).unwrap_or_default()),
+    }
 }
 
 /// Appends `s` as a JSON string with its quotation marks. Control characters are escaped; all

@@ -107,8 +107,16 @@ impl Atom {
         }
     }
 
+    /// A string, unless it carries octets that are no UTF-8.
+    pub fn checked_string(text: &str) -> Result<Self> {
+        match octets::fault(text) {
+            Some(fault) => Err(OvsdbError::constraint(fault)),
+            None => Ok(Atom::string(text)),
+        }
+    }
+
     /// Reads `<atom>` of type `kind`. A `named-uuid` is looked up, or created, in `symbols`; without
-    /// symbols it is refused. No constraint is checked.
+    /// symbols it is refused. No constraint of a column is checked.
     pub fn from_json(json: &Value, kind: AtomicType, symbols: Option<&mut SymbolTable<'_>>) -> Result<Self> {
         match (kind, json) {
             (AtomicType::Integer, Value::Number(n)) => {
@@ -122,7 +130,7 @@ impl Atom {
                 }
             }
             (AtomicType::Boolean, Value::Bool(b)) => return Ok(Atom::Boolean(*b)),
-            (AtomicType::String, Value::String(s)) => return Ok(Atom::string(s)),
+            (AtomicType::String, Value::String(s)) => return Atom::checked_string(s),
             (AtomicType::Uuid, _) => return uuid_from_json(json, symbols).map(Atom::Uuid),
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! Values as people type them on command lines (ovs-vsctl(8), "Database Values"). Errors are plain
 //! texts, Open vSwitch's own.
 
+use std::borrow::Cow;
+
 use crate::atom::Atom;
 use crate::datum::{Datum, Duplicate};
 use crate::symbols::SymbolTable;
@@ -14,26 +16,38 @@ fn is_delimiter(c: char) -> bool {
     ":=, []{}!<>".contains(c)
 }
 
-/// Takes one token off the front of `text`: up to a delimiter, quoted parts and escapes kept whole
-/// and as they are. Returns the token and the rest.
-pub fn take_token(text: &str) -> Result<(&str, &str), String> {
+/// Takes one token off the front of `text`: up to a delimiter that neither quotation marks nor a backslash keep in it.
+/// Quoted parts stay as they are; elsewhere a backslash gives way to what it stands before. Returns the token and the
+/// rest.
+pub fn take_token(text: &str) -> Result<(Cow<'_, str>, &str), String> {
     let mut in_quotes = false;
+    let mut end = text.len();
+    let mut backslashes = Vec::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' if chars.next().is_none() => {
                 return Err(format!("{text}: backslash at end of argument"));
             }
+            '\\' if !in_quotes => backslashes.push(at),
             '\\' => {}
             '"' => in_quotes = !in_quotes,
-            c if !in_quotes && is_delimiter(c) => return Ok((&text[..at], &text[at..])),
+            c if !in_quotes && is_delimiter(c) => {
+                end = at;
+                break;
+            }
             _ => {}
         }
     }
     if in_quotes {
         return Err(format!("{text}: quoted string extends past end of argument"));
     }
-    Ok((text, ""))
+    let (token, rest) = text.split_at(end);
+    if backslashes.is_empty() {
+        return Ok((Cow::Borrowed(token), rest));
+    }
+    let kept = token.char_indices().filter(|(at, _)| backslashes.binary_search(at).is_err());
+    Ok((kept.map(|(_, c)| c).collect(), rest))
 }
 
 impl Atom {
@@ -77,7 +91,7 @@ fn parse_atom(
                 return Err(format!("\"{token}\" is not a valid boolean (use \"true\" or \"false\")"));
             }
         },
-        AtomicType::String => Atom::string(&parse_string(token)?),
+        AtomicType::String => Atom::checked_string(&parse_string(token)?).map_err(|error| error.to_string())?,
         AtomicType::Uuid => match (token.strip_prefix('@'), symbols) {
             (Some(_), Some(symbols)) => Atom::Uuid(symbols.reference(token)),
             _ => Atom::Uuid(Uuid::parse(token).ok_or_else(|| format!("\"{token}\" is not a valid UUID"))?),
@@ -111,31 +125,7 @@ fn parse_string(token: &str) -> Result<String, String> {
     if token.len() < 2 || !token.ends_with('"') {
         return Err(format!("{token}: missing quote at end of quoted string"));
     }
-    serde_json::from_str::<String>(token).map_err(|error| {
-        let inner = &token[1..token.len() - 1];
-        if inner.contains('"') && !inner.contains("\\\"") {
-            "quoted string may not include unescaped \"".to_owned()
-        } else if let Some(c) = bad_escape(inner) {
-            format!("{token}: bad escape \\{c}")
-        } else {
-            let text = error.to_string();
-            text.split(" at line ").next().unwrap_or_default().to_owned()
-        }
-    })
-}
-
-/// The character behind the first backslash that makes no escape.
-fn bad_escape(text: &str) -> Option<char> {
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c == '\\'
-            && let Some(escape) = chars.next()
-            && !"\"\\/bfnrtu".contains(escape)
-        {
-            return Some(escape);
-        }
-    }
-    None
+    jsonrpc::text::unescape(&token[1..token.len() - 1]).map_err(|reason| format!("{token}: {reason}"))
 }
 
 /// What the parser of one value works on.
@@ -151,7 +141,7 @@ impl<'a> Elements<'a, '_, '_> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
     }
 
-    fn token(&mut self) -> Result<&'a str, String> {
+    fn token(&mut self) -> Result<Cow<'a, str>, String> {
         let (token, rest) = take_token(self.rest)?;
         self.rest = rest;
         Ok(token)
@@ -159,7 +149,7 @@ impl<'a> Elements<'a, '_, '_> {
 
     fn atom(&mut self, base: &BaseType, ranges: bool) -> Result<(Atom, Option<i64>), String> {
         let token = self.token()?;
-        parse_atom(token, base, self.symbols.as_deref_mut(), ranges)
+        parse_atom(&token, base, self.symbols.as_deref_mut(), ranges)
     }
 
     /// One element or pair, or a range of integers.
@@ -293,6 +283,16 @@ mod tests {
             (&string, "ab\\", Err("ab\\: backslash at end of argument")),
             (&string, "\"\"x", Err("\"\"x: missing quote at end of quoted string")),
             (&string, "@x", Ok("\"@x\"")),
+            (&string, "a\\qb\\ c\\,\\\\", Ok("\"aqb c,\\\\\"")),
+            (&string, "\"a\tb\u{1}\\\"\"", Ok("\"a\\tb\\u0001\\\"\"")),
+            (&string, "\"a\\qb\"", Err("\"a\\qb\": bad escape \\q")),
+            (&string, "\"\\u00zz\"", Err("\"\\u00zz\": malformed \\u escape")),
+            (&string, "\"a\"b\"c\"", Err("\"a\"b\"c\": quoted string may not include unescaped \"")),
+            (
+                &string,
+                "\"\\udc00\"",
+                Err("constraint violation: not a valid UTF-8 string: invalid UTF-8 sequence 0xed 0xb0"),
+            ),
         ];
         for (ty, text, expect) in cases {
             let got = Datum::parse_cli(text, ty, None).map(|d| d.to_cli_string(ty));

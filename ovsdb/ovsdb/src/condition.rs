@@ -157,18 +157,20 @@ impl Condition {
         self.clauses.is_empty() || self.clauses.iter().any(|clause| clause.matches(row))
     }
 
-    /// Whether a monitor with this condition sees every row.
-    #[must_use]
-    pub fn sees_all(&self) -> bool {
-        self.clauses.is_empty() || self.clauses.contains(&Clause::Constant(true))
-    }
-
     /// The one row that can match, where a clause names it by `_uuid`.
     #[must_use]
     pub fn only_uuid(&self) -> Option<Uuid> {
         self.clauses.iter().find_map(|clause| match clause {
             Clause::Compare(COLUMN_UUID, Function::Equal | Function::Includes, value) => value.as_uuid(),
             _ => None,
+        })
+    }
+
+    /// The columns that the clauses look at.
+    pub fn columns(&self) -> impl Iterator<Item = usize> {
+        self.clauses.iter().filter_map(|clause| match clause {
+            Clause::Compare(column, _, _) => Some(*column),
+            Clause::Constant(_) => None,
         })
     }
 

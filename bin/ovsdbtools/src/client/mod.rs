@@ -170,7 +170,7 @@ pub fn main() -> i32 {
 
 fn run(program: &Program) -> Outcome<()> {
     let flags = flags();
-    let parsed = program.parse_or_exit(&flags, Order::Permute);
+    let parsed = program.parse(&flags, Order::Permute);
     let mut ctx = Context {
         program,
         style: TableStyle::new(TableFormat::Table),
@@ -213,6 +213,7 @@ fn run(program: &Program) -> Outcome<()> {
         }
     }
     log.start(&program.name).map_err(text)?;
+    program.end_at_fault(&parsed);
     cli::alarm::arm(timeout);
     let Some((name, args)) = parsed.arguments.split_first() else {
         return Err("missing command name; use --help for help".into());

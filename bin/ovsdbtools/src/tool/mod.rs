@@ -63,8 +63,9 @@ fn list_commands(_: &mut Context<'_>, _: &[String]) -> Outcome<i32> {
     Ok(0)
 }
 
+/// The options: of those of the log only its levels.
 fn flags() -> Vec<Flag> {
-    let mut flags = vec![
+    vec![
         Flag::switch("more").short('m').help("  -m, --more                  increase show-log verbosity\n"),
         Flag::value("rbac-role").help("  --rbac-role=ROLE            RBAC role for transact and query commands\n"),
         Flag::value("cid"),
@@ -73,15 +74,7 @@ fn flags() -> Vec<Flag> {
         HELP.help("  -h, --help                  display this help message\n"),
         OPTION,
         VERSION.help("  -V, --version               display version information\n"),
-    ];
-    flags.extend_from_slice(&LOG[1..]);
-    flags
-}
-
-/// The text of `--option`: the log's file and system log are understood but not listed.
-fn listing() -> String {
-    let flags = flags();
-    options::listing(&flags[..flags.len() - (LOG.len() - 1)])
+    ]
 }
 
 /// Runs ovsdb-tool and gives its exit code.
@@ -99,7 +92,7 @@ pub fn main() -> i32 {
 
 fn run(program: &Program) -> Outcome<i32> {
     let flags = flags();
-    let parsed = program.parse_or_exit(&flags, Order::Permute);
+    let parsed = program.parse(&flags, Order::Permute);
     let mut ctx = Context { program, more: 0, role: None };
     let mut log = LogSettings::default();
     for given in &parsed.given {
@@ -108,7 +101,7 @@ fn run(program: &Program) -> Outcome<i32> {
             "rbac-role" => ctx.role = given.value.clone(),
             "help" => return help::help(&mut ctx, &[]),
             "option" => {
-                print(&listing());
+                print(&options::listing(&flags));
                 return Ok(0);
             }
             "version" => {
@@ -122,6 +115,7 @@ fn run(program: &Program) -> Outcome<i32> {
         }
     }
     log.start(&program.name).map_err(|error| error.0)?;
+    program.end_at_fault(&parsed);
     let command = command::find(COMMANDS, &parsed.arguments, false)?;
     (command.run)(&mut ctx, &parsed.arguments[1..])
 }

@@ -56,7 +56,7 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
         opened.log.append(&record).map_err(|error| error.to_string())?;
         sync(&*opened.log.storage)?;
     }
-    show(&jsonrpc::parse_value(results.as_bytes(), jsonrpc::Limits::default()).unwrap_or(Value::Null));
+    show(&jsonrpc::parse_value(&octets::of_text(&results), jsonrpc::Limits::default()).unwrap_or(Value::Null));
     Ok(0)
 }
 

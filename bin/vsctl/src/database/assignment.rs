@@ -28,7 +28,7 @@ fn leading_column<'a>(table: &TableSchema, arg: &'a str, with_uuid: bool) -> Out
     if name.is_empty() {
         return fail(format!("{arg}: missing column name"));
     }
-    Ok((find_column(table, name, with_uuid)?.clone(), rest))
+    Ok((find_column(table, &name, with_uuid)?.clone(), rest))
 }
 
 /// Takes `arg` apart. With `operators`, one of them and a value must follow; without, nothing may.

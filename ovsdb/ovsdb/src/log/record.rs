@@ -17,13 +17,14 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The bytes of a record that holds `json`, a text on one line.
 #[must_use]
 pub fn encode(json: &str) -> Vec<u8> {
+    let json = octets::of_text(json);
     let mut hash = Sha1::new();
-    hash.update(json.as_bytes());
+    hash.update(&json);
     hash.update(b"\n");
     let header = format!("OVSDB JSON {} {}\n", json.len() + 1, hex(&hash.finalize()));
     let mut bytes = Vec::with_capacity(header.len() + json.len() + 1);
     bytes.extend_from_slice(header.as_bytes());
-    bytes.extend_from_slice(json.as_bytes());
+    bytes.extend_from_slice(&json);
     bytes.push(b'\n');
     bytes
 }

@@ -82,11 +82,7 @@ pub fn update(db: &Database, shape: &Shape, commit: &Commit) -> Option<String> {
         let Some(wanted) = shape.table(change.table) else { continue };
         let (old, new) = (change.old.as_deref(), change.new.as_deref());
         // Most changes do not touch the columns that are monitored: find that out first.
-        if old.is_some()
-            && new.is_some()
-            && !wanted.columns.iter().any(|(column, _)| change.changes(*column))
-            && (shape.version == Version::V1 || wanted.condition.sees_all())
-        {
+        if old.is_some() && new.is_some() && !wanted.is_changed_by(|column| change.changes(column)) {
             continue;
         }
         compose(&mut updates, wanted, shape.version, old, new);
@@ -202,7 +198,7 @@ fn write_change(
         (Some(old), Some(new)) => old.get(column) != new.get(column),
         _ => true,
     };
-    if kind == Select::MODIFY && !wanted.columns.iter().any(|(column, _)| changed(*column)) {
+    if kind == Select::MODIFY && !wanted.is_changed_by(changed) {
         return false;
     }
     let columns = || wanted.columns.iter().filter(|(_, s)| s.has(kind)).map(|(c, _)| *c);

@@ -53,6 +53,31 @@ pub struct TableShape {
     pub columns: Vec<(usize, Select)>,
     /// Rows wanted: any clause is enough.
     pub condition: Condition,
+    /// The columns that the condition, or one that it took the place of, looks at.
+    pub judged: Vec<usize>,
+}
+
+impl TableShape {
+    /// What is wanted of a table before anything is.
+    fn new(table: TableId) -> Self {
+        let condition = Condition::default();
+        TableShape { table, select: Select(0), columns: Vec::new(), condition, judged: Vec::new() }
+    }
+
+    fn judge(&mut self) {
+        for column in self.condition.columns() {
+            if !self.judged.contains(&column) {
+                self.judged.push(column);
+            }
+        }
+    }
+
+    /// Whether a row is told of in which `changed` columns changed. With what a condition looks at nothing may be told
+    /// but that something changed.
+    #[must_use]
+    pub fn is_changed_by(&self, changed: impl Fn(usize) -> bool) -> bool {
+        self.columns.iter().map(|(column, _)| column).chain(&self.judged).any(|column| changed(*column))
+    }
 }
 
 /// What a monitor wants, its id aside.
@@ -84,8 +109,7 @@ pub fn parse_monitor_requests(json: &Value, db: &Database, version: Version) -> 
             return Err(OvsdbError::syntax(format!("no table named {name}")));
         };
         let schema = &db.table_at(id).schema;
-        let mut shape =
-            TableShape { table: id, select: Select(0), columns: Vec::new(), condition: Condition::default() };
+        let mut shape = TableShape::new(id);
         // A lone request stands for an array of one, as ovsdb-server(7) allows.
         let list = match request {
             Value::Array(list) => list.as_slice(),
@@ -95,6 +119,7 @@ pub fn parse_monitor_requests(json: &Value, db: &Database, version: Version) -> 
             parse_request(item, schema, version, &mut shape)?;
         }
         shape.columns.sort_unstable_by_key(|(column, _)| *column);
+        shape.judge();
         tables.push(shape);
     }
     tables.sort_unstable_by_key(|table| table.table);
@@ -209,6 +234,7 @@ pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Res
                 Some(condition) => Condition::from_json(condition, schema, None)?,
                 None => Condition::default(),
             };
+            table.judge();
         }
     }
     Ok(new)

@@ -53,8 +53,8 @@ impl DatabaseSchema {
     /// Reads `<database-schema>` from text.
     pub fn from_text(text: &str) -> Result<Self> {
         let limits = jsonrpc::Limits::default();
-        let json =
-            jsonrpc::parse_value(text.as_bytes(), limits).map_err(|error| OvsdbError::syntax(error.to_string()))?;
+        let json = jsonrpc::parse_value(&octets::of_text(text), limits)
+            .map_err(|error| OvsdbError::syntax(error.to_string()))?;
         DatabaseSchema::from_json(&json)
     }
 

@@ -21,7 +21,7 @@ fn main() {
     let program = program::Program::from_env("ovs-vswitchd");
     let more = [groups::HELP, groups::VERSION];
     let flags = [settings::OWN, groups::DAEMON, groups::LOG, groups::TLS, groups::BOOTSTRAP, more.as_slice()].concat();
-    let parsed = program.parse_or_exit(&flags, Order::Permute);
+    let parsed = program.parse(&flags, Order::Permute);
     for given in &parsed.given {
         match given.flag.long {
             "help" => return program::print(&settings::usage(&program.name)),
@@ -31,6 +31,7 @@ fn main() {
     }
     let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+    program.end_at_fault(&parsed);
     let version = program.version_text("");
     let config = DaemonConfig {
         works_on_devices: true,
