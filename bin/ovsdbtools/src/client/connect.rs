@@ -18,6 +18,14 @@ pub(super) fn prepare<'a>(ctx: &mut Context<'_>, command: &Command, mut args: &'
         ctx.server = first.clone();
         args = &args[1..];
     }
+    let is_wrong = |args: &[String]| args.len() < command.min || args.len() > command.max;
+    let wrong = || format!("invalid syntax for '{}' (use --help for help)", command.name);
+    if command.need == Need::Server && is_wrong(args) {
+        return Err(wrong());
+    }
+    if command.need == Need::Database && ctx.server.contains(',') && args.len() <= command.min {
+        return Err("database name is required with multiple remotes".into());
+    }
     if command.need != Need::Server {
         ctx.rpc = Some(open(&ctx.server, ctx)?);
     }
@@ -31,10 +39,7 @@ pub(super) fn prepare<'a>(ctx: &mut Context<'_>, command: &Command, mut args: &'
             _ => ctx.database = default_database(&names)?,
         }
     }
-    if args.len() < command.min || args.len() > command.max {
-        return Err(format!("invalid syntax for '{}' (use --help for help)", command.name));
-    }
-    Ok(args)
+    if is_wrong(args) { Err(wrong()) } else { Ok(args) }
 }
 
 /// The database to work with when none is named: Open_vSwitch, or the only one there is.

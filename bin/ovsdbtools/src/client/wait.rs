@@ -4,6 +4,8 @@ use super::{Context, Outcome};
 use cli::rpc::Rpc;
 use cli::stream::{OVSDB_PORT, Settings};
 use idl::{Client, Interests};
+use jsonrpc::Reconnect;
+use jsonrpc::reconnect::{Action, Severity};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,28 +32,45 @@ pub(super) fn wait(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {
         "removed" => Wanted::Removed,
         other => return Err(format!("{other}: unknown state")),
     };
-    let mut pause = Duration::from_secs(1);
+    let begun = cli::clock::monotonic();
+    let now_ms = || u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let settings = Settings { tls: ctx.tls.clone(), default_port: OVSDB_PORT };
+    let mut machine = Reconnect::new(&ctx.server, now_ms());
+    machine.enable(now_ms());
     loop {
-        let server = &ctx.server;
-        vlog::info!("reconnect", "{server}: connecting...");
-        let settings = Settings { tls: ctx.tls.clone(), default_port: OVSDB_PORT };
-        match Rpc::open(server, &settings) {
+        let action = machine.run(now_ms());
+        tell(&mut machine);
+        if action != Some(Action::Connect) {
+            let until_ms = machine.poll_timeout(now_ms()).map_or(0, |(until_ms, _)| until_ms);
+            std::thread::sleep(Duration::from_millis(until_ms.saturating_sub(now_ms()).max(1)));
+            continue;
+        }
+        machine.connecting(now_ms());
+        tell(&mut machine);
+        match Rpc::open(&ctx.server, &settings) {
             Ok(rpc) => {
-                vlog::info!("reconnect", "{server}: connected");
-                pause = Duration::from_secs(1);
+                machine.connected(now_ms());
+                tell(&mut machine);
                 if watch(rpc, &args[0], wanted) {
                     return Ok(());
                 }
-                vlog::info!("reconnect", "{server}: connection closed by peer");
+                machine.disconnected(now_ms(), None);
             }
-            Err(error) => {
-                let text = cli::program::strerror(&error);
-                vlog::info!("reconnect", "{server}: connection attempt failed ({text})");
-            }
+            Err(error) => machine.connect_failed(now_ms(), Some(&cli::program::strerror(&error))),
         }
-        vlog::info!("reconnect", "{server}: waiting {} seconds before reconnect", pause.as_secs());
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_secs(8));
+        tell(&mut machine);
+    }
+}
+
+/// Logs what became of the connection.
+fn tell(machine: &mut Reconnect) {
+    for line in machine.take_log() {
+        match line.severity {
+            Severity::Err => vlog::err!("reconnect", "{}", line.text),
+            Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
+            Severity::Info => vlog::info!("reconnect", "{}", line.text),
+            Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use cli::command::{self, Command};
 use cli::groups::{HELP, LOG, LogSettings, OPTION, VERSION};
 use cli::options::{self, Flag, Order};
 use cli::program::{Program, flush_stdout, print};
+use ovsdb::Uuid;
 
 /// A text for the user, or a value.
 pub(crate) type Outcome<T> = Result<T, String>;
@@ -108,7 +109,11 @@ fn run(program: &Program) -> Outcome<i32> {
                 print(&program.version_text(""));
                 return Ok(0);
             }
-            "cid" | "election-timer" => {}
+            "cid" => {
+                let id = Uuid::parse(given.text()).filter(|id| !id.is_zero());
+                id.ok_or_else(|| format!("{}: not a valid UUID", given.text()))?;
+            }
+            "election-timer" => election_timer(given.text())?,
             _ => {
                 let _ = log.accept(given).map_err(|error| error.0)?;
             }
@@ -118,6 +123,16 @@ fn run(program: &Program) -> Outcome<i32> {
     program.end_at_fault(&parsed);
     let command = command::find(COMMANDS, &parsed.arguments, false)?;
     (command.run)(&mut ctx, &parsed.arguments[1..])
+}
+
+/// Judges the time, in ms, that a cluster waits for its leader.
+fn election_timer(text: &str) -> Outcome<()> {
+    let digits = text.trim_start().bytes().take_while(u8::is_ascii_digit);
+    let ms = digits.fold(0u64, |ms, digit| ms.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    match ms {
+        100..=600_000 => Ok(()),
+        _ => Err("ovsdb error: election timer must be between 100 and 600000, in msec.".into()),
+    }
 }
 
 /// The database file that the argument names, else the default one.

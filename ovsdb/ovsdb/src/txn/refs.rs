@@ -76,8 +76,8 @@ impl Txn<'_> {
         Ok(())
     }
 
-    /// Adds `delta` to the count of each row that a column refers to, those in `except` left out. A
-    /// row's reference to itself does not count.
+    /// Adds `delta` to the count of each row that a column refers to, those in `except` left out. A row's reference to
+    /// itself does not count; nor, as in Open vSwitch, does one to its own UUID in another table.
     fn adjust_column(
         &mut self,
         table: TableId,
@@ -88,8 +88,7 @@ impl Txn<'_> {
         strict: bool,
     ) -> Result<()> {
         for target in spec.targets(row) {
-            let own = (spec.target, target) == (table, row.uuid);
-            if own || except.is_some_and(|datum| datum.contains_key(&Atom::Uuid(target))) {
+            if target == row.uuid || except.is_some_and(|datum| datum.contains_key(&Atom::Uuid(target))) {
                 continue;
             }
             match self.touch(spec.target, target) {
