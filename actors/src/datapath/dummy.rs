@@ -36,6 +36,7 @@ impl Handler<Inject> for Datapath {
             return Response::reply(());
         };
         for packet in m.packets {
+            self.offload.receive(m.port, packet.data());
             inbox.push(packet);
         }
         if let Some(poked) = self.hub.ask_poller(m.port, m.queue, |done| Order::Poke(m.port, done)) {

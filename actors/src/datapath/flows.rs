@@ -5,7 +5,7 @@
 
 use actix::prelude::*;
 use dp::DumpedFlow;
-use flow::{FlowReported, Ufid};
+use flow::{FlowReported, OdpPort, Ufid};
 use futures::future::join_all;
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,8 +26,14 @@ impl Handler<FlowInstall> for Datapath {
         self.desk.received();
         PUT.add_many(m.entries.len() as u64);
         for entry in &m.entries {
-            if let Err(error) = self.engine.install(entry, m.view_version) {
-                vlog::dbg!("datapath", "flow not installed: {error}");
+            match self.engine.install(entry, m.view_version) {
+                Ok(()) if self.offload.is_on() => {
+                    if let Some(name) = self.dummy(entry.key().in_port()).cloned() {
+                        self.offload.put(entry, name);
+                    }
+                }
+                Ok(()) => {}
+                Err(error) => vlog::dbg!("datapath", "flow not installed: {error}"),
             }
         }
         // Other threads ask for themselves when they need them.
@@ -47,6 +53,11 @@ impl Handler<PacketExecute> for Datapath {
 }
 
 impl Datapath {
+    /// The name of a port that is a dummy.
+    fn dummy(&self, port: OdpPort) -> Option<&String> {
+        self.inboxes.get(&port).and_then(|_| self.ports.get(&port)).map(|port| &port.name)
+    }
+
     pub(super) fn execute(&mut self, m: PacketExecute) {
         let now_us = now_us();
         EXECUTED.add_many(m.packets.len() as u64);
@@ -68,7 +79,9 @@ impl Handler<FlowModify> for Datapath {
         PUT.add_many(m.entries.len() as u64);
         for change in &m.entries {
             // A flow that went meanwhile needs no change.
-            let _ = self.engine.modify(change, m.view_version);
+            if self.engine.modify(change, m.view_version).is_ok() {
+                self.offload.modify(change.ufid);
+            }
         }
         self.spread();
     }
@@ -89,6 +102,7 @@ impl Handler<FlowDelete> for Datapath {
             }
         };
         DELETED.add_many(gone.len() as u64);
+        self.offload.delete(gone.iter().map(|flow| flow.entry.ufid));
         let counted = self.spread_and_ask();
         if counted.is_empty() {
             return Response::reply(gone);

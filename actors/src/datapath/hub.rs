@@ -345,6 +345,10 @@ impl Handler<Tune> for Datapath {
             kernel_path: m.kernel_path,
             ..*self.engine.config()
         });
+        if m.offload {
+            let dummies = self.ports.iter().filter(|(number, _)| self.inboxes.contains_key(number));
+            self.offload.turn_on(dummies.map(|(_, port)| &port.name));
+        }
         self.hub.pollers = m.pollers;
         let (stay, leaving) = std::mem::take(&mut self.hub.threads).into_iter().partition(|(c, _)| m.cores.contains(c));
         self.hub.threads = stay;

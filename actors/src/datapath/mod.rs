@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod legacy;
 mod lines;
 pub(crate) mod log;
+mod offload;
 mod order;
 mod ports;
 mod report;
@@ -162,6 +163,8 @@ pub struct Datapath {
     lines: lines::Lines,
     /// Inboxes of dummy ports, for packets to be injected.
     inboxes: BTreeMap<OdpPort, Vec<DummyInbox>>,
+    /// Flows that dummies took.
+    offload: offload::Offload,
     drops: drops::Told,
     /// Where it leaves what it counted, should it die.
     place: legacy::Place,
@@ -232,6 +235,7 @@ impl Datapath {
             lines: lines::Lines::default(),
             tunnels: BTreeMap::new(),
             inboxes: BTreeMap::new(),
+            offload: offload::Offload::default(),
             drops: drops::Told::new(),
             place,
             inherited: BTreeMap::new(),

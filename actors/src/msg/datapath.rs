@@ -209,6 +209,8 @@ pub struct Tune {
     pub smc: bool,
     /// The kernel may forward packets by itself.
     pub kernel_path: bool,
+    /// Devices that can take flows do.
+    pub offload: bool,
     /// Who polls which queue: the thread of a processor, or nobody; all others are the main thread's.
     pub pollers: BTreeMap<(OdpPort, u32), Option<u32>>,
     /// Processors with a thread.

@@ -141,6 +141,7 @@ struct BridgeState {
     datapath: String,
     ofports: OfPorts,
     bundles: BTreeMap<String, BundleId>,
+    mirrors: plan::MirrorSlots,
     ports: BTreeMap<String, PortState>,
     /// Interfaces that could not be had, and why.
     errors: BTreeMap<String, String>,
@@ -188,6 +189,8 @@ pub struct Switch {
     monitored: u32,
     /// What the log has been told of the configuration.
     complaints: BTreeSet<checks::Complaint>,
+    /// Devices that can take flows have been asked to; that is for good.
+    offload: bool,
     /// Most VLAN headers that are looked at.
     vlan_limit: usize,
     status_written: BTreeMap<status::RowKey, RowWrite>,
@@ -240,6 +243,7 @@ impl Switch {
             monitored: 0,
             complaints: BTreeSet::new(),
             vlan_limit: 1,
+            offload: false,
             status_written: BTreeMap::new(),
             attached: BTreeMap::new(),
         }

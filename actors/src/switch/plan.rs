@@ -15,6 +15,7 @@ use openflow::OfPort;
 use openflow::action::Subfield;
 use openflow::message::port::{port_config, port_state, speed_of};
 use openflow::message::{PortDesc, SwitchDesc};
+use ovsdb::Uuid;
 
 use super::bundle::bundle_settings;
 use super::desired::{DesiredBridge, DesiredInterface, DesiredMirror, DesiredPort, DesiredQos, DesiredTable, Pairs};
@@ -366,6 +367,7 @@ pub fn bridge_config(
     peers: impl Fn(&str, &str) -> Option<PortRef>,
     mac: u64,
     restore_wait: bool,
+    mirrors: &MirrorSlots,
 ) -> BridgeConfig {
     let mut config = BridgeConfig {
         name: row.name.clone(),
@@ -420,7 +422,7 @@ pub fn bridge_config(
     }
     let present: BTreeMap<String, BundleId> =
         bundle_ids.iter().filter(|(_, id)| config.bundles.contains_key(id)).map(|(n, id)| (n.clone(), *id)).collect();
-    config.mirrors = mirrors(row, &present);
+    config.mirrors = mirrors.views(row, &present);
     config
 }
 
@@ -443,17 +445,34 @@ fn port_view(name: &str, planned: &PlannedPort, row: &DesiredPort) -> PortView {
     }
 }
 
-/// A bridge's mirrors, 32 at the most.
-fn mirrors(row: &DesiredBridge, bundles: &BTreeMap<String, BundleId>) -> Vec<MirrorView> {
-    let listed = row.mirrors.iter().take(32).enumerate();
-    let mut mirrors: Vec<MirrorView> = listed.filter_map(|(i, m)| mirror(i as u8, m, bundles)).collect();
-    // Mirrors to the same place send one copy.
-    let places: Vec<_> = mirrors.iter().map(|m| (m.out, m.out_vlan, m.bit())).collect();
-    for m in &mut mirrors {
-        let same = places.iter().filter(|(out, vlan, _)| (*out, *vlan) == (m.out, m.out_vlan));
-        m.dup = same.fold(0, |dup, (_, _, bit)| dup | bit);
+/// Places of a bridge's mirrors, 32 at the most. Each keeps its place as long as it is there, as packets are copied in the
+/// order of places: those that came first first.
+#[derive(Debug, Clone, Default)]
+pub struct MirrorSlots(BTreeMap<Uuid, u8>);
+
+impl MirrorSlots {
+    /// Places for the mirrors of a row, new ones in the first that are free.
+    pub fn assign(&mut self, row: &DesiredBridge) {
+        self.0.retain(|uuid, _| row.mirrors.iter().any(|m| m.uuid == *uuid));
+        for mirror in &row.mirrors {
+            let is_free = |slot: &u8| self.0.values().all(|used| used != slot);
+            if let Some(slot) = (0..32).find(is_free).filter(|_| !self.0.contains_key(&mirror.uuid)) {
+                self.0.insert(mirror.uuid, slot);
+            }
+        }
     }
-    mirrors
+
+    fn views(&self, row: &DesiredBridge, bundles: &BTreeMap<String, BundleId>) -> Vec<MirrorView> {
+        let placed = row.mirrors.iter().filter_map(|m| mirror(*self.0.get(&m.uuid)?, m, bundles));
+        let mut mirrors: Vec<MirrorView> = placed.collect();
+        // Mirrors to the same place send one copy.
+        let places: Vec<_> = mirrors.iter().map(|m| (m.out, m.out_vlan, m.bit())).collect();
+        for m in &mut mirrors {
+            let same = places.iter().filter(|(out, vlan, _)| (*out, *vlan) == (m.out, m.out_vlan));
+            m.dup = same.fold(0, |dup, (_, _, bit)| dup | bit);
+        }
+        mirrors
+    }
 }
 
 /// Most VLAN headers that are looked at, of the two that can be; `vlan-limit` of 0 asks for as many as can be.

@@ -178,6 +178,10 @@ impl Switch {
         let emc_insert_inv_prob = number("emc-insert-inv-prob").unwrap_or(EMC_INSERT_INV_PROB);
         let smc = super::plan::flag(&self.desired.other_config, "smc-enable");
         let kernel_path = super::desired::kernel_path(&self.desired.other_config);
+        let offloads = super::plan::flag(&self.desired.other_config, "hw-offload");
+        if offloads && !std::mem::replace(&mut self.offload, true) {
+            vlog::info!("netdev_offload", "netdev: Flow API Enabled");
+        }
         let kinds: Vec<String> = self.datapaths.keys().cloned().collect();
         let balance = Balance::read(&self.desired.other_config);
         for kind in kinds {
@@ -219,6 +223,7 @@ impl Switch {
                 emc_insert_inv_prob,
                 smc,
                 kernel_path,
+                offload: self.offload,
                 pollers: pollers(&polling.ports, &polling.assignment),
                 cores: polling.assignment.threads.iter().map(|t| t.core.core).collect(),
             };

@@ -277,6 +277,7 @@ impl Switch {
             datapath: row.datapath_type.clone(),
             ofports: OfPorts::default(),
             bundles: BTreeMap::new(),
+            mirrors: plan::MirrorSlots::default(),
             ports: BTreeMap::new(),
             errors: BTreeMap::new(),
             default_mac: plan::default_mac(row.uuid),
@@ -489,7 +490,9 @@ impl Switch {
             }
             // A patch's peer is the patch of that name whose own peer is this one.
             let peer_of = |own: &str, peer: &str| peers.get(&(peer.to_owned(), own.to_owned())).copied();
-            let mut config = plan::bridge_config(row, &ports, &bridge.bundles, peer_of, mac, restore_wait);
+            bridge.mirrors.assign(row);
+            let (bundles, mirrors) = (&bridge.bundles, &bridge.mirrors);
+            let mut config = plan::bridge_config(row, &ports, bundles, peer_of, mac, restore_wait, mirrors);
             config.ct_timeouts = ct_timeouts.get(&bridge.datapath).cloned().unwrap_or_default();
             let dummy_address = |name: &str| ports.get(name)?.status.addresses.first().copied();
             config.netflow = row.netflow.as_ref().and_then(monitoring::netflow);

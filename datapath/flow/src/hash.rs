@@ -172,9 +172,9 @@ pub fn symmetric_l2(key: &Key, basis: u32) -> u32 {
     finish(add64(hash, u64::from_le_bytes(addresses)), basis)
 }
 
-/// Of an Ethernet address and a VLAN identifier.
+/// Of an Ethernet address (48 bits) and a VLAN identifier.
 pub fn mac_vlan(mac: u64, vlan: u16, basis: u32) -> u32 {
-    finish(add64(add(basis, vlan.into()), mac), 12)
+    finish(add64(basis, u64::from(vlan) << 48 | mac), 8)
 }
 
 fn symmetric_addresses(key: &Key, hash: u32) -> Option<u32> {

@@ -4,7 +4,6 @@ use flow::hash_order::HashOrder;
 
 use super::context::{PATIENCE, Registry};
 use crate::msg::bridge::Control;
-use crate::port::device::parse_mac;
 use crate::switch::directory::Directory;
 use crate::unixctl::Answer;
 
@@ -24,10 +23,11 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         });
     }
     registry.say("bond/hash", "mac [vlan] [basis]", (1, 3), |args| {
-        let mac = parse_mac(&args[0]).filter(|_| args[0].len() == 17).ok_or("invalid mac")?;
-        let vlan = args.get(1).map_or(Some(0), |v| v.parse::<u16>().ok()).ok_or("invalid vlan")?;
-        let basis = args.get(2).map_or(Some(0), |b| b.parse::<u32>().ok()).ok_or("invalid basis")?;
-        Ok(format!("{}\n", flow::hash::mac_vlan(mac, vlan, basis) & 0xff))
+        let number = |i: usize| args.get(i).map_or(Some(0), |text| scan_number(text));
+        let vlan = number(1).ok_or("invalid vlan")?;
+        let basis = number(2).ok_or("invalid basis")?;
+        let mac = scan_mac(&args[0]).ok_or("invalid mac")?;
+        Ok(format!("{}\n", flow::hash::mac_vlan(mac, vlan as u16, basis) & 0xff))
     });
     for (name, usage, count) in [
         ("bond/enable-member", "port member", 2),
@@ -76,4 +76,55 @@ pub(super) async fn texts(
     found.retain(|(name, _)| wanted.is_none_or(|w| w == name));
     let missing = wanted.is_some() && found.is_empty();
     Ok((!missing).then(|| found.into_iter().map(|(_, text)| text).collect()))
+}
+
+/// The number that a text begins with, in the manner of scanf(3): of 32 bits, a sign before it is heeded, what follows does
+/// not matter.
+fn scan_number(text: &str) -> Option<u32> {
+    let text = text.trim_start();
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let number = digits[..end].bytes().fold(0u32, |n, d| n.wrapping_mul(10).wrapping_add(u32::from(d - b'0')));
+    (end > 0).then_some(if negative { number.wrapping_neg() } else { number })
+}
+
+/// The Ethernet address that a text begins with, in the same manner: six numbers of one or two digits.
+fn scan_mac(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut mac = 0;
+    for i in 0..6 {
+        if i > 0 {
+            rest = rest.strip_prefix(':')?;
+        }
+        let digits = rest.bytes().take(2).take_while(u8::is_ascii_hexdigit).count();
+        mac = mac << 8 | u64::from_str_radix(&rest[..digits], 16).ok()?;
+        rest = &rest[digits..];
+    }
+    Some(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_addresses_are_read_as_by_scanf() {
+        for (text, number) in [("5", Some(5)), ("5x", Some(5)), ("0x5", Some(0)), ("-1", Some(u32::MAX)), ("z", None)] {
+            assert_eq!(scan_number(text), number, "{text}");
+        }
+        for (text, mac) in [
+            ("00:11:22:33:44:55", Some(0x0011_2233_4455)),
+            ("0:0:0:0:0:1", Some(1)),
+            ("00:00:00:00:00:02x", Some(2)),
+            ("mac", None),
+            ("00:11:22:33:44", None),
+            ("0:0:0:0:0:\u{e9}", None),
+        ] {
+            assert_eq!(scan_mac(text), mac, "{text}");
+        }
+        assert_eq!(flow::hash::mac_vlan(1, 0, 0) & 0xff, 68, "as Open vSwitch has it");
+    }
 }

@@ -414,8 +414,31 @@ fn parse_flow(entry: &DatapathEntry, text: &str, says: &mut Says) -> Result<(Ufi
     }
 }
 
+/// Tells the log that a flow was not taken as it is none, in the words of Open vSwitch.
+fn log_refused(datapath: &str, (put, given): (Put, Given), flow: &FlowEntry, key_text: &str) {
+    let (kind, named) = datapath.split_once('@').unwrap_or(("system", datapath));
+    let flags = match put {
+        Put::Modify if given.may_create => "[create][modify]",
+        Put::Modify => "[modify]",
+        _ => "[create]",
+    };
+    // Of what is wrong the datapath itself tells the first.
+    if is_complete(key_text, &flow.key()) && !key_text.contains("in_port(") {
+        let flags = if given.may_create { "[create]" } else { flags };
+        vlog::err_rl!("dpif_netdev", 600, 600, "failed to put{flags} flow: in_port is not an exact match");
+    }
+    let key = odp_text::format_key(&flow.key(), Some(&flow.mask()), &odp_text::KeyOptions::default());
+    let (ufid, actions) = (odp_text::ufid(flow.ufid), odp_text::format_actions(&flow.actions, None));
+    vlog::warn_rl!(
+        "dpif",
+        600,
+        600,
+        "{kind}@{named}: failed to put{flags} (Invalid argument) ufid:{ufid} {key}, actions:{actions}"
+    );
+}
+
 async fn put_flow(
-    (_, entry): Found<'_>,
+    (name, entry): Found<'_>,
     put: Put,
     key: &str,
     actions: &str,
@@ -435,7 +458,8 @@ async fn put_flow(
     {
         return says.fail("updating flow table", Some(reason::NO_FLOW));
     }
-    if !is_complete(text, &key) {
+    if !is_complete(text, &key) || mask.in_port() != u32::MAX {
+        log_refused(&name, (put, given), &FlowEntry::new(ufid, &key, &mask, actions.into()), text);
         return says.fail("updating flow table", Some(reason::INVALID));
     }
     if given.clear {

@@ -90,7 +90,7 @@ impl<'a> Fields<'a> {
     fn frag(&mut self, number: u8, mask: u8) {
         if mask & 3 == 3 {
             put!(self.out, "frag={},", text::frag(number, 3));
-        } else if mask & 3 != 0 || self.verbose {
+        } else if mask & 3 != 0 {
             put!(self.out, "error: partial mask not supported for frag ({}),", text::hex((mask & 3).into()));
         }
     }
