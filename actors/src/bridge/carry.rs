@@ -301,7 +301,7 @@ impl Bridge {
                 let Some(entry) = directory.ports.values().find(here) else { continue };
                 let (shaping, counters) = crate::qos::commands::read(&directory, entry).await;
                 let mut queues = shaping.map(|s| s.queues).unwrap_or_default();
-                let dummy = entry.odp.is_some_and(|odp| dummies.contains(&odp));
+                let dummy = entry.odp.is_some_and(|odp| dummies.contains_key(&odp));
                 if dummy {
                     // A dummy has its default queue, of which nothing is known.
                     queues.insert(0, crate::qos::Queue::default());
@@ -355,9 +355,7 @@ impl Bridge {
         let name = self.setup.name.clone();
         Box::pin(async move {
             let report = report.await.ok();
-            let is_dummy = |odp: Option<flow::OdpPort>| {
-                odp.zip(report.as_ref()).is_some_and(|(odp, report)| report.dummies.contains(&odp))
-            };
+            let dummy = |odp: Option<flow::OdpPort>| report.as_ref()?.dummies.get(&odp?);
             let kernel = match &directory.host {
                 Some(host) => host.address.ask(ReadCounters, PATIENCE).await.unwrap_or_default(),
                 None => Arc::default(),
@@ -379,8 +377,8 @@ impl Bridge {
                     (stats.rx_packets, stats.rx_bytes) = (own.rx_packets, own.rx_bytes);
                     (stats.tx_packets, stats.tx_bytes) = (own.tx_packets, own.tx_bytes);
                 }
-                if is_dummy(odp) {
-                    let more = crate::switch::dummy_counters(&stats);
+                if let Some(queues) = dummy(odp) {
+                    let more = crate::switch::dummy_counters(&stats, queues);
                     stats.custom = more.into_iter().map(|(name, n)| (name, n as u64)).collect();
                 }
                 let duration_sec = u32::try_from(age_ms / 1000).unwrap_or(u32::MAX);

@@ -5,7 +5,7 @@ use dp::{BURST, Burst, Lent, RxQueue, TxPacket, TxPort, TxReport};
 use ebpf::Exit;
 use packet::buffer::{Gso, Offload, PartialCsum};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::vnet_flag;
 use sys::{Frame, RxRing, Tap, TxFrame, TxOutcome, TxSocket, VnetHdr};
@@ -173,11 +173,90 @@ impl TxPort for TapSender {
     }
 }
 
+/// Packets, and their octets.
+#[derive(Debug, Default)]
+struct Tally {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    fn add(&self, octets: usize) {
+        self.packets.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(octets as u64, Relaxed);
+    }
+
+    fn get(&self) -> (u64, u64) {
+        (self.packets.load(Relaxed), self.bytes.load(Relaxed))
+    }
+}
+
+/// The sending queues of a dummy, which count what goes by each of them.
+#[derive(Debug, Clone, Default)]
+pub struct DummyQueues(Arc<SendingQueues>);
+
+#[derive(Debug, Default)]
+struct SendingQueues {
+    queues: Vec<Tally>,
+    /// Packets go by the hash of their connection, not by the thread that sends them.
+    by_hash: AtomicBool,
+    seats: AtomicUsize,
+}
+
+impl DummyQueues {
+    /// So many, at least one.
+    pub fn new(n: u32) -> Self {
+        let queues = (0..n.max(1)).map(|_| Tally::default()).collect();
+        Self(Arc::new(SendingQueues { queues, ..SendingQueues::default() }))
+    }
+
+    /// Has packets go by their hash, or by thread; `true` if that is new.
+    pub fn set_by_hash(&self, by_hash: bool) -> bool {
+        self.0.by_hash.swap(by_hash, Relaxed) != by_hash
+    }
+
+    /// What each has sent: packets and octets.
+    pub fn sent(&self) -> Vec<(u64, u64)> {
+        self.0.queues.iter().map(Tally::get).collect()
+    }
+
+    /// For a thread that sends.
+    pub fn seat(&self) -> DummySeat {
+        DummySeat { queues: self.clone(), number: self.0.seats.fetch_add(1, Relaxed) }
+    }
+}
+
+/// A thread's place among those that send by a dummy.
+#[derive(Debug)]
+pub struct DummySeat {
+    queues: DummyQueues,
+    number: usize,
+}
+
+impl DummySeat {
+    fn another(&self) -> Self {
+        self.queues.seat()
+    }
+
+    fn count(&self, octets: &[u8]) {
+        let all = &self.queues.0;
+        let chosen = match all.queues.len() {
+            0 | 1 => 0,
+            _ if all.by_hash.load(Relaxed) => flow::hash::five_tuple(&flow::extract(octets, 0).0, 0) as usize,
+            _ => self.number,
+        };
+        if let Some(queue) = all.queues.get(chosen % all.queues.len().max(1)) {
+            queue.add(octets.len());
+        }
+    }
+}
+
 /// Where a dummy port's packets wait between the command that brings them and the datapath that takes them.
 #[derive(Clone, Default)]
 pub struct DummyInbox {
     queue: Arc<Mutex<VecDeque<packet::PacketBuf>>>,
     record: Option<Arc<Mutex<Sink>>>,
+    taken: Arc<Tally>,
 }
 
 /// Sees packets pass.
@@ -209,7 +288,12 @@ impl DummyInbox {
     fn take(&self, max: usize) -> Vec<packet::PacketBuf> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let n = queue.len().min(max);
-        queue.drain(..n).collect()
+        queue.drain(..n).inspect(|packet| self.taken.add(packet.data().len())).collect()
+    }
+
+    /// What was taken out of it.
+    pub fn taken(&self) -> (u64, u64) {
+        self.taken.get()
     }
 
     fn is_empty(&self) -> bool {
@@ -301,6 +385,8 @@ pub struct DummySender {
     pub mtu: DummyMtu,
     /// Gets requests of ARP, which the port answers for an address of its own.
     pub arp: Option<tokio::sync::mpsc::Sender<Vec<u8>>>,
+    /// By which queue.
+    pub seat: DummySeat,
 }
 
 /// Whether a frame without tags is of ARP.
@@ -314,6 +400,7 @@ impl TxPort for DummySender {
         for packet in packets.iter().filter(|p| self.mtu.takes(p.octets)) {
             report.packets += 1;
             report.bytes += packet.octets.len() as u64;
+            self.seat.count(packet.octets);
             if let Some(sink) = &self.sink {
                 sink.lock().unwrap_or_else(PoisonError::into_inner)(packet.octets);
             }
@@ -326,10 +413,38 @@ impl TxPort for DummySender {
     }
 
     fn share(&self) -> Option<Box<dyn TxPort>> {
-        Some(Box::new(Self { sink: self.sink.clone(), mtu: self.mtu.clone(), arp: self.arp.clone() }))
+        let (sink, mtu, arp) = (self.sink.clone(), self.mtu.clone(), self.arp.clone());
+        Some(Box::new(Self { sink, mtu, arp, seat: self.seat.another() }))
     }
 
     fn offloads(&self) -> Offloads {
         Offloads::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(port: u16) -> Vec<u8> {
+        let text =
+            format!("eth(),eth_type(0x0800),ipv4(src=1.2.3.4,dst=5.6.7.8,proto=17,frag=no),udp(src=1,dst={port})");
+        let (key, _) = flow::odp_text::parse_key(&text, None).expect("a key");
+        flow::compose(&key, flow::Payload::Octets(&[])).data().to_vec()
+    }
+
+    #[test]
+    fn a_dummy_sends_by_thread_or_by_hash() {
+        let queues = DummyQueues::new(3);
+        let first = queues.seat();
+        let second = first.another();
+        let octets: u64 = (1..=60).map(|port| frame(port).len() as u64).sum();
+        (1..=60).for_each(|port| second.count(&frame(port)));
+        assert_eq!(queues.sent(), [(0, 0), (60, octets), (0, 0)]);
+        assert!(queues.set_by_hash(true) && !queues.set_by_hash(true));
+        (1..=60).for_each(|port| first.count(&frame(port)));
+        let sent = queues.sent();
+        assert!(sent[0].0 > 0 && sent[1].0 > 60 && sent[2].0 > 0, "{sent:?}");
+        assert_eq!(sent.iter().map(|queue| queue.0).sum::<u64>(), 120);
     }
 }

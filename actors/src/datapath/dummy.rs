@@ -4,9 +4,9 @@ use actix::prelude::*;
 use flow::OdpPort;
 
 use super::Datapath;
-use super::adapt::DummyInbox;
+use super::adapt::{DummyInbox, DummyQueues};
 use super::flows::later;
-use crate::msg::datapath::{Inject, Order};
+use crate::msg::datapath::{Inject, Order, QueueCounts};
 
 /// A dummy port's inbox, so that packets can be injected (R).
 #[derive(Message)]
@@ -16,6 +16,21 @@ pub struct DummyAttach {
     pub port: OdpPort,
     /// The inboxes of its queues.
     pub inboxes: Vec<DummyInbox>,
+    /// The queues by which it sends.
+    pub sending: DummyQueues,
+}
+
+/// A dummy that is a port.
+pub(super) struct Attached {
+    inboxes: Vec<DummyInbox>,
+    sending: DummyQueues,
+}
+
+impl Attached {
+    /// What its queues have carried.
+    pub(super) fn counted(&self) -> QueueCounts {
+        QueueCounts { received: self.inboxes.iter().map(DummyInbox::taken).collect(), sent: self.sending.sent() }
+    }
 }
 
 impl Handler<DummyAttach> for Datapath {
@@ -23,7 +38,7 @@ impl Handler<DummyAttach> for Datapath {
 
     fn handle(&mut self, m: DummyAttach, _: &mut Context<Self>) {
         self.desk.received();
-        self.inboxes.insert(m.port, m.inboxes);
+        self.dummies.insert(m.port, Attached { inboxes: m.inboxes, sending: m.sending });
     }
 }
 
@@ -32,7 +47,7 @@ impl Handler<Inject> for Datapath {
 
     fn handle(&mut self, m: Inject, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let Some(inbox) = self.inboxes.get(&m.port).and_then(|inboxes| inboxes.get(m.queue as usize)) else {
+        let Some(inbox) = self.dummies.get(&m.port).and_then(|dummy| dummy.inboxes.get(m.queue as usize)) else {
             return Response::reply(());
         };
         for packet in m.packets {

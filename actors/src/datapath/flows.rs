@@ -55,7 +55,7 @@ impl Handler<PacketExecute> for Datapath {
 impl Datapath {
     /// The name of a port that is a dummy.
     fn dummy(&self, port: OdpPort) -> Option<&String> {
-        self.inboxes.get(&port).and_then(|_| self.ports.get(&port)).map(|port| &port.name)
+        self.dummies.get(&port).and_then(|_| self.ports.get(&port)).map(|port| &port.name)
     }
 
     pub(super) fn execute(&mut self, m: PacketExecute) {

@@ -346,7 +346,7 @@ impl Handler<Tune> for Datapath {
             ..*self.engine.config()
         });
         if m.offload {
-            let dummies = self.ports.iter().filter(|(number, _)| self.inboxes.contains_key(number));
+            let dummies = self.ports.iter().filter(|(number, _)| self.dummies.contains_key(number));
             self.offload.turn_on(dummies.map(|(_, port)| &port.name));
         }
         self.hub.pollers = m.pollers;

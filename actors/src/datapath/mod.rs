@@ -43,7 +43,6 @@ use crate::msg::datapath::ThreadReturned;
 use crate::msg::datapath::TunnelPort;
 use crate::msg::switch::{QueuesLost, TrackingSet};
 use crate::supervise::{Desk, Player};
-use adapt::DummyInbox;
 use hub::Hub;
 use wake::Name;
 
@@ -161,8 +160,8 @@ pub struct Datapath {
     pmd: Option<Pmd>,
     /// Upcalls on their way.
     lines: lines::Lines,
-    /// Inboxes of dummy ports, for packets to be injected.
-    inboxes: BTreeMap<OdpPort, Vec<DummyInbox>>,
+    /// Ports that are dummies, for packets to be injected.
+    dummies: BTreeMap<OdpPort, dummy::Attached>,
     /// Flows that dummies took.
     offload: offload::Offload,
     drops: drops::Told,
@@ -234,7 +233,7 @@ impl Datapath {
             pmd: None,
             lines: lines::Lines::default(),
             tunnels: BTreeMap::new(),
-            inboxes: BTreeMap::new(),
+            dummies: BTreeMap::new(),
             offload: offload::Offload::default(),
             drops: drops::Told::new(),
             place,

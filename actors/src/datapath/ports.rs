@@ -40,7 +40,7 @@ impl Datapath {
             self.let_go(queue);
             self.engine.remove_queue(queue);
         }
-        self.inboxes.remove(&port);
+        self.dummies.remove(&port);
         self.engine.remove_port(port);
     }
 

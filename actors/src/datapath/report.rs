@@ -36,7 +36,7 @@ impl Datapath {
             ports,
             drops: self.engine.port_drops(),
             kernel: self.engine.kernel_report(),
-            dummies: self.inboxes.keys().copied().collect(),
+            dummies: self.dummies.iter().map(|(number, dummy)| (*number, dummy.counted())).collect(),
         }
     }
 }

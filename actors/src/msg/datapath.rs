@@ -170,7 +170,16 @@ pub struct DatapathReport {
     /// What the kernel forwards by itself, if it does.
     pub kernel: Option<dp::kernel::KernelReport>,
     /// Which of them are dummies: those count packets and octets, and nothing else.
-    pub dummies: std::collections::BTreeSet<OdpPort>,
+    pub dummies: BTreeMap<OdpPort, QueueCounts>,
+}
+
+/// What the queues of a dummy have carried since it was opened: packets, and their octets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    /// Of each that receives.
+    pub received: Vec<(u64, u64)>,
+    /// Of each that sends.
+    pub sent: Vec<(u64, u64)>,
 }
 
 /// What a thread other than the main one has done.

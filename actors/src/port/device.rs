@@ -124,9 +124,24 @@ pub struct DummyState {
     pub ifindex: i64,
     /// IPv4 and IPv6 addresses.
     pub addresses: Vec<std::net::IpAddr>,
+    /// The queues by which it sends.
+    pub sending: DummyQueues,
 }
 
 impl DummyState {
+    /// The dummy of a number, set up and without addresses of IP.
+    fn new(number: u32) -> Self {
+        Self {
+            mac: dummy_mac(number),
+            mtu: DummyMtu::default(),
+            admin_up: true,
+            link_up: true,
+            ifindex: -95,
+            addresses: Vec::new(),
+            sending: DummyQueues::default(),
+        }
+    }
+
     /// Takes an address, in place of the one of its family.
     pub fn add_address(&mut self, address: std::net::IpAddr) {
         self.addresses.retain(|known| known.is_ipv4() != address.is_ipv4());
@@ -243,15 +258,20 @@ pub fn parse_mac(text: &str) -> Option<u64> {
 }
 
 impl Device {
-    /// Opens the device of an interface.
+    /// Opens the device of an interface; a dummy is as it was `earlier`, if it was there.
     ///
     /// # Errors
     /// The text for the interface's `error` column.
-    pub fn open(config: &DesiredInterface, kind: DeviceKind, rings: &Rings) -> Result<(Self, Option<Parts>), String> {
+    pub fn open(
+        config: &DesiredInterface,
+        kind: DeviceKind,
+        rings: &Rings,
+        earlier: Option<&DummyState>,
+    ) -> Result<(Self, Option<Parts>), String> {
         match kind {
             DeviceKind::System => open_system(config, rings),
             DeviceKind::Internal => open_tap(config, rings),
-            DeviceKind::Dummy => open_dummy(config),
+            DeviceKind::Dummy => open_dummy(config, earlier),
             DeviceKind::Virtual => Ok((Device::Virtual, None)),
         }
     }
@@ -371,9 +391,27 @@ pub fn dummy_queues(options: &crate::switch::desired::Pairs) -> u32 {
     options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, DUMMY_QUEUES)
 }
 
-fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), String> {
-    let number = DUMMIES.fetch_add(1, Relaxed);
-    let n_rxq = if config.kind == "dummy-pmd" { dummy_queues(&config.options) } else { 1 };
+/// Sending queues that such a dummy is to have.
+pub fn dummy_sending_queues(options: &crate::switch::desired::Pairs) -> u32 {
+    options.get("n_txq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, DUMMY_QUEUES)
+}
+
+/// Tells the log of a dummy that is to have more queues than it can.
+fn complain_of_queues(config: &DesiredInterface) {
+    let asked = |name: &str| config.options.get(name).and_then(|n| n.parse::<u32>().ok()).unwrap_or(1).max(1);
+    let (name, rxq, txq) = (&config.name, asked("n_rxq"), asked("n_txq"));
+    if rxq.max(txq) > DUMMY_QUEUES {
+        let which = format_args!("interface {name} queues(rxq: {rxq}, txq: {txq}) exceed {DUMMY_QUEUES}");
+        vlog::warn!("netdev_dummy", "The one or both of {which}. Sets it {DUMMY_QUEUES}.");
+    }
+}
+
+fn open_dummy(config: &DesiredInterface, earlier: Option<&DummyState>) -> Result<(Device, Option<Parts>), String> {
+    let (mut n_rxq, mut n_txq) = (1, 1);
+    if config.kind == "dummy-pmd" {
+        complain_of_queues(config);
+        (n_rxq, n_txq) = (dummy_queues(&config.options), dummy_sending_queues(&config.options));
+    }
     let option = |name: &str| config.options.get(name);
     let capture = |path: Option<&String>| -> Option<Arc<Mutex<Capture>>> {
         let path = path?;
@@ -406,15 +444,14 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         inboxes.push(inbox.recorded(rx.clone().map(sink_of)));
     }
     let mac = config.mac.as_deref().or(option("mac").map(String::as_str)).and_then(parse_mac);
-    let mtu = DummyMtu::default();
+    let before = earlier.cloned().unwrap_or_else(|| DummyState::new(DUMMIES.fetch_add(1, Relaxed)));
     let state = DummyState {
-        mac: mac.unwrap_or_else(|| dummy_mac(number)),
-        mtu: mtu.clone(),
-        admin_up: true,
-        link_up: true,
+        mac: mac.unwrap_or(before.mac),
         ifindex: option("ifindex").and_then(|n| n.parse().ok()).unwrap_or(-95),
-        addresses: Vec::new(),
+        sending: DummyQueues::new(n_txq),
+        ..before
     };
+    let (mtu, sending) = (state.mtu.clone(), state.sending.clone());
     let (sender, wired) = match wire::lead(&config.options) {
         Ok(lead) => lead.map(wire::ends).unzip(),
         Err(line) => {
@@ -435,7 +472,7 @@ fn open_dummy(config: &DesiredInterface) -> Result<(Device, Option<Parts>), Stri
         })))
     });
     let (asking, asked) = tokio::sync::mpsc::channel(ARP_WAITING);
-    let tx = Box::new(DummySender { sink, mtu, arp: Some(asking) });
+    let tx = Box::new(DummySender { sink, mtu, arp: Some(asking), seat: sending.seat() });
     Ok((Device::Dummy(state), Some(Parts { queues, tx, inboxes, wired, arp: Some(asked) })))
 }
 
@@ -482,14 +519,7 @@ mod tests {
 
     #[test]
     fn a_dummy_answers_for_its_address() {
-        let mut dummy = DummyState {
-            mac: 0xaa55_aa55_0000,
-            mtu: DummyMtu::default(),
-            admin_up: true,
-            link_up: true,
-            ifindex: -95,
-            addresses: Vec::new(),
-        };
+        let mut dummy = DummyState::new(0);
         dummy.add_address("1.1.2.87".parse().expect("an address"));
         dummy.add_address("2001:cafe::88".parse().expect("an address"));
         dummy.add_address("1.1.2.88".parse().expect("an address"));

@@ -9,6 +9,7 @@ pub mod device;
 mod wire;
 
 use crate::datapath::Datapath;
+use crate::datapath::adapt::DummyQueues;
 use crate::datapath::dummy::DummyAttach;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::bridge::Upcalls;
@@ -65,6 +66,8 @@ pub struct Port {
     seen: PortStatus,
     /// A dummy's, if it is connected to others.
     wire: Option<wire::Wire>,
+    /// As the dummy was that is to be opened again.
+    earlier: Option<device::DummyState>,
     own: Option<Recipient<Receive>>,
     asked: Option<Recipient<ArpSeen>>,
 }
@@ -75,7 +78,7 @@ type Opening = Result<(Device, Option<Parts>, Option<PortStatus>), String>;
 /// Opens a device of the kernel's, where waiting is allowed: rings take milliseconds, and the kernel's lock for
 /// questions to devices is held long by others.
 fn open_slowly(config: &DesiredInterface, kind: DeviceKind, rings: &Rings) -> Opening {
-    let (device, parts) = Device::open(config, kind, rings)?;
+    let (device, parts) = Device::open(config, kind, rings, None)?;
     set_mtu(&config.name, config.mtu_request);
     let mut status = PortStatus { open: true, ..PortStatus::default() };
     host_status(&config.name, &mut status);
@@ -99,6 +102,7 @@ impl Port {
             shaping: None,
             seen: PortStatus::default(),
             wire: None,
+            earlier: None,
             own: None,
             asked: None,
         }
@@ -158,7 +162,11 @@ impl Port {
                 });
             }
             if !inboxes.is_empty() {
-                datapath.offer(DummyAttach { port: self.setup.odp, inboxes });
+                let sending = match &device {
+                    Device::Dummy(state) => state.sending.clone(),
+                    _ => DummyQueues::default(),
+                };
+                datapath.offer(DummyAttach { port: self.setup.odp, inboxes, sending });
             }
         }
         self.device = Some(device);
@@ -248,7 +256,8 @@ impl Port {
             return;
         }
         if !self.is_slow() {
-            let opened = Device::open(&self.setup.config, self.setup.kind, &self.setup.rings);
+            let earlier = self.earlier.take();
+            let opened = Device::open(&self.setup.config, self.setup.kind, &self.setup.rings, earlier.as_ref());
             let opened = opened.map(|(device, parts)| (device, parts, None));
             if let Err(error) = self.opened(opened) {
                 vlog::warn!("bridge", "{error}");
@@ -284,6 +293,11 @@ impl Port {
         let mtu = self.setup.config.mtu_request;
         match &mut self.device {
             Some(Device::Dummy(state)) => {
+                let mode = self.setup.config.other_config.get("tx-steering").map_or("thread", String::as_str);
+                if state.sending.set_by_hash(mode == "hash") {
+                    let mode = if mode == "hash" { mode } else { "thread" };
+                    vlog::info!("dpif_netdev", "{name}: Tx packet steering mode has been set to '{mode}'.");
+                }
                 state.mac = mac.unwrap_or(state.mac);
                 if let Some(mtu) = mtu {
                     match u32::try_from(mtu).ok().filter(|mtu| device::DUMMY_MTU.contains(mtu)) {
@@ -394,7 +408,7 @@ impl Handler<Open> for Port {
             }
         });
         Box::pin(begun.map(|(), this, _| {
-            let opened = Device::open(&this.setup.config, this.setup.kind, &this.setup.rings);
+            let opened = Device::open(&this.setup.config, this.setup.kind, &this.setup.rings, None);
             let opened = opened.map(|(device, parts)| (device, parts, None));
             this.opened(opened).map(|()| this.seen.clone())
         }))
@@ -418,7 +432,11 @@ impl Handler<Reconfigure> for Port {
         let reopen = is_other(&m.0, known) && self.device.is_some();
         self.setup.config = m.0;
         if reopen {
-            self.close();
+            match self.device.take_if(|device| matches!(device, Device::Dummy(_))) {
+                // Its port stays, and counts on.
+                Some(Device::Dummy(state)) => (self.wire, self.earlier) = (None, Some(state)),
+                _ => self.close(),
+            }
             if self.is_slow() {
                 let opened = self.open_apart();
                 return Box::pin(opened.map(|opened, this, ctx| {

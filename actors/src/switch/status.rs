@@ -11,12 +11,13 @@ use std::time::Duration;
 use super::columns::{
     Remarks, Told, bridge_row, interface_row, mirror_row, optional, pairs_row, port_row, port_statistics_row,
 };
-use super::desired::DesiredPort;
+use super::desired::{DesiredPort, Pairs};
 use super::*;
 use crate::host::{LinkCounters, ReadCounters};
 use crate::msg::bridge::{ControllerReport, ReadControllers, ReadTally};
-use crate::msg::datapath::{DatapathReport, ReadStats};
+use crate::msg::datapath::{DatapathReport, QueueCounts, ReadStats};
 use crate::msg::port::ReadStatus;
+use crate::port::device::{dummy_queues, dummy_sending_queues};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -77,8 +78,8 @@ impl Switch {
                     let report = reports.get(&bridge.datapath);
                     let Some(port) = bridge.ports.get_mut(&name) else { continue };
                     status.stats = counters(port.odp, report);
-                    if report.is_some_and(|r| port.odp.is_some_and(|odp| r.dummies.contains(&odp))) {
-                        status.counters = dummy_counters(&status.stats);
+                    if let Some(queues) = report.and_then(|r| r.dummies.get(&port.odp?)) {
+                        status.counters = dummy_counters(&status.stats, queues);
                     }
                     if let Some(kernel) = host.get(&name) {
                         status.counters = kernel_counters(kernel, &port.kind, (port.odp, report), &mut status.stats);
@@ -315,7 +316,7 @@ pub(crate) fn counters(odp: Option<flow::OdpPort>, report: Option<&DatapathRepor
         stats.rx_bytes = counted.rx_bytes;
         stats.tx_packets = counted.tx_packets;
         stats.tx_bytes = counted.tx_bytes;
-        if report.is_some_and(|r| r.dummies.contains(number)) {
+        if report.is_some_and(|r| r.dummies.contains_key(number)) {
             return stats;
         }
         stats.rx_dropped = *lost;
@@ -386,21 +387,27 @@ pub(crate) fn kernel_counters(
 /// The counters of a device that has carried nothing yet.
 pub(super) fn fresh_counters(port: &PortState) -> (PortStats, BTreeMap<String, i64>) {
     let stats = counters(port.odp, None);
-    let more = if port.kind.starts_with("dummy") { dummy_counters(&stats) } else { BTreeMap::new() };
+    let options = &port.config.options;
+    let n = |queues: fn(&Pairs) -> u32| if port.kind == "dummy-pmd" { queues(options) } else { 1 };
+    let none = |n: u32| vec![(0, 0); n as usize];
+    let queues = QueueCounts { received: none(n(dummy_queues)), sent: none(n(dummy_sending_queues)) };
+    let more = if port.kind.starts_with("dummy") { dummy_counters(&stats, &queues) } else { BTreeMap::new() };
     (stats, more)
 }
 
-/// The further counters of a dummy: it has one queue each way, and two counters of its own that count the same.
-pub(crate) fn dummy_counters(stats: &PortStats) -> BTreeMap<String, i64> {
-    [
-        ("rx_custom_packets_1", stats.rx_packets),
-        ("rx_custom_packets_2", stats.rx_packets),
-        ("rx_q0_packets", stats.rx_packets),
-        ("rx_q0_bytes", stats.rx_bytes),
-        ("tx_q0_packets", stats.tx_packets),
-        ("tx_q0_bytes", stats.tx_bytes),
-    ]
-    .into_iter()
-    .map(|(name, n)| (name.to_owned(), i64::try_from(n).unwrap_or(i64::MAX)))
-    .collect()
+/// The further counters of a dummy: those of its queues each way, and two counters of its own that count the same. One queue
+/// alone has carried all.
+pub(crate) fn dummy_counters(stats: &PortStats, queues: &QueueCounts) -> BTreeMap<String, i64> {
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let own = ["rx_custom_packets_1", "rx_custom_packets_2"].map(|name| (name.to_owned(), number(stats.rx_packets)));
+    let (received, sent) = ((stats.rx_packets, stats.rx_bytes), (stats.tx_packets, stats.tx_bytes));
+    let of_queues = [("rx", &queues.received, received), ("tx", &queues.sent, sent)];
+    let counted = of_queues.into_iter().flat_map(|(way, each, all)| {
+        let each = if each.len() > 1 { each.clone() } else { vec![all] };
+        let names = move |(i, (packets, bytes))| {
+            [(format!("{way}_q{i}_packets"), number(packets)), (format!("{way}_q{i}_bytes"), number(bytes))]
+        };
+        each.into_iter().enumerate().flat_map(names)
+    });
+    own.into_iter().chain(counted).collect()
 }

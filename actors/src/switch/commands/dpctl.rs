@@ -209,8 +209,9 @@ pub(super) fn kind_text(kind: &str, options: &std::collections::BTreeMap<String,
         for name in ["configured_rx_queues", "requested_rx_queues"] {
             told.insert(name, queues.clone());
         }
+        let queues = crate::port::device::dummy_sending_queues(options).to_string();
         for name in ["configured_tx_queues", "requested_tx_queues"] {
-            told.insert(name, "1".to_owned());
+            told.insert(name, queues.clone());
         }
     }
     for (i, (name, value)) in told.iter().enumerate() {
