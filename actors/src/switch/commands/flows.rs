@@ -414,6 +414,21 @@ fn parse_flow(entry: &DatapathEntry, text: &str, says: &mut Says) -> Result<(Ufi
     }
 }
 
+/// Those parts of a key's text, `NAME(…)` each, that were given.
+fn told_parts(key: &str, given: &str) -> String {
+    let mut depth = 0;
+    let is_between = |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    };
+    let is_given = |part: &&str| part.split_once('(').is_some_and(|(name, _)| given.contains(&format!("{name}(")));
+    key.split(is_between).filter(is_given).collect::<Vec<_>>().join(",")
+}
+
 /// Tells the log that a flow was not taken as it is none, in the words of Open vSwitch.
 fn log_refused(datapath: &str, (put, given): (Put, Given), flow: &FlowEntry, key_text: &str) {
     let (kind, named) = datapath.split_once('@').unwrap_or(("system", datapath));
@@ -427,7 +442,8 @@ fn log_refused(datapath: &str, (put, given): (Put, Given), flow: &FlowEntry, key
         let flags = if given.may_create { "[create]" } else { flags };
         vlog::err_rl!("dpif_netdev", 600, 600, "failed to put{flags} flow: in_port is not an exact match");
     }
-    let key = odp_text::format_key(&flow.key(), Some(&flow.mask()), &odp_text::KeyOptions::default());
+    let all = odp_text::KeyOptions { verbose: true, ports: None };
+    let key = told_parts(&odp_text::format_key(&flow.key(), Some(&flow.mask()), &all), key_text);
     let (ufid, actions) = (odp_text::ufid(flow.ufid), odp_text::format_actions(&flow.actions, None));
     vlog::warn_rl!(
         "dpif",
