@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 /// The floors of the house, lowest first: a crate may use crates of lower floors only, and those of its own
 /// folder that are named with it.
 const FLOORS: [&[&str]; 6] = [
+    &["octets"],
     &["packet", "sys", "jsonrpc", "vlog"],
     &["flow", "ovsdb"],
     &["openflow", "l2proto", "ebpf", "idl"],
