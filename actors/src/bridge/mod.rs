@@ -358,9 +358,7 @@ impl Handler<TableChanged> for Bridge {
     fn handle(&mut self, m: TableChanged, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.table_published(m.view);
-        for event in m.events {
-            self.core.flow_event(event, clock::now_ms());
-        }
+        self.core.flow_events(m.events, clock::now_ms());
         self.settle(ctx);
     }
 }

@@ -247,9 +247,9 @@ impl Bridge {
             self.forward_request(conn, xid, 0, Message::GroupMod(group_mod));
         }
         for (xid, events) in bundle.events {
-            self.gather_events(Some((conn, xid)), events, now_ms);
+            self.gather_events(Some((conn, xid)), events);
         }
-        self.flush_monitors();
+        self.flush_events(now_ms);
         self.packet_outs.extend(bundle.packet_outs);
         let done = BundleCtrl { id: bundle.id, kind: BundleCtrlType::CommitReply, flags: 0 };
         self.reply(conn, bundle.commit.xid, Message::BundleCtrl(done));

@@ -175,20 +175,28 @@ impl Bridge {
 
     /// Tells whoever wants to know of changes that one request, or the switch itself, made.
     pub(super) fn tell_events(&mut self, source: Option<(ConnId, u32)>, events: Vec<Event>, now_ms: i64) {
-        self.gather_events(source, events, now_ms);
-        self.flush_monitors();
+        self.gather_events(source, events);
+        self.flush_events(now_ms);
     }
 
-    /// As [`Bridge::tell_events`], but monitors are told later, together with what else there is to tell.
-    pub(super) fn gather_events(&mut self, source: Option<(ConnId, u32)>, events: Vec<Event>, now_ms: i64) {
+    /// Tells what was gathered: monitors first, then who wants to know of the ends of rules.
+    pub(super) fn flush_events(&mut self, now_ms: i64) {
+        self.flush_monitors();
+        for removed in std::mem::take(&mut self.farewells) {
+            self.flow_removed(&removed, now_ms);
+        }
+    }
+
+    /// As [`Bridge::tell_events`], but nobody is told before [`Bridge::flush_events`].
+    pub(super) fn gather_events(&mut self, source: Option<(ConnId, u32)>, events: Vec<Event>) {
         for event in events {
             for pupils in self.teachers.heed(&event) {
                 let dismissal = Change::flow_mod(&teachers::dismissal(pupils), 0);
                 self.own.push_back(vec![(pupils.table, dismissal)]);
             }
             self.monitor_event(source, &event);
-            if let Event::Removed(removed) = &event {
-                self.flow_removed(removed, now_ms);
+            if let Event::Removed(removed) = event {
+                self.farewells.push(removed);
             }
         }
     }

@@ -158,9 +158,13 @@ impl Bridge {
         Ok(())
     }
 
-    /// Tells whoever wants to know of a change of the rules.
-    pub fn flow_event(&mut self, event: Event, now_ms: i64) {
-        self.tell_events(None, vec![event], now_ms);
+    /// Tells whoever wants to know of changes of the rules, monitors of each by itself.
+    pub fn flow_events(&mut self, events: Vec<Event>, now_ms: i64) {
+        for event in events {
+            self.gather_events(None, vec![event]);
+            self.flush_monitors();
+        }
+        self.flush_events(now_ms);
         self.run_queue();
     }
 

@@ -151,6 +151,8 @@ pub struct Bridge {
     bundle_deadline: Option<i64>,
     /// What the switch's own rules of the last table counted.
     internal_stats: [crate::rule::RuleStats; 3],
+    /// Rules that are gone, of which controllers are told when monitors have been.
+    farewells: Vec<crate::table::Removed>,
     /// The time that inputs told last.
     now_ms: i64,
     outputs: Vec<Output>,
@@ -238,6 +240,7 @@ impl Bridge {
             debug_actions: false,
             bundle_deadline: None,
             internal_stats: Default::default(),
+            farewells: Vec::new(),
             now_ms,
             outputs: Vec::new(),
             awaited: 0,

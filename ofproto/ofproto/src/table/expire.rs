@@ -43,6 +43,8 @@ impl Table {
         if !removed.is_empty() {
             self.commit();
         }
+        // Those that end at once are told of in the order in which they came.
+        removed.sort_by_key(|gone| gone.rule.made);
         removed
     }
 

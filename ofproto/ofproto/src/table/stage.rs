@@ -149,10 +149,10 @@ impl Table {
                 let stats = self.slots[id.slot as usize].stats;
                 self.undo.push(Undo::Replaced { old: old.clone(), stats });
                 let slot = &mut self.slots[id.slot as usize];
+                // It goes on being idle, as in Open vSwitch.
                 if bare.flags.contains(FlowFlags::RESET_COUNTS) {
-                    slot.stats = RuleStats::default();
+                    slot.stats = RuleStats { used_ms: stats.used_ms, ..RuleStats::default() };
                 }
-                slot.stats.used_ms = now_ms;
                 self.replace(rule.clone());
                 if self.watched || teaches(&rule) || teaches(&old) {
                     let changed = (old.actions != rule.actions).then(|| old.actions.clone());
@@ -175,26 +175,25 @@ impl Table {
         Ok(events)
     }
 
-    /// A learned rule that is there with the same actions and timeouts is kept young; a different one is replaced.
+    /// A learned rule that is there already counts as modified now, by which its hard timeout begins anew, its idle timeout
+    /// does not. One with other actions or another cookie gets those of the flow-mod, and nothing else of it, if there are
+    /// not `limit` rules of its cookie.
     fn learn(&mut self, fm: &FlowMod, limit: u32, now_ms: i64) -> Outcome {
         let priority = i32::from(fm.priority);
         let mini = MiniMatch::new(&fm.matching.key, &fm.matching.mask);
-        match self.classifier.exact(&mini, priority).cloned() {
-            Some(old) if old.is_as_taught(fm) => {
-                self.slots[old.id.slot as usize].stats.used_ms = now_ms;
-                let mut young = (*old).clone();
-                young.modified_ms = now_ms;
-                self.replace(Arc::new(young));
-                Ok(Vec::new())
-            }
-            found => {
-                let same_cookie = || self.classifier.view().iter().filter(|r| r.cookie == fm.new_cookie).count();
-                if found.is_none() && limit > 0 && same_cookie() >= limit as usize {
-                    return Ok(Vec::new());
-                }
-                self.add(fm.with_match(PackedMatch { mini, tun: fm.matching.tun.clone() }), priority, now_ms)
-            }
+        let found = self.classifier.exact(&mini, priority).cloned();
+        if let Some(old) = found.as_ref().filter(|old| old.is_as_taught(fm)) {
+            let mut young = (**old).clone();
+            young.modified_ms = now_ms;
+            self.replace(Arc::new(young));
+            return Ok(Vec::new());
         }
+        let same_cookie = || self.classifier.view().iter().filter(|r| r.cookie == fm.new_cookie).count();
+        if limit > 0 && same_cookie() >= limit as usize {
+            return Ok(Vec::new());
+        }
+        let fm = fm.with_match(PackedMatch { mini, tun: fm.matching.tun.clone() });
+        self.modify(fm, found.into_iter().collect(), priority, now_ms)
     }
 
     fn modify(&mut self, mut fm: PackedFlowMod, found: Vec<Arc<Rule>>, priority: i32, now_ms: i64) -> Outcome {

@@ -149,12 +149,12 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the rule is there already, or fewer than `limit` have its cookie.
+    /// Whether the rule is there already as it is to be, or fewer than `limit` have its cookie.
     fn has_room(&self, flow_mod: &FlowMod, limit: u32) -> bool {
         let taught = self.taught(flow_mod.table);
         let Some(table) = taught.or_else(|| self.bridge.table(flow_mod.table)) else { return true };
         let mini = flow::classifier::MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask);
-        if table.rules.exact(&mini, flow_mod.priority.into()).is_some() {
+        if table.rules.exact(&mini, flow_mod.priority.into()).is_some_and(|rule| rule.is_as_taught(flow_mod)) {
             return true;
         }
         let same = |rule: &&Arc<Rule>| rule.cookie == flow_mod.new_cookie;
