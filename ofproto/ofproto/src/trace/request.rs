@@ -213,15 +213,15 @@ fn check_actions(
     let mut matching = openflow::matching::Match::any();
     matching.key = key.clone();
     matching.mask = flow::Mask::for_packet(key);
-    let exists = |id: &u32| view.bridges.get(&bridge).is_some_and(|b| b.groups.contains_key(id));
-    if actions.iter().any(|a| matches!(a, action::Action::Group(id) if !exists(id))) {
-        return Err("Bad actions: OFPBAC_BAD_OUT_GROUP".to_owned());
-    }
     let checked = action::check(actions, &matching, &Check::UNKNOWN).map_err(|e| format!("Bad actions: {e}"))?;
     let tolerant = checked.usable.contains(openflow::Protocols::OF10_STD)
         && !checked.usable.contains(openflow::Protocols::OF13_OXM);
     if consistent && tolerant {
         return Err("Bad actions: OFPBAC_MATCH_INCONSISTENT".to_owned());
+    }
+    let exists = |id: &u32| view.bridges.get(&bridge).is_some_and(|b| b.groups.contains_key(id));
+    if checked.actions.iter().any(|a| matches!(a, action::Action::Group(id) if !exists(id))) {
+        return Err("Bad actions: OFPBAC_BAD_OUT_GROUP".to_owned());
     }
     Ok(checked.actions)
 }

@@ -76,6 +76,8 @@ impl Context<'_> {
             }
         }
         // What was the packet is payload now.
+        self.flow.set_dl_src(0);
+        self.flow.set_dl_dst(0);
         self.flow.0[flow::STAGE_END[0] + 2] = 0;
         self.flow.0[flow::STAGE_END[1]..].fill(0);
         self.flow.set_packet_type(PT_NSH);
@@ -111,6 +113,8 @@ impl Context<'_> {
                 self.commit();
                 let dl_type = self.flow.dl_type();
                 self.flow.set_packet_type(0x1_0000 | u32::from(dl_type));
+                self.flow.set_dl_src(0);
+                self.flow.set_dl_dst(0);
                 self.pending = Pending::Decap;
             }
             PT_NSH => {
@@ -183,6 +187,7 @@ impl Context<'_> {
                 })));
                 let vlans = super::commit::vlans(&self.flow);
                 super::commit::set_vlans(&mut self.base, vlans);
+                self.assume_no_addresses();
                 self.assume_network();
             }
             Pending::EncapMpls => {
@@ -191,7 +196,10 @@ impl Context<'_> {
                 self.assume_network();
             }
             Pending::Decap => match self.base.packet_type() {
-                PT_ETH => self.odp.push(odp::Action::PopEth),
+                PT_ETH => {
+                    self.odp.push(odp::Action::PopEth);
+                    self.assume_no_addresses();
+                }
                 PT_NSH => {
                     self.odp.push(odp::Action::PopNsh);
                     self.base.set_dl_type(self.flow.dl_type());
@@ -203,6 +211,12 @@ impl Context<'_> {
             },
         }
         self.base.set_packet_type(self.flow.packet_type());
+    }
+
+    /// The Ethernet header, if there was one, is payload or gone.
+    fn assume_no_addresses(&mut self) {
+        self.base.set_dl_src(0);
+        self.base.set_dl_dst(0);
     }
 
     /// The datapath has what the flow says behind Ethernet addresses and VLAN tags.

@@ -48,7 +48,8 @@ impl Context<'_> {
                 if is_ip(flow) {
                     wc.set_nw_proto(u8::MAX);
                     let udp = fields == HashFields::SymmetricL3L4Udp && flow.nw_proto() == 17;
-                    if matches!(flow.nw_proto(), 6 | 132) || udp {
+                    // A fragment's ports are not asked for.
+                    if (matches!(flow.nw_proto(), 6 | 132) || udp) && flow.nw_frag() == 0 {
                         wc.set_tp_src(u16::MAX);
                         wc.set_tp_dst(u16::MAX);
                     }
