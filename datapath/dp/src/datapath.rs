@@ -491,11 +491,6 @@ impl Datapath {
         self.engine.common.tracker().len()
     }
 
-    /// Number of connections in a zone.
-    pub fn n_connections_in(&self, zone: u16) -> u32 {
-        self.engine.common.tracker().count(zone)
-    }
-
     /// Up to `max` connections from a cursor (at first 0) on, of one zone or all, and where to go on.
     pub fn dump_connections(&self, cursor: usize, max: usize, zone: Option<u16>) -> (Vec<Connection>, Option<usize>) {
         self.engine.common.tracker().dump(cursor, max, zone)
@@ -532,20 +527,24 @@ impl Datapath {
         self.engine.common.tracker().max = max;
     }
 
-    /// Sets or removes the limit of connections in a zone, or of every zone that has none of its own.
-    pub fn set_connection_limit(&mut self, zone: Option<u16>, limit: Option<u32>) {
-        let mut tracker = self.engine.common.tracker();
-        match (zone, limit) {
-            (None, limit) => tracker.default_limit = limit,
-            (Some(zone), Some(limit)) => drop(tracker.limits.insert(zone, limit)),
-            (Some(zone), None) => drop(tracker.limits.remove(&zone)),
-        }
+    /// Sets the limit of connections in a zone, or of those in all zones that have none of their own.
+    pub fn set_connection_limit(&mut self, zone: Option<u16>, limit: u32) {
+        self.engine.common.tracker().limits.set(zone, limit);
+    }
+
+    /// Takes a zone's own limit away.
+    pub fn remove_connection_limit(&mut self, zone: u16) {
+        self.engine.common.tracker().limits.remove(zone);
     }
 
     /// The limit of zones that have none of their own, and each that has: zone, limit.
     pub fn connection_limits(&self) -> (Option<u32>, Vec<(u16, u32)>) {
-        let tracker = self.engine.common.tracker();
-        (tracker.default_limit, tracker.limits.iter().map(|(zone, limit)| (*zone, *limit)).collect())
+        self.engine.common.tracker().limits.told()
+    }
+
+    /// The limit that holds in a zone, and the connections that were made under it; `None`: there is none.
+    pub fn connection_limit_in(&self, zone: u16) -> Option<(u32, u32)> {
+        self.engine.common.tracker().limits.of(zone)
     }
 
     /// Sets or removes the timeouts that `ct(timeout=name)` asks for; they hold for connections to come.

@@ -253,12 +253,12 @@ fn a_translated_packet_is_known_the_second_time() {
 #[test]
 fn connections_expire_are_flushed_and_limited() {
     let mut rig = tracked(Ct { zone: 4, ..commit() });
-    rig.dp.set_connection_limit(None, Some(3));
+    rig.dp.set_connection_limit(None, 3);
     assert_eq!(state(&mut rig, udp_frame(A, B, 0, 2)), cs::INV, "there is no port 0");
     for port in 1..6 {
         assert_eq!(state(&mut rig, udp_frame(A, B, port, 2)), cs::NEW);
     }
-    assert_eq!((rig.dp.n_connections(), rig.dp.n_connections_in(4)), (3, 3));
+    assert_eq!((rig.dp.n_connections(), rig.dp.connection_limit_in(4)), (3, Some((3, 3))));
     let one = Tuple { proto: 17, src: 0x0a00_0002, dst: 0x0a00_0001, sport: 2, dport: 1, ..Tuple::default() };
     assert_eq!(rig.dp.flush_connections(Some(5)), 0);
     assert!(!rig.dp.forget_connection(5, &one));
@@ -268,7 +268,7 @@ fn connections_expire_are_flushed_and_limited() {
     assert_eq!(state(&mut rig, udp_frame(B, A, 2, 2)), cs::NEW, "nobody remembers the question");
     rig.dp.tick(rig.now_us + 10_000);
     assert_eq!(rig.dp.n_connections(), 1);
-    rig.dp.set_connection_limit(Some(4), Some(0));
+    rig.dp.set_connection_limit(Some(4), 0);
     assert_eq!(rig.dp.connection_limits(), (Some(3), vec![(4, 0)]));
     assert_eq!(rig.dp.flush_connections(None), 1);
     assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW);

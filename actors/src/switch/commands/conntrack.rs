@@ -202,7 +202,7 @@ fn statistics(engine: &dp::Datapath, zone: Option<u16>, verbose: bool) -> String
                 None if connection.original.is_icmp() => {}
                 None => other += 1,
             }
-            if let Some((state, _)) = connection.tcp
+            if let Some(state) = connection.tcp_state()
                 && let Some(i) = STATES.iter().position(|(s, _)| *s == state)
             {
                 states[i] += 1;
@@ -291,11 +291,7 @@ async fn set_limits((_, entry): Found<'_>, args: &[String], says: &mut Says) -> 
         wanted.push((Some(zone), limit));
     }
     let work = move |engine: &mut dp::Datapath, _| {
-        for (zone, limit) in wanted {
-            // No limit for all other zones is written as zero.
-            let limit = (zone.is_some() || limit > 0).then_some(limit);
-            engine.set_connection_limit(zone, limit);
-        }
+        wanted.into_iter().for_each(|(zone, limit)| engine.set_connection_limit(zone, limit));
         Ok(String::new())
     };
     perform(entry, Box::new(work)).await.map(|_| ()).map_err(|_| ())
@@ -314,9 +310,7 @@ fn zones_of(text: &str, says: &mut Says) -> Result<Vec<u16>, ()> {
 async fn delete_limits((_, entry): Found<'_>, text: &str, says: &mut Says) -> Result<(), ()> {
     let zones = zones_of(text, says)?;
     let work = move |engine: &mut dp::Datapath, _| {
-        for zone in zones {
-            engine.set_connection_limit(Some(zone), None);
-        }
+        zones.into_iter().for_each(|zone| engine.remove_connection_limit(zone));
         Ok(String::new())
     };
     perform(entry, Box::new(work)).await.map(|_| ()).map_err(|_| ())
@@ -326,12 +320,11 @@ async fn show_limits((_, entry): Found<'_>, zones: Option<&String>, says: &mut S
     let zones = zones.map(|text| zones_of(text, says)).transpose()?;
     let work = move |engine: &mut dp::Datapath, _| {
         let (default, limits) = engine.connection_limits();
-        let default = default.unwrap_or(0);
-        let mut out = format!("default limit={default}\n");
+        let mut out = format!("default limit={}\n", default.unwrap_or(0));
         let shown = zones.unwrap_or_else(|| limits.iter().map(|(zone, _)| *zone).collect());
         for zone in shown {
-            let limit = limits.iter().find(|(z, _)| *z == zone).map_or(default, |(_, limit)| *limit);
-            let _ = writeln!(out, "zone={zone},limit={limit},count={}", engine.n_connections_in(zone));
+            let (limit, count) = engine.connection_limit_in(zone).unwrap_or_default();
+            let _ = writeln!(out, "zone={zone},limit={limit},count={count}");
         }
         Ok(out)
     };

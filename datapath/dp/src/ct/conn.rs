@@ -1,6 +1,7 @@
 //! A connection: its two tuples, what was noted on it, and when it is over.
 
 use super::helper::Shift;
+use super::limits::Admission;
 use super::parse::Parsed;
 use super::tcp::Tcp;
 
@@ -134,6 +135,10 @@ pub(crate) struct Conn {
     pub(super) parent: Option<Tuple>,
     /// How its numbers moved where its text was rewritten, of the original and the reply direction.
     pub(super) shifts: [Shift; 2],
+    /// The connection whose tuple its reply has taken.
+    pub(super) hides: Option<u32>,
+    /// The limit that counts it.
+    pub(super) admission: Option<Admission>,
     timeouts: Timeouts,
     follow: Follow,
 }
@@ -179,6 +184,8 @@ impl Conn {
             expires_ms: now_ms + timeouts.get(first),
             helper: None,
             parent: None,
+            admission: None,
+            hides: None,
             shifts: [Shift::default(); 2],
             timeouts,
             follow,

@@ -12,6 +12,7 @@
 mod conn;
 pub(crate) mod fragments;
 pub(crate) mod helper;
+mod limits;
 mod nat;
 mod parse;
 mod settings;
@@ -28,6 +29,7 @@ pub(crate) use conn::{Conn, Progress};
 pub use conn::{Connection, Timeout, Timeouts, Tuple};
 pub use fragments::{Family, Fragments, LEAST_MIN_SIZE, MOST_FRAGMENTS};
 use helper::Expectations;
+use limits::Limits;
 pub(crate) use parse::{Parsed, parse};
 pub use settings::Settings;
 pub use tcp::State as TcpState;
@@ -85,10 +87,7 @@ pub(crate) struct Tracker {
     free: Vec<u32>,
     /// To the connection, and whether the tuple is of its reply direction.
     by_tuple: HashMap<Place, (u32, bool)>,
-    /// Connections of each zone that has some.
-    counts: BTreeMap<u16, u32>,
-    pub(crate) default_limit: Option<u32>,
-    pub(crate) limits: BTreeMap<u16, u32>,
+    pub(crate) limits: Limits,
     pub(crate) max: usize,
     /// Whether segments outside the window are invalid.
     pub(crate) checks_sequence: bool,
@@ -105,9 +104,7 @@ impl Tracker {
             conns: Vec::new(),
             free: Vec::new(),
             by_tuple: HashMap::new(),
-            counts: BTreeMap::new(),
-            default_limit: None,
-            limits: BTreeMap::new(),
+            limits: Limits::default(),
             max: MAX_CONNECTIONS,
             checks_sequence: true,
             fragments: Fragments::default(),
@@ -170,9 +167,8 @@ impl Tracker {
     /// Writes mark and label, and says what to tell of the connection.
     fn finish(&mut self, ct: &Ct, index: u32, reply: bool, packet: &Parsed, outcome: &mut Outcome) {
         let Some(Some(conn)) = self.conns.get_mut(index as usize) else { return };
-        if outcome.state & cs::INV != 0 {
-            return;
-        }
+        // What is invalid is a packet of its connection all the same, and translated as the others are.
+        let is_valid = outcome.state & cs::INV == 0;
         if let Some((value, mask)) = ct.mark {
             conn.mark = conn.mark & !mask | value & mask;
         }
@@ -181,10 +177,10 @@ impl Tracker {
         }
         (outcome.mark, outcome.label, outcome.original) =
             (conn.mark, conn.label, Some(conn.parent.unwrap_or(conn.original)));
-        if conn.parent.is_some() {
+        if conn.parent.is_some() && is_valid {
             outcome.state |= cs::REL;
         }
-        if conn.helper.is_some() && !packet.is_related {
+        if conn.helper.is_some() && !packet.is_related && is_valid {
             helper::datagram(&mut self.expectations, index, conn, reply);
             outcome.helped = Some(Helped { index, is_reply: reply });
         }
@@ -279,7 +275,7 @@ impl Tracker {
         let expected = self.expectations.find(ct.zone, &original).cloned();
         let translated = match (&ct.nat, &expected) {
             (Some(_), Some(expected)) => expected.reply(&original).reversed(),
-            (Some(nat), None) if nat.src.is_some() => match self.translate(ct.zone, nat, &original) {
+            (Some(nat), None) if nat.src.is_some() => match self.translate(ct.zone, nat, &original, now_ms) {
                 Some(translated) => translated,
                 // Nothing is free: it stays new, and is not remembered.
                 None => return (None, cs::NEW),
@@ -287,7 +283,9 @@ impl Tracker {
             _ => original,
         };
         let reply = translated.reversed();
-        if self.by_tuple.contains_key(&(ct.zone, reply)) && reply != original {
+        let other = self.holder(&(ct.zone, reply), now_ms).filter(|_| reply != original);
+        // What is not translated may answer to a connection's own addresses that is, and takes its packets over.
+        if other.is_some() && translated != original {
             return (None, cs::NEW);
         }
         let mut conn = Conn::new(ct.zone, packet, reply, timeouts, now_ms);
@@ -296,6 +294,8 @@ impl Tracker {
             conn.parent = Some(expected.parent_tuple);
             (conn.mark, conn.label) = (expected.mark, expected.label);
         }
+        conn.admission = self.limits.admit(ct.zone);
+        conn.hides = other;
         let index = self.free.pop().unwrap_or_else(|| {
             self.conns.push(None);
             self.conns.len() as u32 - 1
@@ -303,20 +303,24 @@ impl Tracker {
         self.conns[index as usize] = Some(Box::new(conn));
         self.by_tuple.insert((ct.zone, reply), (index, true));
         self.by_tuple.insert((ct.zone, original), (index, false));
-        *self.counts.entry(ct.zone).or_default() += 1;
         (Some((index, false)), cs::NEW)
     }
 
     fn has_room(&self, zone: u16) -> bool {
-        let count = self.counts.get(&zone).copied().unwrap_or(0);
-        let limit = self.limits.get(&zone).copied().or(self.default_limit);
-        self.len() < self.max && limit.is_none_or(|limit| count < limit)
+        self.len() < self.max && self.limits.has_room(zone)
     }
 
-    fn translate(&mut self, zone: u16, nat: &CtNat, original: &Tuple) -> Option<Tuple> {
+    fn translate(&mut self, zone: u16, nat: &CtNat, original: &Tuple, now_ms: u64) -> Option<Tuple> {
         let roll = self.dice.roll();
-        let taken = |tuple: &Tuple| self.by_tuple.contains_key(&(zone, tuple.reversed()));
+        let taken = |tuple: &Tuple| self.holder(&(zone, tuple.reversed()), now_ms).is_some();
         nat::choose(nat, original, roll, taken)
+    }
+
+    /// The connection that a tuple leads to, unless its time is over.
+    fn holder(&self, place: &Place, now_ms: u64) -> Option<u32> {
+        let (index, _) = *self.by_tuple.get(place)?;
+        let conn = self.conns.get(index as usize)?.as_ref()?;
+        (conn.expires_ms > now_ms).then_some(index)
     }
 
     fn remove(&mut self, index: u32) -> Option<Connection> {
@@ -327,17 +331,28 @@ impl Tracker {
                 self.by_tuple.remove(&place);
             }
         }
+        if let Some(hidden) = conn.hides {
+            self.show_again(hidden, (conn.zone, conn.reply));
+        }
         if conn.helper.is_some() {
             self.expectations.forget(index);
         }
         self.free.push(index);
-        if let Some(count) = self.counts.get_mut(&conn.zone) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&conn.zone);
-            }
+        if let Some(admission) = conn.admission {
+            self.limits.leave(admission);
         }
         Some(conn.told())
+    }
+
+    /// Gives a tuple back to the connection that another had taken it from, if that is still there.
+    fn show_again(&mut self, index: u32, place: Place) {
+        if let Some(Some(conn)) = self.conns.get(index as usize)
+            && conn.zone == place.0
+            && (conn.original == place.1 || conn.reply == place.1)
+        {
+            let is_reply = conn.original != place.1;
+            self.by_tuple.entry(place).or_insert((index, is_reply));
+        }
     }
 
     /// Looks at some connections and removes those whose time is over.
@@ -353,10 +368,6 @@ impl Tracker {
 
     pub(crate) fn len(&self) -> usize {
         self.conns.len() - self.free.len()
-    }
-
-    pub(crate) fn count(&self, zone: u16) -> u32 {
-        self.counts.get(&zone).copied().unwrap_or(0)
     }
 
     /// Removes the connections of a zone, or of all; says how many.

@@ -41,7 +41,7 @@ impl Parsed {
         match &self.tcp {
             Some(segment) => tcp::may_begin(segment),
             None if self.tuple.is_icmp() => {
-                matches!((self.tuple.is_v6, self.tuple.icmp.0), (false, 8 | 13 | 15) | (true, 128))
+                matches!((self.tuple.is_v6, self.tuple.icmp), (false, (8 | 13 | 15, 0)) | (true, (128, 0)))
             }
             None => true,
         }

@@ -10,7 +10,9 @@ use super::parse::Segment;
 const FIN: u16 = 0x01;
 const SYN: u16 = 0x02;
 const RST: u16 = 0x04;
+const PSH: u16 = 0x08;
 const ACK: u16 = 0x10;
+const URG: u16 = 0x20;
 
 /// By so much an acknowledgement may lag behind, or an end that was not seen begin stray.
 const MAX_ACK_WINDOW: u32 = 0xffff + 1500;
@@ -64,16 +66,25 @@ pub(super) struct Tcp {
     is_liberal: bool,
 }
 
+/// How a segment fits its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    /// As it should.
+    Inside,
+    /// Nearly, where one end is not known well: it passes, and lets the connection live no longer.
+    Near,
+    /// Not at all.
+    Outside,
+}
+
 fn at_least(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 >= 0
 }
 
-/// Flags that no packet may have together.
+/// Flags that no packet may have together, or without others.
 pub(super) fn is_nonsense(flags: u16) -> bool {
-    let flags = flags & (FIN | SYN | RST | ACK);
-    flags & SYN != 0 && flags & (FIN | RST) != 0
-        || flags & RST != 0 && flags & FIN != 0
-        || flags & (SYN | RST | ACK) == 0
+    let has = |of: u16| flags & of != 0;
+    has(SYN) && has(FIN | RST) || !has(SYN | RST | ACK) || !has(ACK) && has(FIN | PSH | URG)
 }
 
 /// Whether a segment may begin a connection: not the second of a handshake; one picked up in its middle may.
@@ -127,14 +138,15 @@ impl Tcp {
                 return (Progress::ValidNew, Some(Timeout::TcpFirst));
             }
         }
-        if !Self::fits((src, dst), s, checks, is_liberal) {
-            return (Progress::Invalid, None);
+        match Self::fits((src, dst), s, checks, is_liberal) {
+            Fit::Outside => (Progress::Invalid, None),
+            Fit::Near => (Progress::Valid, None),
+            Fit::Inside => (Progress::Valid, Some(Self::timeout(src, dst))),
         }
-        (Progress::Valid, Some(Self::timeout(src, dst)))
     }
 
-    /// Moves the ends by a segment; `false`: it is out of window.
-    fn fits((src, dst): (&mut Peer, &mut Peer), s: &Segment, checks: bool, is_liberal: bool) -> bool {
+    /// Moves the ends by a segment.
+    fn fits((src, dst): (&mut Peer, &mut Peer), s: &Segment, checks: bool, is_liberal: bool) -> Fit {
         let both_scale = src.scale.is_some() && dst.scale.is_some();
         let unknown = if is_liberal && s.flags & SYN == 0 { MAX_WINDOW_SCALE } else { 0 };
         let scale_of = |peer: &Peer| if both_scale { peer.scale.unwrap_or(0) } else { unknown };
@@ -168,9 +180,11 @@ impl Tcp {
         let strays = is_loose
             && at_least(src.may_send.wrapping_add(MAX_ACK_WINDOW), end)
             && at_least(seq, src.sent.wrapping_sub(MAX_ACK_WINDOW));
-        if checks && !in_window && !strays {
-            return false;
-        }
+        let fit = match () {
+            () if in_window || !checks => Fit::Inside,
+            () if strays => Fit::Near,
+            () => return Fit::Outside,
+        };
         src.max_window = max(src.max_window, s.window);
         if at_least(end, src.sent) {
             src.sent = end;
@@ -182,7 +196,7 @@ impl Tcp {
         if s.flags & FIN != 0 && src.state < State::Closing {
             src.state = State::Closing;
         }
-        if s.flags & ACK != 0 && (in_window || !checks) {
+        if s.flags & ACK != 0 && fit == Fit::Inside {
             match dst.state {
                 State::SynSent => dst.state = State::Established,
                 State::Closing => dst.state = State::FinWait2,
@@ -192,7 +206,7 @@ impl Tcp {
         if s.flags & RST != 0 {
             (src.state, dst.state) = (State::TimeWait, State::TimeWait);
         }
-        true
+        fit
     }
 
     fn timeout(src: &Peer, dst: &Peer) -> Timeout {

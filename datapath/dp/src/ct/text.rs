@@ -58,6 +58,16 @@ fn state(state: State) -> &'static str {
 }
 
 impl Connection {
+    /// One state of TCP for both ends.
+    pub fn tcp_state(&self) -> Option<State> {
+        let (original, reply) = self.tcp?;
+        Some(match original.max(reply) {
+            State::FinWait2 => State::TimeWait,
+            State::SynRecv => State::Established,
+            state => state,
+        })
+    }
+
     /// One line; with the time left if `now_ms` is given, with everything if `is_verbose`.
     pub fn text(&self, now_ms: Option<u64>, is_verbose: bool) -> String {
         let mut text =
@@ -80,7 +90,7 @@ impl Connection {
         if self.label != 0 {
             let _ = write!(text, ",labels={:#x}", self.label);
         }
-        if let Some((original, reply)) = self.tcp {
+        if let (Some((original, reply)), Some(both)) = (self.tcp, self.tcp_state()) {
             let _ = if is_verbose {
                 let (original, reply) = (state(original), state(reply));
                 let flags = if self.is_liberal { "BE_LIBERAL" } else { "0" };
@@ -89,7 +99,7 @@ impl Connection {
                     ",protoinfo=(state_orig={original},state_reply={reply},flags_orig={flags},flags_reply={flags})"
                 )
             } else {
-                write!(text, ",protoinfo=(state={})", state(joined(original, reply)))
+                write!(text, ",protoinfo=(state={})", state(both))
             };
         }
         if let Some(helper) = self.helper {
@@ -99,14 +109,5 @@ impl Connection {
             let _ = write!(text, ",parent=({})", parent.text());
         }
         text
-    }
-}
-
-/// One state for both ends.
-fn joined(original: State, reply: State) -> State {
-    match original.max(reply) {
-        State::FinWait2 => State::TimeWait,
-        State::SynRecv => State::Established,
-        state => state,
     }
 }
