@@ -560,8 +560,11 @@ impl Engine {
         env: &Env<'_>,
     ) -> Result<Option<Helped>, Drop> {
         let meta = packets.meta(work.slot);
-        let parsed = ct::parse(packets.data(work.slot), work.key, &work.layers, &meta.offload);
         let state = work.key.ct_state();
+        let mut parsed = ct::parse(packets.data(work.slot), work.key, &work.layers, &meta.offload);
+        if let Some(parsed) = &mut parsed {
+            parsed.is_translated = state & (cs::SNAT | cs::DNAT) != 0;
+        }
         let was_here = state & cs::TRK != 0 && work.key.ct_zone() == ct.zone && !ct.force;
         let again = was_here.then(|| Again { state: state & !cs::TRK, original: read_original(work.key) });
         let outcome = self.common.tracker().process(ct, parsed, again, env.now_ms);

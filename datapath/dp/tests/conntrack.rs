@@ -111,10 +111,75 @@ fn a_connection_lives_from_handshake_to_close() {
     assert_eq!(state(&mut rig, segment(true, RST | ACK, 0, 9001, b"")), cs::EST | cs::RPL);
     // What no connection begins with.
     rig.dp.flush_connections(None);
-    for flags in [SYN | ACK, SYN | FIN, 0, SYN | RST] {
+    const PSH: u8 = 8;
+    const URG: u8 = 32;
+    for flags in [SYN | ACK, SYN | FIN, 0, SYN | RST, SYN | PSH, SYN | URG, RST | PSH, FIN, FIN | RST] {
         assert_eq!(state(&mut rig, segment(false, flags, 1, 1, b"")), cs::INV, "flags {flags:#x}");
     }
-    assert_eq!(state(&mut rig, segment(false, ACK, 1, 1, b"x")), cs::NEW, "one picked up in its middle");
+    for flags in [ACK, ACK | URG | PSH, ACK | RST | FIN, RST] {
+        rig.dp.flush_connections(None);
+        assert_eq!(
+            state(&mut rig, segment(false, flags, 1, 1, b"x")),
+            cs::NEW,
+            "picked up in its middle by {flags:#x}"
+        );
+    }
+}
+
+#[test]
+fn what_is_invalid_is_a_packet_of_its_connection() {
+    let nat = Some(CtNat { src: Some(true), ip_min: Some([1, 1, 1, 1].into()), ..CtNat::default() });
+    let mut rig = tracked(Ct { nat, mark: Some((5, u32::MAX)), ..commit() });
+    assert_eq!(state(&mut rig, segment(false, 2, 100, 0, b"")), cs::NEW | cs::SNAT);
+    let (key, _) = pass(&mut rig, segment(false, 1, 101, 0, b""));
+    assert_eq!(key.ct_state(), cs::TRK | cs::INV | cs::SNAT);
+    assert_eq!((key.ct_mark(), key.nw_src()), (5, 0x0101_0101));
+}
+
+#[test]
+fn who_answers_untranslated_begins_a_connection_that_takes_over() {
+    let translated =
+        Ct { nat: Some(CtNat { src: Some(true), ip_min: Some([1, 1, 1, 1].into()), ..CtNat::default() }), ..commit() };
+    let mut rig = tracked(translated);
+    let mut plain = rig.beside(Config::default());
+    plain.install_any(&[Action::Ct(Box::new(commit())), Action::Recirc(1)]);
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW | cs::SNAT);
+    assert_eq!(state(&mut plain, udp_frame(B, A, 2, 1)), cs::NEW);
+    assert_eq!(rig.dp.n_connections(), 2);
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::EST | cs::RPL, "an answer to the newer one");
+    let newer = Tuple { proto: 17, src: 0x0a00_0002, dst: 0x0a00_0001, sport: 2, dport: 1, ..Tuple::default() };
+    assert!(rig.dp.forget_connection(0, &newer));
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW | cs::SNAT, "the older one has its packets again");
+    assert_eq!(rig.dp.n_connections(), 1);
+}
+
+#[test]
+fn a_translated_packet_that_is_forced_to_begin_has_begun() {
+    let translates = |force| Ct {
+        nat: Some(CtNat { src: Some(true), ip_min: Some([1, 1, 1, 1].into()), ..CtNat::default() }),
+        force,
+        ..commit()
+    };
+    let mut rig = tracked_by([translates(false), translates(true)]);
+    for _ in 0..3 {
+        let (key, _) = pass(&mut rig, udp_frame(A, B, 1, 2));
+        assert_eq!((key.nw_src(), key.tp_src()), (0x0101_0101, 1));
+        assert_eq!(rig.dp.n_connections(), 1);
+    }
+}
+
+/// Where the other end was not heard, what is only near its window passes, and the connection ends when it would have.
+#[test]
+fn what_is_near_its_window_prolongs_nothing() {
+    let mut rig = tracked(commit());
+    let ends = |rig: &Rig| rig.dp.dump_connections(0, 1, None).0[0].expires_ms;
+    assert_eq!(state(&mut rig, segment(false, 2, 100, 0, b"")), cs::NEW);
+    let before = ends(&rig);
+    rig.now_us += 5_000_000;
+    assert_eq!(state(&mut rig, segment(false, 16, 101, 1_000_000, b"")), cs::EST);
+    assert_eq!(ends(&rig), before);
+    assert_eq!(state(&mut rig, segment(false, 16, 101, 1, b"")), cs::EST);
+    assert_eq!(ends(&rig), before + 5_000);
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Tracker {
                 let found = self.find_again(ct.zone, &packet, again, now_ms);
                 found.map(|index| (index, again.state & cs::RPL != 0))
             }
-            None => self.find(ct.zone, &packet.tuple, now_ms),
+            None => self.find_own(ct.zone, &packet, now_ms),
         };
         let again = again.map(|again| again.state);
         if let Some((index, true)) = found {
@@ -192,6 +192,16 @@ impl Tracker {
                 outcome.rewrite = Some(Rewrite { from: packet.tuple, to: wanted, is_related: packet.is_related });
             }
         }
+    }
+
+    /// The connection that a packet's own addresses lead to; if they are translated, by the answer to it at first.
+    fn find_own(&mut self, zone: u16, packet: &Parsed, now_ms: u64) -> Option<(u32, bool)> {
+        if packet.is_translated
+            && let Some((index, is_reply)) = self.find(zone, &packet.tuple.reversed(), now_ms)
+        {
+            return Some((index, !is_reply));
+        }
+        self.find(zone, &packet.tuple, now_ms)
     }
 
     /// The connection of a packet that was here before: its own addresses may be translated by now.

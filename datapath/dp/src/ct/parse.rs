@@ -33,6 +33,8 @@ pub(crate) struct Parsed {
     pub(crate) tuple: Tuple,
     /// It is an error about a packet of the connection, and the tuple is that of who answers so.
     pub(crate) is_related: bool,
+    /// Its addresses are those that an earlier pass has given it.
+    pub(crate) is_translated: bool,
     pub(super) tcp: Option<Segment>,
 }
 
@@ -64,7 +66,7 @@ pub(crate) fn parse(octets: &[u8], key: &Key, layers: &Layers, offload: &Offload
     }
     if !tuple.is_icmp() {
         let tcp = if tuple.proto == TCP { Some(segment(transport)?) } else { None };
-        return Some(Parsed { tuple, is_related: false, tcp });
+        return Some(Parsed { tuple, is_related: false, is_translated: false, tcp });
     }
     let is_error = match tuple.is_v6 {
         false => matches!(tuple.icmp.0, 3 | 4 | 5 | 11 | 12),
@@ -77,7 +79,7 @@ pub(crate) fn parse(octets: &[u8], key: &Key, layers: &Layers, offload: &Offload
         false => matches!(tuple.icmp.0, 0 | 8 | 13..=16),
         true => matches!(tuple.icmp.0, 128 | 129),
     };
-    is_query.then_some(Parsed { tuple, is_related: false, tcp: None })
+    is_query.then_some(Parsed { tuple, is_related: false, is_translated: false, tcp: None })
 }
 
 /// The tuple of a packet, and its transport part.
@@ -133,7 +135,7 @@ fn about(inner: &[u8], is_v6: bool) -> Option<Parsed> {
         key.set_tp_dst(be16(&quoted, at + 2)?);
     }
     let (tuple, _) = tuple(&quoted, &key, &layers)?;
-    Some(Parsed { tuple: tuple.reversed(), is_related: true, tcp: None })
+    Some(Parsed { tuple: tuple.reversed(), is_related: true, is_translated: false, tcp: None })
 }
 
 fn is_sum_right(octets: &[u8], key: &Key, layers: &Layers, transport: &[u8]) -> bool {
