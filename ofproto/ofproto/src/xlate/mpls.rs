@@ -153,7 +153,8 @@ impl Context<'_> {
         }
     }
 
-    /// `dec_mpls_ttl`. Gives whether the packet expired; one without a label has nothing left to live, as in 3.1.
+    /// `dec_mpls_ttl`. Gives whether the packet expired; one without a label has nothing left to live, as in 3.1, but no
+    /// controller hears of it.
     pub(super) fn dec_mpls_ttl(&mut self) -> bool {
         if is_mpls(self.flow.dl_type()) {
             self.wc.set_mpls_lse0(self.wc.mpls_lse0() | 0xff);
@@ -162,8 +163,8 @@ impl Context<'_> {
                 self.set_mpls(0xff, ttl - 1);
                 return false;
             }
+            self.expired(&[0]);
         }
-        self.expired(&[0]);
         self.report(NodeKind::Warn, || "MPLS decrement TTL exception".to_owned());
         true
     }
