@@ -186,8 +186,7 @@ impl Bridge {
                     self.learn_mac(key, *bundle, *grat_arp, *is_bond, now_ms);
                 }
                 Effect::Rule { bridge, rule } if *bridge == self.view.id => {
-                    let fresh = RuleStats { used_ms: now_ms, ..RuleStats::default() };
-                    let sum = self.credit.entry(rule.id).or_insert(fresh);
+                    let sum = self.credit.entry(rule.id).or_default();
                     sum.packets += stats.packets;
                     sum.bytes += stats.bytes;
                     sum.used_ms = sum.used_ms.max(stats.used_ms);
