@@ -125,9 +125,10 @@ fn read_original(key: &Key) -> Tuple {
     tuple
 }
 
-/// The addresses of an error about a translated connection.
+/// The addresses of an error about a translated connection: where the connection's is another, it takes that, whoever sent it
+/// from between.
 fn related(from: &Tuple, to: &Tuple, (src, dst): (u128, u128)) -> (u128, u128) {
-    let moved = |own, from, to| if own == from { to } else { own };
+    let moved = |own, from, to| if from != to { to } else { own };
     (moved(src, from.src, to.src), moved(dst, from.dst, to.dst))
 }
 
@@ -598,7 +599,6 @@ impl Engine {
     fn translate(rewrite: &Rewrite, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
         let Rewrite { from, to, is_related } = rewrite;
         let key = &mut *work.key;
-        // An error may come from somebody between: of its addresses only those change that are the connection's.
         let network = if to.is_v6 {
             let (src, dst) =
                 if *is_related { related(from, to, (key.ipv6_src(), key.ipv6_dst())) } else { (to.src, to.dst) };

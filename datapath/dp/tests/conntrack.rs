@@ -168,6 +168,39 @@ fn a_translated_packet_that_is_forced_to_begin_has_begun() {
     }
 }
 
+/// What an end says first is taken as it is: it may answer another number than the last that was seen.
+#[test]
+fn a_first_answer_may_acknowledge_anything() {
+    for acknowledged in [101, 500_001, 9_000_000] {
+        let mut rig = tracked(commit());
+        assert_eq!(state(&mut rig, segment(false, 2, 100, 0, b"")), cs::NEW);
+        assert_eq!(state(&mut rig, segment(false, 2, 500_000, 0, b"")), cs::NEW);
+        assert_eq!(state(&mut rig, segment(true, 0x12, 7, acknowledged, b"")), cs::EST | cs::RPL, "{acknowledged}");
+    }
+    let mut rig = tracked(commit());
+    assert_eq!(state(&mut rig, segment(false, 2, 100, 0, b"")), cs::NEW);
+    assert_eq!(state(&mut rig, segment(true, 2, 700, 0, b"")), cs::NEW, "both begin at once");
+}
+
+/// An error from between looks as if the connection's other end had sent it; one that goes to somebody else is nobody's.
+#[test]
+fn errors_from_between_are_translated_whole() {
+    let nat = Some(CtNat { src: Some(true), ip_min: Some([1, 1, 1, 1].into()), ..CtNat::default() });
+    let mut rig = tracked(Ct { nat, ..commit() });
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW | cs::SNAT);
+    let about = |from: [u8; 4], to: [u8; 4]| {
+        let quoted = &udp_frame(B, A, 2, 1)[14..42];
+        let mut message = vec![3, 3, 0, 0, 0, 0, 0, 0];
+        message.extend(quoted);
+        let sum = packet::checksum::of(&message).to_be_bytes();
+        message[2..4].copy_from_slice(&sum);
+        ipv4(1, from, to, &message)
+    };
+    let (key, _) = pass(&mut rig, about([9, 9, 9, 9], B));
+    assert_eq!((key.nw_src(), key.nw_dst()), (0x0101_0101, 0x0a00_0002));
+    assert_eq!(state(&mut rig, about([9, 9, 9, 9], [7, 7, 7, 7])), cs::INV);
+}
+
 /// Where the other end was not heard, what is only near its window passes, and the connection ends when it would have.
 #[test]
 fn what_is_near_its_window_prolongs_nothing() {

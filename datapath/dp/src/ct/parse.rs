@@ -73,7 +73,8 @@ pub(crate) fn parse(octets: &[u8], key: &Key, layers: &Layers, offload: &Offload
         true => matches!(tuple.icmp.0, 1..=4),
     };
     if is_error {
-        return about(transport.get(8..)?, tuple.is_v6);
+        // It goes to who sent the packet that it quotes.
+        return about(transport.get(8..)?, tuple.is_v6).filter(|quoted| quoted.tuple.dst == tuple.dst);
     }
     let is_query = match tuple.is_v6 {
         false => matches!(tuple.icmp.0, 0 | 8 | 13..=16),
@@ -134,7 +135,11 @@ fn about(inner: &[u8], is_v6: bool) -> Option<Parsed> {
         key.set_tp_src(be16(&quoted, at)?);
         key.set_tp_dst(be16(&quoted, at + 2)?);
     }
-    let (tuple, _) = tuple(&quoted, &key, &layers)?;
+    let (tuple, transport) = tuple(&quoted, &key, &layers)?;
+    // Of IPv6 there is room to quote the whole of TCP's header (RFC 4443 section 3).
+    if is_v6 && tuple.proto == TCP && transport.len() < packet::tcp::HEADER_LEN {
+        return None;
+    }
     Some(Parsed { tuple: tuple.reversed(), is_related: true, is_translated: false, tcp: None })
 }
 

@@ -132,9 +132,12 @@ impl Tcp {
             if src.state >= State::FinWait2 && dst.state >= State::FinWait2 {
                 return (Progress::Over, None);
             }
-            if !is_reply && src.state <= State::SynSent && dst.state < State::SynSent {
-                // Once more, perhaps with another number.
-                *self = Self { peers: [Self::new(s).peers[0].clone(), dst.clone()], is_liberal: false };
+            if src.state <= State::SynSent {
+                src.state = State::SynSent;
+                if !is_reply && dst.state < State::SynSent {
+                    // Once more, perhaps with another number.
+                    *self = Self { peers: [Self::new(s).peers[0].clone(), dst.clone()], is_liberal: false };
+                }
                 return (Progress::ValidNew, Some(Timeout::TcpFirst));
             }
         }
@@ -151,7 +154,9 @@ impl Tcp {
         let unknown = if is_liberal && s.flags & SYN == 0 { MAX_WINDOW_SCALE } else { 0 };
         let scale_of = |peer: &Peer| if both_scale { peer.scale.unwrap_or(0) } else { unknown };
         let end = s.end();
-        if src.state < State::SynSent {
+        // What it acknowledges first may be of a SYN that was sent again with another number.
+        let is_first = src.state < State::SynSent;
+        if is_first {
             if s.flags & SYN != 0 {
                 src.scale = s.scale;
             }
@@ -169,7 +174,7 @@ impl Tcp {
         let unset = s.flags & ACK == 0 || s.ack == 0 && s.flags & RST != 0;
         let ack = if unset { dst.sent } else { s.ack };
         let (seq, end) = if s.seq == end { (src.sent, src.sent) } else { (s.seq, end) };
-        let skew = dst.sent.wrapping_sub(ack) as i32;
+        let skew = if is_first { 0 } else { dst.sent.wrapping_sub(ack) as i32 };
         let back = u32::from(dst.max_window) << dst_scale;
         let in_window = at_least(src.may_send, end)
             && at_least(seq, src.sent.wrapping_sub(back))
