@@ -105,7 +105,7 @@ impl Context<'_> {
             }
             Action::Ct(ct) => self.ct(ct, last),
             Action::CtClear => {
-                if self.conntracked {
+                if self.conntracked || self.flow.ct_state() != 0 {
                     self.ct_clear();
                 }
             }
