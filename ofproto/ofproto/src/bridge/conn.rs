@@ -158,9 +158,11 @@ impl Bridge {
 
     /// Packets that miss go to controllers only while one listens that expects it: before OpenFlow 1.3.
     fn update_miss(&mut self) {
-        let wanted = self.conns.values().any(|c| c.controller_id == 0 && c.version < Version::V13);
-        if wanted != self.view.miss_to_controller {
-            self.view.miss_to_controller = wanted;
+        let mut listeners = self.conns.values().filter(|c| c.controller_id == 0 && c.version < Version::V13);
+        let by_controller = listeners.clone().any(|c| c.kind == ConnKind::Primary);
+        let wanted = (listeners.next().is_some(), by_controller);
+        if wanted != (self.view.miss_to_controller, self.view.controller_wants_misses) {
+            (self.view.miss_to_controller, self.view.controller_wants_misses) = wanted;
             self.dirty = true;
         }
     }

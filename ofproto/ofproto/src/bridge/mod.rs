@@ -274,7 +274,7 @@ impl Bridge {
             own_packets: Vec::new(),
             spoken: (0, 0),
         };
-        bridge.view.miss_to_controller = false;
+        (bridge.view.miss_to_controller, bridge.view.controller_wants_misses) = (false, false);
         bridge.config.fail_secure = config.fail_secure;
         bridge.flush_flows();
         bridge.configure(config, now_ms);

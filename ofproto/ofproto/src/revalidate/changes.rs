@@ -60,7 +60,7 @@ impl Changes {
             && old.groups.iter().zip(&new.groups).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
         let settings = |b: &BridgeView| {
             (
-                (b.miss_to_controller, b.frag, b.forward_bpdu, b.stp, b.rstp, b.in_band),
+                (b.controller_wants_misses, b.frag, b.forward_bpdu, b.stp, b.rstp, b.in_band),
                 (b.netflow, b.sflow, b.controller_meter, b.slowpath_meter, b.hw_addr),
                 (b.mac.is_some(), b.mcast.is_some(), b.ipfix),
             )

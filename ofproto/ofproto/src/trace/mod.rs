@@ -102,7 +102,8 @@ struct Trace<'a> {
 
 impl Trace<'_> {
     fn one(&mut self, bridge: BridgeId, key: &Key, start: Start, recirc: &mut Recirc, held: &mut Vec<u32>) {
-        let names = self.request.names.then(|| names_of(self.view, bridge));
+        let shown = self.request.bridge;
+        let names = self.request.names.then(|| names_of(self.view, shown));
         let ports = names.as_ref().map(|n| n as &dyn PortNames);
         let tun = self.view.bridges.get(&bridge).map(|b| b.tun_table.clone());
         let options = Options { ports, tun: tun.as_deref(), ..Options::default() };
@@ -113,6 +114,7 @@ impl Trace<'_> {
         let key = &key;
         let mut recorder = Recorder::default();
         recorder.names = self.request.names;
+        recorder.bridge = self.view.bridges.get(&shown).map_or_else(String::new, |bridge| bridge.name.clone());
         let input = Input {
             key,
             bridge,

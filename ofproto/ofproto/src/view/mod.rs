@@ -229,6 +229,9 @@ pub struct BridgeView {
     pub tables: Vec<Option<Arc<TableView>>>,
     /// Whether a miss goes to controllers in tables whose configuration does not say.
     pub miss_to_controller: bool,
+    /// One of those who listen is a controller that is configured: cached flows heed it. For a person's tool that comes and
+    /// goes they stay as they are, as in Open vSwitch.
+    pub controller_wants_misses: bool,
     /// Rule credited with misses that go to the controllers.
     pub miss_rule: Arc<Rule>,
     /// Rule credited with misses that do not.
@@ -312,6 +315,7 @@ impl BridgeView {
             version: 0,
             tables: vec![None; 255],
             miss_to_controller: true,
+            controller_wants_misses: true,
             miss_rule: internal(0, vec![to_controller]),
             no_packet_in_rule: internal(1, Vec::new()),
             drop_frags_rule: internal(2, Vec::new()),

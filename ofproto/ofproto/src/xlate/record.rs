@@ -59,6 +59,8 @@ pub struct Recirculation {
 pub struct Recorder {
     /// Ports are shown by their names.
     pub names: bool,
+    /// The bridge that the trace began in: it heads what packets do that come again, wherever that is.
+    pub bridge: String,
     /// What has been recorded.
     pub nodes: Vec<Node>,
     /// Which node of each level new ones go into.

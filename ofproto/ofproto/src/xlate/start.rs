@@ -14,7 +14,10 @@ use crate::view::{BondView, BundleView, PacketTypeMode, PortKind};
 
 impl Context<'_> {
     pub(super) fn start(&mut self) {
-        let outer = self.enter(NodeKind::Bridge, |ctx| format!("bridge(\"{}\")", ctx.bridge.name));
+        let outer = self.enter(NodeKind::Bridge, |ctx| {
+            let traced = ctx.recorder.as_ref().map(|recorder| &recorder.bridge);
+            format!("bridge(\"{}\")", traced.unwrap_or(&ctx.bridge.name))
+        });
         self.begin();
         self.leave_to(outer);
         if self.error.is_none() && self.odp.is_empty() && self.view.support.explicit_drop {
