@@ -430,6 +430,12 @@ fn fragments_wait_for_each_other_and_leave_together() {
     let family = rig.dp.with_fragments(|f| f.families[0]);
     assert_eq!((family.accepted, family.completed, family.expired), (4, 3, 1));
     assert_eq!((family.overlapped, family.too_small, rig.dp.with_fragments(|f| f.held())), (1, 1, 0));
+    // Nor does it leave at all ten seconds later.
+    assert_eq!(state_of(&mut rig, &cut[0]), []);
+    rig.now_us += 26_000_000;
+    rig.dp.tick(rig.now_us);
+    assert_eq!(state_of(&mut rig, &udp_frame(A, B, 5, 6)), [cs::TRK | cs::NEW | cs::SNAT]);
+    assert_eq!(rig.dp.with_fragments(|f| (f.families[0].purged, f.held())), (1, 0));
     rig.dp.with_fragments(|f| f.families[0].enabled = false);
     assert_eq!(state_of(&mut rig, &cut[0]), [cs::TRK | cs::INV], "not put together");
 }

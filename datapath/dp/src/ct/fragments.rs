@@ -18,7 +18,7 @@ use packet::{Offload, PacketBuf, checksum};
 /// How long a datagram may take to come together, ms.
 const PATIENCE_MS: u64 = 15_000;
 /// How long after that its fragments are forgotten, should nothing have taken them along, ms.
-const FORGET_MS: u64 = 60_000;
+const FORGET_MS: u64 = 10_000;
 /// Octets of the largest datagram.
 const LARGEST: usize = 65_535;
 /// Fragments held at most, whatever is asked for.
