@@ -332,7 +332,10 @@ impl Idl {
                 Status::TryAgain => TRY_AGAIN.add(),
                 _ => ERROR.add(),
             }
-            self.tell_ready();
+            // The row that an empty database is given says nothing yet.
+            if self.announced {
+                self.tell_ready();
+            }
             if !matches!(outcome.status, Status::Success | Status::Unchanged) {
                 vlog::dbg!("ovsdb_idl", "transaction: {:?}", outcome.status);
                 // The database changed meanwhile, or the connection went: what was to be written still is.

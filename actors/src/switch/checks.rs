@@ -93,6 +93,7 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
         said.extend(bonds.flat_map(|port| bond_ignored(port)).map(|text| complaint("bridge", false, text)));
         for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
             said.extend(mac_ignored(bridge, interface).map(|text| complaint("bridge", true, text)));
+            said.extend(cfm_ignored(bridge, interface).map(|text| complaint("ofproto", false, text)));
             if option_error(interface).is_some() {
                 let text = format!("{}: could not set configuration (Invalid argument)", interface.name);
                 said.push(complaint("netdev", false, text));
@@ -101,6 +102,14 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
         said.extend(bridge.mirrors.iter().filter_map(|m| mirror_ignored(&bridge.name, m)));
     }
     said
+}
+
+/// A maintenance point that cannot be: told of once the port has its number.
+fn cfm_ignored(bridge: &DesiredBridge, interface: &DesiredInterface) -> Option<String> {
+    let number = interface.ofport.0.filter(|number| *number > 0)?;
+    let is_wrong = interface.cfm_mpid.is_some() && protocols::maintenance(interface).is_none();
+    let what = format_args!("CFM configuration on port {number} ({}) failed (Invalid argument)", interface.name);
+    is_wrong.then(|| format!("{}: {what}", bridge.name))
 }
 
 /// What of a bridge's flow tables and exporters is read otherwise than it is written.

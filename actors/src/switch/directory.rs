@@ -13,6 +13,7 @@ use crate::mailbox::{Address, Outlet};
 use crate::msg::switch::{DatapathEdit, Share, UnderlayEdit};
 use crate::port::Port;
 use crate::revalidator::Revalidator;
+use crate::switch::notes::Threads;
 
 /// A bridge.
 #[derive(Debug, Clone)]
@@ -94,6 +95,8 @@ pub struct Directory {
     pub hand: Option<Outlet<DatapathEdit>>,
     /// What translation reads.
     pub view: Arc<SwitchView>,
+    /// How many threads are asked for.
+    pub threads: Threads,
 }
 
 /// The directory, shared.

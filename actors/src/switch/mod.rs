@@ -18,6 +18,7 @@ pub mod desired;
 pub mod directory;
 mod handmade;
 mod monitoring;
+pub mod notes;
 pub mod plan;
 pub mod polling;
 mod protocols;
@@ -377,7 +378,9 @@ impl Switch {
         let hand = self.own.as_ref().map(Address::outlet::<DatapathEdit>);
         let made = Arc::new(self.made.clone());
         let shares = self.own.as_ref().map(Address::outlet::<Share>);
-        let mut directory = Directory { view, host, idl, underlay, hand, shares, made, ..Directory::default() };
+        let threads = notes::Threads::read(&self.desired.other_config);
+        let mut directory =
+            Directory { view, host, idl, underlay, hand, shares, made, threads, ..Directory::default() };
         let bridges = Arc::make_mut(&mut directory.bridges);
         let ports = Arc::make_mut(&mut directory.ports);
         let datapaths = Arc::make_mut(&mut directory.datapaths);

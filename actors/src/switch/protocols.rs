@@ -322,9 +322,14 @@ fn rstp_port(keys: &Pairs, n: u16, planned: &PlannedPort) -> rstp::PortSettings 
 pub(super) fn liveness(interface: &DesiredInterface) -> Option<LivenessConfig> {
     let config = LivenessConfig {
         bfd: flag(&interface.bfd, "enable").then(|| bfd_of(&interface.name, &interface.bfd)),
-        cfm: interface.cfm_mpid.and_then(|mpid| cfm_of(mpid, &interface.other_config)),
+        cfm: maintenance(interface),
     };
     (config != LivenessConfig::default()).then_some(config)
+}
+
+/// CFM of an interface: none if it is not asked for, or cannot be as it is.
+pub(super) fn maintenance(interface: &DesiredInterface) -> Option<CfmConfig> {
+    interface.cfm_mpid.and_then(|mpid| cfm_of(mpid, &interface.other_config))
 }
 
 /// An interval, at least 1 ms; what is no number of 31 bits counts as not there.

@@ -62,6 +62,9 @@ impl Switch {
             self.next_status_ms = 0;
         }
         self.log_monitoring(&wanted);
+        for note in notes::of_change(&self.desired, &wanted) {
+            vlog::write_to(note.module, note.level, format_args!("{}", note.text));
+        }
         self.desired = wanted;
         let step =
             actix::fut::wrap_future::<_, Self>(join_all(opening)).map(|opened, this, ctx| this.opened(opened, ctx));
@@ -110,9 +113,6 @@ impl Switch {
                 self.close_port(&name, &mut bridge, &port);
             }
             self.family.dismiss(bridge.address.card());
-            if !wanted.bridges.contains_key(&name) {
-                vlog::info!("bridge", "bridge {name}: deleted");
-            }
         }
         let mut bridges = std::mem::take(&mut self.bridges);
         for (name, bridge) in &mut bridges {
@@ -170,9 +170,10 @@ impl Switch {
         let mut opening = Vec::new();
         let Some(news) = self.own.as_ref().map(Address::outlet::<BridgeNews>) else { return opening };
         // Those that come together are made in the order of a hash table that was filled from another, which shows where
-        // bridges are listed.
+        // bridges are listed, and in the numbers that their ports are given.
         let by_hash = HashOrder::by_name(wanted.bridges.keys().map(|name| (name.as_str(), name)));
-        for name in HashOrder::by_name(by_hash.iter().map(|name| (name.as_str(), name))).iter() {
+        let by_hash = HashOrder::by_name(by_hash.iter().map(|name| (name.as_str(), name)));
+        for name in by_hash.iter() {
             let Some(row) = wanted.bridges.get(name) else { continue };
             if !self.bridges.contains_key(name)
                 && let Some(bridge) = self.make_bridge(name, row, &news)
@@ -182,8 +183,8 @@ impl Switch {
         }
         let mut bridges = std::mem::take(&mut self.bridges);
         let taken = taken_elsewhere(wanted, &bridges);
-        for (name, bridge) in &mut bridges {
-            let Some(row) = wanted.bridges.get(name) else { continue };
+        for name in by_hash.iter() {
+            let (Some(row), Some(bridge)) = (wanted.bridges.get(name), bridges.get_mut(name)) else { continue };
             let known_errors = std::mem::take(&mut bridge.errors);
             for port in row.ports.keys() {
                 if !bridge.bundles.contains_key(port) {

@@ -51,13 +51,15 @@ pub(super) fn add(registry: &mut Registry<'_>) {
             flows += datapath.address.ask(ReadStats, PATIENCE).await.map_or(0, |report| report.flows);
         }
         let flows = if flows > 0 { format!(" udpif keys:{flows}") } else { String::new() };
-        let (threads, ports) = (directory.datapaths.len(), directory.ports.len());
+        let (datapaths, ports) = (directory.datapaths.len(), directory.ports.len());
+        let all = |each: u32| datapaths * each as usize;
+        let (handlers, revalidators) = (all(directory.threads.handlers), all(directory.threads.revalidators));
         let cells = match &directory.idl {
             Some(idl) => idl.ask(crate::idl::ReadCells, PATIENCE).await.unwrap_or(0),
             None => 0,
         };
         let cells = if cells > 0 { format!("idl-cells-Open_vSwitch:{cells} ") } else { String::new() };
-        Ok(format!("handlers:{threads} {cells}ports:{ports} revalidators:{threads} rules:{rules}{flows}\n"))
+        Ok(format!("handlers:{handlers} {cells}ports:{ports} revalidators:{revalidators} rules:{rules}{flows}\n"))
     });
     registry.ask("dpif-dummy/change-port-number", "dp port new-number", (3, 3), |directory, args| async move {
         let kind = args[0].strip_prefix("ovs-").filter(|k| *k == "dummy");
@@ -309,7 +311,11 @@ fn add_upcalls(registry: &mut Registry<'_>) {
             let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
             let limit = datapath.revalidator()?.ask(ReadFlowLimit, PATIENCE).await.map_err(|e| e.to_string())?;
             let name = format!("{kind}@ovs-{kind}");
-            out.push_str(&upcall_show(&name, report.flows, &limit, UFID.load(Relaxed), &[(1, report.flows)]));
+            // One revalidator does what as many as are asked for would share.
+            let all = directory.threads.revalidators as usize;
+            let share = |i: u32| (i + 1, report.flows / all + usize::from((i as usize) < report.flows % all));
+            let shares: Vec<_> = (0..directory.threads.revalidators).map(share).collect();
+            out.push_str(&upcall_show(&name, report.flows, &limit, UFID.load(Relaxed), &shares));
         }
         Ok(out)
     });

@@ -1,0 +1,169 @@
+//! What the log is told of settings that take effect, in the words of Open vSwitch: tables' prefixes, threads, and what
+//! there is nothing of here. Pure: a configuration and the one before it make lines.
+
+use flow::classifier::PrefixField;
+
+use super::desired::{DesiredSwitch, DesiredTable, Pairs};
+use super::plan::{flag, number, prefix_field};
+
+/// Of each kind.
+const THREADS_AT_MOST: u32 = 1024;
+
+/// A line for the log.
+#[derive(Debug, Clone)]
+pub(super) struct Note {
+    /// The log's module.
+    pub module: &'static str,
+    /// How much it matters.
+    pub level: vlog::Level,
+    /// The text.
+    pub text: String,
+}
+
+impl Note {
+    fn info(module: &'static str, text: &str) -> Self {
+        Self { module, level: vlog::Level::Info, text: text.to_owned() }
+    }
+
+    fn error(module: &'static str, text: &str) -> Self {
+        Self { module, level: vlog::Level::Err, text: text.to_owned() }
+    }
+}
+
+/// Threads that Open vSwitch would translate and revalidate with, a datapath, as settings ask for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threads {
+    /// That translate.
+    pub handlers: u32,
+    /// That revalidate.
+    pub revalidators: u32,
+}
+
+/// One of each, which is what a datapath has here, whatever is asked for.
+impl Default for Threads {
+    fn default() -> Self {
+        Self { handlers: 1, revalidators: 1 }
+    }
+}
+
+impl Threads {
+    /// As `other_config` asks; what is no number, or 0, asks for one.
+    pub(super) fn read(other_config: &Pairs) -> Self {
+        let threads = |key| number(other_config, key, 1).clamp(1, THREADS_AT_MOST);
+        Self { handlers: threads("n-handler-threads"), revalidators: threads("n-revalidator-threads") }
+    }
+}
+
+/// What is new of a configuration that takes the place of another.
+pub(super) fn of_change(before: &DesiredSwitch, after: &DesiredSwitch) -> Vec<Note> {
+    let mut notes = of_settings(&before.other_config, &after.other_config);
+    // They start with the first bridge.
+    let known = (!before.bridges.is_empty()).then(|| Threads::read(&before.other_config));
+    if !after.bridges.is_empty() {
+        notes.extend(of_threads(known, Threads::read(&after.other_config)));
+    }
+    for (name, bridge) in &after.bridges {
+        let tables = before.bridges.get(name).map(|bridge| &bridge.flow_tables);
+        for (id, table) in &bridge.flow_tables {
+            let known = tables.and_then(|tables| tables.get(id));
+            notes.extend(of_table(&format!("{name} table {id}"), known, table));
+        }
+    }
+    notes
+}
+
+fn of_settings(old: &Pairs, new: &Pairs) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let has_turned = |key: &str, on: bool| flag(old, key) != flag(new, key) && flag(new, key) == on;
+    if has_turned("dpdk-init", true) {
+        notes.push(Note::error("dpdk", "DPDK not supported in this copy of Open vSwitch."));
+    }
+    if has_turned("userspace-tso-enable", true) {
+        notes.push(Note::info("userspace_tso", "Userspace TCP Segmentation Offloading support enabled"));
+    }
+    let flush_us = |pairs: &Pairs| number(pairs, "tx-flush-interval", 0);
+    if flush_us(old) != flush_us(new) {
+        notes.push(Note::info("dpif_netdev", &format!("Flushing interval for tx queues set to {} us", flush_us(new))));
+    }
+    for (on, what) in [(true, "enabled"), (false, "disabled")] {
+        if has_turned("pmd-perf-metrics", on) {
+            notes.push(Note::info("dpif_netdev", &format!("PMD performance metrics collection {what}")));
+        }
+    }
+    notes
+}
+
+fn of_threads(known: Option<Threads>, threads: Threads) -> Vec<Note> {
+    if known == Some(threads) {
+        return Vec::new();
+    }
+    let Threads { handlers, revalidators } = threads;
+    let both = format!("n-handler-threads to {handlers}, setting n-revalidator-threads to {revalidators}");
+    let texts = [format!("Setting {both}"), format!("Starting {} threads", handlers + revalidators)];
+    texts.iter().map(|text| Note::info("ofproto_dpif_upcall", text)).collect()
+}
+
+fn of_table(name: &str, before: Option<&DesiredTable>, after: &DesiredTable) -> Option<Note> {
+    let (known, now) = (before.and_then(prefixes), prefixes(after)?);
+    (known.as_ref() != Some(&now)).then(|| Note::info("bridge", &format!("bridge {name}: Prefix lookup with: {now}.")))
+}
+
+/// The name that a field goes by, of those that it has.
+fn name_of(field: PrefixField) -> &'static str {
+    match field {
+        PrefixField::Ipv4Dst => "ip_dst",
+        PrefixField::Ipv4Src => "ip_src",
+        PrefixField::Ipv6Dst => "ipv6_dst",
+        PrefixField::Ipv6Src => "ipv6_src",
+        PrefixField::TunDst => "tun_dst",
+        PrefixField::TunSrc => "tun_src",
+        PrefixField::TunIpv6Dst => "tun_ipv6_dst",
+        PrefixField::TunIpv6Src => "tun_ipv6_src",
+    }
+}
+
+/// The fields with prefixes of a table, if it says any.
+fn prefixes(table: &DesiredTable) -> Option<String> {
+    let names: Vec<_> = table.prefixes.iter().filter_map(|name| prefix_field(name).ok()).map(name_of).collect();
+    let is_none = table.prefixes.iter().any(|name| name == "none");
+    if names.is_empty() { is_none.then(|| "none".to_owned()) } else { Some(names.join(",")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(notes: impl IntoIterator<Item = Note>) -> Vec<String> {
+        notes.into_iter().map(|note| note.text).collect()
+    }
+
+    #[test]
+    fn settings_are_told_of_when_they_change() {
+        let pairs = |pairs: &[(&str, &str)]| -> Pairs {
+            pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        let none = Pairs::new();
+        let set = pairs(&[("pmd-perf-metrics", "true"), ("tx-flush-interval", "50"), ("n-handler-threads", "2")]);
+        let told = ["Flushing interval for tx queues set to 50 us", "PMD performance metrics collection enabled"];
+        assert_eq!(texts(of_settings(&none, &set)), told);
+        assert!(of_settings(&set, &set).is_empty());
+        assert_eq!(texts(of_settings(&set, &none))[1], "PMD performance metrics collection disabled");
+        let told = ["Setting n-handler-threads to 2, setting n-revalidator-threads to 1", "Starting 3 threads"];
+        assert_eq!(texts(of_threads(Some(Threads::read(&none)), Threads::read(&set))), told);
+        let odd = Threads::read(&pairs(&[("n-handler-threads", "0"), ("n-revalidator-threads", "x")]));
+        assert!(of_threads(Some(Threads::default()), odd).is_empty());
+        assert_eq!(texts(of_threads(None, odd))[1], "Starting 2 threads");
+    }
+
+    #[test]
+    fn prefixes_are_told_of_when_they_change() {
+        let table = |names: &[&str]| DesiredTable {
+            prefixes: names.iter().map(|&name| name.to_owned()).collect(),
+            ..DesiredTable::default()
+        };
+        let (some, none) = (table(&["nw_dst", "tcp_src", "ip_src"]), table(&["none"]));
+        assert_eq!(texts(of_table("b table 3", None, &some)), ["bridge b table 3: Prefix lookup with: ip_dst,ip_src."]);
+        assert_eq!(texts(of_table("b table 3", Some(&some), &none)), ["bridge b table 3: Prefix lookup with: none."]);
+        assert!(of_table("b", Some(&none), &none).is_none() && of_table("b", Some(&none), &table(&[])).is_none());
+    }
+}
