@@ -345,7 +345,8 @@ impl<'a> NumberPrefix<'a> {
     }
 }
 
-/// Six hexadecimal numbers with colons at the start of a text, and what follows.
+/// Six hexadecimal numbers with colons at the start of a text, and what follows. As `scanf(3)` reads them, blanks, a sign
+/// and `0x` may stand before each, and of the number eight bits count.
 pub fn parse_mac_prefix(text: &str) -> Option<(u64, &str)> {
     let mut rest = text;
     let mut address = 0;
@@ -353,15 +354,25 @@ pub fn parse_mac_prefix(text: &str) -> Option<(u64, &str)> {
         if i > 0 {
             rest = rest.strip_prefix(':')?;
         }
-        let len = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
-        if len == 0 {
-            return None;
-        }
-        let number = rest[..len].chars().fold(0u64, |n, c| (n << 4) | u64::from(c.to_digit(16).unwrap_or(0)));
-        address = (address << 8) | (number & 0xff);
-        rest = &rest[len..];
+        let number;
+        (number, rest) = parse_octet_prefix(rest)?;
+        address = (address << 8) | u64::from(number);
     }
     Some((address, rest))
+}
+
+/// The low eight bits of a hexadecimal number at the start of a text, and what follows.
+fn parse_octet_prefix(text: &str) -> Option<(u8, &str)> {
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
+    let negative = text.starts_with('-');
+    let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_digit = |c: char| c.is_ascii_hexdigit();
+    let bare = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let text = bare.filter(|rest| rest.starts_with(is_digit)).unwrap_or(text);
+    let len = text.find(|c| !is_digit(c)).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(len);
+    let number = digits.chars().fold(0u8, |n, c| (n << 4) | c.to_digit(16).unwrap_or(0) as u8);
+    (len > 0).then_some((if negative { number.wrapping_neg() } else { number }, rest))
 }
 
 /// Four decimal numbers with dots at the start of a text, and what follows.
@@ -458,6 +469,8 @@ mod tests {
         assert_eq!(ipv4_masked(0x0a00_0000, 0xff00_00ff), "10.0.0.0/255.0.0.255");
         assert_eq!(parse_ipv6_masked("1::1/64"), Ok((0x0001 << 112 | 1, u128::MAX << 64)));
         assert_eq!(parse_mac_prefix("1:2:3:4:5:101/x"), Some((0x0102_0304_0501, "/x")));
+        assert_eq!(parse_mac_prefix("-10:+1:0x2: 3:-0xff:0x"), Some((0xf001_0203_0100, "x")));
+        assert_eq!(parse_mac_prefix("-:1:2:3:4:5"), None);
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 use flow::text::{parse_ipv4_prefix, parse_mac_prefix, parse_u64_prefix};
 
-const BLANKS: &str = " \t\r\n";
+/// Between words.
+fn is_separator(c: char) -> bool {
+    matches!(c, ',' | ' ' | '\t' | '\r' | '\n')
+}
 
 /// Takes words off the front of a text.
 pub(crate) struct Words<'a>(pub(crate) &'a str);
@@ -15,13 +18,12 @@ impl<'a> Iterator for Words<'a> {
 
     /// The next key and its value, empty without one.
     fn next(&mut self) -> Option<(&'a str, &'a str)> {
-        let is_separator = |c: char| c == ',' || BLANKS.contains(c);
         let text = self.0.trim_start_matches(is_separator);
         if text.is_empty() {
             self.0 = text;
             return None;
         }
-        let key_len = text.find(|c: char| ":=(".contains(c) || is_separator(c)).unwrap_or(text.len());
+        let key_len = text.find(|c| matches!(c, ':' | '=' | '(') || is_separator(c)).unwrap_or(text.len());
         let (key, rest) = text.split_at(key_len);
         let Some(delimiter) = rest.chars().next() else {
             self.0 = rest;

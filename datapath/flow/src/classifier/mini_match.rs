@@ -202,8 +202,10 @@ impl MiniMatch {
 
     /// Whether whatever matches this matches `other` too.
     pub fn is_within(&self, other: &MiniMatch) -> bool {
-        self.shape.covers(&other.shape)
-            && other.shape.words.iter().zip(&other.values).all(|((i, m), v)| self.word(usize::from(*i)) & m == *v)
+        let everything = other.shape.words.is_empty();
+        everything
+            || self.shape.covers(&other.shape)
+                && other.shape.words.iter().zip(&other.values).all(|((i, m), v)| self.word(usize::from(*i)) & m == *v)
     }
 
     /// Whether some packet matches both.

@@ -13,6 +13,7 @@ pub struct Value(pub SmallVec<[u8; 16]>);
 
 impl Value {
     /// `n` zero octets.
+    #[inline]
     pub fn zeros(n: usize) -> Self {
         Self::filled(0, n)
     }
@@ -24,6 +25,7 @@ impl Value {
     }
 
     /// `n` octets with the `bits` least significant bits set.
+    #[inline]
     pub fn ones(n: usize, bits: usize) -> Self {
         if bits == n * 8 {
             return Self::filled(0xff, n);
@@ -38,6 +40,7 @@ impl Value {
     }
 
     /// A number in `n` octets (at most 16 of them carry it); excess high bits are lost.
+    #[inline]
     pub fn from_u128(number: u128, n: usize) -> Self {
         let mut value = Self::zeros(n);
         let octets = number.to_be_bytes();
@@ -47,11 +50,13 @@ impl Value {
     }
 
     /// A copy of octets.
+    #[inline]
     pub fn from_slice(octets: &[u8]) -> Self {
         Self(SmallVec::from_slice(octets))
     }
 
     /// The least significant 128 bits as a number.
+    #[inline]
     pub fn to_u128(&self) -> u128 {
         let start = self.0.len().saturating_sub(16);
         let low = &self.0[start..];
@@ -61,11 +66,13 @@ impl Value {
     }
 
     /// Octets.
+    #[inline]
     pub fn octets(&self) -> &[u8] {
         &self.0
     }
 
     /// Number of octets.
+    #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -76,11 +83,13 @@ impl Value {
     }
 
     /// Whether every bit is 0.
+    #[inline]
     pub fn is_zero(&self) -> bool {
         self.0.iter().all(|o| *o == 0)
     }
 
     /// Whether every bit of every octet is 1.
+    #[inline]
     pub fn is_ones(&self) -> bool {
         self.0.iter().all(|o| *o == 0xff)
     }

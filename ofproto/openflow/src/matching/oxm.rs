@@ -297,8 +297,8 @@ impl<'a> Writer<'a> {
         if mask.is_zero() {
             return;
         }
-        let ones = Value::ones(value.len(), value.len() * 8);
         let mask = match field {
+            _ if !field.meta().maskable => Value::ones(value.len(), value.len() * 8),
             // Of the flags only one is known: the others are never said anything of.
             Field::TunFlags => Value::from_u128(1, 2),
             // Eight of 32 states are known.
@@ -306,7 +306,7 @@ impl<'a> Writer<'a> {
             _ if is_own_mask(field) => value.clone(),
             _ => mask,
         };
-        self.entry(field, &value, if field.meta().maskable { &mask } else { &ones });
+        self.entry(field, &value, &mask);
     }
 
     fn number(&mut self, field: Field, number: u128) {
