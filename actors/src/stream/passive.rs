@@ -75,7 +75,8 @@ impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// Those of `accept`; a caller pauses before it tries again (out of file descriptors).
+    /// Those of `accept` (out of file descriptors), and a TLS configuration that will not do; a caller pauses before it
+    /// tries again.
     pub async fn accept(&self) -> io::Result<Accepted> {
         match &self.kind {
             Kind::Unix(listener, _) => {
@@ -89,6 +90,8 @@ impl Listener {
             }
             Kind::Ssl(listener, tls) => {
                 let (stream, peer) = accept_tcp(listener).await?;
+                // Without keys and certificates there is nobody to shake hands with.
+                tls.context(false).inspect_err(|_| super::tls::drain(&stream))?;
                 Ok(Accepted { name: format!("ssl:{peer}"), stream: Raw::Ssl(stream, tls.clone()) })
             }
         }

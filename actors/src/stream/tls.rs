@@ -156,12 +156,15 @@ impl Tls {
         // A peer that speaks without TLS gets a line that says so.
         let _ = stream.get_ref().peek(&mut head).await;
         let accepted = Pin::new(&mut stream).accept().await;
+        let accepted = accepted.map_err(|e| report("SSL_accept", &e));
+        if accepted.is_err() {
+            drain(stream.get_ref());
+        }
         if accepted.is_err() && matches!(head[0], b'{' | b'[') {
             let peer = stream.get_ref().peer_addr().map_or_else(|_| String::new(), |peer| format!("ssl:{peer}: "));
             vlog::warn_rl!("stream_ssl", 10, 25, "{peer}received JSON-RPC data on SSL channel");
         }
-        accepted.map_err(|e| report("SSL_accept", &e))?;
-        Ok(stream)
+        accepted.map(|()| stream)
     }
 
     /// Takes the server's CA certificate if there is none yet, and gives the connection up.
@@ -208,6 +211,17 @@ impl Tls {
                 );
                 Err(error)
             }
+        }
+    }
+}
+
+/// Reads what has come already: a connection that is closed with octets unread is reset, and its peer told of that
+/// instead of its end.
+pub(super) fn drain(tcp: &TcpStream) {
+    let mut octets = [0; 4096];
+    for _ in 0..16 {
+        if !matches!(tcp.try_read(&mut octets), Ok(1..)) {
+            break;
         }
     }
 }

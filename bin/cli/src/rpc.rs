@@ -53,8 +53,9 @@ impl Rpc {
     /// As the system reports them.
     pub fn send(&mut self, message: &Message) -> io::Result<()> {
         vlog::dbg!("jsonrpc", "{}: {}", self.name, Said(message, true));
-        self.stream.write_all(&octets::of_text(&message.to_text()))?;
-        self.stream.flush()
+        let text = message.to_text();
+        let sent = self.stream.write_all(&octets::of_text(&text)).and_then(|()| self.stream.flush());
+        sent.inspect_err(|error| vlog::warn!("jsonrpc", "{}: send error: {}", self.name, strerror(error)))
     }
 
     /// Sends a request and returns its id.
@@ -100,7 +101,11 @@ impl Rpc {
         let n = loop {
             match self.stream.read(&mut chunk) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
+                Err(e) => {
+                    vlog::warn!("jsonrpc", "{}: receive error: {}", self.name, strerror(&e));
+                    return Err(e);
+                }
+                Ok(n) => break n,
             }
         };
         if n == 0 {

@@ -39,6 +39,12 @@ pub mod errno {
         io::Error::from_raw_os_error(71)
     }
 
+    /// `EIO`: the peer broke off.
+    #[must_use]
+    pub fn input_output_error() -> io::Error {
+        io::Error::from_raw_os_error(5)
+    }
+
     /// `ESRCH`: the process is not there.
     #[must_use]
     pub fn no_such_process() -> io::Error {

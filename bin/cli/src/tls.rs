@@ -166,16 +166,14 @@ pub(crate) fn handshake(context: &SslContext, side: Side<'_>, tcp: TcpStream) ->
         Side::Server => ("SSL_accept", stream.accept()),
     };
     if let Err(error) = result {
-        let text = match error.ssl_error() {
-            Some(stack) => first(stack),
-            None => match error.io_error() {
-                Some(io) => crate::program::strerror(io),
-                // How OpenSSL 3 tells of a peer that went without a word.
-                None => "error:0A000126:SSL routines::unexpected eof while reading".to_string(),
-            },
+        let (text, told) = match (error.ssl_error(), error.io_error()) {
+            (Some(stack), _) => (first(stack), None),
+            (None, Some(io)) => (format!("system error ({})", crate::program::strerror(io)), io.raw_os_error()),
+            // How OpenSSL 3 tells of a peer that went without a word.
+            (None, None) => ("error:0A000126:SSL routines::unexpected eof while reading".to_string(), None),
         };
         vlog::warn!("stream_ssl", "{name}: {text}");
-        return Err(errno::protocol_error());
+        return Err(told.map_or_else(errno::protocol_error, io::Error::from_raw_os_error));
     }
     Ok(stream)
 }
@@ -196,11 +194,16 @@ fn description(certificate: &X509Ref) -> String {
 /// The error of a read or write on a TLS stream as the system would report it.
 pub(crate) fn system_error(name: &str, error: io::Error) -> io::Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>()) {
-        None => error,
+        None => {
+            if !matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) {
+                vlog::warn!("stream_ssl", "{name}: system error ({})", crate::program::strerror(&error));
+            }
+            error
+        }
         Some(inner) => {
             let text = inner.ssl_error().map_or_else(|| inner.to_string(), first);
             vlog::warn!("stream_ssl", "{name}: {text}");
-            errno::protocol_error()
+            errno::input_output_error()
         }
     }
 }

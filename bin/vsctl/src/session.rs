@@ -294,7 +294,11 @@ impl Link {
     }
 
     fn broken(&self, error: &io::Error) -> Failure {
-        Failure::Text(format!("{}: database connection failed ({})", self.rpc.name(), strerror(error)))
+        let (name, text) = (self.rpc.name(), strerror(error));
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            vlog::warn!("reconnect", "{name}: connection dropped ({text})");
+        }
+        Failure::Text(format!("{name}: database connection failed ({text})"))
     }
 
     /// Waits for one message and takes it in.
