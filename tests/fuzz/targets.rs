@@ -192,7 +192,7 @@ pub fn json_framing(data: &[u8]) {
 
 fn fresh() -> Database {
     static SCHEMA: OnceLock<Arc<ovsdb::DatabaseSchema>> = OnceLock::new();
-    let schema = SCHEMA.get_or_init(|| Arc::new(ovsdb::vswitch::vswitch_schema().expect("the built-in schema")));
+    let schema = SCHEMA.get_or_init(|| Arc::new(ovsdb::vswitch::vswitch_schema()));
     Database::new(schema.clone())
 }
 
