@@ -1,6 +1,6 @@
 //! Writes the built-in schema as tables of Rust, so that no program reads its JSON at every start: that was a third of
-//! what `ovs-vsctl add-port` ran. What is read here is `schema/vswitch.ovsschema`; what it means stands in `src/vswitch.rs`,
-//! and a test there compares both.
+//! what `ovs-vsctl add-port` ran. What is read here is `schema/vswitch.ovsschema`; what it means stands in
+//! `src/vswitch.rs`, and a test there compares both.
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -154,8 +154,8 @@ pub fn flow_text(data: &[u8]) {
     }
 }
 
-/// Actions as text: printing what was parsed is stable. But for NSH options: as Open vSwitch does, their values are written
-/// without leading zeros and their digits read in pairs, so that an odd one is lost.
+/// Actions as text: printing what was parsed is stable. But for NSH options: as Open vSwitch does, their values are
+/// written without leading zeros and their digits read in pairs, so that an odd one is lost.
 pub fn action_text(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok((actions, _)) = openflow::action::parse_instructions(text, Names::NONE) else { return };

@@ -343,7 +343,8 @@ impl RxQueue for DummyQueue {
     }
 }
 
-/// The MTU of a dummy port, octets: set by the port, obeyed by the half that sends. It does not count the Ethernet header.
+/// The MTU of a dummy port, octets: set by the port, obeyed by the half that sends. It does not count the Ethernet
+/// header.
 #[derive(Clone, Debug)]
 pub struct DummyMtu(Arc<AtomicU32>);
 

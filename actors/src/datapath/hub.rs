@@ -2,8 +2,9 @@
 //!
 //! All that one is told goes by one line, in order: a flow is there before the answer to the packet that asked for it,
 //! a port before its queues. A queue moves by way of the main thread; what it holds waits in the kernel meanwhile. A
-//! thread that was started anew is told everything again, and the ports whose queues fell with it are opened anew. What it
-//! counted the main thread counts from then on ([`legacy`]); should that be lost, all flows go, lest one counts backwards.
+//! thread that was started anew is told everything again, and the ports whose queues fell with it are opened anew. What
+//! it counted the main thread counts from then on ([`legacy`]); should that be lost, all flows go, lest one counts
+//! backwards.
 
 use actix::prelude::*;
 use dp::FlowEdit;

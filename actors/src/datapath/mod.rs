@@ -8,8 +8,8 @@
 //!
 //! While packets flow it polls the queues that have any, burst by burst, and looks at its mailbox between slices of
 //! [`BURSTS_A_SLICE`] bursts or [`SLICE_US`]. A queue found empty is armed and left to the kernel, where it pays after a
-//! moment ([`crate::linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a round
-//! of bursts and a bridge.
+//! moment ([`crate::linger`]); with all queues asleep the thread sleeps in its runtime. Misses leave in one message a
+//! round of bursts and a bridge.
 
 pub mod adapt;
 pub mod control;
@@ -192,8 +192,8 @@ impl Datapath {
         this
     }
 
-    /// Another thread, on the processor `core`, that shares what is `common` with the main one. `news` is told if it is not
-    /// its first life.
+    /// Another thread, on the processor `core`, that shares what is `common` with the main one. `news` is told if it is
+    /// not its first life.
     fn pmd(
         desk: Desk,
         (config, core): (dp::Config, u32),

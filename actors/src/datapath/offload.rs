@@ -1,6 +1,6 @@
-//! Flows that dummies take, as a network card would (`other_config:hw-offload`): the card marks the packets of a flow with
-//! a number by which the flow is found at once. Dummies tell the log of it, and nothing else comes of it: no packet takes
-//! another way. The texts equal Open vSwitch's: scripts read them.
+//! Flows that dummies take, as a network card would (`other_config:hw-offload`): the card marks the packets of a flow
+//! with a number by which the flow is found at once. Dummies tell the log of it, and nothing else comes of it: no
+//! packet takes another way. The texts equal Open vSwitch's: scripts read them.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -86,9 +86,9 @@ pub struct OwnTap {
 }
 
 impl OwnTap {
-    /// Lets the kernel forward what the host sends by the tap, or has all of that come to the tap: who watches the device, or
-    /// shapes what the host sends by it, would not see what the kernel takes before. Elsewhere than here its index says
-    /// nothing.
+    /// Lets the kernel forward what the host sends by the tap, or has all of that come to the tap: who watches the
+    /// device, or shapes what the host sends by it, would not see what the kernel takes before. Elsewhere than here its
+    /// index says nothing.
     pub fn allow_shortcut(&mut self, is_allowed: bool) {
         let Some(kernel) = self.kernel.as_ref().filter(|_| is_allowed && self.tap.is_here()) else {
             self.shortcut = None;

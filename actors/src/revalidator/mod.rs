@@ -2,7 +2,8 @@
 //! the datapath's flows a piece at a time, for their counters and to take out those that nobody uses.
 //!
 //! A change is acted upon at once; the dump follows every `max-revalidator`, or with the change where it is quick. One
-//! round runs at a time; a change during a round makes another follow. It keeps nothing but that and the limit of flows: a panic costs nothing.
+//! round runs at a time; a change during a round makes another follow. It keeps nothing but that and the limit of
+//! flows: a panic costs nothing.
 
 use actix::prelude::*;
 use flow::FlowReported;

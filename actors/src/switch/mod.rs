@@ -81,8 +81,8 @@ struct Backer {
     revalidator: Address<Revalidator>,
     stir: Latest<Stir>,
     ports: BTreeMap<OdpPort, String>,
-    /// Ports that this change of configuration took out, and the bridges they were of. Until bridges have heard of it, flows
-    /// that name them may still be there, and be made: the numbers are nobody else's so long.
+    /// Ports that this change of configuration took out, and the bridges they were of. Until bridges have heard of it,
+    /// flows that name them may still be there, and be made: the numbers are nobody else's so long.
     leaving: BTreeMap<OdpPort, (String, String)>,
     /// Tunnels by their interface's name; those of a kind share a port.
     tunnels: BTreeMap<String, Arc<TunnelConfig>>,

@@ -445,8 +445,8 @@ fn port_view(name: &str, planned: &PlannedPort, row: &DesiredPort) -> PortView {
     }
 }
 
-/// Places of a bridge's mirrors, 32 at the most. Each keeps its place as long as it is there, as packets are copied in the
-/// order of places: those that came first first.
+/// Places of a bridge's mirrors, 32 at the most. Each keeps its place as long as it is there, as packets are copied in
+/// the order of places: those that came first first.
 #[derive(Debug, Clone, Default)]
 pub struct MirrorSlots(BTreeMap<Uuid, u8>);
 
@@ -493,8 +493,8 @@ pub(super) fn flag(pairs: &Pairs, key: &str) -> bool {
     pairs.get(key).is_some_and(|v| v.eq_ignore_ascii_case("true"))
 }
 
-/// How many addresses a bridge may learn; the table keeps to its own bounds, a number below zero stands for any many, 0 for
-/// the default.
+/// How many addresses a bridge may learn; the table keeps to its own bounds, a number below zero stands for any many, 0
+/// for the default.
 fn table_size(other_config: &Pairs) -> usize {
     let given = other_config.get("mac-table-size").and_then(|text| text.trim().parse::<i32>().ok());
     given.filter(|n| *n != 0).map_or(8192, |n| usize::try_from(n).unwrap_or(usize::MAX))

@@ -80,8 +80,8 @@ fn settings(other_config: &Pairs, before: &Settings, notes: &mut rxq::Notes) -> 
 }
 
 /// What is asked of threads that poll: to share their queues out anew by themselves when one has too much to do, and to
-/// sleep when there is little. These threads sleep whenever there is nothing at all to do, and queues are shared out anew on
-/// request, so that the log is told what is asked for, and nothing else happens.
+/// sleep when there is little. These threads sleep whenever there is nothing at all to do, and queues are shared out
+/// anew on request, so that the log is told what is asked for, and nothing else happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Balance {
     is_enabled: bool,
@@ -142,8 +142,8 @@ impl Balance {
     }
 }
 
-/// What the log is told of a change of the caches: one in how many flows the exact match cache takes, and whether there is
-/// a signature match cache.
+/// What the log is told of a change of the caches: one in how many flows the exact match cache takes, and whether there
+/// is a signature match cache.
 fn cache_notes(before: Option<(u32, bool)>, (inverse, smc): (u32, bool)) -> rxq::Notes {
     let (old_inverse, old_smc) = before.unwrap_or((EMC_INSERT_INV_PROB, false));
     let mut notes = rxq::Notes::new();

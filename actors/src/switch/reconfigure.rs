@@ -538,7 +538,8 @@ impl Switch {
         self.attach();
         self.write_status(Some(self.desired.next_cfg));
         if self.next_status_ms == 0 {
-            // What new devices have counted before is told at once; soon, where there are many and some were told just now.
+            // What new devices have counted before is told at once; soon, where there are many and some were told just
+            // now.
             let devices = self.host.as_ref().map_or(0, |host| host.view.load().links.len());
             let ports = self.bridges.values().map(|bridge| bridge.ports.len()).sum::<usize>();
             let are_many = ports > FEW_PORTS || devices > FEW_DEVICES;

@@ -395,8 +395,8 @@ pub(super) fn fresh_counters(port: &PortState) -> (PortStats, BTreeMap<String, i
     (stats, more)
 }
 
-/// The further counters of a dummy: those of its queues each way, and two counters of its own that count the same. One queue
-/// alone has carried all.
+/// The further counters of a dummy: those of its queues each way, and two counters of its own that count the same. One
+/// queue alone has carried all.
 pub(crate) fn dummy_counters(stats: &PortStats, queues: &QueueCounts) -> BTreeMap<String, i64> {
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let own = ["rx_custom_packets_1", "rx_custom_packets_2"].map(|name| (name.to_owned(), number(stats.rx_packets)));

@@ -1,8 +1,8 @@
 //! The three destinations: standard error, the system log, and the log file.
 //!
-//! Syslog is spoken over its socket: to `/dev/log` (`libc`) as the C library does, to another Unix socket or over UDP with
-//! the priority alone before the message, and to a `--syslog-target` as RFC 5424 has it. A line is one write; a destination
-//! that cannot take it loses it, for a log must never stop the program.
+//! Syslog is spoken over its socket: to `/dev/log` (`libc`) as the C library does, to another Unix socket or over UDP
+//! with the priority alone before the message, and to a `--syslog-target` as RFC 5424 has it. A line is one write; a
+//! destination that cannot take it loses it, for a log must never stop the program.
 
 use crate::modules::{Destination, Level, Module};
 use crate::pattern::{LOG_DAEMON, Message, expand};

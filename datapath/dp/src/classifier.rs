@@ -2,8 +2,9 @@
 //! looked up in each, the most used first, and the first hit decides, for megaflows do not overlap.
 //!
 //! Each port has a classifier of its own and a bound on its subtables: whoever floods one port with headers crafted to
-//! need ever new masks slows down that port's look-ups alone, and those up to the bound. While the bound keeps flows out, those
-//! of masks that no packet has used lately are marked as in the way ([`Classifier::mark`]), and idle out sooner.
+//! need ever new masks slows down that port's look-ups alone, and those up to the bound. While the bound keeps flows
+//! out, those of masks that no packet has used lately are marked as in the way ([`Classifier::mark`]), and idle out
+//! sooner.
 
 use std::sync::Arc;
 
@@ -153,8 +154,8 @@ impl Classifier {
         }
     }
 
-    /// Where flows were refused for their masks since the last time, says of each flow whether it is in the way: no flow of
-    /// its mask is in use. Where none were any more, that none is.
+    /// Where flows were refused for their masks since the last time, says of each flow whether it is in the way: no
+    /// flow of its mask is in use. Where none were any more, that none is.
     pub(crate) fn mark(&mut self, flows: &mut impl Markable) {
         let is_crowded = std::mem::take(&mut self.is_crowded);
         if !is_crowded && !self.has_marks {

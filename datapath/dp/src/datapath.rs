@@ -263,8 +263,8 @@ impl Datapath {
         self.engine.execute_all(packets, &mut env);
     }
 
-    /// Upcalls were answered, or lost on their way: their ports may make as many more, and packets that waited for them go
-    /// on.
+    /// Upcalls were answered, or lost on their way: their ports may make as many more, and packets that waited for them
+    /// go on.
     pub fn upcalls_answered(&mut self, answers: &[(OdpPort, Ticket)], now_us: u64, upcalls: &mut Vec<Upcall>) {
         let mut env = Env { now_ms: now_us / 1000, port: 0, upcalls };
         self.engine.answered(answers, &mut env);
@@ -314,8 +314,8 @@ impl Datapath {
         self.engine.flows.take_journal()
     }
 
-    /// Makes a change that another thread's table had; gives a flow that it removes. Where a flow does not fit, its packets
-    /// go up.
+    /// Makes a change that another thread's table had; gives a flow that it removes. Where a flow does not fit, its
+    /// packets go up.
     pub fn follow(&mut self, edit: &FlowEdit) -> Option<DumpedFlow> {
         match edit {
             FlowEdit::Install(entry, view_version) => drop(self.install(entry, *view_version)),

@@ -125,8 +125,8 @@ fn read_original(key: &Key) -> Tuple {
     tuple
 }
 
-/// The addresses of an error about a translated connection: where the connection's is another, it takes that, whoever sent it
-/// from between.
+/// The addresses of an error about a translated connection: where the connection's is another, it takes that, whoever
+/// sent it from between.
 fn related(from: &Tuple, to: &Tuple, (src, dst): (u128, u128)) -> (u128, u128) {
     let moved = |own, from, to| if from != to { to } else { own };
     (moved(src, from.src, to.src), moved(dst, from.dst, to.dst))

@@ -1,12 +1,13 @@
 //! Flows that the kernel forwards by itself: a cache below all others, filled with exact packets of busy flows.
 //!
 //! Rings, caches and upcalls stay the truth. A packet whose flow does nothing but send it by a device, its tag changed at
-//! most, and asks for nothing that the kernel does not tell apart ([`ebpf::eligible`]), gets an entry once as many like it have come that it pays. The
-//! entry is gone before the flow's change or removal is reported, or that of a port of its; what the kernel counted is
-//! added to the flow's, the ports' and the thread's counters whenever those are asked for.
+//! most, and asks for nothing that the kernel does not tell apart ([`ebpf::eligible`]), gets an entry once as many like
+//! it have come that it pays. The entry is gone before the flow's change or removal is reported, or that of a port of
+//! its; what the kernel counted is added to the flow's, the ports' and the thread's counters whenever those are asked
+//! for.
 //!
-//! A packet that is in the ring when its entry is made may be overtaken by the next one; so entries are made when the ring
-//! was found empty, or has not been for long. Absent here: system calls ([`KernelPath`]).
+//! A packet that is in the ring when its entry is made may be overtaken by the next one; so entries are made when the
+//! ring was found empty, or has not been for long. Absent here: system calls ([`KernelPath`]).
 
 use std::collections::BTreeMap;
 

@@ -15,8 +15,8 @@
 //! burst has been sent; only what is changed after it was queued, or lacks headroom, is copied. Nothing here waits,
 //! allocates for a packet that hits, or sends a message.
 //!
-//! Deliberately absent: who decides on flows (upcalls go up, [`flow::FlowEntry`]s come down). Each thread has a datapath of
-//! its own; what they share is [`Common`].
+//! Deliberately absent: who decides on flows (upcalls go up, [`flow::FlowEntry`]s come down). Each thread has a
+//! datapath of its own; what they share is [`Common`].
 //!
 //! Source: ovs-vswitchd(8), ovs-dpctl(8), dpif-netdev's documented caches and counters; ovs-actions(7).
 

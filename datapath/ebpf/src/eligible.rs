@@ -8,8 +8,8 @@ use flow::{Action, OdpPort};
 use crate::layout::{Tag, is_tag};
 
 /// What differs between packets of one [`crate::FlowKey`]: type of service, time to live, flow label, TCP flags. All else
-/// that a flow's mask may ask for is in the key, or the same for all packets that have one: there are no inner tags, labels,
-/// fragments, and no metadata but the port.
+/// that a flow's mask may ask for is in the key, or the same for all packets that have one: there are no inner tags,
+/// labels, fragments, and no metadata but the port.
 const UNTOLD: [(usize, u64); 2] = [(word::IP, 0x000f_ffff_00ff_ff00), (word::ARP_THA_TCP_FLAGS, 0xffff)];
 
 /// The bit of a pushed tag's `tci` that says that there is a tag, and is not in the packet.
@@ -27,8 +27,8 @@ pub struct Retag {
 }
 
 impl Retag {
-    /// What actions that send a packet once, and before that change at most its tags, do to one that came with this tag, and
-    /// the port they send it by. `None`: they do something else.
+    /// What actions that send a packet once, and before that change at most its tags, do to one that came with this
+    /// tag, and the port they send it by. `None`: they do something else.
     pub fn of(actions: &[Action], came: Option<Tag>) -> Option<(OdpPort, Self)> {
         let (Action::Output(port), edits) = actions.split_last()? else { return None };
         let mut this = Self::default();

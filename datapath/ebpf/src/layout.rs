@@ -25,7 +25,8 @@ pub(crate) mod key {
     pub(crate) const DST: usize = 44;
 }
 
-/// Places in a slot. The first one's first word is the number of entries there are: without any, programs look no further.
+/// Places in a slot. The first one's first word is the number of entries there are: without any, programs look no
+/// further.
 pub mod slot {
     /// Frames that a program began to count here, 8 octets. As many as [`PACKETS`] when none is being decided upon.
     pub const ENTERED: usize = 0;
@@ -95,9 +96,9 @@ pub struct FlowKey(pub [u8; KEY_LEN]);
 impl FlowKey {
     /// The key of a frame that came by a device; `None`: not one that the kernel may forward.
     ///
-    /// It is exactly what [`crate::program::ring`] computes, to which the kernel shows the outer tag beside the frame. Not a
-    /// second tag, neither fragments nor options nor extension headers, no
-    /// lengths that disagree, no segments that begin or end a connection, no neighbour discovery.
+    /// It is exactly what [`crate::program::ring`] computes, to which the kernel shows the outer tag beside the frame.
+    /// Not a second tag, neither fragments nor options nor extension headers, no lengths that disagree, no segments
+    /// that begin or end a connection, no neighbour discovery.
     pub fn of_frame(ifindex: u32, frame: &[u8]) -> Option<Self> {
         let mut octets = [0; KEY_LEN];
         octets[key::IFINDEX..key::PROTO].copy_from_slice(&ifindex.to_ne_bytes());

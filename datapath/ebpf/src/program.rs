@@ -107,8 +107,8 @@ const VERDICT_OF: [(usize, i16); 4] = [
     (slot::TO_HOST, verdict::TO_HOST),
 ];
 
-/// The program of a tap, which the host's frames pass before they come there: decides, counts and sends what it takes. All
-/// else goes on to whatever program is behind it, and to the tap.
+/// The program of a tap, which the host's frames pass before they come there: decides, counts and sends what it takes.
+/// All else goes on to whatever program is behind it, and to the tap.
 ///
 /// # Errors
 /// None: the program is the same always.
@@ -244,7 +244,8 @@ fn transport(asm: &mut Assembler, tcp: Label, look: Label, pass: Label) {
     asm.jump(look);
 }
 
-/// Goes on only if R3, the length that a header claims, is at least `least`, and there are as many octets behind `before`.
+/// Goes on only if R3, the length that a header claims, is at least `least`, and there are as many octets behind
+/// `before`.
 fn fit(asm: &mut Assembler, least: i32, before: i32, pass: Label) {
     asm.jump_if(R3, If::Lt, least, pass);
     asm.op_reg(Op::Mov, R1, R8);
@@ -350,8 +351,8 @@ pub fn alarm(maps: &Maps) -> Result<Vec<u64>, Unbound> {
 /// What an ingress filter says of a frame that goes no further.
 const TC_ACT_SHOT: i32 = 2;
 
-/// The program of the device's ingress filter: redirects what the ring's said of, once, its tags changed as that said, and
-/// keeps all else from the host.
+/// The program of the device's ingress filter: redirects what the ring's said of, once, its tags changed as that said,
+/// and keeps all else from the host.
 ///
 /// # Errors
 /// None: the program is the same always.
@@ -368,8 +369,8 @@ pub fn ingress(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     asm.finish()
 }
 
-/// Sends the frame by the device in R8, its tag taken off if R1 says so, that in R9 put on unless it is 0; R7: whether the
-/// host receives it there (`BPF_F_INGRESS` of linux/bpf.h). A frame whose tags cannot be changed goes no further.
+/// Sends the frame by the device in R8, its tag taken off if R1 says so, that in R9 put on unless it is 0; R7: whether
+/// the host receives it there (`BPF_F_INGRESS` of linux/bpf.h). A frame whose tags cannot be changed goes no further.
 fn send(asm: &mut Assembler, shot: Label) {
     let [popped, pushed] = [(); 2].map(|()| asm.label());
     asm.jump_if(R1, If::Eq, 0, popped);

@@ -1,4 +1,5 @@
-//! The programs, run by an interpreter: what the ring's decides is what [`FlowKey::of_frame`] and the datapath's own key say.
+//! The programs, run by an interpreter: what the ring's decides is what [`FlowKey::of_frame`] and the datapath's own
+//! key say.
 
 mod machine;
 

@@ -1,8 +1,8 @@
 //! Hashes of keys: for spreading connections over members, buckets and threads.
 //!
 //! MurmurHash3's 32-bit mixing and Bob Jenkins' lookup3 (both public domain), over octets in wire order read as
-//! little-endian words: the values are those of Open vSwitch, so that a connection goes to the same member there and here.
-//! Symmetric hashes are the same for both directions of a connection.
+//! little-endian words: the values are those of Open vSwitch, so that a connection goes to the same member there and
+//! here. Symmetric hashes are the same for both directions of a connection.
 
 use crate::Key;
 use crate::extract::ethertype as et;

@@ -93,8 +93,8 @@ pub(crate) fn u32_of(text: &str) -> Result<u32, String> {
     u64_of(text).map(|number| number as u32)
 }
 
-/// A number in the manner of C's `atoi`: what is no number is 0, and what follows it does not matter. Of one that does not
-/// fit into 64 bits the low 32 bits of the nearest that does are left.
+/// A number in the manner of C's `atoi`: what is no number is 0, and what follows it does not matter. Of one that does
+/// not fit into 64 bits the low 32 bits of the nearest that does are left.
 pub(crate) fn atoi(text: &str) -> i64 {
     match parse_u64_prefix(text, 10) {
         Some((number, _)) => number as i32 as i64,

@@ -1,5 +1,5 @@
-//! Ports whose devices are the switch's own taps: the host's frames and those for the host, whole, counted and seen, whether
-//! the kernel forwards them by itself or not.
+//! Ports whose devices are the switch's own taps: the host's frames and those for the host, whole, counted and seen,
+//! whether the kernel forwards them by itself or not.
 
 use harness::lab::{Guest, Lab, on_lab, ping};
 use harness::process;

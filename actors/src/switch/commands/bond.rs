@@ -49,8 +49,8 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     }
 }
 
-/// What the bridges say of their bonds, in the order in which a hash table lists the bonds' names, or of the one of this name. What they say of
-/// themselves comes in the order in which they were made.
+/// What the bridges say of their bonds, in the order in which a hash table lists the bonds' names, or of the one of
+/// this name. What they say of themselves comes in the order in which they were made.
 pub(super) async fn texts(
     directory: &Directory,
     name: &'static str,
@@ -78,8 +78,8 @@ pub(super) async fn texts(
     Ok((!missing).then(|| found.into_iter().map(|(_, text)| text).collect()))
 }
 
-/// The number that a text begins with, in the manner of scanf(3): of 32 bits, a sign before it is heeded, what follows does
-/// not matter.
+/// The number that a text begins with, in the manner of scanf(3): of 32 bits, a sign before it is heeded, what follows
+/// does not matter.
 fn scan_number(text: &str) -> Option<u32> {
     let text = text.trim_start();
     let (negative, digits) = match text.strip_prefix('-') {

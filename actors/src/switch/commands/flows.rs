@@ -518,7 +518,8 @@ async fn counted(entry: &DatapathEntry, ufid: Ufid) -> Option<FlowStats> {
 /// All flows at once.
 const EVERYTHING: FlowDump = FlowDump { cursor: dp::FlowCursor::START, max: usize::MAX };
 
-/// Whether a key says all that its type needs said: nothing else tells a header that any packet has from one that none has.
+/// Whether a key says all that its type needs said: nothing else tells a header that any packet has from one that none
+/// has.
 fn is_complete(text: &str, key: &Key) -> bool {
     let group = match key.dl_type() {
         0x0800 => "ipv4(",

@@ -1,8 +1,8 @@
 //! How many connections zones may have.
 //!
-//! A limit counts the connections that were made while it held: of its zone, or, if it is that of all zones without one of
-//! their own, of all those together. Connections that were there before count nowhere, and those of a limit that was taken
-//! away no longer.
+//! A limit counts the connections that were made while it held: of its zone, or, if it is that of all zones without one
+//! of their own, of all those together. Connections that were there before count nowhere, and those of a limit that was
+//! taken away no longer.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Connection tracking: which connection a packet belongs to, in what state, and how its addresses are translated.
 //!
-//! One table for all threads of a datapath, all zones in it. A connection is found by either direction's tuple; TCP is followed by sequence
-//! numbers ([`tcp`]), everything else by who has spoken. What a packet may not be is `inv`.
+//! One table for all threads of a datapath, all zones in it. A connection is found by either direction's tuple; TCP is
+//! followed by sequence numbers ([`tcp`]), everything else by who has spoken. What a packet may not be is `inv`.
 //!
 //! Fragments wait until their datagram is whole ([`fragments`]). Connections agreed on
 //! inside others are expected by [`helper`]s.

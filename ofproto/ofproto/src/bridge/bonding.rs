@@ -272,7 +272,8 @@ impl Bridge {
         self.view.bundles.get(id).map_or("", |b| &b.name)
     }
 
-    /// Texts of `bond/show`, `bond/list`, `lacp/show` and `lacp/show-stats` by the names of bonds and bundles, in the order in which these were made.
+    /// Texts of `bond/show`, `bond/list`, `lacp/show` and `lacp/show-stats` by the names of bonds and bundles, in the
+    /// order in which these were made.
     pub fn bonding_texts(&self, command: &str, now_ms: i64) -> Vec<(String, String)> {
         let bonds = self.bonding.bonds.iter().filter_map(|(id, b)| {
             let text = match command {

@@ -141,7 +141,8 @@ impl Bridge {
     }
 
     /// Looks at cached flows as the datapath reports them: credits what they carried, and says which have to change or
-    /// have been idle for `max_idle_ms`, or less where they are in others' way. Flows that this bridge does not know are to be deleted.
+    /// have been idle for `max_idle_ms`, or less where they are in others' way. Flows that this bridge does not know
+    /// are to be deleted.
     pub fn revalidate(&mut self, reports: &[FlowReported], max_idle_ms: i64, now_ms: i64) -> Decisions {
         let mut decisions = Decisions::default();
         self.note_changes();
@@ -202,7 +203,8 @@ impl Bridge {
         self.flows.get(ufid).map(|flow| (flow.key(), flow.mask()))
     }
 
-    /// The rules and groups that a cached flow's packets went through, in order, as text; `None` if there is no such flow.
+    /// The rules and groups that a cached flow's packets went through, in order, as text; `None` if there is no such
+    /// flow.
     pub fn origins(&mut self, ufid: Ufid) -> Option<Vec<String>> {
         self.live_view();
         let bridges = &self.live.bridges;

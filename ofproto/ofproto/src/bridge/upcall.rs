@@ -1,5 +1,5 @@
-//! Upcalls: packets that the datapath could not decide upon, translated, answered with packets to send and flows to cache;
-//! and what their effects come to.
+//! Upcalls: packets that the datapath could not decide upon, translated, answered with packets to send and flows to
+//! cache; and what their effects come to.
 
 use std::sync::Arc;
 

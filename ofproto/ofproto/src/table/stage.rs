@@ -64,8 +64,8 @@ impl Table {
         self.stage_for(changes, true, now_ms)
     }
 
-    /// As [`Table::stage`]. Unless `watched`, the outcomes tell only of removed rules whose end a controller wants to hear
-    /// of, whoever it may be, and of rules that others depend upon.
+    /// As [`Table::stage`]. Unless `watched`, the outcomes tell only of removed rules whose end a controller wants to
+    /// hear of, whoever it may be, and of rules that others depend upon.
     pub fn stage_for(&mut self, changes: impl IntoIterator<Item = Change>, watched: bool, now_ms: i64) -> Staged {
         self.watched = watched;
         let outcomes = changes.into_iter().map(|change| self.apply(change, now_ms)).collect();
@@ -175,9 +175,9 @@ impl Table {
         Ok(events)
     }
 
-    /// A learned rule that is there already counts as modified now, by which its hard timeout begins anew, its idle timeout
-    /// does not. One with other actions or another cookie gets those of the flow-mod, and nothing else of it, if there are
-    /// not `limit` rules of its cookie.
+    /// A learned rule that is there already counts as modified now, by which its hard timeout begins anew, its idle
+    /// timeout does not. One with other actions or another cookie gets those of the flow-mod, and nothing else of it,
+    /// if there are not `limit` rules of its cookie.
     fn learn(&mut self, fm: &FlowMod, limit: u32, now_ms: i64) -> Outcome {
         let priority = i32::from(fm.priority);
         let mini = MiniMatch::new(&fm.matching.key, &fm.matching.mask);

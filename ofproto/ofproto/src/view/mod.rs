@@ -229,8 +229,8 @@ pub struct BridgeView {
     pub tables: Vec<Option<Arc<TableView>>>,
     /// Whether a miss goes to controllers in tables whose configuration does not say.
     pub miss_to_controller: bool,
-    /// One of those who listen is a controller that is configured: cached flows heed it. For a person's tool that comes and
-    /// goes they stay as they are, as in Open vSwitch.
+    /// One of those who listen is a controller that is configured: cached flows heed it. For a person's tool that comes
+    /// and goes they stay as they are, as in Open vSwitch.
     pub controller_wants_misses: bool,
     /// Rule credited with misses that go to the controllers.
     pub miss_rule: Arc<Rule>,

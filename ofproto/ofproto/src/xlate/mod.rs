@@ -174,8 +174,8 @@ impl Translation {
     }
 }
 
-/// Which bridge a packet belongs to and its key there, given the key as the datapath has it. A recirculated packet belongs
-/// to the bridge of its state, which the caller knows. `None` for ports that no bridge has.
+/// Which bridge a packet belongs to and its key there, given the key as the datapath has it. A recirculated packet
+/// belongs to the bridge of its state, which the caller knows. `None` for ports that no bridge has.
 pub fn resolve(view: &SwitchView, key: &Key) -> Option<(BridgeId, Key)> {
     let odp_port = key.in_port();
     let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;

@@ -1,11 +1,11 @@
 //! Recirculation: what the pipeline remembers of a packet that the datapath will bring again.
 //!
 //! A [`FrozenState`] holds everything that the key cannot carry. Its number, the recirculation identifier, is part of the
-//! key. Equal states share one number while somebody uses it. A state lives as long as a cached flow (or packet-in to come)
-//! names it, and a little longer, for packets on their way; who needs an equal one meanwhile gets another number.
+//! key. Equal states share one number while somebody uses it. A state lives as long as a cached flow (or packet-in to
+//! come) names it, and a little longer, for packets on their way; who needs an equal one meanwhile gets another number.
 //!
-//! One allocator serves one bridge. Bridges meet in a datapath, where their numbers must differ: all of a switch take them
-//! from the same [`Numbers`].
+//! One allocator serves one bridge. Bridges meet in a datapath, where their numbers must differ: all of a switch take
+//! them from the same [`Numbers`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
