@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod msg;
 pub mod port;
 pub mod qos;
+mod reconnect_log;
 pub mod revalidator;
 pub mod switch;
 pub mod table;

@@ -6,10 +6,11 @@ use super::letters::FromSource;
 use super::source::Progress;
 use crate::clock;
 use crate::mailbox::Address;
+use crate::reconnect_log;
 use crate::stream::{Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
 use crate::supervise::{Desk, Player};
 use actix::prelude::*;
-use jsonrpc::reconnect::{Action, Severity};
+use jsonrpc::reconnect::Action;
 use jsonrpc::{Limits, Message, Reconnect, Scanner};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -77,17 +78,6 @@ fn as_deadline(at: Option<(u64, &'static str)>) -> i64 {
     at.map_or(i64::MAX, |(at, _)| i64::try_from(at).unwrap_or(i64::MAX))
 }
 
-fn log(machine: &mut Reconnect) {
-    for line in machine.take_log() {
-        match line.severity {
-            Severity::Err => vlog::err!("reconnect", "{}", line.text),
-            Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
-            Severity::Info => vlog::info!("reconnect", "{}", line.text),
-            Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),
-        }
-    }
-}
-
 /// Connects, talks, and connects again to the next target, for ever.
 async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message>, around: Surroundings) {
     let first = targets.front().cloned().unwrap_or_default();
@@ -111,11 +101,11 @@ async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message
         let target = targets.front().cloned().unwrap_or_default();
         machine.set_name(&target);
         machine.connecting(now_ms());
-        log(&mut machine);
+        reconnect_log::tell(&mut machine, vlog::Level::Info);
         match open(&target, &around).await {
             Ok(stream) => {
                 machine.connected(now_ms());
-                log(&mut machine);
+                reconnect_log::tell(&mut machine, vlog::Level::Info);
                 // What was meant for the last connection is of no use to this one.
                 while outbox.try_recv().is_ok() {}
                 around.tell(Progress::Connected).await;
@@ -125,7 +115,7 @@ async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message
             }
             Err(reason) => machine.connect_failed(now_ms(), Some(&reason)),
         }
-        log(&mut machine);
+        reconnect_log::tell(&mut machine, vlog::Level::Info);
         targets.rotate_left(1);
     }
 }

@@ -17,7 +17,7 @@ use crate::supervise::{Desk, Player, WeakFamily};
 use crate::transcript;
 use actix::fut::{ActorFuture, wrap_future};
 use actix::prelude::*;
-use jsonrpc::reconnect::{Severity, State};
+use jsonrpc::reconnect::State;
 use jsonrpc::{Limits, Message, SessionAction};
 use ovsdb::server::{SessionId, SessionInfo, Text};
 use std::borrow::Cow;
@@ -259,15 +259,8 @@ impl Session {
     }
 
     fn log_machine(&mut self) {
-        let accepted = !self.is_active();
-        for line in self.machine.reconnect.take_log() {
-            match line.severity {
-                Severity::Err => vlog::err!("reconnect", "{}", line.text),
-                Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
-                Severity::Info if !accepted => vlog::info!("reconnect", "{}", line.text),
-                Severity::Info | Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),
-            }
-        }
+        let steps = if self.is_active() { vlog::Level::Info } else { vlog::Level::Dbg };
+        crate::reconnect_log::tell(&mut self.machine.reconnect, steps);
     }
 
     /// Does what the machine asks for, and sets the timer.

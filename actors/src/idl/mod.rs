@@ -6,7 +6,6 @@
 
 use ::idl::{Client, Interests, Status, Transaction, vswitch};
 use actix::prelude::*;
-use jsonrpc::reconnect::Severity;
 use jsonrpc::{Limits, Message, SessionAction};
 use ovsdb::{Atom, Datum, Uuid, UuidSource};
 use std::collections::BTreeMap;
@@ -218,14 +217,7 @@ impl Idl {
                 SessionAction::Send(text) => self.send_text(text),
             }
         }
-        for line in self.machine.reconnect.take_log() {
-            match line.severity {
-                Severity::Err => vlog::err!("reconnect", "{}", line.text),
-                Severity::Warn => vlog::warn!("reconnect", "{}", line.text),
-                Severity::Info => vlog::info!("reconnect", "{}", line.text),
-                Severity::Debug => vlog::dbg!("reconnect", "{}", line.text),
-            }
-        }
+        crate::reconnect_log::tell(&mut self.machine.reconnect, vlog::Level::Info);
         let due = self.machine.poll_timeout(now_ms());
         self.desk.arm(due.map(|(at, why)| (i64::try_from(at).unwrap_or(i64::MAX), why)));
     }
