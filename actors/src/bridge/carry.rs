@@ -400,7 +400,7 @@ fn switch_counters(report: &crate::msg::datapath::DatapathReport) -> ofproto::ex
 }
 
 /// Tells someone who waits, unless they gave up.
-fn answer_waiting(waiting: oneshot::Sender<()>) {
+pub(super) fn answer_waiting(waiting: oneshot::Sender<()>) {
     let _ = waiting.send(());
 }
 

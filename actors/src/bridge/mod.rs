@@ -92,6 +92,8 @@ pub struct Bridge {
     configuring: usize,
     /// Who waits for them.
     configured: Vec<oneshot::Sender<()>>,
+    /// Who waits until what packets taught is in the tables.
+    pupils: Vec<oneshot::Sender<()>>,
 }
 
 impl Bridge {
@@ -128,6 +130,7 @@ impl Bridge {
             published_version: 0,
             configuring: 0,
             configured: Vec::new(),
+            pupils: Vec::new(),
             setup,
         }
     }
@@ -149,6 +152,9 @@ impl Bridge {
         self.counted.count(self.core.macs.stats);
         self.flush_peers();
         self.publish();
+        if !self.core.has_own_changes() {
+            self.pupils.drain(..).for_each(carry::answer_waiting);
+        }
         if let Some(report) = self.core.take_changed_report()
             && report != self.reported
         {
@@ -433,13 +439,22 @@ impl Handler<FlowReport> for Bridge {
 }
 
 impl Handler<Control> for Bridge {
-    type Result = Result<String, String>;
+    type Result = ResponseFuture<Result<String, String>>;
 
+    /// What the command taught the bridge's tables stands before its answer, for the next command to see.
     fn handle(&mut self, m: Control, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         let answer = self.control(m.name, &m.args);
         self.settle(ctx);
-        answer
+        if !self.core.has_own_changes() {
+            return Box::pin(std::future::ready(answer));
+        }
+        let (done, wait) = oneshot::channel();
+        self.pupils.push(done);
+        Box::pin(async move {
+            let _ = wait.await;
+            answer
+        })
     }
 }
 

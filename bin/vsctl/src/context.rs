@@ -27,8 +27,11 @@ impl<'a> Context<'a> {
     pub fn new(mut txn: Transaction<'a>, symbols: SymbolTable<'a>) -> Outcome<Context<'a>> {
         let ovs = match txn.first("Open_vSwitch").map(idl::Row::uuid) {
             Some(uuid) => Some(uuid),
-            // An empty database is initialized by whatever command comes first.
-            None => txn.insert("Open_vSwitch"),
+            // An empty database is initialized by whatever command comes first, unless somebody else was quicker.
+            None => {
+                txn.verify_empty("Open_vSwitch");
+                txn.insert("Open_vSwitch")
+            }
         };
         let Some(ovs) = ovs else {
             return fail("database has no Open_vSwitch table");

@@ -144,10 +144,7 @@ fn attempt(link: &mut Link, session: &Session, lines: &mut [Line], comment: &str
     let mut symbols = uuid_source();
     let mut ctx = Context::new(txn, SymbolTable::new(&mut symbols))?;
     if session.wait {
-        let ovs = ctx.ovs;
-        if !ctx.txn.is_inserted(ovs) {
-            ctx.txn.increment("Open_vSwitch", ovs, "next_cfg", false);
-        }
+        ctx.txn.increment("Open_vSwitch", ctx.ovs, "next_cfg", false);
     }
     for line in lines.iter_mut() {
         line.reset();

@@ -153,6 +153,9 @@ pub(crate) fn prepare(txn: &Transaction<'_>, lock: Option<&str>) -> Prepared {
     if let Some(lock) = lock {
         params.push(json!({"op": "assert", "lock": lock}));
     }
+    for table in &txn.verified_empty {
+        params.push(json!({"op": "wait", "table": table, "timeout": 0, "where": [], "until": "==", "rows": []}));
+    }
     let edits: Vec<(&Uuid, &Edit)> =
         txn.order.iter().filter_map(|uuid| txn.edits.get(uuid).map(|edit| (uuid, edit))).collect();
     for (uuid, edit) in &edits {
@@ -193,7 +196,9 @@ pub(crate) fn prepare(txn: &Transaction<'_>, lock: Option<&str>) -> Prepared {
     if let Some(wanted) = txn.increment.as_ref().filter(|i| changes || i.always) {
         changes = true;
         let column = &*wanted.table.columns[wanted.column].name;
-        let (table, condition) = (&*wanted.table.name, where_uuid(wanted.uuid));
+        // The row may be one that the transaction inserts.
+        let (table, row) = (&*wanted.table.name, atom_json(&Atom::Uuid(wanted.uuid), txn));
+        let condition = json!([["_uuid", "==", row]]);
         params.push(json!({"op": "mutate", "table": table, "where": condition, "mutations": [[column, "+=", 1]]}));
         increment = Some((params.len() - 1, column.to_string()));
         params.push(json!({"op": "select", "table": table, "where": condition, "columns": [column]}));

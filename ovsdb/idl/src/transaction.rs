@@ -55,6 +55,8 @@ pub struct Transaction<'a> {
     pub(crate) order: Vec<Uuid>,
     pub(crate) comment: String,
     pub(crate) increment: Option<Increment>,
+    /// Tables that must still be empty when the transaction is carried out.
+    pub(crate) verified_empty: BTreeSet<String>,
     pub(crate) dry_run: bool,
 }
 
@@ -69,6 +71,7 @@ impl<'a> Transaction<'a> {
             order: Vec::new(),
             comment: String::new(),
             increment: None,
+            verified_empty: BTreeSet::new(),
             dry_run: false,
         }
     }
@@ -245,6 +248,11 @@ impl<'a> Transaction<'a> {
         if edit.base.is_some() {
             edit.verified.insert(index);
         }
+    }
+
+    /// Makes the transaction depend on the table's being empty.
+    pub fn verify_empty(&mut self, table: &str) {
+        self.verified_empty.insert(table.to_owned());
     }
 
     /// Deletes a row.

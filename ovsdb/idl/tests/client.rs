@@ -160,6 +160,26 @@ fn transaction_and_outcome() {
 }
 
 #[test]
+fn a_row_that_the_transaction_inserts_counts_up() {
+    let client = watching();
+    let replica = client.replica().clone();
+    let mut txn = Transaction::new(&replica, UuidSource::new(1));
+    txn.verify_empty("kid");
+    let root = txn.insert("root").unwrap();
+    txn.increment("root", root, "n", false);
+    let name = format!("row{}", root.to_string().replace('-', "_"));
+    let at_root = json!([["_uuid", "==", ["named-uuid", name]]]);
+    assert_eq!(
+        json!(txn.prepare(None).params),
+        json!(["db",
+            {"op": "wait", "table": "kid", "timeout": 0, "where": [], "until": "==", "rows": []},
+            {"uuid-name": name, "op": "insert", "table": "root", "row": {}},
+            {"op": "mutate", "table": "root", "where": at_root, "mutations": [["n", "+=", 1]]},
+            {"op": "select", "table": "root", "where": at_root, "columns": ["n"]}])
+    );
+}
+
+#[test]
 fn deleting_and_losing_the_connection() {
     let mut client = watching();
     let replica = client.replica().clone();

@@ -534,6 +534,11 @@ impl Bridge {
         self.run_queue();
     }
 
+    /// Whether the tables have not yet answered what the bridge itself asked of them, by `learn` for instance.
+    pub fn has_own_changes(&self) -> bool {
+        !self.own.is_empty() || matches!(self.busy, Some(Pending::Own))
+    }
+
     /// Carries out requests until one has to wait or none is left.
     pub fn run_queue(&mut self) {
         while self.busy.is_none() && self.awaited == 0 {
