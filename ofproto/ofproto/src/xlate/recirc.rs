@@ -17,7 +17,7 @@ use openflow::action::Actions;
 use crate::view::BridgeId;
 
 /// How long a state outlives its last user, milliseconds.
-const LINGER_MS: i64 = 250;
+const LINGER_MS: i64 = 500;
 
 /// What is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
