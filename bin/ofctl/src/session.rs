@@ -39,6 +39,7 @@ pub(crate) struct Session {
     xid: std::cell::Cell<u32>,
     ports: OnceCell<NameMap>,
     tables: OnceCell<NameMap>,
+    names_skipped: std::cell::Cell<bool>,
 }
 
 /// Octets that came in and are not yet taken out.
@@ -122,6 +123,7 @@ impl Session {
             stream: RefCell::new(stream),
             input: RefCell::default(),
             xid: std::cell::Cell::new(1),
+            names_skipped: std::cell::Cell::new(false),
             ports: OnceCell::new(),
             tables: OnceCell::new(),
         };
@@ -610,6 +612,13 @@ impl Session {
                 return Ok(false);
             }
             *current = next;
+        }
+    }
+
+    /// Leaves out the transactions by which names of ports and tables are asked for, once, on connections of their own.
+    pub fn skip_names(&self) {
+        if !self.names_skipped.replace(true) {
+            self.set_next_xid(self.xid.get().wrapping_add(4));
         }
     }
 

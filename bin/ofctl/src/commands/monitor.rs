@@ -75,7 +75,7 @@ fn watch(session: &Session, args: &[String], text: &str, settings: &Settings) ->
         return Err(super::flows::not_among(usable, settings));
     }
     if session.version == Version::V10 || settings.accepts_names() {
-        session.set_next_xid(6);
+        session.skip_names();
     }
     session.dump(&Message::FlowMonitorRequest(vec![request]), settings)?;
     program::flush_stdout();

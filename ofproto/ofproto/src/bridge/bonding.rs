@@ -74,11 +74,11 @@ impl Bridge {
     pub(super) fn configure_bonding(&mut self, settings: &BTreeMap<BundleId, BundleSettings>, now_ms: i64) {
         let gone: Vec<BundleId> = self.bonding.bonds.keys().filter(|id| !is_bond(settings, id)).copied().collect();
         for id in gone {
-            if let Some(bonded) = self.bonding.bonds.remove(&id)
-                && bonded.told.is_some()
-            {
+            let Some(mut bonded) = self.bonding.bonds.remove(&id) else { continue };
+            if bonded.told.is_some() {
                 self.put(Output::SetBond { id: id.0, members: None });
             }
+            self.tell_monitors(&hidden::clear(&mut bonded.rules, bonded.recirc_id));
         }
         self.bonding.lacps.retain(|id, _| settings.get(id).is_some_and(|s| s.lacp.is_some()));
         for (id, settings) in settings {
@@ -94,8 +94,9 @@ impl Bridge {
                 });
                 bonded.machine.configure(bond.clone(), now_ms);
                 if bond.mode == BondMode::ActiveBackup {
-                    bonded.recirc_id = 0;
-                    bonded.rules.clear();
+                    let recirc_id = std::mem::take(&mut bonded.recirc_id);
+                    let gone = hidden::clear(&mut bonded.rules, recirc_id);
+                    self.tell_monitors(&gone);
                 } else if bonded.recirc_id == 0 {
                     bonded.recirc_id = self.recirc.reserve();
                 }
@@ -220,9 +221,10 @@ impl Bridge {
                 lacp_fallback_ab: config.lacp_fallback_ab,
             }
         });
+        let mut led = Vec::new();
         if let Some(bonded) = self.bonding.bonds.get_mut(&bundle.id) {
             if bonded.machine.recirculates() {
-                hidden::lead_to(&mut bonded.rules, &bonded.machine.buckets(), self.now_ms);
+                led = hidden::lead_to(&mut bonded.rules, bonded.recirc_id, &bonded.machine.buckets(), self.now_ms);
             }
             let ports = &self.view.ports;
             let by_datapath = bonded.machine.config().lb_output && bonded.machine.recirculates();
@@ -235,6 +237,7 @@ impl Bridge {
                 self.outputs.push(Output::SetBond { id: bundle.id.0, members });
             }
         }
+        self.tell_monitors(&led);
         if bundle.bond != view
             && let Some(bundle) = self.view.bundles.get_mut(&bundle.id)
         {

@@ -122,10 +122,8 @@ impl Bridge {
         self.configure_bonding(&settings, now_ms);
         self.configure_spanning(now_ms);
         if secure_changed {
+            self.mode_changed = true;
             self.update_fail_open();
-            if !self.has_controllers() && !self.goes_on {
-                self.flush_flows();
-            }
         }
         self.update_in_band();
         self.run_controllers();

@@ -113,7 +113,8 @@ impl Bridge {
         self.controllers.has_primary()
     }
 
-    /// Takes the controllers. The first one coming, or the last one going, empties the tables.
+    /// Takes the controllers, after a configuration. The first one coming, or the last one going, empties the tables; so
+    /// does another fail mode without any.
     pub fn set_controllers(&mut self, config: ControllersConfig, now_ms: i64) {
         self.set_now(now_ms);
         let had = self.has_controllers();
@@ -137,7 +138,8 @@ impl Bridge {
         self.controllers.config = config;
         self.update_fail_open();
         let goes_on = std::mem::take(&mut self.goes_on);
-        if had != self.has_controllers() && !goes_on {
+        let mode_changed = std::mem::take(&mut self.mode_changed) && !self.has_controllers();
+        if (had != self.has_controllers() || mode_changed) && !goes_on {
             self.flush_flows();
         }
         self.update_in_band();

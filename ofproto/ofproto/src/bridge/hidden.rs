@@ -14,7 +14,7 @@ use openflow::message::AggregateStats;
 
 use super::Bridge;
 use crate::rule::{Rule, RuleId, RuleStats};
-use crate::table::Selection;
+use crate::table::{Event, RemovalReason, Removed, Selection};
 use crate::view::{INTERNAL_TABLE, internal_rule};
 
 /// Priorities: of what keeps packets of a bond from the other rules, and of buckets.
@@ -32,15 +32,45 @@ pub(super) struct BucketRule {
 /// The rules of a bond's buckets, by bucket.
 pub(super) type BucketRules = Vec<Option<BucketRule>>;
 
-/// Has the rules of buckets lead to `members`.
-pub(super) fn lead_to(rules: &mut BucketRules, members: &[Option<OfPort>], now_ms: i64) {
+impl BucketRule {
+    /// The rule of the bond that recirculates as `recirc_id`, and what it counted.
+    fn rule(self, recirc_id: u32, bucket: usize) -> (Arc<Rule>, RuleStats) {
+        let BucketRule { member, since_ms, stats } = self;
+        let mut matching = Match::any();
+        matching.set_exact(Field::RecircId, u128::from(recirc_id));
+        let of = |number: u128| Value::from_u128(number, size_of::<u32>());
+        matching.constrain(Field::DpHash, &of(bucket as u128), &of(0xff), None);
+        let actions = [Action::Output { port: member, max_len: 0 }];
+        let mut rule = own(&matching, BUCKET, actions.into(), 5 + bucket as u64, since_ms);
+        rule.id.generation = recirc_id;
+        (Arc::new(rule), stats)
+    }
+}
+
+/// Has the rules of a bond's buckets lead to `members`; gives what changed: first what goes, then what comes.
+pub(super) fn lead_to(rules: &mut BucketRules, recirc_id: u32, members: &[Option<OfPort>], now_ms: i64) -> Vec<Event> {
     rules.resize(members.len(), None);
-    for (rule, member) in rules.iter_mut().zip(members) {
+    let (mut goes, mut comes) = (Vec::new(), Vec::new());
+    for (bucket, (rule, member)) in rules.iter_mut().zip(members).enumerate() {
         if rule.map(|rule| rule.member) != *member {
             let stats = RuleStats { used_ms: now_ms, ..rule.map_or_else(RuleStats::default, |rule| rule.stats) };
-            *rule = member.map(|member| BucketRule { member, since_ms: now_ms, stats });
+            let new = member.map(|member| BucketRule { member, since_ms: now_ms, stats });
+            goes.extend(std::mem::replace(rule, new).map(|old| removal(old.rule(recirc_id, bucket))));
+            comes.extend(new.map(|new| Event::Added(new.rule(recirc_id, bucket).0, None)));
         }
     }
+    goes.append(&mut comes);
+    goes
+}
+
+/// Takes out the rules of a bond's buckets.
+pub(super) fn clear(rules: &mut BucketRules, recirc_id: u32) -> Vec<Event> {
+    let old = std::mem::take(rules).into_iter().enumerate();
+    old.filter_map(|(bucket, rule)| Some(removal(rule?.rule(recirc_id, bucket)))).collect()
+}
+
+fn removal((rule, stats): (Arc<Rule>, RuleStats)) -> Event {
+    Event::Removed(Removed { rule, stats, reason: RemovalReason::Delete })
 }
 
 /// Counts what left by a bucket.
@@ -57,10 +87,10 @@ fn add(sum: &mut RuleStats, stats: RuleStats) {
 }
 
 /// A rule that was made at `since_ms`, the `made`th.
-fn own(matching: &Match, priority: i32, actions: openflow::action::Actions, made: u64, since_ms: i64) -> Arc<Rule> {
+fn own(matching: &Match, priority: i32, actions: openflow::action::Actions, made: u64, since_ms: i64) -> Rule {
     let mini = flow::classifier::MiniMatch::new(&matching.key, &matching.mask);
-    let plain = internal_rule(0, actions);
-    Arc::new(Rule { mini, priority, made, created_ms: since_ms, modified_ms: since_ms, ..plain })
+    let plain = internal_rule(u32::try_from(made).unwrap_or(u32::MAX), actions);
+    Rule { mini, priority, made, created_ms: since_ms, modified_ms: since_ms, ..plain }
 }
 
 impl Bridge {
@@ -76,28 +106,20 @@ impl Bridge {
                 let mut matching = Match::any();
                 matching.set_exact(Field::Reg(0), u128::from(register));
                 let stats = RuleStats { used_ms: stats.used_ms.max(since_ms), ..stats };
-                (own(&matching, 0, rule.actions.clone(), register, since_ms), stats)
+                (Arc::new(own(&matching, 0, rule.actions.clone(), register, since_ms)), stats)
             })
             .collect();
         let mut matching = Match::any();
         matching.set_exact(Field::RecircId, 0);
         let stats = RuleStats { used_ms: since_ms, ..RuleStats::default() };
-        rules.push((own(&matching, NOT_RECIRCULATED, [].into(), 4, since_ms), stats));
+        rules.push((Arc::new(own(&matching, NOT_RECIRCULATED, [].into(), 4, since_ms)), stats));
         rules
     }
 
     /// The rules of bonds' buckets, with what they counted.
     fn bucket_rules(&self) -> impl Iterator<Item = (Arc<Rule>, RuleStats)> {
         self.bonding.bucket_rules().flat_map(|(recirc_id, rules)| {
-            rules.iter().enumerate().filter_map(move |(bucket, rule)| {
-                let BucketRule { member, since_ms, stats } = (*rule)?;
-                let mut matching = Match::any();
-                matching.set_exact(Field::RecircId, u128::from(recirc_id));
-                let of = |number: u128| Value::from_u128(number, size_of::<u32>());
-                matching.constrain(Field::DpHash, &of(bucket as u128), &of(0xff), None);
-                let actions = [Action::Output { port: member, max_len: 0 }];
-                Some((own(&matching, BUCKET, actions.into(), 5 + bucket as u64, since_ms), stats))
-            })
+            rules.iter().enumerate().filter_map(move |(bucket, rule)| Some((*rule)?.rule(recirc_id, bucket)))
         })
     }
 

@@ -162,6 +162,8 @@ pub struct Bridge {
     barrier: Option<(ConnId, u32)>,
     /// It has another incarnation's rules, and is to be told its configuration: neither is a change.
     goes_on: bool,
+    /// The fail mode is another; what follows of it depends on the controllers, of which the bridge is told next.
+    mode_changed: bool,
     /// The view differs from the one published last.
     dirty: bool,
     /// The view published last may not have reached every bridge.
@@ -247,6 +249,7 @@ impl Bridge {
             barrier: None,
             unshared: true,
             goes_on: false,
+            mode_changed: false,
             dirty: true,
             controllers: controllers::Controllers::default(),
             frags: openflow::message::config::FragMode::Normal,

@@ -19,6 +19,7 @@ use openflow::{ErrorCode, OfPort, Version};
 use super::{Bridge, Conn, ConnId, Incoming, N_TABLES};
 use crate::rule::{Rule, RuleId};
 use crate::table::Event;
+use crate::view::INTERNAL_TABLE;
 
 /// Octets of backlog at which a connection's monitors pause.
 const PAUSE_OCTETS: usize = 128 * 1024;
@@ -134,9 +135,23 @@ impl Bridge {
                 }
             }
         }
-        let rows = found.into_values().map(|(rule, flags)| update(FlowUpdateEvent::Initial, &rule, 0, flags)).collect();
+        let mut rows: Vec<(Arc<Rule>, u16)> = found.into_values().collect();
+        rows.extend(self.hidden_initially(made.iter().filter_map(|id| conn.monitors.by_id.get(id))));
+        let rows = rows.iter().map(|(rule, flags)| update(FlowUpdateEvent::Initial, rule, 0, *flags)).collect();
         self.reply(id, request.xid, Message::FlowMonitorReply(rows));
         Ok(())
+    }
+
+    /// What monitors of the last table, which alone see its rules from the start, are told first.
+    fn hidden_initially<'a>(&self, made: impl Iterator<Item = &'a Monitor>) -> Vec<(Arc<Rule>, u16)> {
+        let sees_hidden = |m: &&Monitor| m.table == INTERNAL_TABLE && m.flags & monitor_flag::INITIAL != 0;
+        let monitors: Vec<&Monitor> = made.filter(sees_hidden).collect();
+        if monitors.is_empty() {
+            return Vec::new();
+        }
+        let flags = |rule: &Rule| monitors.iter().filter(|m| m.sees(rule, None)).fold(0, |flags, m| flags | m.flags);
+        let rules = self.hidden_rules().into_iter().map(|(rule, _)| (flags(&rule), rule));
+        rules.filter(|(flags, _)| *flags != 0).map(|(flags, rule)| (rule, flags)).collect()
     }
 
     fn flow_monitor(&mut self, id: ConnId, wanted: &FlowMonitorRequest) -> Result<(), ErrorCode> {
@@ -176,12 +191,21 @@ impl Bridge {
             Event::Removed(gone) => {
                 (FlowUpdateEvent::Deleted, monitor_flag::REMOVED, &gone.rule, None, gone.reason as u8)
             }
+            Event::Evicting(_) => return,
         };
         if rule.is_hidden() {
             return;
         }
         for conn in self.conns.values_mut().filter(|c| !c.monitors.by_id.is_empty()) {
             note(conn, source, kind, wanted, rule, old_actions, reason);
+        }
+    }
+
+    /// Tells monitors of changes that nobody asked for, each by itself.
+    pub(super) fn tell_monitors(&mut self, events: &[Event]) {
+        for event in events {
+            self.monitor_event(None, event);
+            self.flush_monitors();
         }
     }
 

@@ -19,7 +19,9 @@ impl Teachers {
     /// Takes note of a change of the rules. Gives those who have nobody left to teach them.
     pub(crate) fn heed(&mut self, event: &Event) -> Vec<Pupils> {
         match event {
-            Event::Added(rule, _) | Event::Modified(rule, _) => self.set(rule.id, rule.pupils()),
+            Event::Added(rule, _) | Event::Evicting(rule) | Event::Modified(rule, _) => {
+                self.set(rule.id, rule.pupils())
+            }
             Event::Removed(removed) => self.set(removed.rule.id, Vec::new()),
         }
     }

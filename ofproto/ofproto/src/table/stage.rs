@@ -130,11 +130,13 @@ impl Table {
         let mini = self.classifier.intern(mini);
         let old = self.classifier.exact(&mini, priority).cloned();
         let mut events = Vec::new();
+        let mut evicts = false;
         if old.is_none() {
             if bare.flags.contains(FlowFlags::CHECK_OVERLAP) && self.classifier.view().overlaps(&mini, priority) {
                 return Err(ErrorCode::OFPFMFC_OVERLAP);
             }
             let evicted = self.make_room(now_ms).map_err(|()| ErrorCode::OFPFMFC_TABLE_FULL)?;
+            evicts = evicted.is_some();
             events.extend(evicted.filter(|gone| self.tells_of(&gone.rule)).map(Event::Removed));
         }
         let id = match &old {
@@ -168,7 +170,7 @@ impl Table {
                 self.undo.push(Undo::Inserted(rule.clone()));
                 self.classifier.insert(rule.clone());
                 if self.watched || teaches(&rule) {
-                    events.push(Event::Added(rule, None));
+                    events.push(if evicts { Event::Evicting(rule) } else { Event::Added(rule, None) });
                 }
             }
         }
