@@ -1,7 +1,7 @@
 //! Where tunnel options (`tun_metadata0` to `tun_metadata63`) lie in a key: the image of a bridge's TLV table.
 //!
-//! The key has 256 octets for all options together; an option takes its length rounded up to 4 octets, first fit. A
-//! value is right-aligned in its field's 124 octets. Source: ovs-ofctl(8) `add-tlv-map`, RFC 8926 §3.5.
+//! The key has 256 octets for all options together; an option takes its length rounded up to 4 octets, wherever there is
+//! room, in pieces if need be. A value is right-aligned in its field's 124 octets. Source: ovs-ofctl(8) `add-tlv-map`, RFC 8926 §3.5.
 
 use super::Value;
 use crate::key::{TUN_METADATA_BYTES, TUN_METADATA_WORD};
@@ -14,12 +14,12 @@ pub struct TunEntry {
     pub class: u16,
     /// Option type.
     pub kind: u8,
-    /// Octets of option data: 4 to 124, a multiple of 4; a match's own table may have any length.
+    /// Octets of option data: 0 to 124, a multiple of 4; a match's own table may have any length.
     pub len: u8,
-    /// In a match's own table: whether the match was given a mask, which the octets that are kept need not tell.
+    /// Whether the match was given a mask, which the octets that are kept need not tell.
     pub masked: bool,
-    /// First octet in the key's option space.
-    offset: u8,
+    /// The four octets of the key's option space that it has: bit `n` for those from `4 * n`.
+    quads: u64,
 }
 
 /// Why an option cannot be mapped.
@@ -28,7 +28,7 @@ pub enum TunError {
     /// Index above 63.
     #[error("no such tunnel option field")]
     BadIndex,
-    /// Length 0, above 124.
+    /// Length above 124, or no multiple of 4.
     #[error("bad tunnel option length")]
     BadLength,
     /// The field is mapped already.
@@ -82,16 +82,14 @@ impl TunTable {
         if !len.is_multiple_of(4) {
             return Err(TunError::BadLength);
         }
-        if len == 0 {
-            return Err(TunError::BadLength);
-        }
-        self.place(i, TunEntry { class, kind, len, masked: false, offset: 0 })
+        // Of an option without data nothing but its presence can matter, as where nothing of the data does.
+        self.place(i, TunEntry { class, kind, len, masked: len == 0, quads: 0 })
     }
 
     /// Makes room for field `i` without naming an option: for matches read without a bridge's table, given
     /// a mask or not.
     pub fn reserve(&mut self, i: u8, len: u8, masked: bool) -> Result<(), TunError> {
-        self.place(i, TunEntry { class: 0, kind: 0, len, masked, offset: 0 })
+        self.place(i, TunEntry { class: 0, kind: 0, len, masked, quads: 0 })
     }
 
     fn place(&mut self, i: u8, entry: TunEntry) -> Result<(), TunError> {
@@ -103,21 +101,23 @@ impl TunTable {
         if len > 124 {
             return Err(TunError::BadLength);
         }
-        let need = usize::from(len).next_multiple_of(4);
-        let mut used: Vec<(usize, usize)> = self.entries.iter().flatten().map(TunEntry::span).collect();
-        used.sort_unstable();
-        let mut at = 0;
-        for (start, end) in used {
-            if start >= at + need {
-                break;
+        let mut free = !self.entries.iter().flatten().fold(0, |used, e| used | e.quads);
+        let mut quads = 0;
+        for _ in 0..len.div_ceil(4) {
+            if free == 0 {
+                return Err(TunError::TableFull);
             }
-            at = end;
+            let lowest = free & free.wrapping_neg();
+            free ^= lowest;
+            quads |= lowest;
         }
-        if at + need > TUN_METADATA_BYTES {
-            return Err(TunError::TableFull);
-        }
-        self.entries[usize::from(i)] = Some(TunEntry { offset: at as u8, ..entry });
+        self.entries[usize::from(i)] = Some(TunEntry { quads, ..entry });
         Ok(())
+    }
+
+    /// Octets of data that all mapped options have together.
+    pub fn total_len(&self) -> usize {
+        self.entries.iter().flatten().map(|e| usize::from(e.len)).sum()
     }
 
     /// Forgets field `i`.
@@ -128,21 +128,16 @@ impl TunTable {
     /// Reads field `i` from a key's or mask's words; nothing for a field that is not mapped.
     pub fn get(&self, i: u8, words: &[u64; WORDS]) -> Value {
         let Some(entry) = self.entry(i) else { return Value::default() };
-        let octets = (0..usize::from(entry.len)).map(|k| {
-            let (word, shift) = word_of(usize::from(entry.offset) + k);
-            (words[word] >> shift) as u8
-        });
-        Value(octets.collect())
+        Value(entry.places().map(|at| octet(words, at)).collect())
     }
 
     /// Writes field `i`, right-aligned; a field that is not mapped is left alone.
     pub fn set(&self, i: u8, words: &mut [u64; WORDS], value: &Value) {
         let Some(entry) = self.entry(i) else { return };
         let len = usize::from(entry.len);
-        for k in 0..len {
-            let octet = (value.len() + k).checked_sub(len).map_or(0, |at| value.0[at]);
-            let (word, shift) = word_of(usize::from(entry.offset) + k);
-            words[word] = (words[word] & !(0xff << shift)) | (u64::from(octet) << shift);
+        for (k, at) in entry.places().enumerate() {
+            let octet = (value.len() + k).checked_sub(len).map_or(0, |from| value.0[from]);
+            set_octet(words, at, octet);
         }
     }
 }
@@ -263,7 +258,9 @@ impl TunTable {
 }
 
 impl TunEntry {
-    fn span(&self) -> (usize, usize) {
-        (self.offset.into(), usize::from(self.offset) + usize::from(self.len).next_multiple_of(4))
+    /// Where its octets lie in the key's option space, one after another.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        let quads = (0..u64::BITS as usize).filter(|n| self.quads >> n & 1 != 0);
+        quads.flat_map(|n| 4 * n..4 * n + 4).take(self.len.into())
     }
 }

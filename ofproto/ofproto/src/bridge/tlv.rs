@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use flow::field::{TunError, TunTable};
+use flow::field::{Field, TunError, TunTable};
 use openflow::ErrorCode;
+use openflow::action::names_field;
 use openflow::message::tlv_map::TlvCommand;
 use openflow::message::{TlvMap, TlvTableMod, TlvTableReply};
 
 use super::Bridge;
+use crate::rule::Rule;
 
 /// Octets of options that a packet's metadata holds.
 const OPTION_SPACE: u32 = 256;
@@ -63,16 +65,17 @@ impl Bridge {
         Ok(())
     }
 
-    /// An option that a rule matches upon stays.
+    /// An option that a rule matches upon, or whose actions name it, stays.
     fn check_unused(&self, fields: &[u8]) -> Result<(), ErrorCode> {
         if fields.is_empty() {
             return Ok(());
         }
-        let uses = |rule: &crate::rule::Rule| {
-            let Some(tun) = &rule.tun else { return false };
-            let mask = rule.mini.mask();
-            fields.iter().any(|i| tun.get(*i, &mask.0).octets().iter().any(|o| *o != 0))
+        let is_meant = |field| matches!(field, Field::TunMetadata(i) if fields.contains(&i));
+        let matches = |rule: &Rule| {
+            let present = rule.mini.mask().tun_metadata_present();
+            rule.tun.is_some() && fields.iter().any(|i| present >> (i & 63) & 1 != 0)
         };
+        let uses = |rule: &Rule| matches(rule) || names_field(&rule.actions, &is_meant);
         let mut rules = self.view.tables.iter().flatten().flat_map(|t| t.rules.iter());
         if rules.any(|rule| uses(rule)) { Err(ErrorCode::NXTTMFC_INVALID_TLV_DEL) } else { Ok(()) }
     }

@@ -9,6 +9,7 @@ use openflow::OfPort;
 use openflow::action::{Action, Learn, LearnDst, LearnSpec, LearnSrc, SetField, SetFieldForm, Subfield};
 use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, PackedMatch};
 use openflow::matching::Match;
+use openflow::nxm::n_bytes;
 
 use super::Effect;
 use super::context::{Context, read};
@@ -28,7 +29,7 @@ pub fn flow_mod_of(learn: &Learn, key: &Key, bridge: &BridgeView) -> FlowMod {
         let number = source(spec, key, bridge);
         match spec.dst {
             LearnDst::Match(dst) => constrain(&mut matching, &dst, number, bridge),
-            LearnDst::Load(dst) => actions.push(load(&dst, number)),
+            LearnDst::Load(dst) => actions.push(load(&dst, number, bridge)),
             LearnDst::Output => {
                 if let Ok(port) = u16::try_from(number) {
                     let port = OfPort(port);
@@ -65,10 +66,7 @@ fn source(spec: &LearnSpec, key: &Key, bridge: &BridgeView) -> u128 {
 
 fn constrain(matching: &mut Match, dst: &Subfield, number: u128, bridge: &BridgeView) {
     let (mut value, mut mask) = matching.get(dst.field);
-    let n = match dst.field {
-        flow::Field::TunMetadata(i) => bridge.tun_table.entry(i).map_or(4, |e| e.len.into()),
-        field => usize::from(field.meta().n_bytes),
-    };
+    let n = n_bytes(dst.field, Some(&bridge.tun_table));
     if value.len() != n {
         value = Value::zeros(n);
         mask = Value::zeros(n);
@@ -82,8 +80,8 @@ fn constrain(matching: &mut Match, dst: &Subfield, number: u128, bridge: &Bridge
     matching.add_ethernet_prereq(dst.field);
 }
 
-fn load(dst: &Subfield, number: u128) -> Action {
-    let n = usize::from(dst.field.meta().n_bytes);
+fn load(dst: &Subfield, number: u128, bridge: &BridgeView) -> Action {
+    let n = n_bytes(dst.field, Some(&bridge.tun_table));
     let mut value = Value::zeros(n);
     let mut mask = Value::zeros(n);
     value.set_subfield(dst.ofs.into(), dst.n_bits.into(), number);

@@ -31,7 +31,7 @@ pub(crate) use decode::{take_actions, take_instructions};
 pub use encode::{put_actions, put_instructions};
 pub use parse::{parse_actions, parse_instructions};
 pub use print::{format, reason_name, reason_named, write};
-pub use set::{execute_action_set, is_allowed_in_set, meter, outputs_to_group, outputs_to_port};
+pub use set::{execute_action_set, is_allowed_in_set, meter, names_field, outputs_to_group, outputs_to_port};
 pub(crate) use subfield::parse_int;
 
 /// A shared list of actions; empty means drop.

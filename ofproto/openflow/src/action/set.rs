@@ -2,7 +2,9 @@
 //!
 //! Source: OpenFlow 1.5.1 section 5.6 (action set), ovs-actions(7).
 
-use super::{Action, SetField, Subfield};
+use flow::field::Field;
+
+use super::{Action, LearnDst, LearnSrc, SetField, Subfield};
 use crate::OfPort;
 
 /// Calls `f` for every action, nested ones in place of those that hold them, until it returns true.
@@ -26,6 +28,29 @@ pub fn outputs_to_port(actions: &[Action], port: OfPort) -> bool {
 /// Whether any action, nested ones included, goes to group `id`.
 pub fn outputs_to_group(actions: &[Action], id: u32) -> bool {
     any(actions, &mut |action| matches!(action, Action::Group(group) if *group == id))
+}
+
+/// Whether any action, nested ones included, reads or writes a field that `is_meant`.
+pub fn names_field(actions: &[Action], is_meant: &dyn Fn(Field) -> bool) -> bool {
+    let part = |subfield: &Subfield| is_meant(subfield.field);
+    any(actions, &mut |action| match action {
+        Action::SetField(set) => is_meant(set.field),
+        Action::DeleteField(field) => is_meant(*field),
+        Action::RegMove { src, dst, .. } => part(src) || part(dst),
+        Action::StackPush(place) | Action::StackPop(place) => part(place),
+        Action::OutputReg { src, .. } => part(src),
+        Action::CheckPktLarger { dst, .. } => part(dst),
+        Action::Multipath(multipath) => part(&multipath.dst),
+        Action::Bundle(bundle) => bundle.dst.as_ref().is_some_and(part),
+        Action::Learn(learn) => {
+            learn.result_dst.as_ref().is_some_and(part)
+                || learn.specs.iter().any(|spec| {
+                    matches!(&spec.src, LearnSrc::Field(place) if part(place))
+                        || matches!(&spec.dst, LearnDst::Match(place) | LearnDst::Load(place) if part(place))
+                })
+        }
+        _ => false,
+    })
 }
 
 /// The meter instruction in front of the actions.

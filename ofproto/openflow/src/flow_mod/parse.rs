@@ -4,11 +4,13 @@
 
 use flow::Key;
 use flow::field::{Field, Fixed, Value, text as field_text};
+use flow::key::TUN_METADATA_BYTES;
 
 use super::{FlowFlags, FlowMod, FlowModCommand, FlowStatsRequest, GROUP_ALL, GROUP_ANY};
 use crate::action::{self, Check, Subfield};
 use crate::matching::{Match, normalize};
 use crate::names::Names;
+use crate::nxm;
 use crate::words::{Words, u16_of, u64_of};
 use crate::{OfPort, Protocols};
 
@@ -115,6 +117,16 @@ pub fn parse_match_field(m: &mut Match, field: Field, value: &str, names: Names<
     let (value, mask) = names.parse_masked(field, value)?;
     if matches!(field, Field::TunMetadata(_)) && !m.is_wild(field) {
         return Err(format!("field {} set multiple times", field.name()));
+    }
+    if let Field::TunMetadata(_) = field {
+        let used =
+            m.tun.as_ref().map_or(0, |table| table.total_len()) + value.len() - nxm::leading(field, &value, &mask);
+        if used > TUN_METADATA_BYTES {
+            return Err(format!(
+                "field {} exceeds maximum size for tunnel metadata (used {used}, max {TUN_METADATA_BYTES})",
+                field.name()
+            ));
+        }
     }
     let wild = mask.is_zero() && !matches!(field, Field::TunMetadata(_));
     if !wild {
