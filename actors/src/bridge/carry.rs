@@ -13,8 +13,10 @@ use crate::datapath::log_flush;
 use crate::host::ReadCounters;
 use crate::msg::datapath::{BondSet, CtFlush, MeterRead, MeterSet, ReadStats};
 use crate::msg::port::SetAdmin;
+use crate::msg::revalidator::CreditFlows;
 use crate::msg::switch::UnderlayEdit;
 use crate::msg::table::*;
+use crate::revalidator::Revalidator;
 use crate::supervise::{Role, Strategy};
 use crate::table::NEWS_AT_MOST;
 
@@ -245,6 +247,24 @@ impl Bridge {
     }
 
     fn ask(&mut self, questions: Vec<Question>, ctx: &mut Context<Self>) {
+        let asks_for_credits = questions.iter().any(|q| matches!(q, Question::Credits));
+        if let Some(revalidator) = self.revalidator().filter(|_| asks_for_credits) {
+            // Who counts what has passed so far; the tables hear of it before they are asked.
+            let credited = revalidator.ask(CreditFlows, PATIENCE);
+            let step = actix::fut::wrap_future::<_, Self>(credited);
+            ctx.spawn(step.map(|_, this, ctx| this.ask_credited(questions, ctx)));
+        } else {
+            self.ask_credited(questions, ctx);
+        }
+    }
+
+    fn revalidator(&self) -> Option<Address<Revalidator>> {
+        let directory = self.setup.directory.load();
+        let here = directory.bridges.get(&self.setup.name)?;
+        directory.datapaths.get(&here.datapath)?.revalidator.clone()
+    }
+
+    fn ask_credited(&mut self, questions: Vec<Question>, ctx: &mut Context<Self>) {
         let asked = self.put_questions(questions);
         let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|answers, this, ctx| {
             this.core.answered(answers.into_iter().flatten().collect(), clock::now_ms());
@@ -268,6 +288,7 @@ impl Bridge {
                         }
                         None => Box::pin(async { None }),
                     },
+                    Question::Credits => Box::pin(async { None }),
                     Question::Ports(ports) => self.ask_ports(ports),
                     Question::Queues(wanted) => self.ask_queues(wanted),
                     Question::Meters(ids) => self.ask_meters(ids),

@@ -57,6 +57,12 @@ pub struct ReadFlowLimit;
 #[rtype(result = "()")]
 pub struct Sweep;
 
+/// Credit what flows have carried until now, if they are few enough to be asked in one piece; answered when done (Q).
+/// On a clock that is moved by hand nothing is credited before its time.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CreditFlows;
+
 /// Take all of them out; answered when done (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -48,6 +48,10 @@ pub struct Revalidator {
     again: bool,
     /// Who waits for a whole sweep that begins after they asked.
     waiting: Vec<tokio::sync::oneshot::Sender<()>>,
+    /// Who waits for what flows have carried to be credited.
+    counting: Vec<tokio::sync::oneshot::Sender<()>>,
+    /// Flows when all were looked at last.
+    n_flows: usize,
 }
 
 /// What a round works with.
@@ -71,6 +75,8 @@ impl Revalidator {
             running: false,
             again: false,
             waiting: Vec::new(),
+            counting: Vec::new(),
+            n_flows: 0,
         };
         this.arm_sweep();
         this.limit_datapath();
@@ -94,7 +100,8 @@ impl Revalidator {
             return;
         }
         (self.running, self.again) = (true, false);
-        let waiting = std::mem::take(&mut self.waiting);
+        let (waiting, counting) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.counting));
+        let counts = !counting.is_empty();
         let sweeps = !waiting.is_empty() || self.sweep_at_ms <= clock::now_ms();
         let (round, limit) = (self.round.clone(), self.limit.clone());
         let started_ms = clock::now_ms();
@@ -103,6 +110,9 @@ impl Revalidator {
             round.judge().await;
             let began_ms = clock::now_ms();
             if !sweeps {
+                if counts {
+                    round.credit_few(&limit).await;
+                }
                 return None;
             }
             let n = round.sweep(&limit, began_ms).await;
@@ -114,6 +124,7 @@ impl Revalidator {
             let now_ms = clock::now_ms();
             this.paused_until_ms = now_ms + PAUSE * (now_ms - started_ms);
             if let Some((n, duration_ms)) = swept {
+                this.n_flows = n;
                 let before = this.limit.limit();
                 this.limit.swept(n, duration_ms);
                 if this.limit.limit() != before {
@@ -122,10 +133,10 @@ impl Revalidator {
                 this.arm_sweep();
                 this.rests_until_ms = clock::now_ms() + REST * (duration_ms + 1);
             }
-            for asker in waiting {
+            for asker in waiting.into_iter().chain(counting) {
                 let _ = asker.send(());
             }
-            if this.again || !this.waiting.is_empty() {
+            if this.again || !this.waiting.is_empty() || !this.counting.is_empty() {
                 this.start(ctx);
             } else {
                 this.desk.arm(Some((this.sweep_at_ms, "flows are to be looked at")));
@@ -186,6 +197,16 @@ impl Round {
             bridge.address.offer(FlowSwept { since_ms: began_ms });
         }
         n
+    }
+
+    /// Has what flows carried credited, if there are no more than one piece of them.
+    async fn credit_few(&self, limit: &FlowLimit) {
+        let dump = FlowReports { cursor: dp::FlowCursor::START, max: WALK_SLICE };
+        if let Ok((flows, total, _)) = self.datapath.ask(dump, PATIENCE).await
+            && total <= WALK_SLICE
+        {
+            self.report(flows, limit.max_idle_ms(total)).await;
+        }
     }
 
     /// Reports a piece of the flows to their bridges, and does as they say.
@@ -318,6 +339,25 @@ impl Handler<Sweep> for Revalidator {
         self.desk.received();
         let (done, wait) = tokio::sync::oneshot::channel();
         self.waiting.push(done);
+        if !self.running {
+            self.start(ctx);
+        }
+        Box::pin(async move {
+            let _ = wait.await;
+        })
+    }
+}
+
+impl Handler<CreditFlows> for Revalidator {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: CreditFlows, ctx: &mut Context<Self>) -> Self::Result {
+        self.desk.received();
+        if clock::is_stopped() || self.n_flows > WALK_SLICE {
+            return Box::pin(std::future::ready(()));
+        }
+        let (done, wait) = tokio::sync::oneshot::channel();
+        self.counting.push(done);
         if !self.running {
             self.start(ctx);
         }

@@ -164,6 +164,8 @@ pub enum Output {
 /// A question to another part.
 #[derive(Debug, Clone)]
 pub enum Question {
+    /// That what cached flows carried until now is credited before the questions that follow are put; not answered.
+    Credits,
     /// Rules of a table, with counters.
     Rules {
         /// Table.
@@ -226,6 +228,8 @@ pub enum Query {
     Aggregate,
     /// Table statistics.
     Tables,
+    /// Group statistics.
+    Groups,
     /// Port statistics.
     Ports,
     /// Queue statistics.

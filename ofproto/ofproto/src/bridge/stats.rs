@@ -34,8 +34,8 @@ impl Bridge {
             Message::PortStatsRequest(port) => return self.port_stats(id, request, *port),
             Message::QueueStatsRequest { port, queue } => return self.queues(id, request, *port, *queue),
             Message::QueueConfigRequest { port, queue } => return self.queues(id, request, *port, *queue),
-            Message::GroupStatsRequest(group) => {
-                self.reply(id, xid, Message::GroupStatsReply(self.group_stats(*group)));
+            Message::GroupStatsRequest(_) => {
+                return Ok(self.ask(id, request, Query::Groups, vec![Question::Credits]));
             }
             Message::GroupDescRequest(group) => {
                 self.reply(id, xid, Message::GroupDescReply(self.group_descs(*group)));
@@ -88,12 +88,14 @@ impl Bridge {
             }
         };
         let query = if wanted.aggregate { Query::Aggregate } else { Query::Flows };
-        self.ask(conn, request, query, tables.into_iter().map(question).collect())
+        let questions = std::iter::once(Question::Credits).chain(tables.into_iter().map(question));
+        self.ask(conn, request, query, questions.collect())
     }
 
     pub(super) fn table_stats(&mut self, conn: ConnId, request: &Incoming) -> Step {
         let tables = self.table_ids().into_iter().filter(|t| *t < N_TABLES);
-        let questions = tables.map(|table| Question::TableCounters { table }).collect();
+        let questions = std::iter::once(Question::Credits).chain(tables.map(|table| Question::TableCounters { table }));
+        let questions = questions.collect();
         self.ask(conn, request, Query::Tables, questions)
     }
 
@@ -151,6 +153,10 @@ impl Bridge {
                 Message::AggregateReply { dialect, stats }
             }
             Query::Tables => Message::TableStatsReply(self.table_stats_of(&answers)),
+            Query::Groups => {
+                let Ok(Message::GroupStatsRequest(group)) = &request.body else { return };
+                Message::GroupStatsReply(self.group_stats(*group))
+            }
             Query::Ports => {
                 let one = |a| if let Answer::Ports(p) = a { p } else { Vec::new() };
                 let mut ports: Vec<PortStats> = answers.into_iter().flat_map(one).collect();
