@@ -13,9 +13,10 @@ use futures::TryStreamExt;
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 use ofproto::view::underlay::HostNetwork;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::tc::{TcAttribute, TcMessage, TcStats2};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -247,8 +248,12 @@ async fn everything(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, rtnetli
     use RouteNetlinkMessage as M;
     let mut all = Vec::new();
     all.extend(handle.link().get().execute().map_ok(M::NewLink).try_collect::<Vec<_>>().await?);
-    all.extend(handle.address().get().execute().map_ok(M::NewAddress).try_collect::<Vec<_>>().await?);
-    for family in [rtnetlink::packet_route::AddressFamily::Inet, rtnetlink::packet_route::AddressFamily::Inet6] {
+    let addresses: Vec<_> = handle.address().get().execute().try_collect().await?;
+    // The youngest IPv6 address is listed first, but would be heard of last.
+    let is_v6 = |a: &AddressMessage| a.header.family == AddressFamily::Inet6;
+    let (six, four): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_v6);
+    all.extend(four.into_iter().chain(six.into_iter().rev()).map(M::NewAddress));
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut route = RouteMessage::default();
         route.header.address_family = family;
         all.extend(handle.route().get(route).execute().map_ok(M::NewRoute).try_collect::<Vec<_>>().await?);

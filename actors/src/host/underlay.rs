@@ -1,6 +1,8 @@
 //! What tunnels that the switch encapsulates itself learn from the host: its addresses, and where its routes lead.
 
-use ofproto::view::underlay::{HostNetwork, RouteOrigin, UnderlayRoute, mapped, masked};
+use ofproto::view::underlay::{HostNetwork, RouteOrigin, UnderlayRoute, is_v4, mapped, masked};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::HostView;
@@ -15,85 +17,145 @@ fn bits(address: IpAddr, len: u8) -> u8 {
     if address.is_ipv4() { MAPPED_BITS + len } else { len }
 }
 
-/// The network as the host's tables have it. Its own addresses are routes to themselves.
+/// Addresses by device, those of the longest prefix first, then in the kernel's order: the oldest IPv4 address first, the
+/// youngest IPv6 address.
+fn own_addresses(host: &HostView) -> BTreeMap<u32, Vec<(u128, u8)>> {
+    let mut all: Vec<_> = host.addresses.iter().collect();
+    let age = |address: &IpAddr, order: u64| if address.is_ipv4() { order } else { u64::MAX - order };
+    all.sort_by_key(|((index, address), own)| {
+        (*index, Reverse(bits(*address, own.prefix_len)), age(address, own.order))
+    });
+    let mut by_device: BTreeMap<u32, Vec<(u128, u8)>> = BTreeMap::new();
+    for ((index, address), own) in all {
+        by_device.entry(*index).or_default().push((mapped(*address), bits(*address, own.prefix_len)));
+    }
+    by_device
+}
+
+/// The network as the host's tables have it: of routes to the same the one that the kernel lists last, by its device's
+/// address nearest to where it leads. Routes by devices without such an address lead nowhere.
 pub(super) fn network(host: &HostView) -> HostNetwork {
-    let mut network = HostNetwork::default();
-    let device = |index: &u32| host.links.get(index).map(|link| link.name.clone());
-    let mut add = |(to, len): (u128, u8), index: &u32, gateway: Option<u128>, source: u128, origin: RouteOrigin| {
-        let Some(bridge) = device(index).filter(|_| network.routes.len() < MOST) else { return };
-        network.routes.push(UnderlayRoute { prefix: masked(to, len), len, mark: 0, bridge, gateway, source, origin });
-    };
-    for ((index, address), len) in host.addresses.iter() {
-        let (own, len) = (mapped(*address), bits(*address, *len));
-        add((own, 128), index, None, own, RouteOrigin::Local);
-        if address.is_loopback() && len < 128 {
-            add((own, len), index, None, own, RouteOrigin::Local);
-        }
-    }
+    let own = own_addresses(host);
+    let mut routes: BTreeMap<(bool, Reverse<u8>, u128), UnderlayRoute> = BTreeMap::new();
     for route in host.routes.iter() {
-        let own = host.addresses.iter().filter(|((index, _), _)| *index == route.ifindex);
+        let Some(link) = host.links.get(&route.ifindex) else { continue };
         let towards = route.gateway.unwrap_or(route.destination);
-        let same = own.filter(|((_, address), _)| address.is_ipv4() == towards.is_ipv4());
-        let near = |((_, address), len): &(&(u32, IpAddr), &u8)| {
-            let len = bits(*address, **len);
-            masked(mapped(*address), len) == masked(mapped(towards), len)
+        let leads = |(address, len): &&(u128, u8)| {
+            is_v4(*address) == towards.is_ipv4() && masked(*address, *len) == masked(mapped(towards), *len)
         };
-        let source = same.clone().find(near).or_else(|| same.clone().next()).map(|((_, address), _)| *address);
-        let Some(source) = route.source.or(source) else { continue };
-        let to = (mapped(route.destination), bits(route.destination, route.prefix_len));
-        add(to, &route.ifindex, route.gateway.map(mapped), mapped(source), RouteOrigin::Host);
-    }
-    for ((index, address), len) in host.addresses.iter() {
-        if let Some(name) = device(index) {
-            network.addresses.entry(name).or_default().push((mapped(*address), bits(*address, *len)));
+        let Some((source, _)) = own.get(&route.ifindex).and_then(|own| own.iter().find(leads)) else { continue };
+        let len = bits(route.destination, route.prefix_len);
+        let prefix = masked(mapped(route.destination), len);
+        let key = (route.destination.is_ipv6(), Reverse(len), prefix);
+        if routes.len() >= MOST && !routes.contains_key(&key) {
+            continue;
         }
+        let origin = if route.local { RouteOrigin::Local } else { RouteOrigin::Host };
+        let gateway = route.gateway.map(mapped);
+        let bridge = link.name.clone();
+        routes.insert(key, UnderlayRoute { prefix, len, mark: 0, bridge, gateway, source: *source, origin });
     }
-    network
+    let named = own.into_iter().filter_map(|(index, own)| Some((host.links.get(&index)?.name.clone(), own)));
+    HostNetwork { routes: routes.into_values().collect(), addresses: named.collect() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{Link, Route};
+    use super::super::view::{Link, OwnAddress, Route};
     use super::*;
     use std::sync::Arc;
 
-    #[test]
-    fn addresses_lead_to_themselves_and_routes_have_a_source() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        let link = |index, name: &str| (index, Link { index, name: name.into(), ..Link::default() });
-        let route = |to: &str, prefix_len, gateway: Option<&str>| Route {
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    /// A route of a table by a device.
+    fn route(table: u32, ifindex: u32, (to, prefix_len): (&str, u8), gateway: Option<&str>, metric: u32) -> Route {
+        Route {
+            table: ((table & 0xff) as u8, table),
             destination: ip(to),
             prefix_len,
-            metric: 0,
-            ifindex: 2,
+            tos: Reverse(0),
+            metric,
+            local: table == 255,
+            ifindex,
             gateway: gateway.map(ip),
             source: None,
-        };
-        let host = HostView {
-            links: Arc::new([link(1, "lo"), link(2, "br0")].into()),
+        }
+    }
+
+    fn host(routes: Vec<Route>) -> HostView {
+        let link = |index, name: &str| (index, Link { index, name: name.into(), ..Link::default() });
+        let own = |index, address: &str, prefix_len, order| ((index, ip(address)), OwnAddress { prefix_len, order });
+        HostView {
+            links: Arc::new([link(1, "lo"), link(2, "br0"), link(3, "br1")].into()),
             addresses: Arc::new(
-                [((1, ip("127.0.0.1")), 8), ((2, ip("10.0.0.1")), 24), ((2, ip("fd00::1")), 64)].into(),
+                [
+                    own(1, "127.0.0.1", 8, 1),
+                    own(2, "10.0.0.9", 24, 2),
+                    own(2, "10.0.0.1", 24, 3),
+                    own(2, "10.0.0.33", 28, 4),
+                    own(2, "fd00::1", 64, 5),
+                    own(2, "fd00::2", 64, 6),
+                    own(3, "10.0.7.1", 24, 7),
+                ]
+                .into(),
             ),
-            routes: Arc::new([route("10.0.0.0", 24, None), route("0.0.0.0", 0, Some("10.0.0.9"))].into()),
+            routes: Arc::new(routes.into_iter().collect()),
             ..HostView::default()
+        }
+    }
+
+    fn told(network: &HostNetwork) -> Vec<String> {
+        let text = |a: u128| ofproto::view::underlay::unmapped(a);
+        let len = |r: &UnderlayRoute| if is_v4(r.source) { r.len - MAPPED_BITS } else { r.len };
+        let line = |r: &UnderlayRoute| {
+            let gateway = r.gateway.map(|g| format!(" by {}", text(g))).unwrap_or_default();
+            format!("{}/{} {}{gateway} from {} {:?}", text(r.prefix), len(r), r.bridge, text(r.source), r.origin)
         };
-        let network = network(&host);
-        let told = |r: &UnderlayRoute| (r.prefix, r.len, r.bridge.clone(), r.gateway, r.source, r.origin);
-        let told: Vec<_> = network.routes.iter().map(told).collect();
-        let (own, six, lo) = (mapped(ip("10.0.0.1")), mapped(ip("fd00::1")), mapped(ip("127.0.0.1")));
-        let local = |own, to, len, device: &str| (to, len, device.to_owned(), None, own, RouteOrigin::Local);
-        let any = mapped(ip("0.0.0.0"));
-        assert_eq!(
-            told,
-            [
-                local(lo, lo, 128, "lo"),
-                local(lo, mapped(ip("127.0.0.0")), 104, "lo"),
-                local(own, own, 128, "br0"),
-                local(six, six, 128, "br0"),
-                (any, 96, "br0".into(), Some(mapped(ip("10.0.0.9"))), own, RouteOrigin::Host),
-                (mapped(ip("10.0.0.0")), 120, "br0".into(), None, own, RouteOrigin::Host),
-            ]
-        );
-        assert_eq!(network.addresses["br0"], [(own, 120), (six, 64)]);
+        network.routes.iter().map(line).collect()
+    }
+
+    #[test]
+    fn routes_go_from_the_nearest_address_or_are_not_there() {
+        let network = network(&host(vec![
+            route(255, 1, ("127.0.0.0", 8), None, 0),
+            route(255, 2, ("10.0.0.1", 32), None, 0),
+            route(254, 2, ("10.0.0.0", 24), None, 0),
+            route(254, 2, ("10.0.0.40", 32), None, 0),
+            route(254, 2, ("0.0.0.0", 0), Some("10.0.0.70"), 0),
+            route(254, 2, ("192.0.2.0", 24), None, 0),
+            route(254, 3, ("198.51.100.0", 24), Some("10.0.0.70"), 0),
+            route(254, 2, ("fd00::", 64), None, 256),
+        ]));
+        let expect = [
+            "10.0.0.1/32 br0 from 10.0.0.9 Local",
+            "10.0.0.40/32 br0 from 10.0.0.33 Host",
+            "10.0.0.0/24 br0 from 10.0.0.9 Host",
+            "127.0.0.0/8 lo from 127.0.0.1 Local",
+            "0.0.0.0/0 br0 by 10.0.0.70 from 10.0.0.9 Host",
+            "fd00::/64 br0 from fd00::2 Host",
+        ];
+        assert_eq!(told(&network), expect);
+        let own = |text: &str, len| (mapped(ip(text)), MAPPED_BITS + len);
+        assert_eq!(network.addresses["br1"], [own("10.0.7.1", 24)]);
+        assert_eq!(network.addresses["br0"][..2], [(mapped(ip("10.0.0.33")), 124), (mapped(ip("10.0.0.9")), 120)]);
+    }
+
+    #[test]
+    fn of_routes_to_the_same_the_last_in_the_kernels_list_counts() {
+        let both = |to, first, second| {
+            let by = |(table, metric), ifindex, gateway| route(table, ifindex, (to, 16), Some(gateway), metric);
+            [by(first, 2, "10.0.0.70"), by(second, 3, "10.0.7.7")]
+        };
+        let all = [
+            both("9.1.0.0", (254, 5), (254, 3)),
+            both("9.2.0.0", (254, 3), (254, 5)),
+            both("9.3.0.0", (254, 0), (42, 0)),
+            both("9.4.0.0", (1042, 0), (254, 0)),
+            both("9.5.0.0", (300, 0), (200, 0)),
+        ];
+        let devices: Vec<_> = network(&host(all.concat())).routes.into_iter().map(|r| r.bridge).collect();
+        assert_eq!(devices, ["br0", "br1", "br0", "br1", "br1"]);
     }
 }

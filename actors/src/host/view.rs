@@ -1,11 +1,12 @@
 //! What the host's network looks like: an immutable picture of links, addresses, routes and neighbours, and how a
-//! route netlink message changes it (rtnetlink(7)). Only the main routing table is kept; no rules, no link statistics.
+//! route netlink message changes it (rtnetlink(7)). Routes of all tables are kept; no rules, no routes by several next hops,
+//! no link statistics.
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Stats64};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -114,15 +115,30 @@ impl LinkCounters {
     }
 }
 
-/// A route of the main table.
+/// An address of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// Bits of it that its network has.
+    pub prefix_len: u8,
+    /// Later ones have greater numbers.
+    pub order: u64,
+}
+
+/// A route, in the order in which the kernel lists them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
+    /// Table: the kernel goes by the low eight bits.
+    pub table: (u8, u32),
     /// Destination; `0.0.0.0` or `::` with no bits for all.
     pub destination: IpAddr,
     /// Bits of it that count.
     pub prefix_len: u8,
+    /// For packets of this type of service alone; those for all come last.
+    pub tos: std::cmp::Reverse<u8>,
     /// Lower is better.
     pub metric: u32,
+    /// To the host itself.
+    pub local: bool,
     /// Device.
     pub ifindex: u32,
     /// Next hop.
@@ -138,8 +154,10 @@ pub struct HostView {
     pub version: u64,
     /// By index.
     pub links: Arc<BTreeMap<u32, Link>>,
-    /// Prefix lengths by device and address.
-    pub addresses: Arc<BTreeMap<(u32, IpAddr), u8>>,
+    /// By device and address.
+    pub addresses: Arc<BTreeMap<(u32, IpAddr), OwnAddress>>,
+    /// How many addresses have come so far.
+    pub n_addresses: u64,
     /// Routes.
     pub routes: Arc<BTreeSet<Route>>,
     /// Ethernet addresses by device and address.
@@ -218,6 +236,11 @@ fn ip_of(address: &RouteAddress) -> Option<IpAddr> {
 
 fn route_of(message: &RouteMessage) -> Option<Route> {
     use rtnetlink::packet_route::AddressFamily;
+    let local = match message.header.kind {
+        RouteType::Unicast => false,
+        RouteType::Local => true,
+        _ => return None,
+    };
     let any: IpAddr = match message.header.address_family {
         AddressFamily::Inet => std::net::Ipv4Addr::UNSPECIFIED.into(),
         AddressFamily::Inet6 => std::net::Ipv6Addr::UNSPECIFIED.into(),
@@ -225,9 +248,12 @@ fn route_of(message: &RouteMessage) -> Option<Route> {
     };
     let mut table = u32::from(message.header.table);
     let mut route = Route {
+        table: (0, 0),
         destination: any,
         prefix_len: message.header.destination_prefix_length,
+        tos: std::cmp::Reverse(message.header.tos),
         metric: 0,
+        local,
         ifindex: 0,
         gateway: None,
         source: None,
@@ -243,7 +269,8 @@ fn route_of(message: &RouteMessage) -> Option<Route> {
             _ => {}
         }
     }
-    (table == u32::from(RouteHeader::RT_TABLE_MAIN) && route.ifindex != 0).then_some(route)
+    route.table = ((table & 0xff) as u8, table);
+    (route.ifindex != 0).then_some(route)
 }
 
 fn neighbour_of(message: &NeighbourMessage) -> Option<((u32, IpAddr), Option<u64>)> {
@@ -285,12 +312,8 @@ impl HostView {
         let changed = match message {
             RouteNetlinkMessage::NewLink(m) => self.set_link(m.header.index, Some(link_of(m)), touched),
             RouteNetlinkMessage::DelLink(m) => self.set_link(m.header.index, None, touched),
-            RouteNetlinkMessage::NewAddress(m) => {
-                address_of(m).is_some_and(|(key, len)| set(&mut self.addresses, key, Some(len)))
-            }
-            RouteNetlinkMessage::DelAddress(m) => {
-                address_of(m).is_some_and(|(key, _)| set(&mut self.addresses, key, None))
-            }
+            RouteNetlinkMessage::NewAddress(m) => address_of(m).is_some_and(|(key, len)| self.add_address(key, len)),
+            RouteNetlinkMessage::DelAddress(m) => address_of(m).is_some_and(|(key, _)| self.delete_address(key)),
             RouteNetlinkMessage::NewRoute(m) => {
                 route_of(m).is_some_and(|r| !self.routes.contains(&r) && Arc::make_mut(&mut self.routes).insert(r))
             }
@@ -309,10 +332,40 @@ impl HostView {
         changed
     }
 
+    fn add_address(&mut self, key: (u32, IpAddr), prefix_len: u8) -> bool {
+        let known = self.addresses.get(&key).map(|own| own.order);
+        self.n_addresses += u64::from(known.is_none());
+        let own = OwnAddress { prefix_len, order: known.unwrap_or(self.n_addresses) };
+        set(&mut self.addresses, key, Some(own))
+    }
+
+    fn delete_address(&mut self, key: (u32, IpAddr)) -> bool {
+        let changed = set(&mut self.addresses, key, None);
+        let (index, address) = key;
+        if changed && address.is_ipv4() {
+            // The kernel does not tell of each IPv4 route that goes with an address.
+            let is_last = !self.addresses.keys().any(|(i, a)| *i == index && a.is_ipv4());
+            self.drop_routes(|r| {
+                r.destination.is_ipv4() && (r.source == Some(address) && !r.local || is_last && r.ifindex == index)
+            });
+        }
+        changed
+    }
+
+    fn drop_routes(&mut self, goes: impl Fn(&Route) -> bool) {
+        if self.routes.iter().any(&goes) {
+            Arc::make_mut(&mut self.routes).retain(|r| !goes(r));
+        }
+    }
+
     fn set_link(&mut self, index: u32, link: Option<Link>, touched: &mut BTreeSet<String>) -> bool {
         let before = self.links.get(&index).map(|l| l.name.clone());
         let after = link.as_ref().map(|l| l.name.clone());
         let gone = link.is_none();
+        if link.as_ref().is_some_and(|l| !l.up) && self.links.get(&index).is_some_and(|l| l.up) {
+            // Nor does the kernel tell of the IPv4 routes that go as a device goes down.
+            self.drop_routes(|r| r.ifindex == index && r.destination.is_ipv4() && !r.local);
+        }
         let changed = set(&mut self.links, index, link);
         if changed {
             touched.extend(before);
@@ -320,9 +373,7 @@ impl HostView {
         }
         if gone {
             // The kernel does not tell of each route and neighbour that goes with a device.
-            if self.routes.iter().any(|r| r.ifindex == index) {
-                Arc::make_mut(&mut self.routes).retain(|r| r.ifindex != index);
-            }
+            self.drop_routes(|r| r.ifindex == index);
             if self.neighbours.keys().any(|(i, _)| *i == index) {
                 Arc::make_mut(&mut self.neighbours).retain(|(i, _), _| *i != index);
             }

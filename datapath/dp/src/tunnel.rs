@@ -293,12 +293,16 @@ impl Opening<'_> {
         let head = erspan::Packet::new(rest).ok()?;
         gre.seq()?;
         let key = &mut opened.key;
-        match (gre.protocol(), head.version()) {
-            (gre::ERSPAN2, 1) => {
+        if !matches!(gre.protocol(), gre::ERSPAN2 | gre::ERSPAN3) {
+            return None;
+        }
+        // The version says what it is, whatever GRE calls it.
+        match head.version() {
+            1 => {
                 key.set_tun_erspan_idx(head.word() & 0xf_ffff);
                 opened.header += erspan::V1_LEN;
             }
-            (gre::ERSPAN3, 2) => {
+            2 => {
                 let tail = be16(rest, 10)?;
                 key.set_tun_erspan_dir((tail >> 3 & 1) as u8);
                 key.set_tun_erspan_hwid((tail >> 4 & 0x3f) as u8);
@@ -420,6 +424,12 @@ mod tests {
         let erspan = push(108, V6, 47, 74, "erspan(ver=2,sid=0x7,dir=1,hwid=0x4)");
         let shown = format!("tun_id=0x7,{ends6},erspan(ver=2,dir=1,hwid=0x4),flags(key)");
         check(TunnelKind::Erspan, &erspan, &frame, &shown);
+        // The header's own version counts, and 3 is none.
+        let mut other = erspan;
+        other.header[56..58].copy_from_slice(&gre::ERSPAN2.to_be_bytes());
+        check(TunnelKind::Erspan, &other, &frame, &shown);
+        other.header[62] = 0x30;
+        assert_eq!(there_and_back(TunnelKind::Erspan, &other, &frame), Err("not taken out".to_owned()));
         let gtpu = push(110, V4, 17, 50, "udp(src=0,dst=2152,csum=0x0),gtpu(flags=0x30,msgtype=255,teid=0x7b)");
         let shown = format!("tun_id=0x7b,{ends},tp_src=46884,tp_dst=2152,gtpu(flags=0x30,msgtype=255),flags(csum|key)");
         check(TunnelKind::Gtpu, &gtpu, &[0x45; 40], &shown);

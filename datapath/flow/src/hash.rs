@@ -104,7 +104,8 @@ fn has_ports(proto: u8) -> bool {
 pub fn five_tuple(key: &Key, basis: u32) -> u32 {
     let mut hash = basis;
     match key.dl_type() {
-        et::IPV4 => hash = add64(hash, key.0[word::NW].swap_bytes()),
+        // ARP's operation stands where a protocol would.
+        et::IPV4 | et::ARP => hash = add64(hash, key.0[word::NW].swap_bytes()),
         et::IPV6 => {
             for word in &key.0[word::IPV6_SRC..word::IPV6_SRC + 4] {
                 hash = add64(hash, word.swap_bytes());
@@ -239,6 +240,13 @@ mod tests {
         assert_eq!(symmetric_l3l4(&later, 50, true) % 65535, 0x98cb);
         later.set_nw_frag(nw_frag::ANY);
         assert_eq!(symmetric_l3l4(&later, 50, true) % 65535, 0xd322);
+        // The UDP port that 3.1 sends an ARP reply from that it puts into a tunnel tells the upper bits.
+        let mut arp = Key::EMPTY;
+        arp.set_dl_type(0x0806);
+        arp.set_nw_proto(2);
+        arp.set_nw_src(0x0a01_0164);
+        arp.set_nw_dst(0x0a01_0101);
+        assert_eq!((u64::from(five_tuple(&arp, 0)) * (61_000 - 32_768) >> 32) + 32_768, 51_420);
         let mut v6 = key.clone();
         v6.set_dl_type(0x86dd);
         v6.set_nw_proto(6);

@@ -104,8 +104,8 @@ impl Context<'_> {
             }
             _ if port == self.in_port() => self.detail_info("skipping output to input port"),
             _ => {
-                let actual = if port == OfPort::IN_PORT { self.in_port() } else { port };
-                if self.port(actual).is_none_or(|p| p.odp.is_none()) {
+                // `in_port` is a port without a device here, as in Open vSwitch.
+                if self.port(port).is_none_or(|p| p.odp.is_none()) {
                     self.report_error(|| format!("output_trunc does not support patch port {port}"));
                     return;
                 }
