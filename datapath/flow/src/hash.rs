@@ -246,7 +246,7 @@ mod tests {
         arp.set_nw_proto(2);
         arp.set_nw_src(0x0a01_0164);
         arp.set_nw_dst(0x0a01_0101);
-        assert_eq!((u64::from(five_tuple(&arp, 0)) * (61_000 - 32_768) >> 32) + 32_768, 51_420);
+        assert_eq!(((u64::from(five_tuple(&arp, 0)) * (61_000 - 32_768)) >> 32) + 32_768, 51_420);
         let mut v6 = key.clone();
         v6.set_dl_type(0x86dd);
         v6.set_nw_proto(6);

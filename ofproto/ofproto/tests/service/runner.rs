@@ -130,6 +130,7 @@ impl World {
                 let (lookups, matches) = self.tables.get(table)?.counters();
                 Answer::TableCounters { table: *table, rules: self.tables[table].len(), lookups, matches }
             }
+            Question::Credits => return None,
             Question::Ports(_) => Answer::Ports(Vec::new()),
             Question::Queues(_) => Answer::Queues(Vec::new()),
             Question::Meters(_) => Answer::Meters(Vec::new()),
