@@ -77,7 +77,11 @@ fn watch(session: &Session, args: &[String], text: &str, settings: &Settings) ->
     if session.version == Version::V10 || settings.accepts_names() {
         session.skip_names();
     }
-    session.dump(&Message::FlowMonitorRequest(vec![request]), settings)?;
+    let request = session.encode(&Message::FlowMonitorRequest(vec![request]))?;
+    if settings.verbosity > 0 {
+        program::print(&session.text(&request, settings, 1));
+    }
+    session.dump_octets(&request, settings)?;
     program::flush_stdout();
     Ok(())
 }
