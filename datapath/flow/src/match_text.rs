@@ -280,8 +280,8 @@ impl Line<'_> {
             self.out.push_str("eth,");
             return;
         }
-        let (ns, kind) = (key.packet_type() >> 16, text::hex((key.packet_type() & 0xffff).into()));
-        let ns = if ns < 10 { ns.to_string() } else { text::hex(ns.into()) };
+        let number = |n: u32| if n < 10 { n.to_string() } else { text::hex(n.into()) };
+        let (ns, kind) = (number(key.packet_type() >> 16), number(key.packet_type() & 0xffff));
         put!(self.out, "packet_type=({ns},{kind}),");
         if key.packet_type() >> 16 == 1 {
             self.dl_type = key.packet_type() as u16;

@@ -116,7 +116,6 @@ impl Bridge {
             Message::PacketOut(out) if out.buffer_id != openflow::message::NO_BUFFER => {
                 return Err(ErrorCode::OFPBRC_BUFFER_UNKNOWN);
             }
-            Message::PortMod(port_mod) => drop(self.check_port_mod(port_mod)?),
             Message::FlowMod { flow_mod, .. } => Self::check_flow_mod_itself(flow_mod)?,
             _ => {}
         }
@@ -199,7 +198,8 @@ impl Bridge {
                     bundle.group_mods.push((xid, group_mod));
                 }
                 Message::PortMod(port_mod) => {
-                    self.check_port_mod(&port_mod)?;
+                    // Open vSwitch 3.1 does not say what is wrong with it.
+                    self.check_port_mod(&port_mod).map_err(|_| ErrorCode::OFPBFC_MSG_FAILED)?;
                     bundle.port_mods.push(port_mod);
                 }
                 Message::PacketOut(out) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use openflow::OfError;
-use openflow::message::async_config::{AsyncConfig, AsyncKind};
+use openflow::message::async_config::{AsyncConfig, AsyncKind, SetAsync};
 use openflow::message::nx::FlowFormat;
 use openflow::message::role::Role;
 use openflow::message::{Message, Msg, PacketInFormat};
@@ -60,7 +60,6 @@ pub struct Conn {
     /// Octets of a packet-in, before any `output:controller` says otherwise.
     pub(crate) miss_send_len: u16,
     pub(crate) controller_id: u16,
-    pub(crate) invalid_ttl: bool,
     /// Of OpenFlow 1.0: whether the end of a rule is told in Nicira's form.
     pub(crate) flow_format: FlowFormat,
     /// Of OpenFlow 1.0: flow-mods name tables.
@@ -87,6 +86,14 @@ impl Conn {
         let masks =
             if self.role == Role::Secondary { &self.async_config.secondary } else { &self.async_config.primary };
         masks[kind as usize] & bit != 0
+    }
+
+    /// Takes what it asks to hear of. Someone who came by hears of that from then on, as if it had asked for packets.
+    pub(super) fn set_async(&mut self, wanted: &SetAsync) {
+        self.async_config.apply(wanted);
+        if self.kind == ConnKind::Service && self.miss_send_len == 0 {
+            self.miss_send_len = DEFAULT_MISS_SEND_LEN;
+        }
     }
 
     /// Its version.
@@ -139,7 +146,6 @@ impl Bridge {
             packet_in_format: PacketInFormat::Standard,
             miss_send_len: if kind == ConnKind::Primary { DEFAULT_MISS_SEND_LEN } else { 0 },
             controller_id: 0,
-            invalid_ttl: false,
             flow_format: FlowFormat::OpenFlow10,
             table_id: false,
             bundles: BTreeMap::new(),

@@ -95,7 +95,7 @@ impl Bridge {
     /// Requests about the connection itself.
     fn conn_request(&mut self, id: ConnId, request: &Incoming, body: &Message) -> Result<Step, ErrorCode> {
         match body {
-            Message::SetAsync(set) => self.edit(id, |c| c.async_config.apply(set)),
+            Message::SetAsync(set) => self.edit(id, |c| c.set_async(set)),
             Message::GetAsyncRequest => {
                 if let Some(config) = self.conns.get(&id).map(|c| c.async_config) {
                     self.reply(id, request.xid, Message::GetAsyncReply(config));

@@ -9,6 +9,9 @@ use openflow::message::{Features, Message, SwitchConfig};
 use super::{Bridge, ConnId, N_TABLES};
 use crate::view::FragHandling;
 
+/// The bit of packet-ins whose time to live has passed.
+const INVALID_TTL: u32 = 1 << reason::INVALID_TTL;
+
 impl Bridge {
     pub(super) fn features(&mut self, id: ConnId, xid: u32) {
         let Some(conn) = self.conns.get(&id) else { return };
@@ -35,7 +38,7 @@ impl Bridge {
         let Some(conn) = self.conns.get(&id) else { return };
         let config = SwitchConfig {
             frags: self.frags,
-            invalid_ttl_to_controller: Some(conn.invalid_ttl),
+            invalid_ttl_to_controller: Some(conn.async_config.primary[AsyncKind::PacketIn as usize] & INVALID_TTL != 0),
             miss_send_len: conn.miss_send_len,
         };
         self.reply(id, xid, Message::GetConfigReply(config));
@@ -64,10 +67,8 @@ impl Bridge {
             }
             conn.miss_send_len = config.miss_send_len;
             if let Some(on) = config.invalid_ttl_to_controller {
-                conn.invalid_ttl = on;
-                let bit = 1 << reason::INVALID_TTL;
                 let mask = &mut conn.async_config.primary[AsyncKind::PacketIn as usize];
-                *mask = if on { *mask | bit } else { *mask & !bit };
+                *mask = if on { *mask | INVALID_TTL } else { *mask & !INVALID_TTL };
             }
         });
     }

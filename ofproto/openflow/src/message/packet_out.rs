@@ -1,10 +1,12 @@
 //! Packets from the controller. OpenFlow 1.0 section 5.3.6, 1.1, 1.5.1 section 7.3.6.
 
+use ::flow::{Mask, WORDS, extract_with};
+
 use super::wire::{Put, Reader};
 use super::{Context, NO_BUFFER, Octets, flow};
 use crate::action::{self, Actions};
 use crate::matching::{self, Match, Reading};
-use crate::{ErrorCode, OfError, OfPort, Version};
+use crate::{ErrorCode, OfError, OfPort, Protocols, Version};
 
 /// A packet to send.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,14 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
         return Err(ErrorCode::OFPBRC_BAD_PORT.into());
     }
     let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };
+    // The switch takes no actions that make no sense for this very packet.
+    let actions = if context.by_switch {
+        let (key, _) = extract_with(&packet, &flow_metadata.key, ::flow::extract::MAX_VLANS);
+        let exact = Match { key, mask: Mask([u64::MAX; WORDS]), tun: None };
+        action::check_consistency(actions, &exact, Protocols::initial(version), &context.check)?
+    } else {
+        actions
+    };
     Ok(PacketOut { packet, buffer_id, flow_metadata, actions })
 }
 
