@@ -21,13 +21,14 @@ const POLLING_S: u32 = 30;
 /// Octets of a sampled packet unless told.
 const HEADER: usize = 128;
 
-/// NetFlow of a bridge; `None` without a collector.
-pub(super) fn netflow(row: &DesiredNetflow) -> Option<NetflowConfig> {
-    let octet = |n: Option<i64>| n.and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
+/// NetFlow of a bridge; `None` without a collector. Unless told, the engine is a hash of the datapath's name.
+pub(super) fn netflow(row: &DesiredNetflow, datapath_type: &str) -> Option<NetflowConfig> {
+    let [_, _, engine_type, engine_id] = flow::hash::bytes(format!("ovs-{datapath_type}").as_bytes(), 0).to_be_bytes();
+    let octet = |n: Option<i64>, otherwise: u8| n.and_then(|n| u8::try_from(n).ok()).unwrap_or(otherwise);
     Some(NetflowConfig {
         to: targets(&row.targets, NETFLOW_PORT)?,
-        engine_type: octet(row.engine_type),
-        engine_id: octet(row.engine_id),
+        engine_type: octet(row.engine_type, engine_type),
+        engine_id: octet(row.engine_id, engine_id),
         add_id_to_interface: row.add_id_to_interface,
         // Open vSwitch's own sense: its manual has -1 for no time-out, which it takes for the default.
         active_timeout_s: row.active_timeout_s.max(0),
@@ -151,9 +152,13 @@ mod tests {
     fn what_is_not_told_has_defaults() {
         let row =
             DesiredNetflow { targets: vec!["127.0.0.1".into()], engine_id: Some(300), ..DesiredNetflow::default() };
-        let config = netflow(&row).unwrap();
-        assert_eq!((config.to[0].to_string().as_str(), config.engine_id), ("127.0.0.1:2055", 0));
-        assert_eq!(netflow(&DesiredNetflow::default()), None);
+        let config = netflow(&row, "netdev").unwrap();
+        assert_eq!(config.to[0].to_string(), "127.0.0.1:2055");
+        // Those of Open vSwitch 3.1.
+        assert_eq!((config.engine_type, config.engine_id), (47, 209));
+        let config = netflow(&row, "dummy").unwrap();
+        assert_eq!((config.engine_type, config.engine_id), (204, 62));
+        assert_eq!(netflow(&DesiredNetflow::default(), "netdev"), None);
         let row = DesiredSflow { targets: vec!["127.0.0.1:99".into()], sampling: Some(0), ..DesiredSflow::default() };
         let config = sflow(&row, None, |_| None).unwrap();
         assert_eq!(config.agent, IpAddr::from([127, 0, 0, 1]));

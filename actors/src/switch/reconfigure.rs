@@ -496,7 +496,7 @@ impl Switch {
             let mut config = plan::bridge_config(row, &ports, bundles, peer_of, mac, restore_wait, mirrors);
             config.ct_timeouts = ct_timeouts.get(&bridge.datapath).cloned().unwrap_or_default();
             let dummy_address = |name: &str| ports.get(name)?.status.addresses.first().copied();
-            config.netflow = row.netflow.as_ref().and_then(monitoring::netflow);
+            config.netflow = row.netflow.as_ref().and_then(|netflow| monitoring::netflow(netflow, &row.datapath_type));
             config.ipfix = row.ipfix.as_ref().and_then(monitoring::ipfix);
             config.flow_ipfix = monitoring::flow_ipfix(&row.flow_ipfix);
             config.sflow =
