@@ -56,12 +56,18 @@ pub fn is_wanted(qos: Option<&DesiredQos>) -> bool {
     qos.is_some_and(|q| TYPES.contains(&q.kind.as_str()) && q.kind != "linux-noop")
 }
 
+/// A number as C's `strtoull` reads it where nothing may follow: decimal, a sign turns it round within 64 bits.
 fn number(pairs: &Pairs, key: &str) -> Option<u64> {
-    pairs.get(key).and_then(|text| text.parse().ok())
+    let text = pairs.get(key)?.trim_start();
+    match text.strip_prefix('-') {
+        Some(digits) if digits.starts_with(|c: char| c.is_ascii_digit()) => digits.parse().ok().map(u64::wrapping_neg),
+        _ => text.parse().ok(),
+    }
 }
 
+/// A setting of 32 bits: of a larger number those that fit, and of none, or zero, what it is otherwise.
 fn setting(pairs: &Pairs, key: &str, default: u32) -> u32 {
-    number(pairs, key).and_then(|n| u32::try_from(n).ok()).filter(|n| *n != 0).unwrap_or(default)
+    number(pairs, key).map(|n| n as u32).filter(|n| *n != 0).unwrap_or(default)
 }
 
 /// The discipline of a type, its settings for people, and those for a log line when it cannot be had.
@@ -109,7 +115,8 @@ fn queue_rates(pairs: &Pairs, port_max: u64, mtu: u32) -> ClassRates {
     let min = (number(pairs, "min-rate").unwrap_or(0) / 8).max(least).min(port_max);
     let max = number(pairs, "max-rate").map_or(port_max, |n| n / 8).max(min).min(port_max);
     let burst = (number(pairs, "burst").unwrap_or(0) / 8).max(least + 64);
-    ClassRates { min, max, burst: u32::try_from(burst).unwrap_or(u32::MAX), priority: setting(pairs, "priority", 0) }
+    let burst = u32::try_from(burst).unwrap_or(u32::MAX);
+    ClassRates { min, max, burst, priority: setting(pairs, "priority", 0), mtu }
 }
 
 fn queue_details(rates: &ClassRates, discipline: &Discipline) -> Vec<(&'static str, String)> {
@@ -120,8 +127,10 @@ fn queue_details(rates: &ClassRates, discipline: &Discipline) -> Vec<(&'static s
             details.push(("priority", rates.priority.to_string()));
         }
     }
-    details.push(("min-rate", (rates.min * 8).to_string()));
-    details.push(("max-rate", (rates.max * 8).to_string()));
+    details.push(("min-rate", (u128::from(rates.min) * 8).to_string()));
+    if rates.max != rates.min {
+        details.push(("max-rate", (u128::from(rates.max) * 8).to_string()));
+    }
     details
 }
 
@@ -152,15 +161,8 @@ pub fn apply(link: Link<'_>, qos: Option<&DesiredQos>, before: Option<&Shaping>)
     };
     let classful = matches!(discipline, Discipline::Htb | Discipline::Hfsc);
     let before = before.filter(|b| classful && b.kind == qos.kind && b.ifindex == ifindex);
-    let installed = if before.is_some() { Ok(()) } else { tc::install(ifindex, &discipline) };
-    if let Err(error) = installed {
-        let os = std::io::Error::from_raw_os_error(error.errno()).to_string();
-        let text = os.split(" (os error").next().unwrap_or("").to_owned();
-        if !settings.is_empty() {
-            let list: Vec<String> = kernel_settings(&settings, &discipline);
-            let (list, errno) = (list.join(", "), error.errno());
-            vlog::warn!("netdev_linux", "failed to replace {name} qdisc, {list} error {errno}({text})");
-        }
+    let installed = if before.is_some() { Ok(()) } else { install(link, &discipline, &settings) };
+    if let Err(text) = installed {
         vlog::warn!("netdev_linux", "{name}: Failed to install new qdisc: {text}");
         return Some(Shaping { kind: "linux-other".to_owned(), ifindex, ..Shaping::default() });
     }
@@ -173,8 +175,8 @@ pub fn apply(link: Link<'_>, qos: Option<&DesiredQos>, before: Option<&Shaping>)
     if classful {
         let speed = link.speed_bps.and_then(|n| u64::try_from(n / 8).ok()).filter(|n| *n > 0).unwrap_or(UNKNOWN_SPEED);
         let port_max = number(&qos.other_config, "max-rate").map(|n| n / 8).filter(|n| *n > 0).unwrap_or(speed);
-        shaping.details.push(("max-rate", (port_max * 8).to_string()));
-        let whole = ClassRates { min: port_max, max: port_max, burst: mtu, priority: 0 };
+        shaping.details.push(("max-rate", (u128::from(port_max) * 8).to_string()));
+        let whole = ClassRates { min: port_max, max: port_max, burst: mtu, priority: 0, mtu };
         set_class(name, ifindex, &discipline, None, &whole);
         let none = Pairs::new();
         let mut queues: BTreeMap<u32, &Pairs> = BTreeMap::from([(0, &none)]);
@@ -197,6 +199,30 @@ pub fn apply(link: Link<'_>, qos: Option<&DesiredQos>, before: Option<&Shaping>)
         }
     }
     Some(shaping)
+}
+
+/// Puts a discipline at the device's root; the text of the error if that fails.
+fn install(link: Link<'_>, discipline: &Discipline, settings: &[(&'static str, u32)]) -> Result<(), String> {
+    let name = link.name;
+    let text = |errno| {
+        let os = std::io::Error::from_raw_os_error(errno).to_string();
+        os.split(" (os error").next().unwrap_or("").to_owned()
+    };
+    if let Discipline::Netem { loss, .. } = discipline
+        && *loss > 100
+    {
+        let told = "loss should be a percentage value between 0 to 100, loss was";
+        vlog::warn!("netdev_linux", "{told} {loss}");
+        return Err(text(libc::EINVAL));
+    }
+    tc::install(link.ifindex, discipline).map_err(|error| {
+        let text = text(error.errno());
+        if !settings.is_empty() {
+            let (list, errno) = (kernel_settings(settings, discipline).join(", "), error.errno());
+            vlog::warn!("netdev_linux", "failed to replace {name} qdisc, {list} error {errno}({text})");
+        }
+        text
+    })
 }
 
 /// Settings in the kernel's units, for the log.
@@ -253,9 +279,38 @@ mod tests {
     fn a_queue_has_at_least_a_frame_a_second_and_at_most_the_ports_rate() {
         let rates =
             queue_rates(&pairs(&[("max-rate", "5000000"), ("priority", "3"), ("burst", "80000")]), 2_500_000, 1500);
-        assert_eq!(rates, ClassRates { min: 1500, max: 625_000, burst: 10_000, priority: 3 });
+        assert_eq!(rates, ClassRates { min: 1500, max: 625_000, burst: 10_000, priority: 3, mtu: 1500 });
         let rates = queue_rates(&pairs(&[("min-rate", "1000000")]), 2_500_000, 1500);
-        assert_eq!(rates, ClassRates { min: 125_000, max: 2_500_000, burst: 1564, priority: 0 });
+        assert_eq!(rates, ClassRates { min: 125_000, max: 2_500_000, burst: 1564, priority: 0, mtu: 1500 });
+    }
+
+    #[test]
+    fn numbers_are_read_as_c_reads_them() {
+        for (text, wanted) in [
+            ("5", Some(5)),
+            ("+5", Some(5)),
+            (" 7", Some(7)),
+            ("-1", Some(u64::MAX)),
+            ("0x10", None),
+            ("1e6", None),
+            ("12abc", None),
+            ("--5", None),
+            ("-+5", None),
+            ("", None),
+            ("18446744073709551616", None),
+        ] {
+            assert_eq!(number(&pairs(&[("k", text)]), "k"), wanted, "{text}");
+        }
+        for (text, wanted) in [("5000000000", 705_032_704), ("-1", u32::MAX), ("4294967296", 9), ("0", 9)] {
+            assert_eq!(setting(&pairs(&[("k", text)]), "k", 9), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_rate_is_told_once() {
+        let rates = queue_rates(&pairs(&[("min-rate", "3000000"), ("max-rate", "2000000")]), 2_500_000, 1500);
+        let names: Vec<_> = queue_details(&rates, &Discipline::Htb).into_iter().map(|(name, _)| name).collect();
+        assert_eq!((rates.min, rates.max, names), (375_000, 375_000, vec!["burst", "min-rate"]));
     }
 
     #[test]

@@ -107,6 +107,8 @@ struct PortState {
     qos: Option<DesiredQos>,
     /// The bridge's least MTU that this device of the switch's own was given; a smaller one is then the host's choice.
     fitted_mtu: Option<i64>,
+    /// The number that it has in RSTP.
+    rstp_number: Option<u16>,
     /// Its device was opened once.
     added: bool,
 }

@@ -181,6 +181,8 @@ pub struct PlannedPort {
     pub peer: Option<String>,
     /// What it is configured to be, of a tunnel.
     pub tunnel: Option<Arc<TunnelConfig>>,
+    /// The number that it has in RSTP.
+    pub rstp_number: Option<u16>,
 }
 
 /// A string of VLAN numbers out of a column.

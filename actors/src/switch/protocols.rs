@@ -64,7 +64,7 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
                 hold_count: short("rstp-transmit-hold-count", default.hold_count),
                 ..default
             },
-            ports: numbered(row, ports, "rstp-enable", RSTP_NUMBER, rstp::MAX_PORT_NUMBER, rstp_port),
+            ports: rstp_ports(row, ports),
             mcheck: members(row, ports, "rstp-enable")
                 .filter(|(port, _)| flag(&port.other_config, "rstp-port-mcheck"))
                 .map(|(_, planned)| planned.port)
@@ -139,8 +139,9 @@ pub(super) fn spanning_ignored(row: &DesiredBridge) -> Vec<String> {
 /// internal, nor a mirror's output, nor told not to.
 fn candidates<'a>(row: &'a DesiredBridge, enable: &'static str) -> impl Iterator<Item = (&'a DesiredPort, &'a str)> {
     let outputs: BTreeSet<&str> = row.mirrors.iter().filter_map(|m| m.output_port.as_deref()).collect();
-    let names: Vec<&str> =
-        HashOrder::by_name(row.ports.keys().map(|name| (name.as_str(), name.as_str()))).iter().collect();
+    // A table filled from another.
+    let named = HashOrder::by_name(row.ports.keys().map(|name| (name.as_str(), name.as_str())));
+    let names: Vec<&str> = HashOrder::by_name(named.iter().map(|name| (name, name))).iter().collect();
     names.into_iter().filter_map(|name| row.ports.get(name)).filter_map(move |port| {
         let mut interfaces = port.interfaces.values();
         let (only, None) = (interfaces.next()?, interfaces.next()) else { return None };
@@ -210,13 +211,12 @@ fn stp_ports(
     numbers: &StpNumbers,
 ) -> BTreeMap<OfPort, stp::PortSettings> {
     if numbers.given.is_empty() {
-        let most = stp::MAX_PORT_NUMBER.into();
-        let without = |port: &DesiredPort| !port.other_config.contains_key("stp-port-num");
-        let mut all = numbered(row, ports, "stp-enable", "", most, stp_port);
-        all.retain(|number, _| {
-            members(row, ports, "stp-enable").any(|(port, planned)| planned.port == *number && without(port))
-        });
-        return all;
+        // Those whose number makes no sense keep the place of theirs.
+        let all = (1..=u16::from(stp::MAX_PORT_NUMBER)).zip(members(row, ports, "stp-enable"));
+        return all
+            .filter(|(_, (port, _))| !port.other_config.contains_key("stp-port-num"))
+            .map(|(n, (port, planned))| (planned.port, stp_port(&port.other_config, n, planned)))
+            .collect();
     }
     members(row, ports, "stp-enable")
         .filter_map(|(port, planned)| {
@@ -226,36 +226,43 @@ fn stp_ports(
         .collect()
 }
 
-/// Gives each port its number: the one asked for if it is free, else the least that is.
-fn numbered<T>(
-    row: &DesiredBridge,
-    ports: &BTreeMap<String, PlannedPort>,
-    enable: &'static str,
-    key: &str,
-    most: u16,
-    make: impl Fn(&Pairs, u16, &PlannedPort) -> T,
-) -> BTreeMap<OfPort, T> {
-    let wanted = |port: &DesiredPort| wanted_number(&port.other_config, key, most);
-    let mut taken: BTreeSet<u16> = BTreeSet::new();
-    let mut out = BTreeMap::new();
-    let mut others = Vec::new();
-    for (port, planned) in members(row, ports, enable) {
-        let wanted = wanted(port);
-        if wanted.is_none() && port.other_config.contains_key(key) {
-            // A number that makes no sense keeps the port out.
-            continue;
-        }
-        match wanted.filter(|n| taken.insert(*n)) {
-            Some(n) => _ = out.insert(planned.port, make(&port.other_config, n, planned)),
-            None => others.push((port, planned)),
+/// Gives each port of RSTP its number: the one asked for if it is free, else the least that nobody else has at that moment, which
+/// is mostly the one that it has already.
+fn rstp_ports(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>) -> BTreeMap<OfPort, rstp::PortSettings> {
+    let wanted = |port: &DesiredPort| wanted_number(&port.other_config, RSTP_NUMBER, rstp::MAX_PORT_NUMBER);
+    // A number that makes no sense keeps the port out.
+    let is_sound = |port: &DesiredPort| wanted(port).is_some() || !port.other_config.contains_key(RSTP_NUMBER);
+    let all: Vec<_> = members(row, ports, "rstp-enable").filter(|(port, _)| is_sound(port)).collect();
+    let mut numbers: BTreeMap<OfPort, u16> =
+        all.iter().filter_map(|(_, planned)| Some((planned.port, planned.rstp_number?))).collect();
+    let mut taken = BTreeSet::new();
+    let (mut asking, mut others) = (Vec::new(), Vec::new());
+    for (port, planned) in &all {
+        match wanted(port).filter(|n| taken.insert(*n)) {
+            Some(n) => asking.push((planned.port, n)),
+            None => others.push(planned.port),
         }
     }
-    for (port, planned) in others {
-        let Some(n) = (1..=most).find(|n| !taken.contains(n)) else { break };
-        taken.insert(n);
-        out.insert(planned.port, make(&port.other_config, n, planned));
+    numbers.extend(asking);
+    // How many have each number.
+    let mut holders: BTreeMap<u16, usize> = BTreeMap::new();
+    for n in numbers.values() {
+        *holders.entry(*n).or_default() += 1;
     }
-    out
+    for port in others {
+        if let Some(count) = numbers.remove(&port).and_then(|own| holders.get_mut(&own)) {
+            *count -= 1;
+        }
+        let is_free = |n: &u16| holders.get(n).is_none_or(|count| *count == 0);
+        let Some(n) = (1..=rstp::MAX_PORT_NUMBER).find(is_free) else { break };
+        numbers.insert(port, n);
+        holders.insert(n, 1);
+    }
+    let settings = |(port, planned): (&DesiredPort, &PlannedPort)| {
+        let n = *numbers.get(&planned.port)?;
+        Some((planned.port, rstp_port(&port.other_config, n, planned)))
+    };
+    all.into_iter().filter_map(settings).collect()
 }
 
 /// A number of which as many low bits count as there is room for, as in Open vSwitch; what is none counts as not there.

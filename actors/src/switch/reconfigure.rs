@@ -3,6 +3,7 @@
 use actix::prelude::*;
 use flow::hash_order::HashOrder;
 use futures::future::{BoxFuture, join_all};
+use ofproto::bridge::SpanningConfig;
 use ofproto::view::{BridgeId, BundleId, PortRef};
 use openflow::OfPort;
 use std::collections::{BTreeMap, BTreeSet};
@@ -369,6 +370,7 @@ impl Switch {
             told: None,
             qos: None,
             fitted_mtu: None,
+            rstp_number: None,
             added: false,
         };
         bridge.ports.insert(name.clone(), state);
@@ -467,9 +469,15 @@ impl Switch {
                 .iter()
                 .map(|(n, p)| {
                     let peer = (p.kind == "patch").then(|| p.config.options.get("peer").cloned().unwrap_or_default());
-                    let (port, odp, tunnel) = (p.port, p.odp, p.tunnel.clone());
-                    let planned =
-                        PlannedPort { port, odp, kind: p.kind.clone(), status: p.status.clone(), peer, tunnel };
+                    let planned = PlannedPort {
+                        port: p.port,
+                        odp: p.odp,
+                        kind: p.kind.clone(),
+                        status: p.status.clone(),
+                        peer,
+                        tunnel: p.tunnel.clone(),
+                        rstp_number: p.rstp_number,
+                    };
                     (n.clone(), planned)
                 })
                 .collect();
@@ -494,6 +502,12 @@ impl Switch {
             bridge.mirrors.assign(row);
             let (bundles, mirrors) = (&bridge.bundles, &bridge.mirrors);
             let mut config = plan::bridge_config(row, &ports, bundles, peer_of, mac, restore_wait, mirrors);
+            for port in bridge.ports.values_mut() {
+                port.rstp_number = match &config.spanning {
+                    SpanningConfig::Rstp { ports, .. } => ports.get(&port.port).map(|settings| settings.number),
+                    _ => None,
+                };
+            }
             config.ct_timeouts = ct_timeouts.get(&bridge.datapath).cloned().unwrap_or_default();
             let dummy_address = |name: &str| ports.get(name)?.status.addresses.first().copied();
             config.netflow = row.netflow.as_ref().and_then(|netflow| monitoring::netflow(netflow, &row.datapath_type));

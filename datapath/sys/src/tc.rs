@@ -13,6 +13,10 @@ const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
 /// The scheduler's ticks are 64 ns each.
 const TICK_NS: u64 = 64;
+/// Octets a turn of an HTB class are its rate by this, unless it says otherwise.
+const RATE_TO_QUANTUM: u32 = 10;
+/// Octets that the shortest frame counts as.
+const LEAST_FRAME: u16 = 60;
 
 /// A queueing discipline with its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub struct ClassRates {
     pub burst: u32,
     /// Lower goes first; HTB only.
     pub priority: u32,
+    /// The device's MTU, octets: no turn of a class of HTB is shorter.
+    pub mtu: u32,
 }
 
 impl Discipline {
@@ -94,7 +100,7 @@ impl Discipline {
             Self::Htb => {
                 const TCA_HTB_INIT: u16 = 2;
                 // version, rate to quantum, default class, debug, direct packets
-                let init = words(&[3, 10, 1, 0, 0]);
+                let init = words(&[3, RATE_TO_QUANTUM, 1, 0, 0]);
                 message.nest(TCA_OPTIONS, |m| {
                     m.attr(TCA_HTB_INIT, &init);
                 });
@@ -126,9 +132,10 @@ impl Discipline {
     }
 }
 
-/// A time of netem's, given in microseconds, in the kernel's ticks.
+/// A time of netem's, given in microseconds, in the kernel's ticks; of what is longer than 2^32 of them the rest, as Open
+/// vSwitch has it.
 pub fn netem_time(us: u32) -> u32 {
-    u32::try_from(u64::from(us) * 1000 / TICK_NS).unwrap_or(u32::MAX)
+    (u64::from(us) * 1000 / TICK_NS) as u32
 }
 
 /// A probability of netem's, given in percent, out of 2^32 - 1.
@@ -181,16 +188,18 @@ pub fn priority_of(queue: u32) -> u32 {
     HANDLE | (queue.wrapping_add(1) & 0xffff)
 }
 
-/// A rate as the kernel wants it: cell, line layer (Ethernet), overheads, octets a second.
+/// A rate as the kernel wants it: cell, line layer (Ethernet), overheads, least frame, octets a second.
 fn rate_spec(rate: u64) -> [u8; 12] {
     let mut octets = [0; 12];
     octets[1] = 1;
+    octets[6..8].copy_from_slice(&LEAST_FRAME.to_ne_bytes());
     octets[8..].copy_from_slice(&u32::try_from(rate).unwrap_or(u32::MAX).to_ne_bytes());
     octets
 }
 
+/// How long octets take at a rate, in ticks modulo 2^32, as Open vSwitch has it.
 fn ticks(octets: u32, rate: u64) -> u32 {
-    u32::try_from(u64::from(octets) * (1_000_000_000 / TICK_NS) / rate.max(1)).unwrap_or(u32::MAX)
+    (u64::from(octets) * (1_000_000_000 / TICK_NS) / rate.max(1)) as u32
 }
 
 fn htb_class(ifindex: u32, queue: Option<u32>, rates: &ClassRates) -> Message {
@@ -201,8 +210,10 @@ fn htb_class(ifindex: u32, queue: Option<u32>, rates: &ClassRates) -> Message {
     let mut parms = Vec::with_capacity(44);
     parms.extend(rate_spec(rates.min));
     parms.extend(rate_spec(rates.max));
+    // The kernel's own quantum, unless not even a frame could go at once.
+    let quantum = if rates.min / u64::from(RATE_TO_QUANTUM) < u64::from(rates.mtu) { rates.mtu } else { 0 };
     // bucket, bucket of the ceiling, quantum, level, priority
-    for word in [ticks(rates.burst, rates.min), ticks(rates.burst, rates.max), 0, 0, rates.priority] {
+    for word in [ticks(rates.burst, rates.min), ticks(rates.burst, rates.max), quantum, 0, rates.priority] {
         parms.extend(word.to_ne_bytes());
     }
     let mut message = Message::new(libc::RTM_NEWTCLASS, libc::NLM_F_CREATE);
@@ -274,11 +285,14 @@ mod tests {
     fn classes_are_named_by_their_queue() {
         assert_eq!(priority_of(0), 0x1_0001);
         assert_eq!(priority_of(5), 0x1_0006);
-        let rates = ClassRates { min: 125_000, max: 2_500_000, burst: 1564, priority: 3 };
+        let rates = ClassRates { min: 125_000, max: 2_500_000, burst: 1564, priority: 3, mtu: 1500 };
         let octets = text(&htb_class(7, Some(5), &rates));
         assert_eq!(octets[24..28], 0x1_0006u32.to_ne_bytes());
         assert_eq!(octets[28..32], 0x1_fffeu32.to_ne_bytes());
-        assert!(octets.ends_with(&3u32.to_ne_bytes()));
+        assert!(octets.ends_with(&[0u32, 0, 3].map(u32::to_ne_bytes).concat()), "the kernel's own quantum");
+        let slow = ClassRates { min: 1500, ..rates };
+        let octets = text(&htb_class(7, Some(5), &slow));
+        assert!(octets.ends_with(&[1500u32, 0, 3].map(u32::to_ne_bytes).concat()), "a frame at least");
         assert_eq!(ticks(1564, 125_000), 195_500);
     }
 

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use flow::hash;
+use flow::hash_order::HashOrder;
+
 use super::{Rstp, Times};
 
 impl<P: Copy + Ord> Rstp<P> {
@@ -22,7 +25,12 @@ impl<P: Copy + Ord> Rstp<P> {
         let _ = writeln!(out, "  {0} {0} {0} {1:-<8} {1:-<7}", "----------", "");
         let mut ports: Vec<_> = self.ports.iter().collect();
         ports.sort_by_key(|(_, port)| port.settings.number);
-        for (&name, port) in ports {
+        // As Open vSwitch's table of ports lists them.
+        let mut listed = HashOrder::default();
+        for (at, (_, port)) in ports.iter().enumerate() {
+            listed.insert(hash::two_words(port.settings.number.into(), 0), at);
+        }
+        for (&name, port) in listed.iter().filter_map(|at| ports.get(at).copied()) {
             let settings = port.settings;
             let (role, state) = (port.role.name(), port.state().name());
             let _ = write!(out, "  {:<10} {role:<10} {state:<10} {:<8} ", port_name(name), settings.path_cost);
