@@ -36,7 +36,7 @@ fn vnet_of(offload: &Offload) -> VnetHdr {
     vnet
 }
 
-fn lend<'a>(burst: &mut Burst<'a>, frame: Frame<'a>) {
+pub(super) fn lend<'a>(burst: &mut Burst<'a>, frame: Frame<'a>) {
     let Frame { buf, start, len, vnet, .. } = frame;
     let _ = burst.try_push(Lent::new(buf, start, len, offload_of(&vnet)));
 }

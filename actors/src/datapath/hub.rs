@@ -12,8 +12,10 @@ use flow::{FlowReported, OdpPort};
 use futures::future::{join, join_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
 
+use super::early::Successor;
 use super::{Datapath, PATIENCE, legacy, now_us};
 use crate::mailbox::{Address, Retry};
 use crate::msg::datapath::*;
@@ -87,6 +89,8 @@ pub(super) struct Hub {
     /// Who is to have which queue; all others the main thread.
     pollers: BTreeMap<Name, Option<u32>>,
     attachments: u64,
+    /// Queues that are to take the place of others, which are on their way here.
+    successors: BTreeMap<Name, (QueueParts, Arc<AtomicBool>)>,
 }
 
 impl Hub {
@@ -137,6 +141,7 @@ impl Hub {
     /// A port goes, with its queues, wherever they are.
     pub(super) fn detach(&mut self, port: OdpPort) {
         self.places.retain(|(of, _), _| *of != port);
+        self.successors.retain(|(of, _), _| *of != port);
         self.tell(|| Order::Detach(port));
     }
 
@@ -228,8 +233,49 @@ impl Datapath {
 
 /// Queues.
 impl Datapath {
+    /// Puts a queue in the place of one, wherever that is: it comes back, and both are dealt out as one.
+    pub(super) fn succeed(
+        &mut self,
+        name: Name,
+        next: QueueParts,
+        is_settled: Arc<AtomicBool>,
+        ctx: &mut Context<Self>,
+    ) {
+        if !self.ports.contains_key(&name.0) {
+            return;
+        }
+        self.hub.successors.insert(name, (next, is_settled));
+        if let Some(queue) = self.unseat(name.0, name.1) {
+            return self.deal(name.0, name.1, queue);
+        }
+        match self.hub.places.get(&name) {
+            Some(Place::At(core)) => {
+                let returned = self.call_back(*core, name, &BTreeMap::new());
+                ctx.spawn(actix::fut::wrap_future::<_, Self>(futures::future::OptionFuture::from(returned)).map(
+                    |returned, this, _| {
+                        if let Some((name, attachment, queue)) = returned {
+                            this.take_back(name, attachment, queue);
+                        }
+                    },
+                ));
+            }
+            Some(Place::Nowhere(_)) => {
+                if let Some(Place::Nowhere(queue)) = self.hub.places.remove(&name) {
+                    self.deal(name.0, name.1, queue);
+                }
+            }
+            // It is on its way back already.
+            Some(Place::Moving) => {}
+            None => _ = self.hub.successors.remove(&name),
+        }
+    }
+
     /// Gives a queue to whom it is due.
     pub(super) fn deal(&mut self, port: OdpPort, number: u32, queue: QueueParts) {
+        let queue = match self.hub.successors.remove(&(port, number)) {
+            Some((next, is_settled)) => Successor::follow(queue, next, is_settled),
+            None => queue,
+        };
         let place = match self.hub.pollers.get(&(port, number)) {
             None => return self.seat(port, number, queue),
             Some(core) => match core.and_then(|core| self.hub.threads.get(&core).map(|thread| (core, thread))) {

@@ -54,6 +54,7 @@ impl KernelFlows {
         let programs = PortPrograms {
             ring: load(ProgramKind::SocketFilter, program::ring(&maps))?,
             alarm: load(ProgramKind::SocketFilter, program::alarm(&maps))?,
+            early: load(ProgramKind::SocketFilter, program::early(&maps))?,
             ingress: load(ProgramKind::Classifier, program::ingress(&maps))?,
             tap: load(ProgramKind::Classifier, program::tap(&maps))?,
         };

@@ -16,6 +16,7 @@ pub mod control;
 mod ct_flush;
 mod drops;
 pub mod dummy;
+pub mod early;
 mod flows;
 mod hub;
 pub mod kernel;

@@ -86,6 +86,15 @@ impl Handler<PortDetach> for Datapath {
     }
 }
 
+impl Handler<QueueFollows> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: QueueFollows, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.succeed((m.port, 0), m.queue, m.is_settled, ctx);
+    }
+}
+
 impl Handler<PortPolicer> for Datapath {
     type Result = ();
 

@@ -7,6 +7,7 @@ use packet::PacketBuf;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
 
 use super::bridge::Upcalls;
@@ -34,6 +35,18 @@ pub struct PortAttach {
     pub tx: Box<dyn TxPort>,
     /// Who answers its misses.
     pub bridge: Outlet<Upcalls>,
+}
+
+/// Take a queue in place of a port's first (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct QueueFollows {
+    /// The port's number.
+    pub port: OdpPort,
+    /// The queue, by which all that comes from now on comes.
+    pub queue: QueueParts,
+    /// Set when nothing is on its way to the former any more.
+    pub is_settled: Arc<AtomicBool>,
 }
 
 /// Let a port go; its flows stay until the revalidator finds them (R).

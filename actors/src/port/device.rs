@@ -10,12 +10,14 @@ use flow::extract::ethertype;
 use openflow::message::port::port_feature;
 use sys::bpf::EgressLink;
 use sys::{
-    DeviceWatch, RingConfig, RingKind, RingStock, RxRing, Tap, TapKind, TxConfig, TxSocket, device, ethtool, host_stack,
+    DeviceWatch, EarlySocket, RingConfig, RingKind, RingStock, RxRing, Tap, TapKind, TxConfig, TxSocket, device,
+    ethtool, host_stack,
 };
 
 use super::capture::Capture;
 use super::wire::{self, Lead};
 use crate::datapath::adapt::*;
+use crate::datapath::early::EarlyQueue;
 use crate::datapath::kernel::KernelFlows;
 use crate::msg::datapath::QueueParts;
 use crate::msg::port::PortStatus;
@@ -181,6 +183,8 @@ pub struct Parts {
     pub wired: Option<Wired>,
     /// Of a dummy, frames of ARP that leave it.
     pub arp: Option<tokio::sync::mpsc::Receiver<Vec<u8>>>,
+    /// Of a device that has no ring yet: hears of its first packet.
+    pub roused: Option<tokio::sync::mpsc::Receiver<()>>,
 }
 
 /// A dummy's end of a wire: where it leads, and the frames that leave.
@@ -314,15 +318,19 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
         _ => rings.kind,
     };
     let n_rxq = ring_queues(&config.options) as usize;
-    let mut opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
     // Past the queueing discipline frames would also pass whoever watches the device.
     let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: false, ..TxConfig::default() }).map_err(fail)?;
-    keep_from_host(name, ifindex, &mut opened, rings.kernel.as_ref().filter(|_| config.kernel_path));
+    let kernel = rings.kernel.as_ref().filter(|_| config.kernel_path);
+    let early = kernel.filter(|_| kind == RingKind::V3 && n_rxq == 1).and_then(|kernel| open_early(ifindex, kernel));
+    let (queues, roused) = match early {
+        Some((queue, roused)) => (vec![queue], Some(roused)),
+        None => {
+            let mut opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
+            keep_from_host(name, ifindex, &mut opened, kernel);
+            (opened.into_iter().map(ring_parts).collect(), None)
+        }
+    };
     let held = Held { ifindex, watch: tx.watch().map_err(fail)? };
-    let queues = opened
-        .into_iter()
-        .map(|rx| QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) })
-        .collect();
     Ok((
         Device::System(held),
         Some(Parts {
@@ -331,8 +339,33 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
             inboxes: Vec::new(),
             wired: None,
             arp: None,
+            roused,
         }),
     ))
+}
+
+fn ring_parts(rx: RxRing) -> QueueParts {
+    QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) }
+}
+
+/// The queue of a device that is to have its ring when its first packet has come; none where the kernel takes no programs, by
+/// which the one succeeds the other.
+fn open_early(ifindex: u32, kernel: &KernelFlows) -> Option<(QueueParts, tokio::sync::mpsc::Receiver<()>)> {
+    host_stack::stop_with(ifindex, &kernel.programs().ingress).ok()?;
+    let socket = EarlySocket::open(ifindex, &Rings::config(RingKind::V3), kernel.programs()).ok()?;
+    let wake = socket.poll_fd().try_clone_to_owned().ok();
+    let (queue, roused) = EarlyQueue::new(socket);
+    Some((QueueParts { wake, rx: Box::new(queue) }, roused))
+}
+
+/// The ring that succeeds it.
+///
+/// # Errors
+/// Why there is none.
+pub fn open_late(ifindex: u32, rings: &Rings) -> Result<QueueParts, String> {
+    let kernel = rings.kernel.as_ref().ok_or("no programs")?;
+    let opened = rings.stock.succeed(ifindex, &Rings::config(RingKind::V3), kernel.programs());
+    opened.map(ring_parts).map_err(|error| error.to_string())
 }
 
 /// Keeps a device's frames from the host's own stack, but for those that the kernel forwards by itself, if it can.
@@ -371,7 +404,7 @@ fn open_tap(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<
     let kernel = rings.kernel.clone();
     let device = kernel.is_some().then_some(ifindex);
     let queues = vec![QueueParts { rx: Box::new(TapQueue { tap: rx, device }), wake }];
-    let parts = Parts { queues, tx, inboxes: Vec::new(), wired: None, arp: None };
+    let parts = Parts { queues, tx, inboxes: Vec::new(), wired: None, arp: None, roused: None };
     Ok((Device::Tap(OwnTap { tap, ifindex, kernel, shortcut: None }), Some(parts)))
 }
 
@@ -473,7 +506,7 @@ fn open_dummy(config: &DesiredInterface, earlier: Option<&DummyState>) -> Result
     });
     let (asking, asked) = tokio::sync::mpsc::channel(ARP_WAITING);
     let tx = Box::new(DummySender { sink, mtu, arp: Some(asking), seat: sending.seat() });
-    Ok((Device::Dummy(state), Some(Parts { queues, tx, inboxes, wired, arp: Some(asked) })))
+    Ok((Device::Dummy(state), Some(Parts { queues, tx, inboxes, wired, arp: Some(asked), roused: None })))
 }
 
 /// What the kernel says of a device.

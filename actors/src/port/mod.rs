@@ -13,7 +13,7 @@ use crate::datapath::adapt::DummyQueues;
 use crate::datapath::dummy::DummyAttach;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::bridge::Upcalls;
-use crate::msg::datapath::{Inject, PortAttach, PortDetach, PortPolicer};
+use crate::msg::datapath::{Inject, PortAttach, PortDetach, PortPolicer, QueueFollows, QueueParts};
 use crate::msg::port::*;
 use crate::msg::switch::PortChanged;
 use crate::qos::Shaping;
@@ -22,6 +22,8 @@ use crate::switch::desired::{DesiredInterface, DesiredQos};
 use actix::prelude::*;
 use device::{Device, DeviceKind, Parts, Rings, host_status, mac_octets, parse_mac};
 use flow::OdpPort;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
 
 /// What a port is made from.
 #[derive(Clone)]
@@ -68,8 +70,11 @@ pub struct Port {
     wire: Option<wire::Wire>,
     /// As the dummy was that is to be opened again.
     earlier: Option<device::DummyState>,
+    /// How often a device was opened.
+    openings: u64,
     own: Option<Recipient<Receive>>,
     asked: Option<Recipient<ArpSeen>>,
+    roused: Option<Recipient<Roused>>,
 }
 
 /// A device, what goes to the datapath, and what the kernel says of it if it has been asked.
@@ -103,8 +108,10 @@ impl Port {
             seen: PortStatus::default(),
             wire: None,
             earlier: None,
+            openings: 0,
             own: None,
             asked: None,
+            roused: None,
         }
     }
 
@@ -136,7 +143,9 @@ impl Port {
         if self.device.is_some() {
             return Ok(());
         }
-        if let (Some(Parts { queues, tx, inboxes, wired, arp }), Some(datapath)) = (parts, &self.setup.datapath) {
+        self.openings += 1;
+        if let (Some(Parts { queues, tx, inboxes, wired, arp, roused }), Some(datapath)) = (parts, &self.setup.datapath)
+        {
             let attach = PortAttach {
                 port: self.setup.odp,
                 name: self.setup.config.name.clone(),
@@ -149,6 +158,15 @@ impl Port {
             }
             if let (Some(wired), Some(own)) = (wired, &self.own) {
                 self.wire = Some(wire::Wire::plug(wired, own.clone()));
+            }
+            if let (Some(mut roused), Some(own)) = (roused, &self.roused) {
+                let (own, opening) = (own.clone(), self.openings);
+                // Ends with the queue.
+                actix::spawn(async move {
+                    if roused.recv().await.is_some() {
+                        let _ = own.send(Roused(opening)).await;
+                    }
+                });
             }
             if let (Some(mut frames), Some(own)) = (arp, &self.asked) {
                 let own = own.clone();
@@ -187,6 +205,25 @@ impl Port {
         }
         self.set_shortcut();
         Ok(())
+    }
+
+    /// Has the datapath go over to the device's ring, which all frames come by already.
+    fn go_over(&mut self, queue: QueueParts, ctx: &mut Context<Self>) {
+        let Some(datapath) = &self.setup.datapath else { return };
+        let is_settled = Arc::new(AtomicBool::new(false));
+        let settled = is_settled.clone();
+        if datapath.post(QueueFollows { port: self.setup.odp, queue, is_settled }).is_err() {
+            // It has no room for a message: the ring is gone with that, and the bell has rung.
+            self.close();
+            self.reopen(ctx);
+            return;
+        }
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = sys::await_frames_under_way() {
+                vlog::dbg!("netdev_linux", "{error}");
+            }
+            settled.store(true, Release);
+        });
     }
 
     fn close(&mut self) {
@@ -374,6 +411,7 @@ impl Actor for Port {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.own = Some(ctx.address().recipient());
         self.asked = Some(ctx.address().recipient());
+        self.roused = Some(ctx.address().recipient());
         if self.desk.card().counts().restarts > 0 {
             self.reopen(ctx);
         }
@@ -641,6 +679,36 @@ impl Handler<Receive> for Port {
             }
             _ => false,
         }
+    }
+}
+
+/// The first packet came by a device that has no ring yet; of which opening of it (R).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Roused(u64);
+
+impl Handler<Roused> for Port {
+    type Result = ();
+
+    /// Gives it a ring.
+    fn handle(&mut self, m: Roused, ctx: &mut Context<Self>) {
+        self.desk.received();
+        let Some(Device::System(held)) = self.device.as_ref().filter(|_| m.0 == self.openings) else { return };
+        let (ifindex, rings) = (held.ifindex(), self.setup.rings.clone());
+        let opening = tokio::task::spawn_blocking(move || device::open_late(ifindex, &rings));
+        let step = actix::fut::wrap_future::<_, Self>(opening).map(move |opened, this, ctx| {
+            // The device that it is of may have gone meanwhile.
+            if m.0 == this.openings && this.device.is_some() {
+                match opened.unwrap_or_else(|error| Err(error.to_string())) {
+                    Ok(queue) => this.go_over(queue, ctx),
+                    Err(error) => {
+                        let name = &this.setup.config.name;
+                        vlog::info!("netdev_linux", "{name}: goes on without a ring: {error}");
+                    }
+                }
+            }
+        });
+        ctx.spawn(step);
     }
 }
 

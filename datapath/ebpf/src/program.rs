@@ -321,15 +321,29 @@ fn count(asm: &mut Assembler, place: usize, by: i32) {
     asm.atomic(Op::Add, D, R9, place as i16, R1);
 }
 
-/// Has R1 the device that the frame, which came by the same as the verdict's, goes to; 0: none.
-fn read_verdict(asm: &mut Assembler, maps: &Maps, none: Label) {
+/// Goes on only with a verdict on a frame of the same device: of this very frame, as the last one's is taken back.
+fn own_verdict(asm: &mut Assembler, maps: &Maps, none: Label) {
     asm.op_reg(Op::Mov, R6, R1);
     find_verdict(asm, maps, none);
     asm.load(W, R1, R6, skb::IFINDEX);
     asm.load(W, R2, R7, verdict::IFINDEX);
     asm.jump_if_reg(R1, If::Ne, R2, none);
+}
+
+/// Has R1 the device that the frame goes to by its verdict, at R7.
+fn read_verdict(asm: &mut Assembler, none: Label) {
     asm.load(W, R1, R7, verdict::OUT);
     asm.jump_if(R1, If::Eq, 0, none);
+}
+
+/// What the socket answers that has what `none` is not bound to: nothing, and all otherwise.
+fn none_or_all(mut asm: Assembler, pass: Label) -> Result<Vec<u64>, Unbound> {
+    asm.op(Op::Mov, R0, 0);
+    asm.exit();
+    asm.bind(pass);
+    asm.op(Op::Mov, R0, -1);
+    asm.exit();
+    asm.finish()
 }
 
 /// The program of an alarm's socket, which is asked after its ring's: nobody is woken for what the kernel forwards.
@@ -339,13 +353,21 @@ fn read_verdict(asm: &mut Assembler, maps: &Maps, none: Label) {
 pub fn alarm(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     let mut asm = Assembler::default();
     let pass = asm.label();
-    read_verdict(&mut asm, maps, pass);
-    asm.op(Op::Mov, R0, 0);
-    asm.exit();
-    asm.bind(pass);
-    asm.op(Op::Mov, R0, -1);
-    asm.exit();
-    asm.finish()
+    own_verdict(&mut asm, maps, pass);
+    read_verdict(&mut asm, pass);
+    none_or_all(asm, pass)
+}
+
+/// The program of a plain socket that a port has until it has a ring, asked after that ring's: what the ring was asked about
+/// is the ring's.
+///
+/// # Errors
+/// None: the program is the same always.
+pub fn early(maps: &Maps) -> Result<Vec<u64>, Unbound> {
+    let mut asm = Assembler::default();
+    let pass = asm.label();
+    own_verdict(&mut asm, maps, pass);
+    none_or_all(asm, pass)
 }
 
 /// What an ingress filter says of a frame that goes no further.
@@ -359,7 +381,10 @@ const TC_ACT_SHOT: i32 = 2;
 pub fn ingress(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     let mut asm = Assembler::default();
     let shot = asm.label();
-    read_verdict(&mut asm, maps, shot);
+    own_verdict(&mut asm, maps, shot);
+    // The frame's last stop.
+    asm.store_imm(W, R7, verdict::IFINDEX, 0);
+    read_verdict(&mut asm, shot);
     asm.op_reg(Op::Mov, R8, R1);
     asm.store_imm(W, R7, verdict::OUT, 0);
     asm.load(W, R9, R7, verdict::PUSH);
@@ -411,6 +436,7 @@ mod tests {
             ("ring", ring(&maps), 250),
             ("tap", tap(&maps), 260),
             ("alarm", alarm(&maps), 30),
+            ("early", early(&maps), 30),
             ("ingress", ingress(&maps), 50),
         ] {
             let program = program.expect(name);

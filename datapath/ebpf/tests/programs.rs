@@ -94,6 +94,21 @@ fn pass(machine: &mut Machine) -> (u32, u32, u32) {
     (run(machine, program::ring(&MAPS)), run(machine, program::alarm(&MAPS)), run(machine, program::ingress(&MAPS)))
 }
 
+/// A plain socket is asked last of the sockets: it has what no ring was asked about, and no word of a frame outlives it.
+#[test]
+fn a_frame_is_the_early_sockets_or_the_rings() {
+    let mut machine = machine(&[0; 60]);
+    for has_ring in [false, true, false, false, true, true, false] {
+        if has_ring {
+            assert_eq!(run(&mut machine, program::ring(&MAPS)), ALL);
+            assert_eq!(run(&mut machine, program::alarm(&MAPS)), ALL);
+        }
+        let early = run(&mut machine, program::early(&MAPS));
+        assert_eq!(early, if has_ring { 0 } else { ALL });
+        assert_eq!(run(&mut machine, program::ingress(&MAPS)), 2);
+    }
+}
+
 const RING: (u32, u32, u32) = (ALL, ALL, 2);
 const REDIRECTED: (u32, u32, u32) = (0, 0, 7);
 

@@ -246,6 +246,8 @@ pub struct PortPrograms {
     pub ring: Program,
     /// Of the alarm's socket.
     pub alarm: Program,
+    /// Of the socket that a port has before it has a ring ([`crate::EarlySocket`]).
+    pub early: Program,
     /// Of the ingress filter ([`crate::host_stack::stop_with`]).
     pub ingress: Program,
     /// Of a tap, which works alone ([`EgressLink::attach`]).

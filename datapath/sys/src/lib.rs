@@ -8,6 +8,7 @@
 //! that ordinary crates do safely (rtnetlink, files, TCP).
 //!
 //! * [`RxRing`]: receive, by `TPACKET_V3` read ahead of its blocks' retirement or by `TPACKET_V2`.
+//! * [`EarlySocket`]: receive by a plain socket until there is a ring.
 //! * [`TxSocket`]: send in batches, straight out of ring memory.
 //! * [`Tap`]: tap devices, in both directions, with offloads.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
@@ -40,7 +41,7 @@ pub use epoll::{Epoll, EventFd, Ready};
 pub use error::{Error, Result};
 pub use frame::{Frame, VNET_HDR_LEN, VnetHdr, gso, vnet_flag};
 pub use netlink::{add_veth, delete_link};
-pub use ring::{RingConfig, RingKind, RingStats, RingStock, RxRing};
+pub use ring::{EarlySocket, RingConfig, RingKind, RingStats, RingStock, RxRing, await_frames_under_way};
 pub use selftest::early_reading_works;
 pub use tap::{Tap, TapKind};
 pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxOutcome, TxSocket};

@@ -6,6 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::bpf::Program;
 use crate::error::{Error, Result, check};
 
+/// A tag that is kept beside a frame: protocol and control information.
+pub(crate) type Tag = (u16, u16);
+
 /// A raw packet socket, non-blocking, closed on exec; it receives nothing until it is bound.
 #[derive(Debug)]
 pub(crate) struct PacketSocket {
@@ -145,8 +148,52 @@ impl PacketSocket {
         }
     }
 
+    /// Closes it here and now, which takes the kernel a grace period.
+    pub(crate) fn close_now(self) {
+        let mut own = ManuallyDrop::new(self);
+        // SAFETY: taken once: `self` is not dropped, and not used after.
+        drop(unsafe { ManuallyDrop::take(&mut own.fd) });
+    }
+
+    /// Whether a frame waits to be received.
+    pub(crate) fn has_frame(&self) -> bool {
+        let mut len: libc::c_int = 0;
+        // SAFETY: the kernel writes one number, of this type, into the live variable.
+        let rc = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut len) };
+        rc == 0 && len > 0
+    }
+
+    /// Receives one frame in two parts, as [`PacketSocket::recv_parts`] does, and the tag (protocol, control information)
+    /// that the kernel keeps beside it, which must have been asked for (`PACKET_AUXDATA`).
+    pub(crate) fn recv_tagged(&self, head: &mut [u8], frame: &mut [u8]) -> Result<Option<(usize, Option<Tag>)>> {
+        /// Of `struct tpacket_auxdata`: the status, and behind it lengths and offsets.
+        const STATUS: usize = 0;
+        const TCI: usize = 16;
+        const TPID: usize = 18;
+        let mut control = [0u64; 8];
+        let (n, control) = match self.recv(head, frame, &mut control)? {
+            Some(received) => received,
+            None => return Ok(None),
+        };
+        // A header (length of 8 octets, level, type), and what it announces.
+        let word = |at: usize| control.get(at..at + 4).and_then(|w| w.try_into().ok()).map_or(0, u32::from_ne_bytes);
+        let half = |at: usize| control.get(at..at + 2).and_then(|w| w.try_into().ok()).map_or(0, u16::from_ne_bytes);
+        let is_told = word(8) == libc::SOL_PACKET as u32 && word(12) == libc::PACKET_AUXDATA as u32;
+        let status = word(16 + STATUS);
+        let tag = (is_told && status & libc::TP_STATUS_VLAN_VALID != 0).then(|| {
+            let is_named = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
+            (if is_named { half(16 + TPID) } else { libc::ETH_P_8021Q as u16 }, half(16 + TCI))
+        });
+        Ok(Some((n, tag)))
+    }
+
     /// Receives one datagram in two parts, vnet header and frame; `Ok(None)` when there is none.
     pub(crate) fn recv_parts(&self, head: &mut [u8], frame: &mut [u8]) -> Result<Option<usize>> {
+        Ok(self.recv(head, frame, &mut [])?.map(|(n, _)| n))
+    }
+
+    /// Receives one datagram in two parts, and what the kernel says of it beside.
+    fn recv<'c>(&self, head: &mut [u8], frame: &mut [u8], control: &'c mut [u64]) -> Result<Option<(usize, &'c [u8])>> {
         let mut iov = [
             libc::iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() },
             libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: frame.len() },
@@ -155,10 +202,18 @@ impl PacketSocket {
         let mut msg: libc::msghdr = unsafe { std::mem::zeroed() };
         msg.msg_iov = iov.as_mut_ptr();
         msg.msg_iovlen = iov.len();
-        // SAFETY: both parts are live, exclusively ours and described by their own lengths.
+        if !control.is_empty() {
+            msg.msg_control = control.as_mut_ptr().cast();
+            msg.msg_controllen = size_of_val(control);
+        }
+        // SAFETY: all parts are live, exclusively ours and described by their own lengths.
         let n = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &mut msg, libc::MSG_DONTWAIT | libc::MSG_TRUNC) };
         match usize::try_from(n) {
-            Ok(n) => Ok(Some(n)),
+            Ok(n) => {
+                let told = msg.msg_controllen.min(size_of_val(control));
+                // SAFETY: the octets of live words, no more than there are; any value is one of an octet.
+                Ok(Some((n, unsafe { std::slice::from_raw_parts(control.as_ptr().cast(), told) })))
+            }
             Err(_) => {
                 let e = Error::last("receive a frame");
                 if e.errno() == libc::EAGAIN || e.errno() == libc::EINTR { Ok(None) } else { Err(e) }

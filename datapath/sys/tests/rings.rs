@@ -7,7 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use common::*;
-use sys::{RingConfig, RingStock, RxRing, TxFrame, VnetHdr, device, vnet_flag};
+use sys::bpf::{PortPrograms, Program, ProgramKind};
+use sys::{EarlySocket, Epoll, RingConfig, RingKind, RingStock, RxRing, TxFrame, VnetHdr, device, vnet_flag};
 
 /// Small frames and GSO giants in bursts, while the reader sleeps whenever it can.
 #[test]
@@ -118,6 +119,60 @@ fn stripped_tags_are_put_back() {
             }
         });
     }
+}
+
+/// Programs that leave everything as it is without them.
+fn programs() -> PortPrograms {
+    // All of the frame, or whatever comes next; and the end.
+    let load = |kind| Program::load(kind, &[0xffff_ffff_0000_00b7, 0x95]).expect("a program");
+    PortPrograms {
+        ring: load(ProgramKind::SocketFilter),
+        alarm: load(ProgramKind::SocketFilter),
+        early: load(ProgramKind::SocketFilter),
+        ingress: load(ProgramKind::Classifier),
+        tap: load(ProgramKind::Classifier),
+    }
+}
+
+/// What comes before there is a ring is as a ring would have it: whole, with its tag, its work undone; and it wakes.
+#[test]
+fn a_port_without_a_ring_hears_as_with_one() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        let programs = Arc::new(programs());
+        let mut early = EarlySocket::open(b, &config(RingKind::V3), &programs).unwrap();
+        assert!(early.is_empty());
+        assert_eq!((early.receive(32, |_| ()), early.ifindex()), (0, b));
+        let epoll = Epoll::new().unwrap();
+        epoll.add(early.poll_fd(), 0).unwrap();
+        let mut tx = tx(a);
+        let (untagged, mut vnet) = large(7, 60_000);
+        let tagged = [&untagged[..12], &[0x81, 0, 0x60, 0x17], &untagged[12..]].concat();
+        vnet.csum_start += 4;
+        vnet.hdr_len += 4;
+        let sent = [(plain(1, 60), VnetHdr::default()), (tagged, vnet), (plain(2, 1500), VnetHdr::default())];
+        for (frame, vnet) in &sent {
+            assert!(send_with(&mut tx, frame, *vnet));
+        }
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            let seen = |f: sys::Frame<'_>| {
+                assert!(f.start >= 104, "headroom of {} bytes", f.start);
+                got.push((f.data().to_vec(), VnetHdr { flags: f.vnet.flags & vnet_flag::NEEDS_CSUM, ..f.vnet }));
+            };
+            if early.receive(2, seen) == 0 {
+                assert!(epoll.wait(10_000, |_| ()).unwrap() > 0, "asleep after {} frames", got.len());
+            }
+        }
+        assert!(got == sent, "altered or out of order");
+        assert_eq!(early.stats().packets, 3);
+        // A ring that follows hears what comes from then on.
+        let mut ring = RingStock::new(&config(RingKind::V3)).succeed(b, &config(RingKind::V3), &programs).unwrap();
+        sys::await_frames_under_way().unwrap();
+        assert!(ring.has_programs());
+        assert!(send(&mut tx, &plain(3, 100)));
+        assert!(gather(&mut ring, 1)[0].0 == plain(3, 100));
+    });
 }
 
 /// A receiver that sleeps before every frame is woken by every frame.

@@ -11,12 +11,15 @@
 //! Source: packet_mmap.rst of the kernel's documentation; packet(7).
 
 mod alarm;
+mod arena;
 mod blocks;
+mod early;
 mod resize;
 mod stock;
 mod v2;
 mod v3;
 
+pub use early::{EarlySocket, await_frames_under_way};
 pub use stock::RingStock;
 
 use std::os::fd::{AsFd, BorrowedFd};

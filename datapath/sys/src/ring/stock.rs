@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{RingConfig, RxRing};
+use crate::bpf::PortPrograms;
 use crate::error::Result;
 
 /// Rings that are ready, or soon will be.
@@ -36,6 +37,19 @@ impl RingStock {
         Self(Arc::new(Stock { config: *config, shelf: Mutex::default() }))
     }
 
+    /// Opens a ring of a device whose frames come by an [`EarlySocket`] as yet: from some frame on, whichever that is, it has
+    /// them all, and the socket none. The programs are those that the socket was opened with.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn succeed(&self, ifindex: u32, config: &RingConfig, programs: &Arc<PortPrograms>) -> Result<RxRing> {
+        let mut ring = self.take(config)?;
+        // First, lest it has a frame without the socket being told.
+        ring.set_programs(programs)?;
+        ring.bind(ifindex)?;
+        Ok(ring)
+    }
+
     /// Opens `n` rings of a device as [`RxRing::open_group`] does, from the stock if it has them.
     ///
     /// # Errors
@@ -45,14 +59,19 @@ impl RingStock {
         if n > 1 || *config != self.0.config {
             return RxRing::open_group(ifindex, n, config);
         }
-        let ready = self.0.shelf().ready.pop();
-        self.restock();
-        let mut ring = match ready {
-            Some(ring) => ring,
-            None => RxRing::make(config)?,
-        };
+        let mut ring = self.take(config)?;
         ring.bind(ifindex)?;
         Ok(vec![ring])
+    }
+
+    /// A ring that hears nothing yet.
+    fn take(&self, config: &RingConfig) -> Result<RxRing> {
+        if *config != self.0.config {
+            return RxRing::make(config);
+        }
+        let ready = self.0.shelf().ready.pop();
+        self.restock();
+        ready.map_or_else(|| RxRing::make(config), Ok)
     }
 
     /// Gives up what is there, and makes no more.

@@ -4,6 +4,7 @@
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::arena::{Arena, FETCH_HEADROOM};
 use super::{ETH_P_ALL, MAX_FRAME, RingConfig, RingStats, TP_STATUS_USER, open_socket};
 use crate::error::Result;
 use crate::frame::{Frame, VNET_HDR_LEN, VnetHdr};
@@ -11,8 +12,6 @@ use crate::map::Map;
 use crate::socket::PacketSocket;
 
 const SLOT_BYTES: usize = 2048;
-/// Room before a fetched frame, bytes.
-const FETCH_HEADROOM: usize = 128;
 /// What the kernel may keep of large frames, bytes.
 const RECEIVE_BUFFER: i32 = 8 << 20;
 
@@ -28,50 +27,6 @@ mod hdr {
     pub(super) const VLAN_TPID: usize = 26;
     /// Where headroom begins.
     pub(super) const END: usize = 52;
-}
-
-/// Memory for frames fetched by `recv`, used from front to back and all over again each batch.
-#[derive(Debug)]
-struct Arena {
-    /// A leaked box, reached by this pointer alone: frames handed out lie beside those to come.
-    memory: *mut u8,
-    len: usize,
-    used: usize,
-}
-
-// SAFETY: the memory is plain, and `Arena` its only owner.
-unsafe impl Send for Arena {}
-
-impl Arena {
-    fn new(len: usize) -> Self {
-        let memory = Box::leak(vec![0u8; len].into_boxed_slice());
-        Self { memory: memory.as_mut_ptr(), len, used: 0 }
-    }
-
-    fn has_room(&self) -> bool {
-        self.used + FETCH_HEADROOM + MAX_FRAME <= self.len
-    }
-
-    /// Bytes of the arena from the first unused one.
-    ///
-    /// # Safety
-    /// The bytes overlap those of the next call until `used` has moved past them, and those of earlier
-    /// calls once it has started over: no slice may live that long.
-    unsafe fn front<'a>(&mut self, len: usize) -> Option<&'a mut [u8]> {
-        if self.used + len > self.len {
-            return None;
-        }
-        // SAFETY: inside the leaked box (checked); exclusive by the caller's promise.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.memory.add(self.used), len) })
-    }
-}
-
-impl Drop for Arena {
-    fn drop(&mut self) {
-        let memory = std::ptr::slice_from_raw_parts_mut(self.memory, self.len);
-        // SAFETY: the very box `new` leaked; all frames in it have ended with the ring.
-        drop(unsafe { Box::from_raw(memory) });
-    }
 }
 
 #[derive(Debug)]

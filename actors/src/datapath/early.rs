@@ -1,0 +1,121 @@
+//! A port's queue until its first packet, and what follows it then ([`sys::EarlySocket`]).
+//!
+//! The port's actor is told of the first packet, makes a ring, and hands it over; the datapath reads what the socket has
+//! had, and then the ring.
+
+use dp::port::RxLosses;
+use dp::{BURST, Burst, RxQueue};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
+use sys::EarlySocket;
+use tokio::sync::mpsc;
+
+use super::adapt::lend;
+use crate::msg::datapath::QueueParts;
+
+/// A plain socket, which rings a bell when it has had a packet.
+pub struct EarlyQueue {
+    socket: EarlySocket,
+    bell: Option<mpsc::Sender<()>>,
+}
+
+impl EarlyQueue {
+    /// The queue, and what hears its bell.
+    pub fn new(socket: EarlySocket) -> (Self, mpsc::Receiver<()>) {
+        let (bell, heard) = mpsc::channel(1);
+        (Self { socket, bell: Some(bell) }, heard)
+    }
+}
+
+impl RxQueue for EarlyQueue {
+    fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
+        let Self { socket, bell } = self;
+        if socket.receive(max.min(BURST), |frame| lend(burst, frame)) > 0
+            && let Some(bell) = bell.take()
+        {
+            // Whoever listened is gone with the device.
+            let _ = bell.try_send(());
+        }
+    }
+
+    fn prepare_sleep(&mut self) -> bool {
+        self.socket.is_empty()
+    }
+
+    fn losses(&mut self) -> RxLosses {
+        let stats = self.socket.stats();
+        RxLosses { dropped: stats.drops, errors: stats.truncated }
+    }
+
+    fn recover(&mut self) -> bool {
+        self.socket.take_error();
+        true
+    }
+}
+
+/// A queue in another's place: what the former has had is older, and comes first.
+pub struct Successor {
+    former: Option<Box<dyn RxQueue>>,
+    /// The former was found empty.
+    is_drained: bool,
+    /// From when it is set on nothing comes by the former any more.
+    is_settled: Arc<AtomicBool>,
+    /// What the former had lost in the end.
+    lost: RxLosses,
+    queue: Box<dyn RxQueue>,
+}
+
+impl Successor {
+    /// The queue that follows `former`.
+    pub fn follow(former: QueueParts, next: QueueParts, is_settled: Arc<AtomicBool>) -> QueueParts {
+        let (former, lost) = (Some(former.rx), RxLosses::default());
+        let rx = Box::new(Self { former, is_drained: false, is_settled, lost, queue: next.rx });
+        QueueParts { rx, wake: next.wake }
+    }
+}
+
+impl RxQueue for Successor {
+    fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
+        if self.is_drained && self.is_settled.load(Acquire) {
+            // One last look: what was on its way when it was found empty has arrived.
+            if let Some(mut former) = self.former.take_if(|former| former.prepare_sleep()) {
+                self.lost = former.losses();
+            }
+        }
+        let Self { former, is_drained, queue, .. } = self;
+        if let Some(former) = former {
+            former.receive(max, burst);
+            if !burst.is_empty() {
+                return;
+            }
+            *is_drained = true;
+        }
+        queue.receive(max, burst);
+    }
+
+    fn release(&mut self) {
+        self.queue.release();
+    }
+
+    fn prepare_sleep(&mut self) -> bool {
+        self.former.as_mut().is_none_or(|former| former.prepare_sleep()) && self.queue.prepare_sleep()
+    }
+
+    fn stay_awake(&mut self) {
+        self.queue.stay_awake();
+    }
+
+    fn recover(&mut self) -> bool {
+        self.former.as_mut().is_none_or(|former| former.recover()) && self.queue.recover()
+    }
+
+    fn device(&self) -> Option<u32> {
+        self.queue.device()
+    }
+
+    fn losses(&mut self) -> RxLosses {
+        let of_former = self.former.as_mut().map_or(self.lost, |former| former.losses());
+        let own = self.queue.losses();
+        RxLosses { dropped: own.dropped + of_former.dropped, errors: own.errors + of_former.errors }
+    }
+}
