@@ -1,7 +1,6 @@
-//! A port's queue until its first packet, and what follows it then ([`sys::EarlySocket`]).
+//! A port's queue until it has had some packets, and what follows it then ([`sys::EarlySocket`]).
 //!
-//! The port's actor is told of the first packet, makes a ring, and hands it over; the datapath reads what the socket has
-//! had, and then the ring.
+//! The port's actor is told, makes a ring, and hands it over; the datapath reads what the socket has had, and then the ring.
 
 use dp::port::RxLosses;
 use dp::{BURST, Burst, RxQueue};
@@ -13,9 +12,13 @@ use tokio::sync::mpsc;
 use super::adapt::lend;
 use crate::msg::datapath::QueueParts;
 
-/// A plain socket, which rings a bell when it has had a packet.
+/// Packets that make a ring worth its while; a host that only makes itself known sends fewer.
+const WORTH_A_RING: usize = 32;
+
+/// A plain socket, which rings a bell when it has had some packets.
 pub struct EarlyQueue {
     socket: EarlySocket,
+    had: usize,
     bell: Option<mpsc::Sender<()>>,
 }
 
@@ -23,14 +26,15 @@ impl EarlyQueue {
     /// The queue, and what hears its bell.
     pub fn new(socket: EarlySocket) -> (Self, mpsc::Receiver<()>) {
         let (bell, heard) = mpsc::channel(1);
-        (Self { socket, bell: Some(bell) }, heard)
+        (Self { socket, had: 0, bell: Some(bell) }, heard)
     }
 }
 
 impl RxQueue for EarlyQueue {
     fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
-        let Self { socket, bell } = self;
-        if socket.receive(max.min(BURST), |frame| lend(burst, frame)) > 0
+        let Self { socket, had, bell } = self;
+        *had = had.saturating_add(socket.receive(max.min(BURST), |frame| lend(burst, frame)));
+        if *had >= WORTH_A_RING
             && let Some(bell) = bell.take()
         {
             // Whoever listened is gone with the device.

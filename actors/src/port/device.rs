@@ -183,7 +183,7 @@ pub struct Parts {
     pub wired: Option<Wired>,
     /// Of a dummy, frames of ARP that leave it.
     pub arp: Option<tokio::sync::mpsc::Receiver<Vec<u8>>>,
-    /// Of a device that has no ring yet: hears of its first packet.
+    /// Of a device that has no ring yet: hears when it has had packets enough for one.
     pub roused: Option<tokio::sync::mpsc::Receiver<()>>,
 }
 
@@ -348,7 +348,7 @@ fn ring_parts(rx: RxRing) -> QueueParts {
     QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) }
 }
 
-/// The queue of a device that is to have its ring when its first packet has come; none where the kernel takes no programs, by
+/// The queue of a device that is to have its ring when its first packets have come; none where the kernel takes no programs, by
 /// which the one succeeds the other.
 fn open_early(ifindex: u32, kernel: &KernelFlows) -> Option<(QueueParts, tokio::sync::mpsc::Receiver<()>)> {
     host_stack::stop_with(ifindex, &kernel.programs().ingress).ok()?;

@@ -682,7 +682,7 @@ impl Handler<Receive> for Port {
     }
 }
 
-/// The first packet came by a device that has no ring yet; of which opening of it (R).
+/// The first packets came by a device that has no ring yet; of which opening of it (R).
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Roused(u64);
