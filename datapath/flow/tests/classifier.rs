@@ -280,3 +280,36 @@ fn conjunctions_need_every_clause() {
     assert_eq!(lookup(1, 81), Some(1));
     assert_eq!(lookup(2, 80), Some(1));
 }
+
+#[test]
+fn shapes_keep_their_order_and_the_last_takes_the_place_of_one_that_went() {
+    // Shapes are letters: the nth matches on the nth bit of nw_src.
+    let rule = |shape: char, priority| {
+        let mut mask = Mask::EMPTY;
+        mask.set_nw_src(1 << (shape as u32 - 'A' as u32));
+        Arc::new(Rule { mini: MiniMatch::new(&Key::EMPTY, &mask), priority, conjunctions: vec![] })
+    };
+    let mut classifier = Classifier::default();
+    let order = |classifier: &Classifier<Rule>| -> String {
+        let letter = |r: &Arc<Rule>| char::from(b'A' + r.mini.mask().nw_src().trailing_zeros() as u8);
+        classifier.view().iter().map(letter).collect()
+    };
+    for (add, shape, priority, expect) in [
+        (true, 'A', 1, "A"),
+        (true, 'B', 2, "BA"),
+        (true, 'C', 3, "CBA"),
+        (true, 'D', 2, "CBDA"),
+        (true, 'E', 2, "CBDEA"),
+        (true, 'F', 1, "CBDEAF"),
+        (true, 'G', 3, "CGBDEAF"),
+        (false, 'B', 2, "CGDEFA"),
+        (true, 'H', 2, "CGDEHFA"),
+        (false, 'C', 3, "GDEHAF"),
+        (false, 'D', 2, "GEHFA"),
+        (true, 'I', 2, "GEHIFA"),
+    ] {
+        let rule = rule(shape, priority);
+        if add { drop(classifier.insert(rule)) } else { drop(classifier.remove(&rule.mini, priority)) }
+        assert_eq!(order(&classifier), expect, "after {shape} {priority}");
+    }
+}

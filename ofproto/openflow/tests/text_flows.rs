@@ -91,7 +91,11 @@ fn commands_and_their_keywords() {
     let f = parse("actions=1", Command::Mod(FlowModCommand::Modify)).expect("valid").flow_mod;
     assert_eq!((f.new_cookie, f.modify_cookie), (0, false));
     for (text, command, error) in [
-        ("cookie=5", Command::Mod(FlowModCommand::Delete), "cannot set cookie"),
+        (
+            "cookie=5",
+            Command::Mod(FlowModCommand::Delete),
+            "cannot set cookie (to match on a cookie, specify a mask, e.g. cookie=5/-1)",
+        ),
         ("priority=5", Command::Mod(FlowModCommand::Delete), "unknown keyword priority"),
         ("actions=1", Command::Mod(FlowModCommand::Delete), "unknown keyword actions"),
         ("importance=5,actions=", Command::Mod(FlowModCommand::Modify), "unknown keyword importance"),

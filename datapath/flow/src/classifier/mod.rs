@@ -370,7 +370,9 @@ impl<E: Entry> View<E> {
             view.len += 1;
             view.count_prefixes(at, entry.mini(), true);
             let highest = priority.max(view.subtables[at].priority);
-            view.rank(at, highest);
+            if view.rank(at, highest) {
+                view.settle();
+            }
         }
         view
     }
@@ -393,17 +395,15 @@ impl<E: Entry> View<E> {
         }
     }
 
-    /// Puts a subtable in its place by the highest priority of its rules.
-    fn rank(&mut self, at: usize, highest: i32) {
-        let subtables = &mut self.subtables;
-        if subtables[at].priority == highest {
-            return;
-        }
-        let risen = highest > subtables[at].priority;
-        let ranked = Ranked { priority: highest, ..subtables.remove(at) };
-        // Among equals it stays on the side from which it came.
-        let to = subtables.partition_point(|s| if risen { s.priority >= highest } else { s.priority > highest });
-        subtables.insert(to, ranked);
+    /// Notes the highest priority of a subtable's rules; [`View::settle`] then puts it in its place.
+    fn rank(&mut self, at: usize, highest: i32) -> bool {
+        let subtable = &mut self.subtables[at];
+        std::mem::replace(&mut subtable.priority, highest) != highest
+    }
+
+    /// Brings the subtables into their order: the highest priority first, and equals as they stood.
+    fn settle(&mut self) {
+        self.subtables.sort_by_key(|s| std::cmp::Reverse(s.priority));
     }
 
     /// Every rule, in no order that means anything.
@@ -531,13 +531,24 @@ impl<E: Entry> Classifier<E> {
             if let Some(known) = self.shapes.get_mut(mini.shape()) {
                 *known.priorities.entry(priority).or_default() += 1;
             }
-            self.rank(at);
+            if self.rank(at) {
+                self.view.settle();
+            }
         }
         old
     }
 
     /// Takes out the rule with exactly this match and priority.
     pub fn remove(&mut self, mini: &MiniMatch, priority: i32) -> Option<Arc<E>> {
+        let (old, moved) = self.take(mini, priority)?;
+        if moved {
+            self.view.settle();
+        }
+        Some(old)
+    }
+
+    /// [`Classifier::remove`], and whether the subtables are to be [settled](View::settle).
+    fn take(&mut self, mini: &MiniMatch, priority: i32) -> Option<(Arc<E>, bool)> {
         let at = self.position(mini.shape())?;
         let old = Arc::make_mut(&mut self.view.subtables[at].subtable).remove(mini, priority)?;
         self.view.len -= 1;
@@ -550,16 +561,19 @@ impl<E: Entry> Classifier<E> {
                 known.priorities.remove(&priority);
             }
         }
-        self.rank(at);
-        Some(old)
+        Some((old, self.rank(at)))
     }
 
     /// Takes out many rules, which must all be here; `stays` tells which others do. What would leave less than half of a
     /// large table is rather made anew from what stays.
     pub fn remove_all(&mut self, rules: &[Arc<E>], stays: impl Fn(&E) -> bool) {
         if rules.len() * 2 < self.view.len || rules.len() < REBUILD_AT_LEAST {
+            let mut moved = false;
             for rule in rules {
-                self.remove(rule.mini(), rule.priority());
+                moved |= self.take(rule.mini(), rule.priority()).is_some_and(|(_, moved)| moved);
+            }
+            if moved {
+                self.view.settle();
             }
             return;
         }
@@ -593,14 +607,16 @@ impl<E: Entry> Classifier<E> {
         self.view.begin_subtable(shape, priority, id)
     }
 
-    /// Puts a subtable in its place by highest priority after a change, or takes an empty one away.
-    fn rank(&mut self, at: usize) {
+    /// Notes the highest priority of a subtable after a change, or takes an empty one away: the last one takes its place.
+    /// True if the subtables are to be [settled](View::settle).
+    fn rank(&mut self, at: usize) -> bool {
         let known = self.shapes.get(&self.view.subtables[at].subtable.shape);
         match known.and_then(|k| k.priorities.keys().next_back().copied()) {
             Some(highest) => self.view.rank(at, highest),
             None => {
-                let gone = self.view.subtables.remove(at);
+                let gone = self.view.subtables.swap_remove(at);
                 self.shapes.remove(&gone.subtable.shape);
+                true
             }
         }
     }

@@ -326,7 +326,10 @@ impl FlowParser<'_> {
                     self.usable &= Protocols::NXM_OXM_ANY | Protocols::OF11_UP;
                 }
             }
-            None if !changes => return Err("cannot set cookie".to_string()),
+            None if !changes => {
+                let hint = format!("to match on a cookie, specify a mask, e.g. cookie={value}/-1");
+                return Err(format!("cannot set cookie ({hint})"));
+            }
             None => {
                 self.f.new_cookie = u64_of(value)?;
                 self.f.modify_cookie = true;
