@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Bridge;
-use crate::controller::{Listener, ReadStatus, Reconfigure, Reconnect, Renew, Session, SessionSetup, Way};
+use crate::controller::{Admit, Listener, ReadStatus, Reconfigure, Reconnect, Renew, Session, SessionSetup, Way};
 use crate::host::HostView;
 use crate::mailbox::{Address, Card};
 use crate::msg::bridge::ControllerReport;
@@ -162,6 +162,10 @@ impl Bridge {
             true => Fate::Stays,
             false => Fate::Gone,
         });
+        let controlled = rows.values().any(|(row, method)| kind_of(row, method) == ConnKind::Primary);
+        for (_, listener, _) in self.connections.services.values().filter(|(kind, ..)| *kind == ConnKind::Snoop) {
+            listener.offer(Admit(controlled));
+        }
         self.core.set_controllers(
             ControllersConfig {
                 controllers: configs,

@@ -20,12 +20,19 @@ const PAUSE_MS: u64 = 100;
 #[rtype(result = "()")]
 pub struct Renew(pub SessionSetup);
 
+/// Whether who comes is let in: nobody reads along where no controller is configured (C).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Admit(pub bool);
+
 /// The actor that listens.
 pub struct Listener {
     desk: Desk,
     sessions: Family,
     /// What its sessions are made from, but for the peer's name.
     setup: SessionSetup,
+    /// Who comes is let in.
+    admits: bool,
 }
 
 impl Listener {
@@ -45,7 +52,7 @@ impl Listener {
         let role = Role::new(name, "listener", 64, Strategy::OneForOne);
         Ok(family.hire(role, move |desk, ctx| {
             ctx.add_stream(connections(listener.clone()));
-            Listener { sessions: Family::of(&desk), desk, setup: setup.clone() }
+            Listener { sessions: Family::of(&desk), desk, setup: setup.clone(), admits: true }
         }))
     }
 
@@ -56,6 +63,9 @@ impl Listener {
     }
 
     fn admit(&self, peer: &str, stream: Stream) {
+        if !self.admits {
+            return;
+        }
         let setup = SessionSetup { peer: peer.to_owned(), ..self.setup.clone() };
         Session::accept(&self.sessions, setup, stream);
     }
@@ -91,6 +101,15 @@ impl Handler<Renew> for Listener {
     fn handle(&mut self, m: Renew, _: &mut Context<Self>) {
         self.desk.received();
         self.renew(m.0);
+    }
+}
+
+impl Handler<Admit> for Listener {
+    type Result = ();
+
+    fn handle(&mut self, m: Admit, _: &mut Context<Self>) {
+        self.desk.received();
+        self.admits = m.0;
     }
 }
 

@@ -8,7 +8,7 @@ mod link;
 mod listen;
 mod session;
 
-pub use listen::{Listener, Renew};
+pub use listen::{Admit, Listener, Renew};
 pub use session::{ReadStatus, Reconfigure, Reconnect, Session, SessionSetup, Transmit, Way};
 
 /// Writes a pure part's line into the log.

@@ -3,7 +3,6 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileTypeExt;
 use std::sync::mpsc;
 
 use cli::program::{self, strerror};
@@ -69,17 +68,16 @@ fn end_of_file() -> io::Error {
     io::ErrorKind::UnexpectedEof.into()
 }
 
-/// Connects to the socket `path` if there is one there.
+/// Connects to the socket `path` if there is anything there.
 fn open_socket(path: &str, settings: &Settings) -> Result<Option<(String, Stream)>, Failure> {
-    let full = dirs::below(&dirs::rundir(), path);
-    let is_socket = std::fs::metadata(&full).is_ok_and(|m| m.file_type().is_socket());
-    if !is_socket {
-        return Ok(None);
-    }
     let name = format!("unix:{path}");
     match Stream::connect(&name, &settings.stream()) {
         Ok(stream) => Ok(Some((name, stream))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let full = dirs::below(&dirs::rundir(), path);
+            vlog::dbg!("stream_unix", "{full}: connection failed ({})", strerror(&error));
+            Ok(None)
+        }
         Err(error) => Err(because(&format!("{path}: failed to open socket"), &error)),
     }
 }
@@ -98,10 +96,11 @@ fn open_stream(name: &str, target: Target, settings: &Settings) -> Result<(Strin
     }
     let suffix = if target == Target::Snoop { "snoop" } else { "mgmt" };
     let bridge = name.rsplit_once('@').map_or(name, |(_, bridge)| bridge);
-    let candidates = [name.to_string(), format!("{}/{bridge}.{suffix}", dirs::rundir())];
-    for path in &candidates {
-        if let Some(found) = open_socket(path, settings)? {
-            return Ok(found);
+    let own = format!("{}/{bridge}.{suffix}", dirs::rundir());
+    for path in [name, &own] {
+        if let Some((full, stream)) = open_socket(path, settings)? {
+            vlog::dbg!("ofctl", "connecting to {full}");
+            return Ok((full, stream));
         }
     }
     Err(Failure::Text(format!("{name} is not a bridge or a socket")))

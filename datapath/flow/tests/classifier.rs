@@ -309,7 +309,11 @@ fn shapes_keep_their_order_and_the_last_takes_the_place_of_one_that_went() {
         (true, 'I', 2, "GEHIFA"),
     ] {
         let rule = rule(shape, priority);
-        if add { drop(classifier.insert(rule)) } else { drop(classifier.remove(&rule.mini, priority)) }
+        if add {
+            drop(classifier.insert(rule))
+        } else {
+            drop(classifier.remove(&rule.mini, priority))
+        }
         assert_eq!(order(&classifier), expect, "after {shape} {priority}");
     }
 }

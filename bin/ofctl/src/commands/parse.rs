@@ -524,15 +524,10 @@ pub(super) fn compose_packet(settings: &Settings, args: &[String]) -> Done {
         None => flow::compose(&m.key, flow::Payload::default()),
         Some(text) => {
             let (octets, rest) = hex_prefix(text);
-            let length = text.bytes().all(|b| b.is_ascii_digit()) && text.len() < 6;
-            match (rest.is_empty(), length) {
-                (_, true) => {
-                    let n = text.parse().unwrap_or(0);
-                    flow::compose(&m.key, flow::Payload::Octets(&octets[..octets.len().min(n)]))
-                }
-                (true, _) => flow::compose(&m.key, flow::Payload::Octets(&octets)),
-                (false, _) => return Err("Trailing garbage in packet data".into()),
+            if !rest.is_empty() {
+                return Err(format!("{text}: trailing garbage in packet data").into());
             }
+            flow::compose(&m.key, flow::Payload::Octets(&octets))
         }
     };
     let octets = packet.data();

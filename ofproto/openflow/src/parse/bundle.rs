@@ -20,20 +20,22 @@ pub enum Line {
 /// A text for a user.
 pub fn parse_line(text: &str, names: Names<'_>) -> Result<(Line, Protocols), String> {
     let text = text.trim_start();
-    let (word, rest) = text.split_once([' ', '\t']).unwrap_or((text, ""));
-    match word {
-        "flow" => {
+    let (word, rest) = text.split_at(text.find([' ', '\t', ',']).unwrap_or(text.len()));
+    // A comma belongs to what follows: after it there is no command. The beginning of a kind will do, as in Open vSwitch.
+    let rest = rest.trim_start();
+    match ["flow", "group", "packet-out"].into_iter().find(|kind| kind.starts_with(word)) {
+        Some("flow") => {
             let parsed = parse_flow_mod(rest, Command::Named, names)?;
             Ok((Line::Flow(Box::new(parsed.flow_mod)), parsed.usable))
         }
-        "group" => {
+        Some("group") => {
             let (group_mod, usable) = super::group::parse_group_mod(rest, None, names)?;
             Ok((Line::Other(Box::new(Message::GroupMod(group_mod))), usable))
         }
-        "packet-out" => {
+        Some(_) => {
             let (packet_out, usable) = super::packet_out::parse_packet_out(rest, names)?;
             Ok((Line::Other(Box::new(Message::PacketOut(Box::new(packet_out)))), usable))
         }
-        _ => Err(format!("Unsupported bundle message type: {word}")),
+        None => Err(format!("Unsupported bundle message type: {word}")),
     }
 }

@@ -172,20 +172,24 @@ fn check_head(group: &GroupMod, takes: &Takes, have_kind: bool, have_command_buc
     Err(wrong.to_string())
 }
 
-/// Takes the command that begins a text.
+/// What begins a line that says what to do.
+const COMMANDS: [(&str, GroupCommand); 6] = [
+    ("add", GroupCommand::Add),
+    ("modify", GroupCommand::Modify),
+    ("add_or_mod", GroupCommand::AddOrMod),
+    ("delete", GroupCommand::Delete),
+    ("insert_bucket", GroupCommand::InsertBucket),
+    ("remove_bucket", GroupCommand::RemoveBucket),
+];
+
+/// Takes the command that begins a text; the beginning of its name will do.
 fn named_command(text: &str) -> (GroupCommand, &str) {
-    let trimmed = text.trim_start_matches([' ', '\t', ',']);
-    let end = trimmed.find([' ', '\t', ',', '=']).unwrap_or(trimmed.len());
-    let command = match &trimmed[..end] {
-        "add" => GroupCommand::Add,
-        "modify" => GroupCommand::Modify,
-        "add_or_mod" => GroupCommand::AddOrMod,
-        "delete" => GroupCommand::Delete,
-        "insert_bucket" => GroupCommand::InsertBucket,
-        "remove_bucket" => GroupCommand::RemoveBucket,
-        _ => return (GroupCommand::Add, text),
-    };
-    (command, &trimmed[end..])
+    let text = text.trim_start();
+    let (word, rest) = text.split_at(text.find([' ', '\t', ',']).unwrap_or(text.len()));
+    match COMMANDS.iter().find(|(name, _)| !word.is_empty() && name.starts_with(word)) {
+        Some((_, command)) => (*command, rest),
+        None => (GroupCommand::Add, text),
+    }
 }
 
 /// What begins a bucket, wherever it stands.

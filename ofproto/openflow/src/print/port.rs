@@ -177,7 +177,8 @@ pub(super) fn stats(out: &mut String, ports: &[PortStats], options: &Options<'_>
 
 fn one_stats(out: &mut String, stats: &PortStats, options: &Options<'_>) {
     let name = options.style.names.port(stats.port);
-    put!(out, "  port {name:>2}: rx ");
+    let pad = if stats.port.0 < 10 { " " } else { "" };
+    put!(out, "  port {pad}{name}: rx ");
     counter(out, "pkts=", stats.rx_packets, false);
     counter(out, "bytes=", stats.rx_bytes, false);
     counter(out, "drop=", stats.rx_dropped, false);
