@@ -9,7 +9,7 @@ use l2proto::{lacp, lldp, membership, rstp, stp};
 use openflow::flow_mod::{Command, format_match, parse_flow_mod, parse_stats_request};
 use openflow::message::{decode, encode};
 use openflow::names::{Names, Style};
-use ovsdb::log::{MemoryStorage, Reader, open_database};
+use ovsdb::log::{Faults, MemoryStorage, Reader, open_database};
 use ovsdb::{Database, Datum, UuidSource};
 use std::sync::{Arc, OnceLock};
 
@@ -216,7 +216,9 @@ pub fn ovsdb_log(data: &[u8]) {
         records += 1;
         assert!(records <= data.len());
     }
-    let _ = open_database(Box::new(MemoryStorage::new(data.to_vec())), &mut UuidSource::new(3));
+    for faults in [Faults::End, Faults::PassOver] {
+        let _ = open_database(Box::new(MemoryStorage::new(data.to_vec())), faults, &mut UuidSource::new(3));
+    }
 }
 
 /// A value as `ovs-vsctl set` takes it, for every column of the switch's schema.

@@ -35,7 +35,7 @@ pub use methods::Methods;
 use crate::mailbox::Address;
 use crate::stream::{Tls, TlsFiles};
 use crate::supervise::{Family, Role, Strategy};
-use ovsdb::log::{FileStorage, LogDb, open_database};
+use ovsdb::log::{Faults, FileStorage, LogDb, Note, open_database};
 use ovsdb::server::{Model, Now, Server};
 use ovsdb::{DatabaseSchema, UuidSource};
 use std::cell::Cell;
@@ -111,7 +111,14 @@ pub(crate) fn open_file(server: &mut Server, name: &str, seed: u128) -> Result<A
         }
         refusal.to_string()
     })?;
-    let opened = open_database(Box::new(storage), &mut UuidSource::new(seed)).map_err(|e| e.to_string())?;
+    let opened = open_database(Box::new(storage), Faults::PassOver, &mut UuidSource::new(seed));
+    let opened = opened.map_err(|e| e.to_string())?;
+    for note in &opened.notes {
+        match note {
+            Note::Unreadable(error) => vlog::err!("ovsdb_server", "{error}"),
+            Note::Forbidden(error) => vlog::info!("ovsdb_server", "{error}"),
+        }
+    }
     if let Some(warning) = &opened.warning {
         vlog::err!("ovsdb_server", "{}", warning.error);
     }

@@ -49,11 +49,25 @@ pub fn parse_field(
 
 /// A match as text; empty if it matches everything.
 pub fn format(key: &Key, mask: &Mask, options: &Options<'_>) -> String {
-    let mut line =
-        Line { out: String::with_capacity(80), key, mask, options, dl_type: key.dl_type(), skip_proto: false };
-    if let Some(priority) = options.priority.filter(|p| *p != DEFAULT_PRIORITY) {
+    let mut out = String::with_capacity(80);
+    write(&mut out, key, mask, options);
+    out
+}
+
+/// Appends what [`format`] gives.
+pub fn write(out: &mut String, key: &Key, mask: &Mask, options: &Options<'_>) {
+    let start = out.len();
+    let mut line = Line { out, key, mask, options, dl_type: key.dl_type(), skip_proto: false };
+    if let Some(priority) = &options.priority.filter(|p| *p != DEFAULT_PRIORITY) {
         let Colors { special, end, .. } = options.colors;
-        put!(line.out, "{special}priority={end}{priority},");
+        for piece in [special, "priority=", end] {
+            line.out.push_str(piece);
+        }
+        match u64::try_from(*priority) {
+            Ok(priority) => text::push_decimal(line.out, priority),
+            Err(_) => put!(line.out, "{priority}"),
+        }
+        line.out.push(',');
     }
     line.metadata();
     line.connection();
@@ -82,10 +96,9 @@ pub fn format(key: &Key, mask: &Mask, options: &Options<'_>) -> String {
     line.mpls();
     line.fragment();
     line.transport();
-    if line.out.ends_with(',') {
-        line.out.pop();
+    if out.len() > start && out.ends_with(',') {
+        out.pop();
     }
-    line.out
 }
 
 /// The fields that a packet has, as text: what [`Mask::for_packet`] names, without metadata that is zero.
@@ -156,7 +169,7 @@ fn clear(mask: &mut Mask, field: Field) {
 }
 
 struct Line<'a> {
-    out: String,
+    out: &'a mut String,
     key: &'a Key,
     mask: &'a Mask,
     options: &'a Options<'a>,
@@ -229,7 +242,9 @@ impl Line<'_> {
     /// A name that says it all.
     fn word(&mut self, word: &str) {
         let Colors { value, end, .. } = self.options.colors;
-        put!(self.out, "{value}{word}{end},");
+        for piece in [value, word, end, ","] {
+            self.out.push_str(piece);
+        }
     }
 
     fn metadata(&mut self) {

@@ -2,7 +2,7 @@
 //! names, colours. Formats are Open vSwitch's.
 
 use std::fmt::Write;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 /// Names of ports, for text that shows or takes them.
 pub trait PortNames: Sync {
@@ -47,6 +47,22 @@ macro_rules! put {
 }
 pub(crate) use put;
 
+/// Appends a decimal number, as `{}` would at several times the cost.
+pub fn push_decimal(out: &mut String, mut number: u64) {
+    const MAX_DIGITS: usize = 20;
+    let mut digits = [0; MAX_DIGITS];
+    let mut at = MAX_DIGITS;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+}
+
 /// `xx:xx:xx:xx:xx:xx`.
 pub fn mac(address: u64) -> String {
     let o = address.to_be_bytes();
@@ -60,7 +76,14 @@ pub fn mac_masked(address: u64, mask: u64) -> String {
 
 /// Dotted quad.
 pub fn ipv4(address: u32) -> String {
-    Ipv4Addr::from(address).to_string()
+    let mut out = String::with_capacity(15);
+    for (i, octet) in address.to_be_bytes().into_iter().enumerate() {
+        if i > 0 {
+            out.push('.');
+        }
+        push_decimal(&mut out, octet.into());
+    }
+    out
 }
 
 /// With `/prefix` or `/mask` unless the mask is exact.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jsonrpc::Message;
-use ovsdb::log::{FileStorage, LogDb, MemoryStorage, Storage, open_database};
+use ovsdb::log::{Faults, FileStorage, LogDb, MemoryStorage, Note, Storage, encode, open_database};
 use ovsdb::server::{Model, Now, Output, Server, SessionInfo};
 use ovsdb::{Database, DatabaseSchema, UuidSource};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn schema() -> Arc<DatabaseSchema> {
 
 fn server_on(storage: MemoryStorage) -> Server {
     let mut source = UuidSource::new(5);
-    let opened = open_database(Box::new(storage), &mut source).unwrap();
+    let opened = open_database(Box::new(storage), Faults::End, &mut source).unwrap();
     let mut server = Server::new(9);
     server.add_db(opened.db, Some(opened.log), Model::Standalone, NOW).unwrap();
     server.connect(1, SessionInfo::default());
@@ -82,7 +82,7 @@ fn read_again_after_every_step() {
     for (len, expect) in states {
         let bytes = storage.contents()[..len as usize].to_vec();
         let mut source = UuidSource::new(5);
-        let opened = open_database(Box::new(MemoryStorage::new(bytes)), &mut source).unwrap();
+        let opened = open_database(Box::new(MemoryStorage::new(bytes)), Faults::End, &mut source).unwrap();
         assert!(opened.warning.is_none());
         assert_eq!(contents(&opened.db), expect);
     }
@@ -95,7 +95,7 @@ fn cut_at_every_byte() {
     let first = states[0].0 as usize;
     for cut in 0..bytes.len() {
         let torn = MemoryStorage::new(bytes[..cut].to_vec());
-        let opened = open_database(Box::new(torn.clone()), &mut UuidSource::new(5));
+        let opened = open_database(Box::new(torn.clone()), Faults::End, &mut UuidSource::new(5));
         if cut < first {
             assert!(opened.is_err(), "no schema, no database");
             continue;
@@ -107,7 +107,7 @@ fn cut_at_every_byte() {
         // The next record takes the place of the torn one.
         let mut server = server_on(torn.clone());
         transact(&mut server, json!([{"op":"insert","table":"One","row":{"x":5}}]));
-        let again = open_database(Box::new(torn), &mut UuidSource::new(5)).unwrap();
+        let again = open_database(Box::new(torn), Faults::End, &mut UuidSource::new(5)).unwrap();
         assert!(again.warning.is_none(), "cut at {cut}");
         assert_eq!(again.db.row_count(), expect.len() + 1);
     }
@@ -120,7 +120,7 @@ fn a_flipped_bit_is_found() {
     for at in (states[1].0 as usize..states[3].0 as usize).step_by(7) {
         let mut bad = bytes.clone();
         bad[at] ^= 4;
-        let opened = open_database(Box::new(MemoryStorage::new(bad)), &mut UuidSource::new(5)).unwrap();
+        let opened = open_database(Box::new(MemoryStorage::new(bad)), Faults::End, &mut UuidSource::new(5)).unwrap();
         let warning = opened.warning.expect("found");
         assert!(warning.offset <= at as u64);
         let (_, expect) = states.iter().rev().find(|(len, _)| *len <= warning.offset).unwrap();
@@ -141,7 +141,7 @@ fn whole_values_are_read_as_well() {
                                   "mutations":[["lim","delete",1]]}]),
     );
     assert!(!String::from_utf8(storage.contents()).unwrap().contains("_is_diff"));
-    let opened = open_database(Box::new(storage), &mut UuidSource::new(5)).unwrap();
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
     assert_eq!(contents(&opened.db), contents(server.db("ordinals").unwrap()));
 }
 
@@ -158,7 +158,7 @@ fn compaction_keeps_what_is_committed_meanwhile() {
     server.finish_compaction(done, NOW).unwrap();
     assert!(storage.len() < before);
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":79}}]));
-    let opened = open_database(Box::new(storage), &mut UuidSource::new(5)).unwrap();
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
     assert!(opened.warning.is_none());
     assert_eq!(contents(&opened.db), contents(server.db("ordinals").unwrap()));
     assert_eq!(opened.db.table("ordinals").unwrap().len(), 3);
@@ -173,7 +173,7 @@ fn a_file_is_locked_and_replaced() {
     let second = FileStorage::open(&path).unwrap_err();
     assert!(second.to_string().contains("failed to lock lockfile"), "{second}");
     assert!(FileStorage::open_read_only(&path).is_ok(), "readers do not mind");
-    let opened = open_database(Box::new(storage), &mut UuidSource::new(1)).unwrap();
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(1)).unwrap();
     let mut server = Server::new(2);
     server.add_db(opened.db, Some(opened.log), Model::Standalone, NOW).unwrap();
     server.connect(1, SessionInfo::default());
@@ -188,6 +188,72 @@ fn a_file_is_locked_and_replaced() {
     assert!(!folder.path().join("conf.db.tmp").exists());
     drop(server);
     let storage = FileStorage::open(&path).unwrap();
-    let opened = open_database(Box::new(storage), &mut UuidSource::new(1)).unwrap();
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(1)).unwrap();
     assert_eq!((opened.db.row_count(), opened.records), (50, 1));
+}
+
+/// A log of `schema` and of these records.
+fn log_of(schema: &str, records: &[&str]) -> MemoryStorage {
+    let mut bytes = encode(schema);
+    records.iter().for_each(|record| bytes.extend(encode(record)));
+    MemoryStorage::new(bytes)
+}
+
+#[test]
+fn a_damaged_log_is_read_with_all_constraints() {
+    let schema = r#"{"name":"d","version":"1.0.0","tables":{
+        "P":{"isRoot":true,"maxRows":2,"indexes":[["n"]],"columns":{
+            "n":{"type":{"key":{"type":"integer","minInteger":0,"maxInteger":9}}},
+            "q":{"type":{"key":{"type":"uuid","refTable":"Q"},"min":0}},
+            "w":{"type":{"key":{"type":"uuid","refTable":"P","refType":"weak"},"min":0}}}},
+        "Q":{"columns":{"x":{"type":"integer"}}}}}"#;
+    let schema = &schema.split_whitespace().collect::<String>();
+    let uuid = |n: u32| format!("0000000{n}-0000-4000-8000-000000000000");
+    let row = |n: u32, members: &str| format!(r#"{{"P":{{"{}":{{{members}}}}}}}"#, uuid(n));
+    let reference = |column: &str| format!(r#""n":5,"{column}":["uuid","{}"]"#, uuid(9));
+    let (first, last) = (row(1, r#""n":1"#), row(2, r#""n":2"#));
+    let nobody = format!(r#"{{"P":{{"{}":null}}}}"#, uuid(7));
+    let kept_by_none = format!(r#"{{"Q":{{"{}":{{"x":3}}}}}}"#, uuid(8));
+    let many = format!(r#"{{"P":{{"{}":{{"n":6}},"{}":{{"n":7}}}}}}"#, uuid(5), uuid(6));
+    // The record between two good ones, rows after a server's reading, what it notes, rows after a tool's.
+    type Case<'a> = (&'a str, usize, Option<(bool, &'a str)>, Option<usize>);
+    let dangling = format!("Table P column q row {} references nonexistent row {} in table Q.", uuid(3), uuid(9));
+    let (range, unknown) = (row(3, r#""n":10"#), row(3, r#""z":1"#));
+    let (same, strong, weak) = (row(3, r#""n":1"#), row(3, &reference("q")), row(3, &reference("w")));
+    let cases: [Case<'_>; 9] = [
+        (r#"{"P":5}"#, 2, Some((true, "object expected")), None),
+        (r#"{"R":{}}"#, 2, Some((true, "No table named R.")), None),
+        (&unknown, 2, Some((true, "No column z in table P.")), None),
+        (&range, 2, Some((true, "10 is not in the valid range 0 to 9 (inclusive)")), None),
+        (&nobody, 2, Some((true, "deletes row")), None),
+        (&strong, 2, Some((false, &dangling)), Some(1)),
+        (&same, 2, Some((false, "identical values (1)")), Some(1)),
+        (&many, 2, Some((false, "greater than the schema-defined limit of 2 row(s)")), Some(1)),
+        (&kept_by_none, 2, None, Some(2)),
+    ];
+    for (bad, rows, note, tool) in cases {
+        let storage = log_of(schema, &[&first, bad, &last]);
+        let opened = open_database(Box::new(storage.clone()), Faults::PassOver, &mut UuidSource::new(3)).unwrap();
+        assert_eq!((opened.db.row_count(), opened.log.end), (rows, storage.len()), "{bad}");
+        let told = opened.notes.first().map(|note| match note {
+            Note::Unreadable(error) => (true, error.to_string()),
+            Note::Forbidden(error) => (false, error.to_string()),
+        });
+        match (note, &told) {
+            (None, None) => {}
+            (Some((kind, text)), Some((told_kind, told))) if kind == *told_kind && told.contains(text) => {}
+            _ => panic!("{bad}: {told:?}"),
+        }
+        let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(3)).unwrap();
+        assert_eq!(opened.warning.is_some(), tool.is_none(), "{bad}");
+        assert_eq!(opened.db.row_count(), tool.unwrap_or(1), "{bad}");
+    }
+    // A weak reference that leads nowhere is taken back.
+    let storage = log_of(schema, &[&weak]);
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(3)).unwrap();
+    assert!(contents(&opened.db)[0].ends_with(r#""w":["set",[]]}"#), "{:?}", contents(&opened.db));
+    // What is no transaction is overwritten where nothing comes behind it.
+    let storage = log_of(schema, &[&first, &unknown]);
+    let opened = open_database(Box::new(storage.clone()), Faults::PassOver, &mut UuidSource::new(3)).unwrap();
+    assert_eq!(storage.len() - opened.log.end, encode(&unknown).len() as u64);
 }

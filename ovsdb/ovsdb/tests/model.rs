@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ovsdb::log::{LogDb, MemoryStorage, open_database};
+use ovsdb::log::{Faults, LogDb, MemoryStorage, open_database};
 use ovsdb::{Atom, Database, DatabaseSchema, Uuid, UuidSource};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -276,7 +276,7 @@ proptest! {
             }
             prop_assert_eq!(&observed(&db), &model, "after {:?}", ops);
         }
-        let opened = open_database(Box::new(storage), &mut source).unwrap();
+        let opened = open_database(Box::new(storage), Faults::End, &mut source).unwrap();
         prop_assert!(opened.warning.is_none());
         prop_assert_eq!(&observed(&opened.db), &model);
         // What was read counts references as what grew: the same deletion works in both.

@@ -3,8 +3,8 @@
 use cli::program;
 use flow::classifier::Shapes;
 use openflow::flow_mod::{
-    Command, FlowMod, FlowModCommand, FlowStats, FlowStatsRequest, PackedFlowMod, format_flow_stats, parse_flow_mod,
-    parse_stats_request,
+    Command, FlowMod, FlowModCommand, FlowStats, FlowStatsRequest, PackedFlowMod, parse_flow_mod, parse_stats_request,
+    write_flow_stats,
 };
 use openflow::matching::Match;
 use openflow::message::{self, Dialect, Message};
@@ -178,7 +178,7 @@ pub(super) fn dump_flows(settings: &Settings, args: &[String]) -> Done {
     let mut out = String::new();
     for flow in &flows {
         out.push(' ');
-        out.push_str(&format_flow_stats(flow, &style, settings.show_stats));
+        write_flow_stats(&mut out, flow, &style, settings.show_stats);
         out.push('\n');
     }
     program::print(&out);

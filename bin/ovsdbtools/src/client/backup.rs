@@ -3,7 +3,7 @@
 use super::selection::{self, Selection};
 use super::{Context, Outcome, schema};
 use cli::program::print;
-use ovsdb::log::{MemoryStorage, encode, open_database};
+use ovsdb::log::{Faults, MemoryStorage, encode, open_database};
 use ovsdb::{Atom, ColumnSchema, Database, DatabaseSchema, Datum, UuidSource};
 use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Read};
@@ -63,7 +63,7 @@ pub(super) fn restore(ctx: &mut Context<'_>, _: &[String]) -> Outcome<()> {
     let mut bytes = Vec::new();
     stdin.read_to_end(&mut bytes).map_err(|error| format!("/dev/stdin: read failed ({error})"))?;
     let mut source = UuidSource::new(1);
-    let opened = open_database(Box::new(MemoryStorage::new(bytes)), &mut source)
+    let opened = open_database(Box::new(MemoryStorage::new(bytes)), Faults::End, &mut source)
         .map_err(|error| named_stdin(&error.to_string()))?;
     if let Some(fault) = opened.warning {
         return Err(named_stdin(&fault.to_string()));

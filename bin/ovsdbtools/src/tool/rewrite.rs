@@ -5,7 +5,7 @@ use crate::files::{read_schema, told};
 use cli::program::{OVS_VERSION, strerror};
 use ovsdb::Database;
 use ovsdb::convert::convert as convert_database;
-use ovsdb::log::{FileStorage, Opened, encode, open_database, snapshot_record};
+use ovsdb::log::{Faults, FileStorage, Opened, encode, open_database, snapshot_record};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -24,7 +24,8 @@ fn open(path: &str, replace: bool) -> Outcome<Opened> {
     } else {
         FileStorage::open_read_only(Path::new(path)).map_err(|error| error.to_string())
     };
-    let opened = open_database(Box::new(storage?), &mut uuid_source()).map_err(|error| error.to_string())?;
+    let opened =
+        open_database(Box::new(storage?), Faults::End, &mut uuid_source()).map_err(|error| error.to_string())?;
     match opened.warning {
         Some(fault) => Err(fault.to_string()),
         None => Ok(opened),

@@ -6,7 +6,7 @@ use crate::files::{parse_json, told};
 use cli::program::print;
 use ovsdb::OvsdbError;
 use ovsdb::execute::{self, Execution};
-use ovsdb::log::{FileStorage, open_database};
+use ovsdb::log::{Faults, FileStorage, open_database};
 use ovsdb::rbac::Identity;
 use serde_json::Value;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
     let storage = if write { FileStorage::open(file) } else { FileStorage::open_read_only(file) };
     let mut source = uuid_source();
     let storage = storage.map_err(|refusal| told(&refusal))?;
-    let mut opened = open_database(Box::new(storage), &mut source).map_err(|error| error.to_string())?;
+    let mut opened = open_database(Box::new(storage), Faults::End, &mut source).map_err(|error| error.to_string())?;
     if let Some(fault) = opened.warning {
         return Err(fault.to_string());
     }

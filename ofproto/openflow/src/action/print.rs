@@ -90,24 +90,32 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
+    fn pieces<const N: usize>(&mut self, pieces: [&str; N]) {
+        for piece in pieces {
+            self.out.push_str(piece);
+        }
+    }
+
     /// `name` without argument.
     fn word(&mut self, name: &str) {
-        put!(self.out, "{}{name}{}", self.style.colors.value, self.style.colors.end);
+        self.pieces([self.style.colors.value, name, self.style.colors.end]);
     }
 
     /// `name:argument`.
     fn param(&mut self, name: &str, argument: impl std::fmt::Display) {
-        put!(self.out, "{}{name}:{}{argument}", self.style.colors.param, self.style.colors.end);
+        self.pieces([self.style.colors.param, name, ":", self.style.colors.end]);
+        put!(self.out, "{argument}");
     }
 
     /// `name:argument` of actions that decide where the packet goes.
     fn special(&mut self, name: &str, argument: impl std::fmt::Display) {
-        put!(self.out, "{}{name}:{}{argument}", self.style.colors.special, self.style.colors.end);
+        self.pieces([self.style.colors.special, name, ":", self.style.colors.end]);
+        put!(self.out, "{argument}");
     }
 
     /// `name(`.
     fn open(&mut self, name: &str) {
-        put!(self.out, "{}{name}({}", self.style.colors.paren, self.style.colors.end);
+        self.pieces([self.style.colors.paren, name, "(", self.style.colors.end]);
     }
 
     /// `)`, after the last comma is taken back.

@@ -18,7 +18,7 @@ pub use parse::{
     Command, ParsedFlowMod, ParsedRequest, parse_exact_flow, parse_flow_mod, parse_match_field, parse_stats_request,
     usable_exact, usable_for,
 };
-pub use print::{format_flow_stats, format_match, normalization_notes, write_flags, write_flow_mod};
+pub use print::{format_match, normalization_notes, write_flags, write_flow_mod, write_flow_stats};
 
 /// What a flow-mod does; the number is the wire's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use flow::match_text::{self, Options};
+use flow::text::push_decimal;
 
 use super::{DEFAULT_PRIORITY, FlowFlags, FlowMod, FlowModCommand, FlowStats};
 use crate::OfPort;
@@ -19,13 +20,20 @@ macro_rules! put {
 
 /// A match as text, with its priority unless that is `None` or the default one.
 pub fn format_match(m: &Match, priority: Option<u16>, style: &Style<'_>) -> String {
+    let mut out = String::with_capacity(80);
+    write_match(&mut out, m, priority, style);
+    out
+}
+
+/// Appends what [`format_match`] gives.
+fn write_match(out: &mut String, m: &Match, priority: Option<u16>, style: &Style<'_>) {
     let options = Options {
         priority: priority.map(i32::from),
         ports: style.names.ports,
         tun: m.tun.as_deref(),
         colors: style.colors,
     };
-    match_text::format(&m.key, &m.mask, &options)
+    match_text::write(out, &m.key, &m.mask, &options);
 }
 
 /// What the log says of a match that packets of its kind do not have: three lines.
@@ -53,60 +61,72 @@ pub fn write_flags(out: &mut String, flags: FlowFlags) {
     }
 }
 
-/// A rule and its counters as one line; without `show_stats` what identifies it only.
-pub fn format_flow_stats(f: &FlowStats, style: &Style<'_>, show_stats: bool) -> String {
+/// Appends a rule and its counters as one line; without `show_stats` what identifies it only.
+pub fn write_flow_stats(out: &mut String, f: &FlowStats, style: &Style<'_>, show_stats: bool) {
     let c = &style.colors;
-    let mut out = String::with_capacity(200);
-    let name = |out: &mut String, color: &str, name: &str| [color, name, "=", c.end].map(|s| out.push_str(s));
     if show_stats || f.cookie != 0 {
-        name(&mut out, c.param, "cookie");
+        begin(out, c.param, "cookie", c.end);
         put!(out, "{:#x}, ", f.cookie);
     }
     if show_stats {
-        name(&mut out, c.param, "duration");
+        begin(out, c.param, "duration", c.end);
         match f.duration {
-            Some((sec, nsec)) => crate::print::duration(&mut out, sec, nsec),
+            Some((sec, nsec)) => crate::print::duration(out, sec, nsec),
             None => out.push_str("?s"),
         }
         out.push_str(", ");
     }
     let named = style.names.tables.is_some_and(|t| t.name_of(f.table).is_some());
     if show_stats || f.table != 0 || named {
-        put!(out, "{}table={}{}, ", c.special, c.end, style.names.table(f.table));
+        begin(out, c.special, "table", c.end);
+        out.push_str(&style.names.table(f.table));
+        out.push_str(", ");
     }
     if show_stats {
         for (what, count) in [("n_packets", f.packets), ("n_bytes", f.bytes)] {
-            name(&mut out, c.param, what);
+            begin(out, c.param, what, c.end);
             match count {
-                Some(n) => put!(out, "{n}, "),
-                None => out.push_str("?, "),
+                Some(n) => push_decimal(out, n),
+                None => out.push('?'),
             }
+            out.push_str(", ");
         }
     }
-    for (name, seconds) in [("idle_timeout", f.idle_timeout), ("hard_timeout", f.hard_timeout)] {
+    let number = |out: &mut String, what: &str, n: u64| {
+        begin(out, c.param, what, c.end);
+        push_decimal(out, n);
+        out.push_str(", ");
+    };
+    for (what, seconds) in [("idle_timeout", f.idle_timeout), ("hard_timeout", f.hard_timeout)] {
         if seconds != 0 {
-            put!(out, "{}{name}={}{seconds}, ", c.param, c.end);
+            number(out, what, seconds.into());
         }
     }
-    write_flags(&mut out, f.flags);
+    write_flags(out, f.flags);
     if f.importance != 0 {
-        put!(out, "{}importance={}{}, ", c.param, c.end, f.importance);
+        number(out, "importance", f.importance.into());
     }
     if let Some(age) = f.idle_age.filter(|_| show_stats) {
-        put!(out, "{}idle_age={}{age}, ", c.param, c.end);
+        number(out, "idle_age", age.into());
     }
     let since = f.duration.map(|(sec, _)| sec);
     if let Some(age) = f.hard_age.filter(|age| show_stats && since != Some(u32::from(*age))) {
-        put!(out, "{}hard_age={}{age}, ", c.param, c.end);
+        number(out, "hard_age", age.into());
     }
-    let matching = format_match(&f.matching, Some(f.priority), style);
-    if !matching.is_empty() {
-        out.push_str(&matching);
+    let before = out.len();
+    write_match(out, &f.matching, Some(f.priority), style);
+    if out.len() > before {
         out.push(' ');
     }
-    name(&mut out, c.actions, "actions");
-    action::write(&mut out, &f.actions, style);
-    out
+    begin(out, c.actions, "actions", c.end);
+    action::write(out, &f.actions, style);
+}
+
+/// Appends a name and what parts it from its value.
+fn begin(out: &mut String, color: &str, name: &str, end: &str) {
+    for piece in [color, name, "=", end] {
+        out.push_str(piece);
+    }
 }
 
 /// Appends a flow-mod as `ofp-print` shows it behind the message's name. `matching` is the match's text where that is not

@@ -32,8 +32,14 @@ type Cookie = (u64, u64);
 ///
 /// # Errors
 /// The OFPBMC_* codes.
-pub fn pull_nxm(mut b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), OfError> {
+pub fn pull_nxm(b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), OfError> {
     let mut m = Match::any();
+    let cookie = pull_nxm_into(&mut m, b, reading)?;
+    Ok((m, cookie))
+}
+
+/// As [`pull_nxm`], into a match that says nothing yet.
+pub(crate) fn pull_nxm_into(m: &mut Match, mut b: &[u8], reading: Reading<'_>) -> Result<Cookie, OfError> {
     let mut cookie = (0, 0);
     let tun = reading.tun.map(Arc::as_ref);
     while !b.is_empty() {
@@ -54,10 +60,10 @@ pub fn pull_nxm(mut b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), O
         match entry.field {
             Err(_) if reading.loose => {}
             Err(e) => return Err(e.into()),
-            Ok(field) => add_entry(&mut m, field, &entry, reading)?,
+            Ok(field) => add_entry(m, field, &entry, reading)?,
         }
     }
-    Ok((m, cookie))
+    Ok(cookie)
 }
 
 fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -> Result<(), OfError> {

@@ -117,12 +117,21 @@ pub(super) fn list<'a, T>(
     body: &'a [u8],
     mut one: impl FnMut(&mut Reader<'a>) -> Result<T, OfError>,
 ) -> Result<Vec<T>, OfError> {
+    each(context, body, |body, items| one(body).map(|item| items.push(item)))
+}
+
+/// As [`list`]; `one` appends what it reads, and nothing if it fails.
+pub(super) fn each<'a, T>(
+    context: &Context<'_>,
+    body: &'a [u8],
+    mut one: impl FnMut(&mut Reader<'a>, &mut Vec<T>) -> Result<(), OfError>,
+) -> Result<Vec<T>, OfError> {
     let mut body = Reader::new(body);
     let mut items = Vec::new();
     while !body.is_empty() {
         let before = body.len();
-        match one(&mut body) {
-            Ok(item) => items.push(item),
+        match one(&mut body, &mut items) {
+            Ok(()) => {}
             Err(_) if context.lenient => break,
             Err(code) => return Err(code),
         }
@@ -230,7 +239,7 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
         }
         Kind::FlowStatsReply => Message::FlowStatsReply {
             dialect: Dialect::of(head),
-            flows: list(context, octets, |b| flow_stats::decode_flow(b, head, version, context))?,
+            flows: each(context, octets, |b, flows| flow_stats::decode_flow(b, flows, head, version, context))?,
         },
         Kind::AggregateReply => Message::AggregateReply {
             dialect: Dialect::of(head),

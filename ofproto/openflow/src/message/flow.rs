@@ -221,9 +221,14 @@ pub(super) fn take_nxm(
     match_len: u16,
     reading: Reading<'_>,
 ) -> Result<(Match, (u64, u64)), OfError> {
+    matching::pull_nxm(match_octets(body, match_len)?, reading)
+}
+
+/// The octets of a match of `match_len` octets and its padding; the padding stays behind.
+pub(super) fn match_octets<'a>(body: &mut Reader<'a>, match_len: u16) -> Result<&'a [u8], OfError> {
     let len = usize::from(match_len);
     let octets = body.take(len.next_multiple_of(8)).map_err(|_| ErrorCode::OFPBMC_BAD_LEN)?;
-    matching::pull_nxm(&octets[..len], reading)
+    Ok(&octets[..len])
 }
 
 /// Appends a flow-mod. With `table_id` an OpenFlow 1.0 message's command names the table.

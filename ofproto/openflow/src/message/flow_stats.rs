@@ -107,13 +107,30 @@ fn bad_match(error: OfError) -> OfError {
     error.remark(LOG, "OFPST_FLOW reply bad match".into())
 }
 
-/// Reads one rule of a reply.
+/// Appends one rule of a reply.
 pub(super) fn decode_flow(
     body: &mut Reader<'_>,
+    flows: &mut Vec<FlowStats>,
     head: &Head<'_>,
     version: Version,
     context: &Context<'_>,
-) -> Result<FlowStats, OfError> {
+) -> Result<(), OfError> {
+    // Filled in where it stays: a match has more than a kilobyte.
+    flows.push(FlowStats::blank());
+    let read = flows.last_mut().map_or(Ok(()), |flow| fill_flow(body, flow, head, version, context));
+    if read.is_err() {
+        flows.pop();
+    }
+    read
+}
+
+fn fill_flow(
+    body: &mut Reader<'_>,
+    flow: &mut FlowStats,
+    head: &Head<'_>,
+    version: Version,
+    context: &Context<'_>,
+) -> Result<(), OfError> {
     let dialect = dialect(head);
     let (name, least) = match (dialect, version) {
         (Dialect::Nicira, _) => ("NXST_FLOW reply", 48),
@@ -138,19 +155,17 @@ pub(super) fn decode_flow(
     let mut body = body.sub(len.clamp(least, left))?;
     body.skip(2)?;
     let reading = Reading { tun: context.tun, ..Reading::default() };
-    // Filled in where it is: a match has more than a kilobyte.
-    let mut flow = FlowStats::blank();
     match (dialect, version) {
-        (Dialect::Nicira, _) => decode_nx(&mut flow, &mut body, len, reading)?,
-        (_, Version::V10) => decode10(&mut flow, &mut body)?,
-        (_, Version::V15) => decode15(&mut flow, &mut body, reading)?,
-        _ => decode11(&mut flow, &mut body, version, reading)?,
+        (Dialect::Nicira, _) => decode_nx(flow, &mut body, len, reading)?,
+        (_, Version::V10) => decode10(flow, &mut body)?,
+        (_, Version::V15) => decode15(flow, &mut body, reading)?,
+        _ => decode11(flow, &mut body, version, reading)?,
     }
     let decoding = context.decoding(version);
     let missing = len.saturating_sub(left);
     flow.actions = action::take_instructions(&mut body, missing, &decoding)
         .map_err(|error| error.remark(LOG, "OFPST_FLOW reply bad instructions".into()))?;
-    Ok(flow)
+    Ok(())
 }
 
 impl FlowStats {
@@ -255,7 +270,8 @@ fn decode_nx(flow: &mut FlowStats, body: &mut Reader<'_>, whole: usize, reading:
         let text = format!("NXST_FLOW reply with match_len={match_len} claims invalid length {whole}");
         return Err(ErrorCode::OFPBRC_BAD_LEN.because(LOG, text));
     }
-    flow.matching = flow::take_nxm(body, match_len, reading)?.0;
+    let octets = flow::match_octets(body, match_len)?;
+    matching::pull_nxm_into(&mut flow.matching, octets, reading)?;
     Ok(())
 }
 

@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use flow::text::push_decimal;
+
 use super::Options;
 use crate::flow_mod::{
-    FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_flow_stats, format_match,
+    FlowFlags, FlowMod, FlowStats, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_match, write_flow_stats,
 };
 use crate::message::flow_removed::FlowRemovedReason;
 use crate::message::kind::{Class, Head};
@@ -15,7 +17,7 @@ use crate::{OfPort, action};
 
 /// Appends a time with as many decimals as it needs.
 pub fn duration(out: &mut String, sec: u32, nsec: u32) {
-    put!(out, "{sec}");
+    push_decimal(out, sec.into());
     if nsec > 0 {
         if nsec.is_multiple_of(1_000_000) {
             put!(out, ".{:03}", nsec / 1_000_000);
@@ -28,13 +30,14 @@ pub fn duration(out: &mut String, sec: u32, nsec: u32) {
 }
 
 /// One line a rule, each with a blank in front; a line end before each.
-pub fn flow_stats_lines(flows: &[FlowStats], style: &Style<'_>, show_stats: bool) -> String {
-    let mut out = String::new();
+pub(super) fn flow_stats_lines(out: &mut String, flows: &[FlowStats], style: &Style<'_>) {
+    /// So long is a plain rule's line, and somewhat more.
+    const LINE: usize = 150;
+    out.reserve(flows.len() * LINE);
     for flow in flows {
         out.push_str("\n ");
-        out.push_str(&format_flow_stats(flow, style, show_stats));
+        write_flow_stats(out, flow, style, true);
     }
-    out
 }
 
 /// A flow-mod; at high verbosity OpenFlow 1.0's match field by field.

@@ -28,7 +28,7 @@ use crate::message::{Context, Message, Msg, PortDesc, decode_nested};
 use crate::names::Style;
 use crate::{Notes, OfError};
 
-pub use flow::{duration, flow_stats_lines, monitor_request};
+pub use flow::{duration, monitor_request};
 pub use group::{bucket_text, fields_text, group_desc, group_text};
 pub use meter::{meter_band, meter_config};
 pub use packet::packet_text;
@@ -275,7 +275,7 @@ fn multipart(out: &mut String, msg: &Msg, options: &Options<'_>) {
     match &msg.body {
         Message::DescReply(desc) => control::desc(out, desc),
         Message::FlowStatsRequest { request, .. } => flow::request(out, request, style),
-        Message::FlowStatsReply { flows, .. } => out.push_str(&flow_stats_lines(flows, style, true)),
+        Message::FlowStatsReply { flows, .. } => flow::flow_stats_lines(out, flows, style),
         Message::AggregateReply { stats, .. } => flow::aggregate(out, stats),
         Message::TableStatsReply(tables) => table::stats(out, tables, msg.version),
         Message::TableFeaturesRequest(tables) | Message::TableFeaturesReply(tables) => {

@@ -1,5 +1,6 @@
-//! From a log to a database: the schema record, then transactions. What a log says was checked when
-//! it was written, so that rows go in directly and references are counted once, at the end.
+//! From a log to a database: the schema record, then transactions. What a log says was checked when it was written, so
+//! that rows go in directly and references are counted once, at the end. Where that shows a log to be damaged, it is read
+//! once more transaction by transaction.
 
 use std::sync::Arc;
 
@@ -7,11 +8,12 @@ use serde_json::Value;
 
 use super::record::{LogError, Reader, encode};
 use super::storage::Storage;
-use crate::database::{Database, Slot};
+use crate::database::{Database, Slot, Table, TableId};
 use crate::datum::Datum;
 use crate::error::{OvsdbError, Result};
 use crate::row::Row;
-use crate::schema::DatabaseSchema;
+use crate::schema::{DatabaseSchema, TableSchema};
+use crate::txn::Txn;
 use crate::types::RefType;
 use crate::uuid::{Uuid, UuidSource};
 
@@ -27,6 +29,15 @@ pub struct LogDb {
     pub written: u64,
 }
 
+/// Why a record was passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// It is no transaction of this schema.
+    Unreadable(OvsdbError),
+    /// A constraint forbids its transaction.
+    Forbidden(OvsdbError),
+}
+
 /// A log that was read.
 pub struct Opened {
     /// Its contents.
@@ -36,89 +47,124 @@ pub struct Opened {
     /// Why its tail was not read, if so: for the log of the program. All before the fault is in
     /// `db`.
     pub warning: Option<LogError>,
+    /// Records that were passed over.
+    pub notes: Vec<Note>,
     /// Transaction records read.
     pub records: u64,
 }
 
-/// Reads a log into a database.
-pub fn open_database(storage: Box<dyn Storage>, source: &mut UuidSource) -> Result<Opened> {
-    open_log(storage, source, None)
+/// What becomes of a record that is no transaction, or whose transaction the constraints forbid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Faults {
+    /// The log ends before it, as for the tools.
+    End,
+    /// It is passed over with a note, as for a server.
+    PassOver,
 }
 
-/// Reads a log into a database, under another schema when `schema` is given: tables and columns
-/// that it lacks are passed over.
-pub fn open_log(
-    storage: Box<dyn Storage>,
-    source: &mut UuidSource,
-    schema: Option<Arc<DatabaseSchema>>,
-) -> Result<Opened> {
-    let name = storage.name().to_owned();
+/// Reads a log into a database.
+///
+/// # Errors
+/// Those of reading, and a first record that is no schema.
+pub fn open_database(storage: Box<dyn Storage>, faults: Faults, source: &mut UuidSource) -> Result<Opened> {
+    let (schema, mut reader) = begin(&*storage)?;
+    let mut db = Database::new(Arc::clone(&schema));
+    let (records, failed) = fill(&mut db, &mut reader, source);
+    drop(reader);
+    let half_applied = failed.as_ref().is_some_and(|failed| failed.half_applied);
+    let sound = !half_applied && settle(&mut db);
+    let read = if sound {
+        Replayed { db, notes: Vec::new(), records, ended: failed.map(|failed| failed.error), end: None }
+    } else {
+        let (_, reader) = begin(&*storage)?;
+        replay(schema, reader, faults, source)
+    };
+    let end = read.end.or(read.ended.as_ref().map(|error| error.offset)).unwrap_or(storage.len());
+    let log = LogDb { base_len: end, end, written: 0, storage };
+    Ok(Opened { db: read.db, log, warning: read.ended, notes: read.notes, records: read.records })
+}
+
+/// What came of reading a log.
+struct Replayed {
+    db: Database,
+    notes: Vec<Note>,
+    records: u64,
+    /// Why not all of it was read.
+    ended: Option<LogError>,
+    /// Where that says nothing and it still was not.
+    end: Option<u64>,
+}
+
+type Input<'a> = Reader<Box<dyn std::io::BufRead + 'a>>;
+
+/// Reads the schema; what comes next are transactions.
+fn begin(storage: &dyn Storage) -> Result<(Arc<DatabaseSchema>, Input<'_>)> {
+    let name = storage.name();
     let input = storage.reader().map_err(|error| OvsdbError::io(format!("{name}: read failed"), &error))?;
-    let mut reader = Reader::new(input, &name);
-    let first = reader.next_record().map_err(|failed| failed.error)?;
-    let Some(first) = first else {
+    let mut reader = Reader::new(input, name);
+    let Some(first) = reader.next_record().map_err(|failed| failed.error)? else {
         let details = format!("{name}: cannot identify file type");
         return Err(OvsdbError::new("ovsdb error", details));
     };
-    let converting = schema.is_some();
-    let schema = match schema {
-        Some(schema) => schema,
-        None => Arc::new(DatabaseSchema::from_json(&first.json)?),
-    };
-    drop(first);
-    let mut db = Database::new(Arc::clone(&schema));
-    let (mut records, mut warning) = fill(&mut db, &mut reader, u64::MAX, converting, source);
-    drop(reader);
-    let end = warning.as_ref().map_or(storage.len(), |failed| failed.offset);
-    if warning.as_ref().is_some_and(|failed| failed.half_applied) {
-        // The record at fault may have left half of itself behind: read again, up to it.
-        db = Database::new(schema);
-        let input = storage.reader().map_err(|error| OvsdbError::io(format!("{name}: read failed"), &error))?;
-        let mut reader = Reader::new(input, &name);
-        let _ = reader.next_record();
-        let (again, other) = fill(&mut db, &mut reader, records, converting, source);
-        records = again;
-        warning = warning.or(other);
-    }
-    settle(&mut db);
-    let warning = warning.map(|failed| failed.error);
-    let log = LogDb { base_len: end, end, written: 0, storage };
-    Ok(Opened { db, log, warning, records })
+    Ok((Arc::new(DatabaseSchema::from_json(&first.json)?), reader))
 }
 
 struct Failed {
-    offset: u64,
     half_applied: bool,
     error: LogError,
 }
 
-/// Applies at most `max` records; says how many, and why it ended before the end.
-fn fill<R: std::io::BufRead>(
-    db: &mut Database,
-    reader: &mut Reader<R>,
-    max: u64,
-    converting: bool,
-    source: &mut UuidSource,
-) -> (u64, Option<Failed>) {
+/// Applies the records; says how many, and why it ended before the end.
+fn fill(db: &mut Database, reader: &mut Input<'_>, source: &mut UuidSource) -> (u64, Option<Failed>) {
     let mut records = 0;
-    while records < max {
+    loop {
         let offset = reader.offset();
         match reader.next_record() {
-            Ok(None) => break,
+            Ok(None) => return (records, None),
             Ok(Some(record)) => {
-                if let Err(error) = apply_record(db, &record.json, converting, source) {
+                if let Err(error) = apply_record(db, &record.json, source) {
                     let error = LogError { offset, error };
-                    return (records, Some(Failed { offset, half_applied: true, error }));
+                    return (records, Some(Failed { half_applied: true, error }));
                 }
                 records += 1;
             }
-            Err(error) => {
-                let offset = error.offset;
-                return (records, Some(Failed { offset, half_applied: false, error }));
-            }
+            Err(error) => return (records, Some(Failed { half_applied: false, error })),
         }
     }
-    (records, None)
+}
+
+/// Reads the transactions of a damaged log one by one, each with all that a commit checks.
+fn replay(schema: Arc<DatabaseSchema>, mut reader: Input<'_>, faults: Faults, source: &mut UuidSource) -> Replayed {
+    let mut db = Database::new(schema);
+    let (mut records, mut notes) = (0, Vec::new());
+    // Where nothing begins any more but what is no transaction: the next record takes its place.
+    let mut tail = None;
+    let (end, ended) = loop {
+        let offset = reader.offset();
+        let record = match reader.next_record() {
+            Ok(None) => break (tail, None),
+            Ok(Some(record)) => record,
+            Err(error) => break (None, Some(error)),
+        };
+        let mut txn = Txn::new(&db);
+        let read = apply_record(&mut txn, &record.json, source).map_err(Note::Unreadable);
+        match read.and_then(|()| txn.prepare(source).map_err(Note::Forbidden)) {
+            Ok(commit) => {
+                if let Some(commit) = commit {
+                    db.apply_changes(&commit);
+                }
+                records += 1;
+                tail = None;
+            }
+            Err(note) if faults == Faults::PassOver => {
+                tail = matches!(note, Note::Unreadable(_)).then(|| tail.unwrap_or(offset));
+                notes.push(note);
+            }
+            Err(Note::Unreadable(error)) => break (None, Some(LogError { offset, error })),
+            Err(Note::Forbidden(_)) => break (Some(offset), None),
+        }
+    };
+    Replayed { db, notes, records, ended, end }
 }
 
 impl LogDb {
@@ -152,27 +198,80 @@ impl LogDb {
     }
 }
 
-/// Makes one transaction record part of `db`, unchecked; reference counts and indexes are not
-/// touched. Half a record is applied when it is at fault only in its second half.
-pub fn apply_record(db: &mut Database, json: &Value, converting: bool, source: &mut UuidSource) -> Result<()> {
+/// Where the rows of a record go.
+trait Rows {
+    fn table(&self, name: &str) -> Option<(TableId, &Arc<TableSchema>)>;
+    /// Takes a row out, to be put back changed.
+    fn take(&mut self, table: TableId, uuid: Uuid) -> Option<Row>;
+    fn put(&mut self, table: TableId, row: Row);
+    /// False if there is none.
+    fn delete(&mut self, table: TableId, uuid: Uuid) -> bool;
+}
+
+/// Directly and unchecked: reference counts and indexes are not touched. A record at fault may be half applied.
+impl Rows for Database {
+    fn table(&self, name: &str) -> Option<(TableId, &Arc<TableSchema>)> {
+        self.table_id(name).map(|id| (id, &self.tables[id].schema))
+    }
+
+    fn take(&mut self, table: TableId, uuid: Uuid) -> Option<Row> {
+        self.tables[table].rows.remove(&uuid).map(|slot| Arc::unwrap_or_clone(slot.row))
+    }
+
+    fn put(&mut self, table: TableId, row: Row) {
+        self.tables[table].rows.insert(row.uuid, Slot { row: Arc::new(row), refs: 0 });
+    }
+
+    fn delete(&mut self, table: TableId, uuid: Uuid) -> bool {
+        self.tables[table].rows.remove(&uuid).is_some()
+    }
+}
+
+impl Rows for Txn<'_> {
+    fn table(&self, name: &str) -> Option<(TableId, &Arc<TableSchema>)> {
+        let db = self.database();
+        db.table_id(name).map(|id| (id, &db.tables[id].schema))
+    }
+
+    fn take(&mut self, table: TableId, uuid: Uuid) -> Option<Row> {
+        self.row(table, &uuid).map(|row| Row::clone(row))
+    }
+
+    fn put(&mut self, table: TableId, row: Row) {
+        match self.modify(table, row.uuid) {
+            Some(old) => *old = row,
+            None => self.insert(table, row),
+        }
+    }
+
+    fn delete(&mut self, table: TableId, uuid: Uuid) -> bool {
+        let there = self.row(table, &uuid).is_some();
+        Txn::delete(self, table, uuid);
+        there
+    }
+}
+
+/// Gives the rows of one transaction record to `to`.
+fn apply_record(to: &mut impl Rows, json: &Value, source: &mut UuidSource) -> Result<()> {
     let Some(members) = json.as_object() else {
         return Err(OvsdbError::syntax_in(json, "object expected"));
     };
     let is_diff = members.get("_is_diff") == Some(&Value::Bool(true));
     for (name, rows) in members {
-        let Some(id) = db.table_id(name) else {
+        let Some((id, schema)) = to.table(name) else {
             let annotation = match name.as_str() {
                 "_date" => rows.is_i64() || rows.is_u64(),
                 "_comment" => true,
                 "_is_diff" => rows.is_boolean(),
                 _ => false,
             };
-            if annotation || converting {
+            if annotation {
                 continue;
             }
             let details = format!("No table named {name}.");
             return Err(OvsdbError::new("unknown table", details).within(json));
         };
+        let schema = Arc::clone(schema);
         let Some(rows) = rows.as_object() else {
             return Err(OvsdbError::syntax_in(rows, "object expected"));
         };
@@ -181,47 +280,34 @@ pub fn apply_record(db: &mut Database, json: &Value, converting: bool, source: &
                 let details = format!("\"{uuid}\" is not a valid UUID");
                 return Err(OvsdbError::syntax_in(&Value::Object(rows.clone()), details));
             };
-            apply_row(db, id, uuid, row, is_diff, converting, source)?;
+            apply_row(to, (id, &schema), uuid, row, is_diff, source)?;
         }
     }
     Ok(())
 }
 
 fn apply_row(
-    db: &mut Database,
-    id: usize,
+    to: &mut impl Rows,
+    (id, schema): (TableId, &Arc<TableSchema>),
     uuid: Uuid,
     json: &Value,
     is_diff: bool,
-    converting: bool,
     source: &mut UuidSource,
 ) -> Result<()> {
-    let table = &mut db.tables[id];
     let members = match json {
+        Value::Null if to.delete(id, uuid) => return Ok(()),
         Value::Null => {
-            if table.rows.remove(&uuid).is_none() {
-                return Err(OvsdbError::syntax(format!("transaction deletes row {uuid} that does not exist")));
-            }
-            return Ok(());
+            return Err(OvsdbError::syntax(format!("transaction deletes row {uuid} that does not exist")));
         }
         Value::Object(members) => members,
         _ => return Err(OvsdbError::syntax_in(json, "row must be JSON object")),
     };
-    let existing = table.rows.get(&uuid).map(|slot| Arc::clone(&slot.row));
-    let exists = existing.is_some();
-    let schema = Arc::clone(&table.schema);
-    let mut row = match existing {
-        Some(row) => {
-            table.rows.remove(&uuid);
-            Arc::unwrap_or_clone(row)
-        }
-        None => Row::new(uuid, &schema),
+    let (mut row, diff) = match to.take(id, uuid) {
+        Some(row) => (row, is_diff),
+        None => (Row::new(uuid, schema), false),
     };
     for (name, value) in members {
         let Some(column) = schema.column_index(name) else {
-            if converting {
-                continue;
-            }
             let details = format!("No column {name} in table {}.", schema.name);
             return Err(OvsdbError::new("unknown column", details).within(json));
         };
@@ -229,17 +315,22 @@ fn apply_row(
             continue;
         }
         let ty = &schema.columns[column].ty;
-        let value = Datum::from_trusted_json(value, ty)?;
-        let value = if is_diff && exists { row.field(column).apply_diff(&value, ty) } else { value };
+        let value = if diff {
+            row.field(column).apply_diff(&Datum::from_trusted_json(value, ty)?, ty)
+        } else {
+            Datum::from_json(value, ty, None)?
+        };
         row.set(column, value);
     }
     row.version = source.next_uuid();
-    table.rows.insert(uuid, Slot { row: Arc::new(row), refs: 0 });
+    to.put(id, row);
     Ok(())
 }
 
-/// Counts references and builds indexes of a database that was filled directly.
-pub(crate) fn settle(db: &mut Database) {
+/// Counts references and builds indexes of a database that was filled directly. False if it is not sound: a constraint is
+/// not kept, or there are rows or references that a commit would have taken away.
+fn settle(db: &mut Database) -> bool {
+    let mut sound = true;
     let mut strong: Vec<(usize, Uuid)> = Vec::new();
     let mut weak: Vec<(usize, Uuid, usize, Uuid)> = Vec::new();
     for (id, table) in db.tables.iter_mut().enumerate() {
@@ -254,9 +345,12 @@ pub(crate) fn settle(db: &mut Database) {
         for (map, columns) in table.indexes.iter_mut().zip(&schema.indexes) {
             for slot in table.rows.values() {
                 let hash = crate::database::index_hash(&slot.row, columns);
-                map.entry(hash).or_default().push(slot.row.uuid);
+                let same = map.entry(hash).or_default();
+                same.push(slot.row.uuid);
+                sound &= same.len() == 1;
             }
         }
+        sound &= table.rows.len() <= schema.max_rows as usize;
         if table.refs.is_empty() {
             continue;
         }
@@ -273,11 +367,16 @@ pub(crate) fn settle(db: &mut Database) {
         }
     }
     for (table, target) in strong {
-        if let Some(slot) = db.tables[table].rows.get_mut(&target) {
-            slot.refs += 1;
+        match db.tables[table].rows.get_mut(&target) {
+            Some(slot) => slot.refs += 1,
+            None => sound = false,
         }
     }
+    let kept = |table: &Table| table.schema.is_root || table.rows.values().all(|slot| slot.refs > 0);
+    sound &= db.tables.iter().all(kept);
     for (table, target, source_table, source) in weak {
+        sound &= db.tables[table].rows.contains_key(&target);
         db.tables[table].weak.entry(target).or_default().insert((source_table, source));
     }
+    sound
 }

@@ -12,7 +12,7 @@ mod record;
 mod storage;
 
 pub use compact::{CompactDone, CompactJob, snapshot_record};
-pub use contents::{LogDb, Opened, apply_record, open_database, open_log};
+pub use contents::{Faults, LogDb, Note, Opened, open_database};
 pub use file::{FileStorage, Refusal};
 pub use lock::{LockError, LockFile, lock_path};
 pub use memory::MemoryStorage;
