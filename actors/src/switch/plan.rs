@@ -389,7 +389,7 @@ pub fn bridge_config(
         mac_aging_s: number(&row.other_config, "mac-aging-time", 300),
         mac_table_size: table_size(&row.other_config),
         flow_restore_wait: restore_wait,
-        spanning: protocols::spanning(row, ports, mac),
+        spanning: protocols::spanning(row, ports, bundle_ids, mac),
         mcast: row.mcast_snooping.then(|| snooping(&row.other_config)),
         tables: row
             .flow_tables

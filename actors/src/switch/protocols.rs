@@ -8,6 +8,7 @@ use flow::hash_order::HashOrder;
 use l2proto::bfd::control::Addresses;
 use l2proto::{bfd, cfm, lldp, rstp, stp};
 use ofproto::bridge::{BfdConfig, CcmVlan, CfmConfig, LivenessConfig, SpanningConfig};
+use ofproto::view::BundleId;
 use openflow::OfPort;
 use openflow::message::port::speed_of;
 
@@ -33,6 +34,9 @@ const RSTP_COSTS: std::ops::RangeInclusive<u32> = 1..=200_000_000;
 const RSTP_NUMBER: &str = "rstp-port-num";
 const DEFAULT_BFD_MIN_TX_MS: u32 = 100;
 
+/// A bridge's ports in the order in which they were made.
+pub(super) type Made = BTreeMap<String, BundleId>;
+
 /// What an interface tells by LLDP, with the services of its bridge.
 pub(super) fn lldp(name: &str, planned: &PlannedPort, bridge: Option<&DesiredAutoAttach>) -> lldp::Settings {
     let of_bridge = |text: fn(&DesiredAutoAttach) -> &String| bridge.map(text).filter(|t| !t.is_empty()).cloned();
@@ -47,7 +51,12 @@ pub(super) fn lldp(name: &str, planned: &PlannedPort, bridge: Option<&DesiredAut
 }
 
 /// The spanning tree of a bridge with this address; RSTP where both are asked for.
-pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>, mac: u64) -> SpanningConfig {
+pub(super) fn spanning(
+    row: &DesiredBridge,
+    ports: &BTreeMap<String, PlannedPort>,
+    made: &Made,
+    mac: u64,
+) -> SpanningConfig {
     let keys = &row.other_config;
     let address = |key: &str| keys.get(key).and_then(|m| parse_mac(m)).unwrap_or(mac);
     let short = |key: &str, default: u16| u16::try_from(number(keys, key, default.into())).unwrap_or(default);
@@ -64,14 +73,14 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
                 hold_count: short("rstp-transmit-hold-count", default.hold_count),
                 ..default
             },
-            ports: rstp_ports(row, ports),
-            mcheck: members(row, ports, "rstp-enable")
+            ports: rstp_ports(row, ports, made),
+            mcheck: members(row, ports, made, "rstp-enable")
                 .filter(|(port, _)| flag(&port.other_config, "rstp-port-mcheck"))
                 .map(|(_, planned)| planned.port)
                 .collect(),
         }
     } else if row.stp_enable {
-        let numbers = StpNumbers::of(row);
+        let numbers = StpNumbers::of(row, made);
         if numbers.is_mixed() {
             return SpanningConfig::Off;
         }
@@ -86,7 +95,7 @@ pub(super) fn spanning(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort
                 forward_ms: seconds("stp-forward-delay", default.forward_ms),
                 ..default
             },
-            ports: stp_ports(row, ports, &numbers),
+            ports: stp_ports(row, ports, made, &numbers),
         }
     } else {
         SpanningConfig::Off
@@ -124,24 +133,28 @@ pub(super) fn spanning_ignored(row: &DesiredBridge) -> Vec<String> {
     let wanted = bonds.filter(|p| !p.other_config.get(enable).is_some_and(|v| v.eq_ignore_ascii_case("false")));
     said.extend(wanted.map(|p| format!("port {}: cannot enable {kind} on bonds, disabling", p.name)));
     if row.rstp_enable {
-        let odd = candidates(row, enable).filter(|(port, _)| {
+        let odd = candidates(row, &Made::new(), enable).filter(|(port, _)| {
             let keys = &port.other_config;
             keys.contains_key(RSTP_NUMBER) && wanted_number(keys, RSTP_NUMBER, rstp::MAX_PORT_NUMBER).is_none()
         });
         said.extend(odd.map(|(port, _)| format!("port {}: invalid {RSTP_NUMBER}", port.name)));
     } else {
-        said.extend(StpNumbers::of(row).complaints);
+        said.extend(StpNumbers::of(row, &Made::new()).complaints);
     }
     said
 }
 
 /// The ports that may take part, in the order in which they are numbered, that of their names' hashes: neither bonds, nor
 /// internal, nor a mirror's output, nor told not to.
-fn candidates<'a>(row: &'a DesiredBridge, enable: &'static str) -> impl Iterator<Item = (&'a DesiredPort, &'a str)> {
+fn candidates<'a>(
+    row: &'a DesiredBridge,
+    made: &Made,
+    enable: &'static str,
+) -> impl Iterator<Item = (&'a DesiredPort, &'a str)> + use<'a> {
     let outputs: BTreeSet<&str> = row.mirrors.iter().filter_map(|m| m.output_port.as_deref()).collect();
-    // A table filled from another.
-    let named = HashOrder::by_name(row.ports.keys().map(|name| (name.as_str(), name.as_str())));
-    let names: Vec<&str> = HashOrder::by_name(named.iter().map(|name| (name, name))).iter().collect();
+    let mut names: Vec<&str> = row.ports.keys().map(String::as_str).collect();
+    names.sort_by_key(|name| made.get(*name));
+    let names: Vec<&str> = HashOrder::by_name(names.into_iter().map(|name| (name, name))).iter().collect();
     names.into_iter().filter_map(|name| row.ports.get(name)).filter_map(move |port| {
         let mut interfaces = port.interfaces.values();
         let (only, None) = (interfaces.next()?, interfaces.next()) else { return None };
@@ -156,9 +169,10 @@ fn candidates<'a>(row: &'a DesiredBridge, enable: &'static str) -> impl Iterator
 fn members<'a>(
     row: &'a DesiredBridge,
     ports: &'a BTreeMap<String, PlannedPort>,
+    made: &Made,
     enable: &'static str,
-) -> impl Iterator<Item = (&'a DesiredPort, &'a PlannedPort)> {
-    candidates(row, enable).filter_map(|(port, interface)| Some((port, ports.get(interface)?)))
+) -> impl Iterator<Item = (&'a DesiredPort, &'a PlannedPort)> + use<'a> {
+    candidates(row, made, enable).filter_map(|(port, interface)| Some((port, ports.get(interface)?)))
 }
 
 /// What people say of the numbers that STP's ports have: all of them, or nothing.
@@ -174,10 +188,10 @@ pub(super) struct StpNumbers {
 
 impl StpNumbers {
     /// The numbers in a bridge's row.
-    pub(super) fn of(row: &DesiredBridge) -> StpNumbers {
+    pub(super) fn of(row: &DesiredBridge, made: &Made) -> StpNumbers {
         let mut numbers = StpNumbers::default();
         let mut taken = BTreeSet::new();
-        for (port, _) in candidates(row, "stp-enable") {
+        for (port, _) in candidates(row, made, "stp-enable") {
             let name = &port.name;
             if !port.other_config.contains_key("stp-port-num") {
                 numbers.unnumbered += 1;
@@ -208,17 +222,18 @@ impl StpNumbers {
 fn stp_ports(
     row: &DesiredBridge,
     ports: &BTreeMap<String, PlannedPort>,
+    made: &Made,
     numbers: &StpNumbers,
 ) -> BTreeMap<OfPort, stp::PortSettings> {
     if numbers.given.is_empty() {
         // Those whose number makes no sense keep the place of theirs.
-        let all = (1..=u16::from(stp::MAX_PORT_NUMBER)).zip(members(row, ports, "stp-enable"));
+        let all = (1..=u16::from(stp::MAX_PORT_NUMBER)).zip(members(row, ports, made, "stp-enable"));
         return all
             .filter(|(_, (port, _))| !port.other_config.contains_key("stp-port-num"))
             .map(|(n, (port, planned))| (planned.port, stp_port(&port.other_config, n, planned)))
             .collect();
     }
-    members(row, ports, "stp-enable")
+    members(row, ports, made, "stp-enable")
         .filter_map(|(port, planned)| {
             let n = *numbers.given.get(&port.name)?;
             Some((planned.port, stp_port(&port.other_config, n, planned)))
@@ -226,43 +241,34 @@ fn stp_ports(
         .collect()
 }
 
-/// Gives each port of RSTP its number: the one asked for if it is free, else the least that nobody else has at that moment, which
-/// is mostly the one that it has already.
-fn rstp_ports(row: &DesiredBridge, ports: &BTreeMap<String, PlannedPort>) -> BTreeMap<OfPort, rstp::PortSettings> {
+/// Gives each port of RSTP its number, one after the other: the one asked for if nobody else has it at that moment, else the
+/// least that is free, which is mostly the one that it has already.
+fn rstp_ports(
+    row: &DesiredBridge,
+    ports: &BTreeMap<String, PlannedPort>,
+    made: &Made,
+) -> BTreeMap<OfPort, rstp::PortSettings> {
     let wanted = |port: &DesiredPort| wanted_number(&port.other_config, RSTP_NUMBER, rstp::MAX_PORT_NUMBER);
     // A number that makes no sense keeps the port out.
     let is_sound = |port: &DesiredPort| wanted(port).is_some() || !port.other_config.contains_key(RSTP_NUMBER);
-    let all: Vec<_> = members(row, ports, "rstp-enable").filter(|(port, _)| is_sound(port)).collect();
-    let mut numbers: BTreeMap<OfPort, u16> =
-        all.iter().filter_map(|(_, planned)| Some((planned.port, planned.rstp_number?))).collect();
-    let mut taken = BTreeSet::new();
-    let (mut asking, mut others) = (Vec::new(), Vec::new());
-    for (port, planned) in &all {
-        match wanted(port).filter(|n| taken.insert(*n)) {
-            Some(n) => asking.push((planned.port, n)),
-            None => others.push(planned.port),
-        }
-    }
-    numbers.extend(asking);
+    let all: Vec<_> = members(row, ports, made, "rstp-enable").filter(|(port, _)| is_sound(port)).collect();
     // How many have each number.
     let mut holders: BTreeMap<u16, usize> = BTreeMap::new();
-    for n in numbers.values() {
-        *holders.entry(*n).or_default() += 1;
+    for n in all.iter().filter_map(|(_, planned)| planned.rstp_number) {
+        *holders.entry(n).or_default() += 1;
     }
-    for port in others {
-        if let Some(count) = numbers.remove(&port).and_then(|own| holders.get_mut(&own)) {
+    let mut settings = BTreeMap::new();
+    for (port, planned) in all {
+        if let Some(count) = planned.rstp_number.and_then(|own| holders.get_mut(&own)) {
             *count -= 1;
         }
         let is_free = |n: &u16| holders.get(n).is_none_or(|count| *count == 0);
-        let Some(n) = (1..=rstp::MAX_PORT_NUMBER).find(is_free) else { break };
-        numbers.insert(port, n);
-        holders.insert(n, 1);
+        let least = || (1..=rstp::MAX_PORT_NUMBER).find(is_free);
+        let Some(n) = wanted(port).filter(is_free).or_else(least) else { continue };
+        *holders.entry(n).or_default() += 1;
+        settings.insert(planned.port, rstp_port(&port.other_config, n, planned));
     }
-    let settings = |(port, planned): (&DesiredPort, &PlannedPort)| {
-        let n = *numbers.get(&planned.port)?;
-        Some((planned.port, rstp_port(&port.other_config, n, planned)))
-    };
-    all.into_iter().filter_map(settings).collect()
+    settings
 }
 
 /// A number of which as many low bits count as there is room for, as in Open vSwitch; what is none counts as not there.
