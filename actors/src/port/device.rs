@@ -53,6 +53,7 @@ pub enum Device {
 #[derive(Debug)]
 pub struct Held {
     ifindex: u32,
+    discipline: host_stack::Discipline,
     watch: DeviceWatch,
 }
 
@@ -70,7 +71,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Err(error) = host_stack::resume(self.ifindex) {
+        if let Err(error) = host_stack::resume(self.ifindex, self.discipline) {
             vlog::dbg!("netdev", "device {}: {error}", self.ifindex);
         }
     }
@@ -322,15 +323,15 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
     let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: false, ..TxConfig::default() }).map_err(fail)?;
     let kernel = rings.kernel.as_ref().filter(|_| config.kernel_path);
     let early = kernel.filter(|_| kind == RingKind::V3 && n_rxq == 1).and_then(|kernel| open_early(ifindex, kernel));
-    let (queues, roused) = match early {
-        Some((queue, roused)) => (vec![queue], Some(roused)),
+    let (queues, roused, discipline) = match early {
+        Some((queue, roused, discipline)) => (vec![queue], Some(roused), discipline),
         None => {
             let mut opened = rings.stock.open(ifindex, n_rxq, &Rings::config(kind)).map_err(fail)?;
-            keep_from_host(name, ifindex, &mut opened, kernel);
-            (opened.into_iter().map(ring_parts).collect(), None)
+            let discipline = keep_from_host(name, ifindex, &mut opened, kernel);
+            (opened.into_iter().map(ring_parts).collect(), None, discipline)
         }
     };
-    let held = Held { ifindex, watch: tx.watch().map_err(fail)? };
+    let held = Held { ifindex, discipline, watch: tx.watch().map_err(fail)? };
     Ok((
         Device::System(held),
         Some(Parts {
@@ -348,14 +349,17 @@ fn ring_parts(rx: RxRing) -> QueueParts {
     QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) }
 }
 
+/// A queue, who tells that its first packets have come, and whose the queueing discipline is.
+type Early = (QueueParts, tokio::sync::mpsc::Receiver<()>, host_stack::Discipline);
+
 /// The queue of a device that is to have its ring when its first packets have come; none where the kernel takes no programs, by
 /// which the one succeeds the other.
-fn open_early(ifindex: u32, kernel: &KernelFlows) -> Option<(QueueParts, tokio::sync::mpsc::Receiver<()>)> {
-    host_stack::stop_with(ifindex, &kernel.programs().ingress).ok()?;
+fn open_early(ifindex: u32, kernel: &KernelFlows) -> Option<Early> {
+    let discipline = host_stack::stop_with(ifindex, &kernel.programs().ingress).ok()?;
     let socket = EarlySocket::open(ifindex, &Rings::config(RingKind::V3), kernel.programs()).ok()?;
     let wake = socket.poll_fd().try_clone_to_owned().ok();
     let (queue, roused) = EarlyQueue::new(socket);
-    Some((QueueParts { wake, rx: Box::new(queue) }, roused))
+    Some((QueueParts { wake, rx: Box::new(queue) }, roused, discipline))
 }
 
 /// The ring that succeeds it.
@@ -368,21 +372,29 @@ pub fn open_late(ifindex: u32, rings: &Rings) -> Result<QueueParts, String> {
     opened.map(ring_parts).map_err(|error| error.to_string())
 }
 
-/// Keeps a device's frames from the host's own stack, but for those that the kernel forwards by itself, if it can.
-fn keep_from_host(name: &str, ifindex: u32, opened: &mut [RxRing], kernel: Option<&KernelFlows>) {
+/// Keeps a device's frames from the host's own stack, but for those that the kernel forwards by itself, if it can. Gives
+/// whose the queueing discipline is that this needs.
+fn keep_from_host(
+    name: &str,
+    ifindex: u32,
+    opened: &mut [RxRing],
+    kernel: Option<&KernelFlows>,
+) -> host_stack::Discipline {
     if let Some(kernel) = kernel {
         let mut with_programs = || {
-            host_stack::stop_with(ifindex, &kernel.programs().ingress)?;
-            opened.iter_mut().try_for_each(|rx| rx.set_programs(kernel.programs()))
+            let discipline = host_stack::stop_with(ifindex, &kernel.programs().ingress)?;
+            opened.iter_mut().try_for_each(|rx| rx.set_programs(kernel.programs()))?;
+            Ok::<_, sys::Error>(discipline)
         };
         match with_programs() {
-            Ok(()) => return,
+            Ok(discipline) => return discipline,
             Err(error) => vlog::info!("netdev_linux", "{name}: not forwarded by the kernel itself: {error}"),
         }
     }
-    if let Err(error) = host_stack::stop(ifindex) {
+    host_stack::stop(ifindex).unwrap_or_else(|error| {
         vlog::warn!("netdev_linux", "{name}: the host's own stack goes on seeing its packets: {error}");
-    }
+        host_stack::Discipline::Foreign
+    })
 }
 
 fn open_tap(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<Parts>), String> {

@@ -15,6 +15,7 @@ use crate::netlink::Message;
 const TC_H_CLSACT: u32 = 0xffff_fff1;
 const TC_H_MAJ_CLSACT: u32 = 0xffff_0000;
 const TC_H_MIN_INGRESS: u32 = 0xfff2;
+const TC_H_MIN_EGRESS: u32 = 0xfff3;
 const ETH_P_ALL: u16 = 3;
 /// Our filter's place and name among filters; high, so that the administrator's come first.
 const PRIORITY: u32 = 0xc0fe;
@@ -43,20 +44,30 @@ fn filter_place(ifindex: u32) -> [u8; 20] {
     tcmsg(ifindex, HANDLE, TC_H_MAJ_CLSACT | TC_H_MIN_INGRESS, info)
 }
 
+/// Whose the queueing discipline is that the filter hangs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discipline {
+    /// Made for the filter, now or by a switch before this one: it goes with the filter, unless others use it.
+    Own,
+    /// It was there.
+    Foreign,
+}
+
 /// Stops the host's stack from receiving what the device receives.
 ///
 /// Done twice, it stays as it is. `ENOENT`: the kernel has no suitable classifier.
-pub fn stop(ifindex: u32) -> Result<()> {
-    attach_clsact(ifindex)?;
+pub fn stop(ifindex: u32) -> Result<Discipline> {
+    let discipline = attach_clsact(ifindex)?;
     match drop_by_bpf(ifindex) {
         Err(e) if e.errno() != libc::EEXIST => unless(drop_by_matchall(ifindex), libc::EEXIST),
         other => unless(other, libc::EEXIST),
-    }
+    }?;
+    Ok(discipline)
 }
 
 /// The same by a program, which may pass some frames on elsewhere; it takes the place of whatever an earlier switch left.
-pub fn stop_with(ifindex: u32, program: &Program) -> Result<()> {
-    attach_clsact(ifindex)?;
+pub fn stop_with(ifindex: u32, program: &Program) -> Result<Discipline> {
+    let discipline = attach_clsact(ifindex)?;
     let replace = || {
         classify_by(ifindex, libc::NLM_F_REPLACE, |m| {
             m.attr(TCA_BPF_FD, &program.as_fd().as_raw_fd().to_ne_bytes()).attr(TCA_BPF_NAME, b"troupe\0");
@@ -64,28 +75,56 @@ pub fn stop_with(ifindex: u32, program: &Program) -> Result<()> {
     };
     replace().or_else(|_| {
         // One of another kind is not replaced.
-        resume(ifindex)?;
+        resume(ifindex, Discipline::Foreign)?;
         replace()
-    })
+    })?;
+    Ok(discipline)
 }
 
-fn attach_clsact(ifindex: u32) -> Result<()> {
+fn attach_clsact(ifindex: u32) -> Result<Discipline> {
+    // Where there is a filter of ours already, a switch that did not come to its end left both.
+    let is_left =
+        Message::new(libc::RTM_GETTFILTER, 0).put(&filter_place(ifindex)).send("read an ingress filter").is_ok();
     let create = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
     let qdisc = Message::new(libc::RTM_NEWQDISC, create)
         .put(&tcmsg(ifindex, TC_H_MAJ_CLSACT, TC_H_CLSACT, 0))
         .attr(TCA_KIND, b"clsact\0")
         .send("attach a clsact queueing discipline");
-    unless(qdisc, libc::EEXIST)
+    let is_new = qdisc.is_ok();
+    unless(qdisc, libc::EEXIST)?;
+    Ok(if is_new || is_left { Discipline::Own } else { Discipline::Foreign })
 }
 
-/// Lets the host's stack receive again; no error if it does, or if the device is gone.
-pub fn resume(ifindex: u32) -> Result<()> {
-    // The queueing discipline stays: others may have put filters there meanwhile, and empty it does nothing.
-    let gone = Message::new(libc::RTM_DELTFILTER, 0).put(&filter_place(ifindex)).send("remove an ingress filter");
+/// Lets the host's stack receive again; no error if it does, or if the device is gone. A queueing discipline of the
+/// switch's own goes as well, if nobody has put other filters there.
+pub fn resume(ifindex: u32, discipline: Discipline) -> Result<()> {
+    let is_away = |e: &Error| matches!(e.errno(), libc::ENOENT | libc::EINVAL | libc::ENODEV);
+    match Message::new(libc::RTM_DELTFILTER, 0).put(&filter_place(ifindex)).send("remove an ingress filter") {
+        Err(e) if is_away(&e) => return Ok(()),
+        other => other?,
+    }
+    if discipline == Discipline::Foreign || is_in_use(ifindex)? {
+        return Ok(());
+    }
+    let gone = Message::new(libc::RTM_DELQDISC, 0)
+        .put(&tcmsg(ifindex, TC_H_MAJ_CLSACT, TC_H_CLSACT, 0))
+        .attr(TCA_KIND, b"clsact\0")
+        .send("remove a clsact queueing discipline");
     match gone {
-        Err(e) if matches!(e.errno(), libc::ENOENT | libc::EINVAL | libc::ENODEV) => Ok(()),
+        Err(e) if is_away(&e) => Ok(()),
         other => other,
     }
+}
+
+/// Whether the device has a filter at its ingress or egress.
+fn is_in_use(ifindex: u32) -> Result<bool> {
+    for hook in [TC_H_MIN_INGRESS, TC_H_MIN_EGRESS] {
+        let place = tcmsg(ifindex, 0, TC_H_MAJ_CLSACT | hook, 0);
+        if Message::new(libc::RTM_GETTFILTER, libc::NLM_F_DUMP).put(&place).is_answered("list filters")? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn unless(result: Result<()>, errno: i32) -> Result<()> {

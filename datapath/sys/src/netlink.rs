@@ -54,8 +54,8 @@ impl Message {
         &self.bytes
     }
 
-    /// Sends the request in the calling thread's network namespace and awaits its acknowledgement.
-    pub(crate) fn send(&mut self, what: &'static str) -> Result<()> {
+    /// Sends the request in the calling thread's network namespace: the socket that its answer comes to.
+    fn ask(&mut self, what: &'static str) -> Result<OwnedFd> {
         let len = self.bytes.len() as u32;
         self.bytes[..4].copy_from_slice(&len.to_ne_bytes());
         let flags = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
@@ -66,19 +66,45 @@ impl Message {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // SAFETY: the kernel reads the live message. An unbound socket sends to the kernel by default.
         let sent = unsafe { libc::send(fd.as_raw_fd(), self.bytes.as_ptr().cast(), self.bytes.len(), 0) };
-        if sent < 0 {
-            return Err(Error::last(what));
-        }
+        if sent < 0 { Err(Error::last(what)) } else { Ok(fd) }
+    }
+
+    /// Sends the request and awaits its acknowledgement.
+    pub(crate) fn send(&mut self, what: &'static str) -> Result<()> {
+        let socket = self.ask(what)?;
         let mut reply = [0u8; 4096];
-        // SAFETY: at most `reply.len()` bytes are written into the live buffer. The kernel has answered by
-        // the time `send` returns, so this does not wait.
-        let got = unsafe { libc::recv(fd.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), libc::MSG_DONTWAIT) };
-        if got < (HEADER + 4) as isize {
-            return Err(if got < 0 { Error::last(what) } else { Error::os(what, libc::EPROTO) });
-        }
-        let errno = i32::from_ne_bytes([reply[16], reply[17], reply[18], reply[19]]);
+        let got = receive(&socket, &mut reply, what)?;
+        let Some(error) = got.get(HEADER..HEADER + 4).filter(|_| kind(got) == libc::NLMSG_ERROR) else {
+            // What was asked for; its acknowledgement follows.
+            return if got.len() > HEADER { Ok(()) } else { Err(Error::os(what, libc::EPROTO)) };
+        };
+        let errno = i32::from_ne_bytes([error[0], error[1], error[2], error[3]]);
         if errno == 0 { Ok(()) } else { Err(Error::os(what, -errno)) }
     }
+
+    /// Sends a request for a list: whether there is anything on it.
+    pub(crate) fn is_answered(&mut self, what: &'static str) -> Result<bool> {
+        let socket = self.ask(what)?;
+        let mut reply = [0u8; 32_768];
+        let got = receive(&socket, &mut reply, what)?;
+        match kind(got) {
+            libc::NLMSG_DONE => Ok(false),
+            libc::NLMSG_ERROR => Err(Error::os(what, libc::EPROTO)),
+            _ => Ok(true),
+        }
+    }
+}
+
+/// The type of the first message.
+fn kind(octets: &[u8]) -> i32 {
+    octets.get(4..6).map_or(0, |two| i32::from(u16::from_ne_bytes([two[0], two[1]])))
+}
+
+/// Takes an answer, which the kernel has given by the time that the request was sent: this does not wait.
+fn receive<'a>(socket: &OwnedFd, reply: &'a mut [u8], what: &'static str) -> Result<&'a [u8]> {
+    // SAFETY: at most `reply.len()` bytes are written into the live buffer.
+    let got = unsafe { libc::recv(socket.as_raw_fd(), reply.as_mut_ptr().cast(), reply.len(), libc::MSG_DONTWAIT) };
+    usize::try_from(got).map(|len| &reply[..len.min(reply.len())]).map_err(|_| Error::last(what))
 }
 
 /// The fixed part of a link message.

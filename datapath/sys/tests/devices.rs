@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 use std::process::Command;
 
 use common::*;
-use sys::{Epoll, RingConfig, RxRing, Tap, TapKind, TxFrame, VnetHdr, device, ethtool, host_stack};
+use sys::{
+    Epoll, RingConfig, RxRing, Tap, TapKind, TxFrame, VnetHdr, device, ethtool, host_stack, host_stack::Discipline,
+};
 
 /// Frames pass a tap both ways, large ones uncut.
 #[test]
@@ -77,17 +79,44 @@ fn the_host_stack_is_kept_from_a_port() {
         let mut tx = tx(a);
         let is_reply = |f: &(Vec<u8>, VnetHdr)| f.0[20..22] == [0, 2];
         for (step, stopped) in [(0, false), (1, true), (2, false)] {
-            match step {
-                1 => (host_stack::stop(b).unwrap(), host_stack::stop(b).unwrap()).0,
-                2 => (host_stack::resume(b).unwrap(), host_stack::resume(b).unwrap()).0,
-                _ => (),
+            if stopped {
+                let whose = [host_stack::stop(b).unwrap(), host_stack::stop(b).unwrap()];
+                assert_eq!(whose, [Discipline::Own; 2]);
+            } else if step > 0 {
+                (0..2).for_each(|_| host_stack::resume(b, Discipline::Own).unwrap());
             }
+            assert_eq!(tc("qdisc show dev vb").contains("clsact"), stopped);
             assert!(send(&mut tx, &asks_for(2)));
             assert!(gather(&mut at_b, 1)[0].0 == asks_for(2), "the ring sees the frame all the same");
             assert_eq!(gather(&mut at_a, 1).iter().any(is_reply), !stopped, "step {step}");
         }
         sys::delete_link(b).unwrap();
-        host_stack::resume(b).unwrap();
+        host_stack::resume(b, Discipline::Own).unwrap();
+    });
+}
+
+fn tc(words: &str) -> String {
+    let output = Command::new("tc").args(words.split(' ')).output().expect("run tc");
+    assert!(output.status.success(), "tc {words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What others put beside the filter stays, and so does a queueing discipline that was there.
+#[test]
+fn other_peoples_filters_stay() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        tc("qdisc add dev va clsact");
+        assert_eq!(host_stack::stop(a).unwrap(), Discipline::Foreign);
+        host_stack::resume(a, Discipline::Foreign).unwrap();
+        assert!(tc("qdisc show dev va").contains("clsact"));
+        for hook in ["ingress", "egress"] {
+            assert_eq!(host_stack::stop(b).unwrap(), Discipline::Own);
+            tc(&format!("filter add dev vb {hook} prio 7 protocol all u32 match u32 0 0 flowid 1:1"));
+            host_stack::resume(b, Discipline::Own).unwrap();
+            assert!(tc(&format!("filter show dev vb {hook}")).contains("pref 7"));
+            tc("qdisc del dev vb clsact");
+        }
     });
 }
 

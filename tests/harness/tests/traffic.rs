@@ -106,6 +106,40 @@ fn access_and_trunk_ports() {
     });
 }
 
+/// What is asked of rules, tables and groups counts every packet that has passed, whoever forwarded it.
+#[test]
+fn who_asks_is_told_of_every_packet_so_far() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        need("the two reach each other", a.reaches(&b.ip))?;
+        lab.ofctl("-O OpenFlow13 add-group br0 group_id=1,type=indirect,bucket=output:v2")?;
+        lab.ofctl("-O OpenFlow13 add-flow br0 table=3,cookie=7,icmp,actions=group:1")?;
+        lab.ofctl("add-flow br0 priority=9,in_port=v1,icmp,actions=resubmit(,3)")?;
+        let told = |command: &str, of: &str, before: &str| -> Result<u64, String> {
+            let text = lab.ofctl(&format!("-O OpenFlow13 {command}"))?;
+            let part = text.split_once(of).map_or("", |(_, part)| part);
+            let number = part.split(before).nth(1).map(|rest| rest.trim_start().split([',', ' ', '\n']).next());
+            number.flatten().and_then(|n| n.parse().ok()).ok_or_else(|| format!("{command}: {text}"))
+        };
+        for round in 1..=12 {
+            let sent = round * 5;
+            need("all come back", a.ping(&b.ip, 5)? == 5)?;
+            let asked = [
+                ("dump-flows br0 table=3", "cookie=0x7", "n_packets="),
+                ("dump-aggregate br0 cookie=7/-1", "", "packet_count="),
+                ("dump-group-stats br0 group_id=1", "group_id=1", "packet_count="),
+                ("dump-tables br0", "table 3", "matched="),
+            ];
+            // Each is asked first once in four rounds, by which nobody else has been counted for.
+            let (command, of, before) = asked[round as usize % asked.len()];
+            let counted = told(command, of, before)?;
+            need(&format!("{command} tells of {sent} packets: {counted}"), counted == sent)?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn mirrors() {
     on_lab(Side::troupe(), &[], |lab| {
