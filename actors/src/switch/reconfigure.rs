@@ -23,7 +23,7 @@ use crate::port::device::DeviceKind;
 use crate::stream::TlsFiles;
 
 /// How long a part may take to do as it is told.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 static RECONFIGURED: crate::unixctl::coverage::Counter = crate::unixctl::coverage::Counter::new("bridge_reconfigure");
 
