@@ -65,9 +65,9 @@ fn settings(row: &DesiredController) -> Settings {
     Settings { max_backoff_s: row.max_backoff_ms / 1000, probe_s: row.inactivity_probe_ms.map_or(5, |ms| ms / 1000) }
 }
 
-/// As [`settings`]; a peer on the same host is not probed: its end would be seen at once.
+/// As [`settings`]; a controller on the same host is not probed, since its end would be seen at once, nor who only listens.
 fn session_settings(row: &DesiredController, method: &Method) -> Settings {
-    let local = matches!(method, Method::Unix(_) | Method::PassiveUnix(_));
+    let local = matches!(method, Method::Unix(_)) || kind_of(row, method) == ConnKind::Snoop;
     let settings = settings(row);
     Settings { probe_s: if local { 0 } else { settings.probe_s }, ..settings }
 }

@@ -29,7 +29,7 @@ const MODULE: &str = "fail_open";
 /// How a bridge's controllers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
-    /// Seconds since one was of use last; 0 while one is connected.
+    /// Seconds since one was of use last; 0 while one is.
     pub failing_s: i64,
     /// The longest probe interval, seconds.
     pub probe_s: i64,
@@ -73,6 +73,8 @@ impl FailOpen {
             match self.since_s {
                 None => {
                     self.since_s = Some(health.failing_s);
+                    // One that is connected, and of no use yet, is to have the first of them in a while.
+                    self.next_packet_ms = health.connected.then_some(now_ms + PACKET_MS);
                     let text = format!(
                         "Could not connect to controller (or switch failed controller's post-connection admission \
                          control policy) for {} seconds, failing open",
@@ -175,6 +177,15 @@ mod tests {
         let (step, note) = open.run(Health { failing_s: 0, admitted: true, ..back }, 22_500);
         assert_eq!((step, note.unwrap().text.as_str()), (Some(Step::Recover), "No longer in fail-open mode"));
         assert!(!open.is_active());
+    }
+
+    #[test]
+    fn one_that_is_connected_and_does_nothing_is_to_show_that_it_is_of_use() {
+        let mut open = FailOpen::default();
+        let idle = Health { connected: true, ..AWAY };
+        assert_eq!(open.run(Health { failing_s: 15, ..idle }, 15_000).0, Some(Step::Open));
+        assert_eq!(open.poll_timeout(Health { failing_s: 15, ..idle }, 15_000).map(|t| t.0), Some(17_000));
+        assert_eq!(open.run(Health { failing_s: 17, ..idle }, 17_000), (Some(Step::SendPacket), None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The controllers a bridge is configured with: whether any is of use, and what the bridge does while none is.
 //!
-//! A controller fails while it is not connected. It is of use from the first message that shows that it means to rule ("admitted"), or from any message after
-//! half a minute's connection. See [`crate::fail_open`] and [`crate::in_band`].
+//! A controller fails while it is not connected, or connected and of no use. It is of use from the first message that shows
+//! that it means to rule ("admitted"), or from any message after half a minute's connection. See [`crate::fail_open`] and [`crate::in_band`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -86,7 +86,7 @@ impl Controllers {
 
     fn health(&self, now_ms: i64) -> Health {
         let primary = || self.by_target.values().filter(|c| c.config.kind == ConnKind::Primary);
-        let failing = |c: &Controller| if c.conn.is_some() { 0 } else { (now_ms - c.admitted_ms) / 1000 };
+        let failing = |c: &Controller| if c.is_admitted() { 0 } else { (now_ms - c.admitted_ms) / 1000 };
         Health {
             failing_s: primary().map(failing).min().unwrap_or(0),
             probe_s: primary().map(|c| c.config.probe_s).max().unwrap_or(0),

@@ -415,6 +415,11 @@ fn nsh_tlv(text: &str) -> Option<EncapProp> {
     }
     let len = data.len() as u8;
     data.resize(data.len().next_multiple_of(8), 0);
+    // Of a class that is too long the last digits count.
+    if class.is_empty() || !class.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let class = &class[class.len().saturating_sub(4)..];
     Some(EncapProp::NshTlv { class: u16::from_str_radix(class, 16).ok()?, kind: kind.parse().ok()?, len, data })
 }
 
@@ -713,6 +718,9 @@ fn check_pkt_larger(text: &str) -> Parsed {
     Ok(Action::CheckPktLarger { len, dst })
 }
 
+/// The highest name space of packet types that OpenFlow knows (1.5.1 section 7.2.3.11).
+const PACKET_TYPE_NAMESPACE_AT_MOST: u16 = 4;
+
 fn decap(text: &str) -> Parsed {
     let Some((key, value)) = Words(text).next() else {
         return Ok(Action::Decap { new_packet_type: None });
@@ -726,7 +734,7 @@ fn decap(text: &str) -> Parsed {
         _ => Err(format!("Missing packet_type attribute {name}")),
     };
     let ns = attribute("ns")?;
-    if ns >= 2 {
+    if ns > PACKET_TYPE_NAMESPACE_AT_MOST {
         return Err(format!("Unsupported ns value: {ns}"));
     }
     let kind = (u32::from(ns) << 16) | u32::from(attribute("type")?);
