@@ -150,7 +150,7 @@ pub mod conformance {
             return Err(format!("a packet without flow is handed up once, not {} times", upcalls.len()));
         };
         ensure(miss.kind == UpcallKind::Miss && miss.packet.data() == frame(1), "a miss brings the packet as it came")?;
-        ensure(miss.key == flow::extract(&frame(1), 1).0, "a miss brings the packet's key")
+        ensure(*miss.key == flow::extract(&frame(1), 1).0, "a miss brings the packet's key")
     }
 
     fn flows(stage: &mut dyn Stage) -> Verdict {
@@ -232,7 +232,7 @@ pub mod conformance {
         let mut key = Key::EMPTY;
         key.set_in_port(1);
         let actions = [Action::Output(2), Action::Output(3)].as_slice().into();
-        let execute = Execute { packet: PacketBuf::new(&frame(9)), key, actions };
+        let execute = Execute { packet: PacketBuf::new(&frame(9)), key: Box::new(key), actions };
         stage.dpif().execute(vec![execute], 1, &mut Vec::new());
         ensure(stage.sent(2) == [frame(9)] && stage.sent(3) == [frame(9)], "packets from above go where they shall")
     }

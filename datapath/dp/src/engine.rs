@@ -321,7 +321,7 @@ impl Engine {
         let flow = work.flow.unwrap_or_else(|| Pending::flow_of(work.key, self.config.seed));
         self.pending.ask(flow, env.now_ms);
         let (packet, ticket) = (packets.to_buf(work.slot), self.ticket(flow));
-        env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: work.key.clone(), packet, ticket });
+        env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: Box::new(work.key.clone()), packet, ticket });
     }
 
     /// Lets a packet wait whose flow is being decided upon.

@@ -319,7 +319,7 @@ impl Engine {
         self.stats.action_upcalls += 1;
         let cookie: Cookie = userspace.cookie.clone();
         let (kind, ticket) = (UpcallKind::Action(cookie), self.ticket(0));
-        env.upcalls.push(Upcall { kind, key: work.key.clone(), packet, ticket });
+        env.upcalls.push(Upcall { kind, key: Box::new(work.key.clone()), packet, ticket });
     }
 
     fn set(&mut self, set: &Set, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {

@@ -93,7 +93,7 @@ mod tests {
     fn upcall(port: OdpPort) -> Upcall {
         let mut key = Key::EMPTY;
         key.set_in_port(port);
-        Upcall { kind: UpcallKind::Miss, key, packet: PacketBuf::new(&[]), ticket: Ticket::default() }
+        Upcall { kind: UpcallKind::Miss, key: Box::new(key), packet: PacketBuf::new(&[]), ticket: Ticket::default() }
     }
 
     fn ports(message: &[Upcall]) -> Vec<OdpPort> {

@@ -455,7 +455,7 @@ fn packets_from_above_are_acted_upon() {
     key.set_in_port(1);
     let packet = PacketBuf::new(&tcp4(1, 2, b"x"));
     let actions = vec![Action::Output(2), set_nw_src(7), Action::Recirc(3)].into();
-    let execute = Execute { packet, key, actions };
+    let execute = Execute { packet, key: Box::new(key), actions };
     rig.dp.execute(vec![execute.clone(), execute], rig.now_us, &mut rig.upcalls);
     assert_eq!(rig.sent(2), vec![plain(tcp4(1, 2, b"x")); 2]);
     assert_eq!(rig.sent(3)[0].0, fill(ipv4(6, [0, 0, 0, 7], [10, 0, 0, 2], &tcp(1, 2, b"x")), 50));

@@ -31,7 +31,7 @@ fn pass(rig: &mut Rig, frame: Vec<u8>) -> (Key, Vec<u8>) {
     let mut upcalls = rig.take_upcalls();
     assert_eq!(upcalls.len(), 1, "one packet, one answer");
     let upcall = upcalls.remove(0);
-    (upcall.key, upcall.packet.data().to_vec())
+    (*upcall.key, upcall.packet.data().to_vec())
 }
 
 fn state(rig: &mut Rig, frame: Vec<u8>) -> u8 {

@@ -23,8 +23,8 @@ pub struct Ticket {
 pub struct Upcall {
     /// Why.
     pub kind: UpcallKind,
-    /// Its key as the datapath sees it (`in_port` is a datapath port).
-    pub key: Key,
+    /// Its key as the datapath sees it (`in_port` is a datapath port); in a box, as an upcall is handed on several times.
+    pub key: Box<Key>,
     /// The packet, as it is when handed up, offload metadata included.
     pub packet: PacketBuf,
     /// To be given back with the answer.
@@ -107,7 +107,7 @@ pub struct Execute {
     /// The packet.
     pub packet: PacketBuf,
     /// Its key (`in_port` is a datapath port); metadata come from here.
-    pub key: Key,
+    pub key: Box<Key>,
     /// What to do.
     pub actions: Actions,
 }

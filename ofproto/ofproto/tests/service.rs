@@ -41,7 +41,11 @@ fn packets_of_ports_that_nobody_has_go_nowhere() {
         let mut key = ::flow::extract(packet.data(), in_port).0;
         key.set_in_port(in_port);
         let ticket = Ticket { flow: 1, thread: 0 };
-        world.bridge.upcalls(vec![Upcall { kind: UpcallKind::Miss, key, packet, ticket }], true, world.now_ms);
+        world.bridge.upcalls(
+            vec![Upcall { kind: UpcallKind::Miss, key: Box::new(key), packet, ticket }],
+            true,
+            world.now_ms,
+        );
         let outputs = world.bridge.take_outputs();
         let sent = outputs.iter().any(|o| matches!(o, Output::Execute { packets, .. } if !packets.is_empty()));
         let kept = outputs.iter().any(|o| matches!(o, Output::Install { .. }));

@@ -385,7 +385,10 @@ impl Bridge {
         let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
         key.set_in_port(odp.unwrap_or(NO_ODP_PORT));
         let actions: Actions = translation.actions.as_slice().into();
-        self.put(Output::Execute { packets: vec![Execute { packet, key, actions }], answered: Vec::new() });
+        self.put(Output::Execute {
+            packets: vec![Execute { packet, key: Box::new(key), actions }],
+            answered: Vec::new(),
+        });
         self.recirc.release(&translation.recircs, now_ms);
     }
 }
