@@ -75,13 +75,14 @@ pub(super) fn option_error(interface: &DesiredInterface) -> Option<String> {
     }
     match interface.options.get("peer").map(String::as_str) {
         None | Some("") => Some(format!("{name}: patch type requires valid 'peer' argument")),
+        Some(_) if interface.options.len() > 1 => Some(format!("{name}: patch type takes only a 'peer' argument")),
         Some(peer) if peer == name => Some(format!("{name}: patch peer must not be self")),
         Some(_) => None,
     }
 }
 
 /// What is ignored of a configuration that is otherwise applied.
-pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
+pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint> {
     let mut said = Vec::new();
     for bridge in wanted.bridges.values() {
         if let Some(Err(why)) = bridge_hwaddr(&bridge.other_config) {
@@ -94,14 +95,25 @@ pub(super) fn ignored(wanted: &DesiredSwitch) -> Vec<Complaint> {
         for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
             said.extend(mac_ignored(bridge, interface).map(|text| complaint("bridge", true, text)));
             said.extend(cfm_ignored(bridge, interface).map(|text| complaint("ofproto", false, text)));
-            if option_error(interface).is_some() {
-                let text = format!("{}: could not set configuration (Invalid argument)", interface.name);
-                said.push(complaint("netdev", false, text));
-            }
+            said.extend(
+                options_ignored(&bridge.datapath_type, interface, dummy).map(|text| complaint("netdev", false, text)),
+            );
         }
         said.extend(bridge.mirrors.iter().filter_map(|m| mirror_ignored(&bridge.name, m)));
     }
     said
+}
+
+/// Options of a device of the host's, or made there, which are nobody's but for those of this switch's own: told of once the
+/// port has its number.
+fn options_ignored(datapath: &str, interface: &DesiredInterface, dummy: DummyMode) -> Option<String> {
+    const OWN: [&str; 2] = ["n_rxq", "ring"];
+    interface.ofport.0.filter(|number| *number > 0)?;
+    let is_device = matches!(interface.kind.as_str(), "" | "system" | "internal" | "tap");
+    let is_dummy = dummy == DummyMode::Override || datapath == "dummy";
+    let is_ignored = interface.options.keys().any(|key| !OWN.contains(&key.as_str()));
+    let text = || format!("{}: arguments provided to device that is not configurable", interface.name);
+    (is_device && !is_dummy && is_ignored).then(text)
 }
 
 /// A maintenance point that cannot be: told of once the port has its number.
@@ -230,11 +242,27 @@ mod tests {
     }
 
     #[test]
+    fn devices_of_the_host_take_no_options() {
+        let asks = |kind: &str, key: &str| {
+            let mut interface = DesiredInterface { name: "e".into(), kind: kind.into(), ..DesiredInterface::default() };
+            interface.options.insert(key.to_owned(), "1".to_owned());
+            interface.ofport.0 = Some(5);
+            options_ignored("netdev", &interface, DummyMode::On)
+        };
+        let told = Some("e: arguments provided to device that is not configurable".to_owned());
+        assert_eq!([asks("", "key"), asks("internal", "key")], [told.clone(), told]);
+        assert_eq!([asks("system", "n_rxq"), asks("dummy", "key"), asks("patch", "key")], [None, None, None]);
+    }
+
+    #[test]
     fn patches_need_another_for_a_peer() {
         let says = |peer| option_error(&patch(peer));
         assert_eq!(says(None).as_deref(), Some("p: patch type requires valid 'peer' argument"));
         assert_eq!(says(Some("p")).as_deref(), Some("p: patch peer must not be self"));
         assert_eq!(says(Some("q")), None);
+        let mut talkative = patch(Some("p"));
+        talkative.options.insert("key".to_owned(), "value".to_owned());
+        assert_eq!(option_error(&talkative).as_deref(), Some("p: patch type takes only a 'peer' argument"));
     }
 
     #[test]

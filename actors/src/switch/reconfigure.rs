@@ -42,7 +42,7 @@ impl Switch {
         RECONFIGURED.add();
         self.busy = true;
         let mut complaints = checks::drop_impossible(&mut wanted, self.settings.dummy);
-        complaints.extend(checks::ignored(&wanted));
+        complaints.extend(checks::ignored(&wanted, self.settings.dummy));
         for fresh in checks::news(&mut self.complaints, complaints) {
             let level = if fresh.is_error { vlog::Level::Err } else { vlog::Level::Warn };
             vlog::write_to(fresh.module, level, format_args!("{}", fresh.text));
@@ -642,6 +642,7 @@ fn refuse(interface: &DesiredInterface, error: &str) {
         vlog::warn!("bridge", "could not create interface {}, name is reserved", interface.name);
     } else if checks::option_error(interface).is_some() {
         vlog::err!("netdev_vport", "{error}");
+        vlog::warn!("netdev", "{}: could not set configuration (Invalid argument)", interface.name);
     } else {
         let (name, kind) = (&interface.name, &interface.kind);
         if tunnels::kind_named(kind).is_some() && !error.ends_with("(File exists)") {
