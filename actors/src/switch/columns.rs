@@ -84,6 +84,11 @@ impl<'a> Remarks<'a> {
     }
 }
 
+/// The address to show: a device that is there and has none shows zeros.
+fn shown_mac(status: &PortStatus) -> Option<String> {
+    (status.mac != 0 || status.ifindex.is_some()).then(|| mac_text(status.mac))
+}
+
 /// The row of an interface.
 pub(super) fn interface_row(uuid: Uuid, port: Option<&PortState>, remarks: Remarks<'_>) -> RowWrite {
     let none = PortStatus::default();
@@ -102,7 +107,7 @@ pub(super) fn interface_row(uuid: Uuid, port: Option<&PortState>, remarks: Remar
     let mut columns = vec![
         ("ofport", integer(number)),
         ("error", optional(remarks.error.or(remarks.warning).filter(|text| !text.is_empty()), Datum::string)),
-        ("mac_in_use", shown(optional((status.mac != 0).then(|| mac_text(status.mac)), |m| Datum::string(&m)))),
+        ("mac_in_use", shown(optional(shown_mac(status), |m| Datum::string(&m)))),
         ("mtu", shown(optional(status.mtu, integer))),
         ("ifindex", shown(integer(status.ifindex.unwrap_or(0)))),
         ("admin_state", shown(up_down(status.admin_up))),

@@ -111,8 +111,8 @@ impl Fragment {
                 (l3 + at + 8..end, usize::from(field & 0xfff8), field & 1 != 0, id)
             }
         };
-        let odd = more && !payload.len().is_multiple_of(8);
-        if payload.is_empty() || odd || offset + payload.len() + payload.start - l3 > LARGEST {
+        // As in Open vSwitch, data of an odd length may be in the middle: nothing fits behind it.
+        if payload.is_empty() || offset + payload.len() + payload.start - l3 > LARGEST {
             return None;
         }
         let mut packet = PacketBuf::new(octets.get(..end)?);
@@ -212,7 +212,7 @@ impl Datagram {
     }
 
     fn has_last(&self) -> bool {
-        self.fragments.last().is_some_and(|f| !f.more)
+        self.fragments.iter().any(|f| !f.more)
     }
 
     fn is_whole(&self) -> bool {
