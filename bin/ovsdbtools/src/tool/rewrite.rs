@@ -35,7 +35,7 @@ fn open(path: &str, replace: bool) -> Outcome<Opened> {
 /// Writes the whole of a database to `target`, or in the place of `old`.
 fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) -> Outcome<()> {
     let mut bytes = encode(&db.schema.to_text());
-    bytes.extend(encode(&snapshot_record(db, comment, wall_ms())));
+    bytes.extend(encode(&snapshot_record(db, comment, wall_ms(), false)));
     let name = target.map_or_else(|| old.log.storage.name().to_string(), Clone::clone);
     let failed = |error: std::io::Error| format!("I/O error: {name}: write failed ({})", strerror(&error));
     match target {

@@ -11,9 +11,9 @@ use super::storage::Replacement;
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
 
-/// The record that holds every row of `db`.
+/// The record that holds every row of `db`. A server says with it that differences follow (`diff`), a tool does not.
 #[must_use]
-pub fn snapshot_record(db: &Database, comment: &str, wall_ms: i64) -> String {
+pub fn snapshot_record(db: &Database, comment: &str, wall_ms: i64, diff: bool) -> String {
     use std::fmt::Write;
     let mut out = String::new();
     let _ = write!(out, "{{\"_date\":{wall_ms}");
@@ -50,7 +50,7 @@ pub fn snapshot_record(db: &Database, comment: &str, wall_ms: i64) -> String {
         out.push_str(",\"_comment\":");
         write_string(&mut out, comment);
     }
-    out.push_str(",\"_is_diff\":true}");
+    out.push_str(if diff { ",\"_is_diff\":true}" } else { "}" });
     out
 }
 
@@ -89,7 +89,7 @@ impl CompactJob {
         let mut write = || -> io::Result<()> {
             replacement.write_all(&encode(&db.schema.to_text()))?;
             if db.row_count() > 0 {
-                replacement.write_all(&encode(&snapshot_record(&db, &comment, wall_ms)))?;
+                replacement.write_all(&encode(&snapshot_record(&db, &comment, wall_ms, true)))?;
             }
             replacement.sync()
         };

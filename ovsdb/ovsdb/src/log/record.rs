@@ -169,10 +169,10 @@ impl<'a> Header<'a> {
     /// Reads `OVSDB <magic> <length> <sha1>`; what follows the hash but a newline makes it no header.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Header<'a>> {
-        let line = std::str::from_utf8(line).ok()?;
+        let line = std::str::from_utf8(up_to_nul(line)).ok()?;
         let rest = line.strip_suffix('\n').unwrap_or(line).strip_prefix("OVSDB ")?;
         let (magic, rest) = rest.split_once(' ')?;
-        let (length, sha1) = rest.split_once(' ')?;
+        let (length, sha1) = rest.trim_start().split_once(' ')?;
         let hex = sha1.len() == 40 && sha1.bytes().all(|b| b.is_ascii_hexdigit());
         let length = match length.strip_prefix('-') {
             // As strtoull() takes it; no file is so long.
@@ -183,9 +183,14 @@ impl<'a> Header<'a> {
     }
 }
 
+/// A line as a C string.
+fn up_to_nul(line: &[u8]) -> &[u8] {
+    line.split(|octet| *octet == 0).next().unwrap_or(line)
+}
+
 /// As much of a line that is no header as Open vSwitch quotes: to the space behind the magic.
 fn quotable(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
+    let text = String::from_utf8_lossy(up_to_nul(line));
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let magic = text.strip_prefix("OVSDB ").and_then(|rest| rest.split_once(' '));
     magic.map_or_else(|| text.to_owned(), |(magic, _)| format!("OVSDB {magic}"))
