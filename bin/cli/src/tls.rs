@@ -8,7 +8,8 @@ use crate::stream::errno;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslStream, SslVerifyMode};
-use openssl::x509::{X509, X509Ref};
+use openssl::x509::{X509, X509Name, X509Ref};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::path::Path;
@@ -22,20 +23,20 @@ pub(crate) enum Side<'a> {
     Server,
 }
 
-/// The first error of OpenSSL's queue in the form of `ERR_error_string(3)`.
+/// An error of OpenSSL's in the form of `ERR_error_string(3)`.
+fn in_words(e: &openssl::error::Error) -> String {
+    // The system's own errors are numbered with the top bit set, and have no text here.
+    let system = (e.code() >> 31 & 1 == 1).then(|| {
+        let number = i32::try_from(e.code() & 0x7fff_ffff).unwrap_or(0);
+        crate::program::strerror(&io::Error::from_raw_os_error(number))
+    });
+    let reason = system.as_deref().or(e.reason()).unwrap_or("reason(0)");
+    format!("error:{:08X}:{}::{reason}", e.code(), e.library().unwrap_or("lib(0)"))
+}
+
+/// The first error of OpenSSL's queue.
 fn first(stack: &ErrorStack) -> String {
-    match stack.errors().first() {
-        Some(e) => {
-            // The system's own errors are numbered with the top bit set, and have no text here.
-            let system = (e.code() >> 31 & 1 == 1).then(|| {
-                let number = i32::try_from(e.code() & 0x7fff_ffff).unwrap_or(0);
-                crate::program::strerror(&io::Error::from_raw_os_error(number))
-            });
-            let reason = system.as_deref().or(e.reason()).unwrap_or("reason(0)");
-            format!("error:{:08X}:{}::{reason}", e.code(), e.library().unwrap_or("lib(0)"))
-        }
-        None => "unknown error".to_string(),
-    }
+    stack.errors().first().map_or_else(|| "unknown error".to_string(), in_words)
 }
 
 /// A context for the settings, or an error when they do not suffice; each fault is logged.
@@ -46,21 +47,18 @@ pub(crate) fn context(settings: &TlsSettings) -> io::Result<SslContext> {
     };
     let mut builder = SslContextBuilder::new(SslMethod::tls()).map_err(failed)?;
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
-    let mut set_ciphers = |ciphers: &str| {
-        builder.set_cipher_list(ciphers).inspect_err(|stack| {
-            vlog::err!("stream_ssl", "SSL_CTX_set_cipher_list: {}", first(stack));
-        })
-    };
-    // What is no list of ciphers or protocols is complained about and then passed over.
-    if settings.ciphers.as_deref().is_none_or(|ciphers| set_ciphers(ciphers).is_err()) {
-        set_ciphers("HIGH:!aNULL:!MD5").map_err(failed)?;
+    // What is no list of ciphers or protocols was complained about as the option was read, and is passed over.
+    if settings.ciphers.as_deref().is_none_or(|ciphers| builder.set_cipher_list(ciphers).is_err()) {
+        builder.set_cipher_list("HIGH:!aNULL:!MD5").map_err(failed)?;
     }
-    if let Some(off) = settings.protocols.as_deref().and_then(disabled_protocols) {
+    if let Some(off) = settings.protocols.as_deref().and_then(|list| disabled_protocols(list).ok()) {
         builder.set_options(off);
     }
-    let key = load_key(&mut builder, settings);
-    let certificate = load_certificate(&mut builder, settings);
-    let authority = load_authority(&mut builder, settings);
+    let key = load_key(&mut builder, settings).unwrap_or(false);
+    let certificate = load_certificate(&mut builder, settings).unwrap_or(false);
+    add_chain(&mut builder, settings);
+    // A file that holds no authority leaves nobody to trust.
+    let authority = load_authority(&mut builder, settings).unwrap_or(true);
     for (ok, what) in [(key, "Private key"), (certificate, "Certificate"), (authority, "CA certificate")] {
         if !ok {
             vlog::err!("stream_ssl", "{what} must be configured to use SSL");
@@ -76,8 +74,45 @@ pub(crate) fn context(settings: &TlsSettings) -> io::Result<SslContext> {
     Ok(builder.build())
 }
 
-/// The versions that a list of protocols leaves out; nothing if the list is wrong.
-fn disabled_protocols(list: &str) -> Option<SslOptions> {
+/// Tells the log what is wrong with the file or the list that the option `name` gives. `errors` are OpenSSL's that nobody
+/// was told of: they queue up, and each complaint takes one, after the first maybe one of what went before.
+pub(crate) fn judge(settings: &TlsSettings, name: &str, errors: &mut VecDeque<String>) {
+    let Ok(mut builder) = SslContextBuilder::new(SslMethod::tls()) else { return };
+    let ciphers = settings.ciphers.as_deref();
+    let (what, failed) = match name {
+        "private-key" => ("SSL_use_PrivateKey_file".to_string(), load_key(&mut builder, settings).err()),
+        "certificate" => ("SSL_use_certificate_file".to_string(), load_certificate(&mut builder, settings).err()),
+        "ca-cert" | "bootstrap-ca-cert" => {
+            let file = settings.ca_cert.as_deref().unwrap_or_default();
+            if file == "none" {
+                vlog::warn!("stream_ssl", "Peer certificate validation disabled (this is a security risk)");
+            }
+            let loaded = load_authority(&mut builder, settings);
+            // Names are looked for before certificates.
+            let failed = loaded.err().map(|stack| X509Name::load_client_ca_file(file).err().unwrap_or(stack));
+            (format!("failed to load client certificates from {file}"), failed)
+        }
+        "ssl-ciphers" => {
+            let set = ciphers.map_or(Ok(()), |ciphers| builder.set_cipher_list(ciphers));
+            ("SSL_CTX_set_cipher_list".to_string(), set.err())
+        }
+        "ssl-protocols" => {
+            if let Some(Err(text)) = settings.protocols.as_deref().map(disabled_protocols) {
+                vlog::err!("stream_ssl", "{text}");
+            }
+            return;
+        }
+        _ => return,
+    };
+    if let Some(stack) = failed {
+        errors.extend(stack.errors().iter().map(in_words));
+        let text = errors.pop_front().unwrap_or_else(|| first(&stack));
+        vlog::err!("stream_ssl", "{what}: {text}");
+    }
+}
+
+/// The versions that a list of protocols leaves out, or what is wrong with the list.
+fn disabled_protocols(list: &str) -> Result<SslOptions, String> {
     let all = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
     let mut off = all;
     for word in list.split([',', ' ', '\t']).filter(|w| !w.is_empty()) {
@@ -86,37 +121,29 @@ fn disabled_protocols(list: &str) -> Option<SslOptions> {
             "TLSv1.2" => off &= !SslOptions::NO_TLSV1_2,
             "TLSv1.1" => off &= !SslOptions::NO_TLSV1_1,
             "TLSv1" => off &= !SslOptions::NO_TLSV1,
-            _ => {
-                vlog::err!("stream_ssl", "{word}: SSL protocol not recognized");
-                return None;
-            }
+            _ => return Err(format!("{word}: SSL protocol not recognized")),
         }
     }
     if off == all {
-        vlog::err!("stream_ssl", "SSL protocol settings invalid");
-        return None;
+        return Err("SSL protocol settings invalid".to_string());
     }
-    Some(off)
+    Ok(off)
 }
 
-fn load_key(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bool {
-    let Some(file) = &settings.private_key else { return false };
-    match builder.set_private_key_file(file, SslFiletype::PEM) {
-        Ok(()) => true,
-        Err(stack) => {
-            vlog::err!("stream_ssl", "SSL_use_PrivateKey_file: {}", first(&stack));
-            false
-        }
-    }
+/// Whether there is a key, as for certificates and authorities.
+fn load_key(builder: &mut SslContextBuilder, settings: &TlsSettings) -> Result<bool, ErrorStack> {
+    let Some(file) = &settings.private_key else { return Ok(false) };
+    builder.set_private_key_file(file, SslFiletype::PEM).map(|()| true)
 }
 
-fn load_certificate(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bool {
-    let Some(file) = &settings.certificate else { return false };
-    if let Err(stack) = builder.set_certificate_chain_file(file) {
-        vlog::err!("stream_ssl", "SSL_use_certificate_file: {}", first(&stack));
-        return false;
-    }
-    let Some(peer) = &settings.peer_ca_cert else { return true };
+fn load_certificate(builder: &mut SslContextBuilder, settings: &TlsSettings) -> Result<bool, ErrorStack> {
+    let Some(file) = &settings.certificate else { return Ok(false) };
+    builder.set_certificate_chain_file(file).map(|()| true)
+}
+
+/// Adds the authority's certificate for peers that bootstrap.
+fn add_chain(builder: &mut SslContextBuilder, settings: &TlsSettings) {
+    let (Some(_), Some(peer)) = (&settings.certificate, &settings.peer_ca_cert) else { return };
     match std::fs::read(peer)
         .map_err(|e| e.to_string())
         .and_then(|pem| X509::stack_from_pem(&pem).map_err(|stack| first(&stack)))
@@ -130,25 +157,16 @@ fn load_certificate(builder: &mut SslContextBuilder, settings: &TlsSettings) -> 
         }
         Err(text) => vlog::err!("stream_ssl", "failed to load client certificates from {peer}: {text}"),
     }
-    true
 }
 
-fn load_authority(builder: &mut SslContextBuilder, settings: &TlsSettings) -> bool {
-    let Some(file) = &settings.ca_cert else { return false };
-    if file == "none" {
-        vlog::warn!("stream_ssl", "Peer certificate validation disabled (this is a security risk)");
+fn load_authority(builder: &mut SslContextBuilder, settings: &TlsSettings) -> Result<bool, ErrorStack> {
+    let Some(file) = &settings.ca_cert else { return Ok(false) };
+    if file == "none" || (settings.bootstrap && !Path::new(file).exists()) {
         builder.set_verify(SslVerifyMode::NONE);
-        return true;
-    }
-    if settings.bootstrap && !Path::new(file).exists() {
-        builder.set_verify(SslVerifyMode::NONE);
-        return true;
+        return Ok(true);
     }
     builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
-    if let Err(stack) = builder.set_ca_file(file) {
-        vlog::err!("stream_ssl", "failed to load client certificates from {file}: {}", first(&stack));
-    }
-    true
+    builder.set_ca_file(file).map(|()| true)
 }
 
 /// Runs the handshake over `tcp`. A client says whom it wants to speak to if it knows that by name (RFC 6066 section 3).

@@ -160,6 +160,7 @@ pub(crate) fn parse(program: &Program) -> Line {
     if let Err(UsageError(text)) = log.start(&program.name) {
         return Line::Wrong(text);
     }
+    settings.tls.judge();
     program.end_at_fault(&parsed);
     finish(&mut settings);
     if settings.bundle {

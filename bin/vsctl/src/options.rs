@@ -140,6 +140,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     // What the tool does is told to the system log; people see only what goes wrong.
     vlog::set_level(None, Some(vlog::Destination::Console), vlog::Level::Warn);
     log.start(&program.name)?;
+    session.tls.judge();
     program.end_at_fault(&parsed);
     let called_as = session::quoted(program);
     // What cannot change anything is not worth a line there.

@@ -1,5 +1,7 @@
 //! TLS options: keys, certificates, protocols and ciphers; and the text about connection methods.
 
+use std::collections::VecDeque;
+
 use super::{Accepted, section};
 use crate::options::{Flag, Given};
 
@@ -48,13 +50,15 @@ pub struct TlsSettings {
     pub protocols: Option<String>,
     /// `--ssl-ciphers`, in OpenSSL's notation.
     pub ciphers: Option<String>,
+    /// The options in the order given.
+    given: Vec<&'static str>,
 }
 
 impl TlsSettings {
     /// Takes the option if it is one of this group.
     ///
     /// # Errors
-    /// None; files and lists are judged when the first connection is made.
+    /// None; [`TlsSettings::judge`] looks into the files.
     pub fn accept(&mut self, option: &Given) -> Accepted {
         let value = option.value.clone();
         match option.flag.long {
@@ -73,7 +77,16 @@ impl TlsSettings {
             "ssl-ciphers" => self.ciphers = value,
             _ => return Ok(false),
         }
+        self.given.push(option.flag.long);
         Ok(true)
+    }
+
+    /// Tells the log of a tool, which has started, what is wrong with the files and lists, wanted or not.
+    pub fn judge(&self) {
+        let mut errors = VecDeque::new();
+        for option in &self.given {
+            crate::tls::judge(self, option, &mut errors);
+        }
     }
 
     /// The sections of `--help` about keys and about protocols.

@@ -149,7 +149,7 @@ fn flags() -> Vec<Flag> {
         Flag::optional("record"),
         Flag::optional("replay"),
     ];
-    for group in [LOG, DAEMON, TABLE, TLS, BOOTSTRAP] {
+    for group in [LOG, DAEMON, TABLE, TLS, &BOOTSTRAP[..1]] {
         flags.extend_from_slice(group);
     }
     flags
@@ -213,6 +213,7 @@ fn run(program: &Program) -> Outcome<()> {
         }
     }
     log.start(&program.name).map_err(text)?;
+    ctx.tls.judge();
     program.end_at_fault(&parsed);
     cli::alarm::arm(timeout);
     let Some((name, args)) = parsed.arguments.split_first() else {
