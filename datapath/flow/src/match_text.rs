@@ -54,7 +54,7 @@ pub fn format(key: &Key, mask: &Mask, options: &Options<'_>) -> String {
     out
 }
 
-/// Appends what [`format`] gives.
+/// Appends what [`format()`] gives.
 pub fn write(out: &mut String, key: &Key, mask: &Mask, options: &Options<'_>) {
     let start = out.len();
     let mut line = Line { out, key, mask, options, dl_type: key.dl_type(), skip_proto: false };
