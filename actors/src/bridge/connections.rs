@@ -65,7 +65,8 @@ fn settings(row: &DesiredController) -> Settings {
     Settings { max_backoff_s: row.max_backoff_ms / 1000, probe_s: row.inactivity_probe_ms.map_or(5, |ms| ms / 1000) }
 }
 
-/// As [`settings`]; a controller on the same host is not probed, since its end would be seen at once, nor who only listens.
+/// As [`settings`]; a controller on the same host is not probed, since its end would be seen at once, nor who only
+/// listens.
 fn session_settings(row: &DesiredController, method: &Method) -> Settings {
     let local = matches!(method, Method::Unix(_)) || kind_of(row, method) == ConnKind::Snoop;
     let settings = settings(row);

@@ -1,8 +1,8 @@
 //! OpenFlow connections: who listens, who connects out, and one actor a connection.
 //!
 //! A session cuts its stream into messages, settles the version, decodes, and hands whole batches to its bridge. When the
-//! bridge's mailbox is full, or the peer does not read what it asked for, it stops reading until there is room; what waits
-//! for a peer that does not read is bounded, and the connection is closed beyond that.
+//! bridge's mailbox is full, or the peer does not read what it asked for, it stops reading until there is room; what
+//! waits for a peer that does not read is bounded, and the connection is closed beyond that.
 
 mod link;
 mod listen;

@@ -1,6 +1,7 @@
 //! A port's queue until it has had some packets, and what follows it then ([`sys::EarlySocket`]).
 //!
-//! The port's actor is told, makes a ring, and hands it over; the datapath reads what the socket has had, and then the ring.
+//! The port's actor is told, makes a ring, and hands it over; the datapath reads what the socket has had, and then the
+//! ring.
 
 use dp::port::RxLosses;
 use dp::{BURST, Burst, RxQueue};

@@ -1,6 +1,6 @@
 //! What the host's network looks like: an immutable picture of links, addresses, routes and neighbours, and how a
-//! route netlink message changes it (rtnetlink(7)). Routes of all tables are kept; no rules, no routes by several next hops,
-//! no link statistics.
+//! route netlink message changes it (rtnetlink(7)). Routes of all tables are kept; no rules, no routes by several next
+//! hops, no link statistics.
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};

@@ -352,8 +352,8 @@ fn ring_parts(rx: RxRing) -> QueueParts {
 /// A queue, who tells that its first packets have come, and whose the queueing discipline is.
 type Early = (QueueParts, tokio::sync::mpsc::Receiver<()>, host_stack::Discipline);
 
-/// The queue of a device that is to have its ring when its first packets have come; none where the kernel takes no programs, by
-/// which the one succeeds the other.
+/// The queue of a device that is to have its ring when its first packets have come; none where the kernel takes no
+/// programs, by which the one succeeds the other.
 fn open_early(ifindex: u32, kernel: &KernelFlows) -> Option<Early> {
     let discipline = host_stack::stop_with(ifindex, &kernel.programs().ingress).ok()?;
     let socket = EarlySocket::open(ifindex, &Rings::config(RingKind::V3), kernel.programs()).ok()?;

@@ -104,8 +104,8 @@ pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint
     said
 }
 
-/// Options of a device of the host's, or made there, which are nobody's but for those of this switch's own: told of once the
-/// port has its number.
+/// Options of a device of the host's, or made there, which are nobody's but for those of this switch's own: told of
+/// once the port has its number.
 fn options_ignored(datapath: &str, interface: &DesiredInterface, dummy: DummyMode) -> Option<String> {
     const OWN: [&str; 2] = ["n_rxq", "ring"];
     interface.ofport.0.filter(|number| *number > 0)?;

@@ -241,8 +241,8 @@ fn stp_ports(
         .collect()
 }
 
-/// Gives each port of RSTP its number, one after the other: the one asked for if nobody else has it at that moment, else the
-/// least that is free, which is mostly the one that it has already.
+/// Gives each port of RSTP its number, one after the other: the one asked for if nobody else has it at that moment,
+/// else the least that is free, which is mostly the one that it has already.
 fn rstp_ports(
     row: &DesiredBridge,
     ports: &BTreeMap<String, PlannedPort>,

@@ -232,8 +232,8 @@ impl Engine {
         self.pool = pool;
     }
 
-    /// Takes a packet that went up, and whose flow is here by now, into the exact-match cache: the next one like it is found
-    /// there.
+    /// Takes a packet that went up, and whose flow is here by now, into the exact-match cache: the next one like it is
+    /// found there.
     fn remember(&mut self, key: &Key) {
         let inverse = self.config.emc_insert_inv_prob;
         if inverse == 0 || !self.dice.roll().is_multiple_of(inverse) || !emc::is_plain(key) {

@@ -1,8 +1,8 @@
 //! Tunnels opened and closed here: outer headers put in front of packets, and taken off again.
 //!
-//! The outer header comes whole with the action; what depends on the packet is filled in here: lengths, checksums, sequence
-//! numbers, and the UDP source port, which tells connections apart for those on the way that share load by it. A packet that
-//! comes out of a tunnel has the key of the packet inside and the outer header's fields beside it.
+//! The outer header comes whole with the action; what depends on the packet is filled in here: lengths, checksums,
+//! sequence numbers, and the UDP source port, which tells connections apart for those on the way that share load by it.
+//! A packet that comes out of a tunnel has the key of the packet inside and the outer header's fields beside it.
 //!
 //! Absent here: which tunnel a packet is for (translation's), fragments (translation hands none down).
 //! Sources: RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2784 and 2890 (GRE), draft-foschiano-erspan-03, 3GPP TS 29.281
@@ -70,8 +70,8 @@ fn pseudo(octets: &[u8], is_v6: bool, protocol: u8, len: u32) -> Option<u64> {
     })
 }
 
-/// Completes the outer header that `octets` begin with: `hash` is the inner packet's, `sequence` the tunnel's next number.
-/// `None`: it is no such header, or the packet is too long for it.
+/// Completes the outer header that `octets` begin with: `hash` is the inner packet's, `sequence` the tunnel's next
+/// number. `None`: it is no such header, or the packet is too long for it.
 pub(crate) fn complete(octets: &mut [u8], push: &TnlPush, hash: u32, sequence: &mut u32) -> Option<()> {
     let is_v6 = be16(octets, 12)? == IPV6;
     let ip_len = u16::try_from(octets.len().checked_sub(ETHERNET)?).ok()?;

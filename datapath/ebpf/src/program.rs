@@ -358,8 +358,8 @@ pub fn alarm(maps: &Maps) -> Result<Vec<u64>, Unbound> {
     none_or_all(asm, pass)
 }
 
-/// The program of a plain socket that a port has until it has a ring, asked after that ring's: what the ring was asked about
-/// is the ring's.
+/// The program of a plain socket that a port has until it has a ring, asked after that ring's: what the ring was asked
+/// about is the ring's.
 ///
 /// # Errors
 /// None: the program is the same always.

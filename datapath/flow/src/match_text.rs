@@ -541,8 +541,8 @@ impl Line<'_> {
 }
 
 impl Mask {
-    /// The mask of all fields that a packet with this key has. Registers, `metadata`, `conj_id` and `actset_output` are not
-    /// among them.
+    /// The mask of all fields that a packet with this key has. Registers, `metadata`, `conj_id` and `actset_output` are
+    /// not among them.
     pub fn for_packet(key: &Key) -> Mask {
         let mut mask = Mask::EMPTY;
         mask.cover_tunnel(key);

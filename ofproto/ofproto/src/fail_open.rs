@@ -1,8 +1,8 @@
 //! Forwarding without controllers: when a bridge in fail mode `standalone` takes over, and when it gives back.
 //!
-//! Once no controller has been of use for three times the longest probe interval, all rules go and one hidden rule makes the
-//! bridge a learning switch. A controller that connects again is sent a made-up packet every two seconds; the hidden
-//! rule goes when one of them does something, so that nothing is lost in between.
+//! Once no controller has been of use for three times the longest probe interval, all rules go and one hidden rule
+//! makes the bridge a learning switch. A controller that connects again is sent a made-up packet every two seconds; the
+//! hidden rule goes when one of them does something, so that nothing is lost in between.
 //!
 //! Source: ovs-vswitchd.conf.db(5), Bridge `fail_mode`; times, priority and texts as observed of Open vSwitch 3.1.
 

@@ -76,7 +76,8 @@ pub(super) fn group(settings: &Settings, args: &[String]) -> Done {
     Ok(())
 }
 
-/// A list of fields on each line of standard input, in NXM or the OXM of `version`; lines of comment come back as they are.
+/// A list of fields on each line of standard input, in NXM or the OXM of `version`; lines of comment come back as they
+/// are.
 fn matches(settings: &Settings, version: Option<Version>) -> Done {
     for line in std::io::stdin().lines() {
         let line = line.map_err(|e| Failure::Text(program::strerror(&e)))?;

@@ -1,7 +1,8 @@
 //! Where tunnel options (`tun_metadata0` to `tun_metadata63`) lie in a key: the image of a bridge's TLV table.
 //!
 //! The key has 256 octets for all options together; an option takes its length rounded up to 4 octets, wherever there is
-//! room, in pieces if need be. A value is right-aligned in its field's 124 octets. Source: ovs-ofctl(8) `add-tlv-map`, RFC 8926 §3.5.
+//! room, in pieces if need be. A value is right-aligned in its field's 124 octets. Source: ovs-ofctl(8) `add-tlv-map`,
+//! RFC 8926 §3.5.
 
 use super::Value;
 use crate::key::{TUN_METADATA_BYTES, TUN_METADATA_WORD};
@@ -178,8 +179,8 @@ impl TunTable {
         key.set_tun_flags(key.tun_flags() | tun_flag::UDPIF);
     }
 
-    /// From datapath form to this table's: options that it does not map are lost, `tun_metadata_present` has a bit for each
-    /// that was there. A key in another form is left alone.
+    /// From datapath form to this table's: options that it does not map are lost, `tun_metadata_present` has a bit for
+    /// each that was there. A key in another form is left alone.
     pub fn from_datapath(&self, key: &mut Key) {
         if key.tun_flags() & tun_flag::UDPIF == 0 {
             return;
@@ -214,7 +215,8 @@ impl TunTable {
             .all(|o| o.kind & packet::geneve::CRITICAL == 0 || known(&o))
     }
 
-    /// From this table's form to datapath form: the options whose bits `tun_metadata_present` has, in their fields' order.
+    /// From this table's form to datapath form: the options whose bits `tun_metadata_present` has, in their fields'
+    /// order.
     pub fn to_datapath(&self, key: &mut Key) {
         let present = key.tun_metadata_present();
         if key.tun_flags() & tun_flag::UDPIF != 0 || present == 0 {
@@ -229,8 +231,8 @@ impl TunTable {
         Self::set_wire_options(key, &options);
     }
 
-    /// The mask in datapath form that says of `key`, which is in datapath form, what `mask` says in this table's. The list
-    /// of options there are matters wherever one of them does.
+    /// The mask in datapath form that says of `key`, which is in datapath form, what `mask` says in this table's. The
+    /// list of options there are matters wherever one of them does.
     pub fn mask_to_datapath(&self, mask: &Mask, key: &Key) -> Mask {
         let mut wire = mask.clone();
         wire.0[TUN_METADATA_WORD..TUN_METADATA_WORD + TUN_METADATA_BYTES / 8].fill(0);

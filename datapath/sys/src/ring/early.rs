@@ -1,10 +1,10 @@
-//! Receiving by a plain packet socket, for a device that has sent next to nothing yet. A ring has memory, which the kernel clears as
-//! it makes it, and a second socket: of hundreds of ports few are ever busy.
+//! Receiving by a plain packet socket, for a device that has sent next to nothing yet. A ring has memory, which the
+//! kernel clears as it makes it, and a second socket: of hundreds of ports few are ever busy.
 //!
-//! When some frames have come a ring takes over ([`super::RingStock::succeed`]). The kernel shows a frame to the ring first, as it
-//! was bound last; the ring's program leaves word of that, and the socket's, which is asked about the same frame on the
-//! same processor after it, takes what the ring was not asked about. So each frame comes by one of the two, and what
-//! came by the socket is older. The device's ingress filter takes the word back behind both.
+//! When some frames have come a ring takes over ([`super::RingStock::succeed`]). The kernel shows a frame to the ring
+//! first, as it was bound last; the ring's program leaves word of that, and the socket's, which is asked about the same
+//! frame on the same processor after it, takes what the ring was not asked about. So each frame comes by one of the
+//! two, and what came by the socket is older. The device's ingress filter takes the word back behind both.
 //!
 //! Source: packet(7), `PACKET_AUXDATA` and `PACKET_VNET_HDR`.
 

@@ -192,8 +192,8 @@ impl RxRing {
         Ok(rings)
     }
 
-    /// Has the kernel ask programs about each frame; that of the device's ingress filter must be in force already. A ring of
-    /// [`RingKind::V2`] has none: it wakes by itself, there is no alarm to keep quiet.
+    /// Has the kernel ask programs about each frame; that of the device's ingress filter must be in force already. A
+    /// ring of [`RingKind::V2`] has none: it wakes by itself, there is no alarm to keep quiet.
     pub fn set_programs(&mut self, programs: &Arc<PortPrograms>) -> Result<()> {
         if let Layout::V3(ring) = &mut self.layout {
             ring.set_programs(programs)?;

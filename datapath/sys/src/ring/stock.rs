@@ -37,8 +37,8 @@ impl RingStock {
         Self(Arc::new(Stock { config: *config, shelf: Mutex::default() }))
     }
 
-    /// Opens a ring of a device whose frames come by an [`super::EarlySocket`] as yet: from some frame on, whichever that is, it has
-    /// them all, and the socket none. The programs are those that the socket was opened with.
+    /// Opens a ring of a device whose frames come by an [`super::EarlySocket`] as yet: from some frame on, whichever
+    /// that is, it has them all, and the socket none. The programs are those that the socket was opened with.
     ///
     /// # Errors
     /// Those of the kernel.

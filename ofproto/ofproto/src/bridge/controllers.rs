@@ -1,7 +1,8 @@
 //! The controllers a bridge is configured with: whether any is of use, and what the bridge does while none is.
 //!
-//! A controller fails while it is not connected, or connected and of no use. It is of use from the first message that shows
-//! that it means to rule ("admitted"), or from any message after half a minute's connection. See [`crate::fail_open`] and [`crate::in_band`].
+//! A controller fails while it is not connected, or connected and of no use. It is of use from the first message that
+//! shows that it means to rule ("admitted"), or from any message after half a minute's connection. See
+//! [`crate::fail_open`] and [`crate::in_band`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -289,7 +290,8 @@ impl Bridge {
     }
 }
 
-/// Whether only a controller that has decided to rule sends this. Whoever is still being made acquainted asks and answers.
+/// Whether only a controller that has decided to rule sends this. Whoever is still being made acquainted asks and
+/// answers.
 fn means_to_rule(body: &Message) -> bool {
     let edits = changes_state(body) && !matches!(body, Message::TlvTableMod(_));
     edits

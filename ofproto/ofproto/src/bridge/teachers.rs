@@ -1,5 +1,5 @@
-//! Rules whose `learn` actions say `delete_learned`: when the last that teaches under a cookie and into a table is gone, so
-//! are the rules of that cookie there. Source: ovs-actions(7), `learn`.
+//! Rules whose `learn` actions say `delete_learned`: when the last that teaches under a cookie and into a table is
+//! gone, so are the rules of that cookie there. Source: ovs-actions(7), `learn`.
 
 use std::collections::{BTreeMap, HashMap};
 

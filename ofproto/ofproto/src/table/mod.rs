@@ -125,7 +125,8 @@ pub struct Removed {
 pub enum Event {
     /// Added (also in the place of another with the same match, whose actions are given if they differ).
     Added(Arc<Rule>, Option<Actions>),
-    /// Added in the room that another was evicted for: as in Open vSwitch 3.1, monitors are told of the other's end alone.
+    /// Added in the room that another was evicted for: as in Open vSwitch 3.1, monitors are told of the other's end
+    /// alone.
     Evicting(Arc<Rule>),
     /// Modified; the old actions if they differ.
     Modified(Arc<Rule>, Option<Actions>),

@@ -131,8 +131,8 @@ pub struct PackedMatch {
 pub type PackedFlowMod = FlowMod<PackedMatch>;
 
 impl<M> FlowMod<M> {
-    /// Whether it is a modification that adds nothing where it finds nothing: from OpenFlow 1.2 on. Before that one carries
-    /// a new cookie and asks for none.
+    /// Whether it is a modification that adds nothing where it finds nothing: from OpenFlow 1.2 on. Before that one
+    /// carries a new cookie and asks for none.
     pub fn changes_only(&self) -> bool {
         matches!(self.command, FlowModCommand::Modify | FlowModCommand::ModifyStrict)
             && (self.cookie_mask != 0 || self.new_cookie == u64::MAX)

@@ -35,8 +35,8 @@ pub struct Match {
     pub tun: Option<Arc<TunTable>>,
 }
 
-/// Whether a field's value is its mask as well. Open vSwitch 3.1 reads matches on these so: 0 is no condition, another number
-/// asks for its ones.
+/// Whether a field's value is its mask as well. Open vSwitch 3.1 reads matches on these so: 0 is no condition, another
+/// number asks for its ones.
 fn is_own_mask(field: Field) -> bool {
     matches!(
         field,

@@ -326,8 +326,8 @@ fn parse_bucket(text: &str, kind: GroupType, names: Names<'_>, usable: &mut Prot
     Ok(bucket)
 }
 
-/// Gives every bucket without a number the least one that is free. As in Open vSwitch, numbers of buckets before the first
-/// without one count as free.
+/// Gives every bucket without a number the least one that is free. As in Open vSwitch, numbers of buckets before the
+/// first without one count as free.
 fn number_buckets(buckets: &mut [Bucket]) {
     let first = buckets.iter().position(|bucket| bucket.bucket_id == BUCKET_ALL).unwrap_or(buckets.len());
     let buckets = &mut buckets[first..];
