@@ -29,3 +29,4 @@ pub mod revalidator;
 pub mod switch;
 pub mod table;
 pub mod vswitchd;
+mod waiters;

@@ -51,7 +51,7 @@ impl Bridge {
             this.configuring -= 1;
             this.carried_out(ctx);
             if this.configuring == 0 {
-                this.configured.drain(..).for_each(answer_waiting);
+                this.configured.tell();
             }
         }));
     }
@@ -85,7 +85,7 @@ impl Bridge {
                 let step = actix::fut::wrap_future::<_, Self>(shared);
                 ctx.spawn(step.map(|_, this, ctx| this.carried_out(ctx)));
             }
-            Output::Ask(questions) => self.ask(questions, ctx),
+            Output::Ask { questions, credited } => self.ask(questions, credited, ctx),
             Output::Credit { rules, lookups } => self.credit(rules, lookups),
             Output::FinTimeout { rule, idle, hard } => self.tell_table(rule.table, FinTimeout { rule, idle, hard }),
             Output::Install { entries, thread } => {
@@ -246,9 +246,8 @@ impl Bridge {
         ctx.spawn(step);
     }
 
-    fn ask(&mut self, questions: Vec<Question>, ctx: &mut Context<Self>) {
-        let asks_for_credits = questions.iter().any(|q| matches!(q, Question::Credits));
-        if let Some(revalidator) = self.revalidator().filter(|_| asks_for_credits) {
+    fn ask(&mut self, questions: Vec<Question>, credited: bool, ctx: &mut Context<Self>) {
+        if let Some(revalidator) = credited.then(|| self.revalidator()).flatten() {
             // Who counts what has passed so far; the tables hear of it before they are asked.
             let credited = revalidator.ask(CreditFlows, PATIENCE);
             let step = actix::fut::wrap_future::<_, Self>(credited);
@@ -288,7 +287,6 @@ impl Bridge {
                         }
                         None => Box::pin(async { None }),
                     },
-                    Question::Credits => Box::pin(async { None }),
                     Question::Ports(ports) => self.ask_ports(ports),
                     Question::Queues(wanted) => self.ask_queues(wanted),
                     Question::Meters(ids) => self.ask_meters(ids),
@@ -418,11 +416,6 @@ fn switch_counters(report: &crate::msg::datapath::DatapathReport) -> ofproto::ex
         lost: report.stats.lost as u32,
         flows: report.flows as u32,
     }
-}
-
-/// Tells someone who waits, unless they gave up.
-pub(super) fn answer_waiting(waiting: oneshot::Sender<()>) {
-    let _ = waiting.send(());
 }
 
 /// A meter in the datapath's words.

@@ -16,7 +16,6 @@ use ofproto::xlate::{Numbers, Recirc};
 use openflow::message::Msg;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::controller::Transmit;
@@ -29,6 +28,7 @@ use crate::stream::Tls;
 use crate::supervise::{Desk, Family, Player};
 use crate::switch::directory::Shared;
 use crate::table::FlowTable;
+use crate::waiters::Waiters;
 
 /// What a bridge is made from.
 #[derive(Clone)]
@@ -91,9 +91,9 @@ pub struct Bridge {
     /// Tables that were told to be configured and have not answered.
     configuring: usize,
     /// Who waits for them.
-    configured: Vec<oneshot::Sender<()>>,
+    configured: Waiters,
     /// Who waits until what packets taught is in the tables.
-    pupils: Vec<oneshot::Sender<()>>,
+    pupils: Waiters,
 }
 
 impl Bridge {
@@ -129,8 +129,8 @@ impl Bridge {
             counted: coverage::Counted::new(),
             published_version: 0,
             configuring: 0,
-            configured: Vec::new(),
-            pupils: Vec::new(),
+            configured: Waiters::default(),
+            pupils: Waiters::default(),
             setup,
         }
     }
@@ -153,7 +153,7 @@ impl Bridge {
         self.flush_peers();
         self.publish();
         if !self.core.has_own_changes() {
-            self.pupils.drain(..).for_each(carry::answer_waiting);
+            self.pupils.tell();
         }
         if let Some(report) = self.core.take_changed_report()
             && report != self.reported
@@ -244,11 +244,7 @@ impl Handler<Configure> for Bridge {
         if self.configuring == 0 {
             return Box::pin(std::future::ready(()));
         }
-        let (done, wait) = oneshot::channel();
-        self.configured.push(done);
-        Box::pin(async move {
-            let _ = wait.await;
-        })
+        Box::pin(self.configured.wait())
     }
 }
 
@@ -449,10 +445,9 @@ impl Handler<Control> for Bridge {
         if !self.core.has_own_changes() {
             return Box::pin(std::future::ready(answer));
         }
-        let (done, wait) = oneshot::channel();
-        self.pupils.push(done);
+        let taught = self.pupils.wait();
         Box::pin(async move {
-            let _ = wait.await;
+            taught.await;
             answer
         })
     }

@@ -23,6 +23,7 @@ use crate::msg::datapath::*;
 use crate::msg::revalidator::*;
 use crate::supervise::{Desk, Player};
 use crate::switch::directory::Shared;
+use crate::waiters::Waiters;
 
 /// Rounds that changes cause leave the bridges this many times as long as they take: a change alone is acted upon at
 /// once, many come together.
@@ -47,9 +48,9 @@ pub struct Revalidator {
     running: bool,
     again: bool,
     /// Who waits for a whole sweep that begins after they asked.
-    waiting: Vec<tokio::sync::oneshot::Sender<()>>,
+    waiting: Waiters,
     /// Who waits for what flows have carried to be credited.
-    counting: Vec<tokio::sync::oneshot::Sender<()>>,
+    counting: Waiters,
     /// Flows when all were looked at last.
     n_flows: usize,
 }
@@ -74,8 +75,8 @@ impl Revalidator {
             paused_until_ms: 0,
             running: false,
             again: false,
-            waiting: Vec::new(),
-            counting: Vec::new(),
+            waiting: Waiters::default(),
+            counting: Waiters::default(),
             n_flows: 0,
         };
         this.arm_sweep();
@@ -100,7 +101,7 @@ impl Revalidator {
             return;
         }
         (self.running, self.again) = (true, false);
-        let (waiting, counting) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.counting));
+        let (mut waiting, mut counting) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.counting));
         let counts = !counting.is_empty();
         let sweeps = !waiting.is_empty() || self.sweep_at_ms <= clock::now_ms();
         let (round, limit) = (self.round.clone(), self.limit.clone());
@@ -133,9 +134,8 @@ impl Revalidator {
                 this.arm_sweep();
                 this.rests_until_ms = clock::now_ms() + REST * (duration_ms + 1);
             }
-            for asker in waiting.into_iter().chain(counting) {
-                let _ = asker.send(());
-            }
+            waiting.tell();
+            counting.tell();
             if this.again || !this.waiting.is_empty() || !this.counting.is_empty() {
                 this.start(ctx);
             } else {
@@ -337,14 +337,11 @@ impl Handler<Sweep> for Revalidator {
 
     fn handle(&mut self, _: Sweep, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let (done, wait) = tokio::sync::oneshot::channel();
-        self.waiting.push(done);
+        let swept = self.waiting.wait();
         if !self.running {
             self.start(ctx);
         }
-        Box::pin(async move {
-            let _ = wait.await;
-        })
+        Box::pin(swept)
     }
 }
 
@@ -356,14 +353,11 @@ impl Handler<CreditFlows> for Revalidator {
         if clock::is_stopped() || self.n_flows > WALK_SLICE {
             return Box::pin(std::future::ready(()));
         }
-        let (done, wait) = tokio::sync::oneshot::channel();
-        self.counting.push(done);
+        let credited = self.counting.wait();
         if !self.running {
             self.start(ctx);
         }
-        Box::pin(async move {
-            let _ = wait.await;
-        })
+        Box::pin(credited)
     }
 }
 

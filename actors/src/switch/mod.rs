@@ -39,7 +39,6 @@ use openflow::OfPort;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
 use crate::clock;
@@ -55,6 +54,7 @@ use crate::port::Port;
 use crate::port::device::{DeviceKind, Rings};
 use crate::revalidator::Revalidator;
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
+use crate::waiters::Waiters;
 use desired::{DesiredInterface, DesiredQos, DesiredSwitch};
 use directory::{BridgeEntry, DatapathEntry, Directory, PortEntry, Shared};
 use plan::{DummyMode, OfPorts};
@@ -177,7 +177,7 @@ pub struct Switch {
     /// Bridges whose ports changed and that are not told yet.
     changed: BTreeSet<String>,
     /// Who waits until they are told.
-    sharing: Vec<oneshot::Sender<()>>,
+    sharing: Waiters,
     desired: DesiredSwitch,
     pending: Option<DesiredSwitch>,
     busy: bool,
@@ -233,7 +233,7 @@ impl Switch {
             metrics: None,
             host: None,
             changed: BTreeSet::new(),
-            sharing: Vec::new(),
+            sharing: Waiters::default(),
             desired: DesiredSwitch::default(),
             pending: None,
             busy: false,
@@ -659,12 +659,7 @@ impl Handler<Share> for Switch {
         if !m.devices || (self.changed.is_empty() && !self.busy) {
             return Box::pin(std::future::ready(()));
         }
-        self.sharing.retain(|waiting| !waiting.is_closed());
-        let (done, wait) = oneshot::channel();
-        self.sharing.push(done);
-        Box::pin(async move {
-            let _ = wait.await;
-        })
+        Box::pin(self.sharing.wait())
     }
 }
 

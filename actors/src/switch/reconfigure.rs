@@ -572,10 +572,7 @@ impl Switch {
     /// Tells those who wait for news of devices that these are with their bridges, once they are.
     pub(super) fn answer_shares(&mut self) {
         if !self.busy && self.changed.is_empty() {
-            for waiting in self.sharing.drain(..) {
-                // Whoever does not hear it has gone on.
-                let _ = waiting.send(());
-            }
+            self.sharing.tell();
         }
     }
 }

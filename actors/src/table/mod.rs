@@ -142,7 +142,7 @@ impl Handler<Ask> for FlowTable {
                 let (lookups, matches) = self.table.counters();
                 Some(Answer::TableCounters { table, rules: self.table.len(), lookups, matches })
             }
-            Question::Credits | Question::Ports(_) | Question::Queues(_) | Question::Meters(_) => None,
+            Question::Ports(_) | Question::Queues(_) | Question::Meters(_) => None,
         })
     }
 }

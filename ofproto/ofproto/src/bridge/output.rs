@@ -73,7 +73,12 @@ pub enum Output {
     /// Let all other bridges know this one's view, and say when they do ([`super::Bridge::carried_out`]).
     Share,
     /// Ask, and answer all questions at once.
-    Ask(Vec<Question>),
+    Ask {
+        /// What.
+        questions: Vec<Question>,
+        /// After what cached flows carried until now has been credited.
+        credited: bool,
+    },
     /// Credit packets.
     Credit {
         /// To rules.
@@ -164,8 +169,6 @@ pub enum Output {
 /// A question to another part.
 #[derive(Debug, Clone)]
 pub enum Question {
-    /// That what cached flows carried until now is credited before the questions that follow are put; not answered.
-    Credits,
     /// Rules of a table, with counters.
     Rules {
         /// Table.
@@ -236,4 +239,11 @@ pub enum Query {
     Queues,
     /// Meter statistics.
     Meters,
+}
+
+impl Query {
+    /// Whether it is about counters that cached flows are credited to.
+    pub(super) fn is_of_credits(&self) -> bool {
+        matches!(self, Self::Flows | Self::Aggregate | Self::Tables | Self::Groups)
+    }
 }

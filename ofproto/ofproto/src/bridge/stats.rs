@@ -35,7 +35,7 @@ impl Bridge {
             Message::QueueStatsRequest { port, queue } => return self.queues(id, request, *port, *queue),
             Message::QueueConfigRequest { port, queue } => return self.queues(id, request, *port, *queue),
             Message::GroupStatsRequest(_) => {
-                return Ok(self.ask(id, request, Query::Groups, vec![Question::Credits]));
+                return Ok(self.ask(id, request, Query::Groups, Vec::new()));
             }
             Message::GroupDescRequest(group) => {
                 self.reply(id, xid, Message::GroupDescReply(self.group_descs(*group)));
@@ -67,8 +67,9 @@ impl Bridge {
     }
 
     fn ask(&mut self, conn: ConnId, request: &Incoming, query: Query, questions: Vec<Question>) -> Step {
+        let credited = query.is_of_credits();
         self.busy = Some(Pending::Answer(conn, request.clone(), query));
-        self.put(Output::Ask(questions));
+        self.put(Output::Ask { questions, credited });
         Step::Waits
     }
 
@@ -88,14 +89,12 @@ impl Bridge {
             }
         };
         let query = if wanted.aggregate { Query::Aggregate } else { Query::Flows };
-        let questions = std::iter::once(Question::Credits).chain(tables.into_iter().map(question));
-        self.ask(conn, request, query, questions.collect())
+        self.ask(conn, request, query, tables.into_iter().map(question).collect())
     }
 
     pub(super) fn table_stats(&mut self, conn: ConnId, request: &Incoming) -> Step {
         let tables = self.table_ids().into_iter().filter(|t| *t < N_TABLES);
-        let questions = std::iter::once(Question::Credits).chain(tables.map(|table| Question::TableCounters { table }));
-        let questions = questions.collect();
+        let questions = tables.map(|table| Question::TableCounters { table }).collect();
         self.ask(conn, request, Query::Tables, questions)
     }
 

@@ -113,7 +113,7 @@ impl World {
                 self.bridge.table_published(table.view());
                 self.bridge.carried_out();
             }
-            Output::Ask(questions) => {
+            Output::Ask { questions, .. } => {
                 let answers = questions.iter().filter_map(|q| self.answer(q)).collect();
                 self.bridge.answered(answers, now_ms);
             }
@@ -130,7 +130,6 @@ impl World {
                 let (lookups, matches) = self.tables.get(table)?.counters();
                 Answer::TableCounters { table: *table, rules: self.tables[table].len(), lookups, matches }
             }
-            Question::Credits => return None,
             Question::Ports(_) => Answer::Ports(Vec::new()),
             Question::Queues(_) => Answer::Queues(Vec::new()),
             Question::Meters(_) => Answer::Meters(Vec::new()),
