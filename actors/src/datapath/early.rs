@@ -102,8 +102,11 @@ impl RxQueue for Successor {
         self.queue.release();
     }
 
+    /// What is on its way to the former wakes nobody: until it has arrived, a grace period of the kernel at the most, there
+    /// is no sleep.
     fn prepare_sleep(&mut self) -> bool {
-        self.former.as_mut().is_none_or(|former| former.prepare_sleep()) && self.queue.prepare_sleep()
+        let is_settled = self.is_settled.load(Acquire);
+        self.former.as_mut().is_none_or(|former| is_settled && former.prepare_sleep()) && self.queue.prepare_sleep()
     }
 
     fn stay_awake(&mut self) {
@@ -122,5 +125,59 @@ impl RxQueue for Successor {
         let of_former = self.former.as_mut().map_or(self.lost, |former| former.losses());
         let own = self.queue.losses();
         RxLosses { dropped: own.dropped + of_former.dropped, errors: own.errors + of_former.errors }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::{Relaxed, Release};
+
+    /// How many frames wait.
+    type Waiting = Arc<AtomicUsize>;
+
+    /// A queue of frames of one octet.
+    struct Fake(Waiting, [u8; BURST]);
+
+    impl RxQueue for Fake {
+        fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
+            let n = self.0.swap(0, Relaxed).min(max);
+            burst.extend(
+                self.1.chunks_mut(1).take(n).map(|octet| dp::Lent::new(octet, 0, 1, packet::Offload::default())),
+            );
+        }
+
+        fn prepare_sleep(&mut self) -> bool {
+            self.0.load(Relaxed) == 0
+        }
+    }
+
+    fn receive(queue: &mut QueueParts) -> usize {
+        let mut burst = Burst::default();
+        queue.rx.receive(BURST, &mut burst);
+        burst.len()
+    }
+
+    /// What comes by the socket after both were found empty is not left there until something else comes.
+    #[test]
+    fn nobody_sleeps_while_frames_are_under_way_to_the_socket() {
+        let [early, ring] = [(); 2].map(|()| Waiting::default());
+        let parts = |frames: &Waiting| QueueParts { rx: Box::new(Fake(frames.clone(), [0; BURST])), wake: None };
+        let is_settled = Arc::new(AtomicBool::new(false));
+        let mut queue = Successor::follow(parts(&early), parts(&ring), is_settled.clone());
+        early.store(1, Relaxed);
+        ring.store(2, Relaxed);
+        assert_eq!([receive(&mut queue), receive(&mut queue)], [1, 2], "the socket's are older");
+        assert_eq!(receive(&mut queue), 0);
+        assert!(!queue.rx.prepare_sleep(), "a frame may be on its way");
+        early.store(1, Relaxed);
+        is_settled.store(true, Release);
+        assert!(!queue.rx.prepare_sleep(), "it has come");
+        assert_eq!(receive(&mut queue), 1);
+        assert!(queue.rx.prepare_sleep());
+        ring.store(3, Relaxed);
+        assert!(!queue.rx.prepare_sleep());
+        assert_eq!(receive(&mut queue), 3);
     }
 }
