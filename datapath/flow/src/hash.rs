@@ -100,7 +100,8 @@ fn has_ports(proto: u8) -> bool {
     matches!(proto, 6 | 17 | 132 | 1 | 58)
 }
 
-/// Of the addresses, the protocol and the ports, as they are: the datapath's own hash of a connection's one direction.
+/// Of the addresses, the protocol and the ports, as they are: the datapath's own hash of a connection's one direction. Of
+/// fragments the first has its ports, later ones have 0.
 pub fn five_tuple(key: &Key, basis: u32) -> u32 {
     let mut hash = basis;
     match key.dl_type() {
@@ -114,7 +115,7 @@ pub fn five_tuple(key: &Key, basis: u32) -> u32 {
         _ => return 0,
     }
     hash = add(hash, key.nw_proto().into());
-    if has_ports(key.nw_proto()) && key.nw_frag() == 0 {
+    if has_ports(key.nw_proto()) {
         hash = add(hash, ((key.0[word::TP] >> 32) as u32).swap_bytes());
     }
     finish(hash, 42)
@@ -240,13 +241,23 @@ mod tests {
         assert_eq!(symmetric_l3l4(&later, 50, true) % 65535, 0x98cb);
         later.set_nw_frag(nw_frag::ANY);
         assert_eq!(symmetric_l3l4(&later, 50, true) % 65535, 0xd322);
-        // The UDP port that 3.1 sends an ARP reply from that it puts into a tunnel tells the upper bits.
+        // The UDP port that 3.1 sends something from that it puts into a tunnel tells the upper bits.
+        let udp_port = |key: &Key| ((u64::from(five_tuple(key, 0)) * (61_000 - 32_768)) >> 32) + 32_768;
         let mut arp = Key::EMPTY;
         arp.set_dl_type(0x0806);
         arp.set_nw_proto(2);
         arp.set_nw_src(0x0a01_0164);
         arp.set_nw_dst(0x0a01_0101);
-        assert_eq!(((u64::from(five_tuple(&arp, 0)) * (61_000 - 32_768)) >> 32) + 32_768, 51_420);
+        assert_eq!(udp_port(&arp), 51_420);
+        let mut fragment = tcp.clone();
+        fragment.set_tp_src(1001);
+        fragment.set_tp_dst(80);
+        fragment.set_nw_frag(nw_frag::ANY);
+        assert_eq!(udp_port(&fragment), 0xc064);
+        fragment.set_tp_src(0);
+        fragment.set_tp_dst(0);
+        fragment.set_nw_frag(nw_frag::ANY | nw_frag::LATER);
+        assert_eq!(udp_port(&fragment), 0x8e64);
         let mut v6 = key.clone();
         v6.set_dl_type(0x86dd);
         v6.set_nw_proto(6);
