@@ -112,7 +112,7 @@ pub fn five_tuple(key: &Key, basis: u32) -> u32 {
                 hash = add64(hash, word.swap_bytes());
             }
         }
-        _ => return 0,
+        _ => return finish(hash, 42),
     }
     hash = add(hash, key.nw_proto().into());
     if has_ports(key.nw_proto()) {
@@ -249,6 +249,7 @@ mod tests {
         arp.set_nw_src(0x0a01_0164);
         arp.set_nw_dst(0x0a01_0101);
         assert_eq!(udp_port(&arp), 51_420);
+        assert_eq!(udp_port(&Key::EMPTY), 0x83a9);
         let mut fragment = tcp.clone();
         fragment.set_tp_src(1001);
         fragment.set_tp_dst(80);
