@@ -59,6 +59,16 @@ impl Cut {
     }
 }
 
+/// A copy of a packet, cut as was asked for.
+fn cut_off(trunc: Option<Cut>, mut packet: PacketBuf) -> PacketBuf {
+    if let Some(octets) = trunc.map(|cut| cut.left_of(packet.len())) {
+        packet::offload::complete_checksum(&mut packet);
+        packet.offload.gso = None;
+        packet.truncate(octets);
+    }
+    packet
+}
+
 impl<'k> Work<'k> {
     pub(crate) fn new(slot: Slot, key: &'k mut Key, layers: Layers) -> Self {
         Self { slot, key, layers, stale: false, passes: 0, depth: 0, trunc: None, flow: None }
@@ -310,12 +320,7 @@ impl Engine {
             return self.drop(Drop::UserspaceActionLost);
         }
         work.refresh(packets, self.config.max_vlans);
-        let mut packet = packets.to_buf(work.slot);
-        if let Some(octets) = trunc.map(|cut| cut.left_of(packet.len())) {
-            packet::offload::complete_checksum(&mut packet);
-            packet.offload.gso = None;
-            packet.truncate(octets);
-        }
+        let packet = cut_off(trunc, packets.to_buf(work.slot));
         self.stats.action_upcalls += 1;
         let cookie: Cookie = userspace.cookie.clone();
         let (kind, ticket) = (UpcallKind::Action(cookie), self.ticket(0));
@@ -385,6 +390,10 @@ impl Engine {
     ) -> Result<Tracked, Drop> {
         work.refresh(packets, self.config.max_vlans);
         let hash = hash::five_tuple(work.key, 0);
+        // Cut it is before it goes in: the outer header tells of what is left.
+        if let Some(cut) = work.trunc.take() {
+            work.slot = packets.pool.add(&cut_off(Some(cut), packets.to_buf(work.slot)));
+        }
         let offload = packets.meta(work.slot).offload;
         if offload.gso.is_none() && offload.partial_csum.is_none() {
             return self.close(push, hash, packets, work).map(|()| Tracked::On);

@@ -160,6 +160,10 @@ pub(crate) fn open(
         return None;
     }
     let is_v6 = outer.dl_type() == IPV6;
+    // A key tells of any version; a tunnel takes what the EtherType says.
+    if octets.get(l3)? >> 4 != if is_v6 { 6 } else { 4 } {
+        return None;
+    }
     // Options of the outer header are none of what tunnels take.
     if !is_v6 && (l4 - l3 != 20 || !trusted && checksum::of(octets.get(l3..l4)?) != 0) {
         return None;
@@ -379,6 +383,9 @@ mod tests {
         *broken.last_mut().ok_or("empty")? ^= 1;
         let has_csum = opened.key.tun_flags() & tun_flag::CSUM != 0;
         assert_eq!(open(kind, 9, &broken, (&outer, &layers), false).is_none(), has_csum);
+        let mut other = packet.clone();
+        other[ETHERNET] ^= 0x20;
+        assert!(open(kind, 9, &other, (&outer, &layers), true).is_none(), "of another IP version");
         // Whatever is cut off, nothing but a shorter packet or none comes out.
         for len in 0..packet.len() {
             let (outer, layers) = flow::extract(&packet[..len], 3);

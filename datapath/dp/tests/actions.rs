@@ -323,6 +323,24 @@ fn truncation_leaves_off_what_was_too_much_when_it_was_asked_for() {
     assert_eq!(rig.sent(2)[0].0.len(), 96);
 }
 
+/// The outer header tells of what is left, as in Open vSwitch.
+#[test]
+fn truncation_comes_before_a_tunnel() {
+    let text = "trunc(100),tnl_push(tnl_port(9),header(size=42,type=3,eth(dst=f8:bc:12:44:34:b6,src=aa:55:aa:55:00:00,\
+                dl_type=0x0800),ipv4(src=1.1.2.88,dst=1.1.2.92,proto=47,tos=0x4,ttl=64,frag=0x4000),gre((flags=0x2000,\
+                proto=0x6558),key=0x1c8)),out_port(1)),2";
+    let inner = tcp4(1, 2, &[1; 200]);
+    for frame in [plain(inner.clone()), partial(inner.clone(), 34, 16)] {
+        let mut rig = Rig::new(Config::default());
+        rig.install_any(&flow::odp_text::parse_actions(text, None).expect("actions"));
+        rig.inject([frame]);
+        let sent = rig.sent(2).remove(0);
+        assert_eq!((sent.0.len(), sent.1), (142, packet::Offload::default()));
+        assert_eq!(sent.0[16..18], 128u16.to_be_bytes(), "its IP length");
+        assert!(packet::checksum::of(&sent.0[14..34]) == 0 && sent.0[42..] == inner[..100]);
+    }
+}
+
 #[test]
 fn clones_do_not_change_the_original() {
     let clone = Action::Clone([set_nw_src(9), Action::Output(3)].as_slice().into());
