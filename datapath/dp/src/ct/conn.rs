@@ -162,6 +162,8 @@ pub struct Connection {
     pub tcp: Option<(super::tcp::State, super::tcp::State)>,
     /// Whether it was picked up in its middle, where nobody knows how windows scale.
     pub is_liberal: bool,
+    /// How the windows of the original and the reply direction scale, as shifts, where that was agreed on.
+    pub scales: [Option<u8>; 2],
     /// The helper's name.
     pub helper: Option<&'static str>,
     /// The original direction of the connection in which it was agreed on.
@@ -221,6 +223,10 @@ impl Conn {
     }
 
     pub(super) fn told(&self) -> Connection {
+        let tcp = match &self.follow {
+            Follow::Tcp(tcp) => Some(tcp),
+            Follow::Other(_) => None,
+        };
         Connection {
             zone: self.zone,
             original: self.original,
@@ -228,11 +234,9 @@ impl Conn {
             mark: self.mark,
             label: self.label,
             expires_ms: self.expires_ms,
-            tcp: match &self.follow {
-                Follow::Tcp(tcp) => Some(tcp.states()),
-                Follow::Other(_) => None,
-            },
-            is_liberal: matches!(&self.follow, Follow::Tcp(tcp) if tcp.is_liberal()),
+            tcp: tcp.map(|tcp| tcp.states()),
+            is_liberal: tcp.is_some_and(|tcp| tcp.is_liberal()),
+            scales: tcp.map(|tcp| tcp.scales()).unwrap_or_default(),
             helper: self.helper,
             parent: self.parent,
         }

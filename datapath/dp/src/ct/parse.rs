@@ -189,7 +189,8 @@ fn scale(mut options: &[u8]) -> Option<u8> {
         match *options {
             [0, ..] | [] | [_] => return None,
             [1, ref rest @ ..] => options = rest,
-            [3, 3, scale, ..] => return Some(scale.min(14)),
+            // Open vSwitch does not ask how long it says it is.
+            [3, _, scale, ..] => return Some(scale.min(14)),
             [_, len, ..] => options = options.get(usize::from(len.max(2))..)?,
         }
     }

@@ -121,6 +121,11 @@ impl Tcp {
         (self.peers[0].state, self.peers[1].state)
     }
 
+    /// How windows scale.
+    pub(super) fn scales(&self) -> [Option<u8>; 2] {
+        [self.peers[0].scale, self.peers[1].scale]
+    }
+
     pub(super) fn update(&mut self, s: &Segment, is_reply: bool, checks: bool) -> (Progress, Option<Timeout>) {
         if is_nonsense(s.flags) {
             return (Progress::Invalid, None);
@@ -135,8 +140,9 @@ impl Tcp {
             if src.state <= State::SynSent {
                 src.state = State::SynSent;
                 if !is_reply && dst.state < State::SynSent {
-                    // Once more, perhaps with another number.
-                    *self = Self { peers: [Self::new(s).peers[0].clone(), dst.clone()], is_liberal: false };
+                    // Once more, perhaps with another number; how windows scale was said the first time.
+                    let again = Peer { scale: src.scale, ..Self::new(s).peers[0].clone() };
+                    *self = Self { peers: [again, dst.clone()], is_liberal: false };
                 }
                 return (Progress::ValidNew, Some(Timeout::TcpFirst));
             }
@@ -158,7 +164,9 @@ impl Tcp {
         let is_first = src.state < State::SynSent;
         if is_first {
             if s.flags & SYN != 0 {
-                src.scale = s.scale;
+                // Both say so, or none does.
+                let both = s.scale.zip(dst.scale);
+                (src.scale, dst.scale) = both.unzip();
             }
             src.sent = s.seq;
             let limit = end.wrapping_add(max(1, u32::from(dst.max_window) << scale_of(dst)));

@@ -68,6 +68,21 @@ impl Connection {
         })
     }
 
+    /// What else is known of both ends of a TCP connection. Scales are told where one is not 0.
+    fn tcp_details(&self, text: &mut String) -> std::fmt::Result {
+        let [original, reply] = self.scales.map(|scale| scale.unwrap_or(0));
+        if (original, reply) != (0, 0) {
+            write!(text, ",wscale_orig={original},wscale_reply={reply}")?;
+        }
+        let [original, reply] = self.scales.map(|scale| match (scale, self.is_liberal) {
+            (Some(_), false) => "WINDOW_SCALE",
+            (Some(_), true) => "WINDOW_SCALE|BE_LIBERAL",
+            (None, true) => "BE_LIBERAL",
+            (None, false) => "0",
+        });
+        write!(text, ",flags_orig={original},flags_reply={reply})")
+    }
+
     /// One line; with the time left if `now_ms` is given, with everything if `is_verbose`.
     pub fn text(&self, now_ms: Option<u64>, is_verbose: bool) -> String {
         let mut text =
@@ -92,12 +107,8 @@ impl Connection {
         }
         if let (Some((original, reply)), Some(both)) = (self.tcp, self.tcp_state()) {
             let _ = if is_verbose {
-                let (original, reply) = (state(original), state(reply));
-                let flags = if self.is_liberal { "BE_LIBERAL" } else { "0" };
-                write!(
-                    text,
-                    ",protoinfo=(state_orig={original},state_reply={reply},flags_orig={flags},flags_reply={flags})"
-                )
+                write!(text, ",protoinfo=(state_orig={},state_reply={}", state(original), state(reply))
+                    .and_then(|()| self.tcp_details(&mut text))
             } else {
                 write!(text, ",protoinfo=(state={})", state(both))
             };
