@@ -141,10 +141,11 @@ pub(crate) fn push_eth(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &mut
     Ok(())
 }
 
-/// Only without VLAN tags; `layers` and `key` are current.
+/// Takes off all of layer 2, tags as well, as Open vSwitch does for tunnels that carry layer 3 alone; `layers` and `key`
+/// are current.
 pub(crate) fn pop_eth(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &mut Key, layers: &Layers) -> Edited {
     let at = l2_end(layers).ok_or(Unfit)?;
-    ensure(key.packet_type() == 0 && at == ETHERNET)?;
+    ensure(key.packet_type() == 0)?;
     let packet_type = ETHERTYPE_SPACE | u32::from(key.dl_type());
     ensure(packets.remove(slot, 0, at))?;
     key.set_packet_type(packet_type);

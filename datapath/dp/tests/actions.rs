@@ -277,6 +277,10 @@ fn headers_are_wrapped_in_nsh_and_unwrapped() {
     assert_eq!(out.0[..14], [0, 0, 0, 0, 0, 1, 10, 11, 12, 13, 14, 15, 0x89, 0x4f]);
     assert_eq!(out.0[14..22], [0x0f, 0xc6, 1, 3, 0, 1, 2, 0xff]);
     assert_eq!(one(&[Action::PopEth, Action::PopNsh, Action::Output(2)], out), frame);
+    // A tag goes with the Ethernet header.
+    let tag = Action::PushVlan { tpid: 0x8100, tci: 0x1003 };
+    let out = one(&[tag, Action::PopEth, Action::PushEth { src: 1, dst: 2 }, Action::Output(2)], frame.clone());
+    assert_eq!((&out.0[11..14], &out.0[14..]), (&[1, 8, 0][..], &frame.0[14..]));
     // An Ethernet header is not pushed twice.
     assert_eq!(through(&[Action::PushEth { src: 1, dst: 1 }, Action::Output(2)], frame), []);
 }
