@@ -133,6 +133,14 @@ impl Bridge {
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),
             Output::SetAdmin { port, up } => self.set_admin(port, up, ctx),
+            Output::StationsGone(stations) => {
+                let gone = StationsGone(stations.into());
+                let own = self.core.view().id;
+                let directory = self.setup.directory.load();
+                for other in directory.bridges.values().filter(|other| other.id != own) {
+                    other.address.offer(gone.clone());
+                }
+            }
             Output::Foreign { bridge, effect, stats } => {
                 self.with_bridge(bridge, |other| other.offer(ForeignEffects { effects: vec![(effect, stats)] }));
             }

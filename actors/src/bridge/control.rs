@@ -116,7 +116,8 @@ impl Bridge {
         Ok(told.map(|port| format!("Overriding already existing static entry on {}\n", port.0)).unwrap_or_default())
     }
 
-    /// Traces a packet through the pipeline; one that was given as octets teaches as if it had come.
+    /// Traces a packet through the pipeline; one that was given as octets teaches as if it had come. Tunnels' neighbours
+    /// are asked for in any case.
     fn trace(&mut self, args: &[String], packet_out: bool, now_ms: i64) -> Result<String, String> {
         let view = self.core.live_view().clone();
         let request = ofproto::trace::parse(&view, args, packet_out)?;
@@ -125,8 +126,11 @@ impl Bridge {
             return Err(format!("no recirculation data for recirc_id {id:#x}"));
         }
         let traced = ofproto::trace::run(&view, &request, &mut self.core.recirc, now_ms);
-        let teaches =
-            |e: &Effect| matches!(e, Effect::MacLearn { .. } | Effect::Learn { .. } | Effect::McastSnoop { .. });
+        let teaches = |e: &Effect| {
+            use Effect as E;
+            let lasts = matches!(e, E::MacLearn { .. } | E::Learn { .. } | E::McastSnoop { .. });
+            lasts || matches!(e, E::NeighbourWanted { .. })
+        };
         let stats = RuleStats { used_ms: now_ms, ..RuleStats::default() };
         let taught: Vec<_> = traced.effects.into_iter().filter(teaches).map(|e| (e, stats)).collect();
         self.core.foreign(&taught, now_ms);

@@ -375,6 +375,16 @@ impl Handler<ForeignEffects> for Bridge {
     }
 }
 
+impl Handler<StationsGone> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, m: StationsGone, ctx: &mut Context<Self>) {
+        self.desk.received();
+        self.core.forget_stations(&m.0);
+        self.settle(ctx);
+    }
+}
+
 impl Handler<ForeignPacketIn> for Bridge {
     type Result = ();
 

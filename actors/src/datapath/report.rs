@@ -131,6 +131,15 @@ impl Handler<VlanLimit> for Datapath {
     }
 }
 
+impl Handler<TunnelSources> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: TunnelSources, _: &mut Context<Self>) {
+        self.desk.received();
+        self.configure(dp::Config { tunnel_sources: m.0, ..*self.engine.config() });
+    }
+}
+
 impl Handler<MeterSet> for Datapath {
     type Result = ();
 

@@ -149,6 +149,11 @@ pub struct ForeignEffects {
     pub effects: Vec<(ofproto::xlate::Effect, ofproto::rule::RuleStats)>,
 }
 
+/// Stations were learned on a port of another bridge that is gone: they may be anywhere now (R).
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StationsGone(pub std::sync::Arc<[l2proto::mac_learning::MacKey]>);
+
 /// A packet of another bridge for this one's controllers (B).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

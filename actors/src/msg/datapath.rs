@@ -319,6 +319,11 @@ pub struct MeterSet {
 #[rtype(result = "()")]
 pub struct VlanLimit(pub usize);
 
+/// Tunnels send from these UDP ports, as [`dp::Config::tunnel_sources`] has them (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TunnelSources(pub (u16, u16));
+
 /// Set the members of a bond that the datapath balances, or forget it (R).
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]

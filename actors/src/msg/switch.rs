@@ -186,6 +186,8 @@ pub enum UnderlayEdit {
         /// Its address.
         address: u128,
     },
+    /// Tunnels send from these UDP ports, as [`dp::Config::tunnel_sources`] has them.
+    Sources((u16, u16)),
     /// Neighbours that nobody hears of or uses are known for so many seconds.
     Aging(u32),
     /// No neighbours are known.

@@ -39,7 +39,7 @@ impl Switch {
         if self.made.len() >= DATAPATHS {
             return Err(EditRefused::NoRoom);
         }
-        let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
+        let config = self.datapath_config();
         let role = Role::new(format!("datapath {full}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let (news, own) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), full.clone());
         let owner = Owner::default();

@@ -46,7 +46,7 @@ use crate::datapath::{Datapath, Owner, legacy};
 use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
 use crate::msg::bridge::{DatapathAnew, Upcalls, ViewPublished};
-use crate::msg::datapath::{CtTimeouts, TrackAs, TunnelPort, TunnelsAre, VlanLimit};
+use crate::msg::datapath::{CtTimeouts, TrackAs, TunnelPort, TunnelSources, TunnelsAre, VlanLimit};
 use crate::msg::port::{PortStatus, Reattach};
 use crate::msg::revalidator::{LimitAnew, Stir};
 use crate::msg::switch::*;
@@ -257,6 +257,12 @@ impl Switch {
         Arc::new(ArcSwap::from_pointee(Directory::default()))
     }
 
+    /// What a new datapath is told at first.
+    fn datapath_config(&self) -> dp::Config {
+        let tunnel_sources = self.view.underlay.sources.unwrap_or(dp::TUNNEL_SOURCES);
+        dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, tunnel_sources, ..dp::Config::default() }
+    }
+
     /// The datapath of a type, started when first needed.
     fn datapath(&mut self, kind: &str) -> Address<Datapath> {
         if let Some(backer) = self.datapaths.get(kind) {
@@ -267,7 +273,7 @@ impl Switch {
             crate::port::device::skip_dummy();
         }
         commands::log_features(kind);
-        let config = dp::Config { seed: self.settings.seed, max_vlans: self.vlan_limit, ..dp::Config::default() };
+        let config = self.datapath_config();
         let arbiter = Arbiter::new();
         let role = Role::new(format!("datapath {kind}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let (news, name) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), kind.to_owned());
@@ -518,6 +524,7 @@ impl Handler<DatapathReturned> for Switch {
         self.retune(&datapath);
         if let Some(backer) = self.datapaths.get(&datapath) {
             backer.address.offer(VlanLimit(self.vlan_limit));
+            backer.address.offer(TunnelSources(self.datapath_config().tunnel_sources));
             backer.address.offer(CtTimeouts(backer.timeouts.all()));
             backer.address.offer(self.tunnels_of(&datapath));
             if let Some(settings) = &backer.tracking {
@@ -668,6 +675,11 @@ impl Handler<UnderlayEdit> for Switch {
 
     fn handle(&mut self, m: UnderlayEdit, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        if let UnderlayEdit::Sources(sources) = m {
+            for backer in self.datapaths.values() {
+                backer.address.offer(TunnelSources(sources));
+            }
+        }
         if self.aging.apply(&mut self.view, m, clock::now_ms())? {
             self.publish(false);
             self.rearm();

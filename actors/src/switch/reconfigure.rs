@@ -13,7 +13,7 @@ use super::desired::{DesiredBridge, DesiredInterface, DesiredSwitch};
 use super::plan::{self, PlannedPort};
 use super::*;
 use crate::mailbox::AskError;
-use crate::msg::bridge::{Configure, Upcalls};
+use crate::msg::bridge::{Configure, StationsGone, Upcalls};
 use crate::msg::datapath::{CtTimeouts, VlanLimit};
 use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
 use crate::msg::revalidator::RevalidatorSettings;
@@ -114,6 +114,7 @@ impl Switch {
                 self.close_port(&name, &mut bridge, &port);
             }
             self.family.dismiss(bridge.address.card());
+            self.forget_stations_of(bridge.id);
         }
         let mut bridges = std::mem::take(&mut self.bridges);
         for (name, bridge) in &mut bridges {
@@ -124,6 +125,18 @@ impl Switch {
             bridge.bundles.retain(|n, _| row.ports.contains_key(n));
         }
         self.bridges = bridges;
+    }
+
+    /// What was learned in a bridge that goes may be behind any other port now.
+    fn forget_stations_of(&self, bridge: BridgeId) {
+        let view = self.view.bridges.get(&bridge);
+        let stations: Arc<[_]> = view.and_then(|b| b.mac.as_ref()).into_iter().flat_map(|m| m.stations()).collect();
+        if !stations.is_empty() {
+            let gone = StationsGone(stations);
+            for other in self.bridges.values() {
+                other.address.offer(gone.clone());
+            }
+        }
     }
 
     fn close_port(&mut self, bridge_name: &str, bridge: &mut BridgeState, name: &str) {

@@ -112,6 +112,7 @@ fn apply(view: &mut SwitchView, edit: UnderlayEdit) -> Result<(), String> {
         }
         UnderlayEdit::FlushNeighbours => under.neighbours.clear(),
         UnderlayEdit::Aging(aging_s) => under.aging_s = Some(aging_s),
+        UnderlayEdit::Sources(sources) => under.sources = Some(sources),
         UnderlayEdit::NeighbourUsed { .. } => {}
     }
     Ok(())

@@ -50,7 +50,12 @@ pub struct Config {
     pub thread: u16,
     /// Whether the kernel may forward packets by itself, if it can.
     pub kernel_path: bool,
+    /// UDP ports that tunnels send from: the first, and the one behind the last. The same twice: that one.
+    pub tunnel_sources: (u16, u16),
 }
+
+/// UDP ports that tunnels send from unless somebody says otherwise: ovs-vswitchd(8), `tnl/egress_port_range`.
+pub const TUNNEL_SOURCES: (u16, u16) = (32_768, 61_000);
 
 impl Default for Config {
     fn default() -> Self {
@@ -64,6 +69,7 @@ impl Default for Config {
             upcall_quota: 1024,
             thread: 0,
             kernel_path: KERNEL_PATH,
+            tunnel_sources: TUNNEL_SOURCES,
         }
     }
 }

@@ -425,7 +425,8 @@ impl Engine {
         meta.offload = Offload::default();
         octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(header);
         let sequence = self.tunnels.entry(push.tnl_port).or_default();
-        tunnel::complete(octets, push, hash, &mut sequence.next).ok_or(Drop::TunnelPush)?;
+        let sources = self.config.tunnel_sources;
+        tunnel::complete(octets, push, hash, &mut sequence.next, sources).ok_or(Drop::TunnelPush)?;
         *work.key = tunnel::outer_key(work.key);
         work.stale = true;
         Ok(())

@@ -52,7 +52,7 @@ mod tunnel;
 
 pub use burst::{BURST, Burst, Lent};
 pub use common::Common;
-pub use datapath::{Config, Datapath, KERNEL_PATH, QueueId};
+pub use datapath::{Config, Datapath, KERNEL_PATH, QueueId, TUNNEL_SOURCES};
 pub use drop_log::PortDrops;
 pub use flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
 pub use handup::Handup;

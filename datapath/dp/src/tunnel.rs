@@ -18,8 +18,6 @@ use packet::{checksum, erspan, geneve, gre, gtpu, vxlan};
 /// Octets of an Ethernet header.
 const ETHERNET: usize = 14;
 const UDP_HEADER: usize = 8;
-/// UDP source ports.
-const PORTS: std::ops::Range<u32> = 32_768..61_000;
 /// GRE's flags: a checksum, a key, a sequence number.
 const GRE_CSUM: u16 = 0x8000;
 const GRE_KEY: u16 = 0x2000;
@@ -71,8 +69,14 @@ fn pseudo(octets: &[u8], is_v6: bool, protocol: u8, len: u32) -> Option<u64> {
 }
 
 /// Completes the outer header that `octets` begin with: `hash` is the inner packet's, `sequence` the tunnel's next
-/// number. `None`: it is no such header, or the packet is too long for it.
-pub(crate) fn complete(octets: &mut [u8], push: &TnlPush, hash: u32, sequence: &mut u32) -> Option<()> {
+/// number, `sources` as in [`crate::Config`]. `None`: it is no such header, or the packet is too long for it.
+pub(crate) fn complete(
+    octets: &mut [u8],
+    push: &TnlPush,
+    hash: u32,
+    sequence: &mut u32,
+    sources: (u16, u16),
+) -> Option<()> {
     let is_v6 = be16(octets, 12)? == IPV6;
     let ip_len = u16::try_from(octets.len().checked_sub(ETHERNET)?).ok()?;
     let (l4, protocol) = if is_v6 {
@@ -86,17 +90,21 @@ pub(crate) fn complete(octets: &mut [u8], push: &TnlPush, hash: u32, sequence: &
         (ETHERNET + 20, octets[ETHERNET + 9])
     };
     if protocol == proto::UDP {
-        complete_udp(octets, push, l4, is_v6, hash)
+        put16(octets, l4, source(sources, hash))?;
+        complete_udp(octets, push, l4, is_v6)
     } else {
         complete_gre(octets, l4, sequence)
     }
 }
 
-fn complete_udp(octets: &mut [u8], push: &TnlPush, l4: usize, is_v6: bool, hash: u32) -> Option<()> {
+/// A port to send from that is the same for all packets of a hash.
+fn source((first, end): (u16, u16), hash: u32) -> u16 {
+    let span = u64::from(end.saturating_sub(first));
+    first + ((u64::from(hash) * span) >> 32) as u16
+}
+
+fn complete_udp(octets: &mut [u8], push: &TnlPush, l4: usize, is_v6: bool) -> Option<()> {
     let len = u16::try_from(octets.len().checked_sub(l4 + UDP_HEADER)?).ok()?;
-    let span = PORTS.end - PORTS.start;
-    let port = PORTS.start + ((u64::from(hash) * u64::from(span)) >> 32) as u32;
-    put16(octets, l4, port as u16)?;
     put16(octets, l4 + 4, len + UDP_HEADER as u16)?;
     if push.tnl_type == TYPE_GTPU {
         put16(octets, l4 + UDP_HEADER + 2, len.checked_sub(gtpu::HEADER_LEN as u16)?)?;
@@ -348,6 +356,7 @@ impl Opening<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TUNNEL_SOURCES;
     use flow::Action;
     use flow::odp_text::{KeyOptions, format_key, parse_actions};
 
@@ -374,7 +383,7 @@ mod tests {
     /// Puts a packet into a tunnel and takes it out again: what is known of it then.
     fn there_and_back(kind: TunnelKind, push: &TnlPush, inner: &[u8]) -> Result<String, String> {
         let mut packet = [&push.header[..], inner].concat();
-        complete(&mut packet, push, 0x8000_0000, &mut 7).ok_or("not put in")?;
+        complete(&mut packet, push, 0x8000_0000, &mut 7, TUNNEL_SOURCES).ok_or("not put in")?;
         let (outer, layers) = flow::extract(&packet, 3);
         let opened = open(kind, 9, &packet, (&outer, &layers), false).ok_or("not taken out")?;
         assert_eq!(packet.get(opened.header..), Some(inner));
@@ -448,6 +457,6 @@ mod tests {
         let vxlan = push(4, V4, 17, 50, "udp(src=0,dst=4789,csum=0x0),vxlan(flags=0x8000000,vni=0x7b)");
         let mut packet = vxlan.header.clone();
         packet.resize(66_000, 0);
-        assert_eq!(complete(&mut packet, &vxlan, 0, &mut 0), None);
+        assert_eq!(complete(&mut packet, &vxlan, 0, &mut 0, TUNNEL_SOURCES), None);
     }
 }

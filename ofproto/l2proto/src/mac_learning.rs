@@ -79,6 +79,11 @@ impl<P: PortName> MacView<P> {
         self.shards[shard_of(key)].get(key)
     }
 
+    /// All addresses.
+    pub fn stations(&self) -> impl Iterator<Item = MacKey> + '_ {
+        self.shards.iter().flat_map(|shard| shard.keys().copied())
+    }
+
     /// The addresses that are at another port than in an earlier view, known or unknown now.
     pub fn moved_since<'a>(&'a self, earlier: &'a MacView<P>) -> impl Iterator<Item = MacKey> + 'a {
         let pairs = self.shards.iter().zip(earlier.shards.iter()).filter(|(new, old)| !Arc::ptr_eq(new, old));

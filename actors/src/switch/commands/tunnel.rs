@@ -1,11 +1,9 @@
 //! `tnl/*` and `ovs/route/*`: what userspace tunnels know of routes and neighbours.
 //!
-//! The switch keeps routes and neighbours in its view. Which source ports tunnels use is kept as a person sets it, and
-//! nothing reads it yet.
+//! The switch keeps routes, neighbours and the ports that tunnels send from in its view.
 
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 
 use flow::OdpPort;
 use ofproto::view::TunnelConfig;
@@ -19,12 +17,6 @@ use crate::switch::directory::Directory;
 use crate::switch::tunnels;
 use crate::switch::underlay::MAPPED_BITS;
 use crate::unixctl::Answer;
-
-static PORTS: Mutex<(u16, u16)> = Mutex::new((32768, 61000));
-
-fn ports<R>(edit: impl FnOnce(&mut (u16, u16)) -> R) -> R {
-    edit(&mut PORTS.lock().unwrap_or_else(PoisonError::into_inner))
-}
 
 /// Has the switch change what it knows.
 pub(super) async fn change(directory: &Directory, edit: UnderlayEdit) -> Answer {
@@ -59,15 +51,14 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("tnl/ports/show", "-v", (0, 1), |directory, args| async move {
         Ok(ports_text(&directory, args.first().is_some_and(|a| a == "-v")))
     });
-    registry.say("tnl/egress_port_range", "min max", (0, 2), |args| {
-        let [min, max] = args else {
-            let (min, max) = ports(|p| *p);
+    registry.ask("tnl/egress_port_range", "min max", (0, 2), |directory, args| async move {
+        let [min, max] = args.as_slice() else {
+            let (min, max) = directory.view.underlay.sources.unwrap_or(dp::TUNNEL_SOURCES);
             return Ok(format!("Tunnel UDP source port range: {min}-{max}\n"));
         };
         let Some(min) = min.parse::<u16>().ok().filter(|n| *n > 0) else { return Ok("Invalid min.\n".to_owned()) };
         let Some(max) = max.parse::<u16>().ok().filter(|n| *n > 0) else { return Ok("Invalid max.\n".to_owned()) };
-        ports(|p| *p = if min > max { (max, min) } else { (min, max) });
-        Ok("OK".to_owned())
+        change(&directory, UnderlayEdit::Sources((min.min(max), min.max(max)))).await
     });
     add_routes(registry);
 }

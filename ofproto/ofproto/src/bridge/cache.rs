@@ -171,8 +171,14 @@ impl Bridge {
     /// Credits what a flow carried since the last report. Gives when it was last of use; `None` for unknown ones.
     fn credit_flow(&mut self, report: &FlowReported, now_ms: i64) -> Option<i64> {
         let carried = self.flows.advance(report.ufid, &report.stats, now_ms)?;
-        if let Some(effects) = carried.effects {
+        let Some(effects) = carried.effects else { return Some(carried.used_ms) };
+        let asks = |effect: &Effect| matches!(effect, Effect::NeighbourWanted { .. });
+        if carried.is_first || !effects.iter().any(asks) {
             self.apply(&effects, carried.stats, carried.tcp_flags, now_ms);
+        } else {
+            // A question that nobody answered is asked again once, as in Open vSwitch, and not for every packet.
+            let others: Vec<Effect> = effects.iter().filter(|e| !asks(e)).cloned().collect();
+            self.apply(&others, carried.stats, carried.tcp_flags, now_ms);
         }
         Some(carried.used_ms)
     }

@@ -477,6 +477,13 @@ impl Bridge {
         self.live_stale = true;
     }
 
+    /// Forgets stations, static ones as well.
+    pub fn forget_stations(&mut self, stations: &[l2proto::mac_learning::MacKey]) {
+        if stations.iter().filter(|key| self.macs.remove(key).is_some()).count() > 0 {
+            self.macs_changed();
+        }
+    }
+
     /// How long a port has been there, milliseconds.
     pub fn port_age_ms(&self, port: OfPort, now_ms: i64) -> u64 {
         let since = self.port_since.get(&port).copied().unwrap_or(self.started_ms);

@@ -95,6 +95,8 @@ pub enum Output {
         /// Seconds.
         hard: u16,
     },
+    /// All other bridges are to forget stations, which were learned on a port that is gone.
+    StationsGone(Vec<l2proto::mac_learning::MacKey>),
     /// An effect on another bridge.
     Foreign {
         /// Which.

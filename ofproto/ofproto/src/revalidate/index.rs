@@ -113,7 +113,9 @@ impl FlowIndex {
         flow.reported_ms = now_ms;
         let used_ms = if stats.used_ms > 0 { stats.used_ms } else { flow.created_ms };
         let effects = (since.packets > 0).then(|| Arc::clone(&flow.effects));
-        Some(Carried { stats: since, tcp_flags: stats.tcp_flags, effects, used_ms })
+        let is_first = effects.is_some() && !flow.credited;
+        flow.credited |= is_first;
+        Some(Carried { stats: since, tcp_flags: stats.tcp_flags, is_first, effects, used_ms })
     }
 
     /// Forgets a flow that the datapath took out.
@@ -165,6 +167,7 @@ impl FlowIndex {
         recirc.release(&flow.recircs, now_ms);
         flow.recircs = new.recircs.into();
         flow.effects = new_effects;
+        flow.credited = false;
         flow.macs = new.macs;
         flow.bridges = new.bridges;
         if *actions == *flow.actions {

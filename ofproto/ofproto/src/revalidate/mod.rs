@@ -39,6 +39,8 @@ pub struct CachedFlow {
     actions: Actions,
     /// How often that has changed.
     edition: u32,
+    /// Whether packets were credited to its translation as it is now.
+    credited: bool,
     /// Effects of each packet.
     effects: Arc<[Effect]>,
     /// Recirculation states it holds.
@@ -62,6 +64,8 @@ pub struct Carried {
     pub stats: RuleStats,
     /// TCP flags seen.
     pub tcp_flags: u16,
+    /// Whether they are the first that this translation is credited with.
+    pub is_first: bool,
     /// Effects of each packet, if there were any.
     pub effects: Option<Arc<[Effect]>>,
     /// When the flow was last of use, milliseconds.
@@ -94,6 +98,7 @@ impl CachedFlow {
             shape,
             actions,
             edition: 0,
+            credited: false,
             effects,
             recircs: translation.recircs.into(),
             macs: translation.macs,

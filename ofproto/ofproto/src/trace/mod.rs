@@ -45,7 +45,7 @@ pub struct Request {
 pub struct Traced {
     /// What to show.
     pub text: String,
-    /// What to apply: nothing unless there was a packet.
+    /// What to apply: without a packet nothing but questions for neighbours.
     pub effects: Vec<Effect>,
 }
 
@@ -144,9 +144,9 @@ impl Trace<'_> {
         let actions = flow::odp_text::format_actions(&translation.actions, dp_names);
         self.out.push_str(&format!("Datapath actions: {actions}"));
         self.verdict(&translation);
-        if input.side_effects {
-            self.effects.extend(translation.effects);
-        }
+        // Neighbours are asked for by traces of whatever kind.
+        let is_real = |e: &Effect| input.side_effects || matches!(e, Effect::NeighbourWanted { .. });
+        self.effects.extend(translation.effects.into_iter().filter(is_real));
     }
 
     fn verdict(&mut self, translation: &Translation) {

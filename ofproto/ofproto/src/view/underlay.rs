@@ -80,6 +80,8 @@ pub struct Underlay {
     pub neighbours: Vec<(String, u128, u64)>,
     /// How long a neighbour is known that nobody hears of and nothing is sent to; [`DEFAULT_AGING_S`] if nobody said.
     pub aging_s: Option<u32>,
+    /// UDP ports that tunnels send from, as somebody said.
+    pub sources: Option<(u16, u16)>,
 }
 
 /// Seconds for which neighbours are known unless somebody says otherwise: ovs-vswitchd(8), `tnl/neigh/aging`.

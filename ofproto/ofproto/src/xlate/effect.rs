@@ -123,7 +123,8 @@ pub enum Effect {
         /// Its way out: an OpenFlow port or one of [`crate::export::netflow`]'s.
         out: u16,
     },
-    /// The Ethernet address of a neighbour that a tunnel leads to is wanted; for the packet at hand only.
+    /// The Ethernet address of a neighbour that a tunnel leads to is wanted: by each translation once when it is made, and
+    /// once more when later packets of its flow have come.
     NeighbourWanted {
         /// Bridge.
         bridge: BridgeId,
@@ -183,6 +184,9 @@ impl Effect {
             (E::Netflow { bridge, flow, out }, E::Netflow { bridge: b, flow: f, out: o }) => {
                 (bridge, flow, out) == (b, f, o)
             }
+            (E::NeighbourWanted { bridge, from, to }, E::NeighbourWanted { bridge: b, from: f, to: t }) => {
+                (bridge, from, to) == (b, f, t)
+            }
             (E::NeighbourUsed { bridge, address }, E::NeighbourUsed { bridge: b, address: a }) => {
                 (bridge, address) == (b, a)
             }
@@ -197,6 +201,6 @@ impl Effect {
     /// Whether only the packet at hand has it, and not the later ones of its flow.
     pub fn is_once(&self) -> bool {
         use Effect as E;
-        matches!(self, E::McastSnoop { .. } | E::Special { .. } | E::NeighbourWanted { .. } | E::NeighbourHeard { .. })
+        matches!(self, E::McastSnoop { .. } | E::Special { .. } | E::NeighbourHeard { .. })
     }
 }
