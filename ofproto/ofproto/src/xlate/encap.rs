@@ -167,8 +167,14 @@ impl Context<'_> {
         match std::mem::replace(&mut self.pending, Pending::None) {
             Pending::None if self.flow.packet_type() == self.base.packet_type() => return,
             // A port that carries packets without Ethernet headers, or an output after one.
-            Pending::None if self.flow.packet_type() != PT_ETH => self.odp.push(odp::Action::PopEth),
+            // Tags go with the header, also those that were to come; after it they come anew.
+            Pending::None if self.flow.packet_type() != PT_ETH => {
+                self.odp.push(odp::Action::PopEth);
+                let vlans = super::commit::vlans(&self.flow);
+                super::commit::set_vlans(&mut self.base, vlans);
+            }
             Pending::None | Pending::EncapEth => {
+                super::commit::set_vlans(&mut self.base, Default::default());
                 let (src, dst) = (self.flow.dl_src(), self.flow.dl_dst());
                 self.odp.push(odp::Action::PushEth { src, dst });
                 self.base.set_dl_src(src);
