@@ -215,8 +215,9 @@ impl Datagram {
         self.fragments.iter().any(|f| !f.more)
     }
 
+    /// One that says it is the last may be in the middle, as in Open vSwitch.
     fn is_whole(&self) -> bool {
-        let joined = |pair: &[Fragment]| pair[0].more && pair[0].end() == pair[1].offset;
+        let joined = |pair: &[Fragment]| pair[0].end() == pair[1].offset;
         self.has_first() && self.has_last() && self.fragments.windows(2).all(joined)
     }
 
