@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use flow::Key;
 use flow::classifier::Shape;
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::mix;
+use crate::numbers::Numbers;
 
 /// The words of a key that a mask cares for, masked.
 pub(crate) type Picked = SmallVec<[u64; 12]>;
@@ -25,7 +25,7 @@ pub(crate) trait PickedWords {
 
 struct Subtable {
     shape: Arc<Shape>,
-    flows: HashTable<u32>,
+    flows: Numbers,
     hits: u64,
 }
 
@@ -87,10 +87,10 @@ impl Classifier {
     pub(crate) fn find(&mut self, key: &Key, flows: &impl PickedWords) -> (Option<u32>, usize) {
         for (i, subtable) in self.subtables.iter_mut().enumerate() {
             let hash = subtable.hash(key, self.seed);
-            let found = subtable.flows.find(hash, |flow| subtable.matches(key, flows.picked(*flow)));
-            if let Some(flow) = found {
+            let found = subtable.flows.find(hash, |flow| subtable.matches(key, flows.picked(flow)));
+            if found.is_some() {
                 subtable.hits += 1;
-                return (Some(*flow), i + 1);
+                return (found, i + 1);
             }
         }
         (None, self.subtables.len())
@@ -111,22 +111,20 @@ impl Classifier {
     ) -> Result<Vacancy, Taken> {
         let hash = mix::words(values.iter().copied(), self.seed);
         if let Some(subtable) = self.subtable(shape) {
-            let is_there = self.subtables[subtable].flows.find(hash, |flow| flows.picked(*flow) == values).is_some();
+            let is_there = self.subtables[subtable].flows.find(hash, |flow| flows.picked(flow) == values).is_some();
             return if is_there { Err(Taken::ByFlow) } else { Ok(Vacancy { subtable, hash }) };
         }
         if self.subtables.len() >= limit {
             self.is_crowded = true;
             return Err(Taken::MaskLimit);
         }
-        self.subtables.push(Subtable { shape: Arc::clone(shape), flows: HashTable::new(), hits: 0 });
+        self.subtables.push(Subtable { shape: Arc::clone(shape), flows: Numbers::default(), hits: 0 });
         Ok(Vacancy { subtable: self.subtables.len() - 1, hash })
     }
 
     /// Puts a flow in its place, made by [`Classifier::vacancy`] just before.
-    pub(crate) fn insert(&mut self, flow: u32, at: Vacancy, flows: &impl PickedWords) {
-        let seed = self.seed;
-        let hash_of = |flow: &u32| mix::words(flows.picked(*flow).iter().copied(), seed);
-        self.subtables[at.subtable].flows.insert_unique(at.hash, flow, hash_of);
+    pub(crate) fn insert(&mut self, flow: u32, at: Vacancy) {
+        self.subtables[at.subtable].flows.insert(at.hash, flow);
     }
 
     /// The shape of a place.
@@ -138,9 +136,7 @@ impl Classifier {
     pub(crate) fn remove(&mut self, flow: u32, shape: &Arc<Shape>, flows: &impl PickedWords) {
         let Some(i) = self.subtable(shape) else { return };
         let hash = mix::words(flows.picked(flow).iter().copied(), self.seed);
-        if let Ok(entry) = self.subtables[i].flows.find_entry(hash, |f| *f == flow) {
-            entry.remove();
-        }
+        self.subtables[i].flows.remove(hash, flow);
         if self.subtables[i].flows.is_empty() {
             self.subtables.remove(i);
         }
@@ -163,8 +159,8 @@ impl Classifier {
         }
         self.has_marks = is_crowded;
         for subtable in self.subtables.iter().filter(|s| s.flows.len() <= COLD_FLOWS) {
-            let is_cold = is_crowded && !subtable.flows.iter().any(|flow| flows.is_used(*flow));
-            subtable.flows.iter().for_each(|flow| flows.mark(*flow, is_cold));
+            let is_cold = is_crowded && !subtable.flows.iter().any(|flow| flows.is_used(flow));
+            subtable.flows.iter().for_each(|flow| flows.mark(flow, is_cold));
         }
     }
 

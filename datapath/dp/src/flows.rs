@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use flow::classifier::{MiniMatch, Shape};
 use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, OdpPort, Ufid};
-use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::classifier::{Classifier, Markable, Picked, PickedWords, Taken};
 use crate::kernel::NO_ENTRY;
 use crate::mix;
+use crate::numbers::Numbers;
 
 /// Why a flow was not installed or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -226,7 +226,7 @@ impl Markable for Lately<'_> {
 pub(crate) struct FlowTable {
     slab: Slab,
     free: Vec<u32>,
-    by_ufid: HashTable<u32>,
+    by_ufid: Numbers,
     /// By port; ports beyond [`DENSE`] and [`ANY_PORT`] share `others`.
     dense: Vec<Classifier>,
     others: BTreeMap<OdpPort, Classifier>,
@@ -245,7 +245,7 @@ impl FlowTable {
         Self {
             slab: Slab::default(),
             free: Vec::new(),
-            by_ufid: HashTable::new(),
+            by_ufid: Numbers::default(),
             dense: Vec::new(),
             others: BTreeMap::new(),
             seed,
@@ -336,7 +336,7 @@ impl FlowTable {
 
     fn by_name(&self, ufid: Ufid) -> Option<u32> {
         let hash = Self::name_hash(ufid, self.seed);
-        self.by_ufid.find(hash, |index| self.slab.is_named(*index, ufid)).copied()
+        self.by_ufid.find(hash, |index| self.slab.is_named(index, ufid))
     }
 
     fn named(&self, ufid: Ufid) -> Option<&Flow> {
@@ -389,10 +389,8 @@ impl FlowTable {
             self.slab.0.len() as u32 - 1
         });
         self.slab.0[index as usize].flow = Some(Box::new(flow));
-        classifier.insert(index, vacancy, &self.slab);
-        let (slab, seed) = (&self.slab, self.seed);
-        let hash_of = |index: &u32| slab.flow(*index).map_or(0, |flow| Self::name_hash(flow.ufid, seed));
-        self.by_ufid.insert_unique(Self::name_hash(entry.ufid, seed), index, hash_of);
+        classifier.insert(index, vacancy);
+        self.by_ufid.insert(Self::name_hash(entry.ufid, self.seed), index);
         self.note(|| FlowEdit::Install(entry.clone(), view_version));
         Ok(())
     }
@@ -408,9 +406,8 @@ impl FlowTable {
     }
 
     pub(crate) fn remove(&mut self, ufid: Ufid) -> Option<DumpedFlow> {
-        let hash = Self::name_hash(ufid, self.seed);
-        let entry = self.by_ufid.find_entry(hash, |index| self.slab.is_named(*index, ufid)).ok()?;
-        let (index, _) = entry.remove();
+        let index = self.by_name(ufid)?;
+        self.by_ufid.remove(Self::name_hash(ufid, self.seed), index);
         self.note(|| FlowEdit::Remove(ufid));
         let (port, shape) = self.slab.flow(index).map(|flow| (flow.port, Arc::clone(&flow.shape)))?;
         let classifier = match self.dense.get_mut(port as usize) {

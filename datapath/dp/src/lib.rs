@@ -38,6 +38,7 @@ pub mod kernel;
 mod load;
 mod meter;
 mod mix;
+mod numbers;
 mod outputs;
 mod pending;
 mod policer;
