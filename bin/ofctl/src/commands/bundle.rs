@@ -1,7 +1,7 @@
 //! `bundle`, and flow-mods in bundles: all or nothing.
 
 use cli::program;
-use openflow::flow_mod::PackedFlowMod;
+use openflow::flow_mod::{Command, PackedFlowMod, ParsedFlowMod};
 use openflow::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
 use openflow::message::kind::{self};
 use openflow::message::{self, BundleCtrl, ErrorKind, Message};
@@ -9,7 +9,7 @@ use openflow::parse::bundle::{Line, parse_line};
 use openflow::{Protocols, Version};
 
 use super::flow_file;
-use super::flows::{dialect, noting_line, open_for_flow_mod, open_named};
+use super::flows::{dialect, noting_line, open_for_flow_mod, open_named, session};
 use crate::session::{Session, because, cannot, is_error, xid_of};
 use crate::settings::{Settings, with_bundles};
 use crate::{Done, Failure};
@@ -40,6 +40,65 @@ pub(super) fn send_flow_mods(
     bundle.commit(settings)
 }
 
+/// Sends the flow-mods of a long file as one bundle while it is still being read. Gives nothing where a line cannot be
+/// said so: it may use names, be in error or want another protocol. The connection has ended then, and the bundle with it,
+/// and nothing of it has been told of.
+pub(super) fn stream(
+    settings: &Settings,
+    found: Option<Session>,
+    switch: &str,
+    text: &flow_file::Text,
+    command: Command,
+) -> Option<Done> {
+    let session = session(found, switch, settings).ok()?;
+    let (version, protocol) = (session.version, Protocols::initial(session.version));
+    if !(USABLE & settings.allowed).contains(protocol) {
+        return None;
+    }
+    let table_id = Protocols::TABLE_ID.contains(protocol);
+    let mut bundle = Bundle::new(&session);
+    let first = bundle.reserve(text.len());
+    let encode = |out: &mut Vec<u8>, place: usize, parsed: &ParsedFlowMod| {
+        let write = |out: &mut Vec<u8>, version, xid| {
+            message::encode_flow_mod(out, dialect(protocol), &parsed.flow_mod, table_id, version, xid)
+        };
+        parsed.usable.contains(protocol) && put_add(out, version, first.wrapping_add(place as u32), write).is_ok()
+    };
+    let mut blocks = Vec::new();
+    let mut sent: Done = bundle.open();
+    let is_whole = flow_file::each_block(text, command, &encode, |mut block| {
+        bundle.added.append(&mut std::mem::take(&mut block.octets));
+        if sent.is_ok() {
+            sent = bundle.flush();
+        }
+        blocks.push(block);
+    });
+    if !is_whole {
+        return None;
+    }
+    blocks.iter().for_each(flow_file::Block::log);
+    Some(sent.and_then(|()| bundle.commit(settings)))
+}
+
+/// Appends a message of a bundle, which `write` appends.
+fn put_add(
+    out: &mut Vec<u8>,
+    version: Version,
+    xid: u32,
+    write: impl FnOnce(&mut Vec<u8>, Version, u32) -> Result<(), message::Unsupported>,
+) -> Done {
+    let shape = kind::shape_of(kind::Kind::BundleAdd, version, false)
+        .ok_or_else(|| format!("bundles need OpenFlow 1.3 or later, not {version}"))?;
+    let start = out.len();
+    kind::put_head(out, shape, version, xid);
+    out.extend_from_slice(&ID.to_be_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&FLAGS.to_be_bytes());
+    write(out, version, xid).map_err(|e| cannot(&e))?;
+    kind::finish(out, start);
+    Ok(())
+}
+
 /// Octets that are sent at once.
 const PIECE: usize = 1 << 16;
 
@@ -65,11 +124,17 @@ impl<'a> Bundle<'a> {
 
     /// Opens the bundle at once, so that its `n` messages are sent as they come.
     pub fn begin(&mut self, n: usize) -> Done {
-        // Messages have lower numbers than what opens the bundle, as if they had been made before.
+        self.reserve(n);
+        self.open()
+    }
+
+    /// Sets numbers aside for `n` messages, which are lower than those of what opens the bundle, as if they had been made
+    /// before. Gives the first one.
+    fn reserve(&mut self, n: usize) -> u32 {
         let first = self.session.next_xid();
         self.session.set_next_xid(first.wrapping_add(n as u32));
         self.reserved = Some(first);
-        self.open()
+        first
     }
 
     fn open(&mut self) -> Done {
@@ -84,15 +149,7 @@ impl<'a> Bundle<'a> {
             Some(next) => std::mem::replace(next, next.wrapping_add(1)),
             None => self.session.next_xid(),
         };
-        let shape = kind::shape_of(kind::Kind::BundleAdd, version, false)
-            .ok_or_else(|| format!("bundles need OpenFlow 1.3 or later, not {version}"))?;
-        let start = self.added.len();
-        kind::put_head(&mut self.added, shape, version, xid);
-        self.added.extend_from_slice(&ID.to_be_bytes());
-        self.added.extend_from_slice(&[0, 0]);
-        self.added.extend_from_slice(&FLAGS.to_be_bytes());
-        write(&mut self.added, version, xid).map_err(|e| cannot(&e))?;
-        kind::finish(&mut self.added, start);
+        put_add(&mut self.added, version, xid, write)?;
         if self.state.is_some() && self.added.len() - self.sent >= PIECE { self.flush() } else { Ok(()) }
     }
 

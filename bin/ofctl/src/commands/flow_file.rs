@@ -1,10 +1,13 @@
 //! Files of flows: one a line, `#` begins a comment, `-` is standard input.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use cli::program::strerror;
 use flow::classifier::Shapes;
-use openflow::flow_mod::{Command, PackedFlowMod, parse_flow_mod};
+use openflow::flow_mod::{Command, PackedFlowMod, ParsedFlowMod, parse_flow_mod};
 use openflow::matching::Match;
 use openflow::names::Names;
 use openflow::{Notes, Protocols, Remark};
@@ -47,9 +50,44 @@ pub(super) fn lines(file: &str, mut f: impl FnMut(&str, usize) -> Done) -> Done 
 pub(super) type Flows = (Vec<PackedFlowMod>, Protocols, Option<Session>);
 
 /// A line of a file.
+#[derive(Clone, Copy)]
 struct Line<'a> {
     number: usize,
     text: &'a str,
+}
+
+/// The lines of a file that say something.
+pub(super) struct Text {
+    text: String,
+    /// The number of each line, and where it is.
+    places: Vec<(usize, std::ops::Range<usize>)>,
+}
+
+impl Text {
+    /// Reads a file, or standard input for `-`.
+    pub fn read(file: &str) -> Result<Text, Failure> {
+        let (mut text, mut places) = (String::new(), Vec::new());
+        lines(file, |line, number| {
+            places.push((number, text.len()..text.len() + line.len()));
+            text.push_str(line);
+            Ok(())
+        })?;
+        Ok(Text { text, places })
+    }
+
+    /// Whether there is enough to be worth several threads.
+    pub fn is_long(&self) -> bool {
+        self.places.len() >= 2 * LINES_A_THREAD
+    }
+
+    /// How many lines there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn lines(&self) -> Vec<Line<'_>> {
+        self.places.iter().map(|(number, place)| Line { number: *number, text: &self.text[place.clone()] }).collect()
+    }
 }
 
 /// What a line says. Many are kept, so the flow-mod is packed.
@@ -62,20 +100,29 @@ struct Said {
     remarks: Vec<Remark>,
 }
 
+/// The connection that names are asked for by, if they may be used.
+pub(super) fn open_for_names(settings: &Settings, switch: &str) -> Result<Option<Session>, Failure> {
+    settings.accepts_names().then(|| super::flows::open_named(switch, settings)).transpose()
+}
+
 /// Reads a file of flows. With `switch`, names of that switch's ports and tables may be used.
 pub(super) fn read(settings: &Settings, switch: Option<&str>, file: &str, command: Command) -> Result<Flows, Failure> {
-    let mut usable = Protocols::ANY;
     let session = match switch {
-        Some(switch) if settings.accepts_names() => Some(super::flows::open_named(switch, settings)?),
-        _ => None,
+        Some(switch) => open_for_names(settings, switch)?,
+        None => None,
     };
-    let (mut text, mut places) = (String::new(), Vec::new());
-    lines(file, |line, number| {
-        places.push((number, text.len()..text.len() + line.len()));
-        text.push_str(line);
-        Ok(())
-    })?;
-    let lines: Vec<Line<'_>> = places.into_iter().map(|(number, place)| Line { number, text: &text[place] }).collect();
+    parse_text(session, file, &Text::read(file)?, command)
+}
+
+/// Reads the lines of a file of flows. With a session, names of that switch's ports and tables may be used.
+pub(super) fn parse_text(
+    session: Option<Session>,
+    file: &str,
+    text: &Text,
+    command: Command,
+) -> Result<Flows, Failure> {
+    let mut usable = Protocols::ANY;
+    let lines = text.lines();
     let mut flow_mods = Vec::with_capacity(lines.len());
     // The switch is asked for names when the first line cannot do without; from there on they count.
     let mut names = Names::NONE;
@@ -109,6 +156,87 @@ const LINES_A_THREAD: usize = 4096;
 /// Most threads.
 const THREADS: usize = 8;
 
+/// As many threads as there are processors, and work for.
+fn threads(lines: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    (lines / LINES_A_THREAD).min(processors).min(THREADS)
+}
+
+/// Lines that a thread takes at once, where they are sent as they are read.
+const BLOCK: usize = 512;
+
+/// Some lines that follow each other, as octets, and what the log is to say of them.
+pub(super) struct Block {
+    pub octets: Vec<u8>,
+    remarks: Vec<(Vec<Remark>, Option<Match>, Match)>,
+}
+
+impl Block {
+    /// Logs what there is to say of the lines.
+    pub fn log(&self) {
+        for (remarks, after, before) in &self.remarks {
+            crate::text::log(remarks);
+            if let Some(after) = after {
+                super::flows::note(before, after);
+            }
+        }
+    }
+}
+
+/// Turns lines without names into octets on all processors and gives them to `take`, block after block. `encode` appends
+/// a line's, which has this place among the lines, and says whether it can. Says whether all lines could be read.
+pub(super) fn each_block(
+    text: &Text,
+    command: Command,
+    encode: &(dyn Fn(&mut Vec<u8>, usize, &ParsedFlowMod) -> bool + Sync),
+    mut take: impl FnMut(Block),
+) -> bool {
+    let lines = text.lines();
+    let blocks: Vec<&[Line<'_>]> = lines.chunks(BLOCK).collect();
+    let parse_block = |number: usize| -> Option<Block> {
+        let mut block = Block { octets: Vec::with_capacity(BLOCK * 144), remarks: Vec::new() };
+        for (line, place) in blocks[number].iter().zip(number * BLOCK..) {
+            let notes = Notes::default();
+            let parsed = parse_flow_mod(line.text, command, Names { notes: Some(&notes), ..Names::NONE }).ok()?;
+            if !encode(&mut block.octets, place, &parsed) {
+                return None;
+            }
+            let remarks = notes.take();
+            if !remarks.is_empty() || parsed.normalized.is_some() {
+                block.remarks.push((remarks, parsed.normalized, parsed.flow_mod.matching));
+            }
+        }
+        Some(block)
+    };
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (done, results) = mpsc::sync_channel(2 * THREADS);
+        for _ in 0..threads(lines.len()).max(1) {
+            let (done, next, blocks, parse_block) = (done.clone(), &next, &blocks, &parse_block);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= blocks.len() || done.send((number, parse_block(number))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(done);
+        // Those that are ready before their turn wait.
+        let (mut waiting, mut turn) = (BTreeMap::new(), 0);
+        for (number, block) in results {
+            let Some(block) = block else { return false };
+            waiting.insert(number, block);
+            while let Some(block) = waiting.remove(&turn) {
+                take(block);
+                turn += 1;
+            }
+        }
+        turn == blocks.len()
+    })
+}
+
 fn parse(line: &Line<'_>, command: Command, names: Names<'_>, shapes: &mut Shapes) -> Result<Said, String> {
     let notes = Notes::default();
     let parsed = parse_flow_mod(line.text, command, Names { notes: names.notes.or(Some(&notes)), ..names })?;
@@ -123,8 +251,7 @@ fn parse_all(lines: &[Line<'_>], command: Command) -> Vec<Result<Said, String>> 
         let mut shapes = Shapes::default();
         lines.iter().map(|line| parse(line, command, Names::NONE, &mut shapes)).collect()
     };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (lines.len() / LINES_A_THREAD).min(processors).min(THREADS);
+    let threads = threads(lines.len());
     if threads < 2 {
         return parse_piece(lines);
     }

@@ -249,7 +249,15 @@ pub(super) fn note(before: &Match, after: &Match) {
 }
 
 fn from_file(settings: &Settings, switch: &str, file: &str, command: Command) -> Done {
-    let (flow_mods, usable, found) = flow_file::read(settings, Some(switch), file, command)?;
+    let mut session = flow_file::open_for_names(settings, switch)?;
+    let text = flow_file::Text::read(file)?;
+    if settings.bundle && text.is_long() {
+        if let Some(done) = super::bundle::stream(settings, session, switch, &text, command) {
+            return done;
+        }
+        session = flow_file::open_for_names(settings, switch)?;
+    }
+    let (flow_mods, usable, found) = flow_file::parse_text(session, file, &text, command)?;
     send(settings, found, switch, &flow_mods, usable)
 }
 
