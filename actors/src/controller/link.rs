@@ -115,14 +115,21 @@ impl Link {
         self.framer.next_message().map(|m| m.map(Arc::from)).map_err(|bad| bad.0)
     }
 
-    /// Deals with a message of a version that was not agreed upon: greetings, errors and echoes are taken in any. `false`:
-    /// it is to be refused.
-    pub(super) fn answer_other_version(&mut self, octets: &[u8], peer: &str, agreed: Version) -> bool {
-        use openflow::message::{Message, Msg, decode_with, encode_into};
+    /// Deals with a message of a version that was not agreed upon: echoes are taken in any; greetings and errors, which
+    /// nobody asked for, are refused in their own. `false`: it is to be refused.
+    pub(super) fn answer_other_version(&mut self, octets: &[u8], peer: &str, name: &str, agreed: Version) -> bool {
+        use openflow::message::{ErrorMessage, Message, Msg, decode_with, encode_into};
         let (version, agreed) = (octets.first().copied().unwrap_or(0), agreed.wire());
-        let request = match decode_with(octets, &openflow::message::Context::UNKNOWN) {
-            Ok(Msg { body: Message::EchoRequest(data), version, xid }) => Some((data, version, xid)),
-            Ok(Msg { body: Message::Hello(_) | Message::Error(_) | Message::EchoReply(_), .. }) => None,
+        let answer = match decode_with(octets, &openflow::message::Context::UNKNOWN) {
+            Ok(Msg { body: Message::EchoRequest(data), version, xid }) => {
+                Some((Message::EchoReply(data), version, xid))
+            }
+            Ok(Msg { body: Message::Hello(_) | Message::Error(_), version, xid }) => {
+                let error = ErrorMessage::reply(ErrorCode::OFPBRC_BAD_TYPE, octets);
+                super::session::log_refusal(name, &error);
+                Some((Message::Error(error), version, xid))
+            }
+            Ok(Msg { body: Message::EchoReply(_), .. }) => None,
             _ => {
                 vlog::err_rl!(
                     "vconn",
@@ -133,9 +140,9 @@ impl Link {
                 return false;
             }
         };
-        if let Some((data, version, xid)) = request {
+        if let Some((answer, version, xid)) = answer {
             let mut reply = Vec::new();
-            if encode_into(&mut reply, &Message::EchoReply(data), version, xid).is_ok() {
+            if encode_into(&mut reply, &answer, version, xid).is_ok() {
                 self.send(&reply);
             }
         }

@@ -20,7 +20,7 @@ use super::write_note;
 use crate::clock;
 use crate::mailbox::{Address, Retry};
 use crate::msg::bridge::{OfBacklog, OfBatch, OfConnected, OfDisconnected, OfRead};
-use crate::stream::{Method, Stream, Tls, connect, errno_text};
+use crate::stream::{Method, OPENFLOW_PORT, Stream, Tls, connect, errno_text, note_attempt};
 use crate::supervise::{Desk, Family, Player, Role, Strategy, WeakFamily};
 
 /// Messages for one connection that wait.
@@ -178,6 +178,7 @@ impl Session {
         let attempt = self.attempt;
         let peer = self.setup.peer.clone();
         let errand = clock::at_work();
+        note_attempt(&peer, OPENFLOW_PORT, None);
         let opened = async move {
             let _errand = errand;
             let stream = connect(&way.method, &way.tls).await.inspect_err(|error| log_connect(&way, &peer, error))?;
@@ -259,7 +260,9 @@ impl Session {
             };
             vlog::dbg_rl!("vconn", 600, 600, "{}: received: {}", self.setup.peer, Shown(&octets));
             if let Some(version) = link.version {
-                if octets[0] != version.wire() && link.answer_other_version(&octets, &self.setup.peer, version) {
+                if octets[0] != version.wire()
+                    && link.answer_other_version(&octets, &self.setup.peer, self.rconn.name(), version)
+                {
                     continue;
                 }
                 batch.push(link.decode(octets, version, self.setup.debug_actions));
@@ -391,7 +394,7 @@ fn log_sent(peer: &str, mut octets: &[u8]) {
 }
 
 /// Says that a request was refused, and which.
-fn log_refusal(name: &str, error: &ErrorMessage) {
+pub(super) fn log_refusal(name: &str, error: &ErrorMessage) {
     let openflow::message::ErrorKind::Known(code) = error.code else { return };
     let cause = openflow::message::kind::partial(&error.data).map_or("invalid", |(name, _)| name);
     vlog::info_rl!("connmgr", 10, 10, "{name}: sending {code} error reply to {cause} message");

@@ -7,7 +7,7 @@ use super::source::Progress;
 use crate::clock;
 use crate::mailbox::Address;
 use crate::reconnect_log;
-use crate::stream::{Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
+use crate::stream::{Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt};
 use crate::supervise::{Desk, Player};
 use actix::prelude::*;
 use jsonrpc::reconnect::Action;
@@ -100,9 +100,11 @@ async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message
         }
         let target = targets.front().cloned().unwrap_or_default();
         machine.set_name(&target);
+        let method = Method::parse(&target, OVSDB_PORT, &around.run_dir);
+        note_attempt(&target, OVSDB_PORT, method.as_ref().err());
         machine.connecting(now_ms());
         reconnect_log::tell(&mut machine, vlog::Level::Info);
-        match open(&target, &around).await {
+        match open(method, &around).await {
             Ok(stream) => {
                 machine.connected(now_ms());
                 reconnect_log::tell(&mut machine, vlog::Level::Info);
@@ -120,8 +122,8 @@ async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message
     }
 }
 
-async fn open(target: &str, around: &Surroundings) -> Result<Stream, String> {
-    let method = Method::parse(target, OVSDB_PORT, &around.run_dir).map_err(|e| e.0)?;
+async fn open(method: Result<Method, NameError>, around: &Surroundings) -> Result<Stream, String> {
+    let method = method.map_err(|_| errno_text(&std::io::Error::from_raw_os_error(libc::EAFNOSUPPORT)))?;
     match tokio::time::timeout(HANDSHAKE, connect(&method, &around.tls)).await {
         Ok(result) => result.map_err(|e| errno_text(&e)),
         Err(_) => Err("Connection timed out".to_owned()),

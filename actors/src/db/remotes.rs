@@ -9,7 +9,7 @@ use super::methods::Methods;
 use super::session::{Origin, Session, Setup};
 use crate::clock;
 use crate::mailbox::Address;
-use crate::stream::{Accepted, Listener, Method, OVSDB_PORT, Tls, errno_text};
+use crate::stream::{Accepted, Listener, Method, OVSDB_PORT, Tls, errno_text, note_attempt};
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 use actix::prelude::*;
 use futures::stream;
@@ -74,16 +74,12 @@ impl Remotes {
             }
             method => {
                 self.remotes.insert(name.clone(), remote);
-                let method = method.map_err(|error| {
-                    let (kind, address) = name.split_once(':').unwrap_or((&name, ""));
-                    if matches!(kind, "tcp" | "ssl" | "ptcp" | "pssl") {
-                        vlog::err_rl!("socket_util", 5, 5, "{address}: {error}");
-                    }
-                    if kind == "tcp" {
-                        vlog::err_rl!("stream_tcp", 5, 5, "{name}: connect: Address family not supported by protocol");
-                    }
-                    "Address family not supported by protocol".to_owned()
-                });
+                // What is to listen is tried once before it is taken for a connection to be made.
+                if let Err(error) = &method
+                    && name.starts_with('p')
+                {
+                    note_attempt(&name, OVSDB_PORT, Some(error));
+                }
                 self.hire(&name, Origin::Active(method), ctx);
             }
         }

@@ -12,7 +12,7 @@ use crate::budget::{self, Budget};
 use crate::clock;
 use crate::linger::Linger;
 use crate::mailbox::Address;
-use crate::stream::{Accepted, Method, Stream, Tls, connect, errno_text};
+use crate::stream::{Accepted, Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt};
 use crate::supervise::{Desk, Player, WeakFamily};
 use crate::transcript;
 use actix::fut::{ActorFuture, wrap_future};
@@ -66,7 +66,7 @@ pub(super) enum Origin {
     /// A peer came through a listener.
     Accepted(Accepted),
     /// We connect.
-    Active(Result<Method, String>),
+    Active(Result<Method, NameError>),
 }
 
 /// What a session is made of.
@@ -87,7 +87,7 @@ pub(super) struct Setup {
 pub struct Session {
     desk: Desk,
     number: u64,
-    target: Option<Result<Method, String>>,
+    target: Option<Result<Method, NameError>>,
     options: RemoteOptions,
     tls: Tls,
     database: Address<Database>,
@@ -284,6 +284,9 @@ impl Session {
     }
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
+        if let Some(target) = &self.target {
+            note_attempt(self.machine.reconnect.name(), OVSDB_PORT, target.as_ref().err());
+        }
         self.machine.reconnect.connecting(now_ms());
         self.log_machine();
         let (target, tls) = (self.target.clone(), self.tls.clone());
@@ -293,7 +296,7 @@ impl Session {
                     Ok(result) => result.map_err(|e| Some(errno_text(&e))),
                     Err(_) => Err(None),
                 },
-                Some(Err(text)) => Err(Some(text)),
+                Some(Err(_)) => Err(Some(errno_text(&io::Error::from_raw_os_error(libc::EAFNOSUPPORT)))),
                 None => Err(None),
             }
         };

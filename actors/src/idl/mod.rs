@@ -15,7 +15,9 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::switch::{ConfigChanged, StatusAnew, StatusWrite};
-use crate::stream::{Accepted, Listener, Method, OVSDB_PORT, Stream, Tls, connect, errno_text};
+use crate::stream::{
+    Accepted, Listener, Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt,
+};
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
 use crate::switch::desired::{self, DesiredSwitch};
@@ -48,17 +50,13 @@ pub struct DbServer {
     /// As people wrote it.
     pub name: String,
     /// How to reach it, or why that cannot be.
-    pub method: Result<Method, String>,
+    pub method: Result<Method, NameError>,
 }
 
 impl DbServer {
     /// The servers of a list parted by commas; relative paths of sockets are taken from `run_dir`.
     pub fn list(text: &str, run_dir: &std::path::Path) -> Vec<DbServer> {
-        let no_stream = errno_text(&std::io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
-        let server = |name: &str| {
-            let method = Method::parse(name, OVSDB_PORT, run_dir).map_err(|_| no_stream.clone());
-            DbServer { name: name.to_owned(), method }
-        };
+        let server = |name: &str| DbServer { name: name.to_owned(), method: Method::parse(name, OVSDB_PORT, run_dir) };
         let mut servers: Vec<DbServer> = text.split(',').filter(|name| !name.is_empty()).map(server).collect();
         if servers.is_empty() {
             servers.push(server(text));
@@ -231,6 +229,8 @@ impl Idl {
         self.machine.reconnect.set_probe_interval(if local { 0 } else { PROBE_MS });
         let passive = name.starts_with("punix:") || name.starts_with("ptcp:") || name.starts_with("pssl:");
         self.machine.reconnect.set_passive(passive, now_ms());
+        note_attempt(&name, OVSDB_PORT, method.as_ref().err());
+        let method = method.map_err(|_| errno_text(&std::io::Error::from_raw_os_error(libc::EAFNOSUPPORT)));
         if passive {
             return self.listen(name, method, ctx);
         }

@@ -1,7 +1,8 @@
 //! Connects to a peer.
 
+use super::name::lacks_port;
 use super::tls::Tls;
-use super::{HostPort, Method, Stream};
+use super::{HostPort, Method, NameError, OPENFLOW_PORT, OVSDB_PORT, Stream};
 use std::io;
 use std::path::Path;
 use tokio::net::{TcpStream, UnixStream};
@@ -15,6 +16,43 @@ pub fn errno_text(error: &io::Error) -> String {
     match text.find(" (os error") {
         Some(at) => text[..at].to_owned(),
         None => text,
+    }
+}
+
+/// Logs what there is to say of a name each time before a connection is opened by it: that it leaves its port to the
+/// default, which was another one once, and what is wrong with it.
+pub(crate) fn note_attempt(name: &str, default_port: u16, error: Option<&NameError>) {
+    static SAID: [std::sync::Once; 2] = [const { std::sync::Once::new() }; 2];
+    let (kind, address) = name.split_once(':').unwrap_or((name, ""));
+    let (module, active) = match kind {
+        "tcp" => ("stream_tcp", true),
+        "ssl" => ("stream_ssl", true),
+        "ptcp" | "pssl" => ("stream", false),
+        _ => return,
+    };
+    let port = if active && lacks_port(name) { format!(":{default_port}") } else { String::new() };
+    match default_port {
+        _ if port.is_empty() => {}
+        OVSDB_PORT => {
+            SAID[0].call_once(|| {
+                vlog::warn!("stream", "The default OVSDB port number has changed from 6632 to 6640");
+            });
+        }
+        OPENFLOW_PORT => {
+            SAID[1].call_once(|| {
+                vlog::warn!("stream", "The default OpenFlow port number has changed from 6633 to 6653");
+            });
+        }
+        _ => {}
+    }
+    let Some(error) = error else { return };
+    // A host without a name is looked up all the same elsewhere.
+    if !address.is_empty() && !address.starts_with(':') || error.0 == "port must be specified" {
+        vlog::err!("socket_util", "{address}{port}: {error}");
+    }
+    if active {
+        let text = "Address family not supported by protocol";
+        vlog::write_to(module, vlog::Level::Err, format_args!("{name}{port}: connect: {text}"));
     }
 }
 

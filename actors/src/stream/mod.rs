@@ -9,6 +9,7 @@ mod name;
 mod passive;
 mod tls;
 
+pub(crate) use active::note_attempt;
 pub use active::{connect, errno_text};
 pub use name::{HostPort, Method, NameError, OPENFLOW_PORT, OVSDB_PORT};
 pub use passive::{Accepted, Listener};

@@ -80,14 +80,19 @@ impl Method {
     }
 }
 
-/// Splits `HOST[:PORT]` or `[V6][:PORT]` at the colon that matters.
+/// Whether a name leaves its port to the default, as Open vSwitch sees it, which counts the parts between colons.
+pub(super) fn lacks_port(name: &str) -> bool {
+    name.split(':').filter(|part| !part.is_empty()).count() < 3
+}
+
+/// Splits `HOST[:PORT]` or `[V6][:PORT]` at the colon that matters. More colons than one, without brackets, are a host's.
 fn split(text: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|t| t.split_once(']')) {
         return (host, rest.strip_prefix(':'));
     }
     match text.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
+        Some((host, port)) if !port.contains(':') => (host, Some(port)),
+        _ => (text, None),
     }
 }
 
@@ -102,6 +107,7 @@ fn active(text: &str, default_port: u16) -> Result<HostPort, NameError> {
     }
     let port = match port {
         Some(port) => port_number(port)?,
+        None if host.contains(':') && !text.ends_with(']') => return Err(NameError("port must be specified".into())),
         None => default_port,
     };
     Ok(HostPort { host: host.to_owned(), port })
@@ -145,11 +151,16 @@ mod tests {
             ("ptcp:0:127.0.0.1", Ok(Method::PassiveTcp(0, Some("127.0.0.1".parse().unwrap())))),
             ("pssl:6632:[::1]", Ok(Method::PassiveSsl(6632, Some("::1".parse().unwrap())))),
             ("tcp::5", Err("host must be specified".into())),
+            ("tcp:::1:5", Err("port must be specified".into())),
+            ("tcp:[::1", Err("port must be specified".into())),
             ("tcp:a:x", Err("bad port number \"x\"".into())),
             ("foo:bar", Err("Address family not supported by protocol".into())),
             ("foo", Err("Address family not supported by protocol".into())),
         ] {
             assert_eq!(parse(text), want, "{text}");
+        }
+        for (name, lacks) in [("tcp:a", true), ("tcp:", true), ("tcp:a:1", false), ("tcp:[::1]:1", false)] {
+            assert_eq!(lacks_port(name), lacks, "{name}");
         }
         assert_eq!(host("::1", 5).to_string(), "[::1]:5");
     }

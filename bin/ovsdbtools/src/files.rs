@@ -3,11 +3,15 @@
 use ovsdb::log::Refusal;
 use ovsdb::{DatabaseSchema, OvsdbError};
 use serde_json::Value;
+use std::io::Read;
 
 /// Reads a file that holds one JSON value.
 pub(crate) fn read_json(path: &str) -> Result<Value, String> {
-    let bytes =
-        std::fs::read(path).map_err(|error| format!("error opening \"{path}\": {}", cli::program::strerror(&error)))?;
+    let failed =
+        |what: String| move |error: std::io::Error| format!("error {what}: {}", cli::program::strerror(&error));
+    let mut file = std::fs::File::open(path).map_err(failed(format!("opening \"{path}\"")))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed("reading JSON stream".into()))?;
     jsonrpc::parse_value(&bytes, jsonrpc::Limits::default()).map_err(|error| error.to_string())
 }
 

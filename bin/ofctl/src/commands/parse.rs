@@ -388,7 +388,12 @@ pub(super) fn check_vlan(_: &Settings, args: &[String]) -> Done {
     program::print(&format!("NXM: {} -> ", matching::nxm_to_text(&nxm)));
     match matching::pull_nxm(&nxm, Default::default()) {
         Ok((b, _)) => program::print(&format!("{:04x}/{:04x}\n", b.key.vlan_tci(), b.mask.vlan_tci())),
-        Err(code) => program::print(&format!("{code}\n")),
+        Err(error) => {
+            // It was read twice: to be shown, and as a match.
+            crate::text::log(&error.remarks);
+            crate::text::log(&error.remarks);
+            program::print(&format!("{error}\n"));
+        }
     }
     let mut oxm = Vec::new();
     matching::put_oxm_fields(&mut oxm, &m, Version::V12);

@@ -20,8 +20,9 @@ const MAX_HEADER: u64 = 64 << 20;
 
 /// Looks at the first record of a file.
 pub(super) fn kind_of(path: &str) -> Outcome<Kind> {
-    let failed = |error: std::io::Error| format!("I/O error: {path}: open failed ({})", strerror(&error));
-    let mut input = BufReader::new(std::fs::File::open(path).map_err(failed)?);
+    let failed = |what: &str, error: std::io::Error| format!("I/O error: {path}: {what} ({})", strerror(&error));
+    let mut input = BufReader::new(std::fs::File::open(path).map_err(|error| failed("open failed", error))?);
+    let failed = |error| failed("read error", error);
     let mut line = Vec::new();
     input.by_ref().take(128).read_until(b'\n', &mut line).map_err(failed)?;
     match Header::parse(&line) {
@@ -40,6 +41,14 @@ pub(super) fn kind_of(path: &str) -> Outcome<Kind> {
 
 pub(super) fn refuse(_: &mut Context<'_>, _: &[String]) -> Outcome<i32> {
     Err("clustered databases are not supported yet".into())
+}
+
+/// `cluster-to-standalone DB CLUSTERDB`.
+pub(super) fn to_standalone(context: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
+    match kind_of(&args[1])? {
+        Kind::Standalone => Err("Database is not clustered db.\n".into()),
+        Kind::Clustered(_) => refuse(context, args),
+    }
 }
 
 pub(super) fn check_cluster(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {

@@ -56,7 +56,7 @@ const COMMANDS: &[Command<Run>] = &[
     Command::reading("compare-versions", "a op b", 3, 3, versions::compare_versions),
     Command::reading("help", "", 0, MANY, help::help),
     Command::reading("list-commands", "", 0, MANY, list_commands),
-    Command::writing("cluster-to-standalone", "db clusterdb", 2, 2, cluster::refuse),
+    Command::writing("cluster-to-standalone", "db clusterdb", 2, 2, cluster::to_standalone),
 ];
 
 fn list_commands(_: &mut Context<'_>, _: &[String]) -> Outcome<i32> {

@@ -5,22 +5,27 @@ use crate::files::{read_schema, told};
 use cli::program::{OVS_VERSION, strerror};
 use ovsdb::Database;
 use ovsdb::convert::convert as convert_database;
-use ovsdb::log::{Faults, FileStorage, Opened, encode, open_database, snapshot_record};
+use ovsdb::log::{Faults, FileStorage, LockFile, Opened, Refusal, encode, lock_file, open_database, snapshot_record};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Why a file could not be locked or opened. Of locks these commands say no kind of error.
+fn refused(refusal: &Refusal) -> String {
+    let text = told(refusal);
+    text.strip_prefix("I/O error: ").filter(|text| text.contains("lockfile")).map(str::to_string).unwrap_or(text)
+}
+
+/// Locks where a database is to be written, if that is not its own place.
+fn lock_target(target: Option<&String>) -> Outcome<Option<Arc<LockFile>>> {
+    target.map(|target| lock_file(Path::new(target)).map_err(|refusal| refused(&refusal))).transpose()
+}
+
 /// Reads a database; locked against writers if it is to be replaced.
 fn open(path: &str, replace: bool) -> Outcome<Opened> {
     let storage = if replace {
-        FileStorage::open(Path::new(path)).map_err(|refusal| {
-            let text = told(&refusal);
-            text.strip_prefix("I/O error: ")
-                .filter(|text| text.contains("lockfile"))
-                .map(str::to_string)
-                .unwrap_or(text)
-        })
+        FileStorage::open(Path::new(path)).map_err(|refusal| refused(&refusal))
     } else {
         FileStorage::open_read_only(Path::new(path)).map_err(|error| error.to_string())
     };
@@ -45,12 +50,12 @@ fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) ->
             replacement.install().map_err(failed)?;
         }
         Some(target) => {
-            let temporary = format!("{target}.tmp");
+            let io_failed = |what: &str, error| format!("I/O error: {name}: {what} ({})", strerror(&error));
             let mut options = std::fs::OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o660).open(&temporary).map_err(failed)?;
+            options.read(true).write(true).create(true).truncate(false).mode(0o660);
+            let mut file = options.open(target).map_err(|error| io_failed("create or open failed", error))?;
+            file.set_len(0).map_err(|error| io_failed("cannot truncate to length 0", error))?;
             file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-            std::fs::rename(&temporary, target).map_err(failed)?;
         }
     }
     Ok(())
@@ -58,6 +63,7 @@ fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) ->
 
 pub(super) fn compact(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let target = args.get(1);
+    let _lock = lock_target(target)?;
     let opened = open(&db_file(args, 0), target.is_none())?;
     write(&opened.db, &opened, target, &format!("compacted by ovsdb-tool {OVS_VERSION}"))?;
     Ok(0)
@@ -66,6 +72,7 @@ pub(super) fn compact(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
 pub(super) fn convert(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let schema = read_schema(&schema_file(args, 1)).map_err(|error| error.to_string())?;
     let target = args.get(2);
+    let _lock = lock_target(target)?;
     let opened = open(&db_file(args, 0), target.is_none())?;
     let converted =
         convert_database(&opened.db, Arc::new(schema), &mut uuid_source()).map_err(|error| error.to_string())?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use flow::field::TunTable;
 use openflow::action::Check;
 use openflow::message::{Context, Message, decode_with};
-use openflow::{OfError, OfPort};
+use openflow::{ErrorCode, OfError, OfPort};
 
 use super::{Bridge, Incoming, Output};
 
@@ -36,7 +36,8 @@ impl Bridge {
     /// Reads a request once more if tunnel options may change what it says, and has the log told of what is wrong with it.
     pub(super) fn reread(&mut self, table_id: bool, request: &mut Incoming) {
         let concerned = match &request.body {
-            Err(_) => true,
+            // A message of another version says nothing, whatever the options.
+            Err(error) => error.code != ErrorCode::OFPBRC_BAD_VERSION,
             Ok(body) => matches!(
                 body,
                 Message::FlowMod { .. }

@@ -61,7 +61,11 @@ impl Partials {
     }
 
     fn gather(&mut self, request: Incoming, now_ms: i64) -> Gathered {
-        let Ok(part) = kind::request_part(&request.raw) else { return Gathered::Whole(request) };
+        let is_other_version = request.body.as_ref().is_err_and(|error| error.code == ErrorCode::OFPBRC_BAD_VERSION);
+        let part = match kind::request_part(&request.raw) {
+            Ok(part) if !is_other_version => part,
+            _ => return Gathered::Whole(request),
+        };
         let all: usize = self.0.values().map(|p| p.octets).sum();
         let xid = request.xid;
         let known = self.0.get(&xid);

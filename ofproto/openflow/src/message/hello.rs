@@ -77,17 +77,42 @@ fn bitmap(element: &[u8], notes: Option<&Notes>) -> Option<VersionSet> {
     Some(VersionSet(versions))
 }
 
-/// Appends a hello that offers `versions`; its header has the newest.
+/// Appends a hello that offers `versions`; its header has the newest, which may be one that this code does not know.
 pub(super) fn encode(out: &mut Vec<u8>, versions: VersionSet, xid: u32) {
     let version = versions.newest().unwrap_or(Version::V10);
+    let newest = versions.0.checked_ilog2().map_or(0, |bit| bit as u8).max(version.wire());
     let start = out.len();
     if let Some(shape) = kind::shape_of(Kind::Hello, version, false) {
         kind::put_head(out, shape, version, xid);
     }
-    if versions != VersionSet::up_to(version.wire()) {
+    out[start] = newest;
+    // Version 0, which is none, makes no difference.
+    if versions.0 & !1 != VersionSet::up_to(newest).0 {
         out.put16(VERSION_BITMAP);
         out.put16(8);
         out.put32(versions.0);
     }
     kind::finish(out, start);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_have_the_newest_and_bitmaps_are_left_out_where_they_say_no_more() {
+        for (versions, want) in [
+            (0x02, "01 00 00 08 00 00 00 01"),
+            (0x7e, "06 00 00 08 00 00 00 01"),
+            (0x60, "06 00 00 10 00 00 00 01 00 01 00 08 00 00 00 60"),
+            (0x80, "07 00 00 10 00 00 00 01 00 01 00 08 00 00 00 80"),
+            (0xff, "07 00 00 08 00 00 00 01"),
+            (0xffff_fffe, "1f 00 00 08 00 00 00 01"),
+        ] {
+            let mut out = Vec::new();
+            encode(&mut out, VersionSet(versions), 1);
+            let octets: Vec<String> = out.iter().map(|octet| format!("{octet:02x}")).collect();
+            assert_eq!(octets.join(" "), want, "{versions:#x}");
+        }
+    }
 }

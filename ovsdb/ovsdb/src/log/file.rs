@@ -34,6 +34,14 @@ fn failed(name: &str, what: &str) -> impl Fn(io::Error) -> Refusal {
     move |error| Refusal { error: OvsdbError::io(format!("{name}: {what} failed"), &error), notes: Vec::new() }
 }
 
+/// Locks a file that need not be there yet, for who writes it by other means.
+///
+/// # Errors
+/// Another holds the lock, or the operating system's.
+pub fn lock_file(path: &Path) -> Result<Arc<LockFile>, Refusal> {
+    locked(&path.display().to_string(), path)
+}
+
 fn locked(name: &str, path: &Path) -> Result<Arc<LockFile>, Refusal> {
     LockFile::acquire(path).map(Arc::new).map_err(|error| {
         let notes = error.notes();
@@ -72,7 +80,8 @@ impl FileStorage {
         let path = follow_links(path);
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
         let parent = std::fs::canonicalize(parent.unwrap_or(Path::new("."))).map_err(failed())?;
-        let path = parent.join(path.file_name().unwrap_or_default());
+        // What names no file in a directory is left to the operating system to refuse.
+        let path = path.file_name().map_or_else(|| path.clone(), |file| parent.join(file));
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o660).open(&path).map_err(failed())?;
         Ok(FileStorage { name, path, file: Arc::new(file), len: 0, lock: Some(lock) })

@@ -13,7 +13,7 @@ mod storage;
 
 pub use compact::{CompactDone, CompactJob, snapshot_record};
 pub use contents::{Faults, LogDb, Note, Opened, open_database};
-pub use file::{FileStorage, Refusal};
+pub use file::{FileStorage, Refusal, lock_file};
 pub use lock::{LockError, LockFile, lock_path};
 pub use memory::MemoryStorage;
 pub use record::{Header, LogError, Reader, Record, encode, hex};

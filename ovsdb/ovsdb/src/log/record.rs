@@ -94,7 +94,7 @@ impl<R: BufRead> Reader<R> {
         (&mut self.input)
             .take(128)
             .read_until(b'\n', &mut self.line)
-            .map_err(|error| read_failed(&self.name, &error))?;
+            .map_err(|error| OvsdbError::io(format!("{}: read error", self.name), &error))?;
         if self.line.is_empty() {
             return Ok(None);
         }

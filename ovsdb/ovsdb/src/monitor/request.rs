@@ -115,8 +115,12 @@ pub fn parse_monitor_requests(json: &Value, db: &Database, version: Version) -> 
             Value::Array(list) => list.as_slice(),
             other => std::slice::from_ref(other),
         };
-        for item in list {
-            parse_request(item, schema, version, &mut shape)?;
+        for (at, item) in list.iter().enumerate() {
+            let condition = parse_request(item, schema, version, &mut shape)?;
+            // Of several requests for a table the first one says which rows.
+            if at == 0 {
+                shape.condition = condition;
+            }
         }
         shape.columns.sort_unstable_by_key(|(column, _)| *column);
         shape.judge();
@@ -126,7 +130,8 @@ pub fn parse_monitor_requests(json: &Value, db: &Database, version: Version) -> 
     Ok(Shape { version, tables })
 }
 
-fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &mut TableShape) -> Result<()> {
+/// Adds a request's columns to a table's; gives its condition.
+fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &mut TableShape) -> Result<Condition> {
     let mut members = Members::new(json, format!("table {}", schema.name));
     let condition = match version {
         Version::V1 => None,
@@ -158,11 +163,7 @@ fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &m
             }
         }
     }
-    if let Some(condition) = condition {
-        let condition = Condition::from_json(condition, schema, None)?;
-        shape.condition.clauses.extend(condition.clauses);
-    }
-    Ok(())
+    condition.map_or_else(|| Ok(Condition::default()), |condition| Condition::from_json(condition, schema, None))
 }
 
 /// `given`: the list that names the column, if one does.
