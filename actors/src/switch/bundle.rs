@@ -9,7 +9,7 @@ use l2proto::lacp::{DEFAULT_SYSTEM_PRIORITY, LacpConfig, MemberConfig};
 use ofproto::bridge::{BundleSettings, LacpSettings};
 
 use super::desired::{DesiredInterface, DesiredPort, Pairs};
-use super::plan::{PlannedPort, flag, number};
+use super::plan::{PlannedPort, figure, flag, number};
 use crate::port::device::parse_mac;
 
 /// The shortest interval between two balancings, milliseconds.
@@ -22,7 +22,7 @@ pub(super) fn bundle_settings(port: &DesiredPort, ports: &BTreeMap<String, Plann
     BundleSettings {
         bond: (present.len() > 1).then(|| bond(port)),
         active_mac: port.bond_active.0.as_deref().and_then(parse_mac).unwrap_or(0),
-        lacp: matches!(port.lacp.as_deref(), Some("active" | "passive")).then(|| LacpSettings {
+        lacp: (speaks_lacp(port) && lacp_refused(port).is_none()).then(|| LacpSettings {
             bundle: lacp(port),
             members: present.iter().map(|(i, planned)| (planned.port, member(i, planned))).collect(),
         }),
@@ -43,7 +43,8 @@ fn bond(port: &DesiredPort) -> BondConfig {
         updelay_ms: port.bond_updelay_ms.max(0),
         downdelay_ms: port.bond_downdelay_ms.max(0),
         rebalance_interval_ms: i64::from(interval_ms),
-        basis: number(keys, "bond-hash-basis", 0),
+        // What is negative counts as what its bits are.
+        basis: figure::<i32>(keys, "bond-hash-basis").unwrap_or(0).cast_unsigned(),
         lb_output: flag(keys, "lb-output-action"),
         lacp_fallback_ab: flag(keys, "lacp-fallback-ab"),
         all_members_active: flag(keys, "all-members-active") || flag(keys, "all-slaves-active"),
@@ -53,12 +54,26 @@ fn bond(port: &DesiredPort) -> BondConfig {
 
 /// A 16-bit number above zero.
 fn positive(pairs: &Pairs, key: &str) -> Option<u16> {
-    pairs.get(key)?.trim().parse().ok().filter(|n| *n > 0)
+    figure(pairs, key).filter(|n| *n > 0)
 }
 
 /// A bond goes before a port that merely speaks LACP.
 fn default_priority(port: &DesiredPort) -> u16 {
     if port.interfaces.len() > 1 { DEFAULT_SYSTEM_PRIORITY } else { u16::MAX }
+}
+
+fn speaks_lacp(port: &DesiredPort) -> bool {
+    matches!(port.lacp.as_deref(), Some("active" | "passive"))
+}
+
+/// Why a port that is to speak LACP cannot as it is told to: it then speaks none.
+pub(super) fn lacp_refused(port: &DesiredPort) -> Option<String> {
+    let id = port.other_config.get("lacp-system-id").filter(|_| speaks_lacp(port))?;
+    match parse_mac(id) {
+        None => Some(format!("LACP system ID ({id}) must be an Ethernet address.")),
+        Some(0) => Some("Invalid zero LACP system ID.".to_owned()),
+        Some(_) => None,
+    }
 }
 
 fn lacp(port: &DesiredPort) -> LacpConfig {

@@ -3,17 +3,16 @@
 //!
 //! Source: what Open vSwitch 3.1 says of the same.
 
-use std::collections::BTreeSet;
-
 use openflow::action::Subfield;
 
+use super::bundle;
 use super::desired::{DesiredBridge, DesiredInterface, DesiredMirror, DesiredPort, DesiredSwitch, Pairs};
 use super::plan::{self, DummyMode};
 use super::protocols;
 use crate::port::device::{mac_text, parse_mac};
 
 /// A line for the log.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Complaint {
     /// The log's module.
     pub module: &'static str,
@@ -21,10 +20,40 @@ pub(super) struct Complaint {
     pub is_error: bool,
     /// The text.
     pub text: String,
+    /// How often it may be told: it is made at every change of the configuration.
+    pub limit: Limit,
+}
+
+/// Messages of one kind a minute, after a first few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// As many as there are.
+    None,
+    /// One, after a first five.
+    Few,
+    /// One.
+    One,
 }
 
 fn complaint(module: &'static str, is_error: bool, text: String) -> Complaint {
-    Complaint { module, is_error, text }
+    Complaint { module, is_error, text, limit: Limit::None }
+}
+
+impl Complaint {
+    fn limited(self, limit: Limit) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Tells the log.
+    pub(super) fn tell(&self) {
+        let level = if self.is_error { vlog::Level::Err } else { vlog::Level::Warn };
+        let text = format_args!("{}", self.text);
+        match self.limit {
+            Limit::None => vlog::write_to(self.module, level, text),
+            Limit::Few => vlog::log_rl!(level, "bridge", 1, 5, "{text}"),
+            Limit::One => vlog::log_rl!(level, "bridge", 1, 1, "{text}"),
+        }
+    }
 }
 
 /// Takes out the bridges that cannot be, and says why.
@@ -88,10 +117,15 @@ pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint
         if let Some(Err(why)) = bridge_hwaddr(&bridge.other_config) {
             said.push(complaint("bridge", true, format!("bridge {}: cannot set MAC address to {why}", bridge.name)));
         }
+        if bridge.rstp_enable && bridge.stp_enable {
+            let what = "RSTP and STP are mutually exclusive but both are configured; enabling RSTP";
+            said.push(complaint("bridge", false, format!("{}: {what}", bridge.name)));
+        }
         said.extend(protocols::spanning_ignored(bridge).into_iter().map(|text| complaint("bridge", true, text)));
         said.extend(bridge_ignored(bridge));
-        let bonds = bridge.ports.values().filter(|p| p.interfaces.len() > 1);
-        said.extend(bonds.flat_map(|port| bond_ignored(port)).map(|text| complaint("bridge", false, text)));
+        for port in bridge.ports.values() {
+            said.extend(port_ignored(port));
+        }
         for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
             said.extend(mac_ignored(bridge, interface).map(|text| complaint("bridge", true, text)));
             said.extend(cfm_ignored(bridge, interface).map(|text| complaint("ofproto", false, text)));
@@ -99,7 +133,7 @@ pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint
                 options_ignored(&bridge.datapath_type, interface, dummy).map(|text| complaint("netdev", false, text)),
             );
         }
-        said.extend(bridge.mirrors.iter().filter_map(|m| mirror_ignored(&bridge.name, m)));
+        said.extend(bridge.mirrors.iter().flat_map(|m| mirror_ignored(bridge, m)));
     }
     said
 }
@@ -131,19 +165,20 @@ fn bridge_ignored(bridge: &DesiredBridge) -> Vec<Complaint> {
     for (id, table) in &bridge.flow_tables {
         for field in table.prefixes.iter().filter(|name| *name != "none") {
             let wrong = plan::prefix_field(field).err();
-            said.extend(wrong.map(|how| format!("bridge {name}: 'prefixes' with {how} field: {field}")));
+            let text = |how| format!("bridge {name}: 'prefixes' with {how} field: {field}");
+            said.extend(wrong.map(|how| complaint("bridge", false, text(how))));
         }
         for group in &table.groups {
             let wrong = Subfield::parse(group).err();
-            said.extend(wrong.map(|why| format!("bridge {name} table {id}: error parsing 'groups' ({why})")));
+            let text = |why| format!("bridge {name} table {id}: error parsing 'groups' ({why})");
+            said.extend(wrong.map(|why| complaint("bridge", false, text(why)).limited(Limit::Few)));
         }
     }
     if bridge.netflow.as_ref().is_some_and(|row| row.active_timeout_s < 0) {
-        said.push(format!(
-            "bridge {name}: active timeout interval set to negative value, using default instead (600 seconds)"
-        ));
+        let what = "active timeout interval set to negative value, using default instead (600 seconds)";
+        said.push(complaint("bridge", false, format!("bridge {name}: {what}")));
     }
-    said.into_iter().map(|text| complaint("bridge", false, text)).collect()
+    said
 }
 
 /// The address that a bridge is given; one it cannot have is told in words.
@@ -161,20 +196,27 @@ fn is_multicast(mac: u64) -> bool {
     mac >> 40 & 1 == 1
 }
 
-/// What is assumed of a bond that is not told how to be.
-fn bond_ignored(port: &DesiredPort) -> Vec<String> {
+/// What of a port's VLANs, LACP and bond is read otherwise than it is written, or assumed where nothing is.
+fn port_ignored(port: &DesiredPort) -> Vec<Complaint> {
     let name = &port.name;
+    let warn = |text: String| complaint("bridge", false, text);
     let mut said = Vec::new();
+    if port.vlan_mode.is_none() && port.tag.is_some() && !(port.trunks.is_empty() && port.cvlans.is_empty()) {
+        said.push(warn(format!("port {name}: ignoring trunks in favor of implicit vlan")));
+    }
+    said.extend(bundle::lacp_refused(port).map(|why| warn(format!("port {name}: {why}"))));
+    if port.interfaces.len() < 2 {
+        return said;
+    }
     if port.bond_mode.is_none() {
-        said.push(format!(
-            "port {name}: Using the default bond_mode active-backup. Note that in previous versions, the default \
-             bond_mode was balance-slb"
-        ));
+        let assumed = "Using the default bond_mode active-backup. Note that in previous versions, the default bond_mode \
+                       was balance-slb";
+        said.push(warn(format!("port {name}: {assumed}")).limited(Limit::One));
     }
     if let Some(mode) =
         port.other_config.get("bond-detect-mode").filter(|m| !matches!(m.as_str(), "carrier" | "miimon"))
     {
-        said.push(format!("port {name}: unsupported bond-detect-mode {mode}, defaulting to carrier"));
+        said.push(warn(format!("port {name}: unsupported bond-detect-mode {mode}, defaulting to carrier")));
     }
     said
 }
@@ -193,13 +235,26 @@ fn mac_ignored(bridge: &DesiredBridge, interface: &DesiredInterface) -> Option<S
     (interface.kind == "internal").then(|| format!("interface {name}: cannot set MAC to {what}"))
 }
 
-fn mirror_ignored(bridge: &str, mirror: &DesiredMirror) -> Option<Complaint> {
-    let what = match (&mirror.output_port, mirror.output_vlan) {
-        (None, None) => "does not specify output; ignoring",
-        (Some(_), Some(_)) => "specifies both output port and output vlan; ignoring output vlan",
-        _ => return None,
+fn mirror_ignored(bridge: &DesiredBridge, mirror: &DesiredMirror) -> Vec<Complaint> {
+    let say = |is_error, what: &str| {
+        complaint("bridge", is_error, format!("bridge {}: mirror {} {what}", bridge.name, mirror.name))
     };
-    Some(complaint("bridge", true, format!("bridge {bridge}: mirror {} {what}", mirror.name)))
+    let mut said = Vec::new();
+    match (&mirror.output_port, mirror.output_vlan) {
+        (None, None) => return vec![say(true, "does not specify output; ignoring")],
+        (Some(port), _) if !bridge.ports.contains_key(port) => {
+            return vec![say(true, "outputs to port not on bridge")];
+        }
+        (Some(_), Some(_)) => {
+            said.push(say(true, "specifies both output port and output vlan; ignoring output vlan"));
+        }
+        _ => {}
+    }
+    if !mirror.select_all {
+        let absent = [&mirror.src, &mirror.dst].into_iter().flatten().filter(|name| !bridge.ports.contains_key(*name));
+        said.extend(absent.map(|name| say(false, &format!("cannot match on nonexistent port {name}"))));
+    }
+    said
 }
 
 /// The address that an interface's device is given: that of a bridge's own port is the bridge's matter, and devices that
@@ -210,13 +265,6 @@ pub(super) fn device_mac(bridge: &DesiredBridge, interface: &DesiredInterface) -
     }
     let mac = interface.mac.as_deref().filter(|_| interface.kind == "internal")?;
     parse_mac(mac).filter(|mac| *mac != 0 && !is_multicast(*mac)).map(|_| mac.to_owned())
-}
-
-/// Complaints not made before; `made` becomes what there is to complain of now.
-pub(super) fn news(made: &mut BTreeSet<Complaint>, now: Vec<Complaint>) -> Vec<Complaint> {
-    let fresh = now.iter().filter(|c| !made.contains(c)).cloned().collect();
-    *made = now.into_iter().collect();
-    fresh
 }
 
 #[cfg(test)]
@@ -275,21 +323,38 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_is_made_once() {
-        let mut made = BTreeSet::new();
-        let one = complaint("bridge", true, "x".into());
-        let told = news(&mut made, vec![one.clone()]);
-        assert_eq!(told.first(), Some(&one));
-        assert_eq!(news(&mut made, vec![one.clone()]), []);
-        assert_eq!(news(&mut made, vec![]), []);
-        assert_eq!(news(&mut made, vec![one.clone()]).first(), Some(&one), "it was mended meanwhile");
+    fn ports_are_told_what_is_ignored_of_them() {
+        let says = |port: &DesiredPort| port_ignored(port).into_iter().map(|c| c.text).collect::<Vec<_>>();
+        let mut port = DesiredPort { name: "p".into(), tag: Some(5), ..DesiredPort::default() };
+        assert!(says(&port).is_empty());
+        port.cvlans = vec![6];
+        assert_eq!(says(&port), ["port p: ignoring trunks in favor of implicit vlan"]);
+        port.vlan_mode = Some("access".into());
+        assert!(says(&port).is_empty(), "it was asked for in so many words");
+        port.lacp = Some("active".into());
+        for (id, told) in [
+            ("02:00:00:00:00:01", None),
+            ("00:00:00:00:00:00", Some("port p: Invalid zero LACP system ID.")),
+            ("odd", Some("port p: LACP system ID (odd) must be an Ethernet address.")),
+        ] {
+            port.other_config.insert("lacp-system-id".to_owned(), id.to_owned());
+            assert_eq!(says(&port).first().map(String::as_str), told);
+        }
+        port.lacp = None;
+        assert!(says(&port).is_empty());
     }
 
     #[test]
-    fn mirrors_need_one_output() {
+    fn mirrors_need_one_output_and_ports_of_their_bridge() {
+        let bridge = DesiredBridge { name: "b".into(), ..DesiredBridge::default() };
         let mirror = DesiredMirror { name: "m".into(), ..DesiredMirror::default() };
-        let text = |m: &DesiredMirror| mirror_ignored("b", m).map(|c| c.text);
-        assert_eq!(text(&mirror).as_deref(), Some("bridge b: mirror m does not specify output; ignoring"));
-        assert_eq!(text(&DesiredMirror { output_vlan: Some(5), ..mirror }), None);
+        let says = |m: &DesiredMirror| mirror_ignored(&bridge, m).into_iter().map(|c| c.text).collect::<Vec<_>>();
+        assert_eq!(says(&mirror), ["bridge b: mirror m does not specify output; ignoring"]);
+        let elsewhere = DesiredMirror { output_port: Some("p".into()), output_vlan: Some(5), ..mirror.clone() };
+        assert_eq!(says(&elsewhere), ["bridge b: mirror m outputs to port not on bridge"]);
+        let mut remote = DesiredMirror { output_vlan: Some(5), src: vec!["p".into()], ..mirror };
+        assert_eq!(says(&remote), ["bridge b: mirror m cannot match on nonexistent port p"]);
+        remote.select_all = true;
+        assert!(says(&remote).is_empty());
     }
 }

@@ -42,7 +42,7 @@ pub struct DesiredSwitch {
 }
 
 /// A bridge.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DesiredBridge {
     /// Row.
     pub uuid: Uuid,
@@ -174,7 +174,7 @@ pub struct DesiredTable {
 }
 
 /// A port: one interface, or a bond of several.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredPort {
     /// The row.
     pub uuid: Uuid,
@@ -496,13 +496,13 @@ impl Reader {
 impl DesiredBridge {
     fn read(replica: &Replica, row: &ovs::Bridge<'_>, reader: &mut Reader) -> Self {
         let mut ports = BTreeMap::new();
-        let mut port_names = BTreeMap::new();
         for uuid in row.ports() {
             let Some(port) = ovs::Port::find(replica, uuid) else { continue };
-            port_names.insert(uuid, port.name().to_owned());
             ports.entry(port.name().to_owned()).or_insert_with(|| reader.port(replica, &port));
         }
-        let name_of = |uuids: Vec<Uuid>| uuids.iter().filter_map(|u| port_names.get(u).cloned()).collect::<Vec<_>>();
+        // Of whatever bridge: a mirror may name ports of others, and is told that it cannot.
+        let name = |uuid: &Uuid| Some(ovs::Port::find(replica, *uuid)?.name().to_owned());
+        let name_of = |uuids: Vec<Uuid>| uuids.iter().filter_map(name).collect::<Vec<_>>();
         let mirrors = row
             .mirrors()
             .into_iter()

@@ -78,6 +78,8 @@ pub struct SwitchSettings {
 
 struct Backer {
     address: Address<Datapath>,
+    /// Where it runs, to the end of the backer.
+    _lane: Lane,
     revalidator: Address<Revalidator>,
     stir: Latest<Stir>,
     ports: BTreeMap<OdpPort, String>,
@@ -89,6 +91,15 @@ struct Backer {
     polling: polling::Polling,
     timeouts: ct_zones::Numbers,
     tracking: Option<dp::ct::Settings>,
+}
+
+/// A thread of a datapath's own.
+struct Lane(Arbiter);
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 struct PortState {
@@ -190,8 +201,8 @@ pub struct Switch {
     refreshed_ms: Option<i64>,
     /// How often there was a first port to monitor.
     monitored: u32,
-    /// What the log has been told of the configuration.
-    complaints: BTreeSet<checks::Complaint>,
+    /// How long threads may sleep, microseconds, as the log was told last.
+    told_sleep_us: Option<u32>,
     /// Devices that can take flows have been asked to; that is for good.
     offload: bool,
     /// Most VLAN headers that are looked at.
@@ -244,9 +255,9 @@ impl Switch {
             aging: underlay::Aging::default(),
             refreshed_ms: None,
             monitored: 0,
-            complaints: BTreeSet::new(),
             vlan_limit: 1,
             offload: false,
+            told_sleep_us: None,
             status_written: BTreeMap::new(),
             attached: BTreeMap::new(),
         }
@@ -299,6 +310,7 @@ impl Switch {
         let stir = revalidator.outlet::<Stir>().latest();
         let backer = Backer {
             address: address.clone(),
+            _lane: Lane(arbiter),
             revalidator,
             stir,
             ports: BTreeMap::new(),
@@ -449,7 +461,7 @@ impl Player for Switch {
 
 /// How long statistics stay as they are in the database, milliseconds.
 fn stats_interval_ms(desired: &DesiredSwitch) -> i64 {
-    let given = desired.other_config.get("stats-update-interval").and_then(|v| v.parse().ok());
+    let given = plan::figure(&desired.other_config, "stats-update-interval");
     given.map_or(STATS_INTERVAL_MS, |ms: i64| ms.max(STATS_INTERVAL_MS))
 }
 

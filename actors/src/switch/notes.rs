@@ -54,12 +54,11 @@ impl Threads {
     }
 }
 
-/// What is new of a configuration that takes the place of another.
-pub(super) fn of_change(before: &DesiredSwitch, after: &DesiredSwitch) -> Vec<Note> {
+/// What is new of a configuration that takes the place of another, and has kept so many datapaths and made so many.
+pub(super) fn of_change(before: &DesiredSwitch, after: &DesiredSwitch, (kept, made): (usize, usize)) -> Vec<Note> {
     let mut notes = of_settings(&before.other_config, &after.other_config);
-    // They start with the first bridge.
-    let known = (!before.bridges.is_empty()).then(|| Threads::read(&before.other_config));
-    if !after.bridges.is_empty() {
+    let known = Some(Threads::read(&before.other_config));
+    for known in std::iter::repeat_n(known, kept).chain(std::iter::repeat_n(None, made)) {
         notes.extend(of_threads(known, Threads::read(&after.other_config)));
     }
     for (name, bridge) in &after.bridges {

@@ -2,6 +2,7 @@
 //! database's rows and its ports' states.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use flow::OdpPort;
@@ -246,7 +247,8 @@ fn mirror(index: u8, row: &DesiredMirror, bundles: &BTreeMap<String, BundleId>) 
         dsts = srcs.clone();
     }
     let out = row.output_port.as_ref().and_then(|n| bundles.get(n).copied());
-    let out_vlan = row.output_vlan.and_then(|v| u16::try_from(v).ok()).filter(|_| out.is_none());
+    // A port goes before a VLAN, though it be nowhere on the bridge.
+    let out_vlan = row.output_vlan.and_then(|v| u16::try_from(v).ok()).filter(|_| row.output_port.is_none());
     if out.is_none() && out_vlan.is_none() {
         return None;
     }
@@ -485,9 +487,14 @@ pub fn vlan_limit(other_config: &Pairs) -> usize {
     }
 }
 
-/// A number out of a column of string pairs; what is none, or negative, counts as not there.
+/// A number out of a column of string pairs, as Open vSwitch reads them: blanks may be before it, nothing behind.
+pub(super) fn figure<T: FromStr>(pairs: &Pairs, key: &str) -> Option<T> {
+    pairs.get(key)?.trim_ascii_start().parse().ok()
+}
+
+/// Such a number; what is none, or negative, counts as not there.
 pub(super) fn number(pairs: &Pairs, key: &str, default: u32) -> u32 {
-    pairs.get(key).and_then(|v| v.trim().parse().ok()).unwrap_or(default)
+    figure(pairs, key).unwrap_or(default)
 }
 
 /// Whether a key of a column of string pairs says `true`.
@@ -498,7 +505,7 @@ pub(super) fn flag(pairs: &Pairs, key: &str) -> bool {
 /// How many addresses a bridge may learn; the table keeps to its own bounds, a number below zero stands for any many, 0
 /// for the default.
 fn table_size(other_config: &Pairs) -> usize {
-    let given = other_config.get("mac-table-size").and_then(|text| text.trim().parse::<i32>().ok());
+    let given = figure::<i32>(other_config, "mac-table-size");
     given.filter(|n| *n != 0).map_or(8192, |n| usize::try_from(n).unwrap_or(usize::MAX))
 }
 

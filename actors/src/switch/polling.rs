@@ -94,7 +94,7 @@ struct Balance {
 impl Balance {
     /// Values outside their bounds are those that hold unless told.
     fn read(other_config: &Pairs) -> Balance {
-        let number = |key: &str| other_config.get(key).and_then(|text| text.trim().parse::<i64>().ok());
+        let number = |key: &str| super::plan::figure::<i64>(other_config, key);
         let within = |key: &str, bounds: std::ops::RangeInclusive<i64>, default: u32| {
             number(key).filter(|n| bounds.contains(n)).map_or(default, |n| n as u32)
         };
@@ -109,8 +109,8 @@ impl Balance {
         }
     }
 
-    /// What is new.
-    fn notes(self, before: Option<Balance>) -> rxq::Notes {
+    /// What is new; of sleeps for all datapaths, which have been told of one so far.
+    fn notes(self, before: Option<Balance>, told_sleep_us: &mut Option<u32>) -> rxq::Notes {
         const WHAT: &str = "PMD auto load balance";
         let mut notes = rxq::Notes::new();
         let mut say = |text: String| notes.push((false, text));
@@ -134,7 +134,7 @@ impl Balance {
         } else if !is_enabled && before.is_none_or(|before| before.is_enabled) {
             say(format!("{WHAT} is disabled."));
         }
-        if is_new(|b| b.sleep_us) {
+        if told_sleep_us.replace(sleep_us) != Some(sleep_us) {
             say(format!("PMD max sleep request is {sleep_us} usecs."));
             say(format!("PMD load based sleeps are {}.", if sleep_us > 0 { "enabled" } else { "disabled" }));
         }
@@ -174,7 +174,7 @@ fn log(notes: &rxq::Notes) {
 impl Switch {
     /// Has every datapath receive as the database wants it.
     pub(super) fn tune_datapaths(&mut self) {
-        let number = |name: &str| self.desired.other_config.get(name).and_then(|v| v.parse::<u32>().ok());
+        let number = |name: &str| super::plan::figure::<u32>(&self.desired.other_config, name);
         let emc_insert_inv_prob = number("emc-insert-inv-prob").unwrap_or(EMC_INSERT_INV_PROB);
         let smc = super::plan::flag(&self.desired.other_config, "smc-enable");
         let kernel_path = super::desired::kernel_path(&self.desired.other_config);
@@ -209,7 +209,7 @@ impl Switch {
                 (false, format!("pmd-rxq-affinity {text} PMD core"))
             }));
             if has_balance {
-                notes.extend(balance.notes(polling.balance.replace(balance)));
+                notes.extend(balance.notes(polling.balance.replace(balance), &mut self.told_sleep_us));
             }
             if is_new {
                 let (assignment, more) = rxq::assign(&self.settings.cores, &settings, &ports);

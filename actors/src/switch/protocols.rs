@@ -13,7 +13,7 @@ use openflow::OfPort;
 use openflow::message::port::speed_of;
 
 use super::desired::{DesiredAutoAttach, DesiredBridge, DesiredInterface, DesiredPort, Pairs};
-use super::plan::{PlannedPort, flag, number};
+use super::plan::{PlannedPort, figure, flag, number};
 use crate::port::device::{mac_text, parse_mac};
 
 /// Destination of BFD frames unless configured.
@@ -273,7 +273,7 @@ fn rstp_ports(
 
 /// A number of which as many low bits count as there is room for, as in Open vSwitch; what is none counts as not there.
 fn low_bits(keys: &Pairs, key: &str, default: i64) -> i64 {
-    keys.get(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
+    figure(keys, key).unwrap_or(default)
 }
 
 /// The number that a text begins with, as Open vSwitch reads those of ports: 0 if it begins with none.
@@ -347,7 +347,7 @@ pub(super) fn maintenance(interface: &DesiredInterface) -> Option<CfmConfig> {
 
 /// An interval, at least 1 ms; what is no number of 31 bits counts as not there.
 fn interval_ms(keys: &Pairs, key: &str, default: u32) -> u32 {
-    let given = keys.get(key).and_then(|text| text.trim().parse::<i32>().ok());
+    let given = figure::<i32>(keys, key);
     given.map_or(default, |ms| ms.max(1).unsigned_abs())
 }
 

@@ -43,10 +43,7 @@ impl Switch {
         self.busy = true;
         let mut complaints = checks::drop_impossible(&mut wanted, self.settings.dummy);
         complaints.extend(checks::ignored(&wanted, self.settings.dummy));
-        for fresh in checks::news(&mut self.complaints, complaints) {
-            let level = if fresh.is_error { vlog::Level::Err } else { vlog::Level::Warn };
-            vlog::write_to(fresh.module, level, format_args!("{}", fresh.text));
-        }
+        complaints.iter().for_each(checks::Complaint::tell);
         self.limit_vlans(plan::vlan_limit(&wanted.other_config));
         if let Some((private_key, certificate, ca_cert, bootstrap)) = &wanted.ssl {
             let file = |name: &String| (!name.is_empty()).then(|| name.into());
@@ -55,7 +52,9 @@ impl Switch {
             self.settings.tls.configure(TlsFiles { private_key, certificate, ca_cert, bootstrap: *bootstrap, ..given });
         }
         self.datapaths.values_mut().for_each(|backer| backer.leaving.clear());
-        self.close_unwanted(&wanted);
+        let left = self.close_unwanted(&wanted);
+        self.retire_datapaths(left);
+        let kept = self.datapaths.len();
         let opening = self.open_wanted(&wanted);
         let counts_host = |d: &DesiredSwitch| plan::flag(&d.other_config, "enable-statistics");
         let interval = super::stats_interval_ms;
@@ -63,7 +62,7 @@ impl Switch {
             self.next_status_ms = 0;
         }
         self.log_monitoring(&wanted);
-        for note in notes::of_change(&self.desired, &wanted) {
+        for note in notes::of_change(&self.desired, &wanted, (kept, self.datapaths.len() - kept)) {
             vlog::write_to(note.module, note.level, format_args!("{}", note.text));
         }
         self.desired = wanted;
@@ -100,7 +99,9 @@ impl Switch {
         }
     }
 
-    pub(super) fn close_unwanted(&mut self, wanted: &DesiredSwitch) {
+    /// Closes what is not wanted. Answers the types of datapaths that bridges have left.
+    pub(super) fn close_unwanted(&mut self, wanted: &DesiredSwitch) -> BTreeSet<String> {
+        let mut left = BTreeSet::new();
         let gone: Vec<String> = self
             .bridges
             .iter()
@@ -115,6 +116,7 @@ impl Switch {
             }
             self.family.dismiss(bridge.address.card());
             self.forget_stations_of(bridge.id);
+            left.insert(bridge.datapath);
         }
         let mut bridges = std::mem::take(&mut self.bridges);
         for (name, bridge) in &mut bridges {
@@ -125,6 +127,17 @@ impl Switch {
             bridge.bundles.retain(|n, _| row.ports.contains_key(n));
         }
         self.bridges = bridges;
+        left
+    }
+
+    /// A datapath goes with the last of its bridges, and what it counted and tracked with it.
+    fn retire_datapaths(&mut self, left: BTreeSet<String>) {
+        let is_used = |kind: &String| self.bridges.values().any(|bridge| bridge.datapath == *kind);
+        let idle: Vec<String> = left.into_iter().filter(|kind| !is_used(kind)).collect();
+        for backer in idle.iter().filter_map(|kind| self.datapaths.remove(kind)) {
+            self.family.dismiss(backer.revalidator.card());
+            self.family.dismiss(backer.address.card());
+        }
     }
 
     /// What was learned in a bridge that goes may be behind any other port now.
@@ -542,7 +555,7 @@ impl Switch {
     /// What the database says of cached flows, to those who look after them.
     fn configure_revalidators(&self) {
         let other = &self.desired.other_config;
-        let number = |key: &str| other.get(key).and_then(|text| text.parse::<u32>().ok());
+        let number = |key: &str| plan::figure::<u32>(other, key);
         let defaults = RevalidatorSettings::default();
         let settings = RevalidatorSettings {
             flow_limit: number("flow-limit").map_or(defaults.flow_limit, |n| n as usize),

@@ -59,6 +59,10 @@ pub(super) fn add(registry: &mut Registry<'_>) {
             None => 0,
         };
         let cells = if cells > 0 { format!("idl-cells-Open_vSwitch:{cells} ") } else { String::new() };
+        // What there is none of is not listed.
+        if directory.bridges.is_empty() && datapaths == 0 {
+            return Ok(format!("{}\n", cells.trim_end()));
+        }
         Ok(format!("handlers:{handlers} {cells}ports:{ports} revalidators:{revalidators} rules:{rules}{flows}\n"))
     });
     registry.ask("dpif-dummy/change-port-number", "dp port new-number", (3, 3), |directory, args| async move {
