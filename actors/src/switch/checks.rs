@@ -3,6 +3,8 @@
 //!
 //! Source: what Open vSwitch 3.1 says of the same.
 
+use std::collections::BTreeSet;
+
 use openflow::action::Subfield;
 
 use super::bundle;
@@ -133,7 +135,6 @@ pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint
                 options_ignored(&bridge.datapath_type, interface, dummy).map(|text| complaint("netdev", false, text)),
             );
         }
-        said.extend(bridge.mirrors.iter().flat_map(|m| mirror_ignored(bridge, m)));
     }
     said
 }
@@ -235,14 +236,14 @@ fn mac_ignored(bridge: &DesiredBridge, interface: &DesiredInterface) -> Option<S
     (interface.kind == "internal").then(|| format!("interface {name}: cannot set MAC to {what}"))
 }
 
-fn mirror_ignored(bridge: &DesiredBridge, mirror: &DesiredMirror) -> Vec<Complaint> {
-    let say = |is_error, what: &str| {
-        complaint("bridge", is_error, format!("bridge {}: mirror {} {what}", bridge.name, mirror.name))
-    };
+/// What a mirror cannot be on a bridge, of whose ports those are there.
+pub(super) fn mirror_ignored(bridge: &str, mirror: &DesiredMirror, there: &BTreeSet<&str>) -> Vec<Complaint> {
+    let say =
+        |is_error, what: &str| complaint("bridge", is_error, format!("bridge {bridge}: mirror {} {what}", mirror.name));
     let mut said = Vec::new();
     match (&mirror.output_port, mirror.output_vlan) {
         (None, None) => return vec![say(true, "does not specify output; ignoring")],
-        (Some(port), _) if !bridge.ports.contains_key(port) => {
+        (Some(port), _) if !there.contains(port.as_str()) => {
             return vec![say(true, "outputs to port not on bridge")];
         }
         (Some(_), Some(_)) => {
@@ -251,7 +252,7 @@ fn mirror_ignored(bridge: &DesiredBridge, mirror: &DesiredMirror) -> Vec<Complai
         _ => {}
     }
     if !mirror.select_all {
-        let absent = [&mirror.src, &mirror.dst].into_iter().flatten().filter(|name| !bridge.ports.contains_key(*name));
+        let absent = [&mirror.src, &mirror.dst].into_iter().flatten().filter(|name| !there.contains(name.as_str()));
         said.extend(absent.map(|name| say(false, &format!("cannot match on nonexistent port {name}"))));
     }
     said
@@ -346,14 +347,16 @@ mod tests {
 
     #[test]
     fn mirrors_need_one_output_and_ports_of_their_bridge() {
-        let bridge = DesiredBridge { name: "b".into(), ..DesiredBridge::default() };
+        let there = BTreeSet::from(["q"]);
         let mirror = DesiredMirror { name: "m".into(), ..DesiredMirror::default() };
-        let says = |m: &DesiredMirror| mirror_ignored(&bridge, m).into_iter().map(|c| c.text).collect::<Vec<_>>();
+        let says = |m: &DesiredMirror| mirror_ignored("b", m, &there).into_iter().map(|c| c.text).collect::<Vec<_>>();
         assert_eq!(says(&mirror), ["bridge b: mirror m does not specify output; ignoring"]);
         let elsewhere = DesiredMirror { output_port: Some("p".into()), output_vlan: Some(5), ..mirror.clone() };
         assert_eq!(says(&elsewhere), ["bridge b: mirror m outputs to port not on bridge"]);
         let mut remote = DesiredMirror { output_vlan: Some(5), src: vec!["p".into()], ..mirror };
         assert_eq!(says(&remote), ["bridge b: mirror m cannot match on nonexistent port p"]);
+        remote.src = vec!["q".into()];
+        assert!(says(&remote).is_empty());
         remote.select_all = true;
         assert!(says(&remote).is_empty());
     }

@@ -256,9 +256,7 @@ impl Switch {
                 match self.make_port(bridge, row, bundle, interface) {
                     Ok(address) => opening.push(open(name, port, &address)),
                     Err(error) => {
-                        if known_errors.get(port) != Some(&error) {
-                            refuse(interface, &error);
-                        }
+                        refuse(interface, &error);
                         bridge.errors.insert(port.to_owned(), error);
                     }
                 }
@@ -346,7 +344,7 @@ impl Switch {
             let matched = tunnels::matched(config, odp);
             let said = format!("{name}: attempting to add tunnel port with same config as port '{other}' ({matched})");
             vlog::warn!("tunnel", "{said}");
-            vlog::warn!("ofproto", "{bridge_name}: could not add port {name} (File exists)");
+            vlog::warn_rl!("ofproto", 1, 5, "{bridge_name}: could not add port {name} (File exists)");
             return Err(format!("could not add network device {name} to ofproto (File exists)"));
         }
         let port = if name == bridge_name {
@@ -430,6 +428,12 @@ impl Switch {
             self.close_port(&bridge_name, bridge, &port);
             number.into_iter().for_each(|n| bridge.ofports.untake(n));
             bridge.errors.insert(port, error);
+        }
+        for (name, row) in &self.desired.bridges {
+            let Some(bridge) = bridges.get(name) else { continue };
+            let there: BTreeSet<&str> = bridge.ports.values().map(|port| port.bundle.as_str()).collect();
+            let ignored = row.mirrors.iter().flat_map(|mirror| checks::mirror_ignored(name, mirror, &there));
+            ignored.for_each(|complaint| complaint.tell());
         }
         self.bridges = bridges;
         self.changed.clear();
@@ -666,16 +670,16 @@ fn refuse(interface: &DesiredInterface, error: &str) {
     } else if checks::option_error(interface).is_some() {
         vlog::err!("netdev_vport", "{error}");
         vlog::warn!("netdev", "{}: could not set configuration (Invalid argument)", interface.name);
+    } else if error.ends_with("(File exists)") {
+        vlog::warn_rl!("bridge", 1, 5, "{error}");
     } else {
         let (name, kind) = (&interface.name, &interface.kind);
-        if tunnels::kind_named(kind).is_some() && !error.ends_with("(File exists)") {
+        if tunnels::kind_named(kind).is_some() {
             error.lines().for_each(|line| vlog::warn!("netdev_vport", "{line}"));
             vlog::warn!("netdev", "{name}: could not set configuration (Invalid argument)");
             return;
         }
-        if tunnels::kind_named(kind).is_none() {
-            vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
-        }
+        vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
         vlog::warn!("bridge", "{error}");
     }
 }
