@@ -216,9 +216,10 @@ impl Datapath {
         this
     }
 
-    fn alone(mut desk: Desk, engine: Engine, place: legacy::Place, ctx: &mut Context<Self>) -> Self {
+    fn alone(mut desk: Desk, mut engine: Engine, place: legacy::Place, ctx: &mut Context<Self>) -> Self {
         ctx.spawn(wake::Readiness);
         desk.arm(Some((clock::now_ms() + TICK_MS, "connections expire")));
+        engine.set_wall(now_us(), u64::try_from(clock::wall_us()).unwrap_or(0));
         Self {
             desk,
             engine,
@@ -421,6 +422,7 @@ impl Player for Datapath {
 
     fn wake(&mut self, now_ms: i64, _: &mut Context<Self>) {
         let now_us = now_us();
+        self.engine.set_wall(now_us, u64::try_from(clock::wall_us()).unwrap_or(0));
         self.engine.tick(now_us);
         self.ports.values_mut().flat_map(|p| &mut p.queues).for_each(|q| q.load.turn(now_us));
         self.engine.forget_answers(now_us, &mut self.upcalls);

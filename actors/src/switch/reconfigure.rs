@@ -337,6 +337,9 @@ impl Switch {
         let tunnel = tunnels::kind_named(&shown).filter(|_| device == DeviceKind::Virtual);
         let tunnel =
             tunnel.map(|kind| tunnels::read(name, kind, &interface.options, native).map(Arc::new)).transpose()?;
+        if tunnel.as_ref().is_some_and(|own| backer.tunnels.values().any(|other| tunnels::is_rival(own, other))) {
+            return Err(format!("{name}: {}", tunnels::RIVALS));
+        }
         let same = tunnel.as_ref().and_then(|own| backer.tunnels.iter().find(|(_, other)| own.collides(other)));
         if let Some((other, config)) = same {
             let shared = tunnels::datapath_port(config);
@@ -676,7 +679,8 @@ fn refuse(interface: &DesiredInterface, error: &str) {
         let (name, kind) = (&interface.name, &interface.kind);
         if tunnels::kind_named(kind).is_some() {
             error.lines().for_each(|line| vlog::warn!("netdev_vport", "{line}"));
-            vlog::warn!("netdev", "{name}: could not set configuration (Invalid argument)");
+            let why = if error.ends_with(tunnels::RIVALS) { "File exists" } else { "Invalid argument" };
+            vlog::warn!("netdev", "{name}: could not set configuration ({why})");
             return;
         }
         vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");

@@ -323,6 +323,15 @@ fn shown<T: Copy + Into<u32>>(setting: Setting<T>, in_hex: bool) -> Option<Strin
     }
 }
 
+/// What a tunnel is told that comes to a UDP port where another kind of VXLAN is spoken.
+pub(super) const RIVALS: &str = "VXLAN-GBP, and non-VXLAN-GBP tunnels can't be configured on the same dst_port";
+
+/// Whether two tunnels would share a UDP port, but speak VXLAN with and without group policy.
+pub(super) fn is_rival(config: &TunnelConfig, other: &TunnelConfig) -> bool {
+    let is_vxlan = config.kind == "vxlan" && other.kind == "vxlan";
+    is_vxlan && config.dst_port == other.dst_port && config.gbp != other.gbp
+}
+
 /// The name of the datapath port that tunnels of this kind and port share.
 pub(super) fn datapath_port(config: &TunnelConfig) -> String {
     let stem = if config.kind == "geneve" { "genev" } else { config.kind };

@@ -249,6 +249,11 @@ impl Datapath {
         n
     }
 
+    /// Tells what the wall clock says now, µs since 1970: tunnels that carry times (ERSPAN's) ask for it.
+    pub fn set_wall(&mut self, now_us: u64, wall_us: u64) {
+        self.engine.wall_offset_ms = (wall_us / 1000).wrapping_sub(now_us / 1000);
+    }
+
     /// Does what is due by time: ranks subtables, lets connections expire. To be called now and then when idle, once a
     /// second say; while packets come it is done by [`Datapath::poll`].
     pub fn tick(&mut self, now_us: u64) {

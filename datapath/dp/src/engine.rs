@@ -55,6 +55,8 @@ pub(crate) struct Engine {
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
     pub(crate) tunnels: BTreeMap<OdpPort, Tunnel>,
+    /// What the wall clock is ahead of the datapath's, ms; wraps.
+    pub(crate) wall_offset_ms: u64,
     pub(crate) pending: Pending,
     /// The flow whose waiting packets go on now.
     released: Option<u64>,
@@ -90,6 +92,7 @@ impl Engine {
             dice: Dice::new(config.seed),
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
+            wall_offset_ms: 0,
             tunnels: BTreeMap::new(),
             pending: Pending::default(),
             released: None,

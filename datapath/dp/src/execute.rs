@@ -396,7 +396,7 @@ impl Engine {
         }
         let offload = packets.meta(work.slot).offload;
         if offload.gso.is_none() && offload.partial_csum.is_none() {
-            return self.close(push, hash, packets, work).map(|()| Tracked::On);
+            return self.close(push, hash, packets, work, env.now_ms).map(|()| Tracked::On);
         }
         let pieces = packet::offload::settle(packets.to_buf(work.slot)).map_err(|_| Drop::Segmentation)?;
         for piece in pieces {
@@ -404,7 +404,7 @@ impl Engine {
             let mut key = work.key.clone();
             let (passes, depth) = (work.passes, work.depth);
             let mut part = Work { passes, depth, ..Work::new(slot, &mut key, work.layers) };
-            match self.close(push, hash, packets, &mut part) {
+            match self.close(push, hash, packets, &mut part, env.now_ms) {
                 Ok(()) => self.execute(after, packets, &mut part, env),
                 Err(why) => self.drop(why),
             }
@@ -413,7 +413,14 @@ impl Engine {
     }
 
     /// Puts the outer header in front of a packet that owes nothing.
-    fn close(&mut self, push: &TnlPush, hash: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+    fn close(
+        &mut self,
+        push: &TnlPush,
+        hash: u32,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        now_ms: u64,
+    ) -> Going {
         let header = &push.header;
         if !packets.insert(&mut work.slot, 0, header.len()) {
             // Longer than the usual headroom.
@@ -426,7 +433,9 @@ impl Engine {
         octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(header);
         let sequence = self.tunnels.entry(push.tnl_port).or_default();
         let sources = self.config.tunnel_sources;
-        tunnel::complete(octets, push, hash, &mut sequence.next, sources).ok_or(Drop::TunnelPush)?;
+        // In units of 100 µs.
+        let stamp = (self.wall_offset_ms.wrapping_add(now_ms)).wrapping_mul(10) as u32;
+        tunnel::complete(octets, push, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
         *work.key = tunnel::outer_key(work.key);
         work.stale = true;
         Ok(())

@@ -69,13 +69,15 @@ fn pseudo(octets: &[u8], is_v6: bool, protocol: u8, len: u32) -> Option<u64> {
 }
 
 /// Completes the outer header that `octets` begin with: `hash` is the inner packet's, `sequence` the tunnel's next
-/// number, `sources` as in [`crate::Config`]. `None`: it is no such header, or the packet is too long for it.
+/// number, `sources` as in [`crate::Config`], `stamp` the wall clock in ERSPAN's units. `None`: it is no such header, or the
+/// packet is too long for it.
 pub(crate) fn complete(
     octets: &mut [u8],
     push: &TnlPush,
     hash: u32,
     sequence: &mut u32,
     sources: (u16, u16),
+    stamp: u32,
 ) -> Option<()> {
     let is_v6 = be16(octets, 12)? == IPV6;
     let ip_len = u16::try_from(octets.len().checked_sub(ETHERNET)?).ok()?;
@@ -93,7 +95,7 @@ pub(crate) fn complete(
         put16(octets, l4, source(sources, hash))?;
         complete_udp(octets, push, l4, is_v6)
     } else {
-        complete_gre(octets, l4, sequence)
+        complete_gre(octets, l4, sequence, stamp)
     }
 }
 
@@ -120,13 +122,16 @@ fn complete_udp(octets: &mut [u8], push: &TnlPush, l4: usize, is_v6: bool) -> Op
     Some(())
 }
 
-fn complete_gre(octets: &mut [u8], l4: usize, sequence: &mut u32) -> Option<()> {
+fn complete_gre(octets: &mut [u8], l4: usize, sequence: &mut u32, stamp: u32) -> Option<()> {
     let flags = be16(octets, l4)?;
     let word = |on: u16| if flags & on != 0 { 4 } else { 0 };
     if flags & GRE_SEQ != 0 {
         let at = l4 + gre::HEADER_LEN + word(GRE_CSUM) + word(GRE_KEY);
         *octets.get_mut(at..)?.first_chunk_mut()? = sequence.to_be_bytes();
         *sequence = sequence.wrapping_add(1);
+        if be16(octets, l4 + 2)? == gre::ERSPAN3 {
+            *octets.get_mut(at + 8..)?.first_chunk_mut()? = stamp.to_be_bytes();
+        }
     }
     if flags & GRE_CSUM != 0 {
         put16(octets, l4 + gre::HEADER_LEN, 0)?;
@@ -383,7 +388,7 @@ mod tests {
     /// Puts a packet into a tunnel and takes it out again: what is known of it then.
     fn there_and_back(kind: TunnelKind, push: &TnlPush, inner: &[u8]) -> Result<String, String> {
         let mut packet = [&push.header[..], inner].concat();
-        complete(&mut packet, push, 0x8000_0000, &mut 7, TUNNEL_SOURCES).ok_or("not put in")?;
+        complete(&mut packet, push, 0x8000_0000, &mut 7, TUNNEL_SOURCES, 9).ok_or("not put in")?;
         let (outer, layers) = flow::extract(&packet, 3);
         let opened = open(kind, 9, &packet, (&outer, &layers), false).ok_or("not taken out")?;
         assert_eq!(packet.get(opened.header..), Some(inner));
@@ -457,6 +462,6 @@ mod tests {
         let vxlan = push(4, V4, 17, 50, "udp(src=0,dst=4789,csum=0x0),vxlan(flags=0x8000000,vni=0x7b)");
         let mut packet = vxlan.header.clone();
         packet.resize(66_000, 0);
-        assert_eq!(complete(&mut packet, &vxlan, 0, &mut 0, TUNNEL_SOURCES), None);
+        assert_eq!(complete(&mut packet, &vxlan, 0, &mut 0, TUNNEL_SOURCES, 9), None);
     }
 }

@@ -345,6 +345,21 @@ fn truncation_comes_before_a_tunnel() {
     }
 }
 
+/// Units of 100 µs of the wall clock, as in Open vSwitch.
+#[test]
+fn erspan_tells_the_time() {
+    let text = "tnl_push(tnl_port(9),header(size=54,type=107,eth(dst=f8:bc:12:44:34:b6,src=aa:55:aa:55:00:00,\
+                dl_type=0x0800),ipv4(src=1.1.2.88,dst=1.1.2.92,proto=47,tos=0x4,ttl=64,frag=0x4000),erspan(ver=2,sid=0x7,\
+                dir=1,hwid=0x4)),out_port(1)),2";
+    let mut rig = Rig::new(Config::default());
+    rig.install_any(&flow::odp_text::parse_actions(text, None).expect("actions"));
+    rig.dp.set_wall(rig.now_us, 1_795_942_476_000_000);
+    rig.inject([plain(tcp4(1, 2, b"hello"))]);
+    let sent = rig.sent(2).remove(0).0;
+    let stamp = u32::from_be_bytes(*sent[46..].first_chunk().expect("a header"));
+    assert!(stamp.wrapping_sub((1_795_942_476u64 * 10_000) as u32) <= 10_000, "{stamp:#x}");
+}
+
 #[test]
 fn clones_do_not_change_the_original() {
     let clone = Action::Clone([set_nw_src(9), Action::Output(3)].as_slice().into());
