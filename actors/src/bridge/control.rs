@@ -116,8 +116,8 @@ impl Bridge {
         Ok(told.map(|port| format!("Overriding already existing static entry on {}\n", port.0)).unwrap_or_default())
     }
 
-    /// Traces a packet through the pipeline; one that was given as octets teaches as if it had come. Tunnels' neighbours
-    /// are asked for in any case.
+    /// Traces a packet through the pipeline; one that was given as octets teaches, and goes to controllers, as if it
+    /// had come; it is not sent on. Tunnels' neighbours are asked for in any case.
     fn trace(&mut self, args: &[String], packet_out: bool, now_ms: i64) -> Result<String, String> {
         let view = self.core.live_view().clone();
         let request = ofproto::trace::parse(&view, args, packet_out)?;
@@ -134,6 +134,7 @@ impl Bridge {
         let stats = RuleStats { used_ms: now_ms, ..RuleStats::default() };
         let taught: Vec<_> = traced.effects.into_iter().filter(teaches).map(|e| (e, stats)).collect();
         self.core.foreign(&taught, now_ms);
+        self.core.execute_traced(&request, traced.executions);
         Ok(traced.text)
     }
 }

@@ -308,6 +308,23 @@ impl Bridge {
         self.flush_credit();
     }
 
+    /// Has what a trace did with its packet carried out, but for the sending.
+    pub fn execute_traced(&mut self, request: &trace::Request, executions: Vec<Actions>) {
+        let Some(packet) = &request.packet else { return };
+        let in_port = OfPort::from_11(request.key.in_port()).unwrap_or(OfPort::NONE);
+        let port = self.live.bridges.get(&request.bridge).and_then(|bridge| bridge.ports.get(&in_port));
+        let odp = port.and_then(|port| port.odp).unwrap_or(NO_ODP_PORT);
+        let execute = |actions| {
+            let mut key = Box::new(request.key.clone());
+            key.set_in_port(odp);
+            Execute { packet: packet.clone(), key, actions }
+        };
+        let packets: Vec<_> = executions.into_iter().map(execute).collect();
+        if !packets.is_empty() {
+            self.put(Output::Execute { packets, answered: Vec::new() });
+        }
+    }
+
     /// Sends gathered credit to the tables.
     pub(super) fn flush_credit(&mut self) {
         if !self.credit.is_empty() || !self.lookups.is_empty() {

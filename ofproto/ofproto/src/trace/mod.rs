@@ -47,6 +47,38 @@ pub struct Traced {
     pub text: String,
     /// What to apply: without a packet nothing but questions for neighbours.
     pub effects: Vec<Effect>,
+    /// What to have carried out on the packet, if there was one, each time from how it came: all that is not sending it,
+    /// which is its way to controllers, collectors, meters and connections.
+    pub executions: Vec<flow::Actions>,
+}
+
+/// Actions that are left where nothing is to be sent by a port, and nothing to come in anew.
+fn without_outputs(actions: &[flow::Action]) -> Vec<flow::Action> {
+    use flow::Action as A;
+    let nested = |actions: &flow::Actions| without_outputs(actions).into();
+    let kept = |action: &A| {
+        Some(match action {
+            A::Output(_) | A::LbOutput(_) | A::TnlPush(_) | A::TnlPop(_) | A::Recirc(_) => return None,
+            A::Clone(inner) => A::Clone(nested(inner)),
+            A::Sample { probability, actions } => A::Sample { probability: *probability, actions: nested(actions) },
+            A::CheckPktLen { len, greater, less_equal } => {
+                A::CheckPktLen { len: *len, greater: nested(greater), less_equal: nested(less_equal) }
+            }
+            other => other.clone(),
+        })
+    };
+    actions.iter().filter_map(kept).collect()
+}
+
+/// Whether actions do anything beside changing the packet.
+fn are_felt(actions: &[flow::Action]) -> bool {
+    use flow::Action as A;
+    actions.iter().any(|action| match action {
+        A::Userspace(_) | A::Meter(_) | A::Ct(_) => true,
+        A::Clone(actions) | A::Sample { actions, .. } => are_felt(actions),
+        A::CheckPktLen { greater, less_equal, .. } => are_felt(greater) || are_felt(less_equal),
+        _ => false,
+    })
 }
 
 /// Names of a bridge's ports.
@@ -67,7 +99,15 @@ pub(crate) fn dp_names_of(view: &SwitchView) -> NameMap {
 
 /// Traces.
 pub fn run(view: &SwitchView, request: &Request, recirc: &mut Recirc, now_ms: i64) -> Traced {
-    let mut trace = Trace { view, request, out: String::new(), effects: Vec::new(), queue: VecDeque::new(), now_ms };
+    let mut trace = Trace {
+        view,
+        request,
+        out: String::new(),
+        effects: Vec::new(),
+        executions: Vec::new(),
+        queue: VecDeque::new(),
+        now_ms,
+    };
     // Without actions to begin with, a packet goes through the tables.
     let start = match &request.actions {
         Some(actions) if !actions.is_empty() => Start::Actions(actions.clone()),
@@ -88,7 +128,7 @@ pub fn run(view: &SwitchView, request: &Request, recirc: &mut Recirc, now_ms: i6
         trace.one(bridge, &key, Start::Key, recirc, &mut held);
     }
     recirc.release(&held, now_ms);
-    Traced { text: trace.out, effects: trace.effects }
+    Traced { text: trace.out, effects: trace.effects, executions: trace.executions }
 }
 
 struct Trace<'a> {
@@ -96,6 +136,7 @@ struct Trace<'a> {
     request: &'a Request,
     out: String,
     effects: Vec<Effect>,
+    executions: Vec<flow::Actions>,
     queue: VecDeque<Recirculation>,
     now_ms: i64,
 }
@@ -144,6 +185,10 @@ impl Trace<'_> {
         let actions = flow::odp_text::format_actions(&translation.actions, dp_names);
         self.out.push_str(&format!("Datapath actions: {actions}"));
         self.verdict(&translation);
+        let actions = if input.side_effects { without_outputs(&translation.actions) } else { Vec::new() };
+        if are_felt(&actions) {
+            self.executions.push(actions.into());
+        }
         // Neighbours are asked for by traces of whatever kind.
         let is_real = |e: &Effect| input.side_effects || matches!(e, Effect::NeighbourWanted { .. });
         self.effects.extend(translation.effects.into_iter().filter(is_real));

@@ -31,12 +31,13 @@ impl Context<'_> {
 
     /// Copies to those of `candidates` that have not had the packet.
     pub(super) fn mirror_packet(&mut self, bundle: &Arc<BundleView>, candidates: u32) {
-        let mut candidates = candidates & !self.mirrors;
-        if candidates == 0 {
-            return;
-        }
+        // A trace tells of packets that the bundle would not take in even where no mirror wants them, as in Open vSwitch.
         let outside = Tags::of(&self.flow);
         if self.is_known(bundle) && !self.is_vid_valid(outside.vid(), bundle) {
+            return;
+        }
+        let mut candidates = candidates & !self.mirrors;
+        if candidates == 0 {
             return;
         }
         let tags = outside.enter(bundle);
