@@ -244,7 +244,7 @@ impl Link {
                     Err(error) => last = Some(error),
                 }
             }
-            let text = last.map_or_else(|| "no remote".to_string(), |error| strerror(&error));
+            let text = strerror(&last.unwrap_or_else(stream::errno::address_family_not_supported));
             if !session.retry && !stream::is_passive(&session.db) {
                 return fail(format!("{}: database connection failed ({text})", session.db));
             }
