@@ -51,6 +51,11 @@ pub struct SetAdmin(pub bool);
 #[rtype(result = "()")]
 pub struct SetMac(pub u64);
 
+/// Give the bridge's own device these addresses, one after the other (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetIpv4(pub Vec<crate::switch::local_address::LocalAddress>);
+
 /// Give a dummy one more address (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -6,6 +6,7 @@
 
 mod capture;
 pub mod device;
+mod own_address;
 mod wire;
 
 use crate::datapath::Datapath;

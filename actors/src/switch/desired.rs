@@ -325,6 +325,8 @@ pub struct DesiredController {
     pub dscp: Option<i64>,
     /// The way to the controller needs no rules of its own.
     pub out_of_band: bool,
+    /// What the bridge's own device is to have, where the controller is not reached out of band.
+    pub local: Option<super::local_address::LocalAddress>,
 }
 
 /// Columns that the switch itself writes, and reads at the most to remember them: what changes in them is no wish.
@@ -677,6 +679,7 @@ fn manager_address(target: &str) -> Option<(std::net::Ipv4Addr, u16)> {
 
 impl DesiredController {
     fn read(row: &ovs::Controller<'_>) -> Self {
+        let out_of_band = row.connection_mode() == Some("out-of-band");
         Self {
             uuid: row.uuid(),
             target: row.target().to_owned(),
@@ -688,7 +691,8 @@ impl DesiredController {
             burst_limit: row.controller_burst_limit(),
             queue_size: row.controller_queue_size(),
             dscp: Some(row.other_config().get_int("dscp", 48)),
-            out_of_band: row.connection_mode() == Some("out-of-band"),
+            out_of_band,
+            local: super::local_address::LocalAddress::read(row).filter(|_| !out_of_band),
         }
     }
 }

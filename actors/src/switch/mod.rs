@@ -17,6 +17,7 @@ pub mod ct_zones;
 pub mod desired;
 pub mod directory;
 mod handmade;
+pub mod local_address;
 mod monitoring;
 pub mod notes;
 pub mod plan;

@@ -15,7 +15,7 @@ use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, StationsGone, Upcalls};
 use crate::msg::datapath::{CtTimeouts, VlanLimit};
-use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetMtu, SetQos};
+use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetIpv4, SetMtu, SetQos};
 use crate::msg::revalidator::RevalidatorSettings;
 use crate::msg::switch::EditRefused;
 use crate::port::PortSetup;
@@ -555,6 +555,10 @@ impl Switch {
                 versions: row.protocols,
             };
             asked.push(Box::pin(bridge.address.ask(configure, PATIENCE)));
+            let own: Vec<_> = row.controllers.controllers.iter().filter_map(|c| c.local.clone()).collect();
+            if let Some(local) = bridge.ports.get(name).filter(|_| !own.is_empty()) {
+                asked.push(Box::pin(local.address.ask(SetIpv4(own), PATIENCE)));
+            }
         }
         asked
     }

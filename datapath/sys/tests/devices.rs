@@ -136,3 +136,25 @@ fn devices_answer_questions() {
         assert_eq!(device::index("nosuch").unwrap_err().errno(), 19, "ENODEV");
     });
 }
+
+/// A device's address is replaced, and a default route needs a gateway on its network.
+#[test]
+fn a_device_has_an_address_and_a_way_out() {
+    in_namespace(|| {
+        use std::net::Ipv4Addr;
+        let tap = Tap::open("ta%d", TapKind::Tap).expect("this test needs /dev/net/tun");
+        let name = tap.name();
+        let [mask, wider] = [Ipv4Addr::new(255, 255, 255, 0), Ipv4Addr::new(255, 255, 0, 0)];
+        let [first, second] = [Ipv4Addr::new(10, 1, 2, 3), Ipv4Addr::new(10, 1, 2, 4)];
+        assert_eq!(sys::ipv4(name).unwrap_err().errno(), 99, "EADDRNOTAVAIL");
+        device::set_up(name, true).unwrap();
+        for (address, mask) in [(first, mask), (second, mask), (second, wider)] {
+            sys::set_ipv4(name, address, mask).unwrap();
+            assert_eq!(sys::ipv4(name).unwrap(), (address, mask));
+        }
+        assert_eq!(sys::set_ipv4(name, Ipv4Addr::new(225, 1, 1, 1), mask).unwrap_err().errno(), 22, "EINVAL");
+        sys::add_default_route(first).unwrap();
+        assert_eq!(sys::add_default_route(first).unwrap_err().errno(), 17, "EEXIST");
+        assert_eq!(sys::add_default_route(Ipv4Addr::new(10, 9, 9, 9)).unwrap_err().errno(), 101, "ENETUNREACH");
+    });
+}

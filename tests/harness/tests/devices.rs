@@ -138,3 +138,46 @@ fn a_bond_goes_on_with_the_link_that_is_left() {
         })
     });
 }
+
+/// What the host's kernel has of a bridge's own device: up or not, its addresses, ways out by it.
+fn own_device(host: &Namespace) -> Result<String, String> {
+    let up = host.line("ip link show br0 up")?;
+    let addresses = host.line("ip -4 -o addr show br0")?;
+    let addresses = addresses.lines().filter_map(|line| line.split_whitespace().nth(3));
+    let routes = host.line("ip route show default")?;
+    let mut words: Vec<&str> = addresses.chain(routes.lines().map(str::trim)).collect();
+    words.insert(0, if up.trim().is_empty() { "down" } else { "up" });
+    Ok(words.join("; "))
+}
+
+/// The bridge's own device gets what the controller that is reached in-band is to be reached from, and keeps it.
+#[test]
+fn controllers_in_band_give_the_host_an_address() {
+    const STEPS: [(&str, &str); 8] = [
+        ("connection_mode=out-of-band local_ip=10.9.9.9", "down"),
+        ("connection_mode=in-band local_ip=foo", "down"),
+        (
+            "local_ip=10.1.2.3 local_netmask=255.255.255.0 local_gateway=10.1.2.1",
+            "up; 10.1.2.3/24; default via 10.1.2.1 dev br0",
+        ),
+        ("local_ip=10.1.2.4", "up; 10.1.2.4/24; default via 10.1.2.1 dev br0"),
+        ("local_gateway=10.1.2.9", "up; 10.1.2.4/24; default via 10.1.2.9 dev br0; default via 10.1.2.1 dev br0"),
+        (
+            "connection_mode=out-of-band local_ip=10.9.9.9",
+            "up; 10.1.2.4/24; default via 10.1.2.9 dev br0; default via 10.1.2.1 dev br0",
+        ),
+        ("connection_mode=in-band local_ip=172.16.3.3 local_netmask=[] local_gateway=[]", "up; 172.16.3.3/16"),
+        ("local_ip=225.1.1.1 local_gateway=172.16.0.1", "up; 172.16.3.3/16; default via 172.16.0.1 dev br0"),
+    ];
+    on_lab(Side::debian(), &[], |lab| {
+        lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure")?;
+        lab.vsctl("set-controller br0 tcp:127.0.0.1:6653")?;
+        let row = lab.vsctl("--bare --columns=_uuid list controller")?;
+        for (columns, wanted) in STEPS {
+            lab.vsctl(&format!("set controller {} {columns}", row.trim()))?;
+            let seen = own_device(&lab.host)?;
+            need(&format!("after {columns}: {wanted}, but {seen}"), seen == wanted)?;
+        }
+        Ok(())
+    });
+}
