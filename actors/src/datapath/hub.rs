@@ -175,6 +175,7 @@ impl Datapath {
     fn instruct(&self, core: u32) {
         let Some(thread) = self.hub.threads.get(&core) else { return };
         thread.order(Order::Configure(*self.engine.config()));
+        thread.order(Order::KeepOutOfEmc(self.engine.kept_out_of_emc().clone()));
         for (id, members) in self.engine.bonds() {
             thread.order(Order::Bond(BondSet { id, members: Some(members.to_vec()) }));
         }
@@ -392,6 +393,10 @@ impl Handler<Tune> for Datapath {
             kernel_path: m.kernel_path,
             ..*self.engine.config()
         });
+        if m.emc_off != *self.engine.kept_out_of_emc() {
+            self.hub.tell(|| Order::KeepOutOfEmc(m.emc_off.clone()));
+            self.engine.keep_out_of_emc(m.emc_off);
+        }
         if m.offload {
             let dummies = self.ports.iter().filter(|(number, _)| self.dummies.contains_key(number));
             self.offload.turn_on(dummies.map(|(_, port)| &port.name));

@@ -30,6 +30,7 @@ impl Handler<Order> for Datapath {
                 let _ = done.send(());
             }
             Order::Configure(config) => self.set_config(config),
+            Order::KeepOutOfEmc(ports) => self.engine.keep_out_of_emc(ports),
             Order::Recall(port) => self.engine.recall_port(port),
             Order::Bond(bond) => self.set_bond(&bond),
             Order::Tunnels(tunnels) => self.set_tunnels(tunnels),

@@ -4,7 +4,7 @@ use actix::prelude::*;
 use dp::{DumpedFlow, FlowCursor, FlowEdit, MeterConfig, PortStats, RxQueue, Stats, TxPort};
 use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ticket, Ufid};
 use packet::PacketBuf;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -227,6 +227,8 @@ pub struct QueueReport {
 pub struct Tune {
     /// One in so many packets enters the exact-match cache; 0: none.
     pub emc_insert_inv_prob: u32,
+    /// Ports whose packets the exact-match cache does not take.
+    pub emc_off: BTreeSet<OdpPort>,
     /// The signature cache is used.
     pub smc: bool,
     /// The kernel may forward packets by itself.
@@ -280,6 +282,8 @@ pub enum Order {
     Poke(OdpPort, oneshot::Sender<()>),
     /// Be like this.
     Configure(dp::Config),
+    /// The exact-match cache takes no packets of these ports.
+    KeepOutOfEmc(BTreeSet<OdpPort>),
     /// Let the kernel forward nothing of a port's for now: something about it has changed.
     Recall(OdpPort),
     /// Bonds are set.

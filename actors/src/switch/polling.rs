@@ -34,6 +34,8 @@ pub(super) struct Polling {
     balance: Option<Balance>,
     /// The share of flows that the exact match cache takes, and whether there is a signature match cache, as told last.
     caches: Option<(u32, bool)>,
+    /// Ports that the exact match cache leaves out, as the log was told.
+    emc_off: BTreeMap<String, flow::OdpPort>,
 }
 
 /// The processors and their nodes, in the order in which the system lists them; those of `--dummy-numa` if given.
@@ -161,6 +163,28 @@ fn cache_notes(before: Option<(u32, bool)>, (inverse, smc): (u32, bool)) -> rxq:
     notes
 }
 
+/// What the log is told of ports that the exact match cache leaves out, and no longer leaves out: whether it takes
+/// them, by name and number. One in `inverse` of their flows enters it.
+fn emc_notes(
+    before: &BTreeMap<String, flow::OdpPort>,
+    ports: &[((String, flow::OdpPort), bool)],
+    inverse: u32,
+) -> rxq::Notes {
+    let news = ports.iter().filter(|((name, number), is_on)| (before.get(name) == Some(number)) == *is_on);
+    let text = |((name, _), is_on): &((String, flow::OdpPort), bool)| {
+        let percent = 100.0 / f64::from(inverse.max(1));
+        let text = match (is_on, inverse) {
+            (false, _) => format!("{name}: EMC has been disabled."),
+            (true, 0) => format!("{name}: EMC has been enabled. Current insertion probability is zero."),
+            (true, _) => {
+                format!("{name}: EMC has been enabled. Current insertion probability is 1/{inverse} (~{percent:.2}%).")
+            }
+        };
+        (false, text)
+    };
+    news.map(text).collect()
+}
+
 fn log(notes: &rxq::Notes) {
     for (is_warning, text) in notes {
         if *is_warning {
@@ -189,6 +213,7 @@ impl Switch {
             let has_balance = kind != "system" || self.settings.dummy.covers(&kind);
             let ports = self.polled_ports(&kind);
             let odd = self.odd_affinities(&kind);
+            let emc = self.emc_choices(&kind);
             let Some(backer) = self.datapaths.get_mut(&kind) else { continue };
             let polling = &mut backer.polling;
             for (name, (bridge, port, _)) in odd.iter().filter(|(name, of)| polling.odd.get(*name) != Some(of)) {
@@ -219,8 +244,10 @@ impl Switch {
                 (polling.settings, polling.ports) = (settings, ports);
             }
             log(&notes);
+            let emc_off: BTreeMap<_, _> = emc.iter().filter(|(_, on)| !on).map(|(of, _)| of.clone()).collect();
             let tune = Tune {
                 emc_insert_inv_prob,
+                emc_off: emc_off.values().copied().collect(),
                 smc,
                 kernel_path,
                 offload: self.offload,
@@ -232,6 +259,8 @@ impl Switch {
                 polling.told = Some(tune.clone());
                 backer.address.offer(tune);
             }
+            log(&emc_notes(&polling.emc_off, &emc, emc_insert_inv_prob));
+            polling.emc_off = emc_off;
         }
     }
 
@@ -269,6 +298,18 @@ impl Switch {
             .collect();
         polled.sort_by_key(|port| port.number);
         polled
+    }
+
+    /// A datapath's ports, and whether the exact match cache takes their packets; tunnels have no say, and patches no number.
+    fn emc_choices(&self, kind: &str) -> Vec<((String, flow::OdpPort), bool)> {
+        let bridges = self.bridges.values().filter(|bridge| bridge.datapath == kind);
+        let ports = bridges.flat_map(|bridge| &bridge.ports).filter(|(_, port)| port.tunnel.is_none());
+        let chosen = ports.filter_map(|(name, port)| {
+            let said = port.config.other_config.get("emc-enable");
+            let is_on = said.is_none_or(|text| !text.eq_ignore_ascii_case("false"));
+            Some(((name.clone(), port.odp?), is_on))
+        });
+        chosen.collect()
     }
 
     /// What is said of ports of a datapath whose affinity makes no sense: who, and the text that did not.

@@ -1,5 +1,7 @@
 //! The datapath as its thread sees it: ports and queues come and go, bursts are polled, flows, meters and bonds are set.
 
+use std::collections::BTreeSet;
+
 use flow::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, OdpPort, Ticket, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
@@ -143,6 +145,17 @@ impl Datapath {
         }
         self.engine.flows.set_limits(config.flow_limit, config.mask_limit);
         self.engine.config = Config { seed, thread, ..config };
+    }
+
+    /// The exact-match cache takes no packets of these ports, and of all others.
+    pub fn keep_out_of_emc(&mut self, ports: BTreeSet<OdpPort>) {
+        self.engine.emc.forget(|key| ports.contains(&key.in_port()));
+        self.engine.emc_off = ports;
+    }
+
+    /// Ports whose packets the exact-match cache does not take.
+    pub fn kept_out_of_emc(&self) -> &BTreeSet<OdpPort> {
+        &self.engine.emc_off
     }
 
     /// Adds a port to send through; one of the same number is replaced, and its counters go on.

@@ -95,6 +95,15 @@ impl Emc {
         }
     }
 
+    /// Forgets the keys that are told of.
+    pub(crate) fn forget(&mut self, is_told: impl Fn(&Key) -> bool) {
+        for (tag, entry) in self.tags.iter_mut().zip(&self.entries) {
+            if entry.as_ref().is_some_and(|entry| is_told(&entry.key)) {
+                *tag = 0;
+            }
+        }
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.tags.fill(0);

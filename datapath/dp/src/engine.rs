@@ -1,6 +1,6 @@
 //! A burst from its reception to the sending of what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flow::{Execute, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind};
 
@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     pub(crate) outputs: Outputs,
     pub(crate) flows: FlowTable,
     pub(crate) emc: Emc,
+    /// Ports whose packets the exact-match cache does not take.
+    pub(crate) emc_off: BTreeSet<OdpPort>,
     pub(crate) smc: Smc,
     pub(crate) dice: Dice,
     pub(crate) bonds: Bonds,
@@ -88,6 +90,7 @@ impl Engine {
             outputs: Outputs::default(),
             flows: FlowTable::new(config.seed, config.flow_limit, config.mask_limit),
             emc: Emc::new(),
+            emc_off: BTreeSet::new(),
             smc: Smc::new(),
             dice: Dice::new(config.seed),
             bonds: Bonds::default(),
@@ -176,7 +179,7 @@ impl Engine {
         let has_emc = self.config.emc_insert_inv_prob != 0;
         if let Some(kernel) = &mut self.kernel {
             let (flows, outputs, stats) = (&mut self.flows, &mut self.outputs, &mut self.stats);
-            act(kernel, &mut Books { flows, outputs, stats, has_emc, now_ms });
+            act(kernel, &mut Books { flows, outputs, stats, has_emc, emc_off: &self.emc_off, now_ms });
         }
     }
 
@@ -243,8 +246,15 @@ impl Engine {
             return;
         }
         if let (Some(flow), _) = self.flows.find(key) {
+            self.take_in(key, mix::packet(key, self.config.seed), flow);
+        }
+    }
+
+    /// Puts a key into the exact-match cache, unless it is of a port without.
+    fn take_in(&mut self, key: &Key, hash: u64, flow: FlowRef) {
+        if !self.emc_off.contains(&key.in_port()) {
             let flows = &self.flows;
-            self.emc.insert(key, mix::packet(key, self.config.seed), flow, |flow| flows.is_live(flow));
+            self.emc.insert(key, hash, flow, |flow| flows.is_live(flow));
         }
     }
 
@@ -276,8 +286,7 @@ impl Engine {
         self.stats.megaflow_hits += 1;
         self.stats.subtable_lookups += looks as u64;
         if emc_on && self.dice.roll().is_multiple_of(self.config.emc_insert_inv_prob) {
-            let flows = &self.flows;
-            self.emc.insert(key, hash, flow, |flow| flows.is_live(flow));
+            self.take_in(key, hash, flow);
         }
         if self.config.smc {
             self.smc.insert(hash, flow);

@@ -9,7 +9,7 @@
 //! A packet that is in the ring when its entry is made may be overtaken by the next one; so entries are made when the
 //! ring was found empty, or has not been for long. Absent here: system calls ([`KernelPath`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrayvec::ArrayVec;
 use ebpf::{Exit, FlowKey, Retag, Way, eligible};
@@ -171,6 +171,8 @@ pub(crate) struct Books<'a> {
     pub(crate) stats: &'a mut Stats,
     /// What the kernel forwards would have been found by the exact-match cache.
     pub(crate) has_emc: bool,
+    /// But of these ports, which it leaves out.
+    pub(crate) emc_off: &'a BTreeSet<OdpPort>,
     pub(crate) now_ms: u64,
 }
 
@@ -385,7 +387,7 @@ fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> u
     books.outputs.credit(held.from, received);
     books.outputs.credit(held.to, sent);
     books.stats.received += packets;
-    if books.has_emc {
+    if books.has_emc && !books.emc_off.contains(&held.from) {
         books.stats.emc_hits += packets;
     } else {
         books.stats.megaflow_hits += packets;

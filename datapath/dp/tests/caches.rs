@@ -147,6 +147,26 @@ fn check(rigs: &mut [Rig], model: &[FlowEntry], port: u32, packets: &[(u16, u32,
 }
 
 #[test]
+fn the_exact_match_cache_leaves_ports_out() {
+    let mut rig = Rig::new(Config { emc_insert_inv_prob: 1, ..Config::default() });
+    for port in [1, 2] {
+        rig.dp.install(&flow(0, 0x0101_0101, port, 3), 1).unwrap();
+    }
+    let hits_of = |rig: &mut Rig, port| {
+        let before = rig.dp.stats().emc_hits;
+        rig.inject_at(port, [frame(0, 0x0102_0304, 5)]);
+        rig.dp.stats().emc_hits - before
+    };
+    assert_eq!([1, 2, 1, 2].map(|port| hits_of(&mut rig, port)), [0, 0, 1, 1]);
+    rig.dp.keep_out_of_emc([1].into());
+    // What it had of the port is gone, what it had of others is not.
+    assert_eq!(rig.dp.n_emc_entries(), 1);
+    assert_eq!([1, 2, 1, 2].map(|port| hits_of(&mut rig, port)), [0, 1, 0, 1]);
+    rig.dp.keep_out_of_emc([].into());
+    assert_eq!([1, 2, 1, 2].map(|port| hits_of(&mut rig, port)), [0, 1, 1, 1]);
+}
+
+#[test]
 fn caches_count_their_hits() {
     let mut rig = Rig::new(Config { emc_insert_inv_prob: 1, ..Config::default() });
     rig.dp.install(&flow(0, 0x0101_0101, 1, 2), 1).unwrap();
