@@ -278,7 +278,8 @@ impl<M: Copy + Ord> Lacp<M> {
             }
         }
         self.negotiated = lead.is_some();
-        let fallback = self.config.fallback_ab;
+        // Who is silent may stand in only while nobody speaks.
+        let fallback = self.config.fallback_ab && lead.is_none();
         for member in self.members.values_mut() {
             let with_lead =
                 lead.is_some_and(|(_, key, id)| (key, id) == (member.partner.key, member.partner.system_id));

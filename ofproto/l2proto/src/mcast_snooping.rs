@@ -65,6 +65,11 @@ impl<P: Copy + Ord> McastView<P> {
         self.groups.get(key).map(|ports| ports.iter().copied())
     }
 
+    /// All routers' VLANs and ports, longest silent first.
+    pub fn all_routers(&self) -> impl Iterator<Item = (u16, P)> + '_ {
+        self.routers.iter().copied()
+    }
+
     /// The ports of routers in a VLAN, longest silent first.
     pub fn routers(&self, vlan: u16) -> impl Iterator<Item = P> + '_ {
         self.routers.iter().filter(move |(v, _)| *v == vlan).map(|(_, p)| *p)

@@ -352,6 +352,9 @@ fn add_upcalls(registry: &mut Registry<'_>) {
         Ok(format!("set flow_limit to {limit}\n"))
     });
     registry.ask("revalidator/wait", "", (0, 0), |directory, _| async move {
+        if directory.datapaths.len() != 1 {
+            return Err("can't wait on multiple udpifs.".to_owned());
+        }
         settle().await;
         for datapath in directory.datapaths.values() {
             datapath.revalidator()?.ask(Sweep, PATIENCE).await.map_err(|e| e.to_string())?;

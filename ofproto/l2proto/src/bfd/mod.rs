@@ -230,7 +230,7 @@ impl Bfd {
         self.forced.unwrap_or(alive && !path.contains(&self.remote.diagnostic))
     }
 
-    /// How often that changed.
+    /// How often the session changed that; what is set by hand, and what the session says meanwhile, does not count.
     pub fn flap_count(&self) -> u64 {
         self.flaps
     }
@@ -373,7 +373,10 @@ impl Bfd {
         self.events.push(Event::StateChanged { before, after: (state, diagnostic) });
         if was_up != (state == State::Up) {
             self.begin_decay(now_ms);
-            self.negotiate(now_ms);
+            // Neither end relied on a pace before, so there is nothing to negotiate.
+            self.polling = None;
+            let least = if state == State::Up { 1 } else { SLOW_MS };
+            (self.min_tx_ms, self.min_rx_ms) = (self.settings.min_tx_ms.max(least), self.wanted_min_rx_ms());
         }
     }
 
@@ -408,6 +411,9 @@ impl Bfd {
     }
 
     fn note_forwarding(&mut self) {
+        if self.forced.is_some() {
+            return;
+        }
         let forwarding = self.forwarding();
         if std::mem::replace(&mut self.forwarding, forwarding) != forwarding {
             self.flaps += 1;

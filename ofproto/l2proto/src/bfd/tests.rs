@@ -119,6 +119,12 @@ fn forwarding_can_be_forced() {
     assert!(pair.ends[0].forwarding());
     pair.ends[0].force_forwarding(None);
     assert!(!pair.ends[0].forwarding());
+    assert_eq!(pair.ends[0].flap_count(), 0);
+    pair.ends[0].force_forwarding(Some(false));
+    pair.step(4000);
+    assert_eq!((pair.states(), pair.ends[0].flap_count()), ([State::Up; 2], 0));
+    pair.ends[0].force_forwarding(None);
+    assert_eq!(pair.ends[0].flap_count(), 1);
 }
 
 #[test]

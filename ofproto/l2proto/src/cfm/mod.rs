@@ -183,7 +183,7 @@ impl Cfm {
         }
     }
 
-    /// Sets whether there is a fault, or lets messages decide (`cfm/set-fault`).
+    /// Sets whether there is a fault, whatever messages say, or lets them decide (`cfm/set-fault`).
     pub fn force_fault(&mut self, forced: Option<bool>) {
         self.forced = forced;
     }
@@ -191,7 +191,7 @@ impl Cfm {
     /// The reasons of the fault, [`fault`] bits; 0 for none.
     pub fn faults(&self) -> u8 {
         match self.forced {
-            Some(true) => self.faults | fault::OVERRIDE,
+            Some(true) => fault::OVERRIDE,
             Some(false) => 0,
             None => self.faults,
         }

@@ -122,6 +122,11 @@ fn a_fault_can_be_forced() {
     assert!(text.starts_with("MPID 1: fault_override\n  fault: override\n"), "{text}");
     pair.ends[0].force_fault(None);
     assert_eq!(pair.faults()[0], 0);
+    pair.works = [false; 2];
+    pair.step(3000);
+    assert_eq!(pair.faults()[0], fault::RECV);
+    pair.ends[0].force_fault(Some(true));
+    assert_eq!(pair.faults()[0], fault::OVERRIDE);
 }
 
 #[test]

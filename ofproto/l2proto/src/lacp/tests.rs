@@ -123,6 +123,11 @@ fn with_fallback_silence_is_no_obstacle() {
     assert!(!lacp.may_enable(1));
     lacp.run(3_000);
     assert!(lacp.may_enable(1) && lacp.status() == LacpStatus::Configured);
+    let partner =
+        Info { system_id: 9, key: 2, state: state::SYNC | state::ACTIVITY | state::TIMEOUT, ..Info::default() };
+    lacp.handle(2, &Pdu { actor: partner, partner: Info::default() }.emit(), 3_000);
+    lacp.run(3_001);
+    assert!(lacp.may_enable(2) && !lacp.may_enable(1), "a member whose partner speaks goes before");
 }
 
 #[test]

@@ -24,6 +24,7 @@ const MLD_REPORTS: [u16; 3] = [131, 132, 143];
 /// What a trace says of the ways a packet takes.
 const GROUP: &str = "forwarding to mcast group port";
 const ROUTER: &str = "forwarding to mcast router port";
+const ELSEWHERE: &str = "mcast router is on another vlan, dropping";
 const FLOOD: &str = "forwarding to mcast flood port";
 const FLAGGED: &str = "forwarding report to mcast flagged port";
 
@@ -47,20 +48,20 @@ impl Context<'_> {
         }
         let group = if v4 { 0xffff_0000_0000 | u128::from(self.flow.nw_dst()) } else { self.flow.ipv6_dst() };
         let key = GroupKey { vlan: tags.vid(), group };
-        let routers: Vec<u32> = mcast.routers(tags.vid()).collect();
+        let routers = routers(mcast, tags.vid());
         let mut targets: Vec<(u32, &str)> = Vec::new();
         match mcast.listeners(&key) {
             Some(listeners) => {
                 targets.extend(listeners.map(|id| (id, GROUP)));
                 targets.extend(self.flooding_ports(|p| p.mcast_flood, FLOOD));
-                targets.extend(routers.into_iter().map(|id| (id, ROUTER)));
+                targets.extend(routers);
             }
             None if mcast.flood_unregistered => {
                 self.detail("unregistered multicast, flooding");
                 return self.flood(from, tags);
             }
             None => {
-                targets.extend(routers.into_iter().map(|id| (id, ROUTER)));
+                targets.extend(routers);
                 targets.extend(self.flooding_ports(|p| p.mcast_flood, FLOOD));
             }
         }
@@ -82,7 +83,7 @@ impl Context<'_> {
             self.snoop(mcast, from, tags.vid(), mld);
         }
         if report {
-            let mut targets: Vec<(u32, &str)> = mcast.routers(tags.vid()).map(|id| (id, ROUTER)).collect();
+            let mut targets = routers(mcast, tags.vid());
             targets.extend(self.flooding_ports(|p| p.mcast_flood_reports, FLAGGED));
             self.send_each(targets, from, tags);
         } else {
@@ -177,6 +178,10 @@ impl Context<'_> {
         let bridge = Arc::clone(self.bridge);
         let mut sent = BTreeSet::new();
         for (id, text) in targets {
+            if text == ELSEWHERE {
+                self.detail(text);
+                continue;
+            }
             let Some(bundle) = bridge.bundles.get(&BundleId(id)) else {
                 self.report(NodeKind::Warn, || "mcast port is unknown, dropping".to_owned());
                 continue;
@@ -194,4 +199,9 @@ impl Context<'_> {
             }
         }
     }
+}
+
+/// All routers, with what is said of sending to them from a VLAN.
+fn routers(mcast: &McastView, vlan: u16) -> Vec<(u32, &'static str)> {
+    mcast.all_routers().map(|(v, id)| (id, if v == vlan { ROUTER } else { ELSEWHERE })).collect()
 }
