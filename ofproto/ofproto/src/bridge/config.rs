@@ -143,18 +143,19 @@ impl Bridge {
     }
 
     fn configure_bundles(&mut self, config: &BridgeConfig) {
-        let mut gone = Vec::new();
+        let is_gone = |id: &BundleId| self.view.bundles.contains_key(id) && !config.bundles.contains_key(id);
+        if self.view.bundles.keys().any(is_gone) {
+            let stations = self.macs.entries(0).filter(|(_, entry, _)| is_gone(&BundleId(entry.port)));
+            let gone: Vec<_> = stations.map(|(key, ..)| key).collect();
+            if !gone.is_empty() {
+                self.put(Output::StationsGone(gone));
+            }
+        }
         for (id, old) in &self.view.bundles {
             let new = config.bundles.get(id);
-            if new.is_none() {
-                gone.extend(self.macs.entries(0).filter(|(_, e, _)| e.port == id.0).map(|(key, ..)| key));
-            }
             if new.is_none_or(|b| b.vlan_mode != old.vlan_mode || b.vlan != old.vlan || b.trunks != old.trunks) {
                 self.macs.flush_port(id.0, true);
             }
-        }
-        if !gone.is_empty() {
-            self.put(Output::StationsGone(gone));
         }
         if config.flood_vlans != self.view.flood_vlans {
             let flood = config.flood_vlans.clone();
