@@ -6,8 +6,8 @@
 //! its; what the kernel counted is added to the flow's, the ports' and the thread's counters whenever those are asked
 //! for.
 //!
-//! A packet that is in the ring when its entry is made may be overtaken by the next one; so entries are made when the
-//! ring was found empty, or has not been for long. Absent here: system calls ([`KernelPath`]).
+//! What is in the ring when an entry is made may be overtaken by what comes next; so entries are made when the ring was
+//! found empty, or has not been for long: then by as much as the ring holds. Absent here: system calls ([`KernelPath`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
