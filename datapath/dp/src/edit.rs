@@ -42,13 +42,14 @@ pub(crate) fn push_vlan(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &Ke
     Ok(())
 }
 
-/// Without a tag nothing happens.
-pub(crate) fn pop_vlan(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &Key) -> Edited {
+/// Without a tag nothing happens; says whether there was one.
+pub(crate) fn pop_vlan(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &Key) -> Result<bool, Unfit> {
     let tagged = key.packet_type() == 0 && be16(packets.data(*slot), ADDRESSES).is_some_and(is_tag);
     if !tagged || packets.meta(*slot).len < ETHERNET + TAG {
-        return Ok(());
+        return Ok(false);
     }
-    ensure(packets.remove(slot, ADDRESSES, TAG))
+    ensure(packets.remove(slot, ADDRESSES, TAG))?;
+    Ok(true)
 }
 
 /// Names what follows the layer 2 header, which is `at` octets long.

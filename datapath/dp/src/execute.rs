@@ -33,6 +33,10 @@ pub(crate) struct Work<'k> {
     pub(crate) layers: Layers,
     /// Headers were pushed or popped: key and layers are of before.
     pub(crate) stale: bool,
+    /// Tags pushed, less those popped, since it came in.
+    pub(crate) tags: i8,
+    /// So many of them key and layers know of, if they are not stale.
+    known: i8,
     /// Passes behind it.
     pub(crate) passes: u8,
     /// Lists around it.
@@ -71,14 +75,27 @@ fn cut_off(trunc: Option<Cut>, mut packet: PacketBuf) -> PacketBuf {
 
 impl<'k> Work<'k> {
     pub(crate) fn new(slot: Slot, key: &'k mut Key, layers: Layers) -> Self {
-        Self { slot, key, layers, stale: false, passes: 0, depth: 0, trunc: None, flow: None }
+        let (passes, depth, tags, known) = (0, 0, 0, 0);
+        Self { slot, key, layers, stale: false, tags, known, passes, depth, trunc: None, flow: None }
     }
 
-    /// Brings key and layers up to date.
+    /// Brings key and layers up to date: those of a packet that came in like this, of which no more than `max_vlans` tags
+    /// are known.
     pub(crate) fn refresh(&mut self, packets: &Packets<'_, '_>, max_vlans: usize) {
-        if self.stale {
+        self.extract(packets, max_vlans, 0);
+    }
+
+    /// Brings key and layers up to date for who changes headers: what was behind the tags that were known is so still,
+    /// however many were pushed since or popped.
+    fn refresh_headers(&mut self, packets: &Packets<'_, '_>, max_vlans: usize) {
+        self.extract(packets, max_vlans, self.tags);
+    }
+
+    fn extract(&mut self, packets: &Packets<'_, '_>, max_vlans: usize, tags: i8) {
+        if self.stale || self.known != tags {
+            let max_vlans = max_vlans.saturating_add_signed(tags.into());
             (*self.key, self.layers) = flow::extract_with(packets.data(self.slot), self.key, max_vlans);
-            self.stale = false;
+            (self.stale, self.known) = (false, tags);
         }
     }
 }
@@ -263,6 +280,8 @@ impl Engine {
             key: &mut key,
             layers: work.layers,
             stale: work.stale,
+            tags: work.tags,
+            known: work.known,
             passes: work.passes,
             depth: work.depth,
             trunc: work.trunc,
@@ -332,7 +351,7 @@ impl Engine {
             set::change_key(work.key, set);
             return Ok(());
         }
-        work.refresh(packets, self.config.max_vlans);
+        work.refresh_headers(packets, self.config.max_vlans);
         set::change_key(work.key, set);
         let (octets, meta) = packets.own(&mut work.slot);
         // A header that is not there, or cut short, is left alone; the packet goes on.
@@ -345,17 +364,21 @@ impl Engine {
     fn edit(&mut self, action: &Action, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
         // Tags are where they are; all else goes by the layers.
         if !matches!(action, Action::PushVlan { .. } | Action::PopVlan) {
-            work.refresh(packets, self.config.max_vlans);
+            work.refresh_headers(packets, self.config.max_vlans);
         }
-        let Work { slot, key, layers, .. } = work;
+        let Work { slot, key, layers, tags, .. } = work;
         match action {
-            Action::PushVlan { tpid, tci } => edit::push_vlan(packets, slot, key, *tpid, *tci),
-            Action::PopVlan => edit::pop_vlan(packets, slot, key),
+            Action::PushVlan { tpid, tci } => {
+                edit::push_vlan(packets, slot, key, *tpid, *tci).inspect(|()| *tags = tags.saturating_add(1))
+            }
+            Action::PopVlan => {
+                edit::pop_vlan(packets, slot, key).map(|popped| *tags = tags.saturating_sub(popped.into()))
+            }
             Action::PushMpls { lse, ethertype } => edit::push_mpls(packets, slot, key, layers, *lse, *ethertype),
             Action::PopMpls { ethertype } => edit::pop_mpls(packets, slot, key, layers, *ethertype),
             Action::AddMpls { lse, ethertype } => edit::add_mpls(packets, slot, key, *lse, *ethertype),
             Action::PushEth { src, dst } => edit::push_eth(packets, slot, key, *src, *dst),
-            Action::PopEth => edit::pop_eth(packets, slot, key, layers),
+            Action::PopEth => edit::pop_eth(packets, slot, key, layers).inspect(|()| *tags = 0),
             Action::PushNsh(nsh) => edit::push_nsh(packets, slot, key, nsh),
             Action::PopNsh => edit::pop_nsh(packets, slot, key),
             _ => Err(Unfit),
@@ -373,7 +396,7 @@ impl Engine {
         work.key.set_recirc_id(id);
         work.flow = None;
         // Fields that were written but are not there would show in the key.
-        work.stale = true;
+        (work.stale, work.tags) = (true, 0);
         work.refresh(packets, self.config.max_vlans);
         self.decide(packets, work, env);
     }
@@ -437,7 +460,7 @@ impl Engine {
         let stamp = (self.wall_offset_ms.wrapping_add(now_ms)).wrapping_mul(10) as u32;
         tunnel::complete(octets, push, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
         *work.key = tunnel::outer_key(work.key);
-        work.stale = true;
+        (work.stale, work.tags) = (true, 0);
         Ok(())
     }
 
@@ -462,7 +485,7 @@ impl Engine {
         self.stats.recirculated += 1;
         work.flow = None;
         work.trunc = None;
-        work.stale = true;
+        (work.stale, work.tags) = (true, 0);
         work.refresh(packets, self.config.max_vlans);
         // What is asked about it is the tunnel port's.
         let came_by = std::mem::replace(&mut env.port, port);
@@ -482,7 +505,7 @@ impl Engine {
 
     /// Forgets what connection tracking said.
     fn forget_connection(&mut self, packets: &Packets<'_, '_>, work: &mut Work<'_>) {
-        work.refresh(packets, self.config.max_vlans);
+        work.refresh_headers(packets, self.config.max_vlans);
         write_connection(work.key, 0, &Outcome::default());
     }
 
@@ -496,7 +519,7 @@ impl Engine {
         work: &mut Work<'_>,
         env: &mut Env<'_>,
     ) -> Result<Tracked, Drop> {
-        work.refresh(packets, self.config.max_vlans);
+        work.refresh_headers(packets, self.config.max_vlans);
         let mut tracked = Tracked::On;
         let arrival = if fragments::is_fragment(work.key) {
             let offload = packets.meta(work.slot).offload;
@@ -543,8 +566,8 @@ impl Engine {
         let datagram = fragments::whole(&fragments).ok_or(Drop::InvalidAction)?;
         let slot = packets.pool.add(&datagram);
         let mut key = work.key.clone();
-        let mut whole = Work { slot, key: &mut key, stale: true, ..Work::new(slot, work.key, work.layers) };
-        whole.refresh(packets, self.config.max_vlans);
+        let mut whole = Work { stale: true, tags: work.tags, ..Work::new(slot, &mut key, work.layers) };
+        whole.refresh_headers(packets, self.config.max_vlans);
         self.track_one(ct, packets, &mut whole, env)?;
         let (slot, layers) = (whole.slot, whole.layers);
         for mut fragment in fragments {
@@ -566,8 +589,8 @@ impl Engine {
     ) {
         let mut key = fragment.key.clone();
         let slot = packets.pool.add(&fragment.packet);
-        let mut work =
-            Work { passes: work.passes, depth: work.depth, stale: true, ..Work::new(slot, &mut key, work.layers) };
+        let (passes, depth, tags) = (work.passes, work.depth, work.tags);
+        let mut work = Work { passes, depth, tags, stale: true, ..Work::new(slot, &mut key, work.layers) };
         self.execute(actions, packets, &mut work, env);
     }
 
@@ -670,7 +693,7 @@ impl Engine {
 
     /// Raises the drop precedence of an assured forwarding class (RFC 2597).
     fn remark(&mut self, levels: u8, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
-        work.refresh(packets, self.config.max_vlans);
+        work.refresh_headers(packets, self.config.max_vlans);
         let group = match work.key.dl_type() {
             0x0800 => SetGroup::Ipv4,
             0x86dd => SetGroup::Ipv6,

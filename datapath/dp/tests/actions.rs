@@ -104,6 +104,43 @@ fn tags_move_the_debts() {
     assert_eq!(one(&[Action::PopVlan, Action::PopVlan, Action::PopVlan, Action::Output(2)], tagged), frame);
 }
 
+/// One tag is known by default, two are at most: what was behind those that came in is found behind those pushed as well.
+#[test]
+fn headers_are_found_behind_more_tags_than_are_known() {
+    let inner = tcp4(1, 2, b"hello");
+    let changed = fill(ipv4(6, [0, 0, 0, 1], [10, 0, 0, 2], &tcp(1, 2, b"hello")), 50);
+    let tagged = |frame: &[u8], tags: &[u8]| {
+        let mut frame = frame.to_vec();
+        for vid in tags {
+            frame.splice(12..12, [0x81, 0, 0, *vid]);
+        }
+        frame
+    };
+    let push = |vid: u16| Action::PushVlan { tpid: 0x8100, tci: 0x1000 | vid };
+    let label = Action::PushMpls { lse: 0x140, ethertype: 0x8847 };
+    for max_vlans in [1, 2] {
+        let came: Vec<u8> = (1..=max_vlans as u8).collect();
+        let run = |actions: &[Action]| {
+            let mut rig = Rig::new(Config { max_vlans, ..Config::default() });
+            rig.install_any(&[actions, &[Action::Output(2)]].concat());
+            rig.inject([plain(tagged(&inner, &came))]);
+            rig.sent(2).remove(0).0
+        };
+        let with = |more: &[u8]| [&came, more].concat();
+        assert_eq!(run(&[push(8), set_nw_src(1)]), tagged(&changed, &with(&[8])));
+        assert_eq!(run(&[push(8), push(9), set_nw_src(1), Action::PopVlan]), tagged(&changed, &with(&[8])));
+        assert_eq!(
+            run(&[Action::PopVlan, push(8), set_nw_src(1)]),
+            tagged(&changed, &[&came[..came.len() - 1], &[8]].concat())
+        );
+        let mut labelled = inner.clone();
+        labelled.splice(12..14, [0x88, 0x47, 0, 0, 1, 0x40]);
+        assert_eq!(run(&[push(8), label.clone()]), tagged(&labelled, &with(&[8])));
+        let pop = Action::PopMpls { ethertype: 0x800 };
+        assert_eq!(run(&[push(8), label.clone(), pop, set_nw_src(1)]), tagged(&changed, &with(&[8])));
+    }
+}
+
 /// Addresses and ports written leave every kind of checksum right.
 #[test]
 fn written_fields_keep_checksums_right() {

@@ -89,14 +89,14 @@ pub fn extract_with(packet: &[u8], metadata: &Key, max_vlans: usize) -> (Key, La
     (key, layers)
 }
 
-/// Fills the packet words of `key`, which must be zero, beside the metadata already there. At most `max_vlans` (0 to 2)
-/// tags are taken; a further one is the EtherType. The original direction tuple of a connection of the other IP version
+/// Fills the packet words of `key`, which must be zero, beside the metadata already there. At most `max_vlans`
+/// tags are taken, of which the key has room for two; a further one is the EtherType. The original direction tuple of a connection of the other IP version
 /// is forgotten.
 #[inline]
 pub fn extract_into(key: &mut Key, packet: &[u8], max_vlans: usize) -> Layers {
     let mut walk = Walk { at: packet, len: packet.len(), layers: Layers::EMPTY };
     let dl_type = if key.packet_type() == 0 {
-        let Some(dl_type) = walk.ethernet(key, max_vlans.min(MAX_VLANS)) else {
+        let Some(dl_type) = walk.ethernet(key, max_vlans) else {
             forget_tuple(key, 0);
             return walk.layers;
         };
@@ -230,7 +230,11 @@ impl<'a> Walk<'a> {
                 break;
             }
             let tag = be32(head, 0) | u32::from(TAG_PRESENT);
-            key.0[word::VLANS] |= u64::from(tag) << if i == 0 { 32 } else { 0 };
+            match i {
+                0 => key.0[word::VLANS] |= u64::from(tag) << 32,
+                1 => key.0[word::VLANS] |= u64::from(tag),
+                _ => {}
+            }
             dl_type = be16(head, 4);
             self.at = &self.at[4..];
         }

@@ -258,8 +258,9 @@ impl Printer<'_> {
                 (key.vlan2_tpid(), key.vlan2_tci(), mask.vlan2_tci()),
             ];
             for (tpid, tci, m) in tags {
-                // A tag cut short stands in the type alone.
-                let cut = tci == 0 && matches!(key.dl_type(), et::VLAN | et::QINQ);
+                // A tag cut short stands in the type alone. A second one's type may as well be that of a tag beyond the
+                // limit, which is what it mostly is.
+                let cut = tci == 0 && depth == 0 && matches!(key.dl_type(), et::VLAN | et::QINQ);
                 if tci == 0 && !cut {
                     break;
                 }
