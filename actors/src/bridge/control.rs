@@ -103,17 +103,21 @@ impl Bridge {
         use l2proto::mac_learning::MacKey;
         let [port, vlan, mac] = args else { return Err("wrong number of arguments".to_owned()) };
         let view = self.core.view();
-        // An entry that is there already is told of: it moves only where its VLAN and address are the same.
+        // An entry that is there already is told of, unless it was put there by hand and stays.
         let bundle = view.ports.values().find(|p| p.name == *port).and_then(|p| p.bundle);
         let key = crate::port::device::parse_mac(mac).map(|mac| MacKey { vlan: vlan.parse().unwrap_or(0), mac });
-        let old = key
+        let told = key
             .and_then(|key| self.core.macs.lookup(&key))
-            .filter(|e| e.is_static && Some(e.port) != bundle.map(|b| b.0));
-        let told = old.and_then(|e| view.bundles.get(&ofproto::view::BundleId(e.port))?.ports.first().copied());
+            .filter(|e| !e.is_static || Some(e.port) != bundle.map(|b| b.0))
+            .and_then(|e| {
+                let at = view.bundles.get(&ofproto::view::BundleId(e.port))?.ports.first()?;
+                let kind = if e.is_static { "static" } else { "dynamic" };
+                Some(format!("Overriding already existing {kind} entry on {}\n", at.0))
+            });
         let view = view.clone();
         show::fdb_add(&view, &mut self.core.macs, port, vlan, mac, now_ms)?;
         self.core.macs_changed();
-        Ok(told.map(|port| format!("Overriding already existing static entry on {}\n", port.0)).unwrap_or_default())
+        Ok(told.unwrap_or_default())
     }
 
     /// Traces a packet through the pipeline; one that was given as octets teaches, and goes to controllers, as if it

@@ -58,6 +58,8 @@ pub struct Revalidator {
 /// What a round works with.
 #[derive(Clone)]
 struct Round {
+    /// The datapath's type.
+    kind: std::sync::Arc<str>,
     datapath: Address<Datapath>,
     directory: Shared,
 }
@@ -65,9 +67,11 @@ struct Round {
 impl Revalidator {
     /// The revalidator of a datapath.
     pub fn new(desk: Desk, datapath: Address<Datapath>, directory: Shared) -> Self {
+        // Of `revalidator TYPE`.
+        let kind = desk.name().split(' ').nth(1).unwrap_or_default().into();
         let mut this = Self {
             desk,
-            round: Round { datapath, directory },
+            round: Round { kind, datapath, directory },
             settings: RevalidatorSettings::default(),
             limit: FlowLimit::default(),
             sweep_at_ms: clock::now_ms(),
@@ -180,6 +184,9 @@ impl Round {
 
     /// Looks at every flow once. Gives how many there are.
     async fn sweep(&self, limit: &FlowLimit, began_ms: i64) -> usize {
+        if vlog::module("dpif").enabled(vlog::Level::Dbg) {
+            crate::switch::commands::log_sweep(&self.directory.load_full(), &self.kind).await;
+        }
         let mut cursor = Some(dp::FlowCursor::START);
         let mut n = 0;
         while let Some(at) = cursor {

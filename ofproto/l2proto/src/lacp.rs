@@ -73,6 +73,21 @@ struct Counts {
     carrier: u64,
 }
 
+/// What both sides tell of a member, and how many PDUs it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// We.
+    pub actor: Info,
+    /// The other side.
+    pub partner: Info,
+    /// PDUs sent.
+    pub tx: u64,
+    /// PDUs received.
+    pub rx: u64,
+    /// PDUs received that made no sense.
+    pub rx_bad: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Member {
     config: MemberConfig,
@@ -320,6 +335,13 @@ impl<M: Copy + Ord> Lacp<M> {
             port_id: member.config.port_id,
             state: bits,
         }
+    }
+
+    /// What both sides tell of a member, and how many PDUs it took.
+    pub fn summary(&self, member: M) -> Option<Summary> {
+        let member = self.members.get(&member)?;
+        let Counts { tx, rx, rx_bad, .. } = member.counts;
+        Some(Summary { actor: self.actor(member), partner: member.partner, tx, rx, rx_bad })
     }
 
     /// The bundle's key: as its first member's is configured, else that member's port identifier.

@@ -3,6 +3,7 @@
 pub mod bfd;
 pub mod bond;
 pub mod cfm;
+mod fairness;
 pub mod lacp;
 pub mod lldp;
 pub mod mac_learning;

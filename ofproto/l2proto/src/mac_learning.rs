@@ -9,8 +9,10 @@
 //! Absent here: which packets may teach (see [`MacView::needs_update`] for the cheap part). Source: IEEE 802.1D section
 //! 7.8, 7.9; ovs-vswitchd.conf.db(5) `mac-aging-time`, `mac-table-size`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use crate::fairness::Fairness;
 
 /// Shards of the table.
 const SHARDS: usize = 64;
@@ -157,7 +159,7 @@ pub struct MacTable<P = u32> {
     /// Use order of all entries.
     order: BTreeMap<u64, MacKey>,
     /// Use order by port, static entries left out.
-    ports: BTreeMap<P, BTreeSet<u64>>,
+    ports: Fairness<P>,
     next_rank: u64,
     len: usize,
     idle_ms: i64,
@@ -171,7 +173,7 @@ impl<P: PortName> Default for MacTable<P> {
         MacTable {
             view: MacView::default(),
             order: BTreeMap::new(),
-            ports: BTreeMap::new(),
+            ports: Fairness::default(),
             next_rank: 0,
             len: 0,
             idle_ms: i64::from(DEFAULT_IDLE_S) * 1000,
@@ -364,34 +366,36 @@ impl<P: PortName> MacTable<P> {
     }
 
     fn put(&mut self, key: MacKey, mut entry: MacEntry<P>) {
-        if let Some(old) = self.view.lookup(&key).copied() {
-            self.forget_rank(&old);
-        } else {
-            self.len += 1;
-        }
         entry.rank = self.next_rank;
         self.next_rank += 1;
-        self.order.insert(entry.rank, key);
-        if !entry.is_static {
-            self.ports.entry(entry.port).or_default().insert(entry.rank);
+        let old = self.view.lookup(&key).copied();
+        match old {
+            Some(old) if old.port == entry.port && !old.is_static && !entry.is_static => {
+                self.order.remove(&old.rank);
+                self.ports.renew(entry.port, old.rank, entry.rank);
+            }
+            _ => {
+                match old {
+                    Some(old) => self.forget_rank(&old),
+                    None => self.len += 1,
+                }
+                if !entry.is_static {
+                    self.ports.insert(entry.port, entry.rank);
+                }
+            }
         }
+        self.order.insert(entry.rank, key);
         self.shard(&key).insert(key, entry);
     }
 
     fn forget_rank(&mut self, entry: &MacEntry<P>) {
         self.order.remove(&entry.rank);
-        if let Some(ranks) = self.ports.get_mut(&entry.port) {
-            ranks.remove(&entry.rank);
-            if ranks.is_empty() {
-                self.ports.remove(&entry.port);
-            }
-        }
+        self.ports.remove(entry.port, entry.rank);
     }
 
     /// Removes the oldest entry of the port that has most.
     fn evict(&mut self) -> Option<MacKey> {
-        let (_, ranks) = self.ports.iter().max_by_key(|(_, ranks)| ranks.len())?;
-        let key = *self.order.get(ranks.first()?)?;
+        let key = *self.order.get(&self.ports.victim()?)?;
         self.remove(&key);
         self.stats.evicted += 1;
         Some(key)

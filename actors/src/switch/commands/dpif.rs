@@ -219,6 +219,11 @@ const LISTED: [&str; 26] = [
 /// Values that a person set for the run, by place in [`FEATURES`].
 static SET_FEATURES: Mutex<[Option<u32>; 26]> = Mutex::new([None; 26]);
 
+/// Whether sweeps ask the datapath for names and counters of flows alone (`upcall/disable-ufid`).
+pub(super) fn dumps_tersely() -> bool {
+    UFID.load(Relaxed)
+}
+
 fn capital(value: &str) -> &str {
     match value {
         "true" => "Yes",

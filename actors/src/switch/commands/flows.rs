@@ -287,6 +287,22 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     says.answer(Ok(()))
 }
 
+/// Tells the log of the flows that a sweep looks at: all of them, or their names and counters where those are enough.
+pub(crate) async fn log_sweep(directory: &Directory, kind: &str) {
+    let Some(entry) = directory.datapaths.get(kind) else { return };
+    let Ok(flows) = collect(directory, entry).await else { return };
+    let (name, now_ms) = (format!("{kind}@ovs-{kind}"), clock::now_ms());
+    for shown in flows {
+        if super::dpif::dumps_tersely() {
+            let (ufid, counters) = (odp_text::ufid(shown.flow.entry.ufid), counters(&shown.flow.stats, now_ms));
+            vlog::dbg!("dpif", "{name}: flow_dump ufid:{ufid} <empty>, {counters}");
+        } else {
+            vlog::dbg!("dpif", "{name}: flow_dump {}", Dumped(&shown, now_ms));
+        }
+    }
+    vlog::dbg!("dpif", "{name}: flow_dump_destroy success");
+}
+
 /// How many ports the threads of all datapaths look up flows of, and in how many subtables: one for each mask of a port.
 pub(super) async fn subtables(directory: &Directory) -> Result<(usize, usize), String> {
     let (mut ports, mut masks) = (BTreeSet::new(), BTreeSet::new());

@@ -13,6 +13,7 @@ mod dpif;
 mod drops;
 mod dummy;
 mod flows;
+pub(crate) use flows::log_sweep;
 mod implementations;
 mod pipeline;
 mod pmd;

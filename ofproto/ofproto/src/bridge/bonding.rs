@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use l2proto::bond::{Bond, BondConfig, BondMode, LacpStatus, MemberState};
-use l2proto::lacp::{Lacp, LacpConfig, MemberConfig};
+use l2proto::lacp::{Info, Lacp, LacpConfig, MemberConfig, state};
 use l2proto::mac_learning::MacKey;
 use openflow::OfPort;
 use packet::arp;
 
 use super::hidden::{self, BucketRules};
 use super::{Bridge, Output};
+use crate::export::sflow::LacpCounters;
 use crate::note::{Level, Note};
 use crate::rule::RuleStats;
 use crate::view::{BondView, BundleId, BundleView};
@@ -253,6 +254,22 @@ impl Bridge {
             lacp.handle(port, octets, now_ms);
             self.run_bonding(now_ms);
         }
+    }
+
+    /// Where LACP stands on a port, for sFlow.
+    pub(super) fn lacp_counters(&self, port: OfPort) -> Option<LacpCounters> {
+        let id = self.view.ports.get(&port)?.bundle?;
+        let told = self.bonding.lacps.get(&id)?.summary(port)?;
+        let is_configured = |info: &Info| info.state & (state::ACTIVITY | state::TIMEOUT | state::AGGREGATION);
+        Some(LacpCounters {
+            system: told.actor.system_id,
+            partner_system: told.partner.system_id,
+            aggregator: told.actor.key.into(),
+            states: [is_configured(&told.actor), told.actor.state, 0, told.partner.state],
+            rx: told.rx,
+            rx_bad: told.rx_bad,
+            tx: told.tx,
+        })
     }
 
     /// Packets left by a bucket of a bond.

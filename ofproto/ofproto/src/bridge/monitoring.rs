@@ -9,9 +9,10 @@ use openflow::message::port::port_feature;
 use openflow::message::{IpfixStats, PortStats};
 
 use super::{Bridge, BridgeConfig, CountFor, Output};
+use crate::export::extended::{Extended, Outer};
 use crate::export::ipfix::{Exporter, Interface, Sample, Tunnel};
 use crate::export::netflow::{Carried, FlowId};
-use crate::export::sflow::{PortCounters, Sampled, SwitchCounters, Tag};
+use crate::export::sflow::{self, PortCounters, Sampled, SwitchCounters, Tag};
 use crate::export::{Datagram, IpfixConfig, Netflow, Sflow};
 use crate::revalidate::CachedFlow;
 use crate::rule::RuleStats;
@@ -143,11 +144,24 @@ impl Bridge {
 
     /// The datapath sampled a packet: `vlan_tci` and `output` are what it leaves with and where.
     pub(super) fn sampled(&mut self, key: &Key, frame: &[u8], (vlan_tci, output): (u16, u32), now_ms: i64) {
-        let Some(sflow) = &mut self.monitoring.sflow else { return };
+        if self.monitoring.sflow.is_none() {
+            return;
+        }
         let odp = key.in_port();
-        let input = self.view.ports.values().find(|p| p.odp == Some(odp)).map_or(0, |p| p.ifindex);
+        let by = self.view.ports.values().find(|p| p.odp == Some(odp));
+        let input = by.map_or(0, |p| p.ifindex);
+        let opened = by.and_then(|p| p.tunnel()).and_then(|config| crate::xlate::listening(config));
+        let came = opened.and_then(|(proto, port)| Outer::of_key(key, proto, port.unwrap_or(0)));
+        let mut extended = Extended { came, ..Extended::default() };
+        // What happens to the packet is found out again: samples are few, and all else has no use for it.
+        let leaves_once = output >> 30 == 0 || output == sflow::output::several(1);
+        if leaves_once && let Some(translation) = self.translate_key(key, None, now_ms) {
+            extended.follow(key, &translation.actions);
+            self.recirc.release(&translation.recircs, now_ms);
+        }
+        let Some(sflow) = &mut self.monitoring.sflow else { return };
         let (came, leaves) = (Tag::of(key.vlan_tci()), Tag::of(vlan_tci));
-        sflow.sample(Sampled { input, output, came, leaves, frame }, now_ms);
+        sflow.sample(Sampled { input, output, came, leaves, frame, extended: &extended }, now_ms);
     }
 
     pub(super) fn count_netflow(&mut self, id: &FlowId, out: u16, stats: RuleStats, tcp_flags: u16, now_ms: i64) {
@@ -180,7 +194,7 @@ impl Bridge {
         let mut datagrams = self.monitoring.netflow.as_mut().map(|n| n.run(now_ms)).unwrap_or_default();
         if let Some(sflow) = &mut self.monitoring.sflow {
             datagrams.extend(sflow.run(now_ms));
-            if sflow.is_polled(now_ms) {
+            if sflow.is_polled() {
                 let ports = self.view.ports.values().filter(|p| p.ifindex != 0).map(|p| p.port).collect();
                 self.put(Output::Count(CountFor::Collectors, ports));
             }
@@ -228,6 +242,7 @@ impl Bridge {
                 },
                 direction,
                 status: u32::from(is_up) | u32::from(view.link_up) << 1,
+                lacp: self.lacp_counters(stats.port),
                 stats,
             })
         };

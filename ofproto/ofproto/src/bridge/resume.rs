@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use flow::field::Value;
+use openflow::action::Action;
 use openflow::message::PacketIn;
 use openflow::{ErrorCode, OfPort};
 
@@ -26,7 +27,8 @@ impl Bridge {
             stack: private.stack.iter().map(|v| Value::from_slice(v)).collect(),
             mirrors: private.mirrors,
             conntracked: private.conntracked,
-            actions: private.actions.clone().unwrap_or_else(|| [].into()),
+            // A state without actions means a look-up, which has been: what was paused at its end has nothing left to do.
+            actions: private.actions.clone().unwrap_or_else(|| [Action::Note([].into())].into()),
             action_set: private.action_set.clone().unwrap_or_else(|| [].into()),
             userdata: Vec::new(),
             is_told: false,

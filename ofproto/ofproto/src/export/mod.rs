@@ -3,6 +3,7 @@
 //!
 //! Source: ovs-vswitchd.conf.db(5), tables NetFlow, sFlow and IPFIX; observed behaviour of Open vSwitch 3.1.
 
+pub mod extended;
 pub mod ipfix;
 pub mod netflow;
 pub mod sflow;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use openflow::OfPort;
 use openflow::message::PortStats;
 
+use super::extended::Extended;
 use super::{Datagram, Stamp};
 
 /// Octets of samples in a datagram at the most.
@@ -86,6 +87,8 @@ pub struct Sampled<'a> {
     pub leaves: Tag,
     /// From its Ethernet header on.
     pub frame: &'a [u8],
+    /// Labels and tunnels.
+    pub extended: &'a Extended,
 }
 
 /// A port to report counters of.
@@ -105,6 +108,31 @@ pub struct PortCounters {
     pub status: u32,
     /// Counters; all ones for those that nobody keeps.
     pub stats: PortStats,
+    /// Where LACP stands on it.
+    pub lacp: Option<LacpCounters>,
+}
+
+fn next_tick(now_ms: i64) -> i64 {
+    (now_ms.div_euclid(INTERVAL_MS) + 1) * INTERVAL_MS
+}
+
+/// A port's part in link aggregation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LacpCounters {
+    /// Of ours, 48 bits.
+    pub system: u64,
+    /// Of the partner's, 48 bits.
+    pub partner_system: u64,
+    /// Key that the ports of a bundle share.
+    pub aggregator: u32,
+    /// States: ours as configured and as it is, the partner's likewise.
+    pub states: [u8; 4],
+    /// PDUs received.
+    pub rx: u64,
+    /// PDUs received that made no sense.
+    pub rx_bad: u64,
+    /// PDUs sent.
+    pub tx: u64,
 }
 
 /// Counters of a datapath and of the process.
@@ -131,8 +159,12 @@ pub struct Sflow {
     flow_samples: u32,
     /// Reports of counters so far.
     reports: u32,
+    /// The next tick: each whole second of the clock.
     next_ms: i64,
-    poll_ms: i64,
+    /// Ticks until counters are reported.
+    countdown: u32,
+    /// Counters are wanted: what is to leave waits for them.
+    awaited: bool,
     ready: Vec<Datagram>,
 }
 
@@ -140,7 +172,9 @@ impl Sflow {
     /// sFlow that counts its time from now on.
     pub fn new(config: SflowConfig, now_ms: i64) -> Sflow {
         Sflow {
-            poll_ms: now_ms + i64::from(config.polling_s) * 1000,
+            // As soon as may be: Open vSwitch begins at any of the first `polling` ticks.
+            countdown: config.polling_s.min(1),
+            awaited: false,
             config,
             boot_ms: now_ms,
             samples: Vec::new(),
@@ -148,7 +182,7 @@ impl Sflow {
             datagrams: 0,
             flow_samples: 0,
             reports: 0,
-            next_ms: now_ms + INTERVAL_MS,
+            next_ms: next_tick(now_ms),
             ready: Vec::new(),
         }
     }
@@ -160,25 +194,28 @@ impl Sflow {
 
     /// When [`Sflow::run`] has something to do.
     pub fn poll_timeout(&self) -> i64 {
-        let polls = if self.config.polling_s > 0 { self.poll_ms } else { i64::MAX };
-        let leaves = if self.n_samples > 0 || !self.ready.is_empty() { self.next_ms } else { i64::MAX };
-        polls.min(leaves)
+        if !self.ready.is_empty() {
+            return 0;
+        }
+        if self.config.polling_s > 0 || self.n_samples > 0 { self.next_ms } else { i64::MAX }
     }
 
-    /// Whether counters are to be reported now; then they are not for the next while.
-    pub fn is_polled(&mut self, now_ms: i64) -> bool {
-        if self.config.polling_s == 0 || now_ms < self.poll_ms {
-            return false;
-        }
-        self.poll_ms = now_ms + i64::from(self.config.polling_s) * 1000;
-        true
+    /// Whether counters are to be reported now; then they are not for the next while. What was sampled leaves with them.
+    pub fn is_polled(&mut self) -> bool {
+        std::mem::take(&mut self.awaited)
     }
 
     /// Gives what is to be sent by now.
     pub fn run(&mut self, now_ms: i64) -> Vec<Datagram> {
         if now_ms >= self.next_ms {
-            self.next_ms = now_ms + INTERVAL_MS;
-            self.close(now_ms);
+            self.next_ms = next_tick(now_ms);
+            self.countdown = self.countdown.saturating_sub(1);
+            self.awaited = self.config.polling_s > 0 && self.countdown == 0;
+            if self.awaited {
+                self.countdown = self.config.polling_s;
+            } else {
+                self.close(now_ms);
+            }
         }
         std::mem::take(&mut self.ready)
     }
@@ -192,13 +229,15 @@ impl Sflow {
         body.word(BRIDGE_SOURCE);
         body.word(self.config.sampling);
         body.word(self.flow_samples.wrapping_mul(self.config.sampling));
-        body.words(&[0, sampled.input, sampled.output, 2]);
+        let (extended, n) = sampled.extended.records();
+        body.words(&[0, sampled.input, sampled.output, 2 + n]);
         let (came, leaves) = (sampled.came, sampled.leaves);
         body.record(1001, Xdr::of(&[came.vid.into(), came.pcp.into(), leaves.vid.into(), leaves.pcp.into()]));
         let whole = u32::try_from(sampled.frame.len()).unwrap_or(u32::MAX).saturating_add(FCS_LEN);
         let mut header = Xdr::of(&[1, whole, FCS_LEN]);
         header.opaque(shown);
         body.record(1, header);
+        body.0.extend(extended.0);
         self.put(1, body, now_ms);
     }
 
@@ -211,25 +250,28 @@ impl Sflow {
         body.record(2207, Xdr::of(&[switch.hits, switch.misses, switch.lost, UNKNOWN, switch.flows, UNKNOWN]));
         self.put(2, body, now_ms);
         for port in ports {
-            let mut body = Xdr::of(&[self.reports, port.ifindex, 4]);
+            let mut body = Xdr::of(&[self.reports, port.ifindex, 4 + u32::from(port.lacp.is_some())]);
             body.record(2, Xdr::of(&[UNKNOWN; 13]));
             let mut openflow = Xdr::default();
             openflow.long(dpid);
-            openflow.word(port.port.to_11());
+            openflow.word(port.port.0.into());
             body.record(1004, openflow);
             let mut name = Xdr::default();
             name.opaque(port.name.as_bytes());
             body.record(1005, name);
+            if let Some(lacp) = &port.lacp {
+                body.record(7, aggregation(lacp));
+            }
             body.record(1, interface(port));
             self.put(2, body, now_ms);
         }
+        self.close(now_ms);
     }
 
     fn put(&mut self, tag: u32, body: Xdr, now_ms: i64) {
         if self.n_samples > 0 && self.samples.len() + body.0.len() + 8 > DATAGRAM_AT_MOST {
-            self.close(now_ms);
             // What is full leaves at once.
-            self.next_ms = now_ms;
+            self.close(now_ms);
         }
         let mut sample = Xdr(std::mem::take(&mut self.samples));
         sample.record(tag, body);
@@ -260,6 +302,18 @@ impl Sflow {
     }
 }
 
+/// IEEE 802.3ad's counters; what is sent and received of the marker protocol, and what is unknown, is not counted.
+fn aggregation(lacp: &LacpCounters) -> Xdr {
+    let mut out = Xdr::default();
+    for system in [lacp.system, lacp.partner_system] {
+        // Six octets, padded.
+        out.long(system << 16);
+    }
+    out.words(&[lacp.aggregator, u32::from_be_bytes(lacp.states)]);
+    out.words(&[lacp.rx as u32, UNKNOWN, UNKNOWN, UNKNOWN, lacp.rx_bad as u32, lacp.tx as u32, UNKNOWN, UNKNOWN]);
+    out
+}
+
 /// Counters of a port by RFC 2233.
 fn interface(port: &PortCounters) -> Xdr {
     const ETHERNET: u32 = 6;
@@ -278,10 +332,10 @@ fn interface(port: &PortCounters) -> Xdr {
 
 /// Words on their way (RFC 4506).
 #[derive(Debug, Default)]
-struct Xdr(Vec<u8>);
+pub(super) struct Xdr(Vec<u8>);
 
 impl Xdr {
-    fn of(words: &[u32]) -> Xdr {
+    pub(super) fn of(words: &[u32]) -> Xdr {
         let mut xdr = Xdr::default();
         xdr.words(words);
         xdr
@@ -291,7 +345,7 @@ impl Xdr {
         self.0.extend(n.to_be_bytes());
     }
 
-    fn words(&mut self, words: &[u32]) {
+    pub(super) fn words(&mut self, words: &[u32]) {
         words.iter().for_each(|n| self.word(*n));
     }
 
@@ -307,7 +361,7 @@ impl Xdr {
     }
 
     /// A structure behind its format and length.
-    fn record(&mut self, format: u32, body: Xdr) {
+    pub(super) fn record(&mut self, format: u32, body: Xdr) {
         self.words(&[format, body.0.len() as u32]);
         self.0.extend(body.0);
     }
@@ -332,16 +386,25 @@ mod tests {
         octets.iter().map(|o| format!("{o:02x}")).collect()
     }
 
+    static PLAIN: Extended = Extended { labels: Vec::new(), leaves: None, came: None };
+
     fn sampled(frame: &[u8]) -> Sampled<'_> {
-        Sampled { input: 1004, output: output::several(3), came: Tag::of(0x7005), leaves: Tag::of(7), frame }
+        Sampled {
+            input: 1004,
+            output: output::several(3),
+            came: Tag::of(0x7005),
+            leaves: Tag::of(7),
+            frame,
+            extended: &PLAIN,
+        }
     }
 
     #[test]
     fn a_packet_is_told() {
         let mut sflow = sflow(1, 0);
         sflow.sample(sampled(&[0xab; 5]), 600);
-        assert_eq!(sflow.poll_timeout(), 1500);
-        assert!(sflow.run(1499).is_empty());
+        assert_eq!(sflow.poll_timeout(), 1000);
+        assert!(sflow.run(999).is_empty());
         let sent = sflow.run(1500);
         assert_eq!(
             hex(&sent[0].octets),
@@ -358,9 +421,11 @@ mod tests {
     #[test]
     fn counters_are_told_of_switch_and_ports() {
         let mut sflow = sflow(400, 2);
-        assert!(!sflow.is_polled(2000));
-        assert_eq!(sflow.poll_timeout(), 2500);
-        assert!(sflow.is_polled(2500) && !sflow.is_polled(2500));
+        assert!(sflow.run(999).is_empty() && !sflow.is_polled());
+        assert_eq!(sflow.poll_timeout(), 1000);
+        assert!(sflow.run(1000).is_empty() && sflow.is_polled() && !sflow.is_polled());
+        assert!(sflow.run(2000).is_empty() && !sflow.is_polled());
+        assert!(sflow.run(3000).is_empty() && sflow.is_polled());
         let stats = PortStats { rx_bytes: 0x6c, rx_packets: 2, tx_bytes: 0, tx_packets: 0, ..PortStats::default() };
         let port = PortCounters {
             name: "p1".to_owned(),
@@ -370,9 +435,10 @@ mod tests {
             direction: 0,
             status: 3,
             stats,
+            lacp: None,
         };
-        sflow.report(SwitchCounters { hits: 1, misses: 1, lost: 0, flows: 1 }, 0xb65f_3fe2_4945, &[port], 2500);
-        let sent = sflow.run(2500);
+        sflow.report(SwitchCounters { hits: 1, misses: 1, lost: 0, flows: 1 }, 0xb65f_3fe2_4945, &[port], 3000);
+        let sent = sflow.run(3000);
         let text = hex(&sent[0].octets);
         let bridge = "000000020000005c00000001020003e8000000020000089b00000028";
         assert!(text[56..].starts_with(bridge), "{text}");
@@ -394,8 +460,10 @@ mod tests {
         for _ in 0..20 {
             sflow.sample(sampled(&[0; 1500]), 600);
         }
-        assert_eq!(sflow.poll_timeout(), 600);
-        let sent = sflow.run(600);
+        assert_eq!(sflow.poll_timeout(), 0);
+        let mut sent = sflow.run(600);
+        assert_eq!(sflow.poll_timeout(), 1000);
+        sent.extend(sflow.run(1000));
         assert!(sent.len() > 1 && sent.iter().all(|d| d.octets.len() <= DATAGRAM_AT_MOST + 28));
         assert_eq!(sflow.poll_timeout(), i64::MAX);
     }

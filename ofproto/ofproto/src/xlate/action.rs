@@ -43,7 +43,7 @@ impl Context<'_> {
             if self.run_action(action, &actions[i + 1..], last, in_bucket) == Flow::Stop {
                 return;
             }
-            if self.error.is_none() && self.exit && self.is_first_frozen() {
+            if self.error.is_none() && self.exit && self.is_freeze_new() {
                 let from = if self.done_before_freeze(action) { i + 1 } else { i };
                 self.freeze_actions(&actions[from..]);
                 break;

@@ -5,6 +5,9 @@ use openflow::action::{Action, Subfield};
 
 use super::context::Context;
 
+/// Levels of samples that copies leave to others. Where a datapath nests no deeper, none is made of samples.
+const SAMPLES_KEPT: usize = 3;
+
 /// Whether what the actions do to the packet can be taken back by writing its headers again.
 fn is_reversible(actions: &[Action]) -> bool {
     actions.iter().all(|action| match action {
@@ -41,7 +44,7 @@ impl Context<'_> {
         if is_last || is_reversible(actions) {
             self.run_actions(actions, is_last, in_bucket);
             self.finish_copy();
-        } else if !self.view.support.clone && self.view.support.sample_nesting == 0 {
+        } else if !self.view.support.clone && self.view.support.sample_nesting <= SAMPLES_KEPT {
             self.report_error(|| "Failed to compose clone action".to_owned());
         } else {
             self.commit();

@@ -77,6 +77,8 @@ pub(super) struct Context<'a> {
     pub freezing: bool,
     pub dp_hash: Option<DpHash>,
     pub frozen: Vec<Action>,
+    /// The action that froze the packet is among them, or has been carried out: what holds it is not to be run again.
+    pub freeze_noted: bool,
     /// Table and cookie that the frozen actions so far belong to.
     pub unroll: Option<(u8, u64)>,
     pub pause: Option<Box<openflow::action::Controller>>,
@@ -148,6 +150,7 @@ impl<'a> Context<'a> {
             freezing: false,
             dp_hash: None,
             frozen: Vec::new(),
+            freeze_noted: false,
             unroll: None,
             pause: None,
             thawed: false,

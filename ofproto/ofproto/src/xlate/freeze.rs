@@ -27,13 +27,15 @@ impl Context<'_> {
             self.freezing = false;
             self.dp_hash = None;
             self.frozen.clear();
+            self.freeze_noted = false;
             self.unroll = None;
             self.pause = None;
         }
     }
 
-    pub fn is_first_frozen(&self) -> bool {
-        self.freezing && self.frozen.is_empty()
+    /// Whether the action that froze the packet has yet to be dealt with.
+    pub fn is_freeze_new(&self) -> bool {
+        self.freezing && !self.freeze_noted
     }
 
     fn put_unroll(&mut self) {
@@ -46,6 +48,7 @@ impl Context<'_> {
 
     /// Keeps actions for later.
     pub fn freeze_actions(&mut self, actions: &[Action]) {
+        self.freeze_noted = true;
         for action in actions {
             match action {
                 Action::Output { .. }

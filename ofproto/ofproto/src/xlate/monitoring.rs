@@ -37,6 +37,16 @@ impl Context<'_> {
         self.way_out.ifindex = ifindex;
     }
 
+    /// A packet goes into a tunnel. However it goes on from there, it has gone out once, by no device of the host's.
+    pub fn note_tunnelled(&mut self, before: (u32, u32)) {
+        (self.way_out.outputs, self.way_out.ifindex) = (before.0 + 1, 0);
+    }
+
+    /// Outputs so far, and the host's number of the last one's device.
+    pub fn outputs(&self) -> (u32, u32) {
+        (self.way_out.outputs, self.way_out.ifindex)
+    }
+
     /// A packet is flooded.
     pub fn note_flood(&mut self) {
         self.way_out.netflow = netflow::OUT_FLOOD;
@@ -60,6 +70,10 @@ impl Context<'_> {
 
     /// Has packets sampled before anything else is done with them. Where they go is put in by [`Context::end_monitoring`].
     pub fn begin_sample(&mut self) {
+        // What the switch itself sends came in nowhere.
+        if self.in_port() == OfPort::NONE {
+            return;
+        }
         let before = self.odp.len();
         if let Some(probability) = self.bridge.sflow {
             self.push_sample(probability, odp::Cookie::Sflow { vlan_tci: 0, output: 0 }, None);
@@ -115,9 +129,13 @@ impl Context<'_> {
         self.sampled = true;
         let actions = matches!(cookie, odp::Cookie::Sflow { .. });
         let userspace = odp::Action::Userspace(Box::new(odp::Userspace { pid: 0, cookie, actions, tunnel_out_port }));
-        self.odp.push(match probability {
-            u32::MAX => userspace,
-            _ => odp::Action::Sample { probability, actions: [userspace].into() },
+        // The meter of the slow path limits samples too.
+        self.odp.push(match (self.bridge.slowpath_meter, probability) {
+            (Some(meter), _) => {
+                odp::Action::Sample { probability, actions: [odp::Action::Meter(meter), userspace].into() }
+            }
+            (None, u32::MAX) => userspace,
+            (None, _) => odp::Action::Sample { probability, actions: [userspace].into() },
         });
     }
 

@@ -30,8 +30,10 @@ impl Context<'_> {
         }
         let tx = Some(self.port_ref(to.port));
         self.effect(Effect::Port { tx, rx: None });
+        let outputs = self.outputs();
         if config.native && self.view.support.tnl_push_pop {
             self.output_native(to, config, dst, is_last);
+            self.note_tunnelled(outputs);
             self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
             return;
         }
@@ -39,6 +41,7 @@ impl Context<'_> {
         self.commit_tunnel();
         self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
         self.commit();
+        self.note_output(to.port, 0);
         self.odp.push(odp::Action::Output(odp_port));
     }
 

@@ -413,7 +413,9 @@ fn encode_actions(out: &mut Vec<u8>, actions: &[Action], version: Version) {
             rest = tail;
         }
         let n = rest.iter().position(|a| matches!(a, Action::UnrollXlate { .. })).unwrap_or(rest.len());
-        put_actions(out, cont::ACTIONS, &rest[..n], version);
+        if n > 0 {
+            put_actions(out, cont::ACTIONS, &rest[..n], version);
+        }
         rest = &rest[n..];
     }
 }
