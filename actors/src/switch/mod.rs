@@ -162,6 +162,8 @@ struct BridgeState {
     errors: BTreeMap<String, String>,
     default_mac: u64,
     mac: u64,
+    /// Tunnels that are getting another port of the datapath.
+    moving: BTreeSet<String>,
     /// Datapath identifier, as the log was told.
     dpid: Option<u64>,
     /// What its protocols say.

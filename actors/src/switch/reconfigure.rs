@@ -121,7 +121,11 @@ impl Switch {
         let mut bridges = std::mem::take(&mut self.bridges);
         for (name, bridge) in &mut bridges {
             let Some(row) = wanted.bridges.get(name) else { continue };
-            for port in unwanted(bridge, &interfaces_of(row)) {
+            let interfaces = interfaces_of(row);
+            let unwanted = unwanted(bridge, &interfaces);
+            let moves = |port: &&String| is_only_moved(bridge, &interfaces, port);
+            bridge.moving = unwanted.iter().filter(moves).cloned().collect();
+            for port in unwanted {
                 self.close_port(name, bridge, &port);
             }
             bridge.bundles.retain(|n, _| row.ports.contains_key(n));
@@ -154,7 +158,8 @@ impl Switch {
 
     fn close_port(&mut self, bridge_name: &str, bridge: &mut BridgeState, name: &str) {
         let Some(port) = bridge.ports.remove(name) else { return };
-        if port.added {
+        self.aging.forget(&mut self.view, name);
+        if port.added && !bridge.moving.contains(name) {
             vlog::info!("bridge", "bridge {bridge_name}: deleted interface {name} on port {}", port.port.0);
         }
         port.address.offer(Discard);
@@ -234,6 +239,9 @@ impl Switch {
             });
             for (&port, &(bundle, interface)) in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
+                    if present.tunnel.is_some() {
+                        tell_oddities(interface);
+                    }
                     if present.config != *interface {
                         present.config = interface.clone();
                         if let Some(now) = present.tunnel.as_ref().and_then(|old| retunnelled(old, interface)) {
@@ -254,7 +262,12 @@ impl Switch {
                     continue;
                 }
                 match self.make_port(bridge, row, bundle, interface) {
-                    Ok(address) => opening.push(open(name, port, &address)),
+                    Ok(address) => {
+                        if bridge.ports.get(port).is_some_and(|p| p.tunnel.is_some()) {
+                            tell_oddities(interface);
+                        }
+                        opening.push(open(name, port, &address));
+                    }
                     Err(error) => {
                         refuse(interface, &error);
                         bridge.errors.insert(port.to_owned(), error);
@@ -308,6 +321,7 @@ impl Switch {
             errors: BTreeMap::new(),
             default_mac: plan::default_mac(row.uuid),
             mac: 0,
+            moving: BTreeSet::new(),
             dpid: None,
             report: BridgeReport::default(),
         })
@@ -418,7 +432,9 @@ impl Switch {
                             (status.stats, status.counters) = (stats, counters);
                             self.next_status_ms = 0;
                             let number = state.port.0;
-                            vlog::info!("bridge", "bridge {bridge_name}: added interface {port} on port {number}");
+                            if !bridge.moving.remove(&port) {
+                                vlog::info!("bridge", "bridge {bridge_name}: added interface {port} on port {number}");
+                            }
                         }
                     }
                     continue;
@@ -682,13 +698,32 @@ fn refuse(interface: &DesiredInterface, error: &str) {
     } else {
         let (name, kind) = (&interface.name, &interface.kind);
         if tunnels::kind_named(kind).is_some() {
-            error.lines().for_each(|line| vlog::warn!("netdev_vport", "{line}"));
+            if !error.ends_with(tunnels::UNNAMED) {
+                vlog::warn!("netdev_vport", "{error}");
+            }
+            tell_extensions(interface);
             let why = if error.ends_with(tunnels::RIVALS) { "File exists" } else { "Invalid argument" };
             vlog::warn!("netdev", "{name}: could not set configuration ({why})");
             return;
         }
         vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
         vlog::warn!("bridge", "{error}");
+    }
+}
+
+/// Tells the log what is odd about the options of a tunnel that is there all the same.
+fn tell_oddities(interface: &DesiredInterface) {
+    let Some(kind) = tunnels::kind_named(&interface.kind) else { return };
+    let oddities = tunnels::oddities(&interface.name, kind, &interface.options);
+    if !oddities.is_empty() {
+        vlog::warn!("netdev_vport", "{}", oddities.join("\n"));
+    }
+    tell_extensions(interface);
+}
+
+fn tell_extensions(interface: &DesiredInterface) {
+    for ext in tunnels::unknown_extensions(&interface.kind, &interface.options) {
+        vlog::warn!("netdev_vport", "{}: unknown extension '{ext}'", interface.name);
     }
 }
 
@@ -718,6 +753,19 @@ fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<&str, (&str, &Arc<Desire
         }
     }
     gone.into_iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// Whether a tunnel stays what it is for all but the datapath: nobody is told that it went and came.
+fn is_only_moved(
+    bridge: &BridgeState,
+    interfaces: &BTreeMap<&str, (&str, &Arc<DesiredInterface>)>,
+    name: &str,
+) -> bool {
+    let (Some(port), Some((bundle, interface))) = (bridge.ports.get(name), interfaces.get(name)) else { return false };
+    let stays =
+        *bundle == port.bundle && interface.kind == port.config.kind && checks::option_error(interface).is_none();
+    let asked = plan::requested(interface).is_none_or(|asked| asked == port.port);
+    stays && asked && port.tunnel.as_ref().is_some_and(|old| retunnelled(old, interface).is_some())
 }
 
 /// Whether a tunnel needs another port of the datapath, or cannot be any more.

@@ -71,9 +71,22 @@ fn lenient(text: &str) -> u64 {
     if end == 0 { 0 } else { u64::from_str_radix(&digits[..end], radix).unwrap_or(u64::MAX) }
 }
 
-/// A whole number in hexadecimal, with or without `0x`.
-fn hex(text: &str) -> Option<u32> {
-    u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+/// A number in hexadecimal, with or without `0x`, as far as it is one: what is none is 0.
+fn lenient_hex(text: &str) -> u32 {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
+    if end == 0 { 0 } else { u32::from_str_radix(&digits[..end], 16).unwrap_or(u32::MAX) }
+}
+
+/// A type of service that a tunnel can be given: no congestion bits, and a number to its end.
+fn type_of_service(text: &str) -> Option<u8> {
+    let digits = text.trim_start_matches("0x").trim_start_matches("0X");
+    let is_number = if digits.len() < text.len() {
+        digits.chars().all(|c| c.is_ascii_hexdigit())
+    } else {
+        text.chars().all(|c| c.is_ascii_digit())
+    };
+    u8::try_from(lenient(text)).ok().filter(|tos| is_number && tos & !DSCP == 0)
 }
 
 fn address(text: &str) -> Option<Setting<u128>> {
@@ -110,25 +123,73 @@ fn key(options: &Pairs, name: &str) -> Setting<u64> {
     }
 }
 
+/// Whether an option means something to tunnels of a kind.
+fn is_known(kind: &str, option: &str) -> bool {
+    match option {
+        "remote_ip" | "local_ip" | "tos" | "ttl" | "df_default" | "egress_pkt_mark" | "key" | "in_key" | "out_key" => {
+            true
+        }
+        "erspan_ver" | "erspan_idx" | "erspan_dir" | "erspan_hwid" | "packet_type" | "payload_type" | "psk" => true,
+        "dst_port" => default_port(kind).is_some(),
+        "csum" => matches!(kind, "vxlan" | "geneve" | "gre" | "ip6gre" | "stt"),
+        "seq" => matches!(kind, "gre" | "ip6gre"),
+        "exts" => kind == "vxlan",
+        _ => false,
+    }
+}
+
+/// What is wrong with a tunnel's options and does no harm: of each option a line, as the log and, if there is worse, the
+/// column `error` have it.
+pub(super) fn oddities(name: &str, kind: &str, options: &Pairs) -> Vec<String> {
+    let bad = ["remote_ip", "local_ip"].into_iter();
+    let bad = bad.filter(|key| options.get(*key).is_some_and(|text| address(text).is_none()));
+    let mut said: Vec<String> = bad.map(|key| format!("{name}: bad {kind} '{key}'")).collect();
+    for (option, value) in options {
+        if option == "tos" && value != "inherit" && type_of_service(value).is_none() {
+            said.push(format!("{name}: invalid TOS {value}"));
+        } else if !is_known(kind, option) {
+            said.push(format!("{name}: unknown {kind} argument '{option}'"));
+        }
+    }
+    said
+}
+
+/// Extensions of VXLAN that are asked for and do not exist.
+pub(super) fn unknown_extensions<'a>(kind: &str, options: &'a Pairs) -> impl Iterator<Item = &'a str> {
+    let exts = options.get("exts").filter(|_| kind == "vxlan");
+    let exts = exts.into_iter().flat_map(|exts| exts.split(',').filter(|ext| !ext.is_empty()));
+    exts.filter(|ext| !["gbp", "gpe"].contains(ext))
+}
+
 /// Reads a tunnel's options. What means nothing to it is passed over. `native`: the switch encapsulates by itself.
 ///
 /// # Errors
 /// The text for the interface's `error` column.
 pub(super) fn read(name: &str, kind: &'static str, options: &Pairs, native: bool) -> Result<TunnelConfig, String> {
+    make(name, kind, options, native).map_err(|worst| {
+        let mut said = oddities(name, kind, options);
+        said.extend(worst);
+        if said.is_empty() { format!("{name}{UNNAMED}") } else { said.join("\n") }
+    })
+}
+
+/// What is said of a tunnel whose fault has no words of its own, behind its name.
+pub(super) const UNNAMED: &str = ": could not set configuration (Invalid argument)";
+
+/// Reads a tunnel's options; else what rules it out, if that has words.
+fn make(name: &str, kind: &'static str, options: &Pairs, native: bool) -> Result<TunnelConfig, Option<String>> {
     let get = |key: &str| options.get(key).map(String::as_str);
-    let mut complaints = Vec::new();
-    let mut end = |key: &str| {
-        let setting = get(key).map(address);
-        if setting == Some(None) {
-            complaints.push(format!("{name}: bad {kind} '{key}'"));
-        }
-        setting.flatten().unwrap_or(Setting::Absent)
-    };
+    let end = |key: &str| get(key).and_then(address).unwrap_or(Setting::Absent);
     let (remote, local) = (end("remote_ip"), end("local_ip"));
     if let Setting::Value(a) = remote
         && is_multicast(a)
     {
-        return Err(format!("{name}: multicast remote_ip={} not allowed", address_text(a)));
+        return Err(Some(format!("{name}: multicast remote_ip={} not allowed", address_text(a))));
+    }
+    let is_carried =
+        |carried: &str| matches!(carried, "mpls" | "ip") || carried.starts_with(|c: char| c.is_ascii_digit());
+    if !get("payload_type").is_none_or(is_carried) {
+        return Err(None);
     }
     let (tos, ttl) = (get("tos").unwrap_or(""), get("ttl").unwrap_or(""));
     let exts: Vec<&str> = get("exts").unwrap_or("").split(',').collect();
@@ -140,32 +201,31 @@ pub(super) fn read(name: &str, kind: &'static str, options: &Pairs, native: bool
         local,
         in_key: key(options, "in_key"),
         out_key: key(options, "out_key"),
-        tos: u8::try_from(lenient(tos)).ok().filter(|tos| tos & !DSCP == 0).unwrap_or(0),
+        tos: type_of_service(tos).unwrap_or(0),
         tos_inherit: tos == "inherit",
-        ttl: if ttl.is_empty() || ttl == "inherit" { DEFAULT_TTL } else { lenient(ttl) as u8 },
+        ttl: if lenient(ttl) as u8 == 0 { DEFAULT_TTL } else { lenient(ttl) as u8 },
         ttl_inherit: ttl == "inherit",
         df_default: get("df_default").is_none_or(|v| v == "true"),
-        csum: get("csum") == Some("true"),
+        csum: get("csum") == Some("true") && is_known(kind, "csum"),
         dst_port: port.unwrap_or(0),
         egress_pkt_mark: get("egress_pkt_mark").map(|text| lenient(text) as u32),
         gbp: has("gbp"),
         gpe: has("gpe"),
         native,
-        seq: get("seq") == Some("true") && matches!(kind, "gre" | "ip6gre" | "erspan" | "ip6erspan"),
+        seq: get("seq") == Some("true") && is_known(kind, "seq"),
         erspan: erspan(name, kind, options)?,
         packet_types: packet_types(name, kind, has("gpe"), get("packet_type"))?,
     };
     match (config.remote, config.local) {
-        (Setting::Absent, _) => complaints.push(format!("{name}: {kind} type requires valid 'remote_ip' argument")),
+        (Setting::Absent, _) => Err(Some(format!("{name}: {kind} type requires valid 'remote_ip' argument"))),
         (Setting::Value(_), Setting::Flow) => {
-            complaints.push(format!("{name}: {kind} type requires 'remote_ip=flow' with 'local_ip=flow'"));
+            Err(Some(format!("{name}: {kind} type requires 'remote_ip=flow' with 'local_ip=flow'")))
         }
         (Setting::Value(a), Setting::Value(b)) if is_v4(a) != is_v4(b) => {
-            complaints.push(format!("{name}: 'remote_ip' and 'local_ip' has to be of the same address family"));
+            Err(Some(format!("{name}: 'remote_ip' and 'local_ip' has to be of the same address family")))
         }
-        _ => return Ok(config),
+        _ => Ok(config),
     }
-    Err(complaints.join("\n"))
 }
 
 fn packet_types(name: &str, kind: &str, gpe: bool, wanted: Option<&str>) -> Result<PacketTypeMode, String> {
@@ -177,34 +237,34 @@ fn packet_types(name: &str, kind: &str, gpe: bool, wanted: Option<&str>) -> Resu
         Some(other) => return Err(format!("{name}: unknown packet_type '{other}'")),
     };
     let carrier = match kind {
-        "vxlan" if !gpe => Some("VXLAN (without GPE)"),
-        "geneve" | "stt" | "erspan" | "ip6erspan" => Some(kind),
-        _ => None,
+        "vxlan" if !gpe => "VXLAN (without GPE)",
+        kind => kind,
     };
-    match carrier {
-        Some(carrier) if mode == PacketTypeMode::LegacyL3 => {
-            Err(format!("{name}: legacy_l3 configured on {carrier} tunnel that cannot carry L3 traffic"))
-        }
-        _ => Ok(mode),
-    }
+    let layer = match (kind, mode) {
+        ("gre", _) => return Ok(mode),
+        ("vxlan", PacketTypeMode::LegacyL3) if gpe => return Ok(mode),
+        ("lisp" | "gtpu" | "bareudp", PacketTypeMode::LegacyL2) => 2,
+        ("lisp" | "gtpu" | "bareudp", _) => return Ok(mode),
+        (_, PacketTypeMode::LegacyL3) => 3,
+        _ => return Ok(mode),
+    };
+    Err(format!("{name}: legacy_l{layer} configured on {carrier} tunnel that cannot carry L{layer} traffic"))
 }
 
 fn erspan(name: &str, kind: &str, options: &Pairs) -> Result<Erspan, String> {
-    let mut erspan = Erspan {
+    let none = Erspan {
         version: Setting::Absent,
         index: Setting::Absent,
         direction: Setting::Absent,
         hardware: Setting::Absent,
     };
-    if !kind.ends_with("erspan") {
-        return Ok(erspan);
-    }
+    let mut erspan = none;
     let read = |key: &str, what: &str, fits: &dyn Fn(u32) -> bool| match options.get(key).map(String::as_str) {
         None => Ok(Setting::Absent),
         Some("flow") => Ok(Setting::Flow),
-        Some(text) => match hex(text).filter(|n| fits(*n)) {
-            Some(n) => Ok(Setting::Value(n)),
-            None => Err(format!("{name}: invalid erspan {what}: {text}")),
+        Some(text) => match lenient_hex(text) {
+            n if fits(n) => Ok(Setting::Value(n)),
+            _ => Err(format!("{name}: invalid erspan {what}: {text}")),
         },
     };
     let octet = |setting: Setting<u32>| match setting {
@@ -213,14 +273,15 @@ fn erspan(name: &str, kind: &str, options: &Pairs) -> Result<Erspan, String> {
         Setting::Value(n) => Setting::Value(n as u8),
     };
     erspan.version = octet(read("erspan_ver", "version", &|n| n == 1 || n == 2)?);
-    if erspan.version == Setting::Flow {
+    let is_erspan = kind.ends_with("erspan");
+    if is_erspan && erspan.version == Setting::Flow {
         let (index, octets) = (Setting::Flow, Setting::Flow);
         return Ok(Erspan { index, direction: octets, hardware: octets, ..erspan });
     }
     erspan.index = read("erspan_idx", "index", &|n| n < 1 << 20)?;
-    erspan.direction = octet(read("erspan_dir", "direction", &|n| n < 2)?);
     erspan.hardware = octet(read("erspan_hwid", "hardware ID", &|n| n < 1 << 6)?);
-    Ok(erspan)
+    erspan.direction = octet(read("erspan_dir", "direction", &|n| n < 2)?);
+    Ok(if is_erspan { erspan } else { none })
 }
 
 /// The options as `dpif/show` has them, behind the type.
@@ -301,7 +362,7 @@ fn common(config: &TunnelConfig) -> BTreeMap<&'static str, String> {
     }
     let Erspan { version, index, direction, hardware } = config.erspan;
     if config.kind.ends_with("erspan") {
-        told.extend(shown(version, false).map(|v| ("erspan_ver", v)));
+        told.insert("erspan_ver", shown(version, false).unwrap_or_else(|| "0".to_owned()));
         let or_zero = |text: Option<String>, zero: &str| text.unwrap_or_else(|| zero.to_owned());
         if matches!(version, Setting::Value(1) | Setting::Flow) {
             told.insert("erspan_idx", or_zero(shown(index, true), "0x0"));
@@ -334,7 +395,11 @@ pub(super) fn is_rival(config: &TunnelConfig, other: &TunnelConfig) -> bool {
 
 /// The name of the datapath port that tunnels of this kind and port share.
 pub(super) fn datapath_port(config: &TunnelConfig) -> String {
-    let stem = if config.kind == "geneve" { "genev" } else { config.kind };
+    let stem = match config.kind {
+        "geneve" => "genev",
+        "bareudp" => "udp",
+        kind => kind,
+    };
     match default_port(config.kind) {
         Some(_) => format!("{stem}_sys_{}", config.dst_port),
         None => format!("{stem}_sys"),
@@ -375,11 +440,11 @@ fn ends_and_key(config: &TunnelConfig) -> String {
 /// A tunnel as `ofproto/list-tunnels` has it, behind its name and without the line's end.
 pub(super) fn listed(config: &TunnelConfig, odp: flow::OdpPort) -> String {
     let mut out = format!("{}: {}", config.kind, ends_and_key(config));
+    let _ = write!(out, ", {}, dp port={odp}", mode_text(config.packet_types));
     if config.in_key != config.out_key {
         let text = if config.out_key == Setting::Absent { "none".to_owned() } else { key_text(config.out_key) };
         let _ = write!(out, ", out_key={text}");
     }
-    let _ = write!(out, ", {}, dp port={odp}", mode_text(config.packet_types));
     let _ = match config.ttl_inherit {
         true => write!(out, ", ttl=inherit"),
         false => write!(out, ", ttl={}", config.ttl),

@@ -38,6 +38,14 @@ impl Aging {
         true
     }
 
+    /// Takes those out that are behind a device that goes.
+    pub(super) fn forget(&mut self, view: &mut Arc<SwitchView>, device: &str) {
+        if view.underlay.neighbours.iter().any(|(bridge, ..)| bridge == device) {
+            Arc::make_mut(&mut Arc::make_mut(view).underlay).neighbours.retain(|(bridge, ..)| bridge != device);
+            self.until.retain(|(bridge, _), _| bridge != device);
+        }
+    }
+
     /// Applies one change. True: the view is another.
     ///
     /// # Errors
@@ -147,5 +155,10 @@ mod tests {
         assert_eq!(aging.next_ms(), Some(13_000));
         assert_eq!(aging.apply(&mut view, UnderlayEdit::Aging(100), 10_000), Ok(true), "they do not live longer");
         assert!(aging.expire(&mut view, 13_000) && known(&view).is_empty() && aging.next_ms().is_none());
+        assert_eq!(aging.apply(&mut view, heard(4), 13_000), Ok(true));
+        aging.forget(&mut view, "br1");
+        assert_eq!(known(&view), [4], "behind another device");
+        aging.forget(&mut view, "br0");
+        assert!(known(&view).is_empty() && aging.next_ms().is_none());
     }
 }

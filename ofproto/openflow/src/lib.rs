@@ -22,7 +22,7 @@ mod words;
 pub use error_code::ErrorCode;
 pub use message::{Message, Msg, Unsupported};
 pub use names::{NameMap, Names, Style, TableNames};
-pub use of_error::{Notes, OfError, Remark};
+pub use of_error::{Level, Notes, OfError, Remark};
 pub use port_no::OfPort;
 pub use protocols::Protocols;
 pub use version::{Version, VersionSet};

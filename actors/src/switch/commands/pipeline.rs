@@ -52,7 +52,13 @@ pub(super) fn add(registry: &mut Registry<'_>) {
 
 /// The bridge that the flow comes in at carries the trace out: frozen states are its own.
 async fn trace(directory: &Directory, name: &'static str, args: Vec<String>) -> Answer {
-    let request = ofproto::trace::parse(&directory.view, &args, name == "ofproto/trace-packet-out")?;
+    let request = ofproto::trace::parse(&directory.view, &args, name == "ofproto/trace-packet-out");
+    if request.as_ref().err().is_some_and(|error| error == ofproto::trace::NO_TUNNEL)
+        && let Some(text) = ofproto::trace::stray(&directory.view, &args)
+    {
+        vlog::warn_rl!("tunnel", 1, 5, "{text}");
+    }
+    let request = request?;
     let bridge = directory.bridges.iter().find(|(_, b)| b.id == request.bridge).map(|(name, _)| name.clone());
     control(directory, &bridge.ok_or("Unknown bridge")?, name, args, "Unknown bridge").await
 }

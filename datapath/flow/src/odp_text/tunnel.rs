@@ -12,6 +12,8 @@ use crate::{Key, Mask, WORDS, tun_flag};
 use packet::geneve;
 use std::fmt::Write;
 
+/// What is told of ERSPAN's hardware identifier.
+const HWID: u8 = 0xf;
 const FLAGS: u16 = 0xf;
 /// Octets of options that a key can hold in datapath form.
 const MAX_OPTIONS: usize = 252;
@@ -103,7 +105,9 @@ fn format_extensions(out: &mut String, key: &Key, m: &Mask, verbose: bool) {
                 f.hex("idx", key.tun_erspan_idx().into(), m.tun_erspan_idx().into(), 0xffff_ffff);
             } else {
                 f.decimal("dir", key.tun_erspan_dir().into(), m.tun_erspan_dir().into(), 0xff);
-                f.hex("hwid", key.tun_erspan_hwid().into(), m.tun_erspan_hwid().into(), 0xff);
+                let mask = m.tun_erspan_hwid();
+                let mask = if mask == u8::MAX { mask } else { mask & HWID };
+                f.hex("hwid", (key.tun_erspan_hwid() & HWID).into(), mask.into(), 0xff);
             }
         });
     }
@@ -248,7 +252,10 @@ fn parse_extension(scan: &mut Scan<'_>, key: &mut Key, mask: &mut Mask, kind: &s
             ("erspan", "ver") => pair.set(scan.masked8()?, Key::set_tun_erspan_ver, Mask::set_tun_erspan_ver),
             ("erspan", "idx") => pair.set(scan.masked32()?, Key::set_tun_erspan_idx, Mask::set_tun_erspan_idx),
             ("erspan", "dir") => pair.set(scan.masked8()?, Key::set_tun_erspan_dir, Mask::set_tun_erspan_dir),
-            ("erspan", "hwid") => pair.set(scan.masked8()?, Key::set_tun_erspan_hwid, Mask::set_tun_erspan_hwid),
+            ("erspan", "hwid") => {
+                let (value, mask) = scan.masked8()?;
+                pair.set((value & HWID, mask & HWID), Key::set_tun_erspan_hwid, Mask::set_tun_erspan_hwid);
+            }
             ("gtpu", "flags") => pair.set(scan.masked8()?, Key::set_tun_gtpu_flags, Mask::set_tun_gtpu_flags),
             ("gtpu", "msgtype") => pair.set(scan.masked8()?, Key::set_tun_gtpu_msgtype, Mask::set_tun_gtpu_msgtype),
             _ => return None,

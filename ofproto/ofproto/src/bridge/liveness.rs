@@ -103,10 +103,11 @@ pub struct LivenessReport {
 }
 
 impl Liveness {
-    /// Whether neither protocol says that the port must not be used.
+    /// Whether the port may be used for all that the protocols say: where both run, one that finds it sound is enough.
     pub(super) fn allows(&self, port: OfPort) -> bool {
-        self.bfds.get(&port).is_none_or(Bfd::forwarding)
-            && self.cfms.get(&port).is_none_or(|c| c.faults() == 0 && c.remote_up())
+        let (bfd, cfm) = (self.bfds.get(&port), self.cfms.get(&port));
+        let is_sound = |cfm: &Cfm| cfm.faults() == 0 && cfm.remote_up();
+        bfd.is_some_and(Bfd::forwarding) || cfm.is_some_and(is_sound) || (bfd.is_none() && cfm.is_none())
     }
 
     fn report(&self) -> LivenessReport {

@@ -15,7 +15,7 @@ use crate::rule::RuleStats;
 use crate::table::Change;
 use crate::trace;
 use crate::view::{BundleId, PortRef, SwitchView};
-use crate::xlate::{Effect, Input, Start, Translation, resolve, translate};
+use crate::xlate::{Effect, Input, Start, Translation, resolve, stray_text, translate};
 
 /// Failed translations are explained no more often, milliseconds.
 const EXPLAIN_EVERY_MS: i64 = 60_000;
@@ -132,6 +132,10 @@ impl Bridge {
         let resolved = resolve(&self.live, key);
         if resolved.is_none() && key.in_port() != NO_ODP_PORT {
             // It came by a port, or a tunnel, that is nobody's: not yet, or not any more.
+            if key.tun_dst() != 0 || key.tun_ipv6_dst() != 0 {
+                let (module, text) = ("tunnel", stray_text(key));
+                self.put(Output::Remark(openflow::Remark { level: openflow::Level::Warn, module, text, once: false }));
+            }
             return None;
         }
         let (mut bridge, flow) = resolved.unwrap_or_else(|| {

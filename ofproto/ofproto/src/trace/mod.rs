@@ -15,7 +15,7 @@ use openflow::action::{Actions, Nat, NatDirection};
 use openflow::names::NameMap;
 use packet::PacketBuf;
 
-pub use request::parse;
+pub use request::{NO_TUNNEL, parse, stray};
 
 use crate::view::{BridgeId, SwitchView};
 use crate::xlate::{Effect, Input, Recirc, Recirculation, Recorder, Start, Translation, translate};
@@ -270,7 +270,7 @@ impl Trace<'_> {
 fn endpoints(key: &Key) -> String {
     use flow::text::{ipv4, ipv6};
     let (src, dst, prefix) = match key.dl_type() {
-        0x86dd => (ipv6(key.ipv6_src()), ipv6(key.ipv6_dst()), "ipv6"),
+        0x86dd => (format!("[{}]", ipv6(key.ipv6_src())), format!("[{}]", ipv6(key.ipv6_dst())), "ipv6"),
         _ => (ipv4(key.nw_src()), ipv4(key.nw_dst()), "nw"),
     };
     format!("{prefix}_src={src},tp_src={},{prefix}_dst={dst},tp_dst={}", key.tp_src(), key.tp_dst())

@@ -10,7 +10,10 @@ use packet::PacketBuf;
 
 use super::{Request, dp_names_of, names_of};
 use crate::view::SwitchView;
-use crate::xlate::resolve;
+use crate::xlate::{resolve, stray_text};
+
+/// What is said of a packet out of a tunnel that is no port's.
+pub const NO_TUNNEL: &str = "no OpenFlow tunnel port for this packet";
 
 /// Most positional arguments in front of the packet and the actions.
 const MAX_ARGS: usize = 3;
@@ -113,6 +116,14 @@ fn ct_state(text: &str) -> Result<u8, String> {
     Ok(bits)
 }
 
+/// What the log is told where [`parse`] says that a packet is out of no tunnel of here.
+pub fn stray(view: &SwitchView, args: &[String]) -> Option<String> {
+    let dp_names = dp_names_of(view);
+    let (key, _) =
+        args.iter().find_map(|arg| flow::odp_text::parse_key(arg, Some(&dp_names as &dyn PortNames)).ok())?;
+    (key.tun_dst() != 0 || key.tun_ipv6_dst() != 0).then(|| stray_text(&key))
+}
+
 fn is_hex(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b' '))
 }
@@ -155,7 +166,7 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
             let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;
             return resolve(view, &key).ok_or_else(|| {
                 if tunnelled && view.tunnels.ports.iter().any(|(_, odp, _)| *odp == port) {
-                    "no OpenFlow tunnel port for this packet".to_owned()
+                    NO_TUNNEL.to_owned()
                 } else {
                     format!("no OpenFlow port for datapath port {port}")
                 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use flow::Key;
 use flow::odp;
-use openflow::action::{Action, Resubmit};
+use openflow::OfPort;
+use openflow::action::{Action, Resubmit, ResubmitForm};
 
 use super::context::{Context, DpHash};
 use super::recirc::{FrozenState, frozen_mask};
@@ -60,10 +61,19 @@ impl Context<'_> {
                 | Action::DecNshTtl
                 | Action::DecTtl(_) => self.put_unroll(),
                 // It means the table that it stands in.
-                Action::Resubmit(Resubmit { table: 0xff, .. }) | Action::GotoTable(_) => self.put_unroll(),
+                Action::Resubmit(Resubmit { table: 0xff, .. }) => self.put_unroll(),
                 _ => {}
             }
-            self.frozen.push(action.clone());
+            self.frozen.push(match action {
+                // It may lead on from any table; only a rule's own may not lead back.
+                Action::GotoTable(table) => Action::Resubmit(Resubmit {
+                    in_port: OfPort::IN_PORT,
+                    table: *table,
+                    with_ct_orig: false,
+                    form: ResubmitForm::Table,
+                }),
+                other => other.clone(),
+            });
         }
     }
 

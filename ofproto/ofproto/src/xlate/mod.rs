@@ -192,6 +192,11 @@ pub fn resolve(view: &SwitchView, key: &Key) -> Option<(BridgeId, Key)> {
     Some((at.bridge, flow))
 }
 
+/// What the log is told of a packet out of a tunnel that is no port's here.
+pub fn stray_text(key: &Key) -> String {
+    format!("receive tunnel port not found ({})", flow::match_text::format_flow(key, &Default::default()))
+}
+
 /// Translates. The key's input port is an OpenFlow port.
 pub fn translate(
     view: &SwitchView,

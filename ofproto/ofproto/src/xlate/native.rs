@@ -3,7 +3,7 @@
 //!
 //! Sources: RFC 7348, RFC 8926, RFC 2784 and 2890, draft-foschiano-erspan-03, 3GPP TS 29.281 for the headers; ovs-fields(7).
 
-use flow::extract::ethertype::{ARP, IPV4, IPV6};
+use flow::extract::ethertype::{ARP, IPV4, IPV6, NSH};
 use std::sync::Arc;
 
 use flow::field::TunTable;
@@ -307,7 +307,7 @@ fn header(config: &TunnelConfig, flow: &Key, ends: &Ends) -> Option<Vec<u8>> {
         out.extend_from_slice(&(if csum { u16::MAX } else { 0 }).to_be_bytes());
     }
     match config.kind {
-        "vxlan" => vxlan(&mut out, config, flow),
+        "vxlan" => vxlan(&mut out, config, flow)?,
         "geneve" => geneve(&mut out, flow),
         "gtpu" => {
             out.extend_from_slice(&[packet::gtpu::FLAGS_DEFAULT, packet::gtpu::MSG_GPDU, 0, 0]);
@@ -340,18 +340,29 @@ fn ipv6(out: &mut Vec<u8>, proto: u8, flow: &Key, ends: &Ends) {
     out.extend_from_slice(&ends.dst.to_be_bytes());
 }
 
-fn vxlan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
+fn vxlan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) -> Option<()> {
     let mut flags = u32::from(packet::vxlan::HAS_VNI) << 24;
     if config.gbp && flow.tun_gbp_id() != 0 {
         flags |= u32::from(packet::vxlan::HAS_GBP) << 24
             | u32::from(flow.tun_gbp_flags()) << 16
             | u32::from(flow.tun_gbp_id());
     } else if config.gpe {
-        // The next protocol: 3 for Ethernet.
-        flags |= u32::from(packet::vxlan::HAS_NEXT) << 24 | 3;
+        flags |= u32::from(packet::vxlan::HAS_NEXT) << 24 | u32::from(next_protocol(flow.packet_type())?);
     }
     out.extend_from_slice(&flags.to_be_bytes());
     out.extend_from_slice(&((flow.tun_id() as u32) << 8).to_be_bytes());
+    Some(())
+}
+
+/// What VXLAN calls what it carries; `None` for what it has no number for. Source: draft-ietf-nvo3-vxlan-gpe-12, section 3.1.
+fn next_protocol(packet_type: u32) -> Option<u8> {
+    Some(match packet_type as u16 {
+        _ if packet_type == 0 => 3,
+        IPV4 => 1,
+        IPV6 => 2,
+        NSH => 4,
+        _ => return None,
+    })
 }
 
 fn geneve(out: &mut Vec<u8>, flow: &Key) {

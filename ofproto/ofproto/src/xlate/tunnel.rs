@@ -25,7 +25,7 @@ impl Context<'_> {
         let dst = remote(&self.flow);
         if dst == remote(self.input.key) {
             self.warn("Not tunneling to our own address");
-            self.flow.0[..flow::key::REG_WORD - 1].copy_from_slice(&saved);
+            // As in Open vSwitch, what was written for this tunnel stands.
             return;
         }
         let tx = Some(self.port_ref(to.port));

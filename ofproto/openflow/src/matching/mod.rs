@@ -80,7 +80,8 @@ impl Match {
     /// options go where `bridge`'s table has them; without one the match makes room of its own.
     pub fn constrain(&mut self, field: Field, value: &Value, mask: &Value, bridge: Option<&Arc<TunTable>>) {
         let Field::TunMetadata(i) = field else {
-            let mask = if is_own_mask(field) { value } else { mask };
+            let own = value.and(mask);
+            let mask = if is_own_mask(field) { &own } else { mask };
             field.constrain(&mut self.key, &mut self.mask, value, mask);
             if field == Field::IpFrag && mask.to_u128() & 3 == 3 {
                 self.mask.set_nw_frag(3);
