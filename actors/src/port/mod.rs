@@ -57,6 +57,8 @@ pub struct Port {
     device: Option<Device>,
     /// A device is being opened.
     opening: bool,
+    /// The device changed while it was being opened: what came of that may be of before.
+    changed_meanwhile: bool,
     /// The switch knows that the device was opened once.
     known: bool,
     link_resets: i64,
@@ -101,6 +103,7 @@ impl Port {
             news,
             device: None,
             opening: false,
+            changed_meanwhile: false,
             known: false,
             link_resets: 0,
             watched: false,
@@ -123,7 +126,7 @@ impl Port {
 
     /// Opens the device on a thread that may wait: a packet ring takes milliseconds.
     fn open_apart(&mut self) -> impl ActorFuture<Self, Output = Result<(), String>> + use<> {
-        self.opening = true;
+        (self.opening, self.changed_meanwhile) = (true, false);
         let (config, kind) = (self.setup.config.clone(), self.setup.kind);
         let rings = Rings { queued: crate::qos::is_wanted(self.qos.as_ref()), ..self.setup.rings.clone() };
         let datapath = self.setup.datapath.as_ref().map(Address::ready);
@@ -290,6 +293,7 @@ impl Port {
 
     /// Opens the device again, in the background.
     fn reopen(&mut self, ctx: &mut Context<Self>) {
+        self.changed_meanwhile |= self.opening;
         if self.device.is_some() || self.opening {
             return;
         }
@@ -317,9 +321,10 @@ impl Port {
             && !held.is_there(&self.setup.config.name)
         {
             self.close();
-            if sys::device::index(&self.setup.config.name).is_ok() {
-                self.reopen(ctx);
-            }
+            self.changed_meanwhile |= sys::device::index(&self.setup.config.name).is_ok();
+        }
+        if self.device.is_none() && self.known && self.changed_meanwhile {
+            self.reopen(ctx);
         }
         self.look();
     }

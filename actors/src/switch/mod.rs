@@ -195,6 +195,8 @@ pub struct Switch {
     desired: DesiredSwitch,
     pending: Option<DesiredSwitch>,
     busy: bool,
+    /// Devices that came, or changed, meanwhile.
+    came: BTreeSet<String>,
     next_bridge: u32,
     /// What bridges take recirculation identifiers from.
     recirc_numbers: ofproto::xlate::Numbers,
@@ -251,6 +253,7 @@ impl Switch {
             desired: DesiredSwitch::default(),
             pending: None,
             busy: false,
+            came: BTreeSet::new(),
             next_bridge: 1,
             recirc_numbers: ofproto::xlate::Numbers::default(),
             next_bundle: 1,
@@ -708,9 +711,9 @@ impl Handler<DevicesChanged> for Switch {
 
     fn handle(&mut self, m: DevicesChanged, ctx: &mut Context<Self>) {
         self.desk.received();
-        let missed = |b: &BridgeState| b.errors.keys().any(|name| m.present.contains(name));
-        if self.bridges.values().any(missed) {
-            self.pending.get_or_insert_with(|| self.desired.clone());
+        self.came.extend(m.present);
+        if !self.busy {
+            self.try_again();
             self.start_reconfiguration(ctx);
         }
     }

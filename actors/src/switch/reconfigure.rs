@@ -461,6 +461,15 @@ impl Switch {
         ctx.spawn(step);
     }
 
+    /// Wants the same once more if devices have come that were missed.
+    pub(super) fn try_again(&mut self) {
+        let came = std::mem::take(&mut self.came);
+        let missed = |b: &BridgeState| b.errors.keys().any(|name| came.contains(name));
+        if self.bridges.values().any(missed) {
+            self.pending.get_or_insert_with(|| self.desired.clone());
+        }
+    }
+
     /// Tells bridges of what became of their ports' devices.
     pub(super) fn apply_port_changes(&mut self, ctx: &mut Context<Self>) {
         if self.busy || self.changed.is_empty() {
@@ -471,6 +480,7 @@ impl Switch {
         let asked = self.configure_bridges(Some(&changed));
         let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|_, this, ctx| {
             this.busy = false;
+            this.try_again();
             this.write_status(None);
             this.start_reconfiguration(ctx);
             this.apply_port_changes(ctx);
@@ -599,6 +609,7 @@ impl Switch {
         self.configure_revalidators();
         self.publish(true);
         self.busy = false;
+        self.try_again();
         if let Some(metrics) = &self.metrics {
             metrics.offer(crate::metrics::Listen(self.desired.other_config.get("metrics").cloned()));
         }

@@ -147,7 +147,11 @@ pub(crate) fn push_eth(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &mut
 pub(crate) fn pop_eth(packets: &mut Packets<'_, '_>, slot: &mut Slot, key: &mut Key, layers: &Layers) -> Edited {
     let at = l2_end(layers).ok_or(Unfit)?;
     ensure(key.packet_type() == 0)?;
-    let packet_type = ETHERTYPE_SPACE | u32::from(key.dl_type());
+    // As it stands there: a length, where the key has the type of frames of IEEE 802.3.
+    let (octets, _) = packets.own(slot);
+    let kind =
+        octets.get(at.wrapping_sub(2)..at).and_then(|k| k.try_into().ok()).map(u16::from_be_bytes).ok_or(Unfit)?;
+    let packet_type = ETHERTYPE_SPACE | u32::from(kind);
     ensure(packets.remove(slot, 0, at))?;
     key.set_packet_type(packet_type);
     Ok(())

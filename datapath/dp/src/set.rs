@@ -162,6 +162,11 @@ impl Header<'_> {
         Some(())
     }
 
+    /// Where the packet ends, and padding begins.
+    fn end(&self) -> Option<usize> {
+        self.octets.len().checked_sub(usize::from(self.layers.l2_pad))
+    }
+
     /// Where the checksum is that covers the pseudo header, if there is one.
     fn pseudo_checksum(&self) -> Option<usize> {
         let offset = match self.key.nw_proto() {
@@ -170,7 +175,8 @@ impl Header<'_> {
             ICMPV6 if self.key.dl_type() == 0x86dd => 2,
             _ => return None,
         };
-        Some(self.l4()? + offset)
+        let at = self.l4()? + offset;
+        (at + 2 <= self.end()?).then_some(at)
     }
 
     /// Whether the checksum at `at` is still to be completed.
@@ -283,7 +289,7 @@ impl Header<'_> {
     /// SCTP's CRC: what was wrong with it before stays wrong.
     fn sctp(&mut self) -> Option<()> {
         let l4 = self.l4()?;
-        let end = self.octets.len().checked_sub(usize::from(self.layers.l2_pad))?;
+        let end = self.end()?;
         let packet = self.octets.get_mut(l4..end).filter(|p| p.len() >= 12)?;
         let mut new = [0; 4];
         new[..2].copy_from_slice(&self.key.tp_src().to_be_bytes());
@@ -308,7 +314,8 @@ impl Header<'_> {
 
     fn icmp(&mut self) -> Option<()> {
         let l4 = self.l4()?;
-        self.octets.get(l4..l4 + 4)?;
+        // All of its header is there, or it has none.
+        (l4 + 8 <= self.end()?).then_some(())?;
         let new = [self.key.tp_src() as u8, self.key.tp_dst() as u8];
         if let Some(old) = replace(self.octets, l4, new)? {
             update(self.octets, l4 + 2, &old, &new)?;

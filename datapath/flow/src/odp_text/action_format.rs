@@ -241,10 +241,13 @@ fn push_nsh(out: &mut String, nsh: &PushNsh) {
             put!(out, ",c{}=0x{context:x}", i + 1);
         }
     } else if nsh.mdtype == 2 {
-        out.push_str(",md2=0x");
-        for octet in &nsh.md2 {
-            put!(out, "{octet:02x}");
+        // As a number: without zeros in front.
+        let mut octets = nsh.md2.iter().skip_while(|octet| **octet == 0);
+        match octets.next() {
+            Some(first) => put!(out, ",md2=0x{first:x}"),
+            None => out.push_str(",md2=0"),
         }
+        octets.for_each(|octet| put!(out, "{octet:02x}"));
     }
     out.push(')');
 }

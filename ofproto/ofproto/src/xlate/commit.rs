@@ -161,7 +161,8 @@ impl Context<'_> {
             }
             0x86dd => {
                 self.commit_fields(&IPV6);
-                if self.flow.is_nd() {
+                // What was written before the type changed is written as well.
+                if self.base.is_nd() {
                     if self.commit_fields(&ND_EXT) {
                         self.slow |= slow::ACTION;
                     }
@@ -174,7 +175,8 @@ impl Context<'_> {
                 let written = self.commit_fields(&ARP);
                 self.slow |= if written { slow::ACTION } else { 0 };
             }
-            0x894f => {
+            // A header behind a label that was pushed is no longer known.
+            0x894f if self.flow.dl_type() == 0x894f => {
                 self.commit_fields(&NSH);
             }
             _ => {}

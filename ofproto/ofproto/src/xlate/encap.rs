@@ -164,7 +164,8 @@ impl Context<'_> {
     }
 
     pub(super) fn commit_encap_decap(&mut self) {
-        match std::mem::replace(&mut self.pending, Pending::None) {
+        let pending = std::mem::replace(&mut self.pending, Pending::None);
+        match pending {
             Pending::None if self.flow.packet_type() == self.base.packet_type() => return,
             // A port that carries packets without Ethernet headers, or an output after one.
             // Tags go with the header, also those that were to come; after it they come anew.
@@ -174,7 +175,10 @@ impl Context<'_> {
                 super::commit::set_vlans(&mut self.base, vlans);
             }
             Pending::None | Pending::EncapEth => {
-                super::commit::set_vlans(&mut self.base, Default::default());
+                // Tags that an encapsulated frame had stay within it.
+                if pending == Pending::None {
+                    super::commit::set_vlans(&mut self.base, Default::default());
+                }
                 let (src, dst) = (self.flow.dl_src(), self.flow.dl_dst());
                 self.odp.push(odp::Action::PushEth { src, dst });
                 self.base.set_dl_src(src);

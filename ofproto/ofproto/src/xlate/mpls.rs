@@ -85,18 +85,21 @@ impl Context<'_> {
         self.flow.set_dp_hash(0);
     }
 
-    /// `encap(mpls)`: a label in front of the whole packet, be it a frame.
+    /// `encap(mpls)`: a label in front of the whole packet, be it a frame. What that carries counts: one with labels of
+    /// another type gets a label like its first; of labels of the same type nothing is known any more, as in 3.1.
     pub(super) fn encap_mpls(&mut self, ethertype: u16) {
-        let packet_type = self.flow.packet_type();
-        let n = if packet_type >> 16 == 1 && is_mpls(packet_type as u16) { self.labels() } else { 0 };
+        let n = self.labels();
         if n >= MAX_LABELS {
             self.error = Some(DropReason::TooManyMplsLabels);
             return;
         }
-        if n > 0 {
-            self.push_same_label(n);
-        } else {
+        if n == 0 {
             self.only_label(BOS | DEFAULT_TTL);
+        } else if self.flow.dl_type() == ethertype {
+            (0..n).for_each(|i| set_lse_mask(&mut self.wc, i, u32::MAX));
+            self.only_label(0);
+        } else {
+            self.push_same_label(n);
         }
         self.flow.set_packet_type(1 << 16 | u32::from(ethertype));
         self.flow.set_dl_type(ethertype);
