@@ -475,11 +475,14 @@ impl Engine {
         let trusted = offload.csum_valid || offload.partial_csum.is_some();
         let outer = (&*work.key, &work.layers);
         let opened = tunnel::open(kind, port, packets.data(work.slot), outer, trusted);
-        let Some(opened) = opened.filter(|_| offload.gso.is_none()) else { return self.drop(Drop::TunnelPop) };
-        if !packets.remove(&mut work.slot, 0, opened.header) {
+        let Some(opened) = opened else { return self.drop(Drop::TunnelPop) };
+        // What is owed to the packet within goes on with it, what is owed to the outer one goes with its header.
+        let goes_on = offload.partial_csum.is_some_and(|csum| usize::from(csum.start) >= opened.header);
+        if offload.gso.is_some() && !goes_on || !packets.remove(&mut work.slot, 0, opened.header) {
             return self.drop(Drop::TunnelPop);
         }
-        packets.own(&mut work.slot).1.offload = Offload::default();
+        let owed = &mut packets.own(&mut work.slot).1.offload;
+        *owed = if goes_on { Offload { csum_valid: false, ..*owed } } else { Offload::default() };
         *work.key = opened.key;
         work.passes += 1;
         self.stats.recirculated += 1;

@@ -3,11 +3,11 @@
 mod common;
 
 use common::*;
-use dp::{Band, BandKind, Config, Drop, MeterConfig, Watcher};
+use dp::{Band, BandKind, Config, Drop, MeterConfig, TunnelKind, Watcher};
 use flow::capture_filter::Direction;
 use flow::odp::{Cookie, HashAlg, MaskedWord, PushNsh, Set, SetGroup, Userspace};
-use flow::{Action, Execute, Key, Mask, UpcallKind};
-use packet::{Gso, PacketBuf, PartialCsum};
+use flow::{Action, Execute, FlowEntry, Key, Mask, Ufid, UpcallKind};
+use packet::{Gso, Offload, PacketBuf, PartialCsum};
 
 /// A write of what `with` sets, in both key and mask.
 fn set(group: SetGroup, with: impl Fn(&mut Key, &mut Mask)) -> Action {
@@ -89,6 +89,32 @@ fn what_was_queued_is_not_changed_any_more() {
     tagged.splice(12..12, [0x81, 0, 0, 5]);
     assert_eq!(rig.sent(4)[0], plain(tagged));
     assert_eq!(rig.sent(1)[1], plain(changed));
+}
+
+#[test]
+fn what_is_owed_to_a_packet_in_a_tunnel_is_owed_to_it_outside() {
+    for gso in [None, Some(Gso { kind: 1, size: 1448, hdr_len: 104 })] {
+        let (inner, owed) = partial(tcp4(1, 2, &[7; 3000]), 34, 16);
+        let content = [&[8, 0, 0, 0, 0, 0, 5, 0], &inner[..]].concat();
+        let outer = ipv4(17, [10, 0, 0, 8], [10, 0, 0, 9], &udp(7, 4789, &content));
+        let mut rig = Rig::new(Config::default());
+        rig.dp.set_tunnel(3, Some(TunnelKind::Vxlan { gbp: false, gpe: false }));
+        rig.install_any(&[Action::TnlPop(3)]);
+        let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+        key.set_in_port(3);
+        mask.set_in_port(u32::MAX);
+        rig.dp.install(&FlowEntry::new(Ufid(3), &key, &mask, [Action::Output(2)].as_slice().into()), 7).unwrap();
+        let debt =
+            |start, gso| Offload { partial_csum: Some(PartialCsum { start, offset: 16 }), csum_valid: false, gso };
+        rig.inject([(outer.clone(), debt(84, gso))]);
+        let left = gso.map(|gso| Gso { hdr_len: 54, ..gso });
+        assert_eq!(rig.sent(2), [(inner.clone(), debt(34, left))]);
+        assert_eq!(debt(34, None), owed);
+        // What is owed to the outer header goes with it; to be cut, it has to be taken off before.
+        let header = Offload { partial_csum: Some(PartialCsum { start: 34, offset: 6 }), csum_valid: false, gso };
+        rig.inject([(outer, header)]);
+        assert_eq!(rig.sent(2), if gso.is_none() { vec![plain(inner)] } else { vec![] });
+    }
 }
 
 #[test]
