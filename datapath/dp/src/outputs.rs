@@ -129,7 +129,8 @@ impl Outputs {
         let cut = trunc.map(|cut| cut.left_of(meta.len)).filter(|octets| *octets < meta.len);
         let owes = meta.offload.partial_csum.is_some() || meta.offload.gso.is_some();
         let before = out.queue.len();
-        if owes && (cut.is_some() || !out.tx.offloads().take(&meta.offload)) {
+        let can = |offload| out.tx.offloads().take(offload) && !offload::is_in_tunnel(packets.data(slot), offload);
+        if owes && (cut.is_some() || !can(&meta.offload)) {
             Self::queue_settled(out, packets, slot, cut, priority, stats);
         } else {
             let (start, len, offload) = (meta.start, cut.unwrap_or(meta.len), meta.offload);

@@ -1,10 +1,10 @@
 //! What hardware would do, in software: completing partial checksums and cutting packets into segments.
 //!
 //! Takes Ethernet frames with any number of VLAN tags around IPv4 (with options) or IPv6 (with extension headers) around
-//! TCP or UDP; a packet that is itself a fragment is never cut. Encapsulated packets are to be cut before they are
-//! encapsulated. Absent here: receive-side merging. Source: virtio 1.2 §5.1.6, RFC 9293, RFC 768, RFC 8200 §4.5.
+//! TCP or UDP, and TCP in a tunnel (over UDP or GRE) that somebody's kernel left to be cut with it; a packet that is itself
+//! a fragment is never cut. Absent here: receive-side merging. Source: virtio 1.2 §5.1.6, RFC 9293, RFC 768, RFC 8200 §4.5.
 
-use crate::{Gso, Malformed, PacketBuf, checksum, ethernet, ipv4, ipv6, tcp, udp, vlan};
+use crate::{Gso, Malformed, Offload, PacketBuf, checksum, ethernet, ipv4, ipv6, tcp, udp, vlan};
 
 /// `VIRTIO_NET_HDR_GSO_TCPV4`.
 pub const GSO_TCPV4: u8 = 1;
@@ -132,12 +132,62 @@ pub fn segments(packet: &PacketBuf) -> Result<Vec<PacketBuf>, Malformed> {
     if usize::from(gso.size) < MIN_SEGMENT || headers.fragment {
         return Err(Malformed);
     }
+    if let Some(inner) = within(packet, gso, headers) {
+        return cut_in_tunnel(packet, gso, headers, inner);
+    }
     match (gso.kind & !GSO_ECN, headers.version, headers.proto) {
         (GSO_TCPV4, 4, ipv4::proto::TCP) | (GSO_TCPV6, 6, ipv4::proto::TCP) => cut_tcp(packet, gso, headers),
         (GSO_UDP_L4, _, ipv4::proto::UDP) => cut_udp(packet, gso, headers),
         (GSO_UDP_FRAGMENTS, _, ipv4::proto::UDP) => cut_fragments(packet, gso, headers),
         _ => Err(Malformed),
     }
+}
+
+/// Whether what is to be cut is in a tunnel: no virtio header can say so, whoever is asked to cut it takes the outer packet.
+pub fn is_in_tunnel(frame: &[u8], offload: &Offload) -> bool {
+    let (Some(csum), Some(_)) = (offload.partial_csum, offload.gso) else { return false };
+    Headers::find(frame).is_ok_and(|h| h.l4 < usize::from(csum.start))
+}
+
+/// The headers of TCP in a tunnel that is to be cut: the transport header is where the checksum is missing.
+fn within(packet: &PacketBuf, gso: Gso, outer: Headers) -> Option<Headers> {
+    let l4 = usize::from(packet.offload.partial_csum?.start);
+    let frame = packet.data();
+    if l4 <= outer.l4 || l4 > frame.len() {
+        return None;
+    }
+    let at = |len: usize| l4.checked_sub(len).filter(|l3| *l3 > outer.l4);
+    let fits = |h: &Headers| h.l4 == l4 && h.proto == ipv4::proto::TCP && frame[h.l3] >> 4 == h.version;
+    match gso.kind & !GSO_ECN {
+        GSO_TCPV4 => (5..=15).filter_map(|words| Headers::find_v4(frame, at(words * 4)?).ok()).find(fits),
+        GSO_TCPV6 => Headers::find_v6(frame, at(ipv6::HEADER_LEN)?).ok().filter(fits),
+        _ => None,
+    }
+}
+
+fn cut_in_tunnel(packet: &PacketBuf, gso: Gso, outer: Headers, inner: Headers) -> Result<Vec<PacketBuf>, Malformed> {
+    let mut cut = cut_tcp(packet, gso, inner)?;
+    for (i, segment) in cut.iter_mut().enumerate() {
+        fix_ip(segment, outer, i as u16);
+        let octets = &mut segment.data_mut()[outer.l4..];
+        let len = octets.len();
+        match outer.proto {
+            ipv4::proto::UDP => {
+                udp::Packet::new(&mut *octets)?.set_len(len as u16);
+                if octets[udp::CSUM_OFFSET..udp::CSUM_OFFSET + 2] != [0, 0] {
+                    fill_transport(segment, outer, udp::CSUM_OFFSET);
+                }
+            }
+            // With a checksum of its own (RFC 2784).
+            ipv4::proto::GRE if octets[0] & 0x80 != 0 => {
+                octets[4..6].fill(0);
+                let csum = checksum::of(octets).to_be_bytes();
+                octets[4..6].copy_from_slice(&csum);
+            }
+            _ => {}
+        }
+    }
+    Ok(cut)
 }
 
 /// One segment: the headers before `payload_at`, then a piece of the payload, with IP's lengths and checksum right.

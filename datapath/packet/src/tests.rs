@@ -132,6 +132,41 @@ fn segments_carry_the_payload() {
 }
 
 #[test]
+fn what_is_in_a_tunnel_is_cut_with_it() {
+    for (around, version, extra, csum) in
+        [(4, 4, false, 0), (4, 4, true, 9), (4, 6, false, 9), (6, 4, false, 9), (6, 6, false, 0)]
+    {
+        let inner = frame(version, 6, 0, extra, 2500);
+        let mut packet = frame(around, 17, 1, false, inner.len() + 8);
+        let outer = offload::Headers::find(packet.data()).unwrap();
+        let at = outer.l4 + 16;
+        packet.data_mut()[at..].copy_from_slice(inner.data());
+        packet.data_mut()[outer.l4 + 7] = csum;
+        let h = offload::Headers::find(inner.data()).unwrap();
+        let kind = if version == 4 { 1 } else { 4 };
+        assert!(!offload::is_in_tunnel(packet.data(), &packet.offload));
+        packet.offload.gso = Some(Gso { kind, size: 1000, hdr_len: 0 });
+        packet.offload.partial_csum = Some(PartialCsum { start: (at + h.l4) as u16, offset: 16 });
+        assert!(offload::is_in_tunnel(packet.data(), &packet.offload));
+        let cut = offload::segments(&packet).unwrap();
+        assert_eq!(cut.iter().map(PacketBuf::len).collect::<Vec<_>>(), [1000, 1000, 500].map(|n| at + h.l4 + 32 + n));
+        let joined: Vec<u8> = cut.iter().flat_map(|s| s.data()[at + h.l4 + 32..].to_vec()).collect();
+        assert_eq!(joined, inner.data()[h.l4 + 32..]);
+        for segment in &cut {
+            assert!(csum_right(&segment.data()[at..]), "{around} {version} {extra}");
+            let udp = udp::Packet::new(&segment.data()[outer.l4..]).unwrap();
+            assert_eq!(usize::from(udp.len()), segment.len() - outer.l4);
+            let has_sum = segment.data()[outer.l4 + 6..][..2] != [0, 0];
+            assert_eq!(has_sum, csum != 0);
+            assert!(!has_sum || csum_right(segment.data()));
+        }
+        // A checksum that is missing elsewhere tells of no packet that could be cut.
+        packet.offload.partial_csum = Some(PartialCsum { start: (at + h.l4) as u16 + 1, offset: 16 });
+        assert_eq!(offload::segments(&packet), Err(Malformed));
+    }
+}
+
+#[test]
 fn fragments_reassemble() {
     for version in [4, 6] {
         let mut packet = frame(version, 17, 1, false, 2500);

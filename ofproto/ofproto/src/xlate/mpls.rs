@@ -85,8 +85,8 @@ impl Context<'_> {
         self.flow.set_dp_hash(0);
     }
 
-    /// `encap(mpls)`: a label in front of the whole packet, be it a frame. What that carries counts: one with labels of
-    /// another type gets a label like its first; of labels of the same type nothing is known any more, as in 3.1.
+    /// `encap(mpls)`: a label in front of the whole packet, be it a frame. One with labels gets another like its first; of a
+    /// frame's labels of the same type nothing is known any more, as in 3.1.
     pub(super) fn encap_mpls(&mut self, ethertype: u16) {
         let n = self.labels();
         if n >= MAX_LABELS {
@@ -95,7 +95,7 @@ impl Context<'_> {
         }
         if n == 0 {
             self.only_label(BOS | DEFAULT_TTL);
-        } else if self.flow.dl_type() == ethertype {
+        } else if self.flow.packet_type() == 0 && self.flow.dl_type() == ethertype {
             (0..n).for_each(|i| set_lse_mask(&mut self.wc, i, u32::MAX));
             self.only_label(0);
         } else {
