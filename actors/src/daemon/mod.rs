@@ -15,7 +15,27 @@ pub use pidfile::{Pidfile, running_pid};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use sys::process::Fork;
+
+/// Whether this process has yet to tell who waits for it that it serves.
+static BEGINNING: AtomicBool = AtomicBool::new(false);
+static SERVES: tokio::sync::Notify = tokio::sync::Notify::const_new();
+
+/// Whether the process is a daemon that does not serve yet.
+pub(crate) fn is_beginning() -> bool {
+    BEGINNING.load(Ordering::Relaxed)
+}
+
+/// Completes when the daemon serves; at once in other programs. What may take long, and tells of it in the log, begins
+/// then: the terminal is the user's again.
+pub(crate) async fn served() {
+    let mut news = std::pin::pin!(SERVES.notified());
+    while is_beginning() {
+        news.as_mut().await;
+        news.set(SERVES.notified());
+    }
+}
 
 /// How to become a daemon.
 #[derive(Debug, Clone, Default)]
@@ -209,6 +229,7 @@ where
 {
     crate::clock::serve_log();
     crate::supervise::log_panics();
+    BEGINNING.store(true, Ordering::Relaxed);
     let mut daemon = start(config).inspect_err(|text| log_fatal(text))?;
     raise_file_limit();
     let exit = Exit::new();
@@ -235,6 +256,8 @@ where
                 vlog::write_to(module, vlog::Level::Info, format_args!("{text}"));
             }
         }
+        BEGINNING.store(false, Ordering::Relaxed);
+        SERVES.notify_waiters();
         let reason = exit.wait().await;
         if let Some(system) = &system {
             system.end(&reason).await;

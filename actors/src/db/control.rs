@@ -49,10 +49,11 @@ pub fn add_commands(commands: &mut Commands, database: &Address<Database>) {
     add("ovsdb-server/sync-status", "", 0, |_| Control::SyncStatus);
     let to = database.clone();
     commands.add_later("ovsdb-server/set-active-ovsdb-server-probe-interval", "", 1, 1, move |args| {
-        let (to, number) = (to.clone(), one(args).parse::<u64>());
+        let (to, number) = (to.clone(), one(args).parse::<i32>());
         async move {
             match number {
-                Ok(ms) => ask(to, Control::Sync(SyncChange::Probe(ms))).await,
+                // The machine takes what is less than a second for a second, but for zero.
+                Ok(ms) => ask(to, Control::Sync(SyncChange::Probe(u64::try_from(ms).unwrap_or(1)))).await,
                 Err(_) => Ok("Invalid probe interval, integer value expected".to_owned()),
             }
         }
@@ -98,6 +99,22 @@ async fn compact(database: Address<Database>, name: Option<String>) -> Answer {
 impl Database {
     /// Carries out one control command.
     pub(super) fn obey(&mut self, control: Control) -> Answer {
+        let changes = matches!(
+            control,
+            Control::AddDb(_)
+                | Control::RemoveDb(_)
+                | Control::AddRemote(_)
+                | Control::RemoveRemote(_)
+                | Control::Sync(_)
+        );
+        let answer = self.carry_out(control);
+        if let (true, Some(legacy)) = (changes, &self.state.legacy) {
+            legacy.leave(&self.state);
+        }
+        answer
+    }
+
+    fn carry_out(&mut self, control: Control) -> Answer {
         match control {
             Control::ListDbs => Ok(self.state.server.db_names().map(|n| format!("{n}\n")).collect()),
             Control::AddDb(file) => self.add_db(&file),
@@ -145,9 +162,7 @@ impl Database {
 
     fn add_db(&mut self, file: &str) -> Answer {
         if let Some(relay) = RelaySpec::parse(file)? {
-            if self.state.server.db(&relay.db).is_some() {
-                return Err(format!("ovsdb error: {}: duplicate database name", relay.db));
-            }
+            relay.must_be_new(&self.state.server)?;
             self.state.server.add_relay(&relay.db, now());
             self.state.files.insert(relay.db.clone(), file.to_owned());
             self.sources.start_relay(&relay, &self.state);
@@ -160,7 +175,9 @@ impl Database {
         }
         let seed = u128::from(self.state.server.fresh_uuid().to_text()[0]) ^ self.state.seed.rotate_left(17);
         let name = open_file(&mut self.state.server, file, seed)?;
-        self.state.files.insert(name.to_string(), file.to_owned());
+        // Whoever opens it again may be in another directory.
+        let lasting = std::path::absolute(file).map_or_else(|_| file.to_owned(), |p| p.display().to_string());
+        self.state.files.insert(name.to_string(), lasting);
         self.reread();
         Ok(String::new())
     }

@@ -3,6 +3,7 @@
 //! It ends the process when it panics; the log on the disk is what it begins from again.
 
 use super::disk::{Disk, tell};
+use super::legacy::Legacy;
 use super::letters::{
     Backlog, Begin, Compact, Compacted, Control, Deliver, FromSource, Join, Leave, Link, Reannounce, ReconnectAll,
     RemoteOptions, RemoteStatuses, ReportStatus, Requests, SetRemotes, SyncConfig, Synced,
@@ -67,6 +68,7 @@ pub(super) struct State {
     pub(super) seed: u128,
     pub(super) logged_tables: BTreeSet<(String, String)>,
     pub(super) sync: SyncConfig,
+    pub(super) legacy: Option<Legacy>,
 }
 
 impl Default for State {
@@ -87,6 +89,7 @@ impl State {
             seed: config.seed,
             logged_tables: BTreeSet::new(),
             sync: config.sync.clone(),
+            legacy: config.legacy.clone(),
         }
     }
 

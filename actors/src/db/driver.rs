@@ -7,7 +7,7 @@ use super::source::Progress;
 use crate::clock;
 use crate::mailbox::Address;
 use crate::reconnect_log;
-use crate::stream::{Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt};
+use crate::stream::{Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt, prepare};
 use crate::supervise::{Desk, Player};
 use actix::prelude::*;
 use jsonrpc::reconnect::Action;
@@ -80,6 +80,7 @@ fn as_deadline(at: Option<(u64, &'static str)>) -> i64 {
 
 /// Connects, talks, and connects again to the next target, for ever.
 async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message>, around: Surroundings) {
+    crate::daemon::served().await;
     let first = targets.front().cloned().unwrap_or_default();
     let mut machine = Reconnect::new(&first, now_ms());
     if let Some(ms) = around.probe_ms {
@@ -102,9 +103,14 @@ async fn drive(mut targets: VecDeque<String>, mut outbox: mpsc::Receiver<Message
         machine.set_name(&target);
         let method = Method::parse(&target, OVSDB_PORT, &around.run_dir);
         note_attempt(&target, OVSDB_PORT, method.as_ref().err());
+        let ready = method.as_ref().map_or(Ok(()), |method| prepare(method, &around.tls));
         machine.connecting(now_ms());
         reconnect_log::tell(&mut machine, vlog::Level::Info);
-        match open(method, &around).await {
+        let opened = match ready {
+            Ok(()) => open(method, &around).await,
+            Err(error) => Err(errno_text(&error)),
+        };
+        match opened {
             Ok(stream) => {
                 machine.connected(now_ms());
                 reconnect_log::tell(&mut machine, vlog::Level::Info);

@@ -19,6 +19,7 @@ mod control;
 mod database;
 mod disk;
 mod driver;
+mod legacy;
 mod letters;
 mod methods;
 mod reference;
@@ -29,6 +30,7 @@ mod status;
 
 pub use control::add_commands;
 pub use database::Database;
+pub use legacy::Legacy;
 pub use letters::{Link, RemoteOptions, SyncConfig};
 pub use methods::Methods;
 
@@ -60,6 +62,8 @@ pub struct DbConfig {
     pub whole_rows: bool,
     /// 128 random bits: the seed of all UUIDs.
     pub seed: u128,
+    /// Where a server behind a monitor leaves what it is like, for the next one.
+    pub legacy: Option<Legacy>,
 }
 
 /// A running database system.
@@ -148,7 +152,8 @@ pub fn create_if_missing(path: &std::path::Path, schema: &DatabaseSchema) -> Res
 ///
 /// # Errors
 /// The text to end the program with: a file that cannot be opened, a reference that leads nowhere.
-pub fn start(family: &Family, config: DbConfig) -> Result<DbSystem, String> {
+pub fn start(family: &Family, mut config: DbConfig) -> Result<DbSystem, String> {
+    let inherited = config.legacy.clone().is_some_and(|legacy| legacy.inherit(&mut config));
     let mut server = Server::new(config.seed);
     server.set_column_diff(!config.whole_rows);
     let mut files = std::collections::BTreeMap::new();
@@ -156,6 +161,7 @@ pub fn start(family: &Family, config: DbConfig) -> Result<DbSystem, String> {
     let mut seeds = UuidSource::new(config.seed ^ 0x5eed);
     for file in &config.files {
         if let Some(relay) = source::RelaySpec::parse(file)? {
+            relay.must_be_new(&server)?;
             server.add_relay(&relay.db, now());
             files.insert(relay.db.clone(), file.clone());
             relays.push(relay);
@@ -167,7 +173,8 @@ pub fn start(family: &Family, config: DbConfig) -> Result<DbSystem, String> {
     }
     let tls = Tls::new(TlsFiles::default());
     let state = database::State::new(server, files, &config, tls.clone());
-    for remote in &config.remotes {
+    // What an earlier server had may lead nowhere by now.
+    for remote in config.remotes.iter().filter(|_| !inherited) {
         // Open vSwitch's text ends its line by itself, and the program ends it again.
         state.check_remote(remote).map_err(|text| text + "\n")?;
     }

@@ -20,8 +20,9 @@ pub(super) struct Column<'a> {
 
 /// Follows `reference`, the part after `db:`. The error is Open vSwitch's text.
 pub(super) fn find<'a>(server: &'a Server, name: &str, reference: &str) -> Result<Column<'a>, String> {
-    let parts: Vec<&str> = reference.splitn(3, ',').collect();
-    let [db_name, table_name, column_name] = parts[..] else {
+    // What follows the third word is of no meaning.
+    let parts: Vec<&str> = reference.split(',').collect();
+    let [db_name, table_name, column_name, ..] = parts[..] else {
         return Err(format!("\"{name}\": invalid syntax"));
     };
     let db = server.db(db_name).ok_or_else(|| format!("\"{name}\": no database named {db_name}"))?;

@@ -151,7 +151,9 @@ impl Remotes {
         let Some(remote) = self.remotes.remove(name) else {
             return;
         };
-        vlog::info!("ovsdb_jsonrpc_server", "{name}: remote deconfigured");
+        if remote.passive.is_none() || remote.accepting.is_some() {
+            vlog::info!("ovsdb_jsonrpc_server", "{name}: remote deconfigured");
+        }
         if let Some(accepting) = remote.accepting {
             ctx.cancel_future(accepting);
         }

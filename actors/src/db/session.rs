@@ -10,9 +10,10 @@ use super::methods::{Inbox, Methods};
 use super::remotes::Remotes;
 use crate::budget::{self, Budget};
 use crate::clock;
+use crate::daemon;
 use crate::linger::Linger;
 use crate::mailbox::Address;
-use crate::stream::{Accepted, Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt};
+use crate::stream::{Accepted, Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt, prepare};
 use crate::supervise::{Desk, Player, WeakFamily};
 use crate::transcript;
 use actix::fut::{ActorFuture, wrap_future};
@@ -265,6 +266,10 @@ impl Session {
 
     /// Does what the machine asks for, and sets the timer.
     fn steer(&mut self, ctx: &mut Context<Self>) {
+        if self.is_active() && daemon::is_beginning() {
+            ctx.spawn(wrap_future::<_, Session>(daemon::served()).map(|(), session, ctx| session.steer(ctx)));
+            return;
+        }
         let now = now_ms();
         while let Some(action) = self.machine.poll_output(now) {
             match action {
@@ -287,10 +292,14 @@ impl Session {
         if let Some(target) = &self.target {
             note_attempt(self.machine.reconnect.name(), OVSDB_PORT, target.as_ref().err());
         }
+        let (target, tls) = (self.target.clone(), self.tls.clone());
+        let unready = target.as_ref().and_then(|t| t.as_ref().ok()).and_then(|method| prepare(method, &tls).err());
         self.machine.reconnect.connecting(now_ms());
         self.log_machine();
-        let (target, tls) = (self.target.clone(), self.tls.clone());
         let attempt = async move {
+            if let Some(error) = unready {
+                return Err(Some(errno_text(&error)));
+            }
             match target {
                 Some(Ok(method)) => match tokio::time::timeout(HANDSHAKE, connect(&method, &tls)).await {
                     Ok(result) => result.map_err(|e| Some(errno_text(&e))),

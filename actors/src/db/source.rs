@@ -40,6 +40,14 @@ impl RelaySpec {
             None => Err(format!("ovsdb error: {text}: invalid syntax")),
         }
     }
+
+    /// Refuses a database whose name another one has.
+    pub(super) fn must_be_new(&self, server: &Server) -> Result<(), String> {
+        match server.db(&self.db) {
+            Some(_) => Err(format!("ovsdb error: {}: duplicate database name", self.db)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a driver has heard.

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::switch::{ConfigChanged, StatusAnew, StatusWrite};
 use crate::stream::{
-    Accepted, Listener, Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt,
+    Accepted, Listener, Method, NameError, OVSDB_PORT, Stream, Tls, connect, errno_text, note_attempt, prepare,
 };
 use crate::supervise::{Desk, Player};
 use crate::switch::Switch;
@@ -235,9 +235,11 @@ impl Idl {
             return self.listen(name, method, ctx);
         }
         self.hearing = None;
+        let tls = self.setup.tls.clone();
+        let method = method.and_then(|m| prepare(&m, &tls).map(|()| m).map_err(|error| errno_text(&error)));
         self.machine.reconnect.connecting(now_ms());
         self.attempt += 1;
-        let (tls, attempt) = (self.setup.tls.clone(), self.attempt);
+        let attempt = self.attempt;
         let tried = async move { connect(&method?, &tls).await.map_err(|error| errno_text(&error)) };
         ctx.spawn(actix::fut::wrap_future::<_, Self>(tried).map(move |result, this, ctx| {
             if this.attempt != attempt {

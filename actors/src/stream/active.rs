@@ -56,6 +56,14 @@ pub(crate) fn note_attempt(name: &str, default_port: u16, error: Option<&NameErr
     }
 }
 
+/// Judges what a connection needs of this side before it is told of as begun: complete TLS files.
+///
+/// # Errors
+/// What TLS lacks; the log says it.
+pub(crate) fn prepare(method: &Method, tls: &Tls) -> io::Result<()> {
+    if matches!(method, Method::Ssl(_)) { tls.context(true).map(|_| ()) } else { Ok(()) }
+}
+
 /// Opens a connection by an active method. The caller bounds the time it may take.
 ///
 /// # Errors

@@ -9,8 +9,8 @@ mod name;
 mod passive;
 mod tls;
 
-pub(crate) use active::note_attempt;
 pub use active::{connect, errno_text};
+pub(crate) use active::{note_attempt, prepare};
 pub use name::{HostPort, Method, NameError, OPENFLOW_PORT, OVSDB_PORT};
 pub use passive::{Accepted, Listener};
 pub use tls::{Tls, TlsFiles};

@@ -125,8 +125,20 @@ fn passive(text: &str, default_port: u16) -> Result<(u16, Option<IpAddr>), NameE
     if bare.is_empty() {
         return Ok((port, None));
     }
-    let ip = bare.parse().map_err(|_| NameError(format!("{text}: bad IP address \"{host}\"")))?;
+    let ip = bare.parse().ok().or_else(|| address_of(bare, &std::fs::read_to_string("/etc/hosts").ok()?));
+    let ip = ip.ok_or_else(|| NameError(format!("{text}: bad IP address \"{host}\"")))?;
     Ok((port, Some(ip)))
+}
+
+/// The address that hosts(5) has for a name, of IPv4 if it can be. Nobody here can wait for a name server; but what is
+/// listened on is an address of this host, whose names are in that file.
+fn address_of(name: &str, hosts: &str) -> Option<IpAddr> {
+    let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or(line).split_whitespace());
+    let addresses = lines.filter_map(|mut words| {
+        let address: IpAddr = words.next()?.parse().ok()?;
+        words.any(|word| word.eq_ignore_ascii_case(name)).then_some(address)
+    });
+    addresses.min_by_key(IpAddr::is_ipv6)
 }
 
 #[cfg(test)]
@@ -136,6 +148,17 @@ mod tests {
 
     fn parse(text: &str) -> Result<Method, String> {
         Method::parse(text, 6640, Path::new("/run/x")).map_err(|e| e.0)
+    }
+
+    #[test]
+    fn names_of_this_host() {
+        let hosts = "127.0.0.1 localhost # me\n::1 localhost six\n\n10.0.0.1\tme.here ME\n# 1.1.1.1 gone\n";
+        let address = |name| address_of(name, hosts).map(|ip| ip.to_string());
+        for (name, want) in
+            [("localhost", Some("127.0.0.1")), ("six", Some("::1")), ("me", Some("10.0.0.1")), ("gone", None)]
+        {
+            assert_eq!(address(name).as_deref(), want, "{name}");
+        }
     }
 
     #[test]

@@ -130,7 +130,12 @@ fn bind_unix(path: &Path) -> io::Result<Kind> {
     let attempt = || {
         let (short, _directory) = shorten(path)?;
         debug_assert!(short.as_os_str().len() <= UNIX_PATH_AT_MOST);
-        let _ = std::fs::remove_file(path);
+        if let Err(error) = std::fs::remove_file(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            vlog::warn!("socket_util_unix", "unlinking \"{}\": {}", path.display(), errno_text(&error));
+            return Err(error);
+        }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         // A socket's mode, less the process's mask, becomes that of the file that names it.
         nix::sys::stat::fchmod(&socket, UNIX_MODE)?;

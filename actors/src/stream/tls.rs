@@ -115,7 +115,7 @@ impl Tls {
             return Ok(context.clone());
         }
         state.judge();
-        match build(&state.files, active) {
+        match build(&state.files, active, state.built.is_none()) {
             Ok(context) => {
                 state.built = Some((context.clone(), stamps));
                 Ok(context)
@@ -313,7 +313,9 @@ fn error_text(error: &openssl::error::Error) -> String {
     format!("error:{:08X}:{library}::{reason}", error.code())
 }
 
-fn build(files: &TlsFiles, active: bool) -> io::Result<SslContext> {
+/// The context that the files make; whoever has none yet (`first`) does without authorities that cannot be read, and
+/// believes nobody.
+fn build(files: &TlsFiles, active: bool, first: bool) -> io::Result<SslContext> {
     let mut builder = SslContext::builder(SslMethod::tls()).map_err(io::Error::other)?;
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
     // A write that is tried again may come from another place in memory.
@@ -326,9 +328,13 @@ fn build(files: &TlsFiles, active: bool) -> io::Result<SslContext> {
     let certificate = files.certificate.as_ref().is_some_and(|path| builder.set_certificate_chain_file(path).is_ok());
     let key = |path: &PathBuf| builder.set_private_key_file(path, SslFiletype::PEM).is_ok();
     let key = files.private_key.as_ref().is_some_and(key);
-    let authority =
-        files.ca_cert.as_deref().is_some_and(|path| verification(&mut builder, files, path, active).is_ok());
-    lacking([("Private key", key), ("Certificate", certificate), ("CA certificate", authority)])?;
+    if let Some(Err(error)) = files.ca_cert.as_deref().map(|path| verification(&mut builder, files, path, active)) {
+        if !first {
+            return Err(error);
+        }
+        builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+    }
+    lacking([("Private key", key), ("Certificate", certificate), ("CA certificate", files.ca_cert.is_some())])?;
     for extra in files.peer_ca_cert.as_deref().and_then(|path| read_certificates(path).ok()).into_iter().flatten() {
         builder.add_extra_chain_cert(extra).map_err(io::Error::other)?;
     }

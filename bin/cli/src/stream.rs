@@ -89,6 +89,7 @@ impl Stream {
     /// # Errors
     /// As the system reports them; `EAFNOSUPPORT` for a name of another kind.
     pub fn connect(name: &str, settings: &Settings) -> io::Result<Stream> {
+        crate::signals::end_in_order();
         let Some((kind, address)) = name.split_once(':') else {
             return Err(errno::address_family_not_supported());
         };
@@ -190,6 +191,7 @@ impl Listener {
     /// # Errors
     /// As the system reports them; `EAFNOSUPPORT` for a name of another kind.
     pub fn bind(name: &str, settings: &Settings) -> io::Result<Listener> {
+        crate::signals::end_in_order();
         let Some((kind, address)) = name.split_once(':') else {
             return Err(errno::address_family_not_supported());
         };

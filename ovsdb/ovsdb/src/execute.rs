@@ -133,12 +133,6 @@ impl Run<'_, '_, '_> {
                 return members.finish();
             }
         };
-        if writes && self.context.read_only {
-            return Err(OvsdbError::new(
-                "not allowed",
-                format!("{name} operation not allowed when database server is in read only mode"),
-            ));
-        }
         let before = out.len();
         let result = match name {
             "insert" => self.insert(&mut members, out),
@@ -158,11 +152,14 @@ impl Run<'_, '_, '_> {
             return Err(error);
         }
         // Who gets an operation wrong is told so even where none is allowed; nothing it did will be committed.
-        if writes && self.context.reserved && result.is_ok() {
+        if writes && (self.context.reserved || self.context.read_only) && result.is_ok() {
             out.truncate(before);
-            let database = &self.txn.database().schema.name;
-            let details = format!("{name} operation not allowed on table in reserved database {database}");
-            return Err(OvsdbError::new("not allowed", details));
+            let whereof = if self.context.read_only {
+                "when database server is in read only mode".to_owned()
+            } else {
+                format!("on table in reserved database {}", self.txn.database().schema.name)
+            };
+            return Err(OvsdbError::new("not allowed", format!("{name} operation not allowed {whereof}")));
         }
         result
     }

@@ -123,6 +123,24 @@ fn locks_pass_from_hand_to_hand() {
 }
 
 #[test]
+fn a_thief_that_is_robbed_waits_no_longer() {
+    let mut server = server();
+    let lock = |server: &mut Server, session, method| call(server, session, method, json!(["l"]));
+    lock(&mut server, 1, "steal");
+    let out = lock(&mut server, 2, "steal");
+    assert_eq!(out[0], (1, json!({"id":null,"method":"stolen","params":["l"]})));
+    assert_eq!(out[1].1["result"], json!({"locked":true}));
+    assert_eq!((server.lock_counts(2).held, server.lock_counts(1).lost), (1, 1));
+    assert_eq!(lock(&mut server, 1, "lock")[0].1["error"]["details"], "must issue \"unlock\" before new \"lock\"");
+    assert_eq!(lock(&mut server, 2, "unlock").len(), 1, "only the reply");
+    let assertion = json!(["ordinals", {"op":"assert","lock":"l"}]);
+    assert_eq!(result(&mut server, 1, "transact", assertion)[0]["error"], "not owner");
+    assert_eq!(lock(&mut server, 2, "lock")[0].1["result"], json!({"locked":true}));
+    assert_eq!(lock(&mut server, 1, "unlock").len(), 1, "nobody else is told");
+    assert_eq!(server.lock_counts(1).lost, 0);
+}
+
+#[test]
 fn who_does_not_read_is_told_of_many_commits_at_once() {
     let mut server = server();
     let rename = |from: &str, to: &str| json!(["ordinals", {"op":"update","table":"ordinals","where":[["name","==",from]],"row":{"name":to}}]);

@@ -71,7 +71,8 @@ pub(super) fn restore(ctx: &mut Context<'_>, _: &[String]) -> Outcome<()> {
     let database = ctx.database.clone();
     let schema = schema::fetch(ctx, &database)?;
     check_schema(ctx, &opened.db.schema, &schema)?;
-    let mut params = vec![json!(database)];
+    // By the name that the backup has, for which the server may have no database.
+    let mut params = vec![json!(&*opened.db.schema.name)];
     for name in schema.tables.keys() {
         params.push(json!({"op": "delete", "table": &**name, "where": []}));
     }

@@ -8,7 +8,7 @@ use ovsdb::convert::convert as convert_database;
 use ovsdb::log::{Faults, FileStorage, LockFile, Opened, Refusal, encode, lock_file, open_database, snapshot_record};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a file could not be locked or opened. Of locks these commands say no kind of error.
@@ -22,10 +22,23 @@ fn lock_target(target: Option<&String>) -> Outcome<Option<Arc<LockFile>>> {
     target.map(|target| lock_file(Path::new(target)).map_err(|refusal| refused(&refusal))).transpose()
 }
 
+/// The file that links lead to, by which these commands call it.
+fn file_behind(path: &str) -> PathBuf {
+    let mut file = PathBuf::from(path);
+    // As many links as the system follows.
+    for _ in 0..40 {
+        let Ok(target) = std::fs::read_link(&file) else {
+            break;
+        };
+        file = file.parent().map_or_else(|| target.clone(), |directory| directory.join(&target));
+    }
+    file
+}
+
 /// Reads a database; locked against writers if it is to be replaced.
 fn open(path: &str, replace: bool) -> Outcome<Opened> {
     let storage = if replace {
-        FileStorage::open(Path::new(path)).map_err(|refusal| refused(&refusal))
+        FileStorage::open(&file_behind(path)).map_err(|refusal| refused(&refusal))
     } else {
         FileStorage::open_read_only(Path::new(path)).map_err(|error| error.to_string())
     };

@@ -126,23 +126,19 @@ fn add(ctx: &mut Context<'_>, line: &mut Line, ifaces: &[String]) -> Outcome<()>
 /// The port that `del-port` is to delete; `None` if it need not exist and does not.
 fn find_victim(topology: &Topology, line: &Line) -> Outcome<Option<Port>> {
     let target = line.args.last().map_or("", String::as_str);
-    let must = !line.has("--if-exists");
+    let (mut port, mut kind) = (topology.port(target), "port");
     if line.has("--with-iface") {
-        let iface = || topology.iface(target).and_then(|iface| topology.port(&iface.port));
-        return match topology.port(target).or_else(iface) {
-            None if must => fail(format!("no port or interface named {target}")),
-            port => Ok(port.cloned()),
-        };
+        kind = "port or interface";
+        port = port.or_else(|| topology.iface(target).and_then(|iface| topology.port(&iface.port)));
     }
-    if must && topology.bridges.contains_key(target) {
-        return fail(format!(
+    match port {
+        None if line.has("--if-exists") => Ok(None),
+        None if topology.bridges.contains_key(target) => fail(format!(
             "cannot delete port {target} because it is the local port for bridge {target} \
              (deleting this port requires deleting the entire bridge)"
-        ));
-    }
-    match topology.port(target) {
-        None if must => fail(format!("no port named {target}")),
-        port => Ok(port.cloned()),
+        )),
+        None => fail(format!("no {kind} named {target}")),
+        Some(port) => Ok(Some(port.clone())),
     }
 }
 

@@ -46,9 +46,6 @@ pub(super) fn need_find(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
 }
 
 pub(super) fn need_get(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
-    if line.has("--id") && line.has("--if-exists") {
-        return fail("--if-exists and --id may not be specified together");
-    }
     let table = need_rows(need, line)?;
     // `_uuid` alone is in every table.
     let own = line.args[2..].iter().filter(|arg| !arg.eq_ignore_ascii_case("_uuid"));
@@ -102,6 +99,9 @@ pub(super) fn find(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
 }
 
 pub(super) fn get(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
+    if line.has("--id") && line.has("--if-exists") {
+        return fail("--if-exists and --id may not be specified together");
+    }
     let table = table_of(ctx, line)?;
     let Some(uuid) = record::of_line(ctx, &table, line)? else { return Ok(()) };
     if let Some(id) = line.value("--id") {

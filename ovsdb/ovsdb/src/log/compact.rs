@@ -88,9 +88,7 @@ impl CompactJob {
         let CompactJob { name, db, comment, wall_ms, mut replacement } = self;
         let mut write = || -> io::Result<()> {
             replacement.write_all(&encode(&db.schema.to_text()))?;
-            if db.row_count() > 0 {
-                replacement.write_all(&encode(&snapshot_record(&db, &comment, wall_ms, true)))?;
-            }
+            replacement.write_all(&encode(&snapshot_record(&db, &comment, wall_ms, true)))?;
             replacement.sync()
         };
         let result = write();

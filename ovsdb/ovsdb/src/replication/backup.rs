@@ -75,9 +75,9 @@ impl Backup {
         self.request("get_server_id", Vec::new());
     }
 
-    /// The stream is closed.
+    /// The stream is closed. What was replicated is told of as such until the next stream is there.
     pub fn disconnected(&mut self) {
-        if self.state != State::Failed {
+        if !matches!(self.state, State::Failed | State::Replicating) {
             self.state = State::Init;
         }
         self.awaited.clear();

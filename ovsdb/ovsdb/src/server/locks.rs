@@ -23,53 +23,70 @@ pub struct LockCounts {
 #[derive(Debug)]
 struct Waiter {
     session: SessionId,
+    /// It has asked by `steal`.
+    thief: bool,
     stolen: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// The first one owns the lock.
+    waiters: VecDeque<Waiter>,
+    /// Thieves that were robbed: they do not wait, and may not ask anew before they have unlocked.
+    robbed: Vec<SessionId>,
 }
 
 /// All locks of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
-    queues: BTreeMap<String, VecDeque<Waiter>>,
+    queues: BTreeMap<String, Queue>,
 }
 
 impl Locks {
     pub fn owns(&self, session: SessionId, name: &str) -> bool {
-        let owner = self.queues.get(name).and_then(VecDeque::front);
+        let owner = self.queues.get(name).and_then(|queue| queue.waiters.front());
         owner.is_some_and(|waiter| waiter.session == session)
     }
 
     fn asked(&self, session: SessionId, name: &str) -> bool {
-        self.queues.get(name).is_some_and(|queue| queue.iter().any(|w| w.session == session))
+        self.queues.get(name).is_some_and(|queue| {
+            queue.robbed.contains(&session) || queue.waiters.iter().any(|waiter| waiter.session == session)
+        })
     }
 
     /// Queues the session; the former owner when it was robbed.
     fn lock(&mut self, session: SessionId, name: &str, steal: bool) -> Option<SessionId> {
         let queue = self.queues.entry(name.to_owned()).or_default();
-        let waiter = Waiter { session, stolen: false };
+        let waiter = Waiter { session, thief: steal, stolen: false };
         if !steal {
-            queue.push_back(waiter);
+            queue.waiters.push_back(waiter);
             return None;
         }
-        let victim = queue.front_mut().map(|owner| {
+        let victim = queue.waiters.front_mut().map(|owner| {
             owner.stolen = true;
-            owner.session
+            (owner.session, owner.thief)
         });
-        queue.push_front(waiter);
-        victim
+        if let Some((thief, true)) = victim {
+            queue.waiters.pop_front();
+            queue.robbed.push(thief);
+        }
+        queue.waiters.push_front(waiter);
+        victim.map(|(victim, _)| victim)
     }
 
     /// Takes the session out of the queue; who owns the lock now. An owner that owned it before is
     /// told so again, as Open vSwitch does.
     fn unlock(&mut self, session: SessionId, name: &str) -> Option<SessionId> {
         let queue = self.queues.get_mut(name)?;
-        let asked = queue.len();
-        queue.retain(|waiter| waiter.session != session);
-        let left = queue.len() < asked;
-        let owner = queue.front_mut().map(|owner| {
+        queue.robbed.retain(|robbed| *robbed != session);
+        let asked = queue.waiters.len();
+        queue.waiters.retain(|waiter| waiter.session != session);
+        let left = queue.waiters.len() < asked;
+        let owner = queue.waiters.front_mut().map(|owner| {
             owner.stolen = false;
             owner.session
         });
-        if queue.is_empty() {
+        if queue.waiters.is_empty() && queue.robbed.is_empty() {
             self.queues.remove(name);
         }
         owner.filter(|_| left)
@@ -84,7 +101,8 @@ impl Locks {
     fn counts(&self, session: SessionId) -> LockCounts {
         let mut counts = LockCounts::default();
         for queue in self.queues.values() {
-            for (place, waiter) in queue.iter().enumerate() {
+            counts.lost += queue.robbed.iter().filter(|robbed| **robbed == session).count();
+            for (place, waiter) in queue.waiters.iter().enumerate() {
                 if waiter.session != session {
                     continue;
                 }

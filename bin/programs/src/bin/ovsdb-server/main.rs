@@ -27,11 +27,14 @@ fn main() {
             _ => {}
         }
     }
-    let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+    let mut settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     program.end_at_fault(&parsed);
     vlog::register(vlog::OVSDB_SERVER_MODULES);
     let version = program.version_text("");
+    if settings.daemon.monitor {
+        settings.db.legacy = Some(db::Legacy::create().unwrap_or_else(|text| program.fatal(&text)));
+    }
     let config = DaemonConfig {
         greeting: settings.command.is_none().then(|| ("ovsdb_server", version.trim_end().to_owned())),
         ..programs::daemon_config(&settings.daemon, &program.name)
