@@ -3,6 +3,7 @@
 use super::selection::{self, Selection};
 use super::{Context, Outcome, schema};
 use cli::program::print;
+use ovsdb::database::Table;
 use ovsdb::log::{Faults, MemoryStorage, encode, open_database};
 use ovsdb::{Atom, ColumnSchema, Database, DatabaseSchema, Datum, UuidSource};
 use serde_json::{Map, Value, json};
@@ -73,15 +74,17 @@ pub(super) fn restore(ctx: &mut Context<'_>, _: &[String]) -> Outcome<()> {
     check_schema(ctx, &opened.db.schema, &schema)?;
     // By the name that the backup has, for which the server may have no database.
     let mut params = vec![json!(&*opened.db.schema.name)];
-    for name in schema.tables.keys() {
-        params.push(json!({"op": "delete", "table": &**name, "where": []}));
+    // Tables that only the server has stay as they are.
+    for table in opened.db.tables() {
+        params.push(json!({"op": "delete", "table": &*table.schema.name, "where": []}));
+        push_rows(&opened.db, table, &mut params);
     }
-    push_rows(&opened.db, &mut params);
-    params.push(json!({"op": "comment", "comment": "restored by \"ovsdb-client restore\""}));
-    let reply = ctx.call("transact", params)?;
+    let reply = ctx
+        .call("transact", params)
+        .map_err(|text| text.replacen("server returned error reply", "transaction returned error", 1))?;
     for result in reply.as_array().into_iter().flatten() {
         if result.get("error").is_some_and(|error| !error.is_null()) {
-            return Err(format!("transaction returned error: {}", cli::json::text(result, false)));
+            return Err(format!("server returned error reply: {}", cli::json::text(result, false)));
         }
     }
     Ok(())
@@ -109,19 +112,17 @@ fn check_schema(ctx: &Context<'_>, backup: &DatabaseSchema, now: &DatabaseSchema
 }
 
 /// One insertion a row. Clients cannot choose identities, so rows refer to each other by names.
-fn push_rows(db: &Database, params: &mut Vec<Value>) {
-    for table in db.tables() {
-        for row in table.rows() {
-            let mut members = Map::new();
-            for (index, column) in table.schema.own_columns().filter(|(_, column)| column.persistent) {
-                let datum = row.field(index);
-                if !datum.is_default(&column.ty) {
-                    members.insert(column.name.to_string(), with_names(db, datum, column));
-                }
+fn push_rows(db: &Database, table: &Table, params: &mut Vec<Value>) {
+    for row in table.rows() {
+        let mut members = Map::new();
+        for (index, column) in table.schema.own_columns().filter(|(_, column)| column.persistent) {
+            let datum = row.field(index);
+            if !datum.is_default(&column.ty) {
+                members.insert(column.name.to_string(), with_names(db, datum, column));
             }
-            let name = name_of(&Atom::Uuid(row.uuid));
-            params.push(json!({"op": "insert", "table": &*table.schema.name, "uuid-name": name, "row": members}));
         }
+        let name = name_of(&Atom::Uuid(row.uuid));
+        params.push(json!({"op": "insert", "table": &*table.schema.name, "uuid-name": name, "row": members}));
     }
 }
 
@@ -142,5 +143,5 @@ fn with_names(db: &Database, datum: &Datum, column: &ColumnSchema) -> Value {
         return json!(["map", pairs]);
     }
     let atoms: Vec<Value> = datum.atoms().iter().map(|atom| atom_json(atom, &column.ty.key)).collect();
-    json!(["set", atoms])
+    if let [atom] = &*atoms { atom.clone() } else { json!(["set", atoms]) }
 }
