@@ -40,7 +40,7 @@ impl Context<'_> {
         let old_stack = self.stack.clone();
         let old_set = self.action_set.clone();
         let old_has_group = self.action_set_has_group;
-        let old_flow = self.flow.clone();
+        let (old_flow, old_was_tagged) = (self.flow.clone(), self.was_tagged);
         if is_last || is_reversible(actions) {
             self.run_actions(actions, is_last, in_bucket);
             self.finish_copy();
@@ -68,6 +68,7 @@ impl Context<'_> {
         self.action_set = old_set;
         self.action_set_has_group = old_has_group;
         self.flow = old_flow;
+        self.was_tagged = old_was_tagged;
     }
 
     /// `check_pkt_larger(...)`: the rest of the list twice, once for each answer.
@@ -89,7 +90,7 @@ impl Context<'_> {
 
     fn branch(&mut self, dst: &Subfield, answer: u128, rest: &[Action]) -> odp::Actions {
         let (flow, base) = (self.flow.clone(), self.base.clone());
-        let (was_mpls, conntracked) = (self.was_mpls, self.conntracked);
+        let (was_mpls, was_tagged, conntracked) = (self.was_mpls, self.was_tagged, self.conntracked);
         let set = self.action_set.clone();
         let has_group = self.action_set_has_group;
         let stack = self.stack.clone();
@@ -101,6 +102,7 @@ impl Context<'_> {
         self.flow = flow;
         self.base = base;
         self.was_mpls = was_mpls;
+        self.was_tagged = was_tagged;
         self.conntracked = conntracked;
         self.stack = stack;
         if answer == 1 {

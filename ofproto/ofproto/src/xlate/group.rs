@@ -57,7 +57,7 @@ impl Context<'_> {
     fn bucket(&mut self, bucket: &BucketView, is_last: bool) {
         let list = openflow::action::execute_action_set(&bucket.actions);
         let old_flow = self.flow.clone();
-        let old_was_mpls = self.was_mpls;
+        let (old_was_mpls, old_was_tagged) = (self.was_mpls, self.was_tagged);
         let id = bucket.id;
         let outer = self.enter(NodeKind::Bucket, |_| format!("bucket {id}"));
         self.depth += 1;
@@ -69,6 +69,7 @@ impl Context<'_> {
         }
         self.flow = old_flow;
         self.was_mpls = old_was_mpls;
+        self.was_tagged = old_was_tagged;
         self.exit = false;
         if matches!(self.error, Some(DropReason::TooManyMplsLabels | DropReason::UnsupportedPacketType)) {
             self.error = None;

@@ -20,7 +20,7 @@ impl Context<'_> {
         let old_bridge = self.bridge;
         let old_flow = self.flow.clone();
         let old_wc = self.wc.clone();
-        let (old_conntracked, old_was_mpls) = (self.conntracked, self.was_mpls);
+        let (old_conntracked, old_was_mpls, old_was_tagged) = (self.conntracked, self.was_mpls, self.was_tagged);
         let old_stack = std::mem::take(&mut self.stack);
         let old_set = std::mem::take(&mut self.action_set);
         let old_has_group = std::mem::take(&mut self.action_set_has_group);
@@ -69,6 +69,7 @@ impl Context<'_> {
             self.wc.0[i] = old_wc.0[i];
         }
         self.was_mpls = old_was_mpls;
+        self.was_tagged = old_was_tagged;
         self.conntracked = old_conntracked;
         self.exit = false;
         self.error = None;
