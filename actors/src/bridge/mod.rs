@@ -55,6 +55,8 @@ pub struct BridgeSetup {
     pub debug_actions: bool,
     /// Recirculation identifiers, of all bridges.
     pub recirc_numbers: Numbers,
+    /// Numbers of datapath meters, of all bridges.
+    pub meter_numbers: Numbers,
 }
 
 /// Messages to the datapath that may wait with the bridge.
@@ -104,6 +106,7 @@ impl Bridge {
         let mut core = Core::new(setup.id, config, setup.seed, clock::now_ms());
         core.debug_actions = setup.debug_actions;
         core.recirc = Recirc::new(setup.recirc_numbers.clone());
+        core.meter_numbers = setup.meter_numbers.clone();
         if let Some(view) = before {
             core.adopt(&view);
         }

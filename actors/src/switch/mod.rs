@@ -200,6 +200,7 @@ pub struct Switch {
     next_bridge: u32,
     /// What bridges take recirculation identifiers from.
     recirc_numbers: ofproto::xlate::Numbers,
+    meter_numbers: ofproto::xlate::Numbers,
     next_bundle: u32,
     next_status_ms: i64,
     /// When all was asked for its status last.
@@ -256,6 +257,7 @@ impl Switch {
             came: BTreeSet::new(),
             next_bridge: 1,
             recirc_numbers: ofproto::xlate::Numbers::default(),
+            meter_numbers: ofproto::xlate::Numbers::default(),
             next_bundle: 1,
             next_status_ms: 0,
             aging: underlay::Aging::default(),

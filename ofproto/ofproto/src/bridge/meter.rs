@@ -98,17 +98,12 @@ pub(super) fn for_datapath(config: &MeterConfig) -> DatapathMeter {
 }
 
 impl Bridge {
-    /// Lets this bridge number its datapath meters `start`, `start + step`, … so that bridges do not share any.
-    pub fn number_meters(&mut self, start: u32, step: u32) {
-        self.meter_numbers = (start, step.max(1));
-    }
-
-    fn free_dp_meter(&self) -> Option<u32> {
-        let (start, step) = self.meter_numbers;
-        let used: std::collections::BTreeSet<u32> = self.meters.values().map(|m| m.dp_id).collect();
-        (0..=used.len() as u32)
-            .map(|i| start.saturating_add(step.saturating_mul(i)))
-            .find(|id| !used.contains(id) && *id < MAX_METERS)
+    /// A number that no other meter of the datapath has: one that a meter of this bridge had before, or a new one.
+    fn take_dp_meter(&mut self) -> Option<u32> {
+        if self.meters.len() >= MAX_METERS as usize {
+            return None;
+        }
+        Some(self.free_meters.pop_first().unwrap_or_else(|| self.meter_numbers.take() - 1))
     }
 
     pub(super) fn meter_mod(&mut self, conn: ConnId, request: &Incoming, wanted: &MeterMod) -> Result<(), ErrorCode> {
@@ -144,9 +139,9 @@ impl Bridge {
             (MeterCommand::Modify, None) => return Err(ErrorCode::OFPMMFC_UNKNOWN_METER),
             _ => check(&wanted.meter)?,
         }
-        let (dp_id, created_ms) = match old {
-            Some(old) => (old.dp_id, old.created_ms),
-            None => (self.free_dp_meter().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
+        let (dp_id, created_ms) = match old.map(|old| (old.dp_id, old.created_ms)) {
+            Some(old) => old,
+            None => (self.take_dp_meter().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
         };
         self.put(Output::SetMeter { id: dp_id, config: Some(for_datapath(&wanted.meter)) });
         self.meters.insert(id, Arc::new(MeterView { config: wanted.meter.clone(), created_ms, dp_id }));
@@ -161,6 +156,7 @@ impl Bridge {
         };
         for id in &gone {
             if let Some(meter) = self.meters.remove(id) {
+                self.free_meters.insert(meter.dp_id);
                 self.put(Output::SetMeter { id: meter.dp_id, config: None });
             }
         }

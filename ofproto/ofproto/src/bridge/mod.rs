@@ -141,7 +141,10 @@ pub struct Bridge {
     group_incarnations: u64,
     meters: BTreeMap<u32, meter::Meter>,
     /// First number of this bridge's datapath meters, and the step to the next.
-    meter_numbers: (u32, u32),
+    /// Where it takes numbers of datapath meters from, one more than they are; the bridges of a switch share it.
+    pub meter_numbers: crate::xlate::Numbers,
+    /// Numbers of meters that it had.
+    free_meters: BTreeSet<u32>,
     /// The generation of the last election of a primary.
     generation_id: Option<u64>,
     bundle_idle_ms: i64,
@@ -236,7 +239,8 @@ impl Bridge {
             published_groups: BTreeMap::new(),
             group_incarnations: 0,
             meters: BTreeMap::new(),
-            meter_numbers: (0, 1),
+            meter_numbers: crate::xlate::Numbers::default(),
+            free_meters: BTreeSet::new(),
             generation_id: None,
             bundle_idle_ms: bundle::IDLE_MS,
             debug_actions: false,

@@ -64,7 +64,7 @@ struct Entry {
 pub struct Numbers(Arc<AtomicU32>);
 
 impl Numbers {
-    fn take(&self) -> u32 {
+    pub(crate) fn take(&self) -> u32 {
         self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 }
