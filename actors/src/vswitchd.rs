@@ -77,17 +77,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Serving for VswitchdSystem {
     /// Ports of the switch's own stay, with their addresses, for the next start, unless told otherwise.
     async fn end(&self, reason: &Reason) {
-        if matches!(reason, Reason::Command { cleanup: true }) {
-            self.clean_up().await;
+        if let Reason::Command { cleanup } = reason {
+            self.clean_up(!cleanup).await;
         }
         self.let_go().await;
     }
 }
 
 impl VswitchdSystem {
-    /// Takes down bridges and ports, devices of the switch's own included.
-    pub async fn clean_up(&self) {
-        if let Err(error) = self.switch.ask(CleanUp, PATIENCE).await {
+    /// Takes down bridges and ports; devices of the switch's own too, unless they are kept for the next start.
+    pub async fn clean_up(&self, keeps_devices: bool) {
+        if let Err(error) = self.switch.ask(CleanUp { keeps_devices }, PATIENCE).await {
             vlog::warn!("bridge", "cleaning up: {error}");
         }
     }
@@ -141,6 +141,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         run_dir: config.run_dir.clone(),
         tls: config.tls.clone(),
         dummy: config.dummy,
+        datapath_types: datapath_types(config.dummy, config.disable_system),
         rings: Rings::new(kind, kernel),
         seed: (config.seed >> 64) as u64 ^ config.seed as u64,
         cores: crate::switch::polling::cores(config.dummy_numa.as_deref()),
@@ -171,7 +172,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         switch: switch.clone(),
         seed: config.seed.rotate_left(17),
         iface_types: iface_types(config.dummy),
-        datapath_types: datapath_types(config.dummy),
+        datapath_types: datapath_types(config.dummy, config.disable_system),
         fill_empty: config.fill_empty.as_deref().map(|id| root_columns(id, &config.run_dir)),
         ready: told,
     };
@@ -227,6 +228,9 @@ fn iface_types(dummy: DummyMode) -> Vec<&'static str> {
     types
 }
 
-fn datapath_types(dummy: DummyMode) -> Vec<&'static str> {
-    if dummy == DummyMode::Off { vec!["netdev", "system"] } else { vec!["dummy", "netdev", "system"] }
+fn datapath_types(dummy: DummyMode, disable_system: bool) -> Vec<&'static str> {
+    let has_dummies = dummy != DummyMode::Off;
+    let has_system = !disable_system || dummy.covers("system");
+    let all = [("dummy", has_dummies), ("netdev", true), ("system", has_system)];
+    all.into_iter().filter_map(|(kind, is_there)| is_there.then_some(kind)).collect()
 }

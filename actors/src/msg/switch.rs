@@ -194,10 +194,13 @@ pub enum UnderlayEdit {
     FlushNeighbours,
 }
 
-/// The end is near: take down everything that was made of the kernel's (Q).
+/// The end is near: take everything down (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct CleanUp;
+pub struct CleanUp {
+    /// What was made of the kernel's stays for the next start.
+    pub keeps_devices: bool,
+}
 
 /// A change that people make to datapaths by hand (Q). Datapaths are called `TYPE@NAME`. The answer to a new port is
 /// its actor, which is still to open its device.

@@ -431,6 +431,11 @@ pub fn ring_queues(options: &crate::switch::desired::Pairs) -> u32 {
 /// Receive queues of a dummy at most.
 const DUMMY_QUEUES: u32 = 1024;
 
+/// The interface index that a dummy is given; what is no number of 31 bits is none.
+pub fn dummy_index(options: &crate::switch::desired::Pairs) -> Option<u32> {
+    options.get("ifindex")?.trim_start().parse::<i32>().ok()?.try_into().ok()
+}
+
 /// Receive queues that a dummy polled by threads of their own is to have.
 pub fn dummy_queues(options: &crate::switch::desired::Pairs) -> u32 {
     options.get("n_rxq").and_then(|n| n.parse().ok()).unwrap_or(1).clamp(1, DUMMY_QUEUES)
@@ -492,7 +497,7 @@ fn open_dummy(config: &DesiredInterface, earlier: Option<&DummyState>) -> Result
     let before = earlier.cloned().unwrap_or_else(|| DummyState::new(DUMMIES.fetch_add(1, Relaxed)));
     let state = DummyState {
         mac: mac.unwrap_or(before.mac),
-        ifindex: option("ifindex").and_then(|n| n.parse().ok()).unwrap_or(-95),
+        ifindex: dummy_index(&config.options).map_or(-95, i64::from),
         sending: DummyQueues::new(n_txq),
         ..before
     };

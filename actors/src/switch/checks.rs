@@ -59,7 +59,7 @@ impl Complaint {
 }
 
 /// Takes out the bridges that cannot be, and says why.
-pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> Vec<Complaint> {
+pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, types: &[&str]) -> Vec<Complaint> {
     let mut said = Vec::new();
     wanted.bridges.retain(|name, bridge| {
         if name.contains(['/', '\\']) {
@@ -67,7 +67,7 @@ pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> V
             return false;
         }
         let kind = bridge.datapath_type.as_str();
-        let known = is_type(kind, dummy);
+        let known = types.contains(&kind);
         if !known {
             said.push(complaint("ofproto", false, format!("unknown datapath type {kind}")));
             let reason = "Address family not supported by protocol";
@@ -77,11 +77,6 @@ pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, dummy: DummyMode) -> V
         known
     });
     said
-}
-
-/// Whether there are datapaths of a type.
-pub(super) fn is_type(kind: &str, dummy: DummyMode) -> bool {
-    matches!(kind, "system" | "netdev") || (kind == "dummy" && dummy != DummyMode::Off)
 }
 
 /// Whether a name is the datapath's own, or begins like a port that it makes for tunnels: no interface can have it. Types
@@ -130,6 +125,9 @@ pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint
         }
         for interface in bridge.ports.values().flat_map(|p| p.interfaces.values()) {
             said.extend(mac_ignored(bridge, interface).map(|text| complaint("bridge", true, text)));
+            said.extend(
+                protocols::bfd_ignored(interface).into_iter().map(|(is_error, text)| complaint("bfd", is_error, text)),
+            );
             said.extend(cfm_ignored(bridge, interface).map(|text| complaint("ofproto", false, text)));
             said.extend(
                 options_ignored(&bridge.datapath_type, interface, dummy).map(|text| complaint("netdev", false, text)),

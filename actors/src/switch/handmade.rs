@@ -39,6 +39,7 @@ impl Switch {
         if self.made.len() >= DATAPATHS {
             return Err(EditRefused::NoRoom);
         }
+        super::commands::log_implementations();
         let config = self.datapath_config();
         let role = Role::new(format!("datapath {full}"), "datapath", DATAPATH_MAILBOX, Strategy::OneForOne);
         let (news, own) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), full.clone());

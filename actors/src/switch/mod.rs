@@ -16,6 +16,7 @@ pub mod commands;
 pub mod ct_zones;
 pub mod desired;
 pub mod directory;
+mod farewell;
 mod handmade;
 pub mod local_address;
 mod monitoring;
@@ -69,6 +70,8 @@ pub struct SwitchSettings {
     pub tls: crate::stream::Tls,
     /// Dummies.
     pub dummy: DummyMode,
+    /// Types of datapaths that bridges may have.
+    pub datapath_types: Vec<&'static str>,
     /// Ring layout.
     pub rings: Rings,
     /// Seed of hashes in the datapath.
@@ -291,6 +294,7 @@ impl Switch {
         if self.settings.dummy.covers(kind) {
             crate::port::device::skip_dummy();
         }
+        commands::log_implementations();
         commands::log_features(kind);
         let config = self.datapath_config();
         let arbiter = Arbiter::new();
@@ -602,16 +606,6 @@ impl Handler<Own> for Switch {
     fn handle(&mut self, m: Own, _: &mut Context<Self>) {
         self.desk.received();
         self.own = Some(m.0);
-    }
-}
-
-impl Handler<CleanUp> for Switch {
-    type Result = ();
-
-    fn handle(&mut self, _: CleanUp, _: &mut Context<Self>) {
-        self.desk.received();
-        self.pending = None;
-        self.close_unwanted(&DesiredSwitch::default());
     }
 }
 

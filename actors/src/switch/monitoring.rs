@@ -11,7 +11,6 @@ use ofproto::export::{IpfixConfig, NetflowConfig, SflowConfig, collectors};
 use super::desired::{DesiredIpfix, DesiredNetflow, DesiredSflow};
 use crate::host::view::HostView;
 
-const NETFLOW_PORT: u16 = 2055;
 const SFLOW_PORT: u16 = 6343;
 const IPFIX_PORT: u16 = 4739;
 /// One in so many packets is sampled unless told.
@@ -20,13 +19,15 @@ const SAMPLING: u32 = 400;
 const POLLING_S: u32 = 30;
 /// Octets of a sampled packet unless told.
 const HEADER: usize = 128;
+/// Octets of a virtual observation identifier, at most.
+const VIRTUAL_ID_LEN: usize = 254;
 
 /// NetFlow of a bridge; `None` without a collector. Unless told, the engine is a hash of the datapath's name.
 pub(super) fn netflow(row: &DesiredNetflow, datapath_type: &str) -> Option<NetflowConfig> {
     let [_, _, engine_type, engine_id] = flow::hash::bytes(format!("ovs-{datapath_type}").as_bytes(), 0).to_be_bytes();
     let octet = |n: Option<i64>, otherwise: u8| n.and_then(|n| u8::try_from(n).ok()).unwrap_or(otherwise);
     Some(NetflowConfig {
-        to: targets(&row.targets, NETFLOW_PORT)?,
+        to: targets(&row.targets, None)?,
         engine_type: octet(row.engine_type, engine_type),
         engine_id: octet(row.engine_id, engine_id),
         add_id_to_interface: row.add_id_to_interface,
@@ -43,7 +44,7 @@ pub(super) fn sflow(
     host: Option<&HostView>,
     dummies: impl Fn(&str) -> Option<IpAddr>,
 ) -> Option<SflowConfig> {
-    let Some(to) = targets(&row.targets, SFLOW_PORT) else {
+    let Some(to) = targets(&row.targets, Some(SFLOW_PORT)) else {
         if !row.targets.is_empty() {
             vlog::warn_rl!("sflow", 5, 5, "no collectors could be initialized, sFlow disabled");
         }
@@ -66,7 +67,7 @@ pub(super) fn sflow(
 
 /// IPFIX of a bridge or a collector set; `None` without a collector.
 pub(super) fn ipfix(row: &DesiredIpfix) -> Option<IpfixConfig> {
-    let Some(to) = targets(&row.targets, IPFIX_PORT) else {
+    let Some(to) = targets(&row.targets, Some(IPFIX_PORT)) else {
         if !row.targets.is_empty() {
             vlog::warn_rl!("ipfix", 5, 5, "no collectors could be initialized, IPFIX exporter disabled");
         }
@@ -77,6 +78,12 @@ pub(super) fn ipfix(row: &DesiredIpfix) -> Option<IpfixConfig> {
     // Open vSwitch's own sense of the words, which is not its manual's: what comes in and what goes out is sampled unless
     // the key is "true".
     let is_off = |key: &str| other(key) == Some("true");
+    let virtual_id = other("virtual_obs_id").unwrap_or_default();
+    if virtual_id.len() > VIRTUAL_ID_LEN {
+        // The figure and the spelling are Open vSwitch's.
+        let what = "Virtual obsevation ID too long (0 bytes), should not be longer than";
+        vlog::warn!("ipfix", "{what} {VIRTUAL_ID_LEN} bytes.");
+    }
     Some(IpfixConfig {
         to,
         sampling: number(row.sampling).filter(|n| *n > 0).unwrap_or(SAMPLING),
@@ -87,7 +94,7 @@ pub(super) fn ipfix(row: &DesiredIpfix) -> Option<IpfixConfig> {
         tunnels: other("enable-tunnel-sampling") != Some("false"),
         input: !is_off("enable-input-sampling"),
         output: !is_off("enable-output-sampling"),
-        virtual_obs_id: other("virtual_obs_id").unwrap_or_default().to_owned(),
+        virtual_obs_id: if virtual_id.len() > VIRTUAL_ID_LEN { String::new() } else { virtual_id.to_owned() },
     })
 }
 
@@ -96,13 +103,34 @@ pub(super) fn flow_ipfix(sets: &BTreeMap<i64, DesiredIpfix>) -> BTreeMap<u32, Ip
     sets.iter().filter_map(|(id, row)| Some((u32::try_from(*id).ok()?, ipfix(row)?))).collect()
 }
 
-fn targets(texts: &[String], port: u16) -> Option<Arc<[SocketAddr]>> {
-    let (known, strange) = collectors(texts.iter().map(String::as_str), port);
-    for target in strange {
+/// Collectors; those that name no port have `port`, if there is one that they can have.
+fn targets(texts: &[String], port: Option<u16>) -> Option<Arc<[SocketAddr]>> {
+    let (faulty, sound): (Vec<_>, Vec<_>) =
+        texts.iter().map(String::as_str).partition(|target| port_fault(target, port).is_some());
+    let (known, strange) = collectors(sound, port.unwrap_or(0));
+    for target in &faulty {
+        let fault = port_fault(target, port).unwrap_or_default();
+        vlog::err!("socket_util", "{target}: {fault}");
+    }
+    for target in faulty.into_iter().chain(strange) {
         let why = "Address family not supported by protocol";
         vlog::warn_rl!("collectors", 5, 5, "couldn't open connection to collector {target} ({why})");
     }
     (!known.is_empty()).then_some(known)
+}
+
+/// What is wrong with a collector's port, if it needs one or names one.
+fn port_fault(target: &str, default: Option<u16>) -> Option<String> {
+    let named = match target.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((_, rest)) => rest.strip_prefix(':'),
+        // Several colons are an IPv6 address without brackets.
+        None => target.split_once(':').map(|(_, port)| port).filter(|port| !port.contains(':')),
+    };
+    match named {
+        None => default.is_none().then(|| "port must be specified".to_owned()),
+        Some(port) if port.is_empty() || port.parse::<u16>().is_ok() => None,
+        Some(port) => Some(format!("bad port number \"{port}\"")),
+    }
 }
 
 /// The address a switch is known by: that of a device, or else the one it sends to the collector from.
@@ -139,6 +167,11 @@ mod tests {
         let config = ipfix(&row).unwrap();
         assert_eq!((config.to[0].port(), config.sampling, config.active_timeout_s), (4739, 400, 0));
         assert!(config.input && config.output && config.tunnels);
+        let named = |n: usize| {
+            let other_config = [("virtual_obs_id".to_owned(), "x".repeat(n))].into();
+            ipfix(&DesiredIpfix { other_config, ..row.clone() }).unwrap().virtual_obs_id.len()
+        };
+        assert_eq!((named(254), named(255)), (254, 0));
         let set = |word: &str| {
             let keys = ["enable-input-sampling", "enable-output-sampling", "enable-tunnel-sampling"];
             let other_config = keys.map(|key| (key.to_owned(), word.to_owned())).into();
@@ -152,11 +185,31 @@ mod tests {
     }
 
     #[test]
+    fn ports_of_collectors() {
+        let missing = Some("port must be specified");
+        let cases = [
+            ("127.0.0.1", None, missing),
+            ("127.0.0.1", Some(5), None),
+            ("127.0.0.1:5", None, None),
+            ("127.0.0.1:x", Some(5), Some("bad port number \"x\"")),
+            ("127.0.0.1:70000", None, Some("bad port number \"70000\"")),
+            ("::1:5", None, missing),
+            ("[::1]:5", None, None),
+            ("[::1]", None, missing),
+        ];
+        for (target, default, expected) in cases {
+            assert_eq!(port_fault(target, default).as_deref(), expected, "{target}");
+        }
+    }
+
+    #[test]
     fn what_is_not_told_has_defaults() {
         let row =
-            DesiredNetflow { targets: vec!["127.0.0.1".into()], engine_id: Some(300), ..DesiredNetflow::default() };
+            DesiredNetflow { targets: vec!["127.0.0.1:5".into()], engine_id: Some(300), ..DesiredNetflow::default() };
         let config = netflow(&row, "netdev").unwrap();
-        assert_eq!(config.to[0].to_string(), "127.0.0.1:2055");
+        assert_eq!(config.to[0].to_string(), "127.0.0.1:5");
+        let without = DesiredNetflow { targets: vec!["127.0.0.1".into()], ..row.clone() };
+        assert_eq!(netflow(&without, "netdev"), None, "there is no port that NetFlow goes by");
         // Those of Open vSwitch 3.1.
         assert_eq!((config.engine_type, config.engine_id), (47, 209));
         let config = netflow(&row, "dummy").unwrap();

@@ -25,6 +25,8 @@ const AFFINITY: &str = "pmd-rxq-affinity";
 #[derive(Debug, Clone, Default)]
 pub(super) struct Polling {
     settings: Settings,
+    /// The processors, as they were written.
+    mask: Option<String>,
     ports: Vec<PolledPort>,
     pub(super) assignment: std::sync::Arc<Assignment>,
     told: Option<Tune>,
@@ -55,13 +57,10 @@ pub fn cores(dummy_numa: Option<&str>) -> Vec<Core> {
     cores
 }
 
-/// Reads the switch's settings, notes what differs from `before`, and complains of what makes no sense.
+/// Reads the switch's settings, notes what differs from `before`, and complains of what makes no sense, but for
+/// processors.
 fn settings(other_config: &Pairs, before: &Settings, notes: &mut rxq::Notes) -> Settings {
-    let mut wrong = Vec::new();
-    let mask = other_config.get("pmd-cpu-mask").map(|text| rxq::parse_mask(text, |letter| wrong.push(letter)));
-    if mask != before.mask {
-        wrong.iter().for_each(|letter| vlog::warn!("ovs_numa", "Invalid cpu mask: {letter}"));
-    }
+    let mask = other_config.get("pmd-cpu-mask").map(|text| rxq::parse_mask(text, |_| ()));
     let assign = match other_config.get("pmd-rxq-assign") {
         None => Algorithm::default(),
         Some(text) => Algorithm::parse(text).unwrap_or_else(|| {
@@ -133,7 +132,7 @@ impl Balance {
                 "{WHAT} is enabled, interval {interval_min} mins, pmd load threshold {load_percent}%, improvement threshold \
                  {improvement_percent}%."
             ));
-        } else if !is_enabled && before.is_none_or(|before| before.is_enabled) {
+        } else if !same {
             say(format!("{WHAT} is disabled."));
         }
         if told_sleep_us.replace(sleep_us) != Some(sleep_us) {
@@ -185,7 +184,7 @@ fn emc_notes(
     news.map(text).collect()
 }
 
-fn log(notes: &rxq::Notes) {
+pub(super) fn log(notes: &rxq::Notes) {
     for (is_warning, text) in notes {
         if *is_warning {
             vlog::warn!("dpif_netdev", "{text}");
@@ -196,8 +195,9 @@ fn log(notes: &rxq::Notes) {
 }
 
 impl Switch {
-    /// Has every datapath receive as the database wants it.
-    pub(super) fn tune_datapaths(&mut self) {
+    /// Has every datapath receive as the database wants it. A change of the configuration has the log told of all that is
+    /// wrong with it, be it old or new.
+    pub(super) fn tune_datapaths(&mut self, is_change: bool) {
         let number = |name: &str| super::plan::figure::<u32>(&self.desired.other_config, name);
         let emc_insert_inv_prob = number("emc-insert-inv-prob").unwrap_or(EMC_INSERT_INV_PROB);
         let smc = super::plan::flag(&self.desired.other_config, "smc-enable");
@@ -224,8 +224,12 @@ impl Switch {
             polling.odd = odd;
             let mut notes = rxq::Notes::new();
             let settings = settings(&self.desired.other_config, &polling.settings, &mut notes);
-            let is_new = polling.told.is_none() || settings != polling.settings || ports != polling.ports;
-            if !is_new {
+            let mask = self.desired.other_config.get("pmd-cpu-mask");
+            let is_new = polling.told.is_none()
+                || settings != polling.settings
+                || mask != polling.mask.as_ref()
+                || ports != polling.ports;
+            if !is_change {
                 notes.clear();
             }
             let isolates = (settings.isolate != polling.settings.isolate).then_some(settings.isolate);
@@ -237,6 +241,10 @@ impl Switch {
                 notes.extend(balance.notes(polling.balance.replace(balance), &mut self.told_sleep_us));
             }
             if is_new {
+                if let Some(mask) = mask.filter(|_| !ports.is_empty()) {
+                    rxq::parse_mask(mask, |letter| vlog::warn!("ovs_numa", "Invalid cpu mask: {letter}"));
+                }
+                polling.mask = mask.cloned();
                 let (assignment, more) = rxq::assign(&self.settings.cores, &settings, &ports);
                 notes.extend(rxq::note_threads(&polling.assignment, &assignment));
                 notes.extend(more);
@@ -338,7 +346,7 @@ impl Switch {
         }
         // Works the assignment out anew with the costs as they are now.
         backer.polling.told = None;
-        self.tune_datapaths();
+        self.tune_datapaths(false);
     }
 
     /// A datapath that was started anew is told again.

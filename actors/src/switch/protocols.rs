@@ -85,12 +85,14 @@ pub(super) fn spanning(
             return SpanningConfig::Off;
         }
         let default = stp::BridgeSettings::new(address("stp-system-id"));
-        let seconds = |key: &str, default_ms: i64| i64::from(number(keys, key, (default_ms / 1000) as u32)) * 1000;
+        // Of milliseconds the low 16 bits count, as in Open vSwitch, before bounds do.
+        let low = |ms: i64| i64::from(ms as u16);
+        let seconds = |key: &str, default_ms: i64| low(low_bits(keys, key, default_ms / 1000).wrapping_mul(1000));
         SpanningConfig::Stp {
             bridge: stp::BridgeSettings {
                 priority: priority("stp-priority", default.priority),
                 // What is given counts as milliseconds, as in Open vSwitch 3.1.
-                hello_ms: number(keys, "stp-hello-time", default.hello_ms as u32).into(),
+                hello_ms: low(low_bits(keys, "stp-hello-time", default.hello_ms)),
                 max_age_ms: seconds("stp-max-age", default.max_age_ms),
                 forward_ms: seconds("stp-forward-delay", default.forward_ms),
                 ..default
@@ -349,6 +351,20 @@ pub(super) fn maintenance(interface: &DesiredInterface) -> Option<CfmConfig> {
 fn interval_ms(keys: &Pairs, key: &str, default: u32) -> u32 {
     let given = figure::<i32>(keys, key);
     given.map_or(default, |ms| ms.max(1).unsigned_abs())
+}
+
+/// What of an interface's BFD is read otherwise than it is written; `true`: an error, not a warning.
+pub(super) fn bfd_ignored(interface: &DesiredInterface) -> Vec<(bool, String)> {
+    let Some(BfdConfig { session, .. }) = liveness(interface).and_then(|of| of.bfd) else { return Vec::new() };
+    let mut said = Vec::new();
+    if (1..session.min_rx_ms).contains(&session.decay_min_rx_ms) {
+        let (name, least) = (&interface.name, session.min_rx_ms);
+        said.push((false, format!("{name}: decay_min_rx cannot be less than {least} ms")));
+    }
+    let addresses = ["bfd_src_ip", "bfd_dst_ip"].into_iter().filter_map(|key| interface.bfd.get(key));
+    let strange = addresses.filter(|text| text.parse::<std::net::Ipv4Addr>().is_err());
+    said.extend(strange.map(|text| (true, format!("\"{text}\" is not a valid IP address"))));
+    said
 }
 
 fn bfd_of(name: &str, keys: &Pairs) -> BfdConfig {

@@ -41,7 +41,7 @@ impl Switch {
         let Some(mut wanted) = self.pending.take() else { return };
         RECONFIGURED.add();
         self.busy = true;
-        let mut complaints = checks::drop_impossible(&mut wanted, self.settings.dummy);
+        let mut complaints = checks::drop_impossible(&mut wanted, &self.settings.datapath_types);
         complaints.extend(checks::ignored(&wanted, self.settings.dummy));
         complaints.iter().for_each(checks::Complaint::tell);
         self.limit_vlans(plan::vlan_limit(&wanted.other_config));
@@ -73,7 +73,7 @@ impl Switch {
 
     /// Tells the log when the first port is to be monitored by BFD, CFM or LLDP, and when the last no longer is. Scripts
     /// read it as Open vSwitch words it, which has a thread for that.
-    fn log_monitoring(&mut self, wanted: &DesiredSwitch) {
+    pub(super) fn log_monitoring(&mut self, wanted: &DesiredSwitch) {
         let monitored = |switch: &DesiredSwitch| {
             let interfaces = switch.bridges.values().flat_map(|b| b.ports.values()).flat_map(|p| p.interfaces.values());
             interfaces.into_iter().any(|i| protocols::liveness(i).is_some() || plan::flag(&i.lldp, "enable"))
@@ -240,9 +240,9 @@ impl Switch {
             for (&port, &(bundle, interface)) in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
                     if present.tunnel.is_some() {
-                        tell_oddities(interface);
+                        tunnels::tell_oddities(interface);
                     }
-                    if present.config != *interface {
+                    if present.config != *interface || lacks_mtu(present) {
                         present.config = interface.clone();
                         if let Some(now) = present.tunnel.as_ref().and_then(|old| retunnelled(old, interface)) {
                             let now = Arc::new(now);
@@ -264,7 +264,7 @@ impl Switch {
                 match self.make_port(bridge, row, bundle, interface) {
                     Ok(address) => {
                         if bridge.ports.get(port).is_some_and(|p| p.tunnel.is_some()) {
-                            tell_oddities(interface);
+                            tunnels::tell_oddities(interface);
                         }
                         opening.push(open(name, port, &address));
                     }
@@ -606,7 +606,7 @@ impl Switch {
     }
 
     fn configured(&mut self, ctx: &mut Context<Self>) {
-        self.tune_datapaths();
+        self.tune_datapaths(true);
         self.configure_revalidators();
         self.publish(true);
         self.busy = false;
@@ -713,7 +713,7 @@ fn refuse(interface: &DesiredInterface, error: &str) {
             if !error.ends_with(tunnels::UNNAMED) {
                 vlog::warn!("netdev_vport", "{error}");
             }
-            tell_extensions(interface);
+            tunnels::tell_extensions(interface);
             let why = if error.ends_with(tunnels::RIVALS) { "File exists" } else { "Invalid argument" };
             vlog::warn!("netdev", "{name}: could not set configuration ({why})");
             return;
@@ -723,20 +723,10 @@ fn refuse(interface: &DesiredInterface, error: &str) {
     }
 }
 
-/// Tells the log what is odd about the options of a tunnel that is there all the same.
-fn tell_oddities(interface: &DesiredInterface) {
-    let Some(kind) = tunnels::kind_named(&interface.kind) else { return };
-    let oddities = tunnels::oddities(&interface.name, kind, &interface.options);
-    if !oddities.is_empty() {
-        vlog::warn!("netdev_vport", "{}", oddities.join("\n"));
-    }
-    tell_extensions(interface);
-}
-
-fn tell_extensions(interface: &DesiredInterface) {
-    for ext in tunnels::unknown_extensions(&interface.kind, &interface.options) {
-        vlog::warn!("netdev_vport", "{}: unknown extension '{ext}'", interface.name);
-    }
+/// Whether a device has another MTU than it is to have, which is tried, and told of, at each change of the configuration.
+fn lacks_mtu(port: &PortState) -> bool {
+    let wanted = port.config.mtu_request;
+    port.added && wanted.is_some() && wanted != port.status.mtu
 }
 
 /// Ports of a bridge that have to be made anew, or not at all.

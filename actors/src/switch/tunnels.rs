@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ofproto::view::{Erspan, PacketTypeMode, Setting, TunnelConfig};
 
-use super::desired::Pairs;
+use super::desired::{DesiredInterface, Pairs};
 
 /// Where an IPv6 address is an IPv4 one.
 const MAPPED: u128 = 0xffff_0000_0000;
@@ -461,6 +461,23 @@ pub(super) fn listed(config: &TunnelConfig, odp: flow::OdpPort) -> String {
         out.push_str(", csum=true");
     }
     out
+}
+
+/// Tells the log what is odd about the options of a tunnel that is there all the same.
+pub(super) fn tell_oddities(interface: &DesiredInterface) {
+    let Some(kind) = kind_named(&interface.kind) else { return };
+    let oddities = oddities(&interface.name, kind, &interface.options);
+    if !oddities.is_empty() {
+        vlog::warn!("netdev_vport", "{}", oddities.join("\n"));
+    }
+    tell_extensions(interface);
+}
+
+/// Tells the log of extensions that a tunnel is to have and that nobody knows.
+pub(super) fn tell_extensions(interface: &DesiredInterface) {
+    for ext in unknown_extensions(&interface.kind, &interface.options) {
+        vlog::warn!("netdev_vport", "{}: unknown extension '{ext}'", interface.name);
+    }
 }
 
 #[cfg(test)]

@@ -204,6 +204,12 @@ pub(super) fn kind_text(kind: &str, options: &std::collections::BTreeMap<String,
     let mut out = kind.to_owned();
     let mut told: std::collections::BTreeMap<&str, String> =
         options.iter().filter(|(n, _)| told.contains(&n.as_str())).map(|(n, v)| (n.as_str(), v.clone())).collect();
+    if told.contains_key("ifindex") {
+        match crate::port::device::dummy_index(options) {
+            Some(index) => told.insert("ifindex", index.to_string()),
+            None => told.remove("ifindex"),
+        };
+    }
     if kind == "dummy-pmd" {
         let queues = crate::port::device::dummy_queues(options).to_string();
         for name in ["configured_rx_queues", "requested_rx_queues"] {

@@ -143,6 +143,13 @@ const FEATURES: &[(&str, &str, &str)] = &[
     ("nd_ext", "IPv6 ND Extension", "true"),
 ];
 
+/// Tells the log that a datapath is made, and of its ways to look up, which are named once.
+pub(in super::super) fn log_implementations() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    vlog::info!("dpif_netdev_extract", "Default MFEX Extract implementation is scalar.");
+    ONCE.call_once(|| vlog::info!("dpif_netdev_impl", "Default DPIF implementation is dpif_scalar."));
+}
+
 /// Tells the log what a new datapath can do.
 pub(in super::super) fn log_features(kind: &str) {
     const SUPPORTS: [(&str, &str); 22] = [

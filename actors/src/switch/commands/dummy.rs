@@ -88,11 +88,15 @@ fn is_dummy(kind: &str) -> bool {
 fn packets_of(args: &[String], queues: u32) -> Result<(u32, Vec<PacketBuf>), String> {
     let mut packets = Vec::new();
     let mut queue = 0;
-    let mut args = args.iter().peekable();
-    if args.next_if(|a| *a == "--qid").is_some() {
-        let asked = args.next().and_then(|text| text.parse::<u32>().ok()).filter(|queue| *queue < queues);
-        queue = asked.ok_or("bad rx queue id.")?;
+    let mut args = args;
+    if let [option, asked, packets @ ..] = args
+        && option == "--qid"
+    {
+        // What is no number is the first.
+        queue = Some(asked.parse().unwrap_or(0)).filter(|queue| *queue < queues).ok_or("bad rx queue id.")?;
+        args = packets;
     }
+    let mut args = args.iter().peekable();
     while let Some(text) = args.next() {
         if let Some(octets) = hex_octets(text) {
             packets.push(PacketBuf::new(&octets));

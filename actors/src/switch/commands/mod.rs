@@ -22,7 +22,7 @@ mod top;
 mod tunnel;
 
 pub(crate) use dpctl::hits;
-pub(super) use dpif::{capabilities, log_features};
+pub(super) use dpif::{capabilities, log_features, log_implementations};
 
 use super::directory::Shared;
 use crate::unixctl::Commands;

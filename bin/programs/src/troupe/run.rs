@@ -24,7 +24,7 @@ struct Running {
 impl Serving for Running {
     /// Nothing stays behind but the database.
     async fn end(&self, _: &Reason) {
-        self.switch.clean_up().await;
+        self.switch.clean_up(false).await;
     }
 }
 

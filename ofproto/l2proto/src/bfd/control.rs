@@ -5,7 +5,7 @@ use packet::checksum;
 use super::{Diagnostic, State};
 
 /// Octets of a control packet without authentication.
-const LEN: usize = 24;
+pub(super) const LEN: usize = 24;
 const VERSION: u8 = 1;
 /// UDP port of single-hop sessions.
 pub const UDP_PORT: u16 = 3784;

@@ -114,11 +114,19 @@ pub enum Event {
         before: (State, Diagnostic),
         /// What is said now.
         after: (State, Diagnostic),
+        /// The session as it was before, as [`Bfd::show`] tells of it.
+        shown: String,
     },
     /// The peer is asked to confirm new intervals.
     PollStarted,
-    /// It has.
-    PollEnded,
+    /// It has, by this packet; and the session.
+    PollEnded(Control, String),
+    /// So many missing packets meant silence of the peer before, and do now.
+    RemoteMult(u8, u8),
+    /// The peer takes packets at another pace, by this packet; and the session.
+    RemoteMinRx(Control, String),
+    /// The peer ended the session by this packet; and the session.
+    SignaledDown(Control, String),
 }
 
 /// What the peer said last.
@@ -172,19 +180,22 @@ pub struct Bfd {
 
 impl Bfd {
     /// A session that is down; the seed makes its discriminator and its jitter.
-    pub fn new(settings: Settings, seed: u64, now_ms: i64) -> Bfd {
+    pub fn new(mut settings: Settings, seed: u64, now_ms: i64) -> Bfd {
+        // What a session tells of itself before it knows what is wanted of it.
+        let unset = Settings { mult: 3, path_down: false, ..settings.clone() };
+        let wanted = std::mem::replace(&mut settings, unset);
         let mut bfd = Bfd {
-            min_tx_ms: settings.min_tx_ms.max(SLOW_MS),
-            min_rx_ms: settings.min_rx_ms.max(1),
+            min_tx_ms: SLOW_MS,
+            min_rx_ms: 0,
             settings,
             state: State::AdminDown,
             diagnostic: Diagnostic::NONE,
             disc: 0,
             polling: None,
-            remote: Remote::UNKNOWN,
+            remote: Remote { state: State::AdminDown, min_rx_ms: 0, ..Remote::UNKNOWN },
             detect_at: 0,
-            last_tx: now_ms,
-            next_tx: now_ms,
+            last_tx: 0,
+            next_tx: 0,
             final_due: false,
             forced: None,
             forwarding: false,
@@ -196,6 +207,10 @@ impl Bfd {
         };
         bfd.disc = (bfd.draw() >> 32) as u32 | 1;
         bfd.enter(State::Down, Diagnostic::NONE, now_ms);
+        bfd.settings = wanted;
+        bfd.min_tx_ms = bfd.settings.min_tx_ms.max(SLOW_MS);
+        bfd.min_rx_ms = bfd.settings.min_rx_ms.max(1);
+        (bfd.remote, bfd.last_tx, bfd.next_tx) = (Remote::UNKNOWN, now_ms, now_ms);
         bfd.path_changed(now_ms);
         bfd
     }
@@ -285,27 +300,37 @@ impl Bfd {
             return;
         }
         self.heard_control(now_ms);
-        if packet.flags & flag::FINAL != 0
-            && let Some((min_tx, min_rx)) = self.polling.take()
-        {
-            (self.min_tx_ms, self.min_rx_ms) = (min_tx, min_rx);
-            self.events.push(Event::PollEnded);
+        let before = self.remote;
+        if before.mult != packet.mult {
+            self.events.push(Event::RemoteMult(before.mult, packet.mult));
         }
-        let faster = self.remote.min_rx_ms != packet.min_rx_ms;
         self.remote = Remote {
             state: packet.state,
             diagnostic: packet.diagnostic,
             flags: packet.flags,
             disc: packet.my_disc,
-            min_tx_ms: packet.min_tx_ms,
+            min_tx_ms: before.min_tx_ms,
             min_rx_ms: packet.min_rx_ms,
             mult: packet.mult,
         };
+        let faster = before.min_rx_ms != packet.min_rx_ms;
+        if faster {
+            self.events.push(Event::RemoteMinRx(*packet, self.show(now_ms)));
+        }
+        self.remote.min_tx_ms = packet.min_tx_ms;
+        if packet.flags & flag::FINAL != 0
+            && let Some((min_tx, min_rx)) = self.polling.take()
+        {
+            (self.min_tx_ms, self.min_rx_ms) = (min_tx, min_rx);
+            self.events.push(Event::PollEnded(*packet, self.show(now_ms)));
+        }
         self.detect_at = now_ms + i64::from(packet.mult) * i64::from(self.rx_interval_ms());
         match (self.state, packet.state) {
             (State::AdminDown, _) => return,
             (State::Init | State::Up, State::AdminDown) | (State::Up, State::Down) => {
                 self.enter(State::Down, Diagnostic::NEIGHBOR_DOWN, now_ms);
+                self.remote = Remote { mult: packet.mult, ..Remote::UNKNOWN };
+                self.events.push(Event::SignaledDown(*packet, self.show(now_ms)));
             }
             (State::Down, State::Down) => self.enter(State::Init, self.diagnostic, now_ms),
             (State::Down, State::Init) | (State::Init, State::Init | State::Up) => {
@@ -368,9 +393,10 @@ impl Bfd {
         }
         let before = (self.state, self.diagnostic);
         let was_up = self.state == State::Up;
+        let shown = self.show(now_ms);
         self.state = state;
         self.diagnostic = diagnostic;
-        self.events.push(Event::StateChanged { before, after: (state, diagnostic) });
+        self.events.push(Event::StateChanged { before, after: (state, diagnostic), shown });
         if was_up != (state == State::Up) {
             self.begin_decay(now_ms);
             // Neither end relied on a pace before, so there is nothing to negotiate.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::control::flag;
-use super::{Bfd, Diagnostic, State};
+use super::control::{LEN, flag};
+use super::{Bfd, Control, Diagnostic, State};
 
 /// Names of flags, in their order.
 const FLAGS: [(u8, &str); 6] = [
@@ -70,10 +70,32 @@ impl Bfd {
     }
 }
 
+impl Control {
+    /// The packet as the log is told of it: lines, but for the end of the last.
+    pub fn show(&self) -> String {
+        let (diagnostic, state, flags) = (self.diagnostic.name(), self.state.name(), flag_names(self.flags));
+        let interval = |ms: u32| format!("{}us ({ms}ms)", u64::from(ms) * 1000);
+        format!(
+            "  vers:1 diag:\"{diagnostic}\" state:{state} mult:{} length:{LEN}\n  flags: {flags}\n  my_disc:0x{:x} \
+             your_disc:0x{:x}\n  min_tx:{}\n  min_rx:{}\n  min_rx_echo:{}",
+            self.mult,
+            self.my_disc,
+            self.your_disc,
+            interval(self.min_tx_ms),
+            interval(self.min_rx_ms),
+            interval(0)
+        )
+    }
+}
+
+fn flag_names(flags: u8) -> String {
+    let names: Vec<&str> = FLAGS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| *name).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+}
+
 fn end(out: &mut String, end: &End) {
     let who = end.who;
-    let names: Vec<&str> = FLAGS.iter().filter(|(bit, _)| end.flags & bit != 0).map(|(_, name)| *name).collect();
-    let _ = writeln!(out, "\n  {who} Flags: {}", if names.is_empty() { "none".to_owned() } else { names.join(" ") });
+    let _ = writeln!(out, "\n  {who} Flags: {}", flag_names(end.flags));
     let _ = writeln!(out, "  {who} Session State: {}", end.state.name());
     let _ = writeln!(out, "  {who} Diagnostic: {}", end.diagnostic.name());
     let _ = writeln!(out, "  {who} Discriminator: 0x{:x}", end.disc);

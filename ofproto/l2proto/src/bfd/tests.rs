@@ -105,7 +105,11 @@ fn new_intervals_are_negotiated_by_a_poll() {
     pair.ends[0].take_events();
     pair.ends[0].configure(settings(100, 400), pair.now_ms);
     pair.step(200);
-    assert_eq!(pair.ends[0].take_events(), [Event::PollStarted, Event::PollEnded]);
+    let events = pair.ends[0].take_events();
+    let [Event::PollStarted, Event::PollEnded(packet, shown)] = &events[..] else { panic!("{events:?}") };
+    let [text, packet] = [shown, &packet.show()].map(|text| text.replace('\n', "|"));
+    assert!(packet.contains("state:up mult:3 length:24|  flags: final|"), "{packet}");
+    assert!(text.contains("Remote Flags: final|  Remote Session State: up|"), "{text}");
     let text = pair.ends[1].show(pair.now_ms);
     assert!(text.contains("TX Interval: Approx 400ms"), "{text}");
     pair.step(2000);
@@ -206,4 +210,53 @@ fn traffic_vouches_for_a_silent_peer_for_a_while() {
     pair.now_ms += 30_000;
     pair.ends[0].run(pair.now_ms);
     assert!(!pair.ends[0].forwarding(), "the peer must be heard now and then");
+}
+
+/// As Open vSwitch 3.1 tells of the same, whose dumps are of the moment at which each line is written.
+#[test]
+fn what_the_peer_says_is_told() {
+    let mut bfd = Bfd::new(Settings { path_down: true, ..settings(300, 400) }, 1, 5000);
+    let told = |bfd: &mut Bfd| -> Vec<String> {
+        let line = |event: Event| match event {
+            Event::StateChanged { before, after, shown } => {
+                let part =
+                    |what: &str| shown.lines().find_map(|line| line.trim().strip_prefix(what).map(str::to_owned));
+                let [rx, down] =
+                    ["RX Interval: ", "Concatenated Path Down: "].map(|what| part(what).unwrap_or_default());
+                format!("{}->{} {rx} {down}", before.0.name(), after.0.name())
+            }
+            Event::RemoteMult(before, after) => format!("mult {before} {after}"),
+            Event::RemoteMinRx(packet, shown) => {
+                let is_before = shown.contains("Remote Minimum TX Interval: 0ms");
+                format!("min_rx {} {is_before}", packet.min_rx_ms)
+            }
+            Event::SignaledDown(packet, shown) => {
+                format!("signaled {} {}", packet.state.name(), shown.contains("Remote Discriminator: 0x0"))
+            }
+            Event::PollStarted => "poll".to_owned(),
+            Event::PollEnded(..) => "end of poll".to_owned(),
+        };
+        bfd.take_events().into_iter().map(line).collect()
+    };
+    assert_eq!(told(&mut bfd), ["admin_down->down Approx 0ms false", "down->down Approx 400ms true"]);
+    let mut packet = Control {
+        diagnostic: Diagnostic::NONE,
+        state: State::Down,
+        flags: 0,
+        mult: 3,
+        my_disc: 7,
+        your_disc: 0,
+        min_tx_ms: 1000,
+        min_rx_ms: 1000,
+    };
+    bfd.receive(&packet, 5100);
+    assert_eq!(told(&mut bfd), ["mult 0 3", "min_rx 1000 true", "down->init Approx 1000ms true"]);
+    packet.state = State::Up;
+    bfd.receive(&packet, 5200);
+    assert_eq!(told(&mut bfd), ["init->up Approx 1000ms true"]);
+    packet.state = State::Down;
+    bfd.receive(&packet, 5300);
+    assert_eq!(told(&mut bfd), ["up->down Approx 1000ms true", "signaled down true"]);
+    let first = packet.show().lines().next().map(str::to_owned);
+    assert_eq!(first.as_deref(), Some("  vers:1 diag:\"No Diagnostic\" state:down mult:3 length:24"));
 }

@@ -333,16 +333,25 @@ fn destination(frame: &[u8]) -> Option<u64> {
 }
 
 fn bfd_line(name: &str, event: &bfd::Event) -> String {
+    let heard = |what, packet: &control::Control, shown: &String| {
+        format!("{name}: {what}\n{}{}", packet.show(), shown.trim_end())
+    };
     match event {
-        bfd::Event::StateChanged { before, after } => format!(
-            "{name}: BFD state change: {}->{} \"{}\"->\"{}\".",
+        bfd::Event::StateChanged { before, after, shown } => format!(
+            "{name}: BFD state change: {}->{} \"{}\"->\"{}\".\n{}",
             before.0.name(),
             after.0.name(),
             before.1.name(),
-            after.1.name()
+            after.1.name(),
+            shown.trim_end()
         ),
         bfd::Event::PollStarted => format!("{name}: Initiating poll sequence"),
-        bfd::Event::PollEnded => format!("{name}: Poll sequence terminated."),
+        bfd::Event::PollEnded(packet, shown) => heard("Poll sequence terminated.", packet, shown),
+        bfd::Event::RemoteMult(before, after) => {
+            format!("Interface {name} remote mult value {before} changed to {after}")
+        }
+        bfd::Event::RemoteMinRx(packet, shown) => heard("New remote min_rx.", packet, shown),
+        bfd::Event::SignaledDown(packet, shown) => heard("Remote signaled STATE_DOWN.", packet, shown),
     }
 }
 
