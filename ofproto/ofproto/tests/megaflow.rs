@@ -142,7 +142,8 @@ fn keys() -> impl Strategy<Value = Key> {
 }
 
 fn verdict(view: &SwitchView, key: &Key, recirc: &mut Recirc) -> Translation {
-    let (bridge, flow) = resolve(view, key).expect("known port");
+    let mut flow = key.clone();
+    let bridge = resolve(view, &mut flow).expect("known port");
     let input =
         Input { key: &flow, bridge, packet: None, tcp_flags: 0, start: Start::Key, side_effects: true, now_ms: 0 };
     translate(view, &input, recirc, None)

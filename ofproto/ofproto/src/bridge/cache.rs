@@ -9,7 +9,7 @@ use flow::classifier::MiniMatch;
 use flow::{Actions, FlowChange, FlowEntry, FlowReported, Key, Mask, Ufid};
 
 use super::Bridge;
-use crate::revalidate::{CachedFlow, Changes, Verdict};
+use crate::revalidate::{CachedFlow, Changes, FETCHED, Verdict};
 use crate::view::BridgeId;
 use crate::xlate::{Effect, Translation};
 
@@ -146,7 +146,10 @@ impl Bridge {
     pub fn revalidate(&mut self, reports: &[FlowReported], max_idle_ms: i64, now_ms: i64) -> Decisions {
         let mut decisions = Decisions::default();
         self.note_changes();
-        for report in reports {
+        for (i, report) in reports.iter().enumerate() {
+            if i % FETCHED == 0 {
+                self.flows.fetch(reports[i..].iter().take(FETCHED).map(|report| report.ufid));
+            }
             let Some(used_ms) = self.credit_flow(report, now_ms) else {
                 decisions.delete.push(report.ufid);
                 continue;

@@ -84,7 +84,8 @@ impl Bridge {
     /// The datapath sampled a packet of `len` octets for IPFIX.
     pub(super) fn sampled_for_ipfix(&mut self, cookie: &Cookie, sampled: &Key, len: usize, now_ms: i64) {
         self.live_view();
-        let Some((bridge, key)) = resolve(&self.live, sampled) else { return };
+        let mut key = sampled.clone();
+        let Some(bridge) = resolve(&self.live, &mut key) else { return };
         let in_port = OfPort::from_11(key.in_port());
         let input = in_port.filter(|_| bridge == self.view.id).and_then(|port| self.view.ports.get(&port));
         let of_odp = |odp: OdpPort| self.live.port(*self.live.odp_ports.get(&odp)?);

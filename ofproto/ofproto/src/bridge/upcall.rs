@@ -129,20 +129,28 @@ impl Bridge {
     /// Translates a key as the datapath has it; `None` for packets of no port here.
     pub(super) fn translate_key(&mut self, key: &Key, packet: Option<&PacketBuf>, now_ms: i64) -> Option<Translation> {
         self.live_view();
-        let resolved = resolve(&self.live, key);
-        if resolved.is_none() && key.in_port() != NO_ODP_PORT {
-            // It came by a port, or a tunnel, that is nobody's: not yet, or not any more.
-            if key.tun_dst() != 0 || key.tun_ipv6_dst() != 0 {
-                let (module, text) = ("tunnel", stray_text(key));
-                self.put(Output::Remark(openflow::Remark { level: openflow::Level::Warn, module, text, once: false }));
+        let mut flow = key.clone();
+        let mut bridge = match resolve(&self.live, &mut flow) {
+            Some(bridge) => bridge,
+            None if key.in_port() == NO_ODP_PORT => {
+                flow.clone_from(key);
+                flow.set_in_port(OfPort::NONE.to_11());
+                self.view.id
             }
-            return None;
-        }
-        let (mut bridge, flow) = resolved.unwrap_or_else(|| {
-            let mut flow = key.clone();
-            flow.set_in_port(OfPort::NONE.to_11());
-            (self.view.id, flow)
-        });
+            // It came by a port, or a tunnel, that is nobody's: not yet, or not any more.
+            None => {
+                if key.tun_dst() != 0 || key.tun_ipv6_dst() != 0 {
+                    let (module, text) = ("tunnel", stray_text(key));
+                    self.put(Output::Remark(openflow::Remark {
+                        level: openflow::Level::Warn,
+                        module,
+                        text,
+                        once: false,
+                    }));
+                }
+                return None;
+            }
+        };
         if key.recirc_id() != 0 {
             // A number without a state is a bond's.
             let id = key.recirc_id();

@@ -21,7 +21,7 @@ use l2proto::mac_learning::MacKey;
 use smallvec::SmallVec;
 
 pub use changes::Changes;
-pub use index::FlowIndex;
+pub use index::{FETCHED, FlowIndex};
 pub use limit::{DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS, FlowLimit};
 
 use crate::rule::RuleStats;

@@ -164,7 +164,7 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
             }
             let port = key.in_port();
             let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;
-            return resolve(view, &key).ok_or_else(|| {
+            return resolve(view, &mut key).map(|bridge| (bridge, key)).ok_or_else(|| {
                 if tunnelled && view.tunnels.ports.iter().any(|(_, odp, _)| *odp == port) {
                     NO_TUNNEL.to_owned()
                 } else {

@@ -1,5 +1,6 @@
 //! The state of one translation.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use flow::field::Value;
@@ -168,7 +169,7 @@ impl<'a> Context<'a> {
     }
 
     /// Translates and gives the verdict.
-    pub fn run(mut self) -> Translation {
+    pub fn run(&mut self) -> Translation {
         self.start();
         self.end_monitoring();
         if self.error.is_none() || !self.tracing() {
@@ -189,16 +190,16 @@ impl<'a> Context<'a> {
         }
         let final_flow = self.tracing().then(|| Box::new(self.flow.clone()));
         Translation {
-            actions: self.odp,
-            mask: self.wc,
-            effects: self.effects,
+            actions: take(&mut self.odp),
+            mask: self.wc.clone(),
+            effects: take(&mut self.effects),
             slow: self.slow,
-            recircs: self.recircs,
-            complaint: self.complaint,
+            recircs: take(&mut self.recircs),
+            complaint: self.complaint.take(),
             error: self.error,
             final_flow,
-            macs: self.macs,
-            bridges: self.bridges,
+            macs: take(&mut self.macs),
+            bridges: take(&mut self.bridges),
             version: self.view.version,
         }
     }

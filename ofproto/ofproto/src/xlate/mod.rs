@@ -174,22 +174,22 @@ impl Translation {
     }
 }
 
-/// Which bridge a packet belongs to and its key there, given the key as the datapath has it. A recirculated packet
-/// belongs to the bridge of its state, which the caller knows. `None` for ports that no bridge has.
-pub fn resolve(view: &SwitchView, key: &Key) -> Option<(BridgeId, Key)> {
+/// Which bridge a packet belongs to, given the key as the datapath has it, which becomes the bridge's. A recirculated
+/// packet belongs to the bridge of its state, which the caller knows. `None` for ports that no bridge has; the key is of
+/// no use then.
+pub fn resolve(view: &SwitchView, key: &mut Key) -> Option<BridgeId> {
     let odp_port = key.in_port();
     let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;
     let at = if tunnelled { view.tunnels.receive(odp_port, key)? } else { *view.odp_ports.get(&odp_port)? };
-    let mut flow = key.clone();
-    flow.set_in_port(at.port.to_11());
+    key.set_in_port(at.port.to_11());
     if let Some(bridge) = view.bridges.get(&at.bridge) {
-        bridge.tun_table.from_datapath(&mut flow);
+        bridge.tun_table.from_datapath(key);
     }
     let port = view.port(at)?;
     if tunnelled && !matches!(port.kind, PortKind::Tunnel(_)) {
         return None;
     }
-    Some((at.bridge, flow))
+    Some(at.bridge)
 }
 
 /// What the log is told of a packet out of a tunnel that is no port's here.
