@@ -21,12 +21,42 @@ const IGMP_REPORTS: [u16; 4] = [0x12, 0x16, 0x17, IGMP_REPORT_V3];
 const MLD_QUERY: u16 = 130;
 const MLD_REPORTS: [u16; 3] = [131, 132, 143];
 
-/// What a trace says of the ways a packet takes.
-const GROUP: &str = "forwarding to mcast group port";
-const ROUTER: &str = "forwarding to mcast router port";
-const ELSEWHERE: &str = "mcast router is on another vlan, dropping";
-const FLOOD: &str = "forwarding to mcast flood port";
-const FLAGGED: &str = "forwarding report to mcast flagged port";
+/// Why a packet may go to a port.
+#[derive(Clone, Copy)]
+enum Way {
+    Group,
+    Router,
+    /// A router, but of another VLAN: none.
+    RouterElsewhere,
+    Flood,
+    Report,
+}
+
+impl Way {
+    /// What a trace says of a packet that goes so.
+    fn taken(self) -> &'static str {
+        match self {
+            Way::Group => "forwarding to mcast group port",
+            Way::Router => "forwarding to mcast router port",
+            Way::RouterElsewhere => "mcast router is on another vlan, dropping",
+            Way::Flood => "forwarding to mcast flood port",
+            Way::Report => "forwarding report to mcast flagged port",
+        }
+    }
+
+    /// What it says where that is the port the packet came in by.
+    fn back(self) -> &'static str {
+        match self {
+            Way::Group => "mcast group port is input port, dropping",
+            Way::Router | Way::RouterElsewhere => "mcast router port is input port, dropping",
+            Way::Flood => "mcast flood port is input port, dropping",
+            Way::Report => "mcast port is input port, dropping the Report",
+        }
+    }
+}
+
+/// A port's bundle by number, and why.
+type Target = (u32, Way);
 
 impl Context<'_> {
     pub(super) fn multicast(&mut self, mcast: &McastView, from: &Arc<BundleView>, tags: &Tags) {
@@ -49,11 +79,11 @@ impl Context<'_> {
         let group = if v4 { 0xffff_0000_0000 | u128::from(self.flow.nw_dst()) } else { self.flow.ipv6_dst() };
         let key = GroupKey { vlan: tags.vid(), group };
         let routers = routers(mcast, tags.vid());
-        let mut targets: Vec<(u32, &str)> = Vec::new();
+        let mut targets: Vec<Target> = Vec::new();
         match mcast.listeners(&key) {
             Some(listeners) => {
-                targets.extend(listeners.map(|id| (id, GROUP)));
-                targets.extend(self.flooding_ports(|p| p.mcast_flood, FLOOD));
+                targets.extend(listeners.map(|id| (id, Way::Group)));
+                targets.extend(self.flooding_ports(|p| p.mcast_flood, Way::Flood));
                 targets.extend(routers);
             }
             None if mcast.flood_unregistered => {
@@ -62,7 +92,7 @@ impl Context<'_> {
             }
             None => {
                 targets.extend(routers);
-                targets.extend(self.flooding_ports(|p| p.mcast_flood, FLOOD));
+                targets.extend(self.flooding_ports(|p| p.mcast_flood, Way::Flood));
             }
         }
         self.send_each(targets, from, tags);
@@ -84,7 +114,7 @@ impl Context<'_> {
         }
         if report {
             let mut targets = routers(mcast, tags.vid());
-            targets.extend(self.flooding_ports(|p| p.mcast_flood_reports, FLAGGED));
+            targets.extend(self.flooding_ports(|p| p.mcast_flood_reports, Way::Report));
             self.send_each(targets, from, tags);
         } else {
             self.detail(if mld { "MLD query, flooding" } else { "multicast traffic, flooding" });
@@ -169,17 +199,17 @@ impl Context<'_> {
         }
     }
 
-    fn flooding_ports<'t>(&self, flag: impl Fn(&PortView) -> bool, text: &'t str) -> Vec<(u32, &'t str)> {
+    fn flooding_ports(&self, flag: impl Fn(&PortView) -> bool, way: Way) -> Vec<Target> {
         let flagged = self.bridge.ports.values().filter(|p| flag(p));
-        flagged.filter_map(|p| Some((p.bundle?.0, text))).collect()
+        flagged.filter_map(|p| Some((p.bundle?.0, way))).collect()
     }
 
-    fn send_each(&mut self, targets: Vec<(u32, &str)>, from: &BundleView, tags: &Tags) {
+    fn send_each(&mut self, targets: Vec<Target>, from: &BundleView, tags: &Tags) {
         let bridge = Arc::clone(self.bridge);
         let mut sent = BTreeSet::new();
-        for (id, text) in targets {
-            if text == ELSEWHERE {
-                self.detail(text);
+        for (id, way) in targets {
+            if matches!(way, Way::RouterElsewhere) {
+                self.detail(way.taken());
                 continue;
             }
             let Some(bundle) = bridge.bundles.get(&BundleId(id)) else {
@@ -187,21 +217,16 @@ impl Context<'_> {
                 continue;
             };
             if id == from.id.0 {
-                self.detail(match text {
-                    GROUP => "mcast group port is input port, dropping",
-                    ROUTER => "mcast router port is input port, dropping",
-                    FLOOD => "mcast flood port is input port, dropping",
-                    _ => "mcast port is input port, dropping the Report",
-                });
+                self.detail(way.back());
             } else if sent.insert(id) {
-                self.detail(text);
+                self.detail(way.taken());
                 self.output_bundle(bundle, tags);
             }
         }
     }
 }
 
-/// All routers, with what is said of sending to them from a VLAN.
-fn routers(mcast: &McastView, vlan: u16) -> Vec<(u32, &'static str)> {
-    mcast.all_routers().map(|(v, id)| (id, if v == vlan { ROUTER } else { ELSEWHERE })).collect()
+/// All routers, as they are to a packet of a VLAN.
+fn routers(mcast: &McastView, vlan: u16) -> Vec<Target> {
+    mcast.all_routers().map(|(v, id)| (id, if v == vlan { Way::Router } else { Way::RouterElsewhere })).collect()
 }
