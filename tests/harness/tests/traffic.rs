@@ -324,11 +324,39 @@ fn a_tunnel_leads_where_the_hosts_routes_lead() {
         peer.space.line("ip link set vx up mtu 1400")?;
         process::until("the tunnel to lead", Duration::from_secs(60), || peer.reaches("10.8.0.100"))?;
         peer.space.line("ping -c 1 -s 3000 -W 20 10.8.0.100")?;
+        // What the peer's kernel leaves undone of a packet in its tunnel is done here.
+        peer.space.sends(&lab.host, "10.8.0.100", 2_000_000)?;
+        lab.host.sends(&peer.space, "10.8.0.1", 2_000_000)?;
         let routes = lab.appctl("ovs/route/show")?;
         let led = "Cached: 10.9.0.0/24 dev under SRC 10.9.0.100\n";
         need(&format!("the route is shown: {routes}"), routes.contains(led))?;
         let neighbours = lab.appctl("tnl/neigh/show")?;
         need(&format!("the peer is known: {neighbours}"), neighbours.contains(&peer.mac))
+    });
+}
+
+/// Their kernels hand large segments over as packets of the tunnel.
+#[test]
+fn guests_have_tunnels_of_their_own_through_the_switch() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        for (number, (guest, peer)) in [(a, b), (b, a)].into_iter().enumerate() {
+            for (vni, sums) in [(3, ""), (4, " udpcsum")] {
+                let link = format!("type vxlan id {vni} remote {} dstport 4789{sums}", peer.ip);
+                guest.space.line(&format!("ip link add vx{vni} {link}"))?;
+                guest.space.line(&format!("ip addr add 10.8.{vni}.{number}/24 dev vx{vni}"))?;
+                guest.space.line(&format!("ip link set vx{vni} up mtu 1400"))?;
+            }
+        }
+        for vni in [3, 4] {
+            let far = format!("10.8.{vni}.1");
+            process::until("the tunnel to lead", Duration::from_secs(60), || a.reaches(&far))?;
+            a.space.sends(&b.space, &far, 8_000_000)?;
+        }
+        // As well where each packet is decided upon here.
+        lab.vsctl("set open . other_config:kernel-fast-path=false")?;
+        a.space.sends(&b.space, "10.8.3.1", 8_000_000)
     });
 }
 
