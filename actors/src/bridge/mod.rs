@@ -415,7 +415,7 @@ impl Handler<StaleFlows> for Bridge {
 
     fn handle(&mut self, m: StaleFlows, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        MessageResult(self.core.stale_flows(m.0))
+        MessageResult(self.core.stale_flows(m.after, m.max))
     }
 }
 

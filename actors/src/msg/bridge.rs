@@ -164,10 +164,15 @@ pub struct ForeignPacketIn {
     pub cookie: Box<flow::odp::ControllerCookie>,
 }
 
-/// Name the cached flows that changes concern, so many at the most (Q).
+/// Name the cached flows that changes concern, in their names' order (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "Vec<flow::Ufid>")]
-pub struct StaleFlows(pub usize);
+pub struct StaleFlows {
+    /// Those behind this one.
+    pub after: Option<flow::Ufid>,
+    /// So many at the most.
+    pub max: usize,
+}
 
 /// Judge cached flows that changes concern; the answer says what to do with them, and by which view (Q).
 #[derive(Debug, Message)]

@@ -155,13 +155,16 @@ impl Round {
         self.directory.load().bridges.values().find(|b| b.id == id).map(|b| b.address.clone())
     }
 
-    /// Has every bridge judge the flows that changes concern.
+    /// Has every bridge judge the flows that changes concern, once around: where rules change all the time flows are stale
+    /// again as soon as they were judged, which is the next round's work. Nobody may wait for a day without changes.
     async fn judge(&self) {
         let bridges: Vec<_> = self.directory.load().bridges.values().map(|b| b.address.clone()).collect();
         for bridge in bridges {
-            while let Ok(ufids) = bridge.ask(StaleFlows(WALK_SLICE), PATIENCE).await
-                && !ufids.is_empty()
+            let mut after = None;
+            while let Ok(ufids) = bridge.ask(StaleFlows { after, max: WALK_SLICE }, PATIENCE).await
+                && let Some(last) = ufids.last().copied()
             {
+                after = Some(last);
                 // What they carried until now is owed to what they meant until now.
                 let Ok(reports) = self.datapath.ask(ReportFlows(ufids.clone()), PATIENCE).await else { return };
                 let Ok((view_version, decisions)) = bridge.ask(FlowJudge { ufids, reports }, PATIENCE).await else {

@@ -3,6 +3,7 @@
 //!
 //! A flow's name carries its bridge's number in its upper 16 bits, so that whoever dumps a datapath knows whom to ask.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use flow::classifier::MiniMatch;
@@ -105,10 +106,12 @@ impl Bridge {
         self.judged = self.live.clone();
     }
 
-    /// Flows that changes concern, `max` at the most. They are to be judged when their counters are at hand.
-    pub fn stale_flows(&mut self, max: usize) -> Vec<Ufid> {
+    /// Flows that changes concern, those behind `after` in their names' order, `max` at the most. They are to be judged
+    /// when their counters are at hand.
+    pub fn stale_flows(&mut self, after: Option<Ufid>, max: usize) -> Vec<Ufid> {
         self.note_changes();
-        self.stale.iter().take(max).copied().collect()
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.stale.range((behind, Bound::Unbounded)).take(max).copied().collect()
     }
 
     /// Judges flows that changes concern, after crediting what those that the datapath has carried until now.
