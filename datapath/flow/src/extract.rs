@@ -89,9 +89,9 @@ pub fn extract_with(packet: &[u8], metadata: &Key, max_vlans: usize) -> (Key, La
     (key, layers)
 }
 
-/// Fills the packet words of `key`, which must be zero, beside the metadata already there. At most `max_vlans`
-/// tags are taken, of which the key has room for two; a further one is the EtherType. The original direction tuple of a connection of the other IP version
-/// is forgotten.
+/// Fills the packet words of `key`, which must be zero, beside the metadata already there. At most `max_vlans` tags are
+/// taken, of which the key has room for two; a further one is the EtherType. The original direction tuple of a connection
+/// of the other IP version is forgotten.
 #[inline]
 pub fn extract_into(key: &mut Key, packet: &[u8], max_vlans: usize) -> Layers {
     let mut walk = Walk { at: packet, len: packet.len(), layers: Layers::EMPTY };

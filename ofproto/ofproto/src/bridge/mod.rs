@@ -140,7 +140,6 @@ pub struct Bridge {
     published_groups: group::Groups,
     group_incarnations: u64,
     meters: BTreeMap<u32, meter::Meter>,
-    /// First number of this bridge's datapath meters, and the step to the next.
     /// Where it takes numbers of datapath meters from, one more than they are; the bridges of a switch share it.
     pub meter_numbers: crate::xlate::Numbers,
     /// Numbers of meters that it had.
