@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use flow::{OdpPort, Ticket, Upcall};
+use flow::Upcall;
 
 use super::{Datapath, log};
 use crate::clock;
@@ -39,21 +39,17 @@ impl Lines {
     }
 
     /// Sends what may be sent; those that are lost on the way are added to `lost`.
-    fn send(&mut self, is_full: bool, now_ms: u64, lost: &mut Vec<(OdpPort, Ticket)>) {
+    fn send(&mut self, is_full: bool, now_ms: u64, lost: &mut Vec<Upcall>) {
         for Line { bridge, handup } in &mut self.0 {
             while let Some(batch) = handup.take(now_ms) {
                 if let Err(refused) = bridge.post(Upcalls { batch, is_full }) {
                     bridge.card().count_lost(1);
                     handup.answered(now_ms);
-                    lost.extend(refused.batch.iter().map(ticket));
+                    lost.extend(refused.batch);
                 }
             }
         }
     }
-}
-
-fn ticket(upcall: &Upcall) -> (OdpPort, Ticket) {
-    (upcall.key.in_port(), upcall.ticket)
 }
 
 impl Datapath {
@@ -70,7 +66,7 @@ impl Datapath {
                 self.ports.get(&port).map(|p| &p.bridge).or_else(|| self.tunnels.get(&port).map(|t| &t.bridge));
             match bridge.or(otherwise) {
                 Some(bridge) => self.lines.to(bridge).handup.push(upcall),
-                None => lost.push(ticket(&upcall)),
+                None => lost.push(upcall),
             }
         }
         let now_us = u64::try_from(clock::now_us()).unwrap_or(0);

@@ -295,9 +295,10 @@ impl Datapath {
     }
 
     /// Upcalls that nobody takes: counted as lost.
-    pub fn upcalls_lost(&mut self, lost: &[(OdpPort, Ticket)], now_us: u64, upcalls: &mut Vec<Upcall>) {
-        self.engine.count_lost(lost.len() as u64);
-        self.upcalls_answered(lost, now_us, upcalls);
+    pub fn upcalls_lost(&mut self, lost: &[Upcall], now_us: u64, upcalls: &mut Vec<Upcall>) {
+        self.engine.lose(lost);
+        let answers: Vec<_> = lost.iter().map(|upcall| (upcall.key.in_port(), upcall.ticket)).collect();
+        self.upcalls_answered(&answers, now_us, upcalls);
     }
 
     /// Lets packets go on that wait for answers that will not come any more. To be called once a second or so.

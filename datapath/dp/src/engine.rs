@@ -44,6 +44,23 @@ pub(crate) struct Tunnel {
     pub(crate) next: u32,
 }
 
+/// A flow that a packet was found to be of, and how. It counts once the packet goes on: one that has to wait is looked
+/// for again.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    flow: FlowRef,
+    by: By,
+}
+
+/// Which cache found it.
+#[derive(Clone, Copy)]
+enum By {
+    ExactMatch,
+    Signature,
+    /// By so many subtables.
+    Megaflow(u32),
+}
+
 /// All of a datapath but its receive queues.
 pub(crate) struct Engine {
     pub(crate) config: Config,
@@ -129,6 +146,7 @@ impl Engine {
         if self.kernel.is_some() {
             self.offer(&packets, &seen, &decisions, env);
         }
+        let mut refused = 0;
         for (i, key) in keys.iter_mut().enumerate().take(n) {
             if seen[i].is_runt {
                 self.drop(Drop::TooShort);
@@ -136,6 +154,7 @@ impl Engine {
             }
             if seen[i].is_excess {
                 self.drop(Drop::Policer);
+                refused += 1;
                 continue;
             }
             let mut work = Work::new(Slot::Lent(i as u32), key, seen[i].layers);
@@ -143,7 +162,7 @@ impl Engine {
             self.flush_if_much(&packets);
         }
         self.outputs.flush(&packets, &mut self.stats);
-        self.stats.received += n as u64;
+        self.stats.received += n as u64 - refused;
         self.stats.bursts += u64::from(n > 0);
         self.outputs.received(env.port, n as u64, bytes);
         pool.clear();
@@ -153,13 +172,13 @@ impl Engine {
     }
 
     /// Lets the kernel have packets of flows that are busy.
-    fn offer(&mut self, packets: &Packets<'_, '_>, seen: &[Seen], decisions: &[Option<FlowRef>], env: &Env<'_>) {
+    fn offer(&mut self, packets: &Packets<'_, '_>, seen: &[Seen], found: &[Option<Found>], env: &Env<'_>) {
         let Some(kernel) = &mut self.kernel else { return };
-        for (i, (seen, decision)) in seen.iter().zip(decisions).enumerate().take(packets.lent.len()) {
-            let Some(flow) = decision else { continue };
+        for (i, (seen, found)) in seen.iter().zip(found).enumerate().take(packets.lent.len()) {
+            let Some(found) = found else { continue };
             if kernel.is_due(seen.hash) {
                 let octets = packets.data(Slot::Lent(i as u32));
-                kernel.consider(*flow, env.port, octets, &mut self.flows, env.now_ms);
+                kernel.consider(found.flow, env.port, octets, &mut self.flows, env.now_ms);
             }
         }
     }
@@ -261,46 +280,57 @@ impl Engine {
     /// Decides about a packet that comes round again.
     pub(crate) fn decide(&mut self, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
         let hash = mix::packet(work.key, self.config.seed);
-        let flow = self.find(work.key, hash, false);
-        self.apply(flow, packets, work, env);
+        let found = self.find(work.key, hash, false);
+        self.apply(found, packets, work, env);
     }
 
     /// Finds a packet's flow by one cache or another.
     #[inline]
-    fn find(&mut self, key: &Key, hash: u64, plain: bool) -> Option<FlowRef> {
+    fn find(&mut self, key: &Key, hash: u64, plain: bool) -> Option<Found> {
         let emc_on = self.config.emc_insert_inv_prob != 0;
         if emc_on && let Some(flow) = self.emc.find(key, hash, plain).filter(|flow| self.flows.is_live(*flow)) {
-            self.stats.emc_hits += 1;
-            return Some(flow);
+            return Some(Found { flow, by: By::ExactMatch });
         }
         if self.config.smc {
             let flows = &self.flows;
             if let Some(flow) = self.smc.candidates(hash).find(|flow| flows.is_match(*flow, key)) {
-                self.stats.smc_hits += 1;
-                return Some(flow);
+                return Some(Found { flow, by: By::Signature });
             }
         }
         let (found, looks) = self.flows.find(key);
         self.looks += looks as u64;
         let flow = found?;
-        self.stats.megaflow_hits += 1;
-        self.stats.subtable_lookups += looks as u64;
         if emc_on && self.dice.roll().is_multiple_of(self.config.emc_insert_inv_prob) {
             self.take_in(key, hash, flow);
         }
         if self.config.smc {
             self.smc.insert(hash, flow);
         }
-        Some(flow)
+        Some(Found { flow, by: By::Megaflow(looks as u32) })
+    }
+
+    #[inline]
+    fn count(&mut self, by: By) {
+        match by {
+            By::ExactMatch => self.stats.emc_hits += 1,
+            By::Signature => self.stats.smc_hits += 1,
+            By::Megaflow(looks) => {
+                self.stats.megaflow_hits += 1;
+                self.stats.subtable_lookups += u64::from(looks);
+            }
+        }
     }
 
     /// Does what the flow says, or hands the packet up.
     #[inline]
-    fn apply(&mut self, flow: Option<FlowRef>, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
+    fn apply(&mut self, found: Option<Found>, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
         if !self.pending.is_empty() && self.must_wait(packets, work, env) {
             return;
         }
-        let Some(flow) = flow.and_then(|flow| self.flows.get_mut(flow)) else {
+        if let Some(found) = &found {
+            self.count(found.by);
+        }
+        let Some(flow) = found.and_then(|found| self.flows.get_mut(found.flow)) else {
             return self.miss(packets, work, env);
         };
         flow.credit(packets.meta(work.slot).len, work.key, env.now_ms as i64);
@@ -365,7 +395,23 @@ impl Engine {
         Ticket { flow, thread: self.config.thread }
     }
 
-    /// Packets that were handed up, and got lost on the way.
+    /// Packets that are handed up, and get lost on the way: no misses, or none that an action has handed up, any more.
+    pub(crate) fn lose(&mut self, upcalls: &[Upcall]) {
+        for upcall in upcalls {
+            match upcall.kind {
+                UpcallKind::Miss => {
+                    self.stats.misses = self.stats.misses.saturating_sub(1);
+                    self.count_lost(1);
+                }
+                UpcallKind::Action(_) => {
+                    self.stats.action_upcalls = self.stats.action_upcalls.saturating_sub(1);
+                    self.stats.drop(Drop::UserspaceActionLost);
+                }
+            }
+        }
+    }
+
+    /// Packets that cannot be handed up.
     pub(crate) fn count_lost(&mut self, n: u64) {
         self.stats.lost += n;
         self.stats.drops[Drop::UpcallLost.index()] += n;

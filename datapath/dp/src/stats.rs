@@ -1,12 +1,12 @@
-//! Counters: of the thread, its queues and ports, and of drops by reason. All of them grow from zero; who resets them
-//! subtracts what was.
+//! Counters: of the thread, its queues and ports, and of drops by reason. All of them grow from zero (a miss that is lost
+//! on its way up is taken back, and lost); who resets them subtracts what was.
 
 use flow::odp::DropReason;
 
 /// Counters of the datapath of one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Packets received.
+    /// Packets received, but for those that their port's limit refused.
     pub received: u64,
     /// Bursts with at least one packet.
     pub bursts: u64,
