@@ -3,6 +3,7 @@
 use actix::prelude::*;
 use futures::future::{BoxFuture, join_all};
 use ofproto::bridge::{Answer, CountFor, DatapathMeter, DatapathMeterStats, Decisions, Question};
+use ofproto::rule::{RuleId, RuleStats};
 use ofproto::table::{Staged, TableView};
 use openflow::message::PortStats;
 use std::sync::Arc;
@@ -71,6 +72,13 @@ impl Bridge {
                     && peer.unsent.len() < UNSENT_AT_MOST
                 {
                     peer.unsent.push_back(msg);
+                }
+            }
+            Output::PacketsDropped { name, packets } => {
+                coverage::PACKETS_DROPPED.add_many(packets);
+                for _ in 0..packets.min(5) {
+                    let bridge = &self.setup.name;
+                    vlog::info_rl!("connmgr", 5, 5, "{bridge}<->{name}: dropping packet-in due to queue overflow");
                 }
             }
             Output::Close(conn) => {
@@ -216,20 +224,25 @@ impl Bridge {
         }
     }
 
-    fn credit(&mut self, rules: Vec<(ofproto::rule::RuleId, ofproto::rule::RuleStats)>, lookups: Vec<(u8, u64, u64)>) {
-        let mut by_table: BTreeMap<u8, RuleCredit> = BTreeMap::new();
-        let empty = || RuleCredit { entries: Vec::new(), lookups: 0, matches: 0 };
+    /// Credits rules and tables; what a table has no room for is credited later.
+    pub(super) fn credit(&mut self, rules: Vec<(RuleId, RuleStats)>, lookups: Vec<(u8, u64, u64)>) {
+        let mut by_table = std::mem::take(&mut self.uncredited);
         for (rule, stats) in rules {
-            by_table.entry(rule.table).or_insert_with(empty).entries.push((rule, stats));
+            by_table.entry(rule.table).or_default().entries.push((rule, stats));
         }
         for (table, looked_up, matched) in lookups {
-            let credit = by_table.entry(table).or_insert_with(empty);
+            let credit = by_table.entry(table).or_default();
             credit.lookups += looked_up;
             credit.matches += matched;
         }
         for (table, credit) in by_table {
-            if self.core.view().table(table).is_some() {
-                self.tell_table(table, credit);
+            if self.core.view().table(table).is_none() {
+                continue;
+            }
+            let Some(address) = self.table(table) else { continue };
+            if let Err(mut refused) = address.post(credit) {
+                refused.condense();
+                self.uncredited.insert(table, refused);
             }
         }
     }

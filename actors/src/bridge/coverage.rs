@@ -6,6 +6,8 @@ use crate::unixctl::coverage::Counter;
 
 /// Packets that were translated.
 pub(super) static TRANSLATED: Counter = Counter::new("xlate_actions");
+/// Packets for controllers that were lost because too many before them were not read.
+pub(super) static PACKETS_DROPPED: Counter = Counter::new("rconn_overflow");
 static LEARNED: Counter = Counter::new("mac_learning_learned");
 static EXPIRED: Counter = Counter::new("mac_learning_expired");
 static EVICTED: Counter = Counter::new("mac_learning_evicted");

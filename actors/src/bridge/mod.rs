@@ -17,6 +17,7 @@ use openflow::message::Msg;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
+use crate::budget::{Turn, UPCALLS};
 use crate::clock;
 use crate::controller::Transmit;
 use crate::datapath::Datapath;
@@ -24,6 +25,7 @@ use crate::mailbox::{Address, Latest, Outlet, Retry};
 use crate::msg::bridge::*;
 use crate::msg::datapath::{FlowInstall, PacketExecute};
 use crate::msg::switch::{BridgeNews, BridgeReported, Share};
+use crate::msg::table::RuleCredit;
 use crate::stream::Tls;
 use crate::supervise::{Desk, Family, Player};
 use crate::switch::directory::Shared;
@@ -96,6 +98,9 @@ pub struct Bridge {
     configured: Waiters,
     /// Who waits until what packets taught is in the tables.
     pupils: Waiters,
+    /// Credit that tables had no room for.
+    uncredited: BTreeMap<u8, RuleCredit>,
+    turn: Turn,
 }
 
 impl Bridge {
@@ -134,6 +139,8 @@ impl Bridge {
             configuring: 0,
             configured: Waiters::default(),
             pupils: Waiters::default(),
+            uncredited: BTreeMap::new(),
+            turn: Turn::new(UPCALLS),
             setup,
         }
     }
@@ -154,6 +161,9 @@ impl Bridge {
         }
         self.counted.count(self.core.macs.stats);
         self.flush_peers();
+        if !self.uncredited.is_empty() {
+            self.credit(Vec::new(), Vec::new());
+        }
         self.publish();
         if !self.core.has_own_changes() {
             self.pupils.tell();
@@ -183,6 +193,9 @@ impl Bridge {
         }
         if self.peers.values().any(|p| !p.unsent.is_empty()) {
             self.desk.arm_by(clock::now_ms() + RETRY_MS, "messages wait for a connection");
+        }
+        if !self.uncredited.is_empty() {
+            self.desk.arm_by(clock::now_ms() + RETRY_MS, "credit waits for a table");
         }
     }
 
@@ -287,8 +300,10 @@ impl Handler<Upcalls> for Bridge {
         self.desk.received();
         self.core.set_now(clock::now_ms());
         coverage::TRANSLATED.add_many(m.batch.len() as u64);
+        let upcalls = m.batch.len();
         self.core.upcalls(m.batch, !m.is_full, clock::now_ms());
         self.settle(ctx);
+        self.turn.spend(upcalls, ctx);
     }
 }
 
@@ -332,7 +347,7 @@ impl Handler<OfRead> for Bridge {
     fn handle(&mut self, m: OfRead, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.set_now(clock::now_ms());
-        self.core.has_read(m.conn, m.weight);
+        self.core.has_read(m.conn, m.weight, m.packets);
         self.settle(ctx);
     }
 }
@@ -393,7 +408,7 @@ impl Handler<ForeignPacketIn> for Bridge {
 
     fn handle(&mut self, m: ForeignPacketIn, ctx: &mut Context<Self>) {
         self.desk.received();
-        self.core.foreign_packet_in(&m.message, &m.cookie);
+        self.core.foreign_packet_in(*m.message, &m.cookie);
         self.settle(ctx);
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub(super) table_id: bool,
     /// What was sent since the bridge was told that the peer reads ([`ofproto::bridge::weight`]).
     pub(super) untold: i64,
+    /// Packets that were.
+    pub(super) untold_packets: u32,
     /// The bridge has been told of a backlog.
     pub(super) slow: bool,
     pending: Vec<u8>,
@@ -68,6 +70,7 @@ impl Link {
             framer: Framer::default(),
             table_id: false,
             untold: 0,
+            untold_packets: 0,
             slow: false,
             pending: Vec::new(),
             writing: 0,

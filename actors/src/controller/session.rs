@@ -31,10 +31,10 @@ const UNSENT_AT_MOST: usize = 256 << 20;
 const UNSENT_TO_STOP_READING: usize = 64 << 10;
 /// How much has to be sent before the bridge is told, well below what it sends without being told.
 const WEIGHT_TO_TELL: i64 = 32;
+/// Packets that have to be.
+const PACKETS_TO_TELL: u32 = 32;
 /// How soon what did not fit the bridge's mailbox is tried again, milliseconds.
 const TELL_AGAIN_MS: u64 = 1;
-/// With more octets than this waiting, packets for the controller are dropped.
-const UNSENT_TO_DROP_PACKETS: usize = 256 << 10;
 /// With more octets than this waiting, the bridge is told.
 const UNSENT_TO_TELL: usize = 128 << 10;
 /// Batches that may wait for the bridge.
@@ -354,9 +354,13 @@ impl Session {
         let Some(link) = &mut self.link else { return };
         let (conn, octets) = (link.conn, link.unsent());
         let mut told = true;
-        if link.untold >= WEIGHT_TO_TELL && octets <= UNSENT_TO_STOP_READING {
-            told = self.setup.bridge.post(OfRead { conn, weight: link.untold }).is_ok();
-            link.untold = if told { 0 } else { link.untold };
+        let is_much = link.untold >= WEIGHT_TO_TELL || link.untold_packets >= PACKETS_TO_TELL;
+        if is_much && octets <= UNSENT_TO_STOP_READING {
+            let (weight, packets) = (link.untold, link.untold_packets);
+            told = self.setup.bridge.post(OfRead { conn, weight, packets }).is_ok();
+            if told {
+                (link.untold, link.untold_packets) = (0, 0);
+            }
         }
         let news = if link.slow { octets == 0 } else { octets > UNSENT_TO_TELL };
         if news {
@@ -490,10 +494,7 @@ impl Handler<Transmit> for Session {
         let mut octets = Vec::new();
         for msg in &m.msgs {
             link.untold = link.untold.saturating_add(ofproto::bridge::weight(&msg.body));
-            let full = link.unsent() + octets.len() > UNSENT_TO_DROP_PACKETS;
-            if full && matches!(msg.body, Message::PacketIn(_)) {
-                continue;
-            }
+            link.untold_packets += u32::from(matches!(msg.body, Message::PacketIn(_)));
             if let Message::Error(error) = &msg.body {
                 log_refusal(self.rconn.name(), error);
             }

@@ -91,6 +91,8 @@ pub struct OfRead {
     pub conn: ConnId,
     /// How much, as [`ofproto::bridge::weight`] has it.
     pub weight: i64,
+    /// Packets.
+    pub packets: u32,
 }
 
 /// How the controllers are, by target (Q).

@@ -29,7 +29,7 @@ pub struct Settle {
 pub struct ConfigureTable(pub TableConfig);
 
 /// Packets for rules, and look-ups for the table (R).
-#[derive(Debug, Message)]
+#[derive(Debug, Default, Message)]
 #[rtype(result = "()")]
 pub struct RuleCredit {
     /// By rule.
@@ -38,6 +38,22 @@ pub struct RuleCredit {
     pub lookups: u64,
     /// Packets that matched a rule.
     pub matches: u64,
+}
+
+impl RuleCredit {
+    /// Brings it to one entry a rule, so that what waits is no more than there are rules.
+    pub fn condense(&mut self) {
+        self.entries.sort_by_key(|(rule, _)| *rule);
+        self.entries.dedup_by(|(rule, stats), (sum_of, sum)| {
+            let is_same = rule == sum_of;
+            if is_same {
+                sum.packets += stats.packets;
+                sum.bytes += stats.bytes;
+                sum.used_ms = sum.used_ms.max(stats.used_ms);
+            }
+            is_same
+        });
+    }
 }
 
 /// Shorten timeouts (R).

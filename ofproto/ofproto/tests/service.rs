@@ -309,7 +309,7 @@ fn a_long_dump_waits_for_its_reader() {
     got.extend(world.send(peer, Message::BarrierRequest));
     let mut rounds = 0;
     while !got.contains(&Message::BarrierReply) {
-        world.bridge.has_read(peer.id, 500);
+        world.bridge.has_read(peer.id, 500, 0);
         world.pass(0);
         got.extend(world.take(peer));
         rounds += 1;
@@ -334,6 +334,46 @@ fn a_long_dump_waits_for_its_reader() {
     }
     assert_eq!(rows, 5_000);
     assert!(more.len() > 5 && more.iter().rev().skip(1).all(|m| *m) && !more[more.len() - 1]);
+}
+
+/// A packet that comes up by the `userspace` actions of what it is translated to, as the datapath hands it up.
+fn for_controller(world: &mut World) -> Upcall {
+    let packet = PacketBuf::new(&[0; 60]);
+    let key = Box::new(::flow::extract(packet.data(), u32::MAX).0);
+    let ticket = Ticket { flow: 1, thread: 0 };
+    let miss = Upcall { kind: UpcallKind::Miss, key: key.clone(), packet: packet.clone(), ticket };
+    world.bridge.upcalls(vec![miss], true, world.now_ms);
+    let outputs = world.bridge.take_outputs();
+    let entries =
+        outputs.iter().find_map(|o| if let Output::Install { entries, .. } = o { Some(entries) } else { None });
+    let ::flow::Action::Userspace(up) = &entries.expect("a flow")[0].actions[0] else { panic!("not handed up") };
+    Upcall { kind: UpcallKind::Action(up.cookie.clone()), key, packet, ticket }
+}
+
+/// A flood of packets to a controller that does not read is no more than so many messages, each lost one is counted, and
+/// requests are answered beside it.
+#[test]
+fn packets_that_nobody_reads_are_few_and_hold_no_request_back() {
+    let (mut world, peer) = switch(V13);
+    let other = world.connect(2, V13, ConnKind::Primary);
+    check(&mut world, peer, &[("flow add actions=controller", "")]);
+    let upcall = for_controller(&mut world);
+    let flood = |world: &mut World| -> (usize, usize, u64) {
+        let mut dropped = 0;
+        for _ in 0..20 {
+            world.bridge.upcalls(vec![upcall.clone(); 50], true, world.now_ms);
+            dropped += world.pass_and_count_dropped();
+        }
+        (world.take(peer).len(), world.take(other).len(), dropped)
+    };
+    let (own, others, dropped) = flood(&mut world);
+    assert_eq!((own, others), (256, 256));
+    assert_eq!(dropped, 2 * (1000 - 256));
+    // Neither the packets nor their number keep it from an answer.
+    assert_eq!(world.send(peer, Message::BarrierRequest), [Message::BarrierReply]);
+    // One that has read gets more, the other not.
+    world.bridge.has_read(peer.id, 0, 100);
+    assert_eq!(flood(&mut world), (100, 0, 900 + 1000));
 }
 
 /// Asks for all rules.

@@ -71,6 +71,10 @@ pub struct Conn {
     pub(crate) flow_mod_log: FlowModLog,
     /// What may still be said before the peer has to have read some of it ([`weight`]).
     pub(crate) credit: i64,
+    /// Packets sent that it has not read, as far as is known.
+    pub(crate) packets_under_way: u32,
+    /// Packets that it did not get because of those, and that nobody was told of yet.
+    pub(crate) packets_dropped: u64,
     /// A reply that is not sent yet as a whole; requests wait for it.
     pub(crate) flow_reply: Option<FlowReply>,
     pub(crate) queue: VecDeque<Incoming>,
@@ -96,6 +100,11 @@ impl Conn {
         }
     }
 
+    /// Whether one more packet may be sent.
+    pub(super) fn has_room(&self) -> bool {
+        self.packets_under_way < PACKETS_UNDER_WAY
+    }
+
     /// Its version.
     pub fn version(&self) -> Version {
         self.version
@@ -116,8 +125,15 @@ pub(crate) enum Pending {
 /// What may be said to a peer that reads nothing, before its further requests wait.
 const CREDIT: i64 = 100;
 
-/// How much of a connection's credit a message takes: about one for each hundred octets or so of a long one.
+/// Packets that may be under way to a connection; those beyond are lost to it.
+const PACKETS_UNDER_WAY: u32 = 256;
+
+/// How much of a connection's credit a message takes: about one for each hundred octets or so of a long one. Packets,
+/// which nobody asked for, take none: they are limited apart, so that a flood of them holds no request back.
 pub fn weight(message: &Message) -> i64 {
+    if matches!(message, Message::PacketIn(_)) {
+        return 0;
+    }
     let rows = match message {
         Message::Encoded(octets) => octets.len() / 100,
         Message::FlowMonitorReply(rows) => rows.len(),
@@ -154,6 +170,8 @@ impl Bridge {
             limits: Limits::default(),
             flow_mod_log: FlowModLog::default(),
             credit: CREDIT,
+            packets_under_way: 0,
+            packets_dropped: 0,
             flow_reply: None,
             queue: VecDeque::new(),
         };
@@ -216,10 +234,11 @@ impl Bridge {
         self.log(Note::new("connmgr", Level::Info, text));
     }
 
-    /// A connection's peer has read messages of this [`weight`]; its requests go on.
-    pub fn has_read(&mut self, id: ConnId, read: i64) {
+    /// A connection's peer has read messages of this [`weight`], and so many packets; its requests go on.
+    pub fn has_read(&mut self, id: ConnId, read: i64, packets: u32) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.credit = conn.credit.saturating_add(read).min(CREDIT);
+        conn.packets_under_way = conn.packets_under_way.saturating_sub(packets);
         self.continue_flow_reply(id);
         let Some(conn) = self.conns.get(&id) else { return };
         if !conn.queue.is_empty() && !self.ready.contains(&id) {
@@ -232,6 +251,7 @@ impl Bridge {
     pub(super) fn reply(&mut self, conn: ConnId, xid: u32, body: Message) {
         let Some(known) = self.conns.get_mut(&conn) else { return };
         known.credit = known.credit.saturating_sub(weight(&body));
+        known.packets_under_way += u32::from(matches!(body, Message::PacketIn(_)));
         let version = known.version;
         if self.has_snoops() {
             self.snoop(conn, &Msg { version, xid, body: body.clone() });
@@ -241,6 +261,27 @@ impl Bridge {
 
     pub(super) fn send_async(&mut self, conn: ConnId, body: Message) {
         self.reply(conn, 0, body);
+    }
+
+    /// Sends a packet, unless too many are under way.
+    pub(super) fn send_packet(&mut self, conn: ConnId, packet: Message) {
+        let Some(known) = self.conns.get_mut(&conn) else { return };
+        if known.has_room() {
+            return self.reply(conn, 0, packet);
+        }
+        known.packets_dropped += 1;
+        self.has_dropped = true;
+    }
+
+    /// Tells of packets that connections did not get.
+    pub(super) fn tell_dropped(&mut self) {
+        if !std::mem::take(&mut self.has_dropped) {
+            return;
+        }
+        for conn in self.conns.values_mut().filter(|conn| conn.packets_dropped > 0) {
+            let packets = std::mem::take(&mut conn.packets_dropped);
+            self.outputs.push(Output::PacketsDropped { name: conn.name.clone(), packets });
+        }
     }
 
     pub(super) fn refuse(&mut self, conn: ConnId, request: &Incoming, code: ErrorCode) {

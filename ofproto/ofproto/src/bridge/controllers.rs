@@ -238,7 +238,7 @@ impl Bridge {
         let wants = |c: &&Conn| c.wants(AsyncKind::PacketIn, 1 << reason::NO_MATCH) && c.controller_id == 0;
         let conns: Vec<_> = self.conns.values().filter(wants).map(|c| (c.id, c.packet_in_format)).collect();
         for (conn, format) in conns {
-            self.send_async(conn, Message::PacketIn(Box::new(PacketIn { format, ..message.clone() })));
+            self.send_packet(conn, Message::PacketIn(Box::new(PacketIn { format, ..message.clone() })));
         }
     }
 

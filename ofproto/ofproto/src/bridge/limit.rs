@@ -145,6 +145,11 @@ impl Limits {
         }
     }
 
+    /// Whether packets go as they come.
+    pub fn is_unlimited(&self, is_miss: bool) -> bool {
+        if is_miss { self.misses.is_none() } else { self.others.is_none() }
+    }
+
     /// A packet for the connection: given back if it may go now.
     pub fn offer(&mut self, is_miss: bool, port: u32, message: Message, now_ms: i64) -> Option<Message> {
         let size = self.queue_size;

@@ -202,6 +202,8 @@ pub struct Bridge {
     group_stats: BTreeMap<u32, GroupCounters>,
     /// Packets and octets by mirror.
     pub mirror_stats: BTreeMap<u8, (u64, u64)>,
+    /// Connections did not get packets that they should.
+    has_dropped: bool,
     /// Packets of controllers to translate and send.
     packet_outs: Vec<openflow::message::PacketOut>,
     /// When a failed translation was explained last, milliseconds.
@@ -275,6 +277,7 @@ impl Bridge {
             virtual_stats: BTreeMap::new(),
             group_stats: BTreeMap::new(),
             mirror_stats: BTreeMap::new(),
+            has_dropped: false,
             packet_outs: Vec::new(),
             explained_ms: None,
             own_packets: Vec::new(),
@@ -332,6 +335,7 @@ impl Bridge {
 
     /// What is to be done, in order.
     pub fn take_outputs(&mut self) -> Vec<Output> {
+        self.tell_dropped();
         std::mem::take(&mut self.outputs)
     }
 
@@ -458,7 +462,7 @@ impl Bridge {
         }
         self.run_controllers();
         for (conn, message) in due {
-            self.send_async(conn, message);
+            self.send_packet(conn, message);
         }
     }
 

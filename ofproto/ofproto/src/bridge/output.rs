@@ -35,6 +35,13 @@ pub enum Output {
         /// What.
         msg: Msg,
     },
+    /// Say that a connection did not get packets, as it has not read those before them.
+    PacketsDropped {
+        /// Its name.
+        name: String,
+        /// How many.
+        packets: u64,
+    },
     /// Close a connection.
     Close(ConnId),
     /// Stage changes in tables, each in its order, and say when all are staged.

@@ -9,7 +9,7 @@ use openflow::message::{Message, NO_BUFFER, PacketIn, PacketOut};
 use openflow::{ErrorCode, Version};
 use packet::PacketBuf;
 
-use super::{Bridge, Output};
+use super::{Bridge, Conn, Output};
 use crate::view::BridgeView;
 use crate::xlate::FrozenState;
 
@@ -28,52 +28,74 @@ impl Bridge {
     }
 
     /// A packet for the controllers, as a `userspace` action handed it up.
-    pub(super) fn controller_packet(&mut self, cookie: &ControllerCookie, key: &Key, packet: &PacketBuf) {
+    pub(super) fn controller_packet(&mut self, cookie: &ControllerCookie, key: &Key, packet: PacketBuf) {
         let Some(state) = self.recirc.get(cookie.recirc_id).cloned() else { return };
         if cookie.dont_send {
             return;
         }
-        // What is owed to the hardware is paid here: a controller gets whole checksums, and one packet a segment.
-        let Ok(packets) = packet::offload::settle(packet.clone()) else { return };
+        // A packet that crossed to another bridge comes up where it came in: that bridge's controllers want it.
+        let is_own = state.bridge == self.view.id;
+        if is_own && !self.is_wanted(cookie) {
+            return;
+        }
         let Some(bridge) = self.live_view().bridges.get(&state.bridge).cloned() else { return };
+        // What is owed to the hardware is paid here: a controller gets whole checksums, and one packet a segment.
+        let Ok(packets) = packet::offload::settle(packet) else { return };
         for packet in packets {
-            let message = packet_in_of(cookie, &state, key, &packet, &bridge);
-            // A packet that crossed to another bridge comes up where it came in: that bridge's controllers want it.
-            if state.bridge == self.view.id {
-                self.deliver(&message, cookie);
+            if is_own {
+                self.deliver(cookie, state.metadata.in_port(), || packet_in_of(cookie, &state, key, &packet, &bridge));
             } else {
-                let (message, cookie) = (Box::new(message), Box::new(cookie.clone()));
+                let message = Box::new(packet_in_of(cookie, &state, key, &packet, &bridge));
+                let cookie = Box::new(cookie.clone());
                 self.put(Output::ForeignPacketIn { bridge: state.bridge, message, cookie });
             }
         }
     }
 
     /// Delivers a packet-in that a packet of another bridge gave rise to here.
-    pub fn foreign_packet_in(&mut self, message: &PacketIn, cookie: &ControllerCookie) {
-        self.deliver(message, cookie);
+    pub fn foreign_packet_in(&mut self, message: PacketIn, cookie: &ControllerCookie) {
+        let in_port = message.flow_metadata.in_port().map_or(0, |p| u32::from(p.0));
+        self.deliver(cookie, in_port, || message);
     }
 
-    /// Sends a packet-in to every controller that wants it, whole, at its rate.
-    fn deliver(&mut self, message: &PacketIn, cookie: &ControllerCookie) {
-        let now_ms = self.now_ms;
+    fn is_wanted(&self, cookie: &ControllerCookie) -> bool {
+        self.conns.values().any(|conn| conn.wants_packet(cookie))
+    }
+
+    /// Sends a packet-in to every controller that wants it, whole, at its rate. It is made if anybody can get it.
+    fn deliver(&mut self, cookie: &ControllerCookie, in_port: u32, make: impl FnOnce() -> PacketIn) {
         let is_miss = matches!(cookie.reason, reason::NO_MATCH | reason::EXPLICIT_MISS | reason::IMPLICIT_MISS);
-        let in_port = message.flow_metadata.in_port().map_or(0, |p| u32::from(p.0));
-        let mut sends = Vec::new();
-        for conn in self.conns.values_mut() {
-            let why = known_reason(cookie.reason, conn.version());
-            if !conn.wants(AsyncKind::PacketIn, 1 << why) || conn.controller_id != cookie.controller_id {
-                continue;
-            }
-            let mut one = message.clone();
-            one.format = conn.packet_in_format;
-            one.reason = shown_reason(cookie.reason, conn.version());
-            let one = Message::PacketIn(Box::new(one));
-            if let Some(one) = conn.limits.offer(is_miss, in_port, one, now_ms) {
-                sends.push((conn.id, one));
+        let mut takers = Vec::new();
+        for conn in self.conns.values_mut().filter(|conn| conn.wants_packet(cookie)) {
+            if conn.has_room() || !conn.limits.is_unlimited(is_miss) {
+                takers.push(conn.id);
+            } else {
+                conn.packets_dropped += 1;
+                self.has_dropped = true;
             }
         }
-        for (id, one) in sends {
-            self.send_async(id, one);
+        let Some(last) = takers.pop() else { return };
+        let message = make();
+        for id in takers {
+            self.deliver_to(id, cookie, (is_miss, in_port), message.clone());
+        }
+        self.deliver_to(last, cookie, (is_miss, in_port), message);
+    }
+
+    fn deliver_to(
+        &mut self,
+        id: super::ConnId,
+        cookie: &ControllerCookie,
+        (is_miss, in_port): (bool, u32),
+        mut message: PacketIn,
+    ) {
+        let now_ms = self.now_ms;
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        message.format = conn.packet_in_format;
+        message.reason = shown_reason(cookie.reason, conn.version());
+        let message = Message::PacketIn(Box::new(message));
+        if let Some(message) = conn.limits.offer(is_miss, in_port, message, now_ms) {
+            self.send_packet(id, message);
         }
     }
 
@@ -81,6 +103,14 @@ impl Bridge {
     pub fn limit_packets(&mut self, id: super::ConnId, limit: Option<super::RateLimit>, queue_size: Option<usize>) {
         let now_ms = self.now_ms;
         self.edit(id, |c| c.limits.configure(limit, queue_size, now_ms));
+    }
+}
+
+impl Conn {
+    /// Whether a packet that this gave rise to goes to it.
+    fn wants_packet(&self, cookie: &ControllerCookie) -> bool {
+        let why = known_reason(cookie.reason, self.version());
+        self.controller_id == cookie.controller_id && self.wants(AsyncKind::PacketIn, 1 << why)
     }
 }
 

@@ -75,7 +75,7 @@ impl Bridge {
         };
         match cookie {
             Some(Cookie::Controller(cookie)) => {
-                self.controller_packet(&cookie, &upcall.key, &upcall.packet);
+                self.controller_packet(&cookie, &upcall.key, upcall.packet);
                 return;
             }
             Some(Cookie::Sflow { vlan_tci, output }) => {

@@ -15,6 +15,7 @@ pub struct World {
     pub bridge: Bridge,
     tables: BTreeMap<u8, Table>,
     sent: Vec<(ConnId, Msg)>,
+    dropped: u64,
     pub now_ms: i64,
     xid: u32,
 }
@@ -33,7 +34,7 @@ impl World {
             );
         }
         let bridge = Bridge::new(BridgeId(1), config, 7, 1000);
-        let mut world = World { bridge, tables: BTreeMap::new(), sent: Vec::new(), now_ms: 1000, xid: 100 };
+        let mut world = World { bridge, tables: BTreeMap::new(), sent: Vec::new(), dropped: 0, now_ms: 1000, xid: 100 };
         world.settle();
         world
     }
@@ -79,6 +80,13 @@ impl World {
         self.settle();
     }
 
+    /// Packets that connections did not get.
+    pub fn pass_and_count_dropped(&mut self) -> u64 {
+        let before = self.dropped;
+        self.pass(0);
+        self.dropped - before
+    }
+
     fn settle(&mut self) {
         loop {
             let outputs = self.bridge.take_outputs();
@@ -95,6 +103,7 @@ impl World {
         let now_ms = self.now_ms;
         match output {
             Output::Send { conn, msg } => self.sent.push((conn, msg)),
+            Output::PacketsDropped { packets, .. } => self.dropped += packets,
             Output::Stage { batches, watched } => {
                 let staged = batches.into_iter().map(|(id, changes)| {
                     let table = self.tables.entry(id).or_insert_with(|| Table::new(id));
