@@ -461,6 +461,7 @@ impl Player for Switch {
         if self.aging.expire(&mut self.view, now_ms) {
             self.publish(false);
         }
+        self.balance(now_ms, ctx);
         if now_ms >= self.next_status_ms {
             match self.busy {
                 true => self.next_status_ms = now_ms + FRESH_INTERVAL_MS,
@@ -485,7 +486,8 @@ impl Switch {
         }
         let statistics = (self.next_status_ms, "statistics are due");
         let aging = self.aging.next_ms().map(|at| (at, "a neighbour of tunnels is forgotten"));
-        self.desk.arm(Some(aging.filter(|aging| *aging < statistics).unwrap_or(statistics)));
+        let balance = self.balance_at_ms().map(|at| (at, "the load of threads is due"));
+        self.desk.arm([Some(statistics), aging, balance].into_iter().flatten().min_by_key(|(at, _)| *at));
     }
 }
 

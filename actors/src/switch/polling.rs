@@ -8,15 +8,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use actix::prelude::*;
 use dp::rxq::{self, Algorithm, Assignment, Core, PolledPort, Settings};
 
 use super::Switch;
 use super::desired::Pairs;
-use crate::msg::datapath::Tune;
+use crate::clock;
+use crate::msg::datapath::{ReadStats, Tune};
 use crate::port::device::{DeviceKind, dummy_queues, ring_queues};
 
 /// One packet in so many enters the exact-match cache unless told.
 pub(super) const EMC_INSERT_INV_PROB: u32 = 100;
+
+/// How long a datapath may take to say what its threads had to do.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The key of the processors that a port's queues are to have.
 const AFFINITY: &str = "pmd-rxq-affinity";
@@ -34,6 +39,10 @@ pub(super) struct Polling {
     odd: BTreeMap<String, (String, u16, String)>,
     /// What of balancing and sleeping the log was told last.
     balance: Option<Balance>,
+    /// When threads are looked at again, lest one has too much to do, milliseconds.
+    pub(super) balance_at_ms: Option<i64>,
+    /// Nothing could be balanced as things are, and the log was told why.
+    is_hindered: bool,
     /// The share of flows that the exact match cache takes, and whether there is a signature match cache, as told last.
     caches: Option<(u32, bool)>,
     /// Ports that the exact match cache leaves out, as the log was told.
@@ -81,8 +90,8 @@ fn settings(other_config: &Pairs, before: &Settings, notes: &mut rxq::Notes) -> 
 }
 
 /// What is asked of threads that poll: to share their queues out anew by themselves when one has too much to do, and to
-/// sleep when there is little. These threads sleep whenever there is nothing at all to do, and queues are shared out
-/// anew on request, so that the log is told what is asked for, and nothing else happens.
+/// sleep when there is little. These threads sleep whenever there is nothing at all to do: of that the log is told what is
+/// asked for, and nothing else happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Balance {
     is_enabled: bool,
@@ -110,12 +119,18 @@ impl Balance {
         }
     }
 
+    /// When threads are looked at next, milliseconds.
+    fn next_ms(self) -> Option<i64> {
+        self.is_enabled.then(|| clock::now_ms() + i64::from(self.interval_min) * 60_000)
+    }
+
     /// What is new; of sleeps for all datapaths, which have been told of one so far.
     fn notes(self, before: Option<Balance>, told_sleep_us: &mut Option<u32>) -> rxq::Notes {
         const WHAT: &str = "PMD auto load balance";
         let mut notes = rxq::Notes::new();
         let mut say = |text: String| notes.push((false, text));
-        let is_new = |of: fn(&Balance) -> u32| before.as_ref().map(of) != Some(of(&self));
+        // All figures of a new datapath are zero.
+        let is_new = |of: fn(&Balance) -> u32| before.as_ref().map_or(0, of) != of(&self);
         let Balance { is_enabled, interval_min, improvement_percent, load_percent, sleep_us } = self;
         if is_new(|b| b.interval_min) {
             say(format!("{WHAT} interval set to {interval_min} mins"));
@@ -238,7 +253,11 @@ impl Switch {
                 (false, format!("pmd-rxq-affinity {text} PMD core"))
             }));
             if has_balance {
-                notes.extend(balance.notes(polling.balance.replace(balance), &mut self.told_sleep_us));
+                let before = polling.balance.replace(balance);
+                notes.extend(balance.notes(before, &mut self.told_sleep_us));
+                if before != Some(balance) {
+                    polling.balance_at_ms = balance.next_ms();
+                }
             }
             if is_new {
                 if let Some(mask) = mask.filter(|_| !ports.is_empty()) {
@@ -249,6 +268,7 @@ impl Switch {
                 notes.extend(rxq::note_threads(&polling.assignment, &assignment));
                 notes.extend(more);
                 polling.assignment = std::sync::Arc::new(assignment);
+                polling.is_hindered = false;
                 (polling.settings, polling.ports) = (settings, ports);
             }
             log(&notes);
@@ -340,13 +360,60 @@ impl Switch {
     /// Deals a datapath's queues out anew by what they took of their threads' time, nanoseconds.
     pub(super) fn rebalance(&mut self, kind: &str, costs: &BTreeMap<(flow::OdpPort, u32), u64>) {
         let Some(backer) = self.datapaths.get_mut(kind) else { return };
-        for port in &mut backer.polling.ports {
-            let of_port = costs.iter().filter(|((number, _), _)| *number == port.number);
-            port.costs = of_port.map(|((_, queue), cost)| (*queue, *cost)).collect();
-        }
+        price(&mut backer.polling.ports, costs);
         // Works the assignment out anew with the costs as they are now.
         backer.polling.told = None;
         self.tune_datapaths(false);
+    }
+
+    /// When threads are looked at next, milliseconds.
+    pub(super) fn balance_at_ms(&self) -> Option<i64> {
+        self.datapaths.values().filter_map(|backer| backer.polling.balance_at_ms).min()
+    }
+
+    /// Looks at the threads of datapaths that are due, and deals their queues out anew where that is worth it.
+    pub(super) fn balance(&mut self, now_ms: i64, ctx: &mut Context<Self>) {
+        let due = self.datapaths.iter_mut().filter(|(_, of)| of.polling.balance_at_ms.is_some_and(|at| at <= now_ms));
+        for (kind, backer) in due {
+            backer.polling.balance_at_ms = backer.polling.balance.and_then(Balance::next_ms);
+            let (kind, asked) = (kind.clone(), backer.address.ask(ReadStats, PATIENCE));
+            ctx.spawn(actix::fut::wrap_future::<_, Self>(asked).map(move |report, this, _| {
+                if let Ok(report) = report {
+                    let loads = report.queues.into_iter().map(|q| ((q.port, q.number), q.load)).collect();
+                    this.balance_by(&kind, &loads);
+                }
+            }));
+        }
+    }
+
+    /// The same with what queues took of their threads' time.
+    fn balance_by(&mut self, kind: &str, loads: &BTreeMap<(flow::OdpPort, u32), dp::Load>) {
+        const WINDOW_S: u32 = 60;
+        let Some(polling) = self.datapaths.get_mut(kind).map(|backer| &mut backer.polling) else { return };
+        let Some(balance) = polling.balance.filter(|balance| balance.is_enabled) else { return };
+        if !rxq::balance::is_overloaded(&polling.assignment, loads, balance.load_percent) {
+            return;
+        }
+        let hindrance = rxq::balance::hindrance(&polling.assignment, &polling.settings);
+        let was_hindered = std::mem::replace(&mut polling.is_hindered, hindrance.is_some());
+        if let Some(reason) = hindrance {
+            let reason = if was_hindered { "no configuration changes since last check." } else { reason };
+            vlog::dbg!("dpif_netdev", "{}", rxq::balance::idle_line(reason));
+            return;
+        }
+        let cost = |load: &dp::Load| load.lately(WINDOW_S).map_or(0, |(busy_us, _)| busy_us * 1000);
+        let costs = loads.iter().map(|(queue, load)| (*queue, cost(load))).collect();
+        let mut ports = polling.ports.clone();
+        price(&mut ports, &costs);
+        let window_ns = u64::from(WINDOW_S) * 1_000_000_000;
+        let (now, percent) = (&polling.assignment, balance.improvement_percent);
+        let dry = rxq::balance::dry_run(&self.settings.cores, &polling.settings, &ports, now, window_ns, percent);
+        dry.lines.iter().for_each(|line| vlog::dbg!("dpif_netdev", "{line}"));
+        if dry.is_worth_it {
+            vlog::info!("dpif_netdev", "{}", rxq::balance::anew_line());
+            self.rebalance(kind, &costs);
+            self.publish_directory();
+        }
     }
 
     /// A datapath that was started anew is told again.
@@ -356,6 +423,14 @@ impl Switch {
         {
             backer.address.offer(tune.clone());
         }
+    }
+}
+
+/// Notes what queues cost, nanoseconds.
+fn price(ports: &mut [PolledPort], costs: &BTreeMap<(flow::OdpPort, u32), u64>) {
+    for port in ports {
+        let of_port = costs.iter().filter(|((number, _), _)| *number == port.number);
+        port.costs = of_port.map(|((_, queue), cost)| (*queue, *cost)).collect();
     }
 }
 

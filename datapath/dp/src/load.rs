@@ -20,6 +20,11 @@ impl Load {
     /// Pieces remembered.
     pub const PIECES: usize = 12;
 
+    /// Length of a period, two pieces, microseconds.
+    pub const PERIOD_US: u64 = Self::PIECE_S as u64 * 2_000_000;
+    /// Periods remembered.
+    pub const PERIODS: usize = Self::PIECES / 2;
+
     /// Nothing yet.
     pub fn new(now_us: u64) -> Self {
         Self { since_us: now_us, ..Self::default() }
@@ -54,6 +59,16 @@ impl Load {
         let piece = |back: u64| self.pieces[((self.whole - back) % Self::PIECES as u64) as usize];
         let busy_us = (1..=wanted).map(piece).sum();
         (wanted > 0).then_some((busy_us, wanted * u64::from(Self::PIECE_S) * 1_000_000))
+    }
+
+    /// Microseconds busy in the period that `back` periods came after; none in one that is not remembered.
+    pub fn period_us(&self, back: usize) -> u64 {
+        let piece = |back: u64| match back <= self.whole.min(Self::PIECES as u64) {
+            true => self.pieces[((self.whole - back) % Self::PIECES as u64) as usize],
+            false => 0,
+        };
+        let last = 2 * back as u64;
+        piece(last + 1) + piece(last + 2)
     }
 }
 

@@ -3,10 +3,12 @@
 //!
 //! Only ports that are polled by threads of their own take part; all others belong to the main thread. Without a mask
 //! each NUMA node has one such thread. How dear a queue is is looked at when that is asked for
-//! (`dpif-netdev/pmd-rxq-rebalance`), so that an assignment changes with the configuration and not with the traffic.
+//! (`dpif-netdev/pmd-rxq-rebalance`, [`balance`]), so that an assignment changes with the configuration and not with the traffic.
 //!
 //! Source: ovs-vswitchd.conf.db(5), other_config of Open_vSwitch and Interface; the manual's chapter on PMD threads; the
 //! texts of the log as Open vSwitch 3.1 writes them.
+
+pub mod balance;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -182,6 +184,13 @@ fn measured(algorithm: Algorithm, cost: u64) -> String {
     if algorithm == Algorithm::RoundRobin { String::new() } else { format!(" (measured processing cycles {cost})") }
 }
 
+/// How the line begins that comes before queues which are not pinned are dealt out.
+const ANNOUNCEMENT: &str = "Performing pmd to rx queue assignment";
+
+fn is_announcement(text: &str) -> bool {
+    text.starts_with(ANNOUNCEMENT)
+}
+
 /// Whose turn it is on a node.
 #[derive(Default)]
 struct Turn {
@@ -237,7 +246,7 @@ pub fn assign(cores: &[Core], settings: &Settings, ports: &[PolledPort]) -> (Ass
     }
     if !free.is_empty() {
         let name = settings.assign.name();
-        notes.push((false, format!("Performing pmd to rx queue assignment using {name} algorithm.")));
+        notes.push((false, format!("{ANNOUNCEMENT} using {name} algorithm.")));
     }
     if settings.assign != Algorithm::RoundRobin {
         free.sort_by_key(|(port, queue)| (Reverse(port.cost(*queue)), port.number, *queue));
