@@ -51,7 +51,7 @@ fn report(outcome: &TxOutcome) -> TxReport {
 }
 
 /// Sends through `send` in pieces of at most a burst.
-fn send_all(
+pub(super) fn send_all(
     packets: &[TxPacket<'_>],
     class: impl Fn(u32) -> u32,
     mut send: impl FnMut(&[TxFrame<'_>]) -> TxOutcome,

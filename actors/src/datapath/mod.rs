@@ -18,6 +18,7 @@ mod drops;
 pub mod dummy;
 pub mod early;
 mod flows;
+mod host_tunnel;
 mod hub;
 pub mod kernel;
 pub mod legacy;

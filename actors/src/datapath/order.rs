@@ -1,10 +1,12 @@
 //! What the main thread has another one do.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use dp::FlowEdit;
 use flow::{FlowReported, OdpPort};
 
-use super::{Datapath, Port, now_us};
+use super::{Datapath, Port, host_tunnel, now_us};
 use crate::mailbox::Outlet;
 use crate::msg::bridge::Upcalls;
 use crate::msg::datapath::*;
@@ -71,11 +73,40 @@ impl Datapath {
     pub(super) fn set_tunnels(&mut self, tunnels: TunnelsAre) {
         let mut gone = std::mem::take(&mut self.tunnels);
         for tunnel in tunnels.0 {
-            gone.remove(&tunnel.port);
+            let known = gone.remove(&tunnel.port);
             self.engine.set_tunnel(tunnel.port, Some(tunnel.kind));
+            self.engine.set_tunnel_by_host(tunnel.port, tunnel.by_host.is_some());
+            if self.pmd.is_none() {
+                self.open_by_host(&tunnel, known);
+            }
             self.tunnels.insert(tunnel.port, tunnel);
         }
-        gone.into_keys().for_each(|port| self.engine.set_tunnel(port, None));
+        for (port, tunnel) in gone {
+            self.engine.set_tunnel(port, None);
+            if tunnel.by_host.is_some() && self.pmd.is_none() {
+                self.detach(port);
+            }
+        }
+    }
+
+    /// Has the host's stack send and receive a tunnel port's packets, if that is whose they are and it does not already.
+    fn open_by_host(&mut self, tunnel: &TunnelPort, known: Option<TunnelPort>) {
+        let Some((name, sockets)) = &tunnel.by_host else { return };
+        if known.and_then(|known| known.by_host).is_some_and(|(_, present)| Arc::ptr_eq(&present, sockets)) {
+            return;
+        }
+        let (queues, tx) = match host_tunnel::open(sockets) {
+            Ok(parts) => parts,
+            Err(error) => return vlog::warn!("datapath", "{name}: cannot send or receive: {error}"),
+        };
+        let attachment = self.hub.next_attachment();
+        let port = Port { name: name.clone(), queues: Vec::new(), bridge: tunnel.bridge.clone(), attachment };
+        self.take_in(tunnel.port, port, Some(tx));
+        self.introduce(tunnel.port);
+        for (number, queue) in (0u32..).zip(queues) {
+            self.deal(tunnel.port, number, queue);
+        }
+        self.woken.nudge();
     }
 
     pub(super) fn set_bond(&mut self, bond: &BondSet) {

@@ -352,6 +352,8 @@ pub struct TunnelPort {
     pub kind: dp::TunnelKind,
     /// Who decides about it.
     pub bridge: Outlet<Upcalls>,
+    /// Its name and its sockets, if the host's own stack sends and receives its packets.
+    pub by_host: Option<(String, Arc<sys::HostTunnel>)>,
 }
 
 /// A meter's counters (Q).

@@ -92,6 +92,8 @@ struct Backer {
     leaving: BTreeMap<OdpPort, (String, String)>,
     /// Tunnels by their interface's name; those of a kind share a port.
     tunnels: BTreeMap<String, Arc<TunnelConfig>>,
+    /// Tunnel ports that the host's own stack sends and receives by: names and sockets.
+    by_host: BTreeMap<OdpPort, (String, Arc<sys::HostTunnel>)>,
     polling: polling::Polling,
     timeouts: ct_zones::Numbers,
     tracking: Option<dp::ct::Settings>,
@@ -328,6 +330,7 @@ impl Switch {
             ports: BTreeMap::new(),
             leaving: BTreeMap::new(),
             tunnels: BTreeMap::new(),
+            by_host: BTreeMap::new(),
             polling: Default::default(),
             timeouts: ct_zones::Numbers::default(),
             tracking: None,
@@ -391,13 +394,15 @@ impl Switch {
     /// The tunnel ports that end in the datapath of a type.
     fn tunnels_of(&self, kind: &str) -> TunnelsAre {
         let mut all = BTreeMap::new();
+        let backer = self.datapaths.get(kind);
         for bridge in self.bridges.values().filter(|b| b.datapath == kind) {
             for port in bridge.ports.values() {
                 let (Some(number), Some(config)) = (port.odp, &port.tunnel) else { continue };
-                let Some(kind) = tunnels::ends_here(config) else { continue };
+                let by_host = backer.and_then(|backer| backer.by_host.get(&number)).cloned();
+                let Some(kind) = config.made_of().filter(|_| config.native || by_host.is_some()) else { continue };
                 // Any bridge tells whose of those that share the port a packet is.
                 let bridge = bridge.address.outlet::<Upcalls>();
-                all.entry(number).or_insert(TunnelPort { port: number, kind, bridge });
+                all.entry(number).or_insert(TunnelPort { port: number, kind, bridge, by_host });
             }
         }
         TunnelsAre(all.into_values().collect())

@@ -175,6 +175,7 @@ impl Switch {
         if let Some(odp) = port.odp
             && let Some(own) = backer.ports.remove(&odp)
         {
+            backer.by_host.remove(&odp);
             backer.leaving.insert(odp, (bridge_name.to_owned(), own));
         }
     }
@@ -365,6 +366,13 @@ impl Switch {
             vlog::warn_rl!("ofproto", 1, 5, "{bridge_name}: could not add port {name} (File exists)");
             return Err(format!("could not add network device {name} to ofproto (File exists)"));
         }
+        let by_host = match tunnel.as_ref().filter(|own| {
+            let shared = tunnels::datapath_port(own);
+            !own.native && !backer.ports.values().any(|name| *name == shared)
+        }) {
+            Some(own) => tunnels::open_by_host(name, own)?,
+            None => None,
+        };
         let port = if name == bridge_name {
             OfPort::LOCAL
         } else {
@@ -378,6 +386,9 @@ impl Switch {
             let own = tunnel.as_ref().map_or_else(|| name.clone(), |config| tunnels::datapath_port(config));
             let shared = backer.ports.iter().find(|(_, n)| tunnel.is_some() && **n == own).map(|(odp, _)| *odp);
             let odp = shared.unwrap_or_else(|| backer.number_for(bridge_name, &own, by_name));
+            if let Some(sockets) = by_host {
+                backer.by_host.insert(odp, (own.clone(), Arc::new(sockets)));
+            }
             backer.ports.insert(odp, own);
             odp
         });

@@ -24,17 +24,13 @@ pub(super) fn kind_named(name: &str) -> Option<&'static str> {
     KINDS.into_iter().find(|kind| *kind == name)
 }
 
-/// What comes by a tunnel that the switch opens by itself.
-pub(super) fn ends_here(config: &TunnelConfig) -> Option<dp::TunnelKind> {
-    use dp::TunnelKind as K;
-    Some(match config.kind {
-        _ if !config.native => return None,
-        "vxlan" => K::Vxlan { gbp: config.gbp, gpe: config.gpe },
-        "geneve" => K::Geneve,
-        "gre" | "ip6gre" => K::Gre,
-        "erspan" | "ip6erspan" => K::Erspan,
-        "gtpu" => K::Gtpu,
-        _ => return None,
+/// Opens what the host's own stack is to send and receive a tunnel's packets by; `None` for what cannot be carried.
+pub(super) fn open_by_host(name: &str, config: &TunnelConfig) -> Result<Option<sys::HostTunnel>, String> {
+    use packet::ipv4::proto::UDP;
+    let Some(kind) = config.made_of() else { return Ok(None) };
+    let carrier = if kind.protocol() == UDP { sys::Carrier::Udp(config.dst_port) } else { sys::Carrier::Gre };
+    sys::HostTunnel::open(carrier).map(Some).map_err(|error| {
+        format!("could not add network device {name} to ofproto ({})", crate::port::device::reason(&error))
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use flow::outer::TunnelKind;
 use flow::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, OdpPort, Ticket, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
@@ -17,7 +18,6 @@ use crate::meter::{Meter, MeterConfig};
 use crate::policer::PolicerConfig;
 use crate::port::{PortShare, RxQueue, TxPort, Watcher};
 use crate::stats::{PortStats, QueueStats, Stats};
-use crate::tunnel::TunnelKind;
 
 /// How often subtables are ranked, µs.
 const RANK_US: u64 = 1_000_000;
@@ -444,6 +444,16 @@ impl Datapath {
             Some(_) => self.engine.tunnels.entry(port).or_default().kind = kind,
             None => drop(self.engine.tunnels.remove(&port)),
         }
+        self.set_tunnel_by_host(port, false);
+    }
+
+    /// Says whether the host's own stack sends and receives a tunnel port's packets, which then have an Ethernet header without
+    /// addresses in front of their outer one; bridges carry them otherwise.
+    pub fn set_tunnel_by_host(&mut self, port: OdpPort, by_host: bool) {
+        if let Some(tunnel) = self.engine.tunnels.get_mut(&port) {
+            tunnel.by_host = by_host;
+        }
+        self.engine.has_by_host = self.engine.tunnels.values().any(|tunnel| tunnel.by_host);
     }
 
     /// Sets the members of a bond balanced here, one for each value of the hash.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flow::outer::TunnelKind;
 use flow::{Execute, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind};
 
 use crate::bond::Bonds;
@@ -20,7 +21,6 @@ use crate::pending::{Pending, Waiting};
 use crate::quota::Quota;
 use crate::smc::Smc;
 use crate::stats::{Drop, Stats};
-use crate::tunnel::TunnelKind;
 
 /// Shorter frames are dropped unseen.
 const ETHERNET_HEADER: usize = 14;
@@ -42,6 +42,8 @@ pub(crate) struct Tunnel {
     pub(crate) kind: Option<TunnelKind>,
     /// Sequence number of the next packet, where they are numbered.
     pub(crate) next: u32,
+    /// The host's stack sends and receives its packets.
+    pub(crate) by_host: bool,
 }
 
 /// A flow that a packet was found to be of, and how. It counts once the packet goes on: one that has to wait is looked
@@ -74,6 +76,10 @@ pub(crate) struct Engine {
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
     pub(crate) tunnels: BTreeMap<OdpPort, Tunnel>,
+    /// Some of them are the host's to send by.
+    pub(crate) has_by_host: bool,
+    /// Where outer headers are made, kept from packet to packet.
+    pub(crate) outer: Vec<u8>,
     /// What the wall clock is ahead of the datapath's, ms; wraps.
     pub(crate) wall_offset_ms: u64,
     pub(crate) pending: Pending,
@@ -86,7 +92,7 @@ pub(crate) struct Engine {
     pub(crate) looks: u64,
     /// What the kernel forwards by itself, if it can.
     pub(crate) kernel: Option<Kernel>,
-    pool: Pool,
+    pub(crate) pool: Pool,
     keys: Box<[Key]>,
 }
 
@@ -114,6 +120,8 @@ impl Engine {
             quota: Quota::new(config.upcall_quota),
             wall_offset_ms: 0,
             tunnels: BTreeMap::new(),
+            has_by_host: false,
+            outer: Vec::new(),
             pending: Pending::default(),
             released: None,
             common,
@@ -129,6 +137,11 @@ impl Engine {
 
     /// Takes a burst through; says how many octets it had.
     pub(crate) fn run(&mut self, lent: &mut Burst<'_>, env: &mut Env<'_>) -> u64 {
+        if self.has_by_host
+            && let Some(kind) = self.by_host(env.port)
+        {
+            return self.run_outer(kind, lent, env);
+        }
         self.drops.begin(env.port, env.now_ms);
         let mut pool = std::mem::take(&mut self.pool);
         let mut keys = std::mem::take(&mut self.keys);
@@ -228,7 +241,7 @@ impl Engine {
         bytes
     }
 
-    fn flush_if_much(&mut self, packets: &Packets<'_, '_>) {
+    pub(crate) fn flush_if_much(&mut self, packets: &Packets<'_, '_>) {
         if self.outputs.queued() + packets.pool.len() > MUCH {
             self.outputs.flush(packets, &mut self.stats);
         }
@@ -336,6 +349,12 @@ impl Engine {
         flow.credit(packets.meta(work.slot).len, work.key, env.now_ms as i64);
         match &flow.plan {
             Plan::Drop => self.drop(Drop::Flow),
+            Plan::Outputs(ports) if self.has_by_host => {
+                let ports = ports.clone();
+                for port in ports {
+                    self.output(port, packets, work, env.now_ms);
+                }
+            }
             Plan::Outputs(ports) => {
                 let mut trunc = work.trunc.take();
                 let priority = work.key.skb_priority();

@@ -5,6 +5,7 @@
 
 use flow::ct_state as cs;
 use flow::odp::{Cookie, Ct, HashAlg, Set, SetGroup, TnlPush, Userspace};
+use flow::outer::TunnelKind;
 use flow::{Action, Key, Layers, OdpPort, Upcall, UpcallKind, hash};
 use packet::{Offload, PacketBuf};
 
@@ -64,7 +65,7 @@ impl Cut {
 }
 
 /// A copy of a packet, cut as was asked for.
-fn cut_off(trunc: Option<Cut>, mut packet: PacketBuf) -> PacketBuf {
+pub(crate) fn cut_off(trunc: Option<Cut>, mut packet: PacketBuf) -> PacketBuf {
     if let Some(octets) = trunc.map(|cut| cut.left_of(packet.len())) {
         packet::offload::complete_checksum(&mut packet);
         packet.offload.gso = None;
@@ -217,8 +218,8 @@ impl Engine {
         env: &mut Env<'_>,
     ) -> Going {
         match action {
-            Action::Output(port) => self.output(*port, packets, work),
-            Action::LbOutput(bond) => self.lb_output(*bond, packets, work),
+            Action::Output(port) => self.output(*port, packets, work, env.now_ms),
+            Action::LbOutput(bond) => self.lb_output(*bond, packets, work, env.now_ms),
             Action::Trunc(octets) => {
                 let (octets, of) = ((*octets as usize).max(ETHERNET), packets.meta(work.slot).len);
                 work.trunc = (octets < of).then_some(Cut { octets, of });
@@ -306,20 +307,32 @@ impl Engine {
         });
     }
 
-    fn lb_output(&mut self, bond: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
+    fn lb_output(&mut self, bond: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, now_ms: u64) {
         work.refresh(packets, self.config.max_vlans);
         let hash = match work.key.dp_hash() {
             0 => hash::five_tuple(work.key, 0),
             hash => hash,
         };
         match self.bonds.choose(bond, hash, packets.meta(work.slot).len) {
-            Some(port) => self.output(port, packets, work),
+            Some(port) => self.output(port, packets, work, now_ms),
             None => self.drop(Drop::NoBond),
         }
     }
 
     /// Queues the packet as it is now for a port.
-    pub(crate) fn output(&mut self, port: OdpPort, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) {
+    pub(crate) fn output(
+        &mut self,
+        port: OdpPort,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        now_ms: u64,
+    ) {
+        if self.has_by_host
+            && let Some(kind) = self.by_host(port)
+        {
+            let sent = self.output_by_host(port, kind, packets, work, now_ms);
+            return sent.unwrap_or_else(|why| self.drop(why));
+        }
         let trunc = work.trunc.take();
         let priority = work.key.skb_priority();
         if !self.outputs.queue(port, packets, work.slot, trunc, priority, &mut self.stats) {
@@ -454,11 +467,9 @@ impl Engine {
         let (octets, meta) = packets.own(&mut work.slot);
         meta.offload = Offload::default();
         octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(header);
+        let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
         let sequence = self.tunnels.entry(push.tnl_port).or_default();
-        let sources = self.config.tunnel_sources;
-        // In units of 100 µs.
-        let stamp = (self.wall_offset_ms.wrapping_add(now_ms)).wrapping_mul(10) as u32;
-        tunnel::complete(octets, push, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
+        tunnel::complete(octets, push.tnl_type, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
         *work.key = tunnel::outer_key(work.key);
         (work.stale, work.tags) = (true, 0);
         Ok(())
@@ -471,29 +482,48 @@ impl Engine {
         }
         work.refresh(packets, self.config.max_vlans);
         let Some(kind) = self.tunnels.get(&port).and_then(|t| t.kind) else { return self.drop(Drop::NoTunnel) };
-        let offload = packets.meta(work.slot).offload;
-        let trusted = offload.csum_valid || offload.partial_csum.is_some();
-        let outer = (&*work.key, &work.layers);
-        let opened = tunnel::open(kind, port, packets.data(work.slot), outer, trusted);
-        let Some(opened) = opened else { return self.drop(Drop::TunnelPop) };
-        // What is owed to the packet within goes on with it, what is owed to the outer one goes with its header.
-        let goes_on = offload.partial_csum.is_some_and(|csum| usize::from(csum.start) >= opened.header);
-        if offload.gso.is_some() && !goes_on || !packets.remove(&mut work.slot, 0, opened.header) {
-            return self.drop(Drop::TunnelPop);
+        if let Err(why) = self.open(port, kind, packets, work) {
+            return self.drop(why);
         }
-        let owed = &mut packets.own(&mut work.slot).1.offload;
-        *owed = if goes_on { Offload { csum_valid: false, ..*owed } } else { Offload::default() };
-        *work.key = opened.key;
         work.passes += 1;
         self.stats.recirculated += 1;
-        work.flow = None;
-        work.trunc = None;
-        (work.stale, work.tags) = (true, 0);
-        work.refresh(packets, self.config.max_vlans);
         // What is asked about it is the tunnel port's.
         let came_by = std::mem::replace(&mut env.port, port);
         self.decide(packets, work, env);
         env.port = came_by;
+    }
+
+    /// The wall clock in units of 100 µs, as ERSPAN tells it.
+    pub(crate) fn stamp(&self, now_ms: u64) -> u32 {
+        self.wall_offset_ms.wrapping_add(now_ms).wrapping_mul(10) as u32
+    }
+
+    /// Takes the outer header off a packet, whose key and layers are of that.
+    pub(crate) fn open(
+        &self,
+        port: OdpPort,
+        kind: TunnelKind,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+    ) -> Going {
+        let offload = packets.meta(work.slot).offload;
+        let trusted = offload.csum_valid || offload.partial_csum.is_some();
+        let outer = (&*work.key, &work.layers);
+        let opened = tunnel::open(kind, port, packets.data(work.slot), outer, trusted);
+        let opened = opened.ok_or(Drop::TunnelPop)?;
+        // What is owed to the packet within goes on with it, what is owed to the outer one goes with its header.
+        let goes_on = offload.partial_csum.is_some_and(|csum| usize::from(csum.start) >= opened.header);
+        if offload.gso.is_some() && !goes_on || !packets.remove(&mut work.slot, 0, opened.header) {
+            return Err(Drop::TunnelPop);
+        }
+        let owed = &mut packets.own(&mut work.slot).1.offload;
+        *owed = if goes_on { Offload { csum_valid: false, ..*owed } } else { Offload::default() };
+        *work.key = opened.key;
+        work.flow = None;
+        work.trunc = None;
+        (work.stale, work.tags) = (true, 0);
+        work.refresh(packets, self.config.max_vlans);
+        Ok(())
     }
 
     fn hash(&mut self, alg: HashAlg, basis: u32, packets: &Packets<'_, '_>, work: &mut Work<'_>) {

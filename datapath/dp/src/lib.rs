@@ -22,6 +22,7 @@
 
 mod bond;
 mod burst;
+mod by_host;
 mod classifier;
 mod common;
 pub mod ct;
@@ -62,4 +63,4 @@ pub use meter::{Band, BandKind, Meter, MeterConfig, MeterStats};
 pub use policer::PolicerConfig;
 pub use port::{PortShare, RxLosses, RxQueue, TxPacket, TxPort, TxReport, Watcher};
 pub use stats::{Carried, Drop, PortStats, QueueStats, Stats};
-pub use tunnel::TunnelKind;
+pub use flow::outer::TunnelKind;

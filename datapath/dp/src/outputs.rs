@@ -68,6 +68,11 @@ impl Outputs {
         matches!(self.ports.get(port as usize), Some(Some(port)) if port.watcher.is_some())
     }
 
+    /// The address that the host sends from to another by a port.
+    pub(crate) fn source(&mut self, port: OdpPort, to: u128) -> Option<u128> {
+        self.ports.get_mut(port as usize)?.as_mut()?.tx.source(to)
+    }
+
     /// Where the kernel may hand over a port's packets itself.
     pub(crate) fn exit(&self, port: OdpPort) -> Option<Exit> {
         let port = self.ports.get(port as usize)?.as_ref()?;

@@ -133,6 +133,12 @@ pub trait TxPort: Send {
         None
     }
 
+    /// The address that the host sends from to this one (IPv4 ones mapped into IPv6), of a tunnel's port that the host's stack
+    /// sends by; `None`: there is no way.
+    fn source(&mut self, _to: u128) -> Option<u128> {
+        None
+    }
+
     /// What it can take. Packets that owe more are settled in software before.
     fn offloads(&self) -> Offloads {
         Offloads::ALL

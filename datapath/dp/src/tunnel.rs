@@ -10,7 +10,7 @@
 
 use flow::extract::ethertype::{IPV4, IPV6};
 use flow::field::TunTable;
-use flow::odp::TnlPush;
+use flow::outer::TunnelKind;
 use flow::{Key, Layers, OdpPort, tun_flag};
 use packet::ipv4::proto;
 use packet::{checksum, erspan, geneve, gre, gtpu, vxlan};
@@ -26,26 +26,6 @@ const GRE_SEQ: u16 = 0x1000;
 const TYPE_GTPU: u32 = 110;
 /// Space of packet types that EtherTypes name.
 const ETHERTYPES: u32 = 1 << 16;
-
-/// What packets on a tunnel port are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TunnelKind {
-    /// VXLAN.
-    Vxlan {
-        /// With group policy.
-        gbp: bool,
-        /// With a next protocol.
-        gpe: bool,
-    },
-    /// Geneve.
-    Geneve,
-    /// GRE over IPv4 or IPv6.
-    Gre,
-    /// ERSPAN over IPv4 or IPv6.
-    Erspan,
-    /// GTP-U.
-    Gtpu,
-}
 
 fn be16(octets: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*octets.get(at..)?.first_chunk()?))
@@ -73,7 +53,7 @@ fn pseudo(octets: &[u8], is_v6: bool, protocol: u8, len: u32) -> Option<u64> {
 /// packet is too long for it.
 pub(crate) fn complete(
     octets: &mut [u8],
-    push: &TnlPush,
+    tnl_type: u32,
     hash: u32,
     sequence: &mut u32,
     sources: (u16, u16),
@@ -93,7 +73,7 @@ pub(crate) fn complete(
     };
     if protocol == proto::UDP {
         put16(octets, l4, source(sources, hash))?;
-        complete_udp(octets, push, l4, is_v6)
+        complete_udp(octets, tnl_type == TYPE_GTPU, l4, is_v6)
     } else {
         complete_gre(octets, l4, sequence, stamp)
     }
@@ -105,14 +85,14 @@ fn source((first, end): (u16, u16), hash: u32) -> u16 {
     first + ((u64::from(hash) * span) >> 32) as u16
 }
 
-fn complete_udp(octets: &mut [u8], push: &TnlPush, l4: usize, is_v6: bool) -> Option<()> {
+fn complete_udp(octets: &mut [u8], is_gtpu: bool, l4: usize, is_v6: bool) -> Option<()> {
     let len = u16::try_from(octets.len().checked_sub(l4 + UDP_HEADER)?).ok()?;
     put16(octets, l4 + 4, len + UDP_HEADER as u16)?;
-    if push.tnl_type == TYPE_GTPU {
+    if is_gtpu {
         put16(octets, l4 + UDP_HEADER + 2, len.checked_sub(gtpu::HEADER_LEN as u16)?)?;
     }
     // GTP-U always has its checksum, as Open vSwitch sends it.
-    if be16(octets, l4 + 6)? != 0 || push.tnl_type == TYPE_GTPU {
+    if be16(octets, l4 + 6)? != 0 || is_gtpu {
         put16(octets, l4 + 6, 0)?;
         let pseudo = pseudo(octets, is_v6, proto::UDP, u32::from(len) + UDP_HEADER as u32)?;
         let sum = checksum::finish(checksum::sum(&octets[l4..], pseudo));
@@ -363,6 +343,7 @@ mod tests {
     use super::*;
     use crate::TUNNEL_SOURCES;
     use flow::Action;
+    use flow::odp::TnlPush;
     use flow::odp_text::{KeyOptions, format_key, parse_actions};
 
     const V4: &str = "eth(dst=f8:bc:12:44:34:b6,src=aa:55:aa:55:00:00,dl_type=0x0800),\
@@ -388,7 +369,7 @@ mod tests {
     /// Puts a packet into a tunnel and takes it out again: what is known of it then.
     fn there_and_back(kind: TunnelKind, push: &TnlPush, inner: &[u8]) -> Result<String, String> {
         let mut packet = [&push.header[..], inner].concat();
-        complete(&mut packet, push, 0x8000_0000, &mut 7, TUNNEL_SOURCES, 9).ok_or("not put in")?;
+        complete(&mut packet, push.tnl_type, 0x8000_0000, &mut 7, TUNNEL_SOURCES, 9).ok_or("not put in")?;
         let (outer, layers) = flow::extract(&packet, 3);
         let opened = open(kind, 9, &packet, (&outer, &layers), false).ok_or("not taken out")?;
         assert_eq!(packet.get(opened.header..), Some(inner));
@@ -462,6 +443,6 @@ mod tests {
         let vxlan = push(4, V4, 17, 50, "udp(src=0,dst=4789,csum=0x0),vxlan(flags=0x8000000,vni=0x7b)");
         let mut packet = vxlan.header.clone();
         packet.resize(66_000, 0);
-        assert_eq!(complete(&mut packet, &vxlan, 0, &mut 0, TUNNEL_SOURCES, 9), None);
+        assert_eq!(complete(&mut packet, vxlan.tnl_type, 0, &mut 0, TUNNEL_SOURCES, 9), None);
     }
 }

@@ -14,6 +14,7 @@ pub mod match_text;
 pub mod mini;
 pub mod odp;
 pub mod odp_text;
+pub mod outer;
 pub mod text;
 pub mod upcall;
 

@@ -11,6 +11,7 @@
 //! * [`EarlySocket`]: receive by a plain socket until there is a ring.
 //! * [`TxSocket`]: send in batches, straight out of ring memory.
 //! * [`Tap`]: tap devices, in both directions, with offloads.
+//! * [`HostTunnel`], [`TunnelSender`]: tunnels by the host's own IP stack.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
 //! * [`bpf`]: programs in the kernel, and what they share with us.
 //! * [`heap`]: how soon freed memory is the kernel's again.
@@ -26,6 +27,8 @@ mod frame;
 pub mod heap;
 mod host_address;
 pub mod host_stack;
+mod host_tunnel;
+
 mod map;
 mod netlink;
 pub mod process;
@@ -41,6 +44,7 @@ pub use closer::finish_closing;
 pub use epoll::{Epoll, EventFd, Ready};
 pub use error::{Error, Result};
 pub use frame::{Frame, VNET_HDR_LEN, VnetHdr, gso, vnet_flag};
+pub use host_tunnel::{Carrier, HostTunnel, TunnelReceiver, TunnelSender};
 pub use host_address::{add_default_route, ipv4, set_ipv4};
 pub use netlink::{add_veth, delete_link};
 pub use ring::{EarlySocket, RingConfig, RingKind, RingStats, RingStock, RxRing, await_frames_under_way};

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use flow::extract::ethertype;
+use flow::outer::is_v4;
 use flow::{Key, Payload};
 use openflow::OfPort;
 use openflow::action::Action;
@@ -11,7 +12,6 @@ use openflow::message::PacketOut;
 use packet::{arp, icmpv6, ipv4};
 
 use super::{Bridge, Output};
-use crate::view::underlay::is_v4;
 
 const BROADCAST: u64 = 0xffff_ffff_ffff;
 /// At least so long passes between two reports that the same neighbour is used.

@@ -2,6 +2,7 @@
 //!
 //! Absent here: encapsulation (the datapath's). Source: ovs-vswitchd.conf.db(5), "Tunnel Options".
 
+use flow::outer::TunnelKind;
 use flow::{Key, OdpPort};
 
 use super::{PacketTypeMode, PortRef};
@@ -81,6 +82,18 @@ pub struct Erspan {
 }
 
 impl TunnelConfig {
+    /// What its packets are made of; `None` for a type that is only known by name.
+    pub fn made_of(&self) -> Option<TunnelKind> {
+        Some(match self.kind {
+            "vxlan" => TunnelKind::Vxlan { gbp: self.gbp, gpe: self.gpe },
+            "geneve" => TunnelKind::Geneve,
+            "gre" | "ip6gre" => TunnelKind::Gre,
+            "erspan" | "ip6erspan" => TunnelKind::Erspan,
+            "gtpu" => TunnelKind::Gtpu,
+            _ => return None,
+        })
+    }
+
     /// Whether two ports would be meant by the same packets.
     pub fn collides(&self, other: &TunnelConfig) -> bool {
         (self.remote, self.local, self.in_key) == (other.remote, other.local, other.in_key)

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+pub use flow::outer::is_v4;
+
 /// Where an IPv6 address is an IPv4 one.
 const MAPPED: u128 = 0xffff_0000_0000;
 
@@ -20,11 +22,6 @@ pub fn mapped(address: IpAddr) -> u128 {
 /// The address of people.
 pub fn unmapped(address: u128) -> IpAddr {
     if is_v4(address) { IpAddr::V4((address as u32).into()) } else { IpAddr::V6(address.into()) }
-}
-
-/// Whether it is an IPv4 address.
-pub fn is_v4(address: u128) -> bool {
-    address >> 32 == MAPPED >> 32
 }
 
 /// Who told of a route.

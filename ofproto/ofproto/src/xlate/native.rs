@@ -1,39 +1,32 @@
 //! Tunnels that the switch encapsulates itself: the outer header made whole here, for the datapath to put in front of each
 //! packet, and the way of the result through the bridge that leads to the remote end.
 //!
-//! Sources: RFC 7348, RFC 8926, RFC 2784 and 2890, draft-foschiano-erspan-03, 3GPP TS 29.281 for the headers; ovs-fields(7).
+//! Source: ovs-fields(7), ovs-vswitchd.conf.db(5).
 
-use flow::extract::ethertype::{ARP, IPV4, IPV6, NSH};
 use std::sync::Arc;
 
-use flow::field::TunTable;
+use flow::Key;
+use flow::extract::ethertype::{ARP, IPV4, IPV6};
 use flow::odp::{self, TnlPush};
-use flow::{Key, tun_flag};
+use flow::outer::{self, Ends, TunnelKind, is_v4};
 use openflow::OfPort;
 
 use super::Effect;
 use super::context::Context;
-use super::tunnel::settled;
-use crate::view::underlay::{is_v4, unmapped};
-use crate::view::{BridgeView, PortRef, PortView, Setting, TunnelConfig};
+use crate::view::underlay::unmapped;
+use crate::view::{BridgeView, PortRef, PortView, TunnelConfig};
 
-const TYPE_GRE: u32 = 3;
-const TYPE_ERSPAN: u32 = 107;
-const TYPE_IP6ERSPAN: u32 = 108;
-const TYPE_IP6GRE: u32 = 109;
-
-/// `OVS_VPORT_TYPE_*` number of a type that can be encapsulated here, and its protocol of IP.
-fn numbers(kind: &str) -> Option<(u32, u8)> {
-    Some(match kind {
-        "gre" => (TYPE_GRE, GRE),
-        "vxlan" => (4, UDP),
-        "geneve" => (5, UDP),
-        "erspan" => (TYPE_ERSPAN, GRE),
-        "ip6erspan" => (TYPE_IP6ERSPAN, GRE),
-        "ip6gre" => (TYPE_IP6GRE, GRE),
-        "gtpu" => (110, UDP),
-        _ => return None,
-    })
+/// `OVS_VPORT_TYPE_*` number of what a tunnel to `dst` is made of.
+fn vport_type(kind: TunnelKind, dst: u128) -> u32 {
+    match kind {
+        TunnelKind::Gre if is_v4(dst) => 3,
+        TunnelKind::Gre => 109,
+        TunnelKind::Vxlan { .. } => 4,
+        TunnelKind::Geneve => 5,
+        TunnelKind::Erspan if is_v4(dst) => 107,
+        TunnelKind::Erspan => 108,
+        TunnelKind::Gtpu => 110,
+    }
 }
 
 const UDP: u8 = packet::ipv4::proto::UDP;
@@ -49,16 +42,8 @@ pub fn listening(config: &TunnelConfig) -> Option<(u8, Option<u16>)> {
         // Known, though nothing is made or opened of it.
         return Some((packet::ipv4::proto::TCP, Some(config.dst_port)));
     }
-    let (_, proto) = numbers(config.kind).filter(|_| config.native)?;
+    let proto = config.made_of().filter(|_| config.native)?.protocol();
     Some((proto, (proto == UDP).then_some(config.dst_port)))
-}
-
-/// The ends of an outer packet.
-struct Ends {
-    src_mac: u64,
-    dst_mac: u64,
-    src: u128,
-    dst: u128,
 }
 
 impl Context<'_> {
@@ -91,11 +76,7 @@ impl Context<'_> {
             return;
         };
         self.effect(Effect::NeighbourUsed { bridge: bridge.id, address: next_hop });
-        let own = if self.flow.tun_src() != 0 {
-            0xffff_0000_0000 | u128::from(self.flow.tun_src())
-        } else {
-            self.flow.tun_ipv6_src()
-        };
+        let (own, _) = outer::ends_of(&self.flow);
         let ends = Ends { src_mac: bridge.hw_addr, dst_mac, src: if own != 0 { own } else { route.source }, dst };
         let (src_mac, dst_mac) = (flow::text::mac(ends.src_mac).to_string(), flow::text::mac(dst_mac).to_string());
         let (from, until) = (unmapped(ends.src), unmapped(dst));
@@ -104,16 +85,15 @@ impl Context<'_> {
         });
         let mut wire = self.flow.clone();
         self.bridge.tun_table.to_datapath(&mut wire);
-        let Some(header) = header(config, &wire, &ends) else {
+        let mut header = Vec::with_capacity(128);
+        let kind = config.made_of();
+        let made = kind.filter(|kind| outer::write(&mut header, *kind, config.seq, &ends, &wire).is_some());
+        let Some(kind) = made else {
             self.warn("native tunnel header build failed");
             return;
         };
         let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
-        let tnl_type = match numbers(config.kind).map_or(0, |(number, _)| number) {
-            TYPE_GRE if !is_v4(dst) => TYPE_IP6GRE,
-            TYPE_ERSPAN if !is_v4(dst) => TYPE_IP6ERSPAN,
-            number => number,
-        };
+        let tnl_type = vport_type(kind, dst);
         let push = TnlPush { tnl_port, out_port, tnl_type, header };
         self.send_outer(to.port, bridge, push, &ends, config, is_last);
     }
@@ -277,7 +257,7 @@ fn outer_flow(inner: &Key, ends: &Ends, config: &TunnelConfig) -> Key {
         outer.set_ipv6_src(ends.src);
         outer.set_ipv6_dst(ends.dst);
     }
-    let proto = numbers(config.kind).map_or(0, |(_, proto)| proto);
+    let proto = config.made_of().map_or(0, TunnelKind::protocol);
     outer.set_nw_proto(proto);
     outer.set_nw_tos(inner.tun_tos());
     outer.set_nw_ttl(inner.tun_ttl());
@@ -285,137 +265,4 @@ fn outer_flow(inner: &Key, ends: &Ends, config: &TunnelConfig) -> Key {
         outer.set_tp_dst(config.dst_port);
     }
     outer
-}
-
-/// The whole outer header. Lengths, the source port and checksums that cover the packet are the datapath's to fill in.
-/// `None` if there is none of the kind, or of its version.
-fn header(config: &TunnelConfig, flow: &Key, ends: &Ends) -> Option<Vec<u8>> {
-    let (_, proto) = numbers(config.kind)?;
-    let mut out = Vec::with_capacity(128);
-    out.extend_from_slice(&ends.dst_mac.to_be_bytes()[2..]);
-    out.extend_from_slice(&ends.src_mac.to_be_bytes()[2..]);
-    if is_v4(ends.dst) {
-        ipv4(&mut out, proto, flow, ends);
-    } else {
-        ipv6(&mut out, proto, flow, ends);
-    }
-    if proto == UDP {
-        let csum = config.csum || !is_v4(ends.dst);
-        out.extend_from_slice(&0u16.to_be_bytes());
-        out.extend_from_slice(&config.dst_port.to_be_bytes());
-        out.extend_from_slice(&[0, 0]);
-        out.extend_from_slice(&(if csum { u16::MAX } else { 0 }).to_be_bytes());
-    }
-    match config.kind {
-        "vxlan" => vxlan(&mut out, config, flow)?,
-        "geneve" => geneve(&mut out, flow),
-        "gtpu" => {
-            out.extend_from_slice(&[packet::gtpu::FLAGS_DEFAULT, packet::gtpu::MSG_GPDU, 0, 0]);
-            out.extend_from_slice(&(flow.tun_id() as u32).to_be_bytes());
-        }
-        "gre" | "ip6gre" => gre(&mut out, config, flow),
-        _ => erspan(&mut out, config, flow)?,
-    }
-    Some(out)
-}
-
-fn ipv4(out: &mut Vec<u8>, proto: u8, flow: &Key, ends: &Ends) {
-    out.extend_from_slice(&IPV4.to_be_bytes());
-    let frag = if flow.tun_flags() & tun_flag::DONT_FRAGMENT != 0 { 0x40 } else { 0 };
-    let at = out.len();
-    out.extend_from_slice(&[0x45, flow.tun_tos(), 0, 0, 0, 0, frag, 0, flow.tun_ttl(), proto, 0, 0]);
-    out.extend_from_slice(&(ends.src as u32).to_be_bytes());
-    out.extend_from_slice(&(ends.dst as u32).to_be_bytes());
-    if let Ok(mut head) = packet::ipv4::Packet::new(&mut out[at..]) {
-        head.fill_csum();
-    }
-}
-
-fn ipv6(out: &mut Vec<u8>, proto: u8, flow: &Key, ends: &Ends) {
-    out.extend_from_slice(&IPV6.to_be_bytes());
-    let word = 6u32 << 28 | u32::from(flow.tun_tos()) << 20;
-    out.extend_from_slice(&word.to_be_bytes());
-    out.extend_from_slice(&[0, 0, proto, flow.tun_ttl()]);
-    out.extend_from_slice(&ends.src.to_be_bytes());
-    out.extend_from_slice(&ends.dst.to_be_bytes());
-}
-
-fn vxlan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) -> Option<()> {
-    let mut flags = u32::from(packet::vxlan::HAS_VNI) << 24;
-    if config.gbp && flow.tun_gbp_id() != 0 {
-        flags |= u32::from(packet::vxlan::HAS_GBP) << 24
-            | u32::from(flow.tun_gbp_flags()) << 16
-            | u32::from(flow.tun_gbp_id());
-    } else if config.gpe {
-        flags |= u32::from(packet::vxlan::HAS_NEXT) << 24 | u32::from(next_protocol(flow.packet_type())?);
-    }
-    out.extend_from_slice(&flags.to_be_bytes());
-    out.extend_from_slice(&((flow.tun_id() as u32) << 8).to_be_bytes());
-    Some(())
-}
-
-/// What VXLAN calls what it carries; `None` for what it has no number for. Source: draft-ietf-nvo3-vxlan-gpe-12, section 3.1.
-fn next_protocol(packet_type: u32) -> Option<u8> {
-    Some(match packet_type as u16 {
-        _ if packet_type == 0 => 3,
-        IPV4 => 1,
-        IPV6 => 2,
-        NSH => 4,
-        _ => return None,
-    })
-}
-
-fn geneve(out: &mut Vec<u8>, flow: &Key) {
-    let options = TunTable::wire_options(flow);
-    let critical =
-        packet::geneve::options(&options).map_while(Result::ok).any(|o| o.kind & packet::geneve::CRITICAL != 0);
-    let oam = flow.tun_flags() & tun_flag::OAM != 0;
-    out.extend_from_slice(&[(options.len() / 4) as u8, u8::from(oam) << 7 | u8::from(critical) << 6]);
-    out.extend_from_slice(&packet::gre::ETHERNET.to_be_bytes());
-    out.extend_from_slice(&((flow.tun_id() as u32) << 8).to_be_bytes());
-    out.extend_from_slice(&options);
-}
-
-fn gre(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) {
-    let has_key = !matches!(config.out_key, Setting::Absent);
-    let mut flags = 0u16;
-    for (on, bit) in [(config.csum, 0x8000), (has_key, 0x2000), (config.seq, 0x1000)] {
-        flags |= if on { bit } else { 0 };
-    }
-    let carried = if flow.packet_type() == 0 { packet::gre::ETHERNET } else { flow.packet_type() as u16 };
-    out.extend_from_slice(&flags.to_be_bytes());
-    out.extend_from_slice(&carried.to_be_bytes());
-    if config.csum {
-        out.extend_from_slice(&[0; 4]);
-    }
-    if has_key {
-        out.extend_from_slice(&(flow.tun_id() as u32).to_be_bytes());
-    }
-    if config.seq {
-        out.extend_from_slice(&[0; 4]);
-    }
-}
-
-fn erspan(out: &mut Vec<u8>, config: &TunnelConfig, flow: &Key) -> Option<()> {
-    let version = settled(config.erspan.version, flow.tun_erspan_ver());
-    if !(1..=2).contains(&version) {
-        return None;
-    }
-    let session = (flow.tun_id() & 0x3ff) as u16;
-    let carried = if version == 1 { packet::gre::ERSPAN2 } else { packet::gre::ERSPAN3 };
-    out.extend_from_slice(&0x1000u16.to_be_bytes());
-    out.extend_from_slice(&carried.to_be_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&(u16::from(version) << 12).to_be_bytes());
-    out.extend_from_slice(&session.to_be_bytes());
-    if version == 1 {
-        let index = settled(config.erspan.index, flow.tun_erspan_idx());
-        out.extend_from_slice(&(index & 0xf_ffff).to_be_bytes());
-    } else {
-        let direction = u16::from(settled(config.erspan.direction, flow.tun_erspan_dir()) & 1);
-        let hardware = u16::from(settled(config.erspan.hardware, flow.tun_erspan_hwid()) & 0x3f);
-        out.extend_from_slice(&[0; 6]);
-        out.extend_from_slice(&(hardware << 4 | direction << 3).to_be_bytes());
-    }
-    Some(())
 }

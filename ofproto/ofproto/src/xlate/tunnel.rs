@@ -3,27 +3,20 @@
 use std::sync::Arc;
 
 use flow::odp::{self, Set, SetGroup};
+use flow::outer;
 use flow::tun_flag;
 
 use super::Effect;
 use super::context::Context;
 use crate::view::{PortView, Setting, TunnelConfig};
 
-/// Where an IPv6 address is an IPv4 one.
-const MAPPED: u128 = 0xffff_0000_0000;
-
-/// The remote end that a flow's tunnel fields name, 0 for none.
-fn remote(flow: &flow::Key) -> u128 {
-    if flow.tun_dst() != 0 { MAPPED | u128::from(flow.tun_dst()) } else { flow.tun_ipv6_dst() }
-}
-
 impl Context<'_> {
     pub(super) fn output_tunnel(&mut self, to: &PortView, config: &Arc<TunnelConfig>, is_last: bool) {
         let saved: Vec<u64> = self.flow.0[..flow::key::REG_WORD - 1].to_vec();
         let Some(odp_port) = to.odp else { return };
         self.fill_tunnel(config);
-        let dst = remote(&self.flow);
-        if dst == remote(self.input.key) {
+        let dst = outer::ends_of(&self.flow).1;
+        if dst == outer::ends_of(self.input.key).1 {
             self.warn("Not tunneling to our own address");
             // As in Open vSwitch, what was written for this tunnel stands.
             return;
@@ -53,7 +46,7 @@ impl Context<'_> {
                 v4(0);
                 v6(0);
             }
-            Setting::Value(a) if a >> 32 == MAPPED >> 32 => {
+            Setting::Value(a) if outer::is_v4(a) => {
                 v4(a as u32);
                 v6(0);
             }

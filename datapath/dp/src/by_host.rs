@@ -1,0 +1,101 @@
+//! Tunnels whose outer packets the host's own stack sends and receives: it knows ways, neighbours and its filter, and gives
+//! and takes whole packets of IP.
+//!
+//! What leaves by such a port is put into its tunnel as its key's tunnel fields say; what comes by it has an outer header,
+//! Ethernet's without addresses first, and is opened before anything else is asked about it. [`crate::tunnel`] does both for
+//! tunnels that the switch's own bridges carry, too.
+
+use flow::outer::{self, Ends, TunnelKind};
+use flow::{Key, OdpPort, hash};
+
+use crate::burst::{Burst, Packets, Slot};
+use crate::engine::{Engine, Env};
+use crate::execute::{Work, cut_off};
+use crate::stats::Drop;
+use crate::tunnel;
+
+/// `OVS_VPORT_TYPE_GTPU`, and a number of any other.
+const TYPE_GTPU: u32 = 110;
+const OTHER_TYPE: u32 = 0;
+
+impl Engine {
+    /// What the packets of a tunnel port are made of that the host sends and receives; `None` for any other port.
+    pub(crate) fn by_host(&self, port: OdpPort) -> Option<TunnelKind> {
+        self.tunnels.get(&port).filter(|tunnel| tunnel.by_host).and_then(|tunnel| tunnel.kind)
+    }
+
+    /// Takes a burst of outer packets through; says how many octets it had.
+    #[cold]
+    pub(crate) fn run_outer(&mut self, kind: TunnelKind, lent: &mut Burst<'_>, env: &mut Env<'_>) -> u64 {
+        self.drops.begin(env.port, env.now_ms);
+        let mut pool = std::mem::take(&mut self.pool);
+        let mut packets = Packets { lent, pool: &mut pool };
+        let (n, mut bytes) = (packets.lent.len(), 0);
+        for i in 0..n {
+            let slot = Slot::Lent(i as u32);
+            let mut key = Key::EMPTY;
+            let layers = flow::extract_into(&mut key, packets.data(slot), 0);
+            bytes += packets.meta(slot).len as u64;
+            let mut work = Work::new(slot, &mut key, layers);
+            if let Err(why) = self.open(env.port, kind, &mut packets, &mut work) {
+                self.drop(why);
+                continue;
+            }
+            self.decide(&mut packets, &mut work, env);
+            self.flush_if_much(&packets);
+        }
+        self.outputs.flush(&packets, &mut self.stats);
+        self.stats.received += n as u64;
+        self.stats.bursts += u64::from(n > 0);
+        self.outputs.received(env.port, n as u64, bytes);
+        pool.clear();
+        self.pool = pool;
+        bytes
+    }
+
+    /// Puts a packet into its tunnel, for the host to send; the packet itself stays as it is.
+    #[cold]
+    pub(crate) fn output_by_host(
+        &mut self,
+        port: OdpPort,
+        kind: TunnelKind,
+        packets: &mut Packets<'_, '_>,
+        work: &mut Work<'_>,
+        now_ms: u64,
+    ) -> Result<(), Drop> {
+        work.refresh(packets, self.config.max_vlans);
+        let hash = hash::five_tuple(work.key, 0);
+        let (src, dst) = outer::ends_of(work.key);
+        let src = if src != 0 || dst == 0 { src } else { self.outputs.source(port, dst).unwrap_or(0) };
+        if src == 0 || dst == 0 {
+            return Err(Drop::TunnelPush);
+        }
+        let mut header = std::mem::take(&mut self.outer);
+        header.clear();
+        let ends = Ends { src, dst, ..Ends::default() };
+        let made = outer::write(&mut header, kind, false, &ends, work.key);
+        let sent = made.ok_or(Drop::TunnelPush).and_then(|()| {
+            let whole = cut_off(work.trunc.take(), packets.to_buf(work.slot));
+            let pieces = packet::offload::settle(whole).map_err(|_| Drop::Segmentation)?;
+            for piece in pieces {
+                let mut slot = packets.pool.add(&piece);
+                if !packets.insert(&mut slot, 0, header.len()) {
+                    return Err(Drop::TunnelPush);
+                }
+                let (octets, _) = packets.own(&mut slot);
+                octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(&header);
+                let vport_type = if kind == TunnelKind::Gtpu { TYPE_GTPU } else { OTHER_TYPE };
+                let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
+                let sequence = self.tunnels.entry(port).or_default();
+                tunnel::complete(octets, vport_type, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
+                let priority = work.key.skb_priority();
+                if !self.outputs.queue(port, packets, slot, None, priority, &mut self.stats) {
+                    return Err(Drop::NoPort);
+                }
+            }
+            Ok(())
+        });
+        self.outer = header;
+        sent
+    }
+}
