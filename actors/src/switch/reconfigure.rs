@@ -720,6 +720,11 @@ fn refuse(interface: &DesiredInterface, error: &str) {
         vlog::warn_rl!("bridge", 1, 5, "{error}");
     } else {
         let (name, kind) = (&interface.name, &interface.kind);
+        if let Some((_, why)) = error.strip_suffix(')').and_then(|rest| rest.split_once(" to ofproto (")) {
+            vlog::warn_rl!("dpif", 1, 5, "system@ovs-system: failed to add {name} as port: {why}");
+            vlog::warn_rl!("bridge", 1, 5, "{error}");
+            return;
+        }
         if tunnels::kind_named(kind).is_some() {
             if !error.ends_with(tunnels::UNNAMED) {
                 vlog::warn!("netdev_vport", "{error}");

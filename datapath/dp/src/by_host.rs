@@ -7,6 +7,8 @@
 
 use flow::outer::{self, Ends, TunnelKind};
 use flow::{Key, OdpPort, hash};
+use packet::offload::GSO_OUTER;
+use packet::untold;
 
 use crate::burst::{Burst, Packets, Slot};
 use crate::engine::{Engine, Env};
@@ -17,6 +19,8 @@ use crate::tunnel;
 /// `OVS_VPORT_TYPE_GTPU`, and a number of any other.
 const TYPE_GTPU: u32 = 110;
 const OTHER_TYPE: u32 = 0;
+/// Octets of an Ethernet header.
+const ETHERNET: usize = 14;
 
 impl Engine {
     /// What the packets of a tunnel port are made of that the host sends and receives; `None` for any other port.
@@ -37,10 +41,18 @@ impl Engine {
             let layers = flow::extract_into(&mut key, packets.data(slot), 0);
             bytes += packets.meta(slot).len as u64;
             let mut work = Work::new(slot, &mut key, layers);
+            let before = packets.meta(slot).len;
+            let gso = packets.meta_mut(slot).offload.gso.take().filter(|gso| gso.kind == GSO_OUTER);
             if let Err(why) = self.open(env.port, kind, &mut packets, &mut work) {
                 self.drop(why);
                 continue;
             }
+            // The socket does not tell what the sender's kernel left undone in what it put into the tunnel.
+            let outer = before - packets.meta(work.slot).len;
+            let most = gso.and_then(|gso| (ETHERNET + usize::from(gso.size)).checked_sub(outer));
+            let ethertype = Some(work.key.packet_type()).filter(|of| *of != 0).map(|of| of as u16);
+            let owed = untold::find(packets.data(work.slot), ethertype, most);
+            packets.meta_mut(work.slot).offload = owed;
             self.decide(&mut packets, &mut work, env);
             self.flush_if_much(&packets);
         }
@@ -87,7 +99,8 @@ impl Engine {
                 let vport_type = if kind == TunnelKind::Gtpu { TYPE_GTPU } else { OTHER_TYPE };
                 let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
                 let sequence = self.tunnels.entry(port).or_default();
-                tunnel::complete(octets, vport_type, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
+                tunnel::complete(octets, vport_type, hash, &mut sequence.next, sources, stamp)
+                    .ok_or(Drop::TunnelPush)?;
                 let priority = work.key.skb_priority();
                 if !self.outputs.queue(port, packets, slot, None, priority, &mut self.stats) {
                     return Err(Drop::NoPort);

@@ -320,13 +320,7 @@ impl Engine {
     }
 
     /// Queues the packet as it is now for a port.
-    pub(crate) fn output(
-        &mut self,
-        port: OdpPort,
-        packets: &mut Packets<'_, '_>,
-        work: &mut Work<'_>,
-        now_ms: u64,
-    ) {
+    pub(crate) fn output(&mut self, port: OdpPort, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, now_ms: u64) {
         if self.has_by_host
             && let Some(kind) = self.by_host(port)
         {

@@ -92,6 +92,45 @@ fn what_was_queued_is_not_changed_any_more() {
 }
 
 #[test]
+fn a_tunnel_by_the_hosts_stack_has_the_outer_packets_on_its_port() {
+    let mut rig = Rig::new(Config::default());
+    rig.dp.set_tunnel(3, Some(TunnelKind::Vxlan { gbp: false, gpe: false }));
+    rig.dp.set_tunnel_by_host(3, true);
+    let text = "set(tunnel(tun_id=0x5,src=10.0.0.8,dst=10.0.0.9,tos=0x4,ttl=64,tp_dst=4789,flags(df|csum|key))),3,2";
+    rig.install_any(&flow::odp_text::parse_actions(text, None).unwrap());
+    let inner = tcp4(1, 2, &[7; 100]);
+    rig.inject_at(1, [plain(inner.clone())]);
+    assert_eq!(rig.sent(2), [plain(inner.clone())], "the packet itself goes on as it was");
+    let [(outer, owed)] = <[_; 1]>::try_from(rig.sent(3)).unwrap();
+    assert_eq!((outer.len(), owed), (50 + inner.len(), Offload::default()));
+    assert_eq!((&outer[..16], outer[20], outer[22]), (&[&[0; 12][..], &[8, 0, 0x45, 4]].concat()[..], 0x40, 64));
+    assert_eq!(&outer[50..], inner);
+    // The same packet as it comes from the other end, for whatever looks at the tunnel's fields.
+    let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+    key.set_in_port(3);
+    mask.set_in_port(u32::MAX);
+    key.set_tun_id(5);
+    mask.set_tun_id(u64::MAX);
+    key.set_tun_src(0x0a00_0008);
+    mask.set_tun_src(u32::MAX);
+    rig.dp.flush();
+    rig.dp.install(&FlowEntry::new(Ufid(3), &key, &mask, [Action::Output(2)].as_slice().into()), 7).unwrap();
+    rig.inject_at(3, [plain(outer.clone())]);
+    assert_eq!(rig.sent(2), [plain(inner.clone())]);
+    // What its sender left undone is found, and so is how it was to be cut.
+    let (unsummed, debt) = partial(tcp4(1, 2, &[7; 3000]), 34, 16);
+    let mut long = ipv4(17, [10, 0, 0, 8], [10, 0, 0, 9], &udp(7, 4789, &[&outer[42..50], &unsummed].concat()));
+    let whole = Offload { gso: Some(Gso { kind: packet::offload::GSO_OUTER, size: 1500, hdr_len: 0 }), ..debt };
+    rig.inject_at(3, [(long.clone(), whole)]);
+    let size = 1500 + 14 - 50 - 54;
+    assert_eq!(rig.sent(2), [(unsummed, Offload { gso: Some(Gso { kind: 1, size, hdr_len: 54 }), ..debt })]);
+    // Nothing of what is no tunnel's packet comes through.
+    long[42] = 0;
+    rig.inject_at(3, [plain(long), plain(inner)]);
+    assert_eq!((rig.sent(2).len(), rig.dp.stats().drops[dp::Drop::TunnelPop.index()]), (0, 2));
+}
+
+#[test]
 fn what_is_owed_to_a_packet_in_a_tunnel_is_owed_to_it_outside() {
     for gso in [None, Some(Gso { kind: 1, size: 1448, hdr_len: 104 })] {
         let (inner, owed) = partial(tcp4(1, 2, &[7; 3000]), 34, 16);

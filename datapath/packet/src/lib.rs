@@ -24,6 +24,7 @@ pub mod offload;
 pub mod sctp;
 pub mod tcp;
 pub mod udp;
+pub mod untold;
 mod view;
 pub mod vlan;
 pub mod vxlan;

@@ -16,6 +16,8 @@ pub const GSO_TCPV6: u8 = 4;
 pub const GSO_UDP_L4: u8 = 5;
 /// `VIRTIO_NET_HDR_GSO_ECN`.
 pub const GSO_ECN: u8 = 0x80;
+/// Not virtio's: longer than its way takes, nobody knows of what; the size is that of whole pieces, from the network header on.
+pub const GSO_OUTER: u8 = 0x40;
 /// Segments smaller than this are refused: they would multiply packets beyond reason.
 pub const MIN_SEGMENT: usize = 8;
 
@@ -79,6 +81,25 @@ impl Headers {
             0x86dd => Self::find_v6(frame, l3),
             _ => Err(Malformed),
         }
+    }
+
+    /// Finds the headers of a packet without Ethernet's.
+    pub fn find_bare(packet: &[u8], ethertype: u16) -> Result<Headers, Malformed> {
+        match ethertype {
+            0x0800 => Self::find_v4(packet, 0),
+            0x86dd => Self::find_v6(packet, 0),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Where the IP datagram ends.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Sum of the pseudo header of so many octets of the transport protocol.
+    pub fn pseudo(&self, len: u32) -> u64 {
+        self.addresses + u64::from(self.proto) + u64::from(len >> 16) + u64::from(len & 0xffff)
     }
 
     fn find_v4(frame: &[u8], l3: usize) -> Result<Headers, Malformed> {

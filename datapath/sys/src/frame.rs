@@ -24,6 +24,8 @@ pub mod gso {
     pub const TCPV6: u8 = 4;
     /// UDP segmentation, either IP version.
     pub const UDP_L4: u8 = 5;
+    /// Not virtio's: the packet is longer than its device takes, and nobody said how it was to be cut; the size is the device's MTU.
+    pub const OUTER: u8 = 0x40;
     /// Flag: the TCP segment has ECN set.
     pub const ECN: u8 = 0x80;
 }

@@ -10,8 +10,9 @@ use std::mem::{size_of, size_of_val};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use crate::device;
 use crate::error::{Error, Result, check};
-use crate::frame::{Frame, VnetHdr, vnet_flag};
+use crate::frame::{Frame, VnetHdr, gso, vnet_flag};
 use crate::tx::{TX_BATCH, TxFrame, TxOutcome};
 
 /// Packets received at once.
@@ -33,6 +34,8 @@ const DROPS: usize = 8;
 const MEMINFO: usize = 9;
 /// `UDP_NO_CHECK6_RX` (linux/udp.h).
 const NO_CHECK6_RX: libc::c_int = 102;
+/// Hardly a device takes fewer octets of IP; packets that are no longer are taken as they are.
+const LONGEST_USUAL: usize = 1500;
 /// `IP_DF`.
 const DONT_FRAGMENT: u8 = 0x40;
 
@@ -143,8 +146,8 @@ impl HostTunnel {
             let names = [libc::IPV6_RECVPKTINFO, libc::IPV6_RECVTCLASS, libc::IPV6_RECVHOPLIMIT];
             ask(v6, libc::IPPROTO_IPV6, &names)?;
             set_buffer(v6, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
-            set(v6, "leave IPv4 to another socket", libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &1i32)?;
             if let Some(port) = port {
+                set(v6, "leave IPv4 to another socket", libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &1i32)?;
                 set(v6, "take packets without checksum", libc::IPPROTO_UDP, NO_CHECK6_RX, &1i32)?;
                 bind(v6, Ipv6Addr::UNSPECIFIED.into(), port)?;
             }
@@ -201,6 +204,8 @@ struct Beside {
     to: IpAddr,
     tos: u8,
     ttl: u8,
+    /// The device it came by.
+    ifindex: u32,
 }
 
 impl TunnelReceiver {
@@ -241,9 +246,15 @@ impl TunnelReceiver {
             let beside = beside(&received.names[i], control, *is_v6);
             if message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
                 *truncated += 1;
-            } else if let Some(start) = beside.and_then(|beside| put_header(slot, len, *carrier, &beside)) {
-                let vnet = VnetHdr { flags: vnet_flag::DATA_VALID, ..VnetHdr::default() };
-                each(Frame { len: HEADROOM + len - start, buf: slot, start, vnet, timestamp_ns: 0 });
+            } else if let Some(beside) = beside
+                && let Some(start) = put_header(slot, len, *carrier, &beside)
+            {
+                let len = HEADROOM + len - start;
+                let mut vnet = VnetHdr { flags: vnet_flag::DATA_VALID, ..VnetHdr::default() };
+                if let Some(mtu) = exceeded_mtu(len - ETHERNET, beside.ifindex) {
+                    (vnet.gso_type, vnet.gso_size) = (gso::OUTER, mtu);
+                }
+                each(Frame { len, buf: slot, start, vnet, timestamp_ns: 0 });
             }
         }
         n
@@ -274,6 +285,15 @@ impl TunnelReceiver {
     }
 }
 
+/// The MTU of the device that a packet of IP came by, if it is longer: it came from a device that takes packets to be cut later.
+fn exceeded_mtu(len: usize, ifindex: u32) -> Option<u16> {
+    if len <= LONGEST_USUAL {
+        return None;
+    }
+    let mtu = device::mtu(&device::name(ifindex).ok()?).ok()?;
+    u16::try_from(mtu).ok().filter(|mtu| len > usize::from(*mtu))
+}
+
 /// The octets of control words that the kernel has written.
 fn control_octets(words: &[u64], len: usize) -> &[u8] {
     let len = len.min(size_of_val(words));
@@ -289,7 +309,7 @@ fn word(octets: &[u8], at: usize) -> Option<u32> {
 fn beside(name: &libc::sockaddr_storage, mut control: &[u8], is_v6: bool) -> Option<Beside> {
     /// Of `struct cmsghdr`: its length with what it announces, level and type.
     const HEADER: usize = 16;
-    let (mut to, mut tos, mut ttl) = (None, 0, 0);
+    let (mut to, mut tos, mut ttl, mut ifindex) = (None, 0, 0, 0);
     while let Some(len) = control.first_chunk().map(|len| usize::from_ne_bytes(*len)) {
         let Some(data) = control.get(HEADER..len) else { break };
         let number = || data.first().copied().unwrap_or_default();
@@ -297,11 +317,11 @@ fn beside(name: &libc::sockaddr_storage, mut control: &[u8], is_v6: bool) -> Opt
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 // Index, the host's address, the header's.
                 let octets: [u8; 4] = *data.get(8..)?.first_chunk()?;
-                to = Some(IpAddr::from(octets));
+                (to, ifindex) = (Some(IpAddr::from(octets)), word(data, 0)?);
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 let octets: [u8; 16] = *data.first_chunk()?;
-                to = Some(IpAddr::from(octets));
+                (to, ifindex) = (Some(IpAddr::from(octets)), word(data, 16)?);
             }
             (libc::IPPROTO_IP, libc::IP_TOS) => tos = number(),
             (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => tos = word(data, 0)? as u8,
@@ -320,7 +340,7 @@ fn beside(name: &libc::sockaddr_storage, mut control: &[u8], is_v6: bool) -> Opt
         let name = unsafe { at.cast::<libc::sockaddr_in>().read() };
         (IpAddr::from(name.sin_addr.s_addr.to_ne_bytes()), name.sin_port)
     };
-    Some(Beside { from, from_port: u16::from_be(from_port), to: to?, tos, ttl })
+    Some(Beside { from, from_port: u16::from_be(from_port), to: to?, tos, ttl, ifindex })
 }
 
 /// Puts the outer header, which the kernel has taken off, in front of `len` octets behind [`HEADROOM`]; where it begins.

@@ -93,6 +93,11 @@ impl Namespace {
         if arrived == bytes { Ok(()) } else { Err(format!("{} of {size} bytes arrive at {address}", arrived.len())) }
     }
 
+    /// True if `to` answers within ten seconds.
+    pub fn reaches(&self, to: &str) -> bool {
+        (0..20).any(|_| ping(self, to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0))
+    }
+
     /// Starts a command inside that lives until it is dropped; what it says is appended to `log`.
     pub fn start(&self, words: &[&str], log: &std::path::Path) -> Result<Daemon, String> {
         let (program, args) = words.split_first().ok_or("no command")?;
@@ -253,7 +258,7 @@ impl Guest {
 
     /// True if `to` answers within ten seconds.
     pub fn reaches(&self, to: &str) -> bool {
-        (0..20).any(|_| self.ping_with(to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0))
+        self.space.reaches(to)
     }
 
     /// Sends `size` bytes by TCP to an address of another guest, and compares what arrives.

@@ -1,7 +1,7 @@
 //! What the switch does with real traffic beyond forwarding: VLANs, mirrors, policing, devices that come and
 //! go, many ports, controllers of other makers.
 
-use harness::lab::{Guest, Lab, on_lab};
+use harness::lab::{Guest, Lab, Namespace, on_lab};
 use harness::place::Place;
 use harness::process::{self, Daemon};
 use harness::side::Side;
@@ -332,6 +332,96 @@ fn a_tunnel_leads_where_the_hosts_routes_lead() {
         need(&format!("the route is shown: {routes}"), routes.contains(led))?;
         let neighbours = lab.appctl("tnl/neigh/show")?;
         need(&format!("the peer is known: {neighbours}"), neighbours.contains(&peer.mac))
+    });
+}
+
+/// Joins the switch's host with another space, over which tunnels lead: 192.0.2.1 and 2, fd00:99::1 and 2.
+fn underlay(lab: &Lab, far: &Namespace) -> Result<(), String> {
+    let join = format!("ip link add u0 type veth peer name u1 netns {}", far.name());
+    lab.host.line(&join)?;
+    for (space, device, last) in [(&lab.host, "u0", 1), (far, "u1", 2)] {
+        space.line(&format!("ip addr add 192.0.2.{last}/24 dev {device}"))?;
+        space.line(&format!("ip addr add fd00:99::{last}/64 dev {device} nodad"))?;
+        space.line(&format!("ip link set {device} up"))?;
+    }
+    Ok(())
+}
+
+/// Gives a bridge's own device an address to be reached by through tunnels.
+fn overlay(space: &Namespace, device: &str, last: u8, mtu: u32) -> Result<(), String> {
+    space.line(&format!("ip addr add 10.8.0.{last}/24 dev {device}"))?;
+    space.line(&format!("ip link set {device} up mtu {mtu}")).map(drop)
+}
+
+/// With the kernel's own tunnel at the other end.
+#[test]
+fn tunnels_of_the_default_datapath_go_by_the_hosts_stack() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let far = Namespace::new("far")?;
+        underlay(lab, &far)?;
+        lab.vsctl("add-br br0")?;
+        overlay(&lab.host, "br0", 1, 1400)?;
+        for (near_end, far_end, sums) in [("192.0.2.1", "192.0.2.2", "udpcsum"), ("fd00:99::1", "fd00:99::2", "")] {
+            let tunnel = format!("type=vxlan options:remote_ip={far_end} options:key=9 options:csum=true");
+            lab.vsctl(&format!("add-port br0 t1 -- set interface t1 {tunnel}"))?;
+            far.line(&format!("ip link add vx type vxlan id 9 remote {near_end} dstport 4789 {sums}"))?;
+            overlay(&far, "vx", 2, 1400)?;
+            lab.host.line("ip neigh flush dev br0")?;
+            process::until("the tunnel to lead", Duration::from_secs(60), || lab.host.reaches("10.8.0.2"))?;
+            // What the far kernel leaves undone, checksums and segments, its datagrams do not tell.
+            far.sends(&lab.host, "10.8.0.1", 4_000_000)?;
+            lab.host.sends(&far, "10.8.0.2", 4_000_000)?;
+            let flows = lab.appctl("dpctl/dump-flows")?;
+            let whence = format!("tunnel(tun_id=0x9,{}src={far_end},", if sums.is_empty() { "ipv6_" } else { "" });
+            need(&format!("the tunnel's fields are known: {flows}"), flows.contains(&whence))?;
+            far.line("ip link del vx")?;
+            lab.vsctl("del-port t1")?;
+        }
+        // Longer than the underlay takes: only what may be cut up arrives.
+        far.line("ip link add vx type vxlan id 9 remote 192.0.2.1 dstport 4789")?;
+        overlay(&far, "vx", 2, 3000)?;
+        lab.host.line("ip link set br0 mtu 3000")?;
+        lab.host.line("ip neigh flush dev br0")?;
+        lab.vsctl("add-port br0 t1 -- set interface t1 type=vxlan options:remote_ip=192.0.2.2 options:key=9")?;
+        process::until("the tunnel to lead", Duration::from_secs(60), || lab.host.reaches("10.8.0.2"))?;
+        let long = ["ping", "-c", "1", "-s", "2500", "-W", "2", "10.8.0.2"];
+        need("what is not to be cut up is lost", lab.host.run(&long).is_err())?;
+        lab.vsctl("set interface t1 options:df_default=false")?;
+        process::until("fragments to arrive", Duration::from_secs(60), || lab.host.run(&long).is_ok())?;
+        // The host's ports are everybody's.
+        let taken = lab.host.run(&["python3", "-c", "import socket; socket.socket(2, 2).bind(('', 4789))"]);
+        need("the switch has the port", taken.is_err_and(|why| why.contains("Address already in use")))
+    });
+}
+
+/// Two switches, each on a host of its own.
+#[test]
+fn switches_reach_each_other_by_their_hosts_stacks() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let other = Lab::new(Side::troupe(), &[])?;
+        underlay(lab, &other.host)?;
+        for (lab, last) in [(&*lab, 1), (&other, 2)] {
+            lab.vsctl("add-br br0")?;
+            overlay(&lab.host, "br0", last, 1350)?;
+        }
+        for (tunnel, over_v6) in [
+            ("type=geneve options:key=7 options:csum=true", false),
+            ("type=geneve options:key=7", true),
+            ("type=gre options:key=8 options:csum=true", false),
+            ("type=gre", true),
+            ("type=erspan options:key=9 options:erspan_ver=2 options:erspan_dir=1 options:erspan_hwid=4", false),
+        ] {
+            for (lab, last) in [(&*lab, 2), (&other, 1)] {
+                let remote = if over_v6 { format!("fd00:99::{last}") } else { format!("192.0.2.{last}") };
+                lab.vsctl(&format!("add-port br0 t1 -- set interface t1 {tunnel} options:remote_ip={remote}"))?;
+            }
+            process::until(tunnel, Duration::from_secs(60), || lab.host.reaches("10.8.0.2"))?;
+            lab.host.sends(&other.host, "10.8.0.2", 1_000_000)?;
+            for lab in [&*lab, &other] {
+                lab.vsctl("del-port t1")?;
+            }
+        }
+        Ok(())
     });
 }
 
