@@ -15,7 +15,7 @@ use crate::controller::{Admit, Listener, ReadStatus, Reconfigure, Reconnect, Ren
 use crate::host::HostView;
 use crate::mailbox::{Address, Card};
 use crate::msg::bridge::ControllerReport;
-use crate::stream::{Method, OPENFLOW_PORT};
+use crate::stream::{Method, NameError, OPENFLOW_PORT};
 use crate::switch::desired::{DesiredController, DesiredControllers};
 
 /// How long a connection may take to say how it is.
@@ -33,14 +33,32 @@ pub(super) struct Connections {
     refused: BTreeSet<String>,
 }
 
+/// A target's method; one that connects keeps trying even where its address makes no sense.
+type Target = Result<Method, NameError>;
+
+/// Why a target is nothing for a bridge.
+enum Refusal {
+    /// A kind of connection that there is none of.
+    Unknown,
+    /// An address that cannot be listened on: which, and why.
+    Address(String, NameError),
+    /// Others might come to harm.
+    Danger(String),
+}
+
 /// A target's method, if it is one that a bridge may use: sockets of other programs are none of its business.
-fn method_of(bridge: &str, target: &str, run_dir: &Path) -> Result<Method, Option<String>> {
-    let method = Method::parse(target, OPENFLOW_PORT, run_dir).map_err(|_| None)?;
+fn method_of(bridge: &str, target: &str, run_dir: &Path) -> Result<Target, Refusal> {
+    let method = match (Method::parse(target, OPENFLOW_PORT, run_dir), target.split_once(':')) {
+        (Ok(method), _) => method,
+        (Err(error), Some(("tcp" | "ssl", _))) => return Ok(Err(error)),
+        (Err(error), Some(("ptcp" | "pssl", address))) => return Err(Refusal::Address(address.to_owned(), error)),
+        _ => return Err(Refusal::Unknown),
+    };
     let run = run_dir.display();
     let always = format!("\"unix:{run}/{bridge}.mgmt\" (which is always available without special configuration).");
     match &method {
         Method::Unix(path) if !path.starts_with(run_dir) || path.components().any(|c| c.as_os_str() == "..") => {
-            Err(Some(format!(
+            Err(Refusal::Danger(format!(
                 "bridge {bridge}: Not connecting to socket controller \"{target}\" due to possibility for remote \
                  exploit.  Instead, specify socket in permitted directory \"unix:{run}/\" or connect to {always}"
             )))
@@ -49,16 +67,20 @@ fn method_of(bridge: &str, target: &str, run_dir: &Path) -> Result<Method, Optio
             let name = path.strip_prefix(run_dir).ok().and_then(Path::to_str).unwrap_or_default();
             let permitted = name.strip_prefix(bridge).is_some_and(|rest| rest.starts_with('.') && !rest.contains('/'));
             if permitted {
-                return Ok(method);
+                return Ok(Ok(method));
             }
-            Err(Some(format!(
+            Err(Refusal::Danger(format!(
                 "bridge {bridge}: Not adding Unix domain socket controller \"{target}\" due to possibility of \
                  overwriting local files. Instead, specify path in permitted format \"punix:{run}/{bridge}.*\" or \
                  connect to {always}"
             )))
         }
-        _ => Ok(method),
+        _ => Ok(Ok(method)),
     }
+}
+
+fn is_passive(method: &Target) -> bool {
+    method.as_ref().is_ok_and(Method::is_passive)
 }
 
 fn settings(row: &DesiredController) -> Settings {
@@ -67,18 +89,18 @@ fn settings(row: &DesiredController) -> Settings {
 
 /// As [`settings`]; a controller on the same host is not probed, since its end would be seen at once, nor who only
 /// listens.
-fn session_settings(row: &DesiredController, method: &Method) -> Settings {
-    let local = matches!(method, Method::Unix(_)) || kind_of(row, method) == ConnKind::Snoop;
+fn session_settings(row: &DesiredController, method: &Target) -> Settings {
+    let local = matches!(method, Ok(Method::Unix(_))) || kind_of(row, method) == ConnKind::Snoop;
     let settings = settings(row);
     Settings { probe_s: if local { 0 } else { settings.probe_s }, ..settings }
 }
 
-fn kind_of(row: &DesiredController, method: &Method) -> ConnKind {
+fn kind_of(row: &DesiredController, method: &Target) -> ConnKind {
     match row.kind.as_deref() {
         Some("service") => ConnKind::Service,
         Some("snoop") => ConnKind::Snoop,
         Some("primary") => ConnKind::Primary,
-        _ if method.is_passive() => ConnKind::Service,
+        _ if is_passive(method) => ConnKind::Service,
         _ => ConnKind::Primary,
     }
 }
@@ -119,28 +141,27 @@ impl Bridge {
         // Other versions are another switch: whoever is connected has to say hello again.
         let anew = self.connections.versions.replace(versions).is_some_and(|old| old != versions);
         let mut configs = Vec::new();
-        let mut rows: BTreeMap<&str, (&DesiredController, Method)> = BTreeMap::new();
+        let mut rows: BTreeMap<&str, (&DesiredController, Target)> = BTreeMap::new();
         let mut refused = BTreeSet::new();
-        for row in &wanted.controllers {
+        // Who names `none` alone wants none.
+        let is_none = matches!(wanted.controllers.as_slice(), [only] if only.target == "none");
+        for row in wanted.controllers.iter().filter(|_| !is_none) {
             match method_of(&self.setup.name, &row.target, &self.setup.run_dir) {
                 Ok(method) => {
-                    if !method.is_passive() {
+                    if !is_passive(&method) {
                         configs.push(self.controller_config(row, &method, wanted.in_band_disabled));
                     }
                     rows.insert(&row.target, (row, method));
                 }
                 Err(why) => {
                     if !self.connections.refused.contains(&row.target) {
+                        let (name, target) = (&self.setup.name, &row.target);
                         match why {
-                            Some(text) => vlog::err!("bridge", "{text}"),
-                            None => {
-                                vlog::warn!(
-                                    "connmgr",
-                                    "{}: unsupported controller \"{}\"",
-                                    self.setup.name,
-                                    row.target
-                                );
-                            }
+                            Refusal::Danger(text) => vlog::err!("bridge", "{text}"),
+                            // Names of hosts that nobody knows are not told of.
+                            Refusal::Address(address, error) if error.0.starts_with(&address) => {}
+                            Refusal::Address(address, error) => vlog::err!("socket_util", "{address}: {error}"),
+                            Refusal::Unknown => vlog::warn!("connmgr", "{name}: unsupported controller \"{target}\""),
                         }
                     }
                     refused.insert(row.target.clone());
@@ -149,12 +170,13 @@ impl Bridge {
         }
         self.connections.refused = refused;
         let own = [self.own_socket("mgmt", "service"), self.own_socket("snoop", "snoop")];
-        rows.extend(own.iter().map(|(row, method)| (row.target.as_str(), (row, method.clone()))));
+        rows.extend(own.iter().map(|(row, method)| (row.target.as_str(), (row, Ok(method.clone())))));
         let fate = |target: &str, old: &DesiredController| match rows.get(target) {
             None => Fate::Gone,
             Some((row, _)) if anew || !same_way(row, old) => Fate::Anew,
             Some(_) => Fate::Stays,
         };
+        let known: BTreeSet<String> = self.connections.controllers.keys().cloned().collect();
         self.dismiss_connections(Fate::Anew, fate);
         for (row, method) in rows.values() {
             self.keep_connection(row, method, versions, anew);
@@ -163,6 +185,14 @@ impl Bridge {
             true => Fate::Stays,
             false => Fate::Gone,
         });
+        let is_in_band = |row: &DesiredController| !wanted.in_band_disabled && !row.out_of_band;
+        let odd = rows.values().filter(|(row, _)| is_in_band(row) && !known.contains(&row.target));
+        for (row, error) in odd.filter_map(|(row, method)| Some((row, method.as_ref().err()?))) {
+            // Ports are looked at once more for the rules of in-band control.
+            if let (Some((_, address)), true) = (row.target.split_once(':'), error.0.starts_with("bad port")) {
+                vlog::err!("socket_util", "{address}: {error}");
+            }
+        }
         let controlled = rows.values().any(|(row, method)| kind_of(row, method) == ConnKind::Primary);
         for (_, listener, _) in self.connections.services.values().filter(|(kind, ..)| *kind == ConnKind::Snoop) {
             listener.offer(Admit(controlled));
@@ -212,7 +242,7 @@ impl Bridge {
         }
     }
 
-    fn keep_connection(&mut self, row: &DesiredController, method: &Method, versions: VersionSet, anew: bool) {
+    fn keep_connection(&mut self, row: &DesiredController, method: &Target, versions: VersionSet, anew: bool) {
         let target = &row.target;
         let Some(bridge) = self.own.clone() else { return };
         let kind = kind_of(row, method);
@@ -246,7 +276,7 @@ impl Bridge {
             old.clone_from(row);
             return;
         }
-        if method.is_passive() {
+        if let Some(method) = method.as_ref().ok().filter(|method| method.is_passive()) {
             match Listener::start(&self.family, target, method, &tls, setup) {
                 Ok(listener) => drop(self.connections.services.insert(target.clone(), (kind, listener, row.clone()))),
                 Err(error) => {
@@ -265,7 +295,7 @@ impl Bridge {
         }
     }
 
-    fn controller_config(&self, row: &DesiredController, method: &Method, disabled: bool) -> ControllerConfig {
+    fn controller_config(&self, row: &DesiredController, method: &Target, disabled: bool) -> ControllerConfig {
         let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         let rate = number(row.rate_limit);
         let limit = (rate > 0).then(|| RateLimit {
@@ -274,7 +304,7 @@ impl Bridge {
             burst: if number(row.burst_limit) > 0 { number(row.burst_limit) } else { (rate / 4).max(1) },
         });
         let remote = match method {
-            Method::Tcp(to) | Method::Ssl(to) if !disabled && !row.out_of_band => {
+            Ok(Method::Tcp(to) | Method::Ssl(to)) if !disabled && !row.out_of_band => {
                 to.host.parse::<Ipv4Addr>().ok().map(|ip| (ip, to.port))
             }
             _ => None,

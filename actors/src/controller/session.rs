@@ -20,7 +20,7 @@ use super::write_note;
 use crate::clock;
 use crate::mailbox::{Address, Retry};
 use crate::msg::bridge::{OfBacklog, OfBatch, OfConnected, OfDisconnected, OfRead};
-use crate::stream::{Method, OPENFLOW_PORT, Stream, Tls, connect, errno_text, note_attempt};
+use crate::stream::{Method, NameError, OPENFLOW_PORT, Stream, Tls, connect, errno_text, note_attempt};
 use crate::supervise::{Desk, Family, Player, Role, Strategy, WeakFamily};
 
 /// Messages for one connection that wait.
@@ -50,8 +50,8 @@ fn next_conn() -> ConnId {
 /// How to connect.
 #[derive(Clone)]
 pub struct Way {
-    /// By what.
-    pub method: Method,
+    /// By what, or what is wrong with it.
+    pub method: Result<Method, NameError>,
     /// With TLS, how.
     pub tls: Tls,
     /// Mark of packets on the way (DSCP, 0 to 63).
@@ -178,10 +178,14 @@ impl Session {
         let attempt = self.attempt;
         let peer = self.setup.peer.clone();
         let errand = clock::at_work();
-        note_attempt(&peer, OPENFLOW_PORT, None);
+        // That it connects is told before what there is to say of the name.
+        self.rconn.take_notes().iter().for_each(write_note);
+        note_attempt(&peer, OPENFLOW_PORT, way.method.as_ref().err());
         let opened = async move {
             let _errand = errand;
-            let stream = connect(&way.method, &way.tls).await.inspect_err(|error| log_connect(&way, &peer, error))?;
+            let unknown = |_: &NameError| io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
+            let method = way.method.as_ref().map_err(unknown)?;
+            let stream = connect(method, &way.tls).await.inspect_err(|error| log_connect(method, &peer, error))?;
             if let Some(dscp) = way.dscp {
                 stream.set_dscp(dscp)?;
             }
@@ -405,11 +409,11 @@ pub(super) fn log_refusal(name: &str, error: &ErrorMessage) {
 }
 
 /// What the stream's own module says of a failed attempt.
-fn log_connect(way: &Way, peer: &str, error: &io::Error) {
-    let (Method::Tcp(to) | Method::Ssl(to)) = &way.method else { return };
-    let module = if matches!(way.method, Method::Ssl(_)) { "stream_ssl" } else { "stream_tcp" };
+fn log_connect(method: &Method, peer: &str, error: &io::Error) {
+    let (Method::Tcp(to) | Method::Ssl(to)) = method else { return };
+    let module = if matches!(method, Method::Ssl(_)) { "stream_ssl" } else { "stream_tcp" };
     let kind = peer.split(':').next().unwrap_or("tcp");
-    if matches!(error.kind(), io::ErrorKind::NetworkUnreachable) {
+    if matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EAFNOSUPPORT)) {
         vlog::write_to(module, vlog::Level::Err, format_args!("{kind}:{to}: connect: {}", errno_text(error)));
     }
 }
