@@ -10,7 +10,7 @@ mod control;
 mod coverage;
 
 use actix::prelude::*;
-use ofproto::bridge::{Bridge as Core, BridgeConfig, BridgeReport, ConnId, Output};
+use ofproto::bridge::{Bridge as Core, BridgeConfig, BridgeReport, ConnId, MeterNumbers, Output};
 use ofproto::view::BridgeId;
 use ofproto::xlate::{Numbers, Recirc};
 use openflow::message::Msg;
@@ -57,8 +57,8 @@ pub struct BridgeSetup {
     pub debug_actions: bool,
     /// Recirculation identifiers, of all bridges.
     pub recirc_numbers: Numbers,
-    /// Numbers of datapath meters, of all bridges.
-    pub meter_numbers: Numbers,
+    /// Numbers of its datapath's meters, for all bridges there.
+    pub meter_numbers: MeterNumbers,
 }
 
 /// Messages to the datapath that may wait with the bridge.
@@ -232,6 +232,15 @@ impl Handler<Begin> for Bridge {
 
 impl Actor for Bridge {
     type Context = Context<Self>;
+
+    fn stopped(&mut self, ctx: &mut Context<Self>) {
+        if self.desk.is_dismissed() {
+            self.core.leave();
+            for output in self.core.take_outputs() {
+                self.carry_out(output, ctx);
+            }
+        }
+    }
 }
 
 impl Player for Bridge {

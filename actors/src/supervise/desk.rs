@@ -55,6 +55,11 @@ impl Desk {
         self.card.name()
     }
 
+    /// Whether its parent wants it to stop: it will not be started anew.
+    pub fn is_dismissed(&self) -> bool {
+        self.card.is_stop_asked(self.generation)
+    }
+
     /// Counts one message handled. The first line of every handler.
     pub fn received(&mut self) {
         // In this order: whoever waits for the program to rest must not find an empty mailbox and nobody at work.

@@ -96,6 +96,8 @@ struct Backer {
     by_host: BTreeMap<OdpPort, (String, Arc<sys::HostTunnel>)>,
     polling: polling::Polling,
     timeouts: ct_zones::Numbers,
+    /// Of its meters.
+    meters: ofproto::bridge::MeterNumbers,
     tracking: Option<dp::ct::Settings>,
 }
 
@@ -205,7 +207,6 @@ pub struct Switch {
     next_bridge: u32,
     /// What bridges take recirculation identifiers from.
     recirc_numbers: ofproto::xlate::Numbers,
-    meter_numbers: ofproto::xlate::Numbers,
     next_bundle: u32,
     next_status_ms: i64,
     /// When all was asked for its status last.
@@ -262,7 +263,6 @@ impl Switch {
             came: BTreeSet::new(),
             next_bridge: 1,
             recirc_numbers: ofproto::xlate::Numbers::default(),
-            meter_numbers: ofproto::xlate::Numbers::default(),
             next_bundle: 1,
             next_status_ms: 0,
             aging: underlay::Aging::default(),
@@ -333,6 +333,7 @@ impl Switch {
             by_host: BTreeMap::new(),
             polling: Default::default(),
             timeouts: ct_zones::Numbers::default(),
+            meters: ofproto::bridge::MeterNumbers::default(),
             tracking: None,
         };
         self.datapaths.insert(kind.to_owned(), backer);

@@ -304,7 +304,7 @@ impl Switch {
             seed: self.settings.seed,
             debug_actions: self.settings.dummy != DummyMode::Off,
             recirc_numbers: self.recirc_numbers.clone(),
-            meter_numbers: self.meter_numbers.clone(),
+            meter_numbers: self.datapaths.get(&row.datapath_type)?.meters.clone(),
         };
         let news = news.clone();
         let role = Role::new(format!("bridge {name}"), "bridge", BRIDGE_MAILBOX, Strategy::RestForOne);

@@ -178,6 +178,30 @@ fn meters() {
     assert_eq!(world.bridge.view().controller_meter, None);
 }
 
+/// Bridges of a datapath share its meters: each takes the lowest number that is free, and one that goes leaves none.
+#[test]
+fn meters_of_a_datapath_are_numbered_together() {
+    let (mut world, peer) = switch(V13);
+    let mut other = World::new();
+    other.bridge.meter_numbers = world.bridge.meter_numbers.clone();
+    let its = other.connect(1, V13, ConnKind::Primary);
+    let add = |id| meter(MeterCommand::Add, id, meter_flag::KBPS, 1, BandType::Drop);
+    for id in [5, 6] {
+        assert_eq!(errors(&world.send(peer, add(id))), [""; 0]);
+    }
+    assert_eq!(errors(&other.send(its, add(5))), [""; 0]);
+    let numbers = |world: &World| world.bridge.view().meters.values().map(|m| m.dp_id).collect::<Vec<_>>();
+    assert_eq!((numbers(&world), numbers(&other)), (vec![0, 1], vec![2]));
+    world.bridge.leave();
+    let gone = world.bridge.take_outputs().into_iter().filter_map(|output| match output {
+        Output::SetMeter { id, config: None } => Some(id),
+        _ => None,
+    });
+    assert_eq!(gone.collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(errors(&other.send(its, add(9))), [""; 0]);
+    assert_eq!(numbers(&other), [2, 0]);
+}
+
 fn ctrl(id: u32, kind: BundleCtrlType, flags: u16) -> Message {
     Message::BundleCtrl(BundleCtrl { id, kind, flags })
 }

@@ -194,6 +194,15 @@ impl Bridge {
         }
     }
 
+    /// Tells the datapath that it balances no bond of this bridge any more.
+    pub(super) fn withdraw_bonds(&mut self) {
+        for (id, bonded) in &mut self.bonding.bonds {
+            if bonded.told.take().is_some() {
+                self.outputs.push(Output::SetBond { id: id.0, members: None });
+            }
+        }
+    }
+
     /// Tells the datapath, which knows none, of the bonds that it balances.
     pub(super) fn tell_bonds(&mut self) {
         for (id, bonded) in &self.bonding.bonds {

@@ -4,7 +4,8 @@
 //! [`super::Question::Meters`]. Two meters are not for rules: `controller` limits packets for controllers, `slowpath` limits
 //! packets that the bridge itself has to send on. Source: OpenFlow 1.3.5 section 5.7; observed answers of Open vSwitch 3.1.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openflow::ErrorCode;
 use openflow::action;
@@ -22,6 +23,41 @@ use crate::view::MeterView;
 const MAX_METERS: u32 = 262_144;
 /// Bands of a meter at the most.
 const MAX_BANDS: usize = 8;
+
+/// Where the bridges of a datapath take the numbers of its meters from, the lowest that is free first.
+#[derive(Clone, Debug, Default)]
+pub struct MeterNumbers(Arc<Mutex<FreeNumbers>>);
+
+#[derive(Debug, Default)]
+struct FreeNumbers {
+    /// All from here on are free.
+    next: u32,
+    /// Of those below.
+    below: BTreeSet<u32>,
+}
+
+impl MeterNumbers {
+    fn with<R>(&self, act: impl FnOnce(&mut FreeNumbers) -> R) -> R {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A number that no other meter has; `None`: there are as many as may be.
+    fn take(&self) -> Option<u32> {
+        self.with(|free| {
+            if let Some(number) = free.below.pop_first() {
+                return Some(number);
+            }
+            (free.next < MAX_METERS).then(|| {
+                free.next += 1;
+                free.next - 1
+            })
+        })
+    }
+
+    fn give(&self, number: u32) {
+        self.with(|free| free.below.insert(number));
+    }
+}
 
 /// A meter as a datapath is to have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,14 +134,6 @@ pub(super) fn for_datapath(config: &MeterConfig) -> DatapathMeter {
 }
 
 impl Bridge {
-    /// A number that no other meter of the datapath has: one that a meter of this bridge had before, or a new one.
-    fn take_dp_meter(&mut self) -> Option<u32> {
-        if self.meters.len() >= MAX_METERS as usize {
-            return None;
-        }
-        Some(self.free_meters.pop_first().unwrap_or_else(|| self.meter_numbers.take() - 1))
-    }
-
     pub(super) fn meter_mod(&mut self, conn: ConnId, request: &Incoming, wanted: &MeterMod) -> Result<(), ErrorCode> {
         let mut gone = Vec::new();
         let mut wanted = wanted.clone();
@@ -141,7 +169,7 @@ impl Bridge {
         }
         let (dp_id, created_ms) = match old.map(|old| (old.dp_id, old.created_ms)) {
             Some(old) => old,
-            None => (self.take_dp_meter().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
+            None => (self.meter_numbers.take().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
         };
         self.put(Output::SetMeter { id: dp_id, config: Some(for_datapath(&wanted.meter)) });
         self.meters.insert(id, Arc::new(MeterView { config: wanted.meter.clone(), created_ms, dp_id }));
@@ -149,14 +177,14 @@ impl Bridge {
         Ok(())
     }
 
-    fn delete_meters(&mut self, id: u32) -> Vec<u32> {
+    pub(super) fn delete_meters(&mut self, id: u32) -> Vec<u32> {
         let gone: Vec<u32> = match id {
             METER_ALL => self.meters.keys().copied().collect(),
             id => self.meters.contains_key(&id).then_some(id).into_iter().collect(),
         };
         for id in &gone {
             if let Some(meter) = self.meters.remove(id) {
-                self.free_meters.insert(meter.dp_id);
+                self.meter_numbers.give(meter.dp_id);
                 self.put(Output::SetMeter { id: meter.dp_id, config: None });
             }
         }

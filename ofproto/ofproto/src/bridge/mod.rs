@@ -69,7 +69,7 @@ pub use controllers::{ControllerConfig, ControllersConfig};
 pub use decode::decode_message;
 pub use limit::{Limits, RateLimit};
 pub use liveness::{BfdConfig, CcmVlan, CfmConfig, CfmReport, LivenessConfig, LivenessReport};
-pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats};
+pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats, MeterNumbers};
 pub use output::{Answer, CountFor, Output, Query, Question};
 pub use report::{BridgeReport, BridgeTally};
 pub use spanning::{SpanningConfig, SpanningPort};
@@ -140,10 +140,8 @@ pub struct Bridge {
     published_groups: group::Groups,
     group_incarnations: u64,
     meters: BTreeMap<u32, meter::Meter>,
-    /// Where it takes numbers of datapath meters from, one more than they are; the bridges of a switch share it.
-    pub meter_numbers: crate::xlate::Numbers,
-    /// Numbers of meters that it had.
-    free_meters: BTreeSet<u32>,
+    /// Where it takes numbers of datapath meters from; the bridges of a datapath share it.
+    pub meter_numbers: MeterNumbers,
     /// The generation of the last election of a primary.
     generation_id: Option<u64>,
     bundle_idle_ms: i64,
@@ -240,8 +238,7 @@ impl Bridge {
             published_groups: BTreeMap::new(),
             group_incarnations: 0,
             meters: BTreeMap::new(),
-            meter_numbers: crate::xlate::Numbers::default(),
-            free_meters: BTreeSet::new(),
+            meter_numbers: MeterNumbers::default(),
             generation_id: None,
             bundle_idle_ms: bundle::IDLE_MS,
             debug_actions: false,

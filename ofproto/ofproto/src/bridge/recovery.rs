@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openflow::message::config::FragMode;
+use openflow::message::meter::METER_ALL;
 
 use super::group::Group;
 use super::meter::for_datapath;
@@ -44,6 +45,12 @@ impl Bridge {
             self.macs.adopt(macs);
         }
         self.macs_changed();
+    }
+
+    /// The bridge goes: so does what it has set in its datapath, which others use.
+    pub fn leave(&mut self) {
+        self.delete_meters(METER_ALL);
+        self.withdraw_bonds();
     }
 
     /// The datapath has been started anew and knows nothing: it is told of meters and bonds. Its flows are gone, and will
