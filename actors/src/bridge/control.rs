@@ -126,7 +126,9 @@ impl Bridge {
         let view = self.core.live_view().clone();
         let request = ofproto::trace::parse(&view, args, packet_out)?;
         let id = request.key.recirc_id();
-        if id != 0 && self.core.recirc.get(id).is_none() && !view.is_bond(id) {
+        // Of a packet that is given as a bridge has it the trace itself says so.
+        let is_of_bridge = view.bridges.values().any(|bridge| args.contains(&bridge.name));
+        if id != 0 && !is_of_bridge && self.core.recirc.get(id).is_none() && !view.is_bond(id) {
             return Err(format!("no recirculation data for recirc_id {id:#x}"));
         }
         let traced = ofproto::trace::run(&view, &request, &mut self.core.recirc, now_ms);

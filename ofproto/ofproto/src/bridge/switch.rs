@@ -7,6 +7,7 @@ use openflow::message::packet_in::reason;
 use openflow::message::{Features, Message, SwitchConfig};
 
 use super::{Bridge, ConnId, N_TABLES};
+use crate::note::{Level, Note};
 use crate::view::FragHandling;
 
 /// The bit of packet-ins whose time to live has passed.
@@ -48,6 +49,9 @@ impl Bridge {
         // The datapath does not put fragments together: such a wish changes nothing.
         if config.frags != openflow::message::config::FragMode::Reassemble {
             self.frags = config.frags;
+        } else {
+            let text = format!("{}: unsupported fragment handling mode reassemble", self.view.name);
+            self.log(Note::new("ofproto", Level::Warn, text));
         }
         let frag = match self.frags {
             openflow::message::config::FragMode::Normal => FragHandling::Normal,

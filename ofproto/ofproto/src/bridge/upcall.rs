@@ -99,7 +99,11 @@ impl Bridge {
         let stats = RuleStats { packets, bytes: packets * upcall.packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, upcall.key.tcp_flags(), now_ms);
         let actions = self.flows.actions(std::mem::take(&mut translation.actions));
-        if cookie.is_none() && has_room {
+        // A packet that a controller sent, say, leaves no flow behind where it came back by a state of its own. Nor does one of
+        // no port, which the datapath could not tell from others'.
+        let recirc_id = upcall.key.recirc_id();
+        let may_last = upcall.key.in_port() != NO_ODP_PORT && !self.recirc.is_unused(recirc_id);
+        if cookie.is_none() && has_room && may_last {
             install.push(self.remember(&upcall.key, translation, &actions, now_ms));
         } else {
             self.recirc.release(&translation.recircs, now_ms);
@@ -414,10 +418,12 @@ impl Bridge {
         let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
         key.set_in_port(odp.unwrap_or(NO_ODP_PORT));
         let actions: Actions = translation.actions.as_slice().into();
-        self.put(Output::Execute {
-            packets: vec![Execute { packet, key: Box::new(key), actions }],
-            answered: Vec::new(),
-        });
+        let execute = Execute { packet, key: Box::new(key), actions };
+        // Those that a controller sends together go together.
+        match self.outputs.last_mut() {
+            Some(Output::Execute { packets, answered }) if answered.is_empty() => packets.push(execute),
+            _ => self.put(Output::Execute { packets: vec![execute], answered: Vec::new() }),
+        }
         self.recirc.release(&translation.recircs, now_ms);
     }
 }

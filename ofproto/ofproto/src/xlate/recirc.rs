@@ -115,6 +115,11 @@ impl Recirc {
         self.by_id.get(&id).map(|e| &e.state)
     }
 
+    /// Whether the state of a number has come to its end, and stays for packets on their way alone.
+    pub fn is_unused(&self, id: u32) -> bool {
+        self.by_id.get(&id).is_some_and(|entry| entry.uses == 0)
+    }
+
     /// One user more, of each.
     pub fn acquire(&mut self, ids: &[u32]) {
         for id in ids {
