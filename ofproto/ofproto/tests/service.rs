@@ -427,8 +427,9 @@ fn packets_that_nobody_reads_are_few_and_hold_no_request_back() {
         }
         (world.take(peer).len(), world.take(other).len(), dropped)
     };
+    let snoop = world.connect(3, V13, ConnKind::Snoop);
     let (own, others, dropped) = flood(&mut world);
-    assert_eq!((own, others), (256, 256));
+    assert_eq!((own, others, world.take(snoop).len()), (256, 256, 256));
     assert_eq!(dropped, 2 * (1000 - 256));
     // Neither the packets nor their number keep it from an answer.
     assert_eq!(world.send(peer, Message::BarrierRequest), [Message::BarrierReply]);

@@ -1,8 +1,8 @@
 //! Reading along with a controller: whoever connects to `BRIDGE.snoop` gets a copy of what the controller with the highest
 //! role sends and is sent. Source: ovs-ofctl(8), `snoop`; ovs-vswitchd(8).
 
-use openflow::message::Msg;
 use openflow::message::role::Role;
+use openflow::message::{Message, Msg};
 
 use super::{Bridge, Conn, ConnId, ConnKind, Incoming, Output};
 
@@ -29,8 +29,15 @@ impl Bridge {
             return;
         }
         let snoops: Vec<ConnId> = self.conns.values().filter(|c| c.kind == ConnKind::Snoop).map(|c| c.id).collect();
-        for conn in snoops {
-            self.put(Output::Send { conn, msg: msg.clone() });
+        for id in snoops {
+            // Who reads along slowly misses packets, as any other does.
+            if let (Message::PacketIn(_), Some(conn)) = (&msg.body, self.conns.get_mut(&id)) {
+                if !conn.has_room() {
+                    continue;
+                }
+                conn.packets_under_way += 1;
+            }
+            self.put(Output::Send { conn: id, msg: msg.clone() });
         }
     }
 
