@@ -7,7 +7,8 @@ use ovsdb::TableSchema;
 use std::sync::Arc;
 
 fn whole(table: &Arc<TableSchema>) -> Selection {
-    let columns = table.columns.iter().filter(|column| &*column.name != "_version").cloned().collect();
+    let mut columns: Vec<_> = table.columns.iter().filter(|column| &*column.name != "_version").cloned().collect();
+    columns.sort_by(|a, b| a.name.cmp(&b.name));
     Selection::new(table, columns)
 }
 

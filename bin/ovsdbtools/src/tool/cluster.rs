@@ -70,7 +70,7 @@ fn member(path: &str, name: &str) -> Outcome<i32> {
             Ok(0)
         }
         None => {
-            cli::program::eprintln_quiet(&format!("{path}: {} not yet known", name.replace('_', " ")));
+            cli::program::eprintln_quiet(&format!("{path}: {} not yet known", name.replace("_id", " ID")));
             Ok(2)
         }
     }
