@@ -1,10 +1,12 @@
 //! What JSON-RPC peers say to each other, for the log at level DBG. Nothing is made of it while nobody wants to read it.
 
 use jsonrpc::{Limits, Message, Scanner};
+use std::sync::OnceLock;
 
 /// Whether anybody wants to read it.
 pub(crate) fn is_wanted() -> bool {
-    vlog::module("jsonrpc").enabled(vlog::Level::Dbg)
+    static MODULE: OnceLock<&vlog::Module> = OnceLock::new();
+    MODULE.get_or_init(|| vlog::module("jsonrpc")).enabled(vlog::Level::Dbg)
 }
 
 /// Says what the messages in a text say that goes to `peer`.

@@ -13,6 +13,7 @@ use crate::mailbox::Address;
 use futures::FutureExt;
 use jsonrpc::Message;
 use jsonrpsee::core::SubscriptionResult;
+use jsonrpsee::core::server::{AsyncMethod, IntoResponse, MethodResponse};
 use jsonrpsee::core::server::{MethodCallback, PendingSubscriptionSink, SubscriptionMessage};
 use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
 use jsonrpsee::{Extensions, RpcModule};
@@ -69,21 +70,23 @@ pub struct Methods {
 
 impl Methods {
     pub(super) fn new(database: Address<Database>) -> Methods {
-        let mut module = RpcModule::new(database);
+        let mut module = RpcModule::new(database.clone());
         for name in METHODS.into_iter().chain(MORE_METHODS) {
-            let registered = module.register_async_method(name, move |params, database, extensions| {
-                let inbox = extensions.get::<Arc<Inbox>>().cloned();
-                let params = params.into_owned();
-                async move {
-                    match inbox {
-                        Some(inbox) => {
-                            inbox.file();
-                            Ok(Value::Null)
-                        }
-                        None => call(&database, name, &params).await,
-                    }
+            let owner = database.clone();
+            let callback: AsyncMethod<'static> = Arc::new(move |id, params, _, most, extensions| {
+                if let Some(inbox) = extensions.get::<Arc<Inbox>>() {
+                    inbox.file();
+                    // Nobody reads this, so that nothing is written.
+                    return futures::future::ready(MethodResponse::notification()).boxed();
                 }
+                let (database, params) = (owner.clone(), params.into_owned());
+                async move {
+                    let answer = call(&database, name, &params).await.into_response();
+                    MethodResponse::response(id, answer, most).with_extensions(extensions)
+                }
+                .boxed()
             });
+            let registered = module.verify_and_insert(name, MethodCallback::Async(callback));
             debug_assert!(registered.is_ok(), "{name} is registered once");
         }
         let registered = module.register_subscription(

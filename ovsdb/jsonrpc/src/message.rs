@@ -1,7 +1,7 @@
 //! The four kinds of JSON-RPC 1.0 messages and their wire form (RFC 7047 section 4, JSON-RPC 1.0).
 //! Members are written in the order Open vSwitch 3.1 writes them; an error reply has no `result`.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::MessageError;
 use crate::text::{write_string, write_value};
@@ -68,19 +68,31 @@ impl Message {
 
     /// Takes a JSON value for a message. The texts of errors are Open vSwitch's.
     pub fn from_json(value: Value) -> Result<Self, MessageError> {
-        let Value::Object(mut members) = value else {
+        let Value::Object(members) = value else {
             return Err(MessageError("message is not a JSON object".into()));
         };
-        let method = match members.shift_remove("method") {
-            None | Some(Value::Null) => None,
+        let (mut method, mut id, mut params, mut result, mut error) = (None, None, None, None, None);
+        let mut unexpected = None;
+        for (name, value) in members {
+            let member = match name.as_str() {
+                "method" => &mut method,
+                "id" => &mut id,
+                "params" => &mut params,
+                "result" => &mut result,
+                "error" => &mut error,
+                _ => {
+                    unexpected.get_or_insert(name);
+                    continue;
+                }
+            };
+            *member = (!value.is_null()).then_some(value);
+        }
+        let method = match method {
+            None => None,
             Some(Value::String(method)) => Some(method),
             Some(_) => return Err(MessageError("method is not a JSON string".into())),
         };
-        let id = non_null(&mut members, "id");
-        let params = non_null(&mut members, "params");
-        let result = non_null(&mut members, "result");
-        let error = non_null(&mut members, "error");
-        if let Some(name) = members.keys().next() {
+        if let Some(name) = unexpected {
             return Err(MessageError(format!("message has unexpected member \"{name}\"")));
         }
         if let Some(params) = &params
@@ -206,10 +218,6 @@ fn write_call(out: &mut String, id: &Value, method: &str, params: &[Value]) {
         write_value(out, param, false);
     }
     out.push_str("]}");
-}
-
-fn non_null(members: &mut Map<String, Value>, name: &str) -> Option<Value> {
-    members.shift_remove(name).filter(|value| !value.is_null())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

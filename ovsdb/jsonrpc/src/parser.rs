@@ -31,7 +31,11 @@ pub(crate) fn parse(text: &[u8], max_depth: usize) -> Option<Value> {
             Begun::Bracket(_) if open.len() >= max_depth => return None,
             Begun::Bracket(Open::Array(items)) if reader.take(b']') => Value::Array(items),
             Begun::Bracket(Open::Object(members, _)) if reader.take(b'}') => Value::Object(members),
-            Begun::Bracket(bracket) => {
+            Begun::Bracket(mut bracket) => {
+                if let Open::Object(members, _) = &mut bracket {
+                    // What most operations have.
+                    *members = Map::with_capacity(4);
+                }
                 open.push(bracket);
                 reader.name_if_wanted(open.last_mut()?)?;
                 continue;

@@ -25,7 +25,7 @@ fn stood_for(character: char) -> Option<u8> {
 #[must_use]
 pub fn to_text(octets: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(octets) {
-        Ok(text) if !octets.contains(&LEAD) => return Cow::Borrowed(text),
+        Ok(text) if octets.is_ascii() || !octets.contains(&LEAD) => return Cow::Borrowed(text),
         _ => {}
     }
     let mut text = String::with_capacity(octets.len() + 16);
@@ -45,7 +45,7 @@ pub fn to_text(octets: &[u8]) -> Cow<'_, str> {
 /// The octets that `text` carries.
 #[must_use]
 pub fn of_text(text: &str) -> Cow<'_, [u8]> {
-    if !text.as_bytes().contains(&LEAD) || !text.chars().any(|c| stood_for(c).is_some()) {
+    if text.is_ascii() || !text.as_bytes().contains(&LEAD) || !text.chars().any(|c| stood_for(c).is_some()) {
         return Cow::Borrowed(text.as_bytes());
     }
     let mut octets = Vec::with_capacity(text.len());
