@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::datum::Datum;
 use crate::row::Row;
 use crate::schema::{DatabaseSchema, TableSchema};
 use crate::txn::Commit;
@@ -244,12 +245,10 @@ impl Database {
     /// Atoms in all rows, for `memory/show`.
     #[must_use]
     pub fn atom_count(&self) -> usize {
-        self.tables
-            .iter()
-            .flat_map(Table::rows)
-            .flat_map(|row| row.fields.iter())
-            .map(|datum| datum.len() * if datum.pairs().is_empty() { 1 } else { 2 })
-            .sum()
+        let of_datum = |datum: &Datum| datum.len() * if datum.pairs().is_empty() { 1 } else { 2 };
+        // Beside its fields a row has its identity and its version.
+        let of_row = |row: &Arc<Row>| 2 + row.fields.iter().map(of_datum).sum::<usize>();
+        self.tables.iter().flat_map(Table::rows).map(of_row).sum()
     }
 
     /// Makes a prepared transaction part of the database. `id` names it for clients that come

@@ -34,7 +34,7 @@ pub(super) fn index_candidates<'t>(table: &'t Table, condition: &Condition) -> O
 
 impl Txn<'_> {
     pub(super) fn check_max_rows(&self) -> Result<()> {
-        for (&table, rows) in &self.tables {
+        for (table, rows) in self.tables_in_turn() {
             let base = &self.db.tables[table];
             let max = base.schema.max_rows;
             if max == u32::MAX {
@@ -62,7 +62,7 @@ impl Txn<'_> {
     }
 
     pub(super) fn check_indexes(&self) -> Result<()> {
-        for (&table, rows) in &self.tables {
+        for (table, rows) in self.tables_in_turn() {
             let base = &self.db.tables[table];
             for (map, columns) in base.indexes.iter().zip(&base.schema.indexes) {
                 let mut seen: HashMap<u64, SmallVec<[Arc<Row>; 1]>> = HashMap::new();

@@ -42,6 +42,8 @@ pub(crate) struct TxnTable {
 pub struct Txn<'a> {
     pub(crate) db: &'a Database,
     pub(crate) tables: BTreeMap<TableId, TxnTable>,
+    /// The tables in the order of the first touch. Of several faults that of the first is told, as in Open vSwitch.
+    turns: Vec<TableId>,
     /// Texts of the comment operations.
     comments: Vec<String>,
     /// The reply has to wait for the disk.
@@ -52,7 +54,7 @@ impl<'a> Txn<'a> {
     /// A transaction without changes.
     #[must_use]
     pub fn new(db: &'a Database) -> Self {
-        Txn { db, tables: BTreeMap::new(), comments: Vec::new(), durable: false }
+        Txn { db, tables: BTreeMap::new(), turns: Vec::new(), comments: Vec::new(), durable: false }
     }
 
     /// The database as it was before.
@@ -83,6 +85,18 @@ impl<'a> Txn<'a> {
         here.is_none_or(|entry| entry.old.is_none() && entry.new.is_none()) && self.db.tables[table].row(uuid).is_none()
     }
 
+    fn table_mut(&mut self, table: TableId) -> &mut TxnTable {
+        if !self.turns.contains(&table) {
+            self.turns.push(table);
+        }
+        self.tables.entry(table).or_default()
+    }
+
+    /// The touched tables, the first touched first.
+    pub(crate) fn tables_in_turn(&self) -> impl Iterator<Item = (TableId, &TxnTable)> {
+        self.turns.iter().filter_map(|table| Some((*table, self.tables.get(table)?)))
+    }
+
     /// The entry of a row that exists, before or within the transaction.
     pub(crate) fn touch(&mut self, table: TableId, uuid: Uuid) -> Option<&mut TxnRow> {
         let known = self.tables.get(&table).is_some_and(|t| t.rows.contains_key(&uuid));
@@ -94,7 +108,7 @@ impl<'a> Txn<'a> {
                 refs: i64::from(slot.refs),
                 written: false,
             };
-            let t = self.tables.entry(table).or_default();
+            let t = self.table_mut(table);
             t.order.push(uuid);
             t.rows.insert(uuid, row);
         }
@@ -104,7 +118,7 @@ impl<'a> Txn<'a> {
     /// Adds a row. The caller has asked [`Txn::may_create`].
     pub fn insert(&mut self, table: TableId, row: Row) {
         let uuid = row.uuid;
-        let t = self.tables.entry(table).or_default();
+        let t = self.table_mut(table);
         if !t.rows.contains_key(&uuid) {
             t.order.push(uuid);
         }

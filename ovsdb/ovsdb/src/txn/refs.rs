@@ -15,7 +15,7 @@ use crate::uuid::Uuid;
 impl Txn<'_> {
     /// The touched rows, in order, as they are now.
     fn touched_rows(&self) -> Vec<(TableId, Uuid)> {
-        self.tables.iter().flat_map(|(&table, t)| t.order.iter().map(move |&uuid| (table, uuid))).collect()
+        self.tables_in_turn().flat_map(|(table, t)| t.order.iter().map(move |&uuid| (table, uuid))).collect()
     }
 
     pub(super) fn count_references(&mut self) -> Result<()> {
