@@ -134,7 +134,7 @@ impl Outputs {
         let cut = trunc.map(|cut| cut.left_of(meta.len)).filter(|octets| *octets < meta.len);
         let owes = meta.offload.partial_csum.is_some() || meta.offload.gso.is_some();
         let before = out.queue.len();
-        let can = |offload| out.tx.offloads().take(offload) && !offload::is_in_tunnel(packets.data(slot), offload);
+        let can = |offload| out.tx.offloads().take(offload) && offload::can_be_told(packets.data(slot), offload);
         if owes && (cut.is_some() || !can(&meta.offload)) {
             Self::queue_settled(out, packets, slot, cut, priority, stats);
         } else {

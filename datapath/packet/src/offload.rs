@@ -1,8 +1,9 @@
 //! What hardware would do, in software: completing partial checksums and cutting packets into segments.
 //!
 //! Takes Ethernet frames with any number of VLAN tags around IPv4 (with options) or IPv6 (with extension headers) around
-//! TCP or UDP, and TCP in a tunnel (over UDP or GRE) that somebody's kernel left to be cut with it; a packet that is itself
-//! a fragment is never cut. Absent here: receive-side merging. Source: virtio 1.2 §5.1.6, RFC 9293, RFC 768, RFC 8200 §4.5.
+//! TCP or UDP, the same behind headers that know no lengths (MPLS, NSH, none at all), and in a tunnel (over UDP or GRE)
+//! that somebody's kernel left to be cut with it; a packet that is itself a fragment is never cut. Absent here:
+//! receive-side merging. Source: virtio 1.2 §5.1.6, RFC 9293, RFC 768, RFC 8200 §4.5.
 
 use crate::{Gso, Malformed, Offload, PacketBuf, checksum, ethernet, ipv4, ipv6, tcp, udp, vlan};
 
@@ -18,6 +19,8 @@ pub const GSO_UDP_L4: u8 = 5;
 pub const GSO_ECN: u8 = 0x80;
 /// Not virtio's: longer than its way takes, nobody knows of what; the size is that of whole pieces, from the network header on.
 pub const GSO_OUTER: u8 = 0x40;
+/// Octets of IPv6 extension headers behind which a transport header is looked for.
+const MAX_EXTENSIONS: usize = 128;
 /// Segments smaller than this are refused: they would multiply packets beyond reason.
 pub const MIN_SEGMENT: usize = 8;
 
@@ -69,6 +72,15 @@ pub struct Headers {
 impl Headers {
     /// Finds the headers of a frame.
     pub fn find(frame: &[u8]) -> Result<Headers, Malformed> {
+        match Self::ethertype(frame)? {
+            (0x0800, l3) => Self::find_v4(frame, l3),
+            (0x86dd, l3) => Self::find_v6(frame, l3),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// The EtherType behind all tags, and where what it names begins.
+    fn ethertype(frame: &[u8]) -> Result<(u16, usize), Malformed> {
         let mut ethertype = ethernet::Packet::new(frame)?.ethertype();
         let mut l3 = ethernet::HEADER_LEN;
         while vlan::is_tag(ethertype) {
@@ -76,11 +88,7 @@ impl Headers {
             ethertype = u16::from_be_bytes([tag[2], tag[3]]);
             l3 += 4;
         }
-        match ethertype {
-            0x0800 => Self::find_v4(frame, l3),
-            0x86dd => Self::find_v6(frame, l3),
-            _ => Err(Malformed),
-        }
+        Ok((ethertype, l3))
     }
 
     /// Finds the headers of a packet without Ethernet's.
@@ -103,7 +111,7 @@ impl Headers {
     }
 
     fn find_v4(frame: &[u8], l3: usize) -> Result<Headers, Malformed> {
-        let ip = ipv4::Packet::new(&frame[l3..])?;
+        let ip = ipv4::Packet::new(frame.get(l3..).ok_or(Malformed)?)?;
         let l4 = l3 + ip.header_len();
         // 0 is how a datagram of more than 65535 octets that waits to be cut appears.
         let end = match usize::from(ip.total_len()) {
@@ -127,7 +135,7 @@ impl Headers {
     }
 
     fn find_v6(frame: &[u8], l3: usize) -> Result<Headers, Malformed> {
-        let ip = ipv6::Packet::new(&frame[l3..])?;
+        let ip = ipv6::Packet::new(frame.get(l3..).ok_or(Malformed)?)?;
         let end = match usize::from(ip.payload_len()) {
             0 => frame.len(),
             len => l3 + ipv6::HEADER_LEN + len,
@@ -149,12 +157,31 @@ impl Headers {
 /// Cuts a packet as its offload metadata ask, checksums complete.
 pub fn segments(packet: &PacketBuf) -> Result<Vec<PacketBuf>, Malformed> {
     let Some(gso) = packet.offload.gso else { return settle(packet.clone()) };
-    let headers = Headers::find(packet.data())?;
-    if usize::from(gso.size) < MIN_SEGMENT || headers.fragment {
+    if usize::from(gso.size) < MIN_SEGMENT {
         return Err(Malformed);
     }
-    if let Some(inner) = within(packet, gso, headers) {
-        return cut_in_tunnel(packet, gso, headers, inner);
+    let start = packet.offload.partial_csum.map(|csum| usize::from(csum.start));
+    let outer = Headers::find(packet.data());
+    let headers = match (outer, start) {
+        (Ok(outer), None) => outer,
+        (Ok(outer), Some(l4)) if outer.l4 == l4 => outer,
+        (Ok(outer), Some(l4)) => {
+            let inner = up_to(packet.data(), gso, l4)?;
+            // A packet of layer 3 alone may look like a frame.
+            if inner.l3 > outer.l4 {
+                return cut_in_tunnel(packet, gso, outer, inner);
+            }
+            inner
+        }
+        (Err(Malformed), Some(l4)) => up_to(packet.data(), gso, l4)?,
+        (Err(Malformed), None) => return Err(Malformed),
+    };
+    cut(packet, gso, headers)
+}
+
+fn cut(packet: &PacketBuf, gso: Gso, headers: Headers) -> Result<Vec<PacketBuf>, Malformed> {
+    if headers.fragment {
+        return Err(Malformed);
     }
     match (gso.kind & !GSO_ECN, headers.version, headers.proto) {
         (GSO_TCPV4, 4, ipv4::proto::TCP) | (GSO_TCPV6, 6, ipv4::proto::TCP) => cut_tcp(packet, gso, headers),
@@ -164,30 +191,40 @@ pub fn segments(packet: &PacketBuf) -> Result<Vec<PacketBuf>, Malformed> {
     }
 }
 
-/// Whether what is to be cut is in a tunnel: no virtio header can say so, whoever is asked to cut it takes the outer packet.
-pub fn is_in_tunnel(frame: &[u8], offload: &Offload) -> bool {
-    let (Some(csum), Some(_)) = (offload.partial_csum, offload.gso) else { return false };
-    Headers::find(frame).is_ok_and(|h| h.l4 < usize::from(csum.start))
+/// Whether a virtio header can tell the kernel what a frame still owes. It knows IP behind tags alone: whoever is asked to
+/// cut a packet in a tunnel takes the outer one, and behind a label none.
+pub fn can_be_told(frame: &[u8], offload: &Offload) -> bool {
+    if offload.gso.is_none() {
+        return true;
+    }
+    match Headers::find(frame) {
+        Ok(headers) => offload.partial_csum.is_none_or(|csum| headers.l4 >= usize::from(csum.start)),
+        Err(Malformed) => matches!(Headers::ethertype(frame), Ok((0x0800 | 0x86dd, _))),
+    }
 }
 
-/// The headers of TCP in a tunnel that is to be cut: the transport header is where the checksum is missing.
-fn within(packet: &PacketBuf, gso: Gso, outer: Headers) -> Option<Headers> {
-    let l4 = usize::from(packet.offload.partial_csum?.start);
-    let frame = packet.data();
-    if l4 <= outer.l4 || l4 > frame.len() {
-        return None;
-    }
-    let at = |len: usize| l4.checked_sub(len).filter(|l3| *l3 > outer.l4);
-    let fits = |h: &Headers| h.l4 == l4 && h.proto == ipv4::proto::TCP && frame[h.l3] >> 4 == h.version;
+/// The headers of what is to be cut, by its transport header: that is where the checksum is missing.
+fn up_to(frame: &[u8], gso: Gso, l4: usize) -> Result<Headers, Malformed> {
+    let fits = |h: &Headers| h.l4 == l4 && h.end == frame.len() && frame[h.l3] >> 4 == h.version;
+    let v4 = || (20..=60).step_by(4).filter_map(|len| Headers::find_v4(frame, l4.checked_sub(len)?).ok()).find(fits);
+    let v6 = || {
+        let lengths = (ipv6::HEADER_LEN..=ipv6::HEADER_LEN + MAX_EXTENSIONS).step_by(8);
+        lengths.filter_map(|len| Headers::find_v6(frame, l4.checked_sub(len)?).ok()).find(fits)
+    };
     match gso.kind & !GSO_ECN {
-        GSO_TCPV4 => (5..=15).filter_map(|words| Headers::find_v4(frame, at(words * 4)?).ok()).find(fits),
-        GSO_TCPV6 => Headers::find_v6(frame, at(ipv6::HEADER_LEN)?).ok().filter(fits),
-        _ => None,
+        GSO_TCPV4 => v4(),
+        GSO_TCPV6 => v6(),
+        _ => v4().or_else(v6),
     }
+    .ok_or(Malformed)
 }
 
 fn cut_in_tunnel(packet: &PacketBuf, gso: Gso, outer: Headers, inner: Headers) -> Result<Vec<PacketBuf>, Malformed> {
-    let mut cut = cut_tcp(packet, gso, inner)?;
+    // Fragments of the inner packet would be packets of the tunnel each, with numbers of their own.
+    if outer.fragment || gso.kind & !GSO_ECN == GSO_UDP_FRAGMENTS {
+        return Err(Malformed);
+    }
+    let mut cut = cut(packet, gso, inner)?;
     for (i, segment) in cut.iter_mut().enumerate() {
         fix_ip(segment, outer, i as u16);
         let octets = &mut segment.data_mut()[outer.l4..];

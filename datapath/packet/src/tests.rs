@@ -134,7 +134,7 @@ fn segments_carry_the_payload() {
 #[test]
 fn what_is_in_a_tunnel_is_cut_with_it() {
     for (around, version, extra, csum) in
-        [(4, 4, false, 0), (4, 4, true, 9), (4, 6, false, 9), (6, 4, false, 9), (6, 6, false, 0)]
+        [(4, 4, false, 0), (4, 4, true, 9), (4, 6, false, 9), (4, 6, true, 9), (6, 4, false, 9), (6, 6, false, 0)]
     {
         let inner = frame(version, 6, 0, extra, 2500);
         let mut packet = frame(around, 17, 1, false, inner.len() + 8);
@@ -144,10 +144,10 @@ fn what_is_in_a_tunnel_is_cut_with_it() {
         packet.data_mut()[outer.l4 + 7] = csum;
         let h = offload::Headers::find(inner.data()).unwrap();
         let kind = if version == 4 { 1 } else { 4 };
-        assert!(!offload::is_in_tunnel(packet.data(), &packet.offload));
+        assert!(offload::can_be_told(packet.data(), &packet.offload));
         packet.offload.gso = Some(Gso { kind, size: 1000, hdr_len: 0 });
         packet.offload.partial_csum = Some(PartialCsum { start: (at + h.l4) as u16, offset: 16 });
-        assert!(offload::is_in_tunnel(packet.data(), &packet.offload));
+        assert!(!offload::can_be_told(packet.data(), &packet.offload));
         let cut = offload::segments(&packet).unwrap();
         assert_eq!(cut.iter().map(PacketBuf::len).collect::<Vec<_>>(), [1000, 1000, 500].map(|n| at + h.l4 + 32 + n));
         let joined: Vec<u8> = cut.iter().flat_map(|s| s.data()[at + h.l4 + 32..].to_vec()).collect();
@@ -164,6 +164,69 @@ fn what_is_in_a_tunnel_is_cut_with_it() {
         packet.offload.partial_csum = Some(PartialCsum { start: (at + h.l4) as u16 + 1, offset: 16 });
         assert_eq!(offload::segments(&packet), Err(Malformed));
     }
+}
+
+/// A frame that owes everything, without its Ethernet header.
+fn owing(version: u8, proto: u8, extra: bool) -> (PacketBuf, PartialCsum) {
+    let whole = frame(version, proto, 0, extra, 2500);
+    let start = offload::Headers::find(whole.data()).unwrap().l4 as u16 - 14;
+    (PacketBuf::new(&whole.data()[14..]), PartialCsum { start, offset: if proto == 6 { 16 } else { 6 } })
+}
+
+#[test]
+fn what_is_behind_labels_or_nothing_is_cut() {
+    let label = [&[2; 12][..], &[0x88, 0x47], &[0, 0, 0x10, 0, 0, 0, 0x21, 64]].concat();
+    let nsh = [&[2; 12][..], &[0x89, 0x4f], &[0; 8]].concat();
+    for around in [&[][..], &label, &nsh, &[&nsh[..], &[3; 12], &[0x81, 0, 0, 7, 0x08, 0]].concat()] {
+        for (version, proto, kind, extra) in [
+            (4, 6, 1, false),
+            (4, 6, 0x81, true),
+            (6, 6, 4, false),
+            (6, 6, 4, true),
+            (4, 17, 5, true),
+            (6, 17, 5, true),
+        ] {
+            let (bare, csum) = owing(version, proto, extra);
+            let mut packet = PacketBuf::new(&[around, bare.data()].concat());
+            let start = csum.start + around.len() as u16;
+            packet.offload.partial_csum = Some(PartialCsum { start, ..csum });
+            assert!(offload::can_be_told(packet.data(), &packet.offload), "a checksum alone is where it says");
+            packet.offload.gso = Some(Gso { kind, size: 1000, hdr_len: 0 });
+            assert!(!offload::can_be_told(packet.data(), &packet.offload));
+            let cut = offload::segments(&packet).unwrap();
+            let head = usize::from(start) + if proto == 6 { 32 } else { 8 };
+            assert_eq!(cut.iter().map(PacketBuf::len).collect::<Vec<_>>(), [1000, 1000, 500].map(|n| head + n));
+            for segment in &cut {
+                assert_eq!(segment.data()[..around.len()], *around);
+                let ethertype = if version == 4 { [8, 0] } else { [0x86, 0xdd] };
+                assert!(csum_right(&[&[0; 12][..], &ethertype, &segment.data()[around.len()..]].concat()));
+            }
+        }
+    }
+    // Addresses that look like an EtherType and the beginning of a header.
+    let (mut bare, csum) = owing(6, 6, false);
+    bare.data_mut()[12..15].copy_from_slice(&[8, 0, 0x45]);
+    bare.data_mut()[16..18].copy_from_slice(&[1, 0]);
+    bare.offload.partial_csum = Some(csum);
+    bare.offload.gso = Some(Gso { kind: 4, size: 1000, hdr_len: 0 });
+    assert!(offload::Headers::find(bare.data()).is_ok());
+    assert_eq!(offload::segments(&bare).unwrap().len(), 3);
+}
+
+#[test]
+fn datagrams_in_a_tunnel_are_cut_with_it() {
+    let inner = frame(4, 17, 0, false, 2500);
+    let mut packet = frame(6, 17, 0, false, inner.len() + 8);
+    let at = packet.len() - inner.len();
+    packet.data_mut()[at..].copy_from_slice(inner.data());
+    packet.data_mut()[at - 9] = 9;
+    packet.offload.partial_csum = Some(PartialCsum { start: at as u16 + 34, offset: 6 });
+    packet.offload.gso = Some(Gso { kind: 5, size: 1000, hdr_len: 0 });
+    let cut = offload::segments(&packet).unwrap();
+    assert_eq!(cut.len(), 3);
+    assert!(cut.iter().all(|s| csum_right(s.data()) && csum_right(&s.data()[at..])));
+    packet.offload.gso = Some(Gso { kind: 3, size: 1000, hdr_len: 0 });
+    assert_eq!(offload::segments(&packet), Err(Malformed), "fragments of what is inside");
 }
 
 #[test]

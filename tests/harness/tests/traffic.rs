@@ -301,6 +301,31 @@ fn patch_ports() {
     });
 }
 
+/// No virtio header can tell the kernel of segments behind a label: they are cut before they leave.
+#[test]
+fn large_segments_pass_behind_labels() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        lab.host.line("ip link add l1 type veth peer name l2")?;
+        lab.host.line("ip link set l1 up")?;
+        lab.host.line("ip link set l2 up")?;
+        lab.vsctl(
+            "del-port br0 v2 -- add-br br1 -- set bridge br1 datapath_type=netdev -- add-port br1 v2 \
+             -- add-port br0 l1 -- add-port br1 l2",
+        )?;
+        for (bridge, inside, outside) in [("br0", "v1", "l1"), ("br1", "v2", "l2")] {
+            let label = format!("push_mpls:0x8847,set_field:77->mpls_label,output:{outside}");
+            lab.ofctl(&format!("-O OpenFlow13 add-flow {bridge} priority=9,in_port={inside},ip,actions={label}"))?;
+            let pop = format!("pop_mpls:0x0800,output:{inside}");
+            lab.ofctl(&format!("-O OpenFlow13 add-flow {bridge} priority=9,in_port={outside},mpls,actions={pop}"))?;
+        }
+        need("the two reach each other", a.reaches(&b.ip))?;
+        a.sends(b, &b.ip, 2_000_000)?;
+        b.sends(a, &a.ip, 2_000_000)
+    });
+}
+
 /// Debian's learning controller: the switch itself forwards nothing.
 #[test]
 fn a_tunnel_leads_where_the_hosts_routes_lead() {
