@@ -16,6 +16,7 @@ fn offload_of(vnet: &VnetHdr) -> Offload {
             .then_some(PartialCsum { start: vnet.csum_start, offset: vnet.csum_offset }),
         csum_valid: vnet.flags & vnet_flag::DATA_VALID != 0,
         gso: (vnet.gso_type != 0).then_some(Gso { kind: vnet.gso_type, size: vnet.gso_size, hdr_len: vnet.hdr_len }),
+        hash: None,
     }
 }
 

@@ -92,6 +92,22 @@ impl<'k> Work<'k> {
         self.extract(packets, max_vlans, self.tags);
     }
 
+    /// The hash of the packet's connection as it came.
+    fn connection_hash(&mut self, packets: &Packets<'_, '_>, max_vlans: usize) -> u32 {
+        packets.meta(self.slot).offload.hash.unwrap_or_else(|| {
+            self.refresh(packets, max_vlans);
+            hash::five_tuple(self.key, 0)
+        })
+    }
+
+    /// Keeps that hash, as headers are about to change: tunnels, bonds and groups go by it.
+    fn keep_hash(&mut self, packets: &mut Packets<'_, '_>, max_vlans: usize) {
+        if packets.meta(self.slot).offload.hash.is_none() {
+            let hash = self.connection_hash(packets, max_vlans);
+            packets.meta_mut(self.slot).offload.hash = Some(hash);
+        }
+    }
+
     fn extract(&mut self, packets: &Packets<'_, '_>, max_vlans: usize, tags: i8) {
         if self.stale || self.known != tags {
             let max_vlans = max_vlans.saturating_add_signed(tags.into());
@@ -310,7 +326,7 @@ impl Engine {
     fn lb_output(&mut self, bond: u32, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, now_ms: u64) {
         work.refresh(packets, self.config.max_vlans);
         let hash = match work.key.dp_hash() {
-            0 => hash::five_tuple(work.key, 0),
+            0 => work.connection_hash(packets, self.config.max_vlans),
             hash => hash,
         };
         match self.bonds.choose(bond, hash, packets.meta(work.slot).len) {
@@ -358,6 +374,7 @@ impl Engine {
             set::change_key(work.key, set);
             return Ok(());
         }
+        work.keep_hash(packets, self.config.max_vlans);
         work.refresh_headers(packets, self.config.max_vlans);
         set::change_key(work.key, set);
         let (octets, meta) = packets.own(&mut work.slot);
@@ -369,6 +386,7 @@ impl Engine {
     }
 
     fn edit(&mut self, action: &Action, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
+        work.keep_hash(packets, self.config.max_vlans);
         // Tags are where they are; all else goes by the layers.
         if !matches!(action, Action::PushVlan { .. } | Action::PopVlan) {
             work.refresh_headers(packets, self.config.max_vlans);
@@ -418,8 +436,7 @@ impl Engine {
         work: &mut Work<'_>,
         env: &mut Env<'_>,
     ) -> Result<Tracked, Drop> {
-        work.refresh(packets, self.config.max_vlans);
-        let hash = hash::five_tuple(work.key, 0);
+        let hash = work.connection_hash(packets, self.config.max_vlans);
         // Cut it is before it goes in: the outer header tells of what is left.
         if let Some(cut) = work.trunc.take() {
             work.slot = packets.pool.add(&cut_off(Some(cut), packets.to_buf(work.slot)));
@@ -459,7 +476,7 @@ impl Engine {
             work.slot = packets.pool.add(&whole);
         }
         let (octets, meta) = packets.own(&mut work.slot);
-        meta.offload = Offload::default();
+        meta.offload = Offload { hash: Some(hash), ..Offload::default() };
         octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(header);
         let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
         let sequence = self.tunnels.entry(push.tnl_port).or_default();
@@ -511,7 +528,7 @@ impl Engine {
             return Err(Drop::TunnelPop);
         }
         let owed = &mut packets.own(&mut work.slot).1.offload;
-        *owed = if goes_on { Offload { csum_valid: false, ..*owed } } else { Offload::default() };
+        *owed = if goes_on { Offload { csum_valid: false, hash: None, ..*owed } } else { Offload::default() };
         *work.key = opened.key;
         work.flow = None;
         work.trunc = None;
@@ -523,7 +540,7 @@ impl Engine {
     fn hash(&mut self, alg: HashAlg, basis: u32, packets: &Packets<'_, '_>, work: &mut Work<'_>) {
         work.refresh(packets, self.config.max_vlans);
         let hash = match alg {
-            HashAlg::L4 => hash::two_words(hash::five_tuple(work.key, 0), basis),
+            HashAlg::L4 => hash::two_words(work.connection_hash(packets, self.config.max_vlans), basis),
             HashAlg::SymL4 => hash::symmetric_l3l4(work.key, basis, false),
         };
         // 0 means that there is none.
@@ -546,6 +563,9 @@ impl Engine {
         work: &mut Work<'_>,
         env: &mut Env<'_>,
     ) -> Result<Tracked, Drop> {
+        if ct.nat.is_some() {
+            work.keep_hash(packets, self.config.max_vlans);
+        }
         work.refresh_headers(packets, self.config.max_vlans);
         let mut tracked = Tracked::On;
         let arrival = if fragments::is_fragment(work.key) {

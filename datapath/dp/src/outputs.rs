@@ -138,7 +138,7 @@ impl Outputs {
         if owes && (cut.is_some() || !can(&meta.offload)) {
             Self::queue_settled(out, packets, slot, cut, priority, stats);
         } else {
-            let (start, len, offload) = (meta.start, cut.unwrap_or(meta.len), meta.offload);
+            let (start, len, offload) = (meta.start, cut.unwrap_or(meta.len), Offload { hash: None, ..meta.offload });
             packets.meta_mut(slot).shared = true;
             out.queue.push(Queued { slot, start, len, offload, priority });
         }
@@ -167,7 +167,8 @@ impl Outputs {
             let meta = packets.meta_mut(slot);
             meta.shared = true;
             let len = cut.unwrap_or(meta.len).min(meta.len);
-            out.queue.push(Queued { slot, start: meta.start, len, offload: meta.offload, priority });
+            let offload = Offload { hash: None, ..meta.offload };
+            out.queue.push(Queued { slot, start: meta.start, len, offload, priority });
         }
     }
 

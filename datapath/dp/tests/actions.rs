@@ -143,14 +143,19 @@ fn what_is_owed_to_a_packet_in_a_tunnel_is_owed_to_it_outside() {
         key.set_in_port(3);
         mask.set_in_port(u32::MAX);
         rig.dp.install(&FlowEntry::new(Ufid(3), &key, &mask, [Action::Output(2)].as_slice().into()), 7).unwrap();
-        let debt =
-            |start, gso| Offload { partial_csum: Some(PartialCsum { start, offset: 16 }), csum_valid: false, gso };
+        let debt = |start, gso| Offload {
+            partial_csum: Some(PartialCsum { start, offset: 16 }),
+            csum_valid: false,
+            gso,
+            hash: None,
+        };
         rig.inject([(outer.clone(), debt(84, gso))]);
         let left = gso.map(|gso| Gso { hdr_len: 54, ..gso });
         assert_eq!(rig.sent(2), [(inner.clone(), debt(34, left))]);
         assert_eq!(debt(34, None), owed);
         // What is owed to the outer header goes with it; to be cut, it has to be taken off before.
-        let header = Offload { partial_csum: Some(PartialCsum { start: 34, offset: 6 }), csum_valid: false, gso };
+        let header =
+            Offload { partial_csum: Some(PartialCsum { start: 34, offset: 6 }), csum_valid: false, gso, hash: None };
         rig.inject([(outer, header)]);
         assert_eq!(rig.sent(2), if gso.is_none() { vec![plain(inner)] } else { vec![] });
     }
@@ -444,6 +449,31 @@ fn truncation_comes_before_a_tunnel() {
         assert_eq!((sent.0.len(), sent.1), (142, packet::Offload::default()));
         assert_eq!(sent.0[16..18], 128u16.to_be_bytes(), "its IP length");
         assert!(packet::checksum::of(&sent.0[14..34]) == 0 && sent.0[42..] == inner[..100]);
+    }
+}
+
+/// What has become of a packet since it came changes neither the tunnel's UDP source port nor what groups choose.
+#[test]
+fn a_packet_keeps_the_hash_that_it_came_with() {
+    let push = "tnl_push(tnl_port(9),header(size=50,type=4,eth(dst=f8:bc:12:44:34:b6,src=aa:55:aa:55:00:00,dl_type=0x0800),\
+                ipv4(src=1.1.2.88,dst=1.1.2.92,proto=17,tos=0x4,ttl=64,frag=0x4000),udp(src=0,dst=4789,csum=0x0),\
+                vxlan(flags=0x8000000,vni=0x7b)),out_port(1)),2";
+    let source = |before: &str| {
+        let mut rig = Rig::new(Config::default());
+        rig.install_any(&flow::odp_text::parse_actions(&format!("{before}{push}"), None).expect("actions"));
+        rig.inject([plain(tcp4(1, 2, b"hello"))]);
+        u16::from_be_bytes(rig.sent(2).remove(0).0[34..36].try_into().expect("a port"))
+    };
+    let plain = source("");
+    for before in [
+        "set(ipv4(src=7.7.7.7)),",
+        "set(tcp(dst=9)),",
+        "push_mpls(label=7,tc=0,ttl=64,bos=1,eth_type=0x8847),",
+        "push_vlan(vid=5,pcp=0),pop_vlan,set(ipv4(dst=9.9.9.9)),",
+        "ct(commit,nat(src=9.9.9.9:5000-60000)),",
+        "pop_eth,",
+    ] {
+        assert_eq!(source(before), plain, "{before}");
     }
 }
 

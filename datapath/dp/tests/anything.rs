@@ -92,6 +92,7 @@ fn frame() -> impl Strategy<Value = Frame> {
                 partial_csum: has_sum.then_some(PartialCsum { start, offset }),
                 csum_valid: !has_sum,
                 gso: has_gso.then_some(Gso { kind, size, hdr_len: start }),
+                hash: None,
             };
             (frame, offload)
         },

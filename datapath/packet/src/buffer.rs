@@ -13,6 +13,8 @@ pub struct Offload {
     pub csum_valid: bool,
     /// The packet is to be cut into segments.
     pub gso: Option<Gso>,
+    /// The hash of its connection as it came, once its headers have changed since.
+    pub hash: Option<u32>,
 }
 
 /// Where a checksum is missing.

@@ -43,7 +43,7 @@ fn look(octets: &[u8], ethertype: Option<u16>, most: Option<usize>) -> Option<Of
         let size = u16::try_from(most.checked_sub(hdr_len)?).ok()?;
         Some(Gso { kind, size, hdr_len: u16::try_from(hdr_len).ok()? })
     });
-    Some(Offload { partial_csum: Some(PartialCsum { start, offset: at as u16 }), gso, csum_valid: false })
+    Some(Offload { partial_csum: Some(PartialCsum { start, offset: at as u16 }), gso, csum_valid: false, hash: None })
 }
 
 #[cfg(test)]

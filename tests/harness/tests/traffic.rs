@@ -307,11 +307,11 @@ fn large_segments_pass_behind_labels() {
     on_lab(Side::debian(), &[], |lab| {
         let guests = lab.bridge_with_guests(2, 1500)?;
         let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
-        lab.host.line("ip link add l1 type veth peer name l2")?;
+        lab.host.line("ip link add l1 mtu 1600 type veth peer name l2 mtu 1600")?;
         lab.host.line("ip link set l1 up")?;
         lab.host.line("ip link set l2 up")?;
         lab.vsctl(
-            "del-port br0 v2 -- add-br br1 -- set bridge br1 datapath_type=netdev -- add-port br1 v2 \
+            "del-port br0 v2 -- add-br br1 -- add-port br1 v2 \
              -- add-port br0 l1 -- add-port br1 l2",
         )?;
         for (bridge, inside, outside) in [("br0", "v1", "l1"), ("br1", "v2", "l2")] {
