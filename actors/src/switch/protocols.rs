@@ -26,9 +26,6 @@ const LLDP_DESCRIPTION: &str = "openvswitch 3.1.0";
 /// Numbers of end points outside the extended mode (IEEE 802.1ag clause 21.6.3).
 const MPIDS: std::ops::RangeInclusive<i64> = 1..=8191;
 const DEFAULT_INTERVAL_MS: u32 = 1000;
-/// What may be asked of RSTP (IEEE 802.1D-2004 table 17-1; clause 17.14): anything else counts as not given.
-const RSTP_AGES_S: std::ops::RangeInclusive<u16> = 6..=40;
-const RSTP_DELAYS_S: std::ops::RangeInclusive<u16> = 4..=30;
 const RSTP_COSTS: std::ops::RangeInclusive<u32> = 1..=200_000_000;
 /// The key of the number that a port has in RSTP.
 const RSTP_NUMBER: &str = "rstp-port-num";
@@ -63,13 +60,16 @@ pub(super) fn spanning(
     let priority = |key: &str, default: u16| low_bits(keys, key, default.into()) as u16;
     if row.rstp_enable {
         let default = rstp::BridgeSettings::new(address("rstp-address"));
-        let (max_age, forward) = rstp_times_s(keys, (default.max_age, default.forward));
+        // What is no number of seconds fits nothing.
+        let seconds = |key: &str, default: u16| {
+            super::plan::figure::<i64>(keys, key).map_or(default, |s| u16::try_from(s).unwrap_or(0))
+        };
         SpanningConfig::Rstp {
             bridge: rstp::BridgeSettings {
                 priority: priority("rstp-priority", default.priority),
                 stp_only: keys.get("rstp-force-protocol-version").is_some_and(|v| v == "0"),
-                max_age,
-                forward,
+                max_age: seconds("rstp-max-age", default.max_age),
+                forward: seconds("rstp-forward-delay", default.forward),
                 hold_count: short("rstp-transmit-hold-count", default.hold_count),
                 ..default
             },
@@ -102,19 +102,6 @@ pub(super) fn spanning(
     } else {
         SpanningConfig::Off
     }
-}
-
-/// The age at which what was heard is forgotten, and the forward delay, of those asked for that fit together (IEEE
-/// 802.1D-2004 clause 17.14).
-fn rstp_times_s(keys: &Pairs, (max_age, forward): (u16, u16)) -> (u16, u16) {
-    let asked = |key: &str| u16::try_from(number(keys, key, 0)).ok().filter(|s| *s > 0);
-    let (wanted_age, wanted_delay) = (asked("rstp-max-age"), asked("rstp-forward-delay"));
-    let fits = |(age, delay): &(u16, u16)| {
-        RSTP_AGES_S.contains(age) && RSTP_DELAYS_S.contains(delay) && 2 * (delay - 1) >= *age
-    };
-    let both = (wanted_age.unwrap_or(max_age), wanted_delay.unwrap_or(forward));
-    let wishes = [both, (both.0, forward), (max_age, both.1)];
-    wishes.into_iter().find(fits).unwrap_or((max_age, forward))
 }
 
 /// What is wrong with what is asked of a bridge's spanning tree.

@@ -108,7 +108,12 @@ pub struct Times {
     pub forward: u16,
 }
 
-/// What a bridge is configured to be; values out of range are brought into it.
+/// Seconds that news may be remembered.
+const MAX_AGES: std::ops::RangeInclusive<u16> = 6..=40;
+/// Seconds in each state on the way to forwarding.
+const DELAYS: std::ops::RangeInclusive<u16> = 4..=30;
+
+/// What a bridge is configured to be; times as they are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BridgeSettings {
     /// Address, 48 bits.
@@ -117,9 +122,9 @@ pub struct BridgeSettings {
     pub priority: u16,
     /// Speak the older protocol only (force-protocol-version 0).
     pub stp_only: bool,
-    /// 6 to 40 s.
+    /// 6 to 40 s, and at most `2 * (forward - 1)`; where it is neither, what was before stays.
     pub max_age: u16,
-    /// 4 to 30 s.
+    /// 4 to 30 s; likewise.
     pub forward: u16,
     /// Units a second in a burst, 1 to 10.
     pub hold_count: u16,
@@ -138,17 +143,29 @@ impl BridgeSettings {
         }
     }
 
+    /// These with times that fit together, one after the other taken over from those of `before` (IEEE 802.1D-2004 clause
+    /// 17.14).
+    fn after(self, before: &BridgeSettings) -> BridgeSettings {
+        let fits = |age: u16, delay: u16| i32::from(age) <= 2 * (i32::from(delay) - 1);
+        let mut settled = BridgeSettings { max_age: before.max_age, forward: before.forward, ..self };
+        // The later of the two may make room for the earlier.
+        for _ in 0..2 {
+            if MAX_AGES.contains(&self.max_age) && fits(self.max_age, settled.forward) {
+                settled.max_age = self.max_age;
+            }
+            if DELAYS.contains(&self.forward) && fits(settled.max_age, self.forward) {
+                settled.forward = self.forward;
+            }
+        }
+        settled
+    }
+
     fn id(&self) -> u64 {
         u64::from(self.priority & 0xf000) << 48 | (self.address & 0xffff_ffff_ffff)
     }
 
     fn times(&self) -> Times {
-        Times {
-            message_age: 0,
-            max_age: self.max_age.clamp(6, 40),
-            hello: HELLO_TIME,
-            forward: self.forward.clamp(4, 30),
-        }
+        Times { message_age: 0, max_age: self.max_age, hello: HELLO_TIME, forward: self.forward }
     }
 }
 
@@ -348,6 +365,7 @@ impl<P: Copy + Ord> Rstp<P> {
     /// A bridge without ports, its own root.
     pub fn new(settings: BridgeSettings, now_ms: i64) -> Rstp<P> {
         let id = settings.id();
+        let settings = settings.after(&BridgeSettings::new(settings.address));
         Rstp {
             settings,
             ports: BTreeMap::new(),
@@ -362,6 +380,7 @@ impl<P: Copy + Ord> Rstp<P> {
 
     /// Changes the bridge's settings: roles are chosen anew; another protocol version starts every port anew.
     pub fn configure(&mut self, settings: BridgeSettings, now_ms: i64) {
+        let settings = settings.after(&self.settings);
         if settings == self.settings {
             return;
         }

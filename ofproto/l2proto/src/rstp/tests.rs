@@ -219,3 +219,28 @@ Bridge ID:
 ";
     assert_eq!(text, expected);
 }
+
+#[test]
+fn times_that_do_not_fit_together_leave_what_was() {
+    let mut rstp: Rstp<u16> = Rstp::new(BridgeSettings::new(1), 0);
+    // Asked for, and in force: maximum age and forward delay, as Open vSwitch 3.1 has them after some reconfigurations.
+    for (asked, expected) in [
+        ((30, 15), (20, 15)),
+        ((30, 16), (30, 16)),
+        ((31, 16), (30, 16)),
+        ((31, 3), (30, 16)),
+        ((31, 31), (30, 16)),
+        ((31, 10), (30, 16)),
+        ((5, 10), (30, 16)),
+        ((18, 10), (18, 10)),
+        ((18, 15), (18, 15)),
+        ((0, 0), (18, 15)),
+        ((20, 15), (20, 15)),
+    ] {
+        rstp.configure(BridgeSettings { max_age: asked.0, forward: asked.1, ..BridgeSettings::new(1) }, 0);
+        let times = rstp.settings.times();
+        assert_eq!((times.max_age, times.forward), expected, "{asked:?}");
+    }
+    let both = Rstp::<u16>::new(BridgeSettings { max_age: 30, forward: 16, ..BridgeSettings::new(1) }, 0);
+    assert_eq!((both.settings.max_age, both.settings.forward), (30, 16));
+}
