@@ -6,7 +6,7 @@
 //! tunnels that the switch's own bridges carry, too.
 
 use flow::outer::{self, Ends, TunnelKind};
-use flow::{Key, OdpPort, hash};
+use flow::{Key, OdpPort};
 use packet::offload::GSO_OUTER;
 use packet::untold;
 
@@ -76,7 +76,7 @@ impl Engine {
         now_ms: u64,
     ) -> Result<(), Drop> {
         work.refresh(packets, self.config.max_vlans);
-        let hash = hash::five_tuple(work.key, 0);
+        let hash = work.connection_hash(packets, self.config.max_vlans);
         let (src, dst) = outer::ends_of(work.key);
         let src = if src != 0 || dst == 0 { src } else { self.outputs.source(port, dst).unwrap_or(0) };
         if src == 0 || dst == 0 {

@@ -93,7 +93,7 @@ impl<'k> Work<'k> {
     }
 
     /// The hash of the packet's connection as it came.
-    fn connection_hash(&mut self, packets: &Packets<'_, '_>, max_vlans: usize) -> u32 {
+    pub(crate) fn connection_hash(&mut self, packets: &Packets<'_, '_>, max_vlans: usize) -> u32 {
         packets.meta(self.slot).offload.hash.unwrap_or_else(|| {
             self.refresh(packets, max_vlans);
             hash::five_tuple(self.key, 0)
