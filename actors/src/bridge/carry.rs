@@ -158,6 +158,17 @@ impl Bridge {
         }
     }
 
+    /// Takes what it had set out of the datapath, if that stays.
+    pub(super) fn withdraw(&mut self) {
+        for output in self.core.take_outputs() {
+            match output {
+                Output::SetMeter { id, .. } => drop(self.setup.datapath.post(MeterSet { id, config: None })),
+                Output::SetBond { id, .. } => drop(self.setup.datapath.post(BondSet { id, members: None })),
+                _ => {}
+            }
+        }
+    }
+
     /// Does something with another bridge, if it is still there.
     fn with_bridge<R>(&self, bridge: BridgeId, act: impl FnOnce(&Address<Bridge>) -> R) {
         let directory = self.setup.directory.load();

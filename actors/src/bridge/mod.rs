@@ -233,12 +233,10 @@ impl Handler<Begin> for Bridge {
 impl Actor for Bridge {
     type Context = Context<Self>;
 
-    fn stopped(&mut self, ctx: &mut Context<Self>) {
+    fn stopped(&mut self, _: &mut Context<Self>) {
         if self.desk.is_dismissed() {
             self.core.leave();
-            for output in self.core.take_outputs() {
-                self.carry_out(output, ctx);
-            }
+            self.withdraw();
         }
     }
 }
