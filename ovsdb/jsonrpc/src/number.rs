@@ -4,7 +4,7 @@
 use serde_json::Number;
 
 /// What a number may be made of; the first byte is a digit or `-`.
-pub(crate) const fn is_part(byte: u8) -> bool {
+pub(crate) fn is_part(byte: u8) -> bool {
     byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E')
 }
 

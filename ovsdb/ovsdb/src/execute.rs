@@ -121,7 +121,7 @@ struct Run<'a, 'c, 's> {
 
 impl Run<'_, '_, '_> {
     fn operation(&mut self, op: &Value, i: usize, n: usize, out: &mut String) -> Result<()> {
-        let mut members = Members::new(op, format!("ovsdb operation {i} of {n}"));
+        let mut members = Members::of_operation(op, i, n);
         let Some(name) = members.required("op", Kinds::ID).and_then(Value::as_str) else {
             return members.finish();
         };

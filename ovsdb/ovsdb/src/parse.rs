@@ -1,6 +1,8 @@
 //! Taking members out of a JSON object, with Open vSwitch's texts for what is missing, of the
 //! wrong kind, or too much.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::error::{OvsdbError, Result};
@@ -60,11 +62,40 @@ pub fn is_id(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// What errors call an object.
+enum Name {
+    Text(String),
+    /// One of so many operations, counted from 1. The text is only made for an error.
+    Operation {
+        at: usize,
+        of: usize,
+    },
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Text(text) => f.write_str(text),
+            Name::Operation { at, of } => write!(f, "ovsdb operation {at} of {of}"),
+        }
+    }
+}
+
+/// Members up to which an object is searched one by one, which costs less than a hash.
+const FEW: usize = 8;
+
+fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if object.len() > FEW {
+        return object.get(name);
+    }
+    object.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
 /// Reads one JSON object member by member; the first fault is the one that [`Members::finish`]
 /// tells of.
 pub struct Members<'a> {
     json: &'a Value,
-    name: String,
+    name: Name,
     object: Option<&'a Map<String, Value>>,
     used: smallvec::SmallVec<[&'static str; 12]>,
     fault: Option<OvsdbError>,
@@ -74,8 +105,18 @@ impl<'a> Members<'a> {
     /// Begins to read `json`, which errors will call `name`.
     #[must_use]
     pub fn new(json: &'a Value, name: impl Into<String>) -> Self {
+        Members::named(json, Name::Text(name.into()))
+    }
+
+    /// Begins to read operation `at` of a transaction's `of`, counted from 1.
+    #[must_use]
+    pub fn of_operation(json: &'a Value, at: usize, of: usize) -> Self {
+        Members::named(json, Name::Operation { at, of })
+    }
+
+    fn named(json: &'a Value, name: Name) -> Self {
         let mut members =
-            Members { json, name: name.into(), object: json.as_object(), used: smallvec::SmallVec::new(), fault: None };
+            Members { json, name, object: json.as_object(), used: smallvec::SmallVec::new(), fault: None };
         if members.object.is_none() {
             members.raise("Object expected.");
         }
@@ -100,7 +141,11 @@ impl<'a> Members<'a> {
 
     /// A member that may be absent.
     pub fn optional(&mut self, name: &'static str, kinds: Kinds) -> Option<&'a Value> {
-        let value = self.object?.get(name)?;
+        let value = member(self.object?, name)?;
+        self.take(name, value, kinds)
+    }
+
+    fn take(&mut self, name: &'static str, value: &'a Value, kinds: Kinds) -> Option<&'a Value> {
         self.used.push(name);
         if kinds.holds(value) {
             return Some(value);
@@ -111,12 +156,11 @@ impl<'a> Members<'a> {
 
     /// A member that must be there.
     pub fn required(&mut self, name: &'static str, kinds: Kinds) -> Option<&'a Value> {
-        let object = self.object?;
-        if !object.contains_key(name) {
+        let Some(value) = member(self.object?, name) else {
             self.raise(&format!("Required '{name}' member is missing."));
             return None;
-        }
-        self.optional(name, kinds)
+        };
+        self.take(name, value, kinds)
     }
 
     /// The first fault so far.
