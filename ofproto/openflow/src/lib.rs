@@ -26,6 +26,7 @@ pub use of_error::{Level, Notes, OfError, Remark};
 pub use port_no::OfPort;
 pub use protocols::Protocols;
 pub use version::{Version, VersionSet};
+pub use words::hex_octets;
 
 /// Experimenter number of Nicira, under which Open vSwitch's extensions go.
 pub const NX_VENDOR_ID: u32 = 0x0000_2320;

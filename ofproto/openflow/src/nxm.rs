@@ -214,7 +214,7 @@ pub fn pull_entry(b: &mut &[u8], place: Place, tun: Option<&TunTable>) -> Result
     let header = pull_raw_header(b)?;
     let field = resolve(&header, place, tun);
     if let Err(e) = field
-        && !matches!(e, ErrorCode::OFPBMC_BAD_FIELD | ErrorCode::NXFMFC_INVALID_TLV_FIELD)
+        && e != ErrorCode::OFPBMC_BAD_FIELD
         && !header.is_cookie()
     {
         return Err(e.into());

@@ -117,7 +117,7 @@ pub(crate) fn ip_of(text: &str) -> Result<u32, String> {
 }
 
 /// Pairs of hexadecimal digits, with dots or blanks between them; what follows them.
-pub(crate) fn hex_octets(text: &str) -> (Vec<u8>, &str) {
+pub fn hex_octets(text: &str) -> (Vec<u8>, &str) {
     let mut octets = Vec::new();
     let mut rest = text;
     loop {

@@ -114,9 +114,8 @@ fn packets_of(args: &[String], queues: u32) -> Result<(u32, Vec<PacketBuf>), Str
     Ok((queue, packets))
 }
 
+/// The octets of a frame.
 fn hex_octets(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u32> =
-        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-    (digits.len().is_multiple_of(2) && digits.len() >= 28)
-        .then(|| digits.chunks(2).map(|p| (p[0] << 4 | p[1]) as u8).collect())
+    let (octets, rest) = openflow::hex_octets(text);
+    (rest.is_empty() && octets.len() >= packet::ethernet::HEADER_LEN).then_some(octets)
 }

@@ -4,13 +4,13 @@ use std::fs::OpenOptions;
 
 use cli::daemon::{Daemon, Reports};
 use cli::{clock, program};
+use openflow::hex_octets;
 use openflow::message::{self, Message, PacketIn, PacketInFormat};
 use openflow::parse::monitor::parse_flow_monitor;
 use openflow::parse::packet_out::parse_packet_out;
 use openflow::{Msg, Protocols, Version, VersionSet};
 
 use super::flows::with_names;
-use super::ofp_print::hex_prefix;
 use super::show::{fetch_config, set_config};
 use crate::session::{Session, Target, because, is_error, xid_of};
 use crate::settings::Settings;
@@ -296,7 +296,7 @@ impl Monitor<'_> {
         let mut out = String::new();
         let mut ok = true;
         for arg in args {
-            let (octets, rest) = hex_prefix(arg);
+            let (octets, rest) = hex_octets(arg);
             if !rest.is_empty() {
                 out.push_str("Trailing garbage in hex data\n");
                 ok = false;

@@ -3,23 +3,11 @@
 use std::io::Read;
 
 use cli::program::{self, strerror};
+use openflow::hex_octets;
 use openflow::names::{Names, Style};
 
 use crate::settings::Settings;
 use crate::{Done, Failure, text};
-
-/// Octets of hexadecimal digits; what stands between the pairs does not matter. The rest is what follows them.
-pub(super) fn hex_prefix(text: &str) -> (Vec<u8>, &str) {
-    let mut octets = Vec::new();
-    let mut rest = text;
-    loop {
-        let trimmed = rest.trim_start_matches([' ', '\t', '\r', '\n', '.', '_', '-', ':']);
-        let pair = trimmed.get(..2).filter(|p| p.bytes().all(|b| b.is_ascii_hexdigit()));
-        let Some(octet) = pair.and_then(|p| u8::from_str_radix(p, 16).ok()) else { return (octets, trimmed) };
-        octets.push(octet);
-        rest = &trimmed[2..];
-    }
-}
 
 fn text_of(settings: &Settings, octets: &[u8], verbosity: u8) -> String {
     text::message(octets, verbosity, Style { names: Names::NONE, colors: settings.colors })
@@ -36,7 +24,7 @@ fn first_line() -> Result<String, Failure> {
 /// `ofp-print HEX [VERBOSITY]`; `-` stands for the first line of standard input.
 pub(super) fn ofp_print(settings: &Settings, args: &[String]) -> Done {
     let line = if args[0] == "-" { first_line()? } else { args[0].clone() };
-    let (octets, rest) = hex_prefix(&line);
+    let (octets, rest) = hex_octets(&line);
     if !rest.is_empty() {
         return Err("trailing garbage following hex bytes".into());
     }

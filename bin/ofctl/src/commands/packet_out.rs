@@ -2,12 +2,12 @@
 
 use openflow::Names;
 use openflow::action;
+use openflow::hex_octets;
 use openflow::matching::Match;
 use openflow::message::{Message, NO_BUFFER, PacketOut};
 use openflow::parse::packet_out::parse_packet_out;
 
 use super::flows::{noting, open_for_flow_mod, with_names};
-use super::ofp_print::hex_prefix;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::{Done, Failure};
@@ -37,7 +37,7 @@ pub(super) fn packet_out(settings: &Settings, args: &[String]) -> Done {
     let mut flow_metadata = Match::any();
     flow_metadata.set_in_port(port);
     for text in &args[3..] {
-        let (octets, rest) = hex_prefix(text);
+        let (octets, rest) = hex_octets(text);
         if !rest.is_empty() {
             return Err("Trailing garbage in packet data".into());
         }

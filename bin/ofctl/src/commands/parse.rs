@@ -6,6 +6,7 @@ use cli::program;
 use flow::classifier::Shapes;
 use openflow::action::{self, Actions, Check, Decoding, check_consistency};
 use openflow::flow_mod::{Command, FlowModCommand, PackedFlowMod, parse_exact_flow, parse_flow_mod};
+use openflow::hex_octets;
 use openflow::matching::{self, Match};
 use openflow::message::hello::Hello;
 use openflow::message::{self, ErrorMessage, Message};
@@ -14,7 +15,7 @@ use openflow::print::hex;
 use openflow::{ErrorCode, Notes, OfError, OfPort, Protocols, Version, VersionSet, port_no};
 
 use super::flows::dialect;
-use super::ofp_print::{hex_prefix, show};
+use super::ofp_print::show;
 use super::pcap::{self, Pcap};
 use crate::settings::Settings;
 use crate::{Done, Failure, text};
@@ -155,7 +156,7 @@ fn difference(prefix: &str, a: &[u8], b: &[u8]) {
 }
 
 fn whole_hex(line: &str) -> Result<Vec<u8>, Failure> {
-    let (octets, rest) = hex_prefix(line);
+    let (octets, rest) = hex_octets(line);
     if rest.is_empty() { Ok(octets) } else { Err("Trailing garbage in hex data".into()) }
 }
 
@@ -475,7 +476,7 @@ fn plain_dump(octets: &[u8]) {
 /// `encode-error-reply NAME REQUEST`.
 pub(super) fn encode_error_reply(_: &Settings, args: &[String]) -> Done {
     let code = error_named(&args[0])?;
-    let (request, rest) = hex_prefix(&args[1]);
+    let (request, rest) = hex_octets(&args[1]);
     if !rest.is_empty() {
         return Err("Trailing garbage in hex data".into());
     }
@@ -529,7 +530,7 @@ pub(super) fn compose_packet(settings: &Settings, args: &[String]) -> Done {
     let packet = match args.get(1) {
         None => flow::compose(&m.key, flow::Payload::default()),
         Some(text) => {
-            let (octets, rest) = hex_prefix(text);
+            let (octets, rest) = hex_octets(text);
             if !rest.is_empty() {
                 return Err(format!("{text}: trailing garbage in packet data").into());
             }

@@ -1,8 +1,10 @@
 //! `replace-flows`, `diff-flows`: tables of flows held against each other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use cli::program;
+use flow::field::{TunTable, Value};
 use openflow::action::Actions;
 use openflow::flow_mod::{
     Command, FlowFlags, FlowMod, FlowModCommand, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_match, write_flags,
@@ -40,19 +42,38 @@ struct Entry {
 /// Flows by what identifies them, in the order in which they came.
 #[derive(Default)]
 struct Flows {
+    /// As they were read, until all are here.
+    read: Vec<(usize, u8, u16, Match, Content)>,
     entries: Vec<Entry>,
-    index: HashMap<(u8, u16, flow::Key, flow::Mask), usize>,
 }
 
 impl Flows {
-    fn insert(&mut self, side: usize, table: u8, priority: u16, matching: Match, version: Content) {
-        let key = (table, priority, matching.key.clone(), matching.mask.clone());
-        let entries = &mut self.entries;
-        let at = *self.index.entry(key).or_insert_with(|| {
-            entries.push(Entry { table, priority, matching, sides: [None, None] });
-            entries.len() - 1
-        });
-        self.entries[at].sides[side] = Some(version);
+    /// Puts together what is the same flow on both sides. Tunnel options are compared in a table of all that occur, since
+    /// each match has a table of its own.
+    fn settle(&mut self) {
+        let mut lens = BTreeMap::new();
+        for tun in self.read.iter().filter_map(|read| read.3.tun.as_ref()) {
+            for (i, entry) in tun.entries() {
+                let len = lens.entry(i).or_insert(0);
+                *len = entry.len.next_multiple_of(4).max(*len);
+            }
+        }
+        let mut table = TunTable::default();
+        let has_room = lens.iter().all(|(i, len)| table.reserve(*i, *len, false).is_ok());
+        let table = Arc::new(table);
+        let mut index = HashMap::new();
+        for (side, of_table, priority, mut matching, version) in std::mem::take(&mut self.read) {
+            if has_room {
+                move_options(&mut matching, &table);
+            }
+            let key = (of_table, priority, matching.key.clone(), matching.mask.clone());
+            let entries = &mut self.entries;
+            let at = *index.entry(key).or_insert_with(|| {
+                entries.push(Entry { table: of_table, priority, matching, sides: [None, None] });
+                entries.len() - 1
+            });
+            self.entries[at].sides[side] = Some(version);
+        }
     }
 
     /// Reads a file. Returns the protocols that can say its flows.
@@ -77,7 +98,7 @@ impl Flows {
                 actions: f.actions,
             };
             let table = if f.table == TABLE_ALL { 0 } else { f.table };
-            self.insert(side, table, f.priority, f.matching, version);
+            self.read.push((side, table, f.priority, f.matching, version));
         }
         Ok(usable)
     }
@@ -102,12 +123,13 @@ impl Flows {
                 flags: kept(f.flags),
                 actions: f.actions,
             };
-            self.insert(side, f.table, f.priority, f.matching, version);
+            self.read.push((side, f.table, f.priority, f.matching, version));
         }
         Ok(())
     }
 
-    /// In order of tables; within one, matches of one kind together, the kind with the highest priority first.
+    /// In order of tables; within one, matches of one kind together as they came, the kind with the highest priority
+    /// first.
     fn sorted(&self) -> Vec<&Entry> {
         let mut kinds: HashMap<(u8, &flow::Mask), (u16, usize)> = HashMap::new();
         for (i, entry) in self.entries.iter().enumerate() {
@@ -117,7 +139,7 @@ impl Flows {
         let mut sorted: Vec<(usize, &Entry)> = self.entries.iter().enumerate().collect();
         sorted.sort_by_key(|(i, e)| {
             let (priority, first) = kinds.get(&(e.table, &e.matching.mask)).copied().unwrap_or((0, *i));
-            (e.table, std::cmp::Reverse(priority), first, std::cmp::Reverse(e.priority), *i)
+            (e.table, std::cmp::Reverse(priority), first, *i)
         });
         sorted.into_iter().map(|(_, e)| e).collect()
     }
@@ -136,6 +158,7 @@ pub(super) fn replace_flows(settings: &Settings, args: &[String]) -> Done {
     let protocol = protocol_for_dump(&session, usable, settings)?;
     flows.read_switch(&session, protocol, 1)?;
     let mut changes = Vec::new();
+    flows.settle();
     let sorted = flows.sorted();
     for entry in &sorted {
         if let [None, Some(version)] = &entry.sides {
@@ -184,6 +207,28 @@ fn change(entry: &Entry, version: &Content, command: FlowModCommand, protocol: P
     }
 }
 
+/// Has a match's tunnel options lie where `table` has them; those without a mask are exact there as well.
+fn move_options(matching: &mut Match, table: &Arc<TunTable>) {
+    let Some(own) = matching.tun.replace(Arc::clone(table)) else {
+        matching.tun = None;
+        return;
+    };
+    let given: Vec<_> = own
+        .entries()
+        .map(|(i, entry)| (i, entry.masked, own.get(i, &matching.key.0), own.get(i, &matching.mask.0)))
+        .collect();
+    for (i, _, value, _) in &given {
+        own.set(*i, &mut matching.key.0, &Value::zeros(value.len()));
+        own.set(*i, &mut matching.mask.0, &Value::zeros(value.len()));
+    }
+    for (i, masked, value, mask) in given {
+        let len = table.entry(i).map_or(0, |entry| usize::from(entry.len));
+        let mask = if masked { mask } else { Value::ones(len, len * 8) };
+        table.set(i, &mut matching.key.0, &value);
+        table.set(i, &mut matching.mask.0, &mask);
+    }
+}
+
 /// Whether a source of flows is a file rather than a switch.
 fn is_file(name: &str) -> bool {
     use std::os::unix::fs::FileTypeExt;
@@ -205,6 +250,7 @@ pub(super) fn diff_flows(settings: &Settings, args: &[String]) -> Done {
             flows.read_switch(&session, protocol, side)?;
         }
     }
+    flows.settle();
     let mut differ = false;
     let mut out = String::new();
     for entry in flows.sorted() {

@@ -15,8 +15,8 @@ use openflow::{ErrorCode, Version};
 use super::change::{Changes, Owed};
 use super::{Bridge, ConnId, Incoming, N_TABLES};
 use crate::rule::Rule;
-use crate::table::{Change, Event, RemovalReason, Removed};
-use crate::view::CtSupport;
+use crate::table::{Change, Event, RemovalReason, Removed, RuleFilter};
+use crate::view::{CtSupport, INTERNAL_TABLE};
 
 /// Flow-mods of one connection that are staged together at the most.
 pub(super) const BATCH: usize = 1024;
@@ -50,7 +50,7 @@ impl Bridge {
                 _ if secondary => Err(ErrorCode::OFPBRC_IS_SECONDARY),
                 Ok(Message::FlowMod { flow_mod, .. }) => Self::check_flow_mod_itself(flow_mod)
                     .map(|()| flow_mod.pack(&mut self.shapes))
-                    .and_then(|flow_mod| self.check_rule_references(&flow_mod).map(|()| flow_mod)),
+                    .and_then(|flow_mod| self.check_against_rules(&flow_mod).map(|()| flow_mod)),
                 Ok(_) => continue,
                 Err(error) => Err(error.code),
             };
@@ -67,7 +67,7 @@ impl Bridge {
 
     /// A flow-mod of a bundle, checked but for what others of the bundle may have changed.
     pub(super) fn gather_flow_mod(&self, changes: &mut Changes, flow_mod: PackedFlowMod) -> Result<(), ErrorCode> {
-        self.check_rule_references(&flow_mod)?;
+        self.check_against_rules(&flow_mod)?;
         self.push_flow_mod(changes, flow_mod);
         Ok(())
     }
@@ -76,6 +76,10 @@ impl Bridge {
     fn push_flow_mod(&self, changes: &mut Changes, flow_mod: PackedFlowMod) {
         changes.flow_mod(flow_mod.command);
         let priority = i32::from(flow_mod.priority);
+        if flow_mod.table == INTERNAL_TABLE {
+            // A deletion of none of the switch's own rules.
+            return;
+        }
         if flow_mod.table != TABLE_ALL {
             return changes.push(flow_mod.table, Change::FlowMod { flow_mod, priority });
         }
@@ -86,7 +90,7 @@ impl Bridge {
 
     /// What can be said of a flow-mod without knowing any rule or group.
     pub(super) fn check_flow_mod_itself(fm: &FlowMod) -> Result<(), ErrorCode> {
-        if fm.table == N_TABLES {
+        if fm.table == INTERNAL_TABLE && !is_delete(fm.command) {
             return Err(ErrorCode::OFPBRC_EPERM);
         }
         if fm.buffer_id.is_some() && !is_delete(fm.command) {
@@ -126,6 +130,35 @@ impl Bridge {
             FlowModCommand::ModifyStrict => table.rules.exact(mini, i32::from(change.priority)).is_some_and(is_meant),
             _ => table.rules.within(mini).any(is_meant),
         }
+    }
+
+    /// What can be said of a flow-mod with regard to the rules, groups and meters that there are.
+    fn check_against_rules(&self, change: &PackedFlowMod) -> Result<(), ErrorCode> {
+        if self.means_hidden_alone(change) {
+            return Err(ErrorCode::OFPBRC_EPERM);
+        }
+        self.check_rule_references(change)
+    }
+
+    /// Whether a flow-mod deletes rules of the switch's own and no other. Where it names a cookie in full, those of all
+    /// tables are found by it, the last one's too.
+    fn means_hidden_alone(&self, change: &PackedFlowMod) -> bool {
+        let any_table = change.table == TABLE_ALL && change.cookie_mask == u64::MAX;
+        is_delete(change.command)
+            && (change.table == INTERNAL_TABLE || any_table)
+            && self.means_hidden(change)
+            && !(any_table && self.finds(change))
+    }
+
+    /// Whether a deletion that names no table finds a rule that it may take out.
+    fn finds(&self, change: &PackedFlowMod) -> bool {
+        let filter = RuleFilter::of(change);
+        let mini = &change.matching.mini;
+        let priority = i32::from(change.priority);
+        self.view.tables.iter().flatten().filter(|table| table.id < N_TABLES).any(|table| match change.command {
+            FlowModCommand::DeleteStrict => table.rules.exact(mini, priority).is_some_and(|rule| filter.admits(rule)),
+            _ => table.rules.within(mini).any(|rule| !rule.is_hidden() && filter.admits(rule)),
+        })
     }
 
     /// Whether what a flow-mod makes rules refer to exists; a modification of nothing makes none.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use flow::field::{Field, Value};
 use openflow::OfPort;
 use openflow::action::Action;
+use openflow::flow_mod::{FlowModCommand, PackedFlowMod};
 use openflow::matching::Match;
 use openflow::message::AggregateStats;
 
 use super::Bridge;
 use crate::rule::{Rule, RuleId, RuleStats};
-use crate::table::{Event, RemovalReason, Removed, Selection};
+use crate::table::{Event, RemovalReason, Removed, RuleFilter, Selection};
 use crate::view::{INTERNAL_TABLE, internal_rule};
 
 /// Priorities: of what keeps packets of a bond from the other rules, and of buckets.
@@ -135,6 +136,18 @@ impl Bridge {
         let mut rules = self.hidden_rules();
         rules.retain(|(rule, _)| rule.mini.is_within(&selection.mini) && selection.filter.admits(rule));
         rules
+    }
+
+    /// Whether a deletion would take one of them out.
+    pub(super) fn means_hidden(&self, change: &PackedFlowMod) -> bool {
+        let filter = RuleFilter::of(change);
+        let mini = &change.matching.mini;
+        let strict = change.command == FlowModCommand::DeleteStrict;
+        let is_meant = |rule: &Rule| match strict {
+            true => rule.mini == *mini && rule.priority == i32::from(change.priority),
+            false => rule.mini.is_within(mini),
+        };
+        self.hidden_rules().iter().any(|(rule, _)| is_meant(rule) && filter.admits(rule))
     }
 
     /// Keeps what the rules that stand for misses counted, which no table does.

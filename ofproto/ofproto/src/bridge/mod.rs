@@ -208,6 +208,8 @@ pub struct Bridge {
     explained_ms: Option<i64>,
     /// Packets that the bridge itself has to send.
     own_packets: Vec<openflow::message::PacketOut>,
+    /// Whether packets were sent whose counters the tables are to have soon.
+    credit_due: bool,
     /// Packets and octets of protocols that it spoke so far.
     spoken: (u64, u64),
 }
@@ -278,6 +280,7 @@ impl Bridge {
             packet_outs: Vec::new(),
             explained_ms: None,
             own_packets: Vec::new(),
+            credit_due: false,
             spoken: (0, 0),
         };
         (bridge.view.miss_to_controller, bridge.view.controller_wants_misses) = (false, false);

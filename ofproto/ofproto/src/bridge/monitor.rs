@@ -18,7 +18,7 @@ use openflow::{ErrorCode, OfPort, Version};
 
 use super::{Bridge, Conn, ConnId, Incoming, N_TABLES};
 use crate::rule::{Rule, RuleId};
-use crate::table::Event;
+use crate::table::{Event, sort_by_shape};
 use crate::view::INTERNAL_TABLE;
 
 /// Octets of backlog at which a connection's monitors pause.
@@ -118,8 +118,10 @@ impl Bridge {
                 made.push(one.id);
             }
         }
-        let mut found: BTreeMap<(u8, RuleId), (Arc<Rule>, u16)> = BTreeMap::new();
         let Some(conn) = self.conns.get(&id) else { return Ok(()) };
+        // Each rule once, where the first monitor that sees it comes upon it.
+        let mut rows: Vec<(Arc<Rule>, u16)> = Vec::new();
+        let mut found: BTreeMap<(u8, RuleId), usize> = BTreeMap::new();
         for monitor in made.iter().filter_map(|id| conn.monitors.by_id.get(id)) {
             if monitor.flags & monitor_flag::INITIAL == 0 {
                 continue;
@@ -128,14 +130,19 @@ impl Bridge {
                 if monitor.table != TABLE_ALL && monitor.table != table.id {
                     continue;
                 }
-                for rule in table.rules.within(&monitor.mini) {
-                    if !rule.is_hidden() && monitor.sees(rule, None) {
-                        found.entry((table.id, rule.id)).or_insert_with(|| (rule.clone(), 0)).1 |= monitor.flags;
-                    }
+                let within = table.rules.within(&monitor.mini);
+                let mut seen: Vec<&Arc<Rule>> =
+                    within.filter(|rule| !rule.is_hidden() && monitor.sees(rule, None)).collect();
+                sort_by_shape(&mut seen, |rule| rule);
+                for rule in seen {
+                    let at = *found.entry((table.id, rule.id)).or_insert_with(|| {
+                        rows.push((rule.clone(), 0));
+                        rows.len() - 1
+                    });
+                    rows[at].1 |= monitor.flags;
                 }
             }
         }
-        let mut rows: Vec<(Arc<Rule>, u16)> = found.into_values().collect();
         rows.extend(self.hidden_initially(made.iter().filter_map(|id| conn.monitors.by_id.get(id))));
         let rows = rows.iter().map(|(rule, flags)| update(FlowUpdateEvent::Initial, rule, 0, *flags)).collect();
         self.reply(id, request.xid, Message::FlowMonitorReply(rows));

@@ -73,6 +73,8 @@ impl Partials {
             return Gathered::Whole(request);
         }
         if known.is_some_and(|p| p.part.name != part.name) {
+            // Whoever mixes requests has neither answered.
+            self.0.remove(&xid);
             return Gathered::Refused(request, ErrorCode::OFPBRC_BAD_STAT);
         }
         let n = self.0.len();
@@ -193,7 +195,7 @@ mod tests {
             (&[PORT[3], PORT[0]], "more, port 1"),
             (&[PORT[3], PORT[2]], "more, OFPBRC_BAD_LEN"),
             (&[PORT[1], PORT[0]], "more, OFPBRC_BAD_STAT"),
-            (&[PORT[1], CUT, DESC, PORT[2]], "more, OFPBRC_BAD_LEN, OFPBRC_BAD_STAT, port 1"),
+            (&[PORT[1], CUT, DESC, PORT[2]], "more, OFPBRC_BAD_LEN, OFPBRC_BAD_STAT, OFPBRC_BAD_LEN"),
             (&[CUT, PORT[0]], "OFPBRC_BAD_LEN, port 1"),
         ];
         for (messages, expect) in cases {

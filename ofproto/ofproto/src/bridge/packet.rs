@@ -1,5 +1,7 @@
 //! Packets that controllers send and get.
 
+use std::sync::Arc;
+
 use flow::odp::ControllerCookie;
 use flow::{Field, Key};
 use openflow::matching::Match;
@@ -11,19 +13,22 @@ use packet::PacketBuf;
 
 use super::{Bridge, Conn, Output};
 use crate::view::BridgeView;
-use crate::xlate::FrozenState;
+use crate::xlate::{FrozenState, Start};
 
 /// Words of a key that hold which options a tunnel header had, and the options.
 const TUNNEL_OPTIONS: std::ops::Range<usize> = 9..42;
 
 impl Bridge {
-    /// Checks a packet-out and hands it to translation.
+    /// Translates a packet-out and sends it, if nothing is wrong with it.
     pub(super) fn packet_out(&mut self, out: &PacketOut) -> Result<(), ErrorCode> {
         if out.buffer_id != NO_BUFFER {
             return Err(ErrorCode::OFPBRC_BUFFER_UNKNOWN);
         }
         self.check_references(&out.actions)?;
-        self.packet_outs.push(out.clone());
+        if !self.run_packet_out(out, Start::PacketOut(Arc::clone(&out.actions)), self.now_ms) {
+            return Err(ErrorCode::OFPFMFC_UNKNOWN);
+        }
+        self.credit_due = true;
         Ok(())
     }
 

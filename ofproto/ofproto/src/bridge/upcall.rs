@@ -371,13 +371,14 @@ impl Bridge {
         self.conns.values().map(|c| (c.name.as_str(), word(&c.role))).collect()
     }
 
-    /// Whether packets wait for [`Bridge::run_packet_outs`].
+    /// Whether packets, or what they counted, wait for [`Bridge::run_packet_outs`].
     pub fn has_packet_outs(&self) -> bool {
-        !self.packet_outs.is_empty() || !self.own_packets.is_empty()
+        self.credit_due || !self.packet_outs.is_empty() || !self.own_packets.is_empty()
     }
 
-    /// Translates and sends the packets that controllers, and the bridge itself, sent out.
+    /// Translates and sends the packets that bundles, and the bridge itself, sent out, and counts these and others.
     pub fn run_packet_outs(&mut self, now_ms: i64) {
+        self.credit_due = false;
         for out in std::mem::take(&mut self.own_packets) {
             self.run_packet_out(&out, Start::Actions(Arc::clone(&out.actions)), now_ms);
         }
@@ -387,15 +388,25 @@ impl Bridge {
         self.flush_credit();
     }
 
-    fn run_packet_out(&mut self, out: &PacketOut, start: Start, now_ms: i64) {
+    /// Whether a packet went out; if not, its actions cannot be carried out.
+    pub(super) fn run_packet_out(&mut self, out: &PacketOut, start: Start, now_ms: i64) -> bool {
         let in_port = out.flow_metadata.in_port().unwrap_or(OfPort::NONE);
         let mut metadata = out.flow_metadata.key.clone();
         metadata.set_in_port(in_port.to_11());
-        self.run_given(&out.packet, &metadata, in_port, start, now_ms);
+        self.run_given(&out.packet, &metadata, in_port, start, now_ms)
     }
 
-    /// Translates a packet that a controller gave, with `metadata` for what is not in its octets, and sends it.
-    pub(super) fn run_given(&mut self, octets: &[u8], metadata: &Key, in_port: OfPort, start: Start, now_ms: i64) {
+    /// Translates a packet that a controller gave, with `metadata` for what is not in its octets, and sends it, unless
+    /// translation fails.
+    pub(super) fn run_given(
+        &mut self,
+        octets: &[u8],
+        metadata: &Key,
+        in_port: OfPort,
+        start: Start,
+        now_ms: i64,
+    ) -> bool {
+        let is_resumed = matches!(start, Start::Frozen(_));
         let packet = PacketBuf::new(octets);
         let (mut key, _) = flow::extract_with(packet.data(), metadata, self.live.support.max_vlan_headers);
         let tcp_flags = key.tcp_flags();
@@ -413,17 +424,25 @@ impl Bridge {
         if let Some(complaint) = translation.complaint.take() {
             self.put(Output::Complain(complaint));
         }
+        if translation.error.is_some() && !is_resumed {
+            self.recirc.release(&translation.recircs, now_ms);
+            return false;
+        }
         let stats = RuleStats { packets: 1, bytes: packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, tcp_flags, now_ms);
         let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
         key.set_in_port(odp.unwrap_or(NO_ODP_PORT));
         let actions: Actions = translation.actions.as_slice().into();
-        let execute = Execute { packet, key: Box::new(key), actions };
-        // Those that a controller sends together go together.
-        match self.outputs.last_mut() {
-            Some(Output::Execute { packets, answered }) if answered.is_empty() => packets.push(execute),
-            _ => self.put(Output::Execute { packets: vec![execute], answered: Vec::new() }),
+        // The datapath takes nothing that has no Ethernet header, not even for the controller.
+        if packet.len() >= packet::ethernet::HEADER_LEN {
+            let execute = Execute { packet, key: Box::new(key), actions };
+            // Those that a controller sends together go together.
+            match self.outputs.last_mut() {
+                Some(Output::Execute { packets, answered }) if answered.is_empty() => packets.push(execute),
+                _ => self.put(Output::Execute { packets: vec![execute], answered: Vec::new() }),
+            }
         }
         self.recirc.release(&translation.recircs, now_ms);
+        true
     }
 }

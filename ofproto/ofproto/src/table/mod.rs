@@ -23,6 +23,7 @@ use openflow::action::Actions;
 use openflow::message::table::{TableMiss, TableReason, Vacancy};
 
 pub use query::{FlowStatsOf, RuleFilter, Selection};
+pub(crate) use stage::sort_by_shape;
 pub use stage::{Change, Outcome, Staged};
 
 use crate::rule::{Rule, RuleId, RuleStats};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flow::classifier::MiniMatch;
 use openflow::OfPort;
 use openflow::action::{outputs_to_group, outputs_to_port};
-use openflow::flow_mod::{FlowFlags, FlowStats, FlowStatsRequest, GROUP_ANY};
+use openflow::flow_mod::{FlowFlags, FlowModCommand, FlowStats, FlowStatsRequest, GROUP_ANY, PackedFlowMod};
 use openflow::matching::Match;
 use openflow::message::AggregateStats;
 
@@ -27,6 +27,17 @@ pub struct RuleFilter {
 }
 
 impl RuleFilter {
+    /// What a flow-mod that changes or deletes rules asks besides its match.
+    pub fn of(change: &PackedFlowMod) -> Self {
+        let deletes = matches!(change.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
+        Self {
+            cookie: change.cookie,
+            cookie_mask: change.cookie_mask,
+            out_port: if deletes { change.out_port } else { OfPort::ANY },
+            out_group: if deletes { change.out_group } else { GROUP_ANY },
+        }
+    }
+
     /// Whether a rule meets the conditions.
     pub fn admits(&self, rule: &Rule) -> bool {
         (rule.cookie ^ self.cookie) & self.cookie_mask == 0

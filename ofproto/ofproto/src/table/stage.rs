@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use flow::classifier::{MiniMatch, Shapes};
 use openflow::ErrorCode;
-use openflow::OfPort;
 use openflow::action::{Actions, outputs_to_group};
-use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, GROUP_ANY, PackedFlowMod, PackedMatch};
+use openflow::flow_mod::{FlowFlags, FlowMod, FlowModCommand, PackedFlowMod, PackedMatch};
 
 use super::{Event, RemovalReason, Removed, RuleFilter, Table, TableView, Undo};
 use crate::rule::{Rule, RuleStats};
@@ -106,13 +105,7 @@ impl Table {
 
     /// The rules that a modification or deletion means, in the order in which statistics show them.
     fn select(&self, fm: &PackedFlowMod, strict: Option<i32>) -> Vec<Arc<Rule>> {
-        let deletes = matches!(fm.command, FlowModCommand::Delete | FlowModCommand::DeleteStrict);
-        let filter = RuleFilter {
-            cookie: fm.cookie,
-            cookie_mask: fm.cookie_mask,
-            out_port: if deletes { fm.out_port } else { OfPort::ANY },
-            out_group: if deletes { fm.out_group } else { GROUP_ANY },
-        };
+        let filter = RuleFilter::of(fm);
         let mini = &fm.matching.mini;
         if let Some(priority) = strict {
             let found = self.classifier.exact(mini, priority).filter(|r| filter.admits(r));
@@ -304,7 +297,7 @@ fn in_order(mut rules: Vec<Arc<Rule>>) -> Vec<Arc<Rule>> {
 }
 
 /// Sorts what a classifier's view gives: shapes stay in their order, the rules of each go by their making.
-pub(super) fn sort_by_shape<T>(found: &mut [T], rule: impl Fn(&T) -> &Arc<Rule>) {
+pub(crate) fn sort_by_shape<T>(found: &mut [T], rule: impl Fn(&T) -> &Arc<Rule>) {
     let same = |a: &T, b: &T| Arc::ptr_eq(rule(a).mini.shape(), rule(b).mini.shape());
     for rules in found.chunk_by_mut(same) {
         // The rules of a great table are all over the memory: each is looked at once.

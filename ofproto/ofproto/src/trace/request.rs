@@ -125,16 +125,12 @@ pub fn stray(view: &SwitchView, args: &[String]) -> Option<String> {
 }
 
 fn is_hex(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b' '))
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b' ' | b'\t'))
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let is_separator = |b: &u8| matches!(b, b':' | b'.' | b' ');
-    let digits: Vec<u8> = text.bytes().filter(|b| !is_separator(b)).collect();
-    digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
-    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
-    digits.len().is_multiple_of(2).then_some(())?;
-    digits.chunks(2).map(pair).collect()
+    let (octets, rest) = openflow::hex_octets(text);
+    rest.is_empty().then_some(octets)
 }
 
 fn packet_of(text: &str) -> Result<PacketBuf, String> {

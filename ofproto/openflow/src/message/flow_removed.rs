@@ -229,7 +229,7 @@ pub(super) fn encode(out: &mut Vec<u8>, removed: &FlowRemoved, version: Version)
             out.put32(removed.duration_sec);
             out.put32(removed.duration_nsec);
             out.put16(removed.idle_timeout);
-            out.put16(if version == Version::V11 { 0 } else { removed.hard_timeout });
+            out.put16(removed.hard_timeout);
             out.put64(removed.packet_count);
             out.put64(removed.byte_count);
             matching::put_match(out, &removed.matching, version);

@@ -305,6 +305,7 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
         watch_group: GROUP_ANY,
         actions,
     };
+    let mut watched = None;
     while !octets.is_empty() {
         let property = wire::property(octets)?;
         let mut value = Reader::new(property.value);
@@ -318,10 +319,14 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
         }
         match property.kind {
             PROP_WEIGHT => bucket.weight = value.u16()?,
-            PROP_WATCH_PORT => bucket.watch_port = watch_port(value.u32()?)?,
+            // The last one counts, and it alone is looked at.
+            PROP_WATCH_PORT => watched = Some(value.u32()?),
             PROP_WATCH_GROUP => bucket.watch_group = value.u32()?,
             _ => return Err(property.unknown(LOG, "group bucket")),
         }
+    }
+    if let Some(number) = watched {
+        bucket.watch_port = watch_port(number)?;
     }
     if bucket_id > BUCKET_MAX {
         return Err(ErrorCode::OFPGMFC_BAD_BUCKET.into());

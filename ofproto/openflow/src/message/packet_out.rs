@@ -58,8 +58,8 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
         return Err(ErrorCode::OFPBRC_BAD_PORT.into());
     }
     let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };
-    // The switch takes no actions that make no sense for this very packet.
-    let actions = if context.by_switch {
+    // The switch takes no actions that make no sense for this very packet; one with a buffer it takes not at all.
+    let actions = if context.by_switch && buffer_id == NO_BUFFER {
         let (key, _) = extract_with(&packet, &flow_metadata.key, ::flow::extract::MAX_VLANS);
         let exact = Match { key, mask: Mask([u64::MAX; WORDS]), tun: None };
         action::check_consistency(actions, &exact, Protocols::initial(version), &context.check)?

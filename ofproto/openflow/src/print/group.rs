@@ -41,11 +41,10 @@ fn fields(out: &mut String, props: &GroupProps) {
     if props.fields.is_empty() {
         return;
     }
-    if props.fields.len() == 1 && is_exact(&props.fields[0].1, &props.fields[0].0) {
-        put!(out, ",fields={}", props.fields[0].0.name());
-        return;
+    match props.fields.len() {
+        1 => put!(out, ",fields={}", fields_text(props)),
+        _ => put!(out, ",fields({})", fields_text(props)),
     }
-    put!(out, ",fields({})", fields_text(props));
 }
 
 /// The fields that a select group hashes, each with its mask unless that is full.
