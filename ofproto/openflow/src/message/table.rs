@@ -148,12 +148,12 @@ const LOG: &str = "ofp_table";
 
 /// What the properties of a table's configuration say.
 struct Properties {
-    eviction_flags: u32,
+    eviction_flags: Option<u32>,
     vacancy: Vacancy,
 }
 
 fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Properties, OfError> {
-    let mut properties = Properties { eviction_flags: u32::MAX, vacancy: Vacancy::default() };
+    let mut properties = Properties { eviction_flags: None, vacancy: Vacancy::default() };
     while !body.is_empty() {
         let property = wire::property(body)?;
         let mut value = Reader::new(property.value);
@@ -162,7 +162,7 @@ fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Propertie
                 if value.len() != 4 {
                     return Err(ErrorCode::OFPBPC_BAD_LEN.into());
                 }
-                properties.eviction_flags = value.u32()?;
+                properties.eviction_flags = Some(value.u32()?);
             }
             PROP_VACANCY => {
                 if value.len() != 4 {
@@ -205,12 +205,13 @@ pub(super) fn decode_mod(body: &[u8], version: Version, notes: Option<&Notes>) -
         let properties = decode_properties(&mut body, true)?;
         table_mod.eviction = Some(config & CONFIG_EVICTION != 0);
         table_mod.vacancy = Some(config & CONFIG_VACANCY != 0);
-        table_mod.eviction_flags = properties.eviction_flags;
+        table_mod.eviction_flags = properties.eviction_flags.unwrap_or(u32::MAX);
         // Flags that stand beside the setting are taken for it, as Open vSwitch does.
         table_mod.eviction = match properties.eviction_flags {
-            u32::MAX => table_mod.eviction,
-            0 => None,
-            flags => Some(flags == 1),
+            None => table_mod.eviction,
+            Some(1) => Some(true),
+            Some(2) => Some(false),
+            Some(_) => None,
         };
         table_mod.table_vacancy = properties.vacancy;
     }
@@ -263,7 +264,7 @@ pub(super) fn decode_desc(body: &mut Reader<'_>) -> Result<TableDesc, OfError> {
     Ok(TableDesc {
         table_id,
         eviction: Some(config & CONFIG_EVICTION != 0),
-        eviction_flags: properties.eviction_flags,
+        eviction_flags: properties.eviction_flags.unwrap_or(u32::MAX),
         vacancy: Some(config & CONFIG_VACANCY != 0),
         table_vacancy: properties.vacancy,
     })

@@ -55,6 +55,7 @@ pub(super) fn table_mod(out: &mut String, table_mod: &TableMod, style: &Style<'_
     // Flags that stand beside the setting are taken for it.
     match (table_mod.eviction_flags, table_mod.eviction) {
         (3..=0xffff_fffe, _) => out.push_str(", eviction=***error***"),
+        (u32::MAX, None) if table_mod.vacancy.is_some() => out.push_str(", eviction=***error***"),
         (_, Some(_)) => put!(out, ", eviction={}", on_off(table_mod.eviction)),
         (_, None) => {}
     }
