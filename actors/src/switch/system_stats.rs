@@ -48,18 +48,20 @@ fn memory(text: &str) -> Option<String> {
     Some(format!("{total},{},{cached},{swap},{}", total.saturating_sub(free), swap.saturating_sub(swap_free)))
 }
 
-/// `mount point,total kB,used kB` of each file system on a device, once a device.
+/// `mount point,total kB,used kB` of each file system on a device that may be written to, wherever it is mounted.
 fn file_systems(mounts: &str) -> String {
-    let mut devices = std::collections::BTreeSet::new();
     let mut out: Vec<String> = Vec::new();
     for line in mounts.lines() {
         let mut words = line.split_whitespace();
         let (Some(device), Some(place), Some(kind)) = (words.next(), words.next(), words.next()) else { continue };
+        if words.next().is_some_and(|options| options.split(',').any(|option| option == "ro")) {
+            continue;
+        }
         if !device.starts_with('/') && !place.starts_with("/ ") && place != "/" || NO_DISK.contains(&kind) {
             continue;
         }
         let Ok(space) = nix::sys::statvfs::statvfs(place) else { continue };
-        if space.blocks() == 0 || !devices.insert(device.to_owned()) {
+        if space.blocks() == 0 {
             continue;
         }
         let unit = space.fragment_size() / 1024;
@@ -125,6 +127,15 @@ mod tests {
         (fields[10], fields[11], fields[16], fields[18], fields[19], fields[20]) = ("3", "4", "2", "500", "20480", "7");
         let stat = format!("12 (a) b) S {}", fields.join(" "));
         assert_eq!(process(&stat, 9_000).as_deref(), Some("20,28,70,0,4000,4000,2"));
+    }
+
+    #[test]
+    fn file_systems_that_may_be_written_to_are_told_of_wherever_they_are() {
+        let told = file_systems(
+            "/dev/x / ext4 rw,a 0 0\n/dev/x /tmp ext4 a,rw 0 0\n/dev/x /etc ext4 ro 0 0\nproc /proc proc rw\n",
+        );
+        let places: Vec<&str> = told.split(' ').filter_map(|of| of.split(',').next()).collect();
+        assert_eq!(places, ["/", "/tmp"]);
     }
 
     #[test]
