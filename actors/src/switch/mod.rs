@@ -25,6 +25,7 @@ pub mod plan;
 pub mod polling;
 mod protocols;
 mod reconfigure;
+mod shown;
 mod status;
 mod system_stats;
 mod tunnels;
@@ -36,9 +37,9 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use flow::{FlowReported, OdpPort};
 use ofproto::bridge::BridgeReport;
-use ofproto::view::{BridgeId, BundleId, PortRef, SwitchView, TunnelConfig, TunnelMap};
+use ofproto::view::{BridgeId, BundleId, SwitchView, TunnelConfig};
 use openflow::OfPort;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -188,6 +189,8 @@ pub struct Switch {
     made: BTreeMap<String, DatapathEntry>,
     bridges: BTreeMap<String, BridgeState>,
     view: Arc<SwitchView>,
+    /// What bridges see instead of its ports, by type of datapath, where there is more than one.
+    shown: BTreeMap<String, shown::Shown>,
     /// When neighbours of tunnels are forgotten.
     aging: underlay::Aging,
     directory: Shared,
@@ -250,6 +253,7 @@ impl Switch {
             made: BTreeMap::new(),
             bridges: BTreeMap::new(),
             view: Arc::default(),
+            shown: BTreeMap::new(),
             directory,
             own: None,
             idl: None,
@@ -345,8 +349,8 @@ impl Switch {
         let mut view = SwitchView::clone(&self.view);
         view.version += 1;
         if ports_moved {
-            view.odp_ports = self.odp_ports();
-            let tunnels = self.tunnel_map(&view.tunnels);
+            view.odp_ports = self.odp_ports(None);
+            let tunnels = self.tunnel_map(None, &view.tunnels);
             if !Arc::ptr_eq(&tunnels, &view.tunnels) {
                 for (kind, backer) in &self.datapaths {
                     backer.address.offer(self.tunnels_of(kind));
@@ -358,8 +362,13 @@ impl Switch {
             view.bridges.retain(|id, _| known.contains(id));
         }
         self.view = Arc::new(view);
+        if ports_moved {
+            self.show_ports();
+        }
+        let views = self.views_by_datapath();
         for bridge in self.bridges.values() {
-            bridge.views.send(ViewPublished(self.view.clone()));
+            let view = views.get(bridge.datapath.as_str()).unwrap_or(&self.view);
+            bridge.views.send(ViewPublished(view.clone()));
         }
         if ports_moved {
             self.publish_directory();
@@ -370,26 +379,6 @@ impl Switch {
         for backer in self.datapaths.values() {
             backer.stir.send(Stir);
         }
-    }
-
-    fn odp_ports(&self) -> HashMap<OdpPort, PortRef> {
-        let of_bridge = |b: &BridgeState| {
-            let id = b.id;
-            let own = b.ports.values().filter(|p| p.tunnel.is_none());
-            own.filter_map(|p| Some((p.odp?, PortRef { bridge: id, port: p.port }))).collect::<Vec<_>>()
-        };
-        self.bridges.values().flat_map(of_bridge).collect()
-    }
-
-    /// All tunnels; `known` where nothing changed.
-    fn tunnel_map(&self, known: &Arc<TunnelMap>) -> Arc<TunnelMap> {
-        let of_bridge = |b: &BridgeState| {
-            let id = b.id;
-            let tunnel = |p: &PortState| Some((PortRef { bridge: id, port: p.port }, p.odp?, p.tunnel.clone()?));
-            b.ports.values().filter_map(tunnel).collect::<Vec<_>>()
-        };
-        let map = TunnelMap { ports: self.bridges.values().flat_map(of_bridge).collect() };
-        if map == **known { known.clone() } else { Arc::new(map) }
     }
 
     /// The tunnel ports that end in the datapath of a type.

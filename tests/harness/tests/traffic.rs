@@ -301,6 +301,26 @@ fn patch_ports() {
     });
 }
 
+/// Each numbers its ports by itself.
+#[test]
+fn bridges_of_two_datapaths_stand_side_by_side() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        lab.host.line("ip link add l1 type veth peer name l2")?;
+        lab.host.line("ip link set l1 up")?;
+        lab.host.line("ip link set l2 up")?;
+        lab.vsctl(
+            "del-port br0 v2 -- add-br br1 -- set bridge br1 datapath_type=netdev -- add-port br1 v2 \
+             -- add-port br0 l1 -- add-port br1 l2",
+        )?;
+        need("the two reach each other", a.reaches(&b.ip))?;
+        a.sends(b, &b.ip, 1_000_000)?;
+        lab.vsctl("set bridge br1 datapath_type=system")?;
+        need("as well when both are of one type", a.reaches(&b.ip))
+    });
+}
+
 /// No virtio header can tell the kernel of segments behind a label: they are cut before they leave.
 #[test]
 fn large_segments_pass_behind_labels() {
