@@ -52,8 +52,8 @@ impl RxQueue for Incoming {
 
 struct Outgoing {
     sender: TunnelSender,
-    /// The address that the host sends from to each, if there is a way, and when it said so.
-    sources: HashMap<u128, (Option<u128>, u64)>,
+    /// The address that the host sends from to each, by mark, if there is a way, and when it said so.
+    sources: HashMap<(u128, u32), (Option<u128>, u64)>,
 }
 
 impl Outgoing {
@@ -70,13 +70,16 @@ fn mapped(address: IpAddr) -> u128 {
 }
 
 /// Asks the kernel; nothing is sent.
-fn ask_source(to: u128) -> Option<u128> {
+fn ask_source(to: u128, mark: u32) -> Option<u128> {
     let to = std::net::Ipv6Addr::from(to);
     let (to, any): (IpAddr, &str) = match to.to_ipv4_mapped() {
         Some(v4) => (v4.into(), "0.0.0.0:0"),
         None => (to.into(), "[::]:0"),
     };
     let socket = UdpSocket::bind(any).ok()?;
+    if mark != 0 {
+        socket2::SockRef::from(&socket).set_mark(mark).ok()?;
+    }
     socket.connect((to, SOME_PORT)).ok()?;
     Some(mapped(socket.local_addr().ok()?.ip()))
 }
@@ -94,16 +97,17 @@ impl TxPort for Outgoing {
         Offloads::default()
     }
 
-    fn source(&mut self, to: u128) -> Option<u128> {
+    fn source(&mut self, to: u128, mark: u32) -> Option<u128> {
         let now = now_us();
-        if let Some((source, _)) = self.sources.get(&to).filter(|(_, at)| now.saturating_sub(*at) < BELIEVED_US) {
+        if let Some((source, _)) = self.sources.get(&(to, mark)).filter(|(_, at)| now.saturating_sub(*at) < BELIEVED_US)
+        {
             return *source;
         }
         if self.sources.len() >= MOST_REMEMBERED {
             self.sources.clear();
         }
-        let source = ask_source(to);
-        self.sources.insert(to, (source, now));
+        let source = ask_source(to, mark);
+        self.sources.insert((to, mark), (source, now));
         source
     }
 }

@@ -2,7 +2,7 @@
 //! and takes whole packets of IP.
 //!
 //! What leaves by such a port is put into its tunnel as its key's tunnel fields say; what comes by it has an outer header,
-//! Ethernet's without addresses first, and is opened before anything else is asked about it. [`crate::tunnel`] does both for
+//! Ethernet's with a mark for an address first, and is opened before anything else is asked about it. [`crate::tunnel`] does both for
 //! tunnels that the switch's own bridges carry, too.
 
 use flow::outer::{self, Ends, TunnelKind};
@@ -39,6 +39,7 @@ impl Engine {
             let slot = Slot::Lent(i as u32);
             let mut key = Key::EMPTY;
             let layers = flow::extract_into(&mut key, packets.data(slot), 0);
+            key.set_pkt_mark(key.dl_dst() as u32);
             bytes += packets.meta(slot).len as u64;
             let mut work = Work::new(slot, &mut key, layers);
             let before = packets.meta(slot).len;
@@ -78,13 +79,14 @@ impl Engine {
         work.refresh(packets, self.config.max_vlans);
         let hash = work.connection_hash(packets, self.config.max_vlans);
         let (src, dst) = outer::ends_of(work.key);
-        let src = if src != 0 || dst == 0 { src } else { self.outputs.source(port, dst).unwrap_or(0) };
+        let mark = work.key.pkt_mark();
+        let src = if src != 0 || dst == 0 { src } else { self.outputs.source(port, dst, mark).unwrap_or(0) };
         if src == 0 || dst == 0 {
             return Err(Drop::TunnelPush);
         }
         let mut header = std::mem::take(&mut self.outer);
         header.clear();
-        let ends = Ends { src, dst, ..Ends::default() };
+        let ends = Ends { src, dst, dst_mac: mark.into(), src_mac: 0 };
         let made = outer::write(&mut header, kind, false, &ends, work.key);
         let sent = made.ok_or(Drop::TunnelPush).and_then(|()| {
             let whole = cut_off(work.trunc.take(), packets.to_buf(work.slot));

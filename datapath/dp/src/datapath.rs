@@ -447,8 +447,8 @@ impl Datapath {
         self.set_tunnel_by_host(port, false);
     }
 
-    /// Says whether the host's own stack sends and receives a tunnel port's packets, which then have an Ethernet header without
-    /// addresses in front of their outer one; bridges carry them otherwise.
+    /// Says whether the host's own stack sends and receives a tunnel port's packets, which then have an Ethernet header in front of
+    /// their outer one whose destination is the packet's mark; bridges carry them otherwise.
     pub fn set_tunnel_by_host(&mut self, port: OdpPort, by_host: bool) {
         if let Some(tunnel) = self.engine.tunnels.get_mut(&port) {
             tunnel.by_host = by_host;

@@ -68,9 +68,9 @@ impl Outputs {
         matches!(self.ports.get(port as usize), Some(Some(port)) if port.watcher.is_some())
     }
 
-    /// The address that the host sends from to another by a port.
-    pub(crate) fn source(&mut self, port: OdpPort, to: u128) -> Option<u128> {
-        self.ports.get_mut(port as usize)?.as_mut()?.tx.source(to)
+    /// The address that the host sends packets of a mark from to another by a port.
+    pub(crate) fn source(&mut self, port: OdpPort, to: u128, mark: u32) -> Option<u128> {
+        self.ports.get_mut(port as usize)?.as_mut()?.tx.source(to, mark)
     }
 
     /// Where the kernel may hand over a port's packets itself.

@@ -133,9 +133,9 @@ pub trait TxPort: Send {
         None
     }
 
-    /// The address that the host sends from to this one (IPv4 ones mapped into IPv6), of a tunnel's port that the host's stack
-    /// sends by; `None`: there is no way.
-    fn source(&mut self, _to: u128) -> Option<u128> {
+    /// The address that the host sends packets of a mark from to this one (IPv4 ones mapped into IPv6), of a tunnel's port that
+    /// the host's stack sends by; `None`: there is no way.
+    fn source(&mut self, _to: u128, _mark: u32) -> Option<u128> {
         None
     }
 

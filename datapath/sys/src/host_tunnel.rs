@@ -1,7 +1,8 @@
 //! Tunnels by the host's own IP stack (udp(7), raw(7), ip(7), ipv6(7)): datagrams of a UDP port, or packets of GRE, in both
 //! directions, with the outer header that came or is to go.
 //!
-//! Packets begin with an Ethernet header without addresses, so that they look like those of a device. The kernel finds the way,
+//! Packets begin with an Ethernet header, so that they look like those of a device; its last four octets of destination are the
+//! packet's mark ([`mark`]), all other octets of its addresses zero. The kernel finds the way,
 //! keeps to its filter and its policies, and puts fragments together; what is to leave has its addresses, type of service, time to
 //! live and whether it may be cut up in its own header, and is checked by nobody else.
 
@@ -38,6 +39,19 @@ const NO_CHECK6_RX: libc::c_int = 102;
 const LONGEST_USUAL: usize = 1500;
 /// `IP_DF`.
 const DONT_FRAGMENT: u8 = 0x40;
+
+/// `SO_RCVMARK` (asm-generic/socket.h), since Linux 5.19.
+const RCVMARK: libc::c_int = 75;
+/// Of `struct cmsghdr`: its length with what it announces, level and type.
+const CONTROL_HEADER: usize = 16;
+
+/// Where a packet's mark is in its Ethernet header, in network byte order.
+pub const MARK: std::ops::Range<usize> = 2..6;
+
+/// The mark of a packet of a tunnel; 0 for none.
+pub fn mark(packet: &[u8]) -> u32 {
+    packet.get(MARK).and_then(|octets| octets.first_chunk()).map_or(0, |octets| u32::from_be_bytes(*octets))
+}
 
 /// What a tunnel's packets are carried by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +148,8 @@ impl HostTunnel {
         let v4 = socket(libc::AF_INET, kind, protocol)?;
         ask(&v4, libc::IPPROTO_IP, &[libc::IP_PKTINFO, libc::IP_RECVTOS, libc::IP_RECVTTL])?;
         set_buffer(&v4, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
+        // Older kernels do not tell of marks.
+        let _ = ask(&v4, libc::SOL_SOCKET, &[RCVMARK]);
         if let Some(port) = port {
             bind(&v4, Ipv4Addr::UNSPECIFIED.into(), port)?;
         }
@@ -145,6 +161,7 @@ impl HostTunnel {
         if let Some(v6) = &v6 {
             let names = [libc::IPV6_RECVPKTINFO, libc::IPV6_RECVTCLASS, libc::IPV6_RECVHOPLIMIT];
             ask(v6, libc::IPPROTO_IPV6, &names)?;
+            let _ = ask(v6, libc::SOL_SOCKET, &[RCVMARK]);
             set_buffer(v6, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, RECEIVE_BUFFER);
             if let Some(port) = port {
                 set(v6, "leave IPv4 to another socket", libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &1i32)?;
@@ -206,6 +223,7 @@ struct Beside {
     ttl: u8,
     /// The device it came by.
     ifindex: u32,
+    mark: u32,
 }
 
 impl TunnelReceiver {
@@ -307,11 +325,9 @@ fn word(octets: &[u8], at: usize) -> Option<u32> {
 
 /// Reads what came beside a packet; `None` if something is missing.
 fn beside(name: &libc::sockaddr_storage, mut control: &[u8], is_v6: bool) -> Option<Beside> {
-    /// Of `struct cmsghdr`: its length with what it announces, level and type.
-    const HEADER: usize = 16;
-    let (mut to, mut tos, mut ttl, mut ifindex) = (None, 0, 0, 0);
+    let (mut to, mut tos, mut ttl, mut ifindex, mut mark) = (None, 0, 0, 0, 0);
     while let Some(len) = control.first_chunk().map(|len| usize::from_ne_bytes(*len)) {
-        let Some(data) = control.get(HEADER..len) else { break };
+        let Some(data) = control.get(CONTROL_HEADER..len) else { break };
         let number = || data.first().copied().unwrap_or_default();
         match (word(control, 8)? as libc::c_int, word(control, 12)? as libc::c_int) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
@@ -324,6 +340,7 @@ fn beside(name: &libc::sockaddr_storage, mut control: &[u8], is_v6: bool) -> Opt
                 (to, ifindex) = (Some(IpAddr::from(octets)), word(data, 16)?);
             }
             (libc::IPPROTO_IP, libc::IP_TOS) => tos = number(),
+            (libc::SOL_SOCKET, libc::SO_MARK) => mark = word(data, 0)?,
             (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => tos = word(data, 0)? as u8,
             (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => ttl = word(data, 0)? as u8,
             _ => {}
@@ -340,7 +357,7 @@ fn beside(name: &libc::sockaddr_storage, mut control: &[u8], is_v6: bool) -> Opt
         let name = unsafe { at.cast::<libc::sockaddr_in>().read() };
         (IpAddr::from(name.sin_addr.s_addr.to_ne_bytes()), name.sin_port)
     };
-    Some(Beside { from, from_port: u16::from_be(from_port), to: to?, tos, ttl, ifindex })
+    Some(Beside { from, from_port: u16::from_be(from_port), to: to?, tos, ttl, ifindex, mark })
 }
 
 /// Puts the outer header, which the kernel has taken off, in front of `len` octets behind [`HEADROOM`]; where it begins.
@@ -375,6 +392,7 @@ fn put_header(slot: &mut [u8], len: usize, carrier: Carrier, beside: &Beside) ->
     let start = HEADROOM.checked_sub(ETHERNET + ip + l4)?;
     let head = slot.get_mut(start..HEADROOM)?;
     head[..ETHERNET - 2].fill(0);
+    head[MARK].copy_from_slice(&beside.mark.to_be_bytes());
     head[ETHERNET - 2..ETHERNET].copy_from_slice(&(ethertype as u16).to_be_bytes());
     head[ETHERNET..ETHERNET + ip].copy_from_slice(&l3[..ip]);
     if let Carrier::Udp(port) = carrier {
@@ -391,6 +409,8 @@ fn put_header(slot: &mut [u8], len: usize, carrier: Carrier, beside: &Beside) ->
 struct Sent {
     names: [libc::sockaddr_storage; TX_BATCH],
     parts: [libc::iovec; TX_BATCH],
+    /// A header and a mark each.
+    control: [[u64; 3]; TX_BATCH],
     messages: [libc::mmsghdr; TX_BATCH],
 }
 
@@ -487,7 +507,7 @@ impl TunnelSender {
             outcome.refused += frames.len() as u32;
             return;
         };
-        let Sent { names, parts, messages } = &mut *self.sent;
+        let Sent { names, parts, control, messages } = &mut *self.sent;
         for (i, frame) in frames.iter().enumerate() {
             let Some(wanted) = Wanted::read(frame.body) else { continue };
             let (name, len) = address(wanted.to, 0);
@@ -498,6 +518,10 @@ impl TunnelSender {
             messages[i].msg_hdr.msg_namelen = len;
             messages[i].msg_hdr.msg_iov = &mut parts[i];
             messages[i].msg_hdr.msg_iovlen = 1;
+            let mark = mark(frame.body);
+            control[i] = marked(mark);
+            messages[i].msg_hdr.msg_control = control[i].as_mut_ptr().cast();
+            messages[i].msg_hdr.msg_controllen = if mark == 0 { 0 } else { size_of_val(&control[i]) };
         }
         let mut at = 0;
         while at < frames.len() {
@@ -542,6 +566,18 @@ impl TunnelSender {
     }
 }
 
+/// What asks the kernel for a mark on a packet.
+fn marked(mark: u32) -> [u64; 3] {
+    let len = CONTROL_HEADER + size_of::<u32>();
+    let mut octets = [0; 24];
+    octets[..8].copy_from_slice(&len.to_ne_bytes());
+    octets[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+    octets[12..16].copy_from_slice(&libc::SO_MARK.to_ne_bytes());
+    octets[16..20].copy_from_slice(&mark.to_ne_bytes());
+    let word = |at: usize| u64::from_ne_bytes(octets[at..at + 8].try_into().unwrap_or_default());
+    [word(0), word(8), word(16)]
+}
+
 /// Sends one packet of IPv4 that is longer than its way takes, and may be cut up, in fragments: the kernel makes those of
 /// packets whose header is its own alone.
 #[cold]
@@ -559,6 +595,7 @@ fn send_in_pieces(packet: &[u8]) -> Result<()> {
     set(&fd, what, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_DONT)?;
     set(&fd, what, libc::IPPROTO_IP, libc::IP_TOS, &libc::c_int::from(wanted.tos))?;
     set(&fd, what, libc::IPPROTO_IP, libc::IP_TTL, &libc::c_int::from(wanted.ttl.max(1)))?;
+    set(&fd, what, libc::SOL_SOCKET, libc::SO_MARK, &mark(packet))?;
     bind(&fd, wanted.from, 0)?;
     let (name, len) = address(wanted.to, 0);
     // SAFETY: payload and address are live, and their lengths passed; the kernel only reads them.

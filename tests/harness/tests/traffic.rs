@@ -433,6 +433,13 @@ fn tunnels_of_the_default_datapath_go_by_the_hosts_stack() {
         need("what is not to be cut up is lost", lab.host.run(&long).is_err())?;
         lab.vsctl("set interface t1 options:df_default=false")?;
         process::until("fragments to arrive", Duration::from_secs(60), || lab.host.run(&long).is_ok())?;
+        // A mark, by which the host may choose another way.
+        lab.host.line("ip route add unreachable 192.0.2.0/24 table 7")?;
+        lab.host.line("ip rule add fwmark 5 table 7 pref 1")?;
+        lab.vsctl("set interface t1 options:egress_pkt_mark=5")?;
+        process::until("the mark to count", Duration::from_secs(60), || lab.host.run(&long).is_err())?;
+        lab.vsctl("set interface t1 options:egress_pkt_mark=6")?;
+        process::until("another to lead", Duration::from_secs(60), || lab.host.run(&long).is_ok())?;
         // The host's ports are everybody's.
         let taken = lab.host.run(&["python3", "-c", "import socket; socket.socket(2, 2).bind(('', 4789))"]);
         need("the switch has the port", taken.is_err_and(|why| why.contains("Address already in use")))
