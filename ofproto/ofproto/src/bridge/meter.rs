@@ -114,11 +114,11 @@ fn check(config: &MeterConfig) -> Result<(), ErrorCode> {
     if config.bands.is_empty() {
         return Err(ErrorCode::OFPMMFC_OUT_OF_BANDS);
     }
-    if config.bands.iter().any(|b| b.kind != BandType::Drop) {
-        return Err(ErrorCode::OFPMMFC_BAD_BAND);
-    }
     if config.bands.iter().any(|b| b.rate == 0) {
         return Err(ErrorCode::OFPMMFC_BAD_RATE);
+    }
+    if config.bands.iter().any(|b| b.kind != BandType::Drop) {
+        return Err(ErrorCode::OFPMMFC_BAD_BAND);
     }
     Ok(())
 }
