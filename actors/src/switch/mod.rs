@@ -30,6 +30,7 @@ mod status;
 mod system_stats;
 mod tunnels;
 mod underlay;
+mod unwanted;
 
 pub(crate) use status::{counters, dummy_counters, kernel_counters};
 

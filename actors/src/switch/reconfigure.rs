@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::desired::{DesiredBridge, DesiredInterface, DesiredSwitch};
 use super::plan::{self, PlannedPort};
+use super::unwanted::{is_only_moved, retunnelled, taken_elsewhere, unwanted};
 use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, StationsGone, Upcalls};
@@ -694,21 +695,6 @@ fn interfaces_of(row: &DesiredBridge) -> BTreeMap<&str, (&str, &Arc<DesiredInter
     row.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n.as_str(), (p.name.as_str(), i)))).collect()
 }
 
-/// Interfaces that a bridge wants for the first time while another has them.
-fn taken_elsewhere(wanted: &DesiredSwitch, bridges: &BTreeMap<String, BridgeState>) -> BTreeSet<String> {
-    let mut taken = BTreeSet::new();
-    for (name, row) in &wanted.bridges {
-        let own = bridges.get(name);
-        let is_new = |port: &&String| own.is_none_or(|bridge| !bridge.ports.contains_key(*port));
-        for port in row.ports.values().flat_map(|p| p.interfaces.keys()).filter(is_new) {
-            if bridges.iter().any(|(other, bridge)| other != name && bridge.ports.contains_key(port)) {
-                taken.insert(port.clone());
-            }
-        }
-    }
-    taken
-}
-
 /// Tells the log why an interface cannot be had.
 fn refuse(interface: &DesiredInterface, error: &str) {
     if error.is_empty() {
@@ -743,58 +729,6 @@ fn refuse(interface: &DesiredInterface, error: &str) {
 fn lacks_mtu(port: &PortState) -> bool {
     let wanted = port.config.mtu_request;
     port.added && wanted.is_some() && wanted != port.status.mtu
-}
-
-/// Ports of a bridge that have to be made anew, or not at all.
-fn unwanted(bridge: &BridgeState, interfaces: &BTreeMap<&str, (&str, &Arc<DesiredInterface>)>) -> BTreeSet<String> {
-    let must_go = |name: &String, port: &PortState| {
-        let tunnel = port.tunnel.as_ref();
-        interfaces.get(name.as_str()).is_none_or(|(bundle, i)| {
-            *bundle != port.bundle
-                || i.kind != port.config.kind
-                || checks::option_error(i).is_some()
-                || tunnel.is_some_and(|old| is_moved(old, i))
-        })
-    };
-    let (mut gone, kept): (Vec<_>, Vec<_>) = bridge.ports.iter().partition(|(name, port)| must_go(name, port));
-    let holders: BTreeMap<OfPort, &String> = kept.iter().map(|(name, port)| (port.port, *name)).collect();
-    for (name, port) in kept.iter().filter(|(_, port)| port.port != OfPort::LOCAL) {
-        let request = |name: &String| interfaces.get(name.as_str()).and_then(|(_, i)| plan::requested(i));
-        let Some(wanted) = request(name).filter(|wanted| *wanted != port.port) else { continue };
-        // Who has that number without asking for it gets another.
-        match holders.get(&wanted) {
-            Some(holder) if request(holder) == Some(wanted) => {}
-            holder => {
-                gone.push((*name, *port));
-                gone.extend(holder.and_then(|name| bridge.ports.get_key_value(*name)));
-            }
-        }
-    }
-    gone.into_iter().map(|(name, _)| name.clone()).collect()
-}
-
-/// Whether a tunnel stays what it is for all but the datapath: nobody is told that it went and came.
-fn is_only_moved(
-    bridge: &BridgeState,
-    interfaces: &BTreeMap<&str, (&str, &Arc<DesiredInterface>)>,
-    name: &str,
-) -> bool {
-    let (Some(port), Some((bundle, interface))) = (bridge.ports.get(name), interfaces.get(name)) else { return false };
-    let stays =
-        *bundle == port.bundle && interface.kind == port.config.kind && checks::option_error(interface).is_none();
-    let asked = plan::requested(interface).is_none_or(|asked| asked == port.port);
-    stays && asked && port.tunnel.as_ref().is_some_and(|old| retunnelled(old, interface).is_some())
-}
-
-/// Whether a tunnel needs another port of the datapath, or cannot be any more.
-fn is_moved(old: &TunnelConfig, interface: &DesiredInterface) -> bool {
-    let fits = |new: TunnelConfig| tunnels::datapath_port(&new) == tunnels::datapath_port(old);
-    !retunnelled(old, interface).is_some_and(fits)
-}
-
-/// What a tunnel is to be, if that can be.
-fn retunnelled(old: &TunnelConfig, interface: &DesiredInterface) -> Option<TunnelConfig> {
-    tunnels::read(&interface.name, old.kind, &interface.options, old.native).ok()
 }
 
 fn open(bridge: &str, port: &str, address: &Address<Port>) -> BoxFuture<'static, Opened> {
