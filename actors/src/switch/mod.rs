@@ -96,6 +96,7 @@ struct Backer {
     tunnels: BTreeMap<String, Arc<TunnelConfig>>,
     /// Tunnel ports that the host's own stack sends and receives by: names and sockets.
     by_host: BTreeMap<OdpPort, (String, Arc<sys::HostTunnel>)>,
+    sockets: tunnels::HostSockets,
     polling: polling::Polling,
     timeouts: ct_zones::Numbers,
     /// Of its meters.
@@ -336,6 +337,7 @@ impl Switch {
             leaving: BTreeMap::new(),
             tunnels: BTreeMap::new(),
             by_host: BTreeMap::new(),
+            sockets: BTreeMap::new(),
             polling: Default::default(),
             timeouts: ct_zones::Numbers::default(),
             meters: ofproto::bridge::MeterNumbers::default(),

@@ -371,7 +371,7 @@ impl Switch {
             let shared = tunnels::datapath_port(own);
             !own.native && !backer.ports.values().any(|name| *name == shared)
         }) {
-            Some(own) => tunnels::open_by_host(name, own)?,
+            Some(own) => tunnels::open_by_host(name, own, &mut backer.sockets)?,
             None => None,
         };
         let port = if name == bridge_name {
@@ -388,7 +388,7 @@ impl Switch {
             let shared = backer.ports.iter().find(|(_, n)| tunnel.is_some() && **n == own).map(|(odp, _)| *odp);
             let odp = shared.unwrap_or_else(|| backer.number_for(bridge_name, &own, by_name));
             if let Some(sockets) = by_host {
-                backer.by_host.insert(odp, (own.clone(), Arc::new(sockets)));
+                backer.by_host.insert(odp, (own.clone(), sockets));
             }
             backer.ports.insert(odp, own);
             odp

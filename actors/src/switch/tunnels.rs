@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::{Arc, Weak};
 
 use ofproto::view::{Erspan, PacketTypeMode, Setting, TunnelConfig};
 
@@ -24,14 +25,29 @@ pub(super) fn kind_named(name: &str) -> Option<&'static str> {
     KINDS.into_iter().find(|kind| *kind == name)
 }
 
+/// Sockets of the host's by the name of the tunnel port that has or had them: while the datapath has not let go of them, a port
+/// of the same name goes on with them, as nobody else could have theirs.
+pub(super) type HostSockets = BTreeMap<String, Weak<sys::HostTunnel>>;
+
 /// Opens what the host's own stack is to send and receive a tunnel's packets by; `None` for what cannot be carried.
-pub(super) fn open_by_host(name: &str, config: &TunnelConfig) -> Result<Option<sys::HostTunnel>, String> {
+pub(super) fn open_by_host(
+    name: &str,
+    config: &TunnelConfig,
+    open: &mut HostSockets,
+) -> Result<Option<Arc<sys::HostTunnel>>, String> {
     use packet::ipv4::proto::UDP;
     let Some(kind) = config.made_of() else { return Ok(None) };
     let carrier = if kind.protocol() == UDP { sys::Carrier::Udp(config.dst_port) } else { sys::Carrier::Gre };
-    sys::HostTunnel::open(carrier).map(Some).map_err(|error| {
+    open.retain(|_, sockets| sockets.strong_count() > 0);
+    if let Some(sockets) = open.get(&datapath_port(config)).and_then(Weak::upgrade) {
+        return Ok(Some(sockets));
+    }
+    let sockets = sys::HostTunnel::open(carrier).map_err(|error| {
         format!("could not add network device {name} to ofproto ({})", crate::port::device::reason(&error))
-    })
+    })?;
+    let sockets = Arc::new(sockets);
+    open.insert(datapath_port(config), Arc::downgrade(&sockets));
+    Ok(Some(sockets))
 }
 
 /// The UDP or TCP port that a type uses unless told; `None` for those on IP itself.

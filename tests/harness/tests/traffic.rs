@@ -422,6 +422,19 @@ fn tunnels_of_the_default_datapath_go_by_the_hosts_stack() {
             far.line("ip link del vx")?;
             lab.vsctl("del-port t1")?;
         }
+        // A port that is made anew, or another of its kind instead, has the same sockets.
+        let tunnel = "type=vxlan options:remote_ip=192.0.2.2 options:key=9";
+        lab.vsctl(&format!("add-port br0 t1 -- set interface t1 {tunnel}"))?;
+        for words in [
+            "set interface t1 ofport_request=77".to_owned(),
+            format!("del-port t1 -- add-port br0 t2 -- set interface t2 {tunnel}"),
+            format!("del-port t2 -- add-port br0 t1 -- set interface t1 {tunnel}"),
+            "del-port t1".to_owned(),
+        ] {
+            lab.vsctl(&words)?;
+            let refused = lab.vsctl("--bare --columns=name,error find interface error!=[]")?;
+            need(&format!("no port is refused: {refused}"), refused.trim().is_empty())?;
+        }
         // Longer than the underlay takes: only what may be cut up arrives.
         far.line("ip link add vx type vxlan id 9 remote 192.0.2.1 dstport 4789")?;
         overlay(&far, "vx", 2, 3000)?;
