@@ -16,6 +16,7 @@ pub mod commands;
 pub mod ct_zones;
 pub mod desired;
 pub mod directory;
+mod egress;
 mod farewell;
 mod handmade;
 pub mod local_address;
@@ -694,9 +695,13 @@ impl Handler<UnderlayEdit> for Switch {
                 backer.address.offer(TunnelSources(sources));
             }
         }
+        let is_host = matches!(m, UnderlayEdit::Host(_));
         if self.aging.apply(&mut self.view, m, clock::now_ms())? {
             self.publish(false);
             self.rearm();
+        }
+        if is_host {
+            self.tell_egress();
         }
         Ok(())
     }
@@ -708,6 +713,7 @@ impl Handler<DevicesChanged> for Switch {
     fn handle(&mut self, m: DevicesChanged, ctx: &mut Context<Self>) {
         self.desk.received();
         self.came.extend(m.present);
+        self.tell_egress();
         if !self.busy {
             self.try_again();
             self.start_reconfiguration(ctx);

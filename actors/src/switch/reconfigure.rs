@@ -439,6 +439,11 @@ impl Switch {
                 Ok(Ok(status)) => {
                     if let Some(state) = bridge.ports.get_mut(&port) {
                         state.take_status(status);
+                        if let Some(tunnel) = &state.tunnel {
+                            let network = self.host.as_ref().map(|host| host.view.load());
+                            let status = Arc::make_mut(&mut state.status);
+                            egress::fill(status, tunnel, &self.view.underlay, network.as_deref());
+                        }
                         if !std::mem::replace(&mut state.added, true) {
                             let (stats, counters) = status::fresh_counters(state);
                             let status = Arc::make_mut(&mut state.status);

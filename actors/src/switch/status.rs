@@ -72,6 +72,7 @@ impl Switch {
                 let reports: BTreeMap<String, DatapathReport> =
                     datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
                 crate::unixctl::coverage::turn(clock::now_ms());
+                let network = this.host.as_ref().map(|host| host.view.load());
                 for (bridge, name, status) in ports {
                     let Ok(mut status) = status else { continue };
                     let Some(bridge) = this.bridges.get_mut(&bridge) else { continue };
@@ -86,6 +87,9 @@ impl Switch {
                     } else if !status.open {
                         // What was counted last stays to be seen.
                         (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
+                    }
+                    if let Some(tunnel) = &port.tunnel {
+                        egress::fill(&mut status, tunnel, &this.view.underlay, network.as_deref());
                     }
                     // One that stays as it was stays the one that rows were made from.
                     if *port.status != status {

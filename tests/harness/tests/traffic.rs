@@ -413,6 +413,9 @@ fn tunnels_of_the_default_datapath_go_by_the_hosts_stack() {
             overlay(&far, "vx", 2, 1400)?;
             lab.host.line("ip neigh flush dev br0")?;
             process::until("the tunnel to lead", Duration::from_secs(60), || lab.host.reaches("10.8.0.2"))?;
+            let status = lab.vsctl("get interface t1 status")?;
+            let way = "{tunnel_egress_iface=u0, tunnel_egress_iface_carrier=up}";
+            need(&format!("it is told by which device: {status}"), status.trim() == way)?;
             // What the far kernel leaves undone, checksums and segments, its datagrams do not tell.
             far.sends(&lab.host, "10.8.0.1", 4_000_000)?;
             lab.host.sends(&far, "10.8.0.2", 4_000_000)?;
