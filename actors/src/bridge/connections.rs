@@ -316,7 +316,7 @@ impl Bridge {
             in_band: remote,
             probe_s: if probe_s > 0 { probe_s.max(5) } else { 0 },
             limit,
-            queue_size: row.queue_size.and_then(|n| usize::try_from(n).ok()),
+            queue_size: row.queue_size.and_then(|n| u32::try_from(n).ok()),
             enable_async: row.enable_async,
         }
     }

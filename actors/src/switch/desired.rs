@@ -319,7 +319,7 @@ pub struct DesiredController {
     pub rate_limit: Option<i64>,
     /// Packets that may be sent at once within that rate.
     pub burst_limit: Option<i64>,
-    /// Packets that wait for the rate.
+    /// Packets that may be under way to the controller.
     pub queue_size: Option<i64>,
     /// Differentiated services code point of the connection's packets, 6 bits.
     pub dscp: Option<i64>,
@@ -659,8 +659,10 @@ impl DesiredControllers {
         let managers = ovs::OpenvSwitch::all(replica).next().map(|root| root.manager_options()).unwrap_or_default();
         let managers = managers.into_iter().filter_map(|uuid| ovs::Manager::find(replica, uuid));
         let in_band = |m: &ovs::Manager<'_>| m.connection_mode() != Some("out-of-band");
+        let queue_size = row.other_config().get_int("controller-queue-size", 0);
+        let queue_size = (1..=MOST_QUEUE_SIZE).contains(&queue_size).then_some(queue_size);
         Self {
-            controllers: found.map(|c| DesiredController::read(&c)).collect(),
+            controllers: found.map(|c| DesiredController::read(&c, queue_size)).collect(),
             managers: managers.filter(in_band).filter_map(|m| manager_address(m.target())).collect(),
             in_band_disabled: row.other_config().get("disable-in-band") == Some("true"),
             in_band_queue: u32::try_from(row.other_config().get_int("in-band-queue", -1)).ok(),
@@ -677,8 +679,12 @@ fn manager_address(target: &str) -> Option<(std::net::Ipv4Addr, u16)> {
     }
 }
 
+/// Packets that may be under way to a controller at the most.
+const MOST_QUEUE_SIZE: i64 = 512;
+
 impl DesiredController {
-    fn read(row: &ovs::Controller<'_>) -> Self {
+    /// `queue_size`: of a controller that says nothing of it.
+    fn read(row: &ovs::Controller<'_>, queue_size: Option<i64>) -> Self {
         let out_of_band = row.connection_mode() == Some("out-of-band");
         Self {
             uuid: row.uuid(),
@@ -689,7 +695,7 @@ impl DesiredController {
             enable_async: row.enable_async_messages().unwrap_or(true),
             rate_limit: row.controller_rate_limit(),
             burst_limit: row.controller_burst_limit(),
-            queue_size: row.controller_queue_size(),
+            queue_size: row.controller_queue_size().or(queue_size),
             dscp: Some(row.other_config().get_int("dscp", 48)),
             out_of_band,
             local: super::local_address::LocalAddress::read(row).filter(|_| !out_of_band),

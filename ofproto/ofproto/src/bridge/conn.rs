@@ -73,6 +73,8 @@ pub struct Conn {
     pub(crate) credit: i64,
     /// Packets sent that it has not read, as far as is known.
     pub(crate) packets_under_way: u32,
+    /// As many of them may be.
+    pub(crate) most_packets: u32,
     /// Packets that it did not get because of those, and that nobody was told of yet.
     pub(crate) packets_dropped: u64,
     /// A reply that is not sent yet as a whole; requests wait for it.
@@ -102,7 +104,7 @@ impl Conn {
 
     /// Whether one more packet may be sent.
     pub(super) fn has_room(&self) -> bool {
-        self.packets_under_way < PACKETS_UNDER_WAY
+        self.packets_under_way < self.most_packets
     }
 
     /// Its version.
@@ -125,8 +127,8 @@ pub(crate) enum Pending {
 /// What may be said to a peer that reads nothing, before its further requests wait.
 const CREDIT: i64 = 100;
 
-/// Packets that may be under way to a connection; those beyond are lost to it.
-const PACKETS_UNDER_WAY: u32 = 256;
+/// Packets that may be under way to a connection unless somebody says otherwise; those beyond are lost to it.
+pub(super) const PACKETS_UNDER_WAY: u32 = 256;
 
 /// How much of a connection's credit a message takes: about one for each hundred octets or so of a long one. Packets,
 /// which nobody asked for, take none: they are limited apart, so that a flood of them holds no request back.
@@ -171,6 +173,7 @@ impl Bridge {
             flow_mod_log: FlowModLog::default(),
             credit: CREDIT,
             packets_under_way: 0,
+            most_packets: PACKETS_UNDER_WAY,
             packets_dropped: 0,
             flow_reply: None,
             queue: VecDeque::new(),

@@ -36,8 +36,8 @@ pub struct ControllerConfig {
     pub probe_s: i64,
     /// Limit of packets for it.
     pub limit: Option<RateLimit>,
-    /// Packets that may wait for it.
-    pub queue_size: Option<usize>,
+    /// Packets that may be under way to it.
+    pub queue_size: Option<u32>,
     /// Whether it hears of anything it did not ask for.
     pub enable_async: bool,
 }

@@ -1,9 +1,9 @@
 //! Packets for a controller at no more than its rate: a bucket of tokens, and queues by port for what has to wait.
 //!
 //! One packet costs one token. What finds none waits in its port's queue, which is served in turn with the others', so that
-//! one port's flood does not keep the others' packets away. When all queues together are full, the longest loses its oldest
-//! packet. Misses and packets that rules send are limited apart. Source: ovs-vswitchd.conf.db(5), Controller
-//! `controller_rate_limit`.
+//! one port's flood does not keep the others' packets away. As many may wait as may come at once; one more, and the longest
+//! queue loses its oldest packet. Misses and packets that rules send are limited apart. Source: ovs-vswitchd.conf.db(5),
+//! Controller `controller_rate_limit`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +14,7 @@ use openflow::message::Message;
 pub struct RateLimit {
     /// Packets a second.
     pub rate: u32,
-    /// Packets that may come at once after a silence.
+    /// Packets that may come at once after a silence, and that may wait.
     pub burst: u32,
 }
 
@@ -69,13 +69,13 @@ impl Bucket {
         has
     }
 
-    fn offer(&mut self, port: u32, message: Message, queue_size: usize, now_ms: i64) -> Option<Message> {
+    fn offer(&mut self, port: u32, message: Message, now_ms: i64) -> Option<Message> {
         self.fill(now_ms);
         if self.waiting == 0 && self.take_token() {
             self.bypassed += 1;
             return Some(message);
         }
-        if self.waiting >= queue_size.max(1) {
+        if self.waiting >= self.limit.burst.max(1) as usize {
             let longest = self.queues.iter().max_by_key(|(_, q)| q.len()).map(|(p, _)| *p);
             if let Some(queue) = longest.and_then(|p| self.queues.get_mut(&p)) {
                 queue.pop_front();
@@ -126,16 +126,11 @@ impl Bucket {
 pub struct Limits {
     misses: Option<Bucket>,
     others: Option<Bucket>,
-    queue_size: usize,
 }
-
-/// Packets that may wait unless configured.
-const QUEUE_SIZE: usize = 100;
 
 impl Limits {
     /// Sets or lifts the limit.
-    pub fn configure(&mut self, limit: Option<RateLimit>, queue_size: Option<usize>, now_ms: i64) {
-        self.queue_size = queue_size.unwrap_or(QUEUE_SIZE);
+    pub fn configure(&mut self, limit: Option<RateLimit>, now_ms: i64) {
         for bucket in [&mut self.misses, &mut self.others] {
             match (bucket.as_mut(), limit) {
                 (Some(old), Some(limit)) => old.limit = limit,
@@ -152,9 +147,8 @@ impl Limits {
 
     /// A packet for the connection: given back if it may go now.
     pub fn offer(&mut self, is_miss: bool, port: u32, message: Message, now_ms: i64) -> Option<Message> {
-        let size = self.queue_size;
         match if is_miss { &mut self.misses } else { &mut self.others } {
-            Some(bucket) => bucket.offer(port, message, size, now_ms),
+            Some(bucket) => bucket.offer(port, message, now_ms),
             None => Some(message),
         }
     }
@@ -204,7 +198,7 @@ mod tests {
     #[test]
     fn a_burst_passes_then_packets_wait_for_their_tokens() {
         let mut limits = Limits::default();
-        limits.configure(Some(RateLimit { rate: 10, burst: 2 }), Some(3), 0);
+        limits.configure(Some(RateLimit { rate: 10, burst: 2 }), 0);
         assert!(limits.offer(true, 1, packet(1), 0).is_some());
         assert!(limits.offer(true, 1, packet(2), 0).is_some());
         assert!(limits.offer(true, 1, packet(3), 0).is_none());
@@ -219,8 +213,8 @@ mod tests {
     #[test]
     fn ports_take_turns_and_the_longest_queue_loses() {
         let mut limits = Limits::default();
-        limits.configure(Some(RateLimit { rate: 10, burst: 1 }), Some(3), 0);
-        assert!(limits.offer(true, 1, packet(0), 0).is_some());
+        limits.configure(Some(RateLimit { rate: 10, burst: 3 }), 0);
+        (0..3).for_each(|n| assert!(limits.offer(true, 1, packet(n), 0).is_some()));
         for n in 1..=3 {
             assert!(limits.offer(true, 1, packet(n), 0).is_none());
         }

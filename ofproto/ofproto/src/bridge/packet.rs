@@ -11,6 +11,7 @@ use openflow::message::{Message, NO_BUFFER, PacketIn, PacketOut};
 use openflow::{ErrorCode, Version};
 use packet::PacketBuf;
 
+use super::conn::PACKETS_UNDER_WAY;
 use super::{Bridge, Conn, Output};
 use crate::view::BridgeView;
 use crate::xlate::{FrozenState, Start};
@@ -104,10 +105,14 @@ impl Bridge {
         }
     }
 
-    /// Limits the packets that a connection gets; `None` lifts the limit.
-    pub fn limit_packets(&mut self, id: super::ConnId, limit: Option<super::RateLimit>, queue_size: Option<usize>) {
+    /// Limits the rate of the packets that a connection gets, and how many may be under way to it; `None` lifts the one, and
+    /// leaves the other as it usually is.
+    pub fn limit_packets(&mut self, id: super::ConnId, limit: Option<super::RateLimit>, queue_size: Option<u32>) {
         let now_ms = self.now_ms;
-        self.edit(id, |c| c.limits.configure(limit, queue_size, now_ms));
+        self.edit(id, |c| {
+            c.limits.configure(limit, now_ms);
+            c.most_packets = queue_size.unwrap_or(PACKETS_UNDER_WAY);
+        });
     }
 }
 
