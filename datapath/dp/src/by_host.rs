@@ -8,11 +8,12 @@
 use flow::outer::{self, Ends, TunnelKind};
 use flow::{Key, OdpPort};
 use packet::offload::GSO_OUTER;
-use packet::untold;
+use packet::{Offload, untold};
+use smallvec::SmallVec;
 
 use crate::burst::{Burst, Packets, Slot};
 use crate::engine::{Engine, Env};
-use crate::execute::{Work, cut_off};
+use crate::execute::{Work, cut_off, prepend};
 use crate::stats::Drop;
 use crate::tunnel;
 
@@ -29,7 +30,6 @@ impl Engine {
     }
 
     /// Takes a burst of outer packets through; says how many octets it had.
-    #[cold]
     pub(crate) fn run_outer(&mut self, kind: TunnelKind, lent: &mut Burst<'_>, env: &mut Env<'_>) -> u64 {
         self.drops.begin(env.port, env.now_ms);
         let mut pool = std::mem::take(&mut self.pool);
@@ -67,7 +67,6 @@ impl Engine {
     }
 
     /// Puts a packet into its tunnel, for the host to send; the packet itself stays as it is.
-    #[cold]
     pub(crate) fn output_by_host(
         &mut self,
         port: OdpPort,
@@ -89,15 +88,23 @@ impl Engine {
         let ends = Ends { src, dst, dst_mac: mark.into(), src_mac: 0 };
         let made = outer::write(&mut header, kind, false, &ends, work.key);
         let sent = made.ok_or(Drop::TunnelPush).and_then(|()| {
-            let whole = cut_off(work.trunc.take(), packets.to_buf(work.slot));
-            let pieces = packet::offload::settle(whole).map_err(|_| Drop::Segmentation)?;
-            for piece in pieces {
-                let mut slot = packets.pool.add(&piece);
-                if !packets.insert(&mut slot, 0, header.len()) {
-                    return Err(Drop::TunnelPush);
+            let mut pieces: SmallVec<[Slot; 1]> = SmallVec::new();
+            let offload = packets.meta(work.slot).offload;
+            match work.trunc.take() {
+                None if offload.gso.is_none() && offload.partial_csum.is_none() => {
+                    packets.meta_mut(work.slot).shared = true;
+                    pieces.push(work.slot);
                 }
-                let (octets, _) = packets.own(&mut slot);
-                octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(&header);
+                trunc => {
+                    let whole = cut_off(trunc, packets.to_buf(work.slot));
+                    let cut = packet::offload::settle(whole).map_err(|_| Drop::Segmentation)?;
+                    pieces.extend(cut.iter().map(|piece| packets.pool.add(piece)));
+                }
+            }
+            for mut slot in pieces {
+                prepend(packets, &mut slot, &header);
+                let (octets, meta) = packets.own(&mut slot);
+                meta.offload = Offload::default();
                 let vport_type = if kind == TunnelKind::Gtpu { TYPE_GTPU } else { OTHER_TYPE };
                 let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
                 let sequence = self.tunnels.entry(port).or_default();

@@ -64,6 +64,19 @@ impl Cut {
     }
 }
 
+/// Puts a header in front of a packet, which is copied if others count on it.
+pub(crate) fn prepend(packets: &mut Packets<'_, '_>, slot: &mut Slot, header: &[u8]) {
+    if packets.insert(slot, 0, header.len()) {
+        let (octets, _) = packets.own(slot);
+        octets[..header.len()].copy_from_slice(header);
+    } else {
+        // Longer than the usual headroom.
+        let mut whole = PacketBuf::new(header);
+        whole.extend(packets.data(*slot));
+        *slot = packets.pool.add(&whole);
+    }
+}
+
 /// A copy of a packet, cut as was asked for.
 pub(crate) fn cut_off(trunc: Option<Cut>, mut packet: PacketBuf) -> PacketBuf {
     if let Some(octets) = trunc.map(|cut| cut.left_of(packet.len())) {
@@ -468,16 +481,9 @@ impl Engine {
         work: &mut Work<'_>,
         now_ms: u64,
     ) -> Going {
-        let header = &push.header;
-        if !packets.insert(&mut work.slot, 0, header.len()) {
-            // Longer than the usual headroom.
-            let mut whole = PacketBuf::new(header);
-            whole.extend(packets.data(work.slot));
-            work.slot = packets.pool.add(&whole);
-        }
+        prepend(packets, &mut work.slot, &push.header);
         let (octets, meta) = packets.own(&mut work.slot);
         meta.offload = Offload { hash: Some(hash), ..Offload::default() };
-        octets.get_mut(..header.len()).ok_or(Drop::TunnelPush)?.copy_from_slice(header);
         let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
         let sequence = self.tunnels.entry(push.tnl_port).or_default();
         tunnel::complete(octets, push.tnl_type, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;

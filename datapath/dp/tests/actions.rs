@@ -131,6 +131,21 @@ fn a_tunnel_by_the_hosts_stack_has_the_outer_packets_on_its_port() {
 }
 
 #[test]
+fn a_tunnel_by_the_hosts_stack_takes_long_options() {
+    let mut rig = Rig::new(Config::default());
+    rig.dp.set_tunnel(3, Some(TunnelKind::Geneve));
+    rig.dp.set_tunnel_by_host(3, true);
+    let option = format!("{{class=0x104,type=0x1,len=124,0x{}}}", "5a".repeat(124));
+    let text =
+        format!("set(tunnel(tun_id=0x5,src=10.0.0.8,dst=10.0.0.9,ttl=64,tp_dst=6081,geneve({option}),flags(key))),3");
+    rig.install_any(&flow::odp_text::parse_actions(&text, None).unwrap());
+    let inner = tcp4(1, 2, &[7; 100]);
+    rig.inject_at(1, [plain(inner.clone())]);
+    let [(outer, _)] = <[_; 1]>::try_from(rig.sent(3)).unwrap();
+    assert_eq!((&outer[54..178], &outer[178..]), (&[0x5a; 124][..], &inner[..]));
+}
+
+#[test]
 fn what_is_owed_to_a_packet_in_a_tunnel_is_owed_to_it_outside() {
     for gso in [None, Some(Gso { kind: 1, size: 1448, hdr_len: 104 })] {
         let (inner, owed) = partial(tcp4(1, 2, &[7; 3000]), 34, 16);
