@@ -2,10 +2,11 @@
 //! for Open vSwitch.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, UdpSocket};
+use std::net::UdpSocket;
 
 use dp::port::{Offloads, RxLosses};
 use dp::{BURST, Burst, RxQueue, TxPacket, TxPort, TxReport};
+use ofproto::view::underlay::{mapped, unmapped};
 use sys::{HostTunnel, TunnelReceiver, TunnelSender};
 
 use super::adapt::{lend, send_all};
@@ -62,20 +63,10 @@ impl Outgoing {
     }
 }
 
-fn mapped(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().into(),
-        IpAddr::V6(v6) => v6.into(),
-    }
-}
-
 /// Asks the kernel; nothing is sent.
 fn ask_source(to: u128, mark: u32) -> Option<u128> {
-    let to = std::net::Ipv6Addr::from(to);
-    let (to, any): (IpAddr, &str) = match to.to_ipv4_mapped() {
-        Some(v4) => (v4.into(), "0.0.0.0:0"),
-        None => (to.into(), "[::]:0"),
-    };
+    let to = unmapped(to);
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any).ok()?;
     if mark != 0 {
         socket2::SockRef::from(&socket).set_mark(mark).ok()?;

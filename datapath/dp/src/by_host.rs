@@ -17,9 +17,6 @@ use crate::execute::{Work, cut_off, prepend};
 use crate::stats::Drop;
 use crate::tunnel;
 
-/// `OVS_VPORT_TYPE_GTPU`, and a number of any other.
-const TYPE_GTPU: u32 = 110;
-const OTHER_TYPE: u32 = 0;
 /// Octets of an Ethernet header.
 const ETHERNET: usize = 14;
 
@@ -105,11 +102,10 @@ impl Engine {
                 prepend(packets, &mut slot, &header);
                 let (octets, meta) = packets.own(&mut slot);
                 meta.offload = Offload::default();
-                let vport_type = if kind == TunnelKind::Gtpu { TYPE_GTPU } else { OTHER_TYPE };
+                let is_gtpu = kind == TunnelKind::Gtpu;
                 let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
                 let sequence = self.tunnels.entry(port).or_default();
-                tunnel::complete(octets, vport_type, hash, &mut sequence.next, sources, stamp)
-                    .ok_or(Drop::TunnelPush)?;
+                tunnel::complete(octets, is_gtpu, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
                 let priority = work.key.skb_priority();
                 if !self.outputs.queue(port, packets, slot, None, priority, &mut self.stats) {
                     return Err(Drop::NoPort);

@@ -486,7 +486,8 @@ impl Engine {
         meta.offload = Offload { hash: Some(hash), ..Offload::default() };
         let (sources, stamp) = (self.config.tunnel_sources, self.stamp(now_ms));
         let sequence = self.tunnels.entry(push.tnl_port).or_default();
-        tunnel::complete(octets, push.tnl_type, hash, &mut sequence.next, sources, stamp).ok_or(Drop::TunnelPush)?;
+        tunnel::complete(octets, push.tnl_type == tunnel::TYPE_GTPU, hash, &mut sequence.next, sources, stamp)
+            .ok_or(Drop::TunnelPush)?;
         *work.key = tunnel::outer_key(work.key);
         (work.stale, work.tags) = (true, 0);
         Ok(())

@@ -23,7 +23,7 @@ const GRE_CSUM: u16 = 0x8000;
 const GRE_KEY: u16 = 0x2000;
 const GRE_SEQ: u16 = 0x1000;
 /// `OVS_VPORT_TYPE_GTPU`.
-const TYPE_GTPU: u32 = 110;
+pub(crate) const TYPE_GTPU: u32 = 110;
 /// Space of packet types that EtherTypes name.
 const ETHERTYPES: u32 = 1 << 16;
 
@@ -53,7 +53,7 @@ fn pseudo(octets: &[u8], is_v6: bool, protocol: u8, len: u32) -> Option<u64> {
 /// packet is too long for it.
 pub(crate) fn complete(
     octets: &mut [u8],
-    tnl_type: u32,
+    is_gtpu: bool,
     hash: u32,
     sequence: &mut u32,
     sources: (u16, u16),
@@ -73,7 +73,7 @@ pub(crate) fn complete(
     };
     if protocol == proto::UDP {
         put16(octets, l4, source(sources, hash))?;
-        complete_udp(octets, tnl_type == TYPE_GTPU, l4, is_v6)
+        complete_udp(octets, is_gtpu, l4, is_v6)
     } else {
         complete_gre(octets, l4, sequence, stamp)
     }
@@ -369,7 +369,8 @@ mod tests {
     /// Puts a packet into a tunnel and takes it out again: what is known of it then.
     fn there_and_back(kind: TunnelKind, push: &TnlPush, inner: &[u8]) -> Result<String, String> {
         let mut packet = [&push.header[..], inner].concat();
-        complete(&mut packet, push.tnl_type, 0x8000_0000, &mut 7, TUNNEL_SOURCES, 9).ok_or("not put in")?;
+        complete(&mut packet, push.tnl_type == TYPE_GTPU, 0x8000_0000, &mut 7, TUNNEL_SOURCES, 9)
+            .ok_or("not put in")?;
         let (outer, layers) = flow::extract(&packet, 3);
         let opened = open(kind, 9, &packet, (&outer, &layers), false).ok_or("not taken out")?;
         assert_eq!(packet.get(opened.header..), Some(inner));
@@ -443,6 +444,6 @@ mod tests {
         let vxlan = push(4, V4, 17, 50, "udp(src=0,dst=4789,csum=0x0),vxlan(flags=0x8000000,vni=0x7b)");
         let mut packet = vxlan.header.clone();
         packet.resize(66_000, 0);
-        assert_eq!(complete(&mut packet, vxlan.tnl_type, 0, &mut 0, TUNNEL_SOURCES, 9), None);
+        assert_eq!(complete(&mut packet, false, 0, &mut 0, TUNNEL_SOURCES, 9), None);
     }
 }
