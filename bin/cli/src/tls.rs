@@ -92,6 +92,22 @@ pub(crate) fn judge(settings: &TlsSettings, name: &str, errors: &mut VecDeque<St
             let failed = loaded.err().map(|stack| X509Name::load_client_ca_file(file).err().unwrap_or(stack));
             (format!("failed to load client certificates from {file}"), failed)
         }
+        "peer-ca-cert" => {
+            let file = settings.peer_ca_cert.as_deref().unwrap_or_default();
+            match std::fs::read(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::IsADirectory => {
+                    let text = crate::program::strerror(&error);
+                    vlog::err!("stream_ssl", "failed to open {file} for reading: {text}");
+                }
+                read => {
+                    let Some(fault) = fault_of_chain(&read.unwrap_or_default()) else { return };
+                    errors.push_back(fault);
+                    let text = errors.pop_front().unwrap_or_default();
+                    vlog::err!("stream_ssl", "PEM_read_X509 failed reading {file}: {text}");
+                }
+            }
+            return;
+        }
         "ssl-ciphers" => {
             let set = ciphers.map_or(Ok(()), |ciphers| builder.set_cipher_list(ciphers));
             ("SSL_CTX_set_cipher_list".to_string(), set.err())
@@ -108,6 +124,19 @@ pub(crate) fn judge(settings: &TlsSettings, name: &str, errors: &mut VecDeque<St
         errors.extend(stack.errors().iter().map(in_words));
         let text = errors.pop_front().unwrap_or_else(|| first(&stack));
         vlog::err!("stream_ssl", "{what}: {text}");
+    }
+}
+
+/// What is wrong with a file that is to hold certificates, one after the other, and nothing behind them.
+fn fault_of_chain(pem: &[u8]) -> Option<String> {
+    const END: &[u8] = b"-----END CERTIFICATE-----";
+    match X509::stack_from_pem(pem) {
+        Err(stack) => Some(first(&stack)),
+        Ok(chain) => {
+            let behind = pem.windows(END.len()).rposition(|at| at == END).map_or(0, |at| at + END.len());
+            let more = chain.is_empty() || !pem[behind..].trim_ascii().is_empty();
+            more.then(|| "error:0480006C:PEM routines::no start line".to_string())
+        }
     }
 }
 

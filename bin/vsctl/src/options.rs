@@ -142,6 +142,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     log.start(&program.name)?;
     session.tls.judge();
     program.end_at_fault(&parsed);
+    let mut lines = line::parse(&parsed.arguments, first)?;
     let called_as = session::quoted(program);
     // What cannot change anything is not worth a line there.
     let writes = |word: &String| ALL.iter().flat_map(|group| group.iter()).any(|c| c.name == word && !c.reads);
@@ -150,7 +151,6 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     } else {
         vlog::dbg!("vsctl", "Called as {called_as}");
     }
-    let mut lines = line::parse(&parsed.arguments, first)?;
     cli::alarm::arm(timeout);
     Ok(session::run(program, &session, &mut lines, &called_as))
 }

@@ -388,7 +388,12 @@ impl Type {
     /// Whether a strong reference lies in it.
     #[must_use]
     pub fn has_strong(&self) -> bool {
-        self.bases().any(|b| b.reference().is_some_and(|r| r.kind == RefType::Strong))
+        self.strong_tables().next().is_some()
+    }
+
+    /// Tables whose rows the strong references in it keep alive.
+    pub fn strong_tables(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.bases().filter_map(BaseType::reference).filter(|r| r.kind == RefType::Strong).map(|r| &r.table)
     }
 
     /// Whether a weak reference lies in it.

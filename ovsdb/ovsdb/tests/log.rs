@@ -204,6 +204,7 @@ fn a_damaged_log_is_read_with_all_constraints() {
     let schema = r#"{"name":"d","version":"1.0.0","tables":{
         "P":{"isRoot":true,"maxRows":2,"indexes":[["n"]],"columns":{
             "n":{"type":{"key":{"type":"integer","minInteger":0,"maxInteger":9}}},
+            "s":{"type":{"key":"integer","min":0,"max":2}},
             "q":{"type":{"key":{"type":"uuid","refTable":"Q"},"min":0}},
             "w":{"type":{"key":{"type":"uuid","refTable":"P","refType":"weak"},"min":0}}}},
         "Q":{"columns":{"x":{"type":"integer"}}}}}"#;
@@ -220,12 +221,14 @@ fn a_damaged_log_is_read_with_all_constraints() {
     let dangling = format!("Table P column q row {} references nonexistent row {} in table Q.", uuid(3), uuid(9));
     let (range, unknown) = (row(3, r#""n":10"#), row(3, r#""z":1"#));
     let (same, strong, weak) = (row(3, r#""n":1"#), row(3, &reference("q")), row(3, &reference("w")));
-    let cases: [Case<'_>; 9] = [
+    let full = row(1, r#""s":["set",[1,2,3]]"#).replacen('{', r#"{"_is_diff":true,"#, 1);
+    let cases: [Case<'_>; 10] = [
         (r#"{"P":5}"#, 2, Some((true, "object expected")), None),
         (r#"{"R":{}}"#, 2, Some((true, "No table named R.")), None),
         (&unknown, 2, Some((true, "No column z in table P.")), None),
         (&range, 2, Some((true, "10 is not in the valid range 0 to 9 (inclusive)")), None),
         (&nobody, 2, Some((true, "deletes row")), None),
+        (&full, 2, Some((true, "Datum crated by diff has size error")), None),
         (&strong, 2, Some((false, &dangling)), Some(1)),
         (&same, 2, Some((false, "identical values (1)")), Some(1)),
         (&many, 2, Some((false, "greater than the schema-defined limit of 2 row(s)")), Some(1)),

@@ -316,7 +316,12 @@ fn apply_row(
         }
         let ty = &schema.columns[column].ty;
         let value = if diff {
-            row.field(column).apply_diff(&Datum::from_trusted_json(value, ty)?, ty)
+            let value = row.field(column).apply_diff(&Datum::from_trusted_json(value, ty)?, ty);
+            if value.len() < ty.n_min as usize || value.len() > ty.n_max as usize {
+                // The misspelling is what Open vSwitch says.
+                return Err(OvsdbError::new("ovsdb error", "Datum crated by diff has size error"));
+            }
+            value
         } else {
             Datum::from_json(value, ty, None)?
         };

@@ -37,6 +37,18 @@ pub fn is_valid_version(version: &str) -> bool {
     parts.len() == 3 && parts.iter().all(|part| number(part))
 }
 
+/// Has the log hold every column that may keep a row alive: were it ephemeral, a row whose only
+/// reference is there would be gone when the log is read again.
+fn keep_sole_references(tables: &mut BTreeMap<Arc<str>, TableSchema>) {
+    let roots: Vec<Arc<str>> =
+        tables.iter().filter(|(_, table)| table.is_root).map(|(name, _)| Arc::clone(name)).collect();
+    for column in tables.values_mut().flat_map(|table| &mut table.columns) {
+        if !column.persistent && column.ty.strong_tables().any(|table| !roots.contains(table)) {
+            Arc::make_mut(column).persistent = true;
+        }
+    }
+}
+
 impl DatabaseSchema {
     /// The table with this name.
     #[must_use]
@@ -84,6 +96,7 @@ impl DatabaseSchema {
                 table.is_root = true;
             }
         }
+        keep_sole_references(&mut tables);
         let schema = DatabaseSchema {
             name: Arc::from(text(name)),
             version,
