@@ -30,13 +30,22 @@ impl Collectors {
             for to in datagram.to.iter() {
                 let Err(error) = self.send_one(datagram.from, *to, &datagram.octets) else { continue };
                 let said = crate::stream::errno_text(&error);
-                vlog::warn_rl!("collectors", 5, 5, "{to}: sending to collector failed ({said})");
+                let ends = self.ends(datagram.from, *to);
+                vlog::warn_rl!("collectors", 5, 5, "{ends}: sending to collector failed ({said})");
                 if let Some(source) = datagram.from {
                     *failed.entry(source).or_default() += 1;
                 }
             }
         }
         failed
+    }
+
+    /// Both ends of a connection to a collector, as far as they are known.
+    fn ends(&self, from: Sender, to: SocketAddr) -> String {
+        match self.sockets.get(&(from, to)).and_then(|socket| socket.local_addr().ok()) {
+            Some(own) => format!("{own}<->{to}"),
+            None => to.to_string(),
+        }
     }
 
     /// Where failures count, a refusal of the datagram before is this one's failure, as it is Open vSwitch's.

@@ -48,6 +48,8 @@ pub struct VswitchdConfig {
     pub dummy_numa: Option<String>,
     /// `--disable-system`: there are no devices of the host's.
     pub disable_system: bool,
+    /// `--disable-system-route`: tunnels go by people's routes alone.
+    pub disable_system_route: bool,
     /// 128 random bits.
     pub seed: u128,
     /// Fill an empty database with a root row: its system identifier.
@@ -158,8 +160,9 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         let view = crate::host::Shared::default();
         let role = Role::new("host", "host", 64, Strategy::OneForOne);
         let (published, shared, news) = (view.clone(), directory.clone(), switch.outlet());
-        let address =
-            family.hire(role, move |desk, _| Host::new(desk, published.clone(), shared.clone(), news.clone()));
+        let tells_routes = !config.disable_system_route;
+        let address = family
+            .hire(role, move |desk, _| Host::new(desk, published.clone(), shared.clone(), news.clone(), tells_routes));
         switch.offer(HostStarted(crate::host::Known { view, address }));
     }
     let sources = Sources { switch: Some(directory.clone()), database: config.database.clone() };

@@ -47,6 +47,7 @@ fn report(outcome: &TxOutcome) -> TxReport {
         packets: u64::from(outcome.sent),
         bytes: outcome.sent_bytes,
         dropped: u64::from(outcome.full) + u64::from(outcome.too_long),
+        too_long: u64::from(outcome.too_long),
         errors: u64::from(outcome.down) + u64::from(outcome.refused),
     }
 }

@@ -66,7 +66,7 @@ impl Datapath {
             self.lines.answered(&m.bridge, now_us / 1000);
             self.engine.upcalls_answered(&m.answered, now_us, &mut self.upcalls);
         }
-        self.drops.tell(self.engine.stats());
+        self.tell();
         self.flush_upcalls(Some(&m.bridge));
     }
 }

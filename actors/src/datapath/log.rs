@@ -1,10 +1,21 @@
-//! What a datapath logs of packets handed up and of flows: only for who asked for it (`vlog/set dpif_netdev:dbg dpif:dbg`).
+//! What a datapath logs of packets that it could not take, and, for who asked for it (`vlog/set dpif_netdev:dbg dpif:dbg`), of
+//! packets handed up and of flows.
 //!
 //! The texts, and which module says them, equal Open vSwitch's: scripts read them.
 
 use std::fmt;
 
+use dp::{Notice, Speaker};
 use flow::{FlowChange, FlowEntry, Key, Mask, Upcall, UpcallKind, odp_text};
+
+/// Says what is to be known of packets, as often as Open vSwitch does. `port` is the name of the port it is of, if of any.
+pub(super) fn say(notice: Notice, port: &str) {
+    match notice.speaker() {
+        Speaker::Tunnels => vlog::warn_rl!("native_tnl", 60, 5, "{notice}"),
+        Speaker::Tracking => vlog::warn_rl!("conntrack", 5, 5, "{notice}"),
+        Speaker::Devices => vlog::warn_rl!("netdev_linux", 5, 20, "error sending Ethernet packet on {port}: {notice}"),
+    }
+}
 
 struct HandedUp<'a> {
     /// Of the actor: `datapath TYPE`, and more for threads other than the main one.

@@ -282,8 +282,17 @@ impl Datapath {
                 bursts += 1;
             }
         }
-        self.drops.tell(self.engine.stats());
+        self.tell();
         !self.active.is_empty()
+    }
+
+    /// Tells what became of packets that went nowhere.
+    fn tell(&mut self) {
+        self.drops.tell(self.engine.stats());
+        for notice in self.engine.notices() {
+            let name = |port| self.ports.get(&port).map_or("", |port: &Port| &port.name);
+            log::say(notice, notice.port().map_or("", name));
+        }
     }
 
     /// Polls each active queue once; says how many had packets. Beside those that have, others are soon left to the

@@ -78,17 +78,28 @@ pub struct Host {
     handle: Option<Handle>,
     /// What the switch was told of the network under tunnels.
     network: Option<HostNetwork>,
+    /// Whether tunnels go by the host's routes.
+    tells_routes: bool,
 }
 
 impl Host {
     /// One that begins to watch as soon as it is told its own address.
-    pub fn new(desk: Desk, view: Shared, directory: SharedDirectory, switch: Outlet<DevicesChanged>) -> Self {
-        Self { desk, view, directory, switch, handle: None, network: None }
+    pub fn new(
+        desk: Desk,
+        view: Shared,
+        directory: SharedDirectory,
+        switch: Outlet<DevicesChanged>,
+        tells_routes: bool,
+    ) -> Self {
+        Self { desk, view, directory, switch, tells_routes, handle: None, network: None }
     }
 
     /// Tells the switch where the host's routes lead, if that changed; later, if it does not listen yet.
     fn tell_network(&mut self, ctx: &mut Context<Self>) {
-        let network = underlay::network(&self.view.load());
+        let mut network = underlay::network(&self.view.load());
+        if !self.tells_routes {
+            network.routes.clear();
+        }
         if self.network.as_ref() == Some(&network) {
             return;
         }

@@ -40,7 +40,7 @@ pub struct Clock {
 
 static CLOCK: OnceLock<Clock> = OnceLock::new();
 
-/// Lets the log run on the program's clock. The first call wins; without one the system's clocks are read.
+/// Lets the log run on the program's clock from now on. The first call wins; until then the system's clocks are read.
 pub fn set_clock(clock: Clock) {
     let _ = CLOCK.set(clock);
 }
@@ -61,7 +61,7 @@ fn system_mono_ms() -> i64 {
 }
 
 pub(crate) fn clock() -> Clock {
-    *CLOCK.get_or_init(|| Clock { wall_us: system_wall_us, mono_ms: system_mono_ms })
+    CLOCK.get().copied().unwrap_or(Clock { wall_us: system_wall_us, mono_ms: system_mono_ms })
 }
 
 /// Marks the start of the program, from which `%r` counts. Called once, early.

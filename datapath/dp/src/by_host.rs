@@ -41,7 +41,7 @@ impl Engine {
             let mut work = Work::new(slot, &mut key, layers);
             let before = packets.meta(slot).len;
             let gso = packets.meta_mut(slot).offload.gso.take().filter(|gso| gso.kind == GSO_OUTER);
-            if let Err(why) = self.open(env.port, kind, &mut packets, &mut work) {
+            if let Err(why) = self.open(env.port, kind, &mut packets, &mut work, &mut None) {
                 self.drop(why);
                 continue;
             }
@@ -54,7 +54,7 @@ impl Engine {
             self.decide(&mut packets, &mut work, env);
             self.flush_if_much(&packets);
         }
-        self.outputs.flush(&packets, &mut self.stats);
+        self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         self.stats.received += n as u64;
         self.stats.bursts += u64::from(n > 0);
         self.outputs.received(env.port, n as u64, bytes);

@@ -15,6 +15,7 @@ use crate::engine::{Engine, Env};
 use crate::flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
 use crate::kernel::{Kernel, KernelPath, KernelReport};
 use crate::meter::{Meter, MeterConfig};
+use crate::notice::Notice;
 use crate::policer::PolicerConfig;
 use crate::port::{PortShare, RxQueue, TxPort, Watcher};
 use crate::stats::{PortStats, QueueStats, Stats};
@@ -411,6 +412,11 @@ impl Datapath {
     /// Counters of this thread.
     pub fn stats(&self) -> &Stats {
         &self.engine.stats
+    }
+
+    /// What the log is to say of packets since the last look.
+    pub fn notices(&mut self) -> impl Iterator<Item = Notice> + '_ {
+        self.engine.notices.drain()
     }
 
     /// What was dropped, by the port it came in at and by reason, in that order.

@@ -16,6 +16,7 @@ use crate::execute::Work;
 use crate::flows::{FlowRef, FlowTable, Plan};
 use crate::kernel::{Books, Kernel};
 use crate::mix::{self, Dice};
+use crate::notice::Notices;
 use crate::outputs::Outputs;
 use crate::pending::{Pending, Waiting};
 use crate::quota::Quota;
@@ -88,6 +89,7 @@ pub(crate) struct Engine {
     pub(crate) common: Common,
     pub(crate) stats: Stats,
     pub(crate) drops: DropLog,
+    pub(crate) notices: Notices,
     /// Subtables looked into, in vain or not.
     pub(crate) looks: u64,
     /// What the kernel forwards by itself, if it can.
@@ -127,6 +129,7 @@ impl Engine {
             common,
             stats: Stats::default(),
             drops: DropLog::default(),
+            notices: Notices::default(),
             looks: 0,
             kernel: None,
             pool: Pool::default(),
@@ -174,7 +177,7 @@ impl Engine {
             self.apply(decisions[i], &mut packets, &mut work, env);
             self.flush_if_much(&packets);
         }
-        self.outputs.flush(&packets, &mut self.stats);
+        self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         self.stats.received += n as u64 - refused;
         self.stats.bursts += u64::from(n > 0);
         self.outputs.received(env.port, n as u64, bytes);
@@ -243,7 +246,7 @@ impl Engine {
 
     pub(crate) fn flush_if_much(&mut self, packets: &Packets<'_, '_>) {
         if self.outputs.queued() + packets.pool.len() > MUCH {
-            self.outputs.flush(packets, &mut self.stats);
+            self.outputs.flush(packets, &mut self.stats, &mut self.notices);
         }
     }
 
@@ -261,11 +264,11 @@ impl Engine {
             work.stale = true;
             self.execute(&execute.actions, &mut packets, &mut work, env);
             if self.outputs.queued() + packets.pool.len() > MUCH {
-                self.outputs.flush(&packets, &mut self.stats);
+                self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
                 packets.pool.clear();
             }
         }
-        self.outputs.flush(&packets, &mut self.stats);
+        self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         pool.clear();
         self.pool = pool;
     }
@@ -469,12 +472,12 @@ impl Engine {
             (work.stale, work.passes) = (true, passes);
             self.decide(&mut packets, &mut work, env);
             if self.outputs.queued() + packets.pool.len() > MUCH {
-                self.outputs.flush(&packets, &mut self.stats);
+                self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
                 packets.pool.clear();
             }
         }
         self.released = None;
-        self.outputs.flush(&packets, &mut self.stats);
+        self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         pool.clear();
         self.pool = pool;
     }

@@ -15,6 +15,7 @@ use crate::ct::{self, Again, Helped, Outcome, Rewrite, Tuple};
 use crate::edit::{self, Unfit};
 use crate::engine::{Engine, Env};
 use crate::meter::Verdict;
+use crate::notice::Notice;
 use crate::segment;
 use crate::set;
 use crate::stats::Drop;
@@ -500,8 +501,15 @@ impl Engine {
         }
         work.refresh(packets, self.config.max_vlans);
         let Some(kind) = self.tunnels.get(&port).and_then(|t| t.kind) else { return self.drop(Drop::NoTunnel) };
-        if let Err(why) = self.open(port, kind, packets, work) {
+        let mut said = None;
+        let opened = self.open(port, kind, packets, work, &mut said);
+        said.into_iter().for_each(|notice| self.notices.add(notice));
+        if let Err(why) = opened {
             return self.drop(why);
+        }
+        // What is no packet's beginning is dropped as if it had come so.
+        if packets.data(work.slot).len() < ETHERNET {
+            return self.drop(Drop::TooShort);
         }
         work.passes += 1;
         self.stats.recirculated += 1;
@@ -516,18 +524,19 @@ impl Engine {
         self.wall_offset_ms.wrapping_add(now_ms).wrapping_mul(10) as u32
     }
 
-    /// Takes the outer header off a packet, whose key and layers are of that.
+    /// Takes the outer header off a packet, whose key and layers are of that. What people should know of it goes to `said`.
     pub(crate) fn open(
         &self,
         port: OdpPort,
         kind: TunnelKind,
         packets: &mut Packets<'_, '_>,
         work: &mut Work<'_>,
+        said: &mut Option<Notice>,
     ) -> Going {
         let offload = packets.meta(work.slot).offload;
         let trusted = offload.csum_valid || offload.partial_csum.is_some();
         let outer = (&*work.key, &work.layers);
-        let opened = tunnel::open(kind, port, packets.data(work.slot), outer, trusted);
+        let opened = tunnel::open(kind, port, packets.data(work.slot), outer, trusted, said);
         let opened = opened.ok_or(Drop::TunnelPop)?;
         // What is owed to the packet within goes on with it, what is owed to the outer one goes with its header.
         let goes_on = offload.partial_csum.is_some_and(|csum| usize::from(csum.start) >= opened.header);
@@ -602,6 +611,7 @@ impl Engine {
         let late = self.common.tracker().fragments.expired(ct.zone, is_v6, env.now_ms);
         for mut fragment in late.unwrap_or_default() {
             fragment.key.set_ct_state(cs::INV);
+            fragment.key.set_ct_zone(ct.zone);
             self.release(&fragment, after, packets, work, env);
         }
         Ok(tracked)
@@ -665,6 +675,9 @@ impl Engine {
         let was_here = state & cs::TRK != 0 && work.key.ct_zone() == ct.zone && !ct.force;
         let again = was_here.then(|| Again { state: state & !cs::TRK, original: read_original(work.key) });
         let outcome = self.common.tracker().process(ct, parsed, again, env.now_ms);
+        if outcome.is_exhausted {
+            self.notices.add(Notice::NatExhausted);
+        }
         write_connection(work.key, ct.zone, &outcome);
         if let Some(rewrite) = outcome.rewrite {
             Self::translate(&rewrite, packets, work)?;

@@ -8,6 +8,7 @@ use packet::{Offload, offload};
 
 use crate::burst::{Burst, Packets, Slot};
 use crate::execute::Cut;
+use crate::notice::{Notice, Notices};
 use crate::port::{PortShare, TxPacket, TxPort, Watcher};
 use crate::stats::{Drop, PortStats, Stats};
 
@@ -178,7 +179,7 @@ impl Outputs {
     }
 
     /// Sends everything queued.
-    pub(crate) fn flush(&mut self, packets: &Packets<'_, '_>, stats: &mut Stats) {
+    pub(crate) fn flush(&mut self, packets: &Packets<'_, '_>, stats: &mut Stats, notices: &mut Notices) {
         for port in self.waiting.drain(..) {
             let Some(Some(out)) = self.ports.get_mut(port as usize) else { continue };
             for chunk in out.queue.chunks(BATCH) {
@@ -198,6 +199,9 @@ impl Outputs {
                 out.stats.tx_bytes += report.bytes;
                 out.stats.tx_dropped += report.dropped;
                 out.stats.tx_errors += report.errors;
+                for _ in 0..report.too_long {
+                    notices.add(Notice::TooLong(port));
+                }
                 stats.output_batches += 1;
                 stats.output_packets += chunk.len() as u64;
             }

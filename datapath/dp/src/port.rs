@@ -72,6 +72,8 @@ pub struct TxReport {
     pub bytes: u64,
     /// Packets dropped: no room, too long.
     pub dropped: u64,
+    /// How many of those were too long.
+    pub too_long: u64,
     /// Packets refused for other reasons.
     pub errors: u64,
 }

@@ -15,6 +15,8 @@ use flow::{Key, Layers, OdpPort, tun_flag};
 use packet::ipv4::proto;
 use packet::{checksum, erspan, geneve, gre, gtpu, vxlan};
 
+use crate::notice::Notice;
+
 /// Octets of an Ethernet header.
 const ETHERNET: usize = 14;
 const UDP_HEADER: usize = 8;
@@ -29,6 +31,10 @@ const ETHERTYPES: u32 = 1 << 16;
 
 fn be16(octets: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(*octets.get(at..)?.first_chunk()?))
+}
+
+fn be32(octets: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*octets.get(at..)?.first_chunk()?))
 }
 
 fn put16(octets: &mut [u8], at: usize, value: u16) -> Option<()> {
@@ -139,13 +145,14 @@ pub(crate) struct Opened {
 }
 
 /// Reads the outer header of a packet that came for tunnel port `port`. `outer` and `layers` are its own; `trusted`: its
-/// checksums need not be looked at. `None`: it is not what the port takes.
+/// checksums need not be looked at. `None`: it is not what the port takes. What people should know of it goes to `said`.
 pub(crate) fn open(
     kind: TunnelKind,
     port: OdpPort,
     octets: &[u8],
     (outer, layers): (&Key, &Layers),
     trusted: bool,
+    said: &mut Option<Notice>,
 ) -> Option<Opened> {
     let octets = octets.get(..octets.len().checked_sub(usize::from(layers.l2_pad))?)?;
     let (l3, l4) = (usize::from(layers.l3), usize::from(layers.l4));
@@ -157,8 +164,13 @@ pub(crate) fn open(
     if octets.get(l3)? >> 4 != if is_v6 { 6 } else { 4 } {
         return None;
     }
+    if !is_v6 && !trusted && checksum::of(octets.get(l3..l4)?) != 0 {
+        *said = Some(Notice::IpChecksum);
+        return None;
+    }
     // Options of the outer header are none of what tunnels take.
-    if !is_v6 && (l4 - l3 != 20 || !trusted && checksum::of(octets.get(l3..l4)?) != 0) {
+    if !is_v6 && l4 - l3 != 20 {
+        *said = Some(Notice::IpOptions(l4 - l3));
         return None;
     }
     let mut key = outer_key(outer);
@@ -170,13 +182,14 @@ pub(crate) fn open(
     key.set_tun_tos(outer.nw_tos());
     key.set_tun_ttl(outer.nw_ttl());
     let mut opened = Opened { key, header: l4 };
+
     let opening = Opening { octets, l3, l4, is_v6, trusted };
     match kind {
-        TunnelKind::Vxlan { gbp, gpe } => opening.vxlan(&mut opened, gbp, gpe),
-        TunnelKind::Geneve => opening.geneve(&mut opened),
+        TunnelKind::Vxlan { gbp, .. } => opening.vxlan(&mut opened, gbp, said),
+        TunnelKind::Geneve => opening.geneve(&mut opened, said),
         TunnelKind::Gre => opening.gre(&mut opened),
-        TunnelKind::Erspan => opening.erspan(&mut opened),
-        TunnelKind::Gtpu => opening.gtpu(&mut opened),
+        TunnelKind::Erspan => opening.erspan(&mut opened, said),
+        TunnelKind::Gtpu => opening.gtpu(&mut opened, said),
     }?;
     (opened.header <= octets.len()).then_some(opened)
 }
@@ -213,18 +226,20 @@ impl Opening<'_> {
         head.get(UDP_HEADER..)
     }
 
-    fn vxlan(&self, opened: &mut Opened, gbp: bool, gpe: bool) -> Option<()> {
+    /// The generic protocol extension is taken by ports without it as well, as in Open vSwitch.
+    fn vxlan(&self, opened: &mut Opened, gbp: bool, said: &mut Option<Notice>) -> Option<()> {
         let rest = self.udp(opened)?;
         let head = vxlan::Packet::new(rest).ok()?;
         let key = &mut opened.key;
-        let flags = head.flags();
-        if flags & vxlan::HAS_VNI == 0 || rest[7] != 0 {
-            return None;
-        }
-        if gbp && flags & vxlan::HAS_GBP != 0 {
+        let (mut word, network) = (be32(rest, 0)?, be32(rest, 4)?);
+        if gbp && head.flags() & vxlan::HAS_GBP != 0 {
             key.set_tun_gbp_id(head.policy_id());
             key.set_tun_gbp_flags(head.policy_flags());
-        } else if gpe && flags & vxlan::HAS_NEXT != 0 {
+            word &= !vxlan::GBP_WORD;
+        } else if head.flags() & vxlan::HAS_NEXT != 0 {
+            if head.flags() & vxlan::OAM != 0 {
+                return None;
+            }
             key.set_packet_type(match rest[3] {
                 1 => ETHERTYPES | u32::from(IPV4),
                 2 => ETHERTYPES | u32::from(IPV6),
@@ -232,7 +247,10 @@ impl Opening<'_> {
                 4 => ETHERTYPES | 0x894f,
                 _ => return None,
             });
-        } else if flags != vxlan::HAS_VNI || rest[1] != 0 || rest[2] != 0 || rest[3] != 0 {
+            word &= !vxlan::NEXT_WORD;
+        }
+        if word != u32::from(vxlan::HAS_VNI) << 24 || network & 0xff != 0 {
+            *said = Some(Notice::VxlanFlags(word, network));
             return None;
         }
         key.set_tun_id(head.vni().into());
@@ -241,18 +259,29 @@ impl Opening<'_> {
         Some(())
     }
 
-    fn geneve(&self, opened: &mut Opened) -> Option<()> {
-        let head = geneve::Packet::new(self.udp(opened)?).ok()?;
-        if head.version() != 0 || head.protocol() != gre::ETHERNET {
+    fn geneve(&self, opened: &mut Opened, said: &mut Option<Notice>) -> Option<()> {
+        let rest = self.udp(opened)?;
+        let Ok(head) = geneve::Packet::new(rest) else {
+            *said = Some(Notice::GeneveHeader(UDP_HEADER + geneve::HEADER_LEN, UDP_HEADER + rest.len()));
+            return None;
+        };
+        let Ok(options) = head.option_octets() else {
+            let headers = opened.header + head.header_len();
+            *said = Some(Notice::GeneveOptions { headers, packet: self.octets.len() });
+            return None;
+        };
+        if head.version() != 0 {
+            *said = Some(Notice::GeneveVersion(head.version()));
+            return None;
+        }
+        if head.protocol() != gre::ETHERNET {
+            *said = Some(Notice::GeneveProtocol(head.protocol()));
             return None;
         }
         let key = &mut opened.key;
         key.set_tun_id(head.vni().into());
         add_flags(key, tun_flag::KEY | if head.oam() != 0 { tun_flag::OAM } else { 0 });
-        let options = head.option_octets().ok()?;
-        if geneve::options(options).any(|option| option.is_err()) {
-            return None;
-        }
+        // What is wrong with them is told by who looks for fields in them.
         TunTable::set_wire_options(key, options);
         opened.header += head.header_len();
         Some(())
@@ -285,7 +314,7 @@ impl Opening<'_> {
         Some(())
     }
 
-    fn erspan(&self, opened: &mut Opened) -> Option<()> {
+    fn erspan(&self, opened: &mut Opened, said: &mut Option<Notice>) -> Option<()> {
         let (gre, rest) = self.gre_head(opened)?;
         let head = erspan::Packet::new(rest).ok()?;
         gre.seq()?;
@@ -305,7 +334,10 @@ impl Opening<'_> {
                 key.set_tun_erspan_hwid((tail >> 4 & 0x3f) as u8);
                 opened.header += erspan::V2_LEN;
             }
-            _ => return None,
+            version => {
+                *said = Some(Notice::ErspanVersion(version));
+                return None;
+            }
         }
         key.set_tun_erspan_ver(head.version());
         key.set_tun_id(head.session().into());
@@ -313,27 +345,32 @@ impl Opening<'_> {
         Some(())
     }
 
-    fn gtpu(&self, opened: &mut Opened) -> Option<()> {
+    /// What is no user's packet goes on without an identifier, for rules and controllers to see: signalling whole, anything
+    /// else as a frame.
+    fn gtpu(&self, opened: &mut Opened, said: &mut Option<Notice>) -> Option<()> {
         let rest = self.udp(opened)?;
         let head = gtpu::Packet::new(rest).ok()?;
         let key = &mut opened.key;
         key.set_tun_gtpu_flags(head.flags());
         key.set_tun_gtpu_msgtype(head.msg_type());
-        key.set_tun_id(head.teid().into());
-        add_flags(key, tun_flag::KEY);
         if head.msg_type() != gtpu::MSG_GPDU {
-            // Signalling is for rules and controllers to see whole.
+            *said = Some(Notice::GtpuMessage(head.msg_type()));
             opened.header = 0;
             return Some(());
         }
         let len = gtpu::HEADER_LEN + if head.flags() & gtpu::FLAGS_OPTIONAL != 0 { 4 } else { 0 };
-        let ethertype = match rest.get(len)? >> 4 {
-            4 => IPV4,
-            6 => IPV6,
-            _ => return None,
-        };
-        key.set_packet_type(ETHERTYPES | u32::from(ethertype));
         opened.header += len;
+        let ethertype = match rest.get(len).map(|octet| octet >> 4) {
+            Some(4) => IPV4,
+            Some(6) => IPV6,
+            _ => {
+                *said = Some(Notice::GtpuNotIp);
+                return Some(());
+            }
+        };
+        key.set_tun_id(head.teid().into());
+        add_flags(key, tun_flag::KEY);
+        key.set_packet_type(ETHERTYPES | u32::from(ethertype));
         Some(())
     }
 }
@@ -372,20 +409,20 @@ mod tests {
         complete(&mut packet, push.tnl_type == TYPE_GTPU, 0x8000_0000, &mut 7, TUNNEL_SOURCES, 9)
             .ok_or("not put in")?;
         let (outer, layers) = flow::extract(&packet, 3);
-        let opened = open(kind, 9, &packet, (&outer, &layers), false).ok_or("not taken out")?;
+        let opened = open(kind, 9, &packet, (&outer, &layers), false, &mut None).ok_or("not taken out")?;
         assert_eq!(packet.get(opened.header..), Some(inner));
         // A flipped bit of what a checksum covers is seen.
         let mut broken = packet.clone();
         *broken.last_mut().ok_or("empty")? ^= 1;
         let has_csum = opened.key.tun_flags() & tun_flag::CSUM != 0;
-        assert_eq!(open(kind, 9, &broken, (&outer, &layers), false).is_none(), has_csum);
+        assert_eq!(open(kind, 9, &broken, (&outer, &layers), false, &mut None).is_none(), has_csum);
         let mut other = packet.clone();
         other[ETHERNET] ^= 0x20;
-        assert!(open(kind, 9, &other, (&outer, &layers), true).is_none(), "of another IP version");
+        assert!(open(kind, 9, &other, (&outer, &layers), true, &mut None).is_none(), "of another IP version");
         // Whatever is cut off, nothing but a shorter packet or none comes out.
         for len in 0..packet.len() {
             let (outer, layers) = flow::extract(&packet[..len], 3);
-            if let Some(opened) = open(kind, 9, &packet[..len], (&outer, &layers), true) {
+            if let Some(opened) = open(kind, 9, &packet[..len], (&outer, &layers), true, &mut None) {
                 assert!(opened.header <= len, "{} octets of {len}", opened.header);
             }
         }
@@ -416,10 +453,10 @@ mod tests {
         let options = "geneve({class=0xffff,type=0x80,len=4,0xa})";
         let shown = format!("tun_id=0x7b,{ends6},tp_src=46884,tp_dst=6081,{options},flags(oam|csum|key)");
         check(TunnelKind::Geneve, &geneve, &frame, &shown);
-        // An option that is longer than all options together.
+        // An option that is longer than all options together is for who reads them.
         let mut cut = geneve;
         cut.header[73] = 2;
-        assert_eq!(there_and_back(TunnelKind::Geneve, &cut, &frame), Err("not taken out".to_owned()));
+        assert!(there_and_back(TunnelKind::Geneve, &cut, &frame).is_ok());
         let gre = push(3, V4, 47, 50, "gre((flags=0xb000,proto=0x6558),csum=0x0,key=0x1c8,seq=0x0)");
         check(TunnelKind::Gre, &gre, &frame, &format!("tun_id=0x1c8,{ends},flags(csum|key)"));
         let erspan = push(107, V4, 47, 50, "erspan(ver=1,sid=0x7,idx=0x3)");
@@ -445,5 +482,79 @@ mod tests {
         let mut packet = vxlan.header.clone();
         packet.resize(66_000, 0);
         assert_eq!(complete(&mut packet, false, 0, &mut 0, TUNNEL_SOURCES, 9), None);
+    }
+
+    /// A packet with an outer header of IPv4 and UDP to `port`, or of GRE without one, and `rest`.
+    fn outer(port: Option<u16>, options: &[u8], rest: &[u8]) -> Vec<u8> {
+        let udp = port.map(|port| [50_000, port, 8 + rest.len() as u16, 0].map(u16::to_be_bytes).concat());
+        let udp = udp.unwrap_or_default();
+        let mut ip = vec![0x45 + options.len() as u8 / 4, 0];
+        ip.extend((20 + options.len() as u16 + (udp.len() + rest.len()) as u16).to_be_bytes());
+        ip.extend([0, 1, 0, 0, 64, if port.is_some() { proto::UDP } else { 47 }, 0, 0, 1, 1, 2, 92, 1, 1, 2, 88]);
+        ip.extend(options);
+        let sum = checksum::of(&ip);
+        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+        let ethernet = [0xaa, 0x55, 0xaa, 0x55, 0, 0, 0xf8, 0xbc, 0x12, 0x44, 0x34, 0xb6, 8, 0];
+        [&ethernet[..], &ip, &udp, rest].concat()
+    }
+
+    /// What is said of a packet, and whether it comes out of the tunnel: octets of its headers, and its packet type.
+    fn heard(kind: TunnelKind, packet: &[u8]) -> (Option<(usize, u32)>, String) {
+        let (outer, layers) = flow::extract(packet, 3);
+        let mut said = None;
+        let opened = open(kind, 9, packet, (&outer, &layers), false, &mut said);
+        (opened.map(|o| (o.header, o.key.packet_type())), said.map(|notice| notice.to_string()).unwrap_or_default())
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_as_open_vswitch_does() {
+        let frame = inner();
+        let refused = |text: &str| (None, text.to_owned());
+        let plain = TunnelKind::Vxlan { gbp: false, gpe: false };
+        let gbp = TunnelKind::Vxlan { gbp: true, gpe: false };
+        let vxlan = |kind, word: u32, network: u32| {
+            let head = [word, network].map(u32::to_be_bytes).concat();
+            heard(kind, &outer(Some(4789), &[], &[&head[..], &frame].concat()))
+        };
+        let taken = |packet_type| (Some((50, packet_type)), String::new());
+        assert_eq!(vxlan(plain, 0x0800_0000, 0x7b00), taken(0));
+        assert_eq!(vxlan(plain, 0, 0x7b00), refused("invalid vxlan flags=0 vni=0x7b00"));
+        assert_eq!(vxlan(plain, 0x0800_0000, 0x7b01), refused("invalid vxlan flags=0x8000000 vni=0x7b01"));
+        assert_eq!(vxlan(plain, 0x8800_0512, 0x7b00), refused("invalid vxlan flags=0x88000512 vni=0x7b00"));
+        assert_eq!(vxlan(gbp, 0x8800_0512, 0x7b00), taken(0));
+        assert_eq!(vxlan(gbp, 0x0800_0512, 0x7b00), refused("invalid vxlan flags=0x8000512 vni=0x7b00"));
+        // The generic protocol extension's own bits are left out of what is told; operations are nobody's here.
+        assert_eq!(vxlan(plain, 0x3c00_0003, 0x7b00), taken(0));
+        assert_eq!(vxlan(plain, 0x0c00_0002, 0x7b00), taken(0x1_86dd));
+        assert_eq!(vxlan(plain, 0x3e00_ff03, 0x7b01), refused("invalid vxlan flags=0xa00ff00 vni=0x7b01"));
+        assert_eq!(vxlan(plain, 0x0400_0003, 0x7b00), refused("invalid vxlan flags=0 vni=0x7b00"));
+        assert_eq!(vxlan(plain, 0x0c00_0009, 0x7b00), refused(""));
+        assert_eq!(vxlan(plain, 0x0d00_0003, 0x7b00), refused(""));
+
+        let geneve = |head: &[u8]| heard(TunnelKind::Geneve, &outer(Some(6081), &[], &[head, &frame[..56]].concat()));
+        assert_eq!(geneve(&[0x40, 0, 8, 0, 0, 0, 0x7b, 0]), refused("unknown geneve version: 1"));
+        assert_eq!(geneve(&[0, 0, 8, 0, 0, 0, 0x7b, 0]), refused("unknown geneve encapsulated protocol: 0x800"));
+        let long = "geneve packet too small: header len=302 packet size=106";
+        assert_eq!(geneve(&[0x7f, 0, 8, 0, 0, 0, 0x7b, 0]), refused(long));
+        let short = heard(TunnelKind::Geneve, &outer(Some(6081), &[], &[0, 0, 0x65]));
+        assert_eq!(short, refused("geneve packet too small: min header=16 packet size=11"));
+
+        let mut sound = outer(Some(6081), &[], &[&[0, 0, 0x65, 0x58, 0, 0, 0x7b, 0], &frame[..]].concat());
+        assert_eq!(heard(TunnelKind::Geneve, &sound), taken(0));
+        sound[ETHERNET + 10] ^= 1;
+        assert_eq!(heard(TunnelKind::Geneve, &sound), refused("ip packet has invalid checksum"));
+        let odd = outer(Some(6081), &[1; 4], &[0, 0, 0x65, 0x58, 0, 0, 0x7b, 0]);
+        assert_eq!(heard(TunnelKind::Geneve, &odd), refused("ip options not supported on tunnel packets (24 bytes)"));
+
+        let erspan = [&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x30, 5, 0, 7, 0, 0, 0, 3], &frame[..]].concat();
+        assert_eq!(heard(TunnelKind::Erspan, &outer(None, &[], &erspan)), refused("ERSPAN version error 3"));
+
+        let gtpu = |head: &[u8]| heard(TunnelKind::Gtpu, &outer(Some(2152), &[], head));
+        let signalling = (Some((0, 0)), "Receive non-GPDU msgtype: 1".to_owned());
+        assert_eq!(gtpu(&[0x30, 1, 0, 0, 0, 0, 0, 0x7b, 0, 0, 0, 0]), signalling);
+        let odd = (Some((50, 0)), "GTP-U: Receive non-IP packet.".to_owned());
+        assert_eq!(gtpu(&[0x30, 255, 0, 0, 0, 0, 0, 0x7b, 0x55, 0x55]), odd);
+        assert_eq!(gtpu(&[0x30, 255, 0, 0, 0, 0, 0, 0x7b]), odd);
+        assert_eq!(gtpu(&[0x30, 255, 0, 0, 0, 0, 0, 0x7b, 0x45, 0]), taken(0x1_0800));
     }
 }

@@ -131,6 +131,23 @@ fn a_tunnel_by_the_hosts_stack_has_the_outer_packets_on_its_port() {
 }
 
 #[test]
+fn what_comes_out_of_a_tunnel_is_a_packet() {
+    let mut rig = Rig::new(Config::default());
+    rig.dp.set_tunnel(3, Some(TunnelKind::Vxlan { gbp: false, gpe: false }));
+    rig.install_any(&[Action::TnlPop(3)]);
+    let vxlan = |flags: u8, inner: &[u8]| {
+        plain(ipv4(17, [10, 0, 0, 8], [10, 0, 0, 9], &udp(7, 4789, &[&[flags, 0, 0, 0, 0, 0, 5, 0], inner].concat())))
+    };
+    rig.inject([vxlan(8, &[7; 13]), vxlan(0, &[7; 60]), vxlan(8, &[7; 14])]);
+    let dropped = |rig: &Rig, why: Drop| rig.dp.stats().drops[why.index()];
+    assert_eq!((dropped(&rig, Drop::TooShort), dropped(&rig, Drop::TunnelPop)), (1, 1));
+    assert_eq!(rig.take_upcalls().len(), 1);
+    let said: Vec<_> = rig.dp.notices().map(|notice| notice.to_string()).collect();
+    assert_eq!(said, ["invalid vxlan flags=0 vni=0x500"]);
+    assert_eq!(rig.dp.notices().count(), 0, "once");
+}
+
+#[test]
 fn a_tunnel_by_the_hosts_stack_takes_long_options() {
     let mut rig = Rig::new(Config::default());
     rig.dp.set_tunnel(3, Some(TunnelKind::Geneve));

@@ -154,6 +154,20 @@ fn who_answers_untranslated_begins_a_connection_that_takes_over() {
 }
 
 #[test]
+fn what_nothing_is_free_for_is_not_translated() {
+    let one = CtNat { src: Some(true), ip_min: Some([1, 1, 1, 1].into()), port_min: 1000, ..CtNat::default() };
+    let mut rig = tracked(Ct { nat: Some(CtNat { port_max: 1001, ..one }), ..commit() });
+    for sport in [1, 2] {
+        assert_eq!(state(&mut rig, udp_frame(A, B, sport, 2)), cs::NEW | cs::SNAT);
+    }
+    assert_eq!(rig.dp.notices().count(), 0);
+    assert_eq!(state(&mut rig, udp_frame(A, B, 3, 2)), cs::NEW);
+    assert_eq!(rig.dp.notices().collect::<Vec<_>>(), [dp::Notice::NatExhausted]);
+    assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::NEW | cs::SNAT);
+    assert_eq!((rig.dp.n_connections(), rig.dp.notices().count()), (2, 0));
+}
+
+#[test]
 fn a_translated_packet_that_is_forced_to_begin_has_begun() {
     let translates = |force| Ct {
         nat: Some(CtNat { src: Some(true), ip_min: Some([1, 1, 1, 1].into()), ..CtNat::default() }),

@@ -21,3 +21,9 @@ pub const HAS_VNI: u8 = 0x08;
 pub const HAS_GBP: u8 = 0x80;
 /// Flag: next protocol (generic protocol extension).
 pub const HAS_NEXT: u8 = 0x04;
+/// Flag of the generic protocol extension: operations and maintenance.
+pub const OAM: u8 = 0x01;
+/// What the group policy extension may set in the first word.
+pub const GBP_WORD: u32 = 0x80ff_ffff;
+/// What the generic protocol extension may set in the first word: version, flag, protocol.
+pub const NEXT_WORD: u32 = 0x3400_00ff;

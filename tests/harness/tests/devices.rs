@@ -100,6 +100,33 @@ fn the_first_frames_of_a_port_come_once_and_in_order() {
     });
 }
 
+/// Renames devices away and back, faster than they can be opened. The last news of each is that it is there.
+const RENAMES: &str = r#"
+for i in $(seq 12); do
+    for f in f0 f1 f2 f3; do echo link set $f name away-$f; done
+    for f in f0 f1 f2 f3; do echo link set away-$f name $f; done
+done | ip -batch -
+"#;
+
+#[test]
+fn devices_that_are_renamed_while_they_are_opened_are_there_in_the_end() {
+    on_lab(Side::troupe(), &[], |lab| {
+        lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")?;
+        for number in 0..4 {
+            lab.host.line(&format!("ip link add f{number} type veth peer name p{number}"))?;
+            lab.vsctl(&format!("add-port br0 f{number}"))?;
+        }
+        for round in 0..10 {
+            lab.host.run(&["sh", "-c", RENAMES])?;
+            process::until(&format!("all devices to be open after round {round}"), SOON, || {
+                let numbers = lab.vsctl("get interface f0 ifindex -- get interface f1 ifindex -- get interface f2 ifindex -- get interface f3 ifindex");
+                numbers.is_ok_and(|numbers| numbers.split_whitespace().filter(|n| *n != "0").count() == 4)
+            })?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn a_bond_goes_on_with_the_link_that_is_left() {
     on_lab(Side::troupe(), &[], |lab| {

@@ -380,6 +380,25 @@ fn a_tunnel_leads_where_the_hosts_routes_lead() {
     });
 }
 
+/// The host's addresses are known all the same, and serve people's routes.
+#[test]
+fn the_hosts_routes_may_be_none_of_the_switchs() {
+    on_lab(Side::troupe(), &["--disable-system-route"], |lab| {
+        let tunnel = "add-port br0 t1 -- set interface t1 type=vxlan options:remote_ip=10.9.0.2";
+        lab.vsctl(&format!("add-br br0 -- set bridge br0 datapath_type=netdev -- {tunnel}"))?;
+        lab.host.line("ip addr add 10.9.0.1/24 dev br0")?;
+        lab.host.line("ip link set br0 up")?;
+        process::until("a person's route", Duration::from_secs(30), || {
+            lab.appctl("ovs/route/add 10.9.0.0/24 br0").is_ok_and(|said| said.trim() == "OK")
+        })?;
+        let routes = lab.appctl("ovs/route/show")?;
+        let only = "Route Table:\nUser: 10.9.0.0/24 dev br0 SRC 10.9.0.1\n";
+        need(&format!("there is no other: {routes}"), routes == only)?;
+        let listening = lab.appctl("tnl/ports/show -v")?;
+        need(&format!("tunnels end there: {listening}"), listening.contains("ipv4(dst=10.9.0.1,proto=17"))
+    });
+}
+
 /// Joins the switch's host with another space, over which tunnels lead: 192.0.2.1 and 2, fd00:99::1 and 2.
 fn underlay(lab: &Lab, far: &Namespace) -> Result<(), String> {
     let join = format!("ip link add u0 type veth peer name u1 netns {}", far.name());
@@ -489,7 +508,19 @@ fn switches_reach_each_other_by_their_hosts_stacks() {
                 lab.vsctl("del-port t1")?;
             }
         }
-        Ok(())
+        // GTP-U carries packets without frames, which each end makes anew.
+        for (lab, own, far) in [(&*lab, 1, 2), (&other, 2, 1)] {
+            let mac = |of: u8| format!("02:00:00:00:00:0{of}");
+            lab.vsctl(&format!("set bridge br0 other_config:hwaddr={}", mac(own)))?;
+            lab.host.line(&format!("ip neigh replace 10.8.0.{far} lladdr {} dev br0", mac(far)))?;
+            let tunnel = format!("type=gtpu options:remote_ip=192.0.2.{far} options:key=7 ofport_request=7");
+            lab.vsctl(&format!("add-port br0 t1 -- set interface t1 {tunnel}"))?;
+            lab.ofctl("add-flow br0 in_port=LOCAL,ip,actions=output:7")?;
+            let frame = format!("mod_dl_src:{},mod_dl_dst:{}", mac(far), mac(own));
+            lab.ofctl(&format!("add-flow br0 in_port=7,actions={frame},LOCAL"))?;
+        }
+        process::until("GTP-U", Duration::from_secs(60), || lab.host.reaches("10.8.0.2"))?;
+        lab.host.sends(&other.host, "10.8.0.2", 1_000_000)
     });
 }
 

@@ -90,6 +90,7 @@ async fn serve(
             tls: Tls::default(),
             dummy,
             disable_system: false,
+            disable_system_route: false,
             seed: programs::seed()?,
             database: Some(database.clone()),
             fill_empty: Some(uuid_text(programs::seed()?)),

@@ -50,6 +50,8 @@ pub(crate) struct Outcome {
     /// The original direction.
     pub(crate) original: Option<Tuple>,
     pub(crate) rewrite: Option<Rewrite>,
+    /// Nothing was free to translate the connection to that it would have begun.
+    pub(crate) is_exhausted: bool,
     /// Its connection has a helper: to be shown the packet's text.
     pub(crate) helped: Option<Helped>,
 }
@@ -149,7 +151,7 @@ impl Tracker {
         }
         outcome.original = Some(packet.tuple);
         if found.is_none() {
-            (found, outcome.state) = self.begin(ct, &packet, again, now_ms);
+            (found, outcome.state) = self.begin(ct, &packet, again, now_ms, &mut outcome.is_exhausted);
             if let Some(expected) = self.expectations.find(ct.zone, &packet.tuple).filter(|_| outcome.state == cs::NEW)
             {
                 outcome.state |= cs::REL;
@@ -270,7 +272,14 @@ impl Tracker {
     }
 
     /// A packet of no connection: its state, and the connection it begins if it is to be committed.
-    fn begin(&mut self, ct: &Ct, packet: &Parsed, again: Option<u8>, now_ms: u64) -> (Option<(u32, bool)>, u8) {
+    fn begin(
+        &mut self,
+        ct: &Ct,
+        packet: &Parsed,
+        again: Option<u8>,
+        now_ms: u64,
+        is_exhausted: &mut bool,
+    ) -> (Option<(u32, bool)>, u8) {
         if packet.is_related || !packet.may_begin() {
             return (None, cs::INV);
         }
@@ -288,7 +297,10 @@ impl Tracker {
             (Some(nat), None) if nat.src.is_some() => match self.translate(ct.zone, nat, &original, now_ms) {
                 Some(translated) => translated,
                 // Nothing is free: it stays new, and is not remembered.
-                None => return (None, cs::NEW),
+                None => {
+                    *is_exhausted = true;
+                    return (None, cs::NEW);
+                }
             },
             _ => original,
         };

@@ -199,8 +199,8 @@ impl TunTable {
         key.set_tun_metadata_present(present);
     }
 
-    /// Whether every critical option of a key in datapath form is one that this table maps: a packet with another must be
-    /// dropped (RFC 8926, section 3.5). A key in another form has none.
+    /// Whether a key in datapath form has whole options, and every critical one is one that this table maps: a packet with
+    /// another must be dropped (RFC 8926, section 3.5). A key in another form has none.
     pub fn knows_critical(&self, key: &Key) -> bool {
         if key.tun_flags() & tun_flag::UDPIF == 0 {
             return true;
@@ -210,9 +210,7 @@ impl TunTable {
             mapped.is_some_and(|(_, entry)| usize::from(entry.len) == option.data.len())
         };
         let options = Self::wire_options(key);
-        packet::geneve::options(&options)
-            .map_while(Result::ok)
-            .all(|o| o.kind & packet::geneve::CRITICAL == 0 || known(&o))
+        packet::geneve::options(&options).all(|o| o.is_ok_and(|o| o.kind & packet::geneve::CRITICAL == 0 || known(&o)))
     }
 
     /// From this table's form to datapath form: the options whose bits `tun_metadata_present` has, in their fields'
@@ -229,6 +227,12 @@ impl TunTable {
             options.extend(self.get(i, &key.0).octets());
         }
         Self::set_wire_options(key, &options);
+    }
+
+    /// Has a mask in datapath form ask for all options: what is refused for one is not for others.
+    pub fn ask_for_options(mask: &mut Mask) {
+        mask.0[TUN_METADATA_WORD..TUN_METADATA_WORD + TUN_METADATA_BYTES / 8].fill(u64::MAX);
+        mask.set_tun_metadata_present(u64::MAX);
     }
 
     /// The mask in datapath form that says of `key`, which is in datapath form, what `mask` says in this table's. The

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use flow::field::TunTable;
 use flow::odp::{Cookie, DropReason};
 use flow::{Actions, Execute, FlowEntry, Key, Upcall, UpcallKind};
 use l2proto::mac_learning::{Change as MacChange, MacKey};
@@ -177,7 +178,7 @@ impl Bridge {
         };
         let refused = self.live.bridges.get(&bridge).is_some_and(|b| !b.tun_table.knows_critical(key));
         let mut translation = if refused {
-            Translation::nothing(&self.live, &input)
+            Translation::refused_options(&self.live, &input)
         } else {
             translate(&self.live, &input, &mut self.recirc, None)
         };
@@ -185,6 +186,9 @@ impl Bridge {
             && let Some(bridge) = self.live.bridges.get(&bridge)
         {
             translation.mask = bridge.tun_table.mask_to_datapath(&translation.mask, key);
+            if refused {
+                TunTable::ask_for_options(&mut translation.mask);
+            }
         }
         Some(translation)
     }

@@ -56,6 +56,7 @@ pub use record::{Node, NodeKind, Recirculation, Recorder};
 
 use crate::view::{BridgeId, PortKind, SwitchView};
 use context::Context;
+use wildcard::TUNNEL_WORDS;
 
 /// Deepest recursion of resubmits.
 pub const MAX_DEPTH: u32 = 64;
@@ -141,6 +142,23 @@ impl Translation {
             macs: SmallVec::new(),
             bridges: smallvec![input.bridge],
             version: view.version,
+        }
+    }
+
+    /// Of a packet whose tunnel options are not as they should be, or that has one that it may not be taken with by who
+    /// does not know it.
+    pub fn refused_options(view: &SwitchView, input: &Input<'_>) -> Translation {
+        let mut flow = input.key.clone();
+        flow.0[..TUNNEL_WORDS].fill(0);
+        let bridge = view.bridges.get(&input.bridge).map_or("", |bridge| &bridge.name);
+        let flow = flow::match_text::format_flow(&flow, &Default::default());
+        Translation {
+            actions: vec![odp::Action::Drop(DropReason::InvalidTunnelMetadata)],
+            complaint: Some(
+                format!("Invalid Geneve tunnel metadata on bridge {bridge} while processing {flow}").into(),
+            ),
+            error: Some(DropReason::InvalidTunnelMetadata),
+            ..Translation::nothing(view, input)
         }
     }
 

@@ -4,7 +4,7 @@ use flow::nw_frag;
 use flow::{Key, Mask};
 
 /// Words of the key that describe the tunnel a packet came through.
-const TUNNEL_WORDS: usize = flow::key::TUN_METADATA_WORD + flow::key::TUN_METADATA_BYTES / 8;
+pub(super) const TUNNEL_WORDS: usize = flow::key::TUN_METADATA_WORD + flow::key::TUN_METADATA_BYTES / 8;
 /// VLAN tag present.
 const CFI: u16 = 0x1000;
 

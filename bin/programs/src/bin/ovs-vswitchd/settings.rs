@@ -46,6 +46,7 @@ impl Settings {
                 dummy: DummyMode::Off,
                 dummy_numa: None,
                 disable_system: false,
+                disable_system_route: false,
                 seed: 0,
                 fill_empty: None,
                 database: None,
@@ -73,7 +74,8 @@ impl Settings {
                 }
                 "dummy-numa" => settings.switch.dummy_numa = given.value.clone(),
                 "disable-system" => settings.switch.disable_system = true,
-                "disable-system-route" | "hw-rawio-access" => {}
+                "disable-system-route" => settings.switch.disable_system_route = true,
+                "hw-rawio-access" => {}
                 "dpdk" => return Err(UsageError("Using --dpdk to configure DPDK is not supported.".to_owned())),
                 _ => {
                     let _ = settings.daemon.accept(given)? || settings.log.accept(given)? || tls.accept(given)?;
