@@ -88,7 +88,7 @@ impl Bridge {
             Output::Settle { table, commit } => self.tell_table(table, Settle { commit }),
             Output::ConfigureTable { table, config } => self.configure_table(table, ConfigureTable(config), ctx),
             Output::Share => {
-                self.publish();
+                self.publish(true);
                 let shared = self.setup.shares.ask(Share { devices: false }, SHARING);
                 let step = actix::fut::wrap_future::<_, Self>(shared);
                 ctx.spawn(step.map(|_, this, ctx| this.carried_out(ctx)));
@@ -212,10 +212,10 @@ impl Bridge {
         let own = self.own.clone()?;
         let known = self.core.view().table(id).cloned().unwrap_or_else(|| Arc::new(TableView::empty(id)));
         let role = Role::new(format!("table {} {id}", self.setup.name), "table", TABLE_MAILBOX, Strategy::OneForOne);
-        let (directory, bridge) = (self.setup.directory.clone(), self.setup.id);
+        let latest = self.setup.latest.clone();
         let table = self.family.hire(role, move |desk, _| {
             // A later incarnation begins with what was published last.
-            let published = directory.load().view.bridges.get(&bridge).and_then(|b| b.table(id).cloned());
+            let published = latest.load().as_ref().and_then(|b| b.table(id).cloned());
             let view = published.unwrap_or_else(|| known.clone());
             FlowTable::new(desk, &view, own.outlet::<TableChanged>().retry(NEWS_AT_MOST))
         });

@@ -10,12 +10,14 @@ mod control;
 mod coverage;
 
 use actix::prelude::*;
+use arc_swap::ArcSwapOption;
 use ofproto::bridge::{Bridge as Core, BridgeConfig, BridgeReport, ConnId, MeterNumbers, Output};
-use ofproto::view::BridgeId;
+use ofproto::view::{BridgeId, BridgeView};
 use ofproto::xlate::{Numbers, Recirc};
 use openflow::message::Msg;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::budget::{Turn, UPCALLS};
 use crate::clock;
@@ -47,6 +49,8 @@ pub struct BridgeSetup {
     pub run_dir: PathBuf,
     /// Who is where.
     pub directory: Shared,
+    /// Its view as it was last, for the next incarnation.
+    pub latest: Arc<ArcSwapOption<BridgeView>>,
     /// Who hears what becomes of its protocols.
     pub reports: Outlet<BridgeReported>,
     /// Who says when others know what this one told.
@@ -67,6 +71,8 @@ const WAITING_AT_MOST: usize = 4096;
 const UNSENT_AT_MOST: usize = 1 << 20;
 /// How soon what did not fit a mailbox is tried again, milliseconds.
 const RETRY_MS: i64 = 1;
+/// Between two views that the switch is told of, milliseconds: it passes each on to every bridge and revalidator.
+const TELL_MS: i64 = 1;
 
 pub(super) struct Peer {
     outlet: Recipient<Transmit>,
@@ -91,7 +97,10 @@ pub struct Bridge {
     connections: connections::Connections,
     collectors: crate::export::Collectors,
     counted: coverage::Counted,
-    published_version: u64,
+    /// A view that the switch has not been told of.
+    untold: Option<Arc<BridgeView>>,
+    /// When it was told last, milliseconds.
+    told_ms: i64,
     /// Tables that were told to be configured and have not answered.
     configuring: usize,
     /// Who waits for them.
@@ -106,7 +115,7 @@ pub struct Bridge {
 impl Bridge {
     /// A bridge without configuration, or, after a panic, as its view published last shows it.
     pub fn new(desk: Desk, setup: BridgeSetup, news: Outlet<BridgeNews>, ctx: &mut Context<Self>) -> Self {
-        let before = setup.directory.load().view.bridges.get(&setup.id).cloned();
+        let before = setup.latest.load_full();
         let config = BridgeConfig { name: setup.name.clone(), fail_secure: true, ..BridgeConfig::default() };
         let mut core = Core::new(setup.id, config, setup.seed, clock::now_ms());
         core.debug_actions = setup.debug_actions;
@@ -135,7 +144,8 @@ impl Bridge {
             connections: connections::Connections::default(),
             collectors: crate::export::Collectors::default(),
             counted: coverage::Counted::new(),
-            published_version: 0,
+            untold: None,
+            told_ms: 0,
             configuring: 0,
             configured: Waiters::default(),
             pupils: Waiters::default(),
@@ -164,7 +174,7 @@ impl Bridge {
         if !self.uncredited.is_empty() {
             self.credit(Vec::new(), Vec::new());
         }
-        self.publish();
+        self.publish(false);
         if !self.core.has_own_changes() {
             self.pupils.tell();
         }
@@ -177,11 +187,24 @@ impl Bridge {
         self.rearm();
     }
 
-    /// Tells the switch of the view if it is not the one told last.
-    fn publish(&mut self) {
+    /// Tells the switch of the view if it is not the one told last: at once where that is some time ago, or `now`, else
+    /// with what follows shortly. What is decided here sees every view, and whoever waits for a barrier while others may
+    /// depend on this bridge has them told first.
+    fn publish(&mut self, now: bool) {
         if let Some(view) = self.core.take_changed_view() {
-            self.published_version = view.version;
-            self.published.send(BridgeNews::Published(view));
+            self.setup.latest.store(Some(view.clone()));
+            self.untold = Some(view);
+        }
+        if self.untold.is_none() {
+            return;
+        }
+        let now_ms = clock::now_ms();
+        // A clock that was moved by hand tells nothing of how long ago it was.
+        if now || clock::is_stopped() || !(0..TELL_MS).contains(&(now_ms - self.told_ms)) {
+            self.told_ms = now_ms;
+            if let Some(view) = self.untold.take() {
+                self.published.send(BridgeNews::Published(view));
+            }
         }
     }
 
@@ -196,6 +219,9 @@ impl Bridge {
         }
         if !self.uncredited.is_empty() {
             self.desk.arm_by(clock::now_ms() + RETRY_MS, "credit waits for a table");
+        }
+        if self.untold.is_some() {
+            self.desk.arm_by(self.told_ms + TELL_MS, "the switch is to hear of rules");
         }
     }
 

@@ -300,6 +300,7 @@ impl Switch {
             tls: self.settings.tls.clone(),
             run_dir: self.settings.run_dir.clone(),
             directory: switch,
+            latest: Arc::default(),
             reports,
             shares,
             seed: self.settings.seed,

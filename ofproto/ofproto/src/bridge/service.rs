@@ -82,14 +82,19 @@ impl Bridge {
     /// Answers once everything before it has taken effect: changes of tables, ports and settings are waited for before
     /// the next request is read, and here what other bridges have to know of them. Source: OpenFlow 1.0 section 5.3.7.
     fn barrier(&mut self, id: ConnId, xid: u32) {
-        let others = self.live.bridges.len() > 1;
-        if others && (self.dirty || self.unshared) {
+        if (self.dirty || self.unshared) && self.others_cross() {
             self.unshared = false;
             self.barrier = Some((id, xid));
             self.put_awaited(Output::Share);
         } else {
             self.reply(id, xid, Message::BarrierReply);
         }
+    }
+
+    /// Whether what is decided elsewhere may depend on this bridge: packets cross it by patch ports, or inside tunnels.
+    fn others_cross(&self) -> bool {
+        let crossed = || !self.live.tunnels.ports.is_empty() || self.view.ports.values().any(|port| port.is_patch());
+        self.live.bridges.len() > 1 && crossed()
     }
 
     /// Requests about the connection itself.
