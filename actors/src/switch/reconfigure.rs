@@ -534,6 +534,7 @@ impl Switch {
         let ct_timeouts = self.assign_timeouts();
         let host = self.host.as_ref().map(|host| host.view.load_full());
         let restore_wait = self.desired.other_config.get("flow-restore-wait").is_some_and(|v| v == "true");
+        let bundle_idle_s = plan::number(&self.desired.other_config, "bundle-idle-timeout", 0);
         let mut asked: Vec<BoxFuture<'static, Result<(), AskError>>> = Vec::new();
         for (name, bridge) in &mut self.bridges {
             let Some(row) = self.desired.bridges.get(name) else { continue };
@@ -586,6 +587,7 @@ impl Switch {
                     _ => None,
                 };
             }
+            config.bundle_idle_s = bundle_idle_s;
             config.ct_timeouts = ct_timeouts.get(&bridge.datapath).cloned().unwrap_or_default();
             let dummy_address = |name: &str| ports.get(name)?.status.addresses.first().copied();
             config.netflow = row.netflow.as_ref().and_then(|netflow| monitoring::netflow(netflow, &row.datapath_type));

@@ -113,7 +113,12 @@ pub fn set_syslog_method(method: SyslogMethod) {
 
 /// Sends messages over UDP to `host:port` beside the local log (`--syslog-target`).
 pub fn set_syslog_target(target: &str) -> io::Result<()> {
-    sinks().target = Some(connect_udp(target)?);
+    let socket = connect_udp(target).inspect_err(|_| {
+        if let Some(fault) = fault_of_target(target) {
+            crate::err!("socket_util", "{target}: {fault}");
+        }
+    })?;
+    sinks().target = Some(socket);
     crate::warn!("vlog", "--syslog-target flag is deprecated, use --syslog-method instead");
     Ok(())
 }
@@ -290,6 +295,15 @@ fn open_syslog(method: &SyslogMethod) -> Syslog {
         SyslogMethod::Libc => unix(Path::new("/dev/log")).map_or(Syslog::Nowhere, Syslog::Unix),
         SyslogMethod::Unix(path) => unix(path).map_or(Syslog::Nowhere, Syslog::Unix),
         SyslogMethod::Udp(address) => connect_udp(address).map_or(Syslog::Nowhere, Syslog::Udp),
+    }
+}
+
+/// What is wrong with `host:port`, if anybody is to be told.
+fn fault_of_target(target: &str) -> Option<String> {
+    match target.rsplit_once(':') {
+        None => Some("port must be specified".to_owned()),
+        Some((_, "")) => None,
+        Some((_, port)) => port.parse::<u16>().is_err().then(|| format!("bad port number \"{port}\"")),
     }
 }
 

@@ -247,9 +247,9 @@ fn timeout(text: &str) -> Result<u32, UsageError> {
 
 fn colors(when: Option<&str>) -> Result<Colors, UsageError> {
     let on = match when {
-        None | Some("always") => true,
+        Some("always") => true,
         Some("never") => false,
-        Some("auto") => rustix::termios::isatty(std::io::stdout()),
+        None | Some("auto") => rustix::termios::isatty(std::io::stdout()),
         Some(other) => return Err(UsageError(format!("incorrect value `{other}' for --color"))),
     };
     if !on {

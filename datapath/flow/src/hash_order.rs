@@ -49,6 +49,14 @@ impl<T: PartialEq + Copy> HashOrder<T> {
         }
     }
 
+    /// Takes out an item with this hash.
+    pub fn remove_hashed(&mut self, hash: u32, item: T) {
+        let at = hash as usize & (self.buckets.len() - 1);
+        let before = self.buckets[at].len();
+        self.buckets[at].retain(|(_, i)| *i != item);
+        self.n -= before - self.buckets[at].len();
+    }
+
     /// Takes an item out.
     pub fn remove(&mut self, item: T) {
         for bucket in &mut self.buckets {

@@ -33,8 +33,8 @@ pub(super) fn lines(file: &str, mut f: impl FnMut(&str, usize) -> Done) -> Done 
     let mut number = 0;
     loop {
         line.clear();
-        let n = source.read_until(b'\n', &mut line).map_err(|e| Failure::Text(strerror(&e)))?;
-        if n == 0 {
+        // What cannot be read, a directory for one, ends there.
+        if source.read_until(b'\n', &mut line).unwrap_or(0) == 0 {
             return Ok(());
         }
         number += 1;
@@ -103,15 +103,6 @@ struct Said {
 /// The connection that names are asked for by, if they may be used.
 pub(super) fn open_for_names(settings: &Settings, switch: &str) -> Result<Option<Session>, Failure> {
     settings.accepts_names().then(|| super::flows::open_named(switch, settings)).transpose()
-}
-
-/// Reads a file of flows. With `switch`, names of that switch's ports and tables may be used.
-pub(super) fn read(settings: &Settings, switch: Option<&str>, file: &str, command: Command) -> Result<Flows, Failure> {
-    let session = match switch {
-        Some(switch) => open_for_names(settings, switch)?,
-        None => None,
-    };
-    parse_text(session, file, &Text::read(file)?, command)
 }
 
 /// Reads the lines of a file of flows. With a session, names of that switch's ports and tables may be used.

@@ -89,10 +89,8 @@ pub(super) fn with_names<T>(
         return noting(Names::NONE, attempt).map(|value| (value, None)).map_err(Failure::Text);
     }
     let session = open_named(switch, settings)?;
-    let value = match attempt(Names::NONE) {
-        Ok(value) => value,
-        Err(_) => noting(session.names(), attempt).map_err(Failure::Text)?,
-    };
+    let mut names = Names::NONE;
+    let value = noting_line(Some(&session), &mut names, attempt).map_err(Failure::Text)?;
     Ok((value, Some(session)))
 }
 

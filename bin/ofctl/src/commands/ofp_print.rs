@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use cli::program::{self, strerror};
+use cli::program;
 use openflow::hex_octets;
 use openflow::names::{Names, Style};
 
@@ -41,14 +41,8 @@ pub(super) fn ofp_print(settings: &Settings, args: &[String]) -> Done {
 pub(super) fn ofp_parse(settings: &Settings, args: &[String]) -> Done {
     let name = &args[0];
     let mut octets = Vec::new();
-    let read = if name == "-" {
-        std::io::stdin().read_to_end(&mut octets)
-    } else {
-        std::fs::File::open(name)
-            .map_err(|e| Failure::Text(format!("{name}: open ({})", strerror(&e))))?
-            .read_to_end(&mut octets)
-    };
-    read.map_err(|e| Failure::Text(format!("{name}: read failed ({})", strerror(&e))))?;
+    // What cannot be read, a directory for one, ends there.
+    let _ = super::flow_file::open(name, "open")?.read_to_end(&mut octets);
     let mut rest = &octets[..];
     while !rest.is_empty() {
         if rest.len() < 8 {

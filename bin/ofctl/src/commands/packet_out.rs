@@ -1,11 +1,11 @@
 //! `packet-out`.
 
-use openflow::Names;
 use openflow::action;
 use openflow::hex_octets;
 use openflow::matching::Match;
 use openflow::message::{Message, NO_BUFFER, PacketOut};
 use openflow::parse::packet_out::parse_packet_out;
+use openflow::{Names, OfPort};
 
 use super::flows::{noting, open_for_flow_mod, with_names};
 use crate::session::Session;
@@ -14,6 +14,12 @@ use crate::{Done, Failure};
 
 /// Octets of an Ethernet header.
 const ETHERNET: usize = 14;
+
+/// The port that a text names without the switch's help, and what the log is to say of it; nothing of what is none.
+fn noting_if_known(text: &str) -> Option<OfPort> {
+    Names::NONE.parse_port(text)?;
+    noting(Names::NONE, |names| names.parse_port(text).ok_or_else(String::new)).ok()
+}
 
 /// `packet-out SWITCH "in_port=… packet=… actions=…"`, or in the older way `packet-out SWITCH IN_PORT ACTIONS PACKET...`.
 pub(super) fn packet_out(settings: &Settings, args: &[String]) -> Done {
@@ -27,11 +33,9 @@ pub(super) fn packet_out(settings: &Settings, args: &[String]) -> Done {
         return Err(Failure::Text(format!("Too many arguments ({})", args.len() + 1)));
     }
     let ((actions, usable), found) = with_names(&args[0], settings, |names| action::parse_actions(&args[2], names))?;
-    let unknown = || format!("unknown port `{}'", args[1]);
-    let port = match noting(Names::NONE, |names| names.parse_port(&args[1]).ok_or_else(unknown)) {
-        Ok(port) => port,
-        Err(_) => super::ports::port_of(&Session::open(&args[0], settings)?, settings, &args[1])
-            .map_err(|_| Failure::Text(format!("{}: unknown port `{}'", args[0], args[1])))?,
+    let port = match noting_if_known(&args[1]) {
+        Some(port) => port,
+        None => super::ports::port_of(&Session::open(&args[0], settings)?, settings, &args[1])?,
     };
     let (session, _) = open_for_flow_mod(found, &args[0], usable, settings)?;
     let mut flow_metadata = Match::any();

@@ -57,7 +57,8 @@ pub(super) fn flow(settings: &Settings, args: &[String]) -> Done {
 
 /// `parse-flows FILE`.
 pub(super) fn flows(settings: &Settings, args: &[String]) -> Done {
-    let (flows, usable, _) = super::flow_file::read(settings, None, &args[0], Command::Mod(FlowModCommand::Add))?;
+    let (file, add) = (&args[0], Command::Mod(FlowModCommand::Add));
+    let (flows, usable, _) = super::flow_file::parse_text(None, file, &super::flow_file::Text::read(file)?, add)?;
     show_flows(settings, &flows, usable)
 }
 

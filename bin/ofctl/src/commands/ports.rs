@@ -16,7 +16,8 @@ pub(super) fn port_of(session: &Session, settings: &Settings, text: &str) -> Res
         return Ok(port);
     }
     if !settings.accepts_names() {
-        return Err(Failure::Text(unknown()));
+        // Looked at once more, without names.
+        return Ok(noting(Names::NONE, |names| names.parse_port(text).ok_or_else(unknown))?);
     }
     // Numbered as if ports were asked for on a connection of their own, meanwhile.
     let (_hello, _request) = (session.next_xid(), session.next_xid());
@@ -37,10 +38,15 @@ pub(super) fn dump_ports_desc(settings: &Settings, args: &[String]) -> Done {
     session.dump(&Message::PortDescRequest(port), settings)
 }
 
+/// Whether a text stands for all ports, or all queues.
+fn is_all(text: &str) -> bool {
+    text.is_empty() || text.eq_ignore_ascii_case("ALL")
+}
+
 fn queue_of(text: Option<&String>) -> Result<Option<u32>, Failure> {
     match text {
         None => Ok(None),
-        Some(text) if text.eq_ignore_ascii_case("ALL") => Ok(None),
+        Some(text) if is_all(text) => Ok(None),
         Some(text) => {
             let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
             Ok(Some(digits.parse().unwrap_or(0)))
@@ -52,7 +58,7 @@ fn queue_of(text: Option<&String>) -> Result<Option<u32>, Failure> {
 pub(super) fn queue_stats(settings: &Settings, args: &[String]) -> Done {
     let session = Session::open(&args[0], settings)?;
     let port = match args.get(1) {
-        Some(text) if !text.eq_ignore_ascii_case("ALL") => port_of(&session, settings, text)?,
+        Some(text) if !is_all(text) => port_of(&session, settings, text)?,
         _ => OfPort::ANY,
     };
     let queue = queue_of(args.get(2))?;
@@ -83,8 +89,9 @@ pub(super) fn queue_get_config(settings: &Settings, args: &[String]) -> Done {
 
 fn describe(session: &Session, name: &str) -> Result<PortDesc, Failure> {
     // Reserved names are none here, but numbers are.
-    let is_number = name.bytes().all(|b| b.is_ascii_digit());
-    let number = Names::NONE.parse_port(name).filter(|_| is_number);
+    let digits = name.trim_ascii_start();
+    let is_number = digits.bytes().all(|b| b.is_ascii_digit());
+    let number = Names::NONE.parse_port(digits).filter(|_| is_number);
     let found = session.ports()?.into_iter().find(|p| match number {
         Some(port) => p.port == port,
         None => p.name == name,

@@ -76,16 +76,16 @@ impl Flows {
         }
     }
 
-    /// Reads a file. Returns the protocols that can say its flows.
+    /// Reads a file, with names of a switch's ports. Returns the protocols that can say its flows, and the switch.
     fn read_file(
         &mut self,
-        settings: &Settings,
         side: usize,
-        switch: Option<&str>,
+        named: Option<Session>,
         file: &str,
-    ) -> Result<Protocols, Failure> {
-        let _ = flow_file::open(file, "open")?;
-        let (flow_mods, usable, _) = flow_file::read(settings, switch, file, Command::Mod(FlowModCommand::Add))?;
+    ) -> Result<(Protocols, Option<Session>), Failure> {
+        let text = flow_file::Text::read(file)?;
+        let add = Command::Mod(FlowModCommand::Add);
+        let (flow_mods, usable, named) = flow_file::parse_text(named, file, &text, add)?;
         for packed in flow_mods {
             let mut f = packed.unpack();
             normalize(&mut f.matching);
@@ -100,7 +100,7 @@ impl Flows {
             let table = if f.table == TABLE_ALL { 0 } else { f.table };
             self.read.push((side, table, f.priority, f.matching, version));
         }
-        Ok(usable)
+        Ok((usable, named))
     }
 
     fn read_switch(&mut self, session: &Session, protocol: Protocols, side: usize) -> Done {
@@ -153,7 +153,9 @@ fn kept(flags: FlowFlags) -> FlowFlags {
 /// `replace-flows SWITCH FILE`.
 pub(super) fn replace_flows(settings: &Settings, args: &[String]) -> Done {
     let mut flows = Flows::default();
-    let usable = flows.read_file(settings, 0, Some(&args[0]), &args[1])?;
+    let _ = flow_file::open(&args[1], "open")?;
+    let named = flow_file::open_for_names(settings, &args[0])?;
+    let (usable, _) = flows.read_file(0, named, &args[1])?;
     let session = Session::open(&args[0], settings)?;
     let protocol = protocol_for_dump(&session, usable, settings)?;
     flows.read_switch(&session, protocol, 1)?;
@@ -229,27 +231,31 @@ fn move_options(matching: &mut Match, table: &Arc<TunTable>) {
     }
 }
 
-/// Whether a source of flows is a file rather than a switch.
+/// Whether a source of flows is a file rather than a switch. A switch's socket is told by how it is named.
 fn is_file(name: &str) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    name == "-"
-        || std::fs::metadata(name).is_ok_and(|m| !m.file_type().is_socket())
-        || name.contains('/') && !name.contains(':')
+    !name.contains(':') && std::fs::metadata(name).is_ok()
 }
 
-/// `diff-flows SOURCE1 SOURCE2`: exit code 2 if they differ.
+/// `diff-flows SOURCE1 SOURCE2`: exit code 2 if they differ. Where names are shown, they are those of the first switch's
+/// ports; from there on files may use them.
 pub(super) fn diff_flows(settings: &Settings, args: &[String]) -> Done {
     let mut flows = Flows::default();
+    let mut named = None;
     for (side, source) in args.iter().enumerate() {
         if is_file(source) {
-            let switch = None;
-            flows.read_file(settings, side, switch, source)?;
+            let _ = flow_file::open(source, "open")?;
+            (_, named) = flows.read_file(side, named, source)?;
         } else {
             let session = Session::open(source, settings)?;
             let protocol = protocol_for_dump(&session, Protocols::ANY, settings)?;
             flows.read_switch(&session, protocol, side)?;
+            if settings.shows_names() {
+                named.get_or_insert(session);
+            }
         }
     }
+    let names = named.as_ref().map_or(Names::NONE, |session| Names { tables: None, ..session.names() });
+    let style = Style { names, colors: settings.colors };
     flows.settle();
     let mut differ = false;
     let mut out = String::new();
@@ -262,7 +268,7 @@ pub(super) fn diff_flows(settings: &Settings, args: &[String]) -> Done {
         for (sign, version) in [('-', a), ('+', b)] {
             if let Some(version) = version {
                 out.push(sign);
-                line(&mut out, entry, version, settings);
+                line(&mut out, entry, version, &style);
             }
         }
     }
@@ -274,12 +280,11 @@ pub(super) fn diff_flows(settings: &Settings, args: &[String]) -> Done {
     Ok(())
 }
 
-fn line(out: &mut String, entry: &Entry, version: &Content, settings: &Settings) {
-    let style = Style { names: Names::NONE, colors: settings.colors };
+fn line(out: &mut String, entry: &Entry, version: &Content, style: &Style<'_>) {
     if entry.table != 0 {
         out.push_str(&format!("table={} ", entry.table));
     }
-    out.push_str(&format_match(&entry.matching, Some(entry.priority), &Style::PLAIN));
+    out.push_str(&format_match(&entry.matching, Some(entry.priority), style));
     if version.cookie != 0 {
         out.push_str(&format!(" cookie={:#x}", version.cookie));
     }
@@ -297,6 +302,6 @@ fn line(out: &mut String, entry: &Entry, version: &Content, settings: &Settings)
         write_flags(out, version.flags);
     }
     out.push_str(if version.flags == FlowFlags::default() { " actions=" } else { "actions=" });
-    openflow::action::write(out, &version.actions, &style);
+    openflow::action::write(out, &version.actions, style);
     out.push('\n');
 }

@@ -7,16 +7,20 @@
 //! Source: OpenFlow 1.4 section 6.8 and 7.3.9, ONF extension 230; observed answers of Open vSwitch 3.1.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use openflow::ErrorCode;
 use openflow::flow_mod::PackedFlowMod;
 use openflow::message::bundle::BundleCtrlType;
-use openflow::message::{BundleAdd, BundleCtrl, Message};
+use openflow::message::{BundleAdd, BundleCtrl, Message, PacketOut};
 
 use super::change::{BundleChanges, Changes, Owed};
 use super::service::Step;
+use super::upcall::Given;
 use super::{Bridge, ConnId, Incoming, Output};
 use crate::table::Staged;
+use crate::view::GroupView;
+use crate::xlate::Start;
 
 /// Messages of one bundle at the most.
 const MESSAGES_AT_MOST: usize = 1 << 22;
@@ -148,7 +152,9 @@ impl Bridge {
             commit: Owed::from(request),
             id: bundle_id,
             groups: self.groups.clone(),
-            rest: bundle.messages.into_iter(),
+            rest: bundle.messages.into_iter().map(Vec::into_iter).collect(),
+            asks: false,
+            seen: None,
             refused: None,
             tables: BTreeSet::new(),
             events: Vec::new(),
@@ -164,10 +170,16 @@ impl Bridge {
     fn continue_bundle(&mut self, changes: Changes) {
         let Some(mut bundle) = changes.bundle else { return };
         let mut next = Changes::piece(changes.conn, &bundle);
-        match bundle.rest.next() {
+        match bundle.rest.pop_front() {
             None => bundle.complete = true,
-            Some(piece) => {
-                for message in piece {
+            Some(mut piece) => {
+                while let Some(message) = piece.as_slice().first() {
+                    if message.is_packet_out() && (next.has_staged() || bundle.is_unseen()) {
+                        bundle.asks = true;
+                        bundle.rest.push_front(piece);
+                        break;
+                    }
+                    let Some(message) = piece.next() else { break };
                     let owed = message.owed.clone();
                     if let Err(code) = self.gather(&mut next, &mut bundle, message) {
                         bundle.refused = Some((owed, code));
@@ -175,6 +187,9 @@ impl Bridge {
                     }
                 }
             }
+        }
+        if next.has_staged() {
+            bundle.seen = None;
         }
         next.bundle = Some(bundle);
         self.run_changes(next);
@@ -195,7 +210,7 @@ impl Bridge {
                 Message::GroupMod(group_mod) => {
                     let gone = self.apply_group_mod(&group_mod)?;
                     self.groups_gone(changes, &gone);
-                    bundle.group_mods.push((xid, group_mod));
+                    bundle.group_mods.push((xid, self.told_of(&group_mod)));
                 }
                 Message::PortMod(port_mod) => {
                     // Open vSwitch 3.1 does not say what is wrong with it.
@@ -204,7 +219,8 @@ impl Bridge {
                 }
                 Message::PacketOut(out) => {
                     self.check_references(&out.actions)?;
-                    bundle.packet_outs.push(*out);
+                    let given = self.translate_bundled(bundle, &out).ok_or(ErrorCode::OFPFMFC_UNKNOWN)?;
+                    bundle.packet_outs.push(given);
                 }
                 _ => return Err(ErrorCode::OFPBFC_MSG_UNSUP),
             },
@@ -212,10 +228,31 @@ impl Bridge {
         Ok(())
     }
 
+    /// Decides what becomes of a packet of a bundle, by the tables and groups as those before it have made them.
+    fn translate_bundled(&mut self, bundle: &BundleChanges, out: &PacketOut) -> Option<Given> {
+        self.live_view();
+        let id = self.view.id;
+        let mut trial = self.view.clone();
+        for table in bundle.seen.iter().flatten() {
+            trial.tables[usize::from(table.id)] = Some(table.clone());
+        }
+        trial.groups.retain(|id, _| self.groups.contains_key(id));
+        for (id, group) in &self.groups {
+            if self.published_groups.get(id).is_none_or(|published| !Arc::ptr_eq(published, group)) {
+                trial.groups.insert(*id, Arc::new(GroupView::new(&group.desc)));
+            }
+        }
+        let stands = self.live.bridges.insert(id, Arc::new(trial));
+        let start = Start::PacketOut(Arc::clone(&out.actions));
+        let given = self.translate_packet_out(out, start, self.now_ms);
+        self.live.bridges.extend(stands.map(|view| (id, view)));
+        given
+    }
+
     /// The tables have staged a piece of a bundle: on with the next, until all of it stands, or nothing does.
     pub(super) fn bundle_staged(
         &mut self,
-        changes: Changes,
+        mut changes: Changes,
         results: &[(u8, Option<Staged>)],
         failed: &[Option<ErrorCode>],
         now_ms: i64,
@@ -223,13 +260,19 @@ impl Bridge {
         let conn = changes.conn;
         let staging =
             failed.iter().zip(&changes.requests).find_map(|(code, owed)| code.map(|code| (owed.clone(), code)));
-        let Some(bundle) = changes.bundle.as_ref() else { return };
+        let Some(bundle) = changes.bundle.as_mut() else { return };
+        if std::mem::take(&mut bundle.asks) {
+            bundle.seen = Some(results.iter().filter_map(|(_, staged)| Some(staged.as_ref()?.view.clone())).collect());
+        }
         let wrong = staging.or_else(|| bundle.refused.clone());
         if wrong.is_none() && !bundle.complete {
             return self.continue_bundle(changes);
         }
         let Some(bundle) = changes.bundle else { return };
         if let Some((owed, code)) = wrong {
+            for given in &bundle.packet_outs {
+                self.forget_given(given);
+            }
             self.groups = bundle.groups;
             for table in bundle.tables {
                 self.put(Output::Settle { table, commit: false });
@@ -243,14 +286,17 @@ impl Bridge {
         for port_mod in &bundle.port_mods {
             let _ = self.port_mod(conn, port_mod);
         }
-        for (xid, group_mod) in bundle.group_mods {
-            self.forward_request(conn, xid, 0, Message::GroupMod(group_mod));
+        for (xid, told) in bundle.group_mods {
+            self.forward_group_mod(conn, xid, told);
         }
         for (xid, events) in bundle.events {
             self.gather_events(Some((conn, xid)), events);
         }
         self.flush_events(now_ms);
-        self.packet_outs.extend(bundle.packet_outs);
+        for given in bundle.packet_outs {
+            self.send_given(given, now_ms);
+            self.credit_due = true;
+        }
         let done = BundleCtrl { id: bundle.id, kind: BundleCtrlType::CommitReply, flags: 0 };
         self.reply(conn, bundle.commit.xid, Message::BundleCtrl(done));
     }
@@ -281,6 +327,19 @@ impl Bridge {
     pub fn set_bundle_idle_timeout(&mut self, seconds: u32) {
         self.bundle_idle_ms = if seconds == 0 { IDLE_MS } else { i64::from(seconds) * 1000 };
         self.schedule_bundles();
+    }
+}
+
+impl Gathered {
+    fn is_packet_out(&self) -> bool {
+        matches!(&self.what, What::Other(message) if matches!(**message, Message::PacketOut(_)))
+    }
+}
+
+impl BundleChanges {
+    /// Whether tables have staged something and it is not known how they look.
+    fn is_unseen(&self) -> bool {
+        self.seen.is_none() && !self.tables.is_empty()
     }
 }
 

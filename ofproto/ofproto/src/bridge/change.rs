@@ -4,18 +4,19 @@
 //! A batch of a controller's flow-mods stands rule by rule: what fails is answered with an error and disturbs nobody. A
 //! bundle stands as a whole or not at all (OpenFlow 1.4 section 6.8).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use openflow::ErrorCode;
 use openflow::flow_mod::FlowModCommand;
-use openflow::message::group::GroupMod;
-use openflow::message::{PacketOut, PortMod};
+use openflow::message::PortMod;
 
 use super::bundle::Gathered;
-use super::group::Groups;
+use super::group::{Groups, ToldGroupMod};
+use super::upcall::Given;
 use super::{Bridge, ConnId, Incoming, teachers};
 use crate::bridge::conn::Pending;
+use crate::table::TableView;
 use crate::table::{Change, Event, Outcome, Staged};
 
 /// What is needed of a request to answer it with an error.
@@ -58,7 +59,11 @@ pub(crate) struct BundleChanges {
     /// Groups as they were.
     pub(super) groups: Groups,
     /// What is not staged yet.
-    pub(super) rest: std::vec::IntoIter<Vec<Gathered>>,
+    pub(super) rest: VecDeque<std::vec::IntoIter<Gathered>>,
+    /// The tables that have staged something are asked how they look, for the packet that is sent next.
+    pub(super) asks: bool,
+    /// How they look, if that is known.
+    pub(super) seen: Option<Vec<Arc<TableView>>>,
     /// The message that could not even be staged, and why.
     pub(super) refused: Option<(Owed, ErrorCode)>,
     /// Tables that have staged something.
@@ -68,9 +73,9 @@ pub(crate) struct BundleChanges {
     /// Port-mods to carry out.
     pub(super) port_mods: Vec<PortMod>,
     /// Group-mods to tell others of, by transaction.
-    pub(super) group_mods: Vec<(u32, GroupMod)>,
-    /// Packets to send once all stands.
-    pub(super) packet_outs: Vec<PacketOut>,
+    pub(super) group_mods: Vec<(u32, ToldGroupMod)>,
+    /// Packets to send once all stands. What becomes of each is decided by what stands before it in the bundle.
+    pub(super) packet_outs: Vec<Given>,
     /// Everything is staged; the tables are asked for their views.
     pub(super) complete: bool,
 }
@@ -108,6 +113,11 @@ impl Changes {
         self.commands.push((self.requests.len().saturating_sub(1), command));
     }
 
+    /// Whether there is anything for the tables to stage.
+    pub(super) fn has_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
     /// A change that the request taken in last asks for.
     pub(super) fn push(&mut self, table: u8, change: Change) {
         self.origin.push((table, self.requests.len().saturating_sub(1)));
@@ -121,8 +131,10 @@ impl Bridge {
         let mut staged = std::mem::take(&mut changes.staged);
         if let Some(bundle) = &mut changes.bundle {
             bundle.tables.extend(staged.keys());
-            if bundle.complete {
-                staged = bundle.tables.iter().map(|table| (*table, Vec::new())).collect();
+            if bundle.complete || bundle.asks {
+                for table in &bundle.tables {
+                    staged.entry(*table).or_default();
+                }
             }
         }
         if staged.is_empty() {

@@ -75,6 +75,8 @@ pub struct BridgeConfig {
     pub ipfix: Option<IpfixConfig>,
     /// IPFIX of what `sample` actions sample, by collector set.
     pub flow_ipfix: BTreeMap<u32, IpfixConfig>,
+    /// How long a bundle may be left alone, seconds; 0 for the usual.
+    pub bundle_idle_s: u32,
     /// Upcalls are to be answered by dropping until this is over.
     pub flow_restore_wait: bool,
 }
@@ -99,6 +101,7 @@ impl Bridge {
         self.view.flow_restore_wait = config.flow_restore_wait;
         self.view.hw_addr = config.hw_addr;
         self.view.uuid = config.uuid;
+        self.set_bundle_idle_timeout(config.bundle_idle_s);
         self.macs.set_idle_time(config.mac_aging_s);
         self.macs.set_max_entries(config.mac_table_size);
         if config.tables != self.config.tables {

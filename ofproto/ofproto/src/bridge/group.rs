@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use openflow::ErrorCode;
 use openflow::action::Action;
 use openflow::message::async_config::AsyncKind;
 use openflow::message::group::{
     BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX, BucketStats, GROUP_ALL, GROUP_MAX, GroupCommand, GroupType,
 };
 use openflow::message::{ActionKinds, Bucket, GroupDesc, GroupFeatures, GroupMod, GroupStats, Message, Msg};
+use openflow::{ErrorCode, Version};
 
 use super::change::Changes;
 use super::{Bridge, ConnId, Incoming, Output};
@@ -32,6 +32,20 @@ pub(crate) struct Group {
     pub(super) incarnation: u64,
 }
 
+/// A group-mod as others are told of it.
+#[derive(Debug)]
+pub(crate) struct ToldGroupMod {
+    request: GroupMod,
+    /// The group as it has become, for versions that have no word for what was done to its buckets.
+    whole: Option<GroupMod>,
+}
+
+impl From<GroupMod> for ToldGroupMod {
+    fn from(request: GroupMod) -> ToldGroupMod {
+        ToldGroupMod { request, whole: None }
+    }
+}
+
 /// All groups of a bridge, by number.
 pub(crate) type Groups = BTreeMap<u32, Arc<Group>>;
 
@@ -39,12 +53,47 @@ impl Bridge {
     /// A group-mod by itself.
     pub(super) fn group_mod(&mut self, conn: ConnId, request: &Incoming, wanted: &GroupMod) -> Result<(), ErrorCode> {
         let gone = self.apply_group_mod(wanted)?;
+        let told = self.told_of(wanted);
         let mut changes = Changes::new(conn);
         changes.request(request.into());
         self.groups_gone(&mut changes, &gone);
-        self.forward_request(conn, request.xid, 0, Message::GroupMod(wanted.clone()));
+        self.forward_group_mod(conn, request.xid, told);
         self.run_changes(changes);
         Ok(())
+    }
+
+    /// What others are told of a group-mod that was carried out.
+    pub(super) fn told_of(&self, wanted: &GroupMod) -> ToldGroupMod {
+        let mut request = wanted.clone();
+        match request.command {
+            // Open vSwitch says nothing else of it, whether the group was there or not.
+            GroupCommand::AddOrMod => request.command = GroupCommand::Add,
+            GroupCommand::InsertBucket | GroupCommand::RemoveBucket => {
+                let Some(group) = self.groups.get(&wanted.group_id) else { return request.into() };
+                request.kind = group.desc.kind;
+                let whole = GroupMod {
+                    command: GroupCommand::Modify,
+                    command_bucket_id: BUCKET_ALL,
+                    buckets: group.desc.buckets.clone(),
+                    props: group.desc.props.clone(),
+                    ..request.clone()
+                };
+                return ToldGroupMod { request, whole: Some(whole) };
+            }
+            _ => {}
+        }
+        request.into()
+    }
+
+    /// Tells other controllers of a group-mod, each in words of its version.
+    pub(super) fn forward_group_mod(&mut self, source: ConnId, xid: u32, told: ToldGroupMod) {
+        let request = Message::GroupMod(told.request);
+        match told.whole.map(Message::GroupMod) {
+            None => self.forward_request(source, xid, 0, |_| Some(&request)),
+            Some(whole) => self.forward_request(source, xid, 0, |version| {
+                Some(if (Version::V11..=Version::V14).contains(&version) { &whole } else { &request })
+            }),
+        }
     }
 
     /// Rules that use groups that are gone go as well.
@@ -147,14 +196,19 @@ impl Bridge {
     }
 
     /// Tells other controllers what one of them asked for (OpenFlow 1.4 section 7.4.6).
-    pub(super) fn forward_request(&mut self, source: ConnId, xid: u32, reason: u8, body: Message) {
+    pub(super) fn forward_request<'a>(
+        &mut self,
+        source: ConnId,
+        xid: u32,
+        reason: u8,
+        words: impl Fn(Version) -> Option<&'a Message>,
+    ) {
         let bit = 1u32 << reason;
-        let wants = |c: &&super::Conn| {
-            c.id != source && c.version >= openflow::Version::V14 && c.wants(AsyncKind::RequestForward, bit)
-        };
+        let wants = |c: &&super::Conn| c.id != source && c.wants(AsyncKind::RequestForward, bit);
         let conns: Vec<_> = self.conns.values().filter(wants).map(|c| (c.id, c.version)).collect();
         for (conn, version) in conns {
-            let inner = Msg { version, xid, body: body.clone() };
+            let Some(body) = words(version).cloned() else { continue };
+            let inner = Msg { version, xid, body };
             self.send_async(conn, Message::RequestForward(Box::new(inner)));
         }
     }

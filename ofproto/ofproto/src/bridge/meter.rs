@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use openflow::ErrorCode;
+use flow::hash;
 use openflow::action;
 use openflow::message::meter::{
     BandStats, BandType, METER_ALL, METER_CONTROLLER, METER_MAX, METER_SLOWPATH, MeterCommand, meter_flag,
 };
 use openflow::message::{Message, MeterConfig, MeterFeatures, MeterMod, MeterStats};
+use openflow::{ErrorCode, Version};
 
 use super::change::Changes;
 use super::{Answer, Bridge, ConnId, Incoming, Output};
@@ -145,7 +146,8 @@ impl Bridge {
             MeterCommand::Add | MeterCommand::Modify => self.set_meter(&wanted)?,
             MeterCommand::Delete => gone = self.delete_meters(wanted.meter.meter_id),
         }
-        self.forward_request(conn, request.xid, 1, Message::MeterMod(wanted));
+        let told = Message::MeterMod(wanted);
+        self.forward_request(conn, request.xid, 1, |version| (version >= Version::V13).then_some(&told));
         let mut changes = Changes::new(conn);
         changes.request(request.into());
         for table in self.table_ids() {
@@ -172,9 +174,16 @@ impl Bridge {
             None => (self.meter_numbers.take().ok_or(ErrorCode::OFPMMFC_OUT_OF_METERS)?, self.now_ms),
         };
         self.put(Output::SetMeter { id: dp_id, config: Some(for_datapath(&wanted.meter)) });
-        self.meters.insert(id, Arc::new(MeterView { config: wanted.meter.clone(), created_ms, dp_id }));
+        self.keep_meter(id, Arc::new(MeterView { config: wanted.meter.clone(), created_ms, dp_id }));
         self.publish_meters();
         Ok(())
+    }
+
+    /// Takes a meter in, or what it has become. Meters are listed as a hash table of their numbers has them.
+    pub(super) fn keep_meter(&mut self, id: u32, meter: Meter) {
+        if self.meters.insert(id, meter).is_none() {
+            self.meter_order.insert(hash::two_words(id, 0), id);
+        }
     }
 
     pub(super) fn delete_meters(&mut self, id: u32) -> Vec<u32> {
@@ -184,6 +193,7 @@ impl Bridge {
         };
         for id in &gone {
             if let Some(meter) = self.meters.remove(id) {
+                self.meter_order.remove_hashed(hash::two_words(*id, 0), *id);
                 self.meter_numbers.give(meter.dp_id);
                 self.put(Output::SetMeter { id: meter.dp_id, config: None });
             }
@@ -202,7 +212,7 @@ impl Bridge {
     /// Meters that a request asks for.
     fn meters_asked(&self, id: u32) -> Result<Vec<&Meter>, ErrorCode> {
         match id {
-            METER_ALL => Ok(self.meters.values().collect()),
+            METER_ALL => Ok(self.meter_order.iter().filter_map(|id| self.meters.get(&id)).collect()),
             id => Ok(vec![self.meters.get(&id).ok_or(ErrorCode::OFPMMFC_UNKNOWN_METER)?]),
         }
     }

@@ -56,6 +56,7 @@ mod upcall;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use ::flow::hash_order::HashOrder;
 use l2proto::mac_learning::MacTable;
 use l2proto::mcast_snooping::McastTable;
 use openflow::OfPort;
@@ -140,6 +141,8 @@ pub struct Bridge {
     published_groups: group::Groups,
     group_incarnations: u64,
     meters: BTreeMap<u32, meter::Meter>,
+    /// In which they are listed.
+    meter_order: HashOrder<u32>,
     /// Where it takes numbers of datapath meters from; the bridges of a datapath share it.
     pub meter_numbers: MeterNumbers,
     /// The generation of the last election of a primary.
@@ -202,8 +205,6 @@ pub struct Bridge {
     pub mirror_stats: BTreeMap<u8, (u64, u64)>,
     /// Connections did not get packets that they should.
     has_dropped: bool,
-    /// Packets of controllers to translate and send.
-    packet_outs: Vec<openflow::message::PacketOut>,
     /// When a failed translation was explained last, milliseconds.
     explained_ms: Option<i64>,
     /// Packets that the bridge itself has to send.
@@ -240,6 +241,7 @@ impl Bridge {
             published_groups: BTreeMap::new(),
             group_incarnations: 0,
             meters: BTreeMap::new(),
+            meter_order: HashOrder::default(),
             meter_numbers: MeterNumbers::default(),
             generation_id: None,
             bundle_idle_ms: bundle::IDLE_MS,
@@ -277,7 +279,6 @@ impl Bridge {
             group_stats: BTreeMap::new(),
             mirror_stats: BTreeMap::new(),
             has_dropped: false,
-            packet_outs: Vec::new(),
             explained_ms: None,
             own_packets: Vec::new(),
             credit_due: false,
@@ -365,10 +366,11 @@ impl Bridge {
         self.awaited > 0
     }
 
-    /// Empties the tables. Without controllers and unless told to be secure, the bridge then acts as a learning switch.
+    /// Empties the tables, and takes groups and meters out. Without controllers and unless told to be secure, the bridge
+    /// then acts as a learning switch.
     pub fn flush_flows(&mut self) {
         let tables = self.table_ids();
-        let mut changes: Vec<(u8, Change)> = tables.into_iter().map(|t| (t, Change::Flush)).collect();
+        self.own.push_back(tables.into_iter().map(|t| (t, Change::Flush)).collect());
         if !self.has_controllers() && !self.config.fail_secure {
             let normal = openflow::action::Action::Output { port: OfPort::NORMAL, max_len: 0 };
             let fm = FlowMod {
@@ -379,9 +381,11 @@ impl Bridge {
                 actions: Arc::from([normal]),
                 ..FlowMod::default()
             };
-            changes.push((0, Change::flow_mod(&fm, 0)));
+            self.own.push_back(vec![(0, Change::flow_mod(&fm, 0))]);
         }
-        self.own.push_back(changes);
+        self.groups.clear();
+        self.publish_groups();
+        self.delete_meters(openflow::message::meter::METER_ALL);
         self.run_queue();
     }
 

@@ -26,9 +26,10 @@ impl Bridge {
             return Err(ErrorCode::OFPBRC_BUFFER_UNKNOWN);
         }
         self.check_references(&out.actions)?;
-        if !self.run_packet_out(out, Start::PacketOut(Arc::clone(&out.actions)), self.now_ms) {
-            return Err(ErrorCode::OFPFMFC_UNKNOWN);
-        }
+        self.live_view();
+        let start = Start::PacketOut(Arc::clone(&out.actions));
+        let given = self.translate_packet_out(out, start, self.now_ms).ok_or(ErrorCode::OFPFMFC_UNKNOWN)?;
+        self.send_given(given, self.now_ms);
         self.credit_due = true;
         Ok(())
     }

@@ -32,7 +32,9 @@ impl Bridge {
             self.published_groups.insert(*id, group);
         }
         self.view.groups = view.groups.clone();
-        self.meters = view.meters.clone();
+        for (id, meter) in &view.meters {
+            self.keep_meter(*id, meter.clone());
+        }
         self.publish_meters();
         self.view.frag = view.frag;
         self.frags = match view.frag {

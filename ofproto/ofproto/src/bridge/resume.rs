@@ -33,7 +33,11 @@ impl Bridge {
             userdata: Vec::new(),
             is_told: false,
         };
-        self.run_given(&resumed.packet, &metadata, in_port, Start::Frozen(Arc::new(state)), self.now_ms);
+        self.live_view();
+        let (start, now_ms) = (Start::Frozen(Arc::new(state)), self.now_ms);
+        if let Some(given) = self.translate_given(&resumed.packet, &metadata, in_port, start, now_ms) {
+            self.send_given(given, now_ms);
+        }
         Ok(())
     }
 }

@@ -377,44 +377,44 @@ impl Bridge {
 
     /// Whether packets, or what they counted, wait for [`Bridge::run_packet_outs`].
     pub fn has_packet_outs(&self) -> bool {
-        self.credit_due || !self.packet_outs.is_empty() || !self.own_packets.is_empty()
+        self.credit_due || !self.own_packets.is_empty()
     }
 
-    /// Translates and sends the packets that bundles, and the bridge itself, sent out, and counts these and others.
+    /// Translates and sends the packets that the bridge itself sent out, and counts these and others.
     pub fn run_packet_outs(&mut self, now_ms: i64) {
         self.credit_due = false;
         for out in std::mem::take(&mut self.own_packets) {
-            self.run_packet_out(&out, Start::Actions(Arc::clone(&out.actions)), now_ms);
-        }
-        for out in std::mem::take(&mut self.packet_outs) {
-            self.run_packet_out(&out, Start::PacketOut(Arc::clone(&out.actions)), now_ms);
+            let start = Start::Actions(Arc::clone(&out.actions));
+            self.live_view();
+            if let Some(given) = self.translate_packet_out(&out, start, now_ms) {
+                self.send_given(given, now_ms);
+            }
         }
         self.flush_credit();
     }
 
-    /// Whether a packet went out; if not, its actions cannot be carried out.
-    pub(super) fn run_packet_out(&mut self, out: &PacketOut, start: Start, now_ms: i64) -> bool {
+    /// What becomes of a packet that is sent out, as the bridge's live view stands; nothing if its actions cannot be
+    /// carried out.
+    pub(super) fn translate_packet_out(&mut self, out: &PacketOut, start: Start, now_ms: i64) -> Option<Given> {
         let in_port = out.flow_metadata.in_port().unwrap_or(OfPort::NONE);
         let mut metadata = out.flow_metadata.key.clone();
         metadata.set_in_port(in_port.to_11());
-        self.run_given(&out.packet, &metadata, in_port, start, now_ms)
+        self.translate_given(&out.packet, &metadata, in_port, start, now_ms)
     }
 
-    /// Translates a packet that a controller gave, with `metadata` for what is not in its octets, and sends it, unless
-    /// translation fails.
-    pub(super) fn run_given(
+    /// Translates a packet that a controller gave, with `metadata` for what is not in its octets.
+    pub(super) fn translate_given(
         &mut self,
         octets: &[u8],
         metadata: &Key,
         in_port: OfPort,
         start: Start,
         now_ms: i64,
-    ) -> bool {
+    ) -> Option<Given> {
         let is_resumed = matches!(start, Start::Frozen(_));
         let packet = PacketBuf::new(octets);
-        let (mut key, _) = flow::extract_with(packet.data(), metadata, self.live.support.max_vlan_headers);
+        let (key, _) = flow::extract_with(packet.data(), metadata, self.live.support.max_vlan_headers);
         let tcp_flags = key.tcp_flags();
-        self.live_view();
         let input = Input {
             key: &key,
             bridge: self.view.id,
@@ -430,16 +430,22 @@ impl Bridge {
         }
         if translation.error.is_some() && !is_resumed {
             self.recirc.release(&translation.recircs, now_ms);
-            return false;
+            return None;
         }
+        Some(Given { packet, key: Box::new(key), in_port, translation: Box::new(translation) })
+    }
+
+    /// Sends a packet that was translated, and does what else that asks for.
+    pub(super) fn send_given(&mut self, given: Given, now_ms: i64) {
+        let Given { packet, mut key, in_port, translation } = given;
         let stats = RuleStats { packets: 1, bytes: packet.len() as u64, used_ms: now_ms };
-        self.apply(&translation.effects, stats, tcp_flags, now_ms);
+        self.apply(&translation.effects, stats, key.tcp_flags(), now_ms);
         let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
         key.set_in_port(odp.unwrap_or(NO_ODP_PORT));
         let actions: Actions = translation.actions.as_slice().into();
         // The datapath takes nothing that has no Ethernet header, not even for the controller.
         if packet.len() >= packet::ethernet::HEADER_LEN {
-            let execute = Execute { packet, key: Box::new(key), actions };
+            let execute = Execute { packet, key, actions };
             // Those that a controller sends together go together.
             match self.outputs.last_mut() {
                 Some(Output::Execute { packets, answered }) if answered.is_empty() => packets.push(execute),
@@ -447,6 +453,19 @@ impl Bridge {
             }
         }
         self.recirc.release(&translation.recircs, now_ms);
-        true
     }
+
+    /// Lets go of what a packet that is not to be sent after all had taken.
+    pub(super) fn forget_given(&mut self, given: &Given) {
+        self.recirc.release(&given.translation.recircs, self.now_ms);
+    }
+}
+
+/// A packet of a controller's, translated and not sent yet.
+#[derive(Debug)]
+pub(crate) struct Given {
+    packet: PacketBuf,
+    key: Box<Key>,
+    in_port: OfPort,
+    translation: Box<Translation>,
 }

@@ -186,6 +186,8 @@ pub struct GroupFeatures {
 
 /// Experimenter whose property carries the selection method: Netronome.
 const NTR_VENDOR_ID: u32 = 0x0000_154d;
+/// The number that older programs took for Netronome's.
+const NTR_COMPAT_VENDOR_ID: u32 = 0x0000_1540;
 /// Its type.
 const SELECTION_METHOD: u32 = 1;
 /// Bucket properties of 1.5.
@@ -339,7 +341,8 @@ fn group_props(body: &mut Reader<'_>, kind: Option<GroupType>, command: u16) -> 
     let mut props = GroupProps::default();
     while !body.is_empty() {
         let property = wire::property(body)?;
-        if property.experimenter != Some((NTR_VENDOR_ID, SELECTION_METHOD)) {
+        let known = |id| matches!(id, (NTR_VENDOR_ID | NTR_COMPAT_VENDOR_ID, SELECTION_METHOD));
+        if !property.experimenter.is_some_and(known) {
             return Err(property.unknown(LOG, "group"));
         }
         let kind = kind.ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;

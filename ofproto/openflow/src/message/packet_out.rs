@@ -55,7 +55,8 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
         read => read,
     }?;
     if !in_port.is_physical() && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
-        return Err(ErrorCode::OFPBRC_BAD_PORT.into());
+        let why = format!("packet-out has bad input port {:#x}", in_port.0);
+        return Err(ErrorCode::OFPBRC_BAD_PORT.because("ofp_packet", why));
     }
     let packet: Octets = if buffer_id == NO_BUFFER { body.rest().into() } else { [].into() };
     // The switch takes no actions that make no sense for this very packet; one with a buffer it takes not at all.

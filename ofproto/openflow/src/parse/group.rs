@@ -289,7 +289,9 @@ fn parse_bucket(text: &str, kind: GroupType, names: Names<'_>, usable: &mut Prot
         match name.to_ascii_lowercase().as_str() {
             "weight" => bucket.weight = u16_of(value, "weight")?,
             "watch_port" => {
-                let port = names.parse_port(value).filter(|p| p.is_physical() || *p == OfPort::ANY);
+                let port = names
+                    .parse_port(value)
+                    .filter(|p| p.is_physical() || matches!(*p, OfPort::ANY | OfPort::CONTROLLER));
                 bucket.watch_port = port.ok_or_else(|| format!("{value}: invalid watch_port"))?;
             }
             "watch_group" => {

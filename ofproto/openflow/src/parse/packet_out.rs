@@ -1,6 +1,7 @@
 //! Packet-outs from text: `in_port=1,packet=ffff…,actions=output:2`.
 
 use flow::field::Field;
+use flow::text::parse_u64_prefix;
 
 use crate::action;
 use crate::flow_mod::parse_match_field;
@@ -16,6 +17,15 @@ const ETHERNET: usize = 14;
 /// Fields that a packet-out may set besides the input port (1.5).
 fn is_pipeline(field: Field) -> bool {
     field.is_tunnel() || field.is_register() || matches!(field, Field::Metadata | Field::InPort | Field::PacketType)
+}
+
+/// A name space and a type in it, with or without parentheses; what is no number counts as 0. Versions before 1.5 do not
+/// say it.
+fn packet_type(value: &str) -> Result<u32, String> {
+    let numbers = value.trim_start_matches('(').split_once(',');
+    let (ns, kind) = numbers.ok_or_else(|| format!("packet_type({value}) can't be interpreted"))?;
+    let number = |text: &str| parse_u64_prefix(text, 0).map_or(0, |(number, _)| number as u16);
+    Ok(u32::from(number(ns)) << 16 | u32::from(number(kind)))
 }
 
 /// Reads a packet-out. Returns the protocols that can say it beside it.
@@ -40,7 +50,7 @@ pub fn parse_packet_out(text: &str, names: Names<'_>) -> Result<(PacketOut, Prot
         }
         match name {
             "in_port" => {
-                let port = names.parse_port(value).ok_or_else(|| format!("{value}: unknown port"))?;
+                let port = names.parse_port(value).ok_or_else(|| format!("{value} is not a valid OpenFlow port"))?;
                 let good = port.is_physical() || matches!(port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER);
                 if !good {
                     return Err(format!("{value} is not a valid OpenFlow port for PACKET_OUT"));
@@ -48,8 +58,7 @@ pub fn parse_packet_out(text: &str, names: Names<'_>) -> Result<(PacketOut, Prot
                 metadata.set_in_port(port);
             }
             "packet_type" => {
-                usable &= parse_match_field(&mut metadata, Field::PacketType, value, names)?;
-                usable &= Protocols::OF15_UP;
+                metadata.set_exact(Field::PacketType, packet_type(value)?.into());
             }
             "packet" => {
                 let (octets, rest) = hex_octets(value);
