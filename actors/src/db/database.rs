@@ -201,6 +201,10 @@ impl Database {
         if !self.state.logged_tables.is_empty() {
             change_log::tell(&mut self.state.server, &self.state.logged_tables);
         }
+        for (note, error) in self.state.server.take_write_faults() {
+            vlog::warn!("ovsdb_log", "{note}");
+            vlog::err!("ovsdb_server", "{error}");
+        }
         self.collect();
         let touched = std::mem::take(&mut self.touched);
         for session in touched {
@@ -573,11 +577,17 @@ impl Handler<Compacted> for Database {
     fn handle(&mut self, compacted: Compacted, _: &mut Context<Self>) {
         self.desk.received();
         let name = compacted.done.name.clone();
-        let result = self.state.server.finish_compaction(compacted.done, now()).map_err(|e| e.to_string());
-        if let Err(text) = &result {
-            vlog::warn!("ovsdb_server", "{name}: compaction failed: {text}");
+        let result = self.state.server.finish_compaction(compacted.done, now());
+        let asked = self.compactions.remove(name.as_str()).unwrap_or_default();
+        if let Err(error) = &result {
+            let details = error.details.as_deref().unwrap_or_default();
+            vlog::warn!("ovsdb_log", "{details} ({})", error.io_error.as_deref().unwrap_or_default());
+            if asked.is_empty() {
+                vlog::warn!("ovsdb_server", "{error}");
+            }
         }
-        for reply in self.compactions.remove(name.as_str()).unwrap_or_default() {
+        let result = result.map_err(|error| error.to_string());
+        for reply in asked {
             let _ = reply.send(result.clone());
         }
     }

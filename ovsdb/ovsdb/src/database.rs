@@ -149,7 +149,8 @@ impl Database {
             .values()
             .map(|table| {
                 let mut refs = Vec::new();
-                for (column, spec) in table.own_columns() {
+                for column in table.columns_in_turn() {
+                    let spec = &table.columns[column];
                     let bases = [(false, Some(&spec.ty.key)), (true, spec.ty.value.as_ref())];
                     for (in_value, base) in bases {
                         let reference = base.and_then(|base| base.reference());

@@ -15,7 +15,13 @@ pub(super) fn sync(storage: &dyn Storage) -> Outcome<()> {
 pub(super) fn create(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let schema = read_schema(&schema_file(args, 1)).map_err(|error| error.to_string())?;
     let storage = FileStorage::create(Path::new(&db_file(args, 0))).map_err(|refusal| told(&refusal))?;
-    let log = LogDb::create(Box::new(storage), &schema).map_err(|error| error.to_string())?;
+    let place = storage.place();
+    let log = LogDb::create(Box::new(storage), &schema).map_err(|error| {
+        if let Some(cause) = &error.io_error {
+            vlog::warn!("ovsdb_log", "{place}: write failed ({cause})");
+        }
+        error.to_string()
+    })?;
     sync(&*log.storage)?;
     Ok(0)
 }

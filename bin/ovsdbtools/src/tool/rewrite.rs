@@ -59,7 +59,11 @@ fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) ->
     match target {
         None => {
             let mut replacement = old.log.storage.begin_replace().map_err(failed)?;
-            replacement.write_all(&bytes).map_err(failed)?;
+            // The system tells of a full disk when the last of it is written.
+            if let Err(error) = replacement.write_all(&bytes).and_then(|()| replacement.sync()) {
+                vlog::warn!("ovsdb_log", "{}: write failed ({})", replacement.place(), strerror(&error));
+                return Err(format!("I/O error: {name}.tmp: write failed ({})", strerror(&error)));
+            }
             replacement.install().map_err(failed)?;
         }
         Some(target) => {

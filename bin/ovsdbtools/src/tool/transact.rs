@@ -50,13 +50,26 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
     else {
         return Err("the transaction waits for what nobody does".into());
     };
+    let mut refusal = None;
     if let Some(commit) = commit.filter(|_| write)
         && let Some(record) = commit.log_record(&opened.db, wall_ms())
     {
-        opened.log.append(&record).map_err(|error| error.to_string())?;
-        sync(&*opened.log.storage)?;
+        match opened.log.append(&record) {
+            Ok(()) => sync(&*opened.log.storage)?,
+            Err(error) => {
+                if let Some(note) = opened.log.take_note() {
+                    vlog::warn!("ovsdb_log", "{note}");
+                }
+                refusal = Some(error.to_json());
+            }
+        }
     }
-    show(&jsonrpc::parse_value(&octets::of_text(&results), jsonrpc::Limits::default()).unwrap_or(Value::Null));
+    let mut results =
+        jsonrpc::parse_value(&octets::of_text(&results), jsonrpc::Limits::default()).unwrap_or(Value::Null);
+    if let Value::Array(results) = &mut results {
+        results.extend(refusal);
+    }
+    show(&results);
     Ok(0)
 }
 

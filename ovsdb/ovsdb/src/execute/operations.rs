@@ -17,14 +17,31 @@ use crate::rbac;
 use crate::row::Row;
 use crate::schema::{COLUMN_UUID, COLUMN_VERSION, ColumnSet, TableSchema};
 use crate::symbols::SymbolTable;
+use crate::turn::turn_of;
 use crate::uuid::Uuid;
 
 /// Columns with their new values.
 type Values = Vec<(usize, Datum)>;
 
 fn read_row(json: &Value, table: &TableSchema, symbols: &mut SymbolTable<'_>) -> Result<Values> {
+    let members = || json.as_object().into_iter().flatten();
+    read_members(json, members(), table, symbols).map_err(|error| {
+        let members: Vec<(&String, &Value)> = members().collect();
+        let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+        let in_turn = turn_of(&names).into_iter().map(|at| members[at]);
+        // Of several faults another may be told.
+        read_members(json, in_turn, table, symbols).err().unwrap_or(error)
+    })
+}
+
+fn read_members<'a>(
+    json: &Value,
+    members: impl Iterator<Item = (&'a String, &'a Value)>,
+    table: &TableSchema,
+    symbols: &mut SymbolTable<'_>,
+) -> Result<Values> {
     let mut values = Values::new();
-    for (name, value) in json.as_object().into_iter().flatten() {
+    for (name, value) in members {
         let Some(column) = table.column_index(name) else {
             let details = format!("No column {name} in table {}.", table.name);
             return Err(OvsdbError::new("unknown column", details).within(json));
@@ -99,9 +116,9 @@ impl Run<'_, '_, '_> {
             }
         }
         // Default values may be outside the constraints as well.
-        for (column, spec) in schema.own_columns() {
+        for column in schema.columns_in_turn().filter(|column| *column > COLUMN_VERSION) {
             if !given.contains(&column) {
-                row.field(column).check_atoms(&spec.ty)?;
+                row.field(column).check_atoms(&schema.columns[column].ty)?;
             }
         }
         let db = self.txn.database();

@@ -67,7 +67,11 @@ pub struct CompactJob {
 pub struct CompactDone {
     /// The database's name.
     pub name: String,
-    result: io::Result<Box<dyn Replacement>>,
+    result: Result<Box<dyn Replacement>>,
+}
+
+fn write_failed(replacement: &dyn Replacement, error: &io::Error) -> OvsdbError {
+    OvsdbError::io(format!("{}: write failed", replacement.place()), error)
 }
 
 impl CompactJob {
@@ -76,7 +80,7 @@ impl CompactJob {
         let replacement = log
             .storage
             .begin_replace()
-            .map_err(|error| OvsdbError::io(format!("{}: could not begin compaction", log.storage.name()), &error))?;
+            .map_err(|error| OvsdbError::io(format!("{}.tmp: create failed", log.storage.place()), &error))?;
         let mut db = db.clone();
         db.set_keep_history(false);
         Ok(CompactJob { name: db.schema.name.to_string(), db, comment: comment.to_owned(), wall_ms, replacement })
@@ -92,7 +96,8 @@ impl CompactJob {
             replacement.sync()
         };
         let result = write();
-        CompactDone { name, result: result.map(|()| replacement) }
+        let result = result.map_err(|error| write_failed(&*replacement, &error)).map(|()| replacement);
+        CompactDone { name, result }
     }
 }
 
@@ -100,11 +105,14 @@ impl CompactDone {
     /// Puts the compacted log in the place of `log`, with the records that were written since the
     /// snapshot behind it.
     pub fn install(self, log: &mut LogDb, since: &[String]) -> Result<()> {
+        // If the file refuses the next record, that is told anew.
+        log.refused = false;
         let name = log.storage.name().to_owned();
         let failed = |error: io::Error| OvsdbError::io(format!("{name}: compaction failed"), &error);
-        let mut replacement = self.result.map_err(failed)?;
+        let mut replacement = self.result?;
         for record in since {
-            replacement.write_all(&encode(record)).map_err(failed)?;
+            let written = replacement.write_all(&encode(record));
+            written.map_err(|error| write_failed(&*replacement, &error))?;
         }
         log.storage = replacement.install().map_err(failed)?;
         log.end = log.storage.len();

@@ -27,6 +27,10 @@ pub struct LogDb {
     pub base_len: u64,
     /// Transactions written since.
     pub written: u64,
+    /// Whether the last record was refused.
+    pub(super) refused: bool,
+    /// What nobody was told of yet.
+    note: Option<String>,
 }
 
 /// Why a record was passed over.
@@ -80,7 +84,7 @@ pub fn open_database(storage: Box<dyn Storage>, faults: Faults, source: &mut Uui
         replay(schema, reader, faults, source)
     };
     let end = read.end.or(read.ended.as_ref().map(|error| error.offset)).unwrap_or(storage.len());
-    let log = LogDb { base_len: end, end, written: 0, storage };
+    let log = LogDb::from_storage(storage, end);
     Ok(Opened { db: read.db, log, warning: read.ended, notes: read.notes, records: read.records })
 }
 
@@ -168,16 +172,37 @@ fn replay(schema: Arc<DatabaseSchema>, mut reader: Input<'_>, faults: Faults, so
 }
 
 impl LogDb {
+    fn from_storage(storage: Box<dyn Storage>, end: u64) -> Self {
+        LogDb { storage, end, base_len: end, written: 0, refused: false, note: None }
+    }
+
     /// A log of a new database: writes the schema.
     pub fn create(mut storage: Box<dyn Storage>, schema: &DatabaseSchema) -> Result<Self> {
         let bytes = encode(&schema.to_text());
         storage.append(&bytes).map_err(|error| OvsdbError::io(format!("{}: write failed", storage.name()), &error))?;
         let end = storage.len();
-        Ok(LogDb { storage, end, base_len: end, written: 0 })
+        Ok(LogDb::from_storage(storage, end))
     }
 
     /// Adds a transaction record.
     pub fn append(&mut self, json: &str) -> Result<()> {
+        let added = self.append_record(json);
+        if let Err(error) = &added
+            && !self.refused
+        {
+            let cause = error.io_error.as_deref().unwrap_or_default();
+            self.note = Some(format!("{}: write failed ({cause})", self.storage.place()));
+        }
+        self.refused = added.is_err();
+        added
+    }
+
+    /// What the log of events is to say, once, of records that were refused one after the other.
+    pub fn take_note(&mut self) -> Option<String> {
+        self.note.take()
+    }
+
+    fn append_record(&mut self, json: &str) -> Result<()> {
         let name = self.storage.name().to_owned();
         if self.storage.len() > self.end {
             self.storage.truncate(self.end).map_err(|error| {

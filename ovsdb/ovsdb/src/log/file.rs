@@ -93,6 +93,10 @@ impl Storage for FileStorage {
         &self.name
     }
 
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn len(&self) -> u64 {
         self.len
     }
@@ -181,6 +185,10 @@ impl Write for FileReplacement {
 }
 
 impl Replacement for FileReplacement {
+    fn place(&self) -> String {
+        self.temporary.as_ref().unwrap_or(&self.path).display().to_string()
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()

@@ -78,6 +78,10 @@ impl Write for MemoryReplacement {
 }
 
 impl Replacement for MemoryReplacement {
+    fn place(&self) -> String {
+        self.target.name().to_owned()
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -12,6 +12,11 @@ pub trait Storage: Send {
     /// What errors call it: the file's name.
     fn name(&self) -> &str;
 
+    /// Where it lies, for who has to look after it: the file's whole path.
+    fn place(&self) -> String {
+        self.name().to_owned()
+    }
+
     /// Its length in bytes.
     fn len(&self) -> u64;
 
@@ -38,6 +43,9 @@ pub trait Storage: Send {
 
 /// A storage that is being written, not yet in its place.
 pub trait Replacement: Write + Send {
+    /// Where it lies until then.
+    fn place(&self) -> String;
+
     /// Makes its bytes durable.
     fn sync(&mut self) -> io::Result<()>;
 

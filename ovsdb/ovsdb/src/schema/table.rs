@@ -9,6 +9,7 @@ use super::column::ColumnSchema;
 use super::{check_schema_name, find_abbreviated};
 use crate::error::{OvsdbError, Result};
 use crate::parse::{Kinds, Members};
+use crate::turn::{Turn, turn_of};
 use crate::types::{AtomicType, Type};
 
 /// Index of the column `_uuid` in every table.
@@ -31,6 +32,8 @@ pub struct TableSchema {
     pub max_rows: u32,
     /// Sets of columns, by index, that no two rows may have in common.
     pub indexes: Vec<Vec<usize>>,
+    /// Of columns, by index: the turn in which Open vSwitch looks for what is wrong with them.
+    turn: Turn,
 }
 
 /// Some columns of a table, in the order that a request named them.
@@ -40,6 +43,7 @@ impl TableSchema {
     /// A table of these columns.
     #[must_use]
     pub fn new(name: &str, mut columns: Vec<ColumnSchema>, is_root: bool) -> Self {
+        let given: Vec<Arc<str>> = columns.iter().map(|column| Arc::clone(&column.name)).collect();
         columns.sort_by(|a, b| a.name.cmp(&b.name));
         let uuid = Type::scalar(AtomicType::Uuid);
         let mut all = vec![
@@ -48,14 +52,26 @@ impl TableSchema {
             Arc::new(ColumnSchema::new("_version", uuid, false, false)),
         ];
         all.extend(columns.into_iter().map(Arc::new));
-        TableSchema {
+        let mut table = TableSchema {
             name: Arc::from(name),
             columns: all,
             is_root,
             mutable: true,
             max_rows: u32::MAX,
             indexes: Vec::new(),
-        }
+            turn: Turn::default(),
+        };
+        // The columns of the schema's text were members of an object before.
+        let given: Vec<&str> = given.iter().map(|name| &**name).collect();
+        let own = turn_of(&given).into_iter().map(|at| given[at]);
+        let all: Vec<&str> = ["_uuid", "_version"].into_iter().chain(own).collect();
+        table.turn = Turn(turn_of(&all).into_iter().filter_map(|at| table.column_index(all[at])).collect());
+        table
+    }
+
+    /// Indexes of all columns in the turn in which faults of them are looked for.
+    pub(crate) fn columns_in_turn(&self) -> impl Iterator<Item = usize> + '_ {
+        self.turn.0.iter().copied()
     }
 
     /// Columns that a row holds: all but `_uuid` and `_version`, with their indexes.
@@ -168,8 +184,11 @@ impl TableSchema {
         if !self.mutable {
             map.insert("mutable".into(), Value::Bool(false));
         }
+        // In the order of Open vSwitch's text, since faults are told in an order that follows from it.
+        let own: Vec<usize> = self.columns_in_turn().filter(|at| *at > COLUMN_VERSION).collect();
+        let names: Vec<&str> = own.iter().map(|&at| &*self.columns[at].name).collect();
         let columns: Map<String, Value> =
-            self.own_columns().map(|(_, column)| (column.name.to_string(), column.to_json())).collect();
+            turn_of(&names).into_iter().map(|at| (names[at].to_owned(), self.columns[own[at]].to_json())).collect();
         map.insert("columns".into(), Value::Object(columns));
         if self.max_rows != u32::MAX {
             map.insert("maxRows".into(), Value::from(self.max_rows));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Now, Server, Ticket};
-use crate::error::Result;
+use crate::error::{OvsdbError, Result};
 use crate::log::SyncJob;
 use crate::txn::Commit;
 use crate::uuid::Uuid;
@@ -33,7 +33,10 @@ impl Server {
                 commit.log_record_whole(&served.db, now.wall_ms)
             };
             if let Some(record) = record {
-                log.append(&record)?;
+                if let Err(error) = log.append(&record) {
+                    self.write_faults.extend(log.take_note().map(|note| (note, error.clone())));
+                    return Err(error);
+                }
                 served.seq += 1;
                 if let Some(since) = &mut served.compacting {
                     since.push(record);
@@ -58,6 +61,11 @@ impl Server {
     /// The commits since the last call, with their databases' names.
     pub fn take_commits(&mut self) -> Vec<(Arc<str>, Arc<Commit>)> {
         self.kept_commits.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Files that began to refuse what is written to them, each with the error that clients are told.
+    pub fn take_write_faults(&mut self) -> Vec<(String, OvsdbError)> {
+        std::mem::take(&mut self.write_faults)
     }
 
     pub(super) fn latest_ticket(&self, name: &Arc<str>) -> Option<Ticket> {

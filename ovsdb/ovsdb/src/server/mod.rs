@@ -180,6 +180,7 @@ pub struct Server {
     pub(crate) commits: u64,
     pub(crate) kept_commits: Option<Vec<(Arc<str>, Arc<crate::txn::Commit>)>>,
     forwards: VecDeque<Forward>,
+    write_faults: Vec<(String, crate::error::OvsdbError)>,
 }
 
 /// A transaction that a relay has to pass on to its source.
@@ -232,6 +233,7 @@ impl Server {
             commits: 0,
             kept_commits: None,
             forwards: VecDeque::new(),
+            write_faults: Vec::new(),
         };
         if let Ok(schema) = DatabaseSchema::from_text(SERVER_SCHEMA) {
             let db = Database::new(Arc::new(schema));

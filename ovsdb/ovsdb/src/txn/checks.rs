@@ -1,5 +1,6 @@
 //! `maxRows` and unique indexes at the end of a transaction.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -83,11 +84,11 @@ impl Txn<'_> {
                         }
                     }
                     if let Some(rival) = rival {
-                        let known = rows.rows.get(&rival.uuid);
-                        // The earlier of two rows of the transaction is named first.
-                        let (first, second) = match known {
-                            Some(_) => ((rival.uuid, known), (new.uuid, rows.rows.get(&new.uuid))),
-                            None => ((new.uuid, rows.rows.get(&new.uuid)), (rival.uuid, None)),
+                        let known = |row: &Row| (row.uuid, rows.rows.get(&row.uuid));
+                        // The greater is named first.
+                        let (first, second) = match compare(&base.schema, &rival, new) {
+                            Ordering::Less => (known(new), known(&rival)),
+                            _ => (known(&rival), known(new)),
                         };
                         return Err(duplicate(&base.schema, columns, new, first, second));
                     }
@@ -97,6 +98,17 @@ impl Txn<'_> {
         }
         Ok(())
     }
+}
+
+/// Compares rows column by column: fewer elements are less, then keys in order, then values.
+fn compare(schema: &TableSchema, a: &Row, b: &Row) -> Ordering {
+    let columns = schema.columns_in_turn().map(|column| (a.get(column), b.get(column)));
+    columns
+        .map(|(a, b)| {
+            a.len().cmp(&b.len()).then_with(|| a.keys().cmp(b.keys())).then_with(|| a.entries().cmp(b.entries()))
+        })
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 /// An enumeration: commas, and `and` before the last.
