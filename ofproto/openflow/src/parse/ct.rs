@@ -42,14 +42,18 @@ pub fn parse_tuple(text: &str, proto: &mut u8) -> Result<CtTuple, String> {
             "ct_nw_proto" => *proto = u8_of(value, name).map_err(|_| bad())?,
             "ct_tp_src" => tuple.src_port = Some(u16_of(value, name).map_err(|_| bad())?),
             "ct_tp_dst" => tuple.dst_port = Some(u16_of(value, name).map_err(|_| bad())?),
+            // What comes before the protocol is of none.
+            "icmp_id" | "icmp_type" | "icmp_code" if !is_icmp(*proto) => return Err("invalid L4 fields".to_owned()),
             "icmp_id" => tuple.icmp_id = Some(u16_of(value, name).map_err(|_| bad())?),
             "icmp_type" => tuple.icmp_type = Some(u8_of(value, name).map_err(|_| bad())?),
             "icmp_code" => tuple.icmp_code = Some(u8_of(value, name).map_err(|_| bad())?),
             _ => return Err(format!("invalid conntrack tuple field: {name}")),
         }
     }
-    check(&tuple, *proto)?;
-    Ok(tuple)
+    if *proto == 0 && (tuple.src_port.is_some() || tuple.dst_port.is_some()) {
+        return Err("port is set without protocol".to_owned());
+    }
+    Ok(of_protocol(tuple, *proto))
 }
 
 fn address(text: &str, family: Family) -> Option<Ipv6Addr> {
@@ -65,16 +69,37 @@ fn zone_of(text: &str) -> Option<u16> {
     parse_u64_prefix(text, 10).map(|(number, _)| number as u16)
 }
 
-/// Whether a tuple speaks of what its protocol has.
-fn check(tuple: &CtTuple, proto: u8) -> Result<(), String> {
-    let ports = tuple.src_port.is_some() || tuple.dst_port.is_some();
-    let icmp = tuple.icmp_id.is_some() || tuple.icmp_type.is_some() || tuple.icmp_code.is_some();
-    match proto {
-        0 if ports => Err("port is set without protocol".to_string()),
-        1 | 58 if ports => Err("invalid L4 fields".to_string()),
-        1 | 58 => Ok(()),
-        _ if icmp => Err("invalid L4 fields".to_string()),
-        _ => Ok(()),
+fn is_icmp(proto: u8) -> bool {
+    matches!(proto, 1 | 58)
+}
+
+/// Ports of ICMP are its identifier, and its type with its code, as all of them have one place in Open vSwitch's tuple;
+/// and the other way round, where the protocol was another at first.
+fn of_protocol(tuple: CtTuple, proto: u8) -> CtTuple {
+    let CtTuple { src_port, dst_port, icmp_id, icmp_type, icmp_code, .. } = tuple;
+    if is_icmp(proto) && (src_port.is_some() || dst_port.is_some()) {
+        let [kind, code] = dst_port.unwrap_or_default().to_be_bytes();
+        CtTuple {
+            src_port: None,
+            dst_port: None,
+            icmp_id: icmp_id.or(src_port),
+            icmp_type: icmp_type.or(dst_port.map(|_| kind)),
+            icmp_code: icmp_code.or(dst_port.map(|_| code)),
+            ..tuple
+        }
+    } else if !is_icmp(proto) && (icmp_id.is_some() || icmp_type.is_some() || icmp_code.is_some()) {
+        let port = u16::from_be_bytes([icmp_type.unwrap_or_default(), icmp_code.unwrap_or_default()]);
+        let has_port = icmp_type.is_some() || icmp_code.is_some();
+        CtTuple {
+            src_port: src_port.or(icmp_id),
+            dst_port: dst_port.or(has_port.then_some(port)),
+            icmp_id: None,
+            icmp_type: None,
+            icmp_code: None,
+            ..tuple
+        }
+    } else {
+        tuple
     }
 }
 
@@ -104,4 +129,25 @@ pub fn parse_ct_flush(words: &[&str]) -> Result<CtFlush, String> {
     }
     flush.ip_proto = proto;
     if rest.is_empty() { Ok(flush) } else { Err("Invalid arguments".to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_tuple_may_say_depends_on_its_protocol_so_far() {
+        let tuple = |text: &str| parse_tuple(text, &mut 0);
+        let refused = |text: &str| tuple(text).err().unwrap_or_default();
+        assert_eq!(refused("icmp_type=1,ct_nw_proto=1"), "invalid L4 fields");
+        assert_eq!(refused("ct_nw_proto=6,icmp_id=x"), "invalid L4 fields");
+        assert_eq!(refused("ct_nw_proto=58,icmp_code=x"), "failed to parse field icmp_code");
+        assert_eq!(refused("ct_tp_src=1"), "port is set without protocol");
+        assert_eq!(refused("ct_nw_proto=1,ct_tp_src=x"), "failed to parse field ct_tp_src");
+        let ping = CtTuple { icmp_id: Some(7), icmp_type: Some(8), icmp_code: Some(0), ..CtTuple::default() };
+        assert_eq!(tuple("ct_nw_proto=1,icmp_id=7,icmp_type=8,icmp_code=0"), Ok(ping));
+        assert_eq!(tuple("ct_tp_dst=0x800,ct_tp_src=7,ct_nw_proto=1"), Ok(ping));
+        let ports = CtTuple { src_port: Some(7), dst_port: Some(0x800), ..CtTuple::default() };
+        assert_eq!(tuple("ct_nw_proto=1,icmp_id=7,icmp_type=8,ct_nw_proto=6"), Ok(ports));
+    }
 }
