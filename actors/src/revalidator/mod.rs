@@ -155,11 +155,16 @@ impl Round {
         self.directory.load().bridges.values().find(|b| b.id == id).map(|b| b.address.clone())
     }
 
+    /// The bridges whose flows are in this datapath.
+    fn bridges(&self) -> Vec<Address<Bridge>> {
+        let directory = self.directory.load();
+        directory.bridges.values().filter(|b| *b.datapath == *self.kind).map(|b| b.address.clone()).collect()
+    }
+
     /// Has every bridge judge the flows that changes concern, once around: where rules change all the time flows are stale
     /// again as soon as they were judged, which is the next round's work. Nobody may wait for a day without changes.
     async fn judge(&self) {
-        let bridges: Vec<_> = self.directory.load().bridges.values().map(|b| b.address.clone()).collect();
-        for bridge in bridges {
+        for bridge in self.bridges() {
             let mut after = None;
             while let Ok(ufids) = bridge.ask(StaleFlows { after, max: WALK_SLICE }, PATIENCE).await
                 && let Some(last) = ufids.last().copied()
@@ -203,8 +208,8 @@ impl Round {
             }
             self.report(flows, limit.max_idle_ms(total)).await;
         }
-        for bridge in self.directory.load_full().bridges.values() {
-            bridge.address.offer(FlowSwept { since_ms: began_ms });
+        for bridge in self.bridges() {
+            bridge.offer(FlowSwept { since_ms: began_ms });
         }
         n
     }

@@ -95,6 +95,8 @@ pub struct Directory {
     pub hand: Option<Outlet<DatapathEdit>>,
     /// What translation reads.
     pub view: Arc<SwitchView>,
+    /// The same by type of datapath, where there are several.
+    pub views: Arc<BTreeMap<String, Arc<SwitchView>>>,
     /// How many threads are asked for.
     pub threads: Threads,
 }

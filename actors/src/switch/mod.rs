@@ -377,8 +377,9 @@ impl Switch {
         if ports_moved {
             self.publish_directory();
         } else {
+            let (view, views) = (self.view.clone(), Arc::new(views));
             let known = self.directory.load_full();
-            self.directory.store(Arc::new(Directory { view: self.view.clone(), ..Directory::clone(&known) }));
+            self.directory.store(Arc::new(Directory { view, views, ..Directory::clone(&known) }));
         }
         for backer in self.datapaths.values() {
             backer.stir.send(Stir);
@@ -405,13 +406,13 @@ impl Switch {
     fn publish_directory(&self) {
         let idl = self.idl.as_ref().map(|(address, _)| address.clone());
         let underlay = self.own.as_ref().map(Address::outlet::<UnderlayEdit>);
-        let (view, host) = (self.view.clone(), self.host.clone());
+        let (view, views, host) = (self.view.clone(), Arc::new(self.views_by_datapath()), self.host.clone());
         let hand = self.own.as_ref().map(Address::outlet::<DatapathEdit>);
         let made = Arc::new(self.made.clone());
         let shares = self.own.as_ref().map(Address::outlet::<Share>);
         let threads = notes::Threads::read(&self.desired.other_config);
         let mut directory =
-            Directory { view, host, idl, underlay, hand, shares, made, threads, ..Directory::default() };
+            Directory { view, views, host, idl, underlay, hand, shares, made, threads, ..Directory::default() };
         let bridges = Arc::make_mut(&mut directory.bridges);
         let ports = Arc::make_mut(&mut directory.ports);
         let datapaths = Arc::make_mut(&mut directory.datapaths);

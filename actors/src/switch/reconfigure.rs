@@ -524,11 +524,12 @@ impl Switch {
 
     /// Has bridges be as the database wants them: all of them, or some.
     fn configure_bridges(&mut self, some: Option<&BTreeSet<String>>) -> Vec<BoxFuture<'static, Result<(), AskError>>> {
-        let mut peers: BTreeMap<(String, String), PortRef> = BTreeMap::new();
+        let mut peers: BTreeMap<(String, String), (String, PortRef)> = BTreeMap::new();
         for bridge in self.bridges.values() {
             for (name, port) in bridge.ports.iter().filter(|(_, p)| p.kind == "patch") {
                 let peer = port.config.options.get("peer").cloned().unwrap_or_default();
-                peers.insert((name.clone(), peer), PortRef { bridge: bridge.id, port: port.port });
+                let at = PortRef { bridge: bridge.id, port: port.port };
+                peers.insert((name.clone(), peer), (bridge.datapath.clone(), at));
             }
         }
         let ct_timeouts = self.assign_timeouts();
@@ -576,8 +577,11 @@ impl Switch {
             if let Some(local) = ports.get_mut(name).filter(|local| local.status.mac != mac) {
                 Arc::make_mut(&mut local.status).mac = mac;
             }
-            // A patch's peer is the patch of that name whose own peer is this one.
-            let peer_of = |own: &str, peer: &str| peers.get(&(peer.to_owned(), own.to_owned())).copied();
+            // A patch's peer is the patch of that name whose own peer is this one, in the same datapath.
+            let of_type = &bridge.datapath;
+            let peer_of = |own: &str, peer: &str| {
+                peers.get(&(peer.to_owned(), own.to_owned())).filter(|(kind, _)| kind == of_type).map(|(_, at)| *at)
+            };
             bridge.mirrors.assign(row);
             let (bundles, mirrors) = (&bridge.bundles, &bridge.mirrors);
             let mut config = plan::bridge_config(row, &ports, bundles, peer_of, mac, restore_wait, mirrors);

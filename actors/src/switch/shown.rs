@@ -32,12 +32,12 @@ impl Switch {
     }
 
     /// The views of those types of datapaths that have one of their own.
-    pub(super) fn views_by_datapath(&self) -> BTreeMap<&str, Arc<SwitchView>> {
+    pub(super) fn views_by_datapath(&self) -> BTreeMap<String, Arc<SwitchView>> {
         let view = |of: &Shown| {
             let (odp_ports, tunnels) = (of.odp_ports.clone(), of.tunnels.clone());
             Arc::new(SwitchView { odp_ports, tunnels, ..SwitchView::clone(&self.view) })
         };
-        self.shown.iter().map(|(kind, of)| (kind.as_str(), view(of))).collect()
+        self.shown.iter().map(|(kind, of)| (kind.clone(), view(of))).collect()
     }
 
     fn bridges_of(&self, kind: Option<&str>) -> impl Iterator<Item = &BridgeState> {

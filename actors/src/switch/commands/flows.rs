@@ -218,11 +218,11 @@ struct Wanted {
     thread: Option<i64>,
 }
 
-fn wanted(args: &[String], says: &mut Says) -> Result<Wanted, ()> {
+fn wanted(args: &[String], names: &Names<'_>, says: &mut Says) -> Result<Wanted, ()> {
     let mut wanted = Wanted::default();
     for arg in args {
         if let Some(text) = arg.strip_prefix("filter=").filter(|t| !t.is_empty()) {
-            let names = openflow::Names::NONE;
+            let names = openflow::Names { ports: Some(names), ..openflow::Names::NONE };
             match openflow::flow_mod::parse_exact_flow(text, names) {
                 Ok(matching) => wanted.filter = Some(matching),
                 Err(error) => return says.fail(&format!("Failed to parse filter ({error})"), None),
@@ -253,7 +253,7 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
         return says.answer(Err(()));
     };
     let names = Names(&entry.ports);
-    let wanted = match wanted(&special, &mut says) {
+    let wanted = match wanted(&special, &names, &mut says) {
         Ok(wanted) => wanted,
         Err(()) => return says.answer(Err(())),
     };
@@ -479,7 +479,8 @@ async fn put_flow(
 ) -> Result<(), ()> {
     let text = key;
     let (ufid, key, mask) = parse_flow(entry, text, says)?;
-    let Ok(actions) = odp_text::parse_actions(actions, Some(&Names(&entry.ports))) else {
+    // Here ports have numbers alone.
+    let Ok(actions) = odp_text::parse_actions(actions, None) else {
         return says.fail("parsing actions", Some(reason::INVALID));
     };
     if key.in_port() != 0

@@ -52,9 +52,11 @@ pub(super) fn add(registry: &mut Registry<'_>) {
 
 /// The bridge that the flow comes in at carries the trace out: frozen states are its own.
 async fn trace(directory: &Directory, name: &'static str, args: Vec<String>) -> Answer {
-    let request = ofproto::trace::parse(&directory.view, &args, name == "ofproto/trace-packet-out");
+    // Datapaths of different types may have the same numbers.
+    let view = args.iter().find_map(|arg| directory.views.get(ofproto::trace::type_in(arg))).unwrap_or(&directory.view);
+    let request = ofproto::trace::parse(view, &args, name == "ofproto/trace-packet-out");
     if request.as_ref().err().is_some_and(|error| error == ofproto::trace::NO_TUNNEL)
-        && let Some(text) = ofproto::trace::stray(&directory.view, &args)
+        && let Some(text) = ofproto::trace::stray(view, &args)
     {
         vlog::warn_rl!("tunnel", 1, 5, "{text}");
     }

@@ -15,7 +15,7 @@ use openflow::action::{Actions, Nat, NatDirection};
 use openflow::names::NameMap;
 use packet::PacketBuf;
 
-pub use request::{NO_TUNNEL, parse, stray};
+pub use request::{NO_TUNNEL, parse, stray, type_in};
 
 use crate::view::{BridgeId, SwitchView};
 use crate::xlate::{Effect, Input, Recirc, Recirculation, Recorder, Start, Translation, translate};

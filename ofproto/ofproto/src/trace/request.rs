@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use flow::Key;
 use flow::text::{CT_STATE, PortNames};
 use openflow::action::{self, Check};
-use openflow::names::Names;
+use openflow::names::{NameMap, Names};
 use packet::PacketBuf;
 
 use super::{Request, dp_names_of, names_of};
@@ -141,22 +141,28 @@ fn packet_of(text: &str) -> Result<PacketBuf, String> {
     Ok(PacketBuf::new(&octets))
 }
 
+/// The type in a datapath's name, which it may stand for.
+pub fn type_in(datapath: &str) -> &str {
+    datapath.strip_prefix("ovs-").unwrap_or(datapath)
+}
+
 /// A datapath flow, alone or behind the datapath's name, or a bridge and an OpenFlow flow.
 fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crate::view::BridgeId, Key), String> {
-    let dp_names = dp_names_of(view);
+    let is_known = match positional {
+        [dp, _] => view.datapaths.contains(type_in(dp)),
+        _ => view.datapaths.len() == 1,
+    };
+    // Without a datapath there are numbers alone.
+    let dp_names = if is_known { dp_names_of(view) } else { NameMap::new() };
     let dp_error = match flow::odp_text::parse_key(text, Some(&dp_names as &dyn PortNames)) {
         Ok((mut key, mask)) => {
             complete(&mut key, &mask);
             limit_vlans(&mut key, view.support.max_vlan_headers.max(1));
-            match positional {
-                [_] => {}
-                [dp, _] => {
-                    let kind = dp.strip_prefix("ovs-").unwrap_or(dp);
-                    if !view.datapaths.contains(kind) {
-                        return Err("Cannot find the datapath".to_owned());
-                    }
-                }
-                _ => return Err("Syntax error".to_owned()),
+            if positional.len() > 2 {
+                return Err("Syntax error".to_owned());
+            }
+            if !is_known {
+                return Err("Cannot find the datapath".to_owned());
             }
             let port = key.in_port();
             let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;
