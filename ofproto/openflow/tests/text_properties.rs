@@ -30,7 +30,7 @@ fn subfield() -> impl Strategy<Value = Subfield> {
     (register(), any::<u16>(), any::<u16>()).prop_map(|(field, ofs, n)| {
         let width = Subfield::whole(field).n_bits;
         let ofs = ofs % width;
-        Subfield { field, ofs, n_bits: 1 + n % (width - ofs).min(64) }
+        Subfield { ofs, n_bits: 1 + n % (width - ofs).min(64), ..Subfield::whole(field) }
     })
 }
 
@@ -103,7 +103,8 @@ fn learn() -> impl Strategy<Value = Action> {
         LearnSpec { src, dst, n_bits: b.n_bits }
     });
     let times = (any::<u16>(), any::<u16>(), any::<u16>(), any::<u16>());
-    let result = proptest::option::of(register().prop_map(|field| Subfield { field, ofs: 3, n_bits: 1 }));
+    let result =
+        proptest::option::of(register().prop_map(|field| Subfield { ofs: 3, n_bits: 1, ..Subfield::whole(field) }));
     (times, any::<u16>(), 0u8..255, any::<u64>(), any::<u32>(), result, vec(spec, 0..4)).prop_map(
         |((idle, hard, fin_idle, fin_hard), priority, table, cookie, limit, result_dst, specs)| {
             Action::Learn(Box::new(Learn {
@@ -148,8 +149,10 @@ fn leaf() -> impl Strategy<Value = Action> {
         subfield().prop_map(Action::StackPush),
         subfield().prop_map(Action::StackPop),
         subfield_pair().prop_map(|(src, dst)| Action::RegMove { src, dst, onf: false }),
-        (any::<u16>(), register())
-            .prop_map(|(len, field)| Action::CheckPktLarger { len, dst: Subfield { field, ofs: 1, n_bits: 1 } }),
+        (any::<u16>(), register()).prop_map(|(len, field)| Action::CheckPktLarger {
+            len,
+            dst: Subfield { ofs: 1, n_bits: 1, ..Subfield::whole(field) }
+        }),
         (1u16.., any::<u32>(), any::<u32>(), port()).prop_map(|(probability, a, b, sampling_port)| {
             Action::Sample(Box::new(Sample {
                 probability,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cli::program;
-use flow::field::{TunTable, Value};
+use flow::field::TunTable;
 use openflow::action::Actions;
 use openflow::flow_mod::{
     Command, FlowFlags, FlowMod, FlowModCommand, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_match, write_flags,
@@ -64,7 +64,7 @@ impl Flows {
         let mut index = HashMap::new();
         for (side, of_table, priority, mut matching, version) in std::mem::take(&mut self.read) {
             if has_room {
-                move_options(&mut matching, &table);
+                matching.move_options(&table);
             }
             let key = (of_table, priority, matching.key.clone(), matching.mask.clone());
             let entries = &mut self.entries;
@@ -206,28 +206,6 @@ fn change(entry: &Entry, version: &Content, command: FlowModCommand, protocol: P
         flags: version.flags,
         actions: if add { version.actions.clone() } else { [].into() },
         ..FlowMod::default()
-    }
-}
-
-/// Has a match's tunnel options lie where `table` has them; those without a mask are exact there as well.
-fn move_options(matching: &mut Match, table: &Arc<TunTable>) {
-    let Some(own) = matching.tun.replace(Arc::clone(table)) else {
-        matching.tun = None;
-        return;
-    };
-    let given: Vec<_> = own
-        .entries()
-        .map(|(i, entry)| (i, entry.masked, own.get(i, &matching.key.0), own.get(i, &matching.mask.0)))
-        .collect();
-    for (i, _, value, _) in &given {
-        own.set(*i, &mut matching.key.0, &Value::zeros(value.len()));
-        own.set(*i, &mut matching.mask.0, &Value::zeros(value.len()));
-    }
-    for (i, masked, value, mask) in given {
-        let len = table.entry(i).map_or(0, |entry| usize::from(entry.len));
-        let mask = if masked { mask } else { Value::ones(len, len * 8) };
-        table.set(i, &mut matching.key.0, &value);
-        table.set(i, &mut matching.mask.0, &mask);
     }
 }
 

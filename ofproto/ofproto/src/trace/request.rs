@@ -181,8 +181,9 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
             let bridge = view.bridge_by_name(name).ok_or_else(|| format!("{name}: unknown bridge"))?;
             let names = names_of(view, bridge.id);
             let names = Names { ports: Some(&names), ..Names::NONE };
-            let matching = openflow::flow_mod::parse_exact_flow(text, names)
+            let mut matching = openflow::flow_mod::parse_exact_flow(text, names)
                 .map_err(|error| format!("Bad openflow flow syntax: {error}"))?;
+            matching.move_options(&bridge.tun_table);
             let mut key = matching.key;
             if key.vlan_tci() & 0x1000 != 0 && key.vlan_tpid() == 0 {
                 key.set_vlan_tpid(0x8100);

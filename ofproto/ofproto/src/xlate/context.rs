@@ -271,10 +271,10 @@ impl<'a> Context<'a> {
         if !self.tracing() {
             return;
         }
-        let full = Subfield::whole(sub.field) == *sub;
+        let full = sub.is_whole();
         let value = self.read(sub);
         let shown = if full {
-            let n = usize::from(sub.field.meta().n_bytes);
+            let n = usize::from(sub.width);
             let value = Value::from_u128(value, n);
             flow::field::text::format(sub.field, &value, None, None)
         } else {

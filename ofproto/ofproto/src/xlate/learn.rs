@@ -73,7 +73,7 @@ fn constrain(matching: &mut Match, dst: &Subfield, number: u128, bridge: &Bridge
     }
     value.set_subfield(dst.ofs.into(), dst.n_bits.into(), number);
     mask.set_subfield(dst.ofs.into(), dst.n_bits.into(), u128::MAX);
-    if Subfield::whole(dst.field) == *dst {
+    if dst.is_whole() {
         mask = Value::ones(n, n * 8);
     }
     matching.constrain(dst.field, &value, &mask, Some(&bridge.tun_table));

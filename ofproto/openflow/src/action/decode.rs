@@ -240,7 +240,7 @@ pub(super) fn push_mpls(ethertype: u16) -> Res<Action> {
 /// The subfield of a 32-bit header and 16 bits of `(ofs << 6) | (n_bits - 1)`.
 pub(super) fn subfield32(header: u32, ofs_nbits: u16, d: &Decoding<'_>) -> Res<Subfield> {
     let field = nxm::from_header32(header, d.tun)?;
-    Ok(Subfield { field, ofs: ofs_nbits >> 6, n_bits: (ofs_nbits & 0x3f) + 1 })
+    Ok(Subfield::of(field, ofs_nbits >> 6, (ofs_nbits & 0x3f) + 1, d.tun))
 }
 
 pub(super) fn set_field(a: &[u8], d: &Decoding<'_>, may_mask: bool) -> Res<Action> {
@@ -306,8 +306,8 @@ pub(super) fn reg_load2(a: &[u8], d: &Decoding<'_>) -> Res<Action> {
 pub(super) fn copy_field(a: &[u8], d: &Decoding<'_>, at: [usize; 3], headers: usize, onf: bool) -> Res<Action> {
     let n_bits = be16(a, at[2]);
     let mut b = &a[headers..];
-    let src = Subfield { field: nxm::pull_header(&mut b, d.tun)?, ofs: be16(a, at[0]), n_bits };
-    let dst = Subfield { field: nxm::pull_header(&mut b, d.tun)?, ofs: be16(a, at[1]), n_bits };
+    let src = Subfield::of(nxm::pull_header(&mut b, d.tun)?, be16(a, at[0]), n_bits, d.tun);
+    let dst = Subfield::of(nxm::pull_header(&mut b, d.tun)?, be16(a, at[1]), n_bits, d.tun);
     must_be_zero(b)?;
     check_src(&src, None, d.tun)?;
     check_dst(&dst, None, d.tun)?;
@@ -317,7 +317,7 @@ pub(super) fn copy_field(a: &[u8], d: &Decoding<'_>, at: [usize; 3], headers: us
 pub(super) fn stack(a: &[u8], d: &Decoding<'_>, push: bool) -> Res<Action> {
     let mut b = &a[12..];
     let field = nxm::pull_header(&mut b, d.tun)?;
-    let sub = Subfield { field, ofs: be16(a, 10), n_bits: be16(b, 0) };
+    let sub = Subfield::of(field, be16(a, 10), be16(b, 0), d.tun);
     must_be_zero(&b[2..])?;
     if push {
         check_src(&sub, None, d.tun)?;
@@ -334,7 +334,7 @@ pub(super) fn output_reg(a: &[u8], d: &Decoding<'_>, long_form: bool) -> Res<Act
         let field = nxm::pull_header(&mut b, d.tun)?;
         must_be_zero(b)?;
         let ofs_nbits = be16(a, 10);
-        (Subfield { field, ofs: ofs_nbits >> 6, n_bits: (ofs_nbits & 0x3f) + 1 }, be16(a, 12))
+        (Subfield::of(field, ofs_nbits >> 6, (ofs_nbits & 0x3f) + 1, d.tun), be16(a, 12))
     } else {
         if !zero_from(a, 18) {
             return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into());
@@ -404,7 +404,7 @@ pub(super) fn bundle(a: &[u8], d: &Decoding<'_>, load: bool) -> Res<Action> {
     let mut dst = None;
     if load {
         let n_bits = (be16(a, 22) & 0x3f) + 1;
-        dst = Some(Subfield { field: nxm::from_header32(be32(a, 24), d.tun)?, ofs: be16(a, 22) >> 6, n_bits });
+        dst = Some(Subfield::of(nxm::from_header32(be32(a, 24), d.tun)?, be16(a, 22) >> 6, n_bits, d.tun));
         if n_bits < 16 {
             warn("bundle_load action requires at least 16 bit destination.".to_string());
             good = false;
@@ -614,7 +614,7 @@ pub(super) fn check_pkt_larger(a: &[u8], d: &Decoding<'_>) -> Res<Action> {
     let mut b = &a[14..];
     let field = nxm::pull_header(&mut b, d.tun)?;
     must_be_zero(b)?;
-    let dst = Subfield { field, ofs: be16(a, 12), n_bits: 1 };
+    let dst = Subfield::of(field, be16(a, 12), 1, d.tun);
     check_dst(&dst, None, d.tun)?;
     Ok(Action::CheckPktLarger { len: be16(a, 10), dst })
 }

@@ -219,7 +219,7 @@ impl Encoder<'_> {
                 self.nicira(49, 14, |body| {
                     body.put16(*len);
                     body.put16(dst.ofs);
-                    nxm::put_header(body, dst.field, None, false, dst.field.meta().n_bytes.into());
+                    nxm::put_header(body, dst.field, None, false, dst.width.into());
                 });
             }
             Action::Encap(encap) => self.encap(encap),
@@ -375,7 +375,7 @@ impl Encoder<'_> {
     fn output_reg(&mut self, src: &Subfield, max_len: u16, long_form: bool) {
         let ofs_nbits = (src.ofs << 6) | src.n_bits.wrapping_sub(1);
         let mut body = ofs_nbits.to_be_bytes().to_vec();
-        let width = usize::from(src.field.meta().n_bytes);
+        let width = usize::from(src.width);
         if long_form || !nxm::has_header32(src.field) {
             body.put16(max_len);
             nxm::put_header(&mut body, src.field, None, false, width);
@@ -451,7 +451,7 @@ impl Encoder<'_> {
         match &bundle.dst {
             Some(dst) => {
                 body.put16((dst.ofs << 6) | dst.n_bits.wrapping_sub(1));
-                body.put32(nxm::header32(dst.field, dst.field.meta().n_bytes.into()));
+                body.put32(nxm::header32(dst.field, dst.width.into()));
             }
             None => body.put_zeros(6),
         }
@@ -530,7 +530,7 @@ impl Encoder<'_> {
             version = None;
         }
         for sub in [src, dst] {
-            nxm::put_header(self.b, sub.field, version, false, sub.field.meta().n_bytes.into());
+            nxm::put_header(self.b, sub.field, version, false, sub.width.into());
         }
         self.finish(start);
     }
@@ -538,7 +538,7 @@ impl Encoder<'_> {
     fn stack(&mut self, subtype: u16, sub: &Subfield) {
         self.nicira(subtype, 14, |body| {
             body.put16(sub.ofs);
-            nxm::put_header(body, sub.field, None, false, sub.field.meta().n_bytes.into());
+            nxm::put_header(body, sub.field, None, false, sub.width.into());
             body.put16(sub.n_bits);
         });
     }
@@ -549,7 +549,7 @@ impl Encoder<'_> {
         body.put32(m.arg);
         body.put16(0);
         body.put16((m.dst.ofs << 6) | m.dst.n_bits.wrapping_sub(1));
-        body.put32(nxm::header32(m.dst.field, m.dst.field.meta().n_bytes.into()));
+        body.put32(nxm::header32(m.dst.field, m.dst.width.into()));
         self.nx(10, &body);
     }
 
@@ -580,7 +580,7 @@ impl Encoder<'_> {
                 self.b.put16(*zone);
             }
             CtZone::Field(sub) => {
-                self.b.put32(nxm::header32(sub.field, sub.field.meta().n_bytes.into()));
+                self.b.put32(nxm::header32(sub.field, sub.width.into()));
                 self.b.put16((sub.ofs << 6) | sub.n_bits.wrapping_sub(1));
             }
         }

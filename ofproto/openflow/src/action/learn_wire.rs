@@ -35,7 +35,7 @@ pub(super) fn pull_learn(a: &[u8], d: &Decoding<'_>, long_form: bool) -> Result<
         if !field.meta().writable {
             return Err(ErrorCode::OFPBAC_BAD_SET_ARGUMENT.into());
         }
-        result_dst = Some(Subfield { field, ofs: be16(a, 36), n_bits: 1 });
+        result_dst = Some(Subfield::of(field, be16(a, 36), 1, d.tun));
     } else if long_form && be16(a, 36) != 0 {
         return Err(BAD.into());
     }
@@ -61,7 +61,7 @@ fn pull_specs(mut b: &[u8], d: &Decoding<'_>) -> Result<Vec<LearnSpec>, OfError>
     let pull_subfield = |b: &mut &[u8], n_bits: u16| -> Result<Subfield, OfError> {
         let six = b.get(..6).ok_or(ErrorCode::OFPBAC_BAD_LEN)?;
         *b = &b[6..];
-        Ok(Subfield { field: nxm::from_header32(be32(six, 0), d.tun)?, ofs: be16(six, 4), n_bits })
+        Ok(Subfield::of(nxm::from_header32(be32(six, 0), d.tun)?, be16(six, 4), n_bits, d.tun))
     };
     while b.len() >= 2 {
         let header = be16(b, 0);
@@ -121,10 +121,10 @@ pub(super) fn put_learn(b: &mut Vec<u8>, learn: &Learn) {
         b.put16(0);
     }
     if let Some(dst) = learn.result_dst {
-        nxm::put_header(b, dst.field, None, false, dst.field.meta().n_bytes.into());
+        nxm::put_header(b, dst.field, None, false, dst.width.into());
     }
     let put_subfield = |b: &mut Vec<u8>, sub: &Subfield| {
-        b.put32(nxm::header32(sub.field, sub.field.meta().n_bytes.into()));
+        b.put32(nxm::header32(sub.field, sub.width.into()));
         b.put16(sub.ofs);
     };
     for spec in &learn.specs {

@@ -49,6 +49,8 @@ pub struct Subfield {
     pub ofs: u16,
     /// Number of bits, at least 1.
     pub n_bits: u16,
+    /// Octets of the field's value: of a tunnel option, as many as it is mapped to where that is known.
+    pub width: u16,
 }
 
 /// One action or instruction.

@@ -425,8 +425,8 @@ impl Printer<'_> {
         let c = self.style.colors;
         match (&spec.src, &spec.dst) {
             (LearnSrc::Immediate(octets), LearnDst::Match(dst)) => {
-                if *dst == Subfield::whole(dst.field) {
-                    let n = usize::from(dst.field.meta().n_bytes);
+                if dst.is_whole() {
+                    let n = usize::from(dst.width);
                     let mut value = flow::field::Value::zeros(n);
                     let used = octets.len().min(n);
                     value.0[n - used..].copy_from_slice(&octets[octets.len() - used..]);

@@ -150,7 +150,7 @@ pub(crate) fn load_segments(set: &SetField) -> smallvec::SmallVec<[(Subfield, u6
     while let Some(ofs) = (at..n_bits).find(|i| set.mask.bit(*i)) {
         let limit = n_bits.min(ofs + 64);
         let end = (ofs + 1..limit).find(|i| !set.mask.bit(*i)).unwrap_or(limit);
-        let sub = Subfield { field: set.field, ofs: ofs as u16, n_bits: (end - ofs) as u16 };
+        let sub = Subfield::of(set.field, ofs as u16, (end - ofs) as u16, None);
         segments.push((sub, set.value.subfield(ofs, end - ofs) as u64));
         at = end;
     }

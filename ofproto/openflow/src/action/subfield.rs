@@ -2,7 +2,7 @@
 //!
 //! Source: ovs-fields(7), "Field Specifications".
 
-use flow::field::{Field, Value};
+use flow::field::{Field, TunTable, Value};
 
 use super::Subfield;
 use crate::nxm;
@@ -40,7 +40,21 @@ fn range(text: &str) -> Option<(Option<(i64, i64)>, &str)> {
 impl Subfield {
     /// A whole field.
     pub fn whole(field: Field) -> Subfield {
-        Subfield { field, ofs: 0, n_bits: nxm::n_bits(field, None) as u16 }
+        Subfield { field, ofs: 0, n_bits: nxm::n_bits(field, None) as u16, width: field.meta().n_bytes }
+    }
+
+    /// Some bits of a field, whose width is `tun`'s where it maps it.
+    pub(crate) fn of(field: Field, ofs: u16, n_bits: u16, tun: Option<&TunTable>) -> Subfield {
+        Subfield { field, ofs, n_bits, width: nxm::n_bytes(field, tun) as u16 }
+    }
+
+    /// Whether this is all of its field.
+    pub fn is_whole(&self) -> bool {
+        let full = match self.field {
+            Field::TunMetadata(_) => self.width * 8,
+            field => Subfield::whole(field).n_bits,
+        };
+        self.ofs == 0 && self.n_bits == full
     }
 
     /// Reads a subfield at the start of a text, and what follows it.
@@ -64,7 +78,7 @@ impl Subfield {
                 return Err(format!("{text}: {which} bit {bit} is not valid because field is only {n_bits} bits wide"));
             }
         }
-        Ok((Subfield { field, ofs: start as u16, n_bits: (end - start + 1) as u16 }, after))
+        Ok((Subfield::of(field, start as u16, (end - start + 1) as u16, None), after))
     }
 
     /// Reads a subfield.
@@ -82,8 +96,10 @@ impl Subfield {
 impl std::fmt::Display for Subfield {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(nxm::header_for(self.field, None).map_or(self.field.name(), |h| h.name))?;
+        if self.is_whole() {
+            return f.write_str("[]");
+        }
         match (self.ofs, self.n_bits) {
-            (0, n) if n == Subfield::whole(self.field).n_bits => f.write_str("[]"),
             (ofs, 1) => write!(f, "[{ofs}]"),
             (ofs, n) => write!(f, "[{ofs}..{}]", i32::from(ofs) + i32::from(n) - 1),
         }

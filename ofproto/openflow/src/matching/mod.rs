@@ -110,6 +110,28 @@ impl Match {
         self.key.set_tun_metadata_present(self.key.tun_metadata_present() | bit);
     }
 
+    /// Has the tunnel options lie where `table` has them; those without a mask are exact there as well.
+    pub fn move_options(&mut self, table: &Arc<TunTable>) {
+        let Some(own) = self.tun.replace(Arc::clone(table)) else {
+            self.tun = None;
+            return;
+        };
+        let given: Vec<_> = own
+            .entries()
+            .map(|(i, entry)| (i, entry.masked, own.get(i, &self.key.0), own.get(i, &self.mask.0)))
+            .collect();
+        for (i, _, value, _) in &given {
+            own.set(*i, &mut self.key.0, &Value::zeros(value.len()));
+            own.set(*i, &mut self.mask.0, &Value::zeros(value.len()));
+        }
+        for (i, masked, value, mask) in given {
+            let len = table.entry(i).map_or(0, |entry| usize::from(entry.len));
+            let mask = if masked { mask } else { Value::ones(len, len * 8) };
+            table.set(i, &mut self.key.0, &value);
+            table.set(i, &mut self.mask.0, &mask);
+        }
+    }
+
     /// Whether the match says nothing of a field.
     pub fn is_wild(&self, field: Field) -> bool {
         match field {
