@@ -132,7 +132,7 @@ impl Switch {
             bucket.actions = openflow::action::parse_actions(rest, Names::NONE).expect(rest).0;
             desc.buckets.push(bucket);
         }
-        self.bridge(bridge).groups.insert(desc.group_id, Arc::new(GroupView::new(&desc)));
+        Arc::make_mut(&mut self.bridge(bridge).groups).insert(desc.group_id, Arc::new(GroupView::new(&desc)));
     }
 
     fn set_port(&mut self, bridge: &str, name: &str, words: &[&str]) {

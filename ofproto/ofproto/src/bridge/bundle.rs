@@ -236,11 +236,12 @@ impl Bridge {
         for table in bundle.seen.iter().flatten() {
             trial.tables[usize::from(table.id)] = Some(table.clone());
         }
-        trial.groups.retain(|id, _| self.groups.contains_key(id));
-        for (id, group) in &self.groups {
-            if self.published_groups.get(id).is_none_or(|published| !Arc::ptr_eq(published, group)) {
-                trial.groups.insert(*id, Arc::new(GroupView::new(&group.desc)));
-            }
+        for id in &self.changed_groups {
+            let groups = Arc::make_mut(&mut trial.groups);
+            match self.groups.get(id) {
+                Some(group) => groups.insert(*id, Arc::new(GroupView::new(&group.desc))),
+                None => groups.remove(id),
+            };
         }
         let stands = self.live.bridges.insert(id, Arc::new(trial));
         let start = Start::PacketOut(Arc::clone(&out.actions));

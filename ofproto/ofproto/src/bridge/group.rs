@@ -112,7 +112,7 @@ impl Bridge {
             GroupCommand::Modify => self.modify_group(wanted)?,
             GroupCommand::AddOrMod if self.groups.contains_key(&wanted.group_id) => self.modify_group(wanted)?,
             GroupCommand::AddOrMod => self.add_group(wanted)?,
-            GroupCommand::Delete => return self.delete_groups(wanted.group_id),
+            GroupCommand::Delete => return Ok(self.delete_groups(wanted.group_id)),
             GroupCommand::InsertBucket => self.edit_buckets(wanted, insert_buckets)?,
             GroupCommand::RemoveBucket => self.edit_buckets(wanted, remove_buckets)?,
         }
@@ -142,14 +142,17 @@ impl Bridge {
     fn put_group(&mut self, desc: GroupDesc, created_ms: i64) {
         self.group_incarnations += 1;
         let group = Group { created_ms, incarnation: self.group_incarnations, desc };
+        self.changed_groups.insert(group.desc.group_id);
         self.groups.insert(group.desc.group_id, Arc::new(group));
     }
 
-    fn delete_groups(&mut self, id: u32) -> Result<Vec<u32>, ErrorCode> {
-        if id == GROUP_ALL {
-            return Ok(std::mem::take(&mut self.groups).into_keys().collect());
-        }
-        Ok(self.groups.remove(&id).map(|_| id).into_iter().collect())
+    pub(super) fn delete_groups(&mut self, id: u32) -> Vec<u32> {
+        let gone: Vec<u32> = match id {
+            GROUP_ALL => std::mem::take(&mut self.groups).into_keys().collect(),
+            id => self.groups.remove(&id).map(|_| id).into_iter().collect(),
+        };
+        self.changed_groups.extend(&gone);
+        gone
     }
 
     fn edit_buckets(
@@ -169,12 +172,11 @@ impl Bridge {
 
     /// Translation sees the groups as they are now.
     pub(super) fn publish_groups(&mut self) {
-        let changed: Vec<(u32, Option<Arc<Group>>)> = {
-            let gone = self.published_groups.keys().filter(|id| !self.groups.contains_key(id)).map(|id| (*id, None));
-            let new =
-                self.groups.iter().filter(|(id, g)| !self.published_groups.get(id).is_some_and(|o| Arc::ptr_eq(o, g)));
-            gone.chain(new.map(|(id, g)| (*id, Some(g.clone())))).collect()
-        };
+        let asked = std::mem::take(&mut self.changed_groups).into_iter();
+        let changed: Vec<(u32, Option<Arc<Group>>)> = asked
+            .map(|id| (id, self.groups.get(&id).cloned()))
+            .filter(|(id, group)| group.as_ref().map(Arc::as_ptr) != self.published_groups.get(id).map(Arc::as_ptr))
+            .collect();
         for (id, group) in changed {
             self.group_stats.remove(&id);
             self.dirty = true;
@@ -184,11 +186,11 @@ impl Bridge {
                     for line in view.construction() {
                         self.put(Output::Log(Note::new("ofproto_dpif", Level::Dbg, line)));
                     }
-                    self.view.groups.insert(id, Arc::new(view));
+                    Arc::make_mut(&mut self.view.groups).insert(id, Arc::new(view));
                     self.published_groups.insert(id, group);
                 }
                 None => {
-                    self.view.groups.remove(&id);
+                    Arc::make_mut(&mut self.view.groups).remove(&id);
                     self.published_groups.remove(&id);
                 }
             }

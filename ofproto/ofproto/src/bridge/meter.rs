@@ -181,7 +181,7 @@ impl Bridge {
 
     /// Takes a meter in, or what it has become. Meters are listed as a hash table of their numbers has them.
     pub(super) fn keep_meter(&mut self, id: u32, meter: Meter) {
-        if self.meters.insert(id, meter).is_none() {
+        if Arc::make_mut(&mut self.meters).insert(id, meter).is_none() {
             self.meter_order.insert(hash::two_words(id, 0), id);
         }
     }
@@ -192,7 +192,7 @@ impl Bridge {
             id => self.meters.contains_key(&id).then_some(id).into_iter().collect(),
         };
         for id in &gone {
-            if let Some(meter) = self.meters.remove(id) {
+            if let Some(meter) = Arc::make_mut(&mut self.meters).remove(id) {
                 self.meter_order.remove_hashed(hash::two_words(*id, 0), *id);
                 self.meter_numbers.give(meter.dp_id);
                 self.put(Output::SetMeter { id: meter.dp_id, config: None });
@@ -203,7 +203,7 @@ impl Bridge {
     }
 
     pub(super) fn publish_meters(&mut self) {
-        self.view.meters = self.meters.clone();
+        self.view.meters = Arc::clone(&self.meters);
         self.view.controller_meter = self.meters.get(&METER_CONTROLLER).map(|m| m.dp_id);
         self.view.slowpath_meter = self.meters.get(&METER_SLOWPATH).map(|m| m.dp_id);
         self.dirty = true;

@@ -139,8 +139,10 @@ pub struct Bridge {
     groups: group::Groups,
     /// Groups as translation sees them.
     published_groups: group::Groups,
+    /// Groups that may not be as the view has them.
+    changed_groups: BTreeSet<u32>,
     group_incarnations: u64,
-    meters: BTreeMap<u32, meter::Meter>,
+    meters: Arc<BTreeMap<u32, meter::Meter>>,
     /// In which they are listed.
     meter_order: HashOrder<u32>,
     /// Where it takes numbers of datapath meters from; the bridges of a datapath share it.
@@ -239,8 +241,9 @@ impl Bridge {
             table_wishes: BTreeMap::new(),
             groups: BTreeMap::new(),
             published_groups: BTreeMap::new(),
+            changed_groups: BTreeSet::new(),
             group_incarnations: 0,
-            meters: BTreeMap::new(),
+            meters: Arc::default(),
             meter_order: HashOrder::default(),
             meter_numbers: MeterNumbers::default(),
             generation_id: None,
@@ -383,7 +386,7 @@ impl Bridge {
             };
             self.own.push_back(vec![(0, Change::flow_mod(&fm, 0))]);
         }
-        self.groups.clear();
+        self.delete_groups(openflow::message::group::GROUP_ALL);
         self.publish_groups();
         self.delete_meters(openflow::message::meter::METER_ALL);
         self.run_queue();

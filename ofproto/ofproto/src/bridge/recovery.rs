@@ -24,7 +24,7 @@ impl Bridge {
         self.own.clear();
         self.busy = None;
         self.outputs.clear();
-        for (id, shown) in &view.groups {
+        for (id, shown) in view.groups.iter() {
             self.group_incarnations += 1;
             let (desc, incarnation) = (shown.desc.clone(), self.group_incarnations);
             let group = Arc::new(Group { desc, created_ms: self.now_ms, incarnation });
@@ -32,7 +32,7 @@ impl Bridge {
             self.published_groups.insert(*id, group);
         }
         self.view.groups = view.groups.clone();
-        for (id, meter) in &view.meters {
+        for (id, meter) in view.meters.iter() {
             self.keep_meter(*id, meter.clone());
         }
         self.publish_meters();

@@ -56,8 +56,9 @@ impl Changes {
             && old.ports.iter().zip(&new.ports).all(|(a, b)| a.0 == b.0 && (Arc::ptr_eq(a.1, b.1) || a.1 == b.1));
         let same_bundles = old.bundles.len() == new.bundles.len()
             && old.bundles.iter().zip(&new.bundles).all(|(a, b)| a.0 == b.0 && (Arc::ptr_eq(a.1, b.1) || a.1 == b.1));
-        let same_groups = old.groups.len() == new.groups.len()
-            && old.groups.iter().zip(&new.groups).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
+        let same_groups = Arc::ptr_eq(&old.groups, &new.groups)
+            || old.groups.len() == new.groups.len()
+                && old.groups.iter().zip(new.groups.iter()).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1));
         let settings = |b: &BridgeView| {
             (
                 (b.controller_wants_misses, b.frag, b.forward_bpdu, b.stp, b.rstp, b.in_band),
@@ -69,7 +70,7 @@ impl Changes {
             && same_bundles
             && same_groups
             && old.mirrors == new.mirrors
-            && old.meters == new.meters
+            && (Arc::ptr_eq(&old.meters, &new.meters) || old.meters == new.meters)
             && old.flood_vlans == new.flood_vlans
             && old.tun_table == new.tun_table
             && settings(old) == settings(new);

@@ -247,9 +247,9 @@ pub struct BridgeView {
     /// Mirrors, at most 32; a mirror's bit is its index.
     pub mirrors: Vec<Arc<MirrorView>>,
     /// Groups.
-    pub groups: BTreeMap<u32, Arc<GroupView>>,
+    pub groups: Arc<BTreeMap<u32, Arc<GroupView>>>,
     /// Meters.
-    pub meters: BTreeMap<u32, Arc<MeterView>>,
+    pub meters: Arc<BTreeMap<u32, Arc<MeterView>>>,
     /// Learned addresses; `None` when the bridge does not learn.
     pub mac: Option<MacView>,
     /// Learned multicast groups; `None` without snooping.
@@ -323,8 +323,8 @@ impl BridgeView {
             port_order: Arc::default(),
             bundles: BTreeMap::new(),
             mirrors: Vec::new(),
-            groups: BTreeMap::new(),
-            meters: BTreeMap::new(),
+            groups: Arc::default(),
+            meters: Arc::default(),
             mac: None,
             mcast: None,
             flood_vlans: VlanSet::default(),
