@@ -13,8 +13,12 @@ use crate::{OfError, Version};
 
 /// A packet's headers in one line, with the checksum of its transport.
 pub fn packet_text(octets: &[u8]) -> String {
+    packet_line(octets, flow::text::PLAIN)
+}
+
+fn packet_line(octets: &[u8], colors: flow::text::Colors) -> String {
     let (key, _) = flow::extract::extract(octets, 0);
-    let options = match_text::Options::default();
+    let options = match_text::Options { colors, ..match_text::Options::default() };
     let mut out = match_text::format_flow(&key, &options);
     checksum(&mut out, octets, &key);
     out.push('\n');
@@ -89,7 +93,7 @@ pub(super) fn packet_in(
         put!(out, " cookie=0x{:x}", packet_in.cookie);
     }
     put!(out, " total_len={} ", packet_in.total_len);
-    out.push_str(&format_match(&packet_in.flow_metadata, None, &Style { colors: flow::text::PLAIN, ..*style }));
+    out.push_str(&format_match(&packet_in.flow_metadata, None, style));
     put!(out, " (via {})", reason_name(packet_in.reason));
     let len = packet_in.packet.len();
     put!(out, " data_len={len}");
@@ -110,7 +114,7 @@ pub(super) fn packet_in(
     }
     continuation(out, &private, style);
     if options.verbosity > 0 {
-        out.push_str(&packet_text(&packet_in.packet));
+        out.push_str(&packet_line(&packet_in.packet, style.colors));
     }
     if options.verbosity > 2 {
         out.push_str(&hex::plain(&packet_in.packet));
@@ -163,7 +167,9 @@ pub(super) fn packet_out(out: &mut String, packet_out: &PacketOut, options: &Opt
     out.push(' ');
     out.push_str(&format_match(&packet_out.flow_metadata, None, style));
     out.push(' ');
-    super::actions(out, &packet_out.actions, &Style { colors: flow::text::PLAIN, ..*style });
+    // The word itself has no colour here.
+    out.push_str("actions=");
+    crate::action::write(out, &packet_out.actions, style);
     if packet_out.buffer_id != NO_BUFFER {
         put!(out, " buffer=0x{:08x}\n", packet_out.buffer_id);
         return;
@@ -171,7 +177,7 @@ pub(super) fn packet_out(out: &mut String, packet_out: &PacketOut, options: &Opt
     put!(out, " data_len={}", packet_out.packet.len());
     if options.verbosity > 0 && !packet_out.packet.is_empty() {
         out.push('\n');
-        out.push_str(&packet_text(&packet_out.packet));
+        out.push_str(&packet_line(&packet_out.packet, style.colors));
         if options.verbosity > 2 {
             out.push_str(&hex::plain(&packet_out.packet));
         }
