@@ -15,7 +15,7 @@ use crate::mutation::{Mutation, Mutator};
 use crate::parse::{Kinds, Members};
 use crate::rbac;
 use crate::row::Row;
-use crate::schema::{COLUMN_UUID, COLUMN_VERSION, ColumnSet, TableSchema};
+use crate::schema::{COLUMN_UUID, COLUMN_VERSION, ColumnSchema, ColumnSet, TableSchema};
 use crate::symbols::SymbolTable;
 use crate::turn::turn_of;
 use crate::uuid::Uuid;
@@ -184,12 +184,12 @@ impl Run<'_, '_, '_> {
         let schema = self.schema(table);
         let row_json = row_json.unwrap_or(&Value::Null);
         let values = read_row(row_json, &schema, &mut self.symbols)?;
-        for (column, _) in &values {
-            let spec = &schema.columns[*column];
-            if !spec.mutable {
-                let details = format!("Cannot update immutable column {} in table {}.", spec.name, schema.name);
-                return Err(OvsdbError::constraint(details).within(op));
-            }
+        if values.iter().any(|(column, _)| !schema.columns[*column].mutable) {
+            let specs: Vec<&ColumnSchema> = values.iter().map(|(column, _)| &*schema.columns[*column]).collect();
+            let names: Vec<&str> = specs.iter().map(|spec| &*spec.name).collect();
+            let first = turn_of(&names).into_iter().find(|at| !specs[*at].mutable).map_or("", |at| names[at]);
+            let details = format!("Cannot update immutable column {first} in table {}.", schema.name);
+            return Err(OvsdbError::constraint(details).within(op));
         }
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);

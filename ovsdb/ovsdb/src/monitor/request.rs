@@ -224,6 +224,19 @@ pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Res
     let Some(requests) = json.as_object() else {
         return Err(OvsdbError::syntax("monitor-cond-change-requests must be object"));
     };
+    change_conditions(requests.iter(), db, shape).map_err(|error| {
+        let requests: Vec<(&String, &Value)> = requests.iter().collect();
+        let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
+        let in_turn = turn_of(&names).into_iter().map(|at| requests[at]);
+        change_conditions(in_turn, db, shape).err().unwrap_or(error)
+    })
+}
+
+fn change_conditions<'a>(
+    requests: impl Iterator<Item = (&'a String, &'a Value)>,
+    db: &Database,
+    shape: &Shape,
+) -> Result<Shape> {
     let mut new = shape.clone();
     for (name, request) in requests {
         let Some(id) = db.table_id(name) else {
