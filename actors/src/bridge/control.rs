@@ -135,7 +135,7 @@ impl Bridge {
         let teaches = |e: &Effect| {
             use Effect as E;
             let lasts = matches!(e, E::MacLearn { .. } | E::Learn { .. } | E::McastSnoop { .. });
-            lasts || matches!(e, E::NeighbourWanted { .. })
+            lasts || matches!(e, E::NeighbourWanted { .. } | E::NeighbourHeard { .. })
         };
         let stats = RuleStats { used_ms: now_ms, ..RuleStats::default() };
         let taught: Vec<_> = traced.effects.into_iter().filter(teaches).map(|e| (e, stats)).collect();

@@ -2,7 +2,7 @@
 
 use ofproto::view::underlay::{HostNetwork, RouteOrigin, UnderlayRoute, is_v4, mapped, masked};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::HostView;
@@ -52,11 +52,22 @@ pub(super) fn network(host: &HostView) -> HostNetwork {
         }
         let origin = if route.local { RouteOrigin::Local } else { RouteOrigin::Host };
         let gateway = route.gateway.map(mapped);
-        let bridge = link.name.clone();
-        routes.insert(key, UnderlayRoute { prefix, len, mark: 0, bridge, gateway, source: *source, origin });
+        let device = link.name.clone();
+        routes.insert(key, UnderlayRoute { prefix, len, mark: 0, device, gateway, source: *source, origin });
     }
-    let named = own.into_iter().filter_map(|(index, own)| Some((host.links.get(&index)?.name.clone(), own)));
-    HostNetwork { routes: routes.into_values().collect(), addresses: named.collect() }
+    let mut network = HostNetwork { routes: routes.into_values().collect(), ..HostNetwork::default() };
+    let routed: BTreeSet<_> = network.routes.iter().map(|route| route.device.clone()).collect();
+    for (index, own) in own {
+        let Some(link) = host.links.get(&index) else { continue };
+        if link.mac != 0 && routed.contains(&link.name) {
+            network.by_mac.entry(link.mac).or_default().push(link.name.clone());
+        }
+        for (address, _) in &own {
+            network.by_address.entry(*address).or_default().push(link.name.clone());
+        }
+        network.addresses.insert(link.name.clone(), own);
+    }
+    network
 }
 
 #[cfg(test)]
@@ -85,7 +96,9 @@ mod tests {
     }
 
     fn host(routes: Vec<Route>) -> HostView {
-        let link = |index, name: &str| (index, Link { index, name: name.into(), ..Link::default() });
+        let link = |index: u32, name: &str| {
+            (index, Link { index, name: name.into(), mac: u64::from(index - 1), ..Link::default() })
+        };
         let own = |index, address: &str, prefix_len, order| ((index, ip(address)), OwnAddress { prefix_len, order });
         HostView {
             links: Arc::new([link(1, "lo"), link(2, "br0"), link(3, "br1")].into()),
@@ -111,7 +124,7 @@ mod tests {
         let len = |r: &UnderlayRoute| if is_v4(r.source) { r.len - MAPPED_BITS } else { r.len };
         let line = |r: &UnderlayRoute| {
             let gateway = r.gateway.map(|g| format!(" by {}", text(g))).unwrap_or_default();
-            format!("{}/{} {}{gateway} from {} {:?}", text(r.prefix), len(r), r.bridge, text(r.source), r.origin)
+            format!("{}/{} {}{gateway} from {} {:?}", text(r.prefix), len(r), r.device, text(r.source), r.origin)
         };
         network.routes.iter().map(line).collect()
     }
@@ -139,6 +152,8 @@ mod tests {
         assert_eq!(told(&network), expect);
         let own = |text: &str, len| (mapped(ip(text)), MAPPED_BITS + len);
         assert_eq!(network.addresses["br1"], [own("10.0.7.1", 24)]);
+        assert_eq!(network.by_mac, [(1, vec!["br0".to_owned()])].into(), "lo has none, br1 no route");
+        assert_eq!(network.by_address[&mapped(ip("10.0.7.1"))], ["br1"]);
         assert_eq!(network.addresses["br0"][..2], [(mapped(ip("10.0.0.33")), 124), (mapped(ip("10.0.0.9")), 120)]);
     }
 

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use flow::OdpPort;
-use ofproto::view::TunnelConfig;
 use ofproto::view::underlay::{DEFAULT_AGING_S, RouteOrigin, is_v4, mapped, unmapped};
+use ofproto::view::{SwitchView, TunnelConfig};
 use ofproto::xlate::listening;
 
 use super::context::{PATIENCE, Registry};
@@ -106,10 +106,10 @@ fn ports_text(directory: &Directory, verbose: bool) -> String {
 fn opened(out: &mut String, directory: &Directory, (name, odp): (&str, OdpPort), config: &TunnelConfig) {
     let Some((proto, port)) = listening(config) else { return };
     let under = &directory.view.underlay;
-    for bridge in directory.view.bridges.values() {
-        for own in under.own(&bridge.name).filter(|own| under.listens(&bridge.name, *own)) {
+    for (device, mac) in ends(&directory.view) {
+        for own in under.own(device).filter(|own| under.listens(device, *own)) {
             let (dl_type, ip) = if is_v4(own) { (0x0800, "ipv4") } else { (0x86dd, "ipv6") };
-            let mac = mac_text(bridge.hw_addr);
+            let mac = mac_text(mac);
             let _ = write!(out, "{name} ({odp}) : eth(dst={mac}),eth_type(0x{dl_type:04x}),");
             let _ = write!(out, "{ip}(dst={},proto={proto},frag=no)", unmapped(own));
             if let Some(port) = port {
@@ -118,6 +118,20 @@ fn opened(out: &mut String, directory: &Directory, (name, odp): (&str, OdpPort),
             out.push('\n');
         }
     }
+}
+
+/// The devices that tunnels may end at, with their Ethernet addresses (48 bits): bridges' own ports first.
+fn ends(view: &SwitchView) -> impl Iterator<Item = (&str, u64)> {
+    let is_bridge = |device: &&String| view.bridge_by_name(device).is_some();
+    let bridges = view.bridges.values().map(|bridge| (bridge.name.as_str(), bridge.hw_addr));
+    let dummies = view.underlay.addresses.keys().filter(move |device| !is_bridge(device)).filter_map(|device| {
+        let at = view.device(device)?;
+        Some((device.as_str(), view.bridges.get(&at.bridge)?.mac_of(at.port)?))
+    });
+    let hosts = view.underlay.host.by_mac.iter().flat_map(move |(mac, devices)| {
+        devices.iter().filter(move |device| !is_bridge(device)).map(|device| (device.as_str(), *mac))
+    });
+    bridges.chain(dummies).chain(hosts)
 }
 
 /// Reads `ADDRESS[/LEN]`: the address in its IPv6 form, and the bits of it that count.
@@ -142,7 +156,7 @@ fn routes_text(directory: &Directory) -> String {
         if route.mark != 0 {
             let _ = write!(out, " MARK {}", route.mark);
         }
-        let _ = write!(out, " dev {}", route.bridge);
+        let _ = write!(out, " dev {}", route.device);
         if let Some(gateway) = route.gateway {
             let _ = write!(out, " GW {}", unmapped(gateway));
         }
@@ -180,6 +194,6 @@ fn add_routes(registry: &mut Registry<'_>) {
         let mark = args.get(1).map_or(Ok(0), |text| mark(text).ok_or("Invalid pkt_mark"))?;
         let route = directory.view.underlay.route(to, mark).ok_or("Not found")?;
         let gateway = route.gateway.map_or_else(|| "::".to_owned(), |g| unmapped(g).to_string());
-        Ok(format!("src {}\ngateway {gateway}\ndev {}\n", unmapped(route.source), route.bridge))
+        Ok(format!("src {}\ngateway {gateway}\ndev {}\n", unmapped(route.source), route.device))
     });
 }

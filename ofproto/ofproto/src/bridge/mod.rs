@@ -211,6 +211,10 @@ pub struct Bridge {
     explained_ms: Option<i64>,
     /// Packets that the bridge itself has to send.
     own_packets: Vec<openflow::message::PacketOut>,
+    /// Questions for neighbours, to be sent.
+    questions: Vec<openflow::message::PacketOut>,
+    /// Such a question is being sent.
+    asking: bool,
     /// Whether packets were sent whose counters the tables are to have soon.
     credit_due: bool,
     /// Packets and octets of protocols that it spoke so far.
@@ -284,6 +288,8 @@ impl Bridge {
             has_dropped: false,
             explained_ms: None,
             own_packets: Vec::new(),
+            questions: Vec::new(),
+            asking: false,
             credit_due: false,
             spoken: (0, 0),
         };

@@ -32,13 +32,14 @@ impl Bridge {
         self.put(Output::NeighbourUsed { address });
     }
 
-    /// Sends the question through the bridge's tables, as from its own port.
-    pub(super) fn ask_neighbour(&mut self, from: u128, to: u128) {
-        let mac = self.view.hw_addr;
+    /// Sends the question through the bridge's tables, as from the port that leads there.
+    pub(super) fn ask_neighbour(&mut self, port: OfPort, from: u128, to: u128) {
+        // A question that floods into a tunnel itself must not make others: where there are loops they would go on for ever.
+        let Some(mac) = self.view.mac_of(port).filter(|_| !self.asking) else { return };
         let packet = if is_v4(to) { arp_request(mac, from as u32, to as u32) } else { solicitation(mac, from, to) };
         let mut metadata = openflow::matching::Match::any();
-        metadata.set_in_port(OfPort::LOCAL);
-        self.own_packets.push(PacketOut {
+        metadata.set_in_port(port);
+        self.questions.push(PacketOut {
             packet: packet.into(),
             buffer_id: u32::MAX,
             flow_metadata: metadata,

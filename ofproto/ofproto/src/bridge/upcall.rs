@@ -253,8 +253,8 @@ impl Bridge {
                 Effect::Netflow { bridge, flow, out } if *bridge == self.view.id => {
                     self.count_netflow(flow, *out, stats, tcp_flags, now_ms);
                 }
-                Effect::NeighbourWanted { bridge, from, to } if *bridge == self.view.id => {
-                    self.ask_neighbour(*from, *to);
+                Effect::NeighbourWanted { port, from, to } if port.bridge == self.view.id => {
+                    self.ask_neighbour(port.port, *from, *to);
                 }
                 Effect::NeighbourHeard { bridge, address, mac } if *bridge == self.view.id => {
                     if self.live.underlay.neighbour(&self.view.name, *address) != Some(*mac) {
@@ -266,7 +266,8 @@ impl Bridge {
                 Effect::NeighbourUsed { bridge, address } if *bridge == self.view.id => {
                     self.use_neighbour(*address, now_ms);
                 }
-                Effect::Special { port, .. } => {
+                Effect::NeighbourWanted { .. } if self.asking => {}
+                Effect::Special { port, .. } | Effect::NeighbourWanted { port, .. } => {
                     self.put(Output::Foreign { bridge: port.bridge, effect: effect.clone(), stats });
                 }
                 Effect::MacLearn { bridge, .. }
@@ -276,7 +277,6 @@ impl Bridge {
                 | Effect::FinTimeout { bridge, .. }
                 | Effect::Mirrors { bridge, .. }
                 | Effect::McastSnoop { bridge, .. }
-                | Effect::NeighbourWanted { bridge, .. }
                 | Effect::NeighbourHeard { bridge, .. }
                 | Effect::NeighbourUsed { bridge, .. }
                 | Effect::Bond { bridge, .. }
@@ -377,19 +377,28 @@ impl Bridge {
 
     /// Whether packets, or what they counted, wait for [`Bridge::run_packet_outs`].
     pub fn has_packet_outs(&self) -> bool {
-        self.credit_due || !self.own_packets.is_empty()
+        self.credit_due || !self.own_packets.is_empty() || !self.questions.is_empty()
     }
 
-    /// Translates and sends the packets that the bridge itself sent out, and counts these and others.
-    pub fn run_packet_outs(&mut self, now_ms: i64) {
-        self.credit_due = false;
-        for out in std::mem::take(&mut self.own_packets) {
+    fn run_own(&mut self, packets: Vec<PacketOut>, now_ms: i64) {
+        for out in packets {
             let start = Start::Actions(Arc::clone(&out.actions));
             self.live_view();
             if let Some(given) = self.translate_packet_out(&out, start, now_ms) {
                 self.send_given(given, now_ms);
             }
         }
+    }
+
+    /// Translates and sends the packets that the bridge itself sent out, and counts these and others.
+    pub fn run_packet_outs(&mut self, now_ms: i64) {
+        self.credit_due = false;
+        let packets = std::mem::take(&mut self.own_packets);
+        self.run_own(packets, now_ms);
+        self.asking = true;
+        let questions = std::mem::take(&mut self.questions);
+        self.run_own(questions, now_ms);
+        self.asking = false;
         self.flush_credit();
     }
 

@@ -167,6 +167,17 @@ impl SwitchView {
         self.bridges.values().find(|b| b.name == name)
     }
 
+    /// The port of this name: a bridge's own, or another.
+    pub fn device(&self, name: &str) -> Option<PortRef> {
+        if let Some(bridge) = self.bridge_by_name(name) {
+            return Some(PortRef { bridge: bridge.id, port: OfPort::LOCAL });
+        }
+        self.bridges.values().find_map(|bridge| {
+            let port = bridge.ports.values().find(|port| port.name == name)?;
+            Some(PortRef { bridge: bridge.id, port: port.port })
+        })
+    }
+
     /// Whether a recirculation identifier stands for a bond.
     pub fn is_bond(&self, recirc_id: u32) -> bool {
         let is_it = |b: &Arc<BundleView>| b.bond.as_ref().is_some_and(|bond| bond.recirc_id == recirc_id);
@@ -294,6 +305,11 @@ impl BridgeView {
             names.insert_port(port.port, &port.name);
         }
         names
+    }
+
+    /// The Ethernet address of a port, 48 bits.
+    pub fn mac_of(&self, port: OfPort) -> Option<u64> {
+        if port == OfPort::LOCAL { Some(self.hw_addr) } else { Some(self.ports.get(&port)?.hw_addr) }
     }
 
     /// An empty bridge with room for 255 tables.

@@ -45,8 +45,8 @@ pub struct UnderlayRoute {
     pub len: u8,
     /// Mark of the packets that it is for.
     pub mark: u32,
-    /// Bridge whose own port they leave by.
-    pub bridge: String,
+    /// Device they leave by: a bridge's own port, or another port that is a device of the host as well.
+    pub device: String,
     /// Next hop, if it is not the destination.
     pub gateway: Option<u128>,
     /// Address to send from.
@@ -62,6 +62,10 @@ pub struct HostNetwork {
     pub routes: Vec<UnderlayRoute>,
     /// Addresses with their prefix lengths (of 128), by device.
     pub addresses: BTreeMap<String, Vec<(u128, u8)>>,
+    /// Devices with addresses and routes, by their Ethernet addresses (48 bits).
+    pub by_mac: BTreeMap<u64, Vec<String>>,
+    /// Devices by their addresses.
+    pub by_address: BTreeMap<u128, Vec<String>>,
 }
 
 /// What is known of it.
@@ -109,18 +113,18 @@ impl Underlay {
     pub fn add_route(
         &mut self,
         (to, len): (u128, u8),
-        bridge: &str,
+        device: &str,
         gateway: Option<u128>,
         mark: u32,
     ) -> Result<(), String> {
         let towards = gateway.unwrap_or(to);
         let same = |(a, _): &&(u128, u8)| is_v4(*a) == is_v4(towards);
         let near = |(a, l): &&(u128, u8)| masked(*a, *l) == masked(towards, *l);
-        let source = self.own_prefixes(bridge).filter(same).find(near);
+        let source = self.own_prefixes(device).filter(same).find(near);
         let source = source.map(|(a, _)| *a).ok_or("Error while inserting route.")?;
         let (prefix, origin) = (masked(to, len), RouteOrigin::User);
         self.routes.retain(|r| (r.prefix, r.len, r.mark) != (prefix, len, mark));
-        self.routes.push(UnderlayRoute { prefix, len, mark, bridge: bridge.to_owned(), gateway, source, origin });
+        self.routes.push(UnderlayRoute { prefix, len, mark, device: device.to_owned(), gateway, source, origin });
         self.routes.sort_by_key(|r| (!is_v4(r.source), r.prefix, r.len, r.mark));
         Ok(())
     }
@@ -132,7 +136,7 @@ impl Underlay {
 
     /// Whether a packet to this address is for the device itself, as far as tunnels go: it has a route.
     pub fn listens(&self, device: &str, to: u128) -> bool {
-        self.all_routes().any(|r| r.bridge == device) && self.own(device).any(|a| a == to)
+        self.all_routes().any(|r| r.device == device) && self.own(device).any(|a| a == to)
     }
 
     /// The addresses of a device.
@@ -140,10 +144,16 @@ impl Underlay {
         self.own_prefixes(device).map(|(a, _)| *a)
     }
 
-    /// Whether an address is in the network of one of the device's own.
-    pub fn is_on_link(&self, device: &str, address: u128) -> bool {
-        let same = |(own, len): &(u128, u8)| masked(*own, *len) == masked(address, *len);
-        self.own_prefixes(device).any(same)
+    /// Devices that have an address.
+    pub fn owners(&self, address: u128) -> impl Iterator<Item = &str> {
+        let dummies = self.addresses.iter().filter(move |(_, own)| own.iter().any(|(a, _)| *a == address));
+        let hosts = self.host.by_address.get(&address).into_iter().flatten();
+        dummies.map(|(device, _)| device).chain(hosts).map(String::as_str)
+    }
+
+    /// Whether there is any device that tunnels may end at.
+    pub fn has_ends(&self) -> bool {
+        !self.host.by_mac.is_empty() || self.routes.iter().any(|r| self.addresses.contains_key(&r.device))
     }
 
     fn own_prefixes(&self, device: &str) -> impl Iterator<Item = &(u128, u8)> {
@@ -183,14 +193,18 @@ mod tests {
     #[test]
     fn a_persons_route_goes_before_the_hosts() {
         let own = (address("1.1.2.88"), 120);
-        let (bridge, origin) = ("br0".to_owned(), RouteOrigin::Host);
-        let host = UnderlayRoute { prefix: own.0, len: 128, mark: 0, bridge, gateway: None, source: own.0, origin };
+        let (device, origin) = ("br0".to_owned(), RouteOrigin::Host);
+        let host = UnderlayRoute { prefix: own.0, len: 128, mark: 0, device, gateway: None, source: own.0, origin };
         let mut under = Underlay::default();
         under.host.addresses.insert("br0".into(), vec![own]);
         under.host.routes.push(host);
         assert_eq!(under.route(own.0, 0).map(|r| r.len), Some(128));
-        assert!(under.listens("br0", own.0) && under.is_on_link("br0", address("1.1.2.9")));
-        assert!(!under.is_on_link("br0", address("1.1.3.9")));
+        assert!(under.listens("br0", own.0) && !under.has_ends() && under.owners(own.0).next().is_none());
+        under.addresses.insert("br1".into(), vec![own]);
+        under.host.by_address.insert(own.0, vec!["br0".into()]);
+        assert_eq!(under.owners(own.0).collect::<Vec<_>>(), ["br1", "br0"]);
+        under.host.by_mac.insert(7, vec!["br0".into()]);
+        assert!(under.has_ends());
         under.add_route((own.0, 96), "br0", None, 0).expect("the host's address to send from");
         assert_eq!(under.route(own.0, 0).map(|r| r.len), Some(96));
     }

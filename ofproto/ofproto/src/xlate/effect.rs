@@ -126,8 +126,8 @@ pub enum Effect {
     /// The Ethernet address of a neighbour that a tunnel leads to is wanted: by each translation once when it is made, and
     /// once more when later packets of its flow have come.
     NeighbourWanted {
-        /// Bridge.
-        bridge: BridgeId,
+        /// Port to ask by.
+        port: PortRef,
         /// Address to ask from, in the underlay's form.
         from: u128,
         /// The neighbour.
@@ -184,8 +184,8 @@ impl Effect {
             (E::Netflow { bridge, flow, out }, E::Netflow { bridge: b, flow: f, out: o }) => {
                 (bridge, flow, out) == (b, f, o)
             }
-            (E::NeighbourWanted { bridge, from, to }, E::NeighbourWanted { bridge: b, from: f, to: t }) => {
-                (bridge, from, to) == (b, f, t)
+            (E::NeighbourWanted { port, from, to }, E::NeighbourWanted { port: p, from: f, to: t }) => {
+                (port, from, to) == (p, f, t)
             }
             (E::NeighbourUsed { bridge, address }, E::NeighbourUsed { bridge: b, address: a }) => {
                 (bridge, address) == (b, a)

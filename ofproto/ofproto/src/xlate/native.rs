@@ -14,7 +14,7 @@ use openflow::OfPort;
 use super::Effect;
 use super::context::Context;
 use crate::view::underlay::unmapped;
-use crate::view::{BridgeView, PortRef, PortView, TunnelConfig};
+use crate::view::{PortRef, PortView, TunnelConfig};
 
 /// `OVS_VPORT_TYPE_*` number of what a tunnel to `dst` is made of.
 fn vport_type(kind: TunnelKind, dst: u128) -> u32 {
@@ -57,7 +57,8 @@ impl Context<'_> {
             self.warn("native tunnel routing failed");
             return;
         };
-        let Some(bridge) = view.bridge_by_name(&route.bridge) else {
+        let way = view.device(&route.device).and_then(|at| Some((at, view.bridges.get(&at.bridge)?)));
+        let Some((way, bridge, mac)) = way.and_then(|(at, bridge)| Some((at, bridge, bridge.mac_of(at.port)?))) else {
             self.warn("native tunnel routing failed");
             return;
         };
@@ -65,21 +66,22 @@ impl Context<'_> {
             self.bridges.push(bridge.id);
         }
         let name = bridge.name.clone();
-        self.report(super::record::NodeKind::Detail, || format!("tunneling to {} via {name}", unmapped(dst)));
         let next_hop = route.gateway.unwrap_or(dst);
+        let text = || format!("tunneling to {} via {}", unmapped(next_hop), route.device);
+        self.report(super::record::NodeKind::Detail, text);
         let Some(dst_mac) = view.underlay.neighbour(&name, next_hop) else {
             let asked = if is_v4(next_hop) { "ARP" } else { "ND" };
             let hop = unmapped(next_hop);
             let text = || format!("neighbor cache miss for {hop} on bridge {name}, sending {asked} request");
             self.report(super::record::NodeKind::Detail, text);
-            self.effect(Effect::NeighbourWanted { bridge: bridge.id, from: route.source, to: next_hop });
+            self.effect(Effect::NeighbourWanted { port: way, from: route.source, to: next_hop });
             return;
         };
         self.effect(Effect::NeighbourUsed { bridge: bridge.id, address: next_hop });
         let (own, _) = outer::ends_of(&self.flow);
-        let ends = Ends { src_mac: bridge.hw_addr, dst_mac, src: if own != 0 { own } else { route.source }, dst };
+        let ends = Ends { src_mac: mac, dst_mac, src: if own != 0 { own } else { route.source }, dst };
         let (src_mac, dst_mac) = (flow::text::mac(ends.src_mac).to_string(), flow::text::mac(dst_mac).to_string());
-        let (from, until) = (unmapped(ends.src), unmapped(dst));
+        let (from, until) = (unmapped(ends.src), unmapped(next_hop));
         self.report(super::record::NodeKind::Detail, || {
             format!("tunneling from {src_mac} {from} to {dst_mac} {until}")
         });
@@ -92,17 +94,17 @@ impl Context<'_> {
             self.warn("native tunnel header build failed");
             return;
         };
-        let out_port = bridge.ports.get(&OfPort::LOCAL).and_then(|p| p.odp).unwrap_or(u32::MAX);
+        let out_port = view.port(way).and_then(|p| p.odp).unwrap_or(u32::MAX);
         let tnl_type = vport_type(kind, dst);
         let push = TnlPush { tnl_port, out_port, tnl_type, header };
-        self.send_outer(to.port, bridge, push, &ends, config, is_last);
+        self.send_outer(to.port, way, push, &ends, config, is_last);
     }
 
-    /// Has the outer packet go through the bridge that it leaves by, from that bridge's own port.
+    /// Has the outer packet go through the bridge that it leaves by, from the port whose address it has.
     fn send_outer(
         &mut self,
         from: OfPort,
-        bridge: &BridgeView,
+        way: PortRef,
         push: TnlPush,
         ends: &Ends,
         config: &TunnelConfig,
@@ -114,7 +116,7 @@ impl Context<'_> {
         self.flow = outer_flow(&flow, ends, config);
         self.base = self.flow.clone();
         self.effect(Effect::Header { octets, on: true });
-        self.output_patch(from, PortRef { bridge: bridge.id, port: OfPort::LOCAL }, is_last);
+        self.output_patch(from, way, is_last);
         self.effect(Effect::Header { octets, on: false });
         let sent = std::mem::replace(&mut self.odp, before);
         (self.flow, self.base, self.wc) = (flow, base, wc);
@@ -129,29 +131,49 @@ impl Context<'_> {
         }
     }
 
-    /// Hears what a neighbour tells of its Ethernet address, in a packet that is to leave by a bridge's own port.
+    /// Whether a packet that is to leave by this port may be one for the switch's own tunnels: the port has an address.
+    fn is_end(&self, to: &PortView) -> bool {
+        !self.view.tunnels.ports.is_empty() && self.view.underlay.own(&to.name).next().is_some()
+    }
+
+    /// Whether an address is one of this bridge's ports.
+    fn is_own(&self, address: u128) -> bool {
+        self.view
+            .underlay
+            .owners(address)
+            .any(|device| device == self.bridge.name || self.bridge.ports.values().any(|port| port.name == device))
+    }
+
+    /// Whether an IPv6 packet to `to` is for one of this bridge's ports: it has that destination, or the group of all that
+    /// solicitations for it go to (RFC 4291, section 2.7.1).
+    fn is_told(&self, to: u128) -> bool {
+        let asked = |name: &str| self.view.underlay.own(name).any(|own| to == SOLICITED | (own & 0xff_ffff));
+        let of_group = to & !0xff_ffff == SOLICITED;
+        self.is_own(to) || of_group && self.bridge.ports.values().any(|port| asked(&port.name))
+    }
+
+    /// Hears what a neighbour tells of its Ethernet address, in a packet that is to leave by a port with an address.
     pub(super) fn snoop_neighbour(&mut self, to: &PortView) {
-        let view = self.view;
-        if to.port != OfPort::LOCAL || view.tunnels.ports.is_empty() {
+        if !self.is_end(to) {
             return;
         }
-        let is_own = |address: u128| view.underlay.own(&self.bridge.name).any(|own| own == address);
         // Bits are looked at one after the other: what does not decide stays wild.
         let (address, mac) = if self.flow.dl_type() == ARP {
             self.wc.set_nw_src(u32::MAX);
             self.wc.set_nw_dst(u32::MAX);
-            if !is_own(MAPPED | u128::from(self.flow.nw_dst())) {
-                return;
-            }
-            self.wc.set_nw_proto(u8::MAX);
-            if self.flow.nw_proto() != packet::arp::REPLY as u8 {
-                return;
+            // Who tells it unasked, of its own address, is heard whatever the address.
+            if self.flow.nw_src() != self.flow.nw_dst() {
+                if !self.is_own(MAPPED | u128::from(self.flow.nw_dst())) {
+                    return;
+                }
+                self.wc.set_nw_proto(u8::MAX);
+                if self.flow.nw_proto() != packet::arp::REPLY as u8 {
+                    return;
+                }
             }
             self.wc.set_arp_sha(u64::MAX >> 16);
             (MAPPED | u128::from(self.flow.nw_src()), self.flow.arp_sha())
-        } else if self.flow.dl_type() == IPV6
-            && view.underlay.own(&self.bridge.name).any(|own| is_told(own, self.flow.ipv6_dst()))
-        {
+        } else if self.flow.dl_type() == IPV6 && self.is_told(self.flow.ipv6_dst()) {
             self.wc.set_nw_proto(u8::MAX);
             if self.flow.nw_proto() != packet::ipv4::proto::ICMPV6 {
                 return;
@@ -175,19 +197,28 @@ impl Context<'_> {
         }
     }
 
-    /// Whether a packet that is to leave by a bridge's own port is a tunnel's, to be opened: then the tunnel's port.
+    /// Whether an Ethernet address is one of a device that tunnels may end at; with `to` one that has that address.
+    fn is_end_mac(&self, mac: u64, to: Option<u128>) -> bool {
+        let (view, under) = (self.view, &self.view.underlay);
+        let has = |device: &str| to.is_none_or(|to| under.listens(device, to));
+        let of_dummy = |device: &String| {
+            let at = view.device(device);
+            at.and_then(|at| view.bridges.get(&at.bridge)?.mac_of(at.port)) == Some(mac) && has(device)
+        };
+        under.host.by_mac.get(&mac).is_some_and(|devices| devices.iter().any(|device| has(device)))
+            || under.addresses.keys().any(of_dummy)
+    }
+
+    /// Whether a packet that is to leave by a port with an address is a tunnel's, to be opened: then the tunnel's port.
     pub(super) fn terminates(&mut self, to: &PortView) -> Option<flow::OdpPort> {
         let view = self.view;
-        let listens = to.port == OfPort::LOCAL
-            && !view.tunnels.ports.is_empty()
-            && view.underlay.own(&self.bridge.name).next().is_some()
-            && super::wildcard::is_ip(&self.flow);
-        if !listens {
+        if !self.is_end(to) || !view.underlay.has_ends() {
             return None;
         }
         // Layer by layer: what a lower one decides does not make bits of a higher one matter.
         self.wc.set_dl_dst(u64::MAX >> 16);
-        if self.flow.dl_dst() != self.bridge.hw_addr {
+        let dl_dst = self.flow.dl_dst();
+        if !super::wildcard::is_ip(&self.flow) || !self.is_end_mac(dl_dst, None) {
             return None;
         }
         self.wc.set_nw_proto(u8::MAX);
@@ -200,7 +231,7 @@ impl Context<'_> {
             self.flow.ipv6_dst()
         };
         let is_ours = (proto == UDP || proto == GRE) && self.flow.nw_frag() == 0;
-        if !is_ours || !view.underlay.listens(&self.bridge.name, dst) {
+        if !is_ours || !self.is_end_mac(dl_dst, Some(dst)) {
             return None;
         }
         let port = (proto == UDP).then(|| self.flow.tp_dst());
@@ -218,21 +249,13 @@ impl Context<'_> {
         tunnel
     }
 
-    /// A tunnel's packet tells its sender's Ethernet address, if the sender is on the link itself.
+    /// A tunnel's packet tells its sender's Ethernet address.
     fn hear_of_peer(&mut self) {
         let is_v4_packet = self.flow.dl_type() == IPV4;
         let peer = if is_v4_packet { MAPPED | u128::from(self.flow.nw_src()) } else { self.flow.ipv6_src() };
         let (bridge, mac) = (self.bridge.id, self.flow.dl_src());
-        if self.view.underlay.is_on_link(&self.bridge.name, peer) {
-            self.effect(Effect::NeighbourHeard { bridge, address: peer, mac });
-        }
+        self.effect(Effect::NeighbourHeard { bridge, address: peer, mac });
     }
-}
-
-/// Whether an IPv6 packet to `to` is for the address `own`: it has that destination, or the group of all that solicitations
-/// for it go to (RFC 4291, section 2.7.1).
-fn is_told(own: u128, to: u128) -> bool {
-    to == own || to == SOLICITED | (own & 0xff_ffff)
 }
 
 /// The bits of a UDP destination port that tell that it is none of `listening`: as many from the first on as it has in common

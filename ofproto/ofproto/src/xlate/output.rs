@@ -206,7 +206,7 @@ impl Context<'_> {
         }
         let old_vlans = super::commit::vlans(&self.flow);
         let old_tos = self.flow.nw_tos();
-        if !to.queues.is_empty() {
+        if to.queues.iter().any(|q| q.dscp.is_some()) {
             self.wc.set_skb_priority(u32::MAX);
             let priority = self.flow.skb_priority();
             if let Some(dscp) = to.queues.iter().find(|q| q.priority == priority).and_then(|q| q.dscp) {
