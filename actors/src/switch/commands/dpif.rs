@@ -401,9 +401,7 @@ fn add_threads(registry: &mut Registry<'_>) {
         })
     });
     registry.ask("dpif-netdev/bond-show", "[dp]", (0, 1), |directory, args| async move {
-        let wanted = args.first().map(|n| n.strip_prefix("ovs-").unwrap_or(n));
-        let entry = directory.datapaths.iter().find(|(k, _)| wanted.is_none_or(|w| w == k.as_str()));
-        let (_, entry) = entry.ok_or("please specify an existing datapath")?;
+        let wanted = super::pmd::Wanted::of(&directory, &args)?;
         let work = |engine: &mut dp::Datapath, _| {
             let bonds = engine.bonds();
             let mut out = String::new();
@@ -418,6 +416,6 @@ fn add_threads(registry: &mut Registry<'_>) {
             }
             Ok(out)
         };
-        super::context::perform(entry, Box::new(work)).await
+        super::context::perform(wanted.entry, Box::new(work)).await
     });
 }

@@ -92,9 +92,9 @@ pub(super) fn add(registry: &mut Registry<'_>) {
 }
 
 /// What the arguments name.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     kind: String,
-    entry: &'a DatapathEntry,
+    pub(super) entry: &'a DatapathEntry,
     assignment: &'a Assignment,
     core: Option<u32>,
     secs: u32,
@@ -102,7 +102,7 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// Options that are not known, and names of other kinds, count for nothing while there is one datapath.
-    fn of(directory: &'a Directory, args: &[String]) -> Result<Self, String> {
+    pub(super) fn of(directory: &'a Directory, args: &[String]) -> Result<Self, String> {
         let (mut core, mut secs, mut name) = (None, REMEMBERED_S, None);
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -119,9 +119,9 @@ impl<'a> Wanted<'a> {
         }
         let all = || directory.datapaths.iter().chain(directory.made.iter());
         let named = name.and_then(|n| {
-            let kind = n.strip_prefix("ovs-").or_else(|| n.split_once('@').map(|(kind, _)| kind)).unwrap_or(n);
-            let is_named = |full: &String| full == n || full.split_once('@').is_some_and(|(_, own)| own == n);
-            directory.made.iter().find(|(full, _)| is_named(full)).or_else(|| directory.datapaths.get_key_value(kind))
+            let is_named = |full: &String| full.split_once('@').is_some_and(|(_, own)| own == n);
+            let of_type = || directory.datapaths.get_key_value(n.strip_prefix("ovs-")?);
+            directory.made.iter().find(|(full, _)| is_named(full)).or_else(of_type)
         });
         let only = || all().next().filter(|_| all().count() == 1);
         let (kind, entry) = named.or_else(only).ok_or(NO_DATAPATH)?;
