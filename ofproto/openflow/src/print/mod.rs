@@ -22,7 +22,6 @@ mod port;
 mod queue;
 pub mod table;
 
-use crate::action;
 use crate::message::kind::{self, Head, Kind, MORE};
 use crate::message::{Context, Message, Msg, PortDesc, decode_nested};
 use crate::names::Style;
@@ -334,10 +333,4 @@ fn ports(out: &mut String, ports: &[PortDesc]) {
     for desc in sorted {
         port_desc(out, desc);
     }
-}
-
-/// Actions behind the word for them.
-fn actions(out: &mut String, list: &[action::Action], style: &Style<'_>) {
-    put!(out, "{}actions={}", style.colors.actions, style.colors.end);
-    action::write(out, list, style);
 }
