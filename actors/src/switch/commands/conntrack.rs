@@ -260,17 +260,19 @@ fn add_limits(registry: &mut Registry<'_>) {
 
 async fn set_limits((_, entry): Found<'_>, args: &[String], says: &mut Says) -> Result<(), ()> {
     let mut wanted: Vec<(Option<u16>, u32)> = Vec::new();
-    for arg in args {
-        if let Some(limit) = arg.strip_prefix("default=") {
-            let Ok(limit) = limit.parse() else { return says.fail("invalid default limit", Some(reason::INVALID)) };
+    for (at, arg) in args.iter().enumerate() {
+        // The one for all other zones comes first.
+        if let Some(limit) = arg.strip_prefix("default=").filter(|_| at == 0) {
+            let Some(limit) = begun(limit) else { return says.fail("invalid default limit", Some(reason::INVALID)) };
             wanted.push((None, limit));
             continue;
         }
         let (mut zone, mut limit) = (None, None);
         for field in arg.split(',') {
-            let Some((name, value)) = field.split_once('=') else {
-                return says.fail(&format!("field {field} missing value"), Some(reason::INVALID));
-            };
+            let (name, value) = field.split_once('=').unwrap_or((field, ""));
+            if value.is_empty() {
+                return says.fail(&format!("field {name} missing value"), Some(reason::INVALID));
+            }
             let mut number =
                 value.strip_prefix('-').map_or_else(|| leading(value), |n| leading(n).map(u32::wrapping_neg));
             match name {

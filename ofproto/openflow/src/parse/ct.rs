@@ -14,13 +14,21 @@ enum Family {
     V6,
 }
 
-/// Reads one direction. `proto` is the protocol of both, set by the first that has it.
+/// What both directions have in common, set by the first that says it.
+#[derive(Clone, Copy, Default)]
+struct Common {
+    /// Protocol; 0 for any.
+    proto: u8,
+    family: Option<Family>,
+}
+
+/// Reads one direction.
 ///
 /// # Errors
 /// A text for a user.
-pub fn parse_tuple(text: &str, proto: &mut u8) -> Result<CtTuple, String> {
+fn parse_tuple(text: &str, common: &mut Common) -> Result<CtTuple, String> {
+    let Common { proto, family } = common;
     let mut tuple = CtTuple::default();
-    let mut family = None;
     for (name, value) in crate::key_values(text) {
         if value.is_empty() {
             return Err(format!("field {name} missing value"));
@@ -33,7 +41,7 @@ pub fn parse_tuple(text: &str, proto: &mut u8) -> Result<CtTuple, String> {
                     return Err(format!("the L3 protocol does not match {value}"));
                 }
                 let address = address(value, want).ok_or_else(bad)?;
-                family = Some(want);
+                *family = Some(want);
                 let end = if name.ends_with("src") { &mut tuple.src } else { &mut tuple.dst };
                 if end.replace(address).is_some() {
                     return Err(format!("{name} is set multiple times"));
@@ -116,18 +124,17 @@ pub fn parse_ct_flush(words: &[&str]) -> Result<CtFlush, String> {
         flush.zone = Some(zone_of(zone).ok_or("Failed to parse zone")?);
         rest = tail;
     }
-    let mut proto = 0;
-    let tuple =
-        |text: &str, proto: &mut u8| parse_tuple(text, proto).map_err(|e| format!("Failed to parse ct-tuple: {e}"));
+    let mut common = Common::default();
+    let mut tuple = |text: &str| parse_tuple(text, &mut common).map_err(|e| format!("Failed to parse ct-tuple: {e}"));
     if let Some((first, tail)) = rest.split_first() {
-        flush.orig = tuple(first, &mut proto)?;
+        flush.orig = tuple(first)?;
         rest = tail;
     }
     if let Some((first, tail)) = rest.split_first() {
-        flush.reply = tuple(first, &mut proto)?;
+        flush.reply = tuple(first)?;
         rest = tail;
     }
-    flush.ip_proto = proto;
+    flush.ip_proto = common.proto;
     if rest.is_empty() { Ok(flush) } else { Err("Invalid arguments".to_string()) }
 }
 
@@ -137,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_a_tuple_may_say_depends_on_its_protocol_so_far() {
-        let tuple = |text: &str| parse_tuple(text, &mut 0);
+        let tuple = |text: &str| parse_tuple(text, &mut Common::default());
         let refused = |text: &str| tuple(text).err().unwrap_or_default();
         assert_eq!(refused("icmp_type=1,ct_nw_proto=1"), "invalid L4 fields");
         assert_eq!(refused("ct_nw_proto=6,icmp_id=x"), "invalid L4 fields");
@@ -149,5 +156,13 @@ mod tests {
         assert_eq!(tuple("ct_tp_dst=0x800,ct_tp_src=7,ct_nw_proto=1"), Ok(ping));
         let ports = CtTuple { src_port: Some(7), dst_port: Some(0x800), ..CtTuple::default() };
         assert_eq!(tuple("ct_nw_proto=1,icmp_id=7,icmp_type=8,ct_nw_proto=6"), Ok(ports));
+    }
+
+    #[test]
+    fn both_tuples_are_of_one_protocol_and_family() {
+        let flush = parse_ct_flush(&["ct_nw_src=1.1.1.1,ct_nw_proto=6", "ct_tp_src=1"]);
+        assert_eq!(flush.map(|flush| (flush.ip_proto, flush.reply.src_port)), Ok((6, Some(1))));
+        let mixed = parse_ct_flush(&["ct_nw_src=1.1.1.1", "ct_ipv6_src=fc00::1"]);
+        assert_eq!(mixed, Err("Failed to parse ct-tuple: the L3 protocol does not match fc00::1".to_owned()));
     }
 }
