@@ -3,6 +3,8 @@
 //! The flow-mods, group-mods and port-mods of a bundle are checked in their order against what those before them made of
 //! the groups; the tables stage them; then all stands at once, or the groups and tables are what they were. The error of
 //! the message that failed is sent with that message, and the commit fails with OFPBFC_MSG_FAILED.
+//! What becomes of a packet-out is decided where it stands: the tables are asked how they look with what was staged before
+//! it. It is sent once all stands.
 //!
 //! Source: OpenFlow 1.4 section 6.8 and 7.3.9, ONF extension 230; observed answers of Open vSwitch 3.1.
 
