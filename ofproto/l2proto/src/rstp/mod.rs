@@ -378,13 +378,14 @@ impl<P: Copy + Ord> Rstp<P> {
         }
     }
 
-    /// Changes the bridge's settings: roles are chosen anew; another protocol version starts every port anew.
+    /// Changes the bridge's settings: roles are chosen anew; another protocol version starts every port anew. Another
+    /// address does not: a bridge that takes its own from its ports has another one whenever a port comes or goes.
     pub fn configure(&mut self, settings: BridgeSettings, now_ms: i64) {
         let settings = settings.after(&self.settings);
         if settings == self.settings {
             return;
         }
-        let restart = settings.stp_only != self.settings.stp_only || settings.address != self.settings.address;
+        let restart = settings.stp_only != self.settings.stp_only;
         self.settings = settings;
         for port in self.ports.values_mut() {
             if restart {

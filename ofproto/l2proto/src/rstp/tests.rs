@@ -90,6 +90,29 @@ fn a_triangle_settles_within_seconds() {
 }
 
 #[test]
+fn another_address_holds_up_nothing() {
+    let mut net = triangle();
+    net.step(10_000);
+    // The root's becomes the highest of all: in the end another bridge is the root.
+    let settings = BridgeSettings::new(0xaa55_aa55_0009);
+    net.bridges[0].configure(settings, net.now_ms);
+    assert_eq!(net.show((0, 1)).1, State::Forwarding);
+    assert_eq!(net.show((0, 2)).1, State::Forwarding);
+    net.step(60_000);
+    assert!(net.is_tree());
+    // What was told of the old root goes round until it is too old.
+    assert!(net.bridges[1].is_root());
+    // A bridge alone goes on as well.
+    let mut alone = Net::new(1);
+    alone.bridges[0].set_port(1, PortSettings::new(1, 2000), 0);
+    alone.step(10_000);
+    assert_eq!(alone.show((0, 1)), (Role::Designated, State::Forwarding));
+    alone.bridges[0].configure(settings, alone.now_ms);
+    alone.step(1000);
+    assert_eq!(alone.show((0, 1)), (Role::Designated, State::Forwarding));
+}
+
+#[test]
 fn a_broken_link_is_gone_round_at_once() {
     let mut net = triangle();
     net.step(10_000);

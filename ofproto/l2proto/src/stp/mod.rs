@@ -10,7 +10,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bpdu::{Bpdu, Config};
 
@@ -268,8 +268,32 @@ impl<P: Copy + Ord> Stp<P> {
         self.select(was_root, now_ms);
     }
 
-    /// Sets what a port is; adds it when it is new (clauses 8.8.1, 8.8.2, 8.8.6, 8.8.7). One that gets another number is
-    /// another port, and begins anew, as in Open vSwitch.
+    /// Ports get these numbers; to be called before [`Stp::set_port`] tells the rest of them. A state is its number's, as in
+    /// Open vSwitch: where ports are numbered by their places, those places that stay hold nobody up when ports come and
+    /// go between them.
+    pub fn renumber(&mut self, numbers: &BTreeMap<P, u8>, now_ms: i64) {
+        let moves = |(name, port): (&P, &Port)| numbers.get(name).is_some_and(|n| *n != port.settings.number);
+        if !self.ports.iter().any(moves) {
+            return;
+        }
+        let stay: BTreeSet<u8> = numbers.values().copied().collect();
+        let lost: Vec<P> = self
+            .ports
+            .iter()
+            .filter(|(_, port)| !stay.contains(&port.settings.number))
+            .map(|(name, _)| *name)
+            .collect();
+        lost.into_iter().for_each(|name| self.remove_port(name, now_ms));
+        let root_number = self.root_port.and_then(|root| Some(self.ports.get(&root)?.settings.number));
+        let mut by_number: BTreeMap<u8, Port> =
+            std::mem::take(&mut self.ports).into_values().map(|port| (port.settings.number, port)).collect();
+        self.ports = numbers.iter().filter_map(|(name, n)| Some((*name, by_number.remove(n)?))).collect();
+        let is_root = |(_, port): &(&P, &Port)| Some(port.settings.number) == root_number;
+        self.root_port = self.ports.iter().find(is_root).map(|(name, _)| *name);
+    }
+
+    /// Sets what a port is; adds it when it is new (clauses 8.8.1, 8.8.2, 8.8.6, 8.8.7). One that gets a
+    /// number that is nobody's ([`Stp::renumber`]) is another port, and begins anew.
     pub fn set_port(&mut self, name: P, settings: PortSettings, now_ms: i64) {
         if self.ports.get(&name).is_some_and(|port| port.settings.number != settings.number) {
             self.remove_port(name, now_ms);

@@ -98,6 +98,41 @@ fn triangle() -> Net {
 }
 
 #[test]
+fn places_that_stay_hold_up_nothing() {
+    let settings = |number| PortSettings { number, priority: 128, path_cost: 19, enabled: true };
+    let mut bridge = Stp::new(BridgeSettings::new(0xaa55_aa55_0000), 0);
+    let set = |bridge: &mut Stp<u32>, ports: &[(u32, u8)], now_ms: i64| {
+        let gone: Vec<_> = bridge.port_names().filter(|name| ports.iter().all(|(n, _)| n != name)).collect();
+        gone.into_iter().for_each(|name| bridge.remove_port(name, now_ms));
+        bridge.renumber(&ports.iter().copied().collect(), now_ms);
+        ports.iter().for_each(|(name, number)| bridge.set_port(*name, settings(*number), now_ms));
+    };
+    let run = |bridge: &mut Stp<u32>, from_ms: i64, to_ms: i64| {
+        (from_ms..=to_ms).step_by(1000).for_each(|now_ms| bridge.run(now_ms));
+    };
+    let state = |bridge: &Stp<u32>, port| bridge.port_status(port, 0).map(|status| status.state);
+    set(&mut bridge, &[(7, 1), (8, 2)], 0);
+    run(&mut bridge, 0, 40_000);
+    // Another comes before them: the last place is the new one.
+    set(&mut bridge, &[(7, 2), (8, 3), (9, 1)], 40_000);
+    assert_eq!(
+        [7, 8, 9].map(|port| state(&bridge, port)),
+        [State::Forwarding, State::Listening, State::Forwarding].map(Some)
+    );
+    run(&mut bridge, 41_000, 80_000);
+    assert_eq!(state(&bridge, 8), Some(State::Forwarding));
+    // The first goes, with its place: who takes it begins anew.
+    set(&mut bridge, &[(7, 1), (8, 2)], 80_000);
+    assert_eq!([7, 8].map(|port| state(&bridge, port)), [State::Listening, State::Forwarding].map(Some));
+    run(&mut bridge, 81_000, 120_000);
+    // Numbers that are exchanged; one that nobody had.
+    set(&mut bridge, &[(7, 2), (8, 1)], 120_000);
+    assert_eq!([7, 8].map(|port| state(&bridge, port)), [Some(State::Forwarding); 2]);
+    set(&mut bridge, &[(7, 5), (8, 1)], 120_000);
+    assert_eq!([7, 8].map(|port| state(&bridge, port)), [State::Listening, State::Forwarding].map(Some));
+}
+
+#[test]
 fn a_triangle_opens_one_side() {
     let mut net = triangle();
     net.step(9000);

@@ -146,6 +146,8 @@ impl Bridge {
             (SpanningConfig::Stp { ports, .. }, Spanning::Stp(machine)) => {
                 let gone: Vec<OfPort> = machine.port_names().filter(|p| !ports.contains_key(p)).collect();
                 gone.into_iter().for_each(|port| machine.remove_port(port, now_ms));
+                let numbers = ports.iter().map(|(port, settings)| (*port, settings.number)).collect();
+                machine.renumber(&numbers, now_ms);
                 ports.iter().for_each(|(port, settings)| machine.set_port(*port, *settings, now_ms));
             }
             (SpanningConfig::Rstp { ports, mcheck, .. }, Spanning::Rstp(machine)) => {
