@@ -38,7 +38,10 @@ impl Handler<DummyAttach> for Datapath {
 
     fn handle(&mut self, m: DummyAttach, _: &mut Context<Self>) {
         self.desk.received();
-        self.dummies.insert(m.port, Attached { inboxes: m.inboxes, sending: m.sending });
+        let is_new = self.dummies.insert(m.port, Attached { inboxes: m.inboxes, sending: m.sending }).is_none();
+        if let Some(port) = self.ports.get(&m.port).filter(|_| is_new) {
+            self.offload.greet(&port.name);
+        }
     }
 }
 

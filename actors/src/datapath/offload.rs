@@ -55,7 +55,14 @@ impl Offload {
     /// Dummies take flows from now on, until the program ends; `ports` are those that there are.
     pub(super) fn turn_on<'a>(&mut self, ports: impl Iterator<Item = &'a String>) {
         if !std::mem::replace(&mut self.is_on, true) {
-            ports.for_each(|name| vlog::info!("netdev_offload", "{name}: Assigned flow API 'dummy'."));
+            ports.for_each(|name| self.greet(name));
+        }
+    }
+
+    /// There is a dummy of this name.
+    pub(super) fn greet(&self, name: &str) {
+        if self.is_on {
+            vlog::info!("netdev_offload", "{name}: Assigned flow API 'dummy'.");
         }
     }
 

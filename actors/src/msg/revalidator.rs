@@ -52,6 +52,11 @@ pub struct LimitAnew;
 #[rtype(result = "ofproto::revalidate::FlowLimit")]
 pub struct ReadFlowLimit;
 
+/// Look at no flow until told otherwise, or do again: `revalidator/pause`, `revalidator/resume` (R).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Hold(pub bool);
+
 /// Look at all of them now; answered when done (Q).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

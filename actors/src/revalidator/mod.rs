@@ -45,6 +45,8 @@ pub struct Revalidator {
     rests_until_ms: i64,
     /// Before that no round for a change, milliseconds.
     paused_until_ms: i64,
+    /// A person holds it: no flow is looked at.
+    held: bool,
     running: bool,
     again: bool,
     /// Who waits for a whole sweep that begins after they asked.
@@ -77,6 +79,7 @@ impl Revalidator {
             sweep_at_ms: clock::now_ms(),
             rests_until_ms: 0,
             paused_until_ms: 0,
+            held: false,
             running: false,
             again: false,
             waiting: Waiters::default(),
@@ -100,6 +103,12 @@ impl Revalidator {
     }
 
     fn start(&mut self, ctx: &mut Context<Self>) {
+        if self.held {
+            self.again = true;
+            // Who asks for counters is told of those that are known.
+            self.counting.tell();
+            return;
+        }
         if self.running {
             self.again = true;
             return;
@@ -206,7 +215,7 @@ impl Round {
                 purge(self.clone()).await;
                 return total;
             }
-            self.report(flows, limit.max_idle_ms(total)).await;
+            self.report(flows, limit.max_idle_ms(total), true).await;
         }
         for bridge in self.bridges() {
             bridge.offer(FlowSwept { since_ms: began_ms });
@@ -220,17 +229,17 @@ impl Round {
         if let Ok((flows, total, _)) = self.datapath.ask(dump, PATIENCE).await
             && total <= WALK_SLICE
         {
-            self.report(flows, limit.max_idle_ms(total)).await;
+            self.report(flows, limit.max_idle_ms(total), false).await;
         }
     }
 
-    /// Reports a piece of the flows to their bridges, and does as they say.
-    async fn report(&self, flows: Vec<FlowReported>, max_idle_ms: i64) {
+    /// Reports a piece of the flows to their bridges, and does as they say. A sweep also takes out those that a person put
+    /// there by hand: no rule stands for them.
+    async fn report(&self, flows: Vec<FlowReported>, max_idle_ms: i64, sweeps: bool) {
         let mut by_bridge: BTreeMap<BridgeId, Vec<FlowReported>> = BTreeMap::new();
         for flow in flows {
             let bridge = ofproto::bridge::owner(flow.ufid);
-            // Flows that a person put there by hand belong to nobody and stay.
-            if bridge.0 != 0 {
+            if bridge.0 != 0 || sweeps {
                 by_bridge.entry(bridge).or_default().push(flow);
             }
         }
@@ -344,6 +353,18 @@ impl Handler<ReadFlowLimit> for Revalidator {
     fn handle(&mut self, _: ReadFlowLimit, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         MessageResult(self.limit.clone())
+    }
+}
+
+impl Handler<Hold> for Revalidator {
+    type Result = ();
+
+    fn handle(&mut self, m: Hold, ctx: &mut Context<Self>) {
+        self.desk.received();
+        if std::mem::replace(&mut self.held, m.0) && !self.held && !self.running {
+            self.sweep_at_ms = clock::now_ms();
+            self.start(ctx);
+        }
     }
 }
 

@@ -107,8 +107,12 @@ pub(super) fn option_error(interface: &DesiredInterface) -> Option<String> {
     }
 }
 
-/// What is ignored of a configuration that is otherwise applied.
-pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint> {
+/// What is ignored of a configuration that is otherwise applied. `mac_of`: that of a bridge that is there already.
+pub(super) fn ignored(
+    wanted: &DesiredSwitch,
+    dummy: DummyMode,
+    mac_of: impl Fn(&str) -> Option<u64>,
+) -> Vec<Complaint> {
     let mut said = Vec::new();
     for bridge in wanted.bridges.values() {
         if let Some(Err(why)) = bridge_hwaddr(&bridge.other_config) {
@@ -118,7 +122,8 @@ pub(super) fn ignored(wanted: &DesiredSwitch, dummy: DummyMode) -> Vec<Complaint
             let what = "RSTP and STP are mutually exclusive but both are configured; enabling RSTP";
             said.push(complaint("bridge", false, format!("{}: {what}", bridge.name)));
         }
-        said.extend(protocols::spanning_ignored(bridge).into_iter().map(|text| complaint("bridge", true, text)));
+        let spanning = protocols::spanning_ignored(bridge, mac_of(&bridge.name));
+        said.extend(spanning.into_iter().map(|text| complaint("bridge", true, text)));
         said.extend(bridge_ignored(bridge));
         for port in bridge.ports.values() {
             said.extend(port_ignored(port));

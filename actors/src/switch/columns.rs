@@ -84,9 +84,9 @@ impl<'a> Remarks<'a> {
     }
 }
 
-/// The address to show: a device that is there and has none shows zeros.
+/// The address to show: a device that is there and has none shows zeros, one that is gone nothing.
 fn shown_mac(status: &PortStatus) -> Option<String> {
-    (status.mac != 0 || status.ifindex.is_some()).then(|| mac_text(status.mac))
+    (status.mac != 0 || status.ifindex.is_some_and(|n| n > 0)).then(|| mac_text(status.mac))
 }
 
 /// The row of an interface.
@@ -117,8 +117,9 @@ pub(super) fn interface_row(uuid: Uuid, port: Option<&PortState>, remarks: Remar
         ("lacp_current", optional(remarks.lacp_current, |on| Datum::one(Atom::Boolean(on)))),
         ("status", shown(pairs)),
         ("statistics", shown(statistics)),
-        ("bfd_status", strings(bfd.map_or(&[], Vec::as_slice))),
     ];
+    // So does its last session, where it cannot be had any more.
+    columns.extend((open || bfd.is_some()).then(|| ("bfd_status", strings(bfd.map_or(&[], Vec::as_slice)))));
     // What a device counted outlives it.
     columns.extend(open.then(|| ("link_resets", integer(status.link_resets))));
     columns.extend(cfm_columns(cfm));

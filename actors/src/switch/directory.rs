@@ -99,6 +99,10 @@ pub struct Directory {
     pub views: Arc<BTreeMap<String, Arc<SwitchView>>>,
     /// How many threads are asked for.
     pub threads: Threads,
+    /// How many threads hand flows to devices; 0: nobody asked for that.
+    pub offload_threads: u32,
+    /// The switch has had a configuration.
+    pub is_configured: bool,
 }
 
 /// The directory, shared.

@@ -206,6 +206,8 @@ pub struct Switch {
     /// Who waits until they are told.
     sharing: Waiters,
     desired: DesiredSwitch,
+    /// The database has said what is desired, once at least, and it is in force.
+    is_configured: bool,
     pending: Option<DesiredSwitch>,
     busy: bool,
     /// Devices that came, or changed, meanwhile.
@@ -221,8 +223,10 @@ pub struct Switch {
     monitored: u32,
     /// How long threads may sleep, microseconds, as the log was told last.
     told_sleep_us: Option<u32>,
-    /// Devices that can take flows have been asked to; that is for good.
-    offload: bool,
+    /// How many threads hand flows to the devices that can take them; 0 until they have been asked to, which is for good.
+    offload_threads: u32,
+    /// What the log is told of once in the program's life, as far as it was.
+    told_once: BTreeSet<&'static str>,
     /// Most VLAN headers that are looked at.
     vlan_limit: usize,
     status_written: BTreeMap<status::RowKey, RowWrite>,
@@ -265,6 +269,7 @@ impl Switch {
             changed: BTreeSet::new(),
             sharing: Waiters::default(),
             desired: DesiredSwitch::default(),
+            is_configured: false,
             pending: None,
             busy: false,
             came: BTreeSet::new(),
@@ -276,7 +281,8 @@ impl Switch {
             refreshed_ms: None,
             monitored: 0,
             vlan_limit: 1,
-            offload: false,
+            offload_threads: 0,
+            told_once: BTreeSet::new(),
             told_sleep_us: None,
             status_written: BTreeMap::new(),
             attached: BTreeMap::new(),
@@ -413,6 +419,8 @@ impl Switch {
         let threads = notes::Threads::read(&self.desired.other_config);
         let mut directory =
             Directory { view, views, host, idl, underlay, hand, shares, made, threads, ..Directory::default() };
+        directory.is_configured = self.is_configured;
+        directory.offload_threads = self.offload_threads;
         let bridges = Arc::make_mut(&mut directory.bridges);
         let ports = Arc::make_mut(&mut directory.ports);
         let datapaths = Arc::make_mut(&mut directory.datapaths);

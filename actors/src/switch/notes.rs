@@ -25,6 +25,11 @@ impl Note {
         Self { module, level: vlog::Level::Info, text: text.to_owned() }
     }
 
+    /// Whether all that its module has to say is said once in the program's life.
+    pub(super) fn is_told_once(&self) -> bool {
+        matches!(self.module, "dpdk" | "userspace_tso")
+    }
+
     fn error(module: &'static str, text: &str) -> Self {
         Self { module, level: vlog::Level::Err, text: text.to_owned() }
     }
@@ -69,6 +74,41 @@ pub(super) fn of_change(before: &DesiredSwitch, after: &DesiredSwitch, (kept, ma
         }
     }
     notes
+}
+
+/// Threads that hand flows to devices, of each datapath, at the most.
+const OFFLOAD_THREADS_AT_MOST: u32 = 10;
+
+/// Once `hw-offload` is asked for: how many threads hand flows to devices, and what is told of it.
+pub(super) fn of_offload(other_config: &Pairs) -> (u32, Vec<Note>) {
+    let mut notes = Vec::new();
+    let mut threads = 1;
+    let mut told = String::new();
+    if let Some(text) = other_config.get("n-offload-threads") {
+        // As for strtoul(3), what is below zero is very much.
+        threads = text.parse::<i64>().map_or(1, |n| n as u32);
+        if !(1..=OFFLOAD_THREADS_AT_MOST).contains(&threads) {
+            let text = format!("netdev: Invalid number of threads requested: {threads}");
+            notes.push(Note { module: "netdev_offload", level: vlog::Level::Warn, text });
+            threads = 1;
+        }
+        told = format!(", using {threads} thread{}", if threads == 1 { "" } else { "s" });
+    }
+    notes.push(Note::info("netdev_offload", &format!("netdev: Flow API Enabled{told}")));
+    let policy = other_config.get("tc-policy").map_or("none", String::as_str);
+    notes.push(if matches!(policy, "none" | "skip_sw" | "skip_hw") {
+        Note::info("tc", &format!("tc: Using policy '{policy}'"))
+    } else {
+        Note { module: "tc", level: vlog::Level::Warn, text: format!("tc: Invalid policy '{policy}'") }
+    });
+    (threads, notes)
+}
+
+/// Tells the log.
+pub(super) fn tell(notes: &[Note]) {
+    for note in notes {
+        vlog::write_to(note.module, note.level, format_args!("{}", note.text));
+    }
 }
 
 fn of_settings(old: &Pairs, new: &Pairs) -> Vec<Note> {

@@ -45,6 +45,8 @@ pub(super) struct Polling {
     is_hindered: bool,
     /// The share of flows that the exact match cache takes, and whether there is a signature match cache, as told last.
     caches: Option<(u32, bool)>,
+    /// Devices that can take flows do, as the log was told.
+    offloads: bool,
     /// Ports that the exact match cache leaves out, as the log was told.
     emc_off: BTreeMap<String, flow::OdpPort>,
 }
@@ -218,8 +220,10 @@ impl Switch {
         let smc = super::plan::flag(&self.desired.other_config, "smc-enable");
         let kernel_path = super::desired::kernel_path(&self.desired.other_config);
         let offloads = super::plan::flag(&self.desired.other_config, "hw-offload");
-        if offloads && !std::mem::replace(&mut self.offload, true) {
-            vlog::info!("netdev_offload", "netdev: Flow API Enabled");
+        if offloads && self.offload_threads == 0 {
+            let (threads, said) = super::notes::of_offload(&self.desired.other_config);
+            super::notes::tell(&said);
+            self.offload_threads = threads;
         }
         let kinds: Vec<String> = self.datapaths.keys().cloned().collect();
         let balance = Balance::read(&self.desired.other_config);
@@ -231,6 +235,9 @@ impl Switch {
             let emc = self.emc_choices(&kind);
             let Some(backer) = self.datapaths.get_mut(&kind) else { continue };
             let polling = &mut backer.polling;
+            if kind == "dummy" && self.offload_threads > 0 && !std::mem::replace(&mut polling.offloads, true) {
+                vlog::info!("netdev_offload", "ovs-{kind}: Assigned flow API 'dummy'.");
+            }
             for (name, (bridge, port, _)) in odd.iter().filter(|(name, of)| polling.odd.get(*name) != Some(of)) {
                 vlog::warn!("dpif", "{kind}@ovs-{kind}: port_set_config failed (Invalid argument)");
                 let what = format_args!("datapath configuration on port {port} ({name}) failed");
@@ -278,7 +285,7 @@ impl Switch {
                 emc_off: emc_off.values().copied().collect(),
                 smc,
                 kernel_path,
-                offload: self.offload,
+                offload: self.offload_threads > 0,
                 pollers: pollers(&polling.ports, &polling.assignment),
                 cores: polling.assignment.threads.iter().map(|t| t.core.core).collect(),
             };

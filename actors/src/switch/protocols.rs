@@ -104,8 +104,8 @@ pub(super) fn spanning(
     }
 }
 
-/// What is wrong with what is asked of a bridge's spanning tree.
-pub(super) fn spanning_ignored(row: &DesiredBridge) -> Vec<String> {
+/// What is wrong with what is asked of a bridge's spanning tree. `mac`: the bridge's, where it is there already.
+pub(super) fn spanning_ignored(row: &DesiredBridge, mac: Option<u64>) -> Vec<String> {
     let (kind, key) = match (row.rstp_enable, row.stp_enable) {
         (true, _) => ("RSTP", "rstp-address"),
         (false, true) => ("STP", "stp-system-id"),
@@ -113,7 +113,7 @@ pub(super) fn spanning_ignored(row: &DesiredBridge) -> Vec<String> {
     };
     let mut said = Vec::new();
     if row.other_config.get(key).is_some_and(|text| parse_mac(text).is_none()) {
-        let mac = super::checks::bridge_hwaddr(&row.other_config).and_then(Result::ok);
+        let mac = super::checks::bridge_hwaddr(&row.other_config).and_then(Result::ok).or(mac);
         let own = mac.map_or_else(|| "the bridge's own".to_owned(), mac_text);
         said.push(format!("bridge {}: invalid {key}, defaulting to {own}", row.name));
     }

@@ -43,7 +43,9 @@ impl Switch {
         RECONFIGURED.add();
         self.busy = true;
         let mut complaints = checks::drop_impossible(&mut wanted, &self.settings.datapath_types);
-        complaints.extend(checks::ignored(&wanted, self.settings.dummy));
+        complaints.extend(checks::ignored(&wanted, self.settings.dummy, |name| {
+            self.bridges.get(name).map(|bridge| bridge.mac)
+        }));
         complaints.iter().for_each(checks::Complaint::tell);
         self.limit_vlans(plan::vlan_limit(&wanted.other_config));
         if let Some((private_key, certificate, ca_cert, bootstrap)) = &wanted.ssl {
@@ -63,9 +65,9 @@ impl Switch {
             self.next_status_ms = 0;
         }
         self.log_monitoring(&wanted);
-        for note in notes::of_change(&self.desired, &wanted, (kept, self.datapaths.len() - kept)) {
-            vlog::write_to(note.module, note.level, format_args!("{}", note.text));
-        }
+        let mut said = notes::of_change(&self.desired, &wanted, (kept, self.datapaths.len() - kept));
+        said.retain(|note| !note.is_told_once() || self.told_once.insert(note.module));
+        notes::tell(&said);
         self.desired = wanted;
         let step =
             actix::fut::wrap_future::<_, Self>(join_all(opening)).map(|opened, this, ctx| this.opened(opened, ctx));
@@ -632,6 +634,7 @@ impl Switch {
     fn configured(&mut self, ctx: &mut Context<Self>) {
         self.tune_datapaths(true);
         self.configure_revalidators();
+        self.is_configured = true;
         self.publish(true);
         self.busy = false;
         self.try_again();

@@ -5,7 +5,7 @@ use jsonrpsee::core::server::{MethodCallback, MethodResponse};
 use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
 use jsonrpsee::{Extensions, RpcModule};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::future::Future;
 use std::sync::Arc;
@@ -27,6 +27,18 @@ struct Shape {
 pub struct Commands {
     module: RpcModule<()>,
     shapes: BTreeMap<&'static str, Shape>,
+    /// Those that `list-commands` keeps to itself.
+    hidden: BTreeSet<&'static str>,
+    gate: Gate,
+}
+
+/// Whether the command of a name is there now.
+struct Gate(Box<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
+    }
 }
 
 /// JSON-RPC 2.0's code for a command that refused (an application's own error).
@@ -39,7 +51,9 @@ const ANSWER_BYTES_AT_MOST: usize = 1 << 30;
 impl Commands {
     /// A registry that knows `list-commands` and `version`; `version` is the line to print.
     pub fn new(version: &str) -> Commands {
-        let mut commands = Commands { module: RpcModule::new(()), shapes: BTreeMap::new() };
+        let gate = Gate(Box::new(|_| true));
+        let mut commands =
+            Commands { module: RpcModule::new(()), shapes: BTreeMap::new(), hidden: BTreeSet::new(), gate };
         let version = version.to_owned();
         commands.add("version", "", 0, 0, move |_| Ok(version.clone()));
         // The list itself is made in `call`, where every name is known.
@@ -91,6 +105,16 @@ impl Commands {
         debug_assert!(registered.is_ok(), "{name} was just removed");
     }
 
+    /// `list-commands` does not tell of this one: it is for tests, or an old name.
+    pub fn hide(&mut self, name: &'static str) {
+        self.hidden.insert(name);
+    }
+
+    /// Some commands are not there at times: `is_there` says of a name whether it is now.
+    pub fn gate(&mut self, is_there: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.gate = Gate(Box::new(is_there));
+    }
+
     /// The registry as jsonrpsee knows it, to be served over HTTP and WebSocket.
     pub fn module(&self) -> &RpcModule<()> {
         &self.module
@@ -99,7 +123,8 @@ impl Commands {
     /// The text of `list-commands`.
     pub fn list(&self) -> String {
         let mut out = String::from("The available commands are:\n");
-        for (name, shape) in &self.shapes {
+        for (name, shape) in self.shapes.iter().filter(|(name, _)| (self.gate.0)(name) && !self.hidden.contains(*name))
+        {
             let _ = writeln!(out, "  {name:<23} {}", shape.usage);
         }
         out
@@ -107,7 +132,8 @@ impl Commands {
 
     /// Calls a command with the parameters of a JSON-RPC 1.0 request.
     pub async fn call(&self, name: &str, params: &[Value]) -> Answer {
-        let Some(MethodCallback::Async(callback)) = self.module.method(name) else {
+        let known = self.module.method(name).filter(|_| (self.gate.0)(name));
+        let Some(MethodCallback::Async(callback)) = known else {
             return Err(format!(
                 "\"{name}\" is not a valid command (use \"list-commands\" to see a list of valid commands)"
             ));
@@ -184,5 +210,12 @@ mod tests {
         let list = "The available commands are:\n  echo                    WORD...\n  later                   \n\
                     \u{20} list-commands           \n  version                 \n";
         assert_eq!(call("list-commands", json!([])), Ok(list.into()));
+        commands.gate(|name| name != "later");
+        commands.hide("echo");
+        let call = |name: &str| futures::executor::block_on(commands.call(name, &[]));
+        assert_eq!(call("echo"), no("\"echo\" command requires at least 1 arguments"));
+        assert_eq!(call("later"), no(&unknown.replace("\"x\"", "\"later\"")));
+        let list = list.replace("  later                   \n", "").replace("  echo                    WORD...\n", "");
+        assert_eq!(call("list-commands"), Ok(list));
     }
 }

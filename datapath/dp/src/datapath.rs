@@ -367,6 +367,11 @@ impl Datapath {
         self.engine.outputs.credit(port, stats);
     }
 
+    /// Whether there is a flow for packets of this key.
+    pub fn has_flow_for(&mut self, key: &flow::Key) -> bool {
+        self.engine.flows.find(key).0.is_some()
+    }
+
     /// A flow as it is.
     pub fn flow(&self, ufid: Ufid) -> Option<DumpedFlow> {
         self.engine.flows.get(ufid)

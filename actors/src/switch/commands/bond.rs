@@ -29,13 +29,20 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let mac = scan_mac(&args[0]).ok_or("invalid mac")?;
         Ok(format!("{}\n", flow::hash::mac_vlan(mac, vlan as u16, basis) & 0xff))
     });
-    for (name, usage, count) in [
-        ("bond/enable-member", "port member", 2),
-        ("bond/disable-member", "port member", 2),
-        ("bond/set-active-member", "port member", 2),
-        ("bond/migrate", "port hash member", 3),
+    for (asked, name, usage, count) in [
+        ("bond/enable-member", "bond/enable-member", "port member", 2),
+        ("bond/disable-member", "bond/disable-member", "port member", 2),
+        ("bond/set-active-member", "bond/set-active-member", "port member", 2),
+        ("bond/migrate", "bond/migrate", "port hash member", 3),
+        ("bond/enable-slave", "bond/enable-member", "port member", 2),
+        ("bond/disable-slave", "bond/disable-member", "port member", 2),
+        ("bond/set-active-slave", "bond/set-active-member", "port member", 2),
     ] {
-        registry.ask(name, usage, (count, count), move |directory, args| async move {
+        if asked != name {
+            // The name of old; scripts know it still.
+            registry.commands.hide(asked);
+        }
+        registry.ask(asked, usage, (count, count), move |directory, args| async move {
             for bridge in directory.bridges.values() {
                 let control = Control { name, args: args.clone() };
                 match bridge.address.ask(control, PATIENCE).await.map_err(|e| e.to_string())? {

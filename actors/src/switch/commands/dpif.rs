@@ -11,7 +11,7 @@ use ofproto::view::{CtSupport, Support};
 use super::context::{PATIENCE, Registry, settle};
 use super::dpctl::{hits, kind_text};
 use crate::msg::datapath::ReadStats;
-use crate::msg::revalidator::{Purge, ReadFlowLimit, SetFlowLimit, Sweep};
+use crate::msg::revalidator::{Hold, Purge, ReadFlowLimit, SetFlowLimit, Sweep};
 use crate::msg::switch::{DatapathEdit, EditRefused, Share};
 use crate::switch::directory::Directory;
 use crate::switch::tunnels;
@@ -374,6 +374,15 @@ fn add_upcalls(registry: &mut Registry<'_>) {
         settle().await;
         Ok(String::new())
     });
+    for (name, holds) in [("revalidator/pause", true), ("revalidator/resume", false)] {
+        registry.ask(name, "", (0, 0), move |directory, _| async move {
+            for datapath in directory.datapaths.values() {
+                datapath.revalidator()?.offer(Hold(holds));
+            }
+            Ok(String::new())
+        });
+        registry.commands.hide(name);
+    }
     registry.ask("revalidator/purge", "", (0, 0), |directory, _| async move { purge(&directory).await });
 }
 

@@ -19,6 +19,9 @@ use crate::msg::revalidator::Purge;
 use crate::switch::directory::{DatapathEntry, Directory};
 use crate::unixctl::Answer;
 
+/// More arguments than any command has.
+const MANY: usize = usize::MAX;
+
 /// Registers them.
 pub(super) fn add(registry: &mut Registry<'_>) {
     let usage = "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]";
@@ -30,8 +33,8 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         registry.ask(name, "[dp] flow actions", (2, 3), move |directory, args| async move {
             let mut says = Says::default();
             let (given, args) = options(&args)?;
-            let result = match optional_datapath(&directory, args, 3, &mut says) {
-                Ok((found, [key, actions])) => put_flow(found, put, key, actions, given, &mut says).await,
+            let result = match (optional_datapath(&directory, args, 3, &mut says), args) {
+                (Ok((found, _)), [.., key, actions]) => put_flow(found, put, key, actions, given, &mut says).await,
                 _ => Err(()),
             };
             says.answer(result)
@@ -40,8 +43,8 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("dpctl/get-flow", "[dp] ufid", (1, 2), |directory, args| async move {
         let mut says = Says::default();
         let (given, args) = options(&args)?;
-        let result = match optional_datapath(&directory, args, 2, &mut says) {
-            Ok((found, [name])) => get(found, name, given, &mut says).await,
+        let result = match (optional_datapath(&directory, args, 2, &mut says), args) {
+            (Ok((found, _)), [.., name]) => get(found, name, given, &mut says).await,
             _ => Err(()),
         };
         says.answer(result)
@@ -49,15 +52,16 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("dpctl/del-flow", "[dp] flow", (1, 2), |directory, args| async move {
         let mut says = Says::default();
         let (given, args) = options(&args)?;
-        let result = match optional_datapath(&directory, args, 2, &mut says) {
-            Ok((found, [key])) => delete(found, key, given, &mut says).await,
+        let result = match (optional_datapath(&directory, args, 2, &mut says), args) {
+            (Ok((found, _)), [.., key]) => delete(found, key, given, &mut says).await,
             _ => Err(()),
         };
         says.answer(result)
     });
     registry.plain("dpctl/del-flows", "[dp] [file]", (0, 2), |directory, args| async move {
         let mut says = Says::default();
-        let result = match optional_datapath(&directory, &args, 2, &mut says) {
+        // A first word that is no datapath's name is passed over where a file follows.
+        let result = match optional_datapath(&directory, &args, MANY, &mut says) {
             Ok(((_, entry), [])) => {
                 match &entry.revalidator {
                     // Those of nobody go as well.
@@ -68,7 +72,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
                 }
                 Ok(())
             }
-            Ok((found, [file, ..])) => from_file(found, file, Put::Delete, &mut says).await,
+            Ok((found, [.., file])) => from_file(found, file, Put::Delete, &mut says).await,
             Err(()) => Err(()),
         };
         says.answer(result)
@@ -76,8 +80,8 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     for (name, put) in [("dpctl/add-flows", Put::Add), ("dpctl/mod-flows", Put::Modify)] {
         registry.plain(name, "[dp] file", (1, 2), move |directory, args| async move {
             let mut says = Says::default();
-            let result = match optional_datapath(&directory, &args, 2, &mut says) {
-                Ok((found, [file])) => from_file(found, file, put, &mut says).await,
+            let result = match (optional_datapath(&directory, &args, MANY, &mut says), args.last()) {
+                (Ok((found, _)), Some(file)) => from_file(found, file, put, &mut says).await,
                 _ => Err(()),
             };
             says.answer(result)
@@ -322,13 +326,14 @@ async fn dump_bridge(directory: &Directory, args: &[String]) -> Answer {
     let (name, bridge) = bridge;
     let entry = directory.datapaths.get(&bridge.datapath).ok_or("no such bridge")?;
     let own: BTreeSet<OdpPort> = directory.ports.values().filter(|p| p.bridge == *name).filter_map(|p| p.odp).collect();
-    let flows = collect(directory, entry).await?;
+    // One that several threads have is listed as often.
+    let flows = by_thread(directory, entry, collect(directory, entry).await?).await?;
     let names = Names(&entry.ports);
     let with_names = given.names.unwrap_or(given.verbose);
     let names = with_names.then_some(&names as &dyn PortNames);
     let show = Show { verbose: given.verbose, names, now_ms: clock::now_ms() };
     let mut out = String::new();
-    for flow in flows.iter().filter(|f| own.contains(&f.in_port())) {
+    for (_, flow) in flows.iter().filter(|(_, flow)| own.contains(&flow.in_port())) {
         show.line(&mut out, flow, false);
     }
     Ok(out)
@@ -417,7 +422,7 @@ fn name_of(key: &Key, mask: &Mask) -> Ufid {
     Ufid(((u128::from(part(1)) << 64) | u128::from(part(2))) & (u128::MAX >> 16))
 }
 
-fn parse_flow(entry: &DatapathEntry, text: &str, says: &mut Says) -> Result<(Ufid, Key, Mask), ()> {
+fn parse_flow(entry: &DatapathEntry, text: &str, put: Put, says: &mut Says) -> Result<(Ufid, Key, Mask), ()> {
     let Ok((ufid, text)) = split_ufid(text) else { return says.fail("parsing flow ufid", Some(reason::INVALID)) };
     match odp_text::parse_key(text, Some(&Names(&entry.ports))) {
         Ok((key, mut mask)) => {
@@ -426,6 +431,7 @@ fn parse_flow(entry: &DatapathEntry, text: &str, says: &mut Says) -> Result<(Ufi
             let key = key.masked(&mask);
             Ok((ufid.unwrap_or_else(|| name_of(&key, &mask)), key, mask))
         }
+        Err(error) if put == Put::Delete => says.fail(&error.to_string(), Some(reason::INVALID)),
         Err(error) => says.fail(&format!("parsing flow key ({error})"), Some(reason::INVALID)),
     }
 }
@@ -478,7 +484,7 @@ async fn put_flow(
     says: &mut Says,
 ) -> Result<(), ()> {
     let text = key;
-    let (ufid, key, mask) = parse_flow(entry, text, says)?;
+    let (ufid, key, mask) = parse_flow(entry, text, put, says)?;
     // Here ports have numbers alone.
     let Ok(actions) = odp_text::parse_actions(actions, None) else {
         return says.fail("parsing actions", Some(reason::INVALID));
@@ -507,6 +513,8 @@ async fn put_flow(
         let done = match (put, before.is_some()) {
             (Put::Modify, true) => engine.modify(&by_hand(&flow), 0),
             (Put::Modify, false) if !given.may_create => Err(dp::InstallError::NotFound),
+            // Of two flows for one packet either might serve it.
+            (_, false) if engine.has_flow_for(&flow.key()) => Err(dp::InstallError::Exists),
             _ => engine.install(&flow, 0),
         };
         done.map(|()| counters(&before.unwrap_or_default(), now_ms)).map_err(|e| match e {
@@ -592,7 +600,7 @@ async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says)
     let (ufid, key, mask) = match split_ufid(key) {
         Ok((Some(ufid), "")) => (ufid, None, Mask::EMPTY),
         _ => {
-            let (ufid, key, mask) = parse_flow(entry, key, says)?;
+            let (ufid, key, mask) = parse_flow(entry, key, Put::Delete, says)?;
             (ufid, Some(key), mask)
         }
     };

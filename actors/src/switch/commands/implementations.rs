@@ -79,17 +79,20 @@ fn choose_parser(args: &[String], cores: &[u32]) -> Result<String, String> {
         _ => (None, args),
     };
     let Some(name) = args.first() else { return Err("Error: option -pmd requires a thread id argument.\n".into()) };
+    // What is too much is told before what is not known.
+    if let Some(more) = args.get(1).filter(|_| name != "study") {
+        return Err(format!("Error: unknown argument {more}.\n"));
+    }
     let known = PARSERS.iter().find(|known| *known == name);
     let name = known.ok_or_else(|| format!("Error: unknown miniflow extract implementation {name}.\n"))?;
     let study = match args.get(1) {
         None if *name == "study" => format!(", studying {STUDIED} packets"),
         None => String::new(),
-        Some(count) if *name == "study" => {
+        Some(count) => {
             let fit = count.parse::<u32>().ok().filter(|n| *n > 0);
             let n = fit.ok_or_else(|| format!("Error: invalid study_pkt_cnt value: {count}.\n"))?;
             format!(", studying {n} packets")
         }
-        Some(more) => return Err(format!("Error: unknown argument {more}.\n")),
     };
     let mut chosen = CHOSEN_PARSERS.lock().unwrap_or_else(PoisonError::into_inner);
     let place = match thread {
@@ -150,6 +153,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
             Ok(lookups(super::flows::subtables(&directory).await?.1))
         });
     }
+    registry.commands.hide("dpif-netdev/subtable-lookup-prio-get");
     registry.ask(
         "dpif-netdev/subtable-lookup-prio-set",
         "[lookup_func] [prio]",
@@ -186,6 +190,7 @@ mod tests {
             ("-pmd y scalar", Err("miniflow extract parser not changed")),
             ("study 0x", Err("invalid study_pkt_cnt value")),
             ("scalar 7", Err("unknown argument 7.")),
+            ("tudy abcd", Err("unknown argument abcd.")),
             ("avx", Err("unknown miniflow extract implementation avx.")),
         ] {
             assert_eq!(choose(args), expected.map(str::to_owned).map_err(str::to_owned), "{args}");

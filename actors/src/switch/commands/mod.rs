@@ -29,8 +29,20 @@ use crate::unixctl::Commands;
 use context::Registry;
 pub(crate) use drops::DROP_REASONS;
 
+/// Families that are there once the switch has had its first configuration, and so not in one that waits for the
+/// database's lock: as in Open vSwitch, who asks is told by that which of two switches is at work.
+const FAMILIES: [&str; 9] =
+    ["dpctl/", "dpif/", "fdb/", "mdb/", "ofproto/", "ovs/route/", "revalidator/", "tnl/", "upcall/"];
+/// A member of theirs that is there from the start.
+const EARLY: &str = "tnl/egress_port_range";
+
 /// Registers them.
 pub fn add(commands: &mut Commands, directory: &Shared) {
+    let known = directory.clone();
+    commands.gate(move |name| {
+        let is_late = FAMILIES.iter().any(|family| name.starts_with(family)) && name != EARLY;
+        !is_late || known.load().is_configured
+    });
     let registry = &mut Registry { commands, directory };
     const UNKNOWN: &str = "no such bridge";
     for (name, usage, count) in [
