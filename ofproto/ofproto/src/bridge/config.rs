@@ -155,8 +155,7 @@ impl Bridge {
             }
         }
         for (id, old) in &self.view.bundles {
-            let new = config.bundles.get(id);
-            if new.is_none_or(|b| b.vlan_mode != old.vlan_mode || b.vlan != old.vlan || b.trunks != old.trunks) {
+            if config.bundles.get(id).is_none_or(|new| new.treats_otherwise(old)) {
                 self.macs.flush_port(id.0, true);
             }
         }

@@ -139,7 +139,10 @@ impl Bridge {
             (SpanningConfig::Stp { bridge, .. }, _) => self.spanning = Spanning::Stp(stp::Stp::new(*bridge, now_ms)),
             (SpanningConfig::Rstp { bridge, .. }, Spanning::Rstp(machine)) => machine.configure(*bridge, now_ms),
             (SpanningConfig::Rstp { bridge, .. }, _) => {
-                self.spanning = Spanning::Rstp(rstp::Rstp::new(*bridge, now_ms))
+                self.spanning = Spanning::Rstp(rstp::Rstp::new(*bridge, now_ms));
+                // What was heard by ports that discard now may come to be behind others.
+                self.macs.flush();
+                self.macs_changed();
             }
         }
         match (&config, &mut self.spanning) {

@@ -84,6 +84,13 @@ impl BundleView {
         }
     }
 
+    /// Whether it treats frames otherwise than `old` did, so that what was learned by it counts no longer.
+    pub fn treats_otherwise(&self, old: &BundleView) -> bool {
+        (self.vlan_mode, self.vlan, &self.trunks, &self.cvlans) != (old.vlan_mode, old.vlan, &old.trunks, &old.cvlans)
+            || (self.qinq_ethtype, self.priority_tags) != (old.qinq_ethtype, old.priority_tags)
+            || self.protected != old.protected
+    }
+
     /// Whether it carries a VLAN.
     pub fn includes_vlan(&self, vlan: u16) -> bool {
         let trunked = || self.trunks.as_ref().is_none_or(|t| t.contains(vlan));
