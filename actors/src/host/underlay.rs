@@ -170,7 +170,7 @@ mod tests {
             both("9.4.0.0", (1042, 0), (254, 0)),
             both("9.5.0.0", (300, 0), (200, 0)),
         ];
-        let devices: Vec<_> = network(&host(all.concat())).routes.into_iter().map(|r| r.bridge).collect();
+        let devices: Vec<_> = network(&host(all.concat())).routes.into_iter().map(|r| r.device).collect();
         assert_eq!(devices, ["br0", "br1", "br0", "br1", "br1"]);
     }
 }
