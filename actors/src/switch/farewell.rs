@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use dp::rxq;
-use flow::hash_order::HashOrder;
+use hashing::HashOrder;
 
 use super::Switch;
 use super::desired::DesiredSwitch;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flow::hash_order::HashOrder;
+use hashing::HashOrder;
 use l2proto::bfd::control::Addresses;
 use l2proto::{bfd, cfm, lldp, rstp, stp};
 use ofproto::bridge::{BfdConfig, CcmVlan, CfmConfig, LivenessConfig, SpanningConfig};

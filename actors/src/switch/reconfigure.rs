@@ -1,8 +1,8 @@
 //! One reconfiguration, step by step.
 
 use actix::prelude::*;
-use flow::hash_order::HashOrder;
 use futures::future::{BoxFuture, join_all};
+use hashing::HashOrder;
 use ofproto::bridge::SpanningConfig;
 use ofproto::view::{BridgeId, BundleId, PortRef};
 use openflow::OfPort;

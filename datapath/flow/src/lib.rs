@@ -8,7 +8,6 @@ pub mod compose;
 pub mod extract;
 pub mod field;
 pub mod hash;
-pub mod hash_order;
 pub mod key;
 pub mod match_text;
 pub mod mini;

@@ -1,49 +1,12 @@
 //! The turn in which Open vSwitch 3.1 comes by names: the members of a JSON object, the columns of a table. They lie in a
-//! hash table there, and of several faults it tells the first that it comes by.
-//!
-//! The hash is MurmurHash3 for 32 bits (Austin Appleby, public domain), but that the octets left over at the end, filled up
-//! with zeros, are taken for a whole word. The table has a power of two of chains, at whose heads names are put; where
-//! there are twice as many names as chains it grows, and all are put into their chains anew.
+//! hash table there ([`hashing::HashOrder`]), and of several faults it tells the first that it comes by.
 
-fn mixed(hash: u32, word: u32) -> u32 {
-    let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
-    (hash ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64)
-}
-
-fn hash(name: &str) -> u32 {
-    let mut hash = 0;
-    for octets in name.as_bytes().chunks(4) {
-        let mut word = [0; 4];
-        word[..octets.len()].copy_from_slice(octets);
-        hash = mixed(hash, u32::from_le_bytes(word));
-    }
-    hash ^= u32::try_from(name.len()).unwrap_or(u32::MAX);
-    hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
-    hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
-    hash ^ (hash >> 16)
-}
+use hashing::HashOrder;
 
 /// In which turn it comes by `names`, which were put into the table as they stand here: their indexes.
 #[must_use]
 pub fn turn_of(names: &[&str]) -> Vec<usize> {
-    let hashes: Vec<usize> = names.iter().map(|name| hash(name) as usize).collect();
-    let mut chains: Vec<Vec<usize>> = vec![Vec::new()];
-    for (at, hash) in hashes.iter().enumerate() {
-        let chain = hash & (chains.len() - 1);
-        chains[chain].insert(0, at);
-        let half = at.div_ceil(2);
-        if half < chains.len() {
-            continue;
-        }
-        // Never two chains: four come behind one.
-        let n = (half + 1).next_power_of_two().max(4);
-        let known: Vec<usize> = chains.into_iter().flatten().collect();
-        chains = vec![Vec::new(); n];
-        for at in known {
-            chains[hashes[at] & (n - 1)].insert(0, at);
-        }
-    }
-    chains.into_iter().flatten().collect()
+    HashOrder::by_name(names.iter().enumerate().map(|(at, name)| (*name, at))).iter().collect()
 }
 
 /// As [`turn_of`], for a table that is of no account where others are compared.

@@ -1,6 +1,6 @@
 //! `bond/*` and `lacp/*`.
 
-use flow::hash_order::HashOrder;
+use hashing::HashOrder;
 
 use super::context::{PATIENCE, Registry};
 use crate::msg::bridge::Control;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use flow::hash;
-use flow::hash_order::HashOrder;
+use hashing::HashOrder;
 
 use super::{Rstp, Times};
 

@@ -56,7 +56,7 @@ mod upcall;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use ::flow::hash_order::HashOrder;
+use hashing::HashOrder;
 use l2proto::mac_learning::MacTable;
 use l2proto::mcast_snooping::McastTable;
 use openflow::OfPort;

@@ -4,7 +4,7 @@
 //! It goes by the hash of the number. Observed of Open vSwitch 3.1.
 
 use flow::hash;
-use flow::hash_order::HashOrder;
+use hashing::HashOrder;
 use openflow::OfPort;
 
 /// A bridge's ports in the order of their listing.

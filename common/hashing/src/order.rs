@@ -1,10 +1,8 @@
-//! The order in which a hash table lists what it has, where that order shows: lists of ports, and which of several ports
-//! that come together is numbered first.
+//! The order in which a hash table lists what it has, where that order shows: lists of ports, which of several ports that
+//! come together is numbered first, which of several faults is told.
 //!
 //! Buckets go by hash, the newest item of a bucket first; a table that grows turns its buckets' orders around. Observed of
 //! Open vSwitch 3.1.
-
-use crate::hash;
 
 /// Items in the order of a hash table that grows by doubling and never shrinks.
 #[derive(Clone, Debug)]
@@ -25,7 +23,7 @@ impl<T: PartialEq + Copy> HashOrder<T> {
     pub fn by_name<'a>(named: impl IntoIterator<Item = (&'a str, T)>) -> HashOrder<T> {
         let mut order = HashOrder::default();
         for (name, item) in named {
-            order.insert(hash::bytes(name.as_bytes(), 0), item);
+            order.insert(crate::bytes(name.as_bytes(), 0), item);
         }
         order
     }
