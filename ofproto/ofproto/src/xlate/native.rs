@@ -133,7 +133,9 @@ impl Context<'_> {
 
     /// Whether a packet that is to leave by this port may be one for the switch's own tunnels: the port has an address.
     fn is_end(&self, to: &PortView) -> bool {
-        !self.view.tunnels.ports.is_empty() && self.view.underlay.own(&to.name).next().is_some()
+        // Only tunnels that the switch opens itself can end here.
+        let is_native = || self.view.tunnels.ports.iter().any(|(.., config)| config.native);
+        self.view.underlay.own(&to.name).next().is_some() && is_native()
     }
 
     /// Whether an address is one of this bridge's ports.
