@@ -209,9 +209,9 @@ fn change(entry: &Entry, version: &Content, command: FlowModCommand, protocol: P
     }
 }
 
-/// Whether a source of flows is a file rather than a switch. A switch's socket is told by how it is named.
+/// Whether a source of flows is a file rather than a switch: by its path, or because there is something of that name.
 fn is_file(name: &str) -> bool {
-    !name.contains(':') && std::fs::metadata(name).is_ok()
+    name.starts_with(['/', '.']) || !name.contains(':') && std::fs::metadata(name).is_ok()
 }
 
 /// `diff-flows SOURCE1 SOURCE2`: exit code 2 if they differ. Where names are shown, they are those of the first switch's
