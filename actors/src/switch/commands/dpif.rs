@@ -411,6 +411,7 @@ fn add_threads(registry: &mut Registry<'_>) {
     });
     registry.ask("dpif-netdev/bond-show", "[dp]", (0, 1), |directory, args| async move {
         let wanted = super::pmd::Wanted::of(&directory, &args)?;
+        args.first().is_none_or(|name| wanted.is_named(name)).then_some(()).ok_or(super::pmd::NO_DATAPATH)?;
         let work = |engine: &mut dp::Datapath, _| {
             let bonds = engine.bonds();
             let mut out = String::new();

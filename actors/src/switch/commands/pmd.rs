@@ -14,7 +14,7 @@ use crate::switch::directory::{DatapathEntry, Directory};
 const REMEMBERED_S: u32 = PIECE_S * dp::Load::PIECES as u32;
 const PIECE_S: u32 = dp::Load::PIECE_S;
 
-const NO_DATAPATH: &str = "please specify an existing datapath";
+pub(super) const NO_DATAPATH: &str = "please specify an existing datapath";
 
 /// Registers them.
 pub(super) fn add(registry: &mut Registry<'_>) {
@@ -58,8 +58,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     });
     registry.ask("dpif-netdev/pmd-rxq-rebalance", "[dp]", (0, 1), |directory, args| async move {
         let wanted = Wanted::of(&directory, &args)?;
-        let is_its = |name: &String| name.strip_prefix("ovs-").unwrap_or(name) == wanted.kind;
-        args.first().is_none_or(is_its).then_some(()).ok_or(NO_DATAPATH)?;
+        args.first().is_none_or(|name| wanted.is_named(name)).then_some(()).ok_or(NO_DATAPATH)?;
         let report = read(wanted.entry).await?;
         let cost = |q: &QueueReport| q.load.lately(REMEMBERED_S).map_or(0, |(busy_us, _)| busy_us * 1000);
         let costs = report.queues.iter().map(|q| ((q.port, q.number), cost(q))).collect();
@@ -126,6 +125,11 @@ impl<'a> Wanted<'a> {
         let only = || all().next().filter(|_| all().count() == 1);
         let (kind, entry) = named.or_else(only).ok_or(NO_DATAPATH)?;
         Ok(Self { kind: kind.clone(), entry, assignment: &entry.assignment, core, secs })
+    }
+
+    /// Whether `name` is its name in full, where another would do for lack of choice.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        name.strip_prefix("ovs-") == Some(&self.kind) || self.kind.split_once('@').is_some_and(|(_, own)| own == name)
     }
 
     /// The threads asked for, in the order of their processors.
