@@ -19,7 +19,7 @@ const FLOORS: [&[&str]; 7] = [
     &["cli", "vsctl", "ofctl", "ovsdbtools", "appctl", "pki", "troupe", "harness", "bench"],
 ];
 
-/// Rooms of the house that never import each other, in either direction.
+/// Rooms of the house that never import each other, in either direction. The lowest floor is everybody's.
 const APART: [(&str, &str); 6] = [
     ("datapath", "ofproto"),
     ("datapath", "ovsdb"),
@@ -30,7 +30,7 @@ const APART: [(&str, &str); 6] = [
 ];
 
 /// Folders of pure code: no actors, no sockets, no clock.
-const PURE: [&str; 4] = ["common/", "datapath/", "ofproto/", "ovsdb/"];
+const PURE: [&str; 3] = ["datapath/", "ofproto/", "ovsdb/"];
 
 /// The one room with `unsafe`, and with system calls among the pure folders.
 const SYS: &str = "datapath/sys/";
@@ -103,7 +103,7 @@ fn rooms_apart_stay_apart() {
     let mut wrong = Vec::new();
     for (name, it) in &crates {
         for need in &it.needs {
-            let Some(other) = crates.get(need) else { continue };
+            let Some(other) = crates.get(need).filter(|_| !FLOORS[0].contains(&need.as_str())) else { continue };
             let meets = |from: &str, to: &str| it.folder.starts_with(from) && other.folder.starts_with(to);
             if APART.iter().any(|(from, to)| meets(from, to)) {
                 wrong.push(format!("{name} → {need}"));
@@ -281,7 +281,7 @@ fn every_test_is_run() {
 
 #[test]
 fn the_top_of_the_tree_needs_no_explanation() {
-    let known = ["actors", "bin", "common", "datapath", "ofproto", "ovsdb", "tests", "target"];
+    let known = ["actors", "bin", "datapath", "ofproto", "ovsdb", "tests", "target"];
     let files = ["Cargo.toml", "Cargo.lock", "README.md", "ARCHITECTURE.md", "LICENSE", "clippy.toml", "rustfmt.toml"];
     let entries = std::fs::read_dir(side::root()).expect("the top of the tree");
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
