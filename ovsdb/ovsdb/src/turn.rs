@@ -2,11 +2,30 @@
 //! hash table there ([`hashing::HashOrder`]), and of several faults it tells the first that it comes by.
 
 use hashing::HashOrder;
+use serde_json::Value;
+
+use crate::error::{OvsdbError, Result};
 
 /// In which turn it comes by `names`, which were put into the table as they stand here: their indexes.
 #[must_use]
 pub fn turn_of(names: &[&str]) -> Vec<usize> {
     HashOrder::by_name(names.iter().enumerate().map(|(at, name)| (*name, at))).iter().collect()
+}
+
+/// A member of a JSON object.
+pub(crate) type Member<'a> = (&'a String, &'a Value);
+
+/// Of several faults that the members of an object may have, the one to tell: `read` meets them in their turn. `error` is
+/// one of them.
+pub(crate) fn first_fault<'a, T>(
+    error: OvsdbError,
+    members: impl Iterator<Item = Member<'a>>,
+    read: impl FnOnce(std::vec::IntoIter<Member<'a>>) -> Result<T>,
+) -> OvsdbError {
+    let members: Vec<Member<'a>> = members.collect();
+    let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+    let in_turn: Vec<Member<'a>> = turn_of(&names).into_iter().map(|at| members[at]).collect();
+    read(in_turn.into_iter()).err().unwrap_or(error)
 }
 
 /// As [`turn_of`], for a table that is of no account where others are compared.

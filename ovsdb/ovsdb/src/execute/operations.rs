@@ -17,7 +17,7 @@ use crate::rbac;
 use crate::row::Row;
 use crate::schema::{COLUMN_UUID, COLUMN_VERSION, ColumnSchema, ColumnSet, TableSchema};
 use crate::symbols::SymbolTable;
-use crate::turn::turn_of;
+use crate::turn::{Member, first_fault, turn_of};
 use crate::uuid::Uuid;
 
 /// Columns with their new values.
@@ -25,18 +25,13 @@ type Values = Vec<(usize, Datum)>;
 
 fn read_row(json: &Value, table: &TableSchema, symbols: &mut SymbolTable<'_>) -> Result<Values> {
     let members = || json.as_object().into_iter().flatten();
-    read_members(json, members(), table, symbols).map_err(|error| {
-        let members: Vec<(&String, &Value)> = members().collect();
-        let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-        let in_turn = turn_of(&names).into_iter().map(|at| members[at]);
-        // Of several faults another may be told.
-        read_members(json, in_turn, table, symbols).err().unwrap_or(error)
-    })
+    read_members(json, members(), table, symbols)
+        .map_err(|error| first_fault(error, members(), |in_turn| read_members(json, in_turn, table, symbols)))
 }
 
 fn read_members<'a>(
     json: &Value,
-    members: impl Iterator<Item = (&'a String, &'a Value)>,
+    members: impl Iterator<Item = Member<'a>>,
     table: &TableSchema,
     symbols: &mut SymbolTable<'_>,
 ) -> Result<Values> {

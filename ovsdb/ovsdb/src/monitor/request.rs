@@ -7,7 +7,7 @@ use crate::database::{Database, TableId};
 use crate::error::{OvsdbError, Result};
 use crate::parse::{Kinds, Members};
 use crate::schema::{COLUMN_UUID, TableSchema};
-use crate::turn::turn_of;
+use crate::turn::{Member, first_fault};
 
 /// Which method made the monitor, and thus how updates look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,20 +104,11 @@ pub fn parse_monitor_requests(json: &Value, db: &Database, version: Version) -> 
     let Some(requests) = json.as_object() else {
         return Err(OvsdbError::syntax_in(json, "monitor-requests must be object"));
     };
-    parse_tables(requests.iter(), db, version).map_err(|error| {
-        let requests: Vec<(&String, &Value)> = requests.iter().collect();
-        let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
-        let in_turn = turn_of(&names).into_iter().map(|at| requests[at]);
-        // Of several faults another may be told.
-        parse_tables(in_turn, db, version).err().unwrap_or(error)
-    })
+    parse_tables(requests.iter(), db, version)
+        .map_err(|error| first_fault(error, requests.iter(), |in_turn| parse_tables(in_turn, db, version)))
 }
 
-fn parse_tables<'a>(
-    requests: impl Iterator<Item = (&'a String, &'a Value)>,
-    db: &Database,
-    version: Version,
-) -> Result<Shape> {
+fn parse_tables<'a>(requests: impl Iterator<Item = Member<'a>>, db: &Database, version: Version) -> Result<Shape> {
     let mut tables = Vec::new();
     for (name, request) in requests {
         let Some(id) = db.table_id(name) else {
@@ -224,19 +215,11 @@ pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Res
     let Some(requests) = json.as_object() else {
         return Err(OvsdbError::syntax("monitor-cond-change-requests must be object"));
     };
-    change_conditions(requests.iter(), db, shape).map_err(|error| {
-        let requests: Vec<(&String, &Value)> = requests.iter().collect();
-        let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
-        let in_turn = turn_of(&names).into_iter().map(|at| requests[at]);
-        change_conditions(in_turn, db, shape).err().unwrap_or(error)
-    })
+    change_conditions(requests.iter(), db, shape)
+        .map_err(|error| first_fault(error, requests.iter(), |in_turn| change_conditions(in_turn, db, shape)))
 }
 
-fn change_conditions<'a>(
-    requests: impl Iterator<Item = (&'a String, &'a Value)>,
-    db: &Database,
-    shape: &Shape,
-) -> Result<Shape> {
+fn change_conditions<'a>(requests: impl Iterator<Item = Member<'a>>, db: &Database, shape: &Shape) -> Result<Shape> {
     let mut new = shape.clone();
     for (name, request) in requests {
         let Some(id) = db.table_id(name) else {
