@@ -64,6 +64,8 @@ network start i0 IF_OVS_TYPE=OVSIntPort IF_OVS_OPTIONS=tag=5
 network start bond0 IF_OVS_TYPE=OVSBond 'IF_OVS_BONDS=b1 b2' IF_OVS_OPTIONS=bond_mode=balance-slb 2> /dev/null
 network start pp IF_OVS_TYPE=OVSPatchPort IF_OVS_PATCH_PEER=pq
 network start gt IF_OVS_TYPE=OVSTunnel IF_OVS_TUNNEL_TYPE=gre IF_OVS_TUNNEL_OPTIONS=options:remote_ip=10.9.9.9
+# Open vSwitch tells of the peer that is not there with its next round of status, a moment after ovs-vsctl is answered.
+again sh -c 'ovs-vsctl get interface pp error | grep -q "No usable peer"'
 for column in "type" "options" "error"; do for name in i0 b1 b2 pp gt; do ovs-vsctl get interface $name $column; done; done
 ip -br link show i0 | grep -c i0
 network stop gt IF_OVS_TYPE=OVSTunnel; network stop pp IF_OVS_TYPE=OVSPatchPort; network stop bond0 IF_OVS_TYPE=OVSBond
