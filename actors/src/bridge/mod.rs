@@ -451,7 +451,7 @@ impl Handler<FlowJudge> for Bridge {
 
     fn handle(&mut self, m: FlowJudge, ctx: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let decisions = self.core.judge(&m.ufids, &m.reports, clock::now_ms());
+        let decisions = self.core.judge(&m.ufids, &m.reports, m.min_pps, clock::now_ms());
         self.log_changes(&decisions);
         self.settle(ctx);
         MessageResult((self.core.view().version, decisions))
@@ -487,7 +487,7 @@ impl Handler<FlowReport> for Bridge {
             self.core.flows_deleted(&m.flows, now_ms);
             ofproto::bridge::Decisions::default()
         } else {
-            self.core.revalidate(&m.flows, m.max_idle_ms, now_ms)
+            self.core.revalidate(&m.flows, m.max_idle_ms, m.min_pps, now_ms)
         };
         self.log_changes(&decisions);
         self.settle(ctx);

@@ -184,6 +184,8 @@ pub struct FlowJudge {
     pub ufids: Vec<flow::Ufid>,
     /// Those of them that the datapath has, as it has them.
     pub reports: Vec<flow::FlowReported>,
+    /// Those that carried fewer packets a second are to go.
+    pub min_pps: u32,
 }
 
 /// A look at all of the datapath's flows is over (B: the next one comes soon).
@@ -202,6 +204,8 @@ pub struct FlowReport {
     pub flows: Vec<flow::FlowReported>,
     /// Those idle for so long are to go, milliseconds.
     pub max_idle_ms: i64,
+    /// As in [`FlowJudge`], of those that changes concern.
+    pub min_pps: u32,
     /// They have been taken out.
     pub gone: bool,
 }

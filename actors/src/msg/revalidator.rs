@@ -1,7 +1,7 @@
 //! To a revalidator.
 
 use actix::prelude::*;
-use ofproto::revalidate::{DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS};
+use ofproto::revalidate::{DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS, DEFAULT_MIN_PPS};
 
 /// Something changed: look at the cached flows soon (C).
 #[derive(Debug, Message)]
@@ -18,6 +18,8 @@ pub struct RevalidatorSettings {
     pub max_idle_ms: i64,
     /// Between two looks at all flows, milliseconds.
     pub max_revalidator_ms: i64,
+    /// Packets a second that make a flow worth translating anew while looks take long.
+    pub min_pps: u32,
 }
 
 impl Default for RevalidatorSettings {
@@ -26,6 +28,7 @@ impl Default for RevalidatorSettings {
             flow_limit: DEFAULT_FLOW_LIMIT,
             max_idle_ms: DEFAULT_MAX_IDLE_MS,
             max_revalidator_ms: 500,
+            min_pps: DEFAULT_MIN_PPS,
         }
     }
 }

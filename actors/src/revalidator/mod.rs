@@ -118,18 +118,19 @@ impl Revalidator {
         let counts = !counting.is_empty();
         let sweeps = !waiting.is_empty() || self.sweep_at_ms <= clock::now_ms();
         let (round, limit) = (self.round.clone(), self.limit.clone());
+        let min_pps = limit.min_pps(self.settings.min_pps, self.settings.max_revalidator_ms);
         let started_ms = clock::now_ms();
         let at_work = clock::at_work();
         let work = async move {
-            round.judge().await;
+            round.judge(min_pps).await;
             let began_ms = clock::now_ms();
             if !sweeps {
                 if counts {
-                    round.credit_few(&limit).await;
+                    round.credit_few(&limit, min_pps).await;
                 }
                 return None;
             }
-            let n = round.sweep(&limit, began_ms).await;
+            let n = round.sweep(&limit, min_pps, began_ms).await;
             // A clock that is moved by hand tells nothing of how long it took.
             Some((n, if clock::is_stopped() { 1 } else { clock::now_ms() - began_ms }))
         };
@@ -172,7 +173,7 @@ impl Round {
 
     /// Has every bridge judge the flows that changes concern, once around: where rules change all the time flows are stale
     /// again as soon as they were judged, which is the next round's work. Nobody may wait for a day without changes.
-    async fn judge(&self) {
+    async fn judge(&self, min_pps: u32) {
         for bridge in self.bridges() {
             let mut after = None;
             while let Ok(ufids) = bridge.ask(StaleFlows { after, max: WALK_SLICE }, PATIENCE).await
@@ -181,7 +182,8 @@ impl Round {
                 after = Some(last);
                 // What they carried until now is owed to what they meant until now.
                 let Ok(reports) = self.datapath.ask(ReportFlows(ufids.clone()), PATIENCE).await else { return };
-                let Ok((view_version, decisions)) = bridge.ask(FlowJudge { ufids, reports }, PATIENCE).await else {
+                let Ok((view_version, decisions)) = bridge.ask(FlowJudge { ufids, reports, min_pps }, PATIENCE).await
+                else {
                     break;
                 };
                 self.carry_out(&bridge, view_version, decisions).await;
@@ -200,7 +202,7 @@ impl Round {
     }
 
     /// Looks at every flow once. Gives how many there are.
-    async fn sweep(&self, limit: &FlowLimit, began_ms: i64) -> usize {
+    async fn sweep(&self, limit: &FlowLimit, min_pps: u32, began_ms: i64) -> usize {
         if vlog::module("dpif").enabled(vlog::Level::Dbg) {
             crate::switch::commands::log_sweep(&self.directory.load_full(), &self.kind).await;
         }
@@ -215,7 +217,7 @@ impl Round {
                 purge(self.clone()).await;
                 return total;
             }
-            self.report(flows, limit.max_idle_ms(total), true).await;
+            self.report(flows, limit.max_idle_ms(total), min_pps, true).await;
         }
         for bridge in self.bridges() {
             bridge.offer(FlowSwept { since_ms: began_ms });
@@ -224,18 +226,18 @@ impl Round {
     }
 
     /// Has what flows carried credited, if there are no more than one piece of them.
-    async fn credit_few(&self, limit: &FlowLimit) {
+    async fn credit_few(&self, limit: &FlowLimit, min_pps: u32) {
         let dump = FlowReports { cursor: dp::FlowCursor::START, max: WALK_SLICE };
         if let Ok((flows, total, _)) = self.datapath.ask(dump, PATIENCE).await
             && total <= WALK_SLICE
         {
-            self.report(flows, limit.max_idle_ms(total), false).await;
+            self.report(flows, limit.max_idle_ms(total), min_pps, false).await;
         }
     }
 
     /// Reports a piece of the flows to their bridges, and does as they say. A sweep also takes out those that a person put
     /// there by hand: no rule stands for them.
-    async fn report(&self, flows: Vec<FlowReported>, max_idle_ms: i64, sweeps: bool) {
+    async fn report(&self, flows: Vec<FlowReported>, max_idle_ms: i64, min_pps: u32, sweeps: bool) {
         let mut by_bridge: BTreeMap<BridgeId, Vec<FlowReported>> = BTreeMap::new();
         for flow in flows {
             let bridge = ofproto::bridge::owner(flow.ufid);
@@ -249,7 +251,7 @@ impl Round {
                 let _ = self.datapath.ask(FlowDelete { ufids: Some(orphans) }, PATIENCE).await;
                 continue;
             };
-            let report = FlowReport { flows, max_idle_ms, gone: false };
+            let report = FlowReport { flows, max_idle_ms, min_pps, gone: false };
             if let Ok((view_version, decisions)) = bridge.ask(report, PATIENCE).await {
                 self.carry_out(&bridge, view_version, decisions).await;
             }
@@ -261,7 +263,7 @@ async fn report_gone(bridge: &Address<Bridge>, gone: Vec<dp::DumpedFlow>) {
     let reported = |f: dp::DumpedFlow| FlowReported::last(f.entry.ufid, f.entry.edition, f.stats);
     let flows: Vec<_> = gone.into_iter().map(reported).collect();
     if !flows.is_empty() {
-        let _ = bridge.ask(FlowReport { flows, max_idle_ms: 0, gone: true }, PATIENCE).await;
+        let _ = bridge.ask(FlowReport { flows, max_idle_ms: 0, min_pps: 0, gone: true }, PATIENCE).await;
     }
 }
 

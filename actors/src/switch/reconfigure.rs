@@ -625,6 +625,7 @@ impl Switch {
             flow_limit: number("flow-limit").map_or(defaults.flow_limit, |n| n as usize),
             max_idle_ms: number("max-idle").map_or(defaults.max_idle_ms, i64::from),
             max_revalidator_ms: number("max-revalidator").map_or(defaults.max_revalidator_ms, i64::from),
+            min_pps: number("min-revalidate-pps").unwrap_or(defaults.min_pps),
         };
         for backer in self.datapaths.values() {
             backer.revalidator.offer(settings.clone());

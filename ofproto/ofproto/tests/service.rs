@@ -57,6 +57,51 @@ fn packets_of_ports_that_nobody_has_go_nowhere() {
 }
 
 #[test]
+fn slow_flows_go_rather_than_being_translated_anew() {
+    for (packets, ms, min_pps, goes) in [
+        (4, 1000, 5, true),
+        (5, 1000, 5, false),
+        (0, 1000, 0, false),
+        // Too short a time to say.
+        (0, 199, 5, false),
+        (0, 200, 5, true),
+        (u64::MAX, i64::MAX / 2, u32::MAX, false),
+    ] {
+        for in_sweep in [false, true] {
+            let (mut world, peer) = switch(V15);
+            let mut view = world.bridge.live_view().clone();
+            view.odp_ports.insert(2, ofproto::view::PortRef { bridge: world.bridge.view().id, port: OfPort(2) });
+            world.bridge.set_switch_view(&view);
+            check(&mut world, peer, &[("flow add actions=output:1", "")]);
+            let packet = PacketBuf::new(&[0; 60]);
+            let key = Box::new(::flow::extract(packet.data(), 2).0);
+            let ticket = Ticket { flow: 1, thread: 0 };
+            let upcall = Upcall { kind: UpcallKind::Miss, key, packet, ticket };
+            world.bridge.upcalls(vec![upcall], true, world.now_ms);
+            let outputs = world.bridge.take_outputs();
+            let installed = outputs.iter().find_map(|o| match o {
+                Output::Install { entries, .. } => Some(entries[0].ufid),
+                _ => None,
+            });
+            let ufid = installed.expect("a flow");
+            check(&mut world, peer, &[("flow add actions=output:1,output:1", "")]);
+            let now_ms = world.now_ms + ms;
+            let stats = ::flow::FlowStats { packets, used_ms: now_ms, ..Default::default() };
+            let reports = [::flow::FlowReported::last(ufid, 0, stats)];
+            let decisions = if in_sweep {
+                world.bridge.revalidate(&reports, 10_000, min_pps, now_ms)
+            } else {
+                let stale = world.bridge.stale_flows(None, 10);
+                assert_eq!(stale, [ufid]);
+                world.bridge.judge(&stale, &reports, min_pps, now_ms)
+            };
+            let done = (decisions.delete.len(), decisions.modify.len());
+            assert_eq!(done, (usize::from(goes), usize::from(!goes)), "{packets} in {ms} ms, at least {min_pps}");
+        }
+    }
+}
+
+#[test]
 fn groups_are_added_changed_and_deleted() {
     let (mut world, peer) = switch(V15);
     check(

@@ -10,7 +10,7 @@ use flow::classifier::MiniMatch;
 use flow::{Actions, FlowChange, FlowEntry, FlowReported, Key, Mask, Ufid};
 
 use super::Bridge;
-use crate::revalidate::{CachedFlow, Changes, FETCHED, Verdict};
+use crate::revalidate::{CachedFlow, Carried, Changes, FETCHED, Verdict};
 use crate::view::BridgeId;
 use crate::xlate::{Effect, Translation};
 
@@ -114,11 +114,15 @@ impl Bridge {
         self.stale.range((behind, Bound::Unbounded)).take(max).copied().collect()
     }
 
-    /// Judges flows that changes concern, after crediting what those that the datapath has carried until now.
-    pub fn judge(&mut self, ufids: &[Ufid], reports: &[FlowReported], now_ms: i64) -> Decisions {
+    /// Judges flows that changes concern, after crediting what those that the datapath has carried until now. Those that
+    /// carried fewer than `min_pps` packets a second are to go.
+    pub fn judge(&mut self, ufids: &[Ufid], reports: &[FlowReported], min_pps: u32, now_ms: i64) -> Decisions {
         let mut decisions = Decisions::default();
         for report in reports {
-            self.credit_flow(report, now_ms);
+            let carried = self.credit_flow(report, now_ms);
+            if carried.is_some_and(|carried| carried.is_slow(min_pps)) && self.stale.remove(&report.ufid) {
+                decisions.delete.push(report.ufid);
+            }
         }
         for ufid in ufids {
             if self.stale.remove(ufid) {
@@ -145,23 +149,27 @@ impl Bridge {
 
     /// Looks at cached flows as the datapath reports them: credits what they carried, and says which have to change or
     /// have been idle for `max_idle_ms`, or less where they are in others' way. Flows that this bridge does not know
-    /// are to be deleted.
-    pub fn revalidate(&mut self, reports: &[FlowReported], max_idle_ms: i64, now_ms: i64) -> Decisions {
+    /// are to be deleted, as are those that changes concern and that carried fewer than `min_pps` packets a second.
+    pub fn revalidate(&mut self, reports: &[FlowReported], max_idle_ms: i64, min_pps: u32, now_ms: i64) -> Decisions {
         let mut decisions = Decisions::default();
         self.note_changes();
         for (i, report) in reports.iter().enumerate() {
             if i % FETCHED == 0 {
                 self.flows.fetch(reports[i..].iter().take(FETCHED).map(|report| report.ufid));
             }
-            let Some(used_ms) = self.credit_flow(report, now_ms) else {
+            let Some(carried) = self.credit_flow(report, now_ms) else {
                 decisions.delete.push(report.ufid);
                 continue;
             };
             let most_ms = if report.is_in_the_way { max_idle_ms.min(IN_THE_WAY_MS) } else { max_idle_ms };
-            if now_ms - used_ms > most_ms {
+            if now_ms - carried.used_ms > most_ms {
                 decisions.delete.push(report.ufid);
             } else if self.stale.remove(&report.ufid) {
-                self.judge_one(report.ufid, &mut decisions, now_ms);
+                if carried.is_slow(min_pps) {
+                    decisions.delete.push(report.ufid);
+                } else {
+                    self.judge_one(report.ufid, &mut decisions, now_ms);
+                }
             } else if let Some(flow) = self.flows.get(report.ufid)
                 && flow.edition() != report.edition
             {
@@ -174,19 +182,19 @@ impl Bridge {
         decisions
     }
 
-    /// Credits what a flow carried since the last report. Gives when it was last of use; `None` for unknown ones.
-    fn credit_flow(&mut self, report: &FlowReported, now_ms: i64) -> Option<i64> {
+    /// Credits what a flow carried since the last report. `None` for unknown ones.
+    fn credit_flow(&mut self, report: &FlowReported, now_ms: i64) -> Option<Carried> {
         let carried = self.flows.advance(report.ufid, &report.stats, now_ms)?;
-        let Some(effects) = carried.effects else { return Some(carried.used_ms) };
+        let Some(effects) = &carried.effects else { return Some(carried) };
         let asks = |effect: &Effect| matches!(effect, Effect::NeighbourWanted { .. });
         if carried.is_first || !effects.iter().any(asks) {
-            self.apply(&effects, carried.stats, carried.tcp_flags, now_ms);
+            self.apply(effects, carried.stats, carried.tcp_flags, now_ms);
         } else {
             // A question that nobody answered is asked again once, as in Open vSwitch, and not for every packet.
             let others: Vec<Effect> = effects.iter().filter(|e| !asks(e)).cloned().collect();
             self.apply(&others, carried.stats, carried.tcp_flags, now_ms);
         }
-        Some(carried.used_ms)
+        Some(carried)
     }
 
     /// Flows that the datapath took out: credits the last of what they carried.

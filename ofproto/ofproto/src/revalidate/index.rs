@@ -126,12 +126,12 @@ impl FlowIndex {
             used_ms: stats.used_ms,
         };
         flow.seen = *stats;
-        flow.reported_ms = now_ms;
+        let since_ms = now_ms - std::mem::replace(&mut flow.reported_ms, now_ms);
         let used_ms = if stats.used_ms > 0 { stats.used_ms } else { flow.created_ms };
         let effects = (since.packets > 0).then(|| Arc::clone(&flow.effects));
         let is_first = effects.is_some() && !flow.credited;
         flow.credited |= is_first;
-        Some(Carried { stats: since, tcp_flags: stats.tcp_flags, is_first, effects, used_ms })
+        Some(Carried { stats: since, tcp_flags: stats.tcp_flags, is_first, effects, used_ms, since_ms })
     }
 
     /// Forgets a flow that the datapath took out.

@@ -4,6 +4,8 @@
 pub const DEFAULT_FLOW_LIMIT: usize = 200_000;
 /// How long an idle flow stays unless configured, milliseconds.
 pub const DEFAULT_MAX_IDLE_MS: i64 = 10_000;
+/// Packets a second that make a flow worth translating anew while looks take long, unless configured.
+pub const DEFAULT_MIN_PPS: u32 = 5;
 /// The limit at the start, before it is known how fast flows can be looked through.
 const INITIAL: usize = 10_000;
 const LEAST: usize = 1000;
@@ -60,6 +62,12 @@ impl FlowLimit {
         if n > self.limit { HURRY_MS } else { self.max_idle_ms }
     }
 
+    /// Packets a second below which a flow is taken out rather than translated anew: none while looks at all flows are
+    /// done within half of the time between them.
+    pub fn min_pps(&self, configured: u32, max_revalidator_ms: i64) -> u32 {
+        if self.sweep_ms > max_revalidator_ms / 2 { configured } else { 0 }
+    }
+
     /// Whether there are so many flows that all of them had better go.
     pub fn is_far_exceeded(&self, n: usize) -> bool {
         n > self.limit.saturating_mul(2)
@@ -96,5 +104,15 @@ mod tests {
         limit.swept(100, 1);
         assert_eq!(limit.limit(), 3500);
         assert_eq!((limit.max_idle_ms(10), limit.max_idle_ms(9999)), (10_000, 100));
+    }
+
+    #[test]
+    fn slow_sweeps_ask_for_busy_flows() {
+        let mut limit = FlowLimit::default();
+        assert_eq!(limit.min_pps(5, 500), 0);
+        limit.swept(100, 250);
+        assert_eq!(limit.min_pps(5, 500), 0);
+        limit.swept(100, 251);
+        assert_eq!((limit.min_pps(5, 500), limit.min_pps(5, 502), limit.min_pps(0, 500)), (5, 0, 0));
     }
 }

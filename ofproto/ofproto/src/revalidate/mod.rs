@@ -4,7 +4,7 @@
 //! between two views; only flows that a change touches are translated again.
 //!
 //! Absent here: talking to the datapath, threads, the clock. Source: ovs-vswitchd.conf.db(5) `flow-limit`, `max-idle`,
-//! `max-revalidator`; ovs-vswitchd(8) `upcall/show`.
+//! `max-revalidator`, `min-revalidate-pps`; ovs-vswitchd(8) `upcall/show`.
 
 mod changes;
 mod limit;
@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 
 pub use changes::Changes;
 pub use index::{FETCHED, FlowIndex};
-pub use limit::{DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS, FlowLimit};
+pub use limit::{DEFAULT_FLOW_LIMIT, DEFAULT_MAX_IDLE_MS, DEFAULT_MIN_PPS, FlowLimit};
 
 use crate::rule::RuleStats;
 use crate::view::BridgeId;
@@ -70,6 +70,16 @@ pub struct Carried {
     pub effects: Option<Arc<[Effect]>>,
     /// When the flow was last of use, milliseconds.
     pub used_ms: i64,
+    /// Since it was asked last, or installed, milliseconds.
+    pub since_ms: i64,
+}
+
+impl Carried {
+    /// Whether it was fewer than `min_pps` packets a second, for as long as one packet of so many takes at least.
+    pub fn is_slow(&self, min_pps: u32) -> bool {
+        let due = (self.since_ms.max(0) as u64).saturating_mul(u64::from(min_pps));
+        due >= 1000 && self.stats.packets.saturating_mul(1000) < due
+    }
 }
 
 /// What is to become of a flow.
