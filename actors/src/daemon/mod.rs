@@ -7,7 +7,6 @@
 mod exit;
 mod monitor;
 mod pidfile;
-mod user;
 
 pub use exit::{Exit, Reason, run_command};
 pub use pidfile::{Pidfile, running_pid};
@@ -79,7 +78,7 @@ pub struct Daemon {
 pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
     if let Some(user) = &config.user {
         // Before there are more processes: the monitor is the user's as well.
-        user::become_user(user, config.works_on_devices)?;
+        user::Identity::find(user)?.assume(config.works_on_devices)?;
     }
     if let (Some(path), false) = (&config.pidfile, config.overwrite_pidfile)
         && let Some(pid) = running_pid(path)

@@ -6,31 +6,9 @@ use crate::{clock, supervise};
 
 /// `vlog/…`, `coverage/…`.
 pub fn add_log_commands(commands: &mut Commands) {
-    commands.add("vlog/set", "{spec | PATTERN:destination:pattern}", 0, usize::MAX, |args| {
-        for spec in args {
-            vlog::set_levels(spec)?;
-        }
-        Ok(String::new())
-    });
-    commands.add("vlog/list", "", 0, 0, |_| Ok(vlog::list()));
-    commands.add("vlog/list-pattern", "", 0, 0, |_| Ok(vlog::list_pattern()));
-    commands.add("vlog/reopen", "", 0, 0, |_| {
-        if vlog::log_file_path().is_none() {
-            return Err("Logging to file not configured".to_owned());
-        }
-        vlog::reopen_file().map_err(|e| crate::stream::errno_text(&e))?;
-        Ok(String::new())
-    });
-    commands.add("vlog/close", "", 0, 0, |_| {
-        vlog::close_file();
-        Ok(String::new())
-    });
-    commands.add("vlog/enable-rate-limit", "[module]...", 0, usize::MAX, |args| {
-        vlog::enable_rate_limit(args).map(|()| String::new())
-    });
-    commands.add("vlog/disable-rate-limit", "[module]...", 0, usize::MAX, |args| {
-        vlog::disable_rate_limit(args).map(|()| String::new())
-    });
+    for (name, usage, min, max) in vlog::COMMANDS {
+        commands.add(name, usage, min, max, move |args| vlog::command(name, args).unwrap_or(Ok(String::new())));
+    }
     commands.add("coverage/show", "", 0, 0, |_| Ok(coverage::show(clock::now_ms())));
     commands.add("coverage/read-counter", "COUNTER", 1, 1, |args| {
         coverage::read(&args[0]).map(|total| format!("{total}\n")).ok_or_else(|| "No such counter".to_owned())

@@ -3,8 +3,55 @@
 //! Source: ovs-appctl(8); the refusals' texts as Open vSwitch 3.1 words them.
 
 use crate::modules::{self, Destination, Level, Module};
-use crate::settings;
+use crate::{output, settings};
 use std::fmt::Write;
+
+/// A control command of the log: its name, its arguments in words, the least and the greatest number of them.
+pub type Command = (&'static str, &'static str, usize, usize);
+
+/// The control commands of the log, by name.
+pub const COMMANDS: [Command; 7] = [
+    ("vlog/close", "", 0, 0),
+    ("vlog/disable-rate-limit", "[module]...", 0, usize::MAX),
+    ("vlog/enable-rate-limit", "[module]...", 0, usize::MAX),
+    ("vlog/list", "", 0, 0),
+    ("vlog/list-pattern", "", 0, 0),
+    ("vlog/reopen", "", 0, 0),
+    ("vlog/set", "{spec | PATTERN:destination:pattern}", 0, usize::MAX),
+];
+
+/// Carries out one of [`COMMANDS`], whose arguments have been counted; `None` if it is none of them.
+///
+/// # Errors
+/// The text to answer with.
+pub fn command(name: &str, args: &[String]) -> Option<Result<String, String>> {
+    let done = |result: Result<(), String>| result.map(|()| String::new());
+    Some(match name {
+        "vlog/close" => {
+            output::close_file();
+            Ok(String::new())
+        }
+        "vlog/disable-rate-limit" => done(rate_limits(args, false)),
+        "vlog/enable-rate-limit" => done(rate_limits(args, true)),
+        "vlog/list" => Ok(list()),
+        "vlog/list-pattern" => Ok(list_pattern()),
+        "vlog/reopen" => done(reopen()),
+        // Nothing in particular is everything.
+        "vlog/set" if args.is_empty() => done(set("any:any:dbg")),
+        "vlog/set" => done(args.iter().try_for_each(|spec| set(spec))),
+        _ => return None,
+    })
+}
+
+fn reopen() -> Result<(), String> {
+    if output::log_file_path().is_none() {
+        return Err("Logging to file not configured".to_owned());
+    }
+    output::reopen_file().map_err(|error| {
+        let text = error.to_string();
+        text.find(" (os error").map_or(text.clone(), |at| text[..at].to_owned())
+    })
+}
 
 /// Carries out one setting: `[MODULE][:DESTINATION][:LEVEL]` in any order, `PATTERN:DESTINATION:TEXT`, or
 /// `FACILITY:NAME`. The error is the text to show.
@@ -68,7 +115,7 @@ fn put<T>(slot: &mut Option<T>, value: T, refusal: &str) -> Result<(), String> {
 }
 
 /// The table of `vlog/list`.
-pub fn list() -> String {
+fn list() -> String {
     let mut out =
         String::from("                 console    syslog    file\n                 -------    ------    ------\n");
     for module in modules::all() {
@@ -90,7 +137,7 @@ pub fn list() -> String {
 }
 
 /// The table of `vlog/list-pattern`.
-pub fn list_pattern() -> String {
+fn list_pattern() -> String {
     let mut out = String::from(
         "         prefix                            format\n         ------                            ------\n",
     );
@@ -102,16 +149,7 @@ pub fn list_pattern() -> String {
     out
 }
 
-/// `vlog/enable-rate-limit`: for the named modules, or for all.
-pub fn enable_rate_limit(names: &[String]) -> Result<(), String> {
-    rate_limits(names, true)
-}
-
-/// `vlog/disable-rate-limit`: for the named modules, or for all.
-pub fn disable_rate_limit(names: &[String]) -> Result<(), String> {
-    rate_limits(names, false)
-}
-
+/// `vlog/enable-rate-limit` and its opposite: for the named modules, or for all.
 fn rate_limits(names: &[String], honor: bool) -> Result<(), String> {
     let chosen: Vec<&'static Module> = if names.is_empty() {
         modules::all()

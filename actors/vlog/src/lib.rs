@@ -15,15 +15,17 @@ mod limiter;
 mod modules;
 mod output;
 mod pattern;
+mod programs;
 mod settings;
 
-pub use control::{disable_rate_limit, enable_rate_limit, list, list_pattern, set as set_levels};
+pub use control::{COMMANDS, Command, command, set as set_levels};
 pub use limiter::Site;
-pub use modules::{Destination, Level, Module, OVSDB_SERVER_MODULES, VSWITCHD_MODULES, module, register};
+pub use modules::{Destination, Level, Module, module};
 pub use output::{
     SyslogMethod, close_file, go_on_with_file, leave_file, log_file_path, open_file, reopen_file, set_console,
     set_program_name, set_subprogram, set_syslog_method, set_syslog_target,
 };
+pub use programs::register;
 pub use settings::{set_default, set_level, set_pattern};
 
 use std::fmt;

@@ -24,10 +24,15 @@ fn settings_tables_and_file() {
     vlog::set_levels("syslog,warn").unwrap();
     vlog::set_levels("jsonrpc file dbg").unwrap();
     vlog::set_levels("facility:local3").unwrap();
-    vlog::disable_rate_limit(&["unixctl".into()]).unwrap();
-    assert_eq!(vlog::enable_rate_limit(&["nosuch".into()]), Err("unknown module".to_owned()));
+    let command = |name: &str, args: &[&str]| {
+        vlog::command(name, &args.iter().map(|&a| a.to_owned()).collect::<Vec<_>>()).expect("a command of the log")
+    };
+    assert_eq!(command("vlog/disable-rate-limit", &["unixctl"]), Ok(String::new()));
+    assert_eq!(command("vlog/enable-rate-limit", &["nosuch"]), Err("unknown module".to_owned()));
+    assert_eq!(command("vlog/reopen", &[]), Err("Logging to file not configured".to_owned()));
+    assert_eq!(vlog::command("exit", &[]), None);
     assert_eq!(
-        vlog::list(),
+        command("vlog/list", &[]).unwrap(),
         "                 console    syslog    file\n                 -------    ------    ------\n\
          jsonrpc            OFF       WARN        DBG\n\
          unixctl            OFF       WARN       INFO    (rate limiting disabled)\n"
@@ -36,7 +41,11 @@ fn settings_tables_and_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.log");
     vlog::set_levels("PATTERN:file:%05N|%c%T|%p|%m").unwrap();
-    assert!(vlog::list_pattern().ends_with("FILE     none                              %05N|%c%T|%p|%m\n"));
+    assert!(
+        command("vlog/list-pattern", &[])
+            .unwrap()
+            .ends_with("FILE     none                              %05N|%c%T|%p|%m\n")
+    );
     vlog::open_file(&path).unwrap();
     vlog::dbg!("unixctl", "unwanted");
     vlog::set_subprogram("monitor");

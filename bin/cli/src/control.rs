@@ -25,25 +25,24 @@ pub struct Request {
 pub struct Control {
     listener: Listener,
     callers: Vec<Option<Rpc>>,
-    commands: Vec<(&'static str, &'static str, usize, usize)>,
+    commands: Vec<vlog::Command>,
     version: String,
 }
 
 impl Control {
     /// Listens at `RUNDIR/PROGRAM.PID.ctl`. `commands` are names, usages and the
-    /// least and greatest number of arguments; `list-commands` and `version` are known by themselves.
+    /// least and greatest number of arguments; `list-commands`, `version` and those of the log are known by
+    /// themselves.
     ///
     /// # Errors
     /// As for [`Listener::bind`].
-    pub fn listen(
-        program: &str,
-        commands: &[(&'static str, &'static str, usize, usize)],
-        version: String,
-    ) -> io::Result<Control> {
+    pub fn listen(program: &str, commands: &[vlog::Command], version: String) -> io::Result<Control> {
         let path = dirs::below(&dirs::rundir(), &format!("{program}.{}.ctl", std::process::id()));
         let listener = Listener::bind(&format!("punix:{path}"), &Settings::default())?;
         alarm::remove_at_end(&path);
+        vlog::register(program);
         let mut commands = commands.to_vec();
+        commands.extend(vlog::COMMANDS);
         commands.push(("list-commands", "", 0, 0));
         commands.push(("version", "", 0, 0));
         commands.sort_unstable();
@@ -146,6 +145,8 @@ impl Control {
                 text.push_str(&format!("  {name:<23} {usage}\n"));
             }
             self.reply(&request, Ok(&text));
+        } else if let Some(answer) = vlog::command(name, &request.args) {
+            self.reply(&request, answer.as_deref().map_err(String::as_str));
         } else {
             return Some(request);
         }

@@ -3,7 +3,7 @@
 //! A detached program is a second process of the same program with the same arguments: without
 //! `fork(2)`, which safe code does not have, it begins anew and does not detach again. The first
 //! process ends when the second says that it is ready. `--monitor` is accepted; tools have nothing
-//! worth restarting. `--user` is absent, as tools have nothing to give up.
+//! worth restarting. `--user` is for the process that does the work.
 
 use crate::groups::DaemonSettings;
 use crate::pidfile::Pidfile;
@@ -47,6 +47,20 @@ impl Daemon {
         let mut daemon = Daemon::detach(program, settings)?;
         daemon.make_pidfile(&program.name, settings)?;
         Ok(daemon)
+    }
+
+    /// Goes on as the user that is asked for. `detaches` says whether this command goes to the background if
+    /// it is asked to: then the first process, which only starts the second, stays who it is.
+    ///
+    /// # Errors
+    /// The text to end the program with.
+    pub fn assume_user(settings: &DaemonSettings, detaches: bool) -> Result<(), String> {
+        match &settings.identity {
+            Some(identity) if !(detaches && settings.detach && std::env::var_os(MARK).is_none()) => {
+                identity.assume(false)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As [`Daemon::start`], but leaves the pidfile to [`Daemon::make_pidfile`].
@@ -95,7 +109,7 @@ impl Daemon {
         let pipe = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
         let _ = pipe.and_then(|mut pipe| pipe.write_all(b"r"));
         // What goes on to be reported is the program's results and faults, not its log.
-        vlog::set_console(false);
+        vlog::set_default(vlog::Destination::Console, vlog::Level::Off);
         if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stdin(&null);
             let _ = match reports {

@@ -198,8 +198,7 @@ impl Listener {
         match kind {
             "punix" => {
                 let path = dirs::below(&dirs::rundir(), address);
-                let _ = std::fs::remove_file(&path);
-                Ok(Listener::Unix(with_short_path(&path, |p| UnixListener::bind(p))?, path))
+                Ok(Listener::Unix(listen_unix(&path)?, path))
             }
             "ptcp" => Ok(Listener::Tcp(TcpListener::bind(passive_address(address, settings.default_port)?)?)),
             "pssl" => {
@@ -257,6 +256,23 @@ impl Drop for Listener {
 fn connect_unix(address: &str) -> io::Result<UnixStream> {
     let path = dirs::below(&dirs::rundir(), address);
     with_short_path(&path, |p| UnixStream::connect(p))
+}
+
+/// Listens at `path`, in place of what is there: for this user and, as the process's mask allows, its group.
+///
+/// # Errors
+/// As the system reports them.
+pub fn listen_unix(path: &str) -> io::Result<UnixListener> {
+    use rustix::fs::Mode;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+    const BACKLOG: i32 = 64;
+    let _ = std::fs::remove_file(path);
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // A socket's mode, less the process's mask, becomes that of the file that names it.
+    rustix::fs::fchmod(&socket, Mode::RWXU | Mode::RWXG)?;
+    with_short_path(path, |path| Ok(bind(&socket, &SocketAddrUnix::new(path)?)?))?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Calls `f` with a path to the same place that fits a socket address: a long directory is reached

@@ -64,6 +64,8 @@ pub fn main() -> i32 {
 }
 
 fn run(settings: &Settings, words: &[String]) -> Done {
+    let detaches = words.first().is_some_and(|word| matches!(word.as_str(), "monitor" | "snoop"));
+    cli::daemon::Daemon::assume_user(&settings.daemon, detaches)?;
     let command = cli::command::find(commands::TABLE, words, settings.read_only).map_err(|text| {
         // Near commands are not named here.
         text.lines().next().unwrap_or_default().to_string()

@@ -41,8 +41,7 @@ impl Server {
     pub fn bind(path: Option<&str>, program: &str) -> io::Result<Server> {
         let default = format!("{program}.{}.ctl", std::process::id());
         let path = dirs::below(&dirs::rundir(), path.unwrap_or(&default));
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path)?;
+        let listener = cli::stream::listen_unix(&path)?;
         cli::alarm::remove_at_end(&path);
         Ok(Server { listener, path, callers: Vec::new() })
     }

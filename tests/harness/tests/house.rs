@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 /// folder that are named with it.
 const FLOORS: [&[&str]; 7] = [
     &["hashing", "octets"],
-    &["packet", "sys", "jsonrpc", "vlog"],
+    &["packet", "sys", "jsonrpc", "vlog", "user"],
     &["flow", "ovsdb"],
     &["openflow", "l2proto", "ebpf", "idl"],
     &["dp", "ofproto"],

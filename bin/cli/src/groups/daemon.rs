@@ -2,7 +2,7 @@
 
 use super::{Accepted, section};
 use crate::dirs;
-use crate::options::{Flag, Given};
+use crate::options::{Flag, Given, UsageError};
 
 /// The daemon options.
 pub const DAEMON: &[Flag] = &[
@@ -33,6 +33,8 @@ pub struct DaemonSettings {
     pub self_confinement: bool,
     /// `--user=USER[:GROUP]`.
     pub user: Option<String>,
+    /// Who that is.
+    pub identity: Option<user::Identity>,
 }
 
 impl Default for DaemonSettings {
@@ -45,6 +47,7 @@ impl Default for DaemonSettings {
             chdir: true,
             self_confinement: true,
             user: None,
+            identity: None,
         }
     }
 }
@@ -53,7 +56,7 @@ impl DaemonSettings {
     /// Takes the option if it is one of this group.
     ///
     /// # Errors
-    /// None at present.
+    /// A user that there is not, or that this process may not become.
     pub fn accept(&mut self, option: &Given) -> Accepted {
         match option.flag.long {
             "detach" => self.detach = true,
@@ -62,7 +65,10 @@ impl DaemonSettings {
             "overwrite-pidfile" => self.overwrite_pidfile = true,
             "no-chdir" => self.chdir = false,
             "no-self-confinement" => self.self_confinement = false,
-            "user" => self.user = option.value.clone(),
+            "user" => {
+                self.identity = Some(user::Identity::find(option.text()).map_err(UsageError)?);
+                self.user = option.value.clone();
+            }
             _ => return Ok(false),
         }
         Ok(true)

@@ -20,10 +20,6 @@ pub const LOG: &[Flag] = &[
         .help("  --syslog-target=HOST:PORT  also send syslog msgs to HOST:PORT via UDP\n"),
 ];
 
-/// The modules of the tools beyond those of the daemons.
-const TOOL_MODULES: &[&str] =
-    &["db_ctl_base", "ofctl", "ovsdb_client", "ovsdb_tool", "ovs_appctl", "reconnect", "vsctl"];
-
 /// One logging option, as given; the logger judges its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum LogOption {
@@ -74,15 +70,10 @@ impl LogSettings {
     pub fn start(&self, program: &str) -> Result<(), UsageError> {
         vlog::start();
         vlog::set_program_name(program);
-        // A specification may name any module, spoken up or not; a daemon lists its own and no others.
-        match program {
-            "ovsdb-server" => vlog::register(vlog::OVSDB_SERVER_MODULES),
-            "ovs-vswitchd" => vlog::register(vlog::VSWITCHD_MODULES),
-            _ if !self.options.iter().any(|o| matches!(o, LogOption::Verbose(_))) => {}
-            _ => {
-                vlog::register(vlog::VSWITCHD_MODULES);
-                vlog::register(TOOL_MODULES);
-            }
+        // A specification may name any module of the program, spoken up or not.
+        let is_daemon = matches!(program, "ovsdb-server" | "ovs-vswitchd");
+        if is_daemon || self.options.iter().any(|o| matches!(o, LogOption::Verbose(_))) {
+            vlog::register(program);
         }
         for option in &self.options {
             apply(option, program)?;

@@ -143,6 +143,7 @@ fn run(session: &Session, settings: &Settings, daemon: &mut Daemon, echo: bool, 
     daemon.make_pidfile(&settings.program, &settings.daemon).map_err(Failure::Text)?;
     let server = Server::bind(settings.unixctl.as_deref(), &settings.program)
         .map_err(|e| because("failed to create unixctl server", &e))?;
+    vlog::register(&settings.program);
     cli::signals::end_in_order();
     daemon.ready(Reports::Stderr);
     let mut monitor = Monitor {
@@ -228,17 +229,17 @@ impl Monitor<'_> {
     }
 
     fn command(&mut self, request: Request) {
-        let args: Vec<&str> = request.args.iter().map(String::as_str).collect();
-        let counts = COMMANDS.iter().find(|(name, ..)| *name == request.name);
+        let args = &request.args;
+        let counts = commands().find(|(name, ..)| *name == request.name);
         let answer = match counts {
             None => Err(format!(
                 "\"{}\" is not a valid command (use \"list-commands\" to see a list of valid commands)",
                 request.name
             )),
-            Some((name, _, min, _)) if args.len() < *min => {
+            Some((name, _, min, _)) if args.len() < min => {
                 Err(format!("\"{name}\" command requires at least {min} arguments"))
             }
-            Some((name, _, _, max)) if args.len() > *max => {
+            Some((name, _, _, max)) if args.len() > max => {
                 Err(format!("\"{name}\" command takes at most {max} arguments"))
             }
             Some(_) => match request.name.as_str() {
@@ -246,13 +247,16 @@ impl Monitor<'_> {
                     self.start_barrier(request);
                     return;
                 }
-                name => self.act(name, &args),
+                name => match vlog::command(name, args) {
+                    Some(answer) => answer,
+                    None => self.act(name, args),
+                },
             },
         };
         self.server.reply(&request, answer.as_deref().map_err(String::as_str));
     }
 
-    fn act(&mut self, name: &str, args: &[&str]) -> Result<String, String> {
+    fn act(&mut self, name: &str, args: &[String]) -> Result<String, String> {
         match name {
             "exit" => self.exiting = true,
             "ofctl/block" => {
@@ -268,8 +272,8 @@ impl Monitor<'_> {
                 self.blocked = false;
             }
             "ofctl/send" => return self.send(args),
-            "ofctl/packet-out" => return self.packet_out(args[0]),
-            "ofctl/set-output-file" => return set_output_file(args[0]),
+            "ofctl/packet-out" => return self.packet_out(&args[0]),
+            "ofctl/set-output-file" => return set_output_file(&args[0]),
             "version" => return Ok(format!("{} (Open vSwitch) {}", self.settings.program, program::OVS_VERSION)),
             "list-commands" => return Ok(listing()),
             _ => {}
@@ -292,7 +296,7 @@ impl Monitor<'_> {
         }
     }
 
-    fn send(&self, args: &[&str]) -> Result<String, String> {
+    fn send(&self, args: &[String]) -> Result<String, String> {
         let mut out = String::new();
         let mut ok = true;
         for arg in args {
@@ -353,8 +357,8 @@ impl Monitor<'_> {
     }
 }
 
-/// Commands of the control socket: name, arguments, least and greatest number of them.
-const COMMANDS: &[(&str, &str, usize, usize)] = &[
+/// Commands of the control socket that are not the log's.
+const COMMANDS: &[vlog::Command] = &[
     ("exit", "", 0, 0),
     ("list-commands", "", 0, 0),
     ("ofctl/barrier", "", 0, 0),
@@ -366,14 +370,14 @@ const COMMANDS: &[(&str, &str, usize, usize)] = &[
     ("version", "", 0, 0),
 ];
 
+fn commands() -> impl Iterator<Item = vlog::Command> {
+    COMMANDS.iter().copied().chain(vlog::COMMANDS)
+}
+
 fn listing() -> String {
     let mut out = String::from("The available commands are:\n");
-    for (name, usage, ..) in COMMANDS {
-        out.push_str(&format!("  {name:<23} {usage}"));
-        while out.ends_with(' ') {
-            out.pop();
-        }
-        out.push('\n');
+    for (name, usage, ..) in commands() {
+        out.push_str(&format!("  {name:<23} {usage}\n"));
     }
     out
 }

@@ -7,7 +7,7 @@ use cli::program::{flush_stdout, print, strerror};
 use jsonrpc::Message;
 use serde_json::{Value, json};
 
-const CONTROL: &[(&str, &str, usize, usize)] =
+const CONTROL: &[vlog::Command] =
     &[("exit", "", 0, 0), ("lock", "LOCK", 1, 1), ("steal", "LOCK", 1, 1), ("unlock", "LOCK", 1, 1)];
 
 pub(super) fn lock(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {

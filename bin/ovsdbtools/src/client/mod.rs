@@ -74,6 +74,9 @@ const COMMANDS: &[Command] = &[
     Command { name: "help", need: Need::Nothing, min: 0, max: MANY, run: help::help },
 ];
 
+/// Commands that go to the background if they are asked to.
+const DETACHES: [&str; 6] = ["monitor", "monitor-cond", "monitor-cond-since", "lock", "steal", "unlock"];
+
 /// What a command works on.
 pub(crate) struct Context<'a> {
     program: &'a Program,
@@ -215,6 +218,8 @@ fn run(program: &Program) -> Outcome<()> {
     log.start(&program.name).map_err(text)?;
     ctx.tls.judge();
     program.end_at_fault(&parsed);
+    let detaches = parsed.arguments.first().is_some_and(|name| DETACHES.contains(&name.as_str()));
+    Daemon::assume_user(&ctx.daemon, detaches)?;
     cli::alarm::arm(timeout);
     let Some((name, args)) = parsed.arguments.split_first() else {
         return Err("missing command name; use --help for help".into());

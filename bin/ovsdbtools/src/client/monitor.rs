@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-const CONTROL: &[(&str, &str, usize, usize)] = &[
+const CONTROL: &[vlog::Command] = &[
     ("exit", "", 0, 0),
     ("ovsdb-client/block", "", 0, 0),
     ("ovsdb-client/unblock", "", 0, 0),

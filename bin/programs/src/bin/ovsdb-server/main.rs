@@ -30,7 +30,6 @@ fn main() {
     let mut settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     program.end_at_fault(&parsed);
-    vlog::register(vlog::OVSDB_SERVER_MODULES);
     let version = program.version_text("");
     if settings.daemon.monitor {
         settings.db.legacy = Some(db::Legacy::create().unwrap_or_else(|text| program.fatal(&text)));
