@@ -299,38 +299,56 @@ impl Session {
 
     /// Sends requests that have no answer, then a barrier; the first error that one of them gets.
     pub fn transact_noreply(&self, requests: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        self.pipeline(requests).map_err(|error| because(&format!("talking to {}", self.name), &error))
+        self.transact_windows(std::iter::once(requests), 0)
     }
 
-    fn pipeline(&self, requests: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let barrier_xid = self.next_xid();
-        let mut barrier = Vec::new();
-        let _ = message::encode_into(&mut barrier, &Message::BarrierRequest, self.version, barrier_xid);
-        let first_xid = xid_of(requests);
+    /// Sends windows of requests that have no answer, each with a barrier behind it, when all but `ahead` of those before it
+    /// are carried out. The first error that a request gets; no window is sent once it is here.
+    pub fn transact_windows<'a>(
+        &self,
+        windows: impl IntoIterator<Item = &'a [u8]>,
+        ahead: usize,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        self.pipeline(windows, ahead).map_err(|error| because(&format!("talking to {}", self.name), &error))
+    }
+
+    fn pipeline<'a>(&self, windows: impl IntoIterator<Item = &'a [u8]>, ahead: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut barriers: VecDeque<u32> = VecDeque::new();
+        let mut windows = windows.into_iter().peekable();
+        let first_xid = windows.peek().map(|window| xid_of(window));
         let mut error = None;
-        let mut done = false;
-        let look = |session: &Session, error: &mut Option<Vec<u8>>| -> io::Result<bool> {
+        let look = |session: &Session, barriers: &mut VecDeque<u32>, error: &mut Option<Vec<u8>>| -> io::Result<()> {
             let reply = session.receive()?;
             let xid = xid_of(&reply);
-            if xid == barrier_xid {
-                return Ok(true);
+            if barriers.front() == Some(&xid) {
+                barriers.pop_front();
+                return Ok(());
             }
-            let ours = xid.wrapping_sub(first_xid) < barrier_xid.wrapping_sub(first_xid);
+            let ours = first_xid.is_some_and(|first| xid.wrapping_sub(first) < session.xid.get().wrapping_sub(first));
             if ours && is_error(&reply) {
                 error.get_or_insert(reply);
             } else {
                 let text = text::message(&reply, 1, Style::default());
                 vlog::dbg!("vconn", "{}: received unexpected reply {text}", session.name);
             }
-            Ok(false)
-        };
-        self.write_all_reading(requests, &mut |session| look(session, &mut error).map(|_| ()))?;
-        self.write_all_reading(&barrier, &mut |session| {
-            done |= look(session, &mut error)?;
             Ok(())
-        })?;
-        while !done {
-            done = look(self, &mut error)?;
+        };
+        for window in windows {
+            self.write_all_reading(window, &mut |session| look(session, &mut barriers, &mut error))?;
+            let barrier_xid = self.next_xid();
+            let mut barrier = Vec::new();
+            let _ = message::encode_into(&mut barrier, &Message::BarrierRequest, self.version, barrier_xid);
+            barriers.push_back(barrier_xid);
+            self.write_all_reading(&barrier, &mut |session| look(session, &mut barriers, &mut error))?;
+            while barriers.len() > ahead {
+                look(self, &mut barriers, &mut error)?;
+            }
+            if error.is_some() {
+                break;
+            }
+        }
+        while !barriers.is_empty() {
+            look(self, &mut barriers, &mut error)?;
         }
         Ok(error)
     }
@@ -379,7 +397,17 @@ impl Session {
 
     /// Sends requests that have no answer; an error is shown and ends the command.
     pub fn change(&self, requests: &[u8], settings: &Settings) -> Done {
-        match self.transact_noreply(requests)? {
+        self.change_in_windows(std::iter::once(requests), 0, settings)
+    }
+
+    /// As [`Session::change`], with windows of requests as [`Session::transact_windows`] has them.
+    pub fn change_in_windows<'a>(
+        &self,
+        windows: impl IntoIterator<Item = &'a [u8]>,
+        ahead: usize,
+        settings: &Settings,
+    ) -> Done {
+        match self.transact_windows(windows, ahead)? {
             None => Ok(()),
             Some(error) => {
                 program::flush_stdout();
@@ -619,6 +647,13 @@ impl Session {
         if !self.names_skipped.replace(true) {
             self.set_next_xid(self.xid.get().wrapping_add(4));
         }
+    }
+
+    /// Sets the numbers of `n` transactions aside. Gives the first one.
+    pub fn reserve_xids(&self, n: usize) -> u32 {
+        let first = self.next_xid();
+        self.set_next_xid(first.wrapping_add(n as u32));
+        first
     }
 
     /// Sets the number of the next transaction, where others have gone before on connections of their own.

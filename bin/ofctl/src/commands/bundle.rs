@@ -131,8 +131,7 @@ impl<'a> Bundle<'a> {
     /// Sets numbers aside for `n` messages, which are lower than those of what opens the bundle, as if they had been made
     /// before. Gives the first one.
     fn reserve(&mut self, n: usize) -> u32 {
-        let first = self.session.next_xid();
-        self.session.set_next_xid(first.wrapping_add(n as u32));
+        let first = self.session.reserve_xids(n);
         self.reserved = Some(first);
         first
     }

@@ -3,10 +3,11 @@
 use cli::program;
 use flow::classifier::Shapes;
 use openflow::flow_mod::{
-    Command, FlowMod, FlowModCommand, FlowStats, FlowStatsRequest, PackedFlowMod, parse_flow_mod, parse_stats_request,
-    write_flow_stats,
+    Command, FlowMod, FlowModCommand, FlowStats, FlowStatsRequest, PackedFlowMod, ParsedFlowMod, parse_flow_mod,
+    parse_stats_request, write_flow_stats,
 };
 use openflow::matching::Match;
+use openflow::message::frame::message_len;
 use openflow::message::{self, Dialect, Message};
 use openflow::names::{Names, Style};
 use openflow::{Notes, Protocols, Version};
@@ -249,8 +250,9 @@ pub(super) fn note(before: &Match, after: &Match) {
 fn from_file(settings: &Settings, switch: &str, file: &str, command: Command) -> Done {
     let mut session = flow_file::open_for_names(settings, switch)?;
     let text = flow_file::Text::read(file)?;
-    if settings.bundle && text.is_long() {
-        if let Some(done) = super::bundle::stream(settings, session, switch, &text, command) {
+    if text.is_long() {
+        let stream = if settings.bundle { super::bundle::stream } else { stream };
+        if let Some(done) = stream(settings, session, switch, &text, command) {
             return done;
         }
         session = flow_file::open_for_names(settings, switch)?;
@@ -261,12 +263,12 @@ fn from_file(settings: &Settings, switch: &str, file: &str, command: Command) ->
 
 /// Flow-mods that are sent one by one, each when the one before it has been accepted.
 const ONE_BY_ONE: usize = 256;
-/// Flow-mods behind those that are sent together.
-const TOGETHER: usize = 1024;
+/// Flow-mods behind those that are sent together, while the switch is still busy with as many before them.
+const TOGETHER: usize = 2048;
 
 /// Sends flow-mods, in a bundle if so asked. Otherwise the first that the switch refuses is told of and ends the command.
 /// The switch is asked after each of the first ones, so that nothing behind the refused one is sent. In a long list it is
-/// asked less often: up to [`TOGETHER`] flow-mods behind the refused one may have been carried out as well.
+/// asked less often: up to twice [`TOGETHER`] flow-mods behind the refused one may have been carried out as well.
 pub(super) fn send(
     settings: &Settings,
     found: Option<Session>,
@@ -278,16 +280,70 @@ pub(super) fn send(
         return super::bundle::send_flow_mods(settings, found, switch, flow_mods, usable);
     }
     let (session, protocol) = open_for_flow_mod(found, switch, usable, settings)?;
-    let (first, rest) = flow_mods.split_at(flow_mods.len().min(ONE_BY_ONE));
     let mut requests = Vec::new();
-    for together in first.chunks(1).chain(rest.chunks(TOGETHER)) {
-        requests.clear();
-        for flow_mod in together {
-            put(&mut requests, &session, &flow_mod.unpack(), protocol)?;
-        }
-        session.change(&requests, settings)?;
+    for flow_mod in flow_mods {
+        put(&mut requests, &session, &flow_mod.unpack(), protocol)?;
     }
-    Ok(())
+    send_octets(settings, &session, &requests)
+}
+
+/// As [`send`], of flow-mods as octets.
+fn send_octets(settings: &Settings, session: &Session, mut requests: &[u8]) -> Done {
+    let first = first_messages(&mut requests, ONE_BY_ONE);
+    session.change_in_windows(windows(first, 1), 0, settings)?;
+    session.change_in_windows(windows(requests, TOGETHER), 1, settings)
+}
+
+/// Takes up to `n` messages off the front.
+fn first_messages<'a>(messages: &mut &'a [u8], n: usize) -> &'a [u8] {
+    let mut len = 0;
+    for _ in 0..n {
+        let Ok(Some(one)) = message_len(&messages[len..]) else { break };
+        len += one;
+    }
+    let (first, rest) = messages.split_at(len);
+    *messages = rest;
+    first
+}
+
+/// Messages, `n` at a time.
+fn windows(mut messages: &[u8], n: usize) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || Some(first_messages(&mut messages, n)).filter(|window| !window.is_empty()))
+}
+
+/// Sends the flow-mods of a long file, which become octets on all processors. Gives nothing where a line cannot be said so:
+/// it may use names, be in error or want another protocol. Nothing has been sent or told of then.
+fn stream(
+    settings: &Settings,
+    found: Option<Session>,
+    switch: &str,
+    text: &flow_file::Text,
+    command: Command,
+) -> Option<Done> {
+    let session = session(found, switch, settings).ok()?;
+    let (version, protocol) = (session.version, Protocols::initial(session.version));
+    if !settings.allowed.contains(protocol) {
+        return None;
+    }
+    let table_id = Protocols::TABLE_ID.contains(protocol);
+    let first = session.reserve_xids(text.len());
+    let encode = |out: &mut Vec<u8>, place: usize, parsed: &ParsedFlowMod| {
+        let xid = first.wrapping_add(place as u32);
+        let put =
+            |out| message::encode_flow_mod(out, dialect(protocol), &parsed.flow_mod, table_id, version, xid).is_ok();
+        parsed.usable.contains(protocol) && put(out)
+    };
+    let mut requests = Vec::new();
+    let mut blocks = Vec::new();
+    let is_whole = flow_file::each_block(text, command, &encode, |mut block| {
+        requests.append(&mut std::mem::take(&mut block.octets));
+        blocks.push(block);
+    });
+    if !is_whole {
+        return None;
+    }
+    blocks.iter().for_each(flow_file::Block::log);
+    Some(send_octets(settings, &session, &requests))
 }
 
 /// Appends a flow-mod in the form of a protocol.
