@@ -400,6 +400,7 @@ impl Handler<OfBatch> for Bridge {
     fn handle(&mut self, m: OfBatch, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.set_now(clock::now_ms());
+        coverage::received(&m.msgs);
         self.core.received(m.conn, m.msgs);
         self.settle(ctx);
     }

@@ -22,6 +22,7 @@ use crate::mailbox::{Address, Retry};
 use crate::msg::bridge::{OfBacklog, OfBatch, OfConnected, OfDisconnected, OfRead};
 use crate::stream::{Method, NameError, OPENFLOW_PORT, Stream, Tls, connect, errno_text, note_attempt};
 use crate::supervise::{Desk, Family, Player, Role, Strategy, WeakFamily};
+use crate::unixctl::coverage::Counter;
 
 /// Messages for one connection that wait.
 const MAILBOX: usize = 1024;
@@ -39,6 +40,13 @@ const TELL_AGAIN_MS: u64 = 1;
 const UNSENT_TO_TELL: usize = 128 << 10;
 /// Batches that may wait for the bridge.
 const BATCHES_AT_MOST: usize = 4;
+
+static RECEIVED: Counter = Counter::new("vconn_received");
+static SENT: Counter = Counter::new("vconn_sent");
+static QUEUED: Counter = Counter::new("rconn_queued");
+static PASSED_ON: Counter = Counter::new("rconn_sent");
+/// What is counted of connections, known before there is one.
+pub(crate) static KNOWN: [&Counter; 4] = [&RECEIVED, &SENT, &QUEUED, &PASSED_ON];
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
@@ -222,6 +230,7 @@ impl Session {
         let mut octets = Vec::new();
         match encode_into(&mut octets, body, link.version.unwrap_or(unsettled), xid) {
             Ok(()) => {
+                SENT.add();
                 log_sent(&self.setup.peer, &octets);
                 link.send(&octets);
             }
@@ -262,6 +271,7 @@ impl Session {
                     break;
                 }
             };
+            RECEIVED.add();
             vlog::dbg_rl!("vconn", 600, 600, "{}: received: {}", self.setup.peer, Shown(&octets));
             if let Some(version) = link.version {
                 if octets[0] != version.wire()
@@ -495,6 +505,9 @@ impl Handler<Transmit> for Session {
     fn handle(&mut self, m: Transmit, ctx: &mut Context<Self>) {
         self.desk.received();
         let Some(link) = &mut self.link else { return };
+        for counter in [&QUEUED, &PASSED_ON, &SENT] {
+            counter.add_many(m.msgs.len() as u64);
+        }
         let mut octets = Vec::new();
         for msg in &m.msgs {
             link.untold = link.untold.saturating_add(ofproto::bridge::weight(&msg.body));

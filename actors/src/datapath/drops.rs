@@ -1,9 +1,10 @@
-//! Dropped packets as coverage counters, under the names that they have in Open vSwitch. (ovs-appctl(8), `coverage/show`.)
+//! Packets as coverage counters, received, sent and dropped, under the names that they have in Open vSwitch.
+//! (ovs-appctl(8), `coverage/show`.)
 
 use dp::{Drop, Stats};
 use flow::odp::DropReason as R;
 
-use crate::unixctl::coverage::Counter;
+use crate::unixctl::coverage::{self, Counter};
 
 /// Each reason with its counter.
 static COUNTERS: [(Drop, Counter); 24] = [
@@ -36,20 +37,46 @@ static COUNTERS: [(Drop, Counter); 24] = [
 /// Names that nothing here ever counts under, and that who asks for expects to be there.
 static NEVER: [Counter; 2] = [Counter::new("datapath_drop_lock_error"), Counter::new("datapath_drop_hw_miss_recover")];
 
+static RECEIVED: Counter = Counter::new("netdev_received");
+static SENT: Counter = Counter::new("netdev_sent");
+
 /// What one thread has told.
-pub(super) struct Told([u64; Drop::COUNT]);
+pub(super) struct Told {
+    drops: [u64; Drop::COUNT],
+    received: u64,
+    sent: u64,
+}
 
 impl Told {
     /// Nothing yet, under names that are known from now on.
     pub(super) fn new() -> Self {
-        COUNTERS.iter().map(|(_, counter)| counter).chain(&NEVER).for_each(Counter::register);
-        Self([0; Drop::COUNT])
+        coverage::know(&super::flows::KNOWN);
+        coverage::know(&super::ports::KNOWN);
+        COUNTERS.iter().map(|(_, counter)| counter).chain(&NEVER).chain([&RECEIVED, &SENT]).for_each(Counter::register);
+        Self { drops: [0; Drop::COUNT], received: 0, sent: 0 }
     }
 
-    /// Adds what was dropped since.
+    /// Takes over the counters of a thread that panicked, which has told of them itself.
+    pub(super) fn inherit(&mut self, stats: &Stats) {
+        self.received += stats.received;
+        self.sent += stats.output_packets;
+        for (told, dropped) in self.drops.iter_mut().zip(stats.drops) {
+            *told += dropped;
+        }
+    }
+
+    /// Adds what was received, sent and dropped since.
     pub(super) fn tell(&mut self, stats: &Stats) {
+        for (counter, now, told) in
+            [(&RECEIVED, stats.received, &mut self.received), (&SENT, stats.output_packets, &mut self.sent)]
+        {
+            if now > *told {
+                counter.add_many(now - *told);
+                *told = now;
+            }
+        }
         for (reason, counter) in &COUNTERS {
-            let (now, told) = (stats.dropped(*reason), &mut self.0[reason.index()]);
+            let (now, told) = (stats.dropped(*reason), &mut self.drops[reason.index()]);
             if now > *told {
                 counter.add_many(now - *told);
                 *told = now;

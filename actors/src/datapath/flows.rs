@@ -18,6 +18,9 @@ use crate::unixctl::coverage::Counter;
 static PUT: Counter = Counter::new("dpif_flow_put");
 static DELETED: Counter = Counter::new("dpif_flow_del");
 static EXECUTED: Counter = Counter::new("dpif_execute");
+static FLUSHED: Counter = Counter::new("dpif_flow_flush");
+/// What the datapath is asked and told of flows, known before it is.
+pub(super) static KNOWN: [&Counter; 4] = [&PUT, &DELETED, &EXECUTED, &FLUSHED];
 
 impl Handler<FlowInstall> for Datapath {
     type Result = ();
@@ -96,6 +99,7 @@ impl Handler<FlowDelete> for Datapath {
         let mut gone: Vec<DumpedFlow> = match m.ufids {
             Some(ufids) => ufids.into_iter().filter_map(|u| self.engine.delete(u)).collect(),
             None => {
+                FLUSHED.add();
                 let (flows, _) = self.engine.dump(dp::FlowCursor::START, usize::MAX);
                 self.engine.flush();
                 flows

@@ -428,6 +428,7 @@ impl Handler<ThreadReturned> for Datapath {
             .collect();
         match self.hub.threads.get(&m.0).and_then(|thread| thread.place.take()) {
             Some(legacy) => {
+                self.drops.inherit(&legacy.stats);
                 self.engine.credit_thread(legacy.stats);
                 let ports = legacy.ports.into_iter().map(|(port, (_, stats))| (port, stats));
                 self.inherit(legacy.flows, ports);

@@ -37,6 +37,7 @@ impl Place {
 impl Datapath {
     fn legacy(&mut self) -> Legacy {
         self.engine.fold(super::now_us());
+        self.drops.tell(self.engine.stats());
         let mut flows = Vec::with_capacity(self.engine.n_flows());
         self.engine.walk(dp::FlowCursor::START, usize::MAX, |flow| flows.push(flow));
         let counted = |(number, port): (&OdpPort, &super::Port)| {

@@ -188,6 +188,7 @@ impl Datapath {
         (this.owner, this.hub) = (owner, hub);
         this.set_config(config);
         if let Some(legacy) = legacy {
+            this.drops.inherit(&legacy.stats);
             this.engine.credit_thread(legacy.stats);
             this.inherited = legacy.ports;
         }

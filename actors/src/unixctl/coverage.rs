@@ -67,6 +67,11 @@ fn with<R>(edit: impl FnOnce(&mut Book) -> R) -> R {
     edit(BOOK.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
 }
 
+/// Makes counters known before any of their events happens: who reads one is then told 0.
+pub fn know(counters: &[&'static Counter]) {
+    counters.iter().for_each(|counter| counter.register());
+}
+
 /// Closes the slots that have passed. The daemon's housekeeping calls it every five seconds.
 pub fn turn(now_ms: i64) {
     with(|book| book.turn(now_ms));

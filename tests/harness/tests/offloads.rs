@@ -141,3 +141,44 @@ fn an_mtu_changes_while_rings_are_in_use() {
         Ok(())
     });
 }
+
+/// What a ring has no room for while the switch does not read is counted by the kernel, and shown with the port: what was
+/// sent is what was forwarded and what was lost.
+#[test]
+fn what_a_ring_has_no_room_for_is_counted_and_shown() {
+    const FRAMES: u64 = 40_000;
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        need("there are rings", a.ping(&b.ip, 40)? >= 39)?;
+        lab.tool_args("ovs-ofctl", &["add-flow", "br0", "priority=9,cookie=9,in_port=v1,udp,tp_dst=9,actions=drop"])?;
+        let switch = lab.place.switch().ok_or("no switch")?;
+        switch.signal(nix::sys::signal::Signal::SIGSTOP);
+        let send = format!(
+            "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.connect(('{}',9))\n\
+             for _ in range({FRAMES}): s.send(b'x'*200)",
+            b.ip
+        );
+        let sent = a.space.run(&["/usr/bin/python3", "-c", &send]);
+        lab.place.switch().ok_or("no switch")?.signal(nix::sys::signal::Signal::SIGCONT);
+        sent?;
+        let number = |text: &str, after: &str| -> u64 {
+            let digits = text.split(after).nth(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+            digits.flatten().and_then(|n| n.parse().ok()).unwrap_or(0)
+        };
+        let seen = || -> Result<(u64, u64), String> {
+            let flows = lab.ofctl("dump-flows br0 cookie=9/-1")?;
+            let ports = lab.ofctl("dump-ports br0 v1")?;
+            Ok((number(&flows, "n_packets="), number(&ports, "drop=")))
+        };
+        process::until("what was sent to be forwarded or lost", SOON, || {
+            seen().is_ok_and(|(passed, lost)| passed + lost >= FRAMES)
+        })
+        .map_err(|why| format!("{why}: {:?}", seen()))?;
+        let (passed, lost) = seen()?;
+        need(&format!("{passed} passed and {lost} were lost of {FRAMES}"), passed + lost == FRAMES && lost > 1000)?;
+        let column = || lab.vsctl("get interface v1 statistics:rx_dropped");
+        process::until("the database to know it", SOON, || column().is_ok_and(|n| n.trim() == lost.to_string()))
+    });
+}
