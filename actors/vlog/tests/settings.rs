@@ -6,7 +6,9 @@ use std::os::unix::net::UnixDatagram;
 
 #[test]
 fn settings_tables_and_file() {
-    vlog::register(&["jsonrpc", "unixctl"]);
+    for name in ["jsonrpc", "unixctl"] {
+        vlog::module(name);
+    }
     vlog::set_console(false);
     for (spec, refusal) in [
         ("foo", "no destination, level, or module \"foo\""),

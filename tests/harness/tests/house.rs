@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 /// folder that are named with it.
 const FLOORS: [&[&str]; 7] = [
     &["hashing", "octets"],
-    &["packet", "sys", "jsonrpc", "vlog", "user"],
-    &["flow", "ovsdb"],
+    &["packet", "sys", "jsonrpc", "vlog"],
+    &["flow", "ovsdb", "user"],
     &["openflow", "l2proto", "ebpf", "idl"],
     &["dp", "ofproto"],
     &["actors"],

@@ -106,6 +106,9 @@ impl AsyncConfig {
     }
 }
 
+/// The property of experimenters for connections that are not primary; the next one is for those that are.
+const EXPERIMENTER_SECONDARY: u16 = 0xfffe;
+
 const PACKET_IN_10: u32 = 0b111;
 const PACKET_IN_14: u32 = 0b11_1111;
 const PORT_STATUS: u32 = 0b111;
@@ -146,7 +149,7 @@ fn mask(wire: u32, kind: AsyncKind, version: Version, loose: bool) -> Result<u32
 fn decode_properties(body: &[u8], version: Version, loose: bool, set: &mut SetAsync) -> Result<(), OfError> {
     let mut body = Reader::new(body);
     while !body.is_empty() {
-        let property = wire::property(&mut body)?;
+        let property = wire::property_of_experimenters_from(EXPERIMENTER_SECONDARY, &mut body)?;
         let Some(kind) = AsyncKind::ALL.get(usize::from(property.kind / 2)).copied() else {
             if loose {
                 continue;

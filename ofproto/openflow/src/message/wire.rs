@@ -292,6 +292,14 @@ pub const EXPERIMENTER: u16 = 0xffff;
 /// As Open vSwitch: `OFPBPC_BAD_LEN` if it is too short or longer than what is left, `OFPBPC_BAD_EXPERIMENTER` for
 /// experimenter 0.
 pub fn property<'a>(list: &mut Reader<'a>) -> Result<Property<'a>, ErrorCode> {
+    property_of_experimenters_from(EXPERIMENTER, list)
+}
+
+/// As [`property`], in a list where all kinds from `least` on are experimenters'.
+///
+/// # Errors
+/// As [`property`].
+pub fn property_of_experimenters_from<'a>(least: u16, list: &mut Reader<'a>) -> Result<Property<'a>, ErrorCode> {
     let bad = ErrorCode::OFPBPC_BAD_LEN;
     let mut head = *list;
     let kind = head.u16().map_err(|_| bad)?;
@@ -300,7 +308,7 @@ pub fn property<'a>(list: &mut Reader<'a>) -> Result<Property<'a>, ErrorCode> {
         return Err(bad);
     }
     let whole = &list.take(len.next_multiple_of(8)).map_err(|_| bad)?[..len];
-    let (experimenter, value) = if kind == EXPERIMENTER {
+    let (experimenter, value) = if kind >= least {
         let mut body = Reader::new(&whole[4..]);
         let ids = (body.u32().map_err(|_| bad)?, body.u32().map_err(|_| bad)?);
         if ids.0 == 0 {
