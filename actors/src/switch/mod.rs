@@ -20,6 +20,7 @@ mod egress;
 mod farewell;
 mod handmade;
 pub mod local_address;
+mod missed;
 mod monitoring;
 pub mod notes;
 pub mod plan;

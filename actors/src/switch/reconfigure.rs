@@ -441,7 +441,10 @@ impl Switch {
             let error = match result {
                 Ok(Ok(status)) => {
                     if let Some(state) = bridge.ports.get_mut(&port) {
-                        state.take_status(status);
+                        // What it has told meanwhile is newer.
+                        if state.added || !state.status.open {
+                            state.take_status(status);
+                        }
                         if let Some(tunnel) = &state.tunnel {
                             let network = self.host.as_ref().map(|host| host.view.load());
                             let status = Arc::make_mut(&mut state.status);
@@ -637,6 +640,7 @@ impl Switch {
         self.configure_revalidators();
         self.is_configured = true;
         self.publish(true);
+        self.tell_missed();
         self.busy = false;
         self.try_again();
         if let Some(metrics) = &self.metrics {

@@ -28,8 +28,9 @@ impl Switch {
         let mut ports = Vec::new();
         for (bridge, state) in &self.bridges {
             for (name, port) in &state.ports {
-                let (bridge, name, asked) = (bridge.clone(), name.clone(), port.address.ask(ReadStatus, PATIENCE));
-                ports.push(async move { (bridge, name, asked.await) });
+                let (bridge, name, known) = (bridge.clone(), name.clone(), port.status.clone());
+                let asked = port.address.ask(ReadStatus, PATIENCE);
+                ports.push(async move { (bridge, name, known, asked.await) });
             }
         }
         let datapaths: Vec<_> = self
@@ -73,11 +74,15 @@ impl Switch {
                     datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
                 crate::unixctl::coverage::turn(clock::now_ms());
                 let network = this.host.as_ref().map(|host| host.view.load());
-                for (bridge, name, status) in ports {
+                for (bridge, name, known, status) in ports {
                     let Ok(mut status) = status else { continue };
                     let Some(bridge) = this.bridges.get_mut(&bridge) else { continue };
                     let report = reports.get(&bridge.datapath);
                     let Some(port) = bridge.ports.get_mut(&name) else { continue };
+                    if !Arc::ptr_eq(&known, &port.status) {
+                        // What it has told since it was asked is newer.
+                        status = PortStatus::clone(&port.status);
+                    }
                     status.stats = counters(port.odp, report);
                     if let Some(queues) = report.and_then(|r| r.dummies.get(&port.odp?)) {
                         status.counters = dummy_counters(&status.stats, queues);

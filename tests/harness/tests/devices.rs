@@ -100,6 +100,24 @@ fn the_first_frames_of_a_port_come_once_and_in_order() {
     });
 }
 
+/// Statistics are asked for once an hour here, so that nothing but the news of it tells how a device is.
+#[test]
+fn a_device_set_up_right_behind_its_port_is_told_to_be_up() {
+    on_lab(Side::troupe(), &[], |lab| {
+        lab.vsctl("set open . other_config:stats-update-interval=3600000")?;
+        lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")?;
+        for n in 0..24 {
+            lab.host.line(&format!("ip link add near{n} type veth peer name far{n}"))?;
+            lab.vsctl(&format!("add-port br0 near{n}"))?;
+            lab.host.line(&format!("ip link set near{n} up"))?;
+            process::until(&format!("near{n} to be told to be up"), SOON, || {
+                lab.vsctl(&format!("get interface near{n} admin_state")).is_ok_and(|state| state.trim() == "up")
+            })?;
+        }
+        Ok(())
+    });
+}
+
 /// Takes each device down, renames it away, and back some milliseconds later, about when it is being opened again.
 const RENAMES: &str = r#"
 import subprocess, sys, time
