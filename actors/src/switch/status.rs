@@ -57,8 +57,9 @@ impl Switch {
             })
             .collect();
         let tallies = self.bridges.iter().map(|(name, bridge)| {
-            let (name, asked) = (name.clone(), bridge.address.ask(ReadTally, PATIENCE));
-            async move { (name, asked.await) }
+            let (name, known) = (name.clone(), bridge.report.clone());
+            let asked = bridge.address.ask(ReadTally, PATIENCE);
+            async move { (name, known, asked.await) }
         });
         let all = futures::future::join5(
             join_all(ports),
@@ -103,7 +104,7 @@ impl Switch {
                 }
                 let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
                 let mut rows = this.controller_rows(&reports.collect());
-                for (name, tally) in tallies {
+                for (name, known, tally) in tallies {
                     let Ok(tally) = tally else { continue };
                     this.take_virtual(&name, &tally.virtual_ports);
                     let Some(row) = this.desired.bridges.get(&name) else { continue };
@@ -111,7 +112,10 @@ impl Switch {
                         row.mirrors.iter().filter_map(|m| Some(mirror_row(m.uuid, *tally.mirrors.get(&m.name)?)));
                     rows.extend(copied);
                     let Some(bridge) = this.bridges.get_mut(&name) else { continue };
-                    bridge.report = tally.report;
+                    // What it has told since it was asked is newer.
+                    if bridge.report == known {
+                        bridge.report = tally.report;
+                    }
                     for port in row.ports.values() {
                         rows.push(port_statistics_row(port, spanning_port(bridge, port)));
                     }
