@@ -491,7 +491,15 @@ pub(super) const REASON_ACTION: u8 = 1;
 pub(super) fn dec_ttl_ids(a: &[u8]) -> Res<Action> {
     must_be_zero(&a[12..16])?;
     let n = usize::from(be16(a, 10));
-    let ids = a[16..].get(..n * 2).ok_or(ErrorCode::OFPBAC_BAD_LEN)?;
+    let Some(ids) = a[16..].get(..n * 2) else {
+        let text = format!(
+            "Nicira action dec_ttl_cnt_ids only has {} bytes allocated for controller ids.  \
+             {} bytes are required for {n} controllers.",
+            a.len() - 16,
+            n * 2
+        );
+        return Err(ErrorCode::OFPBAC_BAD_LEN.because(LOG, text));
+    };
     Ok(Action::DecTtl(Some(ids.chunks_exact(2).map(|o| be16(o, 0)).collect())))
 }
 
@@ -503,7 +511,9 @@ pub(super) fn sample(a: &[u8], form: u8) -> Res<Action> {
         None | Some(0) => SampleDirection::Default,
         Some(1) => SampleDirection::Ingress,
         Some(2) => SampleDirection::Egress,
-        Some(_) => return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.into()),
+        Some(other) => {
+            return Err(ErrorCode::OFPBAC_BAD_ARGUMENT.because(LOG, format!("invalid sample direction {other}")));
+        }
     };
     let sampling_port = if form == 1 { OfPort::NONE } else { OfPort(be16(a, 24)) };
     let sample = Sample {

@@ -430,8 +430,10 @@ pub(super) fn decode_stats(
             features.miss = table::decode_miss(body.u32()?, version, notes);
         }
     }
-    if version == Version::V10 {
-        features.matching = features.wildcard;
+    // What can be left out can be matched on.
+    let wildcard = features.wildcard;
+    for field in wildcard.iter() {
+        features.matching.insert(field);
     }
     features.miss_rules = features.nonmiss.clone();
     features.max_entries = body.u32()?;

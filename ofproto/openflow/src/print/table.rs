@@ -6,7 +6,7 @@ use flow::field::Field;
 
 use crate::Version;
 use crate::message::table::{TABLE_ALL, TableMiss, TableReason, eviction_flag};
-use crate::message::table_features::InstructionFeatures;
+use crate::message::table_features::{ActionFeatures, InstructionFeatures};
 use crate::message::{FieldSet, TableDesc, TableFeatures, TableMod, TableStats, TableStatus};
 use crate::names::Style;
 
@@ -192,10 +192,17 @@ fn instruction_names(instructions: u32) -> String {
     names.join(" ")
 }
 
-fn action_features(out: &mut String, actions: &crate::message::table_features::ActionFeatures, version: Version) {
+/// Whether a part that is empty is shown: in versions whose tables may say nothing of a part, it is not.
+fn says_none(version: Version) -> bool {
+    version >= Version::V13
+}
+
+fn action_features(out: &mut String, actions: &ActionFeatures, version: Version) {
     let names = actions.actions.names();
-    put!(out, "        actions: {}\n", if names.is_empty() { "(none)".to_string() } else { names.join(" ") });
-    if version >= Version::V12 {
+    if !names.is_empty() || says_none(version) {
+        put!(out, "        actions: {}\n", if names.is_empty() { "(none)".to_string() } else { names.join(" ") });
+    }
+    if version >= Version::V12 && (!actions.set_fields.is_empty() || says_none(version)) {
         out.push_str("        supported on Set-Field:");
         if actions.set_fields.is_empty() {
             out.push_str(" (none)");
@@ -215,11 +222,17 @@ fn instructions(out: &mut String, rules: &InstructionFeatures, before: Option<&I
     if rules.next != [0; 32] {
         put!(out, "      next tables: {}\n", next_tables(&rules.next));
     }
-    if before.is_some_and(|b| b.instructions == rules.instructions) {
+    if rules.instructions == 0 && !says_none(version) {
+        // Not even that they are the same.
+    } else if before.is_some_and(|b| b.instructions == rules.instructions) {
         out.push_str("      (same instructions)\n");
     } else {
         let names = instruction_names(rules.instructions);
         put!(out, "      instructions: {}\n", if names.is_empty() { "(none)".to_string() } else { names });
+    }
+    let nothing = rules.write == ActionFeatures::default() && rules.apply == rules.write;
+    if nothing && !says_none(version) {
+        return;
     }
     if same_actions(rules, before) {
         out.push_str("      (same actions)\n");
@@ -238,11 +251,11 @@ fn same_rules(a: &InstructionFeatures, b: &InstructionFeatures) -> bool {
     a == b
 }
 
-fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFeatures>) {
-    let same = |a: &TableFeatures| {
-        a.matching == features.matching && a.mask == features.mask && a.wildcard == features.wildcard
-    };
-    if before.is_some_and(same) {
+fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFeatures>, version: Version) {
+    // Which of the fields may be left out makes no difference here.
+    let same = |a: &TableFeatures| a.matching == features.matching && a.mask == features.mask;
+    let nothing = features.matching.is_empty() && features.mask.is_empty();
+    if before.is_some_and(same) && (!nothing || says_none(version)) {
         out.push_str("    (same matching)\n");
         return;
     }
@@ -275,17 +288,17 @@ fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFea
     }
 }
 
-/// Whether nothing but name and number differs, and the next tables in no more than that.
+/// Whether nothing but name, number and what may be left out differs, and the next tables in no more than that.
 fn same_features(a: &TableFeatures, b: &TableFeatures) -> bool {
     let (a, b) = without_own(a, b);
     a == b
 }
 
-/// Two tables without names and numbers, and without the tables up to either as next ones.
+/// Two tables without names, numbers and what may be left out, and without the tables up to either as next ones.
 fn without_own(a: &TableFeatures, b: &TableFeatures) -> (TableFeatures, TableFeatures) {
     let last = a.table_id.max(b.table_id);
     let strip = |f: &TableFeatures| {
-        let mut f = TableFeatures { table_id: 0, name: String::new(), ..f.clone() };
+        let mut f = TableFeatures { table_id: 0, name: String::new(), wildcard: FieldSet::EMPTY, ..f.clone() };
         for table in 0..=last {
             f.nonmiss.next[usize::from(table / 8)] &= !(1 << (table % 8));
             f.miss_rules.next[usize::from(table / 8)] &= !(1 << (table % 8));
@@ -395,7 +408,7 @@ fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeature
             instructions(out, miss, before.map(|b| &b.miss_rules), version);
         }
     }
-    matching(out, features, before);
+    matching(out, features, before, version);
 }
 
 /// Closes a run of tables that were like the one before; `next` is the table after it.
