@@ -393,7 +393,8 @@ impl Engine {
         set::change_key(work.key, set);
         let (octets, meta) = packets.own(&mut work.slot);
         // A header that is not there, or cut short, is left alone; the packet goes on.
-        if set::write(octets, work.key, &work.layers, &meta.offload, set.group).is_err() {
+        let mask = set::mask_of(set);
+        if set::write_masked(octets, work.key, &mask, &work.layers, &meta.offload, set.group).is_err() {
             work.stale = true;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Fields written into packets, checksums kept right: whole ones, and those that only cover a pseudo header yet.
 //!
-//! The packet's key, already changed, says what its headers shall be; what differs is written, and the checksums that
+//! The packet's key, already changed, says what the fields that the action names shall be; others stay, which a key may
+//! not know of headers that are not as they should be. What differs is written, and the checksums that
 //! cover it are updated by the difference (RFC 1624). A checksum still to be completed holds the pseudo header's sum, not
 //! its complement; ports are then none of its business.
 
@@ -18,6 +19,20 @@ const UDPLITE: u8 = 136;
 
 /// First word that is not of the tunnel.
 const TUNNEL_WORDS: usize = 42;
+
+/// All of every field.
+const ALL: Key = Key([u64::MAX; flow::WORDS]);
+
+/// The bits that an action names.
+pub(crate) fn mask_of(set: &Set) -> Key {
+    let mut mask = Key::EMPTY;
+    for word in &set.words {
+        if let Some(at) = mask.0.get_mut(usize::from(word.word)) {
+            *at |= word.mask;
+        }
+    }
+    mask
+}
 
 /// Changes the key as the action says; the tunnel's part is replaced as a whole.
 pub(crate) fn change_key(key: &mut Key, set: &Set) {
@@ -38,7 +53,19 @@ pub(crate) fn is_header(group: SetGroup) -> bool {
 
 /// Writes one header of a packet as its key has it.
 pub(crate) fn write(octets: &mut [u8], key: &Key, layers: &Layers, offload: &Offload, group: SetGroup) -> Edited {
-    let mut header = Header { octets, key, layers, offload };
+    write_masked(octets, key, &ALL, layers, offload, group)
+}
+
+/// Writes what `mask` has of one header.
+pub(crate) fn write_masked(
+    octets: &mut [u8],
+    key: &Key,
+    mask: &Key,
+    layers: &Layers,
+    offload: &Offload,
+    group: SetGroup,
+) -> Edited {
+    let mut header = Header { octets, key, mask, layers, offload };
     match group {
         SetGroup::SkbPriority | SetGroup::SkbMark | SetGroup::Tunnel => Some(()),
         SetGroup::Eth => header.ethernet(),
@@ -106,6 +133,7 @@ fn quoted(packet: &mut [u8], from: &Tuple, to: &Tuple) -> Option<()> {
 struct Header<'a> {
     octets: &'a mut [u8],
     key: &'a Key,
+    mask: &'a Key,
     layers: &'a Layers,
     offload: &'a Offload,
 }
@@ -115,21 +143,31 @@ fn mac(address: u64) -> [u8; 6] {
     [b[2], b[3], b[4], b[5], b[6], b[7]]
 }
 
+/// Source and destination port.
+fn ports(key: &Key) -> [u8; 4] {
+    let ([a, b], [c, d]) = (key.tp_src().to_be_bytes(), key.tp_dst().to_be_bytes());
+    [a, b, c, d]
+}
+
 fn be16(octets: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes([*octets.get(at)?, *octets.get(at + 1)?]))
 }
 
-/// Writes `new` at `at`; what was there, if it differs.
-fn replace<const N: usize>(octets: &mut [u8], at: usize, new: [u8; N]) -> Option<Option<[u8; N]>> {
+/// Writes the bits of `new` that `mask` has at `at`; what was there and what is, if they differ.
+fn replace<const N: usize>(octets: &mut [u8], at: usize, new: [u8; N], mask: [u8; N]) -> Option<Replaced<N>> {
     let place = octets.get_mut(at..at.checked_add(N)?)?;
-    if *place == new {
-        return Some(None);
-    }
     let mut old = [0; N];
     old.copy_from_slice(place);
-    place.copy_from_slice(&new);
-    Some(Some(old))
+    for ((octet, new), mask) in place.iter_mut().zip(new).zip(mask) {
+        *octet = *octet & !mask | new & mask;
+    }
+    let mut now = [0; N];
+    now.copy_from_slice(place);
+    Some((old != now).then_some((old, now)))
 }
+
+/// What was there, and what is; nothing if they are the same.
+type Replaced<const N: usize> = Option<([u8; N], [u8; N])>;
 
 /// Updates the checksum at `at` after octets it covers changed.
 fn update(octets: &mut [u8], at: usize, old: &[u8], new: &[u8]) -> Option<()> {
@@ -150,16 +188,15 @@ impl Header<'_> {
     }
 
     fn ethernet(&mut self) -> Option<()> {
-        let addresses = self.octets.get_mut(..12)?;
-        addresses[..6].copy_from_slice(&mac(self.key.dl_dst()));
-        addresses[6..].copy_from_slice(&mac(self.key.dl_src()));
-        Some(())
+        let (key, mask) = (self.key, self.mask);
+        self.octets.get(..12)?;
+        replace(self.octets, 0, mac(key.dl_dst()), mac(mask.dl_dst()))?;
+        replace(self.octets, 6, mac(key.dl_src()), mac(mask.dl_src())).map(drop)
     }
 
     fn mpls(&mut self) -> Option<()> {
         let at = usize::from(self.layers.l2_5);
-        self.octets.get_mut(at..at + 4)?.copy_from_slice(&self.key.mpls_lse0().to_be_bytes());
-        Some(())
+        replace(self.octets, at, self.key.mpls_lse0().to_be_bytes(), self.mask.mpls_lse0().to_be_bytes()).map(drop)
     }
 
     /// Where the packet ends, and padding begins.
@@ -207,19 +244,18 @@ impl Header<'_> {
     fn ipv4(&mut self) -> Option<()> {
         let at = self.l3()?;
         self.octets.get(at..at + 20)?;
-        for (offset, address) in [(12, self.key.nw_src()), (16, self.key.nw_dst())] {
-            let new = address.to_be_bytes();
-            if let Some(old) = replace(self.octets, at + offset, new)? {
+        let (key, mask) = (self.key, self.mask);
+        for (offset, address, mask) in [(12, key.nw_src(), mask.nw_src()), (16, key.nw_dst(), mask.nw_dst())] {
+            if let Some((old, new)) = replace(self.octets, at + offset, address.to_be_bytes(), mask.to_be_bytes())? {
                 update(self.octets, at + 10, &old, &new)?;
                 self.addresses_changed(&old, &new);
             }
         }
         // A word of its own each: the checksum goes by words.
-        for (offset, octet, low) in [(0, self.key.nw_tos(), true), (8, self.key.nw_ttl(), false)] {
-            let word = be16(self.octets, at + offset)?;
-            let octet = u16::from(octet);
-            let new = if low { word & 0xff00 | octet } else { word & 0x00ff | octet << 8 }.to_be_bytes();
-            if let Some(old) = replace(self.octets, at + offset, new)? {
+        for (offset, new, mask) in
+            [(0, [0, key.nw_tos()], [0, mask.nw_tos()]), (8, [key.nw_ttl(), 0], [mask.nw_ttl(), 0])]
+        {
+            if let Some((old, new)) = replace(self.octets, at + offset, new, mask)? {
                 update(self.octets, at + 10, &old, &new)?;
             }
         }
@@ -229,21 +265,22 @@ impl Header<'_> {
     fn ipv6(&mut self) -> Option<()> {
         let at = self.l3()?;
         self.octets.get(at..at + 40)?;
-        let src = self.key.ipv6_src().to_be_bytes();
-        if let Some(old) = replace(self.octets, at + 8, src)? {
-            self.addresses_changed(&old, &src);
+        let (key, mask) = (self.key, self.mask);
+        if let Some((old, new)) =
+            replace(self.octets, at + 8, key.ipv6_src().to_be_bytes(), mask.ipv6_src().to_be_bytes())?
+        {
+            self.addresses_changed(&old, &new);
         }
-        let dst = self.key.ipv6_dst().to_be_bytes();
         let is_final = !self.has_route_left(at);
-        if let Some(old) = replace(self.octets, at + 24, dst)?
+        if let Some((old, new)) =
+            replace(self.octets, at + 24, key.ipv6_dst().to_be_bytes(), mask.ipv6_dst().to_be_bytes())?
             && is_final
         {
-            self.addresses_changed(&old, &dst);
+            self.addresses_changed(&old, &new);
         }
-        let word = 6 << 28 | u32::from(self.key.nw_tos()) << 20 | self.key.ipv6_label() & 0x000f_ffff;
-        replace(self.octets, at, word.to_be_bytes())?;
-        replace(self.octets, at + 7, [self.key.nw_ttl()])?;
-        Some(())
+        let word = |key: &Key| (u32::from(key.nw_tos()) << 20 | key.ipv6_label() & 0x000f_ffff).to_be_bytes();
+        replace(self.octets, at, word(key), word(mask))?;
+        replace(self.octets, at + 7, [key.nw_ttl()], [mask.nw_ttl()]).map(drop)
     }
 
     /// Whether a routing header names a later destination: the pseudo header then has that one.
@@ -265,11 +302,9 @@ impl Header<'_> {
 
     fn ports(&mut self, csum_offset: usize) -> Option<()> {
         let l4 = self.l4()?;
-        let new = [self.key.tp_src().to_be_bytes(), self.key.tp_dst().to_be_bytes()].concat();
-        let new = [new[0], new[1], new[2], new[3]];
         let at = l4 + csum_offset;
         self.octets.get(at..at + 2)?;
-        let Some(old) = replace(self.octets, l4, new)? else { return Some(()) };
+        let Some((old, new)) = replace(self.octets, l4, ports(self.key), ports(self.mask))? else { return Some(()) };
         if self.is_partial(at) {
             return Some(());
         }
@@ -291,20 +326,15 @@ impl Header<'_> {
         let l4 = self.l4()?;
         let end = self.end()?;
         let packet = self.octets.get_mut(l4..end).filter(|p| p.len() >= 12)?;
-        let mut new = [0; 4];
-        new[..2].copy_from_slice(&self.key.tp_src().to_be_bytes());
-        new[2..].copy_from_slice(&self.key.tp_dst().to_be_bytes());
-        if packet[..4] == new {
-            return Some(());
-        }
+        let Some((old, new)) = replace(packet, 0, ports(self.key), ports(self.mask))? else { return Some(()) };
         let partial = self.offload.partial_csum.is_some_and(|p| usize::from(p.start) == l4);
         if partial || self.key.nw_frag() != 0 {
-            packet[..4].copy_from_slice(&new);
             return Some(());
         }
         let read = |packet: &[u8]| u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let carried = read(packet);
         packet[8..12].fill(0);
+        packet[..4].copy_from_slice(&old);
         let right_before = sctp::crc(packet);
         packet[..4].copy_from_slice(&new);
         let right_now = sctp::crc(packet);
@@ -316,8 +346,8 @@ impl Header<'_> {
         let l4 = self.l4()?;
         // All of its header is there, or it has none.
         (l4 + 8 <= self.end()?).then_some(())?;
-        let new = [self.key.tp_src() as u8, self.key.tp_dst() as u8];
-        if let Some(old) = replace(self.octets, l4, new)? {
+        let type_and_code = |key: &Key| [key.tp_src() as u8, key.tp_dst() as u8];
+        if let Some((old, new)) = replace(self.octets, l4, type_and_code(self.key), type_and_code(self.mask))? {
             update(self.octets, l4 + 2, &old, &new)?;
         }
         Some(())
@@ -325,32 +355,34 @@ impl Header<'_> {
 
     fn arp(&mut self) -> Option<()> {
         let at = self.l3()?;
-        let key = self.key;
+        let (key, mask) = (self.key, self.mask);
         let arp = self.octets.get_mut(at..at + 28)?;
-        arp[6..8].copy_from_slice(&u16::from(key.nw_proto()).to_be_bytes());
-        arp[8..14].copy_from_slice(&mac(key.arp_sha()));
-        arp[14..18].copy_from_slice(&key.nw_src().to_be_bytes());
-        arp[18..24].copy_from_slice(&mac(key.arp_tha()));
-        arp[24..28].copy_from_slice(&key.nw_dst().to_be_bytes());
-        Some(())
+        // An operation is written whole: its upper octet is in no key.
+        let whole = if mask.nw_proto() == 0 { [0, 0] } else { [0xff, mask.nw_proto()] };
+        replace(arp, 6, [0, key.nw_proto()], whole)?;
+        replace(arp, 8, mac(key.arp_sha()), mac(mask.arp_sha()))?;
+        replace(arp, 14, key.nw_src().to_be_bytes(), mask.nw_src().to_be_bytes())?;
+        replace(arp, 18, mac(key.arp_tha()), mac(mask.arp_tha()))?;
+        replace(arp, 24, key.nw_dst().to_be_bytes(), mask.nw_dst().to_be_bytes()).map(drop)
     }
 
     fn nd(&mut self) -> Option<()> {
         let l4 = self.l4()?;
-        let target = self.key.nd_target().to_be_bytes();
-        if let Some(old) = replace(self.octets, l4 + 8, target)? {
-            update(self.octets, l4 + 2, &old, &target)?;
+        let (key, mask) = (self.key, self.mask);
+        if let Some((old, new)) =
+            replace(self.octets, l4 + 8, key.nd_target().to_be_bytes(), mask.nd_target().to_be_bytes())?
+        {
+            update(self.octets, l4 + 2, &old, &new)?;
         }
         let mut at = l4 + 24;
         while let Some(&[kind, len, ..]) = self.octets.get(at..at + 8) {
-            let address = match kind {
-                1 => self.key.arp_sha(),
-                2 => self.key.arp_tha(),
-                _ => 0,
+            let (address, named) = match kind {
+                1 => (key.arp_sha(), mask.arp_sha()),
+                2 => (key.arp_tha(), mask.arp_tha()),
+                _ => (0, 0),
             };
             if matches!(kind, 1 | 2) && len == 1 && address != 0 {
-                let new = mac(address);
-                if let Some(old) = replace(self.octets, at + 2, new)? {
+                if let Some((old, new)) = replace(self.octets, at + 2, mac(address), mac(named))? {
                     update(self.octets, l4 + 2, &old, &new)?;
                 }
             }
@@ -365,13 +397,15 @@ impl Header<'_> {
     /// The reserved bits, and the type of the first option.
     fn nd_extensions(&mut self) -> Option<()> {
         let l4 = self.l4()?;
-        let reserved = self.key.igmp_group().to_be_bytes();
-        if let Some(old) = replace(self.octets, l4 + 4, reserved)? {
-            update(self.octets, l4 + 2, &old, &reserved)?;
+        let (key, mask) = (self.key, self.mask);
+        if let Some((old, new)) =
+            replace(self.octets, l4 + 4, key.igmp_group().to_be_bytes(), mask.igmp_group().to_be_bytes())?
+        {
+            update(self.octets, l4 + 2, &old, &new)?;
         }
-        if let Some(&[_, len, ..]) = self.octets.get(l4 + 24..l4 + 32) {
-            let new = [self.key.tcp_flags() as u8, len];
-            if let Some(old) = replace(self.octets, l4 + 24, new)? {
+        if self.octets.get(l4 + 24..l4 + 32).is_some() {
+            let (new, named) = ([key.tcp_flags() as u8, 0], [mask.tcp_flags() as u8, 0]);
+            if let Some((old, new)) = replace(self.octets, l4 + 24, new, named)? {
                 update(self.octets, l4 + 2, &old, &new)?;
             }
         }
@@ -380,18 +414,18 @@ impl Header<'_> {
 
     fn nsh(&mut self) -> Option<()> {
         let at = self.l3()?;
-        let key = self.key;
-        let nsh = self.octets.get_mut(at..at + 8)?;
-        let base = u16::from_be_bytes([nsh[0], nsh[1]]);
-        let base = base & 0xc03f | u16::from(key.nsh_flags() & 3) << 12 | u16::from(key.nsh_ttl() & 0x3f) << 6;
-        nsh[..2].copy_from_slice(&base.to_be_bytes());
-        let path = key.nsh_spi() << 8 | u32::from(key.nsh_si());
-        nsh[4..8].copy_from_slice(&path.to_be_bytes());
+        let (key, mask) = (self.key, self.mask);
+        self.octets.get(at..at + 8)?;
+        let base =
+            |key: &Key| (u16::from(key.nsh_flags() & 3) << 12 | u16::from(key.nsh_ttl() & 0x3f) << 6).to_be_bytes();
+        replace(self.octets, at, base(key), base(mask))?;
+        let path = |key: &Key| (key.nsh_spi() << 8 | u32::from(key.nsh_si())).to_be_bytes();
+        replace(self.octets, at + 4, path(key), path(mask))?;
         if key.nsh_mdtype() == 1 {
-            let context = self.octets.get_mut(at + 8..at + 24)?;
-            let words = [key.nsh_c1(), key.nsh_c2(), key.nsh_c3(), key.nsh_c4()];
-            for (to, word) in context.chunks_exact_mut(4).zip(words) {
-                to.copy_from_slice(&word.to_be_bytes());
+            self.octets.get(at + 8..at + 24)?;
+            let words = |key: &Key| [key.nsh_c1(), key.nsh_c2(), key.nsh_c3(), key.nsh_c4()].map(u32::to_be_bytes);
+            for (i, (word, mask)) in words(key).into_iter().zip(words(mask)).enumerate() {
+                replace(self.octets, at + 8 + 4 * i, word, mask)?;
             }
         }
         Some(())

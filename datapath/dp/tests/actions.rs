@@ -360,6 +360,19 @@ fn arp_icmp_and_neighbour_discovery_are_written() {
     assert_eq!((&out[20..22], &out[32..38]), (&[0, 2][..], &[10, 11, 12, 13, 14, 15][..]));
     assert_eq!(out[22..32], arp[22..32]);
 
+    // Addresses that are not of Ethernet and IPv4, or an operation beyond an octet, are in no key: what is not named stays.
+    let write = set(SetGroup::Arp, |k, m| {
+        k.set_arp_sha(0x0a0b_0c0d_0e0f);
+        m.set_arp_sha(0xffff_ffff_ffff);
+    });
+    for (at, octet) in [(15, 6), (18, 5), (20, 1)] {
+        let mut odd = arp.clone();
+        odd[at] = octet;
+        let out = one(&[write.clone(), Action::Output(2)], plain(odd.clone())).0;
+        odd[22..28].copy_from_slice(&[10, 11, 12, 13, 14, 15]);
+        assert_eq!(out, odd);
+    }
+
     let mut ns = vec![135, 0, 0, 0, 0, 0, 0, 0];
     ns.extend([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
     ns.extend([1, 1, 2, 0, 0, 0, 0, 2]);

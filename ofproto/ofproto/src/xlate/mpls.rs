@@ -54,7 +54,7 @@ impl Context<'_> {
     fn push_first_label(&mut self) {
         let mut tc = 0;
         let mut ttl = DEFAULT_TTL;
-        let label = if self.flow.dl_type() == 0x86dd { 2 } else { 0 };
+        let label = self.explicit_null();
         if is_ip(&self.flow) {
             tc = u32::from(self.flow.nw_tos() & 0xfc) >> 2;
             self.wc.set_nw_tos(self.wc.nw_tos() | 0xfc);
@@ -64,6 +64,11 @@ impl Context<'_> {
             self.wc.set_nw_ttl(u8::MAX);
         }
         self.only_label(label << 12 | (tc & 7) << 9 | BOS | ttl);
+    }
+
+    /// The label of a packet that had none (RFC 3032).
+    fn explicit_null(&self) -> u32 {
+        if self.flow.dl_type() == 0x86dd { 2 } else { 0 }
     }
 
     /// Puts another label like the first of `n` in front.
@@ -94,7 +99,7 @@ impl Context<'_> {
             return;
         }
         if n == 0 {
-            self.only_label(BOS | DEFAULT_TTL);
+            self.only_label(self.explicit_null() << 12 | BOS | DEFAULT_TTL);
         } else if self.flow.packet_type() == 0 && self.flow.dl_type() == ethertype {
             (0..n).for_each(|i| set_lse_mask(&mut self.wc, i, u32::MAX));
             self.only_label(0);
