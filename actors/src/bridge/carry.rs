@@ -443,7 +443,7 @@ impl Bridge {
 /// A datapath's counters as collectors hear of them, which wrap.
 fn switch_counters(report: &crate::msg::datapath::DatapathReport) -> ofproto::export::sflow::SwitchCounters {
     ofproto::export::sflow::SwitchCounters {
-        hits: crate::switch::commands::hits(report) as u32,
+        hits: crate::switch::commands::hits(&report.stats) as u32,
         misses: report.stats.misses as u32,
         lost: report.stats.lost as u32,
         flows: report.flows as u32,

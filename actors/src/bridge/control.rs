@@ -105,7 +105,7 @@ impl Bridge {
         let view = self.core.view();
         // An entry that is there already is told of, unless it was put there by hand and stays.
         let bundle = view.ports.values().find(|p| p.name == *port).and_then(|p| p.bundle);
-        let key = crate::port::device::parse_mac(mac).map(|mac| MacKey { vlan: vlan.parse().unwrap_or(0), mac });
+        let key = crate::port::device::parse_mac(mac).map(|mac| MacKey { vlan: show::vlan_number(vlan), mac });
         let told = key
             .and_then(|key| self.core.macs.lookup(&key))
             .filter(|e| !e.is_static || Some(e.port) != bundle.map(|b| b.0))

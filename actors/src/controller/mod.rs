@@ -21,5 +21,8 @@ pub(crate) fn write_note(note: &ofproto::note::Note) {
         Level::Info => vlog::Level::Info,
         Level::Dbg => vlog::Level::Dbg,
     };
+    if let Some((rate, burst)) = note.limit {
+        return vlog::write_limited(note.module, level, rate, burst, format_args!("{}", note.text));
+    }
     vlog::write_to(note.module, level, format_args!("{}", note.text));
 }

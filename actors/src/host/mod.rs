@@ -124,8 +124,10 @@ impl Host {
         for name in &names {
             if let Some(port) = directory.ports.get(name) {
                 let link = links.get(name.as_str());
-                port.address
-                    .offer(LinkChanged { present: link.is_some(), watched: link.is_some_and(|l| l.promiscuous) });
+                port.address.offer(LinkChanged {
+                    carrier_changes: link.map(|l| l.carrier_changes),
+                    watched: link.is_some_and(|l| l.promiscuous),
+                });
             }
         }
         let present = names.into_iter().filter(|n| links.contains_key(n.as_str())).collect();

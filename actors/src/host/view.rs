@@ -28,6 +28,8 @@ pub struct Link {
     pub running: bool,
     /// Somebody wants all of its frames: whoever watches it, for one.
     pub promiscuous: bool,
+    /// How often the link went or came.
+    pub carrier_changes: u32,
     /// Such as `veth`; of virtual devices only.
     pub kind: Option<String>,
 }
@@ -187,6 +189,7 @@ pub fn link_of(message: &LinkMessage) -> Link {
             LinkAttribute::Address(octets) => link.mac = mac_of(octets),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Promiscuity(by) => link.promiscuous = *by > 0,
+            LinkAttribute::CarrierChanges(total) => link.carrier_changes = *total,
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|i| match i {
                     LinkInfo::Kind(kind) => Some(kind_name(kind)),

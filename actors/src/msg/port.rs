@@ -35,8 +35,8 @@ pub struct Renumber(pub flow::OdpPort);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LinkChanged {
-    /// Whether it is there.
-    pub present: bool,
+    /// How often its link went or came; `None` if it is not there.
+    pub carrier_changes: Option<u32>,
     /// Somebody watches what passes there.
     pub watched: bool,
 }

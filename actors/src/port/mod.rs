@@ -7,6 +7,7 @@
 mod capture;
 pub mod device;
 mod own_address;
+mod resets;
 mod wire;
 
 use crate::datapath::Datapath;
@@ -23,6 +24,7 @@ use crate::switch::desired::{DesiredInterface, DesiredQos};
 use actix::prelude::*;
 use device::{Device, DeviceKind, Parts, Rings, host_status, mac_octets, parse_mac};
 use flow::OdpPort;
+use resets::LinkResets;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Release};
 
@@ -61,7 +63,7 @@ pub struct Port {
     changed_meanwhile: bool,
     /// The switch knows that the device was opened once.
     known: bool,
-    link_resets: i64,
+    resets: LinkResets,
     /// Somebody watches the device.
     watched: bool,
     qos: Option<DesiredQos>,
@@ -105,7 +107,7 @@ impl Port {
             opening: false,
             changed_meanwhile: false,
             known: false,
-            link_resets: 0,
+            resets: LinkResets::default(),
             watched: false,
             qos: None,
             shaping: None,
@@ -196,8 +198,10 @@ impl Port {
         self.police();
         match status {
             Some(status) => {
-                self.link_resets += i64::from(again && status.link_up != self.seen.link_up);
-                self.seen = PortStatus { link_resets: self.link_resets, ..status };
+                if again && status.link_up != self.seen.link_up {
+                    self.resets.saw_change();
+                }
+                self.seen = PortStatus { link_resets: self.resets.count(), ..status };
             }
             None => {
                 self.apply_settings();
@@ -232,6 +236,7 @@ impl Port {
 
     fn close(&mut self) {
         self.wire = None;
+        self.resets.forget_device();
         if let Some(device) = self.device.take() {
             if let Some(datapath) = &self.setup.datapath {
                 datapath.offer(PortDetach { port: self.setup.odp });
@@ -277,9 +282,9 @@ impl Port {
         }
         let mut now = self.status();
         if now.link_up != self.seen.link_up && self.seen != PortStatus::default() {
-            self.link_resets += 1;
+            self.resets.saw_change();
         }
-        now.link_resets = self.link_resets;
+        now.link_resets = self.resets.count();
         if now != self.seen {
             self.seen = now;
             self.tell();
@@ -364,7 +369,7 @@ impl Port {
 
     fn status(&self) -> PortStatus {
         let mut status =
-            PortStatus { open: self.device.is_some(), link_resets: self.link_resets, ..PortStatus::default() };
+            PortStatus { open: self.device.is_some(), link_resets: self.resets.count(), ..PortStatus::default() };
         match &self.device {
             Some(Device::Dummy(state)) => {
                 status.admin_up = state.admin_up;
@@ -545,7 +550,7 @@ impl Handler<LinkChanged> for Port {
         let gone = match &self.device {
             Some(Device::System(held)) => !held.is_there(&self.setup.config.name),
             // One that was moved to a guest's namespace, or renamed there, carries on.
-            Some(Device::Tap(own)) => !m.present && !own.tap.is_attached(),
+            Some(Device::Tap(own)) => m.carrier_changes.is_none() && !own.tap.is_attached(),
             _ => false,
         };
         if gone {
@@ -554,10 +559,12 @@ impl Handler<LinkChanged> for Port {
         self.watched = m.watched;
         self.set_shortcut();
         if self.known {
-            if m.present {
+            if let Some(total) = m.carrier_changes {
                 self.reopen(ctx);
+                self.resets.told(total);
             }
             self.look();
+            self.resets.looked();
         }
     }
 }

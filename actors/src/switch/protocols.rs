@@ -15,6 +15,7 @@ use openflow::message::port::speed_of;
 use super::desired::{DesiredAutoAttach, DesiredBridge, DesiredInterface, DesiredPort, Pairs};
 use super::plan::{PlannedPort, figure, flag, number};
 use crate::port::device::{mac_text, parse_mac};
+use crate::unixctl::leading_number;
 
 /// Destination of BFD frames unless configured.
 const BFD_ETH_DST: u64 = 0x0023_2000_0001;
@@ -263,18 +264,6 @@ fn rstp_ports(
 /// A number of which as many low bits count as there is room for, as in Open vSwitch; what is none counts as not there.
 fn low_bits(keys: &Pairs, key: &str, default: i64) -> i64 {
     figure(keys, key).unwrap_or(default)
-}
-
-/// The number that a text begins with, as Open vSwitch reads those of ports: 0 if it begins with none.
-fn leading_number(text: &str) -> i64 {
-    let text = text.trim_start();
-    let (negative, digits) = match text.strip_prefix(['-', '+']) {
-        Some(digits) => (text.starts_with('-'), digits),
-        None => (false, text),
-    };
-    let digit = |c: char| c.to_digit(10).map(i64::from);
-    let n = digits.chars().map_while(digit).fold(0_i64, |n, d| n.saturating_mul(10).saturating_add(d));
-    if negative { -n } else { n }
 }
 
 /// Such a number of a column of string pairs.

@@ -22,7 +22,7 @@ pub fn add_clock_commands(commands: &mut Commands) {
         Ok(String::new())
     });
     commands.add_later("time/warp", "[large_msecs] msecs", 1, 2, |args| async move {
-        let number = |text: &String| text.parse::<i64>().unwrap_or(0);
+        let number = |text: &String| super::leading_number(text);
         let total = number(&args[0]);
         let step = args.get(1).map_or(total, number);
         clock::warp(total, step).await?;

@@ -7,11 +7,13 @@
 mod commands;
 mod common;
 pub mod coverage;
+mod number;
 mod session;
 
 pub(crate) use commands::too_few;
 pub use commands::{Answer, Commands};
 pub use common::{add_actor_commands, add_clock_commands, add_log_commands};
+pub use number::leading_number;
 
 use crate::stream::{Listener, Method, Tls};
 use crate::supervise::{Desk, Family, Player, Role, Strategy};

@@ -22,11 +22,18 @@ pub struct Note {
     pub level: Level,
     /// The text, without an end of line.
     pub text: String,
+    /// So many lines of this module a minute, after so many at once: whoever causes them may not fill the log.
+    pub limit: Option<(u32, u32)>,
 }
 
 impl Note {
     /// A line.
     pub fn new(module: &'static str, level: Level, text: impl Into<String>) -> Note {
-        Note { module, level, text: text.into() }
+        Note { module, level, text: text.into(), limit: None }
+    }
+
+    /// One of many: `rate` a minute, after `burst` at once.
+    pub fn limited(self, rate: u32, burst: u32) -> Note {
+        Note { limit: Some((rate, burst)), ..self }
     }
 }

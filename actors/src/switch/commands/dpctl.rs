@@ -178,10 +178,11 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
     for (full, entry) in wanted {
         let (kind, own_port) = full.split_once('@').unwrap_or(("system", &full));
         let report = entry.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
-        let (hits, stats) = (hits(&report), &report.stats);
+        let own = if directory.made.contains_key(&full) { full.as_str() } else { kind };
+        let (hits, misses, lost) = super::pmd::lookups(own, &report);
         let out = &mut says.0;
         let _ = writeln!(out, "{full}:");
-        let _ = writeln!(out, "  lookups: hit:{hits} missed:{} lost:{}", stats.misses, stats.lost);
+        let _ = writeln!(out, "  lookups: hit:{hits} missed:{misses} lost:{lost}");
         let _ = writeln!(out, "  flows: {}", report.flows);
         let own = match kind {
             "netdev" => "tap",
@@ -214,11 +215,6 @@ async fn show(directory: &Directory, names: &[String], statistics: bool) -> Answ
         }
     }
     says.answer(result)
-}
-
-/// Packets that a cached flow decided.
-pub(crate) fn hits(report: &DatapathReport) -> u64 {
-    report.stats.emc_hits + report.stats.smc_hits + report.stats.megaflow_hits
 }
 
 /// The kind of a port with those of its options that its device tells of.

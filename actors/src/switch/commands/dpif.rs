@@ -9,13 +9,13 @@ use ofproto::revalidate::show::upcall_show;
 use ofproto::view::{CtSupport, Support};
 
 use super::context::{PATIENCE, Registry, settle};
-use super::dpctl::{hits, kind_text};
+use super::dpctl::kind_text;
 use crate::msg::datapath::ReadStats;
 use crate::msg::revalidator::{Hold, Purge, ReadFlowLimit, SetFlowLimit, Sweep};
 use crate::msg::switch::{DatapathEdit, EditRefused, Share};
 use crate::switch::directory::Directory;
 use crate::switch::tunnels;
-use crate::unixctl::Answer;
+use crate::unixctl::{Answer, leading_number};
 
 /// Registers them.
 pub(super) fn add(registry: &mut Registry<'_>) {
@@ -94,7 +94,8 @@ async fn show(directory: &Directory) -> Answer {
     let mut out = String::new();
     for (kind, datapath) in directory.datapaths.iter() {
         let report = datapath.address.ask(ReadStats, PATIENCE).await.map_err(|e| e.to_string())?;
-        let _ = writeln!(out, "{kind}@ovs-{kind}: hit:{} missed:{}", hits(&report), report.stats.misses);
+        let (hits, misses, _) = super::pmd::lookups(kind, &report);
+        let _ = writeln!(out, "{kind}@ovs-{kind}: hit:{hits} missed:{misses}");
         for (name, _) in directory.bridges.iter().filter(|(_, b)| b.datapath == *kind) {
             let _ = writeln!(out, "  {name}:");
             for (port_name, port) in directory.ports.iter().filter(|(_, p)| p.bridge == *name) {
@@ -356,10 +357,10 @@ fn add_upcalls(registry: &mut Registry<'_>) {
         Ok("Datapath dumping tersely using UFID enabled for supported datapaths".to_owned())
     });
     registry.ask("upcall/set-flow-limit", "flow-limit-number", (1, 1), |directory, args| async move {
-        let limit: u64 = args[0].parse().unwrap_or(0);
+        // Of a number beyond 32 bits those count, as there.
+        let limit = leading_number(&args[0]) as u32;
         for datapath in directory.datapaths.values() {
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            datapath.revalidator()?.ask(SetFlowLimit(limit), PATIENCE).await.map_err(|e| e.to_string())?;
+            datapath.revalidator()?.ask(SetFlowLimit(limit as usize), PATIENCE).await.map_err(|e| e.to_string())?;
         }
         Ok(format!("set flow_limit to {limit}\n"))
     });

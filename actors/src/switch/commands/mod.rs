@@ -21,8 +21,8 @@ mod protocols;
 mod top;
 mod tunnel;
 
-pub(crate) use dpctl::hits;
 pub(super) use dpif::{capabilities, log_features, log_implementations};
+pub(crate) use pmd::hits;
 
 use super::directory::Shared;
 use crate::unixctl::Commands;

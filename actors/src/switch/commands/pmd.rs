@@ -161,6 +161,23 @@ fn cleared(kind: &str, core: Option<u32>) -> ThreadReport {
     zero.iter().find(|(k, c, _)| k == kind && *c == core).map_or(none, |(.., report)| *report)
 }
 
+/// Passes that cached flows decided, those handed up, and those lost, of all threads since a person cleared the
+/// statistics.
+pub(super) fn lookups(kind: &str, report: &DatapathReport) -> (u64, u64, u64) {
+    let zero = CLEARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let since = |all: u64, of: fn(&dp::Stats) -> u64| {
+        let before = zero.iter().filter(|(k, ..)| k == kind).map(|(.., report)| of(&report.stats));
+        all.saturating_sub(before.sum())
+    };
+    let stats = &report.stats;
+    (since(hits(stats), hits), since(stats.misses, |s| s.misses), since(stats.lost, |s| s.lost))
+}
+
+/// Packets that a cached flow decided.
+pub(crate) fn hits(stats: &dp::Stats) -> u64 {
+    stats.emc_hits + stats.smc_hits + stats.megaflow_hits
+}
+
 fn main_report(report: &DatapathReport) -> ThreadReport {
     ThreadReport { core: 0, stats: report.main, age_us: 0, busy_us: 0, settled_us: 0 }
 }

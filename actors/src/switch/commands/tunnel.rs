@@ -16,7 +16,7 @@ use crate::port::device::{mac_text, parse_mac};
 use crate::switch::directory::Directory;
 use crate::switch::tunnels;
 use crate::switch::underlay::MAPPED_BITS;
-use crate::unixctl::Answer;
+use crate::unixctl::{Answer, leading_number};
 
 /// Has the switch change what it knows.
 pub(super) async fn change(directory: &Directory, edit: UnderlayEdit) -> Answer {
@@ -44,8 +44,8 @@ pub(super) fn add(registry: &mut Registry<'_>) {
             let Some(text) = args.first() else {
                 return Ok(format!("{}\n", directory.view.underlay.aging_s.unwrap_or(DEFAULT_AGING_S)));
             };
-            let aging_s = text.parse().ok().filter(|s| (1..=3600).contains(s)).ok_or("bad aging value")?;
-            change(&directory, UnderlayEdit::Aging(aging_s)).await
+            let aging_s = Some(leading_number(text)).filter(|s| (1..=3600).contains(s)).ok_or("bad aging value")?;
+            change(&directory, UnderlayEdit::Aging(aging_s as u32)).await
         });
     }
     registry.ask("tnl/ports/show", "-v", (0, 1), |directory, args| async move {

@@ -6,6 +6,8 @@
 
 /// Octets of a message.
 pub const LEN: usize = 75;
+/// Octets that one has to have: all but the end of its TLVs.
+const LEAST: usize = LEN - 1;
 /// Destination of messages.
 pub const GROUP: u64 = 0x0180_c200_0030;
 /// Destination in extended mode.
@@ -30,6 +32,21 @@ pub fn standard_interval(ms: u32) -> (u8, u32) {
     (at as u8 + 1, INTERVALS_MS[at])
 }
 
+/// The interval of extended mode: its number, 0 if it is none of the standard's, and length. Those of the standard are
+/// told as there.
+pub fn extended_interval(ms: u32) -> (u8, u32) {
+    match INTERVALS_MS.iter().position(|known| *known == ms) {
+        Some(at) => (at as u8 + 1, ms),
+        None => (0, ms.clamp(1, u16::MAX.into())),
+    }
+}
+
+/// The number that stands for an end point of extended mode where the standard has room for one: whoever does not know
+/// the extension sees one that is most likely nobody's own.
+pub fn short_mpid(mpid: u64) -> u16 {
+    (hashing::finish(hashing::add64(0, mpid), 8) as u16).max(1)
+}
+
 /// The name of the one maintenance association there is: domain `ovs` and short name `ovs`, both character strings.
 fn maid() -> [u8; MAID_LEN] {
     let mut out = [0; MAID_LEN];
@@ -42,13 +59,13 @@ fn maid() -> [u8; MAID_LEN] {
 pub struct Ccm {
     /// The sender does not hear others.
     pub rdi: bool,
-    /// Number of the interval, 0 in extended mode.
+    /// Number of the interval; 0 for one that the standard has not, in extended mode.
     pub interval: u8,
     /// Counts the messages of the sender.
     pub seq: u32,
-    /// The sender's endpoint, 13 bits; 0 in extended mode.
+    /// The sender's endpoint, 13 bits; in extended mode of [`short_mpid`].
     pub mpid: u16,
-    /// Extended mode.
+    /// Extended mode: the interval, milliseconds; 0 where its number tells.
     pub interval_ms: u16,
     /// The sender's endpoint in extended mode.
     pub mpid64: u64,
@@ -63,14 +80,16 @@ pub enum Heard {
     Ours(Ccm),
     /// Of another one.
     Foreign,
+    /// Another kind of message, with its number.
+    Other(u8),
 }
 
 impl Ccm {
-    /// Reads a message. `None` for what is too short, of another level, version or kind.
+    /// Reads a message, of whatever level and version. `None` for what is too short.
     pub fn parse(bytes: &[u8]) -> Option<Heard> {
-        let b: &[u8; LEN] = bytes.first_chunk()?;
-        if b[0] != 0 || b[1] != OPCODE_CCM || b[3] < TLV_OFFSET {
-            return None;
+        let b: &[u8; LEAST] = bytes.first_chunk()?;
+        if b[1] != OPCODE_CCM {
+            return Some(Heard::Other(b[1]));
         }
         if b[AT_MAID..AT_MAID + MAID_LEN] != maid() {
             return Some(Heard::Foreign);
@@ -112,19 +131,39 @@ mod tests {
         let ccm = Ccm { rdi: true, interval: 3, seq: 78, mpid: 1, interval_ms: 300, mpid64: 1 << 40, down: true };
         let bytes = ccm.emit();
         assert_eq!(Ccm::parse(&bytes), Some(Heard::Ours(ccm)));
-        assert_eq!(Ccm::parse(&bytes[..LEN - 1]), None);
+        assert_eq!(Ccm::parse(&bytes[..LEAST - 1]), None);
         assert_eq!(bytes[..20], *b"\x00\x01\x83\x46\x00\x00\x00\x4e\x00\x01\x04\x03ovs\x02\x03ovs");
         let mut foreign = bytes;
         foreign[AT_MAID + 3] = b'x';
         assert_eq!(Ccm::parse(&foreign), Some(Heard::Foreign));
         foreign[1] = 2;
-        assert_eq!(Ccm::parse(&foreign), None);
+        assert_eq!(Ccm::parse(&foreign), Some(Heard::Other(2)));
+        let mut level = bytes;
+        (level[0], level[3]) = (0x21, 0);
+        assert_eq!(Ccm::parse(&level[..LEAST]), Some(Heard::Ours(ccm)));
+    }
+
+    #[test]
+    fn endpoints_of_extended_mode_have_open_vswitchs_short_numbers() {
+        for (mpid, short) in [(1, 0x5d44), (2, 0xa2f4), (255, 0x09b7), (0x1_0000, 0xc15f), (123_456_789, 0xfe31)] {
+            assert_eq!(short_mpid(mpid), short, "{mpid}");
+        }
     }
 
     #[test]
     fn intervals_are_rounded_down() {
         for (ms, expected) in [(1, (1, 3)), (300, (3, 100)), (1000, (4, 1000)), (u32::MAX, (7, 600_000))] {
             assert_eq!(standard_interval(ms), expected);
+        }
+        for (ms, expected) in [
+            (0, (0, 1)),
+            (3, (1, 3)),
+            (300, (0, 300)),
+            (1000, (4, 1000)),
+            (70_000, (0, 65_535)),
+            (600_000, (7, 600_000)),
+        ] {
+            assert_eq!(extended_interval(ms), expected);
         }
     }
 }

@@ -42,7 +42,7 @@ pub mod fault {
     pub const OVERFLOW: u8 = 0x10;
     /// Set by hand.
     pub const OVERRIDE: u8 = 0x20;
-    /// A message with another interval came.
+    /// A message with another interval came: named in the database's schema, and never found.
     pub const INTERVAL: u8 = 0x40;
 
     /// Names, in their order.
@@ -85,7 +85,13 @@ impl Settings {
 
     /// The interval in force.
     pub fn effective_interval_ms(&self) -> u32 {
-        if self.extended { self.interval_ms.clamp(1, 0xffff) } else { ccm::standard_interval(self.interval_ms).1 }
+        self.interval().1
+    }
+
+    /// Number of the interval in force, and its length, milliseconds.
+    fn interval(&self) -> (u8, u32) {
+        let of = if self.extended { ccm::extended_interval } else { ccm::standard_interval };
+        of(self.interval_ms)
     }
 }
 
@@ -99,6 +105,49 @@ pub enum Event {
         /// How long nothing was heard.
         within_ms: i64,
     },
+    /// What came is no message at all.
+    Unparseable,
+    /// Another kind of message came, with its number.
+    Unsupported(u8),
+    /// A message of another association came from this Ethernet address, 48 bits.
+    Foreign(u64),
+    /// One's own message came back.
+    Loopback {
+        /// Its number.
+        mpid: u64,
+    },
+    /// A remote endpoint has another interval.
+    OddInterval {
+        /// Its number.
+        remote: u64,
+        /// The number of its interval.
+        interval: u8,
+    },
+    /// A remote endpoint has another interval that the standard has no number for.
+    OddExtendedInterval {
+        /// Its number.
+        remote: u64,
+        /// Its interval, milliseconds.
+        interval_ms: u16,
+    },
+    /// A message does not follow upon the one before.
+    OutOfSequence {
+        /// The remote endpoint's number.
+        remote: u64,
+        /// Number of the message before.
+        before: u32,
+        /// Number of this one.
+        now: u32,
+    },
+    /// A message goes out late.
+    Late {
+        /// So long after the one before, milliseconds.
+        delay_ms: i64,
+        /// How long it should have been, milliseconds.
+        expected_ms: u32,
+        /// Its number.
+        seq: u32,
+    },
     /// [`fault`] bits.
     FaultsChanged {
         /// Those until now.
@@ -111,6 +160,8 @@ pub enum Event {
 #[derive(Clone, Copy, Debug)]
 struct Remote {
     heard: bool,
+    /// When its last message came.
+    heard_ms: i64,
     up: bool,
     /// It says that it does not hear us.
     rdi: bool,
@@ -135,6 +186,8 @@ pub struct Cfm {
     seq: u32,
     tx_at: i64,
     check_at: i64,
+    /// When the last message went out.
+    sent_ms: Option<i64>,
     /// Those whose messages came in before the last check.
     told: Vec<u64>,
     /// When a message was heard last.
@@ -163,6 +216,7 @@ impl Cfm {
             seq: 0,
             tx_at: now_ms,
             check_at: now_ms,
+            sent_ms: None,
             told: Vec::new(),
             heard_at: None,
             received: None,
@@ -257,7 +311,7 @@ impl Cfm {
         }
         if self.tx_at <= now_ms {
             self.tx_at = now_ms + i64::from(self.settings.effective_interval_ms());
-            self.transmit();
+            self.transmit(now_ms);
         }
     }
 
@@ -291,25 +345,32 @@ impl Cfm {
         i64::from(self.settings.effective_interval_ms()).max(shortest) * 7 / 2
     }
 
-    /// A message arrived.
-    pub fn receive(&mut self, bytes: &[u8], now_ms: i64) {
+    /// A message arrived from an Ethernet address, 48 bits.
+    pub fn receive(&mut self, from: u64, bytes: &[u8], now_ms: i64) {
         let ccm = match Ccm::parse(bytes) {
-            None => return,
+            None => return self.events.push(Event::Unparseable),
+            Some(Heard::Other(opcode)) => return self.events.push(Event::Unsupported(opcode)),
             Some(Heard::Foreign) => {
                 self.seen |= fault::MAID;
-                return;
+                return self.events.push(Event::Foreign(from));
             }
             Some(Heard::Ours(ccm)) => ccm,
         };
         let s = &self.settings;
         let mpid = if s.extended { ccm.mpid64 } else { u64::from(ccm.mpid) };
         let mut faults = 0;
-        if mpid == s.mpid {
+        // The first of its number is taken for another's, as in Open vSwitch.
+        if mpid == s.mpid && self.remotes.contains_key(&mpid) {
             faults |= fault::LOOPBACK;
+            self.events.push(Event::Loopback { mpid });
         }
-        // An end point of another pace is heard as well; only a pace that there is not is a fault.
-        if !s.extended && ccm.interval == 0 {
-            faults |= fault::INTERVAL;
+        // An end point of another pace is heard as well.
+        let (number, own_ms) = s.interval();
+        if ccm.interval != number {
+            self.events.push(Event::OddInterval { remote: mpid, interval: ccm.interval });
+        }
+        if s.extended && ccm.interval == 0 && u32::from(ccm.interval_ms) != own_ms {
+            self.events.push(Event::OddExtendedInterval { remote: mpid, interval_ms: ccm.interval_ms });
         }
         if !self.remotes.contains_key(&mpid) && self.remotes.len() >= MAX_REMOTES {
             self.seen |= fault::OVERFLOW | faults;
@@ -318,10 +379,21 @@ impl Cfm {
         self.seen |= faults;
         self.heard_at = Some(now_ms);
         let up = !(s.extended && ccm.down);
-        let remote = self.remotes.entry(mpid).or_insert(Remote { heard: true, up, rdi: false, seq: 0, healthy: 0 });
+        let remote = self.remotes.entry(mpid).or_insert(Remote {
+            heard: true,
+            heard_ms: now_ms,
+            up,
+            rdi: false,
+            seq: 0,
+            healthy: 0,
+        });
         let in_sequence = remote.seq == 0 || ccm.seq == remote.seq.wrapping_add(1);
+        if !in_sequence {
+            self.events.push(Event::OutOfSequence { remote: mpid, before: remote.seq, now: ccm.seq });
+        }
         remote.healthy += u64::from(faults == 0 && !ccm.rdi && in_sequence);
-        (remote.heard, remote.up, remote.rdi, remote.seq) = (true, up, ccm.rdi, ccm.seq);
+        (remote.heard, remote.heard_ms, remote.up) = (true, now_ms, up);
+        (remote.rdi, remote.seq) = (ccm.rdi, ccm.seq);
     }
 
     fn tell_heard(&mut self) {
@@ -331,11 +403,13 @@ impl Cfm {
     fn check(&mut self, now_ms: i64) {
         self.check_at = now_ms + self.check_interval_ms();
         let before = self.faults;
-        let silent: Vec<u64> = self.remotes.iter().filter(|(_, r)| !r.heard).map(|(mpid, _)| *mpid).collect();
-        for remote in silent {
-            self.remotes.remove(&remote);
-            self.events.push(Event::Silent { remote, within_ms: self.check_interval_ms() });
-        }
+        let events = &mut self.events;
+        self.remotes.retain(|remote, state| {
+            if !state.heard {
+                events.push(Event::Silent { remote: *remote, within_ms: now_ms - state.heard_ms });
+            }
+            state.heard
+        });
         self.checks += 1;
         if self.checks >= CHECKS_A_HEALTH {
             self.checks = 0;
@@ -369,16 +443,22 @@ impl Cfm {
         self.remotes.values_mut().for_each(|r| r.healthy = 0);
     }
 
-    fn transmit(&mut self) {
+    fn transmit(&mut self, now_ms: i64) {
         self.seq = self.seq.wrapping_add(1);
         let s = &self.settings;
+        let (interval, expected_ms) = s.interval();
+        let before_ms = self.sent_ms.replace(now_ms);
+        if let Some(delay_ms) = before_ms.map(|before| now_ms - before)
+            && delay_ms > i64::from(expected_ms) * 3 / 2
+        {
+            self.events.push(Event::Late { delay_ms, expected_ms, seq: self.seq });
+        }
         self.messages.push(Ccm {
             rdi: self.faults() & fault::RECV != 0,
-            interval: if s.extended { 0 } else { ccm::standard_interval(s.interval_ms).0 },
+            interval,
             seq: self.seq,
-            // Those who do not know the extension see a number that is most likely nobody's own.
-            mpid: if s.extended { (s.mpid as u16 ^ 0x5a5a).max(1) } else { s.mpid as u16 },
-            interval_ms: if s.extended { s.interval_ms.clamp(1, 0xffff) as u16 } else { 0 },
+            mpid: if s.extended { ccm::short_mpid(s.mpid) } else { s.mpid as u16 },
+            interval_ms: if interval == 0 { expected_ms as u16 } else { 0 },
             mpid64: if s.extended { s.mpid } else { 0 },
             down: s.extended && !s.up,
         });

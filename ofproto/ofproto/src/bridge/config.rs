@@ -160,8 +160,8 @@ impl Bridge {
             }
         }
         if config.flood_vlans != self.view.flood_vlans {
-            let flood = config.flood_vlans.clone();
-            self.macs.retain(|key, _| !flood.contains(key.vlan));
+            self.macs.flush();
+            self.groups_heard.iter_mut().for_each(McastTable::flush);
         }
         let bonds: BTreeMap<_, _> = self.view.bundles.iter().map(|(id, b)| (*id, b.bond.clone())).collect();
         let bundle = |(id, wanted): (&BundleId, &BundleView)| {

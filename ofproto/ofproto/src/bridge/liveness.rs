@@ -175,7 +175,8 @@ impl Bridge {
         for (port, machine) in &mut self.liveness.bfds {
             machine.run(now_ms);
             let name = self.view.ports.get(port).map_or("", |p| p.name.as_str());
-            notes.extend(machine.take_events().iter().map(|event| ("bfd", bfd_line(name, event))));
+            let line = |event| Note::new("bfd", Level::Info, bfd_line(name, event));
+            notes.extend(machine.take_events().iter().map(line));
             let Some(config) = self.config.liveness.get(port).and_then(|c| c.bfd.as_ref()) else { continue };
             let mut to = config.addresses;
             if to.eth_src == 0 {
@@ -187,7 +188,7 @@ impl Bridge {
         for (port, machine) in &mut self.liveness.cfms {
             machine.run(now_ms);
             let name = self.view.ports.get(port).map_or("", |p| p.name.as_str());
-            notes.extend(machine.take_events().iter().map(|event| ("cfm", cfm_line(name, event))));
+            notes.extend(machine.take_events().iter().map(|event| cfm_note(name, event)));
             let source = self.view.ports.get(port).map_or(0, |p| p.hw_addr);
             let tag = self.config.liveness.get(port).and_then(|c| c.cfm.as_ref()).and_then(|c| c.tag);
             let group = machine.group();
@@ -195,8 +196,8 @@ impl Bridge {
             frames.extend(messages.iter().map(|ccm| (*port, false, cfm_frame(group, source, tag, ccm))));
         }
         self.count_for_liveness(now_ms);
-        for (module, text) in notes {
-            self.put(Output::Log(Note::new(module, Level::Info, text)));
+        for note in notes {
+            self.put(Output::Log(note));
         }
         for (port, oam, frame) in frames {
             self.send_marked(port, frame, oam);
@@ -281,7 +282,7 @@ impl Bridge {
         let tagged = frame.get(12..ETHERNET_LEN) == Some(&ETHERTYPE_VLAN.to_be_bytes()[..]);
         let header = ETHERNET_LEN + if tagged { VLAN_LEN } else { 0 };
         if let Some(payload) = frame.get(header..).filter(|_| destination(frame) == Some(machine.group())) {
-            machine.receive(payload, now_ms);
+            machine.receive(source(frame), payload, now_ms);
             self.run_liveness(now_ms);
         }
     }
@@ -332,6 +333,10 @@ fn destination(frame: &[u8]) -> Option<u64> {
     Some(frame.get(..6)?.iter().fold(0, |mac, octet| mac << 8 | u64::from(*octet)))
 }
 
+fn source(frame: &[u8]) -> u64 {
+    frame.get(6..12).unwrap_or_default().iter().fold(0, |mac, octet| mac << 8 | u64::from(*octet))
+}
+
 fn bfd_line(name: &str, event: &bfd::Event) -> String {
     let heard = |what, packet: &control::Control, shown: &String| {
         format!("{name}: {what}\n{}{}", packet.show(), shown.trim_end())
@@ -355,16 +360,44 @@ fn bfd_line(name: &str, event: &bfd::Event) -> String {
     }
 }
 
-fn cfm_line(name: &str, event: &cfm::Event) -> String {
+/// Whoever sends messages decides how many of these there are.
+fn cfm_note(name: &str, event: &cfm::Event) -> Note {
+    use cfm::Event;
     let list = |bits: u8| cfm::fault::names(bits).collect::<Vec<_>>().join(" ");
-    match event {
-        cfm::Event::Silent { remote, within_ms } => {
-            format!("{name}: Received no CCM from RMP {remote} in the last {within_ms}ms")
+    let odd = "received a CCM with an unexpected";
+    let (level, text) = match event {
+        Event::Silent { remote, within_ms } => {
+            (Level::Info, format!("Received no CCM from RMP {remote} in the last {within_ms}ms"))
         }
-        cfm::Event::FaultsChanged { before, after } => {
-            format!("{name}: CFM faults changed from [{}] to [{}].", list(*before), list(*after))
+        Event::Unparseable => (Level::Info, "Received an unparseable 802.1ag CCM heartbeat.".to_owned()),
+        Event::Unsupported(opcode) => {
+            (Level::Info, format!("Received an unsupported 802.1ag message. (opcode {opcode})"))
         }
-    }
+        Event::Foreign(from) => {
+            (Level::Warn, format!("Received unexpected remote MAID from MAC {}", flow::text::mac(*from)))
+        }
+        Event::Loopback { mpid } => (Level::Warn, format!("received CCM with local MPID {mpid}")),
+        Event::OddInterval { remote, interval } => {
+            (Level::Warn, format!("{odd} interval ({interval}) from RMP {remote}"))
+        }
+        Event::OddExtendedInterval { remote, interval_ms } => {
+            (Level::Warn, format!("{odd} extended interval ({interval_ms}ms) from RMP {remote}"))
+        }
+        Event::OutOfSequence { remote, before, now } => (
+            Level::Warn,
+            format!(
+                "(mpid {remote}) detected sequence numbers which indicate possible connectivity problems \
+                 (previous {before}) (current {now})"
+            ),
+        ),
+        Event::Late { delay_ms, expected_ms, seq } => {
+            (Level::Info, format!("long delay of {delay_ms}ms (expected {expected_ms}ms) sending CCM seq {seq}"))
+        }
+        Event::FaultsChanged { before, after } => {
+            (Level::Info, format!("CFM faults changed from [{}] to [{}].", list(*before), list(*after)))
+        }
+    };
+    Note::new("cfm", level, format!("{name}: {text}")).limited(1, 20)
 }
 
 fn cfm_frame(group: u64, source: u64, tag: Option<(CcmVlan, u8)>, ccm: &cfm::ccm::Ccm) -> Vec<u8> {

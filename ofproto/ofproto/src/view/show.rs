@@ -66,6 +66,14 @@ fn parse_mac(text: &str) -> Option<u64> {
     (octets == 6).then_some(mac)
 }
 
+/// A VLAN as Open vSwitch reads it: what follows the digits does not matter, and 16 bits count.
+pub fn vlan_number(text: &str) -> u16 {
+    let text = text.trim_start();
+    let digits = text.trim_start_matches(['-', '+']).bytes().map_while(|b| b.is_ascii_digit().then_some(b - b'0'));
+    let n = digits.fold(0_u16, |n, digit| n.wrapping_mul(10).wrapping_add(digit.into()));
+    if text.starts_with('-') { n.wrapping_neg() } else { n }
+}
+
 /// `fdb/add bridge port vlan mac`, without the bridge.
 ///
 /// # Errors
@@ -78,7 +86,7 @@ pub fn fdb_add(
     mac: &str,
     now_ms: i64,
 ) -> Result<(), &'static str> {
-    let vlan: u16 = vlan.parse().unwrap_or(0);
+    let vlan = vlan_number(vlan);
     let mac = parse_mac(mac).ok_or("bad MAC address")?;
     let named = bridge.ports.values().find(|p| p.name == port);
     let bundle = named.and_then(|p| p.bundle).ok_or("software error, odp port is present but no ofp port")?;
@@ -91,7 +99,7 @@ pub fn fdb_add(
 /// # Errors
 /// A text for a user.
 pub fn fdb_del(macs: &mut MacTable, vlan: &str, mac: &str) -> Result<(), &'static str> {
-    let vlan: u16 = vlan.parse().unwrap_or(0);
+    let vlan = vlan_number(vlan);
     let mac = parse_mac(mac).ok_or("bad MAC address")?;
     let key = MacKey { vlan, mac };
     if !macs.lookup(&key).is_some_and(|e| e.is_static) {
