@@ -344,7 +344,7 @@ fn one(
         put!(out, " (\"{}\")", features.name);
     }
     if same && same_counts {
-        out.push_str(": ditto\n");
+        out.push_str(": ditto");
         return;
     }
     out.push_str(":\n");
