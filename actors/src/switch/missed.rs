@@ -26,7 +26,7 @@ impl Switch {
             let link = index.and_then(|index| view.links.get(&index)).filter(|link| link.name == *name);
             if !link.is_some_and(|link| is_current(&port.status, link)) {
                 let watched = link.is_some_and(|link| link.promiscuous);
-                port.address.offer(LinkChanged { present: link.is_some(), watched });
+                port.address.offer(LinkChanged { carrier_changes: link.map(|link| link.carrier_changes), watched });
             }
         }
     }
