@@ -284,6 +284,10 @@ impl Datapath {
             }
         }
         self.tell();
+        if self.engine.is_crowded() {
+            // Those who decide may be waiting for this very processor: what comes meanwhile would be received in vain.
+            std::thread::yield_now();
+        }
         !self.active.is_empty()
     }
 

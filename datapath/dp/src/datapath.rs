@@ -419,6 +419,11 @@ impl Datapath {
         &self.engine.stats
     }
 
+    /// Whether packets were refused that should have been handed up, since the last look: who decides is behind.
+    pub fn is_crowded(&mut self) -> bool {
+        std::mem::take(&mut self.engine.is_crowded)
+    }
+
     /// What the log is to say of packets since the last look.
     pub fn notices(&mut self) -> impl Iterator<Item = Notice> + '_ {
         self.engine.notices.drain()

@@ -76,6 +76,8 @@ pub(crate) struct Engine {
     pub(crate) dice: Dice,
     pub(crate) bonds: Bonds,
     pub(crate) quota: Quota,
+    /// An upcall was refused, since last asked.
+    pub(crate) is_crowded: bool,
     pub(crate) tunnels: BTreeMap<OdpPort, Tunnel>,
     /// Some of them are the host's to send by.
     pub(crate) has_by_host: bool,
@@ -120,6 +122,7 @@ impl Engine {
             dice: Dice::new(config.seed),
             bonds: Bonds::default(),
             quota: Quota::new(config.upcall_quota),
+            is_crowded: false,
             wall_offset_ms: 0,
             tunnels: BTreeMap::new(),
             has_by_host: false,
@@ -484,6 +487,8 @@ impl Engine {
 
     /// Whether one more packet of the burst's port may be handed up.
     pub(crate) fn admit(&mut self, env: &Env<'_>) -> bool {
-        self.quota.take(env.port, env.now_ms)
+        let admitted = self.quota.take(env.port, env.now_ms);
+        self.is_crowded |= !admitted;
+        admitted
     }
 }
