@@ -1,4 +1,4 @@
-"""A monitor over WebSocket by hand: prints what `subscribe_monitor` brings of a bridge that another request makes."""
+"""Monitors over WebSocket by hand: what `subscribe_monitor` brings to one that reads, and to one that does not."""
 
 import base64
 import json
@@ -39,24 +39,57 @@ def receive(stream):
     length = exactly(stream, 2)[1] & 127
     if length == 126:
         length = struct.unpack(">H", exactly(stream, 2))[0]
+    elif length == 127:
+        length = struct.unpack(">Q", exactly(stream, 8))[0]
     return json.loads(exactly(stream, length))
 
 
-peer = connect(int(sys.argv[1]))
-send(peer, {"jsonrpc": "2.0", "id": 1, "method": "subscribe_monitor",
-            "params": ["Open_vSwitch", "m", {"Bridge": {"columns": ["name"]}}]})
-number = receive(peer)["result"]
-first = receive(peer)["params"]
-assert first["subscription"] == number, first
-print(first["result"]["method"], first["result"]["params"][2])
-send(peer, {"jsonrpc": "2.0", "id": 2, "method": "transact",
-            "params": ["Open_vSwitch",
-                       {"op": "insert", "table": "Bridge", "row": {"name": "b"}, "uuid-name": "b"},
-                       {"op": "mutate", "table": "Open_vSwitch", "where": [],
-                        "mutations": [["bridges", "insert", ["named-uuid", "b"]]]}]})
-told = {}
-while len(told) < 2:
-    message = receive(peer)
-    told[message.get("method", "reply")] = message
-update = told["monitor_update"]["params"]["result"]
-print(update["method"], list(update["params"][2]["Bridge"].values()))
+def monitor(port):
+    """Prints what is told of a bridge that another request makes."""
+    peer = connect(port)
+    send(peer, {"jsonrpc": "2.0", "id": 1, "method": "subscribe_monitor",
+                "params": ["Open_vSwitch", "m", {"Bridge": {"columns": ["name"]}}]})
+    number = receive(peer)["result"]
+    first = receive(peer)["params"]
+    assert first["subscription"] == number, first
+    print(first["result"]["method"], first["result"]["params"][2])
+    send(peer, {"jsonrpc": "2.0", "id": 2, "method": "transact",
+                "params": ["Open_vSwitch",
+                           {"op": "insert", "table": "Bridge", "row": {"name": "b"}, "uuid-name": "b"},
+                           {"op": "mutate", "table": "Open_vSwitch", "where": [],
+                            "mutations": [["bridges", "insert", ["named-uuid", "b"]]]}]})
+    told = {}
+    while len(told) < 2:
+        message = receive(peer)
+        told[message.get("method", "reply")] = message
+    update = told["monitor_update"]["params"]["result"]
+    print(update["method"], list(update["params"][2]["Bridge"].values()))
+
+
+def stop_reading(port):
+    """Prints how a subscriber that did not read for 400 updates of 100 kB is told of them."""
+    peer = connect(port)
+    send(peer, {"jsonrpc": "2.0", "id": 1, "method": "subscribe_monitor",
+                "params": ["Open_vSwitch", "m", {"Open_vSwitch": {"columns": ["external_ids"]}}]})
+    receive(peer), receive(peer)
+    other = socket.create_connection(("127.0.0.1", port), timeout=60)
+    for number in range(400):
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "transact", "params": [
+            "Open_vSwitch", {"op": "update", "table": "Open_vSwitch", "where": [],
+                             "row": {"external_ids": ["map", [["n", f"{number} " + 100_000 * "x"]]]}}]})
+        other.sendall((f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                       f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += other.recv(4096)
+        assert b'"count":1' in answer, answer
+    peer.settimeout(60)
+    told, last = 0, ""
+    while not last.startswith("399 "):
+        (row,) = receive(peer)["params"]["result"]["params"][2]["Open_vSwitch"].values()
+        told, last = told + 1, row["modify"]["external_ids"][1][0][1]
+    print("many at once" if told < 300 else f"{told} one by one")
+
+
+if __name__ == "__main__":
+    {"monitor": monitor, "stop-reading": stop_reading}[sys.argv[2]](int(sys.argv[1]))

@@ -7,9 +7,10 @@
 //! the last transaction; each notification holds the name of the 1.0 notification and its parameters.
 
 use super::database::Database;
-use super::letters::{Join, Leave, Link, Requests};
+use super::letters::{Backlog, Join, Leave, Link, Requests};
 use super::session::fresh_id;
 use crate::mailbox::Address;
+use crate::web::gate::Gate;
 use futures::FutureExt;
 use jsonrpc::Message;
 use jsonrpsee::core::SubscriptionResult;
@@ -93,7 +94,10 @@ impl Methods {
             "subscribe_monitor",
             "monitor_update",
             "unsubscribe_monitor",
-            |params, pending, database, _| subscribe(params.into_owned(), pending, database),
+            |params, pending, database, extensions| {
+                let gate = extensions.get::<Arc<Gate>>().cloned().unwrap_or_default();
+                subscribe(params.into_owned(), pending, database, gate)
+            },
         );
         debug_assert!(registered.is_ok(), "subscribe_monitor is registered once");
         Methods { module }
@@ -176,6 +180,13 @@ impl Guest {
     }
 }
 
+impl Guest {
+    /// Tells the database whether the peer leaves texts waiting.
+    async fn backlogged(&self, waits: bool) {
+        let _ = self.database.ask(Backlog { session: self.session, waits }, PATIENCE).await;
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
         let leave = Leave { session: self.session };
@@ -198,6 +209,7 @@ async fn subscribe(
     params: Params<'static>,
     pending: PendingSubscriptionSink,
     database: Arc<Address<Database>>,
+    gate: Arc<Gate>,
 ) -> SubscriptionResult {
     let mut params = match parameters(&params) {
         Ok(params) => params,
@@ -210,6 +222,7 @@ async fn subscribe(
         // DATABASE and REQUESTS are enough: the subscription is its own monitor id.
         params.insert(1, Value::Null);
     }
+    gate.room().await;
     params.truncate(3);
     params.push(json!("00000000-0000-0000-0000-000000000000"));
     let started = match Guest::join(&database, SUBSCRIPTION_QUEUE).await {
@@ -224,17 +237,34 @@ async fn subscribe(
         }
     };
     let sink = pending.accept().await?;
-    let first = json!({"method": "initial", "params": initial});
-    sink.send(SubscriptionMessage::from(serde_json::value::to_raw_value(&first)?)).await?;
+    let mut message = json!({"method": "initial", "params": initial});
     loop {
-        tokio::select! {
-            () = sink.closed() => return Ok(()),
-            text = guest.texts.recv() => {
-                let Some(text) = text else { return Ok(()) };
-                let value: Value = serde_json::from_str(text.as_str())?;
-                let update = json!({"method": value["method"], "params": value["params"]});
-                sink.send(SubscriptionMessage::from(serde_json::value::to_raw_value(&update)?)).await?;
+        let raw = serde_json::value::to_raw_value(&message)?;
+        gate.queued(raw.get().len());
+        let mut sending = Box::pin(async {
+            sink.send(SubscriptionMessage::from(raw)).await?;
+            gate.room().await;
+            SubscriptionResult::Ok(())
+        });
+        match sending.as_mut().now_or_never() {
+            Some(sent) => sent?,
+            None => {
+                // While the peer does not read, the database makes one update of all that comes.
+                guest.backlogged(true).await;
+                tokio::select! {
+                    () = sink.closed() => return Ok(()),
+                    sent = sending => sent?,
+                }
+                guest.backlogged(false).await;
             }
         }
+        message = tokio::select! {
+            () = sink.closed() => return Ok(()),
+            text = guest.texts.recv() => {
+                let Some(text) = text else { return Err("the database ended the subscription".into()) };
+                let value: Value = serde_json::from_str(text.as_str())?;
+                json!({"method": value["method"], "params": value["params"]})
+            }
+        };
     }
 }

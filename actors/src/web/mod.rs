@@ -9,14 +9,31 @@
 //!   -d '{"jsonrpc":"2.0","id":1,"method":"list_dbs","params":[]}'
 //! ```
 
+pub(crate) mod gate;
+
+use crate::clock;
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 use actix::prelude::*;
+use gate::{Gate, GatedMethods, GatedStream};
 use jsonrpsee::Methods;
-use jsonrpsee::server::{Server, ServerConfig, ServerHandle};
+use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
+use jsonrpsee::server::{Server, ServerConfig, ServerHandle, StopHandle, serve_with_graceful_shutdown, stop_channel};
+use socket2::{SockRef, TcpKeepalive};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Largest request and response, in bytes.
 const MESSAGE_AT_MOST: u32 = 256 << 20;
+/// Connections over WebSocket, and HTTP requests under way, at most.
+const CONNECTIONS_AT_MOST: u32 = 10_000;
+/// Messages that jsonrpsee keeps for a connection whose peer does not read; what more there is waits elsewhere.
+const MESSAGES_AT_MOST: u32 = 32;
+/// Silence after which the kernel asks whether a peer is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long to wait with the next connection when there are no descriptors for one.
+const PAUSE_MS: i64 = 100;
 
 /// Reads `[IP:]PORT`.
 ///
@@ -47,13 +64,10 @@ impl Web {
             methods.merge(registry).map_err(|e| e.to_string())?;
         }
         let fail = |e: std::io::Error| format!("{address}: {}", crate::stream::errno_text(&e));
-        let config = ServerConfig::builder()
-            .max_request_body_size(MESSAGE_AT_MOST)
-            .max_response_body_size(MESSAGE_AT_MOST)
-            .build();
-        let server = Server::builder().set_config(config).build(address).await.map_err(fail)?;
-        let bound = server.local_addr().map_err(fail)?;
-        let handle = server.start(methods);
+        let listener = TcpListener::bind(address).await.map_err(fail)?;
+        let bound = listener.local_addr().map_err(fail)?;
+        let (stop, handle) = stop_channel();
+        tokio::spawn(serve(listener, methods, stop));
         vlog::info!("web", "{bound}: serving JSON-RPC 2.0 over HTTP and WebSocket");
         family.hire(Role::new("web", "web", 16, Strategy::OneForOne), move |desk, _| Web {
             desk,
@@ -61,6 +75,51 @@ impl Web {
         });
         Ok(bound)
     }
+}
+
+/// Accepts connections until it is stopped.
+async fn serve(listener: TcpListener, methods: Methods, stop: StopHandle) {
+    let config = ServerConfig::builder()
+        .max_request_body_size(MESSAGE_AT_MOST)
+        .max_response_body_size(MESSAGE_AT_MOST)
+        .max_connections(CONNECTIONS_AT_MOST)
+        .set_message_buffer_capacity(MESSAGES_AT_MOST)
+        .build();
+    let builder = Server::builder().set_config(config).to_service_builder();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.clone().shutdown() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                vlog::warn_rl!("web", 60, 5, "accept: {}", crate::stream::errno_text(&error));
+                clock::sleep_until(clock::now_ms() + PAUSE_MS).await;
+                continue;
+            }
+        };
+        prepare(&stream);
+        let gate = Arc::new(Gate::default());
+        let counted = gate.clone();
+        let middleware =
+            RpcServiceBuilder::new().layer_fn(move |methods| GatedMethods { methods, gate: counted.clone() });
+        let service = builder.clone().set_rpc_middleware(middleware).build(methods.clone(), stop.clone());
+        let stream = GatedStream { stream, gate };
+        let served = serve_with_graceful_shutdown(stream, service, stop.clone().shutdown());
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                vlog::dbg!("web", "a connection ended: {error}");
+            }
+        });
+    }
+}
+
+/// A peer that vanished is noticed, and answers leave at once.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let alive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&alive);
 }
 
 impl Actor for Web {

@@ -146,6 +146,41 @@ fn whole_values_are_read_as_well() {
 }
 
 #[test]
+fn a_difference_beyond_its_column_is_written_as_whole_values() {
+    let storage = MemoryStorage::default();
+    LogDb::create(Box::new(storage.clone()), &schema()).unwrap();
+    let mut server = server_on(storage.clone());
+    let mut logged = |ops: Value| {
+        let before = storage.contents().len();
+        transact(&mut server, ops);
+        String::from_utf8(storage.contents()[before..].to_vec()).unwrap()
+    };
+    logged(json!([{"op":"insert","table":"T","row":{"e":"b","lim":["set",[1,2]]}}]));
+    // Three of at most three.
+    let text = logged(json!([{"op":"update","table":"T","where":[],"row":{"lim":["set",[1,4,5]]}}]));
+    assert!(text.contains(r#""lim":["set",[2,4,5]]"#) && text.contains("_is_diff"), "{text}");
+    let text = logged(json!([{"op":"update","table":"T","where":[],"row":{"lim":["set",[2,3]],"sl":"x"}}]));
+    assert!(text.contains(r#""lim":["set",[2,3]],"sl":"x""#) && !text.contains("_is_diff"), "{text}");
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
+    assert_eq!(contents(&opened.db), contents(server.db("ordinals").unwrap()));
+}
+
+#[test]
+fn a_conversion_passes_over_what_the_schema_does_not_name() {
+    let record = r#"{"_date":1,"T":{"00000000-0000-4000-8000-000000000001":{"e":"b","zork":5}},"zork":{"x":{}}}"#;
+    let mut bytes = encode(&schema().to_text());
+    bytes.extend(encode(record));
+    let open = |faults| {
+        let storage = MemoryStorage::new(bytes.clone());
+        open_database(Box::new(storage), faults, &mut UuidSource::new(5)).unwrap()
+    };
+    assert_eq!(open(Faults::End).warning.unwrap().error.tag, "unknown column");
+    let converted = open(Faults::Convert);
+    assert!(converted.warning.is_none());
+    assert_eq!(contents(&converted.db).len(), 1);
+}
+
+#[test]
 fn compaction_keeps_what_is_committed_meanwhile() {
     let (storage, _) = history();
     let mut server = server_on(storage.clone());

@@ -58,19 +58,24 @@ fn the_python_idl_keeps_its_rows_across_a_restart() {
     assert!(client.wait().expect("its end").success());
 }
 
-#[test]
-fn a_monitor_over_websocket() {
+/// What a monitor over WebSocket says that does `what`.
+fn over_websocket(what: &str) -> String {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let port = free.expect("a free port").port().to_string();
     let place = place_with(&[&format!("--web={port}")]);
-    let outcome = python(&place, "websocket.py", &[&port]).output().expect("python3");
-    let said = String::from_utf8_lossy(&outcome.stdout).into_owned();
-    assert_eq!(
-        said,
-        "initial {}\nupdate3 [{'insert': {'name': 'b'}}]\n",
-        "{}",
-        String::from_utf8_lossy(&outcome.stderr)
-    );
+    let outcome = python(&place, "websocket.py", &[&port, what]).output().expect("python3");
+    assert_eq!(String::from_utf8_lossy(&outcome.stderr), "");
+    String::from_utf8_lossy(&outcome.stdout).into_owned()
+}
+
+#[test]
+fn a_monitor_over_websocket() {
+    assert_eq!(over_websocket("monitor"), "initial {}\nupdate3 [{'insert': {'name': 'b'}}]\n");
+}
+
+#[test]
+fn who_stops_reading_over_websocket_is_told_of_many_commits_at_once() {
+    assert_eq!(over_websocket("stop-reading"), "many at once\n");
 }
 
 #[test]

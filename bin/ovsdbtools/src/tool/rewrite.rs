@@ -36,14 +36,13 @@ fn file_behind(path: &str) -> PathBuf {
 }
 
 /// Reads a database; locked against writers if it is to be replaced.
-fn open(path: &str, replace: bool) -> Outcome<Opened> {
+fn open(path: &str, replace: bool, faults: Faults) -> Outcome<Opened> {
     let storage = if replace {
         FileStorage::open(&file_behind(path)).map_err(|refusal| refused(&refusal))
     } else {
         FileStorage::open_read_only(Path::new(path)).map_err(|error| error.to_string())
     };
-    let opened =
-        open_database(Box::new(storage?), Faults::End, &mut uuid_source()).map_err(|error| error.to_string())?;
+    let opened = open_database(Box::new(storage?), faults, &mut uuid_source()).map_err(|error| error.to_string())?;
     match opened.warning {
         Some(fault) => Err(fault.to_string()),
         None => Ok(opened),
@@ -81,7 +80,7 @@ fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) ->
 pub(super) fn compact(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let target = args.get(1);
     let _lock = lock_target(target)?;
-    let opened = open(&db_file(args, 0), target.is_none())?;
+    let opened = open(&db_file(args, 0), target.is_none(), Faults::End)?;
     write(&opened.db, &opened, target, &format!("compacted by ovsdb-tool {OVS_VERSION}"))?;
     Ok(0)
 }
@@ -90,7 +89,7 @@ pub(super) fn convert(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let schema = read_schema(&schema_file(args, 1)).map_err(|error| error.to_string())?;
     let target = args.get(2);
     let _lock = lock_target(target)?;
-    let opened = open(&db_file(args, 0), target.is_none())?;
+    let opened = open(&db_file(args, 0), target.is_none(), Faults::Convert)?;
     let converted =
         convert_database(&opened.db, Arc::new(schema), &mut uuid_source()).map_err(|error| error.to_string())?;
     write(&converted, &opened, target, &format!("converted by ovsdb-tool {OVS_VERSION}"))?;

@@ -64,6 +64,9 @@ pub enum Faults {
     End,
     /// It is passed over with a note, as for a server.
     PassOver,
+    /// The log ends before it, but tables and columns that the schema does not name are passed over, as they would be
+    /// gone after a conversion.
+    Convert,
 }
 
 /// Reads a log into a database.
@@ -73,7 +76,7 @@ pub enum Faults {
 pub fn open_database(storage: Box<dyn Storage>, faults: Faults, source: &mut UuidSource) -> Result<Opened> {
     let (schema, mut reader) = begin(&*storage)?;
     let mut db = Database::new(Arc::clone(&schema));
-    let (records, failed) = fill(&mut db, &mut reader, source);
+    let (records, failed) = fill(&mut db, &mut reader, faults, source);
     drop(reader);
     let half_applied = failed.as_ref().is_some_and(|failed| failed.half_applied);
     let sound = !half_applied && settle(&mut db);
@@ -119,14 +122,14 @@ struct Failed {
 }
 
 /// Applies the records; says how many, and why it ended before the end.
-fn fill(db: &mut Database, reader: &mut Input<'_>, source: &mut UuidSource) -> (u64, Option<Failed>) {
+fn fill(db: &mut Database, reader: &mut Input<'_>, faults: Faults, source: &mut UuidSource) -> (u64, Option<Failed>) {
     let mut records = 0;
     loop {
         let offset = reader.offset();
         match reader.next_record() {
             Ok(None) => return (records, None),
             Ok(Some(record)) => {
-                if let Err(error) = apply_record(db, &record.json, source) {
+                if let Err(error) = apply_record(db, &record.json, faults, source) {
                     let error = LogError { offset, error };
                     return (records, Some(Failed { half_applied: true, error }));
                 }
@@ -151,7 +154,7 @@ fn replay(schema: Arc<DatabaseSchema>, mut reader: Input<'_>, faults: Faults, so
             Err(error) => break (None, Some(error)),
         };
         let mut txn = Txn::new(&db);
-        let read = apply_record(&mut txn, &record.json, source).map_err(Note::Unreadable);
+        let read = apply_record(&mut txn, &record.json, faults, source).map_err(Note::Unreadable);
         match read.and_then(|()| txn.prepare(source).map_err(Note::Forbidden)) {
             Ok(commit) => {
                 if let Some(commit) = commit {
@@ -277,7 +280,7 @@ impl Rows for Txn<'_> {
 }
 
 /// Gives the rows of one transaction record to `to`.
-fn apply_record(to: &mut impl Rows, json: &Value, source: &mut UuidSource) -> Result<()> {
+fn apply_record(to: &mut impl Rows, json: &Value, faults: Faults, source: &mut UuidSource) -> Result<()> {
     let Some(members) = json.as_object() else {
         return Err(OvsdbError::syntax_in(json, "object expected"));
     };
@@ -290,7 +293,7 @@ fn apply_record(to: &mut impl Rows, json: &Value, source: &mut UuidSource) -> Re
                 "_is_diff" => rows.is_boolean(),
                 _ => false,
             };
-            if annotation {
+            if annotation || faults == Faults::Convert {
                 continue;
             }
             let details = format!("No table named {name}.");
@@ -305,7 +308,7 @@ fn apply_record(to: &mut impl Rows, json: &Value, source: &mut UuidSource) -> Re
                 let details = format!("\"{uuid}\" is not a valid UUID");
                 return Err(OvsdbError::syntax_in(&Value::Object(rows.clone()), details));
             };
-            apply_row(to, (id, &schema), uuid, row, is_diff, source)?;
+            apply_row(to, (id, &schema), uuid, (row, is_diff), faults, source)?;
         }
     }
     Ok(())
@@ -315,8 +318,8 @@ fn apply_row(
     to: &mut impl Rows,
     (id, schema): (TableId, &Arc<TableSchema>),
     uuid: Uuid,
-    json: &Value,
-    is_diff: bool,
+    (json, is_diff): (&Value, bool),
+    faults: Faults,
     source: &mut UuidSource,
 ) -> Result<()> {
     let members = match json {
@@ -333,6 +336,9 @@ fn apply_row(
     };
     for (name, value) in members {
         let Some(column) = schema.column_index(name) else {
+            if faults == Faults::Convert {
+                continue;
+            }
             let details = format!("No column {name} in table {}.", schema.name);
             return Err(OvsdbError::new("unknown column", details).within(json));
         };

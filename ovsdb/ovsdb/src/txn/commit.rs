@@ -117,10 +117,12 @@ impl Txn<'_> {
 
 impl Commit {
     /// The record for the log (ovsdb(5)), or `None` when only ephemeral columns changed. Changes of
-    /// columns that hold sets or maps are written as differences.
+    /// columns that hold sets or maps are written as differences, unless one of them holds more than its column
+    /// may: Open vSwitch writes such a difference and does not read it.
     #[must_use]
     pub fn log_record(&self, db: &Database, wall_ms: i64) -> Option<String> {
-        self.record(db, wall_ms, true)
+        let crowded = self.changes.iter().any(|change| has_crowded_difference(change, &db.tables[change.table].schema));
+        self.record(db, wall_ms, !crowded)
     }
 
     /// The record with whole values in place of differences, as before Open vSwitch 2.15.
@@ -165,6 +167,16 @@ impl Commit {
         out.push_str(if diff { ",\"_is_diff\":true}" } else { "}" });
         Some(out)
     }
+}
+
+/// Whether the difference of a column with a bound has more elements than the bound.
+fn has_crowded_difference(change: &RowChange, schema: &TableSchema) -> bool {
+    let (Some(old), Some(new)) = (&change.old, &change.new) else { return false };
+    let bounded = schema.own_columns().filter(|(_, spec)| spec.persistent && (2..u32::MAX).contains(&spec.ty.n_max));
+    bounded.filter(|(column, _)| change.changes(*column)).any(|(column, spec)| {
+        let difference = old.field(column).diff(new.field(column), &spec.ty);
+        difference.len() > spec.ty.n_max as usize
+    })
 }
 
 /// Appends `<row-txn>`; false when nothing of it belongs in a log.
