@@ -7,6 +7,9 @@
 //! Deliberately absent: clocks, retries, policy (when a ring grows, which thread serves it) and everything
 //! that ordinary crates do safely (rtnetlink, files, TCP).
 //!
+//! What needs no kernel (blocks read half written, frames, sizes) runs under Miri:
+//! `cargo +nightly miri test -p sys --lib -- --skip epoll --skip affinity`, with `MIRIFLAGS=-Zmiri-disable-isolation`.
+//!
 //! * [`RxRing`]: receive, by `TPACKET_V3` read ahead of its blocks' retirement or by `TPACKET_V2`.
 //! * [`EarlySocket`]: receive by a plain socket until there is a ring.
 //! * [`TxSocket`]: send in batches, straight out of ring memory.

@@ -182,3 +182,22 @@ fn what_a_ring_has_no_room_for_is_counted_and_shown() {
         process::until("the database to know it", SOON, || column().is_ok_and(|n| n.trim() == lost.to_string()))
     });
 }
+
+/// A frame that is too long for the way out is lost, counted and told of; what fits passes.
+#[test]
+fn a_frame_too_long_for_its_way_out_is_told_of() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        need("traffic flows", a.reaches(&b.ip))?;
+        lab.host.line("ip link set v1 mtu 9000")?;
+        a.space.line("ip link set eth0 mtu 9000")?;
+        need("what fits passes", a.ping_with(&b.ip, 5, &["-s", "1400"])? == 5)?;
+        need("what does not fit is lost", a.ping_with(&b.ip, 5, &["-M", "do", "-s", "4000"])? == 0)?;
+        let log = lab.place.dir().join("log/ovs-vswitchd.log");
+        process::until("the log to tell of it", SOON, || {
+            text(&log).contains("netdev_linux|WARN|error sending Ethernet packet on v2: Message too long")
+        })?;
+        need("and what fits still passes", a.ping(&b.ip, 5)? == 5)
+    });
+}
