@@ -320,9 +320,11 @@ fn build(files: &TlsFiles, active: bool, first: bool) -> io::Result<SslContext> 
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
     // A write that is tried again may come from another place in memory.
     builder.set_mode(SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE);
-    // Choices that are no good leave what is usual.
-    if files.ciphers.is_empty() || builder.set_cipher_list(&files.ciphers).is_err() {
+    if files.ciphers.is_empty() {
         builder.set_cipher_list(DEFAULT_CIPHERS).map_err(io::Error::other)?;
+    } else {
+        // What is no list of ciphers leaves only those of TLS 1.3; protocols that are none leave what is usual.
+        let _ = builder.set_cipher_list(&files.ciphers);
     }
     builder.set_options(protocols_off(&files.protocols).unwrap_or(SslOptions::empty()));
     let certificate = files.certificate.as_ref().is_some_and(|path| builder.set_certificate_chain_file(path).is_ok());

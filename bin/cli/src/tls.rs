@@ -47,9 +47,13 @@ pub(crate) fn context(settings: &TlsSettings) -> io::Result<SslContext> {
     };
     let mut builder = SslContextBuilder::new(SslMethod::tls()).map_err(failed)?;
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
-    // What is no list of ciphers or protocols was complained about as the option was read, and is passed over.
-    if settings.ciphers.as_deref().is_none_or(|ciphers| builder.set_cipher_list(ciphers).is_err()) {
-        builder.set_cipher_list("HIGH:!aNULL:!MD5").map_err(failed)?;
+    // What is no list of ciphers or protocols was complained about as the option was read; such ciphers leave only those
+    // of TLS 1.3.
+    match &settings.ciphers {
+        Some(ciphers) => {
+            let _ = builder.set_cipher_list(ciphers);
+        }
+        None => builder.set_cipher_list("HIGH:!aNULL:!MD5").map_err(failed)?,
     }
     if let Some(off) = settings.protocols.as_deref().and_then(|list| disabled_protocols(list).ok()) {
         builder.set_options(off);
