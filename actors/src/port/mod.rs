@@ -562,6 +562,10 @@ impl Handler<LinkChanged> for Port {
             if let Some(total) = m.carrier_changes {
                 self.reopen(ctx);
                 self.resets.told(total);
+                if self.device.is_some() {
+                    // The MTU that was asked for stands against the host's changes.
+                    set_mtu(&self.setup.config.name, self.setup.config.mtu_request);
+                }
             }
             self.look();
             self.resets.looked();

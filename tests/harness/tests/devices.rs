@@ -118,6 +118,28 @@ fn a_device_set_up_right_behind_its_port_is_told_to_be_up() {
     });
 }
 
+#[test]
+fn an_mtu_that_was_asked_for_stands_against_the_host() {
+    on_lab(Side::troupe(), &[], |lab| {
+        lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")?;
+        lab.host.line("ip link add near type veth peer name far")?;
+        lab.vsctl("add-port br0 near -- set interface near mtu_request=1400")?;
+        lab.vsctl("add-port br0 own -- set interface own type=internal mtu_request=1400")?;
+        for name in ["near", "own"] {
+            lab.host.line(&format!("ip link set {name} mtu 1300"))?;
+            process::until(&format!("{name} to have its MTU back"), SOON, || {
+                lab.host.line(&format!("ip link show {name}")).is_ok_and(|shown| shown.contains("mtu 1400"))
+            })?;
+            let told = lab.vsctl(&format!("wait-until interface {name} mtu=1400"));
+            need(&format!("{name} is told with its MTU: {told:?}"), told.is_ok())?;
+        }
+        lab.vsctl("clear interface near mtu_request")?;
+        lab.host.line("ip link set near mtu 1300")?;
+        let told = lab.vsctl("wait-until interface near mtu=1300");
+        need(&format!("nobody asks for another MTU any more: {told:?}"), told.is_ok())
+    });
+}
+
 /// Takes each device down, renames it away, and back some milliseconds later, about when it is being opened again.
 const RENAMES: &str = r#"
 import subprocess, sys, time
