@@ -381,10 +381,12 @@ impl Header<'_> {
                 2 => (key.arp_tha(), mask.arp_tha()),
                 _ => (0, 0),
             };
-            if matches!(kind, 1 | 2) && len == 1 && address != 0 {
-                if let Some((old, new)) = replace(self.octets, at + 2, mac(address), mac(named))? {
-                    update(self.octets, l4 + 2, &old, &new)?;
-                }
+            if matches!(kind, 1 | 2)
+                && len == 1
+                && address != 0
+                && let Some((old, new)) = replace(self.octets, at + 2, mac(address), mac(named))?
+            {
+                update(self.octets, l4 + 2, &old, &new)?;
             }
             if len == 0 {
                 break;

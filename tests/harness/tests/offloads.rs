@@ -90,10 +90,8 @@ fn mirrors_and_copies_are_cut_for_devices_that_do_not_cut() {
         lab.host.line("ethtool -K v3 tx off")?;
         watched(three, "stream", 1500, least)?;
         // Cut short, for a device with offloads and one without.
-        for flow in ["priority=2,in_port=v1,actions=output(port=v3,max_len=100),normal"] {
-            lab.tool_args("ovs-ofctl", &["del-flows", "br0", "in_port=v1"])?;
-            lab.tool_args("ovs-ofctl", &["add-flow", "br0", flow])?;
-        }
+        lab.ofctl("del-flows br0 in_port=v1")?;
+        lab.ofctl("add-flow br0 priority=2,in_port=v1,actions=output(port=v3,max_len=100),normal")?;
         watched(three, "cut", 100, 10)?;
         lab.host.line("ethtool -K v3 tx on tso on gso on")?;
         watched(three, "cut", 100, 10)
