@@ -113,19 +113,24 @@ fn merge(session: &Session, mut table_mod: TableMod) -> Result<TableMod, Failure
     Ok(table_mod)
 }
 
-/// Gives a table a name: its features, changed and sent back (1.5).
+/// Gives a table a name: features, changed and sent back. Before 1.5 those of all tables, as a table that goes
+/// without saying is one that is to go.
 fn rename(session: &Session, table: u8, name: &str, settings: &Settings) -> Done {
-    let mut found = None;
+    let mut tables = Vec::new();
     session.each_part(&Message::TableFeaturesRequest(Vec::new()), "table features", |msg| {
-        if let Message::TableFeaturesReply(tables) = msg.body {
-            found = found.take().or_else(|| tables.into_iter().find(|t| t.table_id == table));
+        if let Message::TableFeaturesReply(more) = msg.body {
+            tables.extend(more);
         }
         Ok(())
     })?;
-    let mut features = found.ok_or_else(|| format!("switch does not have table {table}"))?;
+    let features = tables.iter_mut().find(|t| t.table_id == table);
+    let features = features.ok_or_else(|| format!("switch does not have table {table}"))?;
     features.name = name.to_string();
-    features.command = table_features::MODIFY;
-    let request = session.encode(&Message::TableFeaturesRequest(vec![features]))?;
+    if session.version >= openflow::Version::V15 {
+        features.command = table_features::MODIFY;
+        tables.retain(|t| t.table_id == table);
+    }
+    let request = session.encode(&Message::TableFeaturesRequest(tables))?;
     let reply = session.transact(&request)?;
     if crate::session::is_error(&reply) {
         program::eprint_quiet(&session.text(&reply, settings, 2));
