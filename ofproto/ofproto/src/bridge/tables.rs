@@ -3,13 +3,13 @@
 //! Source: OpenFlow 1.1 section A.3.3, 1.3.5 section 7.3.5.5, 1.4 sections 6.5 and 7.3.4.3; observed answers of Open
 //! vSwitch 3.1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flow::field::ALL;
 use openflow::message::async_config::AsyncKind;
 use openflow::message::table::{TABLE_ALL, TableMiss, TableReason, TableStatus, Vacancy};
-use openflow::message::table_features::{ActionFeatures, InstructionFeatures};
+use openflow::message::table_features::{self, ActionFeatures, InstructionFeatures};
 use openflow::message::{self, FieldSet, Message, TableDesc, TableFeatures, TableMod};
 use openflow::{ErrorCode, Version};
 
@@ -148,11 +148,17 @@ impl Bridge {
     /// Gives tables the names that a controller wants them to have, all else being as it is. An empty one takes its own
     /// name away again; those of the database stay.
     pub(super) fn rename_tables(&mut self, wanted: &[TableFeatures], version: Version) -> Result<(), ErrorCode> {
+        suits_together(wanted)?;
         let tables = if wanted.is_empty() { Vec::new() } else { self.all_table_features(version) };
         for wish in wanted {
-            let now = tables.get(usize::from(wish.table_id)).ok_or(ErrorCode::OFPTFFC_BAD_TABLE)?;
-            let differs = TableFeatures { name: String::new(), command: 0, ..wish.clone() }
-                != as_told(TableFeatures { name: String::new(), ..now.clone() }, version)?;
+            // The hidden table has no features.
+            let now = tables.get(usize::from(wish.table_id)).ok_or(ErrorCode::OFPTFFC_EPERM)?;
+            let differs = if wish.has_no_properties() {
+                wish.max_entries != now.max_entries
+            } else {
+                TableFeatures { name: String::new(), command: 0, ..wish.clone() }
+                    != as_told(TableFeatures { name: String::new(), ..now.clone() }, version)?
+            };
             let taken = self.config.tables.get(&wish.table_id).and_then(|config| config.name.as_deref());
             if differs || (!wish.name.is_empty() && taken.is_some_and(|name| name != wish.name)) {
                 return Err(ErrorCode::OFPTFFC_EPERM);
@@ -187,6 +193,26 @@ impl Bridge {
         }
         features.miss_rules = features.nonmiss.clone();
         features
+    }
+}
+
+/// Whether a request to change features is one that can be: each table once, and all of them unless the request's first
+/// part says that it is about its tables alone. Tables are neither enabled nor disabled.
+fn suits_together(wanted: &[TableFeatures]) -> Result<(), ErrorCode> {
+    let Some(first) = wanted.first() else { return Ok(()) };
+    let mut seen = BTreeSet::new();
+    for wish in wanted {
+        if wish.table_id == TABLE_ALL {
+            return Err(ErrorCode::OFPTFFC_BAD_TABLE);
+        }
+        if !seen.insert(wish.table_id) {
+            return Err(ErrorCode::NXTFFC_DUP_TABLE);
+        }
+    }
+    match first.command {
+        table_features::MODIFY => Ok(()),
+        table_features::REPLACE if (0..N_TABLES).all(|id| seen.contains(&id)) => Ok(()),
+        _ => Err(ErrorCode::OFPTFFC_EPERM),
     }
 }
 

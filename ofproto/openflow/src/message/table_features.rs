@@ -32,6 +32,9 @@ pub struct ActionFeatures {
 
 /// Command that changes the tables named and leaves the others as they are.
 pub const MODIFY: u8 = 1;
+
+/// Command: these are all the tables that there are to be.
+pub const REPLACE: u8 = 0;
 /// The greatest command.
 const COMMAND_MAX: u8 = 3;
 
@@ -68,6 +71,15 @@ pub struct TableFeatures {
     pub command: u8,
     /// Feature bits (1.5; 0 otherwise).
     pub features: u32,
+}
+
+impl TableFeatures {
+    /// Whether it says nothing of rules and fields, as 1.5 allows.
+    #[must_use]
+    pub fn has_no_properties(&self) -> bool {
+        let nothing = InstructionFeatures::default();
+        self.nonmiss == nothing && self.miss_rules == nothing && self.matching.is_empty() && self.wildcard.is_empty()
+    }
 }
 
 /// Property numbers; one more is for table-miss rules.
