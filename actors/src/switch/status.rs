@@ -74,32 +74,9 @@ impl Switch {
                 let reports: BTreeMap<String, DatapathReport> =
                     datapaths.into_iter().filter_map(|(kind, r)| Some((kind, r.ok()?))).collect();
                 crate::unixctl::coverage::turn(clock::now_ms());
-                let network = this.host.as_ref().map(|host| host.view.load());
                 for (bridge, name, known, status) in ports {
-                    let Ok(mut status) = status else { continue };
-                    let Some(bridge) = this.bridges.get_mut(&bridge) else { continue };
-                    let report = reports.get(&bridge.datapath);
-                    let Some(port) = bridge.ports.get_mut(&name) else { continue };
-                    if !Arc::ptr_eq(&known, &port.status) {
-                        // What it has told since it was asked is newer.
-                        status = PortStatus::clone(&port.status);
-                    }
-                    status.stats = counters(port.odp, report);
-                    if let Some(queues) = report.and_then(|r| r.dummies.get(&port.odp?)) {
-                        status.counters = dummy_counters(&status.stats, queues);
-                    }
-                    if let Some(kernel) = host.get(&name) {
-                        status.counters = kernel_counters(kernel, &port.kind, (port.odp, report), &mut status.stats);
-                    } else if !status.open {
-                        // What was counted last stays to be seen.
-                        (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
-                    }
-                    if let Some(tunnel) = &port.tunnel {
-                        egress::fill(&mut status, tunnel, &this.view.underlay, network.as_deref());
-                    }
-                    // One that stays as it was stays the one that rows were made from.
-                    if *port.status != status {
-                        port.status = Arc::new(status);
+                    if let Ok(status) = status {
+                        this.take_status((&bridge, &name), &known, status, &reports, &host);
                     }
                 }
                 let reports = controllers.into_iter().filter_map(|(name, report)| Some((name, report.ok()?)));
@@ -124,6 +101,43 @@ impl Switch {
                 this.write_status(None);
             });
         ctx.spawn(step);
+    }
+
+    /// Takes over what a port says of itself, with what datapaths and host have counted. `known` is what was known of it
+    /// when it was asked.
+    fn take_status(
+        &mut self,
+        (bridge, name): (&str, &str),
+        known: &Arc<PortStatus>,
+        mut status: PortStatus,
+        reports: &BTreeMap<String, DatapathReport>,
+        host: &BTreeMap<String, LinkCounters>,
+    ) {
+        let Some(bridge) = self.bridges.get_mut(bridge) else { return };
+        let report = reports.get(&bridge.datapath);
+        let Some(port) = bridge.ports.get_mut(name) else { return };
+        if !Arc::ptr_eq(known, &port.status) {
+            // What it has told since it was asked is newer.
+            status = PortStatus::clone(&port.status);
+        }
+        status.stats = counters(port.odp, report);
+        if let Some(queues) = report.and_then(|r| r.dummies.get(&port.odp?)) {
+            status.counters = dummy_counters(&status.stats, queues);
+        }
+        if let Some(kernel) = host.get(name) {
+            status.counters = kernel_counters(kernel, &port.kind, (port.odp, report), &mut status.stats);
+        } else if !status.open {
+            // What was counted last stays to be seen.
+            (status.stats, status.counters) = (port.status.stats.clone(), port.status.counters.clone());
+        }
+        if let Some(tunnel) = &port.tunnel {
+            let network = self.host.as_ref().map(|host| host.view.load());
+            egress::fill(&mut status, tunnel, &self.view.underlay, network.as_deref());
+        }
+        // One that stays as it was stays the one that rows were made from.
+        if *port.status != status {
+            port.status = Arc::new(status);
+        }
     }
 
     /// Takes over what a bridge's ports without a device have carried.
