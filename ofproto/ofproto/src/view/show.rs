@@ -69,9 +69,13 @@ fn parse_mac(text: &str) -> Option<u64> {
 /// A VLAN as Open vSwitch reads it: what follows the digits does not matter, and 16 bits count.
 pub fn vlan_number(text: &str) -> u16 {
     let text = text.trim_start();
-    let digits = text.trim_start_matches(['-', '+']).bytes().map_while(|b| b.is_ascii_digit().then_some(b - b'0'));
+    let (is_negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).map(|digit| digit - b'0');
     let n = digits.fold(0_u16, |n, digit| n.wrapping_mul(10).wrapping_add(digit.into()));
-    if text.starts_with('-') { n.wrapping_neg() } else { n }
+    if is_negative { n.wrapping_neg() } else { n }
 }
 
 /// `fdb/add bridge port vlan mac`, without the bridge.
@@ -144,6 +148,13 @@ mod tests {
     use super::*;
     use crate::view::{BridgeId, BundleView};
     use std::sync::Arc;
+
+    #[test]
+    fn vlans_are_read_as_open_vswitch_reads_them() {
+        for (text, vlan) in [("5", 5), (" +7x", 7), ("-1", 65_535), ("65537", 1), ("", 0), ("vlan", 0), ("--1", 0)] {
+            assert_eq!(vlan_number(text), vlan, "{text:?}");
+        }
+    }
 
     #[test]
     fn learned_addresses_show_as_open_vswitch_shows_them() {
