@@ -142,6 +142,18 @@ pub(super) fn parse_text(
     Ok((flow_mods, usable, session))
 }
 
+/// Lines that are looked at for what the others may be like.
+const SAMPLE: usize = 64;
+
+/// The protocols that can say some lines from all over the file, if these can be read without names.
+pub(super) fn sample(text: &Text, command: Command) -> Option<Protocols> {
+    let mut usable = Protocols::ANY;
+    for line in text.lines().iter().step_by(text.len().div_ceil(SAMPLE).max(1)) {
+        usable &= parse(line, command, Names::NONE, &mut Shapes::default()).ok()?.usable;
+    }
+    Some(usable)
+}
+
 /// Lines that are worth a thread.
 const LINES_A_THREAD: usize = 4096;
 /// Most threads.

@@ -264,7 +264,7 @@ fn from_file(settings: &Settings, switch: &str, file: &str, command: Command) ->
 /// Flow-mods that are sent one by one, each when the one before it has been accepted.
 const ONE_BY_ONE: usize = 256;
 /// Flow-mods behind those that are sent together, while the switch is still busy with as many before them.
-const TOGETHER: usize = 2048;
+const TOGETHER: usize = 4096;
 
 /// Sends flow-mods, in a bundle if so asked. Otherwise the first that the switch refuses is told of and ends the command.
 /// The switch is asked after each of the first ones, so that nothing behind the refused one is sent. In a long list it is
@@ -320,11 +320,9 @@ fn stream(
     text: &flow_file::Text,
     command: Command,
 ) -> Option<Done> {
-    let session = session(found, switch, settings).ok()?;
-    let (version, protocol) = (session.version, Protocols::initial(session.version));
-    if !settings.allowed.contains(protocol) {
-        return None;
-    }
+    // Some lines say which protocol it will be, unless others want another one.
+    let (session, protocol) = open_for_flow_mod(found, switch, flow_file::sample(text, command)?, settings).ok()?;
+    let version = session.version;
     let table_id = Protocols::TABLE_ID.contains(protocol);
     let first = session.reserve_xids(text.len());
     let encode = |out: &mut Vec<u8>, place: usize, parsed: &ParsedFlowMod| {
