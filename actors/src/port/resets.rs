@@ -11,6 +11,8 @@ pub struct LinkResets {
     ahead: u32,
     /// What the kernel told of last is yet to be seen.
     told: bool,
+    /// The kernel's count has just been told for the first time: what is seen now is in it.
+    begins: bool,
 }
 
 impl LinkResets {
@@ -23,13 +25,16 @@ impl LinkResets {
     pub fn saw_change(&mut self) {
         if !self.told {
             self.n += 1;
-            self.ahead += 1;
+            self.ahead += u32::from(!self.begins);
         }
     }
 
     /// The kernel tells that the link has changed `total` times.
     pub fn told(&mut self, total: u32) {
-        let Some(before) = self.kernel.replace(total) else { return };
+        let Some(before) = self.kernel.replace(total) else {
+            self.begins = true;
+            return;
+        };
         let since = total.wrapping_sub(before);
         self.n += i64::from(since.saturating_sub(self.ahead));
         self.ahead = self.ahead.saturating_sub(since);
@@ -38,18 +43,29 @@ impl LinkResets {
 
     /// The device has been looked at since the kernel told of it.
     pub fn looked(&mut self) {
-        self.told = false;
+        (self.told, self.begins) = (false, false);
     }
 
     /// Another device comes next, with a count of its own.
     pub fn forget_device(&mut self) {
-        (self.kernel, self.ahead, self.told) = (None, 0, false);
+        (self.kernel, self.ahead, self.told, self.begins) = (None, 0, false, false);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_change_told_of_is_in_the_first_count() {
+        let mut resets = LinkResets::default();
+        for (total, count) in [(3, 1), (4, 2), (5, 3)] {
+            resets.told(total);
+            resets.saw_change();
+            resets.looked();
+            assert_eq!(resets.count(), count, "{total}");
+        }
+    }
 
     #[test]
     fn every_change_counts_once() {
