@@ -10,6 +10,11 @@ use super::Bridge;
 use crate::clock;
 use crate::msg::bridge::{DumpFlows, Origins};
 
+/// A VLAN as Open vSwitch reads it: 16 bits of the number count.
+fn vlan_number(text: &str) -> u16 {
+    crate::unixctl::leading_number(text) as u16
+}
+
 impl Bridge {
     pub(super) fn control(&mut self, name: &str, args: &[String]) -> Result<String, String> {
         let now_ms = clock::now_ms();
@@ -33,7 +38,7 @@ impl Bridge {
             "fdb/add" => self.fdb_add(args, now_ms),
             "fdb/del" => {
                 let [vlan, mac] = args else { return Err("wrong number of arguments".to_owned()) };
-                show::fdb_del(&mut self.core.macs, vlan, mac)?;
+                show::fdb_del(&mut self.core.macs, vlan_number(vlan), mac)?;
                 self.core.macs_changed();
                 Ok(String::new())
             }
@@ -102,10 +107,11 @@ impl Bridge {
     fn fdb_add(&mut self, args: &[String], now_ms: i64) -> Result<String, String> {
         use l2proto::mac_learning::MacKey;
         let [port, vlan, mac] = args else { return Err("wrong number of arguments".to_owned()) };
+        let vlan = vlan_number(vlan);
         let view = self.core.view();
         // An entry that is there already is told of, unless it was put there by hand and stays.
         let bundle = view.ports.values().find(|p| p.name == *port).and_then(|p| p.bundle);
-        let key = crate::port::device::parse_mac(mac).map(|mac| MacKey { vlan: show::vlan_number(vlan), mac });
+        let key = crate::port::device::parse_mac(mac).map(|mac| MacKey { vlan, mac });
         let told = key
             .and_then(|key| self.core.macs.lookup(&key))
             .filter(|e| !e.is_static || Some(e.port) != bundle.map(|b| b.0))
@@ -165,5 +171,17 @@ impl Handler<Origins> for Bridge {
     fn handle(&mut self, m: Origins, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         MessageResult(m.0.into_iter().map(|ufid| self.core.origins(ufid)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::vlan_number;
+
+    #[test]
+    fn vlans_are_read_as_open_vswitch_reads_them() {
+        for (text, vlan) in [("5", 5), (" +7x", 7), ("-1", 65_535), ("65537", 1), ("", 0), ("vlan", 0), ("--1", 0)] {
+            assert_eq!(vlan_number(text), vlan, "{text:?}");
+        }
     }
 }

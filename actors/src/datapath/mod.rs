@@ -284,7 +284,7 @@ impl Datapath {
             }
         }
         self.tell();
-        if self.engine.is_crowded() {
+        if self.engine.was_crowded() {
             // Those who decide may be waiting for this very processor: what comes meanwhile would be received in vain.
             std::thread::yield_now();
         }

@@ -420,7 +420,7 @@ impl Datapath {
     }
 
     /// Whether packets were refused that should have been handed up, since the last look: who decides is behind.
-    pub fn is_crowded(&mut self) -> bool {
+    pub fn was_crowded(&mut self) -> bool {
         std::mem::take(&mut self.engine.is_crowded)
     }
 

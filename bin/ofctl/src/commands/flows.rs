@@ -327,9 +327,8 @@ fn stream(
     let first = session.reserve_xids(text.len());
     let encode = |out: &mut Vec<u8>, place: usize, parsed: &ParsedFlowMod| {
         let xid = first.wrapping_add(place as u32);
-        let put =
-            |out| message::encode_flow_mod(out, dialect(protocol), &parsed.flow_mod, table_id, version, xid).is_ok();
-        parsed.usable.contains(protocol) && put(out)
+        parsed.usable.contains(protocol)
+            && message::encode_flow_mod(out, dialect(protocol), &parsed.flow_mod, table_id, version, xid).is_ok()
     };
     let mut requests = Vec::new();
     let mut blocks = Vec::new();
