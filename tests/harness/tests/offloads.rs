@@ -151,6 +151,8 @@ fn what_a_ring_has_no_room_for_is_counted_and_shown() {
         need("traffic flows", a.reaches(&b.ip))?;
         need("there are rings", a.ping(&b.ip, 40)? >= 39)?;
         lab.tool_args("ovs-ofctl", &["add-flow", "br0", "priority=9,cookie=9,in_port=v1,udp,tp_dst=9,actions=drop"])?;
+        // What the caches know of the pings is not to take the datagrams too.
+        lab.appctl("revalidator/wait")?;
         let switch = lab.place.switch().ok_or("no switch")?;
         switch.signal(nix::sys::signal::Signal::SIGSTOP);
         let send = format!(
@@ -165,17 +167,21 @@ fn what_a_ring_has_no_room_for_is_counted_and_shown() {
             let digits = text.split(after).nth(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
             digits.flatten().and_then(|n| n.parse().ok()).unwrap_or(0)
         };
-        let seen = || -> Result<(u64, u64), String> {
+        // The flow is new: what comes while it is decided upon waits, as much as there is room for.
+        let seen = || -> Result<(u64, u64, u64), String> {
             let flows = lab.ofctl("dump-flows br0 cookie=9/-1")?;
             let ports = lab.ofctl("dump-ports br0 v1")?;
-            Ok((number(&flows, "n_packets="), number(&ports, "drop=")))
+            let datapath = lab.appctl("dpctl/show")?;
+            Ok((number(&flows, "n_packets="), number(&ports, "drop="), number(&datapath, "lost:")))
         };
         process::until("what was sent to be forwarded or lost", SOON, || {
-            seen().is_ok_and(|(passed, lost)| passed + lost >= FRAMES)
+            seen().is_ok_and(|(passed, lost, undecided)| passed + lost + undecided >= FRAMES)
         })
         .map_err(|why| format!("{why}: {:?}", seen()))?;
-        let (passed, lost) = seen()?;
-        need(&format!("{passed} passed and {lost} were lost of {FRAMES}"), passed + lost == FRAMES && lost > 1000)?;
+        let (passed, lost, undecided) = seen()?;
+        let account = format!("{passed} passed, {lost} and {undecided} undecided were lost of {FRAMES}");
+        // A guest's own questions for neighbours may be among what was lost.
+        need(&account, passed + lost + undecided < FRAMES + 50 && lost > 1000)?;
         let column = || lab.vsctl("get interface v1 statistics:rx_dropped");
         process::until("the database to know it", SOON, || column().is_ok_and(|n| n.trim() == lost.to_string()))
     });

@@ -1,9 +1,11 @@
 //! A ring that grows when it was found crowded, and shrinks again when that is long ago.
 //!
 //! Crowded is a ring half of which waits to be read, or that had to drop frames (the kernel marks blocks after that,
-//! `TP_STATUS_LOSING`). Making a larger ring takes the kernel a grace period, so a thread does that. Then a filter stops the old ring, the new one is bound, and when the old one is empty they
-//! change places between two batches: but for the moment between, nothing is lost and nothing comes twice. The alarm
-//! stays: whatever is bound after it is filled before it goes off. Time is that of the frames.
+//! `TP_STATUS_LOSING`). Making a larger ring takes the kernel a grace period, and its promiscuous mode however long
+//! others are busy with their devices, so a thread does both. Then a filter stops the old ring, the new one is bound, and
+//! when the old one is empty they change places between two batches: but for the moment between, nothing is lost and
+//! nothing comes twice. The alarm stays: whatever is bound after it is filled before it goes off. Time is that of the
+//! frames.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -102,7 +104,11 @@ impl Resize {
     }
 
     /// Goes on: begins to make another ring if that is needed, or gives one that is ready.
-    pub(super) fn step(&mut self, crowded: bool, make: fn(&RingConfig) -> Made) -> Option<Made> {
+    pub(super) fn step(
+        &mut self,
+        crowded: bool,
+        make: impl FnOnce(&RingConfig) -> Made + Send + 'static,
+    ) -> Option<Made> {
         if crowded {
             self.crowded_ns = self.now_ns;
         }

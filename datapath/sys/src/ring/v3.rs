@@ -62,7 +62,8 @@ impl V3 {
     pub(super) fn bind(&mut self, ifindex: u32) -> Result<()> {
         self.ifindex = ifindex;
         self.alarm.bind(ifindex)?;
-        Self::listen(&self.socket, ifindex, self.config.promiscuous)
+        Self::hear_others(&self.socket, ifindex, &self.config)?;
+        self.socket.bind(ifindex, ETH_P_ALL)
     }
 
     /// Has programs asked from now on; the ingress filter's must be in force already.
@@ -74,20 +75,21 @@ impl V3 {
         Ok(())
     }
 
-    fn listen(socket: &PacketSocket, ifindex: u32, promiscuous: bool) -> Result<()> {
-        if promiscuous {
-            socket.set_promiscuous(ifindex)?;
-        }
-        socket.bind(ifindex, ETH_P_ALL)
+    /// Asks for frames addressed to others too, if they are wanted. The kernel may let this wait long, until others are
+    /// done with their devices.
+    fn hear_others(socket: &PacketSocket, ifindex: u32, config: &RingConfig) -> Result<()> {
+        if config.promiscuous { socket.set_promiscuous(ifindex) } else { Ok(()) }
     }
 
     fn open_socket(config: &RingConfig) -> Result<PacketSocket> {
         open_socket(libc::tpacket_versions::TPACKET_V3 as i32, config.headroom)
     }
 
-    /// A ring that receives nothing yet.
-    fn open_ring(config: &RingConfig) -> Result<(PacketSocket, Map)> {
-        Self::map_ring(Self::open_socket(config)?, config)
+    /// A ring that needs nothing but to be bound to the device.
+    fn open_ring(ifindex: u32, config: &RingConfig) -> Result<(PacketSocket, Map)> {
+        let (socket, map) = Self::map_ring(Self::open_socket(config)?, config)?;
+        Self::hear_others(&socket, ifindex, config)?;
+        Ok((socket, map))
     }
 
     fn map_ring(socket: PacketSocket, config: &RingConfig) -> Result<(PacketSocket, Map)> {
@@ -129,13 +131,16 @@ impl V3 {
             self.stats();
         }
         if self.next.is_none() {
-            let Some(made) = self.resize.step(crowded, Self::open_ring) else { return };
+            let ifindex = self.ifindex;
+            let make = move |config: &RingConfig| Self::open_ring(ifindex, config);
+            let Some(made) = self.resize.step(crowded, make) else { return };
             let bound = made.and_then(|(socket, map)| {
                 if let Some(programs) = &self.programs {
                     socket.attach(&programs.ring)?;
                 }
+                // What comes between these two calls is lost, uncounted: nothing that may wait belongs there.
                 self.socket.drop_everything()?;
-                Self::listen(&socket, self.ifindex, self.config.promiscuous)?;
+                socket.bind(self.ifindex, ETH_P_ALL)?;
                 Ok((socket, map))
             });
             match bound {
