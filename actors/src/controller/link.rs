@@ -62,7 +62,8 @@ impl Link {
     /// Starts to read and to write.
     pub(super) fn begin(conn: ConnId, stream: Stream, session: Addr<Session>) -> Link {
         let (reader, writer) = tokio::io::split(stream);
-        let (out, writes) = mpsc::channel(1);
+        // One piece on its way, and one that is said in leaving.
+        let (out, writes) = mpsc::channel(2);
         let (go_on, may_read) = mpsc::channel(1);
         Link {
             conn,
@@ -118,8 +119,8 @@ impl Link {
         self.framer.next_message().map(|m| m.map(Arc::from)).map_err(|bad| bad.0)
     }
 
-    /// Deals with a message of a version that was not agreed upon: echoes are taken in any; greetings and errors, which
-    /// nobody asked for, are refused in their own. `false`: it is to be refused.
+    /// Deals with a message of a version that was not agreed upon: echoes are answered in their own, whatever it is;
+    /// greetings and errors, which nobody asked for, are refused in theirs if it is one. `false`: it is to be refused.
     pub(super) fn answer_other_version(&mut self, octets: &[u8], peer: &str, name: &str, agreed: Version) -> bool {
         use openflow::message::{ErrorMessage, Message, Msg, decode_with, encode_into};
         let (version, agreed) = (octets.first().copied().unwrap_or(0), agreed.wire());
@@ -127,10 +128,10 @@ impl Link {
             Ok(Msg { body: Message::EchoRequest(data), version, xid }) => {
                 Some((Message::EchoReply(data), version, xid))
             }
-            Ok(Msg { body: Message::Hello(_) | Message::Error(_), version, xid }) => {
+            Ok(Msg { body: Message::Hello(_) | Message::Error(_), xid, .. }) => {
                 let error = ErrorMessage::reply(ErrorCode::OFPBRC_BAD_TYPE, octets);
                 super::session::log_refusal(name, &error);
-                Some((Message::Error(error), version, xid))
+                Some((Message::Error(error), Version::from_wire(version).unwrap_or(Version::V10), xid))
             }
             Ok(Msg { body: Message::EchoReply(_), .. }) => None,
             _ => {
@@ -143,9 +144,12 @@ impl Link {
                 return false;
             }
         };
-        if let Some((answer, version, xid)) = answer {
+        if let Some((answer, answer_version, xid)) = answer {
             let mut reply = Vec::new();
-            if encode_into(&mut reply, &answer, version, xid).is_ok() {
+            if encode_into(&mut reply, &answer, answer_version, xid).is_ok() {
+                if matches!(answer, Message::EchoReply(_)) {
+                    reply[0] = version;
+                }
                 self.send(&reply);
             }
         }
@@ -173,7 +177,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.reader.abort();
         // What was said last should still arrive, but a peer that does not read must not keep it for ever.
-        if !self.pending.is_empty() && self.writing == 0 {
+        if !self.pending.is_empty() {
             let _ = self.out.try_send(std::mem::take(&mut self.pending));
         }
         let writer = self.writer.abort_handle();
@@ -219,9 +223,8 @@ async fn write_all(
             let _ = session.send(Written { conn, result }).await;
             break;
         }
-        if session.send(Written { conn, result }).await.is_err() {
-            break;
-        }
+        // A session that is gone may have left something to say.
+        let _ = session.send(Written { conn, result }).await;
     }
     let _ = writer.shutdown().await;
 }

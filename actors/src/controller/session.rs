@@ -321,11 +321,10 @@ impl Session {
                 vlog::dbg!("vconn", "{}: {agreement}", self.setup.peer);
                 self.agree(version, ctx)
             }
-            Negotiated::Failed { data, log } => {
+            Negotiated::Failed { version, data, log } => {
                 let error = ErrorMessage::hello_failed(ErrorCode::OFPHFC_INCOMPATIBLE, &data);
-                let newest = self.setup.versions.newest().unwrap_or(Version::V10);
                 vlog::warn_rl!("vconn", 1, 5, "{}: {log}", self.setup.peer);
-                self.send(newest, 0, &Message::Error(error));
+                self.send(version, 0, &Message::Error(error));
                 false
             }
         }

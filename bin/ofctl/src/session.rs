@@ -155,11 +155,9 @@ impl Session {
                 self.version = version;
                 Ok(self)
             }
-            Negotiated::Failed { data, log } => {
+            Negotiated::Failed { version, data, log } => {
                 vlog::warn!("vconn", "{}: {log}", self.name);
                 let error = ErrorMessage::hello_failed(ErrorCode::OFPHFC_INCOMPATIBLE, &data);
-                // In the peer's own version, so that it can read why.
-                let version = Version::from_wire(head.version).unwrap_or(version);
                 let mut out = Vec::new();
                 let _ = message::encode_into(&mut out, &Message::Error(error), version, 0);
                 let _ = self.write(&out);

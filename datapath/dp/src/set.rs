@@ -36,6 +36,9 @@ pub(crate) fn mask_of(set: &Set) -> Key {
 
 /// Changes the key as the action says; the tunnel's part is replaced as a whole.
 pub(crate) fn change_key(key: &mut Key, set: &Set) {
+    if matches!(set.group, SetGroup::Inert(_)) {
+        return;
+    }
     if let Some(tunnel) = &set.tunnel {
         key.0[..TUNNEL_WORDS].copy_from_slice(&tunnel.0[..TUNNEL_WORDS]);
     }
@@ -48,7 +51,7 @@ pub(crate) fn change_key(key: &mut Key, set: &Set) {
 
 /// Whether a group lives in the packet, not beside it.
 pub(crate) fn is_header(group: SetGroup) -> bool {
-    !matches!(group, SetGroup::SkbPriority | SetGroup::SkbMark | SetGroup::Tunnel)
+    !matches!(group, SetGroup::SkbPriority | SetGroup::SkbMark | SetGroup::Tunnel | SetGroup::Inert(_))
 }
 
 /// Writes one header of a packet as its key has it.
@@ -67,7 +70,7 @@ pub(crate) fn write_masked(
 ) -> Edited {
     let mut header = Header { octets, key, mask, layers, offload };
     match group {
-        SetGroup::SkbPriority | SetGroup::SkbMark | SetGroup::Tunnel => Some(()),
+        SetGroup::SkbPriority | SetGroup::SkbMark | SetGroup::Tunnel | SetGroup::Inert(_) => Some(()),
         SetGroup::Eth => header.ethernet(),
         SetGroup::Mpls => header.mpls(),
         SetGroup::Ipv4 => header.ipv4(),

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use dp::Config;
-use flow::odp::{Cookie, Ct, CtNat, HashAlg, MaskedWord, PushNsh, Set, SetGroup, Userspace};
+use flow::odp::{Cookie, Ct, CtNat, HashAlg, InertGroup, MaskedWord, PushNsh, Set, SetGroup, Userspace};
 use flow::{Action, Mask};
 use packet::{Gso, Offload, PartialCsum};
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn frame() -> impl Strategy<Value = Frame> {
     )
 }
 
-const GROUPS: [SetGroup; 16] = [
+const GROUPS: [SetGroup; 17] = [
     SetGroup::SkbPriority,
     SetGroup::SkbMark,
     SetGroup::Tunnel,
@@ -116,6 +116,7 @@ const GROUPS: [SetGroup; 16] = [
     SetGroup::Nd,
     SetGroup::NdExtensions,
     SetGroup::Nsh,
+    SetGroup::Inert(InertGroup::InPort),
 ];
 
 fn ct(commit: bool, zone: u16, src: Option<bool>) -> Action {

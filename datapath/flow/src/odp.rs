@@ -193,6 +193,67 @@ pub enum SetGroup {
     NdExtensions,
     /// `nsh`.
     Nsh,
+    /// A group that can be read and shown but that nothing sets: executing it changes nothing.
+    Inert(InertGroup),
+}
+
+/// Groups of a key that no packet's header holds, or that only other actions set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum InertGroup {
+    /// `in_port`.
+    InPort,
+    /// `eth_type`.
+    EthType,
+    /// `vlan`.
+    Vlan,
+    /// `recirc_id`.
+    RecircId,
+    /// `dp_hash`.
+    DpHash,
+    /// `packet_type`.
+    PacketType,
+    /// `tcp_flags`.
+    TcpFlags,
+    /// `ct_state`.
+    CtState,
+    /// `ct_zone`.
+    CtZone,
+    /// `ct_mark`.
+    CtMark,
+    /// `ct_label`.
+    CtLabel,
+    /// `ct_tuple4`.
+    CtTuple4,
+    /// `ct_tuple6`.
+    CtTuple6,
+}
+
+impl InertGroup {
+    const ALL: [(Self, &str); 13] = [
+        (Self::InPort, "in_port"),
+        (Self::EthType, "eth_type"),
+        (Self::Vlan, "vlan"),
+        (Self::RecircId, "recirc_id"),
+        (Self::DpHash, "dp_hash"),
+        (Self::PacketType, "packet_type"),
+        (Self::TcpFlags, "tcp_flags"),
+        (Self::CtState, "ct_state"),
+        (Self::CtZone, "ct_zone"),
+        (Self::CtMark, "ct_mark"),
+        (Self::CtLabel, "ct_label"),
+        (Self::CtTuple4, "ct_tuple4"),
+        (Self::CtTuple6, "ct_tuple6"),
+    ];
+
+    /// The group's name in text.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(group, _)| *group == self).map_or("", |(_, name)| name)
+    }
+
+    /// The group of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(group, _)| *group)
+    }
 }
 
 /// `key.0[word] = (key.0[word] & !mask) | value`.
@@ -200,7 +261,7 @@ pub enum SetGroup {
 pub struct MaskedWord {
     /// Index into the key.
     pub word: u8,
-    /// New bits; none outside `mask`.
+    /// New bits; those outside `mask` are shown in text and change nothing.
     pub value: u64,
     /// Bits to write.
     pub mask: u64,

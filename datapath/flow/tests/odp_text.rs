@@ -41,9 +41,27 @@ fn keys_that_cannot_be_read() {
         ("in_port(1),eth_type(0x0800),ipv4(src=1.2.3)", "ipv4(src=1.2.3)"),
         ("in_port(nobody)", "in_port(nobody)"),
         ("encap(encap(encap(encap())))", "encap(encap(encap(encap())))"),
-        ("eth_type(0x12345)", "eth_type(0x12345)"),
+        ("eth_type(0x8100),vlan(vid=4097,pcp=1)", "vlan(vid=4097,pcp=1)"),
+        ("eth_type(0x8100),vlan(vid=1/0xffff,pcp=1)", "vlan(vid=1/0xffff,pcp=1)"),
+        ("eth_type(0x8100),vlan(vid=1,pcp=9)", "vlan(vid=1,pcp=9)"),
     ] {
         assert_eq!(parse_key(text, None), Err(format!("syntax error at {at}")));
+    }
+}
+
+/// Numbers beyond their width are cut, as `scanf` does.
+#[test]
+fn numbers_too_large() {
+    for (text, cut) in [
+        ("eth(),eth_type(0x10800),ipv4(proto=273,ttl=300)", "eth(),eth_type(0x0800),ipv4(proto=17,ttl=44)"),
+        (
+            "in_port(4294967297),ct_zone(70000),eth(),eth_type(0x1234)",
+            "in_port(1),ct_zone(4464),eth(),eth_type(0x1234)",
+        ),
+        ("eth(),eth_type(0x0800),ipv4(proto=6),tcp(src=1/0x1ffff)", "eth(),eth_type(0x0800),ipv4(proto=6),tcp(src=1)"),
+        ("tunnel(tun_id=0x10000000000000001,flags())", "tunnel(tun_id=1,flags())"),
+    ] {
+        assert_eq!(parse_key(text, None), parse_key(cut, None), "{text}");
     }
 }
 

@@ -123,14 +123,19 @@ pub fn n_bits(field: Field, tun: Option<&TunTable>) -> usize {
 ///
 /// # Errors
 /// OFPBMC_BAD_LEN for what is no header at all.
-pub fn pull_raw_header(b: &mut &[u8]) -> Result<RawHeader, ErrorCode> {
+pub fn pull_raw_header(b: &mut &[u8]) -> Result<RawHeader, OfError> {
     if b.len() < 4 {
-        return Err(ErrorCode::OFPBMC_BAD_LEN);
+        return Err(ErrorCode::OFPBMC_BAD_LEN.into());
     }
     let (class, length) = (be16(b, 0), usize::from(b[3]));
     let is_experimenter = class == Class::EXPERIMENTER;
-    if is_experimenter && (b.len() < 8 || length < 4) {
-        return Err(ErrorCode::OFPBMC_BAD_LEN);
+    if is_experimenter && b.len() < 8 {
+        return Err(ErrorCode::OFPBMC_BAD_LEN.into());
+    }
+    if is_experimenter && length < 4 {
+        let header = format!("{:#x}:{class}:{}:{}:{length}", be32(b, 4), b[2] >> 1, b[2] & 1);
+        let text = format!("OXM header {header} has invalid length {length} (minimum is 8)");
+        return Err(ErrorCode::OFPBMC_BAD_LEN.because("nx_match", text));
     }
     let header = RawHeader {
         class,
@@ -163,10 +168,10 @@ pub fn resolve(header: &RawHeader, place: Place, tun: Option<&TunTable>) -> Resu
 ///
 /// # Errors
 /// As [`resolve`]; OFPBMC_BAD_MASK for a mask.
-pub fn pull_header(b: &mut &[u8], tun: Option<&TunTable>) -> Result<Field, ErrorCode> {
+pub fn pull_header(b: &mut &[u8], tun: Option<&TunTable>) -> Result<Field, OfError> {
     let header = pull_raw_header(b)?;
     let field = resolve(&header, Place::Match, tun)?;
-    if header.has_mask { Err(ErrorCode::OFPBMC_BAD_MASK) } else { Ok(field) }
+    if header.has_mask { Err(ErrorCode::OFPBMC_BAD_MASK.into()) } else { Ok(field) }
 }
 
 /// The field of a 32-bit header, as the older Nicira actions have it; mask and length do not matter.
@@ -225,6 +230,11 @@ pub fn pull_entry(b: &mut &[u8], place: Place, tun: Option<&TunTable>) -> Result
     let (value, mask) = if header.has_mask { payload.split_at(width) } else { (payload, &[][..]) };
     if header.has_mask && value.iter().zip(mask).any(|(v, m)| v & !m != 0) {
         let RawHeader { class, experimenter, number, has_mask, payload } = header;
+        // A length counts the experimenter, which is shown with its prefix unless there is none.
+        let (experimenter, payload) = match experimenter {
+            0 => ("0".to_owned(), payload),
+            id => (format!("{id:#x}"), payload + 4),
+        };
         let header = format!("{experimenter}:{class}:{number}:{}:{payload}", u8::from(has_mask));
         let text = format!("Rejecting NXM/OXM entry {header} with 1-bits in value for bits wildcarded by the mask.");
         return Err(ErrorCode::OFPBMC_BAD_WILDCARDS.because("nx_match", text));

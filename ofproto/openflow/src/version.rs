@@ -167,8 +167,10 @@ pub enum Negotiated {
     /// Speak this version from now on.
     Agreed(Version),
     /// No version in common: send an error OFPHFC_INCOMPATIBLE whose data are this text (see
-    /// [`crate::error_code::ErrorCode`]), in our hello's version, and hang up.
+    /// [`crate::error_code::ErrorCode`]) and hang up.
     Failed {
+        /// Version to send the error in: the newest of the peer's, so that it can read why, if this code speaks it.
+        version: Version,
         /// Text for the error message's data.
         data: String,
         /// Text for the log.
@@ -182,7 +184,9 @@ pub fn negotiate(ours: VersionSet, theirs: VersionSet) -> Negotiated {
         Some(version) => Negotiated::Agreed(version),
         None => {
             let (us, them) = (ours.hex_list(), theirs.hex_list());
+            let newest = theirs.0.checked_ilog2().and_then(|bit| Version::from_wire(bit as u8));
             Negotiated::Failed {
+                version: newest.unwrap_or(Version::V10),
                 data: format!("We support {us}, you support {them}, no common versions."),
                 log: format!("version negotiation failed (we support {us}, peer supports {them})"),
             }

@@ -29,7 +29,7 @@ use openflow::parse::bundle::{Line, parse_line};
 use openflow::parse::meter::parse_meter_mod;
 use openflow::parse::monitor::parse_flow_monitor;
 use openflow::protocols::Protocols;
-use openflow::{Names, Version};
+use openflow::{Names, Version, VersionSet};
 
 /// What the tables hold before each message.
 const STATE: &[&str] = &[
@@ -217,7 +217,7 @@ impl Conn {
 
 /// One side's switch.
 struct Switch {
-    _place: Place,
+    place: Place,
     socket: PathBuf,
     control: Conn,
     /// The address of port 1.
@@ -253,7 +253,7 @@ impl Switch {
         if !told.is_empty() {
             return Err(format!("{OPTIONS}: {told:02x?}"));
         }
-        Ok(Switch { _place: place, socket, control, mac })
+        Ok(Switch { place, socket, control, mac })
     }
 
     fn reset(&mut self) {
@@ -363,4 +363,61 @@ fn every_message_is_answered_alike() {
     assert!(sent > 3000, "only {sent} messages");
     let shown = differences.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
     assert!(differences.is_empty(), "seed {seed}: {} of {sent} differ\n{shown}", differences.len());
+}
+
+/// All that a switch says to one who greets it so, asks for an echo and reads on: up to that echo, or until it hangs up.
+fn greeted(socket: &Path, said: &[u8], echo: u8) -> Vec<String> {
+    let stream = UnixStream::connect(socket).unwrap_or_else(|e| panic!("{}: {e}", socket.display()));
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    let mut conn = Conn { stream, version: echo, unread: Vec::new() };
+    let mut answers = conn.ask(said);
+    if let Some(hello) = answers.first_mut() {
+        // Its transaction's number counts connections.
+        hello[4..8].fill(0);
+    }
+    answers.iter().map(|answer| hex(answer)).collect()
+}
+
+#[test]
+fn greetings_are_answered_alike() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut switches = [Side::debian(), Side::troupe()].map(|side| {
+        let name = side.name;
+        Switch::start(side, &dir.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    });
+    let hello = |version: u8, bits: Option<u32>| {
+        let mut message = vec![version, 0, 0, 0, 0, 0, 0, 1];
+        message.extend(bits.into_iter().flat_map(|bits| [[0, 1, 0, 8], bits.to_be_bytes()].concat()));
+        with_length(message)
+    };
+    let mut greetings = Vec::new();
+    for version in [1, 2, 4, 6, 7, 9] {
+        greetings.push((hello(version, None), VersionSet::up_to(version)));
+        let bitmaps = [2, 6, 0x10, 0x12, 0x40, 0x80, 0x280, 0x8000_0000];
+        greetings.extend(bitmaps.map(|bits| (hello(version, Some(bits)), VersionSet(bits))));
+        // Once more, an echo, a request, in versions that were not agreed upon.
+        for other in [1, 4, 7, 255] {
+            let again =
+                [[other, 0, 0, 8, 0, 0, 0, 2], [other, 2, 0, 8, 0, 0, 0, 3], [other, 7, 0, 8, 0, 0, 0, 4]].concat();
+            greetings.push(([hello(version, None), again].concat(), VersionSet::up_to(version)));
+        }
+    }
+    let mut differences = Vec::new();
+    for protocols in ["OpenFlow10,OpenFlow11,OpenFlow12,OpenFlow13,OpenFlow14,OpenFlow15", "OpenFlow13", "OpenFlow15"] {
+        for switch in &mut switches {
+            let db = switch.place.db();
+            let setting = format!("protocols={protocols}");
+            switch.place.tool("ovs-vsctl", &["--db", &db, "set", "bridge", "br0", &setting]).expect("versions");
+        }
+        let ours = VersionSet::parse(protocols).expect("versions");
+        for (said, theirs) in &greetings {
+            // Where nothing is agreed upon, nobody reads the echo.
+            let agreed = ours.and(*theirs).newest().unwrap_or(Version::V10).wire();
+            let [expect, got] = [0, 1].map(|i| greeted(&switches[i].socket, said, agreed));
+            if expect != got {
+                differences.push(format!("{protocols}: {}\n  {}", hex(said), difference(&expect, &got)));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{} differ\n{}", differences.len(), differences.join("\n"));
 }

@@ -179,6 +179,7 @@ pub(super) fn group_name(group: SetGroup) -> &'static str {
         SetGroup::Nd => "nd",
         SetGroup::NdExtensions => "nd_ext",
         SetGroup::Nsh => "nsh",
+        SetGroup::Inert(group) => group.name(),
     }
 }
 
@@ -202,6 +203,7 @@ fn set(out: &mut String, set: &Set) {
             out.push_str(&label(key.mpls_lse0(), (!exact).then_some(mask.mpls_lse0())));
         }
         SetGroup::Nsh => key_format::nsh(out, &key, &mask, true),
+        SetGroup::Inert(group) => key_format::inert(out, group, &key, &mask),
         group => fields(&mut Fields::new(out, false), group, &key, &mask),
     }
     close(out);
@@ -221,7 +223,12 @@ fn fields(f: &mut Fields<'_>, group: SetGroup, key: &Key, mask: &Mask) {
         SetGroup::Icmp | SetGroup::Icmpv6 => key_format::icmp(f, key, mask),
         SetGroup::Nd => key_format::nd(f, key, mask),
         SetGroup::NdExtensions => key_format::nd_extensions(f, key, mask),
-        SetGroup::SkbPriority | SetGroup::SkbMark | SetGroup::Tunnel | SetGroup::Mpls | SetGroup::Nsh => {}
+        SetGroup::SkbPriority
+        | SetGroup::SkbMark
+        | SetGroup::Tunnel
+        | SetGroup::Mpls
+        | SetGroup::Nsh
+        | SetGroup::Inert(_) => {}
     }
 }
 

@@ -4,8 +4,8 @@ use super::action_format::slow_path_reason;
 use super::scan::Scan;
 use super::{key_parse, tnl_push};
 use crate::odp::{
-    Action, Actions, ControllerCookie, Cookie, Ct, CtNat, FlowSampleCookie, HashAlg, MaskedWord, PushNsh, Set,
-    SetGroup, Userspace,
+    Action, Actions, ControllerCookie, Cookie, Ct, CtNat, FlowSampleCookie, HashAlg, InertGroup, MaskedWord, PushNsh,
+    Set, SetGroup, Userspace,
 };
 use crate::text::PortNames;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -69,7 +69,7 @@ impl Parser<'_> {
 
     fn port(self, scan: &mut Scan<'_>) -> Option<u32> {
         if scan.rest.starts_with(|c: char| c.is_ascii_digit()) {
-            return u32::try_from(scan.number()?).ok();
+            return scan.low32();
         }
         let name = scan.span(|c| !",() \t\r\n".contains(c))?;
         self.ports?.port_named(name)
@@ -81,7 +81,7 @@ impl Parser<'_> {
         let opens = ahead.peek("(");
         let starts_with_digit = word.starts_with(|c: char| c.is_ascii_digit());
         if starts_with_digit {
-            return Some(Action::Output(u32::try_from(scan.number()?).ok()?));
+            return Some(Action::Output(scan.low32()?));
         }
         let simple = match word {
             "pop_vlan" => Some(Action::PopVlan),
@@ -105,10 +105,10 @@ impl Parser<'_> {
     /// What stands in the parentheses of an action, the closing one included.
     fn call(self, word: &str, scan: &mut Scan<'_>, depth: usize) -> Option<Action> {
         let action = match word {
-            "lb_output" => Action::LbOutput(number32(scan)?),
-            "trunc" => Action::Trunc(number32(scan)?),
+            "lb_output" => Action::LbOutput(scan.low32()?),
+            "trunc" => Action::Trunc(scan.low32()?),
             "recirc" => Action::Recirc(number32(scan)?),
-            "meter" => Action::Meter(number32(scan)?),
+            "meter" => Action::Meter(scan.low32()?),
             "tnl_pop" => Action::TnlPop(self.port(scan)?),
             "pop_nsh" => Action::PopNsh,
             "pop_mpls" => {
@@ -162,7 +162,7 @@ impl Parser<'_> {
 
     fn check_pkt_len(self, scan: &mut Scan<'_>, depth: usize) -> Option<Action> {
         scan.expect("size=")?;
-        let len = u16::try_from(scan.number()?).ok()?;
+        let len = scan.low16()?;
         scan.expect(",gt(")?;
         let greater = self.list(scan, depth)?;
         scan.expect(",le(")?;
@@ -172,7 +172,7 @@ impl Parser<'_> {
 
     fn userspace(self, scan: &mut Scan<'_>) -> Option<Userspace> {
         scan.expect("pid=")?;
-        let pid = number32(scan)?;
+        let pid = scan.low32()?;
         let mut ahead = *scan;
         let named = ahead.eat(",") && ahead.word().is_some() && ahead.peek("(");
         if !named {
@@ -196,9 +196,9 @@ impl Parser<'_> {
             }
             "controller" => Cookie::Controller(Box::new(controller(scan)?)),
             "sFlow" => {
-                let vid = u16::try_from(field(scan, "vid=")?).ok()?;
-                let pcp = u16::try_from(field(scan, ",pcp=")?).ok()?;
-                let output = u32::try_from(field(scan, ",output=")?).ok()?;
+                let vid = field(scan, "vid=")? as u16;
+                let pcp = field(scan, ",pcp=")? as u16;
+                let output = field(scan, ",output=")? as u32;
                 let tag = if vid != 0 || pcp != 0 { 0x1000 } else { 0 };
                 Cookie::Sflow { vlan_tci: (pcp & 7) << 13 | tag | (vid & 0xfff), output }
             }
@@ -217,10 +217,10 @@ impl Parser<'_> {
     }
 
     fn flow_sample(self, scan: &mut Scan<'_>) -> Option<FlowSampleCookie> {
-        let probability = u16::try_from(field(scan, "probability=")?).ok()?;
-        let collector_set_id = u32::try_from(field(scan, ",collector_set_id=")?).ok()?;
-        let obs_domain_id = u32::try_from(field(scan, ",obs_domain_id=")?).ok()?;
-        let obs_point_id = u32::try_from(field(scan, ",obs_point_id=")?).ok()?;
+        let probability = field(scan, "probability=")? as u16;
+        let collector_set_id = field(scan, ",collector_set_id=")? as u32;
+        let obs_domain_id = field(scan, ",obs_domain_id=")? as u32;
+        let obs_point_id = field(scan, ",obs_point_id=")? as u32;
         scan.expect(",output_port=")?;
         let output_odp_port = self.port(scan)?;
         let direction = match () {
@@ -258,14 +258,20 @@ impl Parser<'_> {
             "nd" => SetGroup::Nd,
             "nd_ext" => SetGroup::NdExtensions,
             "nsh" => SetGroup::Nsh,
-            _ => return None,
+            name => SetGroup::Inert(InertGroup::named(name)?),
         };
         let parser = tnl_push::parse_set_group(scan, self.ports)?;
         if group == SetGroup::Tunnel {
             return Some(Set { group, words: Default::default(), tunnel: Some(Box::new(parser.key)) });
         }
+        let mut parser = parser;
+        if group == SetGroup::Inert(InertGroup::Vlan) {
+            // What is written of a tag is in its group: not the type in front, nor that there is a tag.
+            parser.key.set_vlan_tpid(0);
+            parser.mask.set_vlan_tpid(0);
+        }
         let words = parser.mask.0.iter().enumerate().filter(|(_, m)| **m != 0);
-        let words = words.map(|(i, m)| MaskedWord { word: i as u8, value: parser.key.0[i] & m, mask: *m });
+        let words = words.map(|(i, m)| MaskedWord { word: i as u8, value: parser.key.0[i], mask: *m });
         Some(Set { group, words: words.collect(), tunnel: None })
     }
 }
@@ -288,24 +294,24 @@ fn number32(scan: &mut Scan<'_>) -> Option<u32> {
 
 fn field(scan: &mut Scan<'_>, name: &str) -> Option<u64> {
     scan.expect(name)?;
-    scan.number()
+    scan.low_bits()
 }
 
 fn controller(scan: &mut Scan<'_>) -> Option<ControllerCookie> {
     Some(ControllerCookie {
-        reason: u8::try_from(field(scan, "reason=")?).ok()?,
+        reason: field(scan, "reason=")? as u8,
         dont_send: field(scan, ",dont_send=")? != 0,
         continuation: field(scan, ",continuation=")? != 0,
-        recirc_id: u32::try_from(field(scan, ",recirc_id=")?).ok()?,
+        recirc_id: field(scan, ",recirc_id=")? as u32,
         rule_cookie: field(scan, ",rule_cookie=")?,
-        controller_id: u16::try_from(field(scan, ",controller_id=")?).ok()?,
-        max_len: u16::try_from(field(scan, ",max_len=")?).ok()?,
+        controller_id: field(scan, ",controller_id=")? as u16,
+        max_len: field(scan, ",max_len=")? as u16,
     })
 }
 
 fn push_vlan(scan: &mut Scan<'_>) -> Option<Action> {
     let tpid = if scan.eat("tpid=") {
-        let tpid = u16::try_from(scan.number()?).ok()?;
+        let tpid = scan.low16()?;
         scan.expect(",")?;
         tpid
     } else {
@@ -315,10 +321,10 @@ fn push_vlan(scan: &mut Scan<'_>) -> Option<Action> {
     let vid = field(scan, "vid=")?;
     let pcp = field(scan, ",pcp=")?;
     let cfi = if scan.peek(")") { 1 } else { field(scan, ",cfi=")? };
-    if vid > 0xfff || pcp > 7 || cfi > 1 {
+    if vid > 0xfff || pcp > 7 {
         return None;
     }
-    Some(Action::PushVlan { tpid, tci: (pcp << 13 | cfi << 12 | vid) as u16 })
+    Some(Action::PushVlan { tpid, tci: pcp as u16 * 0x2000 | u16::from(cfi != 0) * 0x1000 | vid as u16 })
 }
 
 fn push_nsh(scan: &mut Scan<'_>) -> Option<PushNsh> {
@@ -377,7 +383,7 @@ fn ct(scan: &mut Scan<'_>) -> Option<Ct> {
         match scan.word()? {
             "commit" => ct.commit = true,
             "force_commit" => (ct.commit, ct.force) = (true, true),
-            "zone" => ct.zone = u16::try_from(field(scan, "=")?).ok()?,
+            "zone" => ct.zone = field(scan, "=")? as u16,
             "mark" => {
                 scan.expect("=")?;
                 ct.mark = Some(scan.masked32()?);

@@ -1,6 +1,7 @@
 //! Printing of datapath flow keys.
 
 use crate::extract::ethertype as et;
+use crate::odp::InertGroup;
 use crate::text::{self, PortNames, put};
 use crate::{Key, Mask, WORDS};
 use std::fmt::Write;
@@ -190,10 +191,7 @@ impl Printer<'_> {
             }
         }
         let wild = mask.packet_type() == 0;
-        self.group("packet_type", wild, |f, k, m| {
-            f.decimal("ns", (k.packet_type() >> 16).into(), (m.packet_type() >> 16).into(), 0xffff);
-            f.hex("id", (k.packet_type() & 0xffff).into(), (m.packet_type() & 0xffff).into(), 0xffff);
-        });
+        self.group("packet_type", wild, packet_type);
     }
 
     fn ct_state(&mut self) {
@@ -219,23 +217,11 @@ impl Printer<'_> {
         match self.key.dl_type() {
             et::IPV4 => {
                 let wild = ports_wild && mask.ct_nw_src() == 0 && mask.ct_nw_dst() == 0;
-                self.group("ct_tuple4", wild, |f, k, m| {
-                    f.ipv4("src", k.ct_nw_src(), m.ct_nw_src());
-                    f.ipv4("dst", k.ct_nw_dst(), m.ct_nw_dst());
-                    f.decimal("proto", k.ct_nw_proto().into(), m.ct_nw_proto().into(), 0xff);
-                    f.decimal("tp_src", k.ct_tp_src().into(), m.ct_tp_src().into(), 0xffff);
-                    f.decimal("tp_dst", k.ct_tp_dst().into(), m.ct_tp_dst().into(), 0xffff);
-                });
+                self.group("ct_tuple4", wild, ct_tuple4);
             }
             et::IPV6 => {
                 let wild = ports_wild && mask.ct_ipv6_src() == 0 && mask.ct_ipv6_dst() == 0;
-                self.group("ct_tuple6", wild, |f, k, m| {
-                    f.ipv6("src", k.ct_ipv6_src(), m.ct_ipv6_src());
-                    f.ipv6("dst", k.ct_ipv6_dst(), m.ct_ipv6_dst());
-                    f.decimal("proto", k.ct_nw_proto().into(), m.ct_nw_proto().into(), 0xff);
-                    f.decimal("src_port", k.ct_tp_src().into(), m.ct_tp_src().into(), 0xffff);
-                    f.decimal("dst_port", k.ct_tp_dst().into(), m.ct_tp_dst().into(), 0xffff);
-                });
+                self.group("ct_tuple6", wild, ct_tuple6);
             }
             _ => {}
         }
@@ -471,6 +457,67 @@ pub(super) fn nsh(out: &mut String, key: &Key, mask: &Mask, masked: bool) {
         field("c3", key.nsh_c3(), mask.nsh_c3(), u32::MAX, false);
         field("c4", key.nsh_c4(), mask.nsh_c4(), u32::MAX, false);
     }
+}
+
+/// The contents of a group that nothing sets.
+pub(super) fn inert(out: &mut String, group: InertGroup, key: &Key, mask: &Mask) {
+    let hex = |value: u32, mask: u32| text::hex_masked(value.into(), mask.into(), u32::MAX.into());
+    match group {
+        InertGroup::InPort => {
+            put!(out, "{}", key.in_port());
+            if mask.in_port() != u32::MAX {
+                put!(out, "/{}", text::hex(mask.in_port().into()));
+            }
+        }
+        InertGroup::EthType => {
+            put!(out, "0x{:04x}", key.dl_type());
+            if mask.dl_type() != u16::MAX {
+                put!(out, "/0x{:04x}", mask.dl_type());
+            }
+        }
+        InertGroup::Vlan => {
+            vlan(out, key.vlan_tci(), mask.vlan_tci(), false);
+        }
+        InertGroup::RecircId => out.push_str(&hex(key.recirc_id(), mask.recirc_id())),
+        InertGroup::DpHash => out.push_str(&hex(key.dp_hash(), mask.dp_hash())),
+        InertGroup::CtMark => out.push_str(&hex(key.ct_mark(), mask.ct_mark())),
+        InertGroup::CtZone => {
+            out.push_str(&text::hex_masked(key.ct_zone().into(), mask.ct_zone().into(), u16::MAX.into()));
+        }
+        InertGroup::CtLabel => out.push_str(&text::hex_masked(key.ct_label(), mask.ct_label(), u128::MAX)),
+        InertGroup::CtState => {
+            let (state, mask) = (key.ct_state().into(), mask.ct_state().into());
+            out.push_str(&text::flags_masked(state, mask, u32::MAX, text::CT_STATE));
+        }
+        InertGroup::TcpFlags => {
+            let (flags, mask) = (u32::from(key.tcp_flags() & 0xfff), u32::from(mask.tcp_flags() & 0xfff));
+            out.push_str(&text::flags_masked(flags, mask, 0xfff, text::TCP_FLAGS));
+        }
+        InertGroup::PacketType => packet_type(&mut Fields::new(out, false), key, mask),
+        InertGroup::CtTuple4 => ct_tuple4(&mut Fields::new(out, false), key, mask),
+        InertGroup::CtTuple6 => ct_tuple6(&mut Fields::new(out, false), key, mask),
+    }
+}
+
+fn packet_type(f: &mut Fields<'_>, k: &Key, m: &Mask) {
+    f.decimal("ns", (k.packet_type() >> 16).into(), (m.packet_type() >> 16).into(), 0xffff);
+    f.hex("id", (k.packet_type() & 0xffff).into(), (m.packet_type() & 0xffff).into(), 0xffff);
+}
+
+fn ct_tuple4(f: &mut Fields<'_>, k: &Key, m: &Mask) {
+    f.ipv4("src", k.ct_nw_src(), m.ct_nw_src());
+    f.ipv4("dst", k.ct_nw_dst(), m.ct_nw_dst());
+    f.decimal("proto", k.ct_nw_proto().into(), m.ct_nw_proto().into(), 0xff);
+    f.decimal("tp_src", k.ct_tp_src().into(), m.ct_tp_src().into(), 0xffff);
+    f.decimal("tp_dst", k.ct_tp_dst().into(), m.ct_tp_dst().into(), 0xffff);
+}
+
+fn ct_tuple6(f: &mut Fields<'_>, k: &Key, m: &Mask) {
+    f.ipv6("src", k.ct_ipv6_src(), m.ct_ipv6_src());
+    f.ipv6("dst", k.ct_ipv6_dst(), m.ct_ipv6_dst());
+    f.decimal("proto", k.ct_nw_proto().into(), m.ct_nw_proto().into(), 0xff);
+    f.decimal("src_port", k.ct_tp_src().into(), m.ct_tp_src().into(), 0xffff);
+    f.decimal("dst_port", k.ct_tp_dst().into(), m.ct_tp_dst().into(), 0xffff);
 }
 
 pub(super) fn eth(f: &mut Fields<'_>, k: &Key, m: &Mask) {

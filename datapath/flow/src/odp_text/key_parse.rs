@@ -147,12 +147,18 @@ impl<'a> Parser<'a> {
             scan.skip(", ");
             let name = scan.word()?;
             scan.expect("=")?;
-            let (value, m) = scan.masked16()?;
-            match name {
-                "vid" => (tci, mask) = (tci | (value & 0xfff), mask | (m & 0xfff)),
-                "pcp" => (tci, mask) = (tci | (value << 13), mask | (m << 13)),
-                "cfi" => tag = (value & 1) << 12,
+            let (shift, bits) = match name {
+                "vid" => (0, 12),
+                "pcp" => (13, 3),
+                "cfi" => (12, 1),
                 _ => return None,
+            };
+            let (value, m) = scan.masked(bits)?;
+            let (value, m) = ((value as u16) << shift, (m as u16) << shift);
+            if name == "cfi" {
+                tag = value;
+            } else {
+                (tci, mask) = (tci | value, mask | m);
             }
         }
         let (tci, mask, tpid) = (tci | tag, mask | 0x1000, self.key.dl_type());

@@ -79,6 +79,26 @@ impl<'a> Scan<'a> {
         Some(number)
     }
 
+    /// A number in C's notation, of one too large the low bits, as `scanf` has it.
+    pub(super) fn low_bits(&mut self) -> Option<u64> {
+        if !self.rest.starts_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        let (number, rest) = text::parse_wrapping_prefix(self.rest)?;
+        self.rest = rest;
+        Some(number)
+    }
+
+    /// The low 16 bits of a number.
+    pub(super) fn low16(&mut self) -> Option<u16> {
+        self.low_bits().map(|n| n as u16)
+    }
+
+    /// The low 32 bits of a number.
+    pub(super) fn low32(&mut self) -> Option<u32> {
+        self.low_bits().map(|n| n as u32)
+    }
+
     /// A number of at most `bits` bits with an optional `/mask`.
     pub(super) fn masked(&mut self, bits: u32) -> Option<(u64, u64)> {
         let ones = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
@@ -87,16 +107,23 @@ impl<'a> Scan<'a> {
         Some((value, mask))
     }
 
+    /// A number with an optional `/mask`, of both the low bits; all bits where no mask is given.
+    pub(super) fn masked64(&mut self) -> Option<(u64, u64)> {
+        let value = self.low_bits()?;
+        let mask = if self.eat("/") { self.low_bits()? } else { u64::MAX };
+        Some((value, mask))
+    }
+
     pub(super) fn masked8(&mut self) -> Option<(u8, u8)> {
-        self.masked(8).map(|(v, m)| (v as u8, m as u8))
+        self.masked64().map(|(v, m)| (v as u8, m as u8))
     }
 
     pub(super) fn masked16(&mut self) -> Option<(u16, u16)> {
-        self.masked(16).map(|(v, m)| (v as u16, m as u16))
+        self.masked64().map(|(v, m)| (v as u16, m as u16))
     }
 
     pub(super) fn masked32(&mut self) -> Option<(u32, u32)> {
-        self.masked(32).map(|(v, m)| (v as u32, m as u32))
+        self.masked64().map(|(v, m)| (v as u32, m as u32))
     }
 
     /// 128 bits in decimal or hexadecimal with an optional `/mask`.

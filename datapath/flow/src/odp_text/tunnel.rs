@@ -223,7 +223,7 @@ fn parse_field(scan: &mut Scan<'_>, name: &str, key: &mut Key, mask: &mut Mask) 
     let mut pair = Pair { key, mask };
     match name {
         "tun_id" => {
-            pair.set(scan.masked(64)?, Key::set_tun_id, Mask::set_tun_id);
+            pair.set(scan.masked64()?, Key::set_tun_id, Mask::set_tun_id);
             key.set_tun_flags(key.tun_flags() | tun_flag::KEY);
             mask.set_tun_flags(mask.tun_flags() | tun_flag::KEY);
         }
