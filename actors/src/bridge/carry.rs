@@ -66,10 +66,6 @@ impl Bridge {
     }
 
     pub(super) fn carry_out(&mut self, output: Wish, ctx: &mut Context<Self>) {
-        if is_for_datapath(&output) {
-            // In their order.
-            self.tell_held_back(ctx);
-        }
         match output {
             Output::Send { conn, msg } => {
                 if let Some(peer) = self.peers.get_mut(&conn)

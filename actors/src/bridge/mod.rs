@@ -90,8 +90,6 @@ pub struct Bridge {
     peers: BTreeMap<ConnId, Peer>,
     installs: Retry<FlowInstall>,
     executes: Retry<PacketExecute>,
-    /// Answers to the datapath that can wait until controllers have theirs.
-    held_back: Vec<Wish>,
     news: Outlet<BridgeNews>,
     published: Latest<BridgeNews>,
     reports: Latest<BridgeReported>,
@@ -139,7 +137,6 @@ impl Bridge {
             peers: BTreeMap::new(),
             installs,
             executes,
-            held_back: Vec::new(),
             published: news.clone().latest(),
             news,
             reports: setup.reports.clone().latest(),
@@ -168,16 +165,8 @@ impl Bridge {
             if outputs.is_empty() {
                 break;
             }
-            let holds_back = self.can_hold_back(&outputs);
             for output in outputs {
-                if holds_back && is_for_datapath(&output) {
-                    self.held_back.push(output);
-                } else {
-                    self.carry_out(output, ctx);
-                }
-            }
-            if holds_back {
-                self.let_controllers_go_first(ctx);
+                self.carry_out(output, ctx);
             }
         }
         self.counted.count(self.core.macs.stats);
@@ -196,29 +185,6 @@ impl Bridge {
             self.reports.send(BridgeReported { bridge: self.setup.name.clone(), report });
         }
         self.rearm();
-    }
-
-    /// Whether what the datapath is told can wait: somebody waits for what is sent to controllers (waking the datapath's
-    /// thread takes longer than writing it), and no packet waits in the datapath. Not when much comes at once.
-    fn can_hold_back(&self, outputs: &[Wish]) -> bool {
-        let forwards = |o: &Wish| matches!(o, Output::Execute { packets, .. } if !packets.is_empty());
-        self.held_back.is_empty()
-            && outputs.iter().any(|o| matches!(o, Output::Send { .. }))
-            && outputs.iter().any(is_for_datapath)
-            && !outputs.iter().any(forwards)
-    }
-
-    /// Tells the datapath what was held back once those who run on this thread have had a turn.
-    fn let_controllers_go_first(&mut self, ctx: &mut Context<Self>) {
-        let turn = actix::fut::wrap_future::<_, Self>(tokio::task::yield_now());
-        ctx.spawn(turn.map(|(), this, ctx| this.tell_held_back(ctx)));
-    }
-
-    /// Tells the datapath what was held back.
-    fn tell_held_back(&mut self, ctx: &mut Context<Self>) {
-        for output in std::mem::take(&mut self.held_back) {
-            self.carry_out(output, ctx);
-        }
     }
 
     /// Tells the switch of the view if it is not the one told last: at once where that is some time ago, or `now`, else
@@ -272,11 +238,6 @@ impl Bridge {
             }
         }
     }
-}
-
-/// Whether it installs flows or answers upcalls.
-fn is_for_datapath(output: &Wish) -> bool {
-    matches!(output, Output::Install { .. } | Output::Execute { .. })
 }
 
 /// The first message an incarnation gets: the core's first wishes are carried out, and the switch hears of it.
