@@ -10,7 +10,7 @@ use flow::extract::ethertype;
 use openflow::message::port::port_feature;
 use sys::bpf::EgressLink;
 use sys::{
-    DeviceWatch, EarlySocket, RingConfig, RingKind, RingStock, RxRing, Tap, TapKind, TxConfig, TxSocket, device,
+    DeviceWatch, EarlySocket, RingConfig, RingKind, RingStock, RxRing, Tap, TapKind, TxConfig, TxMtu, TxSocket, device,
     ethtool, host_stack,
 };
 
@@ -55,6 +55,8 @@ pub struct Held {
     ifindex: u32,
     discipline: host_stack::Discipline,
     watch: DeviceWatch,
+    /// Of a device by whose ring frames are sent.
+    ring_mtu: Option<TxMtu>,
 }
 
 impl Held {
@@ -66,6 +68,13 @@ impl Held {
     /// Whether it is still there, and under this name.
     pub fn is_there(&self, name: &str) -> bool {
         self.watch.is_there() && device::index(name).ok() == Some(self.ifindex)
+    }
+
+    /// Takes note of the device's MTU.
+    pub fn tell_mtu(&self, mtu: Option<i64>) {
+        if let (Some(told), Some(mtu)) = (&self.ring_mtu, mtu.and_then(|mtu| u32::try_from(mtu).ok())) {
+            told.set(mtu);
+        }
     }
 }
 
@@ -319,8 +328,7 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
         _ => rings.kind,
     };
     let n_rxq = ring_queues(&config.options) as usize;
-    // Past the queueing discipline frames would also pass whoever watches the device.
-    let tx = TxSocket::open(ifindex, &TxConfig { qdisc_bypass: false, ..TxConfig::default() }).map_err(fail)?;
+    let tx = open_sender(config, ifindex).map_err(fail)?;
     let kernel = rings.kernel.as_ref().filter(|_| config.kernel_path);
     let early = kernel.filter(|_| kind == RingKind::V3 && n_rxq == 1).and_then(|kernel| open_early(ifindex, kernel));
     let (queues, roused, discipline) = match early {
@@ -331,7 +339,7 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
             (opened.into_iter().map(ring_parts).collect(), None, discipline)
         }
     };
-    let held = Held { ifindex, discipline, watch: tx.watch().map_err(fail)? };
+    let held = Held { ifindex, discipline, watch: tx.watch().map_err(fail)?, ring_mtu: tx.ring_mtu() };
     Ok((
         Device::System(held),
         Some(Parts {
@@ -343,6 +351,21 @@ fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Opti
             roused,
         }),
     ))
+}
+
+/// Opens what sends by a device: by a ring, if that is wanted and can be had.
+fn open_sender(config: &DesiredInterface, ifindex: u32) -> Result<TxSocket, sys::Error> {
+    // Past the queueing discipline frames would also pass whoever watches the device.
+    let plain = TxConfig { qdisc_bypass: false, ..TxConfig::default() };
+    if config.tx_ring {
+        match device::mtu(&config.name)
+            .and_then(|mtu| TxSocket::open(ifindex, &TxConfig { ring_mtu: Some(mtu), ..plain }))
+        {
+            Ok(sender) => return Ok(sender),
+            Err(error) => vlog::warn!("netdev_linux", "{}: sends without a ring: {error}", config.name),
+        }
+    }
+    TxSocket::open(ifindex, &plain)
 }
 
 fn ring_parts(rx: RxRing) -> QueueParts {

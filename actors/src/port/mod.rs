@@ -382,7 +382,10 @@ impl Port {
                     status.ifindex = None;
                 }
             }
-            Some(Device::System(_)) => host_status(&self.setup.config.name, &mut status),
+            Some(Device::System(held)) => {
+                host_status(&self.setup.config.name, &mut status);
+                held.tell_mtu(status.mtu);
+            }
             Some(Device::Tap(_)) => host_status(&self.setup.config.name, &mut status),
             Some(Device::Virtual) => {
                 status.admin_up = true;
@@ -476,7 +479,7 @@ impl Handler<Reconfigure> for Port {
             false => a.options != b.options,
         };
         let is_other = |a: &DesiredInterface, b: &DesiredInterface| {
-            has_other_options(a, b) || a.ring != b.ring || a.kernel_path != b.kernel_path
+            has_other_options(a, b) || a.ring != b.ring || a.tx_ring != b.tx_ring || a.kernel_path != b.kernel_path
         };
         let reopen = is_other(&m.0, known) && self.device.is_some();
         self.setup.config = m.0;

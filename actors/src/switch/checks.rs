@@ -145,7 +145,7 @@ pub(super) fn ignored(
 /// Options of a device of the host's, or made there, which are nobody's but for those of this switch's own: told of
 /// once the port has its number.
 fn options_ignored(datapath: &str, interface: &DesiredInterface, dummy: DummyMode) -> Option<String> {
-    const OWN: [&str; 2] = ["n_rxq", "ring"];
+    const OWN: [&str; 3] = ["n_rxq", "ring", "tx-ring"];
     interface.ofport.0.filter(|number| *number > 0)?;
     let is_device = matches!(interface.kind.as_str(), "" | "system" | "internal" | "tap");
     let is_dummy = dummy == DummyMode::Override || datapath == "dummy";

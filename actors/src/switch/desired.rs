@@ -260,6 +260,8 @@ pub struct DesiredInterface {
     pub policing_kpkts_burst: i64,
     /// The layout of a host device's receive rings: its own `options:ring`, or the switch's `other_config:ring`.
     pub ring: Option<String>,
+    /// A host device sends by a ring: its own `options:tx-ring`, or the switch's `other_config:tx-ring`.
+    pub tx_ring: bool,
     /// `other_config:kernel-fast-path` of the switch: of a host device, the kernel may forward packets by itself.
     pub kernel_path: bool,
 }
@@ -414,13 +416,16 @@ pub struct Reader {
 struct Common {
     /// `other_config:ring`.
     ring: Option<String>,
+    /// `other_config:tx-ring`.
+    tx_ring: bool,
     /// `other_config:kernel-fast-path`.
     kernel_path: bool,
 }
 
 impl Common {
     fn read(other_config: &Pairs) -> Self {
-        Self { ring: other_config.get("ring").cloned(), kernel_path: kernel_path(other_config) }
+        let tx_ring = other_config.get("tx-ring").is_some_and(|value| value == "true");
+        Self { ring: other_config.get("ring").cloned(), tx_ring, kernel_path: kernel_path(other_config) }
     }
 }
 
@@ -648,6 +653,7 @@ impl DesiredInterface {
             policing_kpkts_rate: row.ingress_policing_kpkts_rate(),
             policing_kpkts_burst: row.ingress_policing_kpkts_burst(),
             ring: row.options().get("ring").map(str::to_owned).or_else(|| ring.cloned()),
+            tx_ring: row.options().get("tx-ring").map_or(common.tx_ring && is_system, |value| value == "true"),
             kernel_path: common.kernel_path && is_system,
         }
     }
@@ -755,6 +761,10 @@ mod tests {
             (json!({"Interface": {uuid(22): {"modify": {"ofport": 5}}}}), [false, true]),
             (json!({"Open_vSwitch": {uuid(1): {"modify": {"next_cfg": 9}}}}), [false, false]),
             (json!({"Open_vSwitch": {uuid(1): {"modify": {"other_config": ["map", [["ring", "v2"]]]}}}}), [true, true]),
+            (
+                json!({"Open_vSwitch": {uuid(1): {"modify": {"other_config": ["map", [["tx-ring", "true"]]]}}}}),
+                [true, true],
+            ),
             (
                 json!({"QoS": {uuid(30): {"insert": {"type": "linux-htb"}}},
                     "Port": {uuid(11): {"modify": {"qos": ["uuid", uuid(30)]}}}}),

@@ -12,7 +12,7 @@
 //!
 //! * [`RxRing`]: receive, by `TPACKET_V3` read ahead of its blocks' retirement or by `TPACKET_V2`.
 //! * [`EarlySocket`]: receive by a plain socket until there is a ring.
-//! * [`TxSocket`]: send in batches, straight out of ring memory.
+//! * [`TxSocket`]: send in batches, straight out of ring memory, or by a ring of its own (`PACKET_TX_RING`).
 //! * [`Tap`]: tap devices, in both directions, with offloads.
 //! * [`HostTunnel`], [`TunnelSender`]: tunnels by the host's own IP stack.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
@@ -53,4 +53,4 @@ pub use netlink::{add_veth, delete_link};
 pub use ring::{EarlySocket, RingConfig, RingKind, RingStats, RingStock, RxRing, await_frames_under_way};
 pub use selftest::early_reading_works;
 pub use tap::{Tap, TapKind};
-pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxOutcome, TxSocket};
+pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxMtu, TxOutcome, TxSocket};

@@ -13,13 +13,13 @@ use sys::{EarlySocket, Epoll, RingConfig, RingKind, RingStock, RxRing, TxFrame, 
 /// Small frames and GSO giants in bursts, while the reader sleeps whenever it can.
 #[test]
 fn content_survives_at_every_size() {
-    for kind in KINDS {
+    for (kind, way) in kinds_and_ways() {
         in_namespace(move || {
             const FRAMES: u32 = 20_000;
             let (a, b) = veth("va", "vb");
             let config = RingConfig { ring_bytes: 16 << 20, ..config(kind) };
             let mut ring = RxRing::open(b, &config).unwrap();
-            let mut tx = tx(a);
+            let mut tx = tx_by(way, a);
             let make = |serial: u32, numbers: &mut Numbers| match numbers.below(10) {
                 0 => large(serial, 2000 + numbers.below(63_000)),
                 _ => (plain(serial, 60 + numbers.below(1454)), VnetHdr::default()),
@@ -99,11 +99,11 @@ fn frames_may_be_overwritten() {
 
 #[test]
 fn stripped_tags_are_put_back() {
-    for kind in KINDS {
+    for (kind, way) in kinds_and_ways() {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
             let mut ring = RxRing::open(b, &config(kind)).unwrap();
-            let mut tx = tx(a);
+            let mut tx = tx_by(way, a);
             for (serial, tpid) in [(1, 0x8100u16), (2, 0x88a8)] {
                 let (untagged, mut vnet) = large(serial, 5000);
                 let mut tagged = untagged[..12].to_vec();
@@ -301,12 +301,12 @@ fn a_losing_ring_grows() {
 /// A link that goes down and up again needs no new rings: they fill, and wake, as before.
 #[test]
 fn a_link_comes_up_again() {
-    for kind in KINDS {
+    for (kind, way) in kinds_and_ways() {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
             let mut rings = RxRing::open_group(b, 2, &config(kind)).unwrap();
             rings.push(RxRing::open(b, &config(kind)).unwrap());
-            let mut tx = tx(a);
+            let mut tx = tx_by(way, a);
             let epoll = sys::Epoll::new().unwrap();
             for (i, ring) in rings.iter().enumerate() {
                 epoll.add(ring.poll_fd(), i as u64).unwrap();
@@ -379,11 +379,11 @@ fn link_down_is_an_error_to_take_once() {
 
 #[test]
 fn a_device_may_vanish_under_load() {
-    for kind in KINDS {
+    for (kind, way) in kinds_and_ways() {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
             let mut ring = RxRing::open(b, &config(kind)).unwrap();
-            let mut tx = tx(a);
+            let mut tx = tx_by(way, a);
             let epoll = watch(&ring);
             let sender = thread::spawn(move || {
                 let mut outcome = sys::TxOutcome::default();
@@ -473,40 +473,155 @@ fn drain(ring: &mut RxRing) -> usize {
 /// One frame the kernel refuses does not stop those around it.
 #[test]
 fn bad_frames_are_stepped_past() {
-    in_namespace(|| {
-        let (a, b) = veth("va", "vb");
-        let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
-        let mut tx = tx(a);
-        let good = [plain(0, 60), plain(1, 60), plain(2, 60)];
-        let (short, long) = (vec![0; 5], plain(9, 3000));
-        let frame = |body| TxFrame { body, ..TxFrame::default() };
-        let mut nonsense = frame(&good[1]);
-        nonsense.vnet = VnetHdr { flags: vnet_flag::NEEDS_CSUM, csum_start: 5000, ..VnetHdr::default() };
-        let mut priority = frame(&good[2]);
-        priority.priority = 5;
-        let outcome = tx.send(&[frame(&good[0]), frame(&short), frame(&long), nonsense, frame(&good[1]), priority]);
-        assert_eq!((outcome.sent, outcome.sent_bytes), (3, 180), "{outcome:?}");
-        assert_eq!((outcome.too_long, outcome.refused, outcome.dropped()), (1, 2, 3), "{outcome:?}");
-        let frames = gather(&mut ring, 3);
-        assert!(frames.iter().map(|f| &f.0).eq(&good), "others than the good ones came");
-        // In two pieces.
-        let outcome = tx.send(&[TxFrame { head: &good[0][..20], body: &good[0][20..], ..TxFrame::default() }]);
-        assert_eq!(outcome.sent, 1);
-        assert!(gather(&mut ring, 1)[0].0 == good[0]);
+    WAYS.into_iter().for_each(|way| {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+            let mut tx = tx_by(way, a);
+            let good = [plain(0, 60), plain(1, 60), plain(2, 60)];
+            let (short, long) = (vec![0; 5], plain(9, 3000));
+            let frame = |body| TxFrame { body, ..TxFrame::default() };
+            let mut nonsense = frame(&good[1]);
+            nonsense.vnet = VnetHdr { flags: vnet_flag::NEEDS_CSUM, csum_start: 5000, ..VnetHdr::default() };
+            let mut priority = frame(&good[2]);
+            priority.priority = 5;
+            let outcome = tx.send(&[frame(&good[0]), frame(&short), frame(&long), nonsense, frame(&good[1]), priority]);
+            assert_eq!((outcome.sent, outcome.sent_bytes), (3, 180), "{outcome:?}");
+            assert_eq!((outcome.too_long, outcome.refused, outcome.dropped()), (1, 2, 3), "{outcome:?}");
+            let frames = gather(&mut ring, 3);
+            assert!(frames.iter().map(|f| &f.0).eq(&good), "others than the good ones came");
+            // In two pieces.
+            let outcome = tx.send(&[TxFrame { head: &good[0][..20], body: &good[0][20..], ..TxFrame::default() }]);
+            assert_eq!(outcome.sent, 1);
+            assert!(gather(&mut ring, 1)[0].0 == good[0]);
+        })
     });
 }
 
 /// More frames than one system call takes.
 #[test]
 fn long_batches_are_cut() {
+    WAYS.into_iter().for_each(|way| {
+        in_namespace(move || {
+            let (a, b) = veth("va", "vb");
+            let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+            let frames: Vec<_> = (0..600).map(|i| plain(i, 100)).collect();
+            let batch: Vec<_> = frames.iter().map(|body| TxFrame { body, ..TxFrame::default() }).collect();
+            assert_eq!(tx_by(way, a).send(&batch).sent, 600);
+            assert!(gather(&mut ring, 600).iter().map(|f| &f.0).eq(&frames));
+        })
+    });
+}
+
+/// What is sent by a ring is whole when it is read much later, though its slots have long had other frames.
+#[test]
+fn slots_are_free_when_nobody_reads_them_any_more() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        let mut late = EarlySocket::open(b, &config(RingKind::V3), &Arc::new(programs())).unwrap();
+        let mut tx = tx_by(Some(1500), a);
+        let frames: Vec<_> = (0..600).map(|serial| plain(serial, 60 + serial as usize)).collect();
+        for frame in &frames {
+            assert!(send(&mut tx, frame));
+        }
+        let mut got = Vec::new();
+        while late.receive(32, |f| got.push(f.data().to_vec())) > 0 {}
+        assert!(got.len() > 300, "{} frames waited", got.len());
+        assert!(got.iter().zip(&frames).all(|(got, sent)| got == sent), "altered or out of order");
+    });
+}
+
+/// A device that keeps frames to itself keeps their slots: what finds none is dropped and counted, and the others come in order.
+#[test]
+fn a_full_ring_pushes_back() {
+    in_namespace(|| {
+        let (a, b) = veth("va", "vb");
+        let mut ring = RxRing::open(b, &RingConfig { ring_bytes: 8 << 20, ..RingConfig::default() }).unwrap();
+        let slow = sys::tc::ClassRates { min: 200_000, max: 200_000, burst: 2000, priority: 0, mtu: 1500 };
+        sys::tc::install(a, &sys::tc::Discipline::Htb).unwrap();
+        for queue in [None, Some(0)] {
+            sys::tc::set_class(a, &sys::tc::Discipline::Htb, queue, &slow).unwrap();
+        }
+        let through = sys::TxConfig { qdisc_bypass: false, ring_mtu: Some(1500), ..sys::TxConfig::default() };
+        let mut tx = sys::TxSocket::open(a, &through).unwrap();
+        let mut numbers = Numbers(5);
+        let (mut sent, mut full) = (Vec::new(), 0);
+        for serial in 0..1000 {
+            // Now and then one that goes past the ring, in its turn.
+            let (frame, vnet) = match numbers.below(20) {
+                0 => large(serial, 10_000),
+                _ => (plain(serial, 200), VnetHdr::default()),
+            };
+            let outcome = tx.send(&[TxFrame { vnet, head: &frame[..30], body: &frame[30..], priority: 0 }]);
+            assert_eq!(outcome.sent + outcome.full, 1, "{outcome:?}");
+            full += outcome.full;
+            if outcome.sent == 1 {
+                sent.push(frame);
+            }
+        }
+        assert!(full > 0 && sent.len() > 256, "{full} found no room, {} did", sent.len());
+        let got = gather(&mut ring, sent.len());
+        assert!(got.iter().map(|frame| &frame.0).eq(&sent), "altered or out of order");
+        // And all are free again.
+        let again: Vec<_> = (0..250).map(|serial| plain(serial, 300)).collect();
+        let batch: Vec<_> = again.iter().map(|body| TxFrame { body, ..TxFrame::default() }).collect();
+        assert_eq!(tx.send(&batch).sent, 250);
+        assert!(gather(&mut ring, 250).iter().map(|frame| &frame.0).eq(&again));
+    });
+}
+
+/// A ring sends what is no longer than its device is said to take, and leaves it to `sendmmsg` to say what becomes of others; one
+/// of longer slots follows where the device takes more.
+#[test]
+fn a_ring_knows_how_long_frames_may_be() {
     in_namespace(|| {
         let (a, b) = veth("va", "vb");
         let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
-        let frames: Vec<_> = (0..150).map(|i| plain(i, 100)).collect();
-        let batch: Vec<_> = frames.iter().map(|body| TxFrame { body, ..TxFrame::default() }).collect();
-        assert_eq!(tx(a).send(&batch).sent, 150);
-        assert!(gather(&mut ring, 150).iter().map(|f| &f.0).eq(&frames));
+        let mut tx = tx_by(Some(1500), a);
+        let mtu = tx.ring_mtu().unwrap();
+        assert_eq!((tx.ring_bytes(), tx_by(None, a).ring_bytes()), (512 << 10, 0));
+        let tagged = |len: usize| {
+            let frame = plain(7, len);
+            [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat()
+        };
+        let takes = |tx: &mut sys::TxSocket, frame: &[u8]| {
+            let outcome = tx.send(&[TxFrame { body: frame, ..TxFrame::default() }]);
+            assert_eq!(outcome.sent + outcome.too_long, 1, "{outcome:?}");
+            outcome.sent == 1
+        };
+        assert!(takes(&mut tx, &plain(1, 1514)) && takes(&mut tx, &tagged(1514)));
+        assert!(!takes(&mut tx, &plain(1, 1515)) && !takes(&mut tx, &tagged(1515)));
+        assert_eq!(gather(&mut ring, 2).len(), 2);
+        // It goes by what it is told, since the kernel does not look at lengths there: this is how one knows who sent.
+        device::set_mtu("va", 1400).unwrap();
+        assert!(takes(&mut tx, &plain(1, 1514)));
+        mtu.set(1400);
+        assert!(!takes(&mut tx, &plain(1, 1514)) && takes(&mut tx, &plain(1, 1414)));
+        assert_eq!(gather(&mut ring, 2).len(), 2);
+        // Another of the same device goes by the same word, as soon as it has its ring.
+        let mut another = tx.another().unwrap();
+        mtu.set(1500);
+        until(|| takes(&mut another, &plain(2, 1514)));
+        assert_eq!(another.ring_bytes(), 512 << 10);
+        assert!(gather(&mut ring, 1)[0].0 == plain(2, 1514));
+        // Longer slots.
+        device::set_mtu("va", 8000).unwrap();
+        device::set_mtu("vb", 9000).unwrap();
+        mtu.set(9000);
+        until(|| takes(&mut tx, &plain(3, 9014)));
+        assert!(gather(&mut ring, 1)[0].0 == plain(3, 9014));
     });
+}
+
+/// Asks again and again for ten seconds.
+fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
+        thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("never");
 }
 
 /// Rings that were made ahead are as good as others, and may be had after the stock is closed.

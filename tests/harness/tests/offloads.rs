@@ -98,15 +98,19 @@ fn mirrors_and_copies_are_cut_for_devices_that_do_not_cut() {
     });
 }
 
-/// Frames become longer and shorter while rings of either kind are in use.
+/// Frames become longer and shorter while rings of either kind are in use, to receive and to send.
 #[test]
 fn an_mtu_changes_while_rings_are_in_use() {
     on_lab(Side::troupe(), &[], |lab| {
         let guests = lab.bridge_with_guests(2, 1500)?;
         let (a, b) = (&guests[0], &guests[1]);
-        for layout in ["v3", "v2"] {
-            lab.vsctl(&format!("set open_vswitch . other_config:ring={layout}"))?;
+        for (layout, is_sent_by_ring) in [("v3", false), ("v2", false), ("v3", true)] {
+            lab.vsctl(&format!(
+                "set open_vswitch . other_config:ring={layout} other_config:tx-ring={is_sent_by_ring}"
+            ))?;
             need("traffic flows", a.reaches(&b.ip))?;
+            let sockets = lab.host.line("ss --packet --extended --numeric")?;
+            need(&format!("sending rings: {is_sent_by_ring}"), sockets.contains("ring_tx(") == is_sent_by_ring)?;
             // Beyond what the early socket takes: rings are there.
             a.sends(b, &b.ip, STREAM)?;
             need("a long ping", a.ping(&b.ip, 40)? >= 39)?;

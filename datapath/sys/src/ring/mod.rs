@@ -20,6 +20,7 @@ mod v2;
 mod v3;
 
 pub use early::{EarlySocket, await_frames_under_way};
+pub(crate) use resize::Share;
 pub use stock::RingStock;
 
 use std::os::fd::{AsFd, BorrowedFd};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 use super::{LEAST_BLOCKS, RingConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::map::Map;
 use crate::socket::PacketSocket;
 
@@ -30,12 +30,19 @@ static TOTAL: AtomicUsize = AtomicUsize::new(0);
 
 /// A ring's memory in the account of all.
 #[derive(Debug)]
-pub(super) struct Share(usize);
+pub(crate) struct Share(usize);
 
 impl Share {
     pub(super) fn new(bytes: usize) -> Self {
         TOTAL.fetch_add(bytes, Relaxed);
         Self(bytes)
+    }
+
+    /// One that is had only if all of the process stay below 1 GiB with it.
+    pub(crate) fn within_budget(bytes: usize) -> Result<Self> {
+        let take = |total: usize| Some(total + bytes).filter(|total| *total <= BUDGET);
+        let taken = TOTAL.fetch_update(Relaxed, Relaxed, take);
+        taken.map(|_| Self(bytes)).map_err(|_| Error::os("have more memory for rings", libc::ENOMEM))
     }
 }
 
@@ -144,6 +151,12 @@ impl Resize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_beyond_the_budget_is_not_had() {
+        assert_eq!(Share::within_budget(BUDGET + 1).map(drop).map_err(|e| e.errno()), Err(libc::ENOMEM));
+        assert!(Share::within_budget(4096).is_ok());
+    }
 
     #[test]
     fn many_rings_begin_small_if_they_may_grow() {

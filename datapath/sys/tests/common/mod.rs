@@ -42,6 +42,18 @@ pub fn tx(ifindex: u32) -> TxSocket {
     TxSocket::open(ifindex, &TxConfig::default()).expect("open a sending socket")
 }
 
+/// By `sendmmsg`, and by a ring for devices of the usual MTU.
+pub const WAYS: [Option<u32>; 2] = [None, Some(1500)];
+
+pub fn tx_by(way: Option<u32>, ifindex: u32) -> TxSocket {
+    TxSocket::open(ifindex, &TxConfig { ring_mtu: way, ..TxConfig::default() }).expect("open a sending socket")
+}
+
+/// Every layout of receiving with every way of sending.
+pub fn kinds_and_ways() -> impl Iterator<Item = (RingKind, Option<u32>)> {
+    KINDS.into_iter().flat_map(|kind| WAYS.into_iter().map(move |way| (kind, way)))
+}
+
 /// Sends one frame without metadata; whether the kernel took it.
 pub fn send(tx: &mut TxSocket, frame: &[u8]) -> bool {
     send_with(tx, frame, VnetHdr::default())

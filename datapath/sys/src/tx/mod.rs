@@ -1,7 +1,13 @@
-//! Sending: batches of frames by `sendmmsg`, straight out of the memory they were received into.
+//! Sending: batches of frames by `sendmmsg`, straight out of the memory they were received into, or by a ring ([`ring`]).
 //!
 //! A frame the kernel refuses is stepped past and counted by reason, so that it cannot block those behind
 //! it. Nothing waits: what the socket or the device cannot take now is dropped, and counted.
+
+mod ring;
+mod slots;
+
+use ring::RingWay;
+pub use ring::TxMtu;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -22,11 +28,14 @@ pub struct TxConfig {
     pub qdisc_bypass: bool,
     /// Bytes that may be on their way at once.
     pub send_buffer_bytes: i32,
+    /// Bytes of the device's MTU if frames are to go by a ring (`PACKET_TX_RING`) of slots for such; those that do not fit,
+    /// of segments to be cut later above all, go by `sendmmsg` in their turn.
+    pub ring_mtu: Option<u32>,
 }
 
 impl Default for TxConfig {
     fn default() -> Self {
-        Self { qdisc_bypass: true, send_buffer_bytes: 8 << 20 }
+        Self { qdisc_bypass: true, send_buffer_bytes: 8 << 20, ring_mtu: None }
     }
 }
 
@@ -52,6 +61,11 @@ impl TxFrame<'_> {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The octet at an offset.
+    fn octet(&self, at: usize) -> Option<u8> {
+        self.head.get(at).or_else(|| self.body.get(at - self.head.len())).copied()
     }
 }
 
@@ -154,23 +168,84 @@ pub struct TxSocket {
     config: TxConfig,
     priority: u32,
     messages: Box<Messages>,
+    ring: Option<Box<RingWay>>,
+}
+
+/// What every sending socket needs before it is bound, and before its ring is made.
+fn set_up(socket: &PacketSocket, config: &TxConfig) -> Result<()> {
+    socket.set_int("ask for virtio headers", libc::PACKET_VNET_HDR, 1)?;
+    let bypass = i32::from(config.qdisc_bypass);
+    socket.set_int("choose the queueing discipline", libc::PACKET_QDISC_BYPASS, bypass)?;
+    socket.set_buffer(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, config.send_buffer_bytes);
+    Ok(())
+}
+
+/// Has a socket send by a priority.
+fn set_priority(socket: &PacketSocket, current: &mut u32, priority: u32) {
+    if priority != *current {
+        let value = priority as i32;
+        // A priority that is refused sends by the last one that was not.
+        let _ = socket.set("set a priority", libc::SOL_SOCKET, libc::SO_PRIORITY, &value);
+        *current = priority;
+    }
+}
+
+/// Counts the failure of the first of `left` frames; says how many to step past.
+fn count_failure(errno: i32, left: usize, outcome: &mut TxOutcome) -> usize {
+    match errno {
+        libc::EINTR => 0,
+        // The socket's buffer is full, for all of them.
+        libc::EAGAIN => {
+            outcome.full += left as u32;
+            left
+        }
+        libc::ENOBUFS => {
+            outcome.full += 1;
+            1
+        }
+        libc::EMSGSIZE => {
+            outcome.too_long += 1;
+            1
+        }
+        libc::ENETDOWN | libc::ENXIO | libc::ENODEV => {
+            outcome.down += left as u32;
+            left
+        }
+        _ => {
+            outcome.refused += 1;
+            1
+        }
+    }
 }
 
 impl TxSocket {
-    /// Opens a socket that sends through the device.
+    /// Opens a socket that sends through the device. A ring takes the kernel a grace period, some 20 ms.
     pub fn open(ifindex: u32, config: &TxConfig) -> Result<Self> {
-        let socket = PacketSocket::open()?;
-        socket.set_int("ask for virtio headers", libc::PACKET_VNET_HDR, 1)?;
-        let bypass = i32::from(config.qdisc_bypass);
-        socket.set_int("choose the queueing discipline", libc::PACKET_QDISC_BYPASS, bypass)?;
-        socket.set_buffer(libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, config.send_buffer_bytes);
-        socket.bind(ifindex, 0)?;
-        Ok(Self { socket, ifindex, config: *config, priority: 0, messages: Messages::new() })
+        let ring = config.ring_mtu.map(|mtu| RingWay::open(ifindex, config, mtu).map(Box::new)).transpose()?;
+        Self::with(ifindex, config, ring)
     }
 
-    /// Another that sends through the same device, for another thread: each has a priority and a send buffer of its own.
+    fn with(ifindex: u32, config: &TxConfig, ring: Option<Box<RingWay>>) -> Result<Self> {
+        let socket = PacketSocket::open()?;
+        set_up(&socket, config)?;
+        socket.bind(ifindex, 0)?;
+        Ok(Self { socket, ifindex, config: *config, priority: 0, messages: Messages::new(), ring })
+    }
+
+    /// Another that sends through the same device, for another thread: each has a priority, a send buffer and a ring of its
+    /// own. The ring comes a little later, and nothing waits for it.
     pub fn another(&self) -> Result<Self> {
-        Self::open(self.ifindex, &self.config)
+        Self::with(self.ifindex, &self.config, self.ring.as_ref().map(|ring| Box::new(ring.another())))
+    }
+
+    /// Who is to be told of the device's MTU, if frames go by a ring.
+    pub fn ring_mtu(&self) -> Option<TxMtu> {
+        self.ring.as_ref().map(|ring| ring.mtu().clone())
+    }
+
+    /// Memory mapped for its ring, bytes.
+    pub fn ring_bytes(&self) -> usize {
+        self.ring.as_ref().map_or(0, |ring| ring.memory_bytes())
     }
 
     /// The index of its device; `None` once that is gone, or in another namespace.
@@ -186,19 +261,31 @@ impl TxSocket {
             let priority = first.priority;
             let same = rest.iter().take_while(|f| f.priority == priority).take(TX_BATCH).count();
             let (run, after) = rest.split_at(same);
-            self.set_priority(priority);
-            self.send_run(run, &mut outcome);
+            self.send_alike(run, &mut outcome);
             rest = after;
         }
         outcome
     }
 
-    fn set_priority(&mut self, priority: u32) {
-        if priority != self.priority {
-            let value = priority as i32;
-            // A priority that is refused sends by the last one that was not.
-            let _ = self.socket.set("set a priority", libc::SOL_SOCKET, libc::SO_PRIORITY, &value);
-            self.priority = priority;
+    /// Sends frames of one priority: by turns, where there is a ring. What has gone one way has gone before the next goes
+    /// the other, so that none overtakes another.
+    fn send_alike(&mut self, frames: &[TxFrame<'_>], outcome: &mut TxOutcome) {
+        if let Some(ring) = &mut self.ring {
+            ring.look();
+        }
+        let mut rest = frames;
+        while let Some(first) = rest.first() {
+            let by_ring = |frame: &TxFrame<'_>| self.ring.as_ref().is_some_and(|ring| ring.takes(frame));
+            let is_by_ring = by_ring(first);
+            let alike = rest.iter().take(TX_BATCH).take_while(|frame| by_ring(frame) == is_by_ring).count();
+            let (run, after) = rest.split_at(alike);
+            if let Some(ring) = self.ring.as_mut().filter(|_| is_by_ring) {
+                ring.send(run, outcome);
+            } else {
+                set_priority(&self.socket, &mut self.priority, first.priority);
+                self.send_run(run, outcome);
+            }
+            rest = after;
         }
     }
 
@@ -233,35 +320,7 @@ impl TxSocket {
             if std::mem::take(&mut stale) && Error::last("send").errno() == libc::ENETDOWN {
                 continue;
             }
-            at += self.count_failure(frames.len() - at, outcome);
-        }
-    }
-
-    /// Counts the failure of the first of `left` frames; says how many to step past.
-    fn count_failure(&self, left: usize, outcome: &mut TxOutcome) -> usize {
-        match Error::last("send").errno() {
-            libc::EINTR => 0,
-            // The socket's buffer is full, for all of them.
-            libc::EAGAIN => {
-                outcome.full += left as u32;
-                left
-            }
-            libc::ENOBUFS => {
-                outcome.full += 1;
-                1
-            }
-            libc::EMSGSIZE => {
-                outcome.too_long += 1;
-                1
-            }
-            libc::ENETDOWN | libc::ENXIO | libc::ENODEV => {
-                outcome.down += left as u32;
-                left
-            }
-            _ => {
-                outcome.refused += 1;
-                1
-            }
+            at += count_failure(Error::last("send").errno(), frames.len() - at, outcome);
         }
     }
 
@@ -277,6 +336,10 @@ impl TxSocket {
 
     /// Takes the pending error, 0 if there was none.
     pub fn take_error(&self) -> i32 {
-        self.socket.take_error()
+        let ring = self.ring.as_ref().map_or(0, |ring| ring.take_error());
+        match self.socket.take_error() {
+            0 => ring,
+            error => error,
+        }
     }
 }
