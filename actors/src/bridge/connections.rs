@@ -148,9 +148,7 @@ impl Bridge {
         for row in wanted.controllers.iter().filter(|_| !is_none) {
             match method_of(&self.setup.name, &row.target, &self.setup.run_dir) {
                 Ok(method) => {
-                    if !is_passive(&method) {
-                        configs.push(self.controller_config(row, &method, wanted.in_band_disabled));
-                    }
+                    configs.push(self.controller_config(row, &method, wanted.in_band_disabled));
                     rows.insert(&row.target, (row, method));
                 }
                 Err(why) => {
@@ -252,6 +250,7 @@ impl Bridge {
             kind,
             bridge_name: name.clone(),
             peer: target.clone(),
+            target: target.clone(),
             versions,
             debug_actions: self.setup.debug_actions,
             bridge,
@@ -312,7 +311,8 @@ impl Bridge {
         let probe_s = settings(row).probe_s;
         ControllerConfig {
             target: row.target.clone(),
-            kind: kind_of(row, method),
+            // Nobody who is waited for is missed.
+            kind: if is_passive(method) { ConnKind::Service } else { kind_of(row, method) },
             in_band: remote,
             probe_s: if probe_s > 0 { probe_s.max(5) } else { 0 },
             limit,

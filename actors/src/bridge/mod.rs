@@ -347,7 +347,7 @@ impl Handler<OfConnected> for Bridge {
         self.desk.received();
         self.peers.insert(m.conn, Peer { outlet: m.outlet, unsent: VecDeque::new() });
         self.core.set_now(clock::now_ms());
-        self.core.connected(m.conn, m.version, m.kind, &m.name);
+        self.core.connected(m.conn, m.version, m.kind, &m.name, &m.target);
         self.settle(ctx);
     }
 }

@@ -75,6 +75,8 @@ pub struct SessionSetup {
     pub bridge_name: String,
     /// Target of a controller, or name of a peer that came.
     pub peer: String,
+    /// Target of a controller, or of the listener that the peer came to.
+    pub target: String,
     /// Versions it may speak.
     pub versions: VersionSet,
     /// The debugging actions are allowed.
@@ -337,6 +339,7 @@ impl Session {
             version,
             kind: self.setup.kind,
             name: self.setup.peer.clone(),
+            target: self.setup.target.clone(),
             outlet: ctx.address().recipient(),
         };
         if self.setup.bridge.post(connected).is_err() {

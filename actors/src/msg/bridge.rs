@@ -62,8 +62,10 @@ pub struct OfConnected {
     pub version: Version,
     /// Kind.
     pub kind: ConnKind,
-    /// Target, as people know it.
+    /// As people know it.
     pub name: String,
+    /// Target of the controller, or of the listener that it came to.
+    pub target: String,
     /// Where to send.
     pub outlet: Recipient<Transmit>,
 }

@@ -104,7 +104,7 @@ impl Switch {
         let (tables, upcalls) = (BTreeMap::new(), Vec::new());
         let mut switch = Switch { bridge, datapath, tables, queue, now_ms: 1000, upcalls, has_room: true };
         switch.settle();
-        switch.bridge.connected(CONN, Version::V13, ConnKind::Service, "bench");
+        switch.bridge.connected(CONN, Version::V13, ConnKind::Service, "bench", "bench");
         switch.add_rules(rules);
         let mut view = SwitchView::default();
         for port in [1u16, 2] {

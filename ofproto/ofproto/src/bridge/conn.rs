@@ -54,6 +54,8 @@ pub struct Conn {
     pub(crate) kind: ConnKind,
     /// Target as shown to people: `tcp:127.0.0.1:6653`.
     pub(crate) name: String,
+    /// Target of the controller, or of the listener that it came to.
+    pub(crate) target: String,
     pub(crate) role: Role,
     pub(crate) async_config: AsyncConfig,
     pub(crate) packet_in_format: PacketInFormat,
@@ -151,14 +153,16 @@ pub fn weight(message: &Message) -> i64 {
 const DEFAULT_MISS_SEND_LEN: u16 = 128;
 
 impl Bridge {
-    /// A connection has agreed on its version.
-    pub fn connected(&mut self, id: ConnId, version: Version, kind: ConnKind, name: &str) {
+    /// A connection has agreed on its version. `target` is what is configured, `name` the same or, of who came by himself,
+    /// his own.
+    pub fn connected(&mut self, id: ConnId, version: Version, kind: ConnKind, name: &str, target: &str) {
         let async_config = AsyncConfig::defaults(version);
         let conn = Conn {
             id,
             version,
             kind,
             name: name.to_owned(),
+            target: target.to_owned(),
             role: Role::Equal,
             async_config,
             packet_in_format: PacketInFormat::Standard,
@@ -179,7 +183,7 @@ impl Bridge {
             queue: VecDeque::new(),
         };
         self.conns.insert(id, conn);
-        self.controller_connected(id, name);
+        self.controller_connected(id);
         self.update_miss();
     }
 

@@ -131,7 +131,8 @@ impl Bridge {
                     proven: false,
                 },
             };
-            if let Some(conn) = controller.conn {
+            let served = self.conns.values().filter(|c| c.target == wanted.target).map(|c| c.id);
+            for conn in served.collect::<Vec<_>>() {
                 self.limit_packets(conn, wanted.limit, wanted.queue_size);
             }
             self.controllers.by_target.insert(wanted.target.clone(), controller);
@@ -243,10 +244,14 @@ impl Bridge {
     }
 
     /// A connection is there: it gets what its controller is configured to get.
-    pub(super) fn controller_connected(&mut self, id: ConnId, name: &str) {
+    pub(super) fn controller_connected(&mut self, id: ConnId) {
         let now_ms = self.now_ms;
-        let Some(controller) = self.controllers.by_target.get_mut(name) else { return };
-        (controller.conn, controller.connected_ms, controller.proven) = (Some(id), now_ms, false);
+        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(controller) = self.controllers.by_target.get_mut(&conn.target) else { return };
+        // Many may come to one that listens; of those none stands for it.
+        if conn.name == conn.target {
+            (controller.conn, controller.connected_ms, controller.proven) = (Some(id), now_ms, false);
+        }
         let config = controller.config.clone();
         self.limit_packets(id, config.limit, config.queue_size);
         if !config.enable_async {

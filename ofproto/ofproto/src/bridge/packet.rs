@@ -107,12 +107,13 @@ impl Bridge {
     }
 
     /// Limits the rate of the packets that a connection gets, and how many may be under way to it; `None` lifts the one, and
-    /// leaves the other as it usually is.
+    /// leaves the other as it usually is. Fewer than usual are no limit: a socket alone holds as many, and it is not told of
+    /// each that one was read.
     pub fn limit_packets(&mut self, id: super::ConnId, limit: Option<super::RateLimit>, queue_size: Option<u32>) {
         let now_ms = self.now_ms;
         self.edit(id, |c| {
             c.limits.configure(limit, now_ms);
-            c.most_packets = queue_size.unwrap_or(PACKETS_UNDER_WAY);
+            c.most_packets = queue_size.map_or(PACKETS_UNDER_WAY, |n| n.max(PACKETS_UNDER_WAY));
         });
     }
 }

@@ -107,6 +107,8 @@ impl Changes {
     fn touches_table(&self, effect: &Effect) -> bool {
         match effect {
             Effect::Table { bridge, table, .. } => self.tables.contains(&(*bridge, *table)),
+            // Whether there was room for the rule depends on those that are there.
+            Effect::Learn { bridge, flow_mod, limit } => *limit > 0 && self.tables.contains(&(*bridge, flow_mod.table)),
             _ => false,
         }
     }

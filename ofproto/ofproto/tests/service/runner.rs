@@ -40,7 +40,7 @@ impl World {
     }
 
     pub fn connect(&mut self, id: u64, version: Version, kind: ConnKind) -> Peer {
-        self.bridge.connected(ConnId(id), version, kind, "unix");
+        self.bridge.connected(ConnId(id), version, kind, "unix", "punix:br0.mgmt");
         Peer { id: ConnId(id), version }
     }
 
