@@ -25,6 +25,8 @@ use crate::table::NEWS_AT_MOST;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a change of a device may take to come back as news of it: then whoever waits goes on.
 const SHARING: Duration = Duration::from_secs(1);
+/// Effects on another bridge, other than sums, that wait for room in its mailbox.
+const FOREIGN_AT_MOST: usize = 4096;
 /// Messages that fit a table's mailbox.
 const TABLE_MAILBOX: usize = 256;
 
@@ -150,7 +152,7 @@ impl Bridge {
                 }
             }
             Output::Foreign { bridge, effect, stats } => {
-                self.with_bridge(bridge, |other| other.offer(ForeignEffects { effects: vec![(effect, stats)] }));
+                self.foreign.entry(bridge).or_default().effects.push((effect, stats));
             }
             Output::ForeignPacketIn { bridge, message, cookie } => {
                 self.with_bridge(bridge, |other| other.offer(ForeignPacketIn { message, cookie }));
@@ -170,9 +172,9 @@ impl Bridge {
     }
 
     /// Does something with another bridge, if it is still there.
-    fn with_bridge<R>(&self, bridge: BridgeId, act: impl FnOnce(&Address<Bridge>) -> R) {
+    fn with_bridge<R>(&self, bridge: BridgeId, act: impl FnOnce(&Address<Bridge>) -> R) -> Option<R> {
         let directory = self.setup.directory.load();
-        directory.bridges.values().find(|b| b.id == bridge).map(|entry| act(&entry.address));
+        directory.bridges.values().find(|b| b.id == bridge).map(|entry| act(&entry.address))
     }
 
     /// Brings a port's device up or down, and goes on when that is known of.
@@ -254,6 +256,16 @@ impl Bridge {
             if let Err(mut refused) = address.post(credit) {
                 refused.condense();
                 self.uncredited.insert(table, refused);
+            }
+        }
+    }
+
+    /// Tells other bridges what packets did there; what one has no room for waits for the next time.
+    pub(super) fn send_foreign(&mut self) {
+        for (bridge, effects) in std::mem::take(&mut self.foreign) {
+            if let Some(mut refused) = self.with_bridge(bridge, |other| other.post(effects).err()).flatten() {
+                ofproto::xlate::condense(&mut refused.effects, FOREIGN_AT_MOST);
+                self.foreign.insert(bridge, refused);
             }
         }
     }

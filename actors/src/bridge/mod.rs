@@ -109,6 +109,8 @@ pub struct Bridge {
     pupils: Waiters,
     /// Credit that tables had no room for.
     uncredited: BTreeMap<u8, RuleCredit>,
+    /// What packets did on other bridges, until those hear of it.
+    foreign: BTreeMap<BridgeId, ForeignEffects>,
     turn: Turn,
 }
 
@@ -150,6 +152,7 @@ impl Bridge {
             configured: Waiters::default(),
             pupils: Waiters::default(),
             uncredited: BTreeMap::new(),
+            foreign: BTreeMap::new(),
             turn: Turn::new(UPCALLS),
             setup,
         }
@@ -174,6 +177,7 @@ impl Bridge {
         if !self.uncredited.is_empty() {
             self.credit(Vec::new(), Vec::new());
         }
+        self.send_foreign();
         self.publish(false);
         if !self.core.has_own_changes() {
             self.pupils.tell();
@@ -219,6 +223,9 @@ impl Bridge {
         }
         if !self.uncredited.is_empty() {
             self.desk.arm_by(clock::now_ms() + RETRY_MS, "credit waits for a table");
+        }
+        if !self.foreign.is_empty() {
+            self.desk.arm_by(clock::now_ms() + RETRY_MS, "effects wait for a bridge");
         }
         if self.untold.is_some() {
             self.desk.arm_by(self.told_ms + TELL_MS, "the switch is to hear of rules");

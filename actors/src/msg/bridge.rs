@@ -146,7 +146,7 @@ pub struct Control {
 }
 
 /// Effects that packets of other bridges had on this one (R).
-#[derive(Debug, Message)]
+#[derive(Debug, Default, Message)]
 #[rtype(result = "()")]
 pub struct ForeignEffects {
     /// What, and for how many packets.

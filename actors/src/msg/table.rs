@@ -47,9 +47,7 @@ impl RuleCredit {
         self.entries.dedup_by(|(rule, stats), (sum_of, sum)| {
             let is_same = rule == sum_of;
             if is_same {
-                sum.packets += stats.packets;
-                sum.bytes += stats.bytes;
-                sum.used_ms = sum.used_ms.max(stats.used_ms);
+                sum.add(*stats);
             }
             is_same
         });

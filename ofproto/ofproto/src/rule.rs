@@ -173,3 +173,12 @@ pub struct RuleStats {
     /// When the last packet came, in milliseconds of the switch's clock; the rule's creation before the first.
     pub used_ms: i64,
 }
+
+impl RuleStats {
+    /// Adds packets that came besides these.
+    pub fn add(&mut self, more: RuleStats) {
+        self.packets += more.packets;
+        self.bytes += more.bytes;
+        self.used_ms = self.used_ms.max(more.used_ms);
+    }
+}

@@ -206,10 +206,7 @@ impl Bridge {
                     self.learn_mac(key, *bundle, *grat_arp, *is_bond, now_ms);
                 }
                 Effect::Rule { bridge, rule } if *bridge == self.view.id => {
-                    let sum = self.credit.entry(rule.id).or_default();
-                    sum.packets += stats.packets;
-                    sum.bytes += stats.bytes;
-                    sum.used_ms = sum.used_ms.max(stats.used_ms);
+                    self.credit.entry(rule.id).or_default().add(stats);
                 }
                 Effect::Table { bridge, table, matched } if *bridge == self.view.id => {
                     let counts = self.lookups.entry(*table).or_default();

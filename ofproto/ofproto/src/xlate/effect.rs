@@ -1,13 +1,14 @@
 //! What a translation does besides sending packets, as data: the bridge applies it once for the packet at hand, and keeps
 //! it with the installed flow so that every later packet of the flow has the same effects without a translation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use l2proto::membership::Membership;
 use openflow::flow_mod::FlowMod;
 
 use crate::export::netflow::FlowId;
-use crate::rule::Rule;
+use crate::rule::{Rule, RuleId, RuleStats};
 use crate::view::{BridgeId, BundleId, PortRef};
 
 /// One effect.
@@ -202,5 +203,98 @@ impl Effect {
     pub fn is_once(&self) -> bool {
         use Effect as E;
         matches!(self, E::McastSnoop { .. } | E::Special { .. } | E::NeighbourHeard { .. })
+    }
+
+    /// The sum of its bridge that it adds to, if that is all it does.
+    fn sum(&self) -> Option<Sum> {
+        Some(match self {
+            Effect::Table { table, matched, .. } => Sum::Table(*table, *matched),
+            Effect::Rule { rule, .. } => Sum::Rule(rule.id),
+            Effect::Port { tx, rx } => Sum::Port(*tx, *rx),
+            Effect::Mirrors { mirrors, .. } => Sum::Mirrors(*mirrors),
+            Effect::Group { group, bucket, .. } => Sum::Group(*group, *bucket),
+            Effect::Bond { bundle, bucket, recirculated, .. } => Sum::Bond(*bundle, *bucket, *recirculated),
+            _ => return None,
+        })
+    }
+}
+
+/// What a bridge adds up.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Sum {
+    Table(u8, bool),
+    Rule(RuleId),
+    Port(Option<PortRef>, Option<PortRef>),
+    Mirrors(u32),
+    Group(u32, Option<usize>),
+    Bond(BundleId, u8, bool),
+}
+
+/// Brings effects on one bridge to one a sum, so that as many can wait as the bridge has sums. Of those that are no sums
+/// the newest stay, at most `others`, in their order.
+pub fn condense(effects: &mut Vec<(Effect, RuleStats)>, others: usize) {
+    let mut sums = BTreeMap::<Sum, (Effect, RuleStats)>::new();
+    let mut rest = Vec::new();
+    for (effect, stats) in effects.drain(..) {
+        match effect.sum() {
+            Some(sum) => sums.entry(sum).and_modify(|(_, so_far)| so_far.add(stats)).or_insert((effect, stats)),
+            None => {
+                rest.push((effect, stats));
+                continue;
+            }
+        };
+    }
+    rest.drain(..rest.len().saturating_sub(others));
+    effects.extend(sums.into_values().chain(rest));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: BridgeId = BridgeId(1);
+
+    fn count(packets: u64, used_ms: i64) -> RuleStats {
+        RuleStats { packets, bytes: packets * 60, used_ms }
+    }
+
+    fn heard(mac: u64) -> Effect {
+        Effect::NeighbourHeard { bridge: HERE, address: 7, mac }
+    }
+
+    #[test]
+    fn sums_come_together_and_the_newest_others_stay() {
+        let table = |table, matched| Effect::Table { bridge: HERE, table, matched };
+        let group = |bucket| Effect::Group { bridge: HERE, group: 5, bucket };
+        let mut effects = vec![
+            (heard(1), count(1, 1)),
+            (table(3, true), count(2, 10)),
+            (group(Some(1)), count(4, 30)),
+            (heard(2), count(1, 2)),
+            (table(3, false), count(1, 11)),
+            (table(3, true), count(5, 9)),
+            (group(None), count(4, 30)),
+            (heard(3), count(1, 3)),
+            (group(Some(1)), count(3, 31)),
+        ];
+        condense(&mut effects, 2);
+        let told: Vec<_> = effects
+            .iter()
+            .map(|(effect, stats)| match effect {
+                Effect::Table { table, matched, .. } => (format!("table {table} {matched}"), *stats),
+                Effect::Group { bucket, .. } => (format!("bucket {bucket:?}"), *stats),
+                Effect::NeighbourHeard { mac, .. } => (format!("heard {mac}"), *stats),
+                other => (format!("{other:?}"), *stats),
+            })
+            .collect();
+        let wanted = [
+            ("table 3 false", count(1, 11)),
+            ("table 3 true", count(7, 10)),
+            ("bucket None", count(4, 30)),
+            ("bucket Some(1)", count(7, 31)),
+            ("heard 2", count(1, 2)),
+            ("heard 3", count(1, 3)),
+        ];
+        assert_eq!(told, wanted.map(|(what, stats)| (what.to_owned(), stats)));
     }
 }

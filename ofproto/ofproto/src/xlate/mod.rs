@@ -48,7 +48,7 @@ use openflow::action::Actions;
 use packet::PacketBuf;
 use smallvec::{SmallVec, smallvec};
 
-pub use effect::Effect;
+pub use effect::{Effect, condense};
 pub use learn::flow_mod_of;
 pub use native::listening;
 pub use recirc::{FrozenState, Numbers, Recirc, frozen_mask};
