@@ -11,6 +11,7 @@ use super::letters::{
 use super::remotes::Remotes;
 use super::source::Sources;
 use super::{DbConfig, change_log, now, reference, status};
+use crate::budget;
 use crate::mailbox::{Address, Latest};
 use crate::memory::PeakWatch;
 use crate::stream::{Tls, TlsFiles};
@@ -21,7 +22,7 @@ use actix::prelude::*;
 use ovsdb::server::{Model, Output, Server, SessionId, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use tokio::sync::oneshot;
@@ -122,6 +123,7 @@ pub struct Database {
     /// What the remotes were last told, and the number of commits it was read at.
     told: BTreeMap<String, RemoteOptions>,
     read_at: Option<u64>,
+    /// Who waits for the end of a compaction.
     compactions: BTreeMap<Arc<str>, Vec<CompactReply>>,
     pub(super) sources: Sources,
     next_housekeeping_ms: i64,
@@ -213,6 +215,7 @@ impl Database {
             }
         }
         self.sync_logs();
+        self.go_on_compacting();
         self.read_configuration();
         self.arm();
     }
@@ -369,18 +372,38 @@ impl Database {
         }
     }
 
-    /// Starts a compaction in a thread of its own.
+    /// Takes the next rows for compactions, and has those that are all there written by threads of their own.
+    fn go_on_compacting(&mut self) {
+        for job in self.state.server.gather(budget::WALK_SLICE) {
+            let (myself, name) = (self.myself.clone(), job.name().to_owned());
+            let spawned = std::thread::Builder::new()
+                .name("ovsdb-compact".into())
+                .spawn(move || tell(&myself, Compacted { done: job.run() }));
+            if let Err(error) = spawned {
+                self.state.server.abandon_compaction(&name);
+                let text = stream::errno_text(&error);
+                vlog::warn_rl!("ovsdb_server", 1, 1, "{name}: {text}");
+                self.answer_compaction(&name, &Err(text));
+            }
+        }
+        // Whose database has got other contents, or is gone.
+        let moot = self.compactions.keys().filter(|name| !self.state.server.is_compacting(name));
+        for name in moot.cloned().collect::<Vec<_>>() {
+            self.answer_compaction(&name, &Ok(()));
+        }
+    }
+
+    fn answer_compaction(&mut self, name: &str, result: &Result<(), String>) {
+        for reply in self.compactions.remove(name).unwrap_or_default() {
+            let _ = reply.send(result.clone());
+        }
+    }
+
+    /// Begins a compaction.
     fn compact(&mut self, name: &Arc<str>, comment: &str, reply: Option<CompactReply>) -> Result<(), String> {
-        let job = match self.state.server.begin_compaction(name, comment, now()) {
-            Ok(job) => job,
-            Err(error) => return Err(error.to_string()),
-        };
+        self.state.server.begin_compaction(name, comment, now()).map_err(|error| error.to_string())?;
         self.compactions.entry(name.clone()).or_default().extend(reply);
-        let myself = self.myself.clone();
-        let spawned = std::thread::Builder::new()
-            .name("ovsdb-compact".into())
-            .spawn(move || tell(&myself, Compacted { done: job.run() }));
-        spawned.map(|_| ()).map_err(|e| stream::errno_text(&e))
+        Ok(())
     }
 
     fn compact_by_request(
@@ -429,9 +452,13 @@ impl ActorFuture<Database> for Flush {
         self: Pin<&mut Self>,
         database: &mut Database,
         _: &mut Context<Database>,
-        _: &mut TaskContext<'_>,
+        task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         database.flush();
+        if database.state.server.is_gathering() {
+            // The next rows when all sockets have been looked at: who wakes itself is looked at ahead of them.
+            let _later = pin!(tokio::task::yield_now()).poll(task);
+        }
         Poll::Pending
     }
 }
@@ -577,19 +604,15 @@ impl Handler<Compacted> for Database {
     fn handle(&mut self, compacted: Compacted, _: &mut Context<Self>) {
         self.desk.received();
         let name = compacted.done.name.clone();
-        let result = self.state.server.finish_compaction(compacted.done, now());
-        let asked = self.compactions.remove(name.as_str()).unwrap_or_default();
+        let Some(result) = self.state.server.finish_compaction(compacted.done, now()) else { return };
         if let Err(error) = &result {
             let details = error.details.as_deref().unwrap_or_default();
             vlog::warn!("ovsdb_log", "{details} ({})", error.io_error.as_deref().unwrap_or_default());
-            if asked.is_empty() {
+            if self.compactions.get(name.as_str()).is_none_or(Vec::is_empty) {
                 vlog::warn!("ovsdb_server", "{error}");
             }
         }
-        let result = result.map_err(|error| error.to_string());
-        for reply in asked {
-            let _ = reply.send(result.clone());
-        }
+        self.answer_compaction(&name, &result.map_err(|error| error.to_string()));
     }
 }
 

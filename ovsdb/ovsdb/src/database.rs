@@ -126,7 +126,7 @@ pub(crate) struct HistoryEntry {
     pub commit: Arc<Commit>,
 }
 
-/// A database in memory. Cloning it costs a pointer a row: that is a snapshot.
+/// A database in memory.
 #[derive(Debug, Clone)]
 pub struct Database {
     /// Its schema.

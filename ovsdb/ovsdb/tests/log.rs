@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jsonrpc::Message;
-use ovsdb::log::{Faults, FileStorage, LogDb, MemoryStorage, Note, Storage, encode, open_database};
+use ovsdb::log::{CompactJob, Faults, FileStorage, LogDb, MemoryStorage, Note, Storage, encode, open_database};
 use ovsdb::server::{Model, Now, Output, Server, SessionInfo};
 use ovsdb::{Database, DatabaseSchema, UuidSource};
 use serde_json::{Value, json};
@@ -180,23 +180,99 @@ fn a_conversion_passes_over_what_the_schema_does_not_name() {
     assert_eq!(contents(&converted.db).len(), 1);
 }
 
+/// All rows of a compaction that has begun.
+fn gathered(server: &mut Server) -> CompactJob {
+    loop {
+        if let Some(job) = server.gather(2).pop() {
+            return job;
+        }
+        assert!(server.is_gathering());
+    }
+}
+
 #[test]
 fn compaction_keeps_what_is_committed_meanwhile() {
     let (storage, _) = history();
     let mut server = server_on(storage.clone());
     let before = storage.len();
-    let job = server.begin_compaction("ordinals", "compacting database online", NOW).unwrap();
+    server.begin_compaction("ordinals", "compacting database online", NOW).unwrap();
+    let job = gathered(&mut server);
     assert!(server.begin_compaction("ordinals", "", NOW).is_err(), "one at a time");
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":77}}]));
     let done = job.run();
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":78}}]));
-    server.finish_compaction(done, NOW).unwrap();
+    server.finish_compaction(done, NOW).unwrap().unwrap();
     assert!(storage.len() < before);
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":79}}]));
     let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
     assert!(opened.warning.is_none());
     assert_eq!(contents(&opened.db), contents(server.db("ordinals").unwrap()));
     assert_eq!(opened.db.table("ordinals").unwrap().len(), 3);
+}
+
+#[test]
+fn rows_may_change_while_a_compaction_gathers_them() {
+    let many = |numbers: std::ops::Range<i32>| -> Vec<Value> {
+        numbers.map(|number| json!({"op":"insert","table":"ordinals","row":{"number":number}})).collect()
+    };
+    // A slice ends somewhere else each time: within the table, at its end, behind it.
+    for slice in 1..=22 {
+        let (storage, _) = history();
+        let mut server = server_on(storage.clone());
+        transact(&mut server, many(100..120).into());
+        server.begin_compaction("ordinals", "", NOW).unwrap();
+        let mut round = 0;
+        let job = loop {
+            if let Some(job) = server.gather(slice).pop() {
+                break job;
+            }
+            round += 1;
+            if round < 4 {
+                let all = server.db("ordinals").unwrap().table("ordinals").unwrap().len();
+                transact(
+                    &mut server,
+                    json!([
+                        {"op":"delete","table":"ordinals","where":[["number","==",99 + round]]},
+                        {"op":"update","table":"ordinals","where":[["number","==",108 + round]],"row":{"name":"changed"}},
+                    ]),
+                );
+                transact(&mut server, many(200 + 3 * round..203 + 3 * round).into());
+                assert_eq!(server.db("ordinals").unwrap().table("ordinals").unwrap().len(), all + 2);
+            }
+        };
+        assert!(slice > 20 || round > 0);
+        server.finish_compaction(job.run(), NOW).unwrap().unwrap();
+        transact(&mut server, many(300..301).into());
+        let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
+        assert!(opened.warning.is_none());
+        assert_eq!((contents(&opened.db), opened.records), (contents(server.db("ordinals").unwrap()), 2));
+    }
+}
+
+#[test]
+fn a_compaction_of_former_contents_is_of_no_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("conf.db");
+    LogDb::create(Box::new(FileStorage::create(&path).unwrap()), &schema()).unwrap();
+    let opened =
+        open_database(Box::new(FileStorage::open(&path).unwrap()), Faults::End, &mut UuidSource::new(1)).unwrap();
+    let mut server = Server::new(2);
+    server.add_db(opened.db, Some(opened.log), Model::Standalone, NOW).unwrap();
+    server.connect(1, SessionInfo::default());
+    transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":1}}]));
+    server.begin_compaction("ordinals", "", NOW).unwrap();
+    let former = gathered(&mut server);
+    server.convert_db("ordinals", schema(), NOW).unwrap();
+    assert!(!server.is_compacting("ordinals"));
+    transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":2}}]));
+    server.begin_compaction("ordinals", "", NOW).unwrap();
+    let job = gathered(&mut server);
+    assert!(server.finish_compaction(former.run(), NOW).is_none());
+    server.finish_compaction(job.run(), NOW).unwrap().unwrap();
+    drop(server);
+    let opened =
+        open_database(Box::new(FileStorage::open(&path).unwrap()), Faults::End, &mut UuidSource::new(1)).unwrap();
+    assert_eq!(opened.db.row_count(), 2);
 }
 
 #[test]
@@ -218,8 +294,9 @@ fn a_file_is_locked_and_replaced() {
     let (seq, sync) = server.sync_job("ordinals").unwrap();
     assert_eq!(seq, 50);
     sync.unwrap()().unwrap();
-    let done = server.begin_compaction("ordinals", "c", NOW).unwrap().run();
-    server.finish_compaction(done, NOW).unwrap();
+    server.begin_compaction("ordinals", "c", NOW).unwrap();
+    let done = gathered(&mut server).run();
+    server.finish_compaction(done, NOW).unwrap().unwrap();
     assert!(!folder.path().join("conf.db.tmp").exists());
     drop(server);
     let storage = FileStorage::open(&path).unwrap();

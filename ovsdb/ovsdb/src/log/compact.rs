@@ -1,7 +1,11 @@
-//! Compaction: a log that holds the schema and one record with every row. The slow part works on a
-//! snapshot, in any thread; what is committed meanwhile is added when it is put in place.
+//! Compaction: a log that holds the schema and one record with every row. The rows are gathered a slice at a time, so
+//! that no client waits for all of them; the slow part is then written in any thread, and what is committed meanwhile
+//! is added when it is put in place.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use jsonrpc::text::write_string;
 
@@ -10,23 +14,38 @@ use super::record::encode;
 use super::storage::Replacement;
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
+use crate::row::Row;
+use crate::schema::{DatabaseSchema, TableSchema};
+use crate::txn::Commit;
+use crate::uuid::Uuid;
 
 /// The record that holds every row of `db`. A server says with it that differences follow (`diff`), a tool does not.
 #[must_use]
 pub fn snapshot_record(db: &Database, comment: &str, wall_ms: i64, diff: bool) -> String {
+    record_of(db.tables().iter().map(|table| (&*table.schema, table.rows())), comment, wall_ms, diff)
+}
+
+/// The record that holds these rows of these tables.
+fn record_of<'a, R: Iterator<Item = &'a Arc<Row>>>(
+    tables: impl Iterator<Item = (&'a TableSchema, R)>,
+    comment: &str,
+    wall_ms: i64,
+    diff: bool,
+) -> String {
     use std::fmt::Write;
     let mut out = String::new();
     let _ = write!(out, "{{\"_date\":{wall_ms}");
-    for table in db.tables() {
-        let schema = &table.schema;
-        for (i, row) in table.rows().enumerate() {
-            if i == 0 {
+    for (schema, rows) in tables {
+        let mut empty = true;
+        for row in rows {
+            if empty {
                 out.push(',');
                 write_string(&mut out, &schema.name);
                 out.push_str(":{\"");
             } else {
                 out.push_str(",\"");
             }
+            empty = false;
             row.uuid.write(&mut out);
             out.push_str("\":{");
             let mut any = false;
@@ -42,7 +61,7 @@ pub fn snapshot_record(db: &Database, comment: &str, wall_ms: i64, diff: bool) -
             }
             out.push('}');
         }
-        if !table.is_empty() {
+        if !empty {
             out.push('}');
         }
     }
@@ -54,10 +73,76 @@ pub fn snapshot_record(db: &Database, comment: &str, wall_ms: i64, diff: bool) -
     out
 }
 
-/// The slow part of a compaction, for any thread.
+/// Rows of one table, as far as they were taken.
+#[derive(Default)]
+struct Taken {
+    /// By UUID.
+    rows: Vec<Arc<Row>>,
+    /// What has become since of rows up to the last one.
+    changed: BTreeMap<Uuid, Option<Arc<Row>>>,
+}
+
+impl Taken {
+    fn into_rows(self) -> Vec<Arc<Row>> {
+        let Taken { mut rows, changed } = self;
+        if !changed.is_empty() {
+            rows.retain(|row| !changed.contains_key(&row.uuid));
+            rows.extend(changed.into_values().flatten());
+            rows.sort_by_key(|row| row.uuid);
+        }
+        rows
+    }
+}
+
+/// Rows of a database, gathered while it goes on changing: once all are there, they are what it holds at that moment.
+struct Gathered {
+    /// The tables that were begun, in turn. The last one is not done yet.
+    tables: Vec<Taken>,
+}
+
+impl Gathered {
+    fn new() -> Self {
+        Gathered { tables: vec![Taken::default()] }
+    }
+
+    /// Takes so many more rows at most; whether these are all.
+    fn go_on(&mut self, db: &Database, mut rows: usize) -> bool {
+        while rows > 0 {
+            let begun = self.tables.len();
+            let Some((taken, table)) = self.tables.last_mut().zip(db.tables.get(begun - 1)) else {
+                return true;
+            };
+            let after = taken.rows.last().map_or(Bound::Unbounded, |row| Bound::Excluded(row.uuid));
+            let before = taken.rows.len();
+            let next = table.rows.range((after, Bound::Unbounded)).take(rows);
+            taken.rows.extend(next.map(|(_, slot)| Arc::clone(&slot.row)));
+            rows -= taken.rows.len() - before;
+            if rows > 0 {
+                self.tables.push(Taken::default());
+            }
+        }
+        false
+    }
+
+    /// The database changes, and rows may have been taken that are no longer what they were.
+    fn note(&mut self, commit: &Commit) {
+        let begun = self.tables.len();
+        for change in &commit.changes {
+            let Some(taken) = self.tables.get_mut(change.table) else { continue };
+            let done = change.table + 1 < begun;
+            if done || taken.rows.last().is_some_and(|last| change.uuid <= last.uuid) {
+                taken.changed.insert(change.uuid, change.new.clone());
+            }
+        }
+    }
+}
+
+/// A compaction in the making: rows are gathered in the database's thread, and written in any thread.
 pub struct CompactJob {
     name: String,
-    db: Database,
+    number: u64,
+    schema: Arc<DatabaseSchema>,
+    rows: Gathered,
     comment: String,
     wall_ms: i64,
     replacement: Box<dyn Replacement>,
@@ -67,6 +152,8 @@ pub struct CompactJob {
 pub struct CompactDone {
     /// The database's name.
     pub name: String,
+    /// Which compaction this is the end of.
+    pub number: u64,
     result: Result<Box<dyn Replacement>>,
 }
 
@@ -75,29 +162,54 @@ fn write_failed(replacement: &dyn Replacement, error: &io::Error) -> OvsdbError 
 }
 
 impl CompactJob {
-    /// Prepares the compaction of `log`, which holds `db`.
-    pub fn new(db: &Database, log: &LogDb, comment: &str, wall_ms: i64) -> Result<Self> {
+    /// Prepares a compaction of `log`, which holds `db`. Its number tells it from others of the same name.
+    pub fn new(db: &Database, log: &LogDb, number: u64, comment: &str, wall_ms: i64) -> Result<Self> {
         let replacement = log
             .storage
             .begin_replace()
             .map_err(|error| OvsdbError::io(format!("{}.tmp: create failed", log.storage.place()), &error))?;
-        let mut db = db.clone();
-        db.set_keep_history(false);
-        Ok(CompactJob { name: db.schema.name.to_string(), db, comment: comment.to_owned(), wall_ms, replacement })
+        Ok(CompactJob {
+            name: db.schema.name.to_string(),
+            number,
+            schema: Arc::clone(&db.schema),
+            rows: Gathered::new(),
+            comment: comment.to_owned(),
+            wall_ms,
+            replacement,
+        })
     }
 
-    /// Writes the snapshot. May take long, and waits for the disk.
+    /// The database's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes so many more rows of the database at most. True: the job has all, and is to be run; what is committed
+    /// from here on is for [`CompactDone::install`].
+    pub fn gather(&mut self, db: &Database, rows: usize) -> bool {
+        self.rows.go_on(db, rows)
+    }
+
+    /// Hears of a commit that comes before all rows are there.
+    pub fn note(&mut self, commit: &Commit) {
+        self.rows.note(commit);
+    }
+
+    /// Writes the rows. May take long, and waits for the disk.
     #[must_use]
     pub fn run(self) -> CompactDone {
-        let CompactJob { name, db, comment, wall_ms, mut replacement } = self;
-        let mut write = || -> io::Result<()> {
-            replacement.write_all(&encode(&db.schema.to_text()))?;
-            replacement.write_all(&encode(&snapshot_record(&db, &comment, wall_ms, true)))?;
+        let CompactJob { name, number, schema, rows, comment, wall_ms, mut replacement } = self;
+        let write = || -> io::Result<()> {
+            replacement.write_all(&encode(&schema.to_text()))?;
+            let rows: Vec<_> = rows.tables.into_iter().map(Taken::into_rows).collect();
+            let tables = schema.tables.values().zip(&rows).map(|(table, rows)| (&**table, rows.iter()));
+            replacement.write_all(&encode(&record_of(tables, &comment, wall_ms, true)))?;
             replacement.sync()
         };
         let result = write();
         let result = result.map_err(|error| write_failed(&*replacement, &error)).map(|()| replacement);
-        CompactDone { name, result }
+        CompactDone { name, number, result }
     }
 }
 

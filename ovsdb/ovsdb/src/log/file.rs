@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -174,6 +174,15 @@ struct FileReplacement {
     lock: Option<Arc<LockFile>>,
 }
 
+impl FileReplacement {
+    /// Whether the file of this name is this one, and not that of another compaction.
+    fn is_at(&self, temporary: &Path) -> bool {
+        let identity = |of: std::fs::Metadata| (of.dev(), of.ino());
+        let ours = self.file.get_ref().metadata().map(identity).ok();
+        ours.is_some() && ours == std::fs::symlink_metadata(temporary).map(identity).ok()
+    }
+}
+
 impl Write for FileReplacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
@@ -197,6 +206,9 @@ impl Replacement for FileReplacement {
     fn install(mut self: Box<Self>) -> io::Result<Box<dyn Storage>> {
         self.sync()?;
         if let Some(temporary) = &self.temporary {
+            if !self.is_at(temporary) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
             std::fs::rename(temporary, &self.path)?;
         }
         self.temporary = None;
@@ -218,7 +230,7 @@ impl Replacement for FileReplacement {
 
 impl Drop for FileReplacement {
     fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
+        if let Some(temporary) = self.temporary.as_ref().filter(|temporary| self.is_at(temporary)) {
             let _ = std::fs::remove_file(temporary);
         }
     }

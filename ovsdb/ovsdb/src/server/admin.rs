@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Model, Now, Output, SERVER_DB, ServedDb, Server, SessionId, Ticket};
+use super::{Compaction, Model, Now, Output, SERVER_DB, ServedDb, Server, SessionId, Stage, Ticket};
 use crate::convert::convert;
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
@@ -181,7 +181,9 @@ impl Server {
         let Some(served) = self.dbs.get_mut(&key) else { return Ok(None) };
         if new_log {
             if let Some(log) = &mut served.log {
-                CompactJob::new(&db, log, comment, now.wall_ms)?.run().install(log, &[])?;
+                let mut job = CompactJob::new(&db, log, 0, comment, now.wall_ms)?;
+                while !job.gather(&db, usize::MAX) {}
+                job.run().install(log, &[])?;
             }
             served.compacting = None;
             served.seq += 1;
@@ -262,9 +264,8 @@ impl Server {
         self.dbs.iter().filter(|(_, served)| due(served)).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Takes a snapshot of a database for compaction. [`CompactJob::run`] belongs in a thread that
-    /// may be slow; its result goes to [`Server::finish_compaction`].
-    pub fn begin_compaction(&mut self, name: &str, comment: &str, now: Now) -> Result<CompactJob> {
+    /// Begins to compact a database: [`Server::gather`] goes on with it.
+    pub fn begin_compaction(&mut self, name: &str, comment: &str, now: Now) -> Result<()> {
         if name == SERVER_DB {
             return Err(OvsdbError::new("ovsdb error", "cannot compact built-in databases"));
         }
@@ -278,21 +279,61 @@ impl Server {
             let details = format!("{name}: compaction is in progress already");
             return Err(OvsdbError::new("ovsdb error", details));
         }
-        let job = CompactJob::new(&served.db, log, comment, now.wall_ms)?;
-        served.compacting = Some(Vec::new());
-        Ok(job)
+        self.next_compaction += 1;
+        let number = self.next_compaction;
+        let job = CompactJob::new(&served.db, log, number, comment, now.wall_ms)?;
+        served.compacting = Some(Compaction { number, stage: Stage::Gathering(Box::new(job)) });
+        Ok(())
     }
 
-    /// Puts a compacted log in place, with what was committed since its snapshot.
-    pub fn finish_compaction(&mut self, done: CompactDone, now: Now) -> Result<()> {
-        let Some(served) = self.dbs.get_mut(done.name.as_str()) else { return Ok(()) };
-        let Some(since) = served.compacting.take() else { return Ok(()) };
+    /// Gathers so many rows more at most of each database that is being compacted. A job that comes out has all of its
+    /// rows: [`CompactJob::run`] belongs in a thread that may be slow; its result goes to [`Server::finish_compaction`].
+    pub fn gather(&mut self, rows: usize) -> Vec<CompactJob> {
+        let mut ready = Vec::new();
+        for served in self.dbs.values_mut() {
+            let Some(compaction) = &mut served.compacting else { continue };
+            let Stage::Gathering(job) = &mut compaction.stage else { continue };
+            if job.gather(&served.db, rows)
+                && let Stage::Gathering(job) = std::mem::replace(&mut compaction.stage, Stage::Writing(Vec::new()))
+            {
+                ready.push(*job);
+            }
+        }
+        ready
+    }
+
+    /// Whether [`Server::gather`] has more to do.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        let gathers = |c: &Compaction| matches!(c.stage, Stage::Gathering(_));
+        self.dbs.values().any(|served| served.compacting.as_ref().is_some_and(gathers))
+    }
+
+    /// Whether a database is being compacted.
+    #[must_use]
+    pub fn is_compacting(&self, name: &str) -> bool {
+        self.dbs.get(name).is_some_and(|served| served.compacting.is_some())
+    }
+
+    /// A compaction's job is lost.
+    pub fn abandon_compaction(&mut self, name: &str) {
+        if let Some(served) = self.dbs.get_mut(name) {
+            served.compacting = None;
+        }
+    }
+
+    /// Puts a compacted log in place, with what was committed since its rows were gathered. `None`: it is of no use any
+    /// more, as the database has got other contents meanwhile.
+    pub fn finish_compaction(&mut self, done: CompactDone, now: Now) -> Option<Result<()>> {
+        let served = self.dbs.get_mut(done.name.as_str())?;
+        let Compaction { stage: Stage::Writing(since), .. } =
+            served.compacting.take_if(|compaction| compaction.number == done.number)?
+        else {
+            return None;
+        };
         served.next_compact_min_ms = now.mono_ms + COMPACT_MIN_MS;
         served.next_compact_max_ms = now.mono_ms + COMPACT_MAX_MS;
-        match &mut served.log {
-            Some(log) => done.install(log, &since),
-            None => Ok(()),
-        }
+        Some(done.install(served.log.as_mut()?, &since))
     }
 
     /// Executes operations on behalf of the server itself: status columns, replication.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Now, Server, Ticket};
+use super::{Compaction, Now, Server, Stage, Ticket};
 use crate::error::{OvsdbError, Result};
 use crate::log::SyncJob;
 use crate::txn::Commit;
@@ -38,11 +38,14 @@ impl Server {
                     return Err(error);
                 }
                 served.seq += 1;
-                if let Some(since) = &mut served.compacting {
+                if let Some(Compaction { stage: Stage::Writing(since), .. }) = &mut served.compacting {
                     since.push(record);
                 }
             }
             ticket = Some(Ticket { db: Arc::clone(name), seq: served.seq });
+        }
+        if let Some(Compaction { stage: Stage::Gathering(job), .. }) = &mut served.compacting {
+            job.note(&commit);
         }
         let commit = Arc::new(commit);
         served.db.apply(&commit, id);

@@ -5,7 +5,7 @@
 //! add_db · connect · handle(session, message, now) · handle_timeout(now) · disconnect
 //!     -> take_outputs(): Send (to be held until the disk has it, where a Ticket says so), Close
 //! sync_job(db) -> a closure for the fsync thread; tickets up to its number are redeemed by it
-//! begin_compaction(db) -> CompactJob::run in any thread -> finish_compaction(done)
+//! begin_compaction(db) -> gather(rows), again and again -> CompactJob::run in any thread -> finish_compaction(done)
 //! ```
 //!
 //! Times are milliseconds; wall-clock time is used for nothing but the `_date` in the log.
@@ -31,7 +31,7 @@ pub use locks::LockCounts;
 
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
-use crate::log::LogDb;
+use crate::log::{CompactJob, LogDb};
 use crate::schema::DatabaseSchema;
 use crate::uuid::{Uuid, UuidSource};
 
@@ -124,6 +124,20 @@ impl Model {
     }
 }
 
+/// A compaction under way.
+pub(crate) struct Compaction {
+    number: u64,
+    stage: Stage,
+}
+
+/// How far a compaction is.
+enum Stage {
+    /// Rows are gathered.
+    Gathering(Box<CompactJob>),
+    /// They are written by somebody else; the records since.
+    Writing(Vec<String>),
+}
+
 /// A database that the server serves.
 pub(crate) struct ServedDb {
     pub db: Database,
@@ -137,8 +151,8 @@ pub(crate) struct ServedDb {
     pub triggers: Vec<transact::Trigger>,
     /// Number of the latest record in the log.
     pub seq: u64,
-    /// Records since the snapshot of a compaction that is under way.
-    pub compacting: Option<Vec<String>>,
+    /// What is under way.
+    pub compacting: Option<Compaction>,
     pub next_compact_min_ms: u64,
     pub next_compact_max_ms: u64,
     pub monitors: BTreeMap<(SessionId, u64), monitors::Monitor>,
@@ -176,6 +190,7 @@ pub struct Server {
     pub(crate) outputs: VecDeque<Output>,
     server_id: Uuid,
     next_monitor: u64,
+    next_compaction: u64,
     column_diff: bool,
     pub(crate) commits: u64,
     pub(crate) kept_commits: Option<Vec<(Arc<str>, Arc<crate::txn::Commit>)>>,
@@ -229,6 +244,7 @@ impl Server {
             read_only: false,
             outputs: VecDeque::new(),
             next_monitor: 0,
+            next_compaction: 0,
             column_diff: true,
             commits: 0,
             kept_commits: None,
