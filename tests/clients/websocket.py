@@ -1,4 +1,4 @@
-"""Monitors over WebSocket by hand: what `subscribe_monitor` brings to one that reads, and to one that does not."""
+"""WebSocket by hand: what `subscribe_monitor` brings to one that reads, and to one that does not; a connection's session."""
 
 import base64
 import json
@@ -91,5 +91,40 @@ def stop_reading(port):
     print("many at once" if told < 300 else f"{told} one by one")
 
 
+def call(peer, number, method, *params):
+    """The result of a call, and what came before it."""
+    send(peer, {"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+    before = []
+    while "id" not in (message := receive(peer)):
+        before.append((message["method"], message["params"]))
+    assert message["id"] == number, message
+    return message.get("result", message.get("error")), before
+
+
+def session(port):
+    """Prints what becomes of locks, a monitor and a transaction that waits, of two connections, and when one goes."""
+    first, second = connect(port), connect(port)
+    print("lock", call(first, 1, "lock", "l"), call(second, 1, "lock", "l"))
+    print("assert", call(first, 2, "transact", "Open_vSwitch", {"op": "assert", "lock": "l"}))
+    print("monitor", call(second, 2, "monitor", "Open_vSwitch", "m", {"Bridge": {"columns": ["name"]}}))
+    (_, made), _ = call(first, 3, "transact", "Open_vSwitch",
+                        {"op": "insert", "table": "Bridge", "row": {"name": "b"}, "uuid-name": "b"},
+                        {"op": "mutate", "table": "Open_vSwitch", "where": [],
+                         "mutations": [["bridges", "insert", ["named-uuid", "b"]]]})
+    assert made == {"count": 1}, made
+    update = receive(second)
+    print(update["method"], update["params"][0], [row["new"] for row in update["params"][1]["Bridge"].values()])
+    wait = {"op": "wait", "table": "Bridge", "where": [], "columns": ["name"], "until": "==", "rows": []}
+    send(second, {"jsonrpc": "2.0", "id": "w", "method": "transact", "params": ["Open_vSwitch", wait]})
+    print("echo", call(second, 3, "echo", "waits"))
+    send(second, {"jsonrpc": "2.0", "method": "cancel", "params": ["w"]})
+    print("canceled", receive(second))
+    print("monitor_cancel", call(second, 4, "monitor_cancel", "m"))
+    print("web_attach", call(second, 5, "web_attach"))
+    first.close()
+    print(receive(second)["method"])
+    print("unlock", call(second, 6, "unlock", "l"))
+
+
 if __name__ == "__main__":
-    {"monitor": monitor, "stop-reading": stop_reading}[sys.argv[2]](int(sys.argv[1]))
+    {"monitor": monitor, "stop-reading": stop_reading, "session": session}[sys.argv[2]](int(sys.argv[1]))

@@ -2,27 +2,24 @@
 //!
 //! A JSON-RPC 1.0 session looks its requests' methods up here and calls them with its own inbox as an
 //! extension: the method then only files the request for the batch of this read. A JSON-RPC 2.0 client (see
-//! `web`) calls the same methods without an inbox: they ask the database and wait for its answer. Monitors of
-//! 2.0 clients are subscriptions: `subscribe_monitor`, with the parameters of `monitor_cond_since` without
-//! the last transaction; each notification holds the name of the 1.0 notification and its parameters.
+//! `web`) calls the same methods without an inbox: they ask the database and wait for its answer, over WebSocket
+//! in the session of their connection. There is also a subscription, `subscribe_monitor`, with the parameters of
+//! `monitor_cond_since` without the last transaction, and a session of its own; each notification holds the name of
+//! the 1.0 notification and its parameters.
 
 use super::database::Database;
-use super::letters::{Backlog, Join, Leave, Link, Requests};
-use super::session::fresh_id;
+use super::guest::{self, Answer, Guest};
 use crate::mailbox::Address;
-use crate::web::gate::Gate;
+use crate::web::connection::Connection;
 use futures::FutureExt;
 use jsonrpc::Message;
-use jsonrpsee::core::SubscriptionResult;
 use jsonrpsee::core::server::{AsyncMethod, IntoResponse, MethodResponse};
 use jsonrpsee::core::server::{MethodCallback, PendingSubscriptionSink, SubscriptionMessage};
+use jsonrpsee::core::{SubscriptionError, SubscriptionResult};
 use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
 use jsonrpsee::{Extensions, RpcModule};
-use ovsdb::server::{SessionId, SessionInfo, Text};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::sync::mpsc;
 
 const METHODS: [&str; 13] = [
     "list_dbs",
@@ -41,13 +38,6 @@ const METHODS: [&str; 13] = [
 ];
 /// `convert`, `echo` and what else 1.0 has that needs no list of its own.
 const MORE_METHODS: [&str; 2] = ["convert", "echo"];
-
-/// JSON-RPC 2.0's code for an error the database answers; its `data` holds RFC 7047's error object.
-const DATABASE_ERROR: i32 = -32000;
-/// How long a 2.0 client waits for room in the database's mailbox.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Notifications that may wait for a subscriber; one that falls behind further is dropped.
-const SUBSCRIPTION_QUEUE: usize = 1024;
 
 /// The tray on which a session hands a request to its method.
 #[derive(Debug, Default)]
@@ -82,7 +72,8 @@ impl Methods {
                 }
                 let (database, params) = (owner.clone(), params.into_owned());
                 async move {
-                    let answer = call(&database, name, &params).await.into_response();
+                    let connection = extensions.get::<Arc<Connection>>();
+                    let answer = call(&database, connection, &id, name, &params).await.into_response();
                     MethodResponse::response(id, answer, most).with_extensions(extensions)
                 }
                 .boxed()
@@ -95,8 +86,8 @@ impl Methods {
             "monitor_update",
             "unsubscribe_monitor",
             |params, pending, database, extensions| {
-                let gate = extensions.get::<Arc<Gate>>().cloned().unwrap_or_default();
-                subscribe(params.into_owned(), pending, database, gate)
+                let connection = extensions.get::<Arc<Connection>>().cloned().unwrap_or_default();
+                subscribe(params.into_owned(), pending, database, connection)
             },
         );
         debug_assert!(registered.is_ok(), "subscribe_monitor is registered once");
@@ -128,10 +119,6 @@ impl Methods {
     }
 }
 
-fn refusal(text: impl Into<String>) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(DATABASE_ERROR, text.into(), None::<()>)
-}
-
 fn parameters(params: &Params<'_>) -> Result<Vec<Value>, ErrorObjectOwned> {
     let invalid = |text: String| ErrorObjectOwned::owned(-32602, text, None::<()>);
     let Some(text) = params.as_str() else { return Ok(Vec::new()) };
@@ -143,64 +130,18 @@ fn parameters(params: &Params<'_>) -> Result<Vec<Value>, ErrorObjectOwned> {
     }
 }
 
-/// A session of a 2.0 client, ended when dropped.
-struct Guest {
-    database: Address<Database>,
-    session: SessionId,
-    texts: mpsc::Receiver<Text>,
-}
-
-impl Guest {
-    async fn join(database: &Address<Database>, queue: usize) -> Result<Guest, ErrorObjectOwned> {
-        let (sender, texts) = mpsc::channel(queue);
-        let session = fresh_id();
-        let join = Join { session, info: SessionInfo::default(), link: Link::Channel(sender) };
-        database.ask(join, PATIENCE).await.map_err(|e| refusal(e.to_string()))?;
-        Ok(Guest { database: database.clone(), session, texts })
-    }
-
-    /// Asks and waits for the answer.
-    async fn request(&mut self, method: &str, params: Vec<Value>) -> Result<Value, ErrorObjectOwned> {
-        let messages = vec![Message::request(json!(0), method, params)];
-        let requests = Requests { session: self.session, messages };
-        self.database.ask(requests, PATIENCE).await.map_err(|e| refusal(e.to_string()))?;
-        while let Some(text) = self.texts.recv().await {
-            let value = serde_json::from_str(text.as_str()).map_err(|e| refusal(e.to_string()))?;
-            match Message::from_json(value) {
-                Ok(Message::Response { result, .. }) => return Ok(result),
-                Ok(Message::Error { error, .. }) => {
-                    let text = error["error"].as_str().or(error.as_str()).unwrap_or("error").to_owned();
-                    return Err(ErrorObjectOwned::owned(DATABASE_ERROR, text, Some(error)));
-                }
-                // Notifications before the answer belong to nobody here.
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Err(refusal("the database closed the session"))
-    }
-}
-
-impl Guest {
-    /// Tells the database whether the peer leaves texts waiting.
-    async fn backlogged(&self, waits: bool) {
-        let _ = self.database.ask(Backlog { session: self.session, waits }, PATIENCE).await;
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let leave = Leave { session: self.session };
-        if let Err(leave) = self.database.post(leave) {
-            let database = self.database.clone();
-            tokio::spawn(async move {
-                let _ = database.ask(leave, PATIENCE).await;
-            });
-        }
-    }
-}
-
-async fn call(database: &Address<Database>, method: &str, params: &Params<'_>) -> Result<Value, ErrorObjectOwned> {
+async fn call(
+    database: &Address<Database>,
+    connection: Option<&Arc<Connection>>,
+    id: &Id<'_>,
+    method: &'static str,
+    params: &Params<'_>,
+) -> Answer {
     let params = parameters(params)?;
+    if let Some((connection, sink)) = connection.and_then(|connection| Some((connection, connection.sink()?))) {
+        let id = serde_json::to_value(id).unwrap_or_default();
+        return guest::call(database, connection, sink, id, method, params).await;
+    }
     let mut guest = Guest::join(database, 16).await?;
     guest.request(method, params).await
 }
@@ -209,7 +150,7 @@ async fn subscribe(
     params: Params<'static>,
     pending: PendingSubscriptionSink,
     database: Arc<Address<Database>>,
-    gate: Arc<Gate>,
+    connection: Arc<Connection>,
 ) -> SubscriptionResult {
     let mut params = match parameters(&params) {
         Ok(params) => params,
@@ -222,10 +163,11 @@ async fn subscribe(
         // DATABASE and REQUESTS are enough: the subscription is its own monitor id.
         params.insert(1, Value::Null);
     }
+    let gate = &connection.gate;
     gate.room().await;
     params.truncate(3);
     params.push(json!("00000000-0000-0000-0000-000000000000"));
-    let started = match Guest::join(&database, SUBSCRIPTION_QUEUE).await {
+    let started = match Guest::join(&database, guest::QUEUE).await {
         Ok(mut guest) => guest.request("monitor_cond_since", params).await.map(|initial| (guest, initial)),
         Err(error) => Err(error),
     };
@@ -241,22 +183,18 @@ async fn subscribe(
     loop {
         let raw = serde_json::value::to_raw_value(&message)?;
         gate.queued(raw.get().len());
-        let mut sending = Box::pin(async {
-            sink.send(SubscriptionMessage::from(raw)).await?;
-            gate.room().await;
-            SubscriptionResult::Ok(())
-        });
-        match sending.as_mut().now_or_never() {
-            Some(sent) => sent?,
-            None => {
-                // While the peer does not read, the database makes one update of all that comes.
-                guest.backlogged(true).await;
-                tokio::select! {
-                    () = sink.closed() => return Ok(()),
-                    sent = sending => sent?,
-                }
-                guest.backlogged(false).await;
+        let sent = guest.pace(async {
+            tokio::select! {
+                () = sink.closed() => return Ok(false),
+                sent = sink.send(SubscriptionMessage::from(raw)) => sent?,
             }
+            tokio::select! {
+                () = sink.closed() => Ok(false),
+                () = gate.room() => Ok::<_, SubscriptionError>(true),
+            }
+        });
+        if !sent.await? {
+            return Ok(());
         }
         message = tokio::select! {
             () = sink.closed() => return Ok(()),

@@ -19,6 +19,7 @@ mod control;
 mod database;
 mod disk;
 mod driver;
+pub(crate) mod guest;
 mod legacy;
 mod letters;
 mod methods;

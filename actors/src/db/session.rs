@@ -184,7 +184,8 @@ impl Session {
 
     fn opened(&mut self, stream: Stream, ctx: &mut Context<Self>) {
         let role = self.options.role.clone();
-        let info = SessionInfo { read_only: self.options.read_only, role, client_id: stream.peer_common_name() };
+        let client_id = stream.peer_common_name();
+        let info = SessionInfo { read_only: self.options.read_only, role, client_id, answers_cancel: false };
         let _ = stream.set_dscp(self.options.dscp);
         self.id = fresh_id();
         self.inbox = Arc::default();

@@ -1,14 +1,17 @@
 //! What bounds one connection of JSON-RPC 2.0: while too many of its requests are under way, or too many octets wait for
 //! its peer to read them, nothing more is read from it. jsonrpsee by itself reads on, and keeps whatever is asked for.
 
+use super::connection::Connection;
 use futures::task::AtomicWaker;
-use jsonrpsee::core::middleware::{Batch, Notification, RpcServiceT};
+use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, RpcServiceT};
 use jsonrpsee::server::MethodResponse;
 use jsonrpsee::types::Request;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
@@ -18,11 +21,16 @@ const RUNNING_AT_MOST: usize = 32;
 /// Octets for the peer at which reading, and the news of its subscriptions, pause.
 const UNSENT_PAUSE: usize = 4 << 20;
 
+/// The notification that gives a transaction up.
+const CANCEL: &str = "cancel";
+
 /// How much of one connection is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     running: AtomicUsize,
     unsent: AtomicUsize,
+    /// Nothing is read any more: the connection ends.
+    closed: AtomicBool,
     reader: AtomicWaker,
     room: Notify,
 }
@@ -45,6 +53,23 @@ impl Gate {
                 told.await;
             }
         }
+    }
+
+    /// Waits until nothing is under way, and all is sent.
+    pub(crate) async fn idle(&self) {
+        let is_idle = || self.running.load(Relaxed) == 0 && self.unsent.load(Relaxed) == 0;
+        while !is_idle() {
+            let told = self.room.notified();
+            if !is_idle() {
+                told.await;
+            }
+        }
+    }
+
+    /// Ends the connection.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Relaxed);
+        self.reader.wake();
     }
 
     /// `octets` are to be sent.
@@ -77,6 +102,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Relaxed);
         self.0.reader.wake();
+        self.0.room.notify_waiters();
     }
 }
 
@@ -89,11 +115,13 @@ pub(super) struct GatedStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for GatedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // A gate that closes wakes whoever read last.
+        self.gate.reader.register(cx.waker());
+        if self.gate.closed.load(Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
         if !self.gate.is_open() {
-            self.gate.reader.register(cx.waker());
-            if !self.gate.is_open() {
-                return Poll::Pending;
-            }
+            return Poll::Pending;
         }
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
@@ -136,11 +164,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GatedStream<S> {
     }
 }
 
-/// The methods as one connection calls them: counted by its gate, which they find among their extensions.
+/// The methods as one connection calls them: counted by its gate. They find the connection among their extensions.
 #[derive(Debug, Clone)]
 pub(super) struct GatedMethods<S> {
     pub methods: S,
-    pub gate: Arc<Gate>,
+    pub connection: Arc<Connection>,
+}
+
+impl<S> GatedMethods<S> {
+    /// Gives up the transactions whose ids the parameters of a `cancel` hold.
+    fn cancel(&self, params: Option<&str>) -> impl Future<Output = ()> + Send + use<S> {
+        let ids: Vec<Value> = params.and_then(|params| serde_json::from_str(params).ok()).unwrap_or_default();
+        let connection = self.connection.clone();
+        async move {
+            let Some(database) = connection.database.get() else { return };
+            for id in ids {
+                database.cancel(id).await;
+            }
+        }
+    }
 }
 
 impl<S> RpcServiceT for GatedMethods<S>
@@ -159,30 +201,55 @@ where
     type BatchResponse = MethodResponse;
 
     fn call<'a>(&self, mut request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let (methods, gate, running) = (self.methods.clone(), self.gate.clone(), Running::new(&self.gate));
-        request.extensions.insert(gate.clone());
+        let (methods, connection) = (self.methods.clone(), self.connection.clone());
+        let running = Running::new(&connection.gate);
+        request.extensions.insert(connection.clone());
         async move {
+            connection.attach(&methods).await;
             let response = methods.call(request).await;
             if response.is_method_call() {
-                gate.queued(response.as_json().get().len());
+                connection.gate.queued(response.as_json().get().len());
             }
             drop(running);
             response
         }
     }
 
-    fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let (methods, gate, running) = (self.methods.clone(), self.gate.clone(), Running::new(&self.gate));
+    fn batch<'a>(&self, mut requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let (methods, connection) = (self.methods.clone(), self.connection.clone());
+        let running = Running::new(&connection.gate);
+        let mut cancels = Vec::new();
+        for entry in requests.iter_mut().flatten() {
+            entry.extensions_mut().insert(connection.clone());
+            if let BatchEntry::Notification(notification) = entry
+                && notification.method_name() == CANCEL
+            {
+                cancels.push(self.cancel(notification.params().as_deref().map(RawValue::get)));
+            }
+        }
         async move {
+            connection.attach(&methods).await;
+            // What they are about came before.
+            for cancel in cancels {
+                cancel.await;
+            }
             let response = methods.batch(requests).await;
-            gate.queued(response.as_json().get().len());
+            connection.gate.queued(response.as_json().get().len());
             drop(running);
             response
         }
     }
 
     fn notification<'a>(&self, notification: Notification<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        self.methods.notification(notification)
+        let is_cancel = notification.method_name() == CANCEL;
+        let cancel = is_cancel.then(|| self.cancel(notification.params().as_deref().map(RawValue::get)));
+        let methods = self.methods.clone();
+        async move {
+            if let Some(cancel) = cancel {
+                cancel.await;
+            }
+            methods.notification(notification).await
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0 over HTTP and WebSocket, for clients that are not Open vSwitch's.
 //!
-//! The methods are those of the 1.0 sessions, from the same registries: the database's (RFC 7047, with
-//! `subscribe_monitor` for monitors) and the control commands, whose parameters are an array of strings.
+//! The methods are those of the 1.0 sessions, from the same registries: the database's (RFC 7047, where a connection over
+//! WebSocket is a session and a request over HTTP another; with `subscribe_monitor` for monitors) and the control commands, whose parameters are an array of strings.
 //! Off unless asked for; on 127.0.0.1 unless told otherwise, for there is neither TLS nor a password.
 //!
 //! ```text
@@ -9,11 +9,13 @@
 //!   -d '{"jsonrpc":"2.0","id":1,"method":"list_dbs","params":[]}'
 //! ```
 
+pub(crate) mod connection;
 pub(crate) mod gate;
 
 use crate::clock;
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 use actix::prelude::*;
+use connection::Connection;
 use gate::{Gate, GatedMethods, GatedStream};
 use jsonrpsee::Methods;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
@@ -63,6 +65,7 @@ impl Web {
         for registry in registries {
             methods.merge(registry).map_err(|e| e.to_string())?;
         }
+        methods.verify_and_insert(connection::ATTACH, connection::attach_method()).map_err(|e| e.to_string())?;
         let fail = |e: std::io::Error| format!("{address}: {}", crate::stream::errno_text(&e));
         let listener = TcpListener::bind(address).await.map_err(fail)?;
         let bound = listener.local_addr().map_err(fail)?;
@@ -102,8 +105,11 @@ async fn serve(listener: TcpListener, methods: Methods, stop: StopHandle) {
         prepare(&stream);
         let gate = Arc::new(Gate::default());
         let counted = gate.clone();
-        let middleware =
-            RpcServiceBuilder::new().layer_fn(move |methods| GatedMethods { methods, gate: counted.clone() });
+        // Made once for a connection over WebSocket, and for each request over HTTP.
+        let middleware = RpcServiceBuilder::new().layer_fn(move |methods| {
+            let connection = Arc::new(Connection::new(counted.clone()));
+            GatedMethods { methods, connection }
+        });
         let service = builder.clone().set_rpc_middleware(middleware).build(methods.clone(), stop.clone());
         let stream = GatedStream { stream, gate };
         let served = serve_with_graceful_shutdown(stream, service, stop.clone().shutdown());

@@ -74,6 +74,24 @@ fn a_monitor_over_websocket() {
 }
 
 #[test]
+fn a_connection_over_websocket_is_a_session() {
+    let told = over_websocket("session");
+    let expect = "\
+lock ({'locked': True}, []) ({'locked': False}, [])
+assert ([{}], [])
+monitor ({}, [])
+update m [{'name': 'b'}]
+echo (['waits'], [])
+canceled {'jsonrpc': '2.0', 'id': 'w', 'error': {'code': -32000, 'message': 'canceled', 'data': 'canceled'}}
+monitor_cancel ({}, [])
+web_attach ({'code': -32601, 'message': 'Method not found'}, [])
+locked
+unlock ({}, [])
+";
+    assert_eq!(told, expect);
+}
+
+#[test]
 fn who_stops_reading_over_websocket_is_told_of_many_commits_at_once() {
     assert_eq!(over_websocket("stop-reading"), "many at once\n");
 }

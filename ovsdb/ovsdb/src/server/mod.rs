@@ -168,6 +168,9 @@ pub struct SessionInfo {
     pub role: Option<String>,
     /// The client's name from its certificate.
     pub client_id: Option<String>,
+    /// Whether a transaction that is given up is answered with "canceled", as RFC 7047 says. Open vSwitch leaves it
+    /// without an answer.
+    pub answers_cancel: bool,
 }
 
 pub(crate) struct Session {

@@ -128,8 +128,14 @@ impl Server {
     pub(super) fn cancel(&mut self, session: SessionId, params: &[Value]) {
         let [id] = params else { return };
         let key = id_key(id);
+        let mut found = false;
         for served in self.dbs.values_mut() {
+            let before = served.triggers.len();
             served.triggers.retain(|trigger| trigger.session != session || id_key(&trigger.id) != key);
+            found |= served.triggers.len() < before;
+        }
+        if found && self.sessions.get(&session).is_some_and(|session| session.info.answers_cancel) {
+            self.reply_word(session, id, "canceled");
         }
     }
 }
