@@ -24,7 +24,8 @@ pub(crate) fn parse(token: &[u8]) -> Result<Number, &'static str> {
         return Ok(Number::from(integer));
     }
     let real: Option<f64> = std::str::from_utf8(token).ok().and_then(|text| text.parse().ok());
-    let real = real.filter(|real| !real.is_subnormal());
+    // Zero has no sign.
+    let real = real.filter(|real| !real.is_subnormal()).map(|real| if real == 0.0 { 0.0 } else { real });
     real.and_then(Number::from_f64).ok_or("number outside valid range")
 }
 
@@ -130,6 +131,7 @@ mod tests {
             ("3.0000000000000000000000000001", 3.0),
             ("9007199254740993.5", 9_007_199_254_740_994.0),
             ("1e-400", 0.0),
+            ("-1e-400", 0.0),
             ("1e300", 1e300),
             ("-2.5e-7", -2.5e-7),
         ];
@@ -137,6 +139,7 @@ mod tests {
             let number = parse(text.as_bytes()).unwrap();
             assert!(number.is_f64(), "{text}");
             assert_eq!(number.as_f64(), Some(expect), "{text}");
+            assert_eq!(number.as_f64().map(f64::is_sign_negative), Some(expect < 0.0), "{text}");
         }
     }
 
