@@ -7,7 +7,7 @@
 use ::idl::{Client, Interests, Status, Transaction, vswitch};
 use actix::prelude::*;
 use jsonrpc::{Limits, Message, SessionAction};
-use ovsdb::{Atom, Datum, Uuid, UuidSource};
+use ovsdb::{Atom, DatabaseSchema, Datum, Uuid, UuidSource};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -138,6 +138,31 @@ pub struct Idl {
     is_behind: bool,
     announced: bool,
     contended: bool,
+}
+
+/// What Open vSwitch's switch watches of a table: everything but these columns, and `external_ids` of most tables.
+const UNWATCHED: [(&str, &str); 8] = [
+    ("Manager", "inactivity_probe"),
+    ("Manager", "is_connected"),
+    ("Manager", "max_backoff"),
+    ("Manager", "status"),
+    ("Open_vSwitch", "db_version"),
+    ("Open_vSwitch", "ovs_version"),
+    ("Open_vSwitch", "system_type"),
+    ("Open_vSwitch", "system_version"),
+];
+/// Tables of which it watches `external_ids` as well.
+const WATCHED_WHOLE: [&str; 4] = ["CT_Timeout_Policy", "CT_Zone", "Datapath", "Flow_Table"];
+
+/// What a database of this schema lacks, as Open vSwitch tells of it.
+fn lacks(schema: &DatabaseSchema) -> Vec<String> {
+    let class = ovsdb::vswitch::vswitch_schema();
+    let mut wanted = Interests::of_schema(&class);
+    UNWATCHED.iter().for_each(|(table, column)| wanted.drop_column(table, column));
+    for table in class.tables.keys().filter(|table| !WATCHED_WHOLE.contains(&&***table)) {
+        wanted.drop_column(table, "external_ids");
+    }
+    wanted.restrict(schema)
 }
 
 impl Idl {
@@ -544,6 +569,9 @@ impl Idl {
             transcript::heard(&mut self.machine);
             let Some(message) = next.map_err(|e| e.to_string())? else { break };
             let replies = self.client.receive(message).map_err(|e| e.to_string())?;
+            for line in self.client.take_schema_told().map(lacks).unwrap_or_default() {
+                vlog::warn!("ovsdb_idl", "{line}");
+            }
             self.send(replies);
         }
         Ok(())

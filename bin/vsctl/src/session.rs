@@ -75,12 +75,13 @@ fn try_run(program: &Program, session: &Session, lines: &mut [Line], called_as: 
     // The schema that this program was made with tells what the commands mean, so that the server
     // need not be asked for its own.
     let schema = ovsdb::vswitch::vswitch_schema();
-    let interests = interests_of(&schema, session, lines)?;
+    let mut interests = interests_of(&schema, session, lines)?;
     let mut link = Link::open(session)?;
-    if !link.watch(schema, interests)? {
-        // The server's is another one: what it knows counts.
-        let schema = link.fetch_schema()?;
-        let interests = interests_of(&schema, session, lines)?;
+    if !link.watch(schema.clone(), interests.clone())? {
+        // The server's is another one. What it lacks has its default in every row, and cannot be written.
+        for line in interests.restrict(&link.fetch_schema()?) {
+            vlog::warn!("ovsdb_idl", "{line}");
+        }
         if !link.watch(schema, interests)? {
             return fail("the database server refuses to have the database monitored");
         }

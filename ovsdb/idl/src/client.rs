@@ -73,6 +73,7 @@ pub struct Client {
     sent: BTreeMap<u64, Prepared>,
     outcomes: Vec<(TransactionId, Outcome)>,
     knows_schema: bool,
+    told_schema: bool,
 }
 
 impl Client {
@@ -100,6 +101,7 @@ impl Client {
             sent: BTreeMap::new(),
             outcomes: Vec::new(),
             knows_schema: false,
+            told_schema: false,
         }
     }
 
@@ -135,6 +137,11 @@ impl Client {
     #[must_use]
     pub fn seqno(&self) -> u64 {
         self.seqno
+    }
+
+    /// The server's schema, if it has told it since this was last called: on each connection anew.
+    pub fn take_schema_told(&mut self) -> Option<&DatabaseSchema> {
+        std::mem::take(&mut self.told_schema).then(|| &**self.replica.schema())
     }
 
     /// What has changed since this was last called.
@@ -342,6 +349,7 @@ impl Client {
             self.replica = Replica::new(Arc::new(schema));
             self.last_id = ZERO_ID.to_string();
         }
+        self.told_schema = true;
         Ok(vec![self.ask_monitor()])
     }
 

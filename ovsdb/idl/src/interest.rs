@@ -58,6 +58,50 @@ impl Interests {
         self.tables.entry(table.to_string()).or_default().condition = Some(condition);
     }
 
+    /// Wants every column that `schema` has, by name.
+    #[must_use]
+    pub fn of_schema(schema: &DatabaseSchema) -> Interests {
+        let mut interests = Interests::new();
+        for (name, table) in &schema.tables {
+            interests.add_table(name);
+            table.own_columns().for_each(|(_, column)| interests.add_column(name, &column.name));
+        }
+        interests
+    }
+
+    /// Wants a column no more.
+    pub fn drop_column(&mut self, table: &str, column: &str) {
+        if let Some(Interest { columns: Some(columns), .. }) = self.tables.get_mut(table) {
+            columns.remove(column);
+        }
+    }
+
+    /// Wants no more than a database of `schema` has. What it lacks of the tables and columns that are wanted by name:
+    /// a line each, in their order, as Open vSwitch words them.
+    pub fn restrict(&mut self, schema: &DatabaseSchema) -> Vec<String> {
+        let database = &schema.name;
+        let mut lacks = Vec::new();
+        self.tables.retain(|name, interest| {
+            let Some(table) = schema.table(name) else {
+                lacks.push(format!("{database} database lacks {name} table (database needs upgrade?)"));
+                return false;
+            };
+            if let Some(columns) = &mut interest.columns {
+                columns.retain(|column| {
+                    let known = table.column_index(column).is_some();
+                    if !known {
+                        lacks.push(format!(
+                            "{name} table in {database} database lacks {column} column (database needs upgrade?)"
+                        ));
+                    }
+                    known
+                });
+            }
+            true
+        });
+        lacks
+    }
+
     /// The tables wanted that `schema` has, each with the indexes of its wanted columns and the
     /// condition.
     pub(crate) fn resolve<'a>(&'a self, schema: &DatabaseSchema) -> Vec<(String, Vec<usize>, Option<&'a Value>)> {

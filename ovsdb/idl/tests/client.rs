@@ -32,6 +32,27 @@ fn interests() -> Interests {
     wanted
 }
 
+#[test]
+fn what_a_database_lacks_is_told_of_and_not_wanted() {
+    let schema = ovsdb::DatabaseSchema::from_json(&schema()).unwrap();
+    let mut wanted = interests();
+    wanted.add_table("absent");
+    wanted.add_column("absent", "x");
+    wanted.add_column("kid", "also gone");
+    let told = [
+        "db database lacks absent table (database needs upgrade?)",
+        "kid table in db database lacks also gone column (database needs upgrade?)",
+        "kid table in db database lacks gone column (database needs upgrade?)",
+    ];
+    assert_eq!(wanted.restrict(&schema), told);
+    assert_eq!(wanted.restrict(&schema), [""; 0]);
+    let mut all = Interests::of_schema(&schema);
+    all.drop_column("kid", "hidden");
+    let mut less = schema.clone();
+    less.tables.remove("root");
+    assert_eq!(all.restrict(&less), ["db database lacks root table (database needs upgrade?)"]);
+}
+
 fn method(message: &Message) -> (&Value, &str, &[Value]) {
     match message {
         Message::Request { id, method, params } => (id, method, params),
