@@ -156,14 +156,17 @@ fn run(program: &Program) -> Result<i32, UsageError> {
             "timeout" => timeout = Some(options::timeout_s('t', given.text())?),
             "read-only" => read_only = true,
             "help" => {
+                log.start(&program.name)?;
                 print(&usage(program, &flags));
                 return Ok(0);
             }
             "option" => {
+                log.start(&program.name)?;
                 print(&options::listing(&flags));
                 return Ok(0);
             }
             "version" => {
+                log.start(&program.name)?;
                 print(&program.version_text(""));
                 return Ok(0);
             }

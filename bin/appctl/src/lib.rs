@@ -95,14 +95,17 @@ fn run(program: &Program) -> Result<i32, UsageError> {
             "target" => target = given.text().to_string(),
             "timeout" => timeout = Some(options::timeout_s('T', given.text())?),
             "help" => {
+                log.start(&program.name)?;
                 print(&usage(program, &flags));
                 return Ok(0);
             }
             "option" => {
+                log.start(&program.name)?;
                 print(&options::listing(&flags));
                 return Ok(0);
             }
             "version" => {
+                log.start(&program.name)?;
                 print(&program.version_text(""));
                 return Ok(0);
             }

@@ -20,6 +20,8 @@ use crate::{Done, Failure, text};
 
 /// Octets read at once.
 const READ_SIZE: usize = 1 << 17;
+/// How long a peer without a common version has to hang up, nanoseconds.
+const HANGUP_NS: i64 = 100_000_000;
 /// Threads that turn the parts of a long answer into text.
 const WRITERS: usize = 2;
 /// Parts that may wait for one of them.
@@ -160,9 +162,21 @@ impl Session {
                 let error = ErrorMessage::hello_failed(ErrorCode::OFPHFC_INCOMPATIBLE, &data);
                 let mut out = Vec::new();
                 let _ = message::encode_into(&mut out, &Message::Error(error), version, 0);
-                let _ = self.write(&out);
-                Err(Ok(protocol_error()))
+                self.wait_for_hangup();
+                Err(Ok(self.write(&out).err().unwrap_or_else(protocol_error)))
             }
+        }
+    }
+
+    /// A switch that finds no common version hangs up, and that it did is what is reported then: gives it the time to.
+    fn wait_for_hangup(&self) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use std::os::fd::AsFd;
+        let stream = self.stream.borrow();
+        if let Stream::Unix(stream) = &*stream {
+            let mut fds = [PollFd::from_borrowed_fd(stream.as_fd(), PollFlags::empty())];
+            // Whatever comes of it, there is something to report.
+            let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: HANGUP_NS }));
         }
     }
 

@@ -145,13 +145,18 @@ pub(crate) fn parse(program: &Program) -> Line {
     };
     let mut log = LogSettings::default();
     for given in &parsed.given {
-        match given.flag.long {
-            "help" => return Line::Shown(super::commands::usage(&program.name)),
-            "version" => {
-                return Line::Shown(program.version_text("OpenFlow versions 0x1:0x6\n"));
-            }
-            "option" => return Line::Shown(options::listing(&flags)),
-            _ => {}
+        let shown = match given.flag.long {
+            "help" => Some(super::commands::usage(&program.name)),
+            "version" => Some(program.version_text("OpenFlow versions 0x1:0x6\n")),
+            "option" => Some(options::listing(&flags)),
+            _ => None,
+        };
+        if let Some(shown) = shown {
+            // What was said of the log before counts.
+            return match log.start(&program.name) {
+                Ok(()) => Line::Shown(shown),
+                Err(UsageError(text)) => Line::Wrong(text),
+            };
         }
         if let Err(UsageError(text)) = accept(&mut settings, &mut log, given) {
             return Line::Wrong(text);

@@ -119,10 +119,22 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
             "oneline" => session.oneline = true,
             "timeout" => timeout = Some(options::timeout_s('t', given.text())?),
             "retry" => session.retry = true,
-            "help" => return say(&usage::text(&program.name)),
-            "commands" => return say(&command_listing()),
-            "options" => return say(&listing(&global)),
-            "version" => return say(&program.version_text("DB Schema 8.3.1\n")),
+            "help" => {
+                log.start(&program.name)?;
+                return say(&usage::text(&program.name));
+            }
+            "commands" => {
+                log.start(&program.name)?;
+                return say(&command_listing());
+            }
+            "options" => {
+                log.start(&program.name)?;
+                return say(&listing(&global));
+            }
+            "version" => {
+                log.start(&program.name)?;
+                return say(&program.version_text("DB Schema 8.3.1\n"));
+            }
             "leader-only" | "no-leader-only" | "shuffle-remotes" | "no-shuffle-remotes" => {}
             long if local.iter().any(|flag| flag.long == long) => {
                 // Given again, the last one counts.

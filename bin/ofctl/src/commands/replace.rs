@@ -162,16 +162,19 @@ pub(super) fn replace_flows(settings: &Settings, args: &[String]) -> Done {
     let mut changes = Vec::new();
     flows.settle();
     let sorted = flows.sorted();
-    for entry in &sorted {
-        if let [None, Some(version)] = &entry.sides {
-            changes.push(change(entry, version, FlowModCommand::DeleteStrict, protocol));
+    // Table by table, what goes before what comes.
+    for table in sorted.chunk_by(|a, b| a.table == b.table) {
+        for entry in table {
+            if let [None, Some(version)] = &entry.sides {
+                changes.push(change(entry, version, FlowModCommand::DeleteStrict, protocol));
+            }
         }
-    }
-    for entry in &sorted {
-        if let [Some(new), old] = &entry.sides
-            && (settings.readd || old.as_ref() != Some(new))
-        {
-            changes.push(change(entry, new, FlowModCommand::Add, protocol));
+        for entry in table {
+            if let [Some(new), old] = &entry.sides
+                && (settings.readd || old.as_ref() != Some(new))
+            {
+                changes.push(change(entry, new, FlowModCommand::Add, protocol));
+            }
         }
     }
     if settings.bundle {

@@ -196,10 +196,12 @@ fn run(program: &Program) -> Outcome<()> {
             "force" => ctx.force = true,
             "timeout" => timeout = Some(options::timeout_s('t', given.text()).map_err(text)?),
             "help" => {
+                log.start(&program.name).map_err(text)?;
                 print(&help::text(program));
                 return Ok(());
             }
             "version" => {
+                log.start(&program.name).map_err(text)?;
                 print(&program.version_text(""));
                 return Ok(());
             }

@@ -100,12 +100,17 @@ fn run(program: &Program) -> Outcome<i32> {
         match given.flag.long {
             "more" => ctx.more += 1,
             "rbac-role" => ctx.role = given.value.clone(),
-            "help" => return help::help(&mut ctx, &[]),
+            "help" => {
+                log.start(&program.name).map_err(|error| error.0)?;
+                return help::help(&mut ctx, &[]);
+            }
             "option" => {
+                log.start(&program.name).map_err(|error| error.0)?;
                 print(&options::listing(&flags));
                 return Ok(0);
             }
             "version" => {
+                log.start(&program.name).map_err(|error| error.0)?;
                 print(&program.version_text(""));
                 return Ok(0);
             }
