@@ -19,6 +19,7 @@ use crate::supervise::{Desk, Family, Player};
 use crate::{clock, stream};
 use actix::fut::ActorFuture;
 use actix::prelude::*;
+use ovsdb::log::{CompactDone, Progress};
 use ovsdb::server::{Model, Output, Server, SessionId, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -375,21 +376,27 @@ impl Database {
     /// Takes the next rows for compactions, and has those that are all there written by threads of their own.
     fn go_on_compacting(&mut self) {
         for job in self.state.server.gather(budget::WALK_SLICE) {
-            let (myself, name) = (self.myself.clone(), job.name().to_owned());
-            let spawned = std::thread::Builder::new()
-                .name("ovsdb-compact".into())
-                .spawn(move || tell(&myself, Compacted { done: job.run() }));
-            if let Err(error) = spawned {
-                self.state.server.abandon_compaction(&name);
-                let text = stream::errno_text(&error);
-                vlog::warn_rl!("ovsdb_server", 1, 1, "{name}: {text}");
-                self.answer_compaction(&name, &Err(text));
-            }
+            let name = job.name().to_owned();
+            self.write_compaction(&name, move || job.run());
         }
         // Whose database has got other contents, or is gone.
         let moot = self.compactions.keys().filter(|name| !self.state.server.is_compacting(name));
         for name in moot.cloned().collect::<Vec<_>>() {
             self.answer_compaction(&name, &Ok(()));
+        }
+    }
+
+    /// Has something written by a thread of its own.
+    fn write_compaction(&mut self, name: &str, write: impl FnOnce() -> CompactDone + Send + 'static) {
+        let myself = self.myself.clone();
+        let spawned = std::thread::Builder::new()
+            .name("ovsdb-compact".into())
+            .spawn(move || tell(&myself, Compacted { done: write() }));
+        if let Err(error) = spawned {
+            self.state.server.abandon_compaction(name);
+            let text = stream::errno_text(&error);
+            vlog::warn_rl!("ovsdb_server", 1, 1, "{name}: {text}");
+            self.answer_compaction(name, &Err(text));
         }
     }
 
@@ -604,7 +611,11 @@ impl Handler<Compacted> for Database {
     fn handle(&mut self, compacted: Compacted, _: &mut Context<Self>) {
         self.desk.received();
         let name = compacted.done.name.clone();
-        let Some(result) = self.state.server.finish_compaction(compacted.done, now()) else { return };
+        let result = match self.state.server.finish_compaction(compacted.done, now()) {
+            None => return,
+            Some(Progress::CatchUp(more)) => return self.write_compaction(&name, move || more.run()),
+            Some(Progress::Over(result)) => result,
+        };
         if let Err(error) = &result {
             let details = error.details.as_deref().unwrap_or_default();
             vlog::warn!("ovsdb_log", "{details} ({})", error.io_error.as_deref().unwrap_or_default());

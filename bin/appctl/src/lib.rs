@@ -132,8 +132,7 @@ fn run(program: &Program) -> Result<i32, UsageError> {
             Ok(0)
         }
         Reply::Refusal(text) => {
-            let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-            cli::program::eprint_quiet(&format!("{text}{newline}"));
+            cli::program::eprint_quiet(&text);
             program.complain(&format!("{target}: server returned an error"));
             Ok(2)
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jsonrpc::Message;
-use ovsdb::log::{CompactJob, Faults, FileStorage, LogDb, MemoryStorage, Note, Storage, encode, open_database};
+use ovsdb::log::{
+    CompactJob, Faults, FileStorage, LogDb, MemoryStorage, Note, Progress, Storage, encode, open_database,
+};
 use ovsdb::server::{Model, Now, Output, Server, SessionInfo};
 use ovsdb::{Database, DatabaseSchema, UuidSource};
 use serde_json::{Value, json};
@@ -190,6 +192,36 @@ fn gathered(server: &mut Server) -> CompactJob {
     }
 }
 
+/// Whether a compaction ended well.
+fn is_over(progress: Progress) -> bool {
+    matches!(progress, Progress::Over(Ok(())))
+}
+
+#[test]
+fn much_that_is_committed_meanwhile_is_added_by_another_thread() {
+    let (storage, _) = history();
+    let mut server = server_on(storage.clone());
+    server.begin_compaction("ordinals", "", NOW).unwrap();
+    let mut done = gathered(&mut server).run();
+    let mut rounds = 0;
+    loop {
+        let name = "x".repeat(40_000);
+        let row = |number| json!({"op":"insert","table":"ordinals","row":{"number":number,"name":name}});
+        transact(&mut server, json!([row(100 + 2 * rounds), row(101 + 2 * rounds)]));
+        match server.finish_compaction(done, NOW).unwrap() {
+            Progress::CatchUp(more) => done = more.run(),
+            Progress::Over(result) => break result.unwrap(),
+        }
+        rounds += 1;
+    }
+    // It cannot go on for ever.
+    assert_eq!(rounds, 8);
+    assert!(!server.is_compacting("ordinals"));
+    transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":79}}]));
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
+    assert_eq!((contents(&opened.db), opened.records), (contents(server.db("ordinals").unwrap()), 11));
+}
+
 #[test]
 fn compaction_keeps_what_is_committed_meanwhile() {
     let (storage, _) = history();
@@ -201,7 +233,7 @@ fn compaction_keeps_what_is_committed_meanwhile() {
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":77}}]));
     let done = job.run();
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":78}}]));
-    server.finish_compaction(done, NOW).unwrap().unwrap();
+    assert!(server.finish_compaction(done, NOW).is_some_and(is_over));
     assert!(storage.len() < before);
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":79}}]));
     let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
@@ -241,7 +273,7 @@ fn rows_may_change_while_a_compaction_gathers_them() {
             }
         };
         assert!(slice > 20 || round > 0);
-        server.finish_compaction(job.run(), NOW).unwrap().unwrap();
+        assert!(server.finish_compaction(job.run(), NOW).is_some_and(is_over));
         transact(&mut server, many(300..301).into());
         let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
         assert!(opened.warning.is_none());
@@ -268,7 +300,7 @@ fn a_compaction_of_former_contents_is_of_no_use() {
     server.begin_compaction("ordinals", "", NOW).unwrap();
     let job = gathered(&mut server);
     assert!(server.finish_compaction(former.run(), NOW).is_none());
-    server.finish_compaction(job.run(), NOW).unwrap().unwrap();
+    assert!(server.finish_compaction(job.run(), NOW).is_some_and(is_over));
     drop(server);
     let opened =
         open_database(Box::new(FileStorage::open(&path).unwrap()), Faults::End, &mut UuidSource::new(1)).unwrap();
@@ -296,7 +328,7 @@ fn a_file_is_locked_and_replaced() {
     sync.unwrap()().unwrap();
     server.begin_compaction("ordinals", "c", NOW).unwrap();
     let done = gathered(&mut server).run();
-    server.finish_compaction(done, NOW).unwrap().unwrap();
+    assert!(server.finish_compaction(done, NOW).is_some_and(is_over));
     assert!(!folder.path().join("conf.db.tmp").exists());
     drop(server);
     let storage = FileStorage::open(&path).unwrap();

@@ -137,6 +137,11 @@ impl Gathered {
     }
 }
 
+/// Bytes of records that may be added to a compacted log while everybody waits.
+const ADDED_AT_ONCE: usize = 64 << 10;
+/// How often records are added before.
+const ROUNDS_AT_MOST: u32 = 8;
+
 /// A compaction in the making: rows are gathered in the database's thread, and written in any thread.
 pub struct CompactJob {
     name: String,
@@ -154,6 +159,9 @@ pub struct CompactDone {
     pub name: String,
     /// Which compaction this is the end of.
     pub number: u64,
+    /// Records behind the rows, and how often such were added.
+    added: u64,
+    rounds: u32,
     result: Result<Box<dyn Replacement>>,
 }
 
@@ -209,11 +217,56 @@ impl CompactJob {
         };
         let result = write();
         let result = result.map_err(|error| write_failed(&*replacement, &error)).map(|()| replacement);
-        CompactDone { name, number, result }
+        CompactDone { name, number, added: 0, rounds: 0, result }
     }
 }
 
+/// A compacted log that is to get more records before it is put in place: so many that nobody shall wait for them.
+pub struct CatchUp {
+    done: CompactDone,
+    since: Vec<String>,
+}
+
+impl CatchUp {
+    /// Adds the records. May take long, and waits for the disk.
+    #[must_use]
+    pub fn run(self) -> CompactDone {
+        let CatchUp { mut done, since } = self;
+        done.added += since.len() as u64;
+        done.rounds += 1;
+        done.result = done.result.and_then(|mut replacement| {
+            let mut written = since.iter().try_for_each(|record| replacement.write_all(&encode(record)));
+            if written.is_ok() {
+                written = replacement.sync();
+            }
+            match written {
+                Ok(()) => Ok(replacement),
+                Err(error) => Err(write_failed(&*replacement, &error)),
+            }
+        });
+        done
+    }
+}
+
+/// How a compaction goes on once a job is done.
+pub enum Progress {
+    /// With another job for any thread, and the end of that one.
+    CatchUp(CatchUp),
+    /// It is over.
+    Over(Result<()>),
+}
+
 impl CompactDone {
+    /// Puts the compacted log in the place of `log`, if the records `since` are few enough to be added meanwhile, or
+    /// would only become more.
+    pub(crate) fn go_on(self, log: &mut LogDb, since: &mut Vec<String>) -> Progress {
+        let many = since.iter().map(String::len).sum::<usize>() > ADDED_AT_ONCE;
+        if many && self.result.is_ok() && self.rounds < ROUNDS_AT_MOST {
+            return Progress::CatchUp(CatchUp { done: self, since: std::mem::take(since) });
+        }
+        Progress::Over(self.install(log, since))
+    }
+
     /// Puts the compacted log in the place of `log`, with the records that were written since the
     /// snapshot behind it.
     pub fn install(self, log: &mut LogDb, since: &[String]) -> Result<()> {
@@ -229,7 +282,7 @@ impl CompactDone {
         log.storage = replacement.install().map_err(failed)?;
         log.end = log.storage.len();
         log.base_len = log.end;
-        log.written = since.len() as u64;
+        log.written = self.added + since.len() as u64;
         Ok(())
     }
 }

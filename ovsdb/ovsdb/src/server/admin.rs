@@ -9,7 +9,7 @@ use super::{Compaction, Model, Now, Output, SERVER_DB, ServedDb, Server, Session
 use crate::convert::convert;
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
-use crate::log::{CompactDone, CompactJob, LogDb};
+use crate::log::{CompactDone, CompactJob, LogDb, Progress};
 use crate::replication::apply_updates;
 use crate::schema::DatabaseSchema;
 use crate::uuid::{Uuid, UuidSource};
@@ -322,18 +322,19 @@ impl Server {
         }
     }
 
-    /// Puts a compacted log in place, with what was committed since its rows were gathered. `None`: it is of no use any
-    /// more, as the database has got other contents meanwhile.
-    pub fn finish_compaction(&mut self, done: CompactDone, now: Now) -> Option<Result<()>> {
+    /// Puts a compacted log in place, with what was committed since its rows were gathered, or asks for more to be
+    /// written before. `None`: it is of no use any more, as the database has got other contents meanwhile.
+    pub fn finish_compaction(&mut self, done: CompactDone, now: Now) -> Option<Progress> {
         let served = self.dbs.get_mut(done.name.as_str())?;
-        let Compaction { stage: Stage::Writing(since), .. } =
-            served.compacting.take_if(|compaction| compaction.number == done.number)?
-        else {
-            return None;
-        };
-        served.next_compact_min_ms = now.mono_ms + COMPACT_MIN_MS;
-        served.next_compact_max_ms = now.mono_ms + COMPACT_MAX_MS;
-        Some(done.install(served.log.as_mut()?, &since))
+        let compaction = served.compacting.as_mut().filter(|compaction| compaction.number == done.number)?;
+        let Stage::Writing(since) = &mut compaction.stage else { return None };
+        let progress = done.go_on(served.log.as_mut()?, since);
+        if matches!(progress, Progress::Over(_)) {
+            served.compacting = None;
+            served.next_compact_min_ms = now.mono_ms + COMPACT_MIN_MS;
+            served.next_compact_max_ms = now.mono_ms + COMPACT_MAX_MS;
+        }
+        Some(progress)
     }
 
     /// Executes operations on behalf of the server itself: status columns, replication.
