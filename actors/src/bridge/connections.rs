@@ -258,8 +258,9 @@ impl Bridge {
             way: None,
         };
         if let Some((_, session, old)) = self.connections.controllers.get_mut(target) {
-            if settings(old) != settings(row) {
-                session.offer(Reconfigure(setup.settings));
+            if old != row {
+                // Who asks for times now is probed even on the same host, as by Open vSwitch 3.1.
+                session.offer(Reconfigure(settings(row)));
             }
             old.clone_from(row);
             return;

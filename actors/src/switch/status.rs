@@ -251,7 +251,7 @@ impl Switch {
                 let Some(status) = &report.status else { continue };
                 let columns = vec![
                     ("is_connected", Datum::one(ovsdb::Atom::Boolean(status.connected))),
-                    ("role", optional(report.role, Datum::string)),
+                    ("role", optional(report.role.filter(|_| status.connected), Datum::string)),
                     ("status", controller_status(report, status)),
                 ];
                 rows.push(RowWrite { table: "Controller", uuid: controller.uuid, columns });

@@ -58,6 +58,10 @@ pub struct Conn {
     pub(crate) target: String,
     pub(crate) role: Role,
     pub(crate) async_config: AsyncConfig,
+    /// The peer has chosen that itself.
+    pub(crate) has_chosen: bool,
+    /// Otherwise: whether it hears of what is usual, or of nothing.
+    pub(crate) hears: bool,
     pub(crate) packet_in_format: PacketInFormat,
     /// Octets of a packet-in, before any `output:controller` says otherwise.
     pub(crate) miss_send_len: u16,
@@ -99,8 +103,17 @@ impl Conn {
     /// Takes what it asks to hear of. Someone who came by hears of that from then on, as if it had asked for packets.
     pub(super) fn set_async(&mut self, wanted: &SetAsync) {
         self.async_config.apply(wanted);
+        self.has_chosen = true;
         if self.kind == ConnKind::Service && self.miss_send_len == 0 {
             self.miss_send_len = DEFAULT_MISS_SEND_LEN;
+        }
+    }
+
+    /// Has it hear of what is usual, or of nothing, unless it has chosen itself.
+    pub(super) fn hear(&mut self, anything: bool) {
+        self.hears = anything;
+        if !self.has_chosen {
+            self.async_config = if anything { AsyncConfig::defaults(self.version) } else { AsyncConfig::default() };
         }
     }
 
@@ -165,6 +178,8 @@ impl Bridge {
             target: target.to_owned(),
             role: Role::Equal,
             async_config,
+            has_chosen: false,
+            hears: true,
             packet_in_format: PacketInFormat::Standard,
             miss_send_len: if kind == ConnKind::Primary { DEFAULT_MISS_SEND_LEN } else { 0 },
             controller_id: 0,

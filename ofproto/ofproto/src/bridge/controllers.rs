@@ -11,7 +11,7 @@ use openflow::OfPort;
 use openflow::matching::Match;
 use openflow::message::async_config::AsyncKind;
 use openflow::message::packet_in::reason;
-use openflow::message::{AsyncConfig, Message, NO_BUFFER, PacketIn, PacketInFormat};
+use openflow::message::{Message, NO_BUFFER, PacketIn, PacketInFormat};
 
 use super::conn::Conn;
 use super::service::changes_state;
@@ -121,7 +121,9 @@ impl Bridge {
         let had = self.has_controllers();
         let mut before = std::mem::take(&mut self.controllers.by_target);
         for wanted in &config.controllers {
-            let controller = match before.remove(&wanted.target) {
+            let old = before.remove(&wanted.target);
+            let hears = old.as_ref().is_some_and(|old| old.config.enable_async != wanted.enable_async);
+            let controller = match old {
                 Some(old) => Controller { config: wanted.clone(), ..old },
                 None => Controller {
                     config: wanted.clone(),
@@ -134,6 +136,9 @@ impl Bridge {
             let served = self.conns.values().filter(|c| c.target == wanted.target).map(|c| c.id);
             for conn in served.collect::<Vec<_>>() {
                 self.limit_packets(conn, wanted.limit, wanted.queue_size);
+                if hears {
+                    self.edit(conn, |c| c.hear(wanted.enable_async));
+                }
             }
             self.controllers.by_target.insert(wanted.target.clone(), controller);
         }
@@ -255,7 +260,7 @@ impl Bridge {
         let config = controller.config.clone();
         self.limit_packets(id, config.limit, config.queue_size);
         if !config.enable_async {
-            self.edit(id, |c| c.async_config = AsyncConfig::default());
+            self.edit(id, |c| c.hear(false));
         }
         self.run_controllers();
     }

@@ -66,11 +66,11 @@ impl Bridge {
         self.edit(id, |conn| {
             if conn.kind == super::ConnKind::Service && conn.miss_send_len == 0 && config.miss_send_len > 0 {
                 // Someone who came by and now asks for packets gets what a controller gets.
-                let all = openflow::message::AsyncConfig::defaults(conn.version);
-                conn.async_config = all;
+                conn.hear(conn.hears);
             }
             conn.miss_send_len = config.miss_send_len;
             if let Some(on) = config.invalid_ttl_to_controller {
+                conn.has_chosen = true;
                 let mask = &mut conn.async_config.primary[AsyncKind::PacketIn as usize];
                 *mask = if on { *mask | INVALID_TTL } else { *mask & !INVALID_TTL };
             }
