@@ -15,7 +15,7 @@ use crate::clock;
 use crate::stream::{Stream, errno_text};
 
 /// Octets read at once.
-const READ: usize = 64 << 10;
+const READ: usize = 256 << 10;
 /// How long a peer has to take what was said last, milliseconds.
 const FAREWELL_MS: u64 = 2_000;
 

@@ -261,7 +261,7 @@ impl Session {
 
     /// Takes whole messages out of what was read.
     fn take_messages(&mut self, ctx: &mut Context<Self>) {
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(self.link.as_ref().map_or(0, |link| link.framer.messages()));
         let mut lost = None;
         while let Some(link) = &mut self.link {
             let octets = match link.next_message() {

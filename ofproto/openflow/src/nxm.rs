@@ -244,6 +244,37 @@ pub fn pull_entry(b: &mut &[u8], place: Place, tun: Option<&TunTable>) -> Result
     Ok(Entry { header, field, value: widen(value, wide), mask })
 }
 
+/// An entry of a field that fits a number and has its own length, without an experimenter: field, value, mask, and what
+/// is behind it. Anything else is [`pull_entry`]'s.
+#[inline]
+pub(crate) fn take_number(b: &[u8]) -> Option<(Field, u128, u128, &[u8])> {
+    let (header, b) = b.split_first_chunk::<4>()?;
+    let class = be16(header, 0);
+    if class == Class::EXPERIMENTER {
+        return None;
+    }
+    let (field, _) = Field::by_header(class, 0, header[2] >> 1)?;
+    let (n, has_mask) = (usize::from(field.meta().n_bytes), header[2] & 1 != 0);
+    if !(1..=16).contains(&n) || usize::from(header[3]) != if has_mask { 2 * n } else { n } {
+        return None;
+    }
+    let (value, rest) = b.split_at_checked(n)?;
+    let whole = u128::MAX >> (128 - 8 * n);
+    if !has_mask {
+        return Some((field, number(value), whole, rest));
+    }
+    let (mask, rest) = rest.split_at_checked(n)?;
+    Some((field, number(value), number(mask), rest))
+}
+
+/// Octets as a number.
+fn number(octets: &[u8]) -> u128 {
+    if octets.len() <= 8 {
+        return octets.iter().fold(0u64, |number, octet| number << 8 | u64::from(*octet)).into();
+    }
+    octets.iter().fold(0, |number, octet| number << 8 | u128::from(*octet))
+}
+
 /// The number of a field in `version`; `None` prefers the Nicira one.
 pub fn header_for(field: Field, version: Option<Version>) -> Option<&'static Header> {
     let headers = field.meta().headers;

@@ -42,8 +42,8 @@ impl Shape {
 
     /// Whether it is this mask's.
     pub(super) fn is_of(&self, mask: &Mask) -> bool {
-        let mut words = mask.0.iter().enumerate().filter(|(_, m)| **m != 0);
-        self.words.iter().all(|(i, m)| words.next() == Some((usize::from(*i), m))) && words.next().is_none()
+        self.words.iter().all(|(i, m)| mask.0[usize::from(*i)] == *m)
+            && mask.0.iter().filter(|m| **m != 0).count() == self.words.len()
     }
 
     /// Whether every bit that a mask cares for matters here too.

@@ -15,6 +15,8 @@ const KEPT: usize = 256;
 #[derive(Debug, Default)]
 pub struct Shapes {
     known: HashMap<u64, SmallVec<[Arc<Shape>; 1]>>,
+    /// The one asked for last: flow-mods that come together are often alike.
+    last: Option<Arc<Shape>>,
     /// So many hashes make a look worth while at which shapes nobody has any more.
     sweep_at: usize,
 }
@@ -22,6 +24,15 @@ pub struct Shapes {
 impl Shapes {
     /// The shape of a mask.
     pub fn of(&mut self, mask: &Mask) -> Arc<Shape> {
+        if let Some(last) = self.last.as_ref().filter(|last| last.is_of(mask)) {
+            return Arc::clone(last);
+        }
+        let shape = self.find(mask);
+        self.last = Some(Arc::clone(&shape));
+        shape
+    }
+
+    fn find(&mut self, mask: &Mask) -> Arc<Shape> {
         let hash = Shape::hash_of(mask);
         let known = self.known.get(&hash).and_then(|shapes| shapes.iter().find(|shape| shape.is_of(mask)));
         if let Some(shape) = known {

@@ -178,6 +178,9 @@ impl Field {
 
     /// Adds a constraint to a match: `value` under `bits`. `dl_vlan=0xffff` matches frames without a tag.
     pub fn constrain(self, key: &mut Key, mask: &mut Mask, value: &Value, bits: &Value) {
+        if self.constrain_bits(key, mask, value.to_u128(), bits.to_u128()) {
+            return;
+        }
         let masked = value.and(bits);
         match self {
             Field::DlVlan if bits.is_ones() && value.is_ones() => {
@@ -189,15 +192,23 @@ impl Field {
                 self.set(key, &masked);
             }
         }
-        match self.meta().location {
-            // Of a match nothing lies outside the mask; of the words that may have changed neither.
-            Location::Bits { last_word, offset, bits } => {
-                let last = usize::from(last_word);
-                let first = last - usize::from(offset + bits > 64);
-                (first..=last).for_each(|i| key.0[i] &= mask.0[i]);
-            }
-            _ => key.apply(mask),
-        }
+        key.apply(mask);
+    }
+
+    /// As [`Field::constrain`], with numbers, for fields that are bits of the key; does nothing and gives `false` for
+    /// those that are a view of other bits.
+    #[inline]
+    pub fn constrain_bits(self, key: &mut Key, mask: &mut Mask, value: u128, wanted: u128) -> bool {
+        let meta = self.meta();
+        let Location::Bits { last_word, offset, bits } = meta.location else { return false };
+        let (last, shift, width) = (usize::from(last_word), u32::from(offset), u32::from(bits));
+        let whole = ones(meta.n_bits.into());
+        mask.set_bits(last, shift, width, if wanted & whole == whole { u128::MAX } else { wanted });
+        key.set_bits(last, shift, width, value & wanted);
+        // Of a match nothing lies outside the mask; of the words that may have changed neither.
+        let first = last - usize::from(shift + width > 64);
+        (first..=last).for_each(|i| key.0[i] &= mask.0[i]);
+        true
     }
 
     /// Whether `mask` cares for none of its bits.
@@ -214,7 +225,12 @@ impl Field {
         if value.len() != usize::from(meta.n_bytes) {
             return matches!(self, Field::TunMetadata(_)) && value.len() <= usize::from(meta.n_bytes);
         }
-        let number = value.to_u128();
+        self.is_number_valid(value.to_u128())
+    }
+
+    /// As [`Field::is_value_valid`], of a number.
+    #[inline]
+    pub fn is_number_valid(self, number: u128) -> bool {
         match self {
             Field::TunMetadata(_)
             | Field::TunErspanIdx
@@ -228,7 +244,7 @@ impl Field {
             Field::NwTos => number & 3 == 0,
             Field::CtState => number & !0xff == 0,
             Field::InPortOxm | Field::ActsetOutput => !(0xff00..0xffff_ff00).contains(&(number as u32)),
-            _ => number & !ones(meta.n_bits.into()) == 0,
+            _ => number & !ones(self.meta().n_bits.into()) == 0,
         }
     }
 }

@@ -113,8 +113,18 @@ pub(super) fn by_name(name: &str) -> Option<Field> {
     BY_NAME.get(name).copied()
 }
 
+/// Fields of the classes that nearly all headers are of, by number.
+static COMMON: LazyLock<[[Option<(Field, &'static Header)>; 128]; 3]> =
+    LazyLock::new(|| COMMON_CLASSES.map(|class| std::array::from_fn(|n| BY_HEADER.get(&(class, n as u8)).copied())));
+
+const COMMON_CLASSES: [Class; 3] = [Class::NXM_0, Class::NXM_1, Class::BASIC];
+
 pub(super) fn by_header(class: u16, experimenter: u32, number: u8) -> Option<(Field, &'static Header)> {
-    BY_HEADER.get(&(Class { class, experimenter }, number)).copied()
+    let class = Class { class, experimenter };
+    match COMMON_CLASSES.iter().position(|common| *common == class) {
+        Some(common) if number < 128 => COMMON[common][usize::from(number)],
+        _ => BY_HEADER.get(&(class, number)).copied(),
+    }
 }
 
 pub(super) fn by_header_name(name: &str) -> Option<(Field, &'static Header)> {

@@ -354,7 +354,9 @@ impl OpenBundle {
 
     fn push(&mut self, message: Gathered) {
         if self.n_messages.is_multiple_of(PIECE) {
-            self.messages.push(Vec::new());
+            // Where one piece was full, so will the next be.
+            let room = if self.n_messages == 0 { 0 } else { PIECE };
+            self.messages.push(Vec::with_capacity(room));
         }
         self.n_messages += 1;
         if let Some(piece) = self.messages.last_mut() {

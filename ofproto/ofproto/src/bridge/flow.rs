@@ -19,7 +19,7 @@ use crate::table::{Change, Event, RemovalReason, Removed, RuleFilter};
 use crate::view::{CtSupport, INTERNAL_TABLE};
 
 /// Flow-mods of one connection that are staged together at the most.
-pub(super) const BATCH: usize = 1024;
+pub(super) const BATCH: usize = 4096;
 
 /// Whether a flow-mod looks for its tables by the rules there, which those before it must have changed by then.
 pub(super) fn looks_around(message: &Incoming) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Source: OpenFlow 1.3.5 section 5.9, ovs-actions(7).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use flow::field::{Field, Prereq, TunTable};
@@ -326,7 +327,7 @@ pub struct Checked {
 /// # Errors
 /// OFPBAC_MATCH_INCONSISTENT and the codes of arguments out of range.
 pub fn check(actions: Actions, m: &Match, c: &Check<'_>) -> Result<Checked, OfError> {
-    let mut checker = Checker { m: m.clone(), c, usable: Protocols::ANY };
+    let mut checker = Checker { m: Cow::Borrowed(m), c, usable: Protocols::ANY };
     let mut actions = actions;
     if !actions.is_empty() {
         checker.list(Arc::make_mut(&mut actions))?;
@@ -348,8 +349,8 @@ pub fn check_consistency(actions: Actions, m: &Match, protocol: Protocols, c: &C
 }
 
 struct Checker<'a> {
-    /// What is known of the packet at this place in the list.
-    m: Match,
+    /// What is known of the packet at this place in the list; most actions tell nothing new.
+    m: Cow<'a, Match>,
     c: &'a Check<'a>,
     usable: Protocols,
 }
@@ -402,7 +403,8 @@ impl Checker<'_> {
                 *flow_has_vlan = self.m.key.vlan_tci() & CFI != 0;
                 let ok = *flow_has_vlan || *push_if_needed;
                 self.inconsistent_unless(ok);
-                self.m.key.set_vlan_tci(self.m.key.vlan_tci() | CFI);
+                let tci = self.m.key.vlan_tci();
+                self.m.to_mut().key.set_vlan_tci(tci | CFI);
             }
             Action::StripVlan { .. } => self.strip_vlan(),
             Action::PushVlan { .. } => self.push_vlan()?,
@@ -468,7 +470,7 @@ impl Checker<'_> {
 
     fn strip_vlan(&mut self) {
         self.inconsistent_unless(self.has_vlan());
-        let key = &mut self.m.key;
+        let key = &mut self.m.to_mut().key;
         key.set_vlan_tci(key.vlan2_tci());
         key.set_vlan_tpid(key.vlan2_tpid());
         key.set_vlan2_tci(0);
@@ -476,7 +478,7 @@ impl Checker<'_> {
     }
 
     fn push_vlan(&mut self) -> Result<(), OfError> {
-        let key = &mut self.m.key;
+        let key = &mut self.m.to_mut().key;
         if key.vlan2_tci() & CFI != 0 {
             return Err(ErrorCode::OFPBAC_BAD_TAG.into());
         }
@@ -495,30 +497,30 @@ impl Checker<'_> {
             }
             Action::PushMpls { ethertype } => {
                 self.inconsistent_unless(is_ethernet);
-                self.m.key.set_dl_type(*ethertype);
-                self.m.key.set_nw_proto(0);
+                self.m.to_mut().key.set_dl_type(*ethertype);
+                self.m.to_mut().key.set_nw_proto(0);
             }
             Action::PopMpls { ethertype } => {
                 self.inconsistent_unless(is_ethernet && is_mpls);
-                self.m.key.set_dl_type(*ethertype);
+                self.m.to_mut().key.set_dl_type(*ethertype);
             }
             Action::Encap(encap) => {
                 let kind = encap.new_packet_type;
-                self.m.key.set_packet_type(kind);
+                self.m.to_mut().key.set_packet_type(kind);
                 if kind >> 16 == 1 {
-                    self.m.key.set_dl_type(kind as u16);
+                    self.m.to_mut().key.set_dl_type(kind as u16);
                 }
                 if !self.m.meets(Prereq::Ip) {
-                    self.m.key.set_nw_proto(0);
+                    self.m.to_mut().key.set_nw_proto(0);
                 }
             }
             Action::Decap { .. } if is_ethernet => {
                 let kind = u32::from(self.m.key.dl_type());
-                self.m.key.set_packet_type(0x0001_0000 | kind);
+                self.m.to_mut().key.set_packet_type(0x0001_0000 | kind);
             }
             Action::Decap { .. } => {
-                self.m.key.set_packet_type(u32::MAX);
-                self.m.key.set_dl_type(u16::MAX);
+                self.m.to_mut().key.set_packet_type(u32::MAX);
+                self.m.to_mut().key.set_dl_type(u16::MAX);
             }
             Action::DecNshTtl => {
                 let nsh = self.m.key.packet_type() == 0x0001_894f || self.m.key.dl_type() == 0x894f;
@@ -536,7 +538,7 @@ impl Checker<'_> {
         }
         set.flow_has_vlan = has_vlan;
         if set.field == Field::VlanTci {
-            self.m.key.set_vlan_tci(set.value.to_u128() as u16);
+            self.m.to_mut().key.set_vlan_tci(set.value.to_u128() as u16);
         }
         Ok(())
     }

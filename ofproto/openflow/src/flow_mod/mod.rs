@@ -164,16 +164,30 @@ impl<M> FlowMod<M> {
 impl FlowMod {
     /// The same, packed; `shapes` lets those of one kind share what they have in common.
     pub fn pack(&self, shapes: &mut Shapes) -> PackedFlowMod {
-        let mini = shapes.matching(&self.matching.key, &self.matching.mask);
-        self.with_match(PackedMatch { mini, tun: self.matching.tun.clone() })
+        self.with_match(self.matching.pack(shapes))
+    }
+}
+
+impl Match {
+    /// The same, packed; `shapes` lets those of one kind share what they have in common.
+    pub fn pack(&self, shapes: &mut Shapes) -> PackedMatch {
+        PackedMatch { mini: shapes.matching(&self.key, &self.mask), tun: self.tun.clone() }
+    }
+}
+
+impl PackedMatch {
+    /// The same in full.
+    pub fn unpack(&self) -> Match {
+        let mut m = Match { tun: self.tun.clone(), ..Match::any() };
+        self.mini.write_into(&mut m.key, &mut m.mask);
+        m
     }
 }
 
 impl PackedFlowMod {
     /// The same in full.
     pub fn unpack(&self) -> FlowMod {
-        let PackedMatch { mini, tun } = &self.matching;
-        self.with_match(Match { key: mini.key(), mask: mini.mask(), tun: tun.clone() })
+        self.with_match(self.matching.unpack())
     }
 }
 
@@ -195,7 +209,7 @@ impl Default for FlowMod {
             out_port: OfPort::ANY,
             out_group: GROUP_ANY,
             flags: FlowFlags::default(),
-            actions: Actions::from([]),
+            actions: Actions::default(),
         }
     }
 }

@@ -15,8 +15,8 @@ use flow::{Key, Mask, ct_state};
 
 pub use fixed::{OF10_MATCH_LEN, OF11_MATCH_LEN, pull_of10, pull_of11, put_of10, put_of11};
 pub use normal::normalize;
-pub(crate) use oxm::pull_nxm_into;
 pub use oxm::{Reading, pull_match, pull_nxm, put_match, put_nxm, put_oxm_fields};
+pub(crate) use oxm::{pull_match_into, pull_nxm_into};
 pub use text::{nxm_from_text, nxm_to_text};
 
 use crate::OfPort;

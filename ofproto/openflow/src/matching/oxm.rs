@@ -41,29 +41,53 @@ pub fn pull_nxm(b: &[u8], reading: Reading<'_>) -> Result<(Match, Cookie), OfErr
 /// As [`pull_nxm`], into a match that says nothing yet.
 pub(crate) fn pull_nxm_into(m: &mut Match, mut b: &[u8], reading: Reading<'_>) -> Result<Cookie, OfError> {
     let mut cookie = (0, 0);
-    let tun = reading.tun.map(Arc::as_ref);
     while !b.is_empty() {
-        let entry = nxm::pull_entry(&mut b, Place::Match, tun)?;
-        if entry.header.is_cookie() && entry.field.is_err() {
-            if !reading.cookie {
-                if reading.loose {
-                    continue;
-                }
-                return Err(ErrorCode::OFPBMC_BAD_FIELD.into());
-            }
-            if cookie.1 != 0 {
-                return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
-            }
-            cookie = (entry.value.to_u128() as u64, entry.mask.to_u128() as u64);
-            continue;
-        }
-        match entry.field {
-            Err(_) if reading.loose => {}
-            Err(e) => return Err(e.into()),
-            Ok(field) => add_entry(m, field, &entry, reading)?,
+        match take_plain(m, b, reading) {
+            Some(rest) => b = rest,
+            None => take_any(m, &mut cookie, &mut b, reading)?,
         }
     }
     Ok(cookie)
+}
+
+/// Takes one entry, whatever it is.
+fn take_any(m: &mut Match, cookie: &mut Cookie, b: &mut &[u8], reading: Reading<'_>) -> Result<(), OfError> {
+    let entry = nxm::pull_entry(b, Place::Match, reading.tun.map(Arc::as_ref))?;
+    if entry.header.is_cookie() && entry.field.is_err() {
+        if !reading.cookie {
+            return if reading.loose { Ok(()) } else { Err(ErrorCode::OFPBMC_BAD_FIELD.into()) };
+        }
+        if cookie.1 != 0 {
+            return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
+        }
+        *cookie = (entry.value.to_u128() as u64, entry.mask.to_u128() as u64);
+        return Ok(());
+    }
+    match entry.field {
+        Err(_) if reading.loose => Ok(()),
+        Err(e) => Err(e.into()),
+        Ok(field) => add_entry(m, field, &entry, reading),
+    }
+}
+
+/// Takes what most entries are: a known field of the packet's own bits, good and allowed here. What is behind it is
+/// given. Anything else is left as it is, for [`take_any`] to judge.
+fn take_plain<'a>(m: &mut Match, b: &'a [u8], reading: Reading<'_>) -> Option<&'a [u8]> {
+    let (field, value, mask, rest) = nxm::take_number(b)?;
+    let meta = field.meta();
+    let Location::Bits { last_word, offset, bits } = meta.location else { return None };
+    let whole = u128::MAX >> (128 - u32::from(meta.n_bytes) * 8);
+    let good = value & !mask == 0
+        && (meta.maskable || mask == whole || mask == 0)
+        && field.is_number_valid(value)
+        && (reading.loose || m.meets(meta.prereq))
+        && m.mask.bits(last_word.into(), offset.into(), bits.into()) == 0;
+    if !good || reading.pipeline_only || field == Field::IpFrag || is_own_mask(field) {
+        return None;
+    }
+    field.constrain_bits(&mut m.key, &mut m.mask, value, mask);
+    m.add_ethernet_prereq(field);
+    Some(rest)
 }
 
 fn add_entry(m: &mut Match, field: Field, entry: &Entry, reading: Reading<'_>) -> Result<(), OfError> {
@@ -104,6 +128,13 @@ fn is_pipeline(field: Field) -> bool {
 /// # Errors
 /// The OFPBMC_* codes.
 pub fn pull_match(b: &mut &[u8], reading: Reading<'_>) -> Result<Match, OfError> {
+    let mut m = Match::any();
+    pull_match_into(&mut m, b, reading)?;
+    Ok(m)
+}
+
+/// As [`pull_match`], into a match that says nothing yet.
+pub(crate) fn pull_match_into(m: &mut Match, b: &mut &[u8], reading: Reading<'_>) -> Result<(), OfError> {
     let length = usize::from(be16(b, 2));
     if b.len() < 4 {
         return Err(ErrorCode::OFPBMC_BAD_LEN.into());
@@ -111,18 +142,18 @@ pub fn pull_match(b: &mut &[u8], reading: Reading<'_>) -> Result<Match, OfError>
     match be16(b, 0) {
         0 => {
             let fields = b.get(..fixed::OF11_MATCH_LEN).filter(|_| length == fixed::OF11_MATCH_LEN);
-            let m = fixed::pull_of11(fields.ok_or(ErrorCode::OFPBMC_BAD_LEN)?)?;
+            *m = fixed::pull_of11(fields.ok_or(ErrorCode::OFPBMC_BAD_LEN)?)?;
             *b = &b[fixed::OF11_MATCH_LEN..];
-            Ok(m)
+            Ok(())
         }
         1 => {
             let padded = length.next_multiple_of(8);
             if length < 4 || b.len() < padded {
                 return Err(ErrorCode::OFPBMC_BAD_LEN.into());
             }
-            let (m, _) = pull_nxm(&b[4..length], Reading { cookie: false, ..reading })?;
+            pull_nxm_into(m, &b[4..length], Reading { cookie: false, ..reading })?;
             *b = &b[padded..];
-            Ok(m)
+            Ok(())
         }
         _ => Err(ErrorCode::OFPBMC_BAD_TYPE.into()),
     }
@@ -453,6 +484,59 @@ impl<'a> Writer<'a> {
             for i in 0..16 {
                 self.put(Field::Reg(i));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flow::field::ALL;
+    use proptest::prelude::*;
+
+    /// One entry: a field, its octets and its mask's; what comes in front so that it may be there at all.
+    fn entry() -> impl Strategy<Value = (usize, Vec<u8>, Option<Vec<u8>>, u8)> {
+        let octets = || prop::collection::vec(prop_oneof![Just(0u8), Just(0xff), Just(1), any::<u8>()], 16);
+        (0..ALL.len(), octets(), prop::option::of(octets()), 0u8..40)
+    }
+
+    fn put(b: &mut Vec<u8>, (field, value, mask, length): &(usize, Vec<u8>, Option<Vec<u8>>, u8)) {
+        let field = ALL[*field];
+        // Now and then of another length.
+        let n = if *length == 0 { 3 } else { usize::from(field.meta().n_bytes).min(16) };
+        let Some(header) = nxm::header_for(field, None) else { return };
+        nxm::put_raw_header(b, header.class, header.number, mask.is_some(), n);
+        let mask = mask.as_ref().map(|mask| &mask[..n]);
+        // Mostly without bits outside the mask, which are refused.
+        let bit = |i: usize| mask.filter(|_| *length != 1).map_or(0xff, |mask| mask[i]);
+        b.extend((0..n).map(|i| value[i] & bit(i)));
+        b.extend(mask.unwrap_or_default());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+        #[test]
+        fn the_short_way_leads_where_the_long_one_does(
+            network in prop::sample::select(vec![None, Some((0x0800u16, 6u8)), Some((0x86dd, 58)), Some((0x0806, 0))]),
+            entries in prop::collection::vec(entry(), 0..5),
+            (loose, pipeline_only) in (any::<bool>(), prop::bool::weighted(0.1)),
+        ) {
+            let mut b = Vec::new();
+            if let Some((dl_type, nw_proto)) = network {
+                nxm::put_entry(&mut b, Field::EthType, None, &Value::from_u128(dl_type.into(), 2), &Value::ones(2, 16));
+                if nw_proto != 0 {
+                    nxm::put_entry(&mut b, Field::IpProto, None, &Value::from_u128(nw_proto.into(), 1), &Value::ones(1, 8));
+                }
+            }
+            entries.iter().for_each(|entry| put(&mut b, entry));
+            let reading = Reading { loose, pipeline_only, ..Reading::default() };
+            let (mut m, mut cookie, mut rest) = (Match::any(), (0, 0), &b[..]);
+            let mut long = Ok(());
+            while long.is_ok() && !rest.is_empty() {
+                long = take_any(&mut m, &mut cookie, &mut rest, reading);
+            }
+            let short = pull_nxm(&b, reading);
+            prop_assert_eq!(format!("{short:?}"), format!("{:?}", long.map(|()| (m, cookie))));
         }
     }
 }

@@ -78,7 +78,7 @@ pub struct BundleAdd {
     pub flags: u16,
     /// The message.
     pub message: Box<Msg>,
-    /// The message as it came, for errors that quote it; empty when made here.
+    /// The message as it came, for errors that quote it; empty when made here, and where a switch reads.
     pub raw: Vec<u8>,
 }
 

@@ -95,7 +95,9 @@ fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Me
     if head.shape.kind == Kind::BundleAdd {
         let (id, flags, inner) = bundle::decode_add(head)?;
         let message = Box::new(decode_nested(inner, context, false)?);
-        return Ok(Message::BundleAdd(BundleAdd { id, flags, message, raw: inner.to_vec() }));
+        // A switch quotes the message around it.
+        let raw = if context.by_switch { Vec::new() } else { inner.to_vec() };
+        return Ok(Message::BundleAdd(BundleAdd { id, flags, message, raw }));
     }
     let fits = |len| kind::HEADER_LEN <= len && len <= head.body.len();
     if !head.body.get(2..4).is_some_and(|len| fits(usize::from(crate::wire::be16(len, 0)))) {
@@ -165,7 +167,7 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
         Kind::PacketOut => Message::PacketOut(Box::new(packet_out::decode(octets, version, context)?)),
         Kind::FlowMod => {
             let (dialect, flow_mod) = flow::decode(head, version, context)?;
-            Message::FlowMod { dialect, flow_mod: Box::new(flow_mod) }
+            Message::FlowMod { dialect, flow_mod }
         }
         Kind::GroupMod => Message::GroupMod(group::decode_mod(octets, version, context)?),
         Kind::PortMod => Message::PortMod(port::decode_mod(octets, version, context.loose)?),

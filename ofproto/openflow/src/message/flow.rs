@@ -59,37 +59,36 @@ fn is_modify(command: FlowModCommand) -> bool {
     matches!(command, FlowModCommand::Modify | FlowModCommand::ModifyStrict)
 }
 
-/// What is read before the command is known to be good.
-struct Raw {
-    flow_mod: FlowMod,
-    command: u16,
-    flags: u16,
-}
+/// Command and flags as on the wire: what is read before the command is known to be good.
+type Raw = (u16, u16);
 
-/// Reads a flow-mod.
-pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<(Dialect, FlowMod), OfError> {
+/// Reads a flow-mod, in the place where it is to stay.
+pub(super) fn decode(
+    head: &Head<'_>,
+    version: Version,
+    context: &Context<'_>,
+) -> Result<(Dialect, Box<FlowMod>), OfError> {
     let nicira = head.shape.class == Class::Nxt;
     let mut body = Reader::new(head.body);
     let reading = Reading { tun: context.tun, ..Reading::default() };
-    let mut raw = match (nicira, version) {
-        (true, _) => decode_nx(&mut body, reading)?,
-        (false, Version::V10) => decode10(&mut body, context)?,
-        _ => decode11(&mut body, version, reading)?,
+    let mut flow_mod = Box::<FlowMod>::default();
+    let (mut number, flags) = match (nicira, version) {
+        (true, _) => decode_nx(&mut flow_mod, &mut body, reading)?,
+        (false, Version::V10) => decode10(&mut flow_mod, &mut body, context)?,
+        _ => decode11(&mut flow_mod, &mut body, version, reading)?,
     };
     let fixed = nicira || version == Version::V10;
     if fixed {
-        let flow_mod = &mut raw.flow_mod;
         flow_mod.modify_cookie = flow_mod.new_cookie != u64::MAX;
         if context.table_id {
-            flow_mod.table = (raw.command >> 8) as u8;
-            raw.command &= 0xff;
+            flow_mod.table = (number >> 8) as u8;
+            number &= 0xff;
         }
     }
-    let mut flow_mod = raw.flow_mod;
-    flow_mod.command = command(raw.command)?;
+    flow_mod.command = command(number)?;
     let decoding = context.decoding(version);
     flow_mod.actions = action::pull_instructions(body.rest(), &decoding)?;
-    flow_mod.flags = decode_flags(raw.flags, Some(flow_mod.command), version)?;
+    flow_mod.flags = decode_flags(flags, Some(flow_mod.command), version)?;
     if flow_mod.flags.contains(FlowFlags::EMERG) {
         // Emergency flows do not exist here; the nearest error there is.
         let timeouts = flow_mod.idle_timeout != 0 || flow_mod.hard_timeout != 0;
@@ -101,7 +100,8 @@ pub(super) fn decode(head: &Head<'_>, version: Version, context: &Context<'_>) -
         _ => Protocols::initial(version),
     };
     let check = action::Check { table: flow_mod.table, ..context.check };
-    flow_mod.actions = action::check_consistency(flow_mod.actions, &flow_mod.matching, protocol, &check)?;
+    let actions = std::mem::take(&mut flow_mod.actions);
+    flow_mod.actions = action::check_consistency(actions, &flow_mod.matching, protocol, &check)?;
     Ok((if nicira { Dialect::Nicira } else { Dialect::Standard }, flow_mod))
 }
 
@@ -109,13 +109,20 @@ fn buffer(id: u32) -> Option<u32> {
     (id != super::NO_BUFFER).then_some(id)
 }
 
-fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Result<Raw, OfError> {
+fn decode11(
+    flow_mod: &mut FlowMod,
+    body: &mut Reader<'_>,
+    version: Version,
+    reading: Reading<'_>,
+) -> Result<Raw, OfError> {
     let (cookie, cookie_mask, table, number) = (body.u64()?, body.u64()?, body.u8()?, body.u8()?);
-    let (idle_timeout, hard_timeout, priority, buffer_id) = (body.u16()?, body.u16()?, body.u16()?, body.u32()?);
+    flow_mod.table = table;
+    (flow_mod.idle_timeout, flow_mod.hard_timeout) = (body.u16()?, body.u16()?);
+    flow_mod.priority = body.u16()?;
+    let buffer_id = body.u32()?;
     let (out_port, out_group) = (body.u32()?, body.u32()?);
     let (flags, importance) = (body.u16()?, body.u16()?);
-    let matching = take_match(body, reading)?;
-    let mut flow_mod = FlowMod { matching, priority, table, idle_timeout, hard_timeout, ..FlowMod::default() };
+    take_match_into(&mut flow_mod.matching, body, reading)?;
     let known = command(u16::from(number)).ok();
     let upsert = version == Version::V11 && known.is_some_and(is_modify) && cookie_mask == 0;
     if known == Some(FlowModCommand::Add) || upsert {
@@ -135,13 +142,13 @@ fn decode11(body: &mut Reader<'_>, version: Version, reading: Reading<'_>) -> Re
     flow_mod.buffer_id = buffer(buffer_id);
     flow_mod.out_port = wire::port11(out_port)?;
     flow_mod.out_group = if delete { out_group } else { GROUP_ANY };
-    Ok(Raw { flow_mod, command: u16::from(number), flags })
+    Ok((u16::from(number), flags))
 }
 
 /// Wildcard bits that OpenFlow 1.0 defines.
 const OF10_WILDCARDS: u32 = (1 << 22) - 1;
 
-fn decode10(body: &mut Reader<'_>, context: &Context<'_>) -> Result<Raw, OfError> {
+fn decode10(flow_mod: &mut FlowMod, body: &mut Reader<'_>, context: &Context<'_>) -> Result<Raw, OfError> {
     let octets = body.take(OF10_MATCH_LEN)?;
     let wildcards = Reader::new(octets).u32()?;
     let said = matching::pull_of10(octets);
@@ -157,51 +164,44 @@ fn decode10(body: &mut Reader<'_>, context: &Context<'_>) -> Result<Raw, OfError
     let (priority, buffer_id, out_port, flags) = (body.u16()?, body.u32()?, body.port10()?, body.u16()?);
     // A match without wildcards goes before all others, whatever priority it comes with.
     let priority = if wildcards & OF10_WILDCARDS == 0 { u16::MAX } else { priority };
-    let flow_mod = FlowMod {
-        matching,
-        priority,
-        new_cookie,
-        idle_timeout,
-        hard_timeout,
-        buffer_id: buffer(buffer_id),
-        out_port,
-        ..FlowMod::default()
-    };
-    Ok(Raw { flow_mod, command, flags })
+    (flow_mod.matching, flow_mod.priority, flow_mod.new_cookie) = (matching, priority, new_cookie);
+    (flow_mod.idle_timeout, flow_mod.hard_timeout) = (idle_timeout, hard_timeout);
+    (flow_mod.buffer_id, flow_mod.out_port) = (buffer(buffer_id), out_port);
+    Ok((command, flags))
 }
 
-fn decode_nx(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Raw, OfError> {
+fn decode_nx(flow_mod: &mut FlowMod, body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Raw, OfError> {
     let (new_cookie, command, idle_timeout, hard_timeout) = (body.u64()?, body.u16()?, body.u16()?, body.u16()?);
     let (priority, buffer_id, out_port, flags) = (body.u16()?, body.u32()?, body.port10()?, body.u16()?);
     let match_len = body.u16()?;
     body.skip(6)?;
-    let (matching, (cookie, cookie_mask)) = take_nxm(body, match_len, Reading { cookie: true, ..reading })?;
+    let octets = match_octets(body, match_len)?;
+    let reading = Reading { cookie: true, ..reading };
+    let (cookie, cookie_mask) = matching::pull_nxm_into(&mut flow_mod.matching, octets, reading)?;
     if command & 0xff == FlowModCommand::Add as u16 && cookie_mask != 0 {
         // What is added cannot be chosen by its old cookie.
         return Err(ErrorCode::NXBRC_NXM_INVALID.into());
     }
-    let flow_mod = FlowMod {
-        matching,
-        priority,
-        cookie,
-        cookie_mask,
-        new_cookie,
-        idle_timeout,
-        hard_timeout,
-        buffer_id: buffer(buffer_id),
-        out_port,
-        ..FlowMod::default()
-    };
-    Ok(Raw { flow_mod, command, flags })
+    (flow_mod.priority, flow_mod.new_cookie) = (priority, new_cookie);
+    (flow_mod.cookie, flow_mod.cookie_mask) = (cookie, cookie_mask);
+    (flow_mod.idle_timeout, flow_mod.hard_timeout) = (idle_timeout, hard_timeout);
+    (flow_mod.buffer_id, flow_mod.out_port) = (buffer(buffer_id), out_port);
+    Ok((command, flags))
 }
 
 /// Takes a match of OpenFlow 1.1 and later from a message.
 pub(super) fn take_match(body: &mut Reader<'_>, reading: Reading<'_>) -> Result<Match, OfError> {
+    let mut matching = Match::any();
+    take_match_into(&mut matching, body, reading)?;
+    Ok(matching)
+}
+
+/// As [`take_match`], into a match that says nothing yet.
+pub(super) fn take_match_into(m: &mut Match, body: &mut Reader<'_>, reading: Reading<'_>) -> Result<(), OfError> {
     let mut rest = body.rest();
     let before = rest.len();
-    let matching = matching::pull_match(&mut rest, reading)?;
-    body.skip(before - rest.len())?;
-    Ok(matching)
+    matching::pull_match_into(m, &mut rest, reading)?;
+    Ok(body.skip(before - rest.len())?)
 }
 
 /// As [`take_match`], but only as a list of fields.

@@ -225,7 +225,7 @@ fn decode11(
     flow.cookie = body.u64()?;
     flow.packets = count(body.u64()?);
     flow.bytes = count(body.u64()?);
-    flow.matching = flow::take_match(body, reading).map_err(bad_match)?;
+    flow::take_match_into(&mut flow.matching, body, reading).map_err(bad_match)?;
     if version >= Version::V13 {
         flow.flags = flow::decode_flags(flags, None, version)?;
     }
@@ -243,7 +243,7 @@ fn decode15(flow: &mut FlowStats, body: &mut Reader<'_>, reading: Reading<'_>) -
     flow.importance = body.u16()?;
     flow.cookie = body.u64()?;
     let bad_match = |error| OfError { nameless: true, ..bad_match(error) };
-    flow.matching = flow::take_match(body, reading).map_err(bad_match)?;
+    flow::take_match_into(&mut flow.matching, body, reading).map_err(bad_match)?;
     flow.flags = flow::decode_flags(flags, None, Version::V15)?;
     let oxs = oxs::decode(body).map_err(bad_match)?;
     flow.duration = oxs.duration.or(Some((u32::MAX, u32::MAX)));

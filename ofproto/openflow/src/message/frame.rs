@@ -50,8 +50,42 @@ impl Framer {
         Ok(Some(&self.buffer[at..at + len]))
     }
 
+    /// How many whole messages there are, in front of anything that is none.
+    pub fn messages(&self) -> usize {
+        let mut rest = &self.buffer[self.start..];
+        let mut n = 0;
+        while let Ok(Some(len)) = message_len(rest) {
+            rest = &rest[len..];
+            n += 1;
+        }
+        n
+    }
+
     /// Octets not yet taken out.
     pub fn pending(&self) -> usize {
         self.buffer.len() - self.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_counted_as_far_as_they_are_whole() {
+        let echo = [4, 2, 0, 8, 0, 0, 0, 1];
+        for (octets, n) in [
+            (vec![], 0),
+            (echo[..7].to_vec(), 0),
+            (echo.to_vec(), 1),
+            ([&echo[..], &echo, &echo[..4]].concat(), 2),
+            ([&echo[..], &[4, 2, 0, 7, 0, 0, 0, 1], &echo].concat(), 1),
+        ] {
+            let mut framer = Framer::default();
+            framer.push(&octets);
+            assert_eq!(framer.messages(), n, "{octets:?}");
+            while let Ok(Some(_)) = framer.next_message() {}
+            assert_eq!(framer.messages(), 0, "{octets:?}");
+        }
     }
 }
