@@ -187,17 +187,24 @@ pub(super) fn dump_flows(settings: &Settings, args: &[String]) -> Done {
 /// All rules that a request asks for.
 pub(super) fn fetch(session: &Session, request: &Message) -> Result<Vec<FlowStats>, Failure> {
     let mut flows = Vec::new();
+    each_flow(session, request, |flow| flows.push(flow))?;
+    Ok(flows)
+}
+
+/// As [`fetch`], one by one as they come.
+pub(super) fn each_flow(session: &Session, request: &Message, mut take: impl FnMut(FlowStats)) -> Done {
     session.each_part(request, "dump flows", |msg| {
-        if let Message::FlowStatsReply { flows: more, dialect } = msg.body {
-            flows.extend(more.into_iter().map(|flow| match dialect {
-                // Nicira's ages count only where flows are shown as they come.
-                Dialect::Nicira => FlowStats { idle_age: None, hard_age: None, ..flow },
-                Dialect::Standard => flow,
-            }));
+        if let Message::FlowStatsReply { flows, dialect } = msg.body {
+            for mut flow in flows {
+                if dialect == Dialect::Nicira {
+                    // Nicira's ages count only where flows are shown as they come.
+                    (flow.idle_age, flow.hard_age) = (None, None);
+                }
+                take(flow);
+            }
         }
         Ok(())
-    })?;
-    Ok(flows)
+    })
 }
 
 fn compare(a: &FlowStats, b: &FlowStats, criteria: &[Criterion]) -> std::cmp::Ordering {

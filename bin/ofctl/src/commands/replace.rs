@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cli::program;
+use flow::classifier::{Shape, Shapes};
 use flow::field::TunTable;
 use openflow::action::Actions;
 use openflow::flow_mod::{
-    Command, FlowFlags, FlowMod, FlowModCommand, FlowStatsRequest, GROUP_ANY, TABLE_ALL, format_match, write_flags,
+    Command, FlowFlags, FlowMod, FlowModCommand, FlowStatsRequest, GROUP_ANY, PackedMatch, TABLE_ALL, format_match,
+    write_flags,
 };
 use openflow::matching::{Match, normalize};
 use openflow::message::Message;
@@ -15,7 +17,7 @@ use openflow::names::{Names, Style};
 use openflow::{OfPort, Protocols};
 
 use super::flow_file;
-use super::flows::{dialect, fetch, protocol_for_dump, put};
+use super::flows::{dialect, each_flow, protocol_for_dump, put};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::{Done, Failure};
@@ -35,15 +37,16 @@ struct Content {
 struct Entry {
     table: u8,
     priority: u16,
-    matching: Match,
+    matching: PackedMatch,
     sides: [Option<Content>; 2],
 }
 
-/// Flows by what identifies them, in the order in which they came.
+/// Flows by what identifies them, in the order in which they came. Their matches are packed: there may be a great many.
 #[derive(Default)]
 struct Flows {
+    shapes: Shapes,
     /// As they were read, until all are here.
-    read: Vec<(usize, u8, u16, Match, Content)>,
+    read: Vec<(usize, u8, u16, PackedMatch, Content)>,
     entries: Vec<Entry>,
 }
 
@@ -61,14 +64,16 @@ impl Flows {
         let mut table = TunTable::default();
         let has_room = lens.iter().all(|(i, len)| table.reserve(*i, *len, false).is_ok());
         let table = Arc::new(table);
-        let mut index = HashMap::new();
-        for (side, of_table, priority, mut matching, version) in std::mem::take(&mut self.read) {
-            if has_room {
-                matching.move_options(&table);
+        let read = std::mem::take(&mut self.read);
+        let mut index = HashMap::with_capacity(read.len());
+        for (side, of_table, priority, mut matching, version) in read {
+            if has_room && matching.tun.is_some() {
+                let mut whole = matching.unpack();
+                whole.move_options(&table);
+                matching = whole.pack(&mut self.shapes);
             }
-            let key = (of_table, priority, matching.key.clone(), matching.mask.clone());
             let entries = &mut self.entries;
-            let at = *index.entry(key).or_insert_with(|| {
+            let at = *index.entry((of_table, priority, matching.mini.clone())).or_insert_with(|| {
                 entries.push(Entry { table: of_table, priority, matching, sides: [None, None] });
                 entries.len() - 1
             });
@@ -86,9 +91,10 @@ impl Flows {
         let text = flow_file::Text::read(file)?;
         let add = Command::Mod(FlowModCommand::Add);
         let (flow_mods, usable, named) = flow_file::parse_text(named, file, &text, add)?;
-        for packed in flow_mods {
-            let mut f = packed.unpack();
-            normalize(&mut f.matching);
+        for f in flow_mods {
+            let mut whole = f.matching.unpack();
+            normalize(&mut whole);
+            let matching = whole.pack(&mut self.shapes);
             let version = Content {
                 cookie: f.new_cookie,
                 idle_timeout: f.idle_timeout,
@@ -98,7 +104,7 @@ impl Flows {
                 actions: f.actions,
             };
             let table = if f.table == TABLE_ALL { 0 } else { f.table };
-            self.read.push((side, table, f.priority, f.matching, version));
+            self.read.push((side, table, f.priority, matching, version));
         }
         Ok((usable, named))
     }
@@ -114,7 +120,8 @@ impl Flows {
             table: TABLE_ALL,
         };
         let request = Message::FlowStatsRequest { dialect: dialect(protocol), request: Box::new(request) };
-        for f in fetch(session, &request)? {
+        each_flow(session, &request, |f| {
+            let matching = f.matching.pack(&mut self.shapes);
             let version = Content {
                 cookie: f.cookie,
                 idle_timeout: f.idle_timeout,
@@ -123,26 +130,30 @@ impl Flows {
                 flags: kept(f.flags),
                 actions: f.actions,
             };
-            self.read.push((side, f.table, f.priority, f.matching, version));
-        }
-        Ok(())
+            self.read.push((side, f.table, f.priority, matching, version));
+        })
     }
 
     /// In order of tables; within one, matches of one kind together as they came, the kind with the highest priority
     /// first.
     fn sorted(&self) -> Vec<&Entry> {
-        let mut kinds: HashMap<(u8, &flow::Mask), (u16, usize)> = HashMap::new();
+        let mut kinds: HashMap<(u8, &Shape), (u16, usize)> = HashMap::new();
         for (i, entry) in self.entries.iter().enumerate() {
-            let kind = kinds.entry((entry.table, &entry.matching.mask)).or_insert((0, i));
+            let kind = kinds.entry(kind_of(entry)).or_insert((0, i));
             kind.0 = kind.0.max(entry.priority);
         }
         let mut sorted: Vec<(usize, &Entry)> = self.entries.iter().enumerate().collect();
-        sorted.sort_by_key(|(i, e)| {
-            let (priority, first) = kinds.get(&(e.table, &e.matching.mask)).copied().unwrap_or((0, *i));
+        sorted.sort_by_cached_key(|(i, e)| {
+            let (priority, first) = kinds.get(&kind_of(e)).copied().unwrap_or((0, *i));
             (e.table, std::cmp::Reverse(priority), first, *i)
         });
         sorted.into_iter().map(|(_, e)| e).collect()
     }
+}
+
+/// What is sorted together: flows of one table whose matches ask for the same bits.
+fn kind_of(entry: &Entry) -> (u8, &Shape) {
+    (entry.table, entry.matching.mini.shape())
 }
 
 /// Flags that a flow keeps: those that only say how to add it do not count.
@@ -159,37 +170,34 @@ pub(super) fn replace_flows(settings: &Settings, args: &[String]) -> Done {
     let session = Session::open(&args[0], settings)?;
     let protocol = protocol_for_dump(&session, usable, settings)?;
     flows.read_switch(&session, protocol, 1)?;
-    let mut changes = Vec::new();
     flows.settle();
     let sorted = flows.sorted();
+    let gone = |entry: &&Entry| match &entry.sides {
+        [None, Some(old)] => Some(change(entry, old, FlowModCommand::DeleteStrict, protocol)),
+        _ => None,
+    };
+    let new = |entry: &&Entry| match &entry.sides {
+        [Some(new), old] if settings.readd || old.as_ref() != Some(new) => {
+            Some(change(entry, new, FlowModCommand::Add, protocol))
+        }
+        _ => None,
+    };
     // Table by table, what goes before what comes.
-    for table in sorted.chunk_by(|a, b| a.table == b.table) {
-        for entry in table {
-            if let [None, Some(version)] = &entry.sides {
-                changes.push(change(entry, version, FlowModCommand::DeleteStrict, protocol));
-            }
-        }
-        for entry in table {
-            if let [Some(new), old] = &entry.sides
-                && (settings.readd || old.as_ref() != Some(new))
-            {
-                changes.push(change(entry, new, FlowModCommand::Add, protocol));
-            }
-        }
-    }
+    let tables = sorted.chunk_by(|a, b| a.table == b.table);
+    let changes = tables.flat_map(|table| table.iter().filter_map(gone).chain(table.iter().filter_map(new)));
     if settings.bundle {
         let mut bundle = super::bundle::Bundle::new(&session);
-        for flow_mod in &changes {
+        for flow_mod in changes {
             let table_id = Protocols::TABLE_ID.contains(protocol);
             bundle.add(|out, version, xid| {
-                openflow::message::encode_flow_mod(out, dialect(protocol), flow_mod, table_id, version, xid)
+                openflow::message::encode_flow_mod(out, dialect(protocol), &flow_mod, table_id, version, xid)
             })?;
         }
         return bundle.commit(settings);
     }
     let mut requests = Vec::new();
-    for flow_mod in &changes {
-        put(&mut requests, &session, flow_mod, protocol)?;
+    for flow_mod in changes {
+        put(&mut requests, &session, &flow_mod, protocol)?;
     }
     if requests.is_empty() { Ok(()) } else { session.change(&requests, settings) }
 }
@@ -198,7 +206,7 @@ fn change(entry: &Entry, version: &Content, command: FlowModCommand, protocol: P
     let add = command == FlowModCommand::Add;
     let table_id = Protocols::TABLE_ID.contains(protocol);
     FlowMod {
-        matching: entry.matching.clone(),
+        matching: entry.matching.unpack(),
         priority: entry.priority,
         new_cookie: version.cookie,
         table: if table_id { entry.table } else { TABLE_ALL },
@@ -207,7 +215,7 @@ fn change(entry: &Entry, version: &Content, command: FlowModCommand, protocol: P
         hard_timeout: version.hard_timeout,
         importance: version.importance,
         flags: version.flags,
-        actions: if add { version.actions.clone() } else { [].into() },
+        actions: if add { version.actions.clone() } else { Actions::default() },
         ..FlowMod::default()
     }
 }
@@ -265,7 +273,7 @@ fn line(out: &mut String, entry: &Entry, version: &Content, style: &Style<'_>) {
     if entry.table != 0 {
         out.push_str(&format!("table={} ", entry.table));
     }
-    out.push_str(&format_match(&entry.matching, Some(entry.priority), style));
+    out.push_str(&format_match(&entry.matching.unpack(), Some(entry.priority), style));
     if version.cookie != 0 {
         out.push_str(&format!(" cookie={:#x}", version.cookie));
     }
