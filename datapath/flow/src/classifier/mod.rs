@@ -20,6 +20,7 @@ pub use shapes::Shapes;
 
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::key::word;
@@ -473,8 +474,26 @@ fn complete_conjunction<E: Entry>(level: &[&Arc<E>]) -> Option<u32> {
 #[derive(Debug)]
 pub struct Classifier<E> {
     view: View<E>,
-    shapes: HashMap<Arc<Shape>, Known>,
+    shapes: HashMap<Arc<Shape>, Known, BuildHasherDefault<ShapeHash>>,
     next_id: u32,
+}
+
+/// Shapes bring a hash of their own.
+#[derive(Default)]
+struct ShapeHash(u64);
+
+impl Hasher for ShapeHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, octets: &[u8]) {
+        octets.iter().for_each(|octet| self.write_u64((*octet).into()));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = self.0.rotate_left(8) ^ hash;
+    }
 }
 
 /// What the writer knows of a subtable.
@@ -487,7 +506,7 @@ struct Known {
 
 impl<E: Entry> Default for Classifier<E> {
     fn default() -> Self {
-        let mut classifier = Self { view: View::default(), shapes: HashMap::new(), next_id: 0 };
+        let mut classifier = Self { view: View::default(), shapes: HashMap::default(), next_id: 0 };
         classifier.set_prefix_fields(&DEFAULT_PREFIX_FIELDS);
         classifier
     }
