@@ -3,10 +3,14 @@
 //! It stages batches for its bridge, counts, and lets rules expire. After a panic it starts anew from the bridge's last
 //! view: no rule is lost, counters begin again.
 
+mod aside;
+
 use actix::prelude::*;
 use ofproto::bridge::{Answer, Question};
-use ofproto::table::{Event, Table, TableView};
+use ofproto::table::{Event, Staged, Table, TableView};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::mailbox::Retry;
@@ -26,6 +30,11 @@ pub const NEWS_AT_MOST: usize = 1024;
 
 /// Leavings of so many changes are dropped on another thread.
 const LEAVINGS_TO_CARRY_AWAY: usize = 4096;
+
+/// So many changes are staged on another thread: the bridge goes on with its packets and the next requests, and other
+/// tables stage at the same time. For fewer the way there and back would take longer.
+const CHANGES_TO_STAGE_ASIDE: usize = 192;
+
 impl FlowTable {
     /// The table that `view` shows.
     pub fn new(desk: Desk, view: &TableView, bridge: Retry<TableChanged>) -> Self {
@@ -37,6 +46,37 @@ impl FlowTable {
 
     fn rearm(&mut self) {
         self.desk.arm(self.table.next_deadline().map(|at| (at, "rules expire")));
+    }
+
+    /// Stages many changes on another thread. Whatever else the table is asked waits.
+    fn stage_aside(&mut self, m: FlowMods) -> AtomicResponse<Self, Staged> {
+        let id = self.table.id();
+        let mut table = std::mem::replace(&mut self.table, Table::new(id));
+        let (now_ms, errand) = (clock::now_ms(), clock::at_work());
+        let (done, staged) = oneshot::channel();
+        aside::run(id, move || {
+            // A panic is the actor's.
+            let staged = catch_unwind(AssertUnwindSafe(move || {
+                let staged = table.stage_for(m.changes, m.watched, now_ms);
+                (table, staged)
+            }));
+            // Nobody asks any more where the process ends.
+            let _ = done.send(staged);
+        });
+        let staged = async move {
+            let _errand = errand;
+            staged.await
+        };
+        let back = actix::fut::wrap_future::<_, Self>(staged).map(|result, this, _| match result {
+            Ok(Ok((table, staged))) => {
+                this.table = table;
+                staged
+            }
+            // It begins anew with what was published last.
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Staged { outcomes: Vec::new(), view: this.table.view() },
+        });
+        AtomicResponse::new(Box::pin(back))
     }
 
     fn tell(&mut self, events: Vec<Event>) {
@@ -66,11 +106,15 @@ impl Player for FlowTable {
 }
 
 impl Handler<FlowMods> for FlowTable {
-    type Result = MessageResult<FlowMods>;
+    type Result = AtomicResponse<Self, Staged>;
 
     fn handle(&mut self, m: FlowMods, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        MessageResult(self.table.stage_for(m.changes, m.watched, clock::now_ms()))
+        if m.changes.len() >= CHANGES_TO_STAGE_ASIDE {
+            return self.stage_aside(m);
+        }
+        let staged = self.table.stage_for(m.changes, m.watched, clock::now_ms());
+        AtomicResponse::new(Box::pin(actix::fut::ready(staged)))
     }
 }
 
@@ -83,7 +127,7 @@ impl Handler<Settle> for FlowTable {
             let leavings = self.table.commit();
             if leavings.len() >= LEAVINGS_TO_CARRY_AWAY {
                 // Nobody waits there until it is done.
-                drop(tokio::task::spawn_blocking(move || drop(leavings)));
+                aside::run(self.table.id(), move || drop(leavings));
             }
         } else {
             self.table.rollback()
