@@ -104,7 +104,8 @@ static BY_NAME: LazyLock<HashMap<&'static str, Field>> = LazyLock::new(|| {
     primary.chain(METAS.iter().filter_map(|m| Some((m.alias?, m.field)))).collect()
 });
 
-type ByHeader = HashMap<(Class, u8), (Field, &'static Header)>;
+type Named = (Field, &'static Header);
+type ByHeader = HashMap<(Class, u8), Named>;
 static BY_HEADER: LazyLock<ByHeader> = LazyLock::new(|| {
     METAS.iter().flat_map(|m| m.headers.iter().map(|h| ((h.class, h.number), (m.field, h)))).collect()
 });
@@ -114,12 +115,12 @@ pub(super) fn by_name(name: &str) -> Option<Field> {
 }
 
 /// Fields of the classes that nearly all headers are of, by number.
-static COMMON: LazyLock<[[Option<(Field, &'static Header)>; 128]; 3]> =
+static COMMON: LazyLock<[[Option<Named>; 128]; 3]> =
     LazyLock::new(|| COMMON_CLASSES.map(|class| std::array::from_fn(|n| BY_HEADER.get(&(class, n as u8)).copied())));
 
 const COMMON_CLASSES: [Class; 3] = [Class::NXM_0, Class::NXM_1, Class::BASIC];
 
-pub(super) fn by_header(class: u16, experimenter: u32, number: u8) -> Option<(Field, &'static Header)> {
+pub(super) fn by_header(class: u16, experimenter: u32, number: u8) -> Option<Named> {
     let class = Class { class, experimenter };
     match COMMON_CLASSES.iter().position(|common| *common == class) {
         Some(common) if number < 128 => COMMON[common][usize::from(number)],
