@@ -97,7 +97,9 @@ impl Bridge {
             }
             Output::Ask { questions, credited } => self.ask(questions, credited, ctx),
             Output::Credit { rules, lookups } => self.credit(rules, lookups),
-            Output::FinTimeout { rule, idle, hard } => self.tell_table(rule.table, FinTimeout { rule, idle, hard }),
+            Output::FinTimeout { rule, idle, hard } => {
+                self.uncredited.entry(rule.table).or_default().fins.push((rule, idle, hard));
+            }
             Output::Install { entries, thread } => {
                 let view_version = self.core.view().version;
                 for entry in &entries {

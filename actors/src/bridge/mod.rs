@@ -107,7 +107,7 @@ pub struct Bridge {
     configured: Waiters,
     /// Who waits until what packets taught is in the tables.
     pupils: Waiters,
-    /// Credit that tables had no room for.
+    /// Credit and timeouts for tables, until these have room for them.
     uncredited: BTreeMap<u8, RuleCredit>,
     /// What packets did on other bridges, until those hear of it.
     foreign: BTreeMap<BridgeId, ForeignEffects>,

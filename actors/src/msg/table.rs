@@ -28,12 +28,14 @@ pub struct Settle {
 #[rtype(result = "()")]
 pub struct ConfigureTable(pub TableConfig);
 
-/// Packets for rules, and look-ups for the table (R).
+/// What packets did to a table: packets for rules, timeouts of theirs to shorten, look-ups (R).
 #[derive(Debug, Default, Message)]
 #[rtype(result = "()")]
 pub struct RuleCredit {
     /// By rule.
     pub entries: Vec<(RuleId, RuleStats)>,
+    /// Whose timeouts to shorten, and to how many seconds: idle and hard. Before packets are credited.
+    pub fins: Vec<(RuleId, u16, u16)>,
     /// Packets looked up.
     pub lookups: u64,
     /// Packets that matched a rule.
@@ -43,6 +45,8 @@ pub struct RuleCredit {
 impl RuleCredit {
     /// Brings it to one entry a rule, so that what waits is no more than there are rules.
     pub fn condense(&mut self) {
+        self.fins.sort_unstable();
+        self.fins.dedup();
         self.entries.sort_by_key(|(rule, _)| *rule);
         self.entries.dedup_by(|(rule, stats), (sum_of, sum)| {
             let is_same = rule == sum_of;
@@ -52,18 +56,6 @@ impl RuleCredit {
             is_same
         });
     }
-}
-
-/// Shorten timeouts (R).
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct FinTimeout {
-    /// Rule.
-    pub rule: RuleId,
-    /// Seconds.
-    pub idle: u16,
-    /// Seconds.
-    pub hard: u16,
 }
 
 /// Answer a question (Q).

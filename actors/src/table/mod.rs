@@ -156,21 +156,18 @@ impl Handler<RuleCredit> for FlowTable {
 
     fn handle(&mut self, m: RuleCredit, _: &mut Context<Self>) {
         self.desk.received();
+        let has_fins = !m.fins.is_empty();
+        for (rule, idle, hard) in m.fins {
+            self.table.fin_timeout(rule, idle, hard);
+        }
         for (rule, stats) in m.entries {
             self.table.credit(rule, stats.packets, stats.bytes, stats.used_ms);
         }
         self.table.credit_lookups(m.lookups, m.matches);
-    }
-}
-
-impl Handler<FinTimeout> for FlowTable {
-    type Result = ();
-
-    fn handle(&mut self, m: FinTimeout, _: &mut Context<Self>) {
-        self.desk.received();
-        self.table.fin_timeout(m.rule, m.idle, m.hard);
-        self.rearm();
-        self.tell(Vec::new());
+        if has_fins {
+            self.rearm();
+            self.tell(Vec::new());
+        }
     }
 }
 
