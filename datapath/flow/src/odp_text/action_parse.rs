@@ -260,11 +260,10 @@ impl Parser<'_> {
             "nsh" => SetGroup::Nsh,
             name => SetGroup::Inert(InertGroup::named(name)?),
         };
-        let parser = tnl_push::parse_set_group(scan, self.ports)?;
+        let mut parser = tnl_push::parse_set_group(scan, self.ports)?;
         if group == SetGroup::Tunnel {
             return Some(Set { group, words: Default::default(), tunnel: Some(Box::new(parser.key)) });
         }
-        let mut parser = parser;
         if group == SetGroup::Inert(InertGroup::Vlan) {
             // What is written of a tag is in its group: not the type in front, nor that there is a tag.
             parser.key.set_vlan_tpid(0);
@@ -324,7 +323,7 @@ fn push_vlan(scan: &mut Scan<'_>) -> Option<Action> {
     if vid > 0xfff || pcp > 7 {
         return None;
     }
-    Some(Action::PushVlan { tpid, tci: pcp as u16 * 0x2000 | u16::from(cfi != 0) * 0x1000 | vid as u16 })
+    Some(Action::PushVlan { tpid, tci: (pcp << 13) as u16 | (u16::from(cfi != 0) << 12) | vid as u16 })
 }
 
 fn push_nsh(scan: &mut Scan<'_>) -> Option<PushNsh> {
