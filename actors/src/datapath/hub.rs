@@ -391,6 +391,7 @@ impl Handler<Tune> for Datapath {
             emc_insert_inv_prob: m.emc_insert_inv_prob,
             smc: m.smc,
             kernel_path: m.kernel_path,
+            measures: m.measures,
             ..*self.engine.config()
         });
         if m.emc_off != *self.engine.kept_out_of_emc() {

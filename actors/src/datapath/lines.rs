@@ -58,6 +58,10 @@ impl Datapath {
         if self.upcalls.is_empty() && self.lines.0.iter().all(|line| line.handup.is_empty()) {
             return;
         }
+        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
+        if let Some(metrics) = &mut self.metrics {
+            metrics.asked(now_us, self.upcalls.len());
+        }
         let mut lost = Vec::new();
         for upcall in self.upcalls.drain(..) {
             log::upcall(self.desk.card().name(), &upcall);
@@ -69,7 +73,6 @@ impl Datapath {
                 None => lost.push(upcall),
             }
         }
-        let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
         self.lines.send(self.engine.is_full(), now_us / 1000, &mut lost);
         if !lost.is_empty() {
             // Packets that go up because of this do so with the next ones.

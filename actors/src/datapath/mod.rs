@@ -160,6 +160,8 @@ pub struct Datapath {
     hub: Hub,
     /// What this thread is, if it is another.
     pmd: Option<Pmd>,
+    /// What its iterations are like, if it is another and that is asked.
+    metrics: Option<dp::perf::Metrics>,
     /// Upcalls on their way.
     lines: lines::Lines,
     /// Ports that are dummies, for packets to be injected.
@@ -214,6 +216,7 @@ impl Datapath {
         let pmd = Pmd { core, since_us: now_us, busy_us: 0, settled_us: now_us };
         let mut this = Self::alone(desk, Engine::beside(config, common), place.clone(), ctx);
         this.pmd = Some(pmd);
+        this.metrics = config.measures.then(|| dp::perf::Metrics::new(*this.engine.stats()));
         this.owner.kernel = kernel.clone();
         this
     }
@@ -235,6 +238,7 @@ impl Datapath {
             owner: Owner::default(),
             hub: Hub::default(),
             pmd: None,
+            metrics: None,
             lines: lines::Lines::default(),
             tunnels: BTreeMap::new(),
             dummies: BTreeMap::new(),
@@ -248,6 +252,10 @@ impl Datapath {
     /// Takes other settings, and has the kernel forward what it can, or nothing.
     fn set_config(&mut self, config: dp::Config) {
         self.engine.set_config(config);
+        let is_measured = config.measures && self.pmd.is_some();
+        if is_measured != self.metrics.is_some() {
+            self.metrics = is_measured.then(|| dp::perf::Metrics::new(*self.engine.stats()));
+        }
         let has_path = self.engine.kernel_report().is_some();
         let path = self.owner.kernel.as_ref().filter(|_| config.kernel_path);
         if path.is_some() != has_path {
@@ -330,6 +338,9 @@ impl Datapath {
         let spent_us = done_us.saturating_sub(std::mem::replace(now_us, done_us));
         if let Some(pmd) = &mut self.pmd {
             pmd.busy_us += spent_us;
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.iteration(done_us, spent_us, self.engine.stats());
         }
         let queue = self.ports.get_mut(&port).and_then(|p| p.queues.iter_mut().find(|q| q.id == queue));
         if let Some(queue) = queue {

@@ -32,6 +32,11 @@ impl Handler<Order> for Datapath {
                 let _ = done.send(());
             }
             Order::Configure(config) => self.set_config(config),
+            Order::ClearMetrics(core) => {
+                if self.pmd.is_some_and(|pmd| core.is_none_or(|core| core == pmd.core)) {
+                    self.metrics = self.metrics.take().map(|_| dp::perf::Metrics::new(*self.engine.stats()));
+                }
+            }
             Order::KeepOutOfEmc(ports) => self.engine.keep_out_of_emc(ports),
             Order::Recall(port) => self.engine.recall_port(port),
             Order::Bond(bond) => self.set_bond(&bond),

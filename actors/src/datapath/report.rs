@@ -29,6 +29,7 @@ impl Datapath {
             stats,
             main: if threads.is_none() { stats } else { dp::Stats::default() },
             threads: threads.into_iter().collect(),
+            metrics: self.pmd.and_then(|pmd| Some((pmd.core, self.metrics.clone()?))).into_iter().collect(),
             queues: queues.map(|(port, q)| QueueReport { port, number: q.number, load: q.load }).collect(),
             flows: self.engine.n_flows(),
             masks: self.engine.n_masks(),
@@ -46,6 +47,7 @@ impl DatapathReport {
     fn add(&mut self, other: Self) {
         self.stats += other.stats;
         self.threads.extend(other.threads);
+        self.metrics.extend(other.metrics);
         self.queues.extend(other.queues);
         self.emc_entries += other.emc_entries;
         for (number, stats, lost) in other.ports {
@@ -86,6 +88,15 @@ impl Handler<ReadStats> for Datapath {
             others.into_iter().flatten().for_each(|other| report.add(other));
             report
         })
+    }
+}
+
+impl Handler<ClearMetrics> for Datapath {
+    type Result = ();
+
+    fn handle(&mut self, m: ClearMetrics, _: &mut Context<Self>) {
+        self.desk.received();
+        self.hub.tell(|| Order::ClearMetrics(m.0));
     }
 }
 

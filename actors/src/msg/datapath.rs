@@ -159,6 +159,11 @@ pub struct LimitFlows(pub usize);
 #[rtype(result = "DatapathReport")]
 pub struct ReadStats;
 
+/// Measure anew, in the thread of a processor or in all (Q).
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ClearMetrics(pub Option<u32>);
+
 /// What [`ReadStats`] answers.
 #[derive(Debug, Clone, Default)]
 pub struct DatapathReport {
@@ -168,6 +173,8 @@ pub struct DatapathReport {
     pub main: Stats,
     /// Of the others.
     pub threads: Vec<ThreadReport>,
+    /// What was measured of these, by their processors, where that is wanted.
+    pub metrics: Vec<(u32, dp::perf::Metrics)>,
     /// Of the queues that these have.
     pub queues: Vec<QueueReport>,
     /// Flows.
@@ -233,6 +240,8 @@ pub struct Tune {
     pub smc: bool,
     /// The kernel may forward packets by itself.
     pub kernel_path: bool,
+    /// Threads measure their iterations.
+    pub measures: bool,
     /// Devices that can take flows do.
     pub offload: bool,
     /// Who polls which queue: the thread of a processor, or nobody; all others are the main thread's.
@@ -282,6 +291,8 @@ pub enum Order {
     Poke(OdpPort, oneshot::Sender<()>),
     /// Be like this.
     Configure(dp::Config),
+    /// Measure anew, if it is the thread of this processor, or whichever it is.
+    ClearMetrics(Option<u32>),
     /// The exact-match cache takes no packets of these ports.
     KeepOutOfEmc(BTreeSet<OdpPort>),
     /// Let the kernel forward nothing of a port's for now: something about it has changed.

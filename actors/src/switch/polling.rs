@@ -219,6 +219,7 @@ impl Switch {
         let emc_insert_inv_prob = number("emc-insert-inv-prob").unwrap_or(EMC_INSERT_INV_PROB);
         let smc = super::plan::flag(&self.desired.other_config, "smc-enable");
         let kernel_path = super::desired::kernel_path(&self.desired.other_config);
+        let measures = super::plan::flag(&self.desired.other_config, "pmd-perf-metrics");
         let offloads = super::plan::flag(&self.desired.other_config, "hw-offload");
         if offloads && self.offload_threads == 0 {
             let (threads, said) = super::notes::of_offload(&self.desired.other_config);
@@ -285,6 +286,7 @@ impl Switch {
                 emc_off: emc_off.values().copied().collect(),
                 smc,
                 kernel_path,
+                measures,
                 offload: self.offload_threads > 0,
                 pollers: pollers(&polling.ports, &polling.assignment),
                 cores: polling.assignment.threads.iter().map(|t| t.core.core).collect(),

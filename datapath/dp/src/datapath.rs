@@ -53,6 +53,8 @@ pub struct Config {
     pub thread: u16,
     /// Whether the kernel may forward packets by itself, if it can.
     pub kernel_path: bool,
+    /// Whether threads other than the main one measure their iterations ([`crate::perf`]).
+    pub measures: bool,
     /// UDP ports that tunnels send from: the first, and the one behind the last. The same twice: that one.
     pub tunnel_sources: (u16, u16),
 }
@@ -72,6 +74,7 @@ impl Default for Config {
             upcall_quota: 1024,
             thread: 0,
             kernel_path: KERNEL_PATH,
+            measures: false,
             tunnel_sources: TUNNEL_SOURCES,
         }
     }

@@ -43,6 +43,7 @@ mod notice;
 mod numbers;
 mod outputs;
 mod pending;
+pub mod perf;
 mod policer;
 pub mod port;
 mod quota;

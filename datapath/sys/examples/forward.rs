@@ -1,7 +1,7 @@
 //! A bare forwarder between two devices, without look-up: the upper bound of what a switch on these rings
 //! can do, to compare with packet rates of the bench.
 //!
-//!     forward DEVICE DEVICE [v2|v3] [RING-MIB]
+//!     forward DEVICE DEVICE [v2|v3] [RING-MIB] [tx-ring]
 //!
 //! Runs until standard input ends, then says what passed.
 
@@ -12,15 +12,17 @@ use sys::{Epoll, EventFd, RingConfig, RingKind, RxRing, TxConfig, TxFrame, TxOut
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [a, b, ..] = args.as_slice() else {
-        return Err("usage: forward DEVICE DEVICE [v2|v3] [RING-MIB]".into());
+        return Err("usage: forward DEVICE DEVICE [v2|v3] [RING-MIB] [tx-ring]".into());
     };
     let kind = if args.get(2).is_some_and(|k| k == "v2") { RingKind::V2 } else { RingKind::V3 };
     let mib: usize = args.get(3).map_or(Ok(2), |m| m.parse())?;
     let config = RingConfig { kind, ring_bytes: mib << 20, ..RingConfig::default() };
+    let ring_mtu = if args.get(4).is_some_and(|way| way == "tx-ring") { Some(device::mtu(a)?) } else { None };
+    let way = TxConfig { ring_mtu, ..TxConfig::default() };
     let (a, b) = (device::index(a)?, device::index(b)?);
     let mut ports = [
-        (RxRing::open(a, &config)?, TxSocket::open(b, &TxConfig::default())?, TxOutcome::default()),
-        (RxRing::open(b, &config)?, TxSocket::open(a, &TxConfig::default())?, TxOutcome::default()),
+        (RxRing::open(a, &config)?, TxSocket::open(b, &way)?, TxOutcome::default()),
+        (RxRing::open(b, &config)?, TxSocket::open(a, &way)?, TxOutcome::default()),
     ];
     let epoll = Epoll::new()?;
     for (ring, ..) in &ports {

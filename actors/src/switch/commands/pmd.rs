@@ -1,12 +1,14 @@
 //! `dpif-netdev/pmd-*`: the threads that poll ports, what they have, and what they did.
 
+mod perf;
+
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use dp::rxq::{Assignment, Thread};
 
 use super::context::{PATIENCE, Registry};
-use crate::msg::datapath::{DatapathReport, QueueReport, ReadStats, ThreadReport};
+use crate::msg::datapath::{ClearMetrics, DatapathReport, QueueReport, ReadStats, ThreadReport};
 use crate::msg::switch::DatapathEdit;
 use crate::switch::directory::{DatapathEntry, Directory};
 
@@ -38,6 +40,7 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("dpif-netdev/pmd-stats-clear", "[-pmd core] [dp]", (0, 3), |directory, args| async move {
         let wanted = Wanted::of(&directory, &args)?;
         let report = read(wanted.entry).await?;
+        wanted.entry.address.ask(ClearMetrics(wanted.core), PATIENCE).await.map_err(|e| e.to_string())?;
         let mut zero = CLEARED.lock().unwrap_or_else(PoisonError::into_inner);
         for thread in report.threads.iter().filter(|t| wanted.core.is_none_or(|core| core == t.core)) {
             clear(&mut zero, &wanted.kind, Some(thread.core), *thread);
@@ -84,7 +87,12 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         let mut out = String::new();
         for thread in wanted.threads() {
             let Some(of) = report.threads.iter().find(|t| t.core == thread.core.core) else { continue };
-            performance(&mut out, thread, of, &cleared(&wanted.kind, Some(of.core)));
+            let metrics = report.metrics.iter().find(|(core, _)| *core == of.core).map(|(_, metrics)| metrics);
+            let before = cleared(&wanted.kind, Some(of.core));
+            perf::performance(&mut out, &heading(thread), (of, &before), metrics);
+            if let Some(metrics) = metrics {
+                wanted.tables.write(&mut out, metrics);
+            }
         }
         Ok(out)
     });
@@ -97,12 +105,13 @@ pub(super) struct Wanted<'a> {
     assignment: &'a Assignment,
     core: Option<u32>,
     secs: u32,
+    tables: perf::Tables,
 }
 
 impl<'a> Wanted<'a> {
     /// Options that are not known, and names of other kinds, count for nothing while there is one datapath.
     pub(super) fn of(directory: &'a Directory, args: &[String]) -> Result<Self, String> {
-        let (mut core, mut secs, mut name) = (None, REMEMBERED_S, None);
+        let (mut core, mut secs, mut name, mut tables) = (None, REMEMBERED_S, None, perf::Tables::default());
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -111,8 +120,9 @@ impl<'a> Wanted<'a> {
                     let asked = args.next().and_then(|text| text.parse::<u32>().ok()).filter(|secs| *secs > 0);
                     secs = asked.unwrap_or(REMEMBERED_S).min(REMEMBERED_S).div_ceil(PIECE_S) * PIECE_S;
                 }
-                "-it" | "-ms" => drop(args.next()),
-                "-nh" => {}
+                "-it" => tables.iterations = args.next().and_then(|text| text.parse().ok()).unwrap_or(0),
+                "-ms" => tables.milliseconds = args.next().and_then(|text| text.parse().ok()).unwrap_or(0),
+                "-nh" => tables.has_histograms = false,
                 other => name = Some(other),
             }
         }
@@ -124,7 +134,7 @@ impl<'a> Wanted<'a> {
         });
         let only = || all().next().filter(|_| all().count() == 1);
         let (kind, entry) = named.or_else(only).ok_or(NO_DATAPATH)?;
-        Ok(Self { kind: kind.clone(), entry, assignment: &entry.assignment, core, secs })
+        Ok(Self { kind: kind.clone(), entry, assignment: &entry.assignment, core, secs, tables })
     }
 
     /// Whether `name` is its name in full, where another would do for lack of choice.
@@ -254,77 +264,4 @@ fn cycles(out: &mut String, now: &ThreadReport, before: &ThreadReport) {
         let _ = writeln!(out, "  avg cycles per packet: {:.2} {}", ratio(all, received), part(all));
         let _ = writeln!(out, "  avg processing cycles per packet: {:.2} {}", ratio(busy, received), part(busy));
     }
-}
-
-/// Hours, minutes, seconds, and milliseconds of the day, UTC.
-fn time_text(wall_ms: i64) -> String {
-    let ms = wall_ms.rem_euclid(86_400_000);
-    format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
-}
-
-/// A thread sleeps when it has nothing: its iterations are the bursts it had.
-#[allow(clippy::cast_precision_loss)]
-fn performance(out: &mut String, thread: &Thread, now: &ThreadReport, before: &ThreadReport) {
-    let (idle, busy) = spent(now, before);
-    let since = |pick: fn(&dp::Stats) -> u64| pick(&now.stats).saturating_sub(pick(&before.stats));
-    let (bursts, received) = (since(|s| s.bursts), since(|s| s.received));
-    let seconds = (now.age_us.saturating_sub(before.age_us)) as f64 / 1e6;
-    let _ = write!(
-        out,
-        "\nTime: {}\nMeasurement duration: {seconds:.3} s\n\n{}\n\n  Iterations:         {bursts:12}  ({:.2} us/it)\n  - Used \
-         TSC cycles:   {:12}  ({:5.1} % of total cycles)\n  - idle iterations:  {:12}  ({:5.1} % of used cycles)\n  - busy \
-         iterations:  {bursts:12}  ({:5.1} % of used cycles)\n  - sleep iterations: {:12}  ({:5.1} % of iterations)\n  Sleep \
-         time (us):   {:12}  ({:3.0} us/iteration avg.)\n",
-        time_text(crate::clock::wall_ms()),
-        heading(thread),
-        ratio(busy / 1000, bursts),
-        busy,
-        ratio(busy, idle + busy) * 100.0,
-        0,
-        0.0,
-        if bursts > 0 { 100.0 } else { 0.0 },
-        0,
-        0.0,
-        idle / 1000,
-        ratio(idle / 1000, bursts),
-    );
-    if received == 0 {
-        let _ = write!(out, "  Rx packets:         {:12}\n  Tx packets:         {:12}\n\n", 0, 0);
-        return;
-    }
-    let passes = received + since(|s| s.recirculated);
-    let part = |hits: u64| ratio(hits, passes) * 100.0;
-    let (sent, batches) = (since(|s| s.output_packets), since(|s| s.output_batches));
-    let megaflow = since(|s| s.megaflow_hits);
-    let _ = write!(
-        out,
-        "  Rx packets:         {received:12}  ({:.0} Kpps, {:.0} cycles/pkt)\n  Datapath passes:    {passes:12}  ({:.2} \
-         passes/pkt)\n  - PHWOL hits:       {:12}  ({:5.1} %)\n  - MFEX Opt hits:    {:12}  ({:5.1} %)\n  - Simple Match \
-         hits:{:11}  ({:5.1} %)\n  - EMC hits:         {:12}  ({:5.1} %)\n  - SMC hits:         {:12}  ({:5.1} %)\n  - \
-         Megaflow hits:    {megaflow:12}  ({:5.1} %, {:.2} subtbl lookups/hit)\n  - Upcalls:          {:12}  ({:5.1} %, {:.1} \
-         us/upcall)\n  - Lost upcalls:     {:12}  ({:5.1} %)\n  Tx packets:         {sent:12}  ({:.0} Kpps)\n  Tx batches:  \
-               {batches:12}  ({:.2} pkts/batch)\n\n",
-        received as f64 / 1000.0 / seconds.max(1e-3),
-        ratio(busy, received),
-        ratio(passes, received),
-        0,
-        0.0,
-        0,
-        0.0,
-        0,
-        0.0,
-        since(|s| s.emc_hits),
-        part(since(|s| s.emc_hits)),
-        since(|s| s.smc_hits),
-        part(since(|s| s.smc_hits)),
-        part(megaflow),
-        ratio(since(|s| s.subtable_lookups), megaflow),
-        since(|s| s.misses),
-        part(since(|s| s.misses)),
-        0.0,
-        since(|s| s.lost),
-        part(since(|s| s.lost)),
-        sent as f64 / 1000.0 / seconds.max(1e-3),
-        ratio(sent, batches),
-    );
 }
