@@ -262,9 +262,10 @@ impl Engine {
             env.port = execute.key.in_port();
             self.drops.begin(env.port, env.now_ms);
             self.remember(&execute.key);
+            let passes = self.pending.passes(&execute.key, self.config.seed);
             let slot = packets.pool.add(&execute.packet);
             let mut work = Work::new(slot, &mut execute.key, Layers::EMPTY);
-            work.stale = true;
+            (work.stale, work.passes) = (true, passes);
             self.execute(&execute.actions, &mut packets, &mut work, env);
             if self.outputs.queued() + packets.pool.len() > MUCH {
                 self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
@@ -386,7 +387,7 @@ impl Engine {
         }
         self.stats.misses += 1;
         let flow = work.flow.unwrap_or_else(|| Pending::flow_of(work.key, self.config.seed));
-        self.pending.ask(flow, env.now_ms);
+        self.pending.ask(flow, work.passes, env.now_ms);
         let (packet, ticket) = (packets.to_buf(work.slot), self.ticket(flow));
         env.upcalls.push(Upcall { kind: UpcallKind::Miss, key: Box::new(work.key.clone()), packet, ticket });
     }

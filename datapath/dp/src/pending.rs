@@ -28,6 +28,8 @@ pub(crate) struct Waiting {
 struct Asked {
     /// Packets above.
     unanswered: u32,
+    /// Passes behind the one that went last.
+    passes: u8,
     since_ms: u64,
     waiting: Vec<Waiting>,
 }
@@ -77,11 +79,21 @@ impl Pending {
         self.flows.contains_key(&flow)
     }
 
-    /// A packet of the flow goes up.
-    pub(crate) fn ask(&mut self, flow: u64, now_ms: u64) {
+    /// A packet of the flow goes up, with so many passes behind it.
+    pub(crate) fn ask(&mut self, flow: u64, passes: u8, now_ms: u64) {
         let asked = self.flows.entry(flow).or_default();
         asked.unanswered += 1;
+        asked.passes = passes;
         asked.since_ms = now_ms;
+    }
+
+    /// Passes behind a packet that comes back with its answer: one that goes round in a loop, and is decided upon each time,
+    /// goes round no longer for that.
+    pub(crate) fn passes(&self, key: &Key, seed: u64) -> u8 {
+        if self.is_empty() {
+            return 0;
+        }
+        self.flows.get(&Self::flow_of(key, seed)).map_or(0, |asked| asked.passes)
     }
 
     /// A packet of the flow has to wait.
@@ -131,8 +143,8 @@ mod tests {
     #[test]
     fn packets_wait_until_the_last_answer() {
         let mut pending = Pending::default();
-        pending.ask(1, 0);
-        pending.ask(1, 0);
+        pending.ask(1, 0, 0);
+        pending.ask(1, 0, 0);
         pending.hold(1, waiting());
         assert!(pending.has(1) && !pending.has(2));
         assert!(pending.answer(ticket(1)).is_empty());
@@ -144,7 +156,7 @@ mod tests {
     #[test]
     fn answers_that_do_not_come_are_not_waited_for_for_ever() {
         let mut pending = Pending::default();
-        pending.ask(1, 0);
+        pending.ask(1, 0, 0);
         pending.hold(1, waiting());
         assert!(pending.forget(FORGET_MS).is_empty());
         assert_eq!(pending.forget(FORGET_MS + 1).len(), 1);

@@ -584,6 +584,25 @@ fn packets_go_round_as_often_as_is_good() {
     assert_eq!(rig.sent(2).len(), 2, "the clone that did not go round came out");
 }
 
+/// A packet that has to be decided upon in each round goes round no more often than one whose flows are there.
+#[test]
+fn rounds_count_where_each_is_decided_upon() {
+    let mut rig = Rig::new(Config::default());
+    rig.inject([plain(tcp4(1, 2, b"x"))]);
+    for round in 1.. {
+        let Some(upcall) = rig.upcalls.pop() else { break };
+        assert!(round < 100, "it still goes round");
+        let actions: flow::Actions = [Action::Recirc(round), Action::Output(2)].as_slice().into();
+        let answers = [(1, upcall.ticket)];
+        let execute = Execute { packet: upcall.packet, key: upcall.key, actions };
+        rig.dp.execute(vec![execute], rig.now_us, &mut rig.upcalls);
+        rig.dp.upcalls_answered(&answers, rig.now_us, &mut rig.upcalls);
+    }
+    let stats = rig.dp.stats();
+    assert_eq!((stats.dropped(Drop::RecirculationLimit), stats.recirculated), (1, 6));
+    assert_eq!(rig.sent(2).len(), 7);
+}
+
 #[test]
 fn meters_drop_and_remark() {
     let mut rig = Rig::new(Config::default());
