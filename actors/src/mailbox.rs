@@ -114,6 +114,12 @@ impl Card {
         }
     }
 
+    /// Whether half of the mailbox is taken: what may wait should, as what may not needs the rest.
+    pub fn is_half_full(&self) -> bool {
+        let depth = self.sent.load(Relaxed).saturating_sub(self.handled.load(Relaxed));
+        depth * 2 >= self.capacity as u64
+    }
+
     /// Counts messages lost on the way to this actor by means other than an [`Address`].
     pub fn count_lost(&self, messages: u64) {
         self.lost.fetch_add(messages, Relaxed);
@@ -539,5 +545,21 @@ where
         };
         // Room for one was just made.
         let _ = self.inner.send(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_mailbox_is_known() {
+        let card = Card::new("part".into(), "part", 5);
+        assert!(!card.is_half_full());
+        card.sent.store(7, Relaxed);
+        card.handled.store(5, Relaxed);
+        assert!(!card.is_half_full(), "two of five wait");
+        card.handled.store(4, Relaxed);
+        assert!(card.is_half_full(), "three of five wait");
     }
 }

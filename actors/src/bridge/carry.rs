@@ -255,7 +255,9 @@ impl Bridge {
                 continue;
             }
             let Some(address) = self.table(table) else { continue };
-            if let Err(mut refused) = address.post(credit) {
+            // The rest of its mailbox is for what changes rules, which nobody would say again.
+            let refused = if address.card().is_half_full() { Some(credit) } else { address.post(credit).err() };
+            if let Some(mut refused) = refused {
                 refused.condense();
                 self.uncredited.insert(table, refused);
             }
