@@ -34,6 +34,8 @@ pub mod word {
     pub const DL_SRC: usize = 60;
     /// Both VLAN tags.
     pub const VLANS: usize = 61;
+    /// The first two entries of the label stack.
+    pub const LABELS: usize = 62;
     /// `nw_src` (upper half) and `nw_dst`.
     pub const NW: usize = 64;
     /// `ct_nw_src` (upper half) and `ct_nw_dst`.

@@ -3,6 +3,7 @@
 use super::action_format::slow_path_reason;
 use super::scan::Scan;
 use super::{key_parse, tnl_push};
+use crate::key::word;
 use crate::odp::{
     Action, Actions, ControllerCookie, Cookie, Ct, CtNat, FlowSampleCookie, HashAlg, InertGroup, MaskedWord, PushNsh,
     Set, SetGroup, Userspace,
@@ -269,7 +270,9 @@ impl Parser<'_> {
             parser.key.set_vlan_tpid(0);
             parser.mask.set_vlan_tpid(0);
         }
-        let words = parser.mask.0.iter().enumerate().filter(|(_, m)| **m != 0);
+        // A label is shown with its bits outside the mask, even if none are in it.
+        let is_shown = |i: usize| group == SetGroup::Mpls && i == word::LABELS;
+        let words = parser.mask.0.iter().enumerate().filter(|(i, m)| **m != 0 || is_shown(*i));
         let words = words.map(|(i, m)| MaskedWord { word: i as u8, value: parser.key.0[i], mask: *m });
         Some(Set { group, words: words.collect(), tunnel: None })
     }
