@@ -56,6 +56,8 @@ impl Hasher for Same {
 #[derive(Default)]
 pub(crate) struct Pending {
     flows: HashMap<u64, Asked, BuildHasherDefault<Same>>,
+    /// The most passes behind any packet above since there was none.
+    deepest: u8,
 }
 
 impl Pending {
@@ -81,6 +83,7 @@ impl Pending {
 
     /// A packet of the flow goes up, with so many passes behind it.
     pub(crate) fn ask(&mut self, flow: u64, passes: u8, now_ms: u64) {
+        self.deepest = if self.is_empty() { passes } else { self.deepest.max(passes) };
         let asked = self.flows.entry(flow).or_default();
         asked.unanswered += 1;
         asked.passes = passes;
@@ -90,7 +93,7 @@ impl Pending {
     /// Passes behind a packet that comes back with its answer: one that goes round in a loop, and is decided upon each time,
     /// goes round no longer for that.
     pub(crate) fn passes(&self, key: &Key, seed: u64) -> u8 {
-        if self.is_empty() {
+        if self.deepest == 0 {
             return 0;
         }
         self.flows.get(&Self::flow_of(key, seed)).map_or(0, |asked| asked.passes)
