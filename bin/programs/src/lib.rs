@@ -3,9 +3,32 @@
 use actors::daemon::{DaemonConfig, Exit, Reason};
 use actors::stream::TlsFiles;
 use actors::unixctl::{self, Commands};
-use cli::groups::{DaemonSettings, TlsSettings};
+use cli::groups::{DaemonSettings, LogSettings, TlsSettings};
+use cli::options::{Parsed, UsageError};
+use cli::program::Program;
 use std::io::Read;
 use std::path::PathBuf;
+
+/// Shows the help or the version, if either is asked for; what is wrong with the options of the log before it is told, and
+/// ends the program.
+pub fn is_shown_instead(program: &Program, parsed: &Parsed, usage: fn(&str) -> String) -> bool {
+    let mut log = LogSettings::default();
+    for given in &parsed.given {
+        let text = match given.flag.long {
+            "help" => usage(&program.name),
+            "version" => program.version_text(""),
+            _ => {
+                // Whoever reads all of them tells what is wrong with it.
+                let _ = log.accept(given);
+                continue;
+            }
+        };
+        log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+        cli::program::print(&text);
+        return true;
+    }
+    false
+}
 
 /// The daemon that the options describe; its greeting and its way to work on devices are the program's own.
 #[must_use]

@@ -20,19 +20,8 @@ fn main() {
     let more = [groups::HELP, groups::VERSION];
     let flags = [settings::OWN, groups::DAEMON, groups::LOG, groups::TLS, groups::BOOTSTRAP, more.as_slice()].concat();
     let parsed = program.parse(&flags, Order::Permute);
-    let mut log = groups::LogSettings::default();
-    for given in &parsed.given {
-        let shown = match given.flag.long {
-            "help" => settings::usage(&program.name),
-            "version" => program.version_text(""),
-            _ => {
-                // What is wrong with it is told below.
-                let _ = log.accept(given);
-                continue;
-            }
-        };
-        log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
-        return program::print(&shown);
+    if programs::is_shown_instead(&program, &parsed, settings::usage) {
+        return;
     }
     let mut settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
