@@ -105,7 +105,7 @@ impl Card {
     pub fn counts(&self) -> Counts {
         let handled = self.handled.load(Relaxed);
         Counts {
-            depth: self.sent.load(Relaxed).saturating_sub(handled),
+            depth: self.depth(handled),
             capacity: self.capacity,
             handled,
             lost: self.lost.load(Relaxed),
@@ -116,8 +116,12 @@ impl Card {
 
     /// Whether half of the mailbox is taken: what may wait should, as what may not needs the rest.
     pub fn is_half_full(&self) -> bool {
-        let depth = self.sent.load(Relaxed).saturating_sub(self.handled.load(Relaxed));
-        depth * 2 >= self.capacity as u64
+        self.depth(self.handled.load(Relaxed)) * 2 >= self.capacity as u64
+    }
+
+    /// Messages that wait, where so many have been handled.
+    fn depth(&self, handled: u64) -> u64 {
+        self.sent.load(Relaxed).saturating_sub(handled)
     }
 
     /// Counts messages lost on the way to this actor by means other than an [`Address`].
