@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use flow::Key;
 use flow::classifier::Shape;
+use flow::numbers::Numbers;
 use smallvec::SmallVec;
 
 use crate::mix;
-use crate::numbers::Numbers;
 
 /// The words of a key that a mask cares for, masked.
 pub(crate) type Picked = SmallVec<[u64; 12]>;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flow::classifier::{MiniMatch, Shape};
+use flow::numbers::Numbers;
 use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, OdpPort, Ufid};
 use smallvec::SmallVec;
 
 use crate::classifier::{Classifier, Markable, Picked, PickedWords, Taken};
 use crate::kernel::NO_ENTRY;
 use crate::mix;
-use crate::numbers::Numbers;
 
 /// Why a flow was not installed or changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -40,7 +40,6 @@ mod load;
 mod meter;
 mod mix;
 mod notice;
-mod numbers;
 mod outputs;
 mod pending;
 pub mod perf;

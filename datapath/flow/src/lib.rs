@@ -11,6 +11,7 @@ pub mod hash;
 pub mod key;
 pub mod match_text;
 pub mod mini;
+pub mod numbers;
 pub mod odp;
 pub mod odp_text;
 pub mod outer;

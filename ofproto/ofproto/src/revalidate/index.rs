@@ -1,9 +1,8 @@
 //! The flows that a bridge has put into the datapath's cache, by their names.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use flow::numbers::Numbers;
 use flow::{Actions, FlowChange, FlowStats, Ufid};
 
 use super::recent::Recent;
@@ -12,29 +11,22 @@ use crate::rule::RuleStats;
 use crate::xlate::{Effect, Recirc, Translation};
 
 /// A flow's name is a hash already, made with a seed that nobody outside knows.
-#[derive(Default)]
-struct NameHasher(u64);
+fn hash_of(ufid: Ufid) -> u64 {
+    ufid.0 as u64
+}
 
-impl Hasher for NameHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
+type Places = Vec<Option<Box<(Ufid, CachedFlow)>>>;
 
-    fn write(&mut self, octets: &[u8]) {
-        octets.iter().for_each(|o| self.0 = self.0.rotate_left(8) ^ u64::from(*o));
-    }
-
-    fn write_u128(&mut self, name: u128) {
-        self.0 = name as u64;
-    }
+fn has_name(places: &Places, at: u32, ufid: Ufid) -> bool {
+    places.get(at as usize).and_then(Option::as_deref).is_some_and(|(name, _)| *name == ufid)
 }
 
 /// Installed flows by their names. They are gone through in the order of their places.
 #[derive(Debug, Default)]
 pub struct FlowIndex {
-    places: Vec<Option<Box<(Ufid, CachedFlow)>>>,
+    places: Places,
     free: Vec<u32>,
-    by_name: HashMap<Ufid, u32, BuildHasherDefault<NameHasher>>,
+    by_name: Numbers,
     actions: Recent<flow::Action>,
     effects: Recent<Effect>,
 }
@@ -53,14 +45,18 @@ impl FlowIndex {
         self.by_name.is_empty()
     }
 
+    fn place(&self, ufid: Ufid) -> Option<u32> {
+        self.by_name.find(hash_of(ufid), |at| has_name(&self.places, at, ufid))
+    }
+
     /// A flow.
     pub fn get(&self, ufid: Ufid) -> Option<&CachedFlow> {
-        let at = *self.by_name.get(&ufid)?;
+        let at = self.place(ufid)?;
         self.places[at as usize].as_deref().map(|(_, flow)| flow)
     }
 
     fn get_mut(&mut self, ufid: Ufid) -> Option<&mut CachedFlow> {
-        let at = *self.by_name.get(&ufid)?;
+        let at = self.place(ufid)?;
         self.places[at as usize].as_deref_mut().map(|(_, flow)| flow)
     }
 
@@ -100,7 +96,7 @@ impl FlowIndex {
                 self.places.len() as u32 - 1
             }
         };
-        self.by_name.insert(ufid, at);
+        self.by_name.insert(hash_of(ufid), at);
         (actions, 0)
     }
 
@@ -110,7 +106,8 @@ impl FlowIndex {
         let mut places = [0; FETCHED];
         let mut n = 0;
         for (place, ufid) in places.iter_mut().zip(ufids) {
-            *place = self.by_name.get(&ufid).copied().unwrap_or(0);
+            // Who has half of the hash in common will do.
+            *place = self.by_name.find(hash_of(ufid), |_| true).unwrap_or(0);
             n += 1;
         }
         let packets = |at: &u32| self.places.get(*at as usize)?.as_deref().map(|(_, flow)| flow.seen.packets);
@@ -136,7 +133,8 @@ impl FlowIndex {
 
     /// Forgets a flow that the datapath took out.
     pub fn remove(&mut self, ufid: Ufid, recirc: &mut Recirc, now_ms: i64) {
-        let Some(at) = self.by_name.remove(&ufid) else { return };
+        let places = &self.places;
+        let Some(at) = self.by_name.take(hash_of(ufid), |at| has_name(places, at, ufid)) else { return };
         if let Some(gone) = self.places[at as usize].take() {
             recirc.release(&gone.1.recircs, now_ms);
             self.free.push(at);
@@ -170,8 +168,8 @@ impl FlowIndex {
         recirc: &mut Recirc,
         now_ms: i64,
     ) -> Verdict {
-        let Some(at) = self.by_name.get(&ufid) else { return Verdict::Keep };
-        let Some((_, flow)) = self.places[*at as usize].as_deref_mut() else { return Verdict::Keep };
+        let Some(at) = self.place(ufid) else { return Verdict::Keep };
+        let Some((_, flow)) = self.places[at as usize].as_deref_mut() else { return Verdict::Keep };
         let Some(new) = translation else { return Verdict::Delete };
         // A flow is right as long as nothing it does not look at has come to matter.
         if !flow.shape.covers_mask(&new.megaflow_mask()) {
