@@ -254,8 +254,9 @@ impl<M: Copy + Ord> Lacp<M> {
         }
     }
 
+    /// A passive end talks from the partner's first word until that has been forgotten, also where it turned passive too.
     fn may_send(&self, member: &Member) -> bool {
-        member.carrier && (self.config.active || member.partner.state & state::ACTIVITY != 0)
+        member.carrier && (self.config.active || member.freshness != Freshness::Defaulted)
     }
 
     fn is_due(&self, member: &Member, now_ms: i64) -> bool {

@@ -55,6 +55,22 @@ fn an_active_and_a_passive_side_agree_and_part() {
     assert_eq!(pair.fit(), [true; 4]);
 }
 
+/// Two ends that have agreed and turn passive keep talking; two that never heard of each other stay silent.
+#[test]
+fn passive_ends_keep_what_they_agreed_on() {
+    let mut pair = Pair::new(config("b", 2, true));
+    pair.run(0, 1_000, |_| true);
+    for (end, (name, id)) in [("a", 1), ("b", 2)].into_iter().enumerate() {
+        pair.0[end].configure(config(name, id, false), members(), 1_000);
+    }
+    pair.run(1_100, 20_000, |_| true);
+    assert_eq!(pair.fit(), [true; 4]);
+    pair.run(20_100, 30_000, |_| false);
+    pair.run(30_100, 40_000, |_| true);
+    assert_eq!(pair.fit(), [false; 4]);
+    assert!(pair.0.iter().all(|l| !l.is_current(1)));
+}
+
 /// Nothing is said on a link without carrier, so that it is said at once when the carrier is back.
 #[test]
 fn a_link_that_was_down_is_used_again_at_once() {

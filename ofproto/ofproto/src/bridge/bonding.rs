@@ -61,6 +61,9 @@ struct Bonded {
 pub struct Bonding {
     bonds: BTreeMap<BundleId, Bonded>,
     lacps: BTreeMap<BundleId, Lacp<OfPort>>,
+    /// LACPDUs came in since LACP looked at its members. What a partner says of several members at once is looked at
+    /// together: after the first of them alone the others would seem to have another partner.
+    heard: bool,
 }
 
 impl Bonding {
@@ -123,6 +126,7 @@ impl Bridge {
     /// Does what is due in bonds and LACP.
     pub(super) fn run_bonding(&mut self, now_ms: i64) {
         self.report_stale = true;
+        self.bonding.heard = false;
         let bundles: Vec<BundleId> = self.view.bundles.keys().copied().collect();
         for id in bundles {
             let Some(bundle) = self.view.bundles.get(&id).cloned() else { continue };
@@ -261,7 +265,7 @@ impl Bridge {
         let Some(id) = self.view.ports.get(&port).and_then(|p| p.bundle) else { return };
         if let Some(lacp) = self.bonding.lacps.get_mut(&id) {
             lacp.handle(port, octets, now_ms);
-            self.run_bonding(now_ms);
+            self.bonding.heard = true;
         }
     }
 
@@ -294,7 +298,8 @@ impl Bridge {
     /// When bonds or LACP have something to do, and what.
     pub(super) fn bonding_timeout(&self) -> Option<(i64, &'static str)> {
         let bonds = self.bonding.bonds.values().filter_map(|b| b.machine.poll_timeout());
-        bonds.chain(self.bonding.lacps.values().filter_map(Lacp::poll_timeout)).min()
+        let heard = self.bonding.heard.then_some((self.now_ms, "a partner spoke LACP"));
+        heard.into_iter().chain(bonds).chain(self.bonding.lacps.values().filter_map(Lacp::poll_timeout)).min()
     }
 
     fn name_of(&self, id: &BundleId) -> &str {
