@@ -168,6 +168,7 @@ impl Bridge {
             match output {
                 Output::SetMeter { id, .. } => drop(self.setup.datapath.post(MeterSet { id, config: None })),
                 Output::SetBond { id, .. } => drop(self.setup.datapath.post(BondSet { id, members: None })),
+                Output::Log(note) => crate::controller::write_note(&note),
                 _ => {}
             }
         }

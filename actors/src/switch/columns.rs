@@ -162,18 +162,15 @@ pub(super) fn bridge_row(uuid: Uuid, datapath_id: &str, report: &BridgeReport) -
     RowWrite { table: "Bridge", uuid, columns }
 }
 
-/// The row of a port; `active` is, of a bond, the address of its active member, 0 for none.
+/// The row of a port; `active` is, of a bond, the address of its active member, 0 for none. A port that is no bond any more
+/// keeps the last one.
 pub(super) fn port_row(port: &DesiredPort, active: Option<u64>, spanning: Option<&SpanningPort>) -> RowWrite {
-    let active = active.map(mac_text);
-    RowWrite {
-        table: "Port",
-        uuid: port.uuid,
-        columns: vec![
-            ("bond_active_slave", optional(active, |mac| Datum::string(&mac))),
-            ("status", strings(spanning.map_or(&[], |s| &s.status))),
-            ("rstp_status", strings(spanning.map_or(&[], |s| &s.rstp_status))),
-        ],
-    }
+    let mut columns = vec![
+        ("status", strings(spanning.map_or(&[], |s| &s.status))),
+        ("rstp_status", strings(spanning.map_or(&[], |s| &s.rstp_status))),
+    ];
+    columns.extend(active.map(|mac| ("bond_active_slave", Datum::string(&mac_text(mac)))));
+    RowWrite { table: "Port", uuid: port.uuid, columns }
 }
 
 /// The columns of a port that count.

@@ -194,10 +194,28 @@ impl<M: Copy + Ord> Bond<M> {
         }
     }
 
+    /// Has no other members than these: those that leave are disabled, and another becomes active for the active one.
+    pub fn keep_members(&mut self, stay: &[M], now_ms: i64) {
+        let news = &mut self.news;
+        self.members.retain(|m, member| {
+            let stays = stay.contains(m);
+            if !stays && member.enabled {
+                news.push(format!("member {}: disabled", member.state.name));
+            }
+            stays
+        });
+        if self.active.is_some_and(|m| !self.members.contains_key(&m)) {
+            self.choose_active(now_ms);
+        }
+        for bucket in &mut self.buckets {
+            bucket.member = bucket.member.filter(|m| self.members.contains_key(m));
+        }
+    }
+
     /// Has exactly these members. New ones whose link is up are enabled at once.
-    pub fn set_members(&mut self, members: impl IntoIterator<Item = (M, MemberState)>) {
+    pub fn set_members(&mut self, members: impl IntoIterator<Item = (M, MemberState)>, now_ms: i64) {
         let wanted: BTreeMap<M, MemberState> = members.into_iter().collect();
-        self.members.retain(|m, _| wanted.contains_key(m));
+        self.keep_members(&wanted.keys().copied().collect::<Vec<_>>(), now_ms);
         for (m, state) in wanted {
             match self.members.get_mut(&m) {
                 Some(member) => member.state = state,
@@ -209,12 +227,6 @@ impl<M: Copy + Ord> Bond<M> {
                     self.members.insert(m, Member { state, enabled, delay_expires_ms: None });
                 }
             }
-        }
-        if self.active.is_some_and(|m| !self.members.contains_key(&m)) {
-            self.active = None;
-        }
-        for bucket in &mut self.buckets {
-            bucket.member = bucket.member.filter(|m| self.members.contains_key(m));
         }
     }
 

@@ -9,13 +9,13 @@ fn member(name: &str, mac: u64, may_enable: bool) -> MemberState {
 fn bond(mode: BondMode) -> Bond<u16> {
     let config = BondConfig { name: "b".into(), mode, ..BondConfig::default() };
     let mut bond = Bond::new(config, 0, 0);
-    bond.set_members([(1, member("p1", 11, true)), (2, member("p2", 12, true))]);
+    bond.set_members([(1, member("p1", 11, true)), (2, member("p2", 12, true))], 0);
     bond.run(LacpStatus::Off, 0);
     bond
 }
 
 fn set_link(bond: &mut Bond<u16>, first: bool, second: bool, now_ms: i64) -> bool {
-    bond.set_members([(1, member("p1", 11, first)), (2, member("p2", 12, second))]);
+    bond.set_members([(1, member("p1", 11, first)), (2, member("p2", 12, second))], 0);
     bond.run(LacpStatus::Off, now_ms)
 }
 
@@ -34,6 +34,17 @@ fn the_backup_takes_over_and_stays() {
         (bond.active(), bond.take_news().last().map(String::as_str)),
         (None, Some("bond b: all members disabled"))
     );
+}
+
+#[test]
+fn who_leaves_is_disabled_and_replaced() {
+    let mut bond = bond(BondMode::ActiveBackup);
+    bond.take_news();
+    bond.keep_members(&[2], 10);
+    assert_eq!(bond.take_news(), ["member p1: disabled", "bond b: active member is now p2"]);
+    bond.keep_members(&[], 10);
+    assert_eq!(bond.take_news(), ["member p2: disabled", "bond b: all members disabled"]);
+    assert_eq!((bond.active(), bond.enabled()), (None, vec![]));
 }
 
 #[test]
@@ -121,7 +132,7 @@ fn commands_answer_as_people_expect() {
 fn a_bond_that_waits_for_lacp_may_fall_back() {
     let config = BondConfig { mode: BondMode::BalanceTcp, lacp_fallback_ab: true, ..BondConfig::default() };
     let mut bond = Bond::<u16>::new(config, 12, 0);
-    bond.set_members([(1, member("p1", 11, true)), (2, member("p2", 12, true))]);
+    bond.set_members([(1, member("p1", 11, true)), (2, member("p2", 12, true))], 0);
     bond.run(LacpStatus::Configured, 0);
     assert!(bond.falls_back() && bond.buckets().is_empty());
     assert_eq!(bond.active(), Some(2), "the one the database remembers");

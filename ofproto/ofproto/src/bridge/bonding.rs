@@ -79,6 +79,8 @@ impl Bridge {
         let gone: Vec<BundleId> = self.bonding.bonds.keys().filter(|id| !is_bond(settings, id)).copied().collect();
         for id in gone {
             let Some(mut bonded) = self.bonding.bonds.remove(&id) else { continue };
+            let stay = self.view.bundles.get(&id).map(|b| b.ports.clone()).unwrap_or_default();
+            self.disband(&mut bonded.machine, &stay, now_ms);
             if bonded.told.is_some() {
                 self.put(Output::SetBond { id: id.0, members: None });
             }
@@ -107,6 +109,14 @@ impl Bridge {
             }
         }
         self.run_bonding(now_ms);
+    }
+
+    /// Says that a bond that ends has lost its members, but for those that its port keeps.
+    fn disband(&mut self, machine: &mut Bond<OfPort>, stay: &[OfPort], now_ms: i64) {
+        machine.keep_members(stay, now_ms);
+        for text in machine.take_news() {
+            self.put(Output::Log(Note::new("bond", Level::Info, text)));
+        }
     }
 
     fn configure_lacp(&mut self, id: BundleId, settings: &LacpSettings, now_ms: i64) {
@@ -147,7 +157,7 @@ impl Bridge {
                     let state = MemberState { name: view.name.clone(), mac: view.hw_addr, may_enable: view.may_enable };
                     Some((*port, state))
                 };
-                bonded.machine.set_members(bundle.ports.iter().filter_map(member));
+                bonded.machine.set_members(bundle.ports.iter().filter_map(member), now_ms);
                 bonded.machine.run(status, now_ms);
                 news.extend(bonded.machine.take_news().into_iter().map(|line| ("bond", line)));
             }
@@ -198,11 +208,12 @@ impl Bridge {
         }
     }
 
-    /// Tells the datapath that it balances no bond of this bridge any more.
+    /// Ends all bonds, which the datapath balances no more.
     pub(super) fn withdraw_bonds(&mut self) {
-        for (id, bonded) in &mut self.bonding.bonds {
-            if bonded.told.take().is_some() {
-                self.outputs.push(Output::SetBond { id: id.0, members: None });
+        for (id, mut bonded) in std::mem::take(&mut self.bonding.bonds) {
+            self.disband(&mut bonded.machine, &[], self.now_ms);
+            if bonded.told.is_some() {
+                self.put(Output::SetBond { id: id.0, members: None });
             }
         }
     }
