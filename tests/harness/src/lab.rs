@@ -1,14 +1,16 @@
 //! A switch with real traffic: network namespaces, one of which is the switch's host and the others its guests.
 //! Dropped, a namespace is deleted with all that ran in it.
 
+use crate::echo::Echoes;
 use crate::place::Place;
 use crate::process::{self, Daemon, Outcome};
 use crate::side::Side;
 use serde_json::Value;
+use std::ops::RangeBounds;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One network namespace with `lo` up, under a name no other test has.
 #[derive(Debug)]
@@ -63,7 +65,7 @@ impl Namespace {
         let (program, args) = words.split_first().ok_or("no command")?;
         let mut command = self.command(program);
         command.args(args);
-        process::run(command, &std::env::temp_dir(), Duration::from_secs(60)).map_err(|error| error.to_string())
+        process::run(command, &std::env::temp_dir(), Duration::from_secs(120)).map_err(|error| error.to_string())
     }
 
     /// Sends `size` bytes by TCP to an address in another namespace, and compares what arrives.
@@ -80,22 +82,23 @@ impl Namespace {
             got.display()
         );
         let mut server = to.start(&["/usr/bin/python3", "-c", &server], &log)?;
-        process::until("the receiver to listen", Duration::from_secs(30), || {
+        process::until("the receiver to listen", Duration::from_secs(60), || {
             std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready"))
         })?;
         let client = format!(
-            "import socket\nc=socket.create_connection(('{address}',7070),10);c.sendall(open('{}','rb').read());c.close()",
+            "import socket\nc=socket.create_connection(('{address}',7070),60);c.sendall(open('{}','rb').read());c.close()",
             sent.display()
         );
         self.run(&["/usr/bin/python3", "-c", &client])?;
-        server.wait(Duration::from_secs(20));
+        server.wait(Duration::from_secs(60));
         let arrived = std::fs::read(&got).unwrap_or_default();
         if arrived == bytes { Ok(()) } else { Err(format!("{} of {size} bytes arrive at {address}", arrived.len())) }
     }
 
-    /// True if `to` answers within ten seconds.
+    /// True if `to` answers within a minute.
     pub fn reaches(&self, to: &str) -> bool {
-        (0..20).any(|_| ping(self, to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0))
+        let answers = || ping(self, to, 1, &["-W", "0.5"]).is_ok_and(|answered| answered > 0);
+        process::until("an answer", Duration::from_secs(60), answers).is_ok()
     }
 
     /// Starts a command inside that lives until it is dropped; what it says is appended to `log`.
@@ -172,9 +175,9 @@ impl Lab {
         self.place.tool(&path.display().to_string(), args)
     }
 
-    /// `ovs-vsctl`, with a limit of 25 seconds.
+    /// `ovs-vsctl`, with a limit of 100 seconds.
     pub fn vsctl(&self, words: &str) -> Result<String, String> {
-        self.tool("ovs-vsctl", &format!("-t 25 {words}"))
+        self.tool("ovs-vsctl", &format!("-t 100 {words}"))
     }
 
     /// `ovs-ofctl`.
@@ -182,9 +185,20 @@ impl Lab {
         self.tool("ovs-ofctl", words)
     }
 
+    /// Waits until the datapath's flows are as rules and ports say by now. Until then packets may still take those of before.
+    pub fn settled(&self) -> Result<(), String> {
+        self.appctl("revalidator/wait").map(drop)
+    }
+
+    /// Changes rules by `ovs-ofctl`, one argument behind the bridge, and waits until they are what packets are treated by.
+    pub fn ruled(&self, command: &str, rule: &str) -> Result<(), String> {
+        self.tool_args("ovs-ofctl", &[command, "br0", rule])?;
+        self.settled()
+    }
+
     /// `ovs-appctl` to the switch.
     pub fn appctl(&self, words: &str) -> Result<String, String> {
-        self.tool("ovs-appctl", &format!("-T 25 {words}"))
+        self.tool("ovs-appctl", &format!("-T 100 {words}"))
     }
 
     /// A figure that `dpif-netdev/kernel-path-show` gives.
@@ -256,7 +270,7 @@ impl Guest {
         ping(&self.space, to, count, options)
     }
 
-    /// True if `to` answers within ten seconds.
+    /// True if `to` answers within a minute.
     pub fn reaches(&self, to: &str) -> bool {
         self.space.reaches(to)
     }
@@ -266,11 +280,35 @@ impl Guest {
         self.space.sends(&to.space, address, size)
     }
 
+    /// Measures with `iperf3` from here to `server`, so many seconds long, until a rate is within `wanted` bits a second.
+    /// What runs beside the test takes its share of a rate: one that is too low is measured again, for a minute or so.
+    ///
+    /// # Errors
+    /// All rates that were measured, if none was.
+    pub fn carries(
+        &self,
+        server: &Guest,
+        to: &str,
+        options: &str,
+        seconds: u32,
+        wanted: impl RangeBounds<f64>,
+    ) -> Result<(), String> {
+        let (begin, mut measured) = (Instant::now(), Vec::new());
+        while begin.elapsed() < Duration::from_secs(60) {
+            let rate = self.iperf(server, to, options, seconds);
+            if rate.as_ref().is_ok_and(|rate| wanted.contains(rate)) {
+                return Ok(());
+            }
+            measured.push(rate.map_or_else(|why| why, |rate| format!("{:.1} Mbit/s", rate / 1e6)));
+        }
+        Err(format!("iperf3 {options} to {to}: {}", measured.join("; ")))
+    }
+
     /// Bits per second that `iperf3` measures from here to `server` within `seconds`.
-    pub fn iperf(&self, server: &Guest, to: &str, options: &str, seconds: u32) -> Result<f64, String> {
+    fn iperf(&self, server: &Guest, to: &str, options: &str, seconds: u32) -> Result<f64, String> {
         let log = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
         let _server = server.space.start(&["iperf3", "-s", "-1", "--forceflush"], log.path())?;
-        process::until("iperf3 to listen", Duration::from_secs(20), || {
+        process::until("iperf3 to listen", Duration::from_secs(60), || {
             std::fs::read_to_string(log.path()).is_ok_and(|said| said.contains("listening"))
         })?;
         let text = self.space.line(&format!("iperf3 -J -c {to} -t {seconds} {options}"))?;
@@ -283,8 +321,13 @@ impl Guest {
     }
 }
 
-/// Sends `count` echo requests from `space`, one each 50 ms; how many were answered.
+/// Sends `count` echo requests from `space`, one each 50 ms; how many were answered. Of several each is waited for.
 pub fn ping(space: &Namespace, to: &str, count: u32, options: &[&str]) -> Result<u32, String> {
+    if count > 1
+        && let (Ok(to), Some(echoes)) = (to.parse(), Echoes::with(count, options))
+    {
+        return echoes.exchange(space.name(), to);
+    }
     let count = count.to_string();
     let words = [&["ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", count.as_str()], options, &[to]].concat();
     let outcome = space.outcome(&words)?;

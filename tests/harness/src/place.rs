@@ -120,7 +120,7 @@ impl Place {
     pub fn tool(&self, program: &str, args: &[&str]) -> Result<String, String> {
         let mut command = self.command(program);
         command.args(args);
-        let outcome = process::run(command, &self.dir.join("tmp"), Duration::from_secs(30))
+        let outcome = process::run(command, &self.dir.join("tmp"), Duration::from_secs(120))
             .map_err(|error| format!("{program}: {error}"))?;
         if outcome.ok() {
             return Ok(outcome.stdout);

@@ -171,7 +171,7 @@ struct Conn {
 impl Conn {
     fn new(path: &Path, version: u8) -> Conn {
         let stream = UnixStream::connect(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
         let mut conn = Conn { stream, version, unread: Vec::new() };
         conn.stream.write_all(&[version, 0, 0, 8, 0, 0, 0, 1]).expect("it listens");
         assert_eq!(conn.next().map(|m| m[1]), Some(0), "a hello");
@@ -368,7 +368,7 @@ fn every_message_is_answered_alike() {
 /// All that a switch says to one who greets it so, asks for an echo and reads on: up to that echo, or until it hangs up.
 fn greeted(socket: &Path, said: &[u8], echo: u8) -> Vec<String> {
     let stream = UnixStream::connect(socket).unwrap_or_else(|e| panic!("{}: {e}", socket.display()));
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
     let mut conn = Conn { stream, version: echo, unread: Vec::new() };
     let mut answers = conn.ask(said);
     if let Some(hello) = answers.first_mut() {

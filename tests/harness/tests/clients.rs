@@ -117,7 +117,7 @@ struct Client(UnixStream);
 impl Client {
     fn connect(place: &Place) -> Option<Client> {
         let stream = UnixStream::connect(place.run_dir().join("db.sock")).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
         Some(Client(stream))
     }
 
@@ -193,7 +193,7 @@ fn debians_tools_read_the_file_that_ours_wrote_and_the_other_way() {
     place.tool("/usr/bin/ovsdb-tool", &["compact", &file]).expect("Debian's ovsdb-tool compacts");
     place.start_database(&[]).expect("our server on that file");
     assert_eq!(place.tool("ovs-vsctl", &["--no-wait", "get", "port", "p1", "tag"]).expect("it serves"), "6\n");
-    let served = process::until("Debian's client", Duration::from_secs(30), || {
+    let served = process::until("Debian's client", Duration::from_secs(60), || {
         place
             .tool("/usr/bin/ovs-vsctl", &["--no-wait", &format!("--db={}", place.db()), "list-br"])
             .is_ok_and(|s| s == "br0\n")

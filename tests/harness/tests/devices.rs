@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// At least this many of 5 echoes come back where at most the first may be lost.
 const MOST: u32 = 4;
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 fn need(what: &str, holds: bool) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("not so: {what}")) }
@@ -194,9 +194,10 @@ fn a_bond_goes_on_with_the_link_that_is_left() {
         process::until("the other end to answer", SOON, || {
             ping(&lab.host, "10.8.8.2", 1, &[]).is_ok_and(|answered| answered == 1)
         })?;
-        let active = lab.vsctl("get port bond bond_active_slave")?;
         let mac = lab.vsctl("get interface b1 mac_in_use")?;
-        need(&format!("the primary is active: {active}"), active == mac)?;
+        process::until("the primary to be told to be active", SOON, || {
+            lab.vsctl("get port bond bond_active_slave").is_ok_and(|active| active == mac)
+        })?;
         guest.line("ip link set e1 down")?;
         process::until("the other member to take over", SOON, || {
             lab.appctl("bond/show bond").is_ok_and(|shown| shown.contains("(b2)"))
@@ -204,8 +205,9 @@ fn a_bond_goes_on_with_the_link_that_is_left() {
         process::until("the other end to answer again", SOON, || {
             ping(&lab.host, "10.8.8.2", 1, &[]).is_ok_and(|answered| answered == 1)
         })?;
-        let resets = lab.vsctl("get interface b1 link_resets")?;
-        need(&format!("the link's fall was counted: {resets}"), resets.trim() != "0")?;
+        process::until("the link's fall to be counted", SOON, || {
+            lab.vsctl("get interface b1 link_resets").is_ok_and(|resets| resets.trim() != "0")
+        })?;
         guest.line("ip link set e1 up")?;
         process::until("the primary to be active again", SOON, || {
             lab.appctl("bond/show bond").is_ok_and(|shown| shown.contains("(b1)"))
@@ -249,8 +251,9 @@ fn controllers_in_band_give_the_host_an_address() {
         let row = lab.vsctl("--bare --columns=_uuid list controller")?;
         for (columns, wanted) in STEPS {
             lab.vsctl(&format!("set controller {} {columns}", row.trim()))?;
-            let seen = own_device(&lab.host)?;
-            need(&format!("after {columns}: {wanted}, but {seen}"), seen == wanted)?;
+            let is_so = || own_device(&lab.host).is_ok_and(|seen| seen == wanted);
+            process::until(&format!("{wanted} after {columns}"), SOON, is_so)
+                .map_err(|why| format!("{why}: {:?}", own_device(&lab.host)))?;
         }
         Ok(())
     });

@@ -9,7 +9,8 @@
 //! CLIENT {...}                    a message as it is
 //! CLIENT raw BYTES                bytes with escapes (\n, \xNN, \\)
 //! CLIENT part BYTES               the same, and nothing else is said before the next step
-//! CLIENT close | sleep MS
+//! CLIENT awaited [OPERATION,...] a `transact` whose answer is waited for, as one to `convert` is
+//! CLIENT close
 //! ! COMMAND ARGS                  a control command, DIR being the side's own directory
 //! ```
 //!
@@ -170,6 +171,17 @@ impl Server {
         self.clients.get_mut(name).ok_or_else(|| "no client".into())
     }
 
+    /// Waits until the server has no other sessions than clients.
+    fn await_sessions(&self) -> Result<(), Failed> {
+        let wanted = self.clients.len();
+        Ok(harness::process::until(&format!("{wanted} sessions"), LIMIT, || {
+            let told = self.place.tool("ovs-appctl", &["-t", "ovsdb-server", "memory/show"]).unwrap_or_default();
+            // None are not told of.
+            let sessions = told.split_whitespace().find_map(|word| word.strip_prefix("sessions:"));
+            told.contains("cells:") && sessions.unwrap_or("0") == wanted.to_string()
+        })?)
+    }
+
     /// Does one step and gives what everybody hears, made comparable.
     fn step(&mut self, line: &str, number: usize) -> Result<Heard, Failed> {
         let (who, what) = line.split_once(' ').unwrap_or((line, ""));
@@ -188,16 +200,15 @@ impl Server {
             (_, "close") => {
                 self.client(who)?;
                 self.clients.remove(who);
-                // The server sees it before it hears the others, but nothing tells of that.
-                std::thread::sleep(Duration::from_millis(300));
+                self.await_sessions()?;
             }
-            (_, "sleep") => std::thread::sleep(Duration::from_millis(rest.parse().unwrap_or(0))),
             (_, "raw" | "part") => {
                 fence = word == "raw";
                 self.client(who)?.send(&unescaped(rest));
             }
             _ if what.starts_with('{') => self.client(who)?.send(what.as_bytes()),
             _ => {
+                let (what, waits) = what.strip_prefix("awaited ").map_or((what.as_str(), false), |rest| (rest, true));
                 let (method, params) = if what.starts_with('[') {
                     ("transact", what.replacen('[', &format!("[{:?},", self.database), 1).replace(",]", "]"))
                 } else {
@@ -206,7 +217,7 @@ impl Server {
                 let request = format!("{{\"method\":\"{method}\",\"id\":{number},\"params\":{params}}}");
                 self.client(who)?.send(request.as_bytes());
                 // Its answer waits for the disk; that to an echo does not.
-                awaited = (method == "convert").then_some(number);
+                awaited = (waits || method == "convert").then_some(number);
             }
         }
         // What one client did may reach another after that one's first answer.

@@ -149,11 +149,16 @@ fn mutate(chance: &mut Chance, seeds: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn judge(name: &str, target: targets::Target, data: &[u8]) {
-    let start = Instant::now();
-    if panic::catch_unwind(AssertUnwindSafe(|| target(data))).is_err() {
-        panic!("{name} fails on {:?}\nin hexadecimal: {}", String::from_utf8_lossy(data), ovsdb::log::hex(data));
-    }
-    assert!(start.elapsed() < SLOW, "{name} takes {:?} for {:?}", start.elapsed(), String::from_utf8_lossy(data));
+    let times = || {
+        let start = Instant::now();
+        if panic::catch_unwind(AssertUnwindSafe(|| target(data))).is_err() {
+            panic!("{name} fails on {:?}\nin hexadecimal: {}", String::from_utf8_lossy(data), ovsdb::log::hex(data));
+        }
+        start.elapsed()
+    };
+    // What is slow is so each time; what was kept from running is not.
+    let slow = (0..5).map(|_| times()).take_while(|took| *took >= SLOW).count();
+    assert!(slow < 5, "{name} takes more than {SLOW:?} for {:?}", String::from_utf8_lossy(data));
 }
 
 /// Seconds each target gets: `FUZZ_SECONDS`, or two.

@@ -52,14 +52,15 @@ fn every_packet_is_counted_where_it_should_be() {
         let guests = two_guests(lab)?;
         let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
         need("the two reach each other", a.reaches(&b.ip))?;
-        lab.ofctl("add-flow br0 priority=9,cookie=7,in_port=v1,icmp,actions=output:v2")?;
+        lab.ruled("add-flow", "priority=9,cookie=7,in_port=v1,icmp,actions=output:v2")?;
         let sent = (0..3).try_fold(0, |sent, _| a.ping(&b.ip, 60).map(|_| sent + 60))?;
         let counts = || counted(lab, "7");
         process::until("all of them counted", Duration::from_secs(60), || counts().is_ok_and(|n| n >= sent))?;
         need(&format!("none counted twice: {}", counts()?), counts()? == sent)?;
         need("the kernel forwarded most", lab.lacks_kernel_path() || lab.kernel_path("hits")? > 60)?;
-        need("TCP goes by it, whole", a.iperf(b, &b.ip, "", 1)? > 1e6)?;
-        need("and the other way", b.iperf(a, &a.ip, "", 1)? > 1e6)
+        // TCP goes by it, whole, in either direction.
+        a.carries(b, &b.ip, "", 1, 1e6..)?;
+        b.carries(a, &a.ip, "", 1, 1e6..)
     });
 }
 
@@ -77,6 +78,7 @@ fn tags_are_pushed_and_popped_on_the_way() {
         warm(lab, a, &b.ip)?;
         lab.ofctl("add-flow br0 priority=9,cookie=7,in_port=v1,icmp,actions=normal")?;
         lab.ofctl("add-flow br1 priority=9,cookie=7,in_port=t2,icmp,actions=normal")?;
+        lab.settled()?;
         need("all echoes come back", a.ping(&b.ip, 100)? == 100)?;
         for (bridge, octets) in [("br0", 98), ("br1", 102)] {
             let all = format!("packet_count=100 byte_count={} ", 100 * octets);
@@ -95,6 +97,7 @@ fn tags_are_pushed_and_popped_on_the_way() {
         need("frames as long as they may be", a.ping_with(&b.ip, 40, &["-M", "do", "-s", "1472"])? == 40)?;
         warm(lab, a, &b.ip)?;
         lab.vsctl("set port v2 tag=11")?;
+        lab.settled()?;
         need("in another VLAN it hears nothing", a.ping(&b.ip, 5)? == 0)?;
         lab.vsctl("set port v1 tag=11")?;
         need("there they meet again", a.reaches(&b.ip))?;
@@ -103,13 +106,13 @@ fn tags_are_pushed_and_popped_on_the_way() {
 }
 
 #[test]
-fn a_change_is_in_force_at_once() {
+fn a_change_is_in_force() {
     on_lab(Side::debian(), &[], |lab| {
         let guests = two_guests(lab)?;
         let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
         need("the two reach each other", a.reaches(&b.ip))?;
         warm(lab, a, &b.ip)?;
-        lab.ofctl("add-flow br0 priority=9,in_port=v1,icmp,actions=drop")?;
+        lab.ruled("add-flow", "priority=9,in_port=v1,icmp,actions=drop")?;
         need("a rule that drops is obeyed", a.ping(&b.ip, 5)? == 0)?;
         lab.ofctl("--strict del-flows br0 priority=9,in_port=v1,icmp")?;
         need("taken back, it is as before", a.reaches(&b.ip))?;
@@ -142,7 +145,7 @@ fn who_watches_or_limits_a_port_sees_all_of_it() {
         let seen = std::thread::scope(|scope| {
             let capture = scope.spawn(|| lab.appctl("port/capture br0 v1 --count 40 --duration 60 --filter icmp"));
             let mut pings = 0;
-            while !capture.is_finished() && pings < 60 {
+            while !capture.is_finished() && pings < 200 {
                 a.ping(&b.ip, 5)?;
                 pings += 1;
             }
@@ -151,9 +154,10 @@ fn who_watches_or_limits_a_port_sees_all_of_it() {
         need(&format!("a capture sees what the kernel had forwarded: {seen}"), seen.matches("icmp(").count() >= 40)?;
         warm(lab, a, &b.ip)?;
         lab.vsctl("set interface v1 ingress_policing_rate=1000 ingress_policing_burst=100")?;
-        need("a port with a limit has no entries", lab.lacks_kernel_path() || lab.kernel_path("entries")? <= 1)?;
-        let rate = a.iperf(b, &b.ip, "-u -b 20M", 2)?;
-        need(&format!("the limit holds: {rate}"), rate < 5e6)?;
+        process::until("a port with a limit to have no entries", Duration::from_secs(60), || {
+            lab.lacks_kernel_path() || lab.kernel_path("entries").is_ok_and(|n| n <= 1)
+        })?;
+        a.carries(b, &b.ip, "-u -b 20M", 2, 1e5..5e6)?;
         lab.vsctl("set interface v1 ingress_policing_rate=0")?;
         warm(lab, a, &b.ip)
     });
@@ -172,6 +176,7 @@ fn a_mirror_gets_what_the_kernel_had_forwarded() {
             "-- --id=@out get port v3 -- --id=@m create mirror name=m0 select-all=true output-port=@out \
              -- set bridge br0 mirrors=@m",
         )?;
+        lab.settled()?;
         let seen = || -> Result<u64, String> {
             let text = watcher.space.line("cat /sys/class/net/eth0/statistics/rx_packets")?;
             text.trim().parse().map_err(|error| format!("{error}: {text}"))
@@ -179,7 +184,7 @@ fn a_mirror_gets_what_the_kernel_had_forwarded() {
         let before = seen()?;
         need("a mirrored packet is delivered all the same", a.ping(&b.ip, 20)? == 20)?;
         let came = || seen().is_ok_and(|now| now >= before + 40);
-        process::until("the mirror to have both ways of it", Duration::from_secs(30), came)?;
+        process::until("the mirror to have both ways of it", Duration::from_secs(60), came)?;
         lab.vsctl("clear bridge br0 mirrors")?;
         warm(lab, a, &b.ip)
     });

@@ -124,6 +124,7 @@ fn a_machine_behind_access_ports_and_a_trunk() {
         lab.vsctl("set open_vswitch . other_config:kernel-fast-path=false")?;
         whole_whoever_leaves_it(lab, &guests[0], &machine, 1500)?;
         lab.vsctl("set port m1 tag=11")?;
+        lab.settled()?;
         need("in another VLAN nobody answers", ping(&guests[0].space, &machine.ip, 3, &[])? == 0)
     });
 }

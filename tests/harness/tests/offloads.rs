@@ -70,6 +70,7 @@ fn mirrors_and_copies_are_cut_for_devices_that_do_not_cut() {
         // Both: the mirror's device takes nothing from its senders, and none of the sender's is done.
         lab.host.line("ethtool -K v3 tx off tso off gso off")?;
         lab.vsctl("-- --id=@o get port v3 -- --id=@m create mirror name=m select_all=true output_port=@o -- set bridge br0 mirrors=@m")?;
+        lab.settled()?;
         let least = (STREAM / 1448) as u32;
         watched(three, "stream", 1500, least)?;
         a.space.line("ethtool -K eth0 tx off tso off gso off")?;
@@ -85,13 +86,13 @@ fn mirrors_and_copies_are_cut_for_devices_that_do_not_cut() {
             "priority=2,in_port=v1,ip,actions=dec_ttl,output:v3,normal",
             "priority=2,in_port=v1,ipv6,actions=dec_ttl,output:v3,normal",
         ] {
-            lab.tool_args("ovs-ofctl", &["add-flow", "br0", flow])?;
+            lab.ruled("add-flow", flow)?;
         }
         lab.host.line("ethtool -K v3 tx off")?;
         watched(three, "stream", 1500, least)?;
         // Cut short, for a device with offloads and one without.
         lab.ofctl("del-flows br0 in_port=v1")?;
-        lab.ofctl("add-flow br0 priority=2,in_port=v1,actions=output(port=v3,max_len=100),normal")?;
+        lab.ruled("add-flow", "priority=2,in_port=v1,actions=output(port=v3,max_len=100),normal")?;
         watched(three, "cut", 100, 10)?;
         lab.host.line("ethtool -K v3 tx on tso on gso on")?;
         watched(three, "cut", 100, 10)
@@ -154,9 +155,8 @@ fn what_a_ring_has_no_room_for_is_counted_and_shown() {
         let (a, b) = (&guests[0], &guests[1]);
         need("traffic flows", a.reaches(&b.ip))?;
         need("there are rings", a.ping(&b.ip, 40)? >= 39)?;
-        lab.tool_args("ovs-ofctl", &["add-flow", "br0", "priority=9,cookie=9,in_port=v1,udp,tp_dst=9,actions=drop"])?;
         // What the caches know of the pings is not to take the datagrams too.
-        lab.appctl("revalidator/wait")?;
+        lab.ruled("add-flow", "priority=9,cookie=9,in_port=v1,udp,tp_dst=9,actions=drop")?;
         let switch = lab.place.switch().ok_or("no switch")?;
         switch.signal(nix::sys::signal::Signal::SIGSTOP);
         let send = format!(

@@ -173,7 +173,7 @@ fn a_switch_that_is_not_left_alone_keeps_its_accounts() {
             }
         }
         drop((course, flooding));
-        pinging.wait(Duration::from_secs(30));
+        pinging.wait(Duration::from_secs(60));
         afterwards(lab, &echoes, before, (pid, settled_kb))
             .map_err(|why| format!("after {steps} steps of seed {seed}: {why}"))
     });
@@ -197,13 +197,13 @@ fn afterwards(lab: &Lab, echoes: &std::path::Path, before: u64, (pid, settled_kb
     need(&format!("{n} packets by the rule are {sent} echoes and their {received} answers"), {
         (received * 2..=sent * 2).contains(&n)
     })?;
-    process::until("each packet to be accounted for", Duration::from_secs(5), || {
+    process::until("each packet to be accounted for", Duration::from_secs(60), || {
         accounts(lab).is_ok_and(|(decided, received)| decided == received)
     })
     .map_err(|why| format!("{why}: {:?}", accounts(lab)))?;
     // What was cached of the last moments goes when it is idle.
     let is_flat = |kb: u64| kb <= settled_kb * 5 / 4 + 8192;
-    process::until("memory to be what it was", Duration::from_secs(30), || memory(pid).is_ok_and(is_flat))
+    process::until("memory to be what it was", Duration::from_secs(60), || memory(pid).is_ok_and(is_flat))
         .map_err(|why| format!("{why}: {:?} kB, where {settled_kb} were", memory(pid)))?;
     let actors = lab.appctl("actor/show")?;
     let log = std::fs::read_to_string(lab.place.dir().join("log/ovs-vswitchd.log")).unwrap_or_default();

@@ -94,6 +94,7 @@ fn tags_are_put_on_and_taken_off_between_host_and_guest() {
         warm(lab, guest)?;
         whole(lab, guest, "i1")?;
         lab.vsctl("set port i1 tag=11")?;
+        lab.settled()?;
         need("in another VLAN nobody answers", ping(&lab.host, &guest.ip, 3, &[])? == 0)
     });
 }
@@ -110,7 +111,7 @@ fn all_is_counted_and_seen_at_a_tap() {
         process::until("the guest to answer", SOON, answers)?;
         warm(lab, guest)?;
         lab.ofctl("del-flows br0")?;
-        lab.ofctl("add-flow br0 actions=normal")?;
+        lab.ruled("add-flow", "actions=normal")?;
         let received = || -> Result<u64, String> {
             let text = lab.ofctl("dump-ports br0 LOCAL")?;
             let n = text.split("rx pkts=").nth(1).and_then(|rest| rest.split(',').next()?.trim().parse().ok());
