@@ -420,6 +420,12 @@ where
         delivered
     }
 
+    /// Policy R for one message: what does not fit is sent once there is room.
+    pub fn deliver(self, message: M) {
+        // There is room for one.
+        let _kept = self.retry(1).send(message);
+    }
+
     /// Policy Q, as [`Address::ask`].
     pub fn ask(&self, message: M, deadline: Duration) -> BoxFuture<'static, Result<M::Result, AskError>> {
         self.inlet.ask_one(message, deadline)

@@ -142,40 +142,36 @@ impl Handler<FlowDump> for Datapath {
 }
 
 impl Handler<FlowReports> for Datapath {
-    type Result = Response<(Vec<FlowReported>, usize, Option<dp::FlowCursor>)>;
+    type Result = Response<Option<(Vec<FlowReported>, usize, Option<dp::FlowCursor>)>>;
 
     fn handle(&mut self, m: FlowReports, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         self.engine.fold(now_us());
         let mut flows = Vec::new();
         let next = self.engine.walk(m.cursor, m.max, |flow| flows.push(flow));
-        let (total, threads) = (self.engine.n_flows(), self.hub.addresses());
+        let (total, threads) = (self.engine.n_flows(), self.hub.lives());
         if threads.is_empty() {
-            return Response::reply((flows, total, next));
+            return Response::reply(Some((flows, total, next)));
         }
         later(async move {
             let names = flows.iter().map(|f| f.ufid).collect();
-            add_up(&mut flows, ask(&threads, names).await);
-            (flows, total, next)
+            add_all(&mut flows, names, threads).await.then_some((flows, total, next))
         })
     }
 }
 
 impl Handler<ReportFlows> for Datapath {
-    type Result = Response<Vec<FlowReported>>;
+    type Result = Response<Option<Vec<FlowReported>>>;
 
     fn handle(&mut self, m: ReportFlows, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
         self.engine.fold(now_us());
         let mut flows: Vec<FlowReported> = m.0.iter().filter_map(|ufid| self.engine.report(*ufid)).collect();
-        let threads = self.hub.addresses();
+        let threads = self.hub.lives();
         if threads.is_empty() {
-            return Response::reply(flows);
+            return Response::reply(Some(flows));
         }
-        later(async move {
-            add_up(&mut flows, ask(&threads, m.0).await);
-            flows
-        })
+        later(async move { add_all(&mut flows, m.0, threads).await.then_some(flows) })
     }
 }
 
@@ -210,7 +206,17 @@ pub(super) fn later<T: 'static>(answer: impl Future<Output = T> + 'static) -> Re
 async fn ask(threads: &BTreeMap<u32, Address<Datapath>>, names: Vec<Ufid>) -> Vec<Vec<FlowReported>> {
     let asked = threads.values().map(|thread| thread.ask(ReportFlows(names.clone()), PATIENCE));
     // One between two lives has counted nothing.
-    join_all(asked).await.into_iter().map(Result::unwrap_or_default).collect()
+    join_all(asked).await.into_iter().map(|told| told.ok().flatten().unwrap_or_default()).collect()
+}
+
+/// Adds what threads counted to what the main thread had of so many of their lives. False if one has died since, or does not
+/// answer: what it counted is in neither, and sums that fall and rise again would be credited twice.
+async fn add_all(flows: &mut [FlowReported], names: Vec<Ufid>, threads: Vec<(Address<Datapath>, u64)>) -> bool {
+    let asked = threads.iter().map(|(thread, _)| thread.ask(ReportFlows(names.clone()), PATIENCE));
+    let told: Option<Vec<_>> = join_all(asked).await.into_iter().map(|told| told.ok().flatten()).collect();
+    let Some(told) = told else { return false };
+    add_up(flows, told);
+    threads.iter().all(|(thread, lives)| thread.card().counts().restarts == *lives)
 }
 
 /// A flow with its counters.

@@ -40,6 +40,8 @@ struct Thread {
     number: u16,
     /// Where it leaves what it counted, should it die.
     place: legacy::Place,
+    /// How often it died and what it had counted became the main thread's.
+    lives: u64,
 }
 
 impl Drop for Thread {
@@ -108,6 +110,11 @@ impl Hub {
         self.threads.iter().map(|(core, thread)| (*core, thread.address.clone())).collect()
     }
 
+    /// The threads, and of how many of their lives the main thread has what they counted.
+    pub(super) fn lives(&self) -> Vec<(Address<Datapath>, u64)> {
+        self.threads.values().map(|thread| (thread.address.clone(), thread.lives)).collect()
+    }
+
     /// Tells every thread.
     pub(super) fn tell(&self, order: impl Fn() -> Order) {
         self.threads.values().for_each(|thread| thread.order(order()));
@@ -166,7 +173,7 @@ impl Datapath {
             Datapath::pmd(desk, (config, core), common.clone(), &news, ctx)
         });
         let orders = address.outlet::<Order>().retry(ORDERS_AT_MOST);
-        self.hub.threads.insert(core, Thread { address, arbiter, orders, number, place });
+        self.hub.threads.insert(core, Thread { address, arbiter, orders, number, place, lives: 0 });
         self.engine.keep_journal(true);
         self.instruct(core);
     }
@@ -424,10 +431,15 @@ impl Handler<ThreadReturned> for Datapath {
             .hub
             .places
             .iter()
-            .filter(|(_, p)| matches!(p, Place::At(core) if *core == m.0))
+            .filter(|(_, p)| matches!(p, Place::At(core) if *core == m.core))
             .map(|(n, _)| n.0)
             .collect();
-        match self.hub.threads.get(&m.0).and_then(|thread| thread.place.take()) {
+        let thread = self.hub.threads.get_mut(&m.core);
+        let left = thread.and_then(|thread| {
+            thread.lives = m.lives;
+            thread.place.take()
+        });
+        match left {
             Some(legacy) => {
                 self.drops.inherit(&legacy.stats);
                 self.engine.credit_thread(legacy.stats);
@@ -439,7 +451,7 @@ impl Handler<ThreadReturned> for Datapath {
                 self.spread();
             }
         }
-        self.instruct(m.0);
+        self.instruct(m.core);
         self.lose(ports);
         self.engine.tick(now_us());
     }

@@ -209,8 +209,9 @@ impl Datapath {
         if let Err(error) = sys::thread::set_affinity(&[core as usize]) {
             vlog::dbg!("dpif_netdev", "core {core}: {error}");
         }
-        if desk.card().counts().restarts > 0 && !news.offer(ThreadReturned(core)) {
-            vlog::err!("dpif_netdev", "core {core}: has no queues, the datapath does not keep up");
+        let lives = desk.card().counts().restarts;
+        if lives > 0 {
+            news.clone().deliver(ThreadReturned { core, lives });
         }
         let now_us = now_us();
         let pmd = Pmd { core, since_us: now_us, busy_us: 0, settled_us: now_us };

@@ -129,9 +129,10 @@ pub struct FlowDump {
     pub max: usize,
 }
 
-/// Some flows as bridges need to know of them, how many flows there are, and where to go on (Q).
+/// Some flows as bridges need to know of them, how many flows there are, and where to go on; `None` while it is not known
+/// what a thread had counted that died (Q).
 #[derive(Message)]
-#[rtype(result = "(Vec<flow::FlowReported>, usize, Option<FlowCursor>)")]
+#[rtype(result = "Option<(Vec<flow::FlowReported>, usize, Option<FlowCursor>)>")]
 pub struct FlowReports {
     /// Where to begin.
     pub cursor: FlowCursor,
@@ -139,9 +140,9 @@ pub struct FlowReports {
     pub max: usize,
 }
 
-/// The flows of these names, as far as they are there (Q).
+/// The flows of these names, as far as they are there; `None` while it is not known what a thread had counted that died (Q).
 #[derive(Debug, Message)]
-#[rtype(result = "Vec<flow::FlowReported>")]
+#[rtype(result = "Option<Vec<flow::FlowReported>>")]
 pub struct ReportFlows(pub Vec<Ufid>);
 
 /// What each thread has counted of the flows of these names, by processor; `None` for the main thread (Q).
@@ -317,7 +318,12 @@ pub enum Order {
 /// A thread was started anew: it has nothing (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct ThreadReturned(pub u32);
+pub struct ThreadReturned {
+    /// Its processor.
+    pub core: u32,
+    /// How often it has been started anew.
+    pub lives: u64,
+}
 
 /// Set or unset a meter (R).
 #[derive(Message)]

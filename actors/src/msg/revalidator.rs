@@ -45,10 +45,11 @@ impl RevalidatorSettings {
 #[rtype(result = "()")]
 pub struct SetFlowLimit(pub usize);
 
-/// The datapath was started anew: it must be told how many flows there may be (R).
+/// The datapath was started anew, the how-many-eth time: it must be told how many flows there may be, and its bridges have
+/// been told what its flows had carried (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct LimitAnew;
+pub struct LimitAnew(pub u64);
 
 /// How many flows there may be, and have been (Q).
 #[derive(Debug, Message)]

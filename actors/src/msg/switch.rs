@@ -69,6 +69,8 @@ pub struct BridgeReported {
 pub struct DatapathReturned {
     /// Its type.
     pub datapath: String,
+    /// How often it has been started anew.
+    pub lives: u64,
     /// What the flows carried that fell with it.
     pub fallen: Vec<flow::FlowReported>,
 }

@@ -5,6 +5,7 @@
 //! round runs at a time; a change during a round makes another follow. It keeps nothing but that and the limit of
 //! flows: a panic costs nothing.
 
+use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use flow::FlowReported;
 use ofproto::bridge::Decisions;
@@ -63,6 +64,8 @@ struct Round {
     /// The datapath's type.
     kind: std::sync::Arc<str>,
     datapath: Address<Datapath>,
+    /// How often it had been started anew when its bridges heard last what its flows had carried.
+    lives: u64,
     directory: Shared,
 }
 
@@ -71,9 +74,10 @@ impl Revalidator {
     pub fn new(desk: Desk, datapath: Address<Datapath>, directory: Shared) -> Self {
         // Of `revalidator TYPE`.
         let kind = desk.name().split(' ').nth(1).unwrap_or_default().into();
+        let lives = datapath.card().counts().restarts;
         let mut this = Self {
             desk,
-            round: Round { kind, datapath, directory },
+            round: Round { kind, datapath, lives, directory },
             settings: RevalidatorSettings::default(),
             limit: FlowLimit::default(),
             sweep_at_ms: clock::now_ms(),
@@ -171,6 +175,19 @@ impl Round {
         directory.bridges.values().filter(|b| *b.datapath == *self.kind).map(|b| b.address.clone()).collect()
     }
 
+    /// What the datapath has counted, all of it. One that was started anew knows nothing of what is still to be credited, and
+    /// one with a thread that was, not all: such an answer is none.
+    async fn told<M, T>(&self, question: M) -> Option<T>
+    where
+        M: Message<Result = Option<T>> + Send + Unpin + 'static,
+        T: Send + 'static,
+        Datapath: Handler<M>,
+        <Datapath as Actor>::Context: ToEnvelope<Datapath, M>,
+    {
+        let told = self.datapath.ask(question, PATIENCE).await.ok().flatten();
+        told.filter(|_| self.datapath.card().counts().restarts == self.lives)
+    }
+
     /// Has every bridge judge the flows that changes concern, once around: where rules change all the time flows are stale
     /// again as soon as they were judged, which is the next round's work. Nobody may wait for a day without changes.
     async fn judge(&self, min_pps: u32) {
@@ -181,7 +198,7 @@ impl Round {
             {
                 after = Some(last);
                 // What they carried until now is owed to what they meant until now.
-                let Ok(reports) = self.datapath.ask(ReportFlows(ufids.clone()), PATIENCE).await else { return };
+                let Some(reports) = self.told(ReportFlows(ufids.clone())).await else { return };
                 let Ok((view_version, decisions)) = bridge.ask(FlowJudge { ufids, reports, min_pps }, PATIENCE).await
                 else {
                     break;
@@ -210,7 +227,7 @@ impl Round {
         let mut n = 0;
         while let Some(at) = cursor {
             let dump = FlowReports { cursor: at, max: WALK_SLICE };
-            let Ok((flows, total, next)) = self.datapath.ask(dump, PATIENCE).await else { return n };
+            let Some((flows, total, next)) = self.told(dump).await else { return n };
             cursor = next;
             n += flows.len();
             if limit.is_far_exceeded(total) {
@@ -228,7 +245,7 @@ impl Round {
     /// Has what flows carried credited, if there are no more than one piece of them.
     async fn credit_few(&self, limit: &FlowLimit, min_pps: u32) {
         let dump = FlowReports { cursor: dp::FlowCursor::START, max: WALK_SLICE };
-        if let Ok((flows, total, _)) = self.datapath.ask(dump, PATIENCE).await
+        if let Some((flows, total, _)) = self.told(dump).await
             && total <= WALK_SLICE
         {
             self.report(flows, limit.max_idle_ms(total), min_pps, false).await;
@@ -343,9 +360,13 @@ impl Handler<SetFlowLimit> for Revalidator {
 impl Handler<LimitAnew> for Revalidator {
     type Result = ();
 
-    fn handle(&mut self, _: LimitAnew, _: &mut Context<Self>) {
+    fn handle(&mut self, m: LimitAnew, ctx: &mut Context<Self>) {
         self.desk.received();
+        self.round.lives = m.0;
         self.limit_datapath();
+        // Rounds were in vain since.
+        self.sweep_at_ms = clock::now_ms();
+        self.start(ctx);
     }
 }
 

@@ -45,8 +45,9 @@ impl Switch {
         let (news, own) = (self.own.as_ref().map(Address::outlet::<DatapathReturned>), full.clone());
         let owner = Owner::default();
         let address = self.family.hire_on(self.ofproto.clone(), role, move |desk, ctx| {
-            if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
-                news.offer(DatapathReturned { datapath: own.clone(), fallen: Vec::new() });
+            let lives = desk.card().counts().restarts;
+            if let Some(news) = news.clone().filter(|_| lives > 0) {
+                news.deliver(DatapathReturned { datapath: own.clone(), lives, fallen: Vec::new() });
             }
             Datapath::new(desk, config, owner.clone(), owner.place.take(), ctx)
         });
@@ -196,7 +197,7 @@ impl Switch {
         let Some(entry) = self.made.get(full) else { return false };
         poll(&mut entry.clone(), &self.settings.cores);
         for port in entry.own.values() {
-            port.address.offer(Reattach);
+            port.address.outlet().deliver(Reattach);
         }
         true
     }

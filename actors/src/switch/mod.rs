@@ -324,9 +324,10 @@ impl Switch {
         };
         let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| {
             let mut legacy = owner.place.take();
-            if let Some(news) = news.as_ref().filter(|_| desk.card().counts().restarts > 0) {
+            let lives = desk.card().counts().restarts;
+            if let Some(news) = news.clone().filter(|_| lives > 0) {
                 let fallen = legacy.as_mut().map(|legacy| std::mem::take(&mut legacy.flows)).unwrap_or_default();
-                news.offer(DatapathReturned { datapath: name.clone(), fallen });
+                news.deliver(DatapathReturned { datapath: name.clone(), lives, fallen });
             }
             Datapath::new(desk, config, owner.clone(), legacy, ctx)
         });
@@ -552,7 +553,7 @@ impl Handler<DatapathReturned> for Switch {
     /// connections, and each port opens its device for it.
     fn handle(&mut self, m: DatapathReturned, _: &mut Context<Self>) {
         self.desk.received();
-        let DatapathReturned { datapath, fallen } = m;
+        let DatapathReturned { datapath, lives, fallen } = m;
         if self.made_returned(&datapath) {
             return;
         }
@@ -565,7 +566,6 @@ impl Handler<DatapathReturned> for Switch {
             if let Some(settings) = &backer.tracking {
                 backer.address.offer(TrackAs(settings.clone()));
             }
-            backer.revalidator.offer(LimitAnew);
         }
         let bridges = self.bridges.values().filter(|bridge| bridge.datapath == datapath);
         let mut by_bridge: BTreeMap<BridgeId, Vec<FlowReported>> = BTreeMap::new();
@@ -573,10 +573,15 @@ impl Handler<DatapathReturned> for Switch {
             by_bridge.entry(ofproto::bridge::owner(flow.ufid)).or_default().push(flow);
         }
         for bridge in bridges.clone() {
-            bridge.address.offer(DatapathAnew { fallen: by_bridge.remove(&bridge.id).unwrap_or_default() });
+            let fallen = by_bridge.remove(&bridge.id).unwrap_or_default();
+            bridge.address.outlet().deliver(DatapathAnew { fallen });
+        }
+        // Until it hears of it nobody forgets flows that are not there.
+        if let Some(backer) = self.datapaths.get(&datapath) {
+            backer.revalidator.outlet().deliver(LimitAnew(lives));
         }
         for port in bridges.flat_map(|bridge| bridge.ports.values()).filter(|port| port.odp.is_some()) {
-            port.address.offer(Reattach);
+            port.address.outlet().deliver(Reattach);
         }
     }
 }
@@ -589,7 +594,7 @@ impl Handler<QueuesLost> for Switch {
         let bridges = self.bridges.values().filter(|bridge| bridge.datapath == m.datapath);
         for port in bridges.flat_map(|bridge| bridge.ports.values()) {
             if port.odp.is_some_and(|odp| m.ports.contains(&odp)) {
-                port.address.offer(Reattach);
+                port.address.outlet().deliver(Reattach);
             }
         }
     }

@@ -150,11 +150,15 @@ fn what_a_thread_counted_is_not_lost_with_it() {
             let answered = a.ping_with(&b.ip, 20, &["-Q", tos])?;
             need(&format!("{answered} of 20 are answered"), answered >= MOST)?;
             lab.tool_args("ovs-appctl", &["actor/panic", thread])?;
-            process::until(&format!("the packets that {thread} had counted"), SOON, || {
+            let counted = || {
                 let shown = lab.ofctl(&format!("dump-flows br0 {protocol}")).unwrap_or_default();
-                let count = shown.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
-                count.is_some_and(|n: u32| n >= 2 * answered)
-            })?;
+                shown.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse::<u32>().ok())
+            };
+            process::until(&format!("the packets that {thread} had counted"), SOON, || {
+                counted().is_some_and(|n| n >= 2 * answered)
+            })
+            .map_err(|why| format!("{why}: {:?} of {}", counted(), 2 * answered))?;
+            need(&format!("none is counted twice: {:?}", counted()), counted().is_some_and(|n| n <= 2 * 20))?;
             process::until("the guests to reach each other again", SOON, || a.reaches(&b.ip))?;
         }
         Ok(())

@@ -536,7 +536,7 @@ async fn put_flow(
 
 /// What all threads together have counted of a flow, if it is there.
 async fn counted(entry: &DatapathEntry, ufid: Ufid) -> Option<FlowStats> {
-    let reports = entry.address.ask(ReportFlows(vec![ufid]), PATIENCE).await.ok()?;
+    let reports = entry.address.ask(ReportFlows(vec![ufid]), PATIENCE).await.ok()??;
     Some(reports.first()?.stats)
 }
 
