@@ -31,7 +31,7 @@ use crate::supervise::{Family, Role, Strategy};
 use crate::switch::directory::Shared;
 use crate::switch::plan::DummyMode;
 use crate::switch::{HostStarted, IdlStarted, MetricsStarted, Own, Switch, SwitchSettings};
-use crate::unixctl::Commands;
+use crate::unixctl::{Commands, coverage};
 
 /// How a switch is to be.
 #[derive(Debug, Clone)]
@@ -121,6 +121,7 @@ const MAILBOX: usize = 1024;
 /// The text to end the program with.
 pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) -> Result<VswitchdSystem, String> {
     sys::heap::return_freed_soon();
+    coverage::expect(&coverage::names::SWITCH);
     config.tls.judge();
     let kind = config.ring.unwrap_or_else(|| {
         // The test makes a pair of devices in a namespace of its own; where that is not allowed V2 is the safe choice.

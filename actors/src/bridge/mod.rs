@@ -96,7 +96,7 @@ pub struct Bridge {
     reported: BridgeReport,
     connections: connections::Connections,
     collectors: crate::export::Collectors,
-    counted: coverage::Counted,
+    counted: coverage::Tally,
     /// A view that the switch has not been told of.
     untold: Option<Arc<BridgeView>>,
     /// When it was told last, milliseconds.
@@ -145,7 +145,7 @@ impl Bridge {
             reported: BridgeReport::default(),
             connections: connections::Connections::default(),
             collectors: crate::export::Collectors::default(),
-            counted: coverage::Counted::new(),
+            counted: coverage::Tally::default(),
             untold: None,
             told_ms: 0,
             configuring: 0,
@@ -172,7 +172,8 @@ impl Bridge {
                 self.carry_out(output, ctx);
             }
         }
-        self.counted.count(self.core.macs.stats);
+        let mcast = self.core.groups_heard.as_ref().map(|groups| groups.counts).unwrap_or_default();
+        self.counted.count(coverage::Tally { macs: self.core.macs.stats, mcast, events: self.core.events });
         self.flush_peers();
         if !self.uncredited.is_empty() {
             self.credit(Vec::new(), Vec::new());
@@ -339,7 +340,6 @@ impl Handler<Upcalls> for Bridge {
     fn handle(&mut self, m: Upcalls, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.set_now(clock::now_ms());
-        coverage::TRANSLATED.add_many(m.batch.len() as u64);
         let upcalls = m.batch.len();
         self.core.upcalls(m.batch, !m.is_full, clock::now_ms());
         self.settle(ctx);

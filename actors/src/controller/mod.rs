@@ -9,7 +9,6 @@ mod listen;
 mod session;
 
 pub use listen::{Admit, Listener, Renew};
-pub(crate) use session::KNOWN as COUNTERS;
 pub use session::{ReadStatus, Reconfigure, Reconnect, Session, SessionSetup, Transmit, Way};
 
 /// Writes a pure part's line into the log.

@@ -45,8 +45,8 @@ static RECEIVED: Counter = Counter::new("vconn_received");
 static SENT: Counter = Counter::new("vconn_sent");
 static QUEUED: Counter = Counter::new("rconn_queued");
 static PASSED_ON: Counter = Counter::new("rconn_sent");
-/// What is counted of connections, known before there is one.
-pub(crate) static KNOWN: [&Counter; 4] = [&RECEIVED, &SENT, &QUEUED, &PASSED_ON];
+/// Attempts to connect.
+static OPENED: Counter = Counter::new("vconn_open");
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
@@ -185,6 +185,7 @@ impl Session {
     fn connect(&mut self, ctx: &mut Context<Self>) {
         let Some(way) = self.setup.way.clone() else { return };
         self.attempt += 1;
+        OPENED.add();
         let attempt = self.attempt;
         let peer = self.setup.peer.clone();
         let errand = clock::at_work();

@@ -1,10 +1,11 @@
 //! Packets as coverage counters, received, sent and dropped, under the names that they have in Open vSwitch.
 //! (ovs-appctl(8), `coverage/show`.)
 
+use dp::ct::Event;
 use dp::{Drop, Stats};
 use flow::odp::DropReason as R;
 
-use crate::unixctl::coverage::{self, Counter};
+use crate::unixctl::coverage::Counter;
 
 /// Each reason with its counter.
 static COUNTERS: [(Drop, Counter); 24] = [
@@ -34,53 +35,55 @@ static COUNTERS: [(Drop, Counter); 24] = [
     (Drop::NoTunnel, Counter::new("datapath_drop_invalid_tnl_port")),
 ];
 
-/// Names that nothing here ever counts under, and that who asks for expects to be there.
-static NEVER: [Counter; 2] = [Counter::new("datapath_drop_lock_error"), Counter::new("datapath_drop_hw_miss_recover")];
-
 static RECEIVED: Counter = Counter::new("netdev_received");
 static SENT: Counter = Counter::new("netdev_sent");
+/// Packets whose headers were looked at.
+static EXTRACTED: Counter = Counter::new("flow_extract");
+
+/// What befalls packets that are to be tracked.
+static TRACKING: [(Event, Counter); Event::COUNT] = [
+    (Event::Full, Counter::new("conntrack_full")),
+    (Event::HeaderSum, Counter::new("conntrack_l3csum_err")),
+    (Event::TransportSum, Counter::new("conntrack_l4csum_err")),
+    (Event::InvalidFlags, Counter::new("conntrack_invalid_tcp_flags")),
+    (Event::OutsideWindow, Counter::new("conntrack_tcp_seq_chk_failed")),
+    (Event::Unchecked, Counter::new("conntrack_tcp_seq_chk_bypass")),
+    (Event::FragmentSum, Counter::new("ipf_l3csum_err")),
+];
 
 /// What one thread has told.
-pub(super) struct Told {
-    drops: [u64; Drop::COUNT],
-    received: u64,
-    sent: u64,
-}
+pub(super) struct Told(Stats);
 
 impl Told {
-    /// Nothing yet, under names that are known from now on.
+    /// Nothing yet.
     pub(super) fn new() -> Self {
-        coverage::know(&super::flows::KNOWN);
-        coverage::know(&super::ports::KNOWN);
-        COUNTERS.iter().map(|(_, counter)| counter).chain(&NEVER).chain([&RECEIVED, &SENT]).for_each(Counter::register);
-        Self { drops: [0; Drop::COUNT], received: 0, sent: 0 }
+        Self(Stats::default())
     }
 
     /// Takes over the counters of a thread that panicked, which has told of them itself.
     pub(super) fn inherit(&mut self, stats: &Stats) {
-        self.received += stats.received;
-        self.sent += stats.output_packets;
-        for (told, dropped) in self.drops.iter_mut().zip(stats.drops) {
-            *told += dropped;
-        }
+        self.0 += *stats;
     }
 
-    /// Adds what was received, sent and dropped since.
+    /// Adds what was received, sent, dropped and tracked since.
     pub(super) fn tell(&mut self, stats: &Stats) {
-        for (counter, now, told) in
-            [(&RECEIVED, stats.received, &mut self.received), (&SENT, stats.output_packets, &mut self.sent)]
-        {
-            if now > *told {
-                counter.add_many(now - *told);
-                *told = now;
-            }
+        if self.0 == *stats {
+            return;
         }
-        for (reason, counter) in &COUNTERS {
-            let (now, told) = (stats.dropped(*reason), &mut self.drops[reason.index()]);
-            if now > *told {
-                counter.add_many(now - *told);
-                *told = now;
+        let told = std::mem::replace(&mut self.0, *stats);
+        let add = |counter: &'static Counter, now: u64, before: u64| {
+            if now > before {
+                counter.add_many(now - before);
             }
+        };
+        add(&RECEIVED, stats.received, told.received);
+        add(&EXTRACTED, stats.received, told.received);
+        add(&SENT, stats.output_packets, told.output_packets);
+        for (reason, counter) in &COUNTERS {
+            add(counter, stats.dropped(*reason), told.dropped(*reason));
+        }
+        for (event, counter) in &TRACKING {
+            add(counter, stats.tracking[*event as usize], told.tracking[*event as usize]);
         }
     }
 }

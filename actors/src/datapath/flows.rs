@@ -19,15 +19,12 @@ static PUT: Counter = Counter::new("dpif_flow_put");
 static DELETED: Counter = Counter::new("dpif_flow_del");
 static EXECUTED: Counter = Counter::new("dpif_execute");
 static FLUSHED: Counter = Counter::new("dpif_flow_flush");
-/// What the datapath is asked and told of flows, known before it is.
-pub(super) static KNOWN: [&Counter; 4] = [&PUT, &DELETED, &EXECUTED, &FLUSHED];
 
 impl Handler<FlowInstall> for Datapath {
     type Result = ();
 
     fn handle(&mut self, m: FlowInstall, _: &mut Context<Self>) {
         self.desk.received();
-        PUT.add_many(m.entries.len() as u64);
         for entry in &m.entries {
             match self.engine.install(entry, m.view_version) {
                 Ok(()) if self.offload.is_on() => {
@@ -63,7 +60,10 @@ impl Datapath {
 
     pub(super) fn execute(&mut self, m: PacketExecute) {
         let now_us = now_us();
-        EXECUTED.add_many(m.packets.len() as u64);
+        if m.answered.is_empty() {
+            // Answers are no requests.
+            EXECUTED.add_many(m.packets.len() as u64);
+        }
         self.engine.execute(m.packets, now_us, &mut self.upcalls);
         if !m.answered.is_empty() {
             self.lines.answered(&m.bridge, now_us / 1000);

@@ -13,8 +13,6 @@ use crate::unixctl::coverage::Counter;
 
 static ADDED: Counter = Counter::new("dpif_port_add");
 static REMOVED: Counter = Counter::new("dpif_port_del");
-/// Both.
-pub(super) static KNOWN: [&Counter; 2] = [&ADDED, &REMOVED];
 
 impl Handler<PortAttach> for Datapath {
     type Result = ();

@@ -6,6 +6,11 @@ use futures::future::join_all;
 use super::flows::later;
 use super::{Datapath, PATIENCE, now_us};
 use crate::msg::datapath::*;
+use crate::unixctl::coverage::Counter;
+
+static METER_SET: Counter = Counter::new("dpif_meter_set");
+static METER_DELETED: Counter = Counter::new("dpif_meter_del");
+static METER_READ: Counter = Counter::new("dpif_meter_get");
 
 impl Datapath {
     /// What this thread counted.
@@ -157,8 +162,14 @@ impl Handler<MeterSet> for Datapath {
     fn handle(&mut self, m: MeterSet, _: &mut Context<Self>) {
         self.desk.received();
         match m.config {
-            Some(config) => self.engine.set_meter(m.id, config, now_us()),
-            None => drop(self.engine.delete_meter(m.id)),
+            Some(config) => {
+                METER_SET.add();
+                self.engine.set_meter(m.id, config, now_us());
+            }
+            None => {
+                METER_DELETED.add();
+                drop(self.engine.delete_meter(m.id));
+            }
         }
     }
 }
@@ -168,6 +179,7 @@ impl Handler<MeterRead> for Datapath {
 
     fn handle(&mut self, m: MeterRead, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
+        METER_READ.add();
         MessageResult(self.engine.meter(m.id).map(|meter| meter.stats().clone()))
     }
 }

@@ -24,6 +24,7 @@ use crate::msg::datapath::*;
 use crate::msg::revalidator::*;
 use crate::supervise::{Desk, Player};
 use crate::switch::directory::Shared;
+use crate::unixctl::coverage::Counter;
 use crate::waiters::Waiters;
 
 /// Rounds that changes cause leave the bridges this many times as long as they take: a change alone is acted upon at
@@ -31,6 +32,8 @@ use crate::waiters::Waiters;
 const PAUSE: i64 = 2;
 /// Dumps that follow changes leave the datapath this many times as long as they take.
 const REST: i64 = 10;
+/// Times that there were so many flows that all of them went.
+static ALL_KILLED: Counter = Counter::new("upcall_flow_limit_kill");
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A revalidator's actor.
@@ -231,6 +234,7 @@ impl Round {
             cursor = next;
             n += flows.len();
             if limit.is_far_exceeded(total) {
+                ALL_KILLED.add();
                 purge(self.clone()).await;
                 return total;
             }

@@ -3,6 +3,7 @@
 use super::name::lacks_port;
 use super::tls::Tls;
 use super::{HostPort, Method, NameError, OPENFLOW_PORT, OVSDB_PORT, Stream};
+use crate::unixctl::coverage::Counter;
 use std::io;
 use std::path::Path;
 use tokio::net::{TcpStream, UnixStream};
@@ -64,11 +65,14 @@ pub(crate) fn prepare(method: &Method, tls: &Tls) -> io::Result<()> {
     if matches!(method, Method::Ssl(_)) { tls.context(true).map(|_| ()) } else { Ok(()) }
 }
 
+static OPENED: Counter = Counter::new("stream_open");
+
 /// Opens a connection by an active method. The caller bounds the time it may take.
 ///
 /// # Errors
 /// Those of the operating system, of the name service, and of TLS.
 pub async fn connect(method: &Method, tls: &Tls) -> io::Result<Stream> {
+    OPENED.add();
     match method {
         Method::Unix(path) => unix(path).await.map(Stream::Unix),
         Method::Tcp(peer) => tcp(peer).await.map(Stream::Tcp),

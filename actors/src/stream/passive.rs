@@ -5,6 +5,7 @@
 
 use super::active::{UNIX_PATH_AT_MOST, errno_text, shorten};
 use super::{Method, Stream, Tls};
+use crate::unixctl::coverage::Counter;
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -44,6 +45,7 @@ enum Raw {
     Ssl(TcpStream, Tls),
 }
 
+static OPENED: Counter = Counter::new("pstream_open");
 static UNIX_PEERS: AtomicU64 = AtomicU64::new(0);
 
 impl Listener {
@@ -52,6 +54,7 @@ impl Listener {
     /// # Errors
     /// Those of the operating system. They are logged too, as Open vSwitch logs them.
     pub fn bind(method: &Method, tls: &Tls) -> io::Result<Listener> {
+        OPENED.add();
         let kind = match method {
             Method::PassiveUnix(path) => bind_unix(path)?,
             Method::PassiveTcp(port, ip) => Kind::Tcp(bind_tcp(*port, *ip)?),

@@ -9,6 +9,7 @@ pub fn add_log_commands(commands: &mut Commands) {
     for (name, usage, min, max) in vlog::COMMANDS {
         commands.add(name, usage, min, max, move |args| vlog::command(name, args).unwrap_or(Ok(String::new())));
     }
+    coverage::expect(&coverage::names::DAEMON);
     commands.add("coverage/show", "", 0, 0, |_| Ok(coverage::show(clock::now_ms())));
     commands.add("coverage/read-counter", "COUNTER", 1, 1, |args| {
         coverage::read(&args[0]).map(|total| format!("{total}\n")).ok_or_else(|| "No such counter".to_owned())

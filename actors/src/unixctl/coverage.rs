@@ -3,6 +3,8 @@
 //! `coverage/show` prints rates over the last five seconds, minute and hour. Source: ovs-appctl(8) and the
 //! form of Open vSwitch 3.1's output.
 
+pub mod names;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,9 +24,20 @@ const SLOT_MS: i64 = 5000;
 
 #[derive(Debug)]
 struct History {
-    counter: &'static Counter,
+    /// `None`: its event has not happened.
+    counter: Option<&'static Counter>,
     slots: Vec<u64>,
     seen: u64,
+}
+
+impl History {
+    fn new(counter: Option<&'static Counter>) -> Self {
+        Self { counter, slots: vec![0; SLOTS], seen: 0 }
+    }
+
+    fn total(&self) -> u64 {
+        self.counter.map_or(0, |counter| counter.total.load(Relaxed))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,13 +54,9 @@ impl Counter {
         Counter { name, total: AtomicU64::new(0), registered: OnceLock::new() }
     }
 
-    /// Makes the counter known before its event first happens.
-    pub fn register(&'static self) {
+    fn register(&'static self) {
         self.registered.get_or_init(|| {
-            with(|book| {
-                let history = History { counter: self, slots: vec![0; SLOTS], seen: 0 };
-                book.counters.insert(self.name, history);
-            });
+            with(|book| drop(book.counters.insert(self.name, History::new(Some(self)))));
         });
     }
 
@@ -67,9 +76,14 @@ fn with<R>(edit: impl FnOnce(&mut Book) -> R) -> R {
     edit(BOOK.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
 }
 
-/// Makes counters known before any of their events happens: who reads one is then told 0.
-pub fn know(counters: &[&'static Counter]) {
-    counters.iter().for_each(|counter| counter.register());
+/// Makes counters known before their events happen: who reads one is then told 0. Some never happen here, as what they
+/// count is not done in this way; who watches for them expects them all the same.
+pub fn expect(names: &[&'static str]) {
+    with(|book| {
+        for name in names {
+            book.counters.entry(name).or_insert_with(|| History::new(None));
+        }
+    });
 }
 
 /// Closes the slots that have passed. The daemon's housekeeping calls it every five seconds.
@@ -85,7 +99,7 @@ impl Book {
             return;
         }
         for history in self.counters.values_mut() {
-            let total = history.counter.total.load(Relaxed);
+            let total = history.total();
             history.slots.rotate_right(passed);
             history.slots[..passed].fill(0);
             history.slots[0] = total.saturating_sub(history.seen);
@@ -97,12 +111,12 @@ impl Book {
 
 /// The total of one counter, if it is known.
 pub fn read(name: &str) -> Option<u64> {
-    with(|book| book.counters.get(name).map(|h| h.counter.total.load(Relaxed)))
+    with(|book| book.counters.get(name).map(History::total))
 }
 
 /// The totals of all counters that are known, by name.
 pub fn totals() -> Vec<(&'static str, u64)> {
-    with(|book| book.counters.iter().map(|(name, h)| (*name, h.counter.total.load(Relaxed))).collect())
+    with(|book| book.counters.iter().map(|(name, h)| (*name, h.total())).collect())
 }
 
 /// The table of `coverage/show`.
@@ -113,7 +127,7 @@ pub fn show(now_ms: i64) -> String {
         let mut lines = String::new();
         let (mut hash, mut never) = (0x811c_9dc5_u32, 0);
         for (name, history) in &book.counters {
-            let total = history.counter.total.load(Relaxed);
+            let total = history.total();
             if total == 0 {
                 never += 1;
                 continue;

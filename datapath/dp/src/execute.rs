@@ -11,7 +11,7 @@ use packet::{Offload, PacketBuf};
 
 use crate::burst::{Packets, Slot};
 use crate::ct::fragments::{self, Arrival, Fragment};
-use crate::ct::{self, Again, Helped, Outcome, Rewrite, Tuple};
+use crate::ct::{self, Again, Event, Helped, Outcome, Rewrite, Tuple};
 use crate::edit::{self, Unfit};
 use crate::engine::{Engine, Env};
 use crate::meter::Verdict;
@@ -592,8 +592,11 @@ impl Engine {
         } else {
             Arrival::Refused
         };
+        if matches!(arrival, Arrival::WrongSum) {
+            self.stats.tracking[Event::FragmentSum as usize] += 1;
+        }
         match arrival {
-            Arrival::Refused => {
+            Arrival::Refused | Arrival::WrongSum => {
                 // Once for each zone: a packet that was translated there has its text and numbers as they shall be.
                 let is_done = work.key.ct_zone() == ct.zone && work.key.ct_state() & (cs::SNAT | cs::DNAT) != 0;
                 let translates = ct.nat.is_some() && !is_done;
@@ -670,12 +673,15 @@ impl Engine {
         let meta = packets.meta(work.slot);
         let state = work.key.ct_state();
         let mut parsed = ct::parse(packets.data(work.slot), work.key, &work.layers, &meta.offload);
-        if let Some(parsed) = &mut parsed {
+        if let Ok(parsed) = &mut parsed {
             parsed.is_translated = state & (cs::SNAT | cs::DNAT) != 0;
         }
         let was_here = state & cs::TRK != 0 && work.key.ct_zone() == ct.zone && !ct.force;
         let again = was_here.then(|| Again { state: state & !cs::TRK, original: read_original(work.key) });
         let outcome = self.common.tracker().process(ct, parsed, again, env.now_ms);
+        if let Some(event) = outcome.event {
+            self.stats.tracking[event as usize] += 1;
+        }
         if outcome.is_exhausted {
             self.notices.add(Notice::NatExhausted);
         }

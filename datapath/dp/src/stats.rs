@@ -3,6 +3,8 @@
 
 use flow::odp::DropReason;
 
+use crate::ct::Event;
+
 /// Counters of the datapath of one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -32,6 +34,8 @@ pub struct Stats {
     pub output_packets: u64,
     /// Packets dropped, by [`Drop`].
     pub drops: [u64; Drop::COUNT],
+    /// What happened to packets that were to be tracked, by [`Event`].
+    pub tracking: [u64; Event::COUNT],
 }
 
 /// Counters of a port, as seen by this thread.
@@ -173,7 +177,8 @@ impl std::ops::AddAssign for Stats {
         self.action_upcalls += other.action_upcalls;
         self.output_batches += other.output_batches;
         self.output_packets += other.output_packets;
-        for (sum, n) in self.drops.iter_mut().zip(other.drops) {
+        let sums = self.drops.iter_mut().zip(other.drops).chain(self.tracking.iter_mut().zip(other.tracking));
+        for (sum, n) in sums {
             *sum += n;
         }
     }

@@ -96,6 +96,17 @@ pub struct McastTable<P = u32> {
     flooded: BTreeSet<P>,
     idle_ms: i64,
     max_groups: usize,
+    /// Listeners and routers that were heard of, and that fell silent.
+    pub counts: McastCounts,
+}
+
+/// What a table counted; it grows from zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct McastCounts {
+    /// Listeners and routers that it learned.
+    pub learned: u64,
+    /// Those that it forgot, as they were not heard again.
+    pub expired: u64,
 }
 
 impl<P: Copy + Ord> Default for McastTable<P> {
@@ -109,6 +120,7 @@ impl<P: Copy + Ord> Default for McastTable<P> {
             flooded: BTreeSet::new(),
             idle_ms: i64::from(DEFAULT_IDLE_S) * 1000,
             max_groups: DEFAULT_MAX_GROUPS,
+            counts: McastCounts::default(),
         }
     }
 }
@@ -171,6 +183,7 @@ impl<P: Copy + Ord> McastTable<P> {
         }
         group.listeners.push((port, now_ms));
         if known.is_none() {
+            self.counts.learned += 1;
             self.publish(key);
         }
         known.is_none()
@@ -192,6 +205,7 @@ impl<P: Copy + Ord> McastTable<P> {
         }
         self.routers.push((vlan, port, now_ms));
         if known.is_none() {
+            self.counts.learned += 1;
             self.publish_routers();
         }
         known.is_none()
@@ -228,9 +242,13 @@ impl<P: Copy + Ord> McastTable<P> {
         let old: Vec<GroupKey> =
             self.groups.iter().filter(|(_, g)| g.listeners.iter().any(|(_, t)| is_old(*t))).map(|(k, _)| *k).collect();
         for key in old {
-            changed |= self.drop_listeners(key, |(_, heard)| is_old(*heard));
+            let gone = self.drop_listeners(key, |(_, heard)| is_old(*heard));
+            self.counts.expired += u64::from(gone);
+            changed |= gone;
         }
-        self.drop_routers(|(_, _, heard)| now_ms >= heard + ROUTER_IDLE_MS) | changed
+        let gone = self.drop_routers(|(_, _, heard)| now_ms >= heard + ROUTER_IDLE_MS);
+        self.counts.expired += u64::from(gone);
+        changed | gone
     }
 
     /// When the next entry ages.

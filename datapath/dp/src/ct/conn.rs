@@ -102,7 +102,12 @@ pub(crate) enum Progress {
     Valid,
     /// Nobody has answered yet.
     ValidNew,
-    Invalid,
+    /// Outside the window, which nobody asks about.
+    Unchecked,
+    /// Outside the window.
+    Outside,
+    /// Flags that no segment has.
+    Nonsense,
     /// It begins another connection of the same tuple.
     Over,
 }
@@ -214,7 +219,7 @@ impl Conn {
                 };
                 (if is_new { Progress::ValidNew } else { Progress::Valid }, Some(next))
             }
-            (Follow::Tcp(_), None) => (Progress::Invalid, None),
+            (Follow::Tcp(_), None) => (Progress::Nonsense, None),
         };
         if let Some(next) = next {
             self.expires_ms = now_ms + self.timeouts.get(next);

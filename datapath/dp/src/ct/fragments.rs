@@ -98,9 +98,6 @@ impl Fragment {
         let (payload, offset, more, id) = match key.dl_type() {
             0x0800 => {
                 let len = usize::from(header.first()? & 0x0f) * 4;
-                if !offload.csum_valid && checksum::of(header.get(..len)?) != 0 {
-                    return None;
-                }
                 let field = be16(header, 6)?;
                 (l3 + len..end, usize::from(field & 0x1fff) * 8, field & 0x2000 != 0, be16(header, 4)?.into())
             }
@@ -234,11 +231,20 @@ impl Datagram {
     }
 }
 
+/// The checksum over an IPv4 header; `None`: it is cut short.
+fn header_sum(octets: &[u8], layers: &Layers) -> Option<u16> {
+    let header = octets.get(usize::from(layers.l3)..)?;
+    let len = usize::from(header.first()? & 0x0f) * 4;
+    Some(checksum::of(header.get(..len)?))
+}
+
 /// What became of a fragment.
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// It is not put together with others: to be tracked as it is, which makes it invalid.
     Refused,
+    /// Nor this, as its header's checksum is wrong.
+    WrongSum,
     /// It waits.
     Held,
     /// It was the one missing: all of its datagram, in order.
@@ -280,6 +286,9 @@ impl Fragments {
         let family = &mut self.families[usize::from(is_v6)];
         if !family.enabled || layers.l3 == Layers::NONE || offload.gso.is_some() {
             return Arrival::Refused;
+        }
+        if !is_v6 && !offload.csum_valid && header_sum(octets, layers).is_some_and(|sum| sum != 0) {
+            return Arrival::WrongSum;
         }
         let Some((fragment, id)) = Fragment::parse(octets, key, layers, offload) else { return Arrival::Refused };
         let size = fragment.payload.end - fragment.l3();

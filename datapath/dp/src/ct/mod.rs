@@ -10,6 +10,7 @@
 //! 4787 on what translation owes.
 
 mod conn;
+mod events;
 pub(crate) mod fragments;
 pub(crate) mod helper;
 mod limits;
@@ -27,6 +28,8 @@ use flow::odp::{Ct, CtNat};
 
 pub(crate) use conn::{Conn, Progress};
 pub use conn::{Connection, Timeout, Timeouts, Tuple};
+pub use events::Event;
+pub(crate) use events::Untracked;
 pub use fragments::{Family, Fragments, LEAST_MIN_SIZE, MOST_FRAGMENTS};
 use helper::Expectations;
 use limits::Limits;
@@ -54,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) is_exhausted: bool,
     /// Its connection has a helper: to be shown the packet's text.
     pub(crate) helped: Option<Helped>,
+    /// What is to be counted of it.
+    pub(crate) event: Option<Event>,
 }
 
 /// A packet of a connection that has a helper.
@@ -118,9 +123,18 @@ impl Tracker {
     }
 
     /// Takes a packet through.
-    pub(crate) fn process(&mut self, ct: &Ct, packet: Option<Parsed>, again: Option<Again>, now_ms: u64) -> Outcome {
-        let Some(mut packet) = packet else {
-            return Outcome { state: cs::INV | cs::TRK, ..Outcome::default() };
+    pub(crate) fn process(
+        &mut self,
+        ct: &Ct,
+        packet: Result<Parsed, Untracked>,
+        again: Option<Again>,
+        now_ms: u64,
+    ) -> Outcome {
+        let mut packet = match packet {
+            Ok(packet) => packet,
+            Err(reason) => {
+                return Outcome { state: cs::INV | cs::TRK, event: reason.event(), ..Outcome::default() };
+            }
         };
         let mut found = match &again {
             // Its own addresses may be translated by now.
@@ -141,7 +155,7 @@ impl Tracker {
         let mut outcome = Outcome::default();
         if let Some((index, reply)) = found {
             self.unshift(index, reply, &mut packet);
-            match self.progress(index, reply, &packet, again, now_ms) {
+            match self.progress(index, reply, &packet, again, now_ms, &mut outcome.event) {
                 Some(state) => outcome.state = state,
                 None => {
                     self.remove(index);
@@ -151,7 +165,7 @@ impl Tracker {
         }
         outcome.original = Some(packet.tuple);
         if found.is_none() {
-            (found, outcome.state) = self.begin(ct, &packet, again, now_ms, &mut outcome.is_exhausted);
+            (found, outcome.state) = self.begin(ct, &packet, again, now_ms, &mut outcome);
             if let Some(expected) = self.expectations.find(ct.zone, &packet.tuple).filter(|_| outcome.state == cs::NEW)
             {
                 outcome.state |= cs::REL;
@@ -253,7 +267,15 @@ impl Tracker {
     }
 
     /// The state of a packet of a connection; `None`: the connection is over, and the packet begins another.
-    fn progress(&mut self, index: u32, reply: bool, packet: &Parsed, again: Option<u8>, now_ms: u64) -> Option<u8> {
+    fn progress(
+        &mut self,
+        index: u32,
+        reply: bool,
+        packet: &Parsed,
+        again: Option<u8>,
+        now_ms: u64,
+        event: &mut Option<Event>,
+    ) -> Option<u8> {
         let checks = self.checks_sequence;
         let conn = self.conns[index as usize].as_mut()?;
         let direction = if reply { cs::RPL } else { 0 };
@@ -263,10 +285,12 @@ impl Tracker {
         if packet.is_related {
             return Some(cs::REL | direction);
         }
-        Some(match conn.update(packet, reply, checks, now_ms) {
-            Progress::Valid => cs::EST | direction,
+        let progress = conn.update(packet, reply, checks, now_ms);
+        *event = progress.event();
+        Some(match progress {
+            Progress::Valid | Progress::Unchecked => cs::EST | direction,
             Progress::ValidNew => cs::NEW,
-            Progress::Invalid => cs::INV,
+            Progress::Nonsense | Progress::Outside => cs::INV,
             Progress::Over => return None,
         })
     }
@@ -278,7 +302,7 @@ impl Tracker {
         packet: &Parsed,
         again: Option<u8>,
         now_ms: u64,
-        is_exhausted: &mut bool,
+        outcome: &mut Outcome,
     ) -> (Option<(u32, bool)>, u8) {
         if packet.is_related || !packet.may_begin() {
             return (None, cs::INV);
@@ -286,7 +310,11 @@ impl Tracker {
         if again.is_some_and(|state| state & cs::INV != 0) {
             return (None, cs::INV);
         }
-        if !ct.commit || !self.has_room(ct.zone) {
+        if !ct.commit {
+            return (None, cs::NEW);
+        }
+        if !self.has_room(ct.zone) {
+            outcome.event = Some(Event::Full);
             return (None, cs::NEW);
         }
         let timeouts = ct.timeout.as_ref().and_then(|name| self.policies.get(name)).copied().unwrap_or_default();
@@ -298,7 +326,7 @@ impl Tracker {
                 Some(translated) => translated,
                 // Nothing is free: it stays new, and is not remembered.
                 None => {
-                    *is_exhausted = true;
+                    outcome.is_exhausted = true;
                     return (None, cs::NEW);
                 }
             },

@@ -4,6 +4,7 @@ use flow::{Key, Layers};
 use packet::{Offload, checksum};
 
 use super::conn::{Tuple, has_ports};
+use super::events::Untracked;
 use super::tcp;
 
 const ICMP: u8 = 1;
@@ -58,12 +59,16 @@ fn be32(octets: &[u8], at: usize) -> Option<u32> {
     Some(u32::from(be16(octets, at)?) << 16 | u32::from(be16(octets, at + 2)?))
 }
 
-/// Looks at a packet; `None`: it cannot be tracked.
-pub(crate) fn parse(octets: &[u8], key: &Key, layers: &Layers, offload: &Offload) -> Option<Parsed> {
-    let (tuple, transport) = tuple(octets, key, layers)?;
-    if !offload.csum_valid && offload.partial_csum.is_none() && !is_sum_right(octets, key, layers, transport) {
-        return None;
+/// Looks at a packet, unless it cannot be tracked.
+pub(crate) fn parse(octets: &[u8], key: &Key, layers: &Layers, offload: &Offload) -> Result<Parsed, Untracked> {
+    let (tuple, transport) = tuple(octets, key, layers).ok_or(Untracked::Malformed)?;
+    if !offload.csum_valid && offload.partial_csum.is_none() {
+        check_sums(octets, key, layers, transport)?;
     }
+    classify(tuple, transport).ok_or(Untracked::Malformed)
+}
+
+fn classify(tuple: Tuple, transport: &[u8]) -> Option<Parsed> {
     if !tuple.is_icmp() {
         let tcp = if tuple.proto == TCP { Some(segment(transport)?) } else { None };
         return Some(Parsed { tuple, is_related: false, is_translated: false, tcp });
@@ -143,13 +148,13 @@ fn about(inner: &[u8], is_v6: bool) -> Option<Parsed> {
     Some(Parsed { tuple: tuple.reversed(), is_related: true, is_translated: false, tcp: None })
 }
 
-fn is_sum_right(octets: &[u8], key: &Key, layers: &Layers, transport: &[u8]) -> bool {
+fn check_sums(octets: &[u8], key: &Key, layers: &Layers, transport: &[u8]) -> Result<(), Untracked> {
     let is_v6 = key.dl_type() == IPV6;
     if !is_v6 {
         let at = usize::from(layers.l3);
         let header = octets.get(at..usize::from(layers.l4)).unwrap_or_default();
         if checksum::of(header) != 0 {
-            return false;
+            return Err(Untracked::HeaderSum);
         }
     }
     let pseudo = |proto: u8| {
@@ -160,13 +165,14 @@ fn is_sum_right(octets: &[u8], key: &Key, layers: &Layers, transport: &[u8]) -> 
             checksum::pseudo_v4(key.nw_src(), key.nw_dst(), proto, len)
         }
     };
-    match key.nw_proto() {
+    let is_right = match key.nw_proto() {
         UDP if be16(transport, 6) == Some(0) && !is_v6 => true,
         proto @ (TCP | UDP) => checksum::finish(checksum::sum(transport, pseudo(proto))) == 0,
         ICMPV6 if is_v6 => checksum::finish(checksum::sum(transport, pseudo(ICMPV6))) == 0,
         ICMP if !is_v6 => checksum::of(transport) == 0,
         _ => true,
-    }
+    };
+    if is_right { Ok(()) } else { Err(Untracked::TransportSum) }
 }
 
 fn segment(transport: &[u8]) -> Option<Segment> {

@@ -73,6 +73,8 @@ enum Fit {
     Inside,
     /// Nearly, where one end is not known well: it passes, and lets the connection live no longer.
     Near,
+    /// Not at all, which nobody asks about.
+    Unchecked,
     /// Not at all.
     Outside,
 }
@@ -128,7 +130,7 @@ impl Tcp {
 
     pub(super) fn update(&mut self, s: &Segment, is_reply: bool, checks: bool) -> (Progress, Option<Timeout>) {
         if is_nonsense(s.flags) {
-            return (Progress::Invalid, None);
+            return (Progress::Nonsense, None);
         }
         let is_liberal = self.is_liberal;
         let [a, b] = &mut self.peers;
@@ -148,7 +150,8 @@ impl Tcp {
             }
         }
         match Self::fits((src, dst), s, checks, is_liberal) {
-            Fit::Outside => (Progress::Invalid, None),
+            Fit::Outside => (Progress::Outside, None),
+            Fit::Unchecked => (Progress::Unchecked, Some(Self::timeout(src, dst))),
             Fit::Near => (Progress::Valid, None),
             Fit::Inside => (Progress::Valid, Some(Self::timeout(src, dst))),
         }
@@ -194,7 +197,8 @@ impl Tcp {
             && at_least(src.may_send.wrapping_add(MAX_ACK_WINDOW), end)
             && at_least(seq, src.sent.wrapping_sub(MAX_ACK_WINDOW));
         let fit = match () {
-            () if in_window || !checks => Fit::Inside,
+            () if in_window => Fit::Inside,
+            () if !checks => Fit::Unchecked,
             () if strays => Fit::Near,
             () => return Fit::Outside,
         };
@@ -209,7 +213,7 @@ impl Tcp {
         if s.flags & FIN != 0 && src.state < State::Closing {
             src.state = State::Closing;
         }
-        if s.flags & ACK != 0 && fit == Fit::Inside {
+        if s.flags & ACK != 0 && fit != Fit::Near {
             match dst.state {
                 State::SynSent => dst.state = State::Established,
                 State::Closing => dst.state = State::FinWait2,

@@ -267,6 +267,7 @@ impl Bridge {
             && let Some(bundle) = self.view.bundles.get_mut(&bundle.id)
         {
             Arc::make_mut(bundle).bond = view;
+            self.events.bond_changes += 1;
             self.dirty = true;
         }
     }

@@ -86,6 +86,7 @@ impl Bridge {
     pub fn configure(&mut self, config: BridgeConfig, now_ms: i64) {
         self.set_now(now_ms);
         self.dirty = true;
+        self.events.configurations += 1;
         let secure_changed = config.fail_secure != self.config.fail_secure;
         self.configure_ports(&config, now_ms);
         self.configure_bundles(&config);
@@ -192,6 +193,7 @@ impl Bridge {
         let gone: Vec<OfPort> = self.config.ports.keys().filter(|p| !config.ports.contains_key(p)).copied().collect();
         for port in gone {
             let Some(old) = self.config.ports.remove(&port) else { continue };
+            self.events.ports_updated += 1;
             self.tell_port_gone(&old);
             Arc::make_mut(&mut self.view.port_order).remove(port);
             self.view.ports.remove(&port);
@@ -218,6 +220,10 @@ impl Bridge {
                 if view.link_up == now.link_up || (view.link_up && now.lacp) {
                     view.may_enable = now.may_enable;
                 }
+            }
+            self.events.ports_updated += u64::from(old.as_ref() != Some(wanted));
+            if old.as_ref().is_some_and(|old| old.view.link_up != wanted.view.link_up) {
+                self.events.port_changes += 1;
             }
             self.view.ports.insert(*number, std::sync::Arc::new(view));
             match old {

@@ -203,6 +203,9 @@ impl Bridge {
 
     pub(super) fn flow_removed(&mut self, removed: &Removed, now_ms: i64) {
         let rule = &removed.rule;
+        if matches!(removed.reason, RemovalReason::IdleTimeout | RemovalReason::HardTimeout) {
+            self.events.rules_expired += 1;
+        }
         if !rule.flags.contains(FlowFlags::SEND_FLOW_REM) || rule.is_hidden() {
             return;
         }

@@ -22,6 +22,7 @@ pub mod conn;
 mod controllers;
 mod decode;
 mod dump;
+mod events;
 mod flow;
 mod flow_mod_log;
 mod flow_reply;
@@ -68,6 +69,7 @@ pub use config::{BridgeConfig, PortConfig};
 pub use conn::{Conn, ConnId, ConnKind, Incoming, weight};
 pub use controllers::{ControllerConfig, ControllersConfig};
 pub use decode::decode_message;
+pub use events::Events;
 pub use limit::{Limits, RateLimit};
 pub use liveness::{BfdConfig, CcmVlan, CfmConfig, CfmReport, LivenessConfig, LivenessReport};
 pub use meter::{DatapathBand, DatapathMeter, DatapathMeterStats, MeterNumbers};
@@ -219,6 +221,8 @@ pub struct Bridge {
     credit_due: bool,
     /// Packets and octets of protocols that it spoke so far.
     spoken: (u64, u64),
+    /// What happened so far.
+    pub events: Events,
 }
 
 impl Bridge {
@@ -292,11 +296,13 @@ impl Bridge {
             asking: false,
             credit_due: false,
             spoken: (0, 0),
+            events: Events::default(),
         };
         (bridge.view.miss_to_controller, bridge.view.controller_wants_misses) = (false, false);
         bridge.config.fail_secure = config.fail_secure;
         bridge.flush_flows();
         bridge.configure(config, now_ms);
+        bridge.events = Events::default();
         bridge
     }
 
@@ -378,6 +384,7 @@ impl Bridge {
     /// Empties the tables, and takes groups and meters out. Without controllers and unless told to be secure, the bridge
     /// then acts as a learning switch.
     pub fn flush_flows(&mut self) {
+        self.events.flushes += 1;
         let tables = self.table_ids();
         self.own.push_back(tables.into_iter().map(|t| (t, Change::Flush)).collect());
         if !self.has_controllers() && !self.config.fail_secure {
@@ -405,6 +412,7 @@ impl Bridge {
 
     /// A table was started, or published a new view on its own (timeouts).
     pub fn table_published(&mut self, view: Arc<TableView>) {
+        self.events.rule_changes += 1;
         let at = usize::from(view.id);
         let id = view.id;
         self.view.tables[at] = Some(view);
@@ -450,7 +458,8 @@ impl Bridge {
             self.expire_partials();
         }
         if self.groups_heard.as_mut().is_some_and(|groups| groups.run(now_ms)) {
-            self.macs_changed();
+            self.events.listener_changes += 1;
+            self.shows_others();
         }
         if self.bonding_timeout().is_some_and(|(at, _)| at <= now_ms) {
             self.run_bonding(now_ms);
@@ -493,6 +502,12 @@ impl Bridge {
 
     /// The address table was changed from outside: the view follows.
     pub fn macs_changed(&mut self) {
+        self.events.station_changes += 1;
+        self.shows_others();
+    }
+
+    /// Who is where, or listens to what, is another than the view shows.
+    fn shows_others(&mut self) {
         self.dirty = true;
         self.live_stale = true;
     }

@@ -237,6 +237,7 @@ impl Bridge {
         conn.monitors.backlog = octets;
         if conn.monitors.paused.is_none() && octets > PAUSE_OCTETS && !conn.monitors.by_id.is_empty() {
             conn.monitors.paused = Some(BTreeMap::new());
+            self.events.monitors_paused += 1;
             let paused = if conn.version >= Version::V14 {
                 Message::FlowMonitorReply(vec![FlowUpdate::Paused])
             } else {
@@ -246,6 +247,7 @@ impl Bridge {
         } else if octets == 0
             && let Some(missed) = conn.monitors.paused.take()
         {
+            self.events.monitors_resumed += 1;
             self.resume_monitors(id, missed);
         }
     }

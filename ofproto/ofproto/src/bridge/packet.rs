@@ -101,7 +101,10 @@ impl Bridge {
         message.format = conn.packet_in_format;
         message.reason = shown_reason(cookie.reason, conn.version());
         let message = Message::PacketIn(Box::new(message));
-        if let Some(message) = conn.limits.offer(is_miss, in_port, message, now_ms) {
+        let (_, lost) = conn.limits.counts();
+        let now = conn.limits.offer(is_miss, in_port, message, now_ms);
+        self.events.packets_limited += conn.limits.counts().1 - lost;
+        if let Some(message) = now {
             self.send_packet(id, message);
         }
     }

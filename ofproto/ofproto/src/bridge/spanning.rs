@@ -230,6 +230,12 @@ impl Bridge {
             .map(|(number, _, state)| (number, state))
             .collect();
         let protocol = if was_rstp || speaks.1 { Protocol::Rstp } else { Protocol::Stp };
+        if !news.is_empty() {
+            match protocol {
+                Protocol::Stp => self.events.stp_changes += 1,
+                Protocol::Rstp => self.events.rstp_changes += 1,
+            }
+        }
         for (number, state) in news {
             if let Some(port) = self.view.ports.get(&number) {
                 let text = protocol.state_line(&port.name, port.stp, state);

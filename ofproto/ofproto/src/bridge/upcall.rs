@@ -49,6 +49,9 @@ impl Bridge {
         // All of a batch come from one thread.
         let thread = batch.first().map_or(0, |upcall| upcall.ticket.thread);
         let answered: Vec<_> = batch.iter().map(|upcall| (upcall.key.in_port(), upcall.ticket)).collect();
+        if !has_room {
+            self.events.flows_refused += batch.len() as u64;
+        }
         for upcall in batch {
             self.upcall(upcall, has_room, now_ms, &mut install, &mut execute);
         }
@@ -180,6 +183,7 @@ impl Bridge {
         let mut translation = if refused {
             Translation::refused_options(&self.live, &input)
         } else {
+            self.events.translations += 1;
             translate(&self.live, &input, &mut self.recirc, None)
         };
         if key.tun_flags() & flow::tun_flag::UDPIF != 0
@@ -238,7 +242,8 @@ impl Bridge {
                     let Some(groups) = self.groups_heard.as_mut() else { continue };
                     let changes = said.iter().map(|s| groups.hear(*vlan, bundle.0, s, now_ms)).filter(|c| *c).count();
                     if changes > 0 {
-                        self.macs_changed();
+                        self.events.listener_changes += 1;
+                        self.shows_others();
                     }
                 }
                 Effect::Special { port, slow, frame } if port.bridge == self.view.id => {
@@ -291,8 +296,7 @@ impl Bridge {
             return;
         }
         if self.macs.learn(key, bundle.0, grat_arp, is_bond, now_ms) != MacChange::None {
-            self.dirty = true;
-            self.live_stale = true;
+            self.macs_changed();
         }
     }
 
@@ -430,6 +434,7 @@ impl Bridge {
             side_effects: true,
             now_ms,
         };
+        self.events.translations += 1;
         let mut translation = translate(&self.live, &input, &mut self.recirc, None);
         if let Some(complaint) = translation.complaint.take() {
             self.put(Output::Complain(complaint));
