@@ -17,6 +17,8 @@ use crate::unixctl::Answer;
 
 /// Flows shown at the most.
 const FLOWS_SHOWN: usize = 20;
+/// Rules shown of each flow at the most: one that resubmits without end has hundreds.
+const RULES_SHOWN: usize = 16;
 /// Flows whose rules are asked for at the most.
 const FLOWS_EXPLAINED: usize = 1000;
 
@@ -128,6 +130,23 @@ fn packets(n: u64) -> String {
     format!("{n} packet{}", if n == 1 { "" } else { "s" })
 }
 
+/// The first of a flow's rules, in the order in which they were come by, and how many more there were.
+fn shortened(origins: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = origins.iter().take(RULES_SHOWN).cloned().collect();
+    let left_out = origins.get(RULES_SHOWN..).unwrap_or_default();
+    let others = left_out.iter().filter(|line| !lines.contains(line)).count();
+    if let Some(last) = left_out.last() {
+        let again = if others == 0 {
+            "all of them by these again".to_owned()
+        } else {
+            format!("{others} of them by other rules")
+        };
+        lines.push(format!("({} more passes left out, {again}; the last one is:)", left_out.len()));
+        lines.push(last.clone());
+    }
+    lines
+}
+
 /// The bridges that a datapath's ports are at.
 fn bridges_of<'a>(directory: &'a Directory, datapath: &DatapathEntry) -> BTreeMap<OdpPort, &'a str> {
     let at = |name: &String| directory.ports.get(name).map(|port| port.bridge.as_str());
@@ -177,9 +196,33 @@ async fn dropping_flows(
         // The packet that made the flow was dropped before the flow could count it.
         let count = packets(flow.stats.packets + 1);
         let _ = writeln!(out, "  port {port}: {count}, {age}\n    {key}");
-        for origin in origins {
+        for origin in shortened(origins) {
             let _ = writeln!(out, "    {origin}");
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_of_rules_is_cut_and_counted() {
+        let few: Vec<String> = (0..RULES_SHOWN).map(|n| format!("rule {n}")).collect();
+        assert_eq!(shortened(&few), few);
+        let again: Vec<String> = (0..100).map(|n| format!("rule {}", n % 2)).collect();
+        let short = shortened(&again);
+        assert_eq!(short[..RULES_SHOWN], again[..RULES_SHOWN]);
+        assert_eq!(
+            short[RULES_SHOWN..],
+            ["(84 more passes left out, all of them by these again; the last one is:)", "rule 1"]
+        );
+        let mut other = again;
+        other.push("drop".to_owned());
+        assert_eq!(
+            shortened(&other)[RULES_SHOWN..],
+            ["(85 more passes left out, 1 of them by other rules; the last one is:)", "drop"]
+        );
+    }
 }

@@ -221,7 +221,8 @@ impl Bridge {
                 }
                 Message::PacketOut(out) => {
                     self.check_references(&out.actions)?;
-                    let given = self.translate_bundled(bundle, &out).ok_or(ErrorCode::OFPFMFC_UNKNOWN)?;
+                    let given = self.translate_bundled(bundle, &out);
+                    let given = self.accept(given)?;
                     bundle.packet_outs.push(given);
                 }
                 _ => return Err(ErrorCode::OFPBFC_MSG_UNSUP),

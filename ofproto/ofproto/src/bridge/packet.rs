@@ -28,7 +28,8 @@ impl Bridge {
         self.check_references(&out.actions)?;
         self.live_view();
         let start = Start::PacketOut(Arc::clone(&out.actions));
-        let given = self.translate_packet_out(out, start, self.now_ms).ok_or(ErrorCode::OFPFMFC_UNKNOWN)?;
+        let given = self.translate_packet_out(out, start, self.now_ms);
+        let given = self.accept(given)?;
         self.send_given(given, self.now_ms);
         self.credit_due = true;
         Ok(())

@@ -7,8 +7,8 @@ use flow::field::TunTable;
 use flow::odp::{Cookie, DropReason};
 use flow::{Actions, Execute, FlowEntry, Key, Upcall, UpcallKind};
 use l2proto::mac_learning::{Change as MacChange, MacKey};
-use openflow::OfPort;
 use openflow::message::PacketOut;
+use openflow::{ErrorCode, OfPort};
 use packet::PacketBuf;
 
 use super::{Bridge, Output};
@@ -421,7 +421,7 @@ impl Bridge {
         start: Start,
         now_ms: i64,
     ) -> Option<Given> {
-        let is_resumed = matches!(start, Start::Frozen(_));
+        let (is_resumed, is_controllers) = (matches!(start, Start::Frozen(_)), matches!(start, Start::PacketOut(_)));
         let packet = PacketBuf::new(octets);
         let (key, _) = flow::extract_with(packet.data(), metadata, self.live.support.max_vlan_headers);
         let tcp_flags = key.tcp_flags();
@@ -436,7 +436,9 @@ impl Bridge {
         };
         self.events.translations += 1;
         let mut translation = translate(&self.live, &input, &mut self.recirc, None);
-        if let Some(complaint) = translation.complaint.take() {
+        // A packet-out that is refused on account of it gets an error instead.
+        let is_answered = translation.learn_refused && is_controllers;
+        if let Some(complaint) = translation.complaint.take().filter(|_| !is_answered) {
             self.put(Output::Complain(complaint));
         }
         if translation.error.is_some() && !is_resumed {
@@ -444,6 +446,16 @@ impl Bridge {
             return None;
         }
         Some(Given { packet, key: Box::new(key), in_port, translation: Box::new(translation) })
+    }
+
+    /// A controller's packet that may be sent: its actions can be carried out, and what they teach has room.
+    pub(super) fn accept(&mut self, given: Option<Given>) -> Result<Given, ErrorCode> {
+        let given = given.ok_or(ErrorCode::OFPFMFC_UNKNOWN)?;
+        if given.translation.learn_refused {
+            self.recirc.release(&given.translation.recircs, self.now_ms);
+            return Err(ErrorCode::OFPFMFC_TABLE_FULL);
+        }
+        Ok(given)
     }
 
     /// Sends a packet that was translated, and does what else that asks for.

@@ -41,18 +41,25 @@ pub struct TableView {
     pub miss: TableMiss,
     /// Name, if it has one.
     pub name: Option<Arc<str>>,
+    /// Rules at which it refuses new ones, `None` if it never does or others give way.
+    pub refuses_at: Option<usize>,
 }
 
 impl TableView {
     /// A table without rules.
     pub fn empty(id: u8) -> Self {
-        Self { id, version: 0, rules: View::default(), miss: TableMiss::Default, name: None }
+        Self { id, version: 0, rules: View::default(), miss: TableMiss::Default, name: None, refuses_at: None }
     }
 
     /// The table with a rule more, or in the place of the one with the same match and priority.
     pub fn with(&self, rule: Rule) -> Self {
         let rules = self.rules.with(Arc::new(rule));
-        Self { id: self.id, version: self.version, rules, miss: self.miss, name: self.name.clone() }
+        Self { rules, name: self.name.clone(), ..*self }
+    }
+
+    /// Whether it has no room for a rule that is not there yet.
+    pub fn is_full(&self) -> bool {
+        self.refuses_at.is_some_and(|most| self.rules.len() >= most)
     }
 
     /// The rule for `key`; every bit that decided is added to `wc`.
@@ -263,6 +270,7 @@ impl Table {
             rules: self.classifier.view().clone(),
             miss: self.config.miss,
             name: self.config.name.clone(),
+            refuses_at: self.config.max_flows.filter(|_| !self.config.evict),
         })
     }
 

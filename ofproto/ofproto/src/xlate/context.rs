@@ -94,6 +94,8 @@ pub(super) struct Context<'a> {
     pub samples_at_head: usize,
     /// What was wrong first, for the log.
     pub complaint: Option<Box<str>>,
+    /// See [`Translation::learn_refused`].
+    pub learn_refused: bool,
     /// Something is sampled that wants to know where the packet goes.
     pub sampled: bool,
     /// NetFlow counts packets of the bridge they came in at.
@@ -162,6 +164,7 @@ impl<'a> Context<'a> {
             way_out: Default::default(),
             samples_at_head: 0,
             complaint: None,
+            learn_refused: false,
             sampled: false,
             netflow: bridge.netflow,
             taught: SmallVec::new(),
@@ -197,6 +200,7 @@ impl<'a> Context<'a> {
             recircs: take(&mut self.recircs),
             complaint: self.complaint.take(),
             error: self.error,
+            learn_refused: self.learn_refused,
             final_flow,
             macs: take(&mut self.macs),
             bridges: take(&mut self.bridges),

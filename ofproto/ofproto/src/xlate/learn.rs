@@ -120,15 +120,17 @@ impl Context<'_> {
         if !learned {
             self.detail("Limit exceeded, learn failed");
         }
-        if learned {
-            self.teach(&flow_mod);
+        if learned && !self.teach(&flow_mod) {
+            self.learn_refused = true;
+            self.report_error(|| "LEARN action execution failed (OFPFMFC_TABLE_FULL).".to_owned());
         }
         let bridge = self.bridge.id;
         self.effect(Effect::Learn { bridge, flow_mod, limit: learn.limit });
     }
 
-    /// Later look-ups of the translation heed the rule's match, as those of the packets that follow will.
-    fn teach(&mut self, flow_mod: &FlowMod) {
+    /// Later look-ups of the translation heed the rule's match, as those of the packets that follow will. False if its
+    /// table has no room for it.
+    fn teach(&mut self, flow_mod: &FlowMod) -> bool {
         let bridge = self.bridge.id;
         let mini = MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask);
         let matching = PackedMatch { mini, tun: flow_mod.matching.tun.clone() };
@@ -136,7 +138,10 @@ impl Context<'_> {
         let view = self.taught(flow_mod.table).or_else(|| self.bridge.table(flow_mod.table));
         let known = view.and_then(|view| view.rules.exact(&rule.mini, rule.priority));
         if known.is_some_and(|known| known.is_as_taught(flow_mod)) {
-            return;
+            return true;
+        }
+        if known.is_none() && view.is_some_and(|view| view.is_full()) {
+            return false;
         }
         let id = known.map_or(rule.id, |known| known.id);
         let empty = TableView::empty(flow_mod.table);
@@ -145,6 +150,7 @@ impl Context<'_> {
             Some((_, taught)) => *taught = table,
             None => self.taught.push((bridge, table)),
         }
+        true
     }
 
     /// Whether the rule is there already as it is to be, or fewer than `limit` have its cookie.

@@ -117,6 +117,8 @@ pub struct Translation {
     pub complaint: Option<Box<str>>,
     /// Why the packet is dropped, if translation failed.
     pub error: Option<DropReason>,
+    /// A rule that was to be learned has no room in its table. Everything else is done, but a packet-out is refused.
+    pub learn_refused: bool,
     /// The pipeline's flow at the end, of a translation that is recorded.
     pub final_flow: Option<Box<Key>>,
     /// Addresses that were looked up, found or not.
@@ -138,6 +140,7 @@ impl Translation {
             recircs: Vec::new(),
             complaint: None,
             error: None,
+            learn_refused: false,
             final_flow: None,
             macs: SmallVec::new(),
             bridges: smallvec![input.bridge],

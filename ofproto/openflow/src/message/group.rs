@@ -1,6 +1,7 @@
 //! Groups. OpenFlow 1.1 section 5.6 on, 1.5.1 sections 7.3.4.3 and 7.3.5.10, Nicira's selection method extension.
 
 use flow::field::Field;
+use flow::field::text::is_mask_valid;
 
 use super::wire::{self, Entries, Put, Reader};
 use super::{ActionKinds, Context, FieldArray, Unsupported};
@@ -227,6 +228,9 @@ impl Bucket {
     }
 }
 
+/// Octets of a selection method behind its property's header: padding, name, parameter.
+const SELECTION_LEN: usize = 4 + 16 + 8;
+
 /// Name of the log's module for what is said of groups.
 const LOG: &str = "ofp_group";
 
@@ -346,21 +350,37 @@ fn group_props(body: &mut Reader<'_>, kind: Option<GroupType>, command: u16) -> 
             return Err(property.unknown(LOG, "group"));
         }
         let kind = kind.ok_or(ErrorCode::OFPGMFC_BAD_TYPE)?;
+        let bad = |text: String| ErrorCode::OFPBPC_BAD_VALUE.because(LOG, text);
+        if kind != GroupType::Select {
+            return Err(bad("ntr selection method property is only allowed for select groups".into()));
+        }
         let command = GroupCommand::from_wire(command)?;
-        let changes = matches!(command, GroupCommand::Add | GroupCommand::Modify | GroupCommand::AddOrMod);
-        if kind != GroupType::Select || !changes {
-            return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
+        if !matches!(command, GroupCommand::Add | GroupCommand::Modify | GroupCommand::AddOrMod) {
+            return Err(bad(
+                "ntr selection method property is only allowed for add and delete group modifications".into()
+            ));
+        }
+        if property.value.len() < SELECTION_LEN {
+            let text = format!("ntr selection method property length {} is not valid", property.value.len() + 12);
+            return Err(ErrorCode::OFPBPC_BAD_LEN.because(LOG, text));
         }
         let mut value = Reader::new(property.value);
-        let bad = |_| ErrorCode::OFPBPC_BAD_LEN;
-        value.skip(4).map_err(bad)?;
-        let name = value.take(16).map_err(bad)?;
-        props.selection_method = Reader::new(name).text(16)?;
-        if !matches!(props.selection_method.as_str(), "hash" | "dp_hash") {
-            return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
+        value.skip(4)?;
+        let name = value.take(16)?;
+        if !name.contains(&0) {
+            return Err(bad("ntr selection method is not null terminated".into()));
         }
-        props.selection_method_param = value.u64().map_err(bad)?;
-        props.fields = field_array(value.rest())?;
+        let method = Reader::new(name).text(16)?;
+        if !matches!(method.as_str(), "hash" | "dp_hash") {
+            return Err(bad(format!("ntr selection method '{method}' is not supported")));
+        }
+        props.selection_method_param = value.u64()?;
+        if method != "hash" && !value.is_empty() {
+            return Err(bad(format!("ntr selection method {method} does not support fields")));
+        }
+        props.selection_method = method;
+        let invalid = |error: OfError| error.remark(LOG, "ntr selection method fields are invalid".into());
+        props.fields = field_array(value.rest()).map_err(invalid)?;
     }
     Ok(props)
 }
@@ -370,10 +390,10 @@ fn field_array(mut octets: &[u8]) -> Result<FieldArray, OfError> {
     let mut fields = FieldArray::new();
     while !octets.is_empty() {
         let entry = nxm::pull_entry(&mut octets, nxm::Place::Match, None)?;
-        if entry.header.has_mask {
-            return Err(ErrorCode::OFPBMC_BAD_MASK.because(LOG, "ntr selection method fields are invalid".into()));
-        }
         let field: Field = entry.field?;
+        if entry.header.has_mask || !is_mask_valid(field, &entry.value) {
+            return Err(ErrorCode::OFPBMC_BAD_MASK.into());
+        }
         if fields.iter().any(|(f, _)| *f == field) {
             return Err(ErrorCode::OFPBMC_DUP_FIELD.into());
         }
