@@ -26,10 +26,10 @@ impl Settings {
     }
 }
 
-/// The facilities of RFC 5424 by number.
+/// The facilities by number, as RFC 5424 has them; the one of private authorization has no name.
 const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "ftp", "ntp", "audit", "alert",
-    "clock2", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "clock", "", "ftp", "ntp", "audit",
+    "alert", "clock2", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ];
 
 static SETTINGS: RwLock<Option<Settings>> = RwLock::new(None);
@@ -83,9 +83,26 @@ pub(crate) fn set_facility(name: &str) -> bool {
     let found = FACILITIES.iter().position(|f| !f.is_empty() && f.eq_ignore_ascii_case(name));
     match found.and_then(|n| u8::try_from(n).ok()) {
         Some(number) => {
-            change(|s| s.facility = Some(number));
+            // That of the kernel, which is 0, stands for the default, as in Open vSwitch.
+            change(|s| s.facility = Some(number).filter(|n| *n != 0));
             true
         }
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facilities_have_the_numbers_of_syslog() {
+        for (name, number) in [("user", Some(1)), ("clock", Some(9)), ("FTP", Some(11)), ("clock2", Some(15))] {
+            assert!(set_facility(name), "{name}");
+            assert_eq!(with(|s| s.facility), number, "{name}");
+        }
+        assert!(!set_facility("") && !set_facility("authpriv"));
+        assert!(set_facility("local7") && with(|s| s.facility) == Some(23));
+        assert!(set_facility("kern") && with(|s| s.facility).is_none(), "the default");
     }
 }
