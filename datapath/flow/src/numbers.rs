@@ -77,6 +77,12 @@ impl Numbers {
         self.position(hash as u32, is_it).map(|at| self.places[at].number())
     }
 
+    /// What is at the place of a hash, for nothing but to have it at hand when it is looked up.
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u64 {
+        self.places.get(hash as u32 as usize & self.mask()).map_or(0, |place| place.0)
+    }
+
     /// Puts it into the first empty place from where its tag says.
     fn put(&mut self, place: Place) {
         let mut at = place.tag() as usize & self.mask();
