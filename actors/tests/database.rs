@@ -38,7 +38,7 @@ impl<S: AsyncReadExt + AsyncWriteExt + Unpin> Client<S> {
             if let Some(value) = self.scanner.next_value().unwrap() {
                 return Some(value);
             }
-            let read = tokio::time::timeout(Duration::from_secs(10), self.stream.read(&mut buffer));
+            let read = tokio::time::timeout(Duration::from_secs(60), self.stream.read(&mut buffer));
             match read.await.expect("an answer in time") {
                 Ok(0) | Err(_) => return None,
                 Ok(count) => self.scanner.feed(&buffer[..count]),
@@ -199,8 +199,12 @@ async fn panics(dir: &Path) {
     let session = mailbox::cards().into_iter().rfind(|card| card.kind() == "ovsdb").unwrap();
     supervise::panic_actor(session.name()).unwrap();
     assert_eq!(c.next().await, None, "the peer sees its connection end");
+    let remotes = mailbox::cards().into_iter().find(|card| card.name() == "remotes").unwrap();
+    let before = remotes.counts().restarts;
     supervise::panic_actor("remotes").unwrap();
-    settle().await;
+    while remotes.counts().restarts == before {
+        settle().await;
+    }
     let mut again = client(dir).await;
     let result = again.call("transact", insert("after the panic")).await;
     assert!(result[0]["uuid"].is_array(), "{result}");

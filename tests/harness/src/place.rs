@@ -232,7 +232,7 @@ pub fn script_said(side: Side, name: &str, namespaces: &str, args: &str) -> io::
     let place = Place::new(side, &dir)?;
     let script = crate::side::root().join(format!("tests/clients/{name}.sh"));
     let line = format!("exec unshare {namespaces} bash {} {args}", script.display());
-    let outcome = place.shell(&line, Duration::from_secs(240))?;
+    let outcome = place.shell(&line, Duration::from_secs(600))?;
     Ok(format!("{}{}", outcome.stdout, outcome.stderr))
 }
 
