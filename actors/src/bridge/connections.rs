@@ -364,8 +364,9 @@ impl Bridge {
         self.core.next_hops(found);
     }
 
+    // a look a second while a remote is not reached, and Open vSwitch writes each: 60 a minute
     fn no_route(&self, ip: Ipv4Addr, why: &str) {
-        vlog::warn_rl!("in_band", 5, 20, "{}: cannot find route for controller ({ip}): {why}", self.setup.name);
+        vlog::warn_rl!("in_band", 60, 60, "{}: cannot find route for controller ({ip}): {why}", self.setup.name);
     }
 }
 
