@@ -108,7 +108,7 @@ fn parse_one(words: &[String]) -> Result<Line, UsageError> {
     }
     if args.len() > command.max {
         let max = command.max;
-        let note = if args[max..].iter().any(|arg| arg.starts_with('-')) {
+        let note = if args.iter().any(|arg| arg.starts_with('-')) {
             " (note that options must precede command names and follow a \"--\" argument)"
         } else {
             ""

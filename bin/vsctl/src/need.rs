@@ -34,7 +34,7 @@ impl Need<'_> {
 pub(crate) fn find_table<'a>(schema: &'a DatabaseSchema, name: &str) -> Outcome<&'a Arc<TableSchema>> {
     match schema.table_by_abbreviation(name) {
         Ok(table) => Ok(table),
-        Err(0) => fail(format!("unknown table \"{name}\"")),
+        Err(n) if n == 0 || name.is_empty() => fail(format!("unknown table \"{name}\"")),
         Err(_) => {
             let list = candidates(schema.tables.keys().map(|n| &**n), name);
             fail(format!("\"{name}\" matches multiple table names: {list}"))

@@ -323,9 +323,19 @@ pub fn parse_u64_prefix(text: &str, base: u32) -> Option<(u64, &str)> {
     Some((prefix.signed(number), prefix.rest))
 }
 
-/// A number at the start of a text in the notation of C, and what follows it; of a number too large the low 64 bits.
-pub(crate) fn parse_wrapping_prefix(text: &str) -> Option<(u64, &str)> {
-    let prefix = NumberPrefix::find(text, 0)?;
+/// A number at the start of a text in the notation of C, whatever follows it; the greatest there is for one too large, 0
+/// for none.
+pub fn parse_saturating(text: &str) -> u64 {
+    match NumberPrefix::find(text, 0) {
+        Some(prefix) => u64::from_str_radix(prefix.digits, prefix.base).map_or(u64::MAX, |number| prefix.signed(number)),
+        None => 0,
+    }
+}
+
+/// A number at the start of a text, of base 0 in the notation of C, and what follows it; of a number too large the low
+/// 64 bits, as `scanf` has it.
+pub fn parse_wrapping_prefix(text: &str, base: u32) -> Option<(u64, &str)> {
+    let prefix = NumberPrefix::find(text, base)?;
     let digits = prefix.digits.chars().filter_map(|c| c.to_digit(prefix.base));
     let number = digits.fold(0u64, |n, digit| n.wrapping_mul(prefix.base.into()).wrapping_add(digit.into()));
     Some((prefix.signed(number), prefix.rest))
@@ -398,7 +408,7 @@ fn parse_octet_prefix(text: &str) -> Option<(u8, &str)> {
     (len > 0).then_some((if negative { number.wrapping_neg() } else { number }, rest))
 }
 
-/// Four decimal numbers with dots at the start of a text, and what follows.
+/// Four decimal numbers with dots at the start of a text, and what follows; each may have a sign, and its low 8 bits count.
 pub fn parse_ipv4_prefix(text: &str) -> Option<(u32, &str)> {
     let mut rest = text.trim_start();
     let mut address = 0;
@@ -406,10 +416,9 @@ pub fn parse_ipv4_prefix(text: &str) -> Option<(u32, &str)> {
         if i > 0 {
             rest = rest.strip_prefix('.')?;
         }
-        let len = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let number: u64 = rest[..len].parse().ok()?;
+        let (number, after) = parse_wrapping_prefix(rest, 10)?;
         address = (address << 8) | (number & 0xff) as u32;
-        rest = &rest[len..];
+        rest = after;
     }
     Some((address, rest))
 }
@@ -503,9 +512,9 @@ mod tests {
         assert_eq!(parse_u64_prefix("-1", 0), Some((u64::MAX, "")));
         assert_eq!(parse_u64_prefix("x", 0), None);
         assert_eq!(parse_u64_prefix("18446744073709551616", 0), None);
-        assert_eq!(parse_wrapping_prefix("18446744073709551619/"), Some((3, "/")));
-        assert_eq!(parse_wrapping_prefix("-0x10000000000000001"), Some((u64::MAX, "")));
-        assert_eq!(parse_wrapping_prefix("/1"), None);
+        assert_eq!(parse_wrapping_prefix("18446744073709551619/", 0), Some((3, "/")));
+        assert_eq!(parse_wrapping_prefix("-0x10000000000000001", 0), Some((u64::MAX, "")));
+        assert_eq!(parse_wrapping_prefix("/1", 0), None);
         assert_eq!(parse_u64_prefix("0xg", 0), Some((0, "xg")));
     }
 

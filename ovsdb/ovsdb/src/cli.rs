@@ -212,6 +212,9 @@ impl<'a> Elements<'a, '_, '_> {
             if !self.rest.is_empty() {
                 return Err(format!("{}: trailing garbage after \"{close}\"", self.whole));
             }
+        } else if pairs.is_empty() {
+            let empty = if self.ty.is_map() { "\"{}\" to specify the empty map" } else { "\"[]\" to specify the empty set" };
+            return Err(format!("use {empty}"));
         }
         Ok(pairs)
     }

@@ -525,7 +525,7 @@ pub(super) fn key_value(_: &Settings, args: &[String]) -> Done {
     Ok(())
 }
 
-/// `compose-packet FLOW [PAYLOAD]`.
+/// `compose-packet FLOW [PAYLOAD]`. A flow that a packet alone cannot be of is told of, and fails.
 pub(super) fn compose_packet(settings: &Settings, args: &[String]) -> Done {
     let m = parse_exact_flow(&args[0], Names::NONE)?;
     let packet = match args.get(1) {
@@ -539,6 +539,16 @@ pub(super) fn compose_packet(settings: &Settings, args: &[String]) -> Done {
         }
     };
     let octets = packet.data();
+    let (mut extracted, _) = flow::extract::extract(octets, m.key.in_port());
+    extracted.set_in_port(OfPort::NONE.to_11());
+    let same = extracted == m.key;
+    if !same {
+        let text = |key| flow::match_text::format_flow(key, &flow::match_text::Options::default());
+        let (specified, extracted) = (text(&m.key), text(&extracted));
+        program::eprint_quiet(&format!(
+            "specified and extracted flows differ:\nspecified: {specified}\nextracted: {extracted}"
+        ));
+    }
     if settings.raw {
         use std::io::Write;
         let _ = std::io::stdout().write_all(octets);
@@ -548,7 +558,7 @@ pub(super) fn compose_packet(settings: &Settings, args: &[String]) -> Done {
     } else {
         plain_dump(octets);
     }
-    Ok(())
+    if same { Ok(()) } else { Err(Failure::Said) }
 }
 
 /// A capture with one packet.

@@ -92,7 +92,9 @@ pub fn parse(field: Field, s: &str, ports: Option<&dyn PortNames>) -> Result<(Va
 /// Reads a value that must be exact.
 pub fn parse_value(field: Field, s: &str, ports: Option<&dyn PortNames>) -> Result<Value, String> {
     let (value, mask) = parse(field, s, ports)?;
-    if mask.is_ones() { Ok(value) } else { Err(format!("{s}: wildcards not allowed here")) }
+    // A flag by its sign is a mask, though there is but one that a tunnel may have.
+    let signed = field.meta().format == Format::TunFlags && s.starts_with(['+', '-']);
+    if mask.is_ones() && !signed { Ok(value) } else { Err(format!("{s}: wildcards not allowed here")) }
 }
 
 /// Whether the field may be matched under this mask.
@@ -200,37 +202,41 @@ fn parse_flags(
 ) -> Result<(Value, Value), String> {
     let unknown = |name: &str| format!("{name}: unknown {what} flag(s)");
     let pair = |value: u32, mask: u32| (Value::from_u128(value.into(), n), Value::from_u128(mask.into(), n));
-    if let Some((value, rest)) = text::parse_wrapping_prefix(s) {
+    if let Some((value, rest)) = text::parse_wrapping_prefix(s, 0) {
         let (mask, rest) = match rest.strip_prefix('/') {
             None => (u64::from(full), rest),
             // What follows the mask's digits is not looked at.
-            Some(after) => match text::parse_wrapping_prefix(after) {
+            Some(after) => match text::parse_wrapping_prefix(after, 0) {
                 Some((mask, _)) => (mask, ""),
                 None => return Err(unknown(s)),
             },
         };
-        if !s.starts_with(['+', '-']) {
+        if rest.is_empty() && !s.starts_with(['+', '-']) {
             let bits = value | if s.contains('/') { mask } else { 0 };
             // Of a greater number the low 32 bits count.
-            if !rest.is_empty() || bits as u32 & !allowed != 0 {
+            if bits as u32 & !allowed != 0 {
                 return Err(unknown(s));
             }
             return Ok(if mask as u32 == full { exact_pair(value as u32, n) } else { pair(value as u32, mask as u32) });
         }
     }
     if !s.starts_with(['+', '-']) {
+        // Names and numbers; a number ends where its digits do.
         let mut value = 0;
         let mut rest = s;
-        loop {
-            let (name, after) = rest.split_once('|').map_or((rest, None), |(name, after)| (name, Some(after)));
-            let bit = names.iter().position(|known| *known == name).ok_or_else(|| unknown(rest))?;
-            value |= 1 << bit;
-            match after {
-                Some(after) => rest = after,
-                None => break,
-            }
+        while !rest.is_empty() {
+            let (bits, after) = match text::parse_wrapping_prefix(rest, 0) {
+                Some((number, after)) => (number as u32, after),
+                None => {
+                    let (name, after) = rest.split_at(rest.find('|').unwrap_or(rest.len()));
+                    let bit = names.iter().position(|known| *known == name).ok_or_else(|| unknown(s))?;
+                    (1 << bit, after)
+                }
+            };
+            value |= bits;
+            rest = after.strip_prefix('|').unwrap_or(after);
         }
-        return Ok(exact_pair(value, n));
+        return if value & !allowed == 0 { Ok(exact_pair(value, n)) } else { Err(unknown(s)) };
     }
     let (mut value, mut mask) = (0u32, 0u32);
     let mut rest = s;

@@ -84,7 +84,7 @@ impl<'a> Scan<'a> {
         if !self.rest.starts_with(|c: char| c.is_ascii_digit()) {
             return None;
         }
-        let (number, rest) = text::parse_wrapping_prefix(self.rest)?;
+        let (number, rest) = text::parse_wrapping_prefix(self.rest, 0)?;
         self.rest = rest;
         Some(number)
     }

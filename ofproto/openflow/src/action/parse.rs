@@ -530,16 +530,14 @@ fn fin_timeout(text: &str) -> Parsed {
 
 /// A decimal number, of which the low 8 bits count, as `scanf` has it.
 fn wrapped_u8(text: &str) -> Option<u8> {
-    match flow::text::parse_u64_prefix(text, 10) {
-        Some((number, rest)) => rest.trim_start().is_empty().then_some(number as u8),
-        None => None,
-    }
+    let (number, rest) = flow::text::parse_wrapping_prefix(text, 10)?;
+    rest.trim_start().is_empty().then_some(number as u8)
 }
 
 fn conjunction(text: &str) -> Parsed {
     let syntax = || "\"conjunction\" syntax is \"conjunction(id,i/n)\"".to_string();
     let parts = || -> Option<(u32, u8, u8)> {
-        let (id, rest) = flow::text::parse_u64_prefix(text, 0)?;
+        let (id, rest) = flow::text::parse_wrapping_prefix(text, 0)?;
         let rest = rest.trim_start().strip_prefix(',')?;
         let (clause, n) = rest.split_once('/')?;
         Some((id as u32, wrapped_u8(clause)?, wrapped_u8(n)?))

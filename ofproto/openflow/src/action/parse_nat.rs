@@ -68,11 +68,8 @@ fn ipv4_prefix(text: &str) -> Option<Prefix<'_>> {
 /// `first[-last][:port[-port]]`.
 fn nat_range(text: &str, nat: &mut Nat) -> Parsed<()> {
     let invalid = || format!("invalid nat range \"{text}\"");
-    let port = |text: &str| -> Option<(u16, usize)> {
-        let len = text.bytes().take_while(u8::is_ascii_digit).count();
-        // As C reads it: the low 16 bits count.
-        Some((text.get(..len)?.parse::<u32>().ok()? as u16, len))
-    };
+    // As C reads it: the low 16 bits count.
+    let port = |text| flow::text::parse_wrapping_prefix(text, 10).map(|(number, rest)| (number as u16, rest));
     let mut rest = text;
     let read: fn(&str) -> Option<Prefix<'_>> = if ipv4_prefix(text).is_some() { ipv4_prefix } else { ipv6_prefix };
     let first = read(text);
@@ -90,13 +87,13 @@ fn nat_range(text: &str, nat: &mut Nat) -> Parsed<()> {
         }
         nat.addresses = Some((min, max));
         if let Some(tail) = rest.strip_prefix(':') {
-            let (first, len) = port(tail).ok_or_else(invalid)?;
-            rest = &tail[len..];
+            let (first, tail) = port(tail).ok_or_else(invalid)?;
+            rest = tail;
             let mut last = None;
             if let Some(tail) = rest.strip_prefix('-') {
-                let (number, len) = port(tail).filter(|(number, _)| *number >= first).ok_or_else(invalid)?;
+                let (number, tail) = port(tail).filter(|(number, _)| *number >= first).ok_or_else(invalid)?;
                 last = Some(number);
-                rest = &tail[len..];
+                rest = tail;
             }
             nat.ports = Some((first, last));
         }

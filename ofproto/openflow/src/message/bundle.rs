@@ -94,6 +94,11 @@ pub(super) fn encode_ctrl(out: &mut Vec<u8>, ctrl: &BundleCtrl) {
     out.put16(ctrl.flags);
 }
 
+/// Name of the log's module for what is said of bundles.
+const LOG: &str = "ofp_bundle";
+/// What the log calls a message that brings another, whatever the version.
+const ADD_MESSAGE: &str = "OFPT14_BUNDLE_ADD_MESSAGE";
+
 /// Whether messages of a kind may be in a bundle.
 pub fn is_bundlable(kind: Kind) -> bool {
     matches!(kind, Kind::PortMod | Kind::FlowMod | Kind::GroupMod | Kind::PacketOut)
@@ -120,10 +125,17 @@ pub(crate) fn decode_add<'a>(head: &Head<'a>) -> Result<(u32, u16, &'a [u8]), Of
         return Err(ErrorCode::OFPBFC_MSG_BAD_XID.into());
     }
     let inner = &inner[..len];
-    if !kind::head(inner).is_ok_and(|head| is_bundlable(head.shape.kind)) {
-        return Err(ErrorCode::OFPBFC_MSG_UNSUP.into());
+    match kind::head(inner) {
+        Ok(head) if is_bundlable(head.shape.kind) => Ok((id, flags, inner)),
+        Ok(head) => {
+            let text = format!("{} message not allowed inside {ADD_MESSAGE}", head.shape.name);
+            Err(ErrorCode::OFPBFC_MSG_UNSUP.because(LOG, text))
+        }
+        Err(error) => {
+            let text = format!("{ADD_MESSAGE} contained message is unparsable ({})", error.code);
+            Err(error.under(ErrorCode::OFPBFC_MSG_UNSUP).remark(LOG, text))
+        }
     }
-    Ok((id, flags, inner))
 }
 
 /// Appends identifier and flags; the message follows.

@@ -38,8 +38,6 @@ pub struct QueueStats {
     pub duration_nsec: u32,
 }
 
-/// Rates above this are none.
-const RATE_MAX: u16 = 1000;
 /// No rate.
 pub const RATE_NONE: u16 = 0xffff;
 /// Property with the guaranteed rate.
@@ -226,17 +224,20 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
         }
         let property = wire::property(&mut body)
             .map_err(|code| if version < Version::V14 { ErrorCode::OFPBRC_BAD_LEN } else { code })?;
-        let mut value = Reader::new(property.value);
-        if version < Version::V14 {
-            value.skip(4)?;
-        }
         let rate = match property.kind {
             MIN_RATE => &mut config.min_rate,
             MAX_RATE => &mut config.max_rate,
             _ => continue,
         };
-        let wire_rate = value.u16()?;
-        *rate = if wire_rate <= RATE_MAX { wire_rate } else { RATE_NONE };
+        let mut value = Reader::new(property.value);
+        if version < Version::V14 {
+            if property.value.len() != 12 {
+                return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+            }
+            value.skip(4)?;
+        }
+        // What is above the whole means that there is no such limit, and is told apart from nothing said.
+        *rate = value.u16().map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
     }
     Ok(config)
 }

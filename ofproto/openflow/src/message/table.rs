@@ -182,6 +182,8 @@ fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Propertie
                 }
                 properties.vacancy = vacancy;
             }
+            // What a switch says beyond that is its own affair.
+            _ if !table_mod => {}
             _ => return Err(ErrorCode::OFPBRC_BAD_TYPE.into()),
         }
     }

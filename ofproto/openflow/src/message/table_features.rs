@@ -150,6 +150,8 @@ struct Seen(u32);
 impl Seen {
     /// Properties that must be there: those for ordinary rules, fields and wildcards.
     const REQUIRED: u32 = 0x5555;
+    /// Some property of a kind that has no number here.
+    const OTHER: u32 = 1 << 16;
 
     /// Versions before 1.5 demand all of [`Seen::REQUIRED`]; 1.5 takes none at all as well.
     fn check(&self, version: Version) -> Result<(), OfError> {
@@ -175,9 +177,7 @@ fn decode_property(
     let value = Reader::new(property.value);
     let miss = property.kind % 2 == 1;
     let rules = if miss { &mut features.miss_rules } else { &mut features.nonmiss };
-    if property.kind < 16 {
-        seen.0 |= 1 << property.kind;
-    }
+    seen.0 |= if property.kind < 16 { 1 << property.kind } else { Seen::OTHER };
     match property.kind & !1 {
         prop::INSTRUCTIONS => rules.instructions = decode_instructions(value)?,
         prop::NEXT_TABLES => {

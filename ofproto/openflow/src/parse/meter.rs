@@ -18,22 +18,32 @@ fn meter_id(value: &str) -> Result<u32, String> {
     if id > METER_MAX || id == 0 { Err(format!("invalid value for {value}")) } else { Ok(id) }
 }
 
-/// Words separated by any of `=`, `,`, blanks.
+/// Names, which end where any of `=`, `,`, blanks stands, and their values, which may have a `=` in them.
 struct Tokens<'a>(&'a str);
 
-impl<'a> Iterator for Tokens<'a> {
-    type Item = &'a str;
+impl<'a> Tokens<'a> {
+    fn name(&mut self) -> Option<&'a str> {
+        self.word(|c| c == '=' || is_separator(c))
+    }
 
-    fn next(&mut self) -> Option<&'a str> {
-        let is_separator = |c: char| matches!(c, '=' | ',' | ' ' | '\t' | '\r' | '\n');
-        let text = self.0.trim_start_matches(is_separator);
+    fn value(&mut self) -> Option<&'a str> {
+        self.word(is_separator)
+    }
+
+    /// A word, and the one character behind it.
+    fn word(&mut self, ends: impl Fn(char) -> bool) -> Option<&'a str> {
+        let text = self.0.trim_start_matches(&ends);
         if text.is_empty() {
             return None;
         }
-        let end = text.find(is_separator).unwrap_or(text.len());
-        self.0 = &text[end..];
+        let end = text.find(&ends).unwrap_or(text.len());
+        self.0 = text.get(end + 1..).unwrap_or("");
         Some(&text[..end])
     }
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(c, ',' | ' ' | '\t' | '\r' | '\n')
 }
 
 /// Reads a meter-mod, or without a command what names a meter in a request. Returns the protocols that can say it.
@@ -52,7 +62,7 @@ pub fn parse_meter_mod(text: &str, command: Option<MeterCommand>) -> Result<(Met
     let mut meter = MeterConfig { meter_id: 0, flags: 0, bands: Vec::new() };
     let mut have_rate = false;
     let mut tokens = Tokens(head);
-    while let Some(name) = tokens.next() {
+    while let Some(name) = tokens.name() {
         match name {
             "kbps" if with_bands => {
                 meter.flags |= meter_flag::KBPS;
@@ -65,7 +75,7 @@ pub fn parse_meter_mod(text: &str, command: Option<MeterCommand>) -> Result<(Met
             "burst" if with_bands => meter.flags |= meter_flag::BURST,
             "stats" if with_bands => meter.flags |= meter_flag::STATS,
             _ => {
-                let value = tokens.next().ok_or_else(|| format!("field {name} missing value"))?;
+                let value = tokens.value().ok_or_else(|| format!("field {name} missing value"))?;
                 if name != "meter" {
                     return Err(format!("unknown keyword {name}"));
                 }
@@ -96,8 +106,8 @@ fn find_band(text: &str) -> Option<usize> {
 fn parse_bands(text: &str, flags: u16) -> Result<Vec<MeterBand>, String> {
     let mut bands: Vec<MeterBand> = Vec::new();
     let mut tokens = Tokens(text);
-    while let Some(name) = tokens.next() {
-        let value = tokens.next().ok_or_else(|| format!("field {name} missing value"))?;
+    while let Some(name) = tokens.name() {
+        let value = tokens.value().ok_or_else(|| format!("field {name} missing value"))?;
         if name == "type" {
             let kind = match value {
                 "drop" => BandType::Drop,

@@ -192,24 +192,15 @@ fn instruction_names(instructions: u32) -> String {
     names.join(" ")
 }
 
-/// Whether a part that is empty is shown: in versions whose tables may say nothing of a part, it is not.
-fn says_none(version: Version) -> bool {
-    version >= Version::V13
-}
-
 fn action_features(out: &mut String, actions: &ActionFeatures, version: Version) {
+    // A part that is empty is not shown.
     let names = actions.actions.names();
-    if !names.is_empty() || says_none(version) {
-        put!(out, "        actions: {}\n", if names.is_empty() { "(none)".to_string() } else { names.join(" ") });
+    if !names.is_empty() {
+        put!(out, "        actions: {}\n", names.join(" "));
     }
-    if version >= Version::V12 && (!actions.set_fields.is_empty() || says_none(version)) {
-        out.push_str("        supported on Set-Field:");
-        if actions.set_fields.is_empty() {
-            out.push_str(" (none)");
-        } else {
-            out.push(' ');
-            field_names(out, actions.set_fields.iter());
-        }
+    if version >= Version::V12 && !actions.set_fields.is_empty() {
+        out.push_str("        supported on Set-Field: ");
+        field_names(out, actions.set_fields.iter());
         out.push('\n');
     }
 }
@@ -222,16 +213,15 @@ fn instructions(out: &mut String, rules: &InstructionFeatures, before: Option<&I
     if rules.next != [0; 32] {
         put!(out, "      next tables: {}\n", next_tables(&rules.next));
     }
-    if rules.instructions == 0 && !says_none(version) {
+    if rules.instructions == 0 {
         // Not even that they are the same.
     } else if before.is_some_and(|b| b.instructions == rules.instructions) {
         out.push_str("      (same instructions)\n");
     } else {
-        let names = instruction_names(rules.instructions);
-        put!(out, "      instructions: {}\n", if names.is_empty() { "(none)".to_string() } else { names });
+        put!(out, "      instructions: {}\n", instruction_names(rules.instructions));
     }
     let nothing = rules.write == ActionFeatures::default() && rules.apply == rules.write;
-    if nothing && !says_none(version) {
+    if nothing {
         return;
     }
     if same_actions(rules, before) {
@@ -251,11 +241,11 @@ fn same_rules(a: &InstructionFeatures, b: &InstructionFeatures) -> bool {
     a == b
 }
 
-fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFeatures>, version: Version) {
+fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFeatures>) {
     // Which of the fields may be left out makes no difference here.
     let same = |a: &TableFeatures| a.matching == features.matching && a.mask == features.mask;
     let nothing = features.matching.is_empty() && features.mask.is_empty();
-    if before.is_some_and(same) && (!nothing || says_none(version)) {
+    if before.is_some_and(same) && !nothing {
         out.push_str("    (same matching)\n");
         return;
     }
@@ -408,7 +398,7 @@ fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeature
             instructions(out, miss, before.map(|b| &b.miss_rules), version);
         }
     }
-    matching(out, features, before, version);
+    matching(out, features, before);
 }
 
 /// Closes a run of tables that were like the one before; `next` is the table after it.
