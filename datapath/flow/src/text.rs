@@ -327,7 +327,9 @@ pub fn parse_u64_prefix(text: &str, base: u32) -> Option<(u64, &str)> {
 /// for none.
 pub fn parse_saturating(text: &str) -> u64 {
     match NumberPrefix::find(text, 0) {
-        Some(prefix) => u64::from_str_radix(prefix.digits, prefix.base).map_or(u64::MAX, |number| prefix.signed(number)),
+        Some(prefix) => {
+            u64::from_str_radix(prefix.digits, prefix.base).map_or(u64::MAX, |number| prefix.signed(number))
+        }
         None => 0,
     }
 }

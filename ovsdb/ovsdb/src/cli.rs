@@ -213,7 +213,8 @@ impl<'a> Elements<'a, '_, '_> {
                 return Err(format!("{}: trailing garbage after \"{close}\"", self.whole));
             }
         } else if pairs.is_empty() {
-            let empty = if self.ty.is_map() { "\"{}\" to specify the empty map" } else { "\"[]\" to specify the empty set" };
+            let empty =
+                if self.ty.is_map() { "\"{}\" to specify the empty map" } else { "\"[]\" to specify the empty set" };
             return Err(format!("use {empty}"));
         }
         Ok(pairs)

@@ -20,7 +20,7 @@ pub(crate) fn parse_field(text: &str) -> Result<Field, String> {
 
 /// Whole numbers as C's `%d` reads them.
 fn int(text: &str) -> Option<(i64, &str)> {
-    let (number, rest) = flow::text::parse_u64_prefix(text, 10)?;
+    let (number, rest) = flow::text::parse_wrapping_prefix(text, 10)?;
     Some((i64::from(number as i32), rest))
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use flow::text::parse_u64_prefix;
+use flow::text::parse_wrapping_prefix;
 
 use crate::message::{CtFlush, CtTuple};
 use crate::words::{u8_of, u16_of};
@@ -74,7 +74,7 @@ fn address(text: &str, family: Family) -> Option<Ipv6Addr> {
 
 /// The number that a zone's text begins with, as it fits into 16 bits.
 fn zone_of(text: &str) -> Option<u16> {
-    parse_u64_prefix(text, 10).map(|(number, _)| number as u16)
+    parse_wrapping_prefix(text, 10).map(|(number, _)| number as u16)
 }
 
 fn is_icmp(proto: u8) -> bool {
