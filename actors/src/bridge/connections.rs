@@ -370,7 +370,8 @@ impl Bridge {
     }
 }
 
-/// The device and the address on its link that packets for `ip` go to.
+/// The device and the address on its link that packets for `ip` go to. Routes to the host itself are no way to anything:
+/// for its own addresses Open vSwitch follows the other routes, or finds none.
 fn next_hop(view: &HostView, ip: Ipv4Addr) -> Option<(u32, Ipv4Addr)> {
     let covers = |destination: Ipv4Addr, bits: u8| {
         let mask = u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0);
@@ -379,11 +380,54 @@ fn next_hop(view: &HostView, ip: Ipv4Addr) -> Option<(u32, Ipv4Addr)> {
     let best = view
         .routes
         .iter()
-        .filter(|r| matches!(r.destination, IpAddr::V4(d) if covers(d, r.prefix_len)))
+        .filter(|r| !r.local && matches!(r.destination, IpAddr::V4(d) if covers(d, r.prefix_len)))
         .max_by_key(|r| (r.prefix_len, std::cmp::Reverse(r.metric)))?;
     match best.gateway {
         Some(IpAddr::V4(gateway)) => Some((best.ifindex, gateway)),
         Some(IpAddr::V6(_)) => None,
         None => Some((best.ifindex, ip)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::view::Route;
+
+    fn route(local: bool, (to, prefix_len): ([u8; 4], u8), gateway: Option<[u8; 4]>, ifindex: u32) -> Route {
+        let (table, destination) = (if local { 255 } else { 254 }, IpAddr::from(to));
+        let (gateway, tos) = (gateway.map(IpAddr::from), std::cmp::Reverse(0));
+        Route {
+            table: (table, table.into()),
+            destination,
+            prefix_len,
+            tos,
+            metric: 0,
+            local,
+            ifindex,
+            gateway,
+            source: None,
+        }
+    }
+
+    #[test]
+    fn ways_to_remotes_are_not_those_to_the_host_itself() {
+        let own = [route(true, ([127, 0, 0, 0], 8), None, 1), route(true, ([10, 0, 0, 1], 32), None, 2)];
+        let link = route(false, ([10, 0, 0, 0], 24), None, 2);
+        let default = route(false, ([0; 4], 0), Some([10, 0, 0, 254]), 2);
+        let view =
+            |routes: Vec<Route>| HostView { routes: Arc::new(routes.into_iter().collect()), ..HostView::default() };
+        let alone = view(own.to_vec());
+        let linked = view([own.as_slice(), &[link, default]].concat());
+        let cases: [(&HostView, [u8; 4], Option<[u8; 4]>); 5] = [
+            (&alone, [127, 0, 0, 1], None),
+            (&alone, [10, 0, 0, 1], None),
+            (&linked, [127, 0, 0, 1], Some([10, 0, 0, 254])),
+            (&linked, [10, 0, 0, 7], Some([10, 0, 0, 7])),
+            (&linked, [8, 8, 8, 8], Some([10, 0, 0, 254])),
+        ];
+        for (view, to, hop) in cases {
+            assert_eq!(next_hop(view, to.into()), hop.map(|hop| (2, hop.into())), "{to:?}");
+        }
     }
 }
