@@ -87,7 +87,10 @@ impl Bridge {
                 self.peers.remove(&conn);
             }
             Output::Stage { batches, watched } => self.stage(batches, watched, ctx),
-            Output::Settle { table, commit } => self.tell_table(table, Settle { commit }),
+            Output::Settle { table, commit } => {
+                self.unsettled.push((table, Settle { commit }));
+                self.settle_tables();
+            }
             Output::ConfigureTable { table, config } => self.configure_table(table, ConfigureTable(config), ctx),
             Output::Share => {
                 self.publish(true);
@@ -150,14 +153,14 @@ impl Bridge {
                 let own = self.core.view().id;
                 let directory = self.setup.directory.load();
                 for other in directory.bridges.values().filter(|other| other.id != own) {
-                    other.address.offer(gone.clone());
+                    other.address.outlet::<StationsGone>().deliver(gone.clone());
                 }
             }
             Output::Foreign { bridge, effect, stats } => {
                 self.foreign.entry(bridge).or_default().effects.push((effect, stats));
             }
             Output::ForeignPacketIn { bridge, message, cookie } => {
-                self.with_bridge(bridge, |other| other.offer(ForeignPacketIn { message, cookie }));
+                self.foreign.entry(bridge).or_default().packets.push((message, cookie));
             }
         }
     }
@@ -228,16 +231,20 @@ impl Bridge {
         Some(table)
     }
 
-    fn tell_table<M>(&mut self, id: u8, message: M)
-    where
-        M: Message<Result = ()> + Send + Unpin + 'static,
-        FlowTable: Handler<M>,
-    {
-        if let Some(table) = self.table(id)
-            && !table.offer(message)
-        {
-            vlog::warn_rl!("ofproto", 5, 5, "table {id} of {} does not keep up", self.setup.name);
+    /// Tells tables what becomes of what they have staged; what one has no room for waits, with all that follows it.
+    pub(super) fn settle_tables(&mut self) {
+        for (id, settle) in std::mem::take(&mut self.unsettled) {
+            let waits = self.is_unsettled(id);
+            let Some(table) = self.table(id) else { continue };
+            if let Some(refused) = if waits { Some(settle) } else { table.post(settle).err() } {
+                self.unsettled.push((id, refused));
+            }
         }
+    }
+
+    /// Whether a table has yet to hear what becomes of what it has staged.
+    fn is_unsettled(&self, table: u8) -> bool {
+        self.unsettled.iter().any(|(id, _)| *id == table)
     }
 
     /// Credits rules and tables; what a table has no room for is credited later.
@@ -270,16 +277,19 @@ impl Bridge {
         for (bridge, effects) in std::mem::take(&mut self.foreign) {
             if let Some(mut refused) = self.with_bridge(bridge, |other| other.post(effects).err()).flatten() {
                 ofproto::xlate::condense(&mut refused.effects, FOREIGN_AT_MOST);
+                coverage::PACKETS_DROPPED.add_many(refused.packets.len().saturating_sub(FOREIGN_AT_MOST) as u64);
+                refused.packets.truncate(FOREIGN_AT_MOST);
                 self.foreign.insert(bridge, refused);
             }
         }
     }
 
     fn stage(&mut self, batches: Vec<(u8, Vec<ofproto::table::Change>)>, watched: bool, ctx: &mut Context<Self>) {
+        self.settle_tables();
         let asked: Vec<BoxFuture<'static, (u8, Option<Staged>)>> = batches
             .into_iter()
             .map(|(id, changes)| -> BoxFuture<'static, (u8, Option<Staged>)> {
-                match self.table(id) {
+                match self.table(id).filter(|_| !self.is_unsettled(id)) {
                     Some(table) => {
                         let answer = table.ask(FlowMods { changes, watched }, PATIENCE);
                         Box::pin(async move { (id, answer.await.ok()) })

@@ -39,7 +39,7 @@ pub(super) struct Tally {
 /// How one of the counters is read.
 type Reading = (Counter, fn(&Tally) -> u64);
 
-static READINGS: [Reading; 23] = [
+static READINGS: [Reading; 24] = [
     (Counter::new("mac_learning_learned"), |t| t.macs.learned),
     (Counter::new("mac_learning_expired"), |t| t.macs.expired),
     (Counter::new("mac_learning_evicted"), |t| t.macs.evicted),
@@ -49,6 +49,7 @@ static READINGS: [Reading; 23] = [
     (Counter::new("mcast_snooping_expired"), |t| t.mcast.expired),
     (Counter::new("xlate_actions"), |t| t.events.translations),
     (Counter::new("upcall_flow_limit_hit"), |t| t.events.flows_refused),
+    (Counter::new("datapath_drop_upcall_error"), |t| t.events.strays),
     (Counter::new("ofproto_dpif_expired"), |t| t.events.rules_expired),
     (Counter::new("ofproto_flush"), |t| t.events.flushes),
     (Counter::new("ofproto_update_port"), |t| t.events.ports_updated),

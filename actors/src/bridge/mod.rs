@@ -27,7 +27,7 @@ use crate::mailbox::{Address, Latest, Outlet, Retry};
 use crate::msg::bridge::*;
 use crate::msg::datapath::{FlowInstall, PacketExecute};
 use crate::msg::switch::{BridgeNews, BridgeReported, Share};
-use crate::msg::table::RuleCredit;
+use crate::msg::table::{RuleCredit, Settle};
 use crate::stream::Tls;
 use crate::supervise::{Desk, Family, Player};
 use crate::switch::directory::Shared;
@@ -109,6 +109,8 @@ pub struct Bridge {
     pupils: Waiters,
     /// Credit and timeouts for tables, until these have room for them.
     uncredited: BTreeMap<u8, RuleCredit>,
+    /// What tables have yet to hear of what they have staged.
+    unsettled: Vec<(u8, Settle)>,
     /// What packets did on other bridges, until those hear of it.
     foreign: BTreeMap<BridgeId, ForeignEffects>,
     turn: Turn,
@@ -152,6 +154,7 @@ impl Bridge {
             configured: Waiters::default(),
             pupils: Waiters::default(),
             uncredited: BTreeMap::new(),
+            unsettled: Vec::new(),
             foreign: BTreeMap::new(),
             turn: Turn::new(UPCALLS),
             setup,
@@ -177,6 +180,9 @@ impl Bridge {
         self.flush_peers();
         if !self.uncredited.is_empty() {
             self.credit(Vec::new(), Vec::new());
+        }
+        if !self.unsettled.is_empty() {
+            self.settle_tables();
         }
         self.send_foreign();
         self.publish(false);
@@ -224,6 +230,9 @@ impl Bridge {
         }
         if !self.uncredited.is_empty() {
             self.desk.arm_by(clock::now_ms() + RETRY_MS, "credit waits for a table");
+        }
+        if !self.unsettled.is_empty() {
+            self.desk.arm_by(clock::now_ms() + RETRY_MS, "a table is to hear what stands");
         }
         if !self.foreign.is_empty() {
             self.desk.arm_by(clock::now_ms() + RETRY_MS, "effects wait for a bridge");
@@ -430,6 +439,9 @@ impl Handler<ForeignEffects> for Bridge {
     fn handle(&mut self, m: ForeignEffects, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.foreign(&m.effects, clock::now_ms());
+        for (message, cookie) in m.packets {
+            self.core.foreign_packet_in(*message, &cookie);
+        }
         self.settle(ctx);
     }
 }
@@ -440,16 +452,6 @@ impl Handler<StationsGone> for Bridge {
     fn handle(&mut self, m: StationsGone, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.forget_stations(&m.0);
-        self.settle(ctx);
-    }
-}
-
-impl Handler<ForeignPacketIn> for Bridge {
-    type Result = ();
-
-    fn handle(&mut self, m: ForeignPacketIn, ctx: &mut Context<Self>) {
-        self.desk.received();
-        self.core.foreign_packet_in(*m.message, &m.cookie);
         self.settle(ctx);
     }
 }

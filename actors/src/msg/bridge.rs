@@ -151,22 +151,14 @@ pub struct Control {
 pub struct ForeignEffects {
     /// What, and for how many packets.
     pub effects: Vec<(ofproto::xlate::Effect, ofproto::rule::RuleStats)>,
+    /// Packets for this one's controllers, and whom each is for.
+    pub packets: Vec<(Box<openflow::message::PacketIn>, Box<flow::odp::ControllerCookie>)>,
 }
 
 /// Stations were learned on a port of another bridge that is gone: they may be anywhere now (R).
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct StationsGone(pub std::sync::Arc<[l2proto::mac_learning::MacKey]>);
-
-/// A packet of another bridge for this one's controllers (B).
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ForeignPacketIn {
-    /// What they get.
-    pub message: Box<openflow::message::PacketIn>,
-    /// Whom it is for.
-    pub cookie: Box<flow::odp::ControllerCookie>,
-}
 
 /// Name the cached flows that changes concern, in their names' order (Q).
 #[derive(Debug, Message)]

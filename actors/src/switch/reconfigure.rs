@@ -154,7 +154,7 @@ impl Switch {
         if !stations.is_empty() {
             let gone = StationsGone(stations);
             for other in self.bridges.values() {
-                other.address.offer(gone.clone());
+                other.address.outlet::<StationsGone>().deliver(gone.clone());
             }
         }
     }

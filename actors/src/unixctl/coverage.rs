@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// A counter, made once as a `static` where its event happens.
+/// A counter, made once as a `static` where its event happens; one that happens in several places may have one in each.
 #[derive(Debug)]
 pub struct Counter {
     name: &'static str,
@@ -24,19 +24,19 @@ const SLOT_MS: i64 = 5000;
 
 #[derive(Debug)]
 struct History {
-    /// `None`: its event has not happened.
-    counter: Option<&'static Counter>,
+    /// Wherever the event happens; none before it has.
+    counters: Vec<&'static Counter>,
     slots: Vec<u64>,
     seen: u64,
 }
 
 impl History {
-    fn new(counter: Option<&'static Counter>) -> Self {
-        Self { counter, slots: vec![0; SLOTS], seen: 0 }
+    fn new() -> Self {
+        Self { counters: Vec::new(), slots: vec![0; SLOTS], seen: 0 }
     }
 
     fn total(&self) -> u64 {
-        self.counter.map_or(0, |counter| counter.total.load(Relaxed))
+        self.counters.iter().map(|counter| counter.total.load(Relaxed)).sum()
     }
 }
 
@@ -56,7 +56,7 @@ impl Counter {
 
     fn register(&'static self) {
         self.registered.get_or_init(|| {
-            with(|book| drop(book.counters.insert(self.name, History::new(Some(self)))));
+            with(|book| book.counters.entry(self.name).or_insert_with(History::new).counters.push(self));
         });
     }
 
@@ -81,7 +81,7 @@ fn with<R>(edit: impl FnOnce(&mut Book) -> R) -> R {
 pub fn expect(names: &[&'static str]) {
     with(|book| {
         for name in names {
-            book.counters.entry(name).or_insert_with(|| History::new(None));
+            book.counters.entry(name).or_insert_with(History::new);
         }
     });
 }

@@ -8,6 +8,8 @@ pub struct Events {
     pub translations: u64,
     /// Packets whose flow found no room in the datapath.
     pub flows_refused: u64,
+    /// Packets that came by no port, or by a tunnel that is no port's.
+    pub strays: u64,
     /// Rules that timed out.
     pub rules_expired: u64,
     /// Times that all rules were taken out.

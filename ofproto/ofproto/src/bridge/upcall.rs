@@ -91,7 +91,10 @@ impl Bridge {
             Some(Cookie::Raw(_)) => return,
             Some(Cookie::SlowPath { .. }) | None => {}
         }
-        let Some(mut translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else { return };
+        let Some(mut translation) = self.translate_key(&upcall.key, Some(&upcall.packet), now_ms) else {
+            self.events.strays += 1;
+            return;
+        };
         if let Some(complaint) = translation.complaint.take() {
             self.put(Output::Complain(complaint));
         }
