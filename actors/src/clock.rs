@@ -27,6 +27,8 @@ static SERIAL: AtomicU64 = AtomicU64::new(0);
 /// Sleepers that were woken and have not come yet, and actors that do what a message or their timer asks for.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 static SLEEPERS: Mutex<BTreeMap<(i64, u64), Waker>> = Mutex::new(BTreeMap::new());
+/// How often sleepers were taken off that list by others.
+static TURNS_OUT: AtomicU64 = AtomicU64::new(0);
 
 #[allow(clippy::disallowed_methods)]
 fn real_us() -> i64 {
@@ -85,6 +87,7 @@ fn sleepers() -> std::sync::MutexGuard<'static, BTreeMap<(i64, u64), Waker>> {
 fn wake_until(now_ms: i64) {
     let due: Vec<Waker> = {
         let mut sleepers = sleepers();
+        TURNS_OUT.fetch_add(1, SeqCst);
         let later = sleepers.split_off(&(now_ms, u64::MAX));
         let due: Vec<Waker> = std::mem::replace(&mut *sleepers, later).into_values().collect();
         AT_WORK.fetch_add(due.len(), SeqCst);
@@ -158,7 +161,7 @@ pub async fn rest() {
 
 /// Completes when the clock reaches `deadline_ms`.
 pub fn sleep_until(deadline_ms: i64) -> Sleep {
-    Sleep { deadline_ms, serial: SERIAL.fetch_add(1, SeqCst), real: None, listed: false }
+    Sleep { deadline_ms, serial: SERIAL.fetch_add(1, SeqCst), real: None, listed: None }
 }
 
 /// Completes `ms` from now.
@@ -177,7 +180,16 @@ pub struct Sleep {
     deadline_ms: i64,
     serial: u64,
     real: Option<Pin<Box<tokio::time::Sleep>>>,
-    listed: bool,
+    /// It is on the list of sleepers.
+    listed: Option<Listed>,
+}
+
+/// As what a sleeper is on the list.
+#[derive(Debug)]
+struct Listed {
+    waker: Waker,
+    /// [`TURNS_OUT`] of that moment.
+    turns_out: u64,
 }
 
 impl Sleep {
@@ -196,10 +208,19 @@ impl Sleep {
     }
 
     fn unlist(&mut self) {
-        if std::mem::take(&mut self.listed) && sleepers().remove(&(self.deadline_ms, self.serial)).is_none() {
+        if self.listed.take().is_some() && sleepers().remove(&(self.deadline_ms, self.serial)).is_none() {
             // It was woken, and has come to see why.
             AT_WORK.fetch_sub(1, SeqCst);
         }
+    }
+
+    /// Whether all is set for who looks anew with this waker: actors do so at each wake.
+    fn is_set(&self, waker: &Waker) -> bool {
+        let listed = |l: &Listed| l.turns_out == TURNS_OUT.load(SeqCst) && l.waker.will_wake(waker);
+        let times = |real: &Pin<Box<tokio::time::Sleep>>| !real.is_elapsed();
+        self.listed.as_ref().is_some_and(listed)
+            && self.real.as_ref().is_some_and(times)
+            && now_us() < self.deadline_ms.saturating_mul(1000)
     }
 }
 
@@ -208,6 +229,9 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        if this.is_set(cx.waker()) {
+            return Poll::Pending;
+        }
         this.unlist();
         loop {
             let now = now_us();
@@ -218,8 +242,12 @@ impl Future for Sleep {
                 return Poll::Ready(());
             }
             this.unlist();
-            sleepers().insert((this.deadline_ms, this.serial), cx.waker().clone());
-            this.listed = true;
+            {
+                let mut sleepers = sleepers();
+                sleepers.insert((this.deadline_ms, this.serial), cx.waker().clone());
+                let turns_out = TURNS_OUT.load(SeqCst);
+                this.listed = Some(Listed { waker: cx.waker().clone(), turns_out });
+            }
             if is_stopped() {
                 this.real = None;
                 // A warp between the look at the clock and the insertion has missed this waker.

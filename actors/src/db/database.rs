@@ -19,7 +19,7 @@ use crate::supervise::{Desk, Family, Player};
 use crate::{clock, stream};
 use actix::fut::ActorFuture;
 use actix::prelude::*;
-use ovsdb::log::{CompactDone, Progress};
+use ovsdb::log::{self, Progress};
 use ovsdb::server::{Model, Output, Server, SessionId, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -377,7 +377,7 @@ impl Database {
     fn go_on_compacting(&mut self) {
         for job in self.state.server.gather(budget::WALK_SLICE) {
             let name = job.name().to_owned();
-            self.write_compaction(&name, move || job.run());
+            self.write_compaction(&name, move || log::Compacted::Written(job.run()));
         }
         // Whose database has got other contents, or is gone.
         let moot = self.compactions.keys().filter(|name| !self.state.server.is_compacting(name));
@@ -387,7 +387,7 @@ impl Database {
     }
 
     /// Has something written by a thread of its own.
-    fn write_compaction(&mut self, name: &str, write: impl FnOnce() -> CompactDone + Send + 'static) {
+    fn write_compaction(&mut self, name: &str, write: impl FnOnce() -> log::Compacted + Send + 'static) {
         let myself = self.myself.clone();
         let spawned = std::thread::Builder::new()
             .name("ovsdb-compact".into())
@@ -610,10 +610,15 @@ impl Handler<Compacted> for Database {
 
     fn handle(&mut self, compacted: Compacted, _: &mut Context<Self>) {
         self.desk.received();
-        let name = compacted.done.name.clone();
+        let name = compacted.done.name().to_owned();
         let result = match self.state.server.finish_compaction(compacted.done, now()) {
             None => return,
-            Some(Progress::CatchUp(more)) => return self.write_compaction(&name, move || more.run()),
+            Some(Progress::CatchUp(more)) => {
+                return self.write_compaction(&name, move || log::Compacted::Written(more.run()));
+            }
+            Some(Progress::Place(place)) => {
+                return self.write_compaction(&name, move || log::Compacted::Placed(place.run()));
+            }
             Some(Progress::Over(result)) => result,
         };
         if let Err(error) = &result {

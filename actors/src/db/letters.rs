@@ -6,7 +6,7 @@ use super::source::{Progress, RelaySpec};
 use crate::mailbox::Address;
 use crate::stream::TlsFiles;
 use actix::Message;
-use ovsdb::log::CompactDone;
+use ovsdb::log;
 use ovsdb::server::{SessionId, SessionInfo, Text};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -199,7 +199,7 @@ pub(crate) struct Synced {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Compacted {
-    pub done: CompactDone,
+    pub done: log::Compacted,
 }
 
 /// The driver of a relay or of replication → Database: its source has spoken; false: close the connection. (Q)

@@ -1,25 +1,22 @@
 //! The methods of the database as one jsonrpsee `RpcModule`.
 //!
-//! A JSON-RPC 1.0 session looks its requests' methods up here and calls them with its own inbox as an
-//! extension: the method then only files the request for the batch of this read. A JSON-RPC 2.0 client (see
-//! `web`) calls the same methods without an inbox: they ask the database and wait for its answer, over WebSocket
-//! in the session of their connection. There is also a subscription, `subscribe_monitor`, with the parameters of
-//! `monitor_cond_since` without the last transaction, and a session of its own; each notification holds the name of
-//! the 1.0 notification and its parameters.
+//! They are for JSON-RPC 2.0 clients (see `web`): a method asks the database as a 1.0 session does, with the same
+//! request, and waits for its answer, over WebSocket in the session of its connection. There is also a subscription,
+//! `subscribe_monitor`, with the parameters of `monitor_cond_since` without the last transaction, and a session of its
+//! own; each notification holds the name of the 1.0 notification and its parameters.
 
 use super::database::Database;
 use super::guest::{self, Answer, Guest};
 use crate::mailbox::Address;
 use crate::web::connection::Connection;
 use futures::FutureExt;
-use jsonrpc::Message;
+use jsonrpsee::RpcModule;
 use jsonrpsee::core::server::{AsyncMethod, IntoResponse, MethodResponse};
 use jsonrpsee::core::server::{MethodCallback, PendingSubscriptionSink, SubscriptionMessage};
 use jsonrpsee::core::{SubscriptionError, SubscriptionResult};
 use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
-use jsonrpsee::{Extensions, RpcModule};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 const METHODS: [&str; 13] = [
     "list_dbs",
@@ -39,20 +36,6 @@ const METHODS: [&str; 13] = [
 /// `convert`, `echo` and what else 1.0 has that needs no list of its own.
 const MORE_METHODS: [&str; 2] = ["convert", "echo"];
 
-/// The tray on which a session hands a request to its method.
-#[derive(Debug, Default)]
-pub(super) struct Inbox {
-    offered: Mutex<Option<Message>>,
-    filed: Mutex<Option<Message>>,
-}
-
-impl Inbox {
-    fn file(&self) {
-        let message = self.offered.lock().unwrap_or_else(PoisonError::into_inner).take();
-        *self.filed.lock().unwrap_or_else(PoisonError::into_inner) = message;
-    }
-}
-
 /// The registry of the database's methods.
 #[derive(Debug)]
 pub struct Methods {
@@ -65,11 +48,6 @@ impl Methods {
         for name in METHODS.into_iter().chain(MORE_METHODS) {
             let owner = database.clone();
             let callback: AsyncMethod<'static> = Arc::new(move |id, params, _, most, extensions| {
-                if let Some(inbox) = extensions.get::<Arc<Inbox>>() {
-                    inbox.file();
-                    // Nobody reads this, so that nothing is written.
-                    return futures::future::ready(MethodResponse::notification()).boxed();
-                }
                 let (database, params) = (owner.clone(), params.into_owned());
                 async move {
                     let connection = extensions.get::<Arc<Connection>>();
@@ -97,25 +75,6 @@ impl Methods {
     /// The registry, to be served over HTTP and WebSocket.
     pub fn module(&self) -> &RpcModule<Address<Database>> {
         &self.module
-    }
-
-    /// Passes a message of a 1.0 session through its method; what comes out goes to the database. Unknown
-    /// methods go there too, to be refused in order with the other answers.
-    pub(super) fn route(&self, inbox: &Arc<Inbox>, message: Message) -> Option<Message> {
-        let Message::Request { method, .. } = &message else {
-            return Some(message);
-        };
-        let Some(MethodCallback::Async(callback)) = self.module.method(method) else {
-            return Some(message);
-        };
-        let callback = callback.clone();
-        *inbox.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
-        let mut extensions = Extensions::new();
-        extensions.insert(inbox.clone());
-        let filed = callback(Id::Number(0), Params::new(None), 0_u32.into(), 1024, extensions);
-        // With an inbox the method files and is done: it never waits.
-        let _ = filed.now_or_never();
-        inbox.filed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -188,9 +188,9 @@ pub fn start(family: &Family, mut config: DbConfig) -> Result<DbSystem, String> 
     });
     let methods = Arc::new(Methods::new(database.clone()));
     let role = Role::new("remotes", "remotes", 64, Strategy::OneForOne);
-    let (to, with, run_dir) = (database.clone(), methods.clone(), config.run_dir.clone());
-    let remotes = family
-        .hire(role, move |desk, _| remotes::Remotes::new(desk, to.clone(), with.clone(), tls.clone(), run_dir.clone()));
+    let (to, run_dir) = (database.clone(), config.run_dir.clone());
+    let remotes =
+        family.hire(role, move |desk, _| remotes::Remotes::new(desk, to.clone(), tls.clone(), run_dir.clone()));
     let _ = database.post(letters::Begin { remotes: remotes.clone(), relays });
     Ok(DbSystem { database, methods, remotes })
 }

@@ -5,7 +5,6 @@ use super::letters::{
     ReconnectAll, RemoteOptions, RemoteStatus, RemoteStatuses, ReportStatus, SessionFigures, SessionStatus, SetRemotes,
     Steer,
 };
-use super::methods::Methods;
 use super::session::{Origin, Session, Setup};
 use crate::clock;
 use crate::mailbox::Address;
@@ -36,7 +35,6 @@ struct Remote {
 pub struct Remotes {
     desk: Desk,
     database: Address<Database>,
-    methods: Arc<Methods>,
     tls: Tls,
     run_dir: PathBuf,
     sessions: Family,
@@ -50,17 +48,11 @@ struct Incoming {
 }
 
 impl Remotes {
-    pub(super) fn new(
-        desk: Desk,
-        database: Address<Database>,
-        methods: Arc<Methods>,
-        tls: Tls,
-        run_dir: PathBuf,
-    ) -> Remotes {
+    pub(super) fn new(desk: Desk, database: Address<Database>, tls: Tls, run_dir: PathBuf) -> Remotes {
         let sessions = Family::of(&desk);
         // After a panic: the database tells the configuration again.
         let _ = database.post(super::letters::Reannounce);
-        Remotes { desk, database, methods, tls, run_dir, sessions, remotes: BTreeMap::new(), next_session: 0 }
+        Remotes { desk, database, tls, run_dir, sessions, remotes: BTreeMap::new(), next_session: 0 }
     }
 
     fn add(&mut self, name: Arc<str>, options: RemoteOptions, ctx: &mut Context<Self>) {
@@ -138,7 +130,6 @@ impl Remotes {
             options: remote.options.clone(),
             tls: self.tls.clone(),
             database: self.database.clone(),
-            methods: self.methods.clone(),
             remotes: Address::of_running(ctx.address(), self.desk.card().clone()),
             family: self.sessions.downgrade(),
         };

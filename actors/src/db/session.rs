@@ -6,7 +6,6 @@
 
 use super::database::Database;
 use super::letters::{Backlog, Deliver, Join, Leave, Link, RemoteOptions, Requests, SessionStatus, Steer};
-use super::methods::{Inbox, Methods};
 use super::remotes::Remotes;
 use crate::budget::{self, Budget};
 use crate::clock;
@@ -54,6 +53,8 @@ const LINGER_US: i64 = 160;
 const LOOKS: usize = 1000;
 /// Pauses of the processor between two looks, which would otherwise hold the lock that the peer needs to write.
 const PAUSES: usize = 8;
+/// So many requests running may be taken past the runtime, which looks at nobody else's socket meanwhile.
+const PAST_RUNTIME: u32 = 8;
 
 thread_local! {
     /// The session that wrote last.
@@ -79,7 +80,6 @@ pub(super) struct Setup {
     pub options: RemoteOptions,
     pub tls: Tls,
     pub database: Address<Database>,
-    pub methods: Arc<Methods>,
     pub remotes: Address<Remotes>,
     pub family: WeakFamily,
 }
@@ -92,14 +92,12 @@ pub struct Session {
     options: RemoteOptions,
     tls: Tls,
     database: Address<Database>,
-    methods: Arc<Methods>,
     remotes: Address<Remotes>,
     family: WeakFamily,
     machine: jsonrpc::Session,
     stream: Option<Stream>,
     /// Of the present connection.
     id: SessionId,
-    inbox: Arc<Inbox>,
     /// Requests the database had no room for.
     unposted: Vec<Message>,
     unjoined: bool,
@@ -113,6 +111,8 @@ pub struct Session {
     parting: Parting,
     waker: Option<Waker>,
     linger: Linger,
+    /// Requests taken past the runtime, running.
+    past_runtime: u32,
 }
 
 impl Session {
@@ -143,13 +143,11 @@ impl Session {
             options: setup.options,
             tls: setup.tls,
             database: setup.database,
-            methods: setup.methods,
             remotes: setup.remotes,
             family: setup.family,
             machine,
             stream: None,
             id: 0,
-            inbox: Arc::default(),
             unposted: Vec::new(),
             unjoined: false,
             out: VecDeque::new(),
@@ -160,6 +158,7 @@ impl Session {
             parting: Parting::No,
             waker: None,
             linger: Linger::default(),
+            past_runtime: 0,
         };
         if let Some(peer) = accepted {
             let handshake = tokio::time::timeout(HANDSHAKE, peer.finish());
@@ -188,7 +187,6 @@ impl Session {
         let info = SessionInfo { read_only: self.options.read_only, role, client_id, answers_cancel: false };
         let _ = stream.set_dscp(self.options.dscp);
         self.id = fresh_id();
-        self.inbox = Arc::default();
         self.told_backlog = false;
         self.stream = Some(stream);
         if self.is_active() {
@@ -414,7 +412,10 @@ impl Session {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Err(Ending::Failed(error)),
                 Poll::Ready(Ok(0)) => return Err(Ending::Closed),
-                Poll::Ready(Ok(_)) => self.parse()?,
+                Poll::Ready(Ok(_)) => {
+                    self.past_runtime = 0;
+                    self.parse()?;
+                }
             }
         }
         Ok(())
@@ -432,11 +433,7 @@ impl Session {
                     vlog::warn_rl!("ovsdb_jsonrpc_server", 60, 5, "{name}: received unexpected {kind} message");
                     return Err(Ending::Nonsense(None));
                 }
-                Ok(Some(message)) => {
-                    if let Some(message) = self.methods.route(&self.inbox, message) {
-                        self.unposted.push(message);
-                    }
-                }
+                Ok(Some(message)) => self.unposted.push(message),
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     let name = self.machine.reconnect.name();
@@ -469,45 +466,57 @@ impl Session {
         if self.stream.is_none() {
             return;
         }
-        let read = if matches!(self.parting, Parting::No) { self.read(task) } else { Ok(()) };
-        while let Some(SessionAction::Send(text)) = self.machine.poll_output(now_ms()) {
-            self.queue(Text::Own(text));
-        }
-        let wrote = !self.out.is_empty();
-        let written = self.write(task);
-        if let Parting::Done(reason) = self.parting {
-            return self.end(reason.map(str::to_owned), ctx);
-        }
-        if let Err(error) = written {
-            if matches!(self.parting, Parting::Asked) {
-                self.out.clear();
+        let mut read = if matches!(self.parting, Parting::No) { self.read(task) } else { Ok(()) };
+        loop {
+            while let Some(SessionAction::Send(text)) = self.machine.poll_output(now_ms()) {
+                self.queue(Text::Own(text));
+            }
+            let wrote = !self.out.is_empty();
+            let written = self.write(task);
+            if let Parting::Done(reason) = self.parting {
+                return self.end(reason.map(str::to_owned), ctx);
+            }
+            if let Err(error) = written {
+                if matches!(self.parting, Parting::Asked) {
+                    self.out.clear();
+                    return;
+                }
+                let name = self.machine.reconnect.name();
+                vlog::dbg!("jsonrpc", "{name}: send error: {}", errno_text(&error));
+                return self.end(Some(errno_text(&error)), ctx);
+            }
+            if let Err(ending) = read {
+                return self.read_no_more(ending, ctx);
+            }
+            if self.out.is_empty()
+                && let Some(reason) = self.close_when_sent.take()
+            {
+                vlog::info!("jsonrpc", "{}: {reason}, disconnecting", self.machine.reconnect.name());
+                return self.end(None, ctx);
+            }
+            self.tell_backlog();
+            self.arm();
+            if !wrote || !self.out.is_empty() || !matches!(self.parting, Parting::No) {
                 return;
             }
-            let name = self.machine.reconnect.name();
-            vlog::dbg!("jsonrpc", "{name}: send error: {}", errno_text(&error));
-            return self.end(Some(errno_text(&error)), ctx);
+            read = match self.look_on() {
+                Ok(false) => return,
+                Ok(true) => Ok(()),
+                Err(ending) => Err(ending),
+            };
         }
-        match read {
-            Ok(()) => {}
+    }
+
+    fn read_no_more(&mut self, ending: Ending, ctx: &mut Context<Self>) {
+        match ending {
             // Who only ceased to write may still read.
-            Err(Ending::Closed) => return self.part(None, ctx),
-            Err(Ending::Failed(error)) => {
+            Ending::Closed => self.part(None, ctx),
+            Ending::Failed(error) => {
                 let (name, text) = (self.machine.reconnect.name(), errno_text(&error));
                 vlog::warn_rl!("jsonrpc", 60, 5, "{name}: receive error: {text}");
-                return self.end(Some(text), ctx);
+                self.end(Some(text), ctx);
             }
-            Err(Ending::Nonsense(reason)) => return self.part(reason, ctx),
-        }
-        if self.out.is_empty()
-            && let Some(reason) = self.close_when_sent.take()
-        {
-            vlog::info!("jsonrpc", "{}: {reason}, disconnecting", self.machine.reconnect.name());
-            return self.end(None, ctx);
-        }
-        self.tell_backlog();
-        self.arm();
-        if wrote && self.out.is_empty() {
-            self.look_on();
+            Ending::Nonsense(reason) => self.part(reason, ctx),
         }
     }
 
@@ -537,20 +546,42 @@ impl Session {
     }
 
     /// Looks on for the next request, where one has come soon enough before: while the thread is awake the peer's
-    /// request need not wake it. With more than one client at work nobody is waited for.
-    fn look_on(&mut self) {
+    /// request need not wake it. With more than one client at work nobody is waited for. True: something was read.
+    fn look_on(&mut self) -> Result<bool, Ending> {
         let alone = LAST_WRITER.replace(self.id) == self.id;
-        let Some(stream) = self.stream.as_ref().filter(|_| alone) else { return };
+        let Some(stream) = self.stream.as_ref().filter(|_| alone) else { return Ok(false) };
         if !self.linger.is_worth_it() {
-            return;
+            return Ok(false);
         }
         let until_us = clock::now_us() + LINGER_US;
-        // A clock that is stopped must not stop the server.
-        let paid = (0..LOOKS).take_while(|_| clock::now_us() < until_us).any(|_| {
-            (0..PAUSES).for_each(|_| std::hint::spin_loop());
-            stream.is_readable()
+        let ready = self.unposted.is_empty() && !self.unjoined && self.past_runtime < PAST_RUNTIME;
+        let machine = &mut self.machine;
+        let seen = BUFFER.with_borrow_mut(|buffer| {
+            // A clock that is stopped must not stop the server.
+            let looks = (0..LOOKS).take_while(|_| clock::now_us() < until_us);
+            looks.map(|_| (0..PAUSES).for_each(|_| std::hint::spin_loop())).find_map(|()| {
+                if !ready {
+                    return stream.is_readable().then_some(None);
+                }
+                let read = stream.read_past_runtime(buffer)?;
+                if let Ok(count) = read {
+                    machine.feed(&buffer[..count], now_ms());
+                }
+                Some(Some(read))
+            })
         });
-        self.linger.learn(paid);
+        self.linger.learn(seen.is_some());
+        match seen.flatten() {
+            None => Ok(false),
+            Some(Err(error)) => Err(Ending::Failed(error)),
+            Some(Ok(0)) => Err(Ending::Closed),
+            Some(Ok(_)) => {
+                self.past_runtime += 1;
+                self.parse()?;
+                self.post();
+                Ok(true)
+            }
+        }
     }
 }
 

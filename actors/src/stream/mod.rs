@@ -15,7 +15,7 @@ pub use name::{HostPort, Method, NameError, OPENFLOW_PORT, OVSDB_PORT};
 pub use passive::{Accepted, Listener};
 pub use tls::{Tls, TlsFiles};
 
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -80,6 +80,20 @@ impl Stream {
             Stream::Ssl(_) => return false,
         };
         seen.is_ok()
+    }
+
+    /// Reads what is there, without telling the runtime, which hears of it all the same. `None`: nothing is, or it is
+    /// TLS, of which that is not known.
+    pub fn read_past_runtime(&self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let read = match self {
+            Stream::Unix(stream) => (&*socket2::SockRef::from(stream)).read(buffer),
+            Stream::Tcp(stream) => (&*socket2::SockRef::from(stream)).read(buffer),
+            Stream::Ssl(_) => return None,
+        };
+        match read {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+            read => Some(read),
+        }
     }
 
     /// Marks outgoing packets with a DSCP (0 to 63).

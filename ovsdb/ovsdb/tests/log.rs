@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use jsonrpc::Message;
 use ovsdb::log::{
-    CompactJob, Faults, FileStorage, LogDb, MemoryStorage, Note, Progress, Storage, encode, open_database,
+    CompactDone, CompactJob, Compacted, Faults, FileStorage, LogDb, MemoryStorage, Note, Place, Progress, Storage,
+    encode, open_database,
 };
 use ovsdb::server::{Model, Now, Output, Server, SessionInfo};
 use ovsdb::{Database, DatabaseSchema, UuidSource};
@@ -192,9 +193,23 @@ fn gathered(server: &mut Server) -> CompactJob {
     }
 }
 
-/// Whether a compaction ended well.
-fn is_over(progress: Progress) -> bool {
-    matches!(progress, Progress::Over(Ok(())))
+/// Goes on with a compaction to its end, which is good.
+fn go_on(server: &mut Server, mut done: Compacted) {
+    loop {
+        done = match server.finish_compaction(done, NOW).expect("it is of use") {
+            Progress::CatchUp(more) => Compacted::Written(more.run()),
+            Progress::Place(place) => Compacted::Placed(place.run()),
+            Progress::Over(result) => return result.unwrap(),
+        }
+    }
+}
+
+/// Goes on with a compaction that is written until it is to be put in place.
+fn until_place(server: &mut Server, done: CompactDone) -> Place {
+    match server.finish_compaction(Compacted::Written(done), NOW) {
+        Some(Progress::Place(place)) => place,
+        _ => panic!("it is not to be put in place"),
+    }
 }
 
 #[test]
@@ -208,9 +223,10 @@ fn much_that_is_committed_meanwhile_is_added_by_another_thread() {
         let name = "x".repeat(40_000);
         let row = |number| json!({"op":"insert","table":"ordinals","row":{"number":number,"name":name}});
         transact(&mut server, json!([row(100 + 2 * rounds), row(101 + 2 * rounds)]));
-        match server.finish_compaction(done, NOW).unwrap() {
+        match server.finish_compaction(Compacted::Written(done), NOW).unwrap() {
             Progress::CatchUp(more) => done = more.run(),
-            Progress::Over(result) => break result.unwrap(),
+            Progress::Place(place) => break go_on(&mut server, Compacted::Placed(place.run())),
+            Progress::Over(_) => panic!("it is not in place"),
         }
         rounds += 1;
     }
@@ -233,7 +249,7 @@ fn compaction_keeps_what_is_committed_meanwhile() {
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":77}}]));
     let done = job.run();
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":78}}]));
-    assert!(server.finish_compaction(done, NOW).is_some_and(is_over));
+    go_on(&mut server, Compacted::Written(done));
     assert!(storage.len() < before);
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":79}}]));
     let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
@@ -273,7 +289,7 @@ fn rows_may_change_while_a_compaction_gathers_them() {
             }
         };
         assert!(slice > 20 || round > 0);
-        assert!(server.finish_compaction(job.run(), NOW).is_some_and(is_over));
+        go_on(&mut server, Compacted::Written(job.run()));
         transact(&mut server, many(300..301).into());
         let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
         assert!(opened.warning.is_none());
@@ -299,8 +315,8 @@ fn a_compaction_of_former_contents_is_of_no_use() {
     transact(&mut server, json!([{"op":"insert","table":"ordinals","row":{"number":2}}]));
     server.begin_compaction("ordinals", "", NOW).unwrap();
     let job = gathered(&mut server);
-    assert!(server.finish_compaction(former.run(), NOW).is_none());
-    assert!(server.finish_compaction(job.run(), NOW).is_some_and(is_over));
+    assert!(server.finish_compaction(Compacted::Written(former.run()), NOW).is_none());
+    go_on(&mut server, Compacted::Written(job.run()));
     drop(server);
     let opened =
         open_database(Box::new(FileStorage::open(&path).unwrap()), Faults::End, &mut UuidSource::new(1)).unwrap();
@@ -328,12 +344,76 @@ fn a_file_is_locked_and_replaced() {
     sync.unwrap()().unwrap();
     server.begin_compaction("ordinals", "c", NOW).unwrap();
     let done = gathered(&mut server).run();
-    assert!(server.finish_compaction(done, NOW).is_some_and(is_over));
+    go_on(&mut server, Compacted::Written(done));
     assert!(!folder.path().join("conf.db.tmp").exists());
     drop(server);
     let storage = FileStorage::open(&path).unwrap();
     let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(1)).unwrap();
     assert_eq!((opened.db.row_count(), opened.records), (50, 1));
+}
+
+/// The rows that a reader of the file finds, and nothing at fault.
+fn rows_in(path: &std::path::Path) -> usize {
+    let storage = FileStorage::open_read_only(path).unwrap();
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(1)).unwrap();
+    assert!(opened.warning.is_none());
+    opened.db.row_count()
+}
+
+#[test]
+fn while_a_log_is_put_in_place_either_has_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, temporary) = (folder.path().join("conf.db"), folder.path().join("conf.db.tmp"));
+    LogDb::create(Box::new(FileStorage::create(&path).unwrap()), &schema()).unwrap();
+    let storage = FileStorage::open(&path).unwrap();
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(1)).unwrap();
+    let mut server = Server::new(2);
+    server.add_db(opened.db, Some(opened.log), Model::Standalone, NOW).unwrap();
+    server.connect(1, SessionInfo::default());
+    let mut number = 0;
+    let mut insert = |server: &mut Server| {
+        number += 1;
+        transact(server, json!([{"op":"insert","table":"ordinals","row":{"number":number}}]));
+    };
+    insert(&mut server);
+    let placing = |server: &mut Server| {
+        server.begin_compaction("ordinals", "c", NOW).unwrap();
+        let done = gathered(server).run();
+        until_place(server, done)
+    };
+    let place = placing(&mut server);
+    insert(&mut server);
+    assert_eq!((rows_in(&path), rows_in(&temporary)), (2, 2));
+    server.sync_job("ordinals").unwrap().1.unwrap()().unwrap();
+    let placed = place.run();
+    assert!(!temporary.exists());
+    insert(&mut server);
+    assert_eq!(rows_in(&path), 3);
+    server.sync_job("ordinals").unwrap().1.unwrap()().unwrap();
+    go_on(&mut server, Compacted::Placed(placed));
+    insert(&mut server);
+    assert_eq!(rows_in(&path), 4);
+    // One that cannot be put in place leaves the log as it was, and one that nobody runs as well.
+    let place = placing(&mut server);
+    insert(&mut server);
+    std::fs::remove_file(&temporary).unwrap();
+    let failed = server.finish_compaction(Compacted::Placed(place.run()), NOW);
+    assert!(matches!(failed, Some(Progress::Over(Err(_)))));
+    insert(&mut server);
+    assert_eq!(rows_in(&path), 6);
+    drop(placing(&mut server));
+    server.abandon_compaction("ordinals");
+    insert(&mut server);
+    assert_eq!((rows_in(&path), temporary.exists()), (7, false));
+    // Contents that were converted meanwhile are not overwritten.
+    let place = placing(&mut server);
+    server.convert_db("ordinals", schema(), NOW).unwrap();
+    insert(&mut server);
+    assert!(server.finish_compaction(Compacted::Placed(place.run()), NOW).is_none());
+    insert(&mut server);
+    assert_eq!(rows_in(&path), 9);
+    drop(server);
+    assert!(FileStorage::open(&path).is_ok(), "nobody holds its lock");
 }
 
 /// A log of `schema` and of these records.

@@ -79,9 +79,7 @@ pub(super) fn restore(ctx: &mut Context<'_>, _: &[String]) -> Outcome<()> {
         params.push(json!({"op": "delete", "table": &*table.schema.name, "where": []}));
         push_rows(&opened.db, table, &mut params);
     }
-    let reply = ctx
-        .call("transact", params)
-        .map_err(|text| text.replacen("server returned error reply", "transaction returned error", 1))?;
+    let reply = ctx.call("transact", params)?;
     for result in reply.as_array().into_iter().flatten() {
         if result.get("error").is_some_and(|error| !error.is_null()) {
             return Err(format!("server returned error reply: {}", cli::json::text(result, false)));

@@ -105,7 +105,7 @@ impl Context<'_> {
     fn call(&mut self, method: &str, params: Vec<Value>) -> Outcome<Value> {
         match self.rpc()?.transact(method, params) {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(format!("server returned error reply: {}", cli::json::text(&error, false))),
+            Ok(Err(error)) => Err(format!("transaction returned error: {}", cli::json::text(&error, false))),
             Err(error) => Err(format!("transaction failed ({})", cli::program::strerror(&error))),
         }
     }
@@ -125,7 +125,16 @@ impl Context<'_> {
     /// Tells the server that this client knows of databases that come, change and go.
     fn become_aware(&mut self) -> Outcome<()> {
         let aware = self.rpc()?.transact("set_db_change_aware", vec![serde_json::json!(true)]);
-        if let Ok(Err(error)) = aware {
+        // A server that is older than this knows no other kind of clients.
+        let is_older = |error: &Value| {
+            [Some(error), error.get("error")]
+                .into_iter()
+                .flatten()
+                .any(|error| error.as_str() == Some("unknown method"))
+        };
+        if let Ok(Err(error)) = aware
+            && !is_older(&error)
+        {
             let text = cli::json::text(&error, false);
             vlog::warn!("ovsdb_client", "{}: set_db_change_aware failed ({text})", self.server);
         }

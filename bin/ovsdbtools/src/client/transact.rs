@@ -16,7 +16,6 @@ fn parse(text: &str) -> Outcome<Vec<Value>> {
 fn send(ctx: &mut Context<'_>, params: Vec<Value>) -> Outcome<Value> {
     ctx.rpc = Some(connect::open(&ctx.server, ctx)?);
     ctx.call("transact", params)
-        .map_err(|text| text.replacen("server returned error reply", "transaction returned error", 1))
 }
 
 pub(super) fn transact(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {

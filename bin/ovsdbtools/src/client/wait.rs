@@ -48,9 +48,14 @@ pub(super) fn wait(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {
         machine.connecting(now_ms());
         tell(&mut machine);
         match Rpc::open(&ctx.server, &settings) {
-            Ok(rpc) => {
+            Ok(mut rpc) => {
                 machine.connected(now_ms());
                 tell(&mut machine);
+                // Who is not told of databases that come and go would wait in vain.
+                if let Ok(Err(error)) = rpc.transact("set_db_change_aware", vec![true.into()]) {
+                    let text = cli::json::text(&error, false);
+                    return Err(format!("{}: set_db_change_aware failed ({text})", ctx.server));
+                }
                 if watch(rpc, &args[0], wanted) {
                     return Ok(());
                 }

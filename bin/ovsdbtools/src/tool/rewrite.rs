@@ -63,7 +63,8 @@ fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) ->
                 vlog::warn!("ovsdb_log", "{}: write failed ({})", replacement.place(), strerror(&error));
                 return Err(format!("I/O error: {name}.tmp: write failed ({})", strerror(&error)));
             }
-            replacement.install().map_err(failed)?;
+            let (_storage, place) = replacement.succeed().map_err(failed)?;
+            place().map_err(failed)?;
         }
         Some(target) => {
             let io_failed = |what: &str, error| format!("I/O error: {name}: {what} ({})", strerror(&error));

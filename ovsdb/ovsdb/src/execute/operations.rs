@@ -20,6 +20,9 @@ use crate::symbols::SymbolTable;
 use crate::turn::{Member, first_fault, turn_of};
 use crate::uuid::Uuid;
 
+/// So many rows of a result tell how long it will be.
+const SAMPLE: usize = 1024;
+
 /// Columns with their new values.
 type Values = Vec<(usize, Datum)>;
 
@@ -142,6 +145,8 @@ impl Run<'_, '_, '_> {
         let mut seen = Distinct::new(&columns);
         out.push_str("{\"rows\":[");
         let start = out.len();
+        let table_len = self.txn.db.tables[table].len();
+        let mut emitted = 0_usize;
         let mut emit = |row: &Arc<Row>| {
             if distinct && !seen.add(row) {
                 return;
@@ -150,6 +155,12 @@ impl Run<'_, '_, '_> {
                 out.push(',');
             }
             row.write_json(&columns, &schema, out);
+            emitted += 1;
+            if emitted == SAMPLE && !distinct {
+                // The rest is likely to be like this: a text that grows by and by is copied as often.
+                let likely = (out.len() - start) / SAMPLE * table_len.saturating_sub(SAMPLE);
+                out.reserve(likely + likely / 16);
+            }
         };
         match sort {
             None => self.txn.for_each_match(table, &condition, emit),

@@ -1,6 +1,6 @@
 //! Compaction: a log that holds the schema and one record with every row. The rows are gathered a slice at a time, so
 //! that no client waits for all of them; the slow part is then written in any thread, and what is committed meanwhile
-//! is added when it is put in place.
+//! is added when it is put in place: from then until it is there records go to both logs.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use jsonrpc::text::write_string;
 
 use super::contents::LogDb;
 use super::record::encode;
-use super::storage::Replacement;
+use super::storage::{Replacement, SyncJob};
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
 use crate::row::Row;
@@ -165,6 +165,65 @@ pub struct CompactDone {
     result: Result<Box<dyn Replacement>>,
 }
 
+/// A compacted log that has all records, and is to be put in place.
+pub struct Place {
+    name: String,
+    number: u64,
+    work: SyncJob,
+}
+
+impl Place {
+    /// Puts it in place. Waits for the disk.
+    #[must_use]
+    pub fn run(self) -> Placed {
+        let Place { name, number, work } = self;
+        let error = work().err().map(|error| OvsdbError::io(format!("{name}: compaction failed"), &error));
+        Placed { name, number, error }
+    }
+}
+
+/// How putting a compacted log in place went.
+pub struct Placed {
+    name: String,
+    number: u64,
+    error: Option<OvsdbError>,
+}
+
+/// What a compaction has come to in some thread.
+pub enum Compacted {
+    /// The log is written.
+    Written(CompactDone),
+    /// It is in place, or could not be put there.
+    Placed(Placed),
+}
+
+impl Compacted {
+    /// The database's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Compacted::Written(done) => &done.name,
+            Compacted::Placed(placed) => &placed.name,
+        }
+    }
+
+    /// Which compaction this is of.
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Compacted::Written(done) => done.number,
+            Compacted::Placed(placed) => placed.number,
+        }
+    }
+}
+
+impl Placed {
+    /// Goes on with the log that is in place now.
+    pub(crate) fn settle(self, log: &mut LogDb) -> Result<()> {
+        log.succeed(self.error.is_none());
+        self.error.map_or(Ok(()), Err)
+    }
+}
+
 fn write_failed(replacement: &dyn Replacement, error: &io::Error) -> OvsdbError {
     OvsdbError::io(format!("{}: write failed", replacement.place()), error)
 }
@@ -252,37 +311,42 @@ impl CatchUp {
 pub enum Progress {
     /// With another job for any thread, and the end of that one.
     CatchUp(CatchUp),
+    /// With this work for any thread, and the end of it.
+    Place(Place),
     /// It is over.
     Over(Result<()>),
 }
 
 impl CompactDone {
-    /// Puts the compacted log in the place of `log`, if the records `since` are few enough to be added meanwhile, or
-    /// would only become more.
+    /// Has the compacted log put in the place of `log`, if the records `since` are few enough to be added meanwhile, or
+    /// would only become more. From here on records go to both logs, so that nobody waits for the disk.
     pub(crate) fn go_on(self, log: &mut LogDb, since: &mut Vec<String>) -> Progress {
         let many = since.iter().map(String::len).sum::<usize>() > ADDED_AT_ONCE;
         if many && self.result.is_ok() && self.rounds < ROUNDS_AT_MOST {
             return Progress::CatchUp(CatchUp { done: self, since: std::mem::take(since) });
         }
-        Progress::Over(self.install(log, since))
+        match self.succeed(log, since) {
+            Ok(place) => Progress::Place(place),
+            Err(error) => Progress::Over(Err(error)),
+        }
     }
 
-    /// Puts the compacted log in the place of `log`, with the records that were written since the
-    /// snapshot behind it.
-    pub fn install(self, log: &mut LogDb, since: &[String]) -> Result<()> {
-        // If the file refuses the next record, that is told anew.
-        log.refused = false;
-        let name = log.storage.name().to_owned();
-        let failed = |error: io::Error| OvsdbError::io(format!("{name}: compaction failed"), &error);
-        let mut replacement = self.result?;
+    /// Makes the compacted log, with the records that were written since, the successor of `log`.
+    fn succeed(self, log: &mut LogDb, since: &[String]) -> Result<Place> {
+        let CompactDone { name, number, added, result, .. } = self;
+        let failed = |error: io::Error| OvsdbError::io(format!("{}: compaction failed", log.storage.name()), &error);
+        let mut replacement = result?;
         for record in since {
             let written = replacement.write_all(&encode(record));
             written.map_err(|error| write_failed(&*replacement, &error))?;
         }
-        log.storage = replacement.install().map_err(failed)?;
-        log.end = log.storage.len();
-        log.base_len = log.end;
-        log.written = self.added + since.len() as u64;
-        Ok(())
+        let (storage, work) = replacement.succeed().map_err(failed)?;
+        log.set_successor(storage, added + since.len() as u64);
+        Ok(Place { name, number, work })
+    }
+
+    /// Puts the compacted log in the place of `log`. Waits for the disk.
+    pub fn install(self, log: &mut LogDb) -> Result<()> {
+        self.succeed(log, &[])?.run().settle(log)
     }
 }

@@ -2,12 +2,13 @@
 //! that rows go in directly and references are counted once, at the end. Where that shows a log to be damaged, it is read
 //! once more transaction by transaction.
 
+use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::record::{LogError, Reader, encode};
-use super::storage::Storage;
+use super::storage::{Storage, SyncJob};
 use crate::database::{Database, Slot, Table, TableId};
 use crate::datum::Datum;
 use crate::error::{OvsdbError, Result};
@@ -31,6 +32,14 @@ pub struct LogDb {
     pub(super) refused: bool,
     /// What nobody was told of yet.
     note: Option<String>,
+    successor: Option<Successor>,
+}
+
+/// A storage that is about to take the log's place, and has all of its records.
+struct Successor {
+    storage: Box<dyn Storage>,
+    base_len: u64,
+    written: u64,
 }
 
 /// Why a record was passed over.
@@ -176,7 +185,7 @@ fn replay(schema: Arc<DatabaseSchema>, mut reader: Input<'_>, faults: Faults, so
 
 impl LogDb {
     fn from_storage(storage: Box<dyn Storage>, end: u64) -> Self {
-        LogDb { storage, end, base_len: end, written: 0, refused: false, note: None }
+        LogDb { storage, end, base_len: end, written: 0, refused: false, note: None, successor: None }
     }
 
     /// A log of a new database: writes the schema.
@@ -213,10 +222,48 @@ impl LogDb {
                 OvsdbError::io(details, &error)
             })?;
         }
-        self.storage.append(&encode(json)).map_err(|error| OvsdbError::io(format!("{name}: write failed"), &error))?;
+        let bytes = encode(json);
+        let end = self.successor.as_ref().map(|successor| successor.storage.len());
+        let appended = match &mut self.successor {
+            Some(successor) => successor.storage.append(&bytes).and_then(|()| self.storage.append(&bytes)),
+            None => self.storage.append(&bytes),
+        };
+        if let Err(error) = appended {
+            if let Some((successor, end)) = self.successor.as_mut().zip(end).filter(|(s, end)| s.storage.len() > *end) {
+                let _ = successor.storage.truncate(end);
+            }
+            return Err(OvsdbError::io(format!("{name}: write failed"), &error));
+        }
         self.end = self.storage.len();
         self.written += 1;
+        if let Some(successor) = &mut self.successor {
+            successor.written += 1;
+        }
         Ok(())
+    }
+
+    /// Work that makes all records durable: while another storage is about to take the place, in both.
+    pub fn sync_job(&self) -> io::Result<SyncJob> {
+        let job = self.storage.sync_job()?;
+        let Some(successor) = &self.successor else { return Ok(job) };
+        let more = successor.storage.sync_job()?;
+        Ok(Box::new(move || job().and_then(|()| more())))
+    }
+
+    /// From here on records go to both: whichever is in the place has all of them.
+    pub(super) fn set_successor(&mut self, storage: Box<dyn Storage>, records: u64) {
+        // If the file refuses the next record, that is told anew.
+        self.refused = false;
+        self.successor = Some(Successor { base_len: storage.len(), written: records, storage });
+    }
+
+    /// The successor has taken its place, or is none any more.
+    pub(crate) fn succeed(&mut self, placed: bool) {
+        let Some(successor) = self.successor.take().filter(|_| placed) else { return };
+        self.storage = successor.storage.settled();
+        self.end = self.storage.len();
+        self.base_len = successor.base_len;
+        self.written = successor.written;
     }
 
     /// Whether the log has more than doubled and passed 10 MB since the last compaction.

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::lock::{LockFile, follow_links};
 use super::storage::{Replacement, Storage, SyncJob};
@@ -18,7 +18,11 @@ pub struct FileStorage {
     file: Arc<File>,
     len: u64,
     lock: Option<Arc<LockFile>>,
+    turn: Turn,
 }
+
+/// Held by who makes or renames the temporary file.
+type Turn = Arc<Mutex<()>>;
 
 /// Why a file was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +73,7 @@ impl FileStorage {
         let path = std::fs::canonicalize(path).map_err(failed())?;
         let file = OpenOptions::new().read(true).write(write).open(&path).map_err(failed())?;
         let len = file.metadata().map_err(failed())?.len();
-        Ok(FileStorage { name, path, file: Arc::new(file), len, lock })
+        Ok(FileStorage { name, path, file: Arc::new(file), len, lock, turn: Turn::default() })
     }
 
     /// Makes a new file, which must not exist, and locks it. A link may lead to where it is to be.
@@ -84,7 +88,7 @@ impl FileStorage {
         let path = path.file_name().map_or_else(|| path.clone(), |file| parent.join(file));
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).mode(0o660).open(&path).map_err(failed())?;
-        Ok(FileStorage { name, path, file: Arc::new(file), len: 0, lock: Some(lock) })
+        Ok(FileStorage { name, path, file: Arc::new(file), len: 0, lock: Some(lock), turn: Turn::default() })
     }
 }
 
@@ -139,15 +143,20 @@ impl Storage for FileStorage {
             use std::os::unix::fs::PermissionsExt;
             self.file.metadata()?.permissions().mode() & 0o777
         };
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = std::fs::remove_file(&temporary);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary)?;
         Ok(Box::new(FileReplacement {
             name: self.name.clone(),
             path: self.path.clone(),
-            temporary: Some(temporary),
+            temporary: Temporary { path: temporary, file: file.try_clone()?, turn: Arc::clone(&self.turn) },
             file: BufWriter::with_capacity(256 * 1024, file),
             lock: self.lock.clone(),
         }))
+    }
+
+    fn settled(self: Box<Self>) -> Box<dyn Storage> {
+        self
     }
 }
 
@@ -165,22 +174,54 @@ impl io::Read for ReadAt<'_> {
     }
 }
 
+/// A file beside the one whose place it is to take; goes with this, unless it was renamed.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+    turn: Turn,
+}
+
+impl Temporary {
+    /// Whether the file of this name is this one, and not that of another compaction.
+    fn is_there(&self) -> bool {
+        let identity = |of: std::fs::Metadata| (of.dev(), of.ino());
+        let ours = self.file.metadata().map(identity).ok();
+        ours.is_some() && ours == std::fs::symlink_metadata(&self.path).map(identity).ok()
+    }
+
+    /// Renames it, once its contents are on the disk.
+    fn take_place(self, of: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.is_there() {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            std::fs::rename(&self.path, of)?;
+        }
+        if let Some(parent) = of.parent() {
+            // The rename itself has to survive a loss of power.
+            let _ = File::open(parent).and_then(|dir| dir.sync_all());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_there() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 struct FileReplacement {
     name: String,
     path: PathBuf,
-    /// Gone once it was renamed.
-    temporary: Option<PathBuf>,
+    temporary: Temporary,
     file: BufWriter<File>,
     lock: Option<Arc<LockFile>>,
-}
-
-impl FileReplacement {
-    /// Whether the file of this name is this one, and not that of another compaction.
-    fn is_at(&self, temporary: &Path) -> bool {
-        let identity = |of: std::fs::Metadata| (of.dev(), of.ino());
-        let ours = self.file.get_ref().metadata().map(identity).ok();
-        ours.is_some() && ours == std::fs::symlink_metadata(temporary).map(identity).ok()
-    }
 }
 
 impl Write for FileReplacement {
@@ -195,7 +236,7 @@ impl Write for FileReplacement {
 
 impl Replacement for FileReplacement {
     fn place(&self) -> String {
-        self.temporary.as_ref().unwrap_or(&self.path).display().to_string()
+        self.temporary.path.display().to_string()
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -203,35 +244,18 @@ impl Replacement for FileReplacement {
         self.file.get_ref().sync_all()
     }
 
-    fn install(mut self: Box<Self>) -> io::Result<Box<dyn Storage>> {
-        self.sync()?;
-        if let Some(temporary) = &self.temporary {
-            if !self.is_at(temporary) {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            std::fs::rename(temporary, &self.path)?;
-        }
-        self.temporary = None;
-        if let Some(parent) = self.path.parent() {
-            // The rename itself has to survive a loss of power.
-            let _ = File::open(parent).and_then(|dir| dir.sync_all());
-        }
-        let file = self.file.get_ref().try_clone()?;
+    fn succeed(self: Box<Self>) -> io::Result<(Box<dyn Storage>, SyncJob)> {
+        let FileReplacement { name, path, temporary, file, lock } = *self;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         let len = file.metadata()?.len();
-        Ok(Box::new(FileStorage {
-            name: self.name.clone(),
-            path: self.path.clone(),
-            file: Arc::new(file),
-            len,
-            lock: self.lock.clone(),
-        }))
-    }
-}
-
-impl Drop for FileReplacement {
-    fn drop(&mut self) {
-        if let Some(temporary) = self.temporary.as_ref().filter(|temporary| self.is_at(temporary)) {
-            let _ = std::fs::remove_file(temporary);
-        }
+        let turn = Arc::clone(&temporary.turn);
+        // Whoever opens the file must wait until this is over: its lock is held that long.
+        let (to, held) = (path.clone(), lock.clone());
+        let job = move || {
+            let placed = temporary.take_place(&to);
+            drop(held);
+            placed
+        };
+        Ok((Box::new(FileStorage { name, path, file: Arc::new(file), len, lock, turn }), Box::new(job)))
     }
 }

@@ -9,13 +9,15 @@ use super::storage::{Replacement, Storage, SyncJob};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStorage {
     bytes: Arc<Mutex<Vec<u8>>>,
+    /// Whose place it takes.
+    instead: Option<Arc<Mutex<Vec<u8>>>>,
 }
 
 impl MemoryStorage {
     /// A storage that holds `bytes`.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
-        MemoryStorage { bytes: Arc::new(Mutex::new(bytes)) }
+        MemoryStorage { bytes: Arc::new(Mutex::new(bytes)), instead: None }
     }
 
     /// Its bytes now.
@@ -59,6 +61,14 @@ impl Storage for MemoryStorage {
     fn begin_replace(&self) -> io::Result<Box<dyn Replacement>> {
         Ok(Box::new(MemoryReplacement { target: self.clone(), bytes: Vec::new() }))
     }
+
+    fn settled(mut self: Box<Self>) -> Box<dyn Storage> {
+        if let Some(bytes) = self.instead.take() {
+            *bytes.lock().unwrap_or_else(PoisonError::into_inner) = self.contents();
+            self.bytes = bytes;
+        }
+        self
+    }
 }
 
 struct MemoryReplacement {
@@ -86,9 +96,9 @@ impl Replacement for MemoryReplacement {
         Ok(())
     }
 
-    fn install(self: Box<Self>) -> io::Result<Box<dyn Storage>> {
+    fn succeed(self: Box<Self>) -> io::Result<(Box<dyn Storage>, SyncJob)> {
         let MemoryReplacement { target, bytes } = *self;
-        target.with(|all| *all = bytes);
-        Ok(Box::new(target))
+        let storage = MemoryStorage { instead: Some(target.bytes), ..MemoryStorage::new(bytes) };
+        Ok((Box::new(storage), Box::new(|| Ok(()))))
     }
 }

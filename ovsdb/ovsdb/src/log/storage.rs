@@ -39,6 +39,9 @@ pub trait Storage: Send {
 
     /// Begins a new, empty storage that will take the place of this one.
     fn begin_replace(&self) -> io::Result<Box<dyn Replacement>>;
+
+    /// What a replacement's storage is from when it has taken its place.
+    fn settled(self: Box<Self>) -> Box<dyn Storage>;
 }
 
 /// A storage that is being written, not yet in its place.
@@ -49,7 +52,7 @@ pub trait Replacement: Write + Send {
     /// Makes its bytes durable.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Puts it in the place of the old storage, in one step, and gives it out. The old one must not
-    /// be written any more.
-    fn install(self: Box<Self>) -> io::Result<Box<dyn Storage>>;
+    /// Its storage, which may be added to at once, and work for a thread that may wait for the disk: it makes durable
+    /// what is there by then, and puts it in the place of the old storage, in one step.
+    fn succeed(self: Box<Self>) -> io::Result<(Box<dyn Storage>, SyncJob)>;
 }

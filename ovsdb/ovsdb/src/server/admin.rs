@@ -9,7 +9,7 @@ use super::{Compaction, Model, Now, Output, SERVER_DB, ServedDb, Server, Session
 use crate::convert::convert;
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
-use crate::log::{CompactDone, CompactJob, LogDb, Progress};
+use crate::log::{CompactJob, Compacted, LogDb, Progress};
 use crate::replication::apply_updates;
 use crate::schema::DatabaseSchema;
 use crate::uuid::{Uuid, UuidSource};
@@ -183,7 +183,7 @@ impl Server {
             if let Some(log) = &mut served.log {
                 let mut job = CompactJob::new(&db, log, 0, comment, now.wall_ms)?;
                 while !job.gather(&db, usize::MAX) {}
-                job.run().install(log, &[])?;
+                job.run().install(log)?;
             }
             served.compacting = None;
             served.seq += 1;
@@ -319,20 +319,30 @@ impl Server {
     pub fn abandon_compaction(&mut self, name: &str) {
         if let Some(served) = self.dbs.get_mut(name) {
             served.compacting = None;
+            if let Some(log) = &mut served.log {
+                log.succeed(false);
+            }
         }
     }
 
-    /// Puts a compacted log in place, with what was committed since its rows were gathered, or asks for more to be
-    /// written before. `None`: it is of no use any more, as the database has got other contents meanwhile.
-    pub fn finish_compaction(&mut self, done: CompactDone, now: Now) -> Option<Progress> {
-        let served = self.dbs.get_mut(done.name.as_str())?;
-        let compaction = served.compacting.as_mut().filter(|compaction| compaction.number == done.number)?;
-        let Stage::Writing(since) = &mut compaction.stage else { return None };
-        let progress = done.go_on(served.log.as_mut()?, since);
-        if matches!(progress, Progress::Over(_)) {
-            served.compacting = None;
-            served.next_compact_min_ms = now.mono_ms + COMPACT_MIN_MS;
-            served.next_compact_max_ms = now.mono_ms + COMPACT_MAX_MS;
+    /// Has a compacted log put in place, with what was committed since its rows were gathered, or more written before. `None`: it is of no use any more, as the database has got other contents meanwhile.
+    pub fn finish_compaction(&mut self, done: Compacted, now: Now) -> Option<Progress> {
+        let served = self.dbs.get_mut(done.name())?;
+        let compaction = served.compacting.as_mut().filter(|compaction| compaction.number == done.number())?;
+        let log = served.log.as_mut()?;
+        let progress = match (&mut compaction.stage, done) {
+            (Stage::Writing(since), Compacted::Written(done)) => done.go_on(log, since),
+            (Stage::Placing, Compacted::Placed(placed)) => Progress::Over(placed.settle(log)),
+            _ => return None,
+        };
+        match progress {
+            Progress::CatchUp(_) => {}
+            Progress::Place(_) => compaction.stage = Stage::Placing,
+            Progress::Over(_) => {
+                served.compacting = None;
+                served.next_compact_min_ms = now.mono_ms + COMPACT_MIN_MS;
+                served.next_compact_max_ms = now.mono_ms + COMPACT_MAX_MS;
+            }
         }
         Some(progress)
     }

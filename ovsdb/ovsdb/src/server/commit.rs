@@ -82,6 +82,6 @@ impl Server {
     pub fn sync_job(&self, db: &str) -> Option<(u64, std::io::Result<SyncJob>)> {
         let served = self.dbs.get(db)?;
         let log = served.log.as_ref()?;
-        Some((served.seq, log.storage.sync_job()))
+        Some((served.seq, log.sync_job()))
     }
 }

@@ -136,6 +136,8 @@ enum Stage {
     Gathering(Box<CompactJob>),
     /// They are written by somebody else; the records since.
     Writing(Vec<String>),
+    /// The new log is put in place by somebody else.
+    Placing,
 }
 
 /// A database that the server serves.
