@@ -333,6 +333,8 @@ impl CompactDone {
 
     /// Makes the compacted log, with the records that were written since, the successor of `log`.
     fn succeed(self, log: &mut LogDb, since: &[String]) -> Result<Place> {
+        // If the file refuses the next record, that is told anew.
+        log.refused = false;
         let CompactDone { name, number, added, result, .. } = self;
         let failed = |error: io::Error| OvsdbError::io(format!("{}: compaction failed", log.storage.name()), &error);
         let mut replacement = result?;

@@ -252,8 +252,6 @@ impl LogDb {
 
     /// From here on records go to both: whichever is in the place has all of them.
     pub(super) fn set_successor(&mut self, storage: Box<dyn Storage>, records: u64) {
-        // If the file refuses the next record, that is told anew.
-        self.refused = false;
         self.successor = Some(Successor { base_len: storage.len(), written: records, storage });
     }
 
