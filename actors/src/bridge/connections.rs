@@ -394,6 +394,9 @@ mod tests {
     use super::*;
     use crate::host::view::Route;
 
+    /// What is known of the host, an address, and the next hop to it.
+    type Case<'a> = (&'a HostView, [u8; 4], Option<[u8; 4]>);
+
     fn route(local: bool, (to, prefix_len): ([u8; 4], u8), gateway: Option<[u8; 4]>, ifindex: u32) -> Route {
         let (table, destination) = (if local { 255 } else { 254 }, IpAddr::from(to));
         let (gateway, tos) = (gateway.map(IpAddr::from), std::cmp::Reverse(0));
@@ -419,7 +422,7 @@ mod tests {
             |routes: Vec<Route>| HostView { routes: Arc::new(routes.into_iter().collect()), ..HostView::default() };
         let alone = view(own.to_vec());
         let linked = view([own.as_slice(), &[link, default]].concat());
-        let cases: [(&HostView, [u8; 4], Option<[u8; 4]>); 5] = [
+        let cases: [Case<'_>; 5] = [
             (&alone, [127, 0, 0, 1], None),
             (&alone, [10, 0, 0, 1], None),
             (&linked, [127, 0, 0, 1], Some([10, 0, 0, 254])),
