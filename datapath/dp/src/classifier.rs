@@ -37,9 +37,6 @@ pub(crate) trait Markable {
     fn mark(&mut self, flow: u32, is_in_the_way: bool);
 }
 
-/// Subtables whose places are fetched ahead of a burst's look-ups.
-const TOUCHED: usize = 2;
-
 /// Most flows of a mask that is thrown out for the sake of others: looking after one port takes bounded work.
 const COLD_FLOWS: usize = 64;
 
@@ -97,13 +94,6 @@ impl Classifier {
             }
         }
         (None, self.subtables.len())
-    }
-
-    /// Has the places at hand where a key is looked up first.
-    #[inline]
-    pub(crate) fn touch(&self, key: &Key) -> u64 {
-        let subtables = self.subtables.iter().take(TOUCHED);
-        subtables.map(|subtable| subtable.flows.touch(subtable.hash(key, self.seed))).fold(0, u64::wrapping_add)
     }
 
     fn subtable(&self, shape: &Arc<Shape>) -> Option<usize> {

@@ -156,10 +156,6 @@ impl Engine {
         let bytes = self.extract(&packets, &mut keys, &mut seen, env.port);
         let n = packets.lent.len();
         self.police(&packets, &mut seen, env);
-        if !self.pending.is_empty() {
-            // Where flows are being decided upon, many packets are of none that a cache has at hand.
-            self.flows.fetch(env.port, &keys[..n]);
-        }
         let mut decisions = [None; BURST];
         for i in 0..n {
             if !seen[i].is_runt && !seen[i].is_excess {

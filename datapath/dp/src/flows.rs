@@ -308,14 +308,6 @@ impl FlowTable {
         (found.map(|index| FlowRef { index, generation: self.slab.0[index as usize].generation }), looks)
     }
 
-    /// Has at hand what look-ups of one port's keys begin with. Each alone waits for memory; of many the processor fetches
-    /// several at a time, as long as nothing depends on them.
-    pub(crate) fn fetch(&self, port: OdpPort, keys: &[Key]) {
-        if let Some(classifier) = self.dense.get(port as usize) {
-            std::hint::black_box(keys.iter().map(|key| classifier.touch(key)).fold(0, u64::wrapping_add));
-        }
-    }
-
     #[inline]
     pub(crate) fn get_mut(&mut self, flow: FlowRef) -> Option<&mut Flow> {
         let place = self.slab.0.get_mut(flow.index as usize)?;

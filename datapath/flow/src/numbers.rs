@@ -1,107 +1,40 @@
-//! Flows' numbers, found by the hash of what they are looked up by: open addressing, one place behind the other (linear
-//! probing; Knuth, TAOCP 6.4, algorithms L and R). A number and half of its hash fill eight octets: a look-up waits for
-//! memory once, where it finds something and where it does not, what another hash was made of is not looked at, and a
-//! table that grows asks nobody for hashes.
+//! Flows' numbers, found by the hash of what they are looked up by. Half of the hash is kept beside each: what another
+//! hash was made of is not looked at, and a table that grows asks nobody for hashes. With some hundred thousand flows
+//! either would be a miss of the processor's caches a flow.
 
-/// A number, and the tag beside it, from the hash. A place that is empty is 0: numbers are kept one higher.
-#[derive(Clone, Copy)]
-struct Place(u64);
+use hashbrown::HashTable;
 
-impl Place {
-    const EMPTY: Self = Self(0);
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    tag: u32,
+    number: u32,
+}
 
+impl Entry {
+    /// The hash as the table has it: of its two ends, one chooses the place and one tells neighbours apart.
     #[inline]
-    fn new(tag: u32, number: u32) -> Self {
-        Self(u64::from(tag) << 32 | u64::from(number.wrapping_add(1)))
-    }
-
-    #[inline]
-    fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    #[inline]
-    fn tag(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    #[inline]
-    fn number(self) -> u32 {
-        (self.0 as u32).wrapping_sub(1)
+    fn hash(&self) -> u64 {
+        u64::from(self.tag) << 32 | u64::from(self.tag)
     }
 }
 
-/// Fewest places of a table that is not empty.
-const FEWEST: usize = 8;
-
-/// Numbers below `u32::MAX` by hash, of which the lower half has to be spread well.
+/// Numbers by hash, of which the lower half has to be spread well.
 #[derive(Debug, Default)]
-pub struct Numbers {
-    /// A power of two of them, or none; at most three of four are taken, so that each search ends.
-    places: Vec<Place>,
-    len: usize,
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.is_empty() { f.write_str("-") } else { write!(f, "{:#010x}:{}", self.tag(), self.number()) }
-    }
-}
+pub struct Numbers(HashTable<Entry>);
 
 impl Numbers {
-    #[inline]
-    fn mask(&self) -> usize {
-        self.places.len().wrapping_sub(1)
-    }
-
-    /// Where a number under `tag` is that `is_it` says yes to.
-    #[inline]
-    fn position(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<usize> {
-        let mut at = tag as usize & self.mask();
-        loop {
-            // There are no places yet, or this one is empty.
-            let place = *self.places.get(at)?;
-            if place.is_empty() {
-                return None;
-            }
-            if place.tag() == tag && is_it(place.number()) {
-                return Some(at);
-            }
-            at = (at + 1) & self.mask();
-        }
-    }
-
     /// The number under `hash` that `is_it` says yes to.
     #[inline]
-    pub fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.position(hash as u32, is_it).map(|at| self.places[at].number())
-    }
-
-    /// What is at the place of a hash, for nothing but to have it at hand when it is looked up.
-    #[inline]
-    pub fn touch(&self, hash: u64) -> u64 {
-        self.places.get(hash as u32 as usize & self.mask()).map_or(0, |place| place.0)
-    }
-
-    /// Puts it into the first empty place from where its tag says.
-    fn put(&mut self, place: Place) {
-        let mut at = place.tag() as usize & self.mask();
-        while !self.places[at].is_empty() {
-            at = (at + 1) & self.mask();
-        }
-        self.places[at] = place;
+    pub fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let tag = hash as u32;
+        let sought = Entry { tag, number: 0 };
+        self.0.find(sought.hash(), |entry| entry.tag == tag && is_it(entry.number)).map(|entry| entry.number)
     }
 
     /// Adds a number, which is not there.
     pub fn insert(&mut self, hash: u64, number: u32) {
-        debug_assert!(number < u32::MAX, "a number that cannot be told from none");
-        if (self.len + 1) * 4 > self.places.len() * 3 {
-            let more = (self.places.len() * 2).max(FEWEST);
-            let before = std::mem::replace(&mut self.places, vec![Place::EMPTY; more]);
-            before.into_iter().filter(|place| !place.is_empty()).for_each(|place| self.put(place));
-        }
-        self.put(Place::new(hash as u32, number));
-        self.len += 1;
+        let entry = Entry { tag: hash as u32, number };
+        self.0.insert_unique(entry.hash(), entry, Entry::hash);
     }
 
     /// Takes out a number, if it is there.
@@ -110,43 +43,31 @@ impl Numbers {
     }
 
     /// Takes out the number under `hash` that `is_it` says yes to.
-    pub fn take(&mut self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut hole = self.position(hash as u32, is_it)?;
-        let taken = self.places[hole].number();
-        // Those behind it move up, as far as none comes before the place that its tag says.
-        let mask = self.mask();
-        let mut at = (hole + 1) & mask;
-        while !self.places[at].is_empty() {
-            let moved_on = at.wrapping_sub(self.places[at].tag() as usize) & mask;
-            if moved_on >= at.wrapping_sub(hole) & mask {
-                self.places[hole] = self.places[at];
-                hole = at;
-            }
-            at = (at + 1) & mask;
-        }
-        self.places[hole] = Place::EMPTY;
-        self.len -= 1;
-        Some(taken)
+    pub fn take(&mut self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+        let tag = hash as u32;
+        let sought = Entry { tag, number: 0 };
+        let entry = self.0.find_entry(sought.hash(), |entry| entry.tag == tag && is_it(entry.number)).ok()?;
+        Some(entry.remove().0.number)
     }
 
     /// All numbers, in no order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
-        self.places.iter().filter(|place| !place.is_empty()).map(|place| place.number())
+        self.0.iter().map(|entry| entry.number)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.is_empty()
     }
 
-    /// Forgets all of them, and gives their memory back.
+    /// Forgets all of them.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.0.clear();
     }
 }
 
@@ -184,13 +105,12 @@ mod tests {
     }
 
     proptest! {
-        /// Few hashes, so that places run into each other and around the end: what is there is what a list has.
+        /// Few hashes, so that many numbers share one: what is there is what a list has.
         #[test]
         fn is_what_a_list_has(turns in proptest::collection::vec((any::<bool>(), 0_u32..40, 0_u64..20), 0..400)) {
             let mut numbers = Numbers::default();
             let mut list: Vec<(u64, u32)> = Vec::new();
             for (comes, number, step) in turns {
-                // The last places of a table of any size, and its first ones.
                 let hash = step.wrapping_sub(10);
                 let is_there = list.iter().position(|entry| *entry == (hash, number));
                 match (comes, is_there) {
