@@ -20,6 +20,8 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const FIRST: Duration = Duration::from_secs(2);
 /// How long the others are, where one has come.
 const REST: Duration = Duration::from_secs(10);
+/// How many packets a socket may hold by the time its exchange ends: more than its memory has room for.
+const LATE: usize = 10_000;
 /// Octets of an IPv4 header without options, and of that of an echo.
 const HEADERS: (usize, usize) = (20, 8);
 
@@ -109,17 +111,22 @@ impl Asked {
     fn hear(&mut self, limit: Duration, enough: impl Fn(usize) -> bool) {
         let end = Instant::now() + limit;
         let mut packet = vec![0; HEADERS.0 + HEADERS.1 + self.size + 64];
-        while !enough(self.answered.len()) {
-            // What waits is taken even by who comes late; no limit at all would be one of zero.
-            let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        // What waits is taken even by who comes late, but not for ever: a raw socket hears all echoes of its namespace,
+        // and others may ask there without a pause.
+        let mut late = 0;
+        while !enough(self.answered.len()) && late < LATE {
+            let left = end.saturating_duration_since(Instant::now());
+            let is_late = left < Duration::from_millis(1);
+            let flags = if is_late { MsgFlags::MSG_DONTWAIT } else { MsgFlags::empty() };
+            late += usize::from(is_late);
             let left = TimeVal::new(left.as_secs() as i64, i64::from(left.subsec_micros()));
-            if socket::setsockopt(&self.socket, sockopt::ReceiveTimeout, &left).is_err() {
+            if !is_late && socket::setsockopt(&self.socket, sockopt::ReceiveTimeout, &left).is_err() {
                 return;
             }
-            match socket::recv(self.socket.as_raw_fd(), &mut packet, MsgFlags::empty()) {
+            match socket::recv(self.socket.as_raw_fd(), &mut packet, flags) {
                 Ok(length) => self.answered.extend(answer(&packet[..length], self.id)),
                 // An error of the way, such as a neighbour that does not answer, is told once and is no end.
-                Err(_) if Instant::now() < end => {}
+                Err(_) if !is_late => {}
                 Err(_) => return,
             }
         }
@@ -190,5 +197,19 @@ mod tests {
         // Nobody is there: told at once, and no error.
         assert_eq!(Echoes::new(2).exchange(space.name(), Ipv4Addr::new(192, 0, 2, 1)), Ok(0));
         assert!(echoes.exchange("no such namespace", Ipv4Addr::LOCALHOST).is_err());
+    }
+
+    #[test]
+    fn others_who_ask_without_a_pause_are_no_reason_to_wait() {
+        let space = crate::lab::Namespace::new("noise").unwrap_or_else(|why| panic!("{why}"));
+        let log = tempfile::NamedTempFile::new().unwrap_or_else(|why| panic!("{why}"));
+        let noise = space.start(&["ping", "-q", "-f", "127.0.0.1"], log.path()).unwrap_or_else(|why| panic!("{why}"));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let name = space.name().to_owned();
+        thread::spawn(move || sender.send(Echoes::new(3).exchange(&name, Ipv4Addr::LOCALHOST)));
+        let told = receiver.recv_timeout(Duration::from_secs(60));
+        drop(noise);
+        // A flood may take the room of what was asked here.
+        assert!(matches!(told, Ok(Ok(0..=3))), "{told:?}");
     }
 }
