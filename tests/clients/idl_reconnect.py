@@ -1,10 +1,11 @@
 """A client of the database by the Python IDL: writes, sees its own writes, and keeps what it has across a restart.
 
-Usage: idl_reconnect.py REMOTE SCHEMA. It says one word a step and waits for a line of input where the server is
+Usage: idl_reconnect.py REMOTE SCHEMA FILE. It says one word a step and waits for the file to be there where the server is
 to be killed and started again.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -12,7 +13,7 @@ import ovs.db.idl
 import ovs.poller
 
 
-def wait_until(idl, holds, what, limit=15):
+def wait_until(idl, holds, what, limit=60):
     end = time.monotonic() + limit
     while True:
         idl.run()
@@ -41,7 +42,7 @@ def commit(txn):
 
 
 def main():
-    remote, schema = sys.argv[1:]
+    remote, schema, go_on = sys.argv[1:]
     helper = ovs.db.idl.SchemaHelper(schema)
     helper.register_all()
     idl = ovs.db.idl.Idl(remote, helper)
@@ -67,7 +68,8 @@ def main():
     wait_until(lock, lambda: lock.has_lock, "a lock")
     say("locked")
 
-    sys.stdin.readline()
+    while not os.path.exists(go_on):
+        time.sleep(0.02)
 
     def rows():
         return idl.tables["Bridge"].rows

@@ -2,7 +2,7 @@
 import os, random, socket, struct, sys, time
 path = sys.argv[1]
 def connect():
-    s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(path); return s
+    s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(path); return s
 def hello(v=4): return struct.pack("!BBHI", v, 0, 8, 1)
 def read(s):
     b = b""

@@ -23,6 +23,10 @@ impl Namespace {
         need_root()?;
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}-{number}-{label}", std::process::id());
+        // One of that name can only be what a process of this number, killed long ago, has left.
+        if std::path::Path::new("/run/netns").join(&name).exists() {
+            drop(Namespace(name.clone()));
+        }
         plain(&["ip", "netns", "add", &name])?;
         let space = Namespace(name);
         space.run(&["ip", "link", "set", "lo", "up"])?;
@@ -344,15 +348,17 @@ pub fn need_root() -> Result<(), String> {
     Err("this test makes network namespaces and needs root: run it by `sudo`".to_owned())
 }
 
-/// Runs a command outside of any namespace.
+/// Runs a command outside of any namespace to its end, two minutes at most.
 pub fn plain(words: &[&str]) -> Result<String, String> {
     let (program, args) = words.split_first().ok_or("no command")?;
-    let output = process::tied(program).args(args).output().map_err(|error| format!("{}: {error}", words.join(" ")))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(text);
+    let mut command = process::tied(program);
+    command.args(args);
+    let outcome = process::run(command, &std::env::temp_dir(), Duration::from_secs(120))
+        .map_err(|error| format!("{}: {error}", words.join(" ")))?;
+    if outcome.ok() {
+        return Ok(outcome.stdout);
     }
-    Err(format!("{}: {}\n{text}{}", words.join(" "), output.status, String::from_utf8_lossy(&output.stderr)))
+    Err(format!("{}: {}\n{}{}", words.join(" "), outcome.end, outcome.stdout, outcome.stderr))
 }
 
 /// Runs a test's body on a lab; an error is told with all that a reader would ask for.

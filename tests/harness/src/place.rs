@@ -41,10 +41,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// Makes the directories and the path of programs below `dir`, which must not exist.
+    /// Makes the directories and the path of programs below `dir`, which is this place's alone: whatever is there was left by a
+    /// process of the same number that was killed.
     pub fn new(side: Side, dir: &Path) -> io::Result<Place> {
+        if dir.exists() {
+            process::end_all_below(dir);
+            fs::remove_dir_all(dir)?;
+        }
         for sub in ["run", "log", "db", "etc/openvswitch", "work", "bin", "tmp"] {
-            fs::create_dir_all(dir.join(sub))?;
+            made(&dir.join(sub))?;
         }
         for program in PROGRAMS {
             let link = dir.join("bin").join(program);
@@ -217,6 +222,17 @@ impl Drop for Place {
     }
 }
 
+/// Makes a directory and those above it, of which the last place to go may just have removed one.
+fn made(dir: &Path) -> io::Result<()> {
+    for _ in 0..100 {
+        match fs::create_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => return outcome,
+        }
+    }
+    fs::create_dir_all(dir)
+}
+
 fn script(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
@@ -242,5 +258,38 @@ fn answers(socket: &Path) -> bool {
     match UnixStream::connect(socket) {
         Ok(_) => true,
         Err(error) => error.kind() == io::ErrorKind::InvalidInput && socket.exists(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_of_this_number_left_is_no_hindrance() {
+        let top = PathBuf::from(format!("/tmp/place.{}", std::process::id()));
+        let mut first = Place::new(Side::debian(), &top.join("0")).unwrap();
+        first.keep();
+        let mut left = first.command("sleep").arg("1000").spawn().unwrap();
+        drop(first.create_database());
+        // As if it had never been dropped.
+        std::mem::forget(first);
+        let second = Place::new(Side::debian(), &top.join("0")).unwrap();
+        assert!(!second.dir().join("db/conf.db").exists());
+        assert!(left.wait().is_ok_and(|status| !status.success()), "what ran there has ended");
+        drop(second);
+        assert!(!top.exists());
+    }
+
+    #[test]
+    fn places_come_while_others_go() {
+        let top = PathBuf::from(format!("/tmp/places.{}", std::process::id()));
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let dir = top.join(number.to_string());
+                scope.spawn(move || (0..200).for_each(|_| drop(Place::new(Side::debian(), &dir).unwrap())));
+            }
+        });
+        assert!(!top.exists());
     }
 }

@@ -87,22 +87,30 @@ pub fn run(mut command: Command, scratch: &Path, limit: Duration) -> io::Result<
     let err = tempfile::NamedTempFile::new_in(scratch)?;
     command.stdout(out.reopen()?).stderr(err.reopen()?);
     let mut child = command.spawn()?;
-    let end = wait(&mut child, limit)?;
+    // What it left in the background lives on, as a shell's would.
+    let end = ends_within(limit, || child.try_wait().ok().flatten().map(End::of)).unwrap_or_else(|| {
+        kill_group(child.id());
+        ends_within(BURIAL, || child.try_wait().ok().flatten());
+        End::Late
+    });
     let text = |path: &Path| Ok::<_, io::Error>(String::from_utf8_lossy(&std::fs::read(path)?).into_owned());
     Ok(Outcome { stdout: text(out.path())?, stderr: text(err.path())?, end })
 }
 
-fn wait(child: &mut Child, limit: Duration) -> io::Result<End> {
+/// How long a killed process may take to be gone: one that is deep in the kernel, closing hundreds of rings or waiting for a
+/// disk, hears of it late; one that never does is no reason to wait for ever.
+const BURIAL: Duration = Duration::from_secs(60);
+
+/// What `end` gives as soon as it gives something, within `limit`.
+fn ends_within<T>(limit: Duration, mut end: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     let mut pause = Duration::from_micros(500);
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(End::of(status));
-        }
-        if start.elapsed() > limit {
-            kill_group(child.id());
-            child.wait()?;
-            return Ok(End::Late);
+        // Asked once more after the limit: who asks may have been kept from it.
+        let is_late = start.elapsed() > limit;
+        let ended = end();
+        if ended.is_some() || is_late {
+            return ended;
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
@@ -114,6 +122,8 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<End> {
 pub struct Daemon {
     name: String,
     child: Child,
+    /// Once it has been told of: from then on its number, and that of its group, may be somebody else's.
+    end: Option<End>,
 }
 
 impl Daemon {
@@ -121,7 +131,7 @@ impl Daemon {
     pub fn start(name: &str, mut command: Command, log: &Path) -> io::Result<Daemon> {
         let file = File::options().create(true).append(true).open(log)?;
         command.stdout(file.try_clone()?).stderr(file);
-        Ok(Daemon { name: name.to_owned(), child: command.spawn()? })
+        Ok(Daemon { name: name.to_owned(), child: command.spawn()?, end: None })
     }
 
     /// The process id; also that of its group.
@@ -129,25 +139,39 @@ impl Daemon {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// How it ended, if it has. What it left behind in its group ends with it.
     pub fn ended(&mut self) -> Option<End> {
-        self.child.try_wait().ok().flatten().map(End::of)
+        if self.end.is_none() {
+            self.end = self.child.try_wait().ok().flatten().map(End::of);
+            if self.end.is_some() {
+                kill_group(self.child.id());
+            }
+        }
+        self.end.clone()
     }
 
-    /// Sends `signal` to the process.
+    /// Sends `signal` to the process, unless it is known to have ended.
     pub fn signal(&self, signal: Signal) {
-        let _ = signal::kill(pid(self.child.id()), signal);
+        if self.end.is_none() {
+            let _ = signal::kill(pid(self.child.id()), signal);
+        }
     }
 
-    /// Kills it as `kill -9` does and waits until it is gone.
+    /// Kills it as `kill -9` does and waits until it is gone, a minute at most.
     pub fn kill(&mut self) {
-        kill_group(self.child.id());
-        let _ = self.child.wait();
+        if self.ended().is_none() {
+            kill_group(self.child.id());
+            ends_within(BURIAL, || self.ended());
+        }
     }
 
-    /// Waits for its end, at most for `limit`.
+    /// Waits for its end, at most for `limit`; it is killed if that passes.
     pub fn wait(&mut self, limit: Duration) -> End {
-        wait(&mut self.child, limit).unwrap_or(End::Late)
+        if let Some(end) = ends_within(limit, || self.ended()) {
+            return end;
+        }
+        self.kill();
+        End::Late
     }
 
     /// The name it was started under.
@@ -170,19 +194,17 @@ fn kill_group(id: u32) {
     let _ = signal::killpg(pid(id), Signal::SIGKILL);
 }
 
-/// Ends every process whose environment holds `OVS_RUNDIR` below `dir`, until none is left.
+/// Ends every process whose environment holds `OVS_RUNDIR` below `dir`, until none is left; a minute at most.
 pub fn end_all_below(dir: &Path) {
     let mark = format!("OVS_RUNDIR={}/", dir.display());
-    for _ in 0..100 {
+    let none_is_left = || {
         let found = processes_with(&mark);
-        if found.is_empty() {
-            return;
+        for id in &found {
+            let _ = signal::kill(pid(*id), Signal::SIGKILL);
         }
-        for id in found {
-            let _ = signal::kill(pid(id), Signal::SIGKILL);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        found.is_empty()
+    };
+    let _given_up = until("all to end", BURIAL, none_is_left);
 }
 
 /// Living processes whose environment has an entry that begins with `mark`; never this one.
@@ -203,12 +225,72 @@ fn environment_has(id: u32, mark: &str) -> bool {
 pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Result<(), String> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);
-    while !holds() {
-        if start.elapsed() > limit {
+    loop {
+        // Who is kept from running past the limit asks once more: only what does not hold then is in vain.
+        let is_late = start.elapsed() > limit;
+        if holds() {
+            return Ok(());
+        }
+        if is_late {
             return Err(format!("waited {:.1} s in vain for {what}", limit.as_secs_f64()));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(line: &str) -> Command {
+        let mut command = tied("sh");
+        command.args(["-c", line]);
+        command
+    }
+
+    #[test]
+    fn what_is_late_is_killed_and_what_was_left_behind_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let limit = Duration::from_secs(60);
+        let outcome = run(shell("sleep 1000 & echo $!; echo err >&2; exit 3"), dir.path(), limit).unwrap();
+        let id = outcome.stdout.trim().to_owned();
+        assert_eq!((outcome.stderr.as_str(), outcome.end), ("err\n", End::Code(3)));
+        let is_there = || Path::new(&format!("/proc/{id}")).exists();
+        assert!(is_there(), "a command's background lives on");
+        kill_one(&id);
+        let outcome = run(shell("echo first; sleep 1000"), dir.path(), Duration::from_millis(300)).unwrap();
+        assert_eq!(outcome.end, End::Late);
+    }
+
+    #[test]
+    fn a_daemon_takes_its_group_along_and_its_number_is_not_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let mut daemon = Daemon::start("sh", shell("sleep 1000 & echo $!; exit 5"), &log).unwrap();
+        assert_eq!(daemon.wait(Duration::from_secs(60)), End::Code(5));
+        let id = std::fs::read_to_string(&log).unwrap().trim().to_owned();
+        let is_gone = || std::fs::read_to_string(format!("/proc/{id}/stat")).map_or(true, |stat| stat.contains(") Z "));
+        until("the daemon's child to go with it", Duration::from_secs(60), is_gone).unwrap();
+        assert_eq!((daemon.ended(), daemon.wait(Duration::ZERO)), (Some(End::Code(5)), End::Code(5)));
+        let mut late = Daemon::start("sh", shell("sleep 1000"), &log).unwrap();
+        assert_eq!((late.ended(), late.wait(Duration::ZERO)), (None, End::Late));
+        assert_eq!(late.ended(), Some(End::Signal(9)));
+    }
+
+    #[test]
+    fn who_asks_late_asks_once_more() {
+        let (mut asked, limit) = (0, Duration::from_secs(1));
+        let told = until("the second answer", limit, || {
+            asked += 1;
+            std::thread::sleep(limit);
+            asked == 2
+        });
+        assert_eq!(told, Ok(()));
+        assert_eq!(until("x", Duration::ZERO, || false), Err("waited 0.0 s in vain for x".to_owned()));
+    }
+
+    fn kill_one(id: &str) {
+        let _ = signal::kill(pid(id.parse().unwrap()), Signal::SIGKILL);
+    }
 }

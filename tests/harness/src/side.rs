@@ -1,7 +1,9 @@
 //! The two sides of a comparison: where each finds its programs.
 
+use crate::process;
 use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The programs of Open vSwitch that a side may bring.
 pub const PROGRAMS: [&str; 11] = [
@@ -17,6 +19,9 @@ pub const PROGRAMS: [&str; 11] = [
     "vtep-ctl",
     "ovs-testcontroller",
 ];
+
+/// The longest that packages may take to come.
+const PIP_LIMIT: Duration = Duration::from_secs(600);
 
 /// A named set of programs.
 #[derive(Clone, Debug)]
@@ -85,12 +90,23 @@ pub fn python_packages(packages: &[&str]) -> Result<PathBuf, String> {
     if dir.join("complete").exists() {
         return Ok(dir);
     }
-    let mut pip = std::process::Command::new("/usr/bin/python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&dir).args(packages);
-    let output = pip.output().map_err(|error| format!("/usr/bin/python3: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("pip could not install {packages:?}: {}", String::from_utf8_lossy(&output.stderr)));
+    // Another run may be at it as well: each installs into a directory of its own, and the first to be done gives its to all.
+    let own = PathBuf::from(format!("{}.{}", dir.display(), std::process::id()));
+    let _left_by_a_killed_one = std::fs::remove_dir_all(&own);
+    let mut pip = process::tied("/usr/bin/python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&own).args(packages);
+    let outcome =
+        process::run(pip, &env::temp_dir(), PIP_LIMIT).map_err(|error| format!("/usr/bin/python3: {error}"))?;
+    if !outcome.ok() {
+        return Err(format!("pip could not install {packages:?}: {}: {}", outcome.end, outcome.stderr));
     }
-    std::fs::write(dir.join("complete"), "").map_err(|error| error.to_string())?;
-    Ok(dir)
+    std::fs::write(own.join("complete"), "").map_err(|error| error.to_string())?;
+    if !dir.join("complete").exists() {
+        let _left_half_done = std::fs::remove_dir_all(&dir);
+        if std::fs::rename(&own, &dir).is_ok() {
+            return Ok(dir);
+        }
+    }
+    std::fs::remove_dir_all(&own).map_err(|error| error.to_string())?;
+    if dir.join("complete").exists() { Ok(dir) } else { Err(format!("{}: not to be made", dir.display())) }
 }

@@ -1,26 +1,33 @@
 //! Clients of the database by other makers, many at once, and what a killed server must not lose.
 
+use harness::lab::Namespace;
 use harness::place::{Place, SCHEMA};
-use harness::process;
+use harness::process::{self, Daemon, End};
 use harness::side::{self, Side};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// Longer than anything here takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(300);
+
 fn place() -> Place {
-    place_with(&[])
+    place_with(&[], None)
 }
 
-/// A place whose server has further options.
-fn place_with(options: &[&str]) -> Place {
+/// A place whose server has further options, in a namespace.
+fn place_with(options: &[&str], space: Option<&Namespace>) -> Place {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let dir = PathBuf::from(format!("/tmp/clients.{}/{number}", std::process::id()));
     let mut place = Place::new(Side::troupe(), &dir).expect("a private place");
+    if let Some(space) = space {
+        place.enter_namespace(space.name());
+    }
     place.start_database(options).expect("a server");
     place.tool("ovs-vsctl", &["--no-wait", "init"]).expect("a root row");
     place
@@ -35,37 +42,34 @@ fn python(place: &Place, script: &str, args: &[&str]) -> Command {
 #[test]
 fn the_python_idl_keeps_its_rows_across_a_restart() {
     let mut place = place();
-    let mut command = python(&place, "idl_reconnect.py", &[&place.db(), SCHEMA]);
-    let errors = place.dir().join("log/idl.err");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    command.stderr(std::fs::File::create(&errors).expect("a file"));
-    let mut client = command.spawn().expect("python3-openvswitch's python3");
-    let mut words = BufReader::new(client.stdout.take().expect("its output")).lines();
-    let mut heard = |word: &str| {
-        let said = words.next().and_then(Result::ok).unwrap_or_default();
-        assert_eq!(said, word, "{}", std::fs::read_to_string(&errors).unwrap_or_default());
+    let go_on = place.dir().join("work/go-on");
+    let command = python(&place, "idl_reconnect.py", &[&place.db(), SCHEMA, &go_on.display().to_string()]);
+    let said = place.dir().join("log/idl");
+    let mut client = Daemon::start("idl_reconnect.py", command, &said).expect("python3-openvswitch's python3");
+    let said = || std::fs::read_to_string(&said).unwrap_or_default();
+    let mut heard = |words: &str| {
+        let is_there = || said().ends_with(words) || client.ended().is_some();
+        process::until(words, LIMIT, is_there).unwrap_or_else(|why| panic!("{why}: {}", said()));
+        assert_eq!(said(), words);
     };
-    for word in ["contents", "written", "locked"] {
-        heard(word);
-    }
+    heard("contents\nwritten\nlocked\n");
     place.database().expect("the server").kill();
     place.start_database(&[]).expect("the server again");
-    client.stdin.take().expect("its input").write_all(b"go on\n").expect("it listens");
+    std::fs::write(go_on, "").expect("it looks");
     place.tool("ovs-vsctl", &["--no-wait", "set", "bridge", "idl0", "external_ids:more=1"]).expect("a write");
-    for word in ["reconnected", "conditions", "done"] {
-        heard(word);
-    }
-    assert!(client.wait().expect("its end").success());
+    heard("contents\nwritten\nlocked\nreconnected\nconditions\ndone\n");
+    assert_eq!(client.wait(LIMIT), End::Code(0), "{}", said());
 }
 
 /// What a monitor over WebSocket says that does `what`.
 fn over_websocket(what: &str) -> String {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = free.expect("a free port").port().to_string();
-    let place = place_with(&[&format!("--web={port}")]);
-    let outcome = python(&place, "websocket.py", &[&port, what]).output().expect("python3");
-    assert_eq!(String::from_utf8_lossy(&outcome.stderr), "");
-    String::from_utf8_lossy(&outcome.stdout).into_owned()
+    // Where nobody else has ports.
+    let space = Namespace::new("web").unwrap_or_else(|why| panic!("{why}"));
+    let place = place_with(&["--web=8080"], Some(&space));
+    let command = python(&place, "websocket.py", &["8080", what]);
+    let outcome = process::run(command, &place.dir().join("tmp"), Duration::from_secs(300)).expect("python3");
+    assert_eq!((outcome.stderr.as_str(), outcome.end), ("", End::Code(0)));
+    outcome.stdout
 }
 
 #[test]
@@ -105,7 +109,7 @@ fn a_thousand_clients_at_once() {
         "ulimit -n 4096; exec /usr/bin/python3 {} {socket} 1000",
         side::root().join("tests/clients/idl_many.py").display()
     );
-    let outcome = place.shell(&line, Duration::from_secs(90)).expect("a shell");
+    let outcome = place.shell(&line, LIMIT).expect("a shell");
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("all saw it\n", ""));
     let shown = place.tool("ovs-vsctl", &["--no-wait", "get", "Open_vSwitch", ".", "external_ids:seen"]);
     assert_eq!(shown.expect("the server still serves"), "\"by all\"\n");
@@ -216,7 +220,7 @@ fn hostile_openflow_peers_harm_nobody() {
     let socket = place.run_dir().join("br0.mgmt").display().to_string();
     let script = side::root().join("tests/clients/openflow_hostile.py");
     let line = format!("ulimit -n 4096; exec /usr/bin/python3 {} {socket}", script.display());
-    let outcome = place.shell(&line, Duration::from_secs(90)).expect("a shell");
+    let outcome = place.shell(&line, LIMIT).expect("a shell");
     assert_eq!(outcome.stderr, "");
     assert!(outcome.stdout.ends_with("many that ask for much and do not read\nserved\n"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("a reader that stops was stopped\n"), "{}", outcome.stdout);
