@@ -11,10 +11,15 @@ quiet="-vconsole:off -vsyslog:off --no-chdir"
 started=""
 end() {
     for pid in $started; do kill "$pid"; done
+    # Who does not go by itself within some seconds is no reason to wait.
+    for _ in $(seq 100); do kill -0 $(jobs -p) || break; sleep 0.1; done
+    for pid in $(jobs -p); do kill -9 "$pid"; done
     wait
     for i in 1 2; do ip netns del "$net-$i"; done
 } 2>/dev/null
 trap end EXIT
+# What a killed run of the same name has left.
+for i in 1 2; do ip netns del "$net-$i" 2>/dev/null; done
 serve() {
     ovsdb-server "$OVS_DBDIR/$1.db" --remote="punix:$dir/$1.sock" --unixctl="$dir/$1.$RANDOM.ctl" $quiet &
     server=$!

@@ -33,9 +33,12 @@ pub fn veth(a: &str, b: &str) -> (u32, u32) {
     (device::index(a).unwrap(), device::index(b).unwrap())
 }
 
+/// Milliseconds until what does not come is told to be missing: longer than a busy machine keeps anybody waiting.
+pub const PATIENCE_MS: i32 = 45_000;
+
 pub fn config(kind: RingKind) -> RingConfig {
-    // So late a timer that only early reading can pass these tests.
-    RingConfig { kind, retire_ms: 10_000, ..RingConfig::default() }
+    // So late a timer, by Linux's 16 bits, that only early reading can pass these tests.
+    RingConfig { kind, retire_ms: 60_000, ..RingConfig::default() }
 }
 
 pub fn tx(ifindex: u32) -> TxSocket {
@@ -131,14 +134,30 @@ pub fn watch(ring: &RxRing) -> Epoll {
     epoll
 }
 
-/// Receives until `n` frames came or nothing came for three seconds.
+/// Receives until `n` frames came or nothing came for as long as anybody waits.
 pub fn gather(ring: &mut RxRing, n: usize) -> Vec<(Vec<u8>, VnetHdr)> {
+    gather_within(ring, n, PATIENCE_MS)
+}
+
+/// Receives until `n` frames came or nothing came for so many milliseconds.
+pub fn gather_within(ring: &mut RxRing, n: usize, ms: i32) -> Vec<(Vec<u8>, VnetHdr)> {
     let epoll = watch(ring);
     let mut frames = Vec::new();
     while frames.len() < n {
-        if ring.receive(32, |f| frames.push((f.data().to_vec(), f.vnet))) == 0 && !wait(ring, &epoll, 3000) {
+        if ring.receive(32, |f| frames.push((f.data().to_vec(), f.vnet))) == 0 && !wait(ring, &epoll, ms) {
             break;
         }
     }
     frames
+}
+
+/// Asks every millisecond, for as long as anybody waits.
+pub fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..PATIENCE_MS {
+        if holds() {
+            return;
+        }
+        thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("never");
 }
