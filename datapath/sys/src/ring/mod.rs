@@ -70,7 +70,9 @@ pub struct RingConfig {
     pub block_bytes: usize,
     /// Bytes that may be pushed before a frame in place, beside 24 that are always there.
     pub headroom: u32,
-    /// The kernel's timer for open blocks, ms; only a net under frames it could not finish.
+    /// The kernel's timer for open blocks, ms; only a net under frames it could not finish, behind which a reader waits as
+    /// long. It closes blocks that are next to empty as well: who does not read for as many times so long as there are
+    /// blocks loses frames, however few there are.
     pub retire_ms: u32,
     /// Bytes of frames after which a batch ends, so that giving it back stays in cache.
     pub batch_bytes: usize,
@@ -86,7 +88,7 @@ impl Default for RingConfig {
             max_ring_bytes: 32 << 20,
             block_bytes: 128 << 10,
             headroom: 32,
-            retire_ms: 20,
+            retire_ms: 100,
             batch_bytes: 32 << 10,
             promiscuous: true,
         }
