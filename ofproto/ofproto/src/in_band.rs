@@ -158,8 +158,10 @@ impl InBand {
     }
 }
 
+/// A match that says nothing of the packet's type, as controllers' always do: so the two have no shape in common, and
+/// rules this high do not change the order in which controllers' are listed.
 fn of_type(eth_type: u128, fields: &[(Field, u128)]) -> Match {
-    let mut matching = Match::any_ethernet();
+    let mut matching = Match::any();
     matching.set_exact(Field::EthType, eth_type);
     for (field, number) in fields {
         matching.set_exact(*field, *number);
