@@ -4,10 +4,15 @@
 //! what that takes. Source: ovs-vswitchd(8), "Daemon Options"; capabilities(7).
 
 use nix::unistd::{Gid, Group, Uid, User, chown, setgid, setgroups, setuid};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities};
 
 /// More capabilities than any kernel knows.
 const CAPABILITIES_AT_MOST: u32 = 64;
+
+/// What a switch needs to load the programs of its fast path into the kernel, beside the right to work on devices. They
+/// read packets alone: nothing of theirs takes `CAP_PERFMON`, and they pass the verifier without it. A kernel before 5.8,
+/// which does not know it, loads none for this user.
+const FOR_PROGRAMS: CapabilitySet = CapabilitySet::BPF;
 
 /// Somebody that a program may go on as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +72,9 @@ fn switch(user: Uid, group: Gid, works_on_devices: bool) -> Result<(), String> {
     let mut kept = CapabilitySet::IPC_LOCK | CapabilitySet::NET_BIND_SERVICE;
     if works_on_devices {
         kept |= CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BROADCAST;
+        // Open vSwitch, which loads no programs, keeps neither.
+        let permitted = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.permitted);
+        kept |= FOR_PROGRAMS & permitted;
     }
     let fail = |what: &str| format!("{what} fail, aborting.");
     for number in 0..CAPABILITIES_AT_MOST {

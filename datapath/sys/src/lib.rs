@@ -51,6 +51,6 @@ pub use host_address::{add_default_route, ipv4, set_ipv4};
 pub use host_tunnel::{Carrier, HostTunnel, TunnelReceiver, TunnelSender};
 pub use netlink::{add_veth, delete_link};
 pub use ring::{EarlySocket, RingConfig, RingKind, RingStats, RingStock, RxRing, await_frames_under_way};
-pub use selftest::early_reading_works;
+pub use selftest::{early_reading_works, early_reading_works_apart};
 pub use tap::{Tap, TapKind};
 pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxMtu, TxOutcome, TxSocket};

@@ -28,6 +28,30 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Waits for the end of a child; whether it ended by itself, with exit code 0.
+///
+/// # Errors
+/// Those of waitpid(2).
+pub(crate) fn ended_well(child: i32) -> io::Result<bool> {
+    let mut status = 0;
+    loop {
+        // SAFETY: the kernel writes one number into the live variable.
+        if unsafe { libc::waitpid(child, &mut status, 0) } == child {
+            return Ok(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Ends a forked process: nothing that its parent has begun is finished by it as well.
+pub(crate) fn end_at_once(code: i32) -> ! {
+    // SAFETY: no memory is passed, and nothing of this process goes on.
+    unsafe { libc::_exit(code) }
+}
+
 /// Gives SIGSEGV and SIGBUS their default action back.
 ///
 /// Rust's runtime catches them to tell of stack overflows, and swallows the first one that another process

@@ -7,8 +7,9 @@
 use std::os::fd::AsFd;
 
 use crate::epoll::Epoll;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::frame::VnetHdr;
+use crate::process::{self, Fork};
 use crate::ring::{RingConfig, RingKind, RxRing};
 use crate::tx::{TxConfig, TxFrame, TxSocket};
 use crate::{device, netlink, thread};
@@ -32,6 +33,19 @@ pub fn early_reading_works() -> Result<bool> {
         .map_err(|source| crate::Error { what: "start the ring's self-test", source })?
         .join()
         .unwrap_or(Ok(false))
+}
+
+/// The same, by a process of its own: for a program that is to fork later, or to give up what the test takes (it makes a
+/// network namespace) before it knows whether it will ask.
+///
+/// # Errors
+/// This process has several threads, or there are no more to be had.
+pub fn early_reading_works_apart() -> Result<bool> {
+    const WHAT: &str = "start the ring's self-test";
+    match process::fork().map_err(|source| Error { what: WHAT, source })? {
+        Fork::Parent(child) => process::ended_well(child).map_err(|source| Error { what: WHAT, source }),
+        Fork::Child => process::end_at_once(i32::from(!early_reading_works().unwrap_or(false))),
+    }
 }
 
 fn run() -> Result<bool> {

@@ -64,6 +64,33 @@ fn every_packet_is_counted_where_it_should_be() {
     });
 }
 
+/// Who gives up root goes on with rings of the same kind, and with the right to load programs.
+#[test]
+fn another_user_has_a_fast_path_as_well() {
+    on_lab(Side::debian(), &[], |lab| {
+        let lacks = lab.lacks_kernel_path();
+        lab.appctl("exit")?;
+        lab.place.switch().ok_or("no switch")?.wait(Duration::from_secs(60));
+        let dir = lab.place.dir().display().to_string();
+        lab.host.line(&format!("chown -R nobody {dir}/run {dir}/log"))?;
+        lab.place.start_switch(&["--user=nobody"])?;
+        let pid = lab.place.switch().ok_or("no switch")?.pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| error.to_string())?;
+        need(&format!("it is not root's: {status}"), status.contains("Uid:\t65534\t65534\t65534\t65534"))?;
+        // Of what there is no more than for devices (10 to 14: as Open vSwitch has it) and programs (39).
+        let capabilities = status.lines().find_map(|line| line.strip_prefix("CapPrm:\t"));
+        let capabilities = capabilities.and_then(|hex| u64::from_str_radix(hex, 16).ok()).ok_or("no capabilities")?;
+        need(&format!("it has few: {capabilities:#x}"), capabilities | 1 << 39 == 0x1f << 10 | 1 << 39)?;
+        // The bridge's own port may be missing: not everywhere is /dev/net/tun anybody's.
+        lab.vsctl("--no-wait set open_vswitch . other_config:kernel-fast-path=true -- add-br br0")?;
+        let (a, b) = (lab.guest(1, 1500)?, lab.guest(2, 1500)?);
+        lab.vsctl("--no-wait add-port br0 v1 -- add-port br0 v2")?;
+        need("the two reach each other", a.reaches(&b.ip))?;
+        need("it has what root has", lab.lacks_kernel_path() == lacks)?;
+        warm(lab, &a, &b.ip)
+    });
+}
+
 /// Two bridges, a guest in VLAN 10 of each, a trunk between them: tags are put on by one and taken off by the other.
 #[test]
 fn tags_are_pushed_and_popped_on_the_way() {

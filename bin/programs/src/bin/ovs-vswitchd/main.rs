@@ -25,7 +25,7 @@ fn main() {
     if programs::is_shown_instead(&program, &parsed, settings::usage) {
         return;
     }
-    let settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
+    let mut settings = Settings::read(&parsed).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     settings.log.start(&program.name).unwrap_or_else(|UsageError(text)| program.fatal(&text));
     program.end_at_fault(&parsed);
     let version = program.version_text("");
@@ -34,6 +34,9 @@ fn main() {
         greeting: Some(("bridge", version.trim_end().to_owned())),
         ..programs::daemon_config(&settings.daemon, &program.name)
     };
+    if config.user.is_some() {
+        vswitchd::choose_ring(&mut settings.switch);
+    }
     let name = program.name.clone();
     if let Err(text) = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit)) {
         program.fatal(&text);
