@@ -72,6 +72,9 @@ pub(crate) enum Slot {
     Copied(u32),
 }
 
+/// Copies whose memory is kept for others: more are made of segments by the thousand.
+const KEPT: usize = 512;
+
 /// The copies' memory, kept from burst to burst.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
@@ -80,13 +83,20 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Forgets the copies, keeps the memory.
+    /// Forgets the copies, keeps the memory of as many as there are of usually.
     pub(crate) fn clear(&mut self) {
         self.used = 0;
+        self.copies.truncate(KEPT);
     }
 
     pub(crate) fn len(&self) -> usize {
         self.used
+    }
+
+    /// Copies that there is memory for.
+    #[cfg(test)]
+    pub(crate) fn memory(&self) -> usize {
+        self.copies.len()
     }
 
     fn take(&mut self) -> (u32, &mut Copied) {

@@ -52,7 +52,7 @@ impl Engine {
             let owed = untold::find(packets.data(work.slot), ethertype, most);
             packets.meta_mut(work.slot).offload = owed;
             self.decide(&mut packets, &mut work, env);
-            self.flush_if_much(&packets);
+            self.flush_if_much(&mut packets);
         }
         self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         self.stats.received += n as u64;

@@ -178,7 +178,7 @@ impl Engine {
             }
             let mut work = Work::new(Slot::Lent(i as u32), key, seen[i].layers);
             self.apply(decisions[i], &mut packets, &mut work, env);
-            self.flush_if_much(&packets);
+            self.flush_if_much(&mut packets);
         }
         self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         self.stats.received += n as u64 - refused;
@@ -247,9 +247,11 @@ impl Engine {
         bytes
     }
 
-    pub(crate) fn flush_if_much(&mut self, packets: &Packets<'_, '_>) {
+    /// Between two packets: sends what is queued, and lets go of the copies, if they are many by now.
+    pub(crate) fn flush_if_much(&mut self, packets: &mut Packets<'_, '_>) {
         if self.outputs.queued() + packets.pool.len() > MUCH {
             self.outputs.flush(packets, &mut self.stats, &mut self.notices);
+            packets.pool.clear();
         }
     }
 
@@ -267,10 +269,7 @@ impl Engine {
             let mut work = Work::new(slot, &mut execute.key, Layers::EMPTY);
             (work.stale, work.passes) = (true, passes);
             self.execute(&execute.actions, &mut packets, &mut work, env);
-            if self.outputs.queued() + packets.pool.len() > MUCH {
-                self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
-                packets.pool.clear();
-            }
+            self.flush_if_much(&mut packets);
         }
         self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         pool.clear();
@@ -475,10 +474,7 @@ impl Engine {
             let mut work = Work::new(slot, &mut key, Layers::EMPTY);
             (work.stale, work.passes) = (true, passes);
             self.decide(&mut packets, &mut work, env);
-            if self.outputs.queued() + packets.pool.len() > MUCH {
-                self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
-                packets.pool.clear();
-            }
+            self.flush_if_much(&mut packets);
         }
         self.released = None;
         self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
@@ -491,5 +487,55 @@ impl Engine {
         let admitted = self.quota.take(env.port, env.now_ms);
         self.is_crowded |= !admitted;
         admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow::{Action, FlowEntry, Mask, Ufid};
+    use packet::{Gso, Offload};
+
+    use super::*;
+    use crate::burst::Lent;
+    use crate::port::{Offloads, TxPacket, TxPort, TxReport};
+
+    /// A port that counts, and takes no offloads.
+    struct Plain;
+
+    impl TxPort for Plain {
+        fn send(&mut self, packets: &[TxPacket<'_>]) -> TxReport {
+            TxReport { packets: packets.len() as u64, ..TxReport::default() }
+        }
+
+        fn offloads(&self) -> Offloads {
+            Offloads::default()
+        }
+    }
+
+    /// Segments of a large packet are many, and each a copy: those of one packet are not kept for the next.
+    #[test]
+    fn copies_take_no_more_memory_than_one_packet_makes() {
+        let mut engine = Engine::new(Config::default(), Common::new(0));
+        engine.outputs.add(2, Box::new(Plain));
+        let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+        key.set_in_port(1);
+        mask.set_in_port(u32::MAX);
+        let entry = FlowEntry::new(Ufid(1), &key, &mask, [Action::Output(2)].as_slice().into());
+        engine.flows.install(&entry, 0).expect("room for a flow");
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0xff, 0];
+        frame.extend([0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0]);
+        frame.resize(14 + 0xff00, 7);
+        let gso = Some(Gso { kind: packet::offload::GSO_TCPV4, size: 60, hdr_len: 54 });
+        let mut frames = vec![frame; BURST];
+        let mut lent = Burst::new();
+        for frame in &mut frames {
+            let len = frame.len();
+            lent.push(Lent::new(frame, 0, len, Offload { gso, ..Offload::default() }));
+        }
+        engine.run(&mut lent, &mut Env { now_ms: 1000, port: 1, upcalls: &mut Vec::new() });
+        let pieces = (0xff00usize - 40).div_ceil(60);
+        assert_eq!(engine.outputs.stats(2).map(|stats| stats.tx_packets), Some((BURST * pieces) as u64));
+        assert!(engine.pool.memory() <= MUCH, "{} copies are kept", engine.pool.memory());
     }
 }

@@ -198,7 +198,7 @@ impl Header<'_> {
     }
 
     fn mpls(&mut self) -> Option<()> {
-        let at = usize::from(self.layers.l2_5);
+        let at = (self.layers.l2_5 != Layers::NONE).then_some(usize::from(self.layers.l2_5))?;
         replace(self.octets, at, self.key.mpls_lse0().to_be_bytes(), self.mask.mpls_lse0().to_be_bytes()).map(drop)
     }
 
@@ -371,6 +371,7 @@ impl Header<'_> {
 
     fn nd(&mut self) -> Option<()> {
         let l4 = self.l4()?;
+        let end = self.end().filter(|end| l4 + 24 <= *end)?;
         let (key, mask) = (self.key, self.mask);
         if let Some((old, new)) =
             replace(self.octets, l4 + 8, key.nd_target().to_be_bytes(), mask.nd_target().to_be_bytes())?
@@ -378,7 +379,7 @@ impl Header<'_> {
             update(self.octets, l4 + 2, &old, &new)?;
         }
         let mut at = l4 + 24;
-        while let Some(&[kind, len, ..]) = self.octets.get(at..at + 8) {
+        while let Some(&[kind, len, ..]) = self.octets.get(at..at + 8).filter(|_| at + 8 <= end) {
             let (address, named) = match kind {
                 1 => (key.arp_sha(), mask.arp_sha()),
                 2 => (key.arp_tha(), mask.arp_tha()),
@@ -408,7 +409,7 @@ impl Header<'_> {
         {
             update(self.octets, l4 + 2, &old, &new)?;
         }
-        if self.octets.get(l4 + 24..l4 + 32).is_some() {
+        if self.end().is_some_and(|end| l4 + 32 <= end) {
             let (new, named) = ([key.tcp_flags() as u8, 0], [mask.tcp_flags() as u8, 0]);
             if let Some((old, new)) = replace(self.octets, l4 + 24, new, named)? {
                 update(self.octets, l4 + 2, &old, &new)?;

@@ -382,9 +382,15 @@ fn arp_icmp_and_neighbour_discovery_are_written() {
         k.set_arp_sha(0x0a0b_0c0d_0e0f);
         m.set_arp_sha(0xffff_ffff_ffff);
     });
-    let out = one(&[write, Action::Output(2)], plain(fill(ipv6(58, &ns), 56))).0;
+    let out = one(&[write.clone(), Action::Output(2)], plain(fill(ipv6(58, &ns), 56))).0;
     assert_eq!(transport_checksum(&out), 0);
     assert_eq!((out[77], &out[80..86]), (7, &[10, 11, 12, 13, 14, 15][..]));
+    // What looks like an option behind the packet's end is none of its own.
+    let option = ns.split_off(24);
+    let padded = [fill(ipv6(58, &ns), 56), option.clone()].concat();
+    let out = one(&[write, Action::Output(2)], plain(padded)).0;
+    assert_eq!(transport_checksum(&out[..78]), 0);
+    assert_eq!((out[77], &out[78..]), (7, &option[..]));
 }
 
 #[test]
@@ -401,6 +407,13 @@ fn labels_come_and_go() {
     let back = one(&[pop(0x8847), write, Action::Output(2)], out.clone());
     assert_eq!(back.0[12..18], [0x88, 0x47, 0, 1, 0x41, 0xff]);
     assert_eq!(one(&[pop(0x8847), pop(0x800), pop(0x800), Action::Output(2)], out), frame);
+    // A frame without any is left alone, however long.
+    let long = plain([&ETH[..], &[0x12, 0x34], &[7; 65_540]].concat());
+    let write = set(SetGroup::Mpls, |k, m| {
+        k.set_mpls_lse0(0xff);
+        m.set_mpls_lse0(u32::MAX);
+    });
+    assert_eq!(one(&[write, Action::Output(2)], long.clone()), long);
     // Behind a tag.
     let tag = Action::PushVlan { tpid: 0x8100, tci: 0x1003 };
     let out = one(&[tag, push(0x141ff), Action::Output(2)], frame);

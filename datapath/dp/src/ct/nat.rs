@@ -1,7 +1,9 @@
 //! Which address and port a translated connection gets.
 //!
 //! The address is taken from the range by a hash of the connection, or at random; the port stays as it is if it may and
-//! is free, else the next free one of the range is taken. (RFC 4787; ovs-actions(7), `nat`.)
+//! is free, else the next free one of the range is taken. Of a large range in which nearly all is taken not every port is
+//! looked at: who has taken them would make each further packet as dear as the range is large. (RFC 4787; ovs-actions(7),
+//! `nat`.)
 
 use std::net::IpAddr;
 
@@ -10,9 +12,13 @@ use flow::odp::CtNat;
 use super::conn::{Tuple, has_ports};
 use crate::mix;
 
-/// Addresses of a range looked at, and ports of each but the first.
+/// Addresses of a range looked at.
 const ADDRESSES: u128 = 64;
-const TRIES_ELSEWHERE: u32 = 128;
+/// Ports of the first address looked at, and of others: the fewer, the more addresses there are.
+const TRIES: u32 = 248;
+const TRIES_ELSEWHERE: u128 = 1024;
+/// The shortest row of ports looked at one after the other.
+const ROW: u32 = 8;
 
 /// Ports taken from where no range is given: those that mean as much, or as little, as the one there was.
 fn alike(port: u16) -> (u16, u16) {
@@ -22,9 +28,6 @@ fn alike(port: u16) -> (u16, u16) {
         _ => (1024, 65535),
     }
 }
-
-/// Ports tried at most.
-const TRIES: u32 = 65_536;
 
 fn number(address: IpAddr) -> u128 {
     match address {
@@ -47,23 +50,25 @@ pub(super) fn choose(nat: &CtNat, original: &Tuple, roll: u32, taken: impl Fn(&T
         }
     };
     // The address that the ends' hash names, else one that has something free.
-    for i in 0..n.min(ADDRESSES) {
+    let addresses = n.min(ADDRESSES);
+    for i in 0..addresses {
         let mut tuple = *original;
         *(if is_src { &mut tuple.src } else { &mut tuple.dst }) = min + u128::from(spread).wrapping_add(i) % n;
-        let tries = if i == 0 { TRIES } else { TRIES_ELSEWHERE };
-        if let Some(tuple) = port(nat, is_src, tuple, spread, tries, &taken) {
+        let tries = if i == 0 { TRIES } else { TRIES.min((TRIES_ELSEWHERE / (addresses - 1)) as u32) };
+        if let Some(tuple) = port(nat, is_src, tuple, (spread, roll), tries, &taken) {
             return Some(tuple);
         }
     }
     None
 }
 
-/// The tuple with a port such that its answer is not `taken`: its own one if it may.
+/// The tuple with a port such that its answer is not `taken`: its own one if it may. `spread` chooses from a range, `roll`
+/// where else to look.
 fn port(
     nat: &CtNat,
     is_src: bool,
     mut tuple: Tuple,
-    spread: u64,
+    (spread, roll): (u64, u32),
     tries: u32,
     taken: impl Fn(&Tuple) -> bool,
 ) -> Option<Tuple> {
@@ -83,18 +88,28 @@ fn port(
     let is_explicit = nat.port_min != 0;
     let keeps = !is_explicit || (min..=max).contains(&own_port) && !nat.random;
     let first = if keeps { own_port } else { min + (spread % u64::from(n)) as u16 };
-    for i in 0..tries.min(n + 1) {
-        let port = match i {
-            0 => first,
-            _ => {
-                min + ((u32::from(first.clamp(min, max) - min) + i - u32::from(!(min..=max).contains(&first))) % n)
-                    as u16
-            }
-        };
+    let mut with = |port| {
         *(if is_src { &mut tuple.sport } else { &mut tuple.dport }) = port;
-        if !taken(&tuple) {
+        (!taken(&tuple)).then_some(tuple)
+    };
+    if let Some(tuple) = with(first) {
+        return Some(tuple);
+    }
+    let is_inside = (min..=max).contains(&first);
+    let mut from = u32::from(first.clamp(min, max) - min) + u32::from(is_inside);
+    let mut left = tries.saturating_sub(1);
+    // All others in one row, where there are no more; else rows from here and there, each shorter than the one before.
+    let others = n - u32::from(is_inside);
+    let mut row = if others <= left { others } else { left.div_ceil(2) };
+    left = left.min(others);
+    while left > 0 {
+        row = row.max(ROW).min(left);
+        if let Some(tuple) = (from..from + row).find_map(|at| with(min + (at % n) as u16)) {
             return Some(tuple);
         }
+        left -= row;
+        row /= 2;
+        from = (mix::mum(u64::from(roll) ^ spread, u64::from(left) | 1 << 32) % u64::from(n)) as u32;
     }
     None
 }
@@ -103,4 +118,61 @@ fn port(
 fn hash(tuple: &Tuple) -> u64 {
     let words = [tuple.src, tuple.dst].into_iter().flat_map(|a| [(a >> 64) as u64, a as u64]);
     mix::words(words, tuple.proto.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const UDP: u8 = 17;
+
+    fn nat(addresses: u8, ports: (u16, u16)) -> CtNat {
+        let address = |last| Some(Ipv4Addr::new(192, 0, 2, last).into());
+        let (ip_min, ip_max) = (address(0), address(addresses - 1));
+        CtNat { src: Some(true), ip_min, ip_max, port_min: ports.0, port_max: ports.1, ..CtNat::default() }
+    }
+
+    fn original(sport: u16) -> Tuple {
+        Tuple { proto: UDP, src: 0x0a00_0001, dst: 0x0a00_0002, sport, dport: 53, ..Tuple::default() }
+    }
+
+    /// A port that somebody has taken all but every so many of does not make further packets dear.
+    #[test]
+    fn what_is_looked_at_is_bounded() {
+        for (addresses, ports) in [(1, (0, 0)), (1, (1, 65_535)), (2, (1024, 65_535)), (64, (0, 0)), (200, (1, 65_535))] {
+            for sport in [1, 600, 40_000] {
+                let looks = Cell::new(0u32);
+                let taken = |_: &Tuple| {
+                    looks.set(looks.get() + 1);
+                    true
+                };
+                assert_eq!(choose(&nat(addresses, ports), &original(sport), 7, taken), None);
+                assert!(looks.get() <= 1300, "{} looks for {addresses} addresses, ports {ports:?}", looks.get());
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_free_port_of_a_small_range_is_found() {
+        for free in 2000..2100 {
+            for roll in [0, u32::MAX] {
+                let found = choose(&nat(1, (2000, 2099)), &original(2050), roll, |t| t.sport != free);
+                assert_eq!(found.map(|t| t.sport), Some(free));
+                let found = choose(&nat(1, (2000, 2099)), &original(9), roll, |t| t.sport != free);
+                assert_eq!(found.map(|t| t.sport), Some(free), "one whose own port is none of the range");
+            }
+        }
+    }
+
+    #[test]
+    fn one_free_port_in_twenty_is_found() {
+        for seed in 0..200 {
+            let taken = |t: &Tuple| !mix::words([u64::from(t.sport)].into_iter(), seed).is_multiple_of(20);
+            let found = choose(&nat(1, (0, 0)), &original(40_000), seed as u32, taken);
+            assert!(found.is_some_and(|t| t.sport >= 1024), "seed {seed}: {found:?}");
+        }
+    }
 }
