@@ -8,7 +8,7 @@
 //!
 //! Source: ovs-dpctl(8), `ipf-*`; RFC 791, 815, 8200 §4.5, 5722 (overlaps are refused).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -262,12 +262,27 @@ pub struct Fragments {
     held: u32,
     /// When the first of them has waited long enough, or earlier.
     next_ms: u64,
+    /// The same for those of a zone and an IP version, which only packets of these take along: those of others are not to
+    /// look for them in vain.
+    due: BTreeMap<(u16, bool), u64>,
+    /// Datagrams that were looked at for whether they have waited too long.
+    #[cfg(test)]
+    looks: u32,
 }
 
 impl Default for Fragments {
     fn default() -> Self {
         let families = [Family::new(1200), Family::new(1280)];
-        Self { families, max: 1000, datagrams: BTreeMap::new(), held: 0, next_ms: u64::MAX }
+        Self {
+            families,
+            max: 1000,
+            datagrams: BTreeMap::new(),
+            held: 0,
+            next_ms: u64::MAX,
+            due: BTreeMap::new(),
+            #[cfg(test)]
+            looks: 0,
+        }
     }
 }
 
@@ -314,6 +329,8 @@ impl Fragments {
         family.accepted += 1;
         self.held += 1;
         self.next_ms = self.next_ms.min(datagram.expires_ms);
+        let due = self.due.entry((zone, is_v6)).or_insert(u64::MAX);
+        *due = (*due).min(datagram.expires_ms);
         if !datagram.is_whole() {
             return Arrival::Held;
         }
@@ -325,15 +342,37 @@ impl Fragments {
 
     /// The fragments of one datagram of this zone and IP version that have waited too long, if any.
     pub(crate) fn expired(&mut self, zone: u16, is_v6: bool, now_ms: u64) -> Option<Vec<Fragment>> {
-        if now_ms <= self.next_ms {
+        let place = (zone, is_v6);
+        if self.due.get(&place).is_none_or(|due| now_ms <= *due) {
             return None;
         }
-        let is_due = |name: &Name, d: &Datagram| name.zone == zone && name.is_v6 == is_v6 && d.expires_ms < now_ms;
-        let name = *self.datagrams.iter().filter(|(n, d)| is_due(n, d)).min_by_key(|(_, d)| d.expires_ms)?.0;
-        let fragments = self.datagrams.remove(&name)?.fragments;
+        let first = Name { zone, is_v6, recirc_id: 0, src: 0, dst: 0, proto: 0, id: 0 };
+        // The two that expire first: the one to go, and when the next one is due.
+        let (mut oldest, mut next_ms) = (None, u64::MAX);
+        for (name, datagram) in self.datagrams.range(first..).take_while(|(n, _)| (n.zone, n.is_v6) == place) {
+            #[cfg(test)]
+            {
+                self.looks += 1;
+            }
+            match oldest {
+                Some((expires_ms, _)) if expires_ms <= datagram.expires_ms => {
+                    next_ms = next_ms.min(datagram.expires_ms);
+                }
+                older => {
+                    next_ms = older.map_or(next_ms, |(expires_ms, _)| expires_ms);
+                    oldest = Some((datagram.expires_ms, *name));
+                }
+            }
+        }
+        let gone = oldest.filter(|(expires_ms, _)| *expires_ms < now_ms);
+        match (oldest, gone) {
+            (Some((expires_ms, _)), None) => drop(self.due.insert(place, expires_ms)),
+            _ if next_ms == u64::MAX => drop(self.due.remove(&place)),
+            _ => drop(self.due.insert(place, next_ms)),
+        }
+        let fragments = self.datagrams.remove(&gone?.1)?.fragments;
         self.held -= fragments.len() as u32;
         self.families[usize::from(is_v6)].expired += fragments.len() as u64;
-        self.next_ms = self.datagrams.values().map(|d| d.expires_ms).min().unwrap_or(u64::MAX);
         Some(fragments)
     }
 
@@ -352,6 +391,9 @@ impl Fragments {
             stays
         });
         self.next_ms = self.datagrams.values().map(|d| d.expires_ms).min().unwrap_or(u64::MAX);
+        // Zones whose last one is gone; what is due earlier than anything there is looked at once.
+        let zones = self.datagrams.keys().map(|name| (name.zone, name.is_v6)).collect::<BTreeSet<_>>();
+        self.due.retain(|place, _| zones.contains(place));
     }
 
     /// Fragments that wait.
@@ -413,6 +455,48 @@ mod tests {
         }
         packet[48] = 17;
         assert_eq!(fragment_header(&packet), None);
+    }
+
+    /// A packet of IPv4 with nothing but a fragment's header, and data behind it.
+    fn first_fragment(id: u16) -> Vec<u8> {
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+        frame.extend((20u16 + 16).to_be_bytes());
+        frame.extend(id.to_be_bytes());
+        frame.extend([0x20, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([7; 16]);
+        frame
+    }
+
+    /// A flood of fragments in one zone, which wait until something of that zone takes them along, is nothing to packets of
+    /// others.
+    #[test]
+    fn fragments_of_other_zones_are_not_looked_at() {
+        let mut fragments = Fragments::default();
+        fragments.families[0].min_size = 0;
+        let trusted = Offload { csum_valid: true, ..Offload::default() };
+        for (zone, ids) in [(1, 0..50), (2, 50..53)] {
+            for id in ids {
+                let frame = first_fragment(id);
+                let (key, layers) = flow::extract::extract(&frame, 1);
+                let arrival = fragments.take(&frame, &key, &layers, trusted, zone, 1000 + u64::from(id));
+                assert!(matches!(arrival, Arrival::Held));
+            }
+        }
+        let late = 1000 + PATIENCE_MS + 100;
+        assert!(fragments.expired(3, false, late).is_none() && fragments.expired(2, true, late).is_none());
+        assert_eq!(fragments.looks, 0);
+        let gone: Vec<_> =
+            std::iter::from_fn(|| fragments.expired(2, false, late)).map(|f| be16(f[0].packet.data(), 18)).collect();
+        assert_eq!(gone, [Some(50), Some(51), Some(52)], "the oldest first");
+        assert_eq!((fragments.looks, fragments.held()), (6, 50));
+        // Half of them are due.
+        let gone = std::iter::from_fn(|| fragments.expired(1, false, 1000 + PATIENCE_MS + 25)).count();
+        assert_eq!((gone, fragments.held()), (25, 25));
+        let looks = fragments.looks;
+        assert!(fragments.expired(1, false, 1000 + PATIENCE_MS + 25).is_none());
+        assert_eq!(fragments.looks, looks, "when the next one is due is known");
+        fragments.purge(1000 + PATIENCE_MS + FORGET_MS + 100);
+        assert_eq!((fragments.held(), fragments.due.len()), (0, 0));
     }
 
     #[test]

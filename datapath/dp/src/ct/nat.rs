@@ -142,7 +142,8 @@ mod tests {
     /// A port that somebody has taken all but every so many of does not make further packets dear.
     #[test]
     fn what_is_looked_at_is_bounded() {
-        for (addresses, ports) in [(1, (0, 0)), (1, (1, 65_535)), (2, (1024, 65_535)), (64, (0, 0)), (200, (1, 65_535))] {
+        for (addresses, ports) in [(1, (0, 0)), (1, (1, 65_535)), (2, (1024, 65_535)), (64, (0, 0)), (200, (1, 65_535))]
+        {
             for sport in [1, 600, 40_000] {
                 let looks = Cell::new(0u32);
                 let taken = |_: &Tuple| {
