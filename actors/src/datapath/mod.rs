@@ -418,7 +418,10 @@ impl Datapath {
             return;
         }
         for (port, queue) in woken {
-            self.activate(port, queue);
+            // One that woke before its port went is nobody's, or another's by now.
+            if self.ports.get(&port).is_some_and(|port| port.queues.iter().any(|q| q.id == queue)) {
+                self.activate(port, queue);
+            }
         }
         for companion in std::mem::take(&mut self.companions) {
             if self.active.iter().all(|a| a.queue != companion.queue)

@@ -115,3 +115,72 @@ impl Handler<PortWatch> for Datapath {
         self.engine.watch_port(m.port, m.watcher);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Owner, adapt::DummyQueue};
+    use super::*;
+    use crate::mailbox::Outlet;
+    use crate::msg::bridge::Upcalls;
+    use crate::supervise::{Desk, Family, Player, Role, Strategy};
+    use tokio::sync::mpsc;
+
+    /// A bridge that nothing comes to.
+    struct Nobody(Desk);
+
+    impl Actor for Nobody {
+        type Context = Context<Self>;
+    }
+
+    impl Player for Nobody {
+        fn desk(&mut self) -> &mut Desk {
+            &mut self.0
+        }
+        fn wake(&mut self, _: i64, _: &mut Context<Self>) {}
+    }
+
+    impl Handler<Upcalls> for Nobody {
+        type Result = ();
+        fn handle(&mut self, _: Upcalls, _: &mut Context<Self>) {
+            self.0.received();
+        }
+    }
+
+    fn role(name: &str) -> Role {
+        Role::new(name, "test", 4, Strategy::OneForOne)
+    }
+
+    impl Datapath {
+        /// Has a port with one queue, and gives that.
+        fn with_port(&mut self, number: OdpPort, bridge: &Outlet<Upcalls>) -> QueueId {
+            let port = Port { name: format!("p{number}"), queues: Vec::new(), bridge: bridge.clone(), attachment: 0 };
+            self.take_in(number, port, None);
+            self.seat(number, 0, QueueParts { rx: Box::new(DummyQueue::new().0), wake: None });
+            self.ports[&number].queues[0].id
+        }
+    }
+
+    /// A queue's number is used again: one that woke just before its port went must not stand in the place of the queue
+    /// that has its number then, which nobody would listen to any more once it sleeps.
+    #[test]
+    fn what_woke_before_its_port_went_is_nobodys() {
+        let told = System::new().block_on(async {
+            let family = Family::top("ports");
+            let bridge = family.hire(role("nobody"), |desk, _| Nobody(desk)).outlet();
+            let (tell, mut told) = mpsc::channel(1);
+            let _datapath = family.hire(role("datapath"), move |desk, ctx| {
+                let mut this = Datapath::new(desk, dp::Config::default(), Owner::default(), None, ctx);
+                let gone = this.with_port(1, &bridge);
+                this.detach(1);
+                // It is told of now, while others keep the thread busy.
+                this.awake(vec![(1, gone)]);
+                let heir = this.with_port(2, &bridge);
+                let names: Vec<_> = this.active.iter().map(|a| (a.port, a.queue)).collect();
+                let _ = tell.try_send((gone == heir, names == [(2, heir)]));
+                this
+            });
+            told.recv().await
+        });
+        assert_eq!(told, Some((true, true)), "the number is used again, and the queue is its port's");
+    }
+}
