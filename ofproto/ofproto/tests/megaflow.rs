@@ -35,6 +35,16 @@ const MATCHES: &[&str] = &[
     "reg0=1",
     "reg0=0",
     "ip,nw_frag=first",
+    "ip,nw_proto=0",
+    "sctp,tp_dst=80",
+    "ipv6",
+    "ipv6,ipv6_dst=fd00::1",
+    "icmp6,icmp_type=135",
+    "icmp6,icmp_type=135,icmp_code=0,nd_target=fd00::1",
+    "icmp6,icmp_type=135,icmp_code=0,nd_sll=02:00:00:00:00:01",
+    "icmp6,icmp_type=136,icmp_code=0,nd_tll=02:00:00:00:00:01",
+    "mpls,mpls_label=1",
+    "mpls,mpls_bos=1",
 ];
 
 const ACTIONS: &[&str] = &[
@@ -63,6 +73,13 @@ const ACTIONS: &[&str] = &[
     "ct(table=2),output:1",
     "push_mpls:0x8847,output:2",
     "group:1",
+    "mod_nw_dst:10.0.9.9,output:2",
+    "mod_tp_dst:79,output:3",
+    "pop_mpls:0x0800,output:1",
+    "dec_mpls_ttl,output:2",
+    "move:NXM_NX_ND_TARGET[0..7]->NXM_NX_REG0[0..7],output:NXM_NX_REG0[]",
+    "set_field:fd00::9->nd_target,output:2",
+    "mod_nw_ttl:9,output:1",
 ];
 
 fn switch(rules: &[(u8, u16, usize, usize)], vlan_modes: &[u8]) -> SwitchView {
@@ -102,10 +119,25 @@ fn switch(rules: &[(u8, u16, usize, usize)], vlan_modes: &[u8]) -> SwitchView {
     view
 }
 
+/// ICMPv6 of several types: with code 0 neighbour discovery's fields are there, with others, and of other types, they are not.
+fn neighbour_discovery(key: &mut Key, a: (u32, u32, u64, u64, bool), kind: u16, code: u8) {
+    key.set_dl_type(0x86dd);
+    key.set_nw_proto(58);
+    key.set_nw_ttl(255);
+    key.set_ipv6_dst(0xfd00 << 112 | u128::from(a.0));
+    key.set_tp_src(133 + kind % 4);
+    key.set_tp_dst(u16::from(code % 3));
+    if code.is_multiple_of(3) && matches!(key.tp_src(), 135 | 136) {
+        key.set_nd_target(0xfd00 << 112 | u128::from(a.1));
+        key.set_arp_sha(if a.4 { 0x0200_0000_0000 | a.2 } else { 0 });
+        key.set_arp_tha(if key.tp_src() == 136 { 0x0200_0000_0000 | a.3 } else { 0 });
+    }
+}
+
 /// Datapath keys with few distinct values, so that rules hit.
 fn keys() -> impl Strategy<Value = Key> {
     let addresses = (0u32..4, 0u32..4, 0u64..4, 0u64..4, prop::bool::ANY);
-    let kinds = (0u8..6, prop::sample::select(vec![79u16, 80, 65, 9]), 0u16..9, 0u8..8, 0u8..5);
+    let kinds = (0u8..11, prop::sample::select(vec![79u16, 80, 65, 9]), 0u16..9, 0u8..8, 0u8..5);
     let tags = prop::option::of(prop::sample::select(vec![0x1005u16, 0x1006, 0x3005, 0x1000]));
     (1u32..4, addresses, kinds, tags, 0u8..4).prop_map(|(port, a, kind, tag, frag)| {
         let mut key = Key::EMPTY;
@@ -123,15 +155,32 @@ fn keys() -> impl Strategy<Value = Key> {
                 key.set_nw_proto(kind.3 % 3);
                 key.set_nw_src(a.0);
             }
+            7 | 8 => neighbour_discovery(&mut key, a, kind.2, kind.3),
+            9 => {
+                key.set_dl_type(0x8847);
+                key.set_mpls_lse0(a.0 << 12 | u32::from(kind.3 & 1) << 8 | u32::from(kind.4));
+                if kind.3 & 1 == 0 {
+                    key.set_mpls_lse1(a.1 << 12 | 0x140);
+                }
+            }
+            10 => {
+                key.set_dl_type(0x86dd);
+                key.set_nw_proto([6, 0, 132, 17][a.1 as usize]);
+                key.set_ipv6_dst(0xfd00 << 112 | u128::from(a.0));
+                key.set_nw_ttl(kind.4);
+                if key.nw_proto() != 0 {
+                    key.set_tp_dst(kind.1);
+                }
+            }
             n => {
                 key.set_dl_type(0x0800);
-                key.set_nw_proto([6, 17, 1, 6][usize::from(n - 2)]);
+                key.set_nw_proto([6, 17, 1, 6, 0][usize::from(n - 2)]);
                 key.set_nw_src(0x0a00_0000 | a.0);
                 key.set_nw_dst(0x0a00_0100 | a.1 | u32::from(kind.3) << 8);
                 key.set_nw_ttl(kind.4);
                 key.set_nw_tos(kind.3);
                 key.set_nw_frag([0, 0, 1, 3][usize::from(frag)]);
-                if key.nw_frag() != 3 {
+                if key.nw_frag() != 3 && key.nw_proto() != 0 {
                     key.set_tp_src(if n == 4 { 8 } else { kind.2 });
                     key.set_tp_dst(if n == 4 { 0 } else { kind.1 });
                 }

@@ -227,6 +227,11 @@ impl Context<'_> {
         }
         while base_n > common {
             if base_n - 1 == common && flow_n > common {
+                // All of it is written: other packets of this flow must have the same there. Open vSwitch looks at no more
+                // than the field that changes, and gives packets of one label another's. (Those behind are exact by then.)
+                if base_n <= count_labels(self.input.key) {
+                    self.wc.set_mpls_lse0(u32::MAX);
+                }
                 let value = lse(&self.flow, flow_n - base_n);
                 let words = SmallVec::from_slice(&[MaskedWord {
                     word: MPLS_WORD,
