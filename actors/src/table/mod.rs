@@ -127,7 +127,7 @@ impl Handler<Settle> for FlowTable {
             let leavings = self.table.commit();
             if leavings.len() >= LEAVINGS_TO_CARRY_AWAY {
                 // Nobody waits there until it is done.
-                aside::run(self.table.id(), move || drop(leavings));
+                aside::carry_away(self.table.id(), leavings);
             }
         } else {
             self.table.rollback()

@@ -210,3 +210,30 @@ fn afterwards(lab: &Lab, echoes: &std::path::Path, before: u64, (pid, settled_kb
     let fallen: Vec<&str> = log.lines().filter(|line| line.contains("panicked")).collect();
     need(&format!("nobody has fallen: {fallen:?}\n{actors}"), fallen.is_empty())
 }
+
+/// Messages that came in one thread, rules that were made of them in another, views that a third has looked at: all of
+/// their memory goes back, whoever let go of it last.
+#[test]
+fn what_a_bundle_of_rules_took_is_given_back() {
+    const RULES: u32 = 150_000;
+    on_lab(Side::troupe(), &["--enable-dummy"], |lab| {
+        let pid = lab.place.switch().ok_or("no switch")?.pid();
+        lab.vsctl("add-br br0 -- set bridge br0 datapath_type=dummy")?;
+        let line = |i: u32| format!("ip,nw_dst=10.{}.{}.{},actions=output:1\n", i >> 16, i >> 8 & 255, i & 255);
+        let file = lab.place.dir().join("work/rules");
+        let rules: String = (0..RULES).map(line).collect();
+        std::fs::write(&file, rules).map_err(|error| error.to_string())?;
+        let add = format!("--bundle add-flows br0 {}", file.display());
+        // Anew, and in place of what there is.
+        for _ in 0..2 {
+            lab.ofctl(&add)?;
+            let full = memory(pid)?;
+            lab.ofctl(&add)?;
+            lab.ofctl("del-flows br0")?;
+            let empty = || memory(pid).is_ok_and(|left| left * 10 < full * 3);
+            let given_back = process::until("memory to be given back", Duration::from_secs(60), empty);
+            given_back.map_err(|error| format!("{error}: {:?} of {full} kB are left", memory(pid)))?;
+        }
+        Ok(())
+    });
+}
