@@ -17,7 +17,7 @@ fn content_survives_at_every_size() {
         in_namespace(move || {
             const FRAMES: u32 = 20_000;
             let (a, b) = veth("va", "vb");
-            let config = RingConfig { ring_bytes: 16 << 20, ..config(kind) };
+            let config = fixed(16 << 20, kind);
             let mut ring = RxRing::open(b, &config).unwrap();
             let mut tx = tx_by(way, a);
             let make = |serial: u32, numbers: &mut Numbers| match numbers.below(10) {
@@ -71,7 +71,7 @@ fn frames_may_be_overwritten() {
     for kind in KINDS {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
-            let mut ring = RxRing::open(b, &RingConfig { ring_bytes: 512 << 10, ..config(kind) }).unwrap();
+            let mut ring = RxRing::open(b, &fixed(512 << 10, kind)).unwrap();
             let mut tx = tx(a);
             let epoll = watch(&ring);
             let (mut sent, mut got) = (0, 0);
@@ -222,7 +222,7 @@ fn overflow_is_counted() {
     for kind in KINDS {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
-            let mut ring = RxRing::open(b, &RingConfig { ring_bytes: 512 << 10, ..config(kind) }).unwrap();
+            let mut ring = RxRing::open(b, &fixed(512 << 10, kind)).unwrap();
             let mut tx = tx(a);
             let mut sent = 0u64;
             for serial in 0..20_000 {
@@ -241,7 +241,7 @@ fn overflow_is_counted() {
             // And it works again.
             assert!(send(&mut tx, &plain(7, 100)));
             assert!(gather(&mut ring, 1)[0].0 == plain(7, 100));
-            ring.rebuild(&RingConfig { ring_bytes: 4 << 20, ..config(kind) }).unwrap();
+            ring.rebuild(&fixed(4 << 20, kind)).unwrap();
             assert_eq!(ring.memory_bytes(), 4 << 20);
             assert!(send(&mut tx, &plain(8, 100)));
             assert!(gather(&mut ring, 1)[0].0 == plain(8, 100));
@@ -257,7 +257,8 @@ fn few_frames_fill_no_ring() {
         let mut tx = tx(a);
         // Who sends may be kept from running as well, and for longer than the ring has room: it has more than one try.
         let is_kept = (0..30).any(|_| {
-            let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+            let fixed = RingConfig { max_ring_bytes: 1 << 20, ..RingConfig::default() };
+            let mut ring = RxRing::open(b, &fixed).unwrap();
             for serial in 0..120 {
                 assert!(send(&mut tx, &plain(serial, 60)));
                 thread::sleep(std::time::Duration::from_millis(5));
@@ -438,7 +439,7 @@ fn queues_share_a_device() {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
             let mut rings = RxRing::open_group(b, 3, &config(kind)).unwrap();
-            let roomy = RingConfig { ring_bytes: 8 << 20, ..config(kind) };
+            let roomy = fixed(8 << 20, kind);
             let mut other = RxRing::open_group(b, 2, &roomy).unwrap();
             let mut tx = tx(a);
             let epoll = sys::Epoll::new().unwrap();
@@ -494,7 +495,7 @@ fn bad_frames_are_stepped_past() {
     WAYS.into_iter().for_each(|way| {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
-            let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+            let mut ring = RxRing::open(b, &config(RingKind::V3)).unwrap();
             let mut tx = tx_by(way, a);
             let good = [plain(0, 60), plain(1, 60), plain(2, 60)];
             let (short, long) = (vec![0; 5], plain(9, 3000));
@@ -522,7 +523,7 @@ fn long_batches_are_cut() {
     WAYS.into_iter().for_each(|way| {
         in_namespace(move || {
             let (a, b) = veth("va", "vb");
-            let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+            let mut ring = RxRing::open(b, &config(RingKind::V3)).unwrap();
             let frames: Vec<_> = (0..600).map(|i| plain(i, 100)).collect();
             let batch: Vec<_> = frames.iter().map(|body| TxFrame { body, ..TxFrame::default() }).collect();
             assert_eq!(tx_by(way, a).send(&batch).sent, 600);
@@ -556,7 +557,7 @@ fn slots_are_free_when_nobody_reads_them_any_more() {
 fn a_full_ring_pushes_back() {
     in_namespace(|| {
         let (a, b) = veth("va", "vb");
-        let mut ring = RxRing::open(b, &RingConfig { ring_bytes: 8 << 20, ..RingConfig::default() }).unwrap();
+        let mut ring = RxRing::open(b, &fixed(8 << 20, RingKind::V3)).unwrap();
         let slow = sys::tc::ClassRates { min: 200_000, max: 200_000, burst: 2000, priority: 0, mtu: 1500 };
         sys::tc::install(a, &sys::tc::Discipline::Htb).unwrap();
         for queue in [None, Some(0)] {
@@ -596,7 +597,7 @@ fn a_full_ring_pushes_back() {
 fn a_ring_knows_how_long_frames_may_be() {
     in_namespace(|| {
         let (a, b) = veth("va", "vb");
-        let mut ring = RxRing::open(b, &RingConfig::default()).unwrap();
+        let mut ring = RxRing::open(b, &config(RingKind::V3)).unwrap();
         let mut tx = tx_by(Some(1500), a);
         let mtu = tx.ring_mtu().unwrap();
         assert_eq!((tx.ring_bytes(), tx_by(None, a).ring_bytes()), (512 << 10, 0));
@@ -638,10 +639,11 @@ fn a_ring_knows_how_long_frames_may_be() {
 fn a_stock_gives_rings_of_any_kind() {
     for kind in KINDS {
         in_namespace(move || {
-            let stock = RingStock::new(&config(kind));
+            let usual = config(kind);
+            let stock = RingStock::new(&usual);
             for i in 0..12 {
                 let (a, b) = veth(&format!("a{i}"), &format!("b{i}"));
-                let wanted = if i == 5 { RingConfig { ring_bytes: 2 << 20, ..config(kind) } } else { config(kind) };
+                let wanted = if i == 5 { fixed(2 << 20, kind) } else { usual };
                 let mut rings = stock.open(b, if i == 7 { 3 } else { 1 }, &wanted).unwrap();
                 assert_eq!(rings.len(), if i == 7 { 3 } else { 1 });
                 assert_eq!((rings[0].ifindex(), rings[0].memory_bytes()), (b, wanted.ring_bytes));
@@ -659,7 +661,7 @@ fn a_stock_gives_rings_of_any_kind() {
                 });
                 assert_eq!(got, 1, "{kind:?}: port {i}");
             }
-            assert!(stock.open(u32::MAX, 1, &config(kind)).is_err());
+            assert!(stock.open(u32::MAX, 1, &usual).is_err());
         });
     }
 }

@@ -212,6 +212,15 @@ impl Lab {
         line.and_then(|n| n.parse().ok()).ok_or_else(|| format!("no {name}: {text}"))
     }
 
+    /// Packets of `br0` that its devices had no room for, as the kernel counts them: what comes while the switch is kept from
+    /// running for seconds, and so is no loss of what a test does meanwhile.
+    pub fn dropped(&self) -> Result<u32, String> {
+        let ports = self.ofctl("dump-ports br0")?;
+        let received = ports.lines().filter(|line| line.contains("rx pkts="));
+        let drops = received.map(|line| line.split(", drop=").nth(1)?.split(',').next()?.parse::<u32>().ok());
+        drops.sum::<Option<u32>>().ok_or_else(|| format!("no counts of drops: {ports}"))
+    }
+
     /// Whether bpf(2) is refused to the switch here; it says so in its log, and does everything itself.
     pub fn lacks_kernel_path(&self) -> bool {
         let log = std::fs::read_to_string(self.place.dir().join("log/ovs-vswitchd.log")).unwrap_or_default();

@@ -36,9 +36,16 @@ pub fn veth(a: &str, b: &str) -> (u32, u32) {
 /// Milliseconds until what does not come is told to be missing: longer than a busy machine keeps anybody waiting.
 pub const PATIENCE_MS: i32 = 45_000;
 
-pub fn config(kind: RingKind) -> RingConfig {
+/// A ring that is as large as is said and stays so: those that may grow begin small where the other tests of the process have
+/// many.
+pub fn fixed(bytes: usize, kind: RingKind) -> RingConfig {
     // So late a timer, by Linux's 16 bits, that only early reading can pass these tests.
-    RingConfig { kind, retire_ms: 60_000, ..RingConfig::default() }
+    RingConfig { kind, ring_bytes: bytes, max_ring_bytes: bytes, retire_ms: 60_000, ..RingConfig::default() }
+}
+
+/// One of the usual size.
+pub fn config(kind: RingKind) -> RingConfig {
+    fixed(RingConfig::default().ring_bytes, kind)
 }
 
 pub fn tx(ifindex: u32) -> TxSocket {
