@@ -79,6 +79,20 @@ fn octets_come_out_as_they_went_in() {
     assert!(differ * 20 < all, "{differ} of {all} differ");
 }
 
+/// Open vSwitch writes a paused packet's stack from its top on.
+#[test]
+fn a_stack_has_its_top_first_on_the_wire() {
+    let stack = [[0x80, 1, 0, 8, 0, 0, 0, 7], [0x80, 1, 0, 8, 0, 0, 0, 6]].concat();
+    let mut octets = vec![4, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0x23, 0x20, 0, 0, 0, 0x1c];
+    octets.extend([&[0, 0, 0, 18][..], &[0xee; 14], &[0; 6], &[0, 8, 0, 24, 0, 0, 0, 0], &stack].concat());
+    kind::finish(&mut octets, 0);
+    let msg = message::decode(&octets).unwrap();
+    let message::Message::Resume(resume) = &msg.body else { panic!("{msg:?}") };
+    assert_eq!(resume.continuation.as_ref().unwrap().stack, [[0, 0, 0, 6], [0, 0, 0, 7]]);
+    let written = message::encode(&msg.body, msg.version, msg.xid).unwrap();
+    assert!(written.windows(16).any(|octets| octets == stack), "{written:x?}");
+}
+
 #[test]
 fn cut_messages() {
     for case in CASES.iter() {

@@ -90,7 +90,7 @@ fn update(event: FlowUpdateEvent, rule: &Rule, reason: u8, flags: u16) -> FlowUp
     let with_actions = flags & monitor_flag::INSTRUCTIONS != 0;
     FlowUpdate::Full(Box::new(FullUpdate {
         event,
-        reason,
+        reason: reason.into(),
         idle_timeout: rule.idle_timeout,
         hard_timeout: rule.hard_timeout,
         priority: u16::try_from(rule.priority).unwrap_or(u16::MAX),

@@ -132,19 +132,20 @@ pub fn pull_instructions(b: &[u8], d: &Decoding<'_>) -> Res<Actions> {
     Ok(list.into())
 }
 
-/// Reads the rest of a message as instructions, of which `missing` octets are beyond its end.
+/// Takes `len` octets of a message as instructions; less than none, modulo 2³², are too many.
 ///
 /// # Errors
 /// As [`pull_instructions`]; `OFPBRC_BAD_LEN` or `OFPBIC_BAD_LEN` if any are missing.
-pub(crate) fn take_instructions(body: &mut wire::Reader<'_>, missing: usize, d: &Decoding<'_>) -> Res<Actions> {
-    if missing == 0 {
-        return pull_instructions(body.rest(), d);
+pub(crate) fn take_instructions(body: &mut wire::Reader<'_>, len: u32, d: &Decoding<'_>) -> Res<Actions> {
+    let left = body.len();
+    let fits = usize::try_from(len).ok().filter(|len| *len <= left);
+    if let Some(len) = fits {
+        return pull_instructions(body.take(len)?, d);
     }
     let (what, code) = match d.version {
         Version::V10 => ("actions", ErrorCode::OFPBRC_BAD_LEN),
         _ => ("instructions", ErrorCode::OFPBIC_BAD_LEN),
     };
-    let (len, left) = (body.len() + missing, body.len());
     let wrong = if len % 8 == 0 {
         format!("exceeds remaining message length ({left})")
     } else {

@@ -106,7 +106,7 @@ fn holder(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Me
     if head.body[0] != version.wire() {
         return Err(ErrorCode::OFPBRC_BAD_VERSION.into());
     }
-    let inner = kind::head(head.body).map_err(|_| ErrorCode::OFPBFC_MSG_BAD_LEN)?;
+    let inner = kind::head(head.body)?;
     if !matches!(inner.shape.kind, Kind::GroupMod | Kind::MeterMod) {
         return Err(ErrorCode::OFPBFC_MSG_UNSUP.into());
     }
@@ -276,7 +276,10 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
         }
         Kind::QueueStatsReply => Message::QueueStatsReply(list(context, octets, |b| queue::decode_stats(b, version))?),
         Kind::GroupStatsRequest => Message::GroupStatsRequest(Reader::new(octets).u32()?),
-        Kind::GroupStatsReply => Message::GroupStatsReply(list(context, octets, |b| group::decode_stats(b, version))?),
+        Kind::GroupStatsReply => {
+            let name = head.shape.name;
+            Message::GroupStatsReply(list(context, octets, |b| group::decode_stats(b, name, version))?)
+        }
         Kind::GroupDescRequest => Message::GroupDescRequest(match octets {
             [] => group::GROUP_ALL,
             octets => Reader::new(octets).u32()?,

@@ -16,11 +16,12 @@ pub(super) fn decode(head: &Head<'_>) -> Result<ErrorMessage, OfError> {
     let mut body = Reader::new(head.body);
     let (mut kind, mut code) = (body.u16()?, body.u16()?);
     let mut vendor = 0;
-    if kind == TYPE_NX_VENDOR && code == 0 && head.version <= Version::V11.wire() {
+    // Either form is understood in any version.
+    if kind == TYPE_NX_VENDOR && code == 0 {
         vendor = body.u32()?;
         kind = body.u16()?;
         code = body.u16()?;
-    } else if kind == TYPE_EXPERIMENTER && head.version >= Version::V12.wire() {
+    } else if kind == TYPE_EXPERIMENTER {
         vendor = body.u32()?;
         kind = code;
         code = 0;

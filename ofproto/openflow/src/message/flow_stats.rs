@@ -151,19 +151,17 @@ fn fill_flow(
     if dialect == Dialect::Standard && len < least {
         return Err(refuse(format!("claims invalid length {len}")));
     }
-    // What is too short is told by what does not fit in it.
-    let mut body = body.sub(len.clamp(least, left))?;
+    // Everything but the instructions may go beyond the rule's end: what is left for these is then less than nothing.
     body.skip(2)?;
     let reading = Reading { tun: context.tun, ..Reading::default() };
     match (dialect, version) {
-        (Dialect::Nicira, _) => decode_nx(flow, &mut body, len, reading)?,
-        (_, Version::V10) => decode10(flow, &mut body)?,
-        (_, Version::V15) => decode15(flow, &mut body, reading)?,
-        _ => decode11(flow, &mut body, version, reading)?,
+        (Dialect::Nicira, _) => decode_nx(flow, body, len, reading)?,
+        (_, Version::V10) => decode10(flow, body)?,
+        (_, Version::V15) => decode15(flow, body, reading)?,
+        _ => decode11(flow, body, version, reading)?,
     }
-    let decoding = context.decoding(version);
-    let missing = len.saturating_sub(left);
-    flow.actions = action::take_instructions(&mut body, missing, &decoding)
+    let instructions_len = (len as u32).wrapping_sub((left - body.len()) as u32);
+    flow.actions = action::take_instructions(body, instructions_len, &context.decoding(version))
         .map_err(|error| error.remark(LOG, "OFPST_FLOW reply bad instructions".into()))?;
     Ok(())
 }
@@ -245,7 +243,8 @@ fn decode15(flow: &mut FlowStats, body: &mut Reader<'_>, reading: Reading<'_>) -
     let bad_match = |error| OfError { nameless: true, ..bad_match(error) };
     flow::take_match_into(&mut flow.matching, body, reading).map_err(bad_match)?;
     flow.flags = flow::decode_flags(flags, None, Version::V15)?;
-    let oxs = oxs::decode(body).map_err(bad_match)?;
+    let bad_stats = |error: OfError| error.remark(LOG, "OXS OFPST_FLOW reply bad stats".into());
+    let oxs = oxs::decode(body).map_err(|error| OfError { nameless: true, ..bad_stats(error) })?;
     flow.duration = oxs.duration.or(Some((u32::MAX, u32::MAX)));
     flow.idle_age = oxs.idle;
     flow.packets = oxs.packets;

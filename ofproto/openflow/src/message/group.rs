@@ -390,8 +390,11 @@ fn field_array(mut octets: &[u8]) -> Result<FieldArray, OfError> {
     let mut fields = FieldArray::new();
     while !octets.is_empty() {
         let entry = nxm::pull_entry(&mut octets, nxm::Place::Match, None)?;
+        if entry.header.has_mask {
+            return Err(ErrorCode::OFPBMC_BAD_MASK.into());
+        }
         let field: Field = entry.field?;
-        if entry.header.has_mask || !is_mask_valid(field, &entry.value) {
+        if !is_mask_valid(field, &entry.value) {
             return Err(ErrorCode::OFPBMC_BAD_MASK.into());
         }
         if fields.iter().any(|(f, _)| *f == field) {
@@ -568,8 +571,12 @@ pub(super) fn decode_desc(
     }
     let list_len = usize::from(body.u16()?);
     body.skip(6)?;
+    if list_len > body.len() {
+        let text = format!("{name} claims invalid bucket list length {list_len}");
+        return Err(ErrorCode::OFPBRC_BAD_LEN.because(LOG, text));
+    }
     let buckets = bucket_list(&mut body.sub(list_len)?, kind, version, context)?;
-    let props = group_props(&mut body, Some(kind), GroupCommand::Add as u16)?;
+    let props = group_props(&mut body, GroupType::from_wire(number), GroupCommand::Add as u16)?;
     Ok(GroupDesc { group_id, kind, buckets, props })
 }
 
@@ -602,9 +609,9 @@ fn has_duration(version: Version) -> bool {
 /// Octets of the counters of one bucket.
 const BUCKET_STATS_LEN: usize = 16;
 
-pub(super) fn decode_stats(body: &mut Reader<'_>, version: Version) -> Result<GroupStats, OfError> {
+pub(super) fn decode_stats(body: &mut Reader<'_>, name: &str, version: Version) -> Result<GroupStats, OfError> {
     let least = if has_duration(version) { 40 } else { 32 };
-    let refuse = |what: String| ErrorCode::OFPBRC_BAD_LEN.because(LOG, format!("OFPST_GROUP reply reply {what}"));
+    let refuse = |what: String| ErrorCode::OFPBRC_BAD_LEN.because(LOG, format!("{name} reply {what}"));
     let left = body.len();
     if left < least {
         return Err(refuse(format!("has {left} leftover bytes at end")));

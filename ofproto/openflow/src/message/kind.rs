@@ -429,8 +429,7 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
         };
         return Ok((class, subtype(octets, "", vendor, 12)?, 16));
     }
-    // Nothing is known of multipart messages in versions to come.
-    if Version::from_wire(version).is_none() || (kind != request && kind != reply) {
+    if kind != request && kind != reply {
         return Ok((Class::Ofpt, u16::from(kind), HEADER_LEN));
     }
     let standard = if kind == request { Class::Request } else { Class::Reply };
@@ -439,11 +438,13 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
     if octets.len() < base {
         return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
+    // Versions to come are taken for like these, though nothing is known of their multipart messages.
+    let known = Version::from_wire(version).is_some();
     if number != 0xffff {
-        return Ok((standard, number, base));
+        return Ok(if known { (standard, number, base) } else { (Class::Ofpt, u16::from(kind), HEADER_LEN) });
     }
     let vendor = u32_at(octets, base)?;
-    if version > 1 && octets.len() < base + 8 {
+    if version != 1 && octets.len() < base + 8 {
         return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let class = match (vendor, standard) {
@@ -456,7 +457,12 @@ fn numbers(octets: &[u8]) -> Result<(Class, u16, usize), OfError> {
     if octets.len() < 24 {
         return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
-    Ok((class, subtype(octets, ", stat 65535", vendor, base + 4)?, 24))
+    Ok((class, subtype(octets, vendor_stat(octets), vendor, base + 4)?, 24))
+}
+
+/// What the log says of a vendor's multipart message besides the vendor.
+fn vendor_stat(octets: &[u8]) -> &'static str {
+    if Version::from_wire(octets[0]).is_some() { ", stat 65535" } else { "" }
 }
 
 /// What is wrong with numbers that no message has.
@@ -466,7 +472,7 @@ fn not_found(octets: &[u8], class: Class, number: u16) -> OfError {
         Class::Ofpt => (ErrorCode::OFPBRC_BAD_TYPE, String::new()),
         Class::Request | Class::Reply => (ErrorCode::OFPBRC_BAD_STAT, format!(", stat {number}")),
         Class::Nxt | Class::Onft => (ErrorCode::OFPBRC_BAD_SUBTYPE, vendor),
-        _ => (ErrorCode::OFPBRC_BAD_SUBTYPE, format!(", stat 65535{vendor}")),
+        _ => (ErrorCode::OFPBRC_BAD_SUBTYPE, format!("{}{vendor}", vendor_stat(octets))),
     };
     unknown(code, octets, &more)
 }

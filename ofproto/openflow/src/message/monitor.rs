@@ -112,8 +112,8 @@ pub enum FlowUpdate {
 pub struct FullUpdate {
     /// What happened.
     pub event: FlowUpdateEvent,
-    /// Why, for [`FlowUpdateEvent::Deleted`]: the number of [`super::flow_removed::FlowRemovedReason`].
-    pub reason: u8,
+    /// Why, for [`FlowUpdateEvent::Deleted`]: the number of [`super::flow_removed::FlowRemovedReason`]. 1.4 has 8 bits for it.
+    pub reason: u16,
     /// Seconds.
     pub idle_timeout: u16,
     /// Seconds.
@@ -328,7 +328,7 @@ fn decode_full14(
     context: &Context<'_>,
 ) -> Result<FullUpdate, OfError> {
     let (table_id, reason, idle_timeout, hard_timeout, priority) =
-        (update.u8()?, update.u8()?, update.u16()?, update.u16()?, update.u16()?);
+        (update.u8()?, u16::from(update.u8()?), update.u16()?, update.u16()?, update.u16()?);
     update.skip(4)?;
     let cookie = update.u64()?;
     let matching = flow::take_match(update, Reading { tun: context.tun, ..Reading::default() })?;
@@ -352,7 +352,6 @@ fn decode_full_nx(
         Version::V13 => flow::take_match(update, reading)?,
         _ => flow::take_nxm(update, match_len, reading)?.0,
     };
-    let reason = u8::try_from(reason).unwrap_or(u8::MAX);
     let actions = [].into();
     Ok(FullUpdate { event, reason, idle_timeout, hard_timeout, priority, table_id, cookie, matching, actions })
 }
@@ -396,7 +395,7 @@ pub(super) fn encode_update(out: &mut Vec<u8>, update: &FlowUpdate, version: Ver
 
 fn encode_full14(out: &mut Vec<u8>, full: &FullUpdate, version: Version) {
     out.put8(full.table_id);
-    out.put8(full.reason);
+    out.put8(u8::try_from(full.reason).unwrap_or(u8::MAX));
     out.put16(full.idle_timeout);
     out.put16(full.hard_timeout);
     out.put16(full.priority);
@@ -406,7 +405,7 @@ fn encode_full14(out: &mut Vec<u8>, full: &FullUpdate, version: Version) {
 }
 
 fn encode_full_nx(out: &mut Vec<u8>, full: &FullUpdate, version: Version) {
-    out.put16(u16::from(full.reason));
+    out.put16(full.reason);
     out.put16(full.priority);
     out.put16(full.idle_timeout);
     out.put16(full.hard_timeout);

@@ -286,7 +286,7 @@ fn decode_nx2(head: &Head<'_>, version: Version, context: &Context<'_>) -> Resul
             prop::COOKIE => packet_in.cookie = number64(property.value)?,
             prop::REASON => packet_in.reason = number8(property.value)?,
             prop::METADATA => {
-                let reading = Reading { loose: !resume, tun: context.tun, ..Reading::default() };
+                let reading = Reading { loose: !resume || context.loose, tun: context.tun, ..Reading::default() };
                 packet_in.flow_metadata = matching::pull_nxm(property.value, reading)?.0;
             }
             prop::USERDATA => packet_in.userdata = property.value.to_vec(),
@@ -298,9 +298,9 @@ fn decode_nx2(head: &Head<'_>, version: Version, context: &Context<'_>) -> Resul
     let lacks = || ErrorCode::OFPBRC_BAD_LEN.because(LOG, "NXT_PACKET_IN2 lacks packet".into());
     let packet = packet.filter(|packet| !packet.is_empty()).ok_or_else(lacks)?;
     let len = packet.len() as u32;
-    packet_in.total_len = full_len.unwrap_or(len);
+    packet_in.total_len = full_len.filter(|full_len| *full_len != 0).unwrap_or(len);
     if packet_in.total_len < len {
-        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+        return Err(ErrorCode::OFPBRC_BAD_LEN.because(LOG, "NXT_PACKET_IN2 claimed full_len < len".into()));
     }
     packet_in.packet = packet.into();
     packet_in.raw_continuation = continuation.to_vec();
@@ -333,7 +333,8 @@ impl PacketInPrivate {
                     if private.stack.len() >= STACK_MAX {
                         return Err(ErrorCode::OFPBPC_TOO_MANY.into());
                     }
-                    private.stack.push(value.to_vec());
+                    // The first one is the top.
+                    private.stack.insert(0, value.to_vec());
                 }
                 cont::MIRRORS => private.mirrors = number32(value)?,
                 cont::CONNTRACKED => private.conntracked = true,
@@ -363,7 +364,7 @@ impl PacketInPrivate {
             out.octets(&swap_words(self.bridge).to_be_bytes());
             wire::end_property(out, start);
         }
-        for item in &self.stack {
+        for item in self.stack.iter().rev() {
             let start = wire::start_property(out, cont::STACK);
             out.octets(item);
             wire::end_property(out, start);

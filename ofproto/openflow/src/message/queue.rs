@@ -201,6 +201,9 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
     if len < head_len {
         return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
+    if version >= Version::V14 && len % 8 != 0 {
+        return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+    }
     let mut body = body.sub(len)?;
     let mut config = QueueConfig { port, queue: 0, min_rate: RATE_NONE, max_rate: RATE_NONE };
     match version {
@@ -219,11 +222,14 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
         }
     }
     while !body.is_empty() {
-        if body.len() < 4 {
+        if body.len() < 8 {
             return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
         let property = wire::property(&mut body)
             .map_err(|code| if version < Version::V14 { ErrorCode::OFPBRC_BAD_LEN } else { code })?;
+        if version < Version::V14 && property.value.len() < 4 {
+            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
+        }
         let rate = match property.kind {
             MIN_RATE => &mut config.min_rate,
             MAX_RATE => &mut config.max_rate,

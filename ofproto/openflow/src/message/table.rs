@@ -152,6 +152,20 @@ struct Properties {
     vacancy: Vacancy,
 }
 
+/// What a controller asks for must make sense; what a switch says is its own affair.
+fn judge_vacancy(vacancy: &Vacancy) -> Result<(), OfError> {
+    let text = if vacancy.down > vacancy.up {
+        "Value of vacancy_down is greater than vacancy_up"
+    } else if vacancy.up > 100 {
+        "Vacancy threshold percentage should not be greater than 100"
+    } else if vacancy.vacancy != 0 {
+        "Vacancy value should be zero for table-mod messages"
+    } else {
+        return Ok(());
+    };
+    Err(ErrorCode::OFPBPC_BAD_VALUE.because(LOG, text.to_string()))
+}
+
 fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Properties, OfError> {
     let mut properties = Properties { eviction_flags: None, vacancy: Vacancy::default() };
     while !body.is_empty() {
@@ -169,16 +183,8 @@ fn decode_properties(body: &mut Reader<'_>, table_mod: bool) -> Result<Propertie
                     return Err(ErrorCode::OFPBPC_BAD_LEN.into());
                 }
                 let vacancy = Vacancy { down: value.u8()?, up: value.u8()?, vacancy: value.u8()? };
-                if vacancy.down > vacancy.up {
-                    let text = "Value of vacancy_down is greater than vacancy_up".to_string();
-                    return Err(ErrorCode::OFPBPC_BAD_VALUE.because(LOG, text));
-                }
-                if vacancy.up > 100 {
-                    return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
-                }
-                if table_mod && vacancy.vacancy != 0 {
-                    let text = "Vacancy value should be zero for table-mod messages".to_string();
-                    return Err(ErrorCode::OFPBPC_BAD_VALUE.because(LOG, text));
+                if table_mod {
+                    judge_vacancy(&vacancy)?;
                 }
                 properties.vacancy = vacancy;
             }
@@ -296,6 +302,10 @@ pub(super) fn decode_status(body: &[u8]) -> Result<TableStatus, OfError> {
         _ => return Err(ErrorCode::OFPBPC_BAD_VALUE.into()),
     };
     body.skip(7)?;
+    // An error without a name: Open vSwitch takes the end of a list for one.
+    if body.is_empty() {
+        return Err(OfError { nameless: true, ..ErrorCode::OFPBRC_BAD_LEN.into() });
+    }
     Ok(TableStatus { reason, desc: decode_desc(&mut body)? })
 }
 

@@ -101,6 +101,8 @@ const CAP_EVICTION: u32 = 1 << 2;
 const CAP_VACANCY: u32 = 1 << 3;
 /// Instructions: numbers on the wire.
 const INSTRUCTIONS: [u16; 6] = [1, 2, 3, 4, 5, 6];
+/// Bits of the instructions that 1.1 and 1.2 have.
+const INSTRUCTIONS_12: u32 = 0x3e;
 
 /// Reads one table of a request or reply.
 pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFeatures, OfError> {
@@ -143,20 +145,31 @@ pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFea
     Ok(features)
 }
 
-/// Which properties were there, by their numbers.
+/// Which properties were there, by their numbers as far as these are below 32.
 #[derive(Default)]
-struct Seen(u32);
+struct Seen {
+    numbers: u32,
+    any: bool,
+}
 
 impl Seen {
     /// Properties that must be there: those for ordinary rules, fields and wildcards.
     const REQUIRED: u32 = 0x5555;
-    /// Some property of a kind that has no number here.
-    const OTHER: u32 = 1 << 16;
+    /// Notes a property of which there may be one.
+    fn add(&mut self, kind: u16) -> Result<(), ErrorCode> {
+        self.any = true;
+        let bit = 1_u32.checked_shl(kind.into()).unwrap_or(0);
+        if self.numbers & bit != 0 {
+            return Err(ErrorCode::OFPTFFC_BAD_FEATURES);
+        }
+        self.numbers |= bit;
+        Ok(())
+    }
 
     /// Versions before 1.5 demand all of [`Seen::REQUIRED`]; 1.5 takes none at all as well.
     fn check(&self, version: Version) -> Result<(), OfError> {
-        let missing = Seen::REQUIRED & !self.0;
-        if missing == 0 || (version == Version::V15 && self.0 == 0) {
+        let missing = Seen::REQUIRED & !self.numbers;
+        if missing == 0 || (version == Version::V15 && !self.any) {
             return Ok(());
         }
         let text = format!(
@@ -177,24 +190,27 @@ fn decode_property(
     let value = Reader::new(property.value);
     let miss = property.kind % 2 == 1;
     let rules = if miss { &mut features.miss_rules } else { &mut features.nonmiss };
-    seen.0 |= if property.kind < 16 { 1 << property.kind } else { Seen::OTHER };
+    seen.add(property.kind)?;
     match property.kind & !1 {
         prop::INSTRUCTIONS => rules.instructions = decode_instructions(value)?,
         prop::NEXT_TABLES => {
             for table in value.rest() {
+                if *table == table::TABLE_ALL {
+                    return Err(ErrorCode::OFPBPC_BAD_VALUE.into());
+                }
                 rules.next[usize::from(table / 8)] |= 1 << (table % 8);
             }
         }
         prop::WRITE_ACTIONS => rules.write.actions = decode_actions(value, version)?,
         prop::APPLY_ACTIONS => rules.apply.actions = decode_actions(value, version)?,
         prop::MATCH if !miss => {
-            let (matching, mask) = decode_fields(value)?;
+            let (matching, mask) = decode_fields(value, true)?;
             features.matching = matching;
             features.mask = mask;
         }
-        prop::WILDCARDS if !miss => features.wildcard = decode_fields(value)?.0,
-        prop::WRITE_SETFIELD => rules.write.set_fields = decode_fields(value)?.0,
-        prop::APPLY_SETFIELD => rules.apply.set_fields = decode_fields(value)?.0,
+        prop::WILDCARDS if !miss => features.wildcard = decode_fields(value, false)?.0,
+        prop::WRITE_SETFIELD => rules.write.set_fields = decode_fields(value, false)?.0,
+        prop::APPLY_SETFIELD => rules.apply.set_fields = decode_fields(value, false)?.0,
         _ => {}
     }
     Ok(())
@@ -203,7 +219,7 @@ fn decode_property(
 /// What is not said of table-miss rules is as for ordinary ones, and what can be matched with masks can be left out.
 fn complete(features: &mut TableFeatures, seen: &Seen) {
     let (nonmiss, miss) = (&features.nonmiss, &mut features.miss_rules);
-    let lacks = |kind: u16| seen.0 & (1 << (kind + 1)) == 0;
+    let lacks = |kind: u16| seen.numbers & (1 << (kind + 1)) == 0;
     if lacks(prop::INSTRUCTIONS) {
         miss.instructions = nonmiss.instructions;
     }
@@ -229,15 +245,22 @@ fn complete(features: &mut TableFeatures, seen: &Seen) {
     }
 }
 
+/// Takes an instruction or action of which only its number matters.
+fn item(list: &mut Reader<'_>) -> Result<u16, ErrorCode> {
+    let bad = |_| ErrorCode::OFPBPC_BAD_LEN;
+    let mut head = list.sub(4).map_err(bad)?;
+    let (kind, len) = (head.u16()?, usize::from(head.u16()?));
+    let rest = len.checked_sub(4).ok_or(ErrorCode::OFPBPC_BAD_LEN)?;
+    list.skip(rest).map_err(bad)?;
+    Ok(kind)
+}
+
 fn decode_instructions(mut value: Reader<'_>) -> Result<u32, OfError> {
     let mut set = 0;
     while !value.is_empty() {
-        let (kind, len) = (value.u16()?, usize::from(value.u16()?));
-        if len < 4 {
-            return Err(ErrorCode::OFPBPC_BAD_LEN.into());
-        }
-        value.skip(len - 4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
-        if kind < 32 {
+        let kind = item(&mut value)?;
+        // What is not known is passed over.
+        if INSTRUCTIONS.contains(&kind) {
             set |= 1 << kind;
         }
     }
@@ -247,18 +270,13 @@ fn decode_instructions(mut value: Reader<'_>) -> Result<u32, OfError> {
 fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<ActionKinds, OfError> {
     let mut numbers = Vec::new();
     while !value.is_empty() {
-        let (kind, len) = (value.u16()?, usize::from(value.u16()?));
-        if len < 4 {
-            return Err(ErrorCode::OFPBPC_BAD_LEN.into());
-        }
-        value.skip(len - 4).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
-        numbers.push(kind);
+        numbers.push(item(&mut value)?);
     }
     Ok(ActionKinds::from_numbers(numbers.into_iter(), version))
 }
 
-/// Fields named by their headers, and those of them named with a mask.
-fn decode_fields(value: Reader<'_>) -> Result<(FieldSet, FieldSet), OfError> {
+/// Fields named by their headers, and those of them named with a mask, where that `may_mask`.
+fn decode_fields(value: Reader<'_>, may_mask: bool) -> Result<(FieldSet, FieldSet), OfError> {
     let mut rest = value.rest();
     let (mut fields, mut masks) = (FieldSet::EMPTY, FieldSet::EMPTY);
     while !rest.is_empty() {
@@ -267,6 +285,9 @@ fn decode_fields(value: Reader<'_>) -> Result<(FieldSet, FieldSet), OfError> {
             Ok(field) => {
                 fields.insert(field);
                 if header.has_mask {
+                    if !may_mask {
+                        return Err(ErrorCode::OFPBMC_BAD_MASK.into());
+                    }
                     masks.insert(field);
                 }
             }
@@ -424,9 +445,11 @@ pub(super) fn decode_stats(
         Version::V11 => {
             features.wildcard = from_bits(body.u32()?, &FIELDS_11);
             features.matching = from_bits(body.u32()?, &FIELDS_11);
-            features.nonmiss.instructions = body.u32()?;
+            features.nonmiss.instructions = body.u32()? & INSTRUCTIONS_12;
             features.nonmiss.write.actions = ActionKinds::from_bits(body.u32()?, version);
-            features.nonmiss.apply.actions = ActionKinds::from_bits(body.u32()?, version);
+            // Open vSwitch takes what may be written for what may be applied as well.
+            features.nonmiss.apply.actions = features.nonmiss.write.actions;
+            body.skip(4)?;
             features.miss = table::decode_miss(body.u32()?, version, notes);
         }
         _ => {
@@ -438,7 +461,7 @@ pub(super) fn decode_stats(
             features.nonmiss.apply.set_fields = from_bits12(body.u64()?);
             features.metadata_match = body.u64()?;
             features.metadata_write = body.u64()?;
-            features.nonmiss.instructions = body.u32()?;
+            features.nonmiss.instructions = body.u32()? & INSTRUCTIONS_12;
             features.miss = table::decode_miss(body.u32()?, version, notes);
         }
     }

@@ -105,14 +105,14 @@ impl<'a> Reader<'a> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
-    /// A text of at most `n` octets, filled with zeros.
+    /// A text of at most `n` octets, filled with zeros; octets that are not UTF-8 travel in it as `octets` has it.
     ///
     /// # Errors
     /// As [`Reader::take`].
     pub fn text(&mut self, n: usize) -> Result<String, ErrorCode> {
         let octets = self.take(n)?;
         let end = octets.iter().position(|o| *o == 0).unwrap_or(n);
-        Ok(String::from_utf8_lossy(&octets[..end]).into_owned())
+        Ok(octets::to_text(&octets[..end]).into_owned())
     }
 
     /// A port of 16 bits.
@@ -235,8 +235,9 @@ impl Put for Vec<u8> {
     }
 
     fn text(&mut self, text: &str, n: usize) {
+        let text = octets::of_text(text);
         let used = text.len().min(n.saturating_sub(1));
-        self.extend_from_slice(&text.as_bytes()[..used]);
+        self.extend_from_slice(&text[..used]);
         self.zeros(n - used);
     }
 

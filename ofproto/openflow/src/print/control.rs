@@ -307,7 +307,7 @@ fn ct_tuple(out: &mut String, tuple: &CtTuple, proto: u8, with_proto: bool) {
 pub(super) fn ipfix(out: &mut String, stats: &IpfixStats, id: Option<u32>) {
     match id {
         None => out.push_str("\n  bridge ipfix: "),
-        Some(id) => put!(out, "\n  id{id:>4}: "),
+        Some(id) => put!(out, "\n  id {id:>3}: "),
     }
     put!(
         out,

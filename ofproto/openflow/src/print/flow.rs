@@ -45,7 +45,7 @@ pub(super) fn flow_mod(out: &mut String, flow_mod: &FlowMod, head: &Head<'_>, op
     let matching = match head.shape.class {
         _ if options.verbosity < 3 => None,
         Class::Nxt => nxm_text(head.body),
-        _ if head.version == 1 => Some(super::match10::text(head.body)),
+        _ if head.version == 1 => Some(super::match10::text(head.body, &options.style.names)),
         _ => None,
     };
     if head.version <= 2 {
@@ -83,7 +83,8 @@ pub(super) fn aggregate(out: &mut String, stats: &AggregateStats) {
 }
 
 /// The name of why a rule is gone.
-pub(super) fn reason_name(reason: u8) -> String {
+pub(super) fn reason_name(reason: u16) -> String {
+    let Ok(reason) = u8::try_from(reason) else { return reason.to_string() };
     match FlowRemovedReason::from_wire(reason) {
         FlowRemovedReason::IdleTimeout => "idle".to_string(),
         FlowRemovedReason::HardTimeout => "hard".to_string(),
@@ -98,7 +99,7 @@ pub(super) fn reason_name(reason: u8) -> String {
 pub(super) fn removed(out: &mut String, removed: &FlowRemoved, style: &Style<'_>) {
     out.push(' ');
     out.push_str(&format_match(&removed.matching, Some(removed.priority), style));
-    put!(out, " reason={}", reason_name(removed.reason.number()));
+    put!(out, " reason={}", reason_name(removed.reason.number().into()));
     if removed.table_id != 255 {
         put!(out, " table_id={}", style.names.table(removed.table_id));
     }

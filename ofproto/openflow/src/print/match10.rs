@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::Names;
 use crate::message::wire::Reader;
 
 /// A match of 40 octets, wild fields as `*`; empty if there are fewer.
-pub(super) fn text(octets: &[u8]) -> String {
-    read(octets).unwrap_or_default()
+pub(super) fn text(octets: &[u8], names: &Names<'_>) -> String {
+    read(octets, names).unwrap_or_default()
 }
 
 fn wild(out: &mut String, name: &str, is_wild: bool, value: impl std::fmt::Display) {
@@ -27,10 +28,10 @@ fn address(out: &mut String, name: &str, value: u32, wild_bits: u32) {
     }
 }
 
-fn read(octets: &[u8]) -> Option<String> {
+fn read(octets: &[u8], names: &Names<'_>) -> Option<String> {
     let mut r = Reader::new(octets);
     let w = r.u32().ok()?;
-    let in_port = r.u16().ok()?;
+    let in_port = names.port(r.port10().ok()?);
     let (src, dst) = (r.u48().ok()?, r.u48().ok()?);
     let (vlan, pcp) = (r.u16().ok()?, r.u8().ok()?);
     r.skip(1).ok()?;

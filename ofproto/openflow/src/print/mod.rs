@@ -147,6 +147,9 @@ fn whole(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>
     let before = out.len();
     match body(out, octets, head, options) {
         Ok(()) => {
+            if out.ends_with(' ') {
+                out.pop();
+            }
             if options.verbosity >= 5 {
                 end_line(out);
                 out.push_str(&hex::dump(octets));
@@ -189,7 +192,13 @@ fn body(out: &mut String, octets: &[u8], head: &Head<'_>, options: &Options<'_>)
         Err(error) => {
             // Of a list what comes before the bad item is shown.
             if head.shape.class.is_reply()
-                || matches!(head.shape.kind, Kind::FeaturesReply | Kind::QueueConfigReply | Kind::FlowMonitorRequest)
+                || matches!(
+                    head.shape.kind,
+                    Kind::FeaturesReply
+                        | Kind::QueueConfigReply
+                        | Kind::FlowMonitorRequest
+                        | Kind::TableFeaturesRequest
+                )
             {
                 let lenient = Context { lenient: true, notes: None, ..context };
                 if let Ok(msg) = decode_nested(octets, &lenient, true) {

@@ -39,7 +39,10 @@ fn transport(octets: &[u8]) -> Option<&[u8]> {
             let len = usize::from(u16::from_be_bytes([*ip.get(2)?, *ip.get(3)?]));
             ip.get(..len).unwrap_or(ip).get(usize::from(ip.first()? & 0xf) * 4..)
         }
-        0x86dd => ip.get(40..),
+        0x86dd => {
+            let len = 40 + usize::from(u16::from_be_bytes([*ip.get(4)?, *ip.get(5)?]));
+            ip.get(..len).unwrap_or(ip).get(40..)
+        }
         _ => None,
     }
 }

@@ -308,7 +308,7 @@ fn one(
     before: Option<&TableFeatures>,
     stats: Option<(&TableStats, Option<&TableStats>)>,
     version: Version,
-    first_ditto: &mut Option<u8>,
+    dittos: &mut Option<(u8, u8)>,
 ) {
     let same_counts = match stats {
         Some((now, Some(before))) => {
@@ -322,10 +322,11 @@ fn one(
     let same = before.is_some_and(|b| same_features(features, b));
     let command = TABLE_COMMANDS.get(usize::from(features.command)).copied().flatten();
     if same && same_counts && features.name.is_empty() && command.is_none() {
-        first_ditto.get_or_insert(features.table_id);
+        let first = dittos.map_or(features.table_id, |(first, _)| first);
+        *dittos = Some((first, features.table_id));
         return;
     }
-    ditto(out, first_ditto, features.table_id);
+    ditto(out, dittos);
     if let Some(command) = command {
         put!(out, "\n  command: {command}");
     }
@@ -401,10 +402,9 @@ fn full(out: &mut String, features: &TableFeatures, before: Option<&TableFeature
     matching(out, features, before);
 }
 
-/// Closes a run of tables that were like the one before; `next` is the table after it.
-fn ditto(out: &mut String, first: &mut Option<u8>, next: u8) {
-    let Some(first) = first.take() else { return };
-    let last = next.wrapping_sub(1);
+/// Closes a run of tables that were like the one before: its first and its last.
+fn ditto(out: &mut String, dittos: &mut Option<(u8, u8)>) {
+    let Some((first, last)) = dittos.take() else { return };
     if first == last {
         put!(out, "\n  table {first}: ditto\n");
     } else {
@@ -425,33 +425,29 @@ pub fn features(out: &mut String, tables: &[TableFeatures], version: Version) {
 #[derive(Clone, Debug, Default)]
 pub struct FeaturesDump {
     before: Option<TableFeatures>,
-    first_ditto: Option<u8>,
+    dittos: Option<(u8, u8)>,
 }
 
 impl FeaturesDump {
     /// Appends a table, unless it is like the one before.
     pub fn add(&mut self, out: &mut String, table: &TableFeatures, version: Version) {
-        one(out, table, self.before.as_ref(), None, version, &mut self.first_ditto);
+        one(out, table, self.before.as_ref(), None, version, &mut self.dittos);
         self.before = Some(table.clone());
     }
 
     /// Appends what was left out since the last table shown.
     pub fn finish(&mut self, out: &mut String) {
-        if let Some(before) = &self.before {
-            ditto(out, &mut self.first_ditto, before.table_id.wrapping_add(1));
-        }
+        ditto(out, &mut self.dittos);
     }
 }
 
 pub(super) fn stats(out: &mut String, tables: &[TableStats], version: Version) {
-    let mut first_ditto = None;
+    let mut dittos = None;
     let mut before: Option<&TableStats> = None;
     for table in tables {
         let counts = Some((table, before));
-        one(out, &table.features, before.map(|b| &b.features), counts, version, &mut first_ditto);
+        one(out, &table.features, before.map(|b| &b.features), counts, version, &mut dittos);
         before = Some(table);
     }
-    if let Some(before) = before {
-        ditto(out, &mut first_ditto, before.table_id.wrapping_add(1));
-    }
+    ditto(out, &mut dittos);
 }
