@@ -146,7 +146,7 @@ pub(crate) fn take_instructions(body: &mut wire::Reader<'_>, len: u32, d: &Decod
         Version::V10 => ("actions", ErrorCode::OFPBRC_BAD_LEN),
         _ => ("instructions", ErrorCode::OFPBIC_BAD_LEN),
     };
-    let wrong = if len % 8 == 0 {
+    let wrong = if len.is_multiple_of(8) {
         format!("exceeds remaining message length ({left})")
     } else {
         "is not a multiple of 8".to_string()

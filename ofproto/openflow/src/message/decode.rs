@@ -182,7 +182,7 @@ fn body(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result<Opti
         Kind::QueueConfigReply => {
             let mut rest = Reader::new(octets);
             let port = queue::decode_config_port(&mut rest, version)?;
-            let queues = list(context, rest.rest(), |b| queue::decode_config(b, port, version))?;
+            let queues = list(context, rest.rest(), |b| queue::decode_config(b, port, version, context.notes))?;
             Message::QueueConfigReply { port, queues }
         }
         Kind::RoleRequest => Message::RoleRequest(role::decode(head)?),

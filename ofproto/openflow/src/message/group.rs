@@ -298,7 +298,7 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
     let actions_len = usize::from(octets.u16()?);
     let bucket_id = octets.u32()?;
     if actions_len > octets.len() {
-        let room = octets.len() + 8;
+        let room = octets.len();
         let text =
             format!("OpenFlow message bucket actions length {actions_len} exceeds remaining bucket data size {room}");
         return Err(ErrorCode::OFPGMFC_BAD_BUCKET.because(LOG, text));

@@ -1,7 +1,7 @@
 //! Queues: configuration and counters. OpenFlow 1.0 sections 5.3.4 and 5.3.5, 1.4 sections 7.3.5.9 and 7.3.5.10.
 
 use super::wire::{self, Put, Reader};
-use crate::{ErrorCode, OfError, OfPort, Version};
+use crate::{ErrorCode, Notes, OfError, OfPort, Version};
 
 /// All queues, in requests.
 pub const QUEUE_ALL: u32 = u32::MAX;
@@ -185,8 +185,28 @@ pub(super) fn encode_config_port(out: &mut Vec<u8>, port: OfPort, version: Versi
     }
 }
 
+/// Number and value of the next property of a queue, which before 1.4 has whole words of 8 octets and no experimenters.
+fn next_property<'a>(body: &mut Reader<'a>, version: Version) -> Result<(u16, &'a [u8]), ErrorCode> {
+    if version >= Version::V14 {
+        let property = wire::property(body)?;
+        return Ok((property.kind, property.value));
+    }
+    let mut head = *body;
+    let (kind, len) = (head.u16()?, usize::from(head.u16()?));
+    if len < 8 || !len.is_multiple_of(8) {
+        return Err(ErrorCode::OFPBRC_BAD_LEN);
+    }
+    let whole = body.take(len)?;
+    Ok((kind, &whole[4..]))
+}
+
 /// Reads one queue of a reply for `port`.
-pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Version) -> Result<QueueConfig, OfError> {
+pub(super) fn decode_config(
+    body: &mut Reader<'_>,
+    port: OfPort,
+    version: Version,
+    notes: Option<&Notes>,
+) -> Result<QueueConfig, OfError> {
     let (len_at, head_len) = match version {
         Version::V10 | Version::V11 => (4, 8),
         _ => (8, 16),
@@ -201,7 +221,7 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
     if len < head_len {
         return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
-    if version >= Version::V14 && len % 8 != 0 {
+    if version >= Version::V14 && !len.is_multiple_of(8) {
         return Err(ErrorCode::OFPBRC_BAD_LEN.into());
     }
     let mut body = body.sub(len)?;
@@ -225,19 +245,20 @@ pub(super) fn decode_config(body: &mut Reader<'_>, port: OfPort, version: Versio
         if body.len() < 8 {
             return Err(ErrorCode::OFPBRC_BAD_LEN.into());
         }
-        let property = wire::property(&mut body)
-            .map_err(|code| if version < Version::V14 { ErrorCode::OFPBRC_BAD_LEN } else { code })?;
-        if version < Version::V14 && property.value.len() < 4 {
-            return Err(ErrorCode::OFPBRC_BAD_LEN.into());
-        }
-        let rate = match property.kind {
+        let (kind, value) = next_property(&mut body, version)?;
+        let rate = match kind {
             MIN_RATE => &mut config.min_rate,
             MAX_RATE => &mut config.max_rate,
-            _ => continue,
+            _ => {
+                if let Some(notes) = notes.filter(|_| version < Version::V14) {
+                    notes.info("ofp_queue", format!("unknown queue property {kind}"));
+                }
+                continue;
+            }
         };
-        let mut value = Reader::new(property.value);
+        let mut value = Reader::new(value);
         if version < Version::V14 {
-            if property.value.len() != 12 {
+            if value.len() != 12 {
                 return Err(ErrorCode::OFPBRC_BAD_LEN.into());
             }
             value.skip(4)?;
