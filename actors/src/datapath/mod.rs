@@ -28,6 +28,7 @@ mod offload;
 mod order;
 mod ports;
 mod report;
+pub(crate) mod supervision;
 mod wake;
 
 use actix::prelude::*;
@@ -342,6 +343,7 @@ impl Datapath {
         }
         if let Some(metrics) = &mut self.metrics {
             metrics.iteration(done_us, spent_us, self.engine.stats());
+            supervision::judge(metrics);
         }
         let queue = self.ports.get_mut(&port).and_then(|p| p.queues.iter_mut().find(|q| q.id == queue));
         if let Some(queue) = queue {

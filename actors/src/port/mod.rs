@@ -28,6 +28,9 @@ use resets::LinkResets;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Release};
 
+/// Devices of the host's whose policing was set.
+static POLICED: crate::unixctl::coverage::Counter = crate::unixctl::coverage::Counter::new("netdev_set_policing");
+
 /// What a port is made from.
 #[derive(Clone)]
 pub struct PortSetup {
@@ -247,6 +250,9 @@ impl Port {
 
     /// Tells the datapath how much may come in.
     fn police(&self) {
+        if matches!(self.device, Some(Device::System(_))) {
+            POLICED.add();
+        }
         if let Some(datapath) = &self.setup.datapath {
             datapath.offer(PortPolicer { port: self.setup.odp, config: policer_of(&self.setup.config) });
         }

@@ -77,6 +77,7 @@ impl Switch {
             port.address.offer(Discard);
             self.family.dismiss(port.address.card());
         }
+        super::reconfigure::DATAPATH_ENDED.add();
         self.family.dismiss(entry.address.card());
         Ok(())
     }

@@ -27,6 +27,9 @@ use crate::stream::TlsFiles;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 static RECONFIGURED: crate::unixctl::coverage::Counter = crate::unixctl::coverage::Counter::new("bridge_reconfigure");
+/// Datapaths that are gone, of bridges and of people.
+pub(super) static DATAPATH_ENDED: crate::unixctl::coverage::Counter =
+    crate::unixctl::coverage::Counter::new("dpif_destroy");
 
 /// Of a bridge without ports, octets.
 const DEFAULT_MTU: i64 = 1500;
@@ -142,6 +145,7 @@ impl Switch {
         let is_used = |kind: &String| self.bridges.values().any(|bridge| bridge.datapath == *kind);
         let idle: Vec<String> = left.into_iter().filter(|kind| !is_used(kind)).collect();
         for backer in idle.iter().filter_map(|kind| self.datapaths.remove(kind)) {
+            DATAPATH_ENDED.add();
             self.family.dismiss(backer.revalidator.card());
             self.family.dismiss(backer.address.card());
         }

@@ -1,9 +1,9 @@
 //! The datapath as its thread sees it: ports and queues come and go, bursts are polled, flows, meters and bonds are set.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use flow::outer::TunnelKind;
-use flow::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, OdpPort, Ticket, Ufid, Upcall};
+use flow::{Execute, FlowChange, FlowEntry, FlowReported, FlowStats, MiniKey, OdpPort, Ticket, Ufid, Upcall};
 
 use crate::bond::BUCKETS;
 use crate::burst::{BURST, Burst};
@@ -115,6 +115,8 @@ pub struct Datapath {
     swept_us: u64,
     /// The latest time it was told.
     now_ms: u64,
+    /// Keys of flows that people put there.
+    kept_keys: HashMap<Ufid, MiniKey>,
 }
 
 impl Datapath {
@@ -125,7 +127,14 @@ impl Datapath {
 
     /// Another thread's, without ports and flows, that shares what is common with the others.
     pub fn beside(config: Config, common: Common) -> Self {
-        Self { engine: Engine::new(config, common), queues: Vec::new(), ranked_us: 0, swept_us: 0, now_ms: 0 }
+        Self {
+            engine: Engine::new(config, common),
+            queues: Vec::new(),
+            ranked_us: 0,
+            swept_us: 0,
+            now_ms: 0,
+            kept_keys: HashMap::new(),
+        }
     }
 
     /// What it has in common with other threads' datapaths.
@@ -377,12 +386,30 @@ impl Datapath {
 
     /// A flow as it is.
     pub fn flow(&self, ufid: Ufid) -> Option<DumpedFlow> {
-        self.engine.flows.get(ufid)
+        self.engine.flows.get(ufid).map(|flow| self.with_key(flow))
+    }
+
+    /// Remembers the key of a flow, with the bits that its mask leaves out, for as long as there is the flow.
+    pub fn keep_key(&mut self, ufid: Ufid, key: MiniKey) {
+        if self.kept_keys.len() == self.kept_keys.capacity() {
+            self.kept_keys.retain(|ufid, _| self.engine.flows.get(*ufid).is_some());
+        }
+        self.kept_keys.insert(ufid, key);
+    }
+
+    fn with_key(&self, flow: DumpedFlow) -> DumpedFlow {
+        // A flow of that name may be another one by now.
+        let kept = self.kept_keys.get(&flow.entry.ufid).filter(|key| flow.entry.matching.matches(&key.to_key()));
+        DumpedFlow { kept_key: kept.cloned(), ..flow }
     }
 
     /// Up to `max` flows, and where to go on. Flows that come or go meanwhile may be missed; none comes twice.
     pub fn dump(&self, cursor: FlowCursor, max: usize) -> (Vec<DumpedFlow>, Option<FlowCursor>) {
-        self.engine.flows.dump(cursor, max)
+        let (mut flows, next) = self.engine.flows.dump(cursor, max);
+        if !self.kept_keys.is_empty() {
+            flows = flows.into_iter().map(|flow| self.with_key(flow)).collect();
+        }
+        (flows, next)
     }
 
     /// What a flow does, by its edition, and has counted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flow::classifier::{MiniMatch, Shape};
 use flow::numbers::Numbers;
-use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, OdpPort, Ufid};
+use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, MiniKey, OdpPort, Ufid};
 use smallvec::SmallVec;
 
 use crate::classifier::{Classifier, Markable, Picked, PickedWords, Taken};
@@ -47,6 +47,8 @@ pub struct DumpedFlow {
     pub stats: FlowStats,
     /// The view it was translated from.
     pub view_version: u64,
+    /// Its key with the bits that its mask leaves out, where [`crate::Datapath::keep_key`] was told of it.
+    pub kept_key: Option<MiniKey>,
 }
 
 /// A change of a flow table, to be made in another thread's as well.
@@ -158,7 +160,7 @@ impl Flow {
             actions: self.actions.clone(),
             edition: self.edition,
         };
-        DumpedFlow { entry, stats: self.stats, view_version: self.view_version }
+        DumpedFlow { entry, stats: self.stats, view_version: self.view_version, kept_key: None }
     }
 }
 

@@ -95,6 +95,33 @@ impl Histogram {
     }
 }
 
+/// Which iterations are suspicious, and how much of what is around one is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supervision {
+    /// One that takes longer is suspicious, microseconds.
+    pub longest_us: u64,
+    /// Iterations before it.
+    pub before: u64,
+    /// Iterations after it.
+    pub after: u64,
+    /// Another one that comes before those after the first have gone by has as many after it.
+    pub extends: bool,
+}
+
+impl Supervision {
+    /// Most iterations around one that are remembered.
+    pub const MOST: u64 = HISTORY as u64 - 2;
+}
+
+/// What a supervised iteration shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suspicion {
+    /// It is suspicious itself.
+    pub itself: Option<Sample>,
+    /// It ends what is wanted of the iterations around one: these, newest first.
+    pub around: Vec<Sample>,
+}
+
 /// What is measured of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
@@ -110,6 +137,8 @@ pub struct Metrics {
     counted: Stats,
     /// When upcalls were handed up that have no answer yet.
     asked: VecDeque<u64>,
+    /// Numbers of the first and last iteration that are wanted of those around a suspicious one.
+    window: Option<(u64, u64)>,
 }
 
 impl Metrics {
@@ -131,6 +160,7 @@ impl Metrics {
             milliseconds: VecDeque::new(),
             counted,
             asked: VecDeque::new(),
+            window: None,
         }
     }
 
@@ -165,6 +195,22 @@ impl Metrics {
             Some(last) => last.add(&sample),
             None => keep(&mut self.milliseconds, Sample { number: now_ms, ..sample }),
         }
+    }
+
+    /// Judges the last iteration.
+    pub fn supervise(&mut self, by: &Supervision) -> Suspicion {
+        let Some(last) = self.iterations.back().copied() else { return Suspicion::default() };
+        let is_slow = last.cycles > by.longest_us.saturating_mul(1000);
+        let itself = (is_slow && (by.extends || self.window.is_none())).then_some(last);
+        if itself.is_some() {
+            let first = self.window.map_or(last.number.saturating_sub(by.before), |(first, _)| first);
+            self.window = Some((first, last.number.saturating_add(by.after)));
+        }
+        let around = match self.window.take_if(|(_, end)| last.number >= *end) {
+            Some((first, _)) => self.iterations.iter().rev().take_while(|s| s.number >= first).copied().collect(),
+            None => Vec::new(),
+        };
+        Suspicion { itself, around }
     }
 
     /// So many upcalls were handed up.
@@ -278,5 +324,24 @@ mod tests {
         assert_eq!(metrics.last_iterations(1).next().map(|s| s.number), Some(3000));
         metrics.asked(1, 1 << 20);
         assert_eq!(metrics.asked.len(), ASKED);
+    }
+
+    #[test]
+    fn suspicious_iterations_are_told_with_their_neighbours() {
+        let run = |extends: bool| {
+            let mut metrics = Metrics::new(Stats::default());
+            let by = Supervision { longest_us: 9, before: 2, after: 1, extends };
+            let mut told = Vec::new();
+            for spent_us in [1, 2, 3, 10, 11, 4, 5, 12, 6] {
+                metrics.iteration(1000, spent_us, &Stats::default());
+                let Suspicion { itself, around } = metrics.supervise(&by);
+                told.extend(itself.map(|s| vec![s.number]));
+                let around: Vec<u64> = around.iter().map(|s| s.cycles / 1000).collect();
+                told.extend(Some(around).filter(|a| !a.is_empty()));
+            }
+            told
+        };
+        assert_eq!(run(false), [vec![4], vec![11, 10, 3, 2], vec![8], vec![6, 12, 5, 4]]);
+        assert_eq!(run(true), [vec![4], vec![5], vec![4, 11, 10, 3, 2], vec![8], vec![6, 12, 5, 4]]);
     }
 }

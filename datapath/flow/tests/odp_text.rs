@@ -1,6 +1,8 @@
 //! Datapath keys and actions as text, against what Open vSwitch 3.1's `dpctl/add-flow` takes and `dpctl/dump-flows` shows.
 
-use flow::odp_text::{KeyOptions, format_actions, format_key, parse_actions, parse_key, parse_ufid, ufid};
+use flow::odp_text::{
+    KeyOptions, format_actions, format_key, parse_actions, parse_groups, parse_key, parse_ufid, ufid,
+};
 use flow::text::PortNames;
 use proptest::prelude::*;
 
@@ -46,6 +48,30 @@ fn keys_that_cannot_be_read() {
         ("eth_type(0x8100),vlan(vid=1,pcp=9)", "vlan(vid=1,pcp=9)"),
     ] {
         assert_eq!(parse_key(text, None), Err(format!("syntax error at {at}")));
+    }
+}
+
+/// What no packet has, or a text says twice, is no key; a comma may stand behind the last field.
+#[test]
+fn groups_go_together() {
+    for (text, fit) in [
+        ("in_port(1),eth(src=00:00:00:00:00:01,),eth_type(0x0800),ipv4(proto=1,frag=no,),icmp(type=8,)", true),
+        ("in_port(1),eth(),eth_type(0x8100),vlan(vid=1,pcp=2,),encap(eth_type(0x0800),ipv4(frag=no))", true),
+        ("eth(),eth_type(0x8100),vlan(vid=1),encap(eth_type(0x8100),vlan(vid=2),encap(eth_type(0x1234)))", true),
+        ("eth(),eth_type(0x86dd),ipv6(proto=58,frag=no),icmpv6(type=135,code=0),nd(target=::1)", true),
+        ("in_port(1),in_port(1)", false),
+        ("eth(),eth_type(0x1234),eth_type(0x1234)", false),
+        ("eth(),eth_type(0x0800),ipv4(proto=1,frag=no),sctp(src=1)", false),
+        ("eth(),eth_type(0x0800),ipv4(frag=no),icmp(type=8)", false),
+        ("eth(),eth_type(0x0800),ipv4(proto=6,frag=later),tcp(src=8)", false),
+        ("eth(),eth_type(0x0003),ipv4(frag=no)", false),
+        ("eth(),eth_type(0x86dd),ipv6(proto=58,frag=no),icmpv6(type=128,code=0),nd(target=::1)", false),
+        ("eth(),eth_type(0x8100),vlan(vid=1),encap(eth_type(0x0800),ipv4(frag=no),ipv4(frag=no))", false),
+    ] {
+        assert_eq!(parse_groups(text, None).map(|g| g.fit), Ok(fit), "{text}");
+    }
+    for text in ["tcp_flags(ack,syn)", "tcp(src=8,,x)"] {
+        assert!(parse_groups(text, None).is_err(), "{text}");
     }
 }
 

@@ -212,7 +212,7 @@ impl<M: Copy + Ord> Bond<M> {
         }
     }
 
-    /// Has exactly these members. New ones whose link is up are enabled at once.
+    /// Has exactly these members. New ones whose link is up are enabled at once, and the primary among them is active.
     pub fn set_members(&mut self, members: impl IntoIterator<Item = (M, MemberState)>, now_ms: i64) {
         let wanted: BTreeMap<M, MemberState> = members.into_iter().collect();
         self.keep_members(&wanted.keys().copied().collect::<Vec<_>>(), now_ms);
@@ -225,6 +225,7 @@ impl<M: Copy + Ord> Bond<M> {
                         self.news.push(format!("member {}: enabled", state.name));
                     }
                     self.members.insert(m, Member { state, enabled, delay_expires_ms: None });
+                    self.prefer_primary(m, now_ms);
                 }
             }
         }
@@ -375,7 +376,13 @@ impl<M: Copy + Ord> Bond<M> {
         self.teaches |= !enable;
         let word = if enable { "enabled" } else { "disabled" };
         self.news.push(format!("member {}: {word}", member.state.name));
-        if enable && self.is_active_backup() && self.active.is_some() && self.primary() == Some(m) {
+        self.prefer_primary(m, now_ms);
+    }
+
+    /// Makes a member that was just enabled the active one in another's place, if it is the primary.
+    fn prefer_primary(&mut self, m: M, now_ms: i64) {
+        let is_preferred = self.is_active_backup() && self.active.is_some() && self.primary() == Some(m);
+        if is_preferred && self.is_enabled(m) {
             self.choose_active(now_ms);
         }
     }

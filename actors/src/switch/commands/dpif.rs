@@ -10,6 +10,7 @@ use ofproto::view::{CtSupport, Support};
 
 use super::context::{PATIENCE, Registry, settle};
 use super::dpctl::kind_text;
+use crate::datapath::supervision;
 use crate::msg::datapath::ReadStats;
 use crate::msg::revalidator::{Hold, Purge, ReadFlowLimit, SetFlowLimit, Sweep};
 use crate::msg::switch::{DatapathEdit, EditRefused, Share};
@@ -399,16 +400,7 @@ fn add_threads(registry: &mut Registry<'_>) {
     super::pmd::add(registry);
     let usage = "on|off [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]";
     registry.say("dpif-netdev/pmd-perf-log-set", usage, (0, 10), |args| {
-        let takes_value = |a: &str| matches!(a, "-b" | "-a" | "-us" | "-q");
-        let fine = args.iter().enumerate().all(|(i, a)| {
-            matches!(a.as_str(), "on" | "off" | "-e" | "-ne")
-                || takes_value(a)
-                || i > 0 && takes_value(&args[i - 1]) && a.parse::<u32>().is_ok()
-        });
-        fine.then(String::new).ok_or_else(|| {
-            "Usage: ovs-appctl dpif-netdev/pmd-perf-log-set [on|off] [-b before] [-a after] [-e|-ne] [-us usec] [-q qlen]"
-                .to_owned()
-        })
+        supervision::set(args).map(|()| String::new()).map_err(str::to_owned)
     });
     registry.ask("dpif-netdev/bond-show", "[dp]", (0, 1), |directory, args| async move {
         let wanted = super::pmd::Wanted::of(&directory, &args)?;

@@ -121,7 +121,7 @@ pub(super) struct Shown {
 
 impl Shown {
     fn of(flow: dp::DumpedFlow) -> Self {
-        Shown { key: MiniKey::from(&flow.entry.key()), flow }
+        Shown { key: flow.kept_key.clone().unwrap_or_else(|| MiniKey::from(&flow.entry.key())), flow }
     }
 
     /// Writes it as `dpctl/dump-flows` does.
@@ -134,6 +134,13 @@ impl Shown {
     /// Where its packets come in.
     pub(super) fn in_port(&self) -> OdpPort {
         self.key.to_key().in_port()
+    }
+
+    /// Whether packets of the filter's may be its: what either leaves open keeps them not apart.
+    fn may_be_for(&self, filter: &Match) -> bool {
+        let (key, mask) = (self.key.to_key(), self.flow.entry.mask());
+        let both = filter.mask.0.iter().zip(&mask.0).map(|(one, other)| one & other);
+        filter.key.0.iter().zip(&key.0).zip(both).all(|((one, other), bits)| (one ^ other) & bits == 0)
     }
 
     /// What it matches.
@@ -275,7 +282,7 @@ async fn dump(directory: &Directory, args: &[String]) -> Answer {
     let mut last = None;
     for (core, flow) in flows {
         vlog::dbg!("dpif", "{name}: flow_dump {}", Dumped(&flow, show.now_ms));
-        if wanted.filter.as_ref().is_some_and(|f| !f.key.matches(&flow.key.to_key(), &f.mask)) {
+        if wanted.filter.as_ref().is_some_and(|filter| !flow.may_be_for(filter)) {
             continue;
         }
         if wanted.thread.is_none() && last.replace(core) != Some(core) {
@@ -424,12 +431,12 @@ fn name_of(key: &Key, mask: &Mask) -> Ufid {
 
 fn parse_flow(entry: &DatapathEntry, text: &str, put: Put, says: &mut Says) -> Result<(Ufid, Key, Mask), ()> {
     let Ok((ufid, text)) = split_ufid(text) else { return says.fail("parsing flow ufid", Some(reason::INVALID)) };
-    match odp_text::parse_key(text, Some(&Names(&entry.ports))) {
-        Ok((key, mut mask)) => {
+    match odp_text::parse_groups(text, Some(&Names(&entry.ports))) {
+        Ok(parsed) if put != Put::Delete && !parsed.fit => says.fail("updating flow table", Some(reason::INVALID)),
+        Ok(odp_text::Groups { key, mut mask, .. }) => {
             // What is not matched otherwise is a packet that has not been here before.
             mask.set_recirc_id(u32::MAX);
-            let key = key.masked(&mask);
-            Ok((ufid.unwrap_or_else(|| name_of(&key, &mask)), key, mask))
+            Ok((ufid.unwrap_or_else(|| name_of(&key.masked(&mask), &mask)), key, mask))
         }
         Err(error) if put == Put::Delete => says.fail(&error.to_string(), Some(reason::INVALID)),
         Err(error) => says.fail(&format!("parsing flow key ({error})"), Some(reason::INVALID)),
@@ -514,8 +521,8 @@ async fn put_flow(
             (Put::Modify, true) => engine.modify(&by_hand(&flow), 0),
             (Put::Modify, false) if !given.may_create => Err(dp::InstallError::NotFound),
             // Of two flows for one packet either might serve it.
-            (_, false) if engine.has_flow_for(&flow.key()) => Err(dp::InstallError::Exists),
-            _ => engine.install(&flow, 0),
+            (_, false) if engine.has_flow_for(&key) => Err(dp::InstallError::Exists),
+            _ => engine.install(&flow, 0).inspect(|()| engine.keep_key(flow.ufid, MiniKey::from(&key))),
         };
         done.map(|()| counters(&before.unwrap_or_default(), now_ms)).map_err(|e| match e {
             dp::InstallError::Exists => reason::EXISTS.to_owned(),
@@ -601,7 +608,7 @@ async fn delete((_, entry): Found<'_>, key: &str, given: Given, says: &mut Says)
         Ok((Some(ufid), "")) => (ufid, None, Mask::EMPTY),
         _ => {
             let (ufid, key, mask) = parse_flow(entry, key, Put::Delete, says)?;
-            (ufid, Some(key), mask)
+            (ufid, Some(key.masked(&mask)), mask)
         }
     };
     let remove = |ufid| entry.address.ask(FlowDelete { ufids: Some(vec![ufid]) }, PATIENCE);

@@ -64,7 +64,7 @@ fn parsers(directory: &Directory) -> String {
     out
 }
 
-/// `[-pmd CORE] NAME [COUNT]`, where the threads are those of `cores`.
+/// `[-pmd CORE] NAME [COUNT]`, where the threads are those of `cores`. Of several counts the last holds.
 fn choose_parser(args: &[String], cores: &[u32]) -> Result<String, String> {
     let (thread, args) = match args {
         [option, core, rest @ ..] if option == "-pmd" => {
@@ -76,24 +76,26 @@ fn choose_parser(args: &[String], cores: &[u32]) -> Result<String, String> {
             })?;
             (Some(number), rest)
         }
+        [option] if option == "-pmd" => return Err("Error: -pmd option requires a thread id argument.\n".into()),
         _ => (None, args),
     };
-    let Some(name) = args.first() else { return Err("Error: option -pmd requires a thread id argument.\n".into()) };
+    let Some((name, more)) = args.split_first() else {
+        let shown = "Output of miniflow-parser-get shows implementation list.";
+        return Err(format!("Error: no miniflow extract name provided. {shown}\n"));
+    };
     // What is too much is told before what is not known.
-    if let Some(more) = args.get(1).filter(|_| name != "study") {
-        return Err(format!("Error: unknown argument {more}.\n"));
+    let mut studied = STUDIED;
+    for count in more {
+        if name != "study" {
+            return Err(format!("Error: unknown argument {count}.\n"));
+        }
+        let fit = count.parse::<u32>().ok().filter(|n| *n > 0);
+        studied = fit.ok_or_else(|| format!("Error: invalid study_pkt_cnt value: {count}.\n"))?;
     }
     let known = PARSERS.iter().find(|known| *known == name);
     let name = known.ok_or_else(|| format!("Error: unknown miniflow extract implementation {name}.\n"))?;
-    let study = match args.get(1) {
-        None if *name == "study" => format!(", studying {STUDIED} packets"),
-        None => String::new(),
-        Some(count) => {
-            let fit = count.parse::<u32>().ok().filter(|n| *n > 0);
-            let n = fit.ok_or_else(|| format!("Error: invalid study_pkt_cnt value: {count}.\n"))?;
-            format!(", studying {n} packets")
-        }
-    };
+    // The number is shown with a sign, as Open vSwitch has it.
+    let study = if *name == "study" { format!(", studying {} packets", studied.cast_signed()) } else { String::new() };
     let mut chosen = CHOSEN_PARSERS.lock().unwrap_or_else(PoisonError::into_inner);
     let place = match thread {
         Some(core) if !cores.contains(&core) => {
@@ -189,6 +191,14 @@ mod tests {
             ("-pmd 1 scalar", Err("miniflow extract parser not changed")),
             ("-pmd y scalar", Err("miniflow extract parser not changed")),
             ("study 0x", Err("invalid study_pkt_cnt value")),
+            ("study 3 4", Ok("Miniflow extract implementation set to study, studying 4 packets.\n")),
+            ("study 3 x", Err("invalid study_pkt_cnt value")),
+            ("study 4294967295", Ok("Miniflow extract implementation set to study, studying -1 packets.\n")),
+            ("-pmd", Err("-pmd option requires a thread id argument.")),
+            (
+                "-pmd 1",
+                Err("no miniflow extract name provided. Output of miniflow-parser-get shows implementation list."),
+            ),
             ("scalar 7", Err("unknown argument 7.")),
             ("tudy abcd", Err("unknown argument abcd.")),
             ("avx", Err("unknown miniflow extract implementation avx.")),

@@ -22,7 +22,7 @@ mod top;
 mod tunnel;
 
 pub(super) use dpif::{capabilities, log_features, log_implementations};
-pub(crate) use pmd::hits;
+pub(crate) use pmd::{hits, iteration_table};
 
 use super::directory::Shared;
 use crate::unixctl::Commands;

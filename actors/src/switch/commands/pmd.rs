@@ -2,6 +2,8 @@
 
 mod perf;
 
+pub(crate) use perf::iteration_table;
+
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 

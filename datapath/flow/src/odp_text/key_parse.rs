@@ -13,6 +13,25 @@ const MAX_DEPTH: usize = 2;
 /// their wildcarded bits: verbose text shows them. Without `eth(…)` the
 /// packet's type is its EtherType. The error tells where it is.
 pub fn parse_key(text: &str, ports: Option<&dyn PortNames>) -> Result<(Key, Mask), String> {
+    parse_groups(text, ports).map(|Groups { key, mask, .. }| (key, mask))
+}
+
+/// A key as its text has it.
+#[derive(Debug, Clone)]
+pub struct Groups {
+    /// Values, with bits that the mask leaves out.
+    pub key: Key,
+    /// Which bits decide.
+    pub mask: Mask,
+    /// Whether no group stands there twice, and none that packets of the key's type do not have.
+    pub fit: bool,
+}
+
+/// Reads a key as [`parse_key`] does, and tells whether its groups go together.
+///
+/// # Errors
+/// Where the text is none, by what is left of it.
+pub fn parse_groups(text: &str, ports: Option<&dyn PortNames>) -> Result<Groups, String> {
     let mut parser = Parser::new(ports);
     let mut scan = Scan::new(text);
     loop {
@@ -35,8 +54,42 @@ pub fn parse_key(text: &str, ports: Option<&dyn PortNames>) -> Result<(Key, Mask
     if parser.has_eth && parser.key.dl_type() == 0 {
         parser.key.set_dl_type(et::NONE);
     }
-    Ok((parser.key, parser.mask))
+    Ok(Groups { fit: parser.fits(), key: parser.key, mask: parser.mask })
 }
+
+/// Groups, some of which belong to packets of a type alone.
+static GROUPS: [&str; 30] = [
+    "tunnel",
+    "in_port",
+    "eth_type",
+    "vlan",
+    "encap",
+    "mpls",
+    "tcp_flags",
+    "ct_state",
+    "skb_priority",
+    "skb_mark",
+    "recirc_id",
+    "dp_hash",
+    "ct_zone",
+    "ct_mark",
+    "ct_label",
+    "eth",
+    "packet_type",
+    "ipv4",
+    "ipv6",
+    "arp",
+    "tcp",
+    "udp",
+    "sctp",
+    "icmp",
+    "icmpv6",
+    "nd",
+    "nd_ext",
+    "nsh",
+    "ct_tuple4",
+    "ct_tuple6",
+];
 
 pub(super) struct Parser<'a> {
     pub(super) key: Key,
@@ -45,6 +98,10 @@ pub(super) struct Parser<'a> {
     depth: usize,
     has_eth: bool,
     has_type: bool,
+    /// Groups that were there, outside and in each `encap(…)`, by their place in [`GROUPS`].
+    seen: [u32; MAX_DEPTH + 1],
+    /// One was there twice.
+    repeats: bool,
     /// The type that a group of a network layer stands for where the text names none.
     implied_type: Option<u16>,
 }
@@ -58,6 +115,8 @@ impl<'a> Parser<'a> {
             depth: 0,
             has_eth: false,
             has_type: false,
+            seen: [0; MAX_DEPTH + 1],
+            repeats: false,
             implied_type: None,
         }
     }
@@ -70,6 +129,10 @@ impl<'a> Parser<'a> {
         }
         let name = scan.word()?;
         scan.expect("(")?;
+        if let (Some(i), Some(seen)) = (GROUPS.iter().position(|g| *g == name), self.seen.get_mut(self.depth)) {
+            self.repeats |= *seen & 1 << i != 0;
+            *seen |= 1 << i;
+        }
         match name {
             "ipv4" => self.implied_type = Some(et::IPV4),
             "ipv6" => self.implied_type = Some(et::IPV6),
@@ -102,6 +165,29 @@ impl<'a> Parser<'a> {
             _ => return None,
         }
         scan.expect(")")
+    }
+
+    /// Whether packets of this type have all of the groups, each once.
+    fn fits(&self) -> bool {
+        let seen = self.seen.iter().fold(0, |all, some| all | some);
+        let (kind, proto) = (self.key.dl_type(), self.key.nw_proto());
+        let has_transport = matches!(kind, et::IPV4 | et::IPV6) && self.key.nw_frag() & crate::nw_frag::LATER == 0;
+        let is_discovery = matches!(self.key.tp_src(), 135 | 136) && self.key.tp_dst() == 0;
+        let belongs = |group: &str| match group {
+            "ipv4" => kind == et::IPV4,
+            "ipv6" => kind == et::IPV6,
+            "arp" => matches!(kind, et::ARP | et::RARP),
+            "mpls" => matches!(kind, et::MPLS | et::MPLS_MULTICAST),
+            "nsh" => kind == et::NSH,
+            "tcp" | "tcp_flags" => has_transport && proto == 6,
+            "udp" => has_transport && proto == 17,
+            "sctp" => has_transport && proto == 132,
+            "icmp" => has_transport && kind == et::IPV4 && proto == 1,
+            "icmpv6" => has_transport && kind == et::IPV6 && proto == 58,
+            "nd" | "nd_ext" => has_transport && kind == et::IPV6 && proto == 58 && is_discovery,
+            _ => true,
+        };
+        !self.repeats && GROUPS.iter().enumerate().all(|(i, group)| seen & 1 << i == 0 || belongs(group))
     }
 
     fn number(&mut self, name: &str, scan: &mut Scan<'_>) -> Option<()> {
@@ -143,8 +229,7 @@ impl<'a> Parser<'a> {
     /// Turns the type read last into the protocol of a tag.
     fn vlan(&mut self, scan: &mut Scan<'_>) -> Option<()> {
         let (mut tci, mut mask, mut tag) = (0, 0, 0x1000);
-        while !scan.peek(")") {
-            scan.skip(", ");
+        while !ends(scan) {
             let name = scan.word()?;
             scan.expect("=")?;
             let (shift, bits) = match name {
@@ -224,8 +309,7 @@ impl<'a> Parser<'a> {
             "packet_type" => self.has_type = true,
             _ => {}
         }
-        while !scan.peek(")") {
-            scan.skip(", ");
+        while !ends(scan) {
             let name = scan.word()?;
             scan.expect("=")?;
             let pair = Pair { key: &mut self.key, mask: &mut self.mask };
@@ -239,6 +323,12 @@ impl<'a> Parser<'a> {
         }
         Some(())
     }
+}
+
+/// Whether a group's fields are over: a comma may stand behind the last.
+fn ends(scan: &mut Scan<'_>) -> bool {
+    scan.skip(", ");
+    scan.peek(")")
 }
 
 /// `label=…,tc=…,ttl=…,bos=…`, each with an optional mask.

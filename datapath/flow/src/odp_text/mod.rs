@@ -16,7 +16,7 @@ mod tunnel;
 pub use action_format::{format_actions, slow_path_reasons};
 pub use action_parse::{ParseError, parse_actions};
 pub use key_format::{KeyOptions, format_key};
-pub use key_parse::parse_key;
+pub use key_parse::{Groups, parse_groups, parse_key};
 pub use normalize::{Failure, normalize, reformat};
 
 use crate::text::PortNames;

@@ -194,7 +194,7 @@ impl<'a> Scan<'a> {
         let (mut value, mut mask) = (0, 0);
         if !self.rest.starts_with(['+', '-']) {
             while !self.peek(")") {
-                self.skip("|, ");
+                self.skip("| ");
                 value |= self.flag(names)?;
             }
             return Some((value, all));

@@ -57,6 +57,10 @@ fn the_primary_is_active_whenever_it_can_be() {
     assert_eq!(bond.active(), Some(1));
     set_link(&mut bond, true, true, 20);
     assert_eq!(bond.active(), Some(2));
+    bond.set_members([(1, member("p1", 11, true))], 30);
+    assert_eq!(bond.active(), Some(1));
+    bond.set_members([(1, member("p1", 11, true)), (3, member("p2", 13, true))], 40);
+    assert_eq!(bond.active(), Some(3), "it comes back as a new member");
 }
 
 #[test]

@@ -83,6 +83,15 @@ fn figures(s: &Sample) -> [u64; 5] {
     [each(s.cycles, s.packets), each(s.packets, s.batches), 0, s.upcalls, each(s.upcall_cycles, s.upcalls)]
 }
 
+/// Iterations, newest first, as a table that begins with a line's end.
+pub(crate) fn iteration_table(samples: &[Sample]) -> String {
+    let mut out = String::new();
+    iterations(&mut out, samples.iter());
+    // The log ends the last line itself.
+    out.truncate(out.trim_end_matches('\n').len());
+    out
+}
+
 fn iterations<'a>(out: &mut String, samples: impl Iterator<Item = &'a Sample>) {
     let names = ["cycles", "packets", "cycles/pkt", "pkts/batch", "vhost qlen", "upcalls", "cycles/upcall"];
     let _ = write!(out, "\n   {:<17}", "iter");
