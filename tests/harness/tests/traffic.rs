@@ -582,7 +582,7 @@ fn os_ken(lab: &Lab, version: &str, listen: u16) -> Result<Daemon, String> {
     command.args(["--ofp-tcp-listen-port", &listen.to_string(), "--ofp-listen-host", "127.0.0.1"]);
     command.arg(&app);
     let daemon = Daemon::start("os-ken", command, &log).map_err(|error| error.to_string())?;
-    let ready = process::until("os-ken to listen", Duration::from_secs(60), || listens(lab, listen));
+    let ready = process::until("os-ken to listen", Duration::from_secs(120), || listens(lab, listen));
     ready.map_err(|why| format!("{why}: {}", said(&log)))?;
     Ok(daemon)
 }
@@ -613,7 +613,7 @@ fn os_ken_learning_switches_of_every_version() {
             let controller = os_ken(lab, short, port)?;
             lab.vsctl(&format!("set bridge br0 protocols={version} -- set-controller br0 tcp:127.0.0.1:{port}"))?;
             let log = lab.place.dir().join("log/os-ken.err");
-            process::until(&format!("{version}: replies to arrive"), Duration::from_secs(40), || {
+            process::until(&format!("{version}: replies to arrive"), Duration::from_secs(120), || {
                 said(&log).contains("all replies are here")
             })
             .map_err(|why| format!("{why}: {}", said(&log)))?;
