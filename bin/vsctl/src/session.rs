@@ -83,7 +83,8 @@ fn try_run(program: &Program, session: &Session, lines: &mut [Line], called_as: 
             vlog::warn!("ovsdb_idl", "{line}");
         }
         if !link.watch(schema, interests)? {
-            return fail("the database server refuses to have the database monitored");
+            // A server that knows no way to monitor is as good as none.
+            return fail(format!("{}: database connection failed ()", session.db));
         }
     }
     let comment = match caller() {

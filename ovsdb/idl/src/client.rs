@@ -80,12 +80,7 @@ impl Client {
     /// A client of `database` that has no connection yet.
     #[must_use]
     pub fn new(database: &str, interests: Interests) -> Client {
-        let schema = DatabaseSchema {
-            name: Arc::from(database),
-            version: String::new(),
-            cksum: String::new(),
-            tables: BTreeMap::new(),
-        };
+        let schema = DatabaseSchema::empty(database);
         Client {
             database: database.to_string(),
             interests,

@@ -1,5 +1,6 @@
 //! Says what is wrong with a JSON text and where, in Open vSwitch's words: programs show these to
-//! people, who search for them. It runs over a text only after that was found to be at fault.
+//! people, who search for them. It runs over a text only after that was found to be at fault, or
+//! over the beginning of one whose end has not come.
 //!
 //! A fault is where the byte stands that made it certain: for a number or a keyword that is the
 //! byte behind it.
@@ -7,7 +8,7 @@
 use crate::number;
 
 /// What the grammar allows next.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
     Start,
     NameOrEnd,
@@ -30,6 +31,7 @@ enum Token {
     Scalar,
 }
 
+#[derive(Debug)]
 struct Grammar {
     expect: Expect,
     /// Open brackets, true for `{`.
@@ -107,59 +109,95 @@ impl Grammar {
 /// The fault of `text` as (reason, offset in bytes). `whole`: nothing comes behind it. `None`: no
 /// fault, as far as it goes.
 pub(crate) fn diagnose(text: &[u8], whole: bool, max_depth: usize) -> Option<(String, usize)> {
-    let mut grammar = Grammar { expect: Expect::Start, open: Vec::new(), max_depth };
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        let (token, end, fault_at) = match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => {
-                at += 1;
-                continue;
-            }
-            b'{' | b'[' => (Token::Open(byte == b'{'), at + 1, at),
-            b'}' | b']' => (Token::Close(byte == b'}'), at + 1, at),
-            b':' => (Token::Colon, at + 1, at),
-            b',' => (Token::Comma, at + 1, at),
-            b'"' => {
-                let end = match string_end(text, at + 1, whole) {
-                    Ok(Some(end)) => end,
-                    Ok(None) => return None,
-                    Err(fault) => return Some(fault),
-                };
-                if let Some(reason) = string_fault(&text[at + 1..end]) {
-                    return Some((reason, end));
-                }
-                (Token::String, end + 1, end)
-            }
-            b'a'..=b'z' | b'-' | b'0'..=b'9' => {
-                let part = |b: &u8| {
-                    if byte.is_ascii_lowercase() { b.is_ascii_lowercase() } else { number::is_part(*b) }
-                };
-                let length = text[at..].iter().position(|b| !part(b));
-                if length.is_none() && !whole {
-                    return None;
-                }
-                let end = at + length.unwrap_or(text.len() - at);
-                if let Some(reason) = scalar_fault(&text[at..end]) {
-                    return Some((reason, end));
-                }
-                (Token::Scalar, end, end)
-            }
-            b'!'..=b'~' => return Some((format!("invalid character '{}'", char::from(byte)), at)),
-            _ => return Some((format!("invalid character U+{byte:04x}"), at)),
-        };
-        if let Err(reason) = grammar.token(&token) {
-            return Some((reason, fault_at));
-        }
-        at = end;
+    Course::new(max_depth).go_on(text, whole)
+}
+
+/// A text that grows, as far as it was found to be without fault.
+#[derive(Debug)]
+pub(crate) struct Course {
+    grammar: Grammar,
+    /// Where the last token ended.
+    at: usize,
+    /// How far the text went when the token there was not complete.
+    tried: usize,
+}
+
+/// A token that is longer is not begun anew at each piece of it, only when it has doubled.
+const PATIENCE: usize = 4096;
+
+impl Course {
+    pub(crate) fn new(max_depth: usize) -> Self {
+        Course { grammar: Grammar { expect: Expect::Start, open: Vec::new(), max_depth }, at: 0, tried: 0 }
     }
-    match grammar.expect {
-        _ if !whole => None,
-        Expect::Start => Some(("empty input stream".into(), text.len())),
-        Expect::Nothing => None,
-        _ => {
-            // A number or keyword is ended by one more byte.
-            let flushed = text.last().is_some_and(|b| b.is_ascii_alphanumeric());
-            Some(("unexpected end of input".into(), text.len() + usize::from(flushed)))
+
+    /// The fault of `text`, of which all that was there before is unchanged: as [`diagnose`].
+    pub(crate) fn go_on(&mut self, text: &[u8], whole: bool) -> Option<(String, usize)> {
+        let (got, tried) = (text.len().saturating_sub(self.at), self.tried.saturating_sub(self.at));
+        if !whole && got > PATIENCE && got / 2 < tried {
+            return None;
+        }
+        while let Some(&byte) = text.get(self.at) {
+            let at = self.at;
+            let (token, end, fault_at) = match byte {
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    self.at += 1;
+                    continue;
+                }
+                b'{' | b'[' => (Token::Open(byte == b'{'), at + 1, at),
+                b'}' | b']' => (Token::Close(byte == b'}'), at + 1, at),
+                b':' => (Token::Colon, at + 1, at),
+                b',' => (Token::Comma, at + 1, at),
+                b'"' => {
+                    let end = match string_end(text, at + 1, whole) {
+                        Ok(Some(end)) => end,
+                        Ok(None) => {
+                            self.tried = text.len();
+                            return None;
+                        }
+                        Err(fault) => return Some(fault),
+                    };
+                    if let Some(reason) = string_fault(&text[at + 1..end]) {
+                        return Some((reason, end));
+                    }
+                    (Token::String, end + 1, end)
+                }
+                b'a'..=b'z' | b'-' | b'0'..=b'9' => {
+                    let part = |b: &u8| {
+                        if byte.is_ascii_lowercase() { b.is_ascii_lowercase() } else { number::is_part(*b) }
+                    };
+                    let length = text[at..].iter().position(|b| !part(b));
+                    if length.is_none() && !whole {
+                        self.tried = text.len();
+                        return None;
+                    }
+                    let end = at + length.unwrap_or(text.len() - at);
+                    if let Some(reason) = scalar_fault(&text[at..end]) {
+                        return Some((reason, end));
+                    }
+                    (Token::Scalar, end, end)
+                }
+                b'!'..=b'~' => return Some((format!("invalid character '{}'", char::from(byte)), at)),
+                _ => return Some((format!("invalid character U+{byte:04x}"), at)),
+            };
+            if let Err(reason) = self.grammar.token(&token) {
+                return Some((reason, fault_at));
+            }
+            self.at = end;
+        }
+        self.end(text, whole)
+    }
+
+    /// What is wrong with a text that ends here.
+    fn end(&self, text: &[u8], whole: bool) -> Option<(String, usize)> {
+        match self.grammar.expect {
+            _ if !whole => None,
+            Expect::Start => Some(("empty input stream".into(), text.len())),
+            Expect::Nothing => None,
+            _ => {
+                // A number or keyword is ended by one more byte.
+                let flushed = text.last().is_some_and(|b| b.is_ascii_alphanumeric());
+                Some(("unexpected end of input".into(), text.len() + usize::from(flushed)))
+            }
         }
     }
 }

@@ -27,12 +27,16 @@ impl StreamError {
 
     /// The fault of `text`, if it has one, with its place in `text`.
     pub(crate) fn diagnosed(text: &[u8], whole: bool, max_depth: usize) -> Option<Self> {
-        let (reason, offset) = crate::diagnosis::diagnose(text, whole, max_depth)?;
+        crate::diagnosis::diagnose(text, whole, max_depth).map(|fault| Self::placed(fault, text))
+    }
+
+    /// The fault (reason, offset in bytes) of `text` with its place there.
+    pub(crate) fn placed((reason, offset): (String, usize), text: &[u8]) -> Self {
         let before = &text[..offset.min(text.len())];
         let line = before.iter().filter(|b| **b == b'\n').count() as u64;
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let column = (offset - line_start) as u64;
-        Some(StreamError { line, column, offset: offset as u64, reason })
+        StreamError { line, column, offset: offset as u64, reason }
     }
 }
 

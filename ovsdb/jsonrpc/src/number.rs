@@ -3,9 +3,10 @@
 
 use serde_json::Number;
 
-/// What a number may be made of; the first byte is a digit or `-`.
+/// What a number may be made of; the first byte is a digit or `-`. A NUL is part of it in Open vSwitch, too, and ends
+/// what is read of it.
 pub(crate) fn is_part(byte: u8) -> bool {
-    byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E')
+    byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E' | 0)
 }
 
 /// The parts of a number, as digits.
@@ -19,6 +20,7 @@ struct Parts<'a> {
 /// Reads a whole token. The errors are Open vSwitch's texts: not a number, infinite, or so small that a double has
 /// fewer digits for it than for others (what rounds to zero is zero).
 pub(crate) fn parse(token: &[u8]) -> Result<Number, &'static str> {
+    let token = token.split(|byte| *byte == 0).next().unwrap_or(token);
     let parts = split(token)?;
     if let Some(integer) = parts.integer() {
         return Ok(Number::from(integer));

@@ -2,11 +2,13 @@
 //! begins, however the bytes are split, and never looks at a byte twice.
 //!
 //! It tracks strings, escapes and brackets only; a value that is complete goes to the parser, which
-//! judges the rest. Only objects and arrays may stand in a stream, because a bare number has no
+//! judges the rest. What there is of a value that is not complete is judged as well: a peer that says
+//! nonsense shall not be waited for. Only objects and arrays may stand in a stream, because a bare number has no
 //! end. Source: RFC 7047 section 4 (JSON-RPC over a stream without framing), RFC 8259.
 
 use serde_json::Value;
 
+use crate::diagnosis::Course;
 use crate::error::StreamError;
 use crate::{number, parser};
 
@@ -53,6 +55,8 @@ pub struct Scanner {
     within: Within,
     /// Kinds of the open brackets, true for `{`.
     open: Vec<bool>,
+    /// What is known of a value that is not complete.
+    course: Option<Course>,
     failed: Option<StreamError>,
 }
 
@@ -60,7 +64,8 @@ impl Scanner {
     /// A scanner at the beginning of a stream.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Scanner { limits, buffer: Vec::new(), start: 0, at: 0, within: Within::Gap, open: Vec::new(), failed: None }
+        let (buffer, open) = (Vec::new(), Vec::new());
+        Scanner { limits, buffer, start: 0, at: 0, within: Within::Gap, open, course: None, failed: None }
     }
 
     /// Adds bytes that came from the peer.
@@ -106,12 +111,21 @@ impl Scanner {
             Ok(true) => {
                 let extent = (self.start, self.at);
                 self.start = self.at;
+                self.course = None;
                 Ok(Some(extent))
             }
             Ok(false) if self.at - self.start > self.limits.size => {
                 Err(self.fail(format!("value exceeds {} bytes", self.limits.size)))
             }
-            Ok(false) => Ok(None),
+            Ok(false) if self.within == Within::Gap => Ok(None),
+            Ok(false) => {
+                let course = self.course.get_or_insert_with(|| Course::new(self.limits.depth));
+                let text = &self.buffer[self.start..];
+                let Some(fault) = course.go_on(text, false) else { return Ok(None) };
+                let error = StreamError::placed(fault, text);
+                self.failed = Some(error.clone());
+                Err(error)
+            }
             Err(reason) => Err(self.fail(reason)),
         }
     }
@@ -156,7 +170,7 @@ impl Scanner {
                         self.open.push(byte == b'{');
                         self.within = Within::Value;
                     }
-                    b if b.is_ascii_lowercase() || number::is_part(b) => self.within = Within::Word,
+                    b if b != 0 && (b.is_ascii_lowercase() || number::is_part(b)) => self.within = Within::Word,
                     _ => return Err("syntax error at beginning of input".into()),
                 },
                 Within::Word if byte.is_ascii_lowercase() || number::is_part(byte) => {}
@@ -242,6 +256,48 @@ mod tests {
             assert_eq!(&error.to_string(), expect);
             assert_eq!(scanner.next_value().unwrap_err(), error, "sticks");
         }
+    }
+
+    #[test]
+    fn nonsense_is_not_waited_for() {
+        let cases: &[(&str, &str)] = &[
+            (r#"{"me{"method""#, "line 0, column 12, byte 12: invalid keyword 'method'"),
+            (r#"{"a"["#, "line 0, column 4, byte 4: syntax error parsing object expecting ':'"),
+            (r#"{"a":1,,"#, "line 0, column 7, byte 7: syntax error parsing object expecting string"),
+            (r#"[1 {"#, "line 0, column 3, byte 3: syntax error expecting ']' or ','"),
+            (r#"[nul,"#, "line 0, column 4, byte 4: invalid keyword 'nul'"),
+            (r#"[" \u00" "#, "line 0, column 7, byte 7: quoted string ends within \\u escape"),
+        ];
+        for (text, expect) in cases {
+            let mut scanner = Scanner::new(Limits::default());
+            scanner.feed(b"[]");
+            assert!(scanner.next_value().unwrap().is_some());
+            let error = text.bytes().find_map(|byte| {
+                scanner.feed(&[byte]);
+                scanner.next_value().err()
+            });
+            assert_eq!(&error.unwrap().to_string(), expect, "{text}");
+        }
+        let mut scanner = Scanner::new(Limits::default());
+        scanner.feed(b"[\"");
+        for _ in 0..20_000 {
+            scanner.feed(b"long");
+            assert_eq!(scanner.next_value(), Ok(None));
+        }
+        scanner.feed(b"\"]");
+        assert!(scanner.next_value().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_nul_belongs_to_the_number_before_it() {
+        let mut scanner = Scanner::new(Limits::default());
+        scanner.feed(b"[1\0,2\0x]");
+        assert!(scanner.next_value().is_err());
+        let mut scanner = Scanner::new(Limits::default());
+        scanner.feed(b"[1\0]{\"a\":-2.5\x005}");
+        assert_eq!(all(&mut scanner), [serde_json::json!([1]), serde_json::json!({"a": -2.5})]);
+        scanner.feed(b"\0");
+        assert_eq!(scanner.next_value().unwrap_err().reason, "invalid character U+0000");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub mod row;
 pub mod schema;
 pub mod server;
 pub mod symbols;
-mod turn;
+pub mod turn;
 pub mod txn;
 pub mod types;
 pub mod uuid;

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::error::{OvsdbError, Result};
+use crate::turn::members_in_turn;
 
 /// Kinds of JSON values that a member may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,10 +172,11 @@ impl<'a> Members<'a> {
     /// The first fault, counting members that nobody asked for.
     pub fn finish(mut self) -> Result<()> {
         if let (None, Some(object)) = (&self.fault, self.object) {
-            let unused: Vec<&str> =
-                object.keys().map(String::as_str).filter(|name| !self.used.contains(name)).collect();
-            if let Some(first) = unused.iter().min() {
-                let text = match unused.len() - 1 {
+            let unused = object.keys().filter(|name| !self.used.contains(&name.as_str())).count();
+            let unwanted = |(name, _): &(&String, &Value)| !self.used.contains(&name.as_str());
+            let in_turn = if unused > 0 { members_in_turn(object) } else { Vec::new() };
+            if let Some((first, _)) = in_turn.into_iter().find(unwanted) {
+                let text = match unused - 1 {
                     0 => format!("Member '{first}' is present but not allowed here."),
                     n => format!(
                         "Member '{first}' and {n} other member{} are present but not allowed here.",

@@ -2,7 +2,7 @@
 //! hash table there ([`hashing::HashOrder`]), and of several faults it tells the first that it comes by.
 
 use hashing::HashOrder;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{OvsdbError, Result};
 
@@ -10,6 +10,14 @@ use crate::error::{OvsdbError, Result};
 #[must_use]
 pub fn turn_of(names: &[&str]) -> Vec<usize> {
     HashOrder::by_name(names.iter().enumerate().map(|(at, name)| (*name, at))).iter().collect()
+}
+
+/// The members of an object in their turn.
+#[must_use]
+pub fn members_in_turn(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let members: Vec<(&String, &Value)> = object.iter().collect();
+    let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+    turn_of(&names).into_iter().map(|at| members[at]).collect()
 }
 
 /// A member of a JSON object.

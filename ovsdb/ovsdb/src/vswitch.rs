@@ -58,12 +58,7 @@ pub fn vswitch_schema() -> DatabaseSchema {
     if tables.iter().all(|table| !table.is_root) {
         tables.iter_mut().for_each(|table| table.is_root = true);
     }
-    DatabaseSchema {
-        name: Arc::from(NAME),
-        version: VERSION.to_owned(),
-        cksum: CKSUM.to_owned(),
-        tables: tables.into_iter().map(|table| (Arc::clone(&table.name), Arc::new(table))).collect(),
-    }
+    DatabaseSchema::new(NAME, VERSION.to_owned(), CKSUM.to_owned(), tables)
 }
 
 impl Table {

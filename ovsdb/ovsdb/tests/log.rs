@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jsonrpc::Message;
 use ovsdb::log::{
     CompactDone, CompactJob, Compacted, Faults, FileStorage, LogDb, MemoryStorage, Note, Place, Progress, Storage,
-    encode, open_database,
+    encode, open_converted, open_database,
 };
 use ovsdb::server::{Model, Now, Output, Server, SessionInfo};
 use ovsdb::{Database, DatabaseSchema, UuidSource};
@@ -168,19 +168,49 @@ fn a_difference_beyond_its_column_is_written_as_whole_values() {
     assert_eq!(contents(&opened.db), contents(server.db("ordinals").unwrap()));
 }
 
-#[test]
-fn a_conversion_passes_over_what_the_schema_does_not_name() {
-    let record = r#"{"_date":1,"T":{"00000000-0000-4000-8000-000000000001":{"e":"b","zork":5}},"zork":{"x":{}}}"#;
+/// What becomes of a log of these records under a schema of one column `e` of the given type: the rows, or why it ended.
+fn converted(records: &[&str], ty: &str) -> Result<usize, String> {
     let mut bytes = encode(&schema().to_text());
-    bytes.extend(encode(record));
-    let open = |faults| {
-        let storage = MemoryStorage::new(bytes.clone());
-        open_database(Box::new(storage), faults, &mut UuidSource::new(5)).unwrap()
-    };
-    assert_eq!(open(Faults::End).warning.unwrap().error.tag, "unknown column");
-    let converted = open(Faults::Convert);
-    assert!(converted.warning.is_none());
-    assert_eq!(contents(&converted.db).len(), 1);
+    records.iter().for_each(|record| bytes.extend(encode(record)));
+    let text = format!(r#"{{"name":"ordinals","tables":{{"T":{{"maxRows":1,"columns":{{"e":{{"type":{ty}}}}}}}}}}}"#);
+    let schema = Arc::new(DatabaseSchema::from_text(&text).unwrap());
+    let storage = MemoryStorage::new(bytes);
+    let opened = open_converted(Box::new(storage), schema, &mut UuidSource::new(5)).unwrap();
+    opened.warning.map_or_else(|| Ok(contents(&opened.db).len()), |fault| Err(fault.to_string()))
+}
+
+#[test]
+fn a_conversion_reads_each_record_by_the_new_schema() {
+    let row = |n: u8, row: &str| format!(r#"{{"T":{{"00000000-0000-4000-8000-00000000000{n}":{row}}}}}"#);
+    let foreign = r#"{"_date":1,"T":{"00000000-0000-4000-8000-000000000001":{"e":"b","zork":5}},"zork":{"x":{}}}"#;
+    let (b, again, gone, two) = (row(1, r#"{"e":"b"}"#), row(1, r#"{"e":"a"}"#), row(1, "null"), row(2, "{}"));
+    assert_eq!(converted(&[foreign], r#""string""#), Ok(1));
+    // Also what a later record undoes has to fit.
+    let only_a = r#"{"key":{"type":"string","enum":"a"}}"#;
+    let refused = Err("constraint violation: b is not one of the allowed values ([a])".to_owned());
+    assert_eq!(converted(&[&b, &again], only_a), refused);
+    assert_eq!(converted(&[&b, &gone], only_a), refused);
+    assert_eq!(converted(&[&again], only_a), Ok(1));
+    // What a record does not tell has the new default, whatever the old one was.
+    assert_eq!(converted(&[&two], r#""integer""#), Ok(1));
+    assert_eq!(converted(&[&two], only_a), Ok(1));
+    // A constraint that does not hold ends it: nothing is lost without a word.
+    let many = "constraint violation: transaction causes \"T\" table to contain 2 rows, greater than the schema-defined \
+                limit of 1 row(s)";
+    assert_eq!(converted(&[&b, &two], r#""string""#), Err(many.to_owned()));
+}
+
+#[test]
+fn identity_and_version_in_a_record_have_to_be_some() {
+    for (member, fault) in [("_uuid", "5"), ("_version", "\"x\"")] {
+        let record = format!(r#"{{"T":{{"00000000-0000-4000-8000-000000000001":{{"{member}":{fault}}}}}}}"#);
+        let mut bytes = encode(&schema().to_text());
+        bytes.extend(encode(&record));
+        let storage = MemoryStorage::new(bytes);
+        let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
+        let expect = format!("syntax \"{fault}\": syntax error: expected [\"uuid\", <string>]");
+        assert_eq!(opened.warning.unwrap().to_string(), expect);
+    }
 }
 
 /// All rows of a compaction that has begun.

@@ -262,9 +262,8 @@ fn pattern(text: &str) -> Regex {
 
 thread_local! {
     static UUID: Regex = pattern(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}");
-    /// Which of two rows an error names first hangs on hashes, as does which of several unwanted members.
+    /// Which of two rows an error names first hangs on hashes.
     static ROWS: Regex = pattern(r#"First (row[^"]*?)\.  Second (row[^"]*)\."#);
-    static MEMBER: Regex = pattern(r"Member '\w+' and");
     static CONTROL: Regex = pattern(r"DIR/run/ovsdb-server\.\d+\.ctl");
     static MS: Regex = pattern(r"after \d+ ms");
 }
@@ -318,7 +317,6 @@ fn comparable(value: &Value, names: &mut HashMap<String, String>, number: usize,
         };
         rows.replace_all(&text, both).into_owned()
     });
-    let text = MEMBER.with(|member| member.replace_all(&text, "Member and").into_owned());
     let text = MS.with(|ms| ms.replace_all(&text, "after <t> ms").into_owned());
     let text = UUID.with(|uuid| uuid.replace_all(&text, &mut name).into_owned());
     serde_json::from_str(&text).map_or(text, |value: Value| to_sorted_text(&sorted(&value)))

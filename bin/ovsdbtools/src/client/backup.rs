@@ -49,9 +49,7 @@ fn row_record(row: &[Datum], columns: &[std::sync::Arc<ColumnSchema>]) -> (Strin
     let uuid = row.first().and_then(Datum::as_uuid).unwrap_or_default().to_string();
     let mut members = Map::new();
     for (datum, column) in row.iter().zip(columns).skip(1) {
-        if !datum.is_default(&column.ty) {
-            members.insert(column.name.to_string(), datum.to_json(column.is_map()));
-        }
+        members.insert(column.name.to_string(), datum.to_json(column.is_map()));
     }
     (uuid, Value::Object(members))
 }

@@ -57,7 +57,7 @@ pub(super) fn get_schema_cksum(ctx: &mut Context<'_>, _: &[String]) -> Outcome<(
 pub(super) fn list_tables(ctx: &mut Context<'_>, _: &[String]) -> Outcome<()> {
     let schema = fetch_own(ctx)?;
     let mut table = Table::new(["Table"]);
-    table.rows = schema.tables.keys().map(|name| vec![Cell::Text(name.to_string())]).collect();
+    table.rows = schema.tables_in_turn().map(|table| vec![Cell::Text(table.name.to_string())]).collect();
     ctx.print_table(&table);
     Ok(())
 }
@@ -69,11 +69,11 @@ pub(super) fn list_columns(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()
         Some(_) => Table::new(["Column", "Type"]),
         None => Table::new(["Table", "Column", "Type"]),
     };
-    for (name, ts) in schema.tables.iter().filter(|(name, _)| only.is_none_or(|only| *only == ***name)) {
-        for column in &ts.columns {
+    for ts in schema.tables_in_turn().filter(|ts| only.is_none_or(|only| *only == *ts.name)) {
+        for column in ts.columns_in_turn().map(|at| &ts.columns[at]) {
             let mut row = vec![Cell::Text(column.name.to_string()), Cell::Json(column.ty.to_json())];
             if only.is_none() {
-                row.insert(0, Cell::Text(name.to_string()));
+                row.insert(0, Cell::Text(ts.name.to_string()));
             }
             table.rows.push(row);
         }

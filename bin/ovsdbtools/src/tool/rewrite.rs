@@ -3,9 +3,10 @@
 use super::{Context, Outcome, db_file, schema_file, uuid_source, wall_ms};
 use crate::files::{read_schema, told};
 use cli::program::{OVS_VERSION, strerror};
-use ovsdb::Database;
-use ovsdb::convert::convert as convert_database;
-use ovsdb::log::{Faults, FileStorage, LockFile, Opened, Refusal, encode, lock_file, open_database, snapshot_record};
+use ovsdb::log::{
+    Faults, FileStorage, LockFile, Opened, Refusal, encode, lock_file, open_converted, open_database, snapshot_record,
+};
+use ovsdb::{Database, DatabaseSchema};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -35,14 +36,19 @@ fn file_behind(path: &str) -> PathBuf {
     file
 }
 
-/// Reads a database; locked against writers if it is to be replaced.
-fn open(path: &str, replace: bool, faults: Faults) -> Outcome<Opened> {
+/// Reads a database, by another schema if that is to be; locked against writers if it is to be replaced.
+fn open(path: &str, replace: bool, schema: Option<DatabaseSchema>) -> Outcome<Opened> {
     let storage = if replace {
         FileStorage::open(&file_behind(path)).map_err(|refusal| refused(&refusal))
     } else {
         FileStorage::open_read_only(Path::new(path)).map_err(|error| error.to_string())
     };
-    let opened = open_database(Box::new(storage?), faults, &mut uuid_source()).map_err(|error| error.to_string())?;
+    let storage = Box::new(storage?);
+    let opened = match schema {
+        None => open_database(storage, Faults::End, &mut uuid_source()),
+        Some(schema) => open_converted(storage, Arc::new(schema), &mut uuid_source()),
+    };
+    let opened = opened.map_err(|error| error.to_string())?;
     match opened.warning {
         Some(fault) => Err(fault.to_string()),
         None => Ok(opened),
@@ -81,7 +87,7 @@ fn write(db: &Database, old: &Opened, target: Option<&String>, comment: &str) ->
 pub(super) fn compact(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let target = args.get(1);
     let _lock = lock_target(target)?;
-    let opened = open(&db_file(args, 0), target.is_none(), Faults::End)?;
+    let opened = open(&db_file(args, 0), target.is_none(), None)?;
     write(&opened.db, &opened, target, &format!("compacted by ovsdb-tool {OVS_VERSION}"))?;
     Ok(0)
 }
@@ -90,9 +96,7 @@ pub(super) fn convert(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let schema = read_schema(&schema_file(args, 1)).map_err(|error| error.to_string())?;
     let target = args.get(2);
     let _lock = lock_target(target)?;
-    let opened = open(&db_file(args, 0), target.is_none(), Faults::Convert)?;
-    let converted =
-        convert_database(&opened.db, Arc::new(schema), &mut uuid_source()).map_err(|error| error.to_string())?;
-    write(&converted, &opened, target, &format!("converted by ovsdb-tool {OVS_VERSION}"))?;
+    let opened = open(&db_file(args, 0), target.is_none(), Some(schema))?;
+    write(&opened.db, &opened, target, &format!("converted by ovsdb-tool {OVS_VERSION}"))?;
     Ok(0)
 }

@@ -73,8 +73,8 @@ pub enum Faults {
     End,
     /// It is passed over with a note, as for a server.
     PassOver,
-    /// The log ends before it, but tables and columns that the schema does not name are passed over, as they would be
-    /// gone after a conversion.
+    /// Nothing is read, but tables and columns that the schema does not name are passed over, as they are gone after the
+    /// conversion ([`open_converted`]).
     Convert,
 }
 
@@ -83,7 +83,30 @@ pub enum Faults {
 /// # Errors
 /// Those of reading, and a first record that is no schema.
 pub fn open_database(storage: Box<dyn Storage>, faults: Faults, source: &mut UuidSource) -> Result<Opened> {
-    let (schema, mut reader) = begin(&*storage)?;
+    let (schema, _) = begin(&*storage)?;
+    open_under(schema, storage, faults, source)
+}
+
+/// Reads a log into a database of another schema than it says, as `ovsdb-tool convert` does: each transaction has to be
+/// one of that schema, also where a later one undoes it. What a record leaves out has the new schema's default.
+///
+/// # Errors
+/// As of [`open_database`]. Of a transaction that is none of the schema, or breaks its constraints, the warning tells.
+pub fn open_converted(
+    storage: Box<dyn Storage>,
+    schema: Arc<DatabaseSchema>,
+    source: &mut UuidSource,
+) -> Result<Opened> {
+    open_under(schema, storage, Faults::Convert, source)
+}
+
+fn open_under(
+    schema: Arc<DatabaseSchema>,
+    storage: Box<dyn Storage>,
+    faults: Faults,
+    source: &mut UuidSource,
+) -> Result<Opened> {
+    let (_, mut reader) = begin(&*storage)?;
     let mut db = Database::new(Arc::clone(&schema));
     let (records, failed) = fill(&mut db, &mut reader, faults, source);
     drop(reader);
@@ -176,6 +199,8 @@ fn replay(schema: Arc<DatabaseSchema>, mut reader: Input<'_>, faults: Faults, so
                 tail = matches!(note, Note::Unreadable(_)).then(|| tail.unwrap_or(offset));
                 notes.push(note);
             }
+            // Open vSwitch converts what is before it, and so loses all that is behind.
+            Err(Note::Forbidden(error)) if faults == Faults::Convert => break (None, Some(LogError { offset, error })),
             Err(Note::Unreadable(error)) => break (None, Some(LogError { offset, error })),
             Err(Note::Forbidden(_)) => break (Some(offset), None),
         }
@@ -387,12 +412,17 @@ fn apply_row(
             let details = format!("No column {name} in table {}.", schema.name);
             return Err(OvsdbError::new("unknown column", details).within(json));
         };
+        let ty = &schema.columns[column].ty;
         if column < 2 {
+            // Identity and version are not the log's to say, but have to be some.
+            Datum::from_json(value, ty, None)?;
             continue;
         }
-        let ty = &schema.columns[column].ty;
         let value = if diff {
             let value = row.field(column).apply_diff(&Datum::from_trusted_json(value, ty)?, ty);
+            if faults == Faults::Convert {
+                value.check_atoms(ty)?;
+            }
             if value.len() < ty.n_min as usize || value.len() > ty.n_max as usize {
                 // The misspelling is what Open vSwitch says.
                 return Err(OvsdbError::new("ovsdb error", "Datum crated by diff has size error"));

@@ -12,7 +12,7 @@ mod record;
 mod storage;
 
 pub use compact::{CatchUp, CompactDone, CompactJob, Compacted, Place, Placed, Progress, snapshot_record};
-pub use contents::{Faults, LogDb, Note, Opened, open_database};
+pub use contents::{Faults, LogDb, Note, Opened, open_converted, open_database};
 pub use file::{FileStorage, Refusal, lock_file};
 pub use lock::{LockError, LockFile, lock_path};
 pub use memory::MemoryStorage;

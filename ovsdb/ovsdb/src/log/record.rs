@@ -90,9 +90,9 @@ impl<R: BufRead> Reader<R> {
     fn read_record(&mut self) -> Result<Option<Record>, OvsdbError> {
         self.line.clear();
         let read_failed = |name: &str, error: &std::io::Error| OvsdbError::io(format!("{name}: read failed"), error);
-        // A header is short; a long line is no header.
+        // A header is short; a line that is longer than this is none, and quoted as far as it was read.
         (&mut self.input)
-            .take(128)
+            .take(127)
             .read_until(b'\n', &mut self.line)
             .map_err(|error| OvsdbError::io(format!("{}: read error", self.name), &error))?;
         if self.line.is_empty() {

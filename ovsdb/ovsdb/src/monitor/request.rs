@@ -150,7 +150,7 @@ fn parse_request(json: &Value, schema: &TableSchema, version: Version, shape: &m
     shape.select.0 |= select.0;
     match columns {
         None => {
-            for column in 0..schema.columns.len() {
+            for column in schema.columns_in_turn() {
                 if column != COLUMN_UUID {
                     add_column(shape, column, select, schema, None)?;
                 }

@@ -10,6 +10,7 @@ use super::table::TableSchema;
 use super::{check_schema_name, find_abbreviated};
 use crate::error::{OvsdbError, Result};
 use crate::parse::{Kinds, Members};
+use crate::turn::{Turn, turn_of};
 
 /// A database's schema.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub struct DatabaseSchema {
     pub cksum: String,
     /// Tables by name.
     pub tables: BTreeMap<Arc<str>, Arc<TableSchema>>,
+    /// Of tables, by their place among the names: the turn in which Open vSwitch lists them.
+    turn: Turn,
 }
 
 /// Whether `version` has the form `x.y.z`.
@@ -50,6 +53,33 @@ fn keep_sole_references(tables: &mut BTreeMap<Arc<str>, TableSchema>) {
 }
 
 impl DatabaseSchema {
+    /// A database of these tables, in the order in which the schema's text has them.
+    #[must_use]
+    pub fn new(name: &str, version: String, cksum: String, tables: Vec<TableSchema>) -> Self {
+        let given: Vec<Arc<str>> = tables.iter().map(|table| Arc::clone(&table.name)).collect();
+        let tables: BTreeMap<Arc<str>, Arc<TableSchema>> =
+            tables.into_iter().map(|table| (Arc::clone(&table.name), Arc::new(table))).collect();
+        // They were members of an object before.
+        let given: Vec<&str> = given.iter().map(|name| &**name).collect();
+        let members: Vec<&str> = turn_of(&given).into_iter().map(|at| given[at]).collect();
+        let places =
+            turn_of(&members).into_iter().filter_map(|at| tables.keys().position(|name| **name == *members[at]));
+        let turn = Turn(places.collect());
+        DatabaseSchema { name: Arc::from(name), version, cksum, tables, turn }
+    }
+
+    /// A database without tables, of which nothing else is known.
+    #[must_use]
+    pub fn empty(name: &str) -> Self {
+        DatabaseSchema::new(name, String::new(), String::new(), Vec::new())
+    }
+
+    /// The tables in the turn in which Open vSwitch lists them.
+    pub fn tables_in_turn(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
+        let tables: Vec<&Arc<TableSchema>> = self.tables.values().collect();
+        self.turn.0.iter().filter_map(move |&at| tables.get(at).copied())
+    }
+
     /// The table with this name.
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&Arc<TableSchema>> {
@@ -97,12 +127,9 @@ impl DatabaseSchema {
             }
         }
         keep_sole_references(&mut tables);
-        let schema = DatabaseSchema {
-            name: Arc::from(text(name)),
-            version,
-            cksum: text(cksum),
-            tables: tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect(),
-        };
+        let given = tables_json.and_then(Value::as_object).into_iter().flatten();
+        let tables = given.filter_map(|(name, _)| tables.remove(name.as_str())).collect();
+        let schema = DatabaseSchema::new(&text(name), version, text(cksum), tables);
         schema.check_references()?;
         Ok(schema)
     }
@@ -137,8 +164,10 @@ impl DatabaseSchema {
             map.insert("cksum".into(), Value::from(self.cksum.as_str()));
         }
         let all_roots = self.tables.values().all(|table| table.is_root);
+        let tables: Vec<&Arc<TableSchema>> = self.tables_in_turn().collect();
+        let names: Vec<&str> = tables.iter().map(|table| &*table.name).collect();
         let tables: Map<String, Value> =
-            self.tables.iter().map(|(name, table)| (name.to_string(), table.to_json(all_roots))).collect();
+            turn_of(&names).into_iter().map(|at| (names[at].to_owned(), tables[at].to_json(all_roots))).collect();
         map.insert("tables".into(), Value::Object(tables));
         Value::Object(map)
     }

@@ -69,8 +69,8 @@ impl TableSchema {
         table
     }
 
-    /// Indexes of all columns in the turn in which faults of them are looked for.
-    pub(crate) fn columns_in_turn(&self) -> impl Iterator<Item = usize> + '_ {
+    /// Indexes of all columns in the turn in which Open vSwitch lists them and looks for faults of them.
+    pub fn columns_in_turn(&self) -> impl Iterator<Item = usize> + '_ {
         self.turn.0.iter().copied()
     }
 

@@ -77,12 +77,7 @@ impl Server {
 
     /// A relay's database before its source told the schema: listed in `_Server` only.
     pub fn add_relay(&mut self, name: &str, now: Now) {
-        let schema = DatabaseSchema {
-            name: Arc::from(name),
-            version: String::new(),
-            cksum: String::new(),
-            tables: std::collections::BTreeMap::new(),
-        };
+        let schema = DatabaseSchema::empty(name);
         let mut served = self.served(Database::new(Arc::new(schema)), None, Model::Relay, now);
         served.ready = false;
         served.connected = false;
