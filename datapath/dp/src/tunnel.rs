@@ -358,9 +358,9 @@ impl Opening<'_> {
             opened.header = 0;
             return Some(());
         }
-        let len = gtpu::HEADER_LEN + if head.flags() & gtpu::FLAGS_OPTIONAL != 0 { 4 } else { 0 };
-        opened.header += len;
-        let ethertype = match rest.get(len).map(|octet| octet >> 4) {
+        let len = gtpu::payload_at(rest);
+        opened.header += len.unwrap_or(gtpu::HEADER_LEN);
+        let ethertype = match len.and_then(|len| rest.get(len)).map(|octet| octet >> 4) {
             Some(4) => IPV4,
             Some(6) => IPV6,
             _ => {
@@ -556,5 +556,14 @@ mod tests {
         assert_eq!(gtpu(&[0x30, 255, 0, 0, 0, 0, 0, 0x7b, 0x55, 0x55]), odd);
         assert_eq!(gtpu(&[0x30, 255, 0, 0, 0, 0, 0, 0x7b]), odd);
         assert_eq!(gtpu(&[0x30, 255, 0, 0, 0, 0, 0, 0x7b, 0x45, 0]), taken(0x1_0800));
+        // A number alone, no extension, a container of a PDU session, that and another; one of no length, one cut short.
+        let extended = |behind: &[u8]| gtpu(&[&[0x34, 255, 0, 0, 0, 0, 0, 0x7b, 0, 0, 0], behind].concat());
+        let taken_behind = |octets: usize| (Some((50 + octets, 0x1_0800)), String::new());
+        assert_eq!(gtpu(&[0x32, 255, 0, 0, 0, 0, 0, 0x7b, 0, 1, 0, 0, 0x45, 0]), taken_behind(4));
+        assert_eq!(extended(&[0, 0x45, 0]), taken_behind(4));
+        assert_eq!(extended(&[0x85, 1, 0, 9, 0, 0x45, 0]), taken_behind(8));
+        assert_eq!(extended(&[0x85, 1, 0, 9, 0xc0, 2, 0, 0, 0, 0, 0, 0, 0, 0x45, 0]), taken_behind(16));
+        assert_eq!(extended(&[0x85, 0, 0, 9, 0, 0x45, 0]), odd);
+        assert_eq!(extended(&[0x85, 2, 0, 9, 0, 0x45, 0]), odd);
     }
 }
