@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::vnet_flag;
 use sys::{Frame, RxRing, Tap, TxFrame, TxOutcome, TxSocket, VnetHdr};
+use tokio::sync::mpsc;
 
 fn offload_of(vnet: &VnetHdr) -> Offload {
     Offload {
@@ -134,18 +135,38 @@ impl TxPort for RingSender {
     }
 }
 
-/// A tap, received from by one half and sent through by the other: the kernel orders the two by itself.
+/// Packets from the host that make it worth its while to have the kernel look at them first; a host that only makes itself
+/// known sends fewer.
+const WORTH_A_LOOK: usize = 32;
+
+/// A tap, received from by one half and sent through by the other: the kernel orders the two by itself. When it has had
+/// some packets it rings a bell.
 pub struct TapQueue {
-    /// The tap.
-    pub tap: Tap,
-    /// Its index, if the kernel may forward some of what comes by it.
-    pub device: Option<u32>,
+    tap: Tap,
+    device: Option<u32>,
+    had: usize,
+    bell: Option<mpsc::Sender<()>>,
+}
+
+impl TapQueue {
+    /// The queue, and what hears its bell; with the device's index if the kernel may forward some of what comes by it.
+    pub fn new(tap: Tap, device: Option<u32>) -> (Self, mpsc::Receiver<()>) {
+        let (bell, heard) = mpsc::channel(1);
+        (Self { tap, device, had: 0, bell: Some(bell) }, heard)
+    }
 }
 
 impl RxQueue for TapQueue {
     fn receive<'a>(&'a mut self, max: usize, burst: &mut Burst<'a>) {
+        let Self { tap, had, bell, .. } = self;
         // A device that is down reads as an error and has nothing to give.
-        let _ = self.tap.receive(max.min(BURST), |frame| lend(burst, frame));
+        *had = had.saturating_add(tap.receive(max.min(BURST), |frame| lend(burst, frame)).unwrap_or(0));
+        if *had >= WORTH_A_LOOK
+            && let Some(bell) = bell.take()
+        {
+            // Whoever listened is gone with the device.
+            let _ = bell.try_send(());
+        }
     }
 
     fn device(&self) -> Option<u32> {
@@ -167,7 +188,7 @@ impl TxPort for TapSender {
     }
 
     fn share(&self) -> Option<Box<dyn TxPort>> {
-        Some(Box::new(Self { tap: self.tap.try_clone().ok()?, ifindex: self.ifindex }))
+        Some(Box::new(Self { tap: self.tap.share(), ifindex: self.ifindex }))
     }
 
     fn exit(&self) -> Option<Exit> {

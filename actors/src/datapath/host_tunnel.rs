@@ -28,7 +28,7 @@ pub(super) fn open(sockets: &HostTunnel) -> sys::Result<(Vec<QueueParts>, Box<dy
     let queues = sockets.receivers()?.into_iter().map(|receiver| {
         let wake = receiver.poll_fd().try_clone_to_owned();
         let wake = wake.map_err(|source| sys::Error { what: "duplicate a tunnel's socket", source })?;
-        Ok(QueueParts { rx: Box::new(Incoming(receiver)), wake: Some(wake) })
+        Ok(QueueParts { rx: Box::new(Incoming(receiver)), wake: Some(wake.into()) })
     });
     Ok((queues.collect::<sys::Result<_>>()?, Box::new(Outgoing::open()?)))
 }

@@ -12,10 +12,10 @@ use flow::OdpPort;
 use futures::task::AtomicWaker;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use sys::WakeFd;
 use tokio::io::unix::AsyncFd;
 
 use super::Datapath;
@@ -64,7 +64,7 @@ impl Wake for QueueWaker {
 
 /// A queue's descriptor under the eyes of the runtime.
 pub(super) struct Watch {
-    fd: AsyncFd<OwnedFd>,
+    fd: AsyncFd<WakeFd>,
     waker: Waker,
 }
 
@@ -73,7 +73,7 @@ impl Watch {
     ///
     /// # Errors
     /// The runtime does not take the descriptor.
-    pub(super) fn new(fd: OwnedFd, queue: Name, woken: &Arc<Woken>) -> io::Result<Self> {
+    pub(super) fn new(fd: WakeFd, queue: Name, woken: &Arc<Woken>) -> io::Result<Self> {
         // The descriptor is owned by what is registered, and so outlives its registration, which is what the unsafe
         // successor of this function asks for.
         #[allow(deprecated)]
@@ -83,7 +83,7 @@ impl Watch {
     }
 
     /// The descriptor, for another thread to watch.
-    pub(super) fn into_fd(self) -> OwnedFd {
+    pub(super) fn into_fd(self) -> WakeFd {
         self.fd.into_inner()
     }
 

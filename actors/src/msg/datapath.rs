@@ -5,7 +5,6 @@ use dp::{DumpedFlow, FlowCursor, FlowEdit, MeterConfig, PortStats, RxQueue, Stat
 use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ticket, Ufid};
 use packet::PacketBuf;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
@@ -17,8 +16,8 @@ use crate::mailbox::Outlet;
 pub struct QueueParts {
     /// The queue.
     pub rx: Box<dyn RxQueue>,
-    /// Readable when a sleeping queue has something; a duplicate, so that it outlives the queue's own.
-    pub wake: Option<OwnedFd>,
+    /// Readable when a sleeping queue has something; it outlives the queue's own.
+    pub wake: Option<sys::WakeFd>,
 }
 
 /// Take a port (R).

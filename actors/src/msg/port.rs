@@ -3,6 +3,7 @@
 use actix::prelude::*;
 use openflow::message::PortStats;
 use std::collections::BTreeMap;
+use tokio::sync::oneshot;
 
 use crate::switch::desired::DesiredInterface;
 
@@ -14,7 +15,18 @@ pub struct Open;
 /// The interface is not wanted any more: let go of the device, and take it away if it is the switch's own (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Discard;
+pub struct Discard {
+    /// Dropped when the device is gone, or nothing is to go.
+    pub told: oneshot::Sender<()>,
+}
+
+impl Discard {
+    /// The message, and what ends when the device is gone.
+    pub fn new() -> (Self, oneshot::Receiver<()>) {
+        let (told, gone) = oneshot::channel();
+        (Self { told }, gone)
+    }
+}
 
 /// The program ends: let go of the device, and leave it as it is (Q).
 #[derive(Debug, Message)]

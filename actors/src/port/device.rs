@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use dp::TxPort;
 use flow::extract::ethertype;
 use openflow::message::port::port_feature;
-use sys::bpf::EgressLink;
 use sys::{
     DeviceWatch, EarlySocket, RingConfig, RingKind, RingStock, RxRing, Tap, TapKind, TxConfig, TxMtu, TxSocket, device,
     ethtool, host_stack,
 };
 
 use super::capture::Capture;
+use super::shortcut::Shortcut;
 use super::wire::{self, Lead};
 use crate::datapath::adapt::*;
 use crate::datapath::early::EarlyQueue;
@@ -91,29 +91,23 @@ impl Drop for Held {
 pub struct OwnTap {
     /// The tap.
     pub tap: Tap,
+    /// By which some of what the host sends goes another way.
+    pub shortcut: Shortcut,
     ifindex: u32,
-    kernel: Option<KernelFlows>,
-    /// While it is there the kernel forwards some of what the host sends by the tap.
-    shortcut: Option<EgressLink>,
 }
 
 impl OwnTap {
-    /// Lets the kernel forward what the host sends by the tap, or has all of that come to the tap: who watches the
-    /// device, or shapes what the host sends by it, would not see what the kernel takes before. Elsewhere than here its
-    /// index says nothing.
-    pub fn allow_shortcut(&mut self, is_allowed: bool) {
-        let Some(kernel) = self.kernel.as_ref().filter(|_| is_allowed && self.tap.is_here()) else {
-            self.shortcut = None;
-            return;
-        };
-        if self.shortcut.is_none() {
-            match EgressLink::attach(self.ifindex, &kernel.programs().tap) {
-                Ok(link) => self.shortcut = Some(link),
-                Err(error) => {
-                    vlog::info!("netdev_linux", "{}: not forwarded by the kernel itself: {error}", self.tap.name());
-                    self.kernel = None;
-                }
-            }
+    /// What goes to the datapath; any number of times, as long as it has let go of what it had before.
+    pub fn parts(&self) -> Parts {
+        let device = self.shortcut.is_possible().then_some(self.ifindex);
+        let (queue, roused) = TapQueue::new(self.tap.share_with_memory(), device);
+        Parts {
+            queues: vec![QueueParts { rx: Box::new(queue), wake: Some(self.tap.wake_fd()) }],
+            tx: Box::new(TapSender { tap: self.tap.share(), ifindex: self.ifindex }),
+            inboxes: Vec::new(),
+            wired: None,
+            arp: None,
+            roused: device.is_some().then_some(roused),
         }
     }
 }
@@ -193,7 +187,7 @@ pub struct Parts {
     pub wired: Option<Wired>,
     /// Of a dummy, frames of ARP that leave it.
     pub arp: Option<tokio::sync::mpsc::Receiver<Vec<u8>>>,
-    /// Of a device that has no ring yet: hears when it has had packets enough for one.
+    /// Of a device that has no ring yet, or a tap: hears when it has had packets enough for one, or for a shortcut.
     pub roused: Option<tokio::sync::mpsc::Receiver<()>>,
 }
 
@@ -369,7 +363,7 @@ fn open_sender(config: &DesiredInterface, ifindex: u32) -> Result<TxSocket, sys:
 }
 
 fn ring_parts(rx: RxRing) -> QueueParts {
-    QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok(), rx: Box::new(RingQueue(rx)) }
+    QueueParts { wake: rx.poll_fd().try_clone_to_owned().ok().map(Into::into), rx: Box::new(RingQueue(rx)) }
 }
 
 /// A queue, who tells that its first packets have come, and whose the queueing discipline is.
@@ -380,7 +374,7 @@ type Early = (QueueParts, tokio::sync::mpsc::Receiver<()>, host_stack::Disciplin
 fn open_early(ifindex: u32, kernel: &KernelFlows) -> Option<Early> {
     let discipline = host_stack::stop_with(ifindex, &kernel.programs().ingress).ok()?;
     let socket = EarlySocket::open(ifindex, &Rings::config(RingKind::V3), kernel.programs()).ok()?;
-    let wake = socket.poll_fd().try_clone_to_owned().ok();
+    let wake = socket.poll_fd().try_clone_to_owned().ok().map(Into::into);
     let (queue, roused) = EarlyQueue::new(socket);
     Some((QueueParts { wake, rx: Box::new(queue) }, roused, discipline))
 }
@@ -421,7 +415,6 @@ fn keep_from_host(
 }
 
 fn open_tap(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<Parts>), String> {
-    use std::os::fd::AsFd;
     let name = &config.name;
     let fail = |error: sys::Error| no_device(name, &error);
     let tap = Tap::open(name, TapKind::Tap).map_err(fail)?;
@@ -433,14 +426,9 @@ fn open_tap(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<
         vlog::warn!("netdev_linux", "{name}: setting its Ethernet address: {error}");
     }
     let ifindex = device::index(tap.name()).map_err(fail)?;
-    let rx = tap.try_clone_with_memory().map_err(fail)?;
-    let tx = Box::new(TapSender { tap: tap.try_clone().map_err(fail)?, ifindex });
-    let wake = rx.as_fd().try_clone_to_owned().ok();
-    let kernel = rings.kernel.clone();
-    let device = kernel.is_some().then_some(ifindex);
-    let queues = vec![QueueParts { rx: Box::new(TapQueue { tap: rx, device }), wake }];
-    let parts = Parts { queues, tx, inboxes: Vec::new(), wired: None, arp: None, roused: None };
-    Ok((Device::Tap(OwnTap { tap, ifindex, kernel, shortcut: None }), Some(parts)))
+    let own = OwnTap { shortcut: Shortcut::new(ifindex, rings.kernel.clone()), tap, ifindex };
+    let parts = own.parts();
+    Ok((Device::Tap(own), Some(parts)))
 }
 
 /// Receive queues of one of the host's devices at most.

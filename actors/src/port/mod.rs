@@ -8,6 +8,7 @@ mod capture;
 pub mod device;
 mod own_address;
 mod resets;
+mod shortcut;
 mod wire;
 
 use crate::datapath::Datapath;
@@ -153,48 +154,12 @@ impl Port {
             return Ok(());
         }
         self.openings += 1;
-        if let (Some(Parts { queues, tx, inboxes, wired, arp, roused }), Some(datapath)) = (parts, &self.setup.datapath)
-        {
-            let attach = PortAttach {
-                port: self.setup.odp,
-                name: self.setup.config.name.clone(),
-                queues,
-                tx,
-                bridge: self.setup.bridge.clone(),
+        if let Some(parts) = parts {
+            let sending = match &device {
+                Device::Dummy(state) => state.sending.clone(),
+                _ => DummyQueues::default(),
             };
-            if datapath.post(attach).is_err() {
-                return Err(format!("could not add network device {} to the datapath", self.setup.config.name));
-            }
-            if let (Some(wired), Some(own)) = (wired, &self.own) {
-                self.wire = Some(wire::Wire::plug(wired, own.clone()));
-            }
-            if let (Some(mut roused), Some(own)) = (roused, &self.roused) {
-                let (own, opening) = (own.clone(), self.openings);
-                // Ends with the queue.
-                actix::spawn(async move {
-                    if roused.recv().await.is_some() {
-                        let _ = own.send(Roused(opening)).await;
-                    }
-                });
-            }
-            if let (Some(mut frames), Some(own)) = (arp, &self.asked) {
-                let own = own.clone();
-                // Ends with the device: nobody is left who could send by it.
-                actix::spawn(async move {
-                    while let Some(frame) = frames.recv().await {
-                        if own.send(ArpSeen(frame)).await.is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            if !inboxes.is_empty() {
-                let sending = match &device {
-                    Device::Dummy(state) => state.sending.clone(),
-                    _ => DummyQueues::default(),
-                };
-                datapath.offer(DummyAttach { port: self.setup.odp, inboxes, sending });
-            }
+            self.attach(parts, sending)?;
         }
         self.device = Some(device);
         let again = std::mem::replace(&mut self.known, true);
@@ -214,7 +179,50 @@ impl Port {
         if self.qos.is_some() {
             self.shape();
         }
-        self.set_shortcut();
+        Ok(())
+    }
+
+    /// Hands a device's queues to the datapath, and listens to what else there is of it; a dummy has its own queues to send
+    /// by.
+    fn attach(&mut self, parts: Parts, sending: DummyQueues) -> Result<(), String> {
+        let Parts { queues, tx, inboxes, wired, arp, roused } = parts;
+        let Some(datapath) = &self.setup.datapath else { return Ok(()) };
+        let attach = PortAttach {
+            port: self.setup.odp,
+            name: self.setup.config.name.clone(),
+            queues,
+            tx,
+            bridge: self.setup.bridge.clone(),
+        };
+        if datapath.post(attach).is_err() {
+            return Err(format!("could not add network device {} to the datapath", self.setup.config.name));
+        }
+        if let (Some(wired), Some(own)) = (wired, &self.own) {
+            self.wire = Some(wire::Wire::plug(wired, own.clone()));
+        }
+        if let (Some(mut roused), Some(own)) = (roused, &self.roused) {
+            let (own, opening) = (own.clone(), self.openings);
+            // Ends with the queue.
+            actix::spawn(async move {
+                if roused.recv().await.is_some() {
+                    let _ = own.send(Roused(opening)).await;
+                }
+            });
+        }
+        if let (Some(mut frames), Some(own)) = (arp, &self.asked) {
+            let own = own.clone();
+            // Ends with the device: nobody is left who could send by it.
+            actix::spawn(async move {
+                while let Some(frame) = frames.recv().await {
+                    if own.send(ArpSeen(frame)).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        if !inboxes.is_empty() {
+            datapath.offer(DummyAttach { port: self.setup.odp, inboxes, sending });
+        }
         Ok(())
     }
 
@@ -269,15 +277,6 @@ impl Port {
         let mtu = self.seen.mtu.and_then(|m| u32::try_from(m).ok()).unwrap_or(1500);
         let link = crate::qos::Link { name, ifindex, mtu, speed_bps: self.seen.link_speed_bps };
         self.shaping = crate::qos::apply(link, self.qos.as_ref(), self.shaping.as_ref());
-        self.set_shortcut();
-    }
-
-    /// Lets the kernel forward what the host sends by a tap, unless somebody is to see all of it there.
-    fn set_shortcut(&mut self) {
-        let is_allowed = !self.watched && !crate::qos::is_wanted(self.qos.as_ref());
-        if let Some(Device::Tap(own)) = &mut self.device {
-            own.allow_shortcut(is_allowed);
-        }
     }
 
     /// Looks at the device, counts what became of its link, and tells the switch if something is new.
@@ -526,12 +525,13 @@ impl Handler<Renumber> for Port {
 impl Handler<Discard> for Port {
     type Result = ();
 
-    fn handle(&mut self, _: Discard, _: &mut Context<Self>) {
+    fn handle(&mut self, m: Discard, _: &mut Context<Self>) {
         self.desk.received();
-        if let Some(Device::Tap(own)) = &self.device
-            && let Err(error) = own.tap.set_persistent(false)
-        {
-            vlog::warn!("netdev_linux", "{}: {error}", self.setup.config.name);
+        if let Some(Device::Tap(own)) = &self.device {
+            own.tap.keep_until_closed(m.told);
+            if let Err(error) = own.tap.set_persistent(false) {
+                vlog::warn!("netdev_linux", "{}: {error}", self.setup.config.name);
+            }
         }
         self.close();
     }
@@ -566,7 +566,7 @@ impl Handler<LinkChanged> for Port {
             self.close();
         }
         self.watched = m.watched;
-        self.set_shortcut();
+        self.set_shortcut(ctx);
         if self.known {
             if let Some(total) = m.carrier_changes {
                 self.reopen(ctx);
@@ -599,6 +599,7 @@ impl Handler<SetQos> for Port {
             self.reopen(ctx);
         } else {
             self.shape();
+            self.set_shortcut(ctx);
         }
     }
 }
@@ -617,10 +618,19 @@ impl Handler<Reattach> for Port {
 
     fn handle(&mut self, _: Reattach, ctx: &mut Context<Self>) {
         self.desk.received();
-        if self.known {
-            self.device = None;
-            self.reopen(ctx);
+        if !self.known {
+            return;
         }
+        if let Some(Device::Tap(own)) = &self.device {
+            // It need not be opened again, and could not be while the rest of the datapath has it.
+            let parts = own.parts();
+            if let Err(error) = self.attach(parts, DummyQueues::default()) {
+                vlog::warn!("bridge", "{error}");
+            }
+            return self.police();
+        }
+        self.device = None;
+        self.reopen(ctx);
     }
 }
 
@@ -708,7 +718,7 @@ impl Handler<Receive> for Port {
     }
 }
 
-/// The first packets came by a device that has no ring yet; of which opening of it (R).
+/// The first packets came by a device that has no ring yet, or by a tap; of which opening of it (R).
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Roused(u64);
@@ -716,11 +726,18 @@ pub struct Roused(u64);
 impl Handler<Roused> for Port {
     type Result = ();
 
-    /// Gives it a ring.
+    /// Gives it a ring; a tap, a shortcut.
     fn handle(&mut self, m: Roused, ctx: &mut Context<Self>) {
         self.desk.received();
-        let Some(Device::System(held)) = self.device.as_ref().filter(|_| m.0 == self.openings) else { return };
-        let (ifindex, rings) = (held.ifindex(), self.setup.rings.clone());
+        let ifindex = match self.device.as_mut().filter(|_| m.0 == self.openings) {
+            Some(Device::System(held)) => held.ifindex(),
+            Some(Device::Tap(own)) => {
+                own.shortcut.become_worthwhile();
+                return self.set_shortcut(ctx);
+            }
+            _ => return,
+        };
+        let rings = self.setup.rings.clone();
         let opening = tokio::task::spawn_blocking(move || device::open_late(ifindex, &rings));
         let step = actix::fut::wrap_future::<_, Self>(opening).map(move |opened, this, ctx| {
             // The device that it is of may have gone meanwhile.

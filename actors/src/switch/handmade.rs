@@ -74,7 +74,7 @@ impl Switch {
     fn unmake_datapath(&mut self, full: &str) -> Result<(), EditRefused> {
         let entry = self.made.remove(full).ok_or(EditRefused::Missing)?;
         for port in entry.own.values() {
-            port.address.offer(Discard);
+            port.address.offer(Discard::new().0);
             self.family.dismiss(port.address.card());
         }
         super::reconfigure::DATAPATH_ENDED.add();
@@ -158,7 +158,7 @@ impl Switch {
     fn remove_own_port(&mut self, full: &str, name: &str) -> Result<(), EditRefused> {
         let entry = self.made.get_mut(full).ok_or(EditRefused::Missing)?;
         let port = entry.own.remove(name).ok_or(EditRefused::Missing)?;
-        port.address.offer(Discard);
+        port.address.offer(Discard::new().0);
         self.family.dismiss(port.address.card());
         entry.ports.retain(|_, n| n != name);
         poll(entry, &self.settings.cores);

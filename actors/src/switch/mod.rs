@@ -213,6 +213,8 @@ pub struct Switch {
     busy: bool,
     /// Devices that came, or changed, meanwhile.
     came: BTreeSet<String>,
+    /// Of ports that were closed: each ends when the device is gone.
+    going: Vec<tokio::sync::oneshot::Receiver<()>>,
     next_bridge: u32,
     /// What bridges take recirculation identifiers from.
     recirc_numbers: ofproto::xlate::Numbers,
@@ -274,6 +276,7 @@ impl Switch {
             pending: None,
             busy: false,
             came: BTreeSet::new(),
+            going: Vec::new(),
             next_bridge: 1,
             recirc_numbers: ofproto::xlate::Numbers::default(),
             next_bundle: 1,

@@ -1,7 +1,7 @@
 //! One reconfiguration, step by step.
 
 use actix::prelude::*;
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, join, join_all};
 use hashing::HashOrder;
 use ofproto::bridge::SpanningConfig;
 use ofproto::view::{BridgeId, BundleId, PortRef};
@@ -169,7 +169,9 @@ impl Switch {
         if port.added && !bridge.moving.contains(name) {
             vlog::info!("bridge", "bridge {bridge_name}: deleted interface {name} on port {}", port.port.0);
         }
-        port.address.offer(Discard);
+        let (discard, gone) = Discard::new();
+        port.address.offer(discard);
+        self.going.push(gone);
         self.family.dismiss(port.address.card());
         bridge.ofports.give(port.port);
         let Some(backer) = self.datapaths.get_mut(&bridge.datapath) else { return };
@@ -485,7 +487,8 @@ impl Switch {
         self.bridges = bridges;
         self.changed.clear();
         let asked = self.configure_bridges(None);
-        let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|_, this, ctx| this.configured(ctx));
+        let done = join(join_all(asked), self.devices_gone());
+        let step = actix::fut::wrap_future::<_, Self>(done).map(|_, this, ctx| this.configured(ctx));
         ctx.spawn(step);
     }
 
@@ -506,7 +509,8 @@ impl Switch {
         self.busy = true;
         let changed = std::mem::take(&mut self.changed);
         let asked = self.configure_bridges(Some(&changed));
-        let step = actix::fut::wrap_future::<_, Self>(join_all(asked)).map(|_, this, ctx| {
+        let done = join(join_all(asked), self.devices_gone());
+        let step = actix::fut::wrap_future::<_, Self>(done).map(|_, this, ctx| {
             this.busy = false;
             this.try_again();
             this.write_status(None);
@@ -515,6 +519,17 @@ impl Switch {
             this.answer_shares();
         });
         ctx.spawn(step);
+    }
+
+    /// Ends when the devices of ports that were closed are gone: who changes the configuration may count on that. Other
+    /// threads take them away.
+    fn devices_gone(&mut self) -> impl Future<Output = ()> + use<> {
+        let going = std::mem::take(&mut self.going);
+        async move {
+            if tokio::time::timeout(PATIENCE, join_all(going)).await.is_err() {
+                vlog::warn!("bridge", "devices of closed ports are still there");
+            }
+        }
     }
 
     /// Numbers the timeout policies of connection tracking, and tells them to the datapaths: by type, by zone.

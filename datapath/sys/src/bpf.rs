@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use crate::closer::SlowFd;
 use crate::error::{Error, Result};
 use crate::map::Map as Memory;
 
@@ -218,16 +219,17 @@ impl AsFd for Program {
     }
 }
 
-/// A program at a device's egress, ahead of its queues; there no longer when this is dropped, or its process ends.
+/// A program at a device's egress, ahead of its queues; there no longer soon after this is dropped, or its process ends.
 #[derive(Debug)]
 pub struct EgressLink {
     /// The attachment lasts as long as this.
-    _held: OwnedFd,
+    held: SlowFd,
 }
 
 impl EgressLink {
     /// Has the program asked about each frame that the host sends by the device, before all others that are there.
-    /// `EINVAL`: the kernel is older than 6.6.
+    /// `EINVAL`: the kernel is older than 6.6. `EEXIST`: it is there already. It takes the kernel a grace period, some
+    /// 10 ms.
     pub fn attach(ifindex: u32, program: &Program) -> Result<Self> {
         const BPF_TCX_EGRESS: u32 = 47;
         const BPF_F_BEFORE: u32 = 1 << 3;
@@ -235,7 +237,12 @@ impl EgressLink {
         let attr = Attr::new(&[(0, prog), (4, ifindex), (8, BPF_TCX_EGRESS), (12, BPF_F_BEFORE)]);
         // SAFETY: the command reads nothing but the argument, and gives a descriptor.
         let held = unsafe { attr.open("attach a program to a device", BPF_LINK_CREATE) }?;
-        Ok(Self { _held: held })
+        Ok(Self { held: SlowFd::new(held) })
+    }
+
+    /// Takes it away; it is gone when this returns, after a grace period of the kernel.
+    pub fn detach(self) {
+        self.held.close_now();
     }
 }
 

@@ -52,5 +52,5 @@ pub use host_tunnel::{Carrier, HostTunnel, TunnelReceiver, TunnelSender};
 pub use netlink::{add_veth, delete_link};
 pub use ring::{EarlySocket, RingConfig, RingKind, RingStats, RingStock, RxRing, await_frames_under_way};
 pub use selftest::{early_reading_works, early_reading_works_apart};
-pub use tap::{Tap, TapKind};
+pub use tap::{Tap, TapKind, WakeFd};
 pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxMtu, TxOutcome, TxSocket};

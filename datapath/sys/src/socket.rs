@@ -1,9 +1,10 @@
 //! A packet socket and its options (packet(7)).
 
-use std::mem::{ManuallyDrop, size_of, size_of_val};
+use std::mem::{size_of, size_of_val};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::bpf::Program;
+use crate::closer::SlowFd;
 use crate::error::{Error, Result, check};
 
 /// A tag that is kept beside a frame: protocol and control information.
@@ -12,14 +13,7 @@ pub(crate) type Tag = (u16, u16);
 /// A raw packet socket, non-blocking, closed on exec; it receives nothing until it is bound.
 #[derive(Debug)]
 pub(crate) struct PacketSocket {
-    fd: ManuallyDrop<OwnedFd>,
-}
-
-impl Drop for PacketSocket {
-    fn drop(&mut self) {
-        // SAFETY: taken once, here, and not used after.
-        crate::closer::close(unsafe { ManuallyDrop::take(&mut self.fd) });
-    }
+    fd: SlowFd,
 }
 
 impl AsFd for PacketSocket {
@@ -35,7 +29,7 @@ impl PacketSocket {
         // SAFETY: no memory is passed.
         let fd = check("open a packet socket", unsafe { libc::socket(libc::AF_PACKET, flags, 0) })?;
         // SAFETY: the descriptor is fresh and owned by nobody else.
-        Ok(Self { fd: ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) }) })
+        Ok(Self { fd: SlowFd::new(unsafe { OwnedFd::from_raw_fd(fd) }) })
     }
 
     /// `setsockopt` with a plain value.
@@ -107,8 +101,8 @@ impl PacketSocket {
 
     /// A second descriptor of the same socket.
     pub(crate) fn try_clone(&self) -> Result<Self> {
-        let fd = self.fd.try_clone().map_err(|source| Error { what: "duplicate a packet socket", source })?;
-        Ok(Self { fd: ManuallyDrop::new(fd) })
+        let fd = self.fd.as_fd().try_clone_to_owned();
+        Ok(Self { fd: SlowFd::new(fd.map_err(|source| Error { what: "duplicate a packet socket", source })?) })
     }
 
     /// Sees every frame of the device, not only those addressed to it.
@@ -150,9 +144,7 @@ impl PacketSocket {
 
     /// Closes it here and now, which takes the kernel a grace period.
     pub(crate) fn close_now(self) {
-        let mut own = ManuallyDrop::new(self);
-        // SAFETY: taken once: `self` is not dropped, and not used after.
-        drop(unsafe { ManuallyDrop::take(&mut own.fd) });
+        self.fd.close_now();
     }
 
     /// Whether a frame waits to be received.

@@ -3,10 +3,15 @@
 //! What the host sends into the device is received here, and what is sent here the host receives. A device
 //! made here goes away with the last descriptor, unless it is made persistent ([`Tap::set_persistent`]).
 
+use std::any::Any;
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::closer::SlowFd;
 use crate::error::{Error, Result, check};
 use crate::frame::{Frame, VNET_HDR_LEN, VnetHdr};
 use crate::ring::MAX_FRAME;
@@ -29,25 +34,106 @@ pub enum TapKind {
     Tun,
 }
 
-/// A tap or tun device.
+/// Names of devices whose first handle is gone, and which are not closed yet.
+static LEAVING: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static LEFT: Condvar = Condvar::new();
+/// How long one that leaves is waited for by the next of its name.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A name among those that leave.
+struct Leaving(String);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let mut leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = leaving.iter().position(|name| *name == self.0) {
+            leaving.swap_remove(at);
+        }
+        LEFT.notify_all();
+    }
+}
+
+/// Waits until no device of this name is being closed.
+fn await_namesake(name: &str) {
+    let leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+    // One that does not go makes the attempt fail, which tells more.
+    let _ = LEFT.wait_timeout_while(leaving, PATIENCE, |leaving| leaving.iter().any(|other| other == name));
+}
+
+/// The open file that all handles of a device share.
+#[derive(Debug)]
+struct OpenFile {
+    fd: ManuallyDrop<SlowFd>,
+    name: String,
+    /// Dropped when the file is closed.
+    kept: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let mut kept = std::mem::take(self.kept.get_mut().unwrap_or_else(PoisonError::into_inner));
+        kept.insert(0, Box::new(Leaving(std::mem::take(&mut self.name))));
+        // SAFETY: taken once, here, and not used after.
+        unsafe { ManuallyDrop::take(&mut self.fd) }.close_before(kept);
+    }
+}
+
+/// A tap or tun device. The kernel takes some 40 ms to close one: when the last handle is dropped, other threads do.
 #[derive(Debug)]
 pub struct Tap {
-    file: File,
-    name: String,
+    file: Arc<OpenFile>,
     memory: Box<[u8]>,
     offloads: u32,
+    /// The handle that it was opened by.
+    is_first: bool,
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        if self.is_first {
+            LEAVING.lock().unwrap_or_else(PoisonError::into_inner).push(self.name().to_owned());
+        }
+    }
 }
 
 impl AsFd for Tap {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.file.fd.as_fd()
+    }
+}
+
+/// What to wait by for a device's frames; it holds the device open.
+#[derive(Debug)]
+pub struct WakeFd(Waits);
+
+#[derive(Debug)]
+enum Waits {
+    Tap(Arc<OpenFile>),
+    Socket(SlowFd),
+}
+
+impl From<OwnedFd> for WakeFd {
+    /// A descriptor of any kind; it will be closed by a thread of its own.
+    fn from(fd: OwnedFd) -> Self {
+        Self(Waits::Socket(SlowFd::new(fd)))
+    }
+}
+
+impl AsRawFd for WakeFd {
+    fn as_raw_fd(&self) -> RawFd {
+        match &self.0 {
+            Waits::Tap(file) => file.fd.as_raw_fd(),
+            Waits::Socket(fd) => fd.as_raw_fd(),
+        }
     }
 }
 
 impl Tap {
     /// Makes the device called `name`, or attaches to it, in the calling thread's network namespace; an
-    /// empty name or one with `%d` lets the kernel choose.
+    /// empty name or one with `%d` lets the kernel choose. Waits for one of the same name that is being closed: one whose
+    /// first handle, the one that this gives, was dropped.
     pub fn open(name: &str, kind: TapKind) -> Result<Self> {
+        await_namesake(name);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -66,7 +152,9 @@ impl Tap {
         let bytes = request.ifr_name.iter().map(|c| *c as u8).take_while(|b| *b != 0).collect();
         let name = String::from_utf8(bytes).map_err(|_| Error::os("name a device", libc::EINVAL))?;
         let memory = vec![0; BATCH_BYTES + 2 * HEADROOM + MAX_FRAME].into_boxed_slice();
-        let mut tap = Self { file, name, memory, offloads: 0 };
+        let fd = ManuallyDrop::new(SlowFd::new(file.into()));
+        let file = Arc::new(OpenFile { fd, name, kept: Mutex::default() });
+        let mut tap = Self { file, memory, offloads: 0, is_first: true };
         tap.set_header_len()?;
         tap.set_offloads(true)?;
         Ok(tap)
@@ -75,7 +163,7 @@ impl Tap {
     fn set_header_len(&self) -> Result<()> {
         let len = VNET_HDR_LEN as libc::c_int;
         // SAFETY: the call reads a live integer.
-        let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &len) };
+        let rc = unsafe { libc::ioctl(self.file.fd.as_raw_fd(), libc::TUNSETVNETHDRSZ, &len) };
         check("size a tap's virtio header", rc).map(drop)
     }
 
@@ -87,7 +175,7 @@ impl Tap {
         let mut last = Ok(());
         for &bits in wanted {
             // SAFETY: the argument is a number, no memory is passed.
-            let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(bits)) };
+            let rc = unsafe { libc::ioctl(self.file.fd.as_raw_fd(), libc::TUNSETOFFLOAD, libc::c_ulong::from(bits)) };
             last = check("set a tap's offloads", rc).map(drop);
             if last.is_ok() {
                 self.offloads = bits;
@@ -100,20 +188,31 @@ impl Tap {
     /// Lets the device, with its addresses, outlive the last descriptor, or not.
     pub fn set_persistent(&self, on: bool) -> Result<()> {
         // SAFETY: the argument is a number, no memory is passed.
-        let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETPERSIST, libc::c_ulong::from(on)) };
+        let rc = unsafe { libc::ioctl(self.file.fd.as_raw_fd(), libc::TUNSETPERSIST, libc::c_ulong::from(on)) };
         check("make a tap persistent", rc).map(drop)
     }
 
     /// A second handle on the same device, to send through while the first one's frames are lent.
-    pub fn try_clone(&self) -> Result<Self> {
-        let file = self.file.try_clone().map_err(|source| Error { what: "duplicate a tap", source })?;
-        Ok(Self { file, name: self.name.clone(), memory: Box::new([]), offloads: self.offloads })
+    pub fn share(&self) -> Self {
+        Self { file: self.file.clone(), memory: Box::new([]), offloads: self.offloads, is_first: false }
     }
 
     /// The same, able to receive.
-    pub fn try_clone_with_memory(&self) -> Result<Self> {
+    pub fn share_with_memory(&self) -> Self {
         let memory = vec![0; BATCH_BYTES + 2 * HEADROOM + MAX_FRAME].into_boxed_slice();
-        Ok(Self { memory, ..self.try_clone()? })
+        let mut tap = self.share();
+        tap.memory = memory;
+        tap
+    }
+
+    /// What becomes readable when the host has sent something.
+    pub fn wake_fd(&self) -> WakeFd {
+        WakeFd(Waits::Tap(self.file.clone()))
+    }
+
+    /// Drops what it is given when the device is closed, which is after the last handle is dropped.
+    pub fn keep_until_closed(&self, kept: impl Any + Send) {
+        self.file.kept.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(kept));
     }
 
     /// The offloads in force, as `TUN_F_*` bits.
@@ -123,21 +222,21 @@ impl Tap {
 
     /// The device's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.file.name
     }
 
     /// Whether the device still exists, be it under another name or in another network namespace.
     pub fn is_attached(&self) -> bool {
-        let Ok(mut request) = crate::device::request(&self.name) else { return false };
+        let Ok(mut request) = crate::device::request(self.name()) else { return false };
         // SAFETY: `request` is live and exclusively ours; the call writes an ifreq.
-        let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNGETIFF, &mut request) };
+        let rc = unsafe { libc::ioctl(self.file.fd.as_raw_fd(), libc::TUNGETIFF, &mut request) };
         rc == 0
     }
 
     /// Whether the device is in the calling thread's network namespace, where its index is its own.
     pub fn is_here(&self) -> bool {
         // SAFETY: no memory is passed; the call gives a descriptor.
-        let fd = unsafe { libc::ioctl(self.file.as_raw_fd(), TUNGETDEVNETNS) };
+        let fd = unsafe { libc::ioctl(self.file.fd.as_raw_fd(), TUNGETDEVNETNS) };
         if fd < 0 {
             return false;
         }
@@ -153,7 +252,7 @@ impl Tap {
     pub fn set_carrier(&self, on: bool) -> Result<()> {
         let value = libc::c_int::from(on);
         // SAFETY: the call reads a live integer.
-        let rc = unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETCARRIER, &value) };
+        let rc = unsafe { libc::ioctl(self.file.fd.as_raw_fd(), libc::TUNSETCARRIER, &value) };
         check("set a tap's carrier", rc).map(drop)
     }
 
@@ -166,7 +265,7 @@ impl Tap {
         while n < max && free.len() >= HEADROOM + MAX_FRAME {
             let room = &mut free[HEADROOM - VNET_HDR_LEN..HEADROOM + MAX_FRAME];
             // SAFETY: at most `room.len()` bytes are written into `room`, exclusively ours.
-            let got = unsafe { libc::read(self.file.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+            let got = unsafe { libc::read(self.file.fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
             let Ok(got) = usize::try_from(got) else {
                 let e = Error::last("read a tap");
                 match e.errno() {
@@ -217,7 +316,7 @@ impl Tap {
         let parts = [part(&vnet), part(frame.head), part(frame.body)];
         loop {
             // SAFETY: the parts are live; the kernel only reads them, and keeps no pointer.
-            let n = unsafe { libc::writev(self.file.as_raw_fd(), parts.as_ptr(), parts.len() as i32) };
+            let n = unsafe { libc::writev(self.file.fd.as_raw_fd(), parts.as_ptr(), parts.len() as i32) };
             if n >= 0 {
                 return 0;
             }

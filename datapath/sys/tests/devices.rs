@@ -59,6 +59,52 @@ fn a_tap_carries_frames_both_ways() {
     });
 }
 
+/// Who is dropped tells by which thread.
+struct Tells(std::sync::mpsc::SyncSender<std::thread::ThreadId>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        let _ = self.0.send(std::thread::current().id());
+    }
+}
+
+/// Who lets go of a tap does not wait until the kernel is done with it; who wants to know is told, and the next of the
+/// same name finds its place free, though other handles were dropped later.
+#[test]
+fn a_tap_is_closed_by_others() {
+    in_namespace(|| {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        for persists in [false, true, false] {
+            let tap = Tap::open("tp7", TapKind::Tap).expect("this test needs /dev/net/tun");
+            tap.set_persistent(persists).unwrap();
+            tap.keep_until_closed(Tells(tell.clone()));
+            let (other, wake) = (tap.share(), tap.wake_fd());
+            drop(tap);
+            assert!(other.is_attached() && told.try_recv().is_err(), "others hold it");
+            drop(other);
+            assert!(told.try_recv().is_err(), "who waits holds it");
+            drop(wake);
+            let by = told.recv().unwrap();
+            assert!(by != std::thread::current().id());
+            assert_eq!(device::index("tp7").is_ok(), persists, "it is gone by then, if it is to go");
+        }
+        let tap = Tap::open("tp7", TapKind::Tap).unwrap();
+        let other = tap.share();
+        drop(tap);
+        let (at_last, opened) = std::sync::mpsc::sync_channel(1);
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| {
+                let opened = Tap::open("tp7", TapKind::Tap).map(drop).map_err(|e| e.errno());
+                at_last.send(()).unwrap();
+                opened
+            });
+            assert!(opened.recv_timeout(std::time::Duration::from_millis(50)).is_err(), "the name is not free yet");
+            drop(other);
+            assert_eq!(next.join().unwrap(), Ok(()));
+        });
+    });
+}
+
 fn asks_for(ip: u8) -> Vec<u8> {
     let mut f = vec![0xff; 6];
     f.extend([2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);

@@ -205,3 +205,44 @@ fn a_killed_switch_leaves_nothing_at_a_tap() {
         warm(lab, guest)
     });
 }
+
+/// When the command that takes a port away ends, its device is gone, whoever polled it, and the next may have its name.
+#[test]
+fn a_port_that_is_deleted_is_gone() {
+    on_lab(Side::debian(), &["--enable-dummy", "--dummy-numa=0,0"], |lab| {
+        lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")?;
+        for mask in ["", " -- set open_vswitch . other_config:pmd-cpu-mask=3"] {
+            for _ in 0..8 {
+                lab.vsctl(&format!("add-port br0 i1 -- set interface i1 type=internal{mask}"))?;
+                lab.host.line("ip link set i1 up")?;
+                lab.vsctl("del-port i1")?;
+                need("the device is gone", lab.host.line("ip link show i1").is_err())?;
+                lab.vsctl("add-port br0 i1 -- set interface i1 type=internal")?;
+                need("there is no error", lab.vsctl("get interface i1 error")?.trim() == "[]")?;
+                lab.vsctl("del-port i1 -- add-port br0 i1 -- set interface i1 type=internal")?;
+                need("there is no error", lab.vsctl("get interface i1 error")?.trim() == "[]")?;
+                lab.host.line("ip link set i1 up")?;
+                lab.vsctl("del-port i1")?;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// A thread that dies takes no tap with it: the next one has it, and the device never goes.
+#[test]
+fn a_tap_outlives_the_thread_that_had_it() {
+    on_lab(Side::troupe(), &["--enable-dummy", "--dummy-numa=0,0"], |lab| {
+        lab.vsctl("set open_vswitch . other_config:pmd-cpu-mask=3")?;
+        let guests = lab.bridge_with_guests(1, 1500)?;
+        let guest = &guests[0];
+        at_home(lab, "br0")?;
+        for name in ["datapath system core 0", "datapath system core 1", "datapath system"] {
+            met(lab, guest)?;
+            lab.tool_args("ovs-appctl", &["-T", "60", "actor/panic", name])?;
+            met(lab, guest)?;
+            need("its addresses stayed", lab.host.line("ip addr show br0")?.contains("10.9.0.250/24"))?;
+        }
+        Ok(())
+    });
+}
