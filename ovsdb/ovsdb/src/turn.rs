@@ -20,6 +20,13 @@ pub fn members_in_turn(object: &Map<String, Value>) -> Vec<(&String, &Value)> {
     turn_of(&names).into_iter().map(|at| members[at]).collect()
 }
 
+/// An object whose members, put into it as they stand in `members`, are written in their turn.
+pub(crate) fn object_in_turn(members: Map<String, Value>) -> Value {
+    let turn = turn_of(&members.keys().map(String::as_str).collect::<Vec<_>>());
+    let mut members: Vec<Option<(String, Value)>> = members.into_iter().map(Some).collect();
+    Value::Object(turn.into_iter().filter_map(|at| members[at].take()).collect())
+}
+
 /// A member of a JSON object.
 pub(crate) type Member<'a> = (&'a String, &'a Value);
 

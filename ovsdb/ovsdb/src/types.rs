@@ -255,7 +255,7 @@ impl BaseType {
                 }
             }
         }
-        Value::Object(map)
+        crate::turn::object_in_turn(map)
     }
 
     /// Checks one atom against the constraint.
@@ -448,7 +448,7 @@ impl Type {
         } else if self.n_max != 1 {
             map.insert("max".into(), Value::from(self.n_max));
         }
-        Value::Object(map)
+        crate::turn::object_in_turn(map)
     }
 
     /// The type in words, as errors name it.

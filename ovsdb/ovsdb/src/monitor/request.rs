@@ -1,13 +1,15 @@
 //! Reading `<monitor-requests>`, `<monitor-cond-requests>` and condition changes.
 
-use serde_json::Value;
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
 
 use crate::condition::Condition;
 use crate::database::{Database, TableId};
 use crate::error::{OvsdbError, Result};
 use crate::parse::{Kinds, Members};
 use crate::schema::{COLUMN_UUID, TableSchema};
-use crate::turn::{Member, first_fault};
+use crate::turn::{Member, first_fault, members_in_turn, turn_of};
 
 /// Which method made the monitor, and thus how updates look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,11 +106,39 @@ pub fn parse_monitor_requests(json: &Value, db: &Database, version: Version) -> 
     let Some(requests) = json.as_object() else {
         return Err(OvsdbError::syntax_in(json, "monitor-requests must be object"));
     };
-    parse_tables(requests.iter(), db, version)
-        .map_err(|error| first_fault(error, requests.iter(), |in_turn| parse_tables(in_turn, db, version)))
+    let leaders = leaders(requests);
+    let parse = |requests: &mut dyn Iterator<Item = Member<'_>>| parse_tables(requests, db, version, &leaders);
+    parse(&mut requests.iter()).map_err(|error| first_fault(error, requests.iter(), |mut in_turn| parse(&mut in_turn)))
 }
 
-fn parse_tables<'a>(requests: impl Iterator<Item = Member<'a>>, db: &Database, version: Version) -> Result<Shape> {
+/// Of several requests for one table, by the table's name, the one that says which rows: the one whose condition Open
+/// vSwitch finds first among all tables'.
+fn leaders(requests: &Map<String, Value>) -> HashMap<&str, usize> {
+    let many = |request: &Value| request.as_array().is_some_and(|list| list.len() > 1);
+    if !requests.values().any(many) {
+        return HashMap::new();
+    }
+    let mut names = Vec::new();
+    let mut numbers = Vec::new();
+    for (name, request) in members_in_turn(requests) {
+        for number in 0..request.as_array().map_or(1, Vec::len) {
+            names.push(name.as_str());
+            numbers.push(number);
+        }
+    }
+    let mut leaders = HashMap::new();
+    for at in turn_of(&names) {
+        leaders.entry(names[at]).or_insert(numbers[at]);
+    }
+    leaders
+}
+
+fn parse_tables(
+    requests: &mut dyn Iterator<Item = Member<'_>>,
+    db: &Database,
+    version: Version,
+    leaders: &HashMap<&str, usize>,
+) -> Result<Shape> {
     let mut tables = Vec::new();
     for (name, request) in requests {
         let Some(id) = db.table_id(name) else {
@@ -123,8 +153,7 @@ fn parse_tables<'a>(requests: impl Iterator<Item = Member<'a>>, db: &Database, v
         };
         for (at, item) in list.iter().enumerate() {
             let condition = parse_request(item, schema, version, &mut shape)?;
-            // Of several requests for a table the first one says which rows.
-            if at == 0 {
+            if at == leaders.get(name.as_str()).copied().unwrap_or(0) {
                 shape.condition = condition;
             }
         }

@@ -58,7 +58,7 @@ impl ColumnSchema {
             map.insert("ephemeral".into(), Value::from(true));
         }
         map.insert("type".into(), self.ty.to_json());
-        Value::Object(map)
+        crate::turn::object_in_turn(map)
     }
 
     /// Whether the column holds pairs.

@@ -169,7 +169,7 @@ impl DatabaseSchema {
         let tables: Map<String, Value> =
             turn_of(&names).into_iter().map(|at| (names[at].to_owned(), tables[at].to_json(all_roots))).collect();
         map.insert("tables".into(), Value::Object(tables));
-        Value::Object(map)
+        crate::turn::object_in_turn(map)
     }
 
     /// The text of [`DatabaseSchema::to_json`].

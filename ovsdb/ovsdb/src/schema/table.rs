@@ -199,6 +199,6 @@ impl TableSchema {
             };
             map.insert("indexes".into(), self.indexes.iter().map(names).collect());
         }
-        Value::Object(map)
+        crate::turn::object_in_turn(map)
     }
 }

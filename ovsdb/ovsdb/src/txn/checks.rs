@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Txn, TxnRow};
+use super::{Txn, TxnRow, TxnTable};
 use crate::condition::Condition;
-use crate::database::{Table, index_hash};
+use crate::database::{Table, TableId, index_hash};
 use crate::error::{OvsdbError, Result};
 use crate::row::Row;
 use crate::schema::TableSchema;
@@ -64,36 +64,43 @@ impl Txn<'_> {
 
     pub(super) fn check_indexes(&self) -> Result<()> {
         for (table, rows) in self.tables_in_turn() {
-            let base = &self.db.tables[table];
-            for (map, columns) in base.indexes.iter().zip(&base.schema.indexes) {
-                let mut seen: HashMap<u64, SmallVec<[Arc<Row>; 1]>> = HashMap::new();
-                for uuid in &rows.order {
-                    let Some(new) = rows.rows.get(uuid).and_then(|entry| entry.new.as_ref()) else {
-                        continue;
-                    };
-                    let hash = index_hash(new, columns);
-                    let same =
-                        |other: &Row| other.uuid != new.uuid && columns.iter().all(|&c| other.get(c) == new.get(c));
-                    let mine = seen.entry(hash).or_default();
-                    let mut rival = mine.iter().find(|row| same(row)).cloned();
-                    let stored = map.get(&hash);
-                    for uuid in stored.iter().flat_map(|uuids| uuids.iter()) {
-                        // A row that the transaction touched is in `seen` with its new values.
-                        if rival.is_none() && !rows.rows.contains_key(uuid) {
-                            rival = base.row(uuid).filter(|row| same(row)).cloned();
-                        }
+            if self.check_indexes_of(table, rows, &rows.order).is_err() {
+                self.check_indexes_of(table, rows, &rows.turn())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `order`: in which the rows are compared with those before them.
+    fn check_indexes_of(&self, table: TableId, rows: &TxnTable, order: &[Uuid]) -> Result<()> {
+        let base = &self.db.tables[table];
+        let mut seen = vec![HashMap::<u64, SmallVec<[Arc<Row>; 1]>>::new(); base.schema.indexes.len()];
+        for uuid in order {
+            let Some(new) = rows.rows.get(uuid).and_then(|entry| entry.new.as_ref()) else {
+                continue;
+            };
+            for ((map, columns), seen) in base.indexes.iter().zip(&base.schema.indexes).zip(&mut seen) {
+                let hash = index_hash(new, columns);
+                let same = |other: &Row| other.uuid != new.uuid && columns.iter().all(|&c| other.get(c) == new.get(c));
+                let mine = seen.entry(hash).or_default();
+                let mut rival = mine.iter().find(|row| same(row)).cloned();
+                let stored = map.get(&hash);
+                for uuid in stored.iter().flat_map(|uuids| uuids.iter()) {
+                    // A row that the transaction touched is in `seen` with its new values.
+                    if rival.is_none() && !rows.rows.contains_key(uuid) {
+                        rival = base.row(uuid).filter(|row| same(row)).cloned();
                     }
-                    if let Some(rival) = rival {
-                        let known = |row: &Row| (row.uuid, rows.rows.get(&row.uuid));
-                        // The greater is named first.
-                        let (first, second) = match compare(&base.schema, &rival, new) {
-                            Ordering::Less => (known(new), known(&rival)),
-                            _ => (known(&rival), known(new)),
-                        };
-                        return Err(duplicate(&base.schema, columns, new, first, second));
-                    }
-                    mine.push(Arc::clone(new));
                 }
+                if let Some(rival) = rival {
+                    let known = |row: &Row| (row.uuid, rows.rows.get(&row.uuid));
+                    // The greater is named first.
+                    let (first, second) = match compare(&base.schema, &rival, new) {
+                        Ordering::Less => (known(new), known(&rival)),
+                        _ => (known(&rival), known(new)),
+                    };
+                    return Err(duplicate(&base.schema, columns, new, first, second));
+                }
+                mine.push(Arc::clone(new));
             }
         }
         Ok(())

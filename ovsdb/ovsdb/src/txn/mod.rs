@@ -8,10 +8,11 @@ mod checks;
 mod commit;
 mod refs;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 pub use commit::{Commit, RowChange};
+use hashing::HashOrder;
 
 use crate::condition::Condition;
 use crate::database::{Database, TableId};
@@ -38,6 +39,22 @@ const AT_A_TIME: usize = 32;
 pub(crate) struct TxnTable {
     pub rows: HashMap<Uuid, TxnRow>,
     pub order: Vec<Uuid>,
+    /// Those of `order`, and others that the transaction touched and left as they were; empty if there are none.
+    came: Vec<Uuid>,
+}
+
+impl TxnTable {
+    /// The touched rows in the turn in which Open vSwitch comes by them, to tell the first of several faults: that of a
+    /// hash table, by the first word of the UUID.
+    fn turn(&self) -> Vec<Uuid> {
+        let came: HashSet<&Uuid> = self.came.iter().collect();
+        let mut turn = HashOrder::default();
+        for uuid in self.came.iter().chain(self.order.iter().filter(|uuid| !came.contains(uuid))) {
+            let [a, b, c, d, ..] = *uuid.as_bytes();
+            turn.insert(u32::from_be_bytes([a, b, c, d]), *uuid);
+        }
+        turn.iter().filter(|uuid| self.rows.contains_key(uuid)).collect()
+    }
 }
 
 /// A transaction under way.
@@ -98,6 +115,11 @@ impl<'a> Txn<'a> {
     /// The touched tables, the first touched first.
     pub(crate) fn tables_in_turn(&self) -> impl Iterator<Item = (TableId, &TxnTable)> {
         self.turns.iter().filter_map(|table| Some((*table, self.tables.get(table)?)))
+    }
+
+    /// The touched rows as Open vSwitch comes by them.
+    fn rows_in_turn(&self) -> Vec<(TableId, Uuid)> {
+        self.tables_in_turn().flat_map(|(table, t)| t.turn().into_iter().map(move |uuid| (table, uuid))).collect()
     }
 
     /// The entry of a row that exists, before or within the transaction.

@@ -13,27 +13,35 @@ use crate::types::RefType;
 use crate::uuid::Uuid;
 
 impl Txn<'_> {
-    /// The touched rows, in order, as they are now.
+    /// The touched rows, in the order of the first touch, as they are now.
     fn touched_rows(&self) -> Vec<(TableId, Uuid)> {
         self.tables_in_turn().flat_map(|(table, t)| t.order.iter().map(move |&uuid| (table, uuid))).collect()
     }
 
     pub(super) fn count_references(&mut self) -> Result<()> {
-        let touched = self.touched_rows();
-        for &(table, uuid) in &touched {
-            self.count_row(table, uuid, true)?;
-        }
-        for (table, uuid) in touched {
-            let Some(entry) = self.tables[&table].rows.get(&uuid) else { continue };
-            if entry.new.is_none() && entry.refs > 0 {
-                let name = &self.db.tables[table].schema.name;
-                return Err(OvsdbError::referential(format!(
-                    "cannot delete {name} row {uuid} because of {} remaining reference(s)",
-                    entry.refs
-                )));
+        for (table, uuid) in self.touched_rows() {
+            if let Err(error) = self.count_row(table, uuid, true) {
+                // Others may be at fault as well. What was counted is of no account any more.
+                let mut rows = self.rows_in_turn().into_iter();
+                return Err(rows.find_map(|(table, uuid)| self.count_row(table, uuid, true).err()).unwrap_or(error));
             }
         }
-        Ok(())
+        if self.touched_rows().into_iter().all(|(table, uuid)| self.check_count(table, uuid).is_ok()) {
+            return Ok(());
+        }
+        self.rows_in_turn().into_iter().try_for_each(|(table, uuid)| self.check_count(table, uuid))
+    }
+
+    /// A row that goes must not be referred to.
+    fn check_count(&self, table: TableId, uuid: Uuid) -> Result<()> {
+        let entry = self.tables.get(&table).and_then(|t| t.rows.get(&uuid));
+        match entry.filter(|entry| entry.new.is_none() && entry.refs > 0) {
+            None => Ok(()),
+            Some(entry) => Err(OvsdbError::referential(format!(
+                "cannot delete {} row {uuid} because of {} remaining reference(s)",
+                self.db.tables[table].schema.name, entry.refs
+            ))),
+        }
     }
 
     pub(super) fn count_known_references(&mut self) {
@@ -151,7 +159,12 @@ impl Txn<'_> {
             self.touch(table, uuid);
         }
         for (table, uuid) in self.touched_rows() {
-            self.prune_row(table, uuid, affected.contains(&(table, uuid)))?;
+            if let Err(error) = self.prune_row(table, uuid, affected.contains(&(table, uuid))) {
+                // Who passes is pruned, now or before; who comes first of those who do not is told of.
+                let mut rows = self.rows_in_turn().into_iter();
+                let mut fault = |row: (TableId, Uuid)| self.prune_row(row.0, row.1, affected.contains(&row)).err();
+                return Err(rows.find_map(&mut fault).unwrap_or(error));
+            }
         }
         Ok(())
     }
