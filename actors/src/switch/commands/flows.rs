@@ -493,8 +493,9 @@ async fn put_flow(
     let text = key;
     let (ufid, key, mask) = parse_flow(entry, text, put, says)?;
     // Here ports have numbers alone.
-    let Ok(actions) = odp_text::parse_actions(actions, None) else {
-        return says.fail("parsing actions", Some(reason::INVALID));
+    let actions = match odp_text::parse_actions(actions, None) {
+        Ok(actions) => actions,
+        Err(error) => return says.fail("parsing actions", Some(&error.reason())),
     };
     if key.in_port() != 0
         && !entry.ports.contains_key(&key.in_port())

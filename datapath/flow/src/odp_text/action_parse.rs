@@ -22,12 +22,28 @@ const MAX_MD2: usize = 248;
 
 /// Actions that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("syntax error at {0}")]
-pub struct ParseError(pub String);
+#[error("syntax error at {rest}")]
+pub struct ParseError {
+    /// What is left of the text, from the action on.
+    pub rest: String,
+    /// Octets of an action that can be read, but for what stands behind it; 0 where none can.
+    pub taken: usize,
+}
+
+impl ParseError {
+    /// The reason as Open vSwitch 3.1 tells it, which takes the length of what it could read for an error's number.
+    pub fn reason(&self) -> String {
+        match self.taken {
+            0 => "Invalid argument".to_owned(),
+            1 => "End of file".to_owned(),
+            taken => format!("Unknown error -{taken}"),
+        }
+    }
+}
 
 /// Reads actions; `drop` and the empty text are none.
 pub fn parse_actions(text: &str, ports: Option<&dyn PortNames>) -> Result<Vec<Action>, ParseError> {
-    if text.trim().eq_ignore_ascii_case("drop") {
+    if text.eq_ignore_ascii_case("drop") {
         return Ok(Vec::new());
     }
     let parser = Parser { ports };
@@ -39,7 +55,11 @@ pub fn parse_actions(text: &str, ports: Option<&dyn PortNames>) -> Result<Vec<Ac
             return Ok(actions);
         }
         let start = scan.rest;
-        let action = parser.one(&mut scan, 0).ok_or_else(|| ParseError(start.into()))?;
+        let wrong = |taken| ParseError { rest: start.into(), taken };
+        let action = parser.one(&mut scan, 0).ok_or_else(|| wrong(0))?;
+        if !scan.is_empty() && !scan.rest.starts_with([',', ' ', '\t', '\r', '\n']) {
+            return Err(wrong(start.len() - scan.rest.len()));
+        }
         actions.push(action);
     }
 }
@@ -80,20 +100,24 @@ impl Parser<'_> {
         let mut ahead = *scan;
         let word = ahead.word().unwrap_or("");
         let opens = ahead.peek("(");
-        let starts_with_digit = word.starts_with(|c: char| c.is_ascii_digit());
-        if starts_with_digit {
+        if scan.rest.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit()) {
             return Some(Action::Output(scan.low32()?));
         }
-        let simple = match word {
-            "pop_vlan" => Some(Action::PopVlan),
-            "pop_eth" => Some(Action::PopEth),
-            "ct_clear" => Some(Action::CtClear),
-            "ct" if !opens => Some(Action::Ct(Box::default())),
-            _ => None,
-        };
-        if let Some(action) = simple {
-            *scan = ahead;
-            return Some(action);
+        // Beginnings of names, as whatever follows is the next action's, or wrong; a port's name goes first.
+        if self.ports.is_none_or(|ports| ports.port_named(word).is_none()) {
+            if scan.eat("pop_vlan") {
+                return Some(Action::PopVlan);
+            }
+            if scan.eat("ct_clear") {
+                return Some(Action::CtClear);
+            }
+            if !scan.peek("ct(") && scan.eat("ct") {
+                return Some(Action::Ct(Box::default()));
+            }
+            if word == "pop_eth" {
+                *scan = ahead;
+                return Some(Action::PopEth);
+            }
         }
         if !opens {
             return self.port(scan).map(Action::Output);
@@ -106,7 +130,12 @@ impl Parser<'_> {
     /// What stands in the parentheses of an action, the closing one included.
     fn call(self, word: &str, scan: &mut Scan<'_>, depth: usize) -> Option<Action> {
         let action = match word {
-            "lb_output" => Action::LbOutput(scan.low32()?),
+            "lb_output" => {
+                // In decimal.
+                let (number, rest) = crate::text::parse_wrapping_prefix(scan.rest, 10)?;
+                scan.rest = rest;
+                Action::LbOutput(number as u32)
+            }
             "trunc" => Action::Trunc(scan.low32()?),
             "recirc" => Action::Recirc(number32(scan)?),
             "meter" => Action::Meter(scan.low32()?),
@@ -189,7 +218,7 @@ impl Parser<'_> {
             "slow_path" => {
                 let mut reason = 0;
                 while !scan.peek(")") {
-                    scan.skip(",");
+                    scan.skip(",|");
                     let name = scan.word()?;
                     reason |= if name == "0" { 0 } else { slow_path_reason(name)? };
                 }
@@ -291,7 +320,14 @@ fn octets(scan: &mut Scan<'_>) -> Option<Vec<u8>> {
 }
 
 fn number32(scan: &mut Scan<'_>) -> Option<u32> {
-    u32::try_from(scan.number()?).ok()
+    u32::try_from(scan.low_bits()?).ok()
+}
+
+/// The low 16 bits of a number in decimal, without a sign.
+fn decimal16(scan: &mut Scan<'_>) -> Option<u16> {
+    scan.skip(" \t\r\n");
+    let digits = scan.span(|c| c.is_ascii_digit())?;
+    Some(digits.bytes().fold(0, |n: u16, d| n.wrapping_mul(10).wrapping_add(u16::from(d - b'0'))))
 }
 
 fn field(scan: &mut Scan<'_>, name: &str) -> Option<u64> {
@@ -320,12 +356,11 @@ fn push_vlan(scan: &mut Scan<'_>) -> Option<Action> {
         0x8100
     };
     // In this order; only the last goes without saying.
-    let vid = field(scan, "vid=")?;
-    let pcp = field(scan, ",pcp=")?;
+    scan.expect("vid=")?;
+    let vid = scan.small(0xfff)?;
+    scan.expect(",pcp=")?;
+    let pcp = scan.small(7)?;
     let cfi = if scan.peek(")") { 1 } else { field(scan, ",cfi=")? };
-    if vid > 0xfff || pcp > 7 {
-        return None;
-    }
     Some(Action::PushVlan { tpid, tci: (pcp << 13) as u16 | (u16::from(cfi != 0) << 12) | vid as u16 })
 }
 
@@ -345,21 +380,19 @@ fn push_nsh(scan: &mut Scan<'_>) -> Option<PushNsh> {
             nsh.md2 = octets.collect::<Option<_>>()?;
             continue;
         }
-        let value = scan.number()?;
+        let value = scan.low32()?;
         match name {
-            "flags" => nsh.flags = u8::try_from(value).ok()?,
-            "ttl" => nsh.ttl = u8::try_from(value).ok()?,
-            "mdtype" => nsh.mdtype = u8::try_from(value).ok()?,
-            "np" => nsh.np = u8::try_from(value).ok()?,
-            "spi" => {
-                let spi = u32::try_from(value).ok().filter(|s| *s <= 0xff_ffff)?;
-                nsh.path_hdr = spi << 8 | (nsh.path_hdr & 0xff);
-            }
-            "si" => nsh.path_hdr = (nsh.path_hdr & !0xff) | u32::from(u8::try_from(value).ok()?),
-            "c1" => nsh.context[0] = u32::try_from(value).ok()?,
-            "c2" => nsh.context[1] = u32::try_from(value).ok()?,
-            "c3" => nsh.context[2] = u32::try_from(value).ok()?,
-            "c4" => nsh.context[3] = u32::try_from(value).ok()?,
+            "flags" => nsh.flags = value as u8,
+            "ttl" => nsh.ttl = value as u8,
+            "mdtype" => nsh.mdtype = value as u8,
+            "np" => nsh.np = value as u8,
+            "spi" if value > 0xff_ffff => return None,
+            "spi" => nsh.path_hdr = value << 8 | (nsh.path_hdr & 0xff),
+            "si" => nsh.path_hdr = (nsh.path_hdr & !0xff) | (value & 0xff),
+            "c1" => nsh.context[0] = value,
+            "c2" => nsh.context[1] = value,
+            "c3" => nsh.context[2] = value,
+            "c4" => nsh.context[3] = value,
             _ => return None,
         }
     }
@@ -378,38 +411,37 @@ fn hash(scan: &mut Scan<'_>) -> Option<Action> {
     Some(Action::Hash { alg, basis })
 }
 
+/// Keywords, which need nothing between them.
 fn ct(scan: &mut Scan<'_>) -> Option<Ct> {
     let mut ct = Ct::default();
+    let (mut commit, mut force) = (false, false);
     while !scan.peek(")") {
-        scan.skip(", ");
-        match scan.word()? {
-            "commit" => ct.commit = true,
-            "force_commit" => (ct.commit, ct.force) = (true, true),
-            "zone" => ct.zone = field(scan, "=")? as u16,
-            "mark" => {
-                scan.expect("=")?;
-                ct.mark = Some(scan.masked32()?);
-            }
-            "label" => {
-                scan.expect("=")?;
-                ct.label = Some(scan.masked128()?);
-            }
-            "helper" => {
-                scan.expect("=")?;
-                ct.helper = Some(match scan.word()? {
-                    "ftp" => "ftp",
-                    "tftp" => "tftp",
-                    _ => return None,
-                });
-            }
-            "timeout" => {
-                scan.expect("=")?;
-                ct.timeout = Some(scan.span(|c| c != ',' && c != ')')?.into());
-            }
-            "nat" => ct.nat = Some(nat(scan)?),
-            _ => return None,
+        scan.skip(", \t\r\n");
+        if scan.eat("commit") {
+            commit = true;
+        } else if scan.eat("force_commit") {
+            force = true;
+        } else if scan.eat("zone=") {
+            ct.zone = decimal16(scan)?;
+        } else if scan.eat("mark=") {
+            ct.mark = Some(scan.masked32()?).filter(|(_, mask)| *mask != 0);
+        } else if scan.eat("label=") {
+            ct.label = Some(scan.masked128()?).filter(|(_, mask)| *mask != 0);
+        } else if scan.eat("helper=") {
+            let name = scan.span(|c| !", ()\t\r\n".contains(c))?;
+            ct.helper = Some(["ftp", "tftp"].into_iter().find(|known| *known == name)?);
+        } else if scan.eat("timeout=") {
+            ct.timeout = Some(scan.span(|c| !", ()\t\r\n".contains(c))?.into());
+        } else if scan.eat("nat") {
+            ct.nat = Some(nat(scan)?);
+        } else {
+            return None;
         }
     }
+    if commit && force {
+        return None;
+    }
+    (ct.commit, ct.force) = (commit || force, force);
     Some(ct)
 }
 
@@ -419,32 +451,53 @@ fn nat(scan: &mut Scan<'_>) -> Option<CtNat> {
         return Some(nat);
     }
     while !scan.peek(")") {
-        scan.skip(", ");
-        match scan.word()? {
-            "src" => nat.src = Some(true),
-            "dst" => nat.src = Some(false),
-            "persistent" => nat.persistent = true,
-            "hash" => nat.hash = true,
-            "random" => nat.random = true,
-            _ => return None,
+        scan.skip(", \t\r\n");
+        if nat.src != Some(false) && scan.eat("src") {
+            nat.src = Some(true);
+        } else if nat.src != Some(true) && scan.eat("dst") {
+            nat.src = Some(false);
+        } else if scan.eat("persistent") {
+            nat.persistent = true;
+            continue;
+        } else if scan.eat("hash") {
+            nat.hash = true;
+            continue;
+        } else if scan.eat("random") {
+            nat.random = true;
+            continue;
+        } else {
+            return None;
         }
         if scan.eat("=") {
-            if !scan.peek(":") || scan.peek("::") {
-                nat.ip_min = Some(address(scan)?);
-                if scan.eat("-") {
-                    nat.ip_max = Some(address(scan)?);
-                }
-            }
-            if scan.eat(":") {
-                nat.port_min = u16::try_from(scan.number()?).ok()?;
-                if scan.eat("-") {
-                    nat.port_max = u16::try_from(scan.number()?).ok()?;
-                }
-            }
+            nat_range(scan, &mut nat)?;
         }
     }
     scan.expect(")")?;
+    if nat.hash && nat.random {
+        return None;
+    }
+    // How to choose matters where there is something to choose from.
+    if nat.src.is_none() || nat.ip_min.is_none() {
+        (nat.persistent, nat.hash, nat.random) = (false, false, false);
+    }
     Some(nat)
+}
+
+/// Addresses and ports, each last one not before the first.
+fn nat_range(scan: &mut Scan<'_>, nat: &mut CtNat) -> Option<()> {
+    let first = address(scan)?;
+    nat.ip_min = Some(first);
+    if scan.eat("-") {
+        let last = address(scan).filter(|last| last.is_ipv4() == first.is_ipv4() && *last >= first)?;
+        nat.ip_max = Some(last);
+    }
+    if scan.eat(":") {
+        nat.port_min = decimal16(scan)?;
+        if scan.eat("-") {
+            nat.port_max = decimal16(scan).filter(|last| *last >= nat.port_min || *last == 0)?;
+        }
+    }
+    Some(())
 }
 
 /// An IPv4 address, or an IPv6 one that may be in brackets.

@@ -499,12 +499,12 @@ pub(super) fn inert(out: &mut String, group: InertGroup, key: &Key, mask: &Mask)
     }
 }
 
-fn packet_type(f: &mut Fields<'_>, k: &Key, m: &Mask) {
+pub(super) fn packet_type(f: &mut Fields<'_>, k: &Key, m: &Mask) {
     f.decimal("ns", (k.packet_type() >> 16).into(), (m.packet_type() >> 16).into(), 0xffff);
     f.hex("id", (k.packet_type() & 0xffff).into(), (m.packet_type() & 0xffff).into(), 0xffff);
 }
 
-fn ct_tuple4(f: &mut Fields<'_>, k: &Key, m: &Mask) {
+pub(super) fn ct_tuple4(f: &mut Fields<'_>, k: &Key, m: &Mask) {
     f.ipv4("src", k.ct_nw_src(), m.ct_nw_src());
     f.ipv4("dst", k.ct_nw_dst(), m.ct_nw_dst());
     f.decimal("proto", k.ct_nw_proto().into(), m.ct_nw_proto().into(), 0xff);
@@ -512,7 +512,7 @@ fn ct_tuple4(f: &mut Fields<'_>, k: &Key, m: &Mask) {
     f.decimal("tp_dst", k.ct_tp_dst().into(), m.ct_tp_dst().into(), 0xffff);
 }
 
-fn ct_tuple6(f: &mut Fields<'_>, k: &Key, m: &Mask) {
+pub(super) fn ct_tuple6(f: &mut Fields<'_>, k: &Key, m: &Mask) {
     f.ipv6("src", k.ct_ipv6_src(), m.ct_ipv6_src());
     f.ipv6("dst", k.ct_ipv6_dst(), m.ct_ipv6_dst());
     f.decimal("proto", k.ct_nw_proto().into(), m.ct_nw_proto().into(), 0xff);

@@ -312,16 +312,20 @@ impl<'a> Parser<'a> {
         while !ends(scan) {
             let name = scan.word()?;
             scan.expect("=")?;
-            let pair = Pair { key: &mut self.key, mask: &mut self.mask };
-            match group {
-                "eth" | "arp" | "nd" => address_field(group, name, scan, pair)?,
-                "ipv4" | "ipv6" => ip_field(group, name, scan, pair)?,
-                "nsh" => nsh_field(name, scan, pair)?,
-                "ct_tuple4" | "ct_tuple6" => tuple_field(group, name, scan, pair)?,
-                _ => small_field(group, name, scan, pair)?,
-            }
+            field(group, name, scan, Pair { key: &mut self.key, mask: &mut self.mask })?;
         }
         Some(())
+    }
+}
+
+/// One field's value, with an optional mask.
+pub(super) fn field(group: &str, name: &str, scan: &mut Scan<'_>, pair: Pair<'_>) -> Option<()> {
+    match group {
+        "eth" | "arp" | "nd" => address_field(group, name, scan, pair),
+        "ipv4" | "ipv6" => ip_field(group, name, scan, pair),
+        "nsh" => nsh_field(name, scan, pair),
+        "ct_tuple4" | "ct_tuple6" => tuple_field(group, name, scan, pair),
+        _ => small_field(group, name, scan, pair),
     }
 }
 

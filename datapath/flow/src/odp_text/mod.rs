@@ -6,6 +6,8 @@
 
 mod action_format;
 mod action_parse;
+mod exact;
+mod exact_tunnel;
 mod key_format;
 mod key_parse;
 mod normalize;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{KeyOptions, format_actions, format_key, parse_actions, parse_key};
-use crate::Key;
+use super::exact::describe;
+use super::{format_actions, parse_actions};
 use crate::extract::ethertype as et;
 use crate::odp::Action;
 use crate::text::PortNames;
@@ -39,7 +39,7 @@ pub fn reformat(texts: &[String]) -> Result<String, Failure> {
             Ok(actions) => {
                 let _ = writeln!(out, "{}", format_actions(&actions, None));
             }
-            Err(_) => return Err((out, "odp_actions_from_string (Invalid argument)".to_owned())),
+            Err(error) => return Err((out, format!("odp_actions_from_string ({})", error.reason()))),
         }
     }
     Ok(out)
@@ -58,68 +58,33 @@ pub fn normalize(args: &[String]) -> Result<String, Failure> {
         }
     }
     let given = Given(given);
-    let (key, mask) = match parse_key(key_text, Some(&given)) {
-        Ok(parsed) => parsed,
-        Err(error) => return fail("", format!("odp_flow_key_from_string ({error}) (Invalid argument)")),
+    let packet = match describe(key_text, Some(&given)) {
+        Ok(packet) => packet,
+        Err(rest) => return fail("", format!("odp_flow_key_from_string (syntax error at {rest}) (Invalid argument)")),
     };
-    let mut out = format!("input flow: {}\n", format_key(&key, Some(&mask), &KeyOptions::default()));
-    if lacks_a_group(&key, key_text) {
-        return fail(&out, "odp_flow_key_to_flow failed (reason unknown) (No such file or directory)".to_owned());
+    let mut out = format!("input flow: {}\n", packet.text);
+    if let Some(fault) = packet.fault {
+        return fail(&out, format!("odp_flow_key_to_flow failed {fault}"));
     }
-    let Ok(actions) = parse_actions(actions_text, Some(&given)) else {
-        return fail(&out, "odp_actions_from_string (Invalid argument)".to_owned());
+    let actions = match parse_actions(actions_text, Some(&given)) {
+        Ok(actions) => actions,
+        Err(error) => return fail(&out, format!("odp_actions_from_string ({})", error.reason())),
     };
-    let nothing = actions.is_empty() && actions_text.trim() == "drop";
-    let mut groups = gather(&key, actions);
+    let nothing = actions.is_empty() && actions_text.eq_ignore_ascii_case("drop");
+    let mut groups = gather(packet.tags.clone(), actions);
     if nothing {
-        groups.entry(tags_of(&key)).or_default();
+        groups.entry(packet.tags).or_default();
     }
     for (tags, actions) in groups {
-        heading(&mut out, &tags, &key);
+        heading(&mut out, &tags, packet.label);
         out.push_str(&format_actions(&actions, None));
     }
     Ok(out)
 }
 
-/// Whether the text leaves out a group that what it says of the packet calls for.
-fn lacks_a_group(key: &Key, text: &str) -> bool {
-    let has = |group: &str| text.contains(group);
-    let tag = |tpid: u16| matches!(tpid, et::VLAN | et::QINQ);
-    if tag(key.dl_type()) || (key.vlan_tpid() != 0 && !(has("vlan(") && has("encap("))) {
-        return true;
-    }
-    match key.dl_type() {
-        et::ARP | et::RARP => !has("arp("),
-        et::MPLS | et::MPLS_MULTICAST => !has("mpls("),
-        et::IPV4 => !has("ipv4(") || lacks_a_transport(key, &has),
-        et::IPV6 => !has("ipv6(") || lacks_a_transport(key, &has),
-        _ => false,
-    }
-}
-
-fn lacks_a_transport(key: &Key, has: &dyn Fn(&str) -> bool) -> bool {
-    let is_later_fragment = key.nw_frag() & crate::nw_frag::LATER != 0;
-    let group = match key.nw_proto() {
-        1 if key.dl_type() == et::IPV4 => "icmp(",
-        58 if key.dl_type() == et::IPV6 => "icmpv6(",
-        6 => "tcp(",
-        17 => "udp(",
-        132 => "sctp(",
-        _ => return false,
-    };
-    let is_discovery = group == "icmpv6(" && matches!(key.tp_src(), 135 | 136);
-    !is_later_fragment && (!has(group) || (is_discovery && !has("nd(")))
-}
-
-fn tags_of(key: &Key) -> Tags {
-    let all = [(key.vlan_tpid(), key.vlan_tci()), (key.vlan2_tpid(), key.vlan2_tci())];
-    all.into_iter().take_while(|tag| *tag != (0, 0)).collect()
-}
-
 /// Actions by the tags that the packet has where they stand.
-fn gather(key: &Key, actions: Vec<Action>) -> BTreeMap<Tags, Vec<Action>> {
+fn gather(mut tags: Tags, actions: Vec<Action>) -> BTreeMap<Tags, Vec<Action>> {
     let mut groups: BTreeMap<Tags, Vec<Action>> = BTreeMap::new();
-    let mut tags = tags_of(key);
     for action in actions {
         match action {
             Action::PushVlan { tpid, tci } => tags.insert(0, (tpid, tci)),
@@ -139,7 +104,7 @@ fn gather(key: &Key, actions: Vec<Action>) -> BTreeMap<Tags, Vec<Action>> {
     groups
 }
 
-fn heading(out: &mut String, tags: &Tags, key: &Key) {
+fn heading(out: &mut String, tags: &Tags, label: Option<u32>) {
     if tags.is_empty() {
         out.push_str("no vlan: ");
     }
@@ -151,8 +116,7 @@ fn heading(out: &mut String, tags: &Tags, key: &Key) {
         }
         let _ = write!(out, "vid={},pcp={}): ", tci & 0xfff, tci >> 13);
     }
-    if matches!(key.dl_type(), et::MPLS | et::MPLS_MULTICAST) {
-        let lse = key.mpls_lse0();
+    if let Some(lse) = label {
         let _ = write!(out, "mpls(label={},tc={},ttl={}): ", lse >> 12, (lse >> 9) & 7, lse & 0xff);
     } else {
         out.push_str("no mpls: ");

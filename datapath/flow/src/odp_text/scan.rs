@@ -79,11 +79,8 @@ impl<'a> Scan<'a> {
         Some(number)
     }
 
-    /// A number in C's notation, of one too large the low bits, as `scanf` has it.
+    /// A number in C's notation, of one too large the low bits, as `scanf` has it: white space and a sign may stand before.
     pub(super) fn low_bits(&mut self) -> Option<u64> {
-        if !self.rest.starts_with(|c: char| c.is_ascii_digit()) {
-            return None;
-        }
         let (number, rest) = text::parse_wrapping_prefix(self.rest, 0)?;
         self.rest = rest;
         Some(number)
@@ -99,12 +96,17 @@ impl<'a> Scan<'a> {
         self.low_bits().map(|n| n as u32)
     }
 
-    /// A number of at most `bits` bits with an optional `/mask`.
+    /// A number of at most `bits` bits, fewer than 32, with an optional `/mask`.
     pub(super) fn masked(&mut self, bits: u32) -> Option<(u64, u64)> {
-        let ones = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
-        let value = self.number().filter(|n| n & !ones == 0)?;
-        let mask = if self.eat("/") { self.number().filter(|n| n & !ones == 0)? } else { ones };
+        let ones = (1 << bits) - 1;
+        let value = self.small(ones)?;
+        let mask = if self.eat("/") { self.small(ones)? } else { ones };
         Some((value, mask))
+    }
+
+    /// The low 32 bits of a number, none of which is beyond `ones`.
+    pub(super) fn small(&mut self, ones: u64) -> Option<u64> {
+        self.low32().map(u64::from).filter(|n| n & !ones == 0)
     }
 
     /// A number with an optional `/mask`, of both the low bits; all bits where no mask is given.
@@ -173,9 +175,15 @@ impl<'a> Scan<'a> {
         Some((value, mask))
     }
 
-    /// `0x…` into exactly `len` octets, right-aligned.
+    /// `0x…`, or a number in decimal, into exactly `len` octets, right-aligned.
     pub(super) fn hex_octets(&mut self, len: usize) -> Option<Vec<u8>> {
-        let digits = if self.eat("0x") { self.span(|c| c.is_ascii_hexdigit())? } else { self.span(|c| c == '0')? };
+        let decimal;
+        let digits = if self.eat("0x") {
+            self.span(|c| c.is_ascii_hexdigit())?
+        } else {
+            decimal = format!("{:x}", self.number()?);
+            &decimal
+        };
         let digits = digits.trim_start_matches('0');
         if digits.len() > len * 2 {
             return None;
@@ -187,9 +195,9 @@ impl<'a> Scan<'a> {
     /// `a|b`, a number (with `/mask`), or `+a-b`, up to a closing parenthesis.
     pub(super) fn flags(&mut self, names: FlagNames, all: u32) -> Option<(u32, u32)> {
         if self.rest.starts_with(|c: char| c.is_ascii_digit()) {
-            let (value, mask) = self.masked(32)?;
-            let mask = if mask == u64::from(u32::MAX) { all } else { mask as u32 };
-            return Some((value as u32, mask)).filter(|(v, m)| (v | m) & !all == 0);
+            let (value, mask) = self.masked32()?;
+            let mask = if mask == u32::MAX { all } else { mask };
+            return Some((value, mask)).filter(|(v, m)| (v | m) & !all == 0);
         }
         let (mut value, mut mask) = (0, 0);
         if !self.rest.starts_with(['+', '-']) {
@@ -209,6 +217,20 @@ impl<'a> Scan<'a> {
             value |= if set { bit } else { 0 };
         }
         Some((value, mask))
+    }
+
+    /// As [`Scan::flags`], but names stand without spaces, and are some.
+    pub(super) fn flags_some(&mut self, names: FlagNames, all: u32) -> Option<(u32, u32)> {
+        if self.rest.starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c)) {
+            return self.flags(names, all);
+        }
+        let mut value = 0;
+        loop {
+            value |= self.flag(names)?;
+            if !self.eat("|") || self.peek(")") {
+                return Some((value, all));
+            }
+        }
     }
 
     fn flag(&mut self, names: FlagNames) -> Option<u32> {

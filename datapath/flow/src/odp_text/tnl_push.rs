@@ -159,9 +159,16 @@ pub(super) fn parse(scan: &mut Scan<'_>, port: impl Fn(&mut Scan<'_>) -> Option<
     (header.len() == size).then_some(TnlPush { tnl_port, out_port, tnl_type, header })
 }
 
+/// A number's low bits, in decimal.
 fn field(scan: &mut Scan<'_>, name: &str) -> Option<u64> {
     scan.expect(name)?;
-    scan.number()
+    scan.low_bits()
+}
+
+/// A number's low bits, in hexadecimal alone.
+fn hex_field(scan: &mut Scan<'_>, name: &str) -> Option<u64> {
+    scan.expect(name)?;
+    if scan.peek("0x") { scan.low_bits() } else { None }
 }
 
 fn parse_header(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
@@ -169,17 +176,17 @@ fn parse_header(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
     let (dst, _) = scan.mac()?;
     scan.expect(",src=")?;
     let (src, _) = scan.mac()?;
-    let ethertype = u16::try_from(field(scan, ",dl_type=")?).ok()?;
+    let ethertype = hex_field(scan, ",dl_type=")? as u16;
     scan.expect("),")?;
     let mut header = ethernet::Repr { dst, src, ethertype }.octets().to_vec();
     if scan.eat("ipv6(src=") {
         let src = scan.ipv6_address()?;
         scan.expect(",dst=")?;
         let dst = scan.ipv6_address()?;
-        let label = u32::try_from(field(scan, ",label=")?).ok()?;
-        let next_header = u8::try_from(field(scan, ",proto=")?).ok()?;
-        let traffic_class = u8::try_from(field(scan, ",tclass=")?).ok()?;
-        let hop_limit = u8::try_from(field(scan, ",hlimit=")?).ok()?;
+        let label = field(scan, ",label=")? as u32;
+        let next_header = field(scan, ",proto=")? as u8;
+        let traffic_class = hex_field(scan, ",tclass=")? as u8;
+        let hop_limit = field(scan, ",hlimit=")? as u8;
         let ip = ipv6::Repr { version: 6, traffic_class, label, payload_len: 0, next_header, hop_limit, src, dst };
         header.extend(ip.octets());
     } else {
@@ -187,10 +194,10 @@ fn parse_header(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
         let (src, _) = scan.ipv4()?;
         scan.expect(",dst=")?;
         let (dst, _) = scan.ipv4()?;
-        let proto = u8::try_from(field(scan, ",proto=")?).ok()?;
-        let tos = u8::try_from(field(scan, ",tos=")?).ok()?;
-        let ttl = u8::try_from(field(scan, ",ttl=")?).ok()?;
-        let frag = u16::try_from(field(scan, ",frag=")?).ok()?;
+        let proto = field(scan, ",proto=")? as u8;
+        let tos = field(scan, ",tos=")? as u8;
+        let ttl = field(scan, ",ttl=")? as u8;
+        let frag = hex_field(scan, ",frag=")? as u16;
         let ip = ipv4::Repr { version: 4, ihl: 5, tos, ttl, proto, src, dst, ..Default::default() };
         let mut octets = ip.octets();
         octets[6..8].copy_from_slice(&frag.to_be_bytes());
@@ -204,9 +211,9 @@ fn parse_header(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
         kind::GRE | kind::IP6GRE => header.extend(parse_gre(scan)?),
         kind::ERSPAN | kind::IP6ERSPAN => header.extend(parse_erspan(scan)?),
         _ => {
-            let src = u16::try_from(field(scan, "udp(src=")?).ok()?;
-            let dst = u16::try_from(field(scan, ",dst=")?).ok()?;
-            let csum = u16::try_from(field(scan, ",csum=")?).ok()?;
+            let src = field(scan, "udp(src=")? as u16;
+            let dst = field(scan, ",dst=")? as u16;
+            let csum = hex_field(scan, ",csum=")? as u16;
             scan.expect("),")?;
             header.extend(udp::Repr { src, dst, len: 0, csum }.octets());
             header.extend(parse_udp_tunnel(scan, tnl_type)?);
@@ -218,15 +225,15 @@ fn parse_header(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
 fn parse_udp_tunnel(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
     let mut octets = match tnl_type {
         kind::VXLAN => {
-            let flags = u32::try_from(field(scan, "vxlan(flags=")?).ok()?;
-            let vni = u32::try_from(field(scan, ",vni=")?).ok()?;
+            let flags = hex_field(scan, "vxlan(flags=")? as u32;
+            let vni = hex_field(scan, ",vni=")? as u32;
             [flags.to_be_bytes(), (vni << 8).to_be_bytes()].concat()
         }
         kind::GENEVE => {
             scan.expect("geneve(")?;
             let oam = u8::from(scan.eat("oam,"));
             let critical = u8::from(scan.eat("crit,"));
-            let vni = u32::try_from(field(scan, "vni=")?).ok()?;
+            let vni = hex_field(scan, "vni=")? as u32;
             let mut options = Vec::new();
             if scan.eat(",options(") {
                 (options, _) = tunnel::parse_options(scan)?;
@@ -237,9 +244,9 @@ fn parse_udp_tunnel(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
             [&head.octets()[..], &options].concat()
         }
         kind::GTPU => {
-            let flags = u8::try_from(field(scan, "gtpu(flags=")?).ok()?;
-            let msg_type = u8::try_from(field(scan, ",msgtype=")?).ok()?;
-            let teid = u32::try_from(field(scan, ",teid=")?).ok()?;
+            let flags = hex_field(scan, "gtpu(flags=")? as u8;
+            let msg_type = field(scan, ",msgtype=")? as u8;
+            let teid = hex_field(scan, ",teid=")? as u32;
             gtpu::Repr { flags, msg_type, len: 0, teid }.octets().to_vec()
         }
         _ => return None,
@@ -250,18 +257,18 @@ fn parse_udp_tunnel(scan: &mut Scan<'_>, tnl_type: u32) -> Option<Vec<u8>> {
 }
 
 fn parse_gre(scan: &mut Scan<'_>) -> Option<Vec<u8>> {
-    let flags = u16::try_from(field(scan, "gre((flags=")?).ok()?;
-    let proto = u16::try_from(field(scan, ",proto=")?).ok()?;
+    let flags = hex_field(scan, "gre((flags=")? as u16;
+    let proto = hex_field(scan, ",proto=")? as u16;
     scan.expect(")")?;
     let mut octets = [flags.to_be_bytes(), proto.to_be_bytes()].concat();
     if flags & 0x8000 != 0 {
-        let csum = u16::try_from(field(scan, ",csum=")?).ok()?;
+        let csum = hex_field(scan, ",csum=")? as u16;
         octets.extend(csum.to_be_bytes());
         octets.extend([0, 0]);
     }
     for (flag, name) in [(0x2000, ",key="), (0x1000, ",seq=")] {
         if flags & flag != 0 {
-            octets.extend(u32::try_from(field(scan, name)?).ok()?.to_be_bytes());
+            octets.extend((hex_field(scan, name)? as u32).to_be_bytes());
         }
     }
     scan.expect(")")?;
@@ -269,17 +276,17 @@ fn parse_gre(scan: &mut Scan<'_>) -> Option<Vec<u8>> {
 }
 
 fn parse_erspan(scan: &mut Scan<'_>) -> Option<Vec<u8>> {
-    let version = u8::try_from(field(scan, "erspan(ver=")?).ok()?;
-    let session = u16::try_from(field(scan, ",sid=")?).ok()?;
+    let version = field(scan, "erspan(ver=")? as u8;
+    let session = hex_field(scan, ",sid=")? as u16;
     let protocol = if version == 1 { gre::ERSPAN2 } else { gre::ERSPAN3 };
     let mut octets = gre::Repr { has_seq: 1, protocol, ..Default::default() }.octets().to_vec();
     octets.extend([0; 4]);
     if version == 1 {
-        let word = u32::try_from(field(scan, ",idx=")?).ok()? & 0xf_ffff;
+        let word = hex_field(scan, ",idx=")? as u32 & 0xf_ffff;
         octets.extend(erspan::Repr { version, session, word, ..Default::default() }.octets());
     } else {
-        let dir = u16::try_from(field(scan, ",dir=")?).ok()? & 1;
-        let hwid = u16::try_from(field(scan, ",hwid=")?).ok()? & 0x3f;
+        let dir = field(scan, ",dir=")? as u16 & 1;
+        let hwid = hex_field(scan, ",hwid=")? as u16 & 0x3f;
         octets.extend(erspan::Repr { version, session, ..Default::default() }.octets());
         octets.extend([0, 0]);
         octets.extend((hwid << 4 | dir << 3).to_be_bytes());

@@ -155,15 +155,18 @@ pub(super) fn format_options(out: &mut String, octets: &[u8], masks: Option<&[u8
 pub(super) fn parse_options(scan: &mut Scan<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut octets, mut masks) = (Vec::new(), Vec::new());
     while scan.eat("{") {
-        scan.expect("class=")?;
-        let class = u16::try_from(scan.number()?).ok()?;
-        scan.expect(",type=")?;
-        let kind = u8::try_from(scan.number()?).ok()?;
-        scan.expect(",len=")?;
-        let len = usize::try_from(scan.number()?).ok().filter(|n| n % 4 == 0 && *n <= 124)?;
+        // Each part may be left out, and is zero then.
+        let (class, class_mask) = if scan.eat("class=") { scan.masked16()? } else { (0, u16::MAX) };
+        scan.eat(",");
+        let (kind, kind_mask) = if scan.eat("type=") { scan.masked8()? } else { (0, u8::MAX) };
+        scan.eat(",");
+        let len = if scan.eat("len=") { usize::try_from(scan.number()?).ok()? } else { 0 };
+        if len % 4 != 0 || len > 124 {
+            return None;
+        }
         let mut data = vec![0; len];
         let mut mask = vec![0xff; len];
-        if scan.eat(",") {
+        if scan.eat(",") && len > 0 {
             data = scan.hex_octets(len)?;
             if scan.eat("/") {
                 mask = scan.hex_octets(len)?;
@@ -173,7 +176,8 @@ pub(super) fn parse_options(scan: &mut Scan<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
         octets.extend(class.to_be_bytes());
         octets.extend([kind, (len / 4) as u8]);
         octets.extend(data);
-        masks.extend([0xff, 0xff, 0xff, 0xff]);
+        masks.extend(class_mask.to_be_bytes());
+        masks.extend([kind_mask, 0xff]);
         masks.extend(mask);
         if octets.len() > MAX_OPTIONS {
             return None;
