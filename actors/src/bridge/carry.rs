@@ -111,12 +111,8 @@ impl Bridge {
                 // What does not fit any more will miss again.
                 let _ = self.installs.send(FlowInstall { view_version, entries, thread });
             }
-            Output::Execute { packets, answered } => {
-                let Some(own) = &self.own else { return };
-                let execute = PacketExecute { packets, answered, bridge: own.outlet::<Upcalls>() };
-                let sent = self.executes.send(execute).is_ok();
-                self.complain_unless(sent, "packets were lost");
-            }
+            Output::Execute { packets, answered } => self.execute(packets, answered, false),
+            Output::Receipt { answered } => self.execute(Vec::new(), answered, true),
             Output::SetMeter { id, config } => {
                 let config = config.as_ref().map(meter_config);
                 let sent = self.setup.datapath.offer(MeterSet { id, config });
@@ -163,6 +159,14 @@ impl Bridge {
                 self.foreign.entry(bridge).or_default().packets.push((message, cookie));
             }
         }
+    }
+
+    fn execute(&mut self, packets: Vec<flow::Execute>, answered: Vec<(flow::OdpPort, flow::Ticket)>, is_receipt: bool) {
+        let Some(own) = &self.own else { return };
+        let bridge = own.outlet::<Upcalls>();
+        let sent = self.executes.send(PacketExecute { packets, answered, is_receipt, bridge }).is_ok();
+        // A receipt that is lost is taken for given after a while.
+        self.complain_unless(sent || is_receipt, "packets were lost");
     }
 
     /// Takes what it had set out of the datapath, if that stays.

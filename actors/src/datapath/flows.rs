@@ -67,7 +67,7 @@ impl Datapath {
         self.engine.execute(m.packets, now_us, &mut self.upcalls);
         if !m.answered.is_empty() {
             self.lines.answered(&m.bridge, now_us / 1000);
-            if let Some(metrics) = &mut self.metrics {
+            if let Some(metrics) = self.metrics.as_mut().filter(|_| !m.is_receipt) {
                 metrics.answered(now_us, m.answered.len());
             }
             self.engine.upcalls_answered(&m.answered, now_us, &mut self.upcalls);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use flow::Upcall;
+use flow::{Upcall, UpcallKind};
 
 use super::{Datapath, log};
 use crate::clock;
@@ -60,7 +60,8 @@ impl Datapath {
         }
         let now_us = u64::try_from(clock::now_us()).unwrap_or(0);
         if let Some(metrics) = &mut self.metrics {
-            metrics.asked(now_us, self.upcalls.len());
+            // As in Open vSwitch the time of those that flows hand up on purpose is not told.
+            metrics.asked(now_us, self.upcalls.iter().filter(|upcall| matches!(upcall.kind, UpcallKind::Miss)).count());
         }
         let mut lost = Vec::new();
         for upcall in self.upcalls.drain(..) {

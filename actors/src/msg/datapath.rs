@@ -96,6 +96,8 @@ pub struct PacketExecute {
     pub packets: Vec<Execute>,
     /// The upcalls of one message that these answer, by port and ticket; none if nobody asked.
     pub answered: Vec<(OdpPort, Ticket)>,
+    /// They may have been answered some time ago, as nobody waited for it.
+    pub is_receipt: bool,
     /// Who sends them, and answers misses of packets that came in on no port.
     pub bridge: Outlet<Upcalls>,
 }

@@ -40,6 +40,7 @@ mod neighbours;
 mod output;
 mod packet;
 mod port;
+mod receipts;
 mod recovery;
 mod report;
 mod resume;
@@ -163,6 +164,7 @@ pub struct Bridge {
     /// The time that inputs told last.
     now_ms: i64,
     outputs: Vec<Output>,
+    receipts: receipts::Receipts,
     /// Outputs that were asked for and whose end is waited for before the next request.
     awaited: usize,
     /// The barrier that is answered when there are no more of them.
@@ -262,6 +264,7 @@ impl Bridge {
             farewells: Vec::new(),
             now_ms,
             outputs: Vec::new(),
+            receipts: receipts::Receipts::default(),
             awaited: 0,
             barrier: None,
             unshared: true,
@@ -352,6 +355,7 @@ impl Bridge {
     /// What is to be done, in order.
     pub fn take_outputs(&mut self) -> Vec<Output> {
         self.tell_dropped();
+        self.receipts.join(&mut self.outputs, self.now_ms);
         std::mem::take(&mut self.outputs)
     }
 
@@ -436,6 +440,7 @@ impl Bridge {
             .chain(self.partials_timeout().map(|at| (at, "a request lacks its end")))
             .chain(packets.map(|at| (at, "packets wait for their controller's rate")))
             .chain(lines.map(|at| (at, "flow-mods are worth a line in the log")))
+            .chain(self.receipts.poll_timeout())
             .chain(self.recirc.poll_timeout().map(|at| (at, "recirculation states are unused")))
             .chain(self.controllers.poll_timeout(self.now_ms))
             .chain(groups)

@@ -138,6 +138,11 @@ pub enum Output {
         /// The upcalls that these answer, by port and ticket.
         answered: Vec<(flow::OdpPort, flow::Ticket)>,
     },
+    /// Tell the datapath that a message of upcalls for which it waits with nothing has been dealt with.
+    Receipt {
+        /// The upcalls, by port and ticket.
+        answered: Vec<(flow::OdpPort, flow::Ticket)>,
+    },
     /// Configure a meter of the datapath, or remove it.
     SetMeter {
         /// Datapath meter.

@@ -11,6 +11,7 @@ use openflow::message::PacketOut;
 use openflow::{ErrorCode, OfPort};
 use packet::PacketBuf;
 
+use super::receipts::is_news;
 use super::{Bridge, Output};
 use crate::rule::RuleStats;
 use crate::table::Change;
@@ -52,13 +53,18 @@ impl Bridge {
         if !has_room {
             self.events.flows_refused += batch.len() as u64;
         }
+        let is_news = batch.iter().all(|upcall| matches!(&upcall.kind, UpcallKind::Action(cookie) if is_news(cookie)));
         for upcall in batch {
             self.upcall(upcall, has_room, now_ms, &mut install, &mut execute);
         }
         if !install.is_empty() {
             self.put(Output::Install { entries: install, thread });
         }
-        self.put(Output::Execute { packets: execute, answered });
+        if is_news {
+            self.receipts.keep(answered, now_ms);
+        } else {
+            self.put(Output::Execute { packets: execute, answered });
+        }
         self.flush_credit();
     }
 
