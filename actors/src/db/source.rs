@@ -41,8 +41,11 @@ impl RelaySpec {
         }
     }
 
-    /// Refuses a database whose name another one has.
+    /// Refuses a database whose name another one has, or which only the server's own may have.
     pub(super) fn must_be_new(&self, server: &Server) -> Result<(), String> {
+        if self.db.starts_with('_') {
+            return Err(format!("ovsdb error: {}: names beginning with \"_\" are reserved", self.db));
+        }
         match server.db(&self.db) {
             Some(_) => Err(format!("ovsdb error: {}: duplicate database name", self.db)),
             None => Ok(()),
@@ -245,6 +248,9 @@ impl Database {
             (Progress::Messages(messages), Machine::Backup(backup)) => {
                 for message in messages {
                     backup.handle(message, server, now());
+                    for _ in 0..backup.take_resets() {
+                        vlog::info!("replication", "Monitor request received. Resetting the database");
+                    }
                 }
                 if let Some(failure) = backup.failure() {
                     vlog::err_rl!("ovsdb_error", 1, 1, "unexpected ovsdb error: {failure}");

@@ -30,31 +30,41 @@ pub struct Flag {
     /// Its lines in `--help`, complete with indentation and newline; empty when it is not shown.
     /// `{program}`, `{rundir}`, `{logdir}`, `{sysconfdir}` and `{dbdir}` are filled in.
     pub help: &'static str,
+    /// Whether it is given by its whole name alone: an option that Open vSwitch's program does not have takes no abbreviation
+    /// from those that it has.
+    pub whole: bool,
 }
 
 impl Flag {
     /// `--long` without a value.
     #[must_use]
     pub const fn switch(long: &'static str) -> Flag {
-        Flag { long, short: None, takes: Takes::Nothing, help: "" }
+        Flag { long, short: None, takes: Takes::Nothing, help: "", whole: false }
     }
 
     /// `--long=VALUE`.
     #[must_use]
     pub const fn value(long: &'static str) -> Flag {
-        Flag { long, short: None, takes: Takes::Value, help: "" }
+        Flag { long, short: None, takes: Takes::Value, help: "", whole: false }
     }
 
     /// `--long[=VALUE]`.
     #[must_use]
     pub const fn optional(long: &'static str) -> Flag {
-        Flag { long, short: None, takes: Takes::OptionalValue, help: "" }
+        Flag { long, short: None, takes: Takes::OptionalValue, help: "", whole: false }
     }
 
     /// Gives the option a short name as well.
     #[must_use]
     pub const fn short(mut self, short: char) -> Flag {
         self.short = Some(short);
+        self
+    }
+
+    /// Lets nothing but the whole name stand for the option.
+    #[must_use]
+    pub const fn whole(mut self) -> Flag {
+        self.whole = true;
         self
     }
 
@@ -184,7 +194,7 @@ fn find_long(flags: &[Flag], name: &str, text: &str) -> Result<Flag, UsageError>
         return Ok(*flag);
     }
     let mut near: Vec<&Flag> = Vec::new();
-    for flag in flags.iter().filter(|f| f.long.starts_with(name) && !f.long.is_empty()) {
+    for flag in flags.iter().filter(|f| f.long.starts_with(name) && !f.long.is_empty() && !f.whole) {
         if !near.iter().any(|f| f.long == flag.long) {
             near.push(flag);
         }

@@ -1,6 +1,6 @@
 //! The options of the program as a whole.
 
-use crate::commands::ALL;
+use crate::commands::{self, ALL};
 use crate::line;
 use crate::session::{self, Session};
 use crate::usage;
@@ -64,11 +64,11 @@ fn flags() -> Vec<Flag> {
 /// The options of commands, which may stand before the first command without `--`.
 fn local_flags(global: &[Flag]) -> Vec<Flag> {
     let mut local: Vec<Flag> = Vec::new();
-    for option in ALL.iter().flat_map(|group| group.iter()).flat_map(|command| command.options) {
+    for option in commands::listed().flat_map(|command| command.options) {
         let long = option.trim_start_matches("--").trim_end_matches('=');
         if !global.iter().chain(&local).any(|flag| flag.long == long) {
             let takes = if option.ends_with('=') { Takes::Value } else { Takes::Nothing };
-            local.push(Flag { long, short: None, takes, help: "" });
+            local.push(Flag { long, short: None, takes, help: "", whole: false });
         }
     }
     local
@@ -82,7 +82,7 @@ fn listing(flags: &[Flag]) -> String {
 /// The text of `--commands`, one line a command, for shells that complete command lines.
 fn command_listing() -> String {
     let mut out = String::new();
-    for command in ALL.iter().flat_map(|group| group.iter()) {
+    for command in commands::listed() {
         for option in command.options {
             out.push_str(&format!("[{option}] "));
         }

@@ -168,6 +168,30 @@ fn a_difference_beyond_its_column_is_written_as_whole_values() {
     assert_eq!(contents(&opened.db), contents(server.db("ordinals").unwrap()));
 }
 
+#[test]
+fn a_difference_to_a_default_that_is_not_empty_is_written_as_whole_values() {
+    // Open vSwitch 3.1 takes such a difference for the value: here it would be 1 and 2 without the 0.
+    let column = r#"{"type":{"key":"integer","min":1,"max":"unlimited"}}"#;
+    let text =
+        format!(r#"{{"name":"ordinals","tables":{{"T":{{"columns":{{"s":{column},"i":{{"type":"integer"}}}}}}}}}}"#);
+    let storage = MemoryStorage::default();
+    LogDb::create(Box::new(storage.clone()), &Arc::new(DatabaseSchema::from_text(&text).unwrap())).unwrap();
+    let mut server = server_on(storage.clone());
+    let mut logged = |ops: Value| {
+        let before = storage.contents().len();
+        transact(&mut server, ops);
+        String::from_utf8(storage.contents()[before..].to_vec()).unwrap()
+    };
+    logged(json!([{"op":"insert","table":"T","row":{}}]));
+    let insert = |value: Value| json!([{"op":"mutate","table":"T","where":[],"mutations":[["s","insert",value]]}]);
+    let text = logged(insert(json!(["set", [1, 2]])));
+    assert!(text.contains(r#""s":["set",[0,1,2]]"#) && !text.contains("_is_diff"), "{text}");
+    let text = logged(insert(json!(3)));
+    assert!(text.contains(r#""s":3"#) && text.contains("_is_diff"), "{text}");
+    let opened = open_database(Box::new(storage), Faults::End, &mut UuidSource::new(5)).unwrap();
+    assert_eq!(contents(&opened.db), contents(server.db("ordinals").unwrap()));
+}
+
 /// What becomes of a log of these records under a schema of one column `e` of the given type: the rows, or why it ended.
 fn converted(records: &[&str], ty: &str) -> Result<usize, String> {
     let mut bytes = encode(&schema().to_text());

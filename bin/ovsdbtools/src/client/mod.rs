@@ -161,7 +161,7 @@ fn flags() -> Vec<Flag> {
         Flag::optional("record"),
         Flag::optional("replay"),
     ];
-    for group in [LOG, DAEMON, TABLE, TLS, &BOOTSTRAP[..1]] {
+    for group in [LOG, DAEMON, &BOOTSTRAP[..1], TLS, TABLE] {
         flags.extend_from_slice(group);
     }
     flags

@@ -17,23 +17,32 @@ use crate::context::Context;
 use crate::line::Line;
 use crate::need::Need;
 use crate::{Outcome, database};
+use hashing::HashOrder;
 use ovsdb::{Datum, Uuid};
 
-/// All commands.
+/// All commands, in the order in which Open vSwitch puts them into its table.
 pub(crate) const ALL: &[&[Command]] = &[
-    switch::COMMANDS,
+    database::COMMANDS,
     show::COMMANDS,
+    switch::INIT,
     bridge::COMMANDS,
     port::COMMANDS,
     bond::COMMANDS,
     iface::COMMANDS,
-    zone::COMMANDS,
     controller::COMMANDS,
     manager::COMMANDS,
     ssl::COMMANDS,
     auto_attach::COMMANDS,
-    database::COMMANDS,
+    switch::RESET,
+    zone::COMMANDS,
 ];
+
+/// All commands in the order in which Open vSwitch lists them: that of the hash table.
+pub(crate) fn listed() -> impl Iterator<Item = &'static Command> {
+    let put: Vec<&Command> = ALL.iter().copied().flatten().collect();
+    let order = HashOrder::by_name(put.iter().enumerate().map(|(at, command)| (command.name, at)));
+    order.iter().map(|at| put[at]).collect::<Vec<_>>().into_iter()
+}
 
 /// Needs what the topology is read from.
 fn need_topology(need: &mut Need<'_>, _: &Line) -> Outcome<()> {

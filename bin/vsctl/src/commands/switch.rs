@@ -8,10 +8,9 @@ use crate::need::Need;
 use idl::vswitch::{Bridge as BridgeRow, Interface, OpenvSwitch, Port as PortRow};
 use ovsdb::{Datum, Uuid};
 
-pub(crate) const COMMANDS: &[Command] = &[
-    Command::new("init", (0, 0), "", need_nothing, init),
-    Command::new("emer-reset", (0, 0), "", need_reset, emer_reset),
-];
+pub(crate) const INIT: &[Command] = &[Command::new("init", (0, 0), "", need_nothing, init)];
+
+pub(crate) const RESET: &[Command] = &[Command::new("emer-reset", (0, 0), "", need_reset, emer_reset)];
 
 fn need_nothing(_: &mut Need<'_>, _: &Line) -> Outcome<()> {
     Ok(())

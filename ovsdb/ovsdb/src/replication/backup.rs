@@ -51,6 +51,8 @@ pub struct Backup {
     next_id: u64,
     outbox: VecDeque<Message>,
     failure: Option<String>,
+    /// Databases that were emptied and filled anew since somebody asked.
+    resets: usize,
 }
 
 impl Backup {
@@ -65,6 +67,7 @@ impl Backup {
             next_id: 0,
             outbox: VecDeque::new(),
             failure: None,
+            resets: 0,
         }
     }
 
@@ -122,6 +125,11 @@ impl Backup {
         let pairs =
             self.exclude.iter().flat_map(|(db, tables)| tables.iter().map(move |table| format!("{db}:{table}")));
         pairs.collect::<Vec<_>>().join(",")
+    }
+
+    /// How many databases were emptied, to take what the source has, since this was asked last.
+    pub fn take_resets(&mut self) -> usize {
+        std::mem::take(&mut self.resets)
     }
 
     fn request(&mut self, method: &str, params: Vec<Value>) -> u64 {
@@ -237,6 +245,7 @@ impl Backup {
         let Some(name) = id.as_u64().and_then(|id| self.awaited.remove(&id)) else {
             return Ok(());
         };
+        self.resets += 1;
         self.commit(&name, result, true, server, now)?;
         if self.awaited.is_empty() {
             self.state = State::Replicating;

@@ -64,6 +64,9 @@ impl Server {
     /// are disconnected, so that they see it.
     pub fn add_db(&mut self, db: Database, log: Option<LogDb>, model: Model, now: Now) -> Result<()> {
         let name = Arc::clone(&db.schema.name);
+        if name.starts_with('_') {
+            return Err(OvsdbError::new("ovsdb error", format!("{name}: names beginning with \"_\" are reserved")));
+        }
         if self.dbs.contains_key(&name) {
             return Err(OvsdbError::new("ovsdb error", format!("{name}: duplicate database name")));
         }

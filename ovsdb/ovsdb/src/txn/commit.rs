@@ -120,12 +120,12 @@ impl Txn<'_> {
 
 impl Commit {
     /// The record for the log (ovsdb(5)), or `None` when only ephemeral columns changed. Changes of
-    /// columns that hold sets or maps are written as differences, unless one of them holds more than its column
-    /// may: Open vSwitch writes such a difference and does not read it.
+    /// columns that hold sets or maps are written as differences, unless Open vSwitch would not read one of them as it was
+    /// meant ([`is_misread`]).
     #[must_use]
     pub fn log_record(&self, db: &Database, wall_ms: i64) -> Option<String> {
-        let crowded = self.changes.iter().any(|change| has_crowded_difference(change, &db.tables[change.table].schema));
-        self.record(db, wall_ms, !crowded)
+        let misread = self.changes.iter().any(|change| is_misread(change, &db.tables[change.table].schema));
+        self.record(db, wall_ms, !misread)
     }
 
     /// The record with whole values in place of differences, as before Open vSwitch 2.15.
@@ -172,13 +172,15 @@ impl Commit {
     }
 }
 
-/// Whether the difference of a column with a bound has more elements than the bound.
-fn has_crowded_difference(change: &RowChange, schema: &TableSchema) -> bool {
+/// Whether Open vSwitch 3.1 would write a difference here that it does not read back: one with more elements than the
+/// column may have ends its reading of the log; one to a default that is not empty it takes for the whole value.
+fn is_misread(change: &RowChange, schema: &TableSchema) -> bool {
     let (Some(old), Some(new)) = (&change.old, &change.new) else { return false };
-    let bounded = schema.own_columns().filter(|(_, spec)| spec.persistent && (2..u32::MAX).contains(&spec.ty.n_max));
-    bounded.filter(|(column, _)| change.changes(*column)).any(|(column, spec)| {
-        let difference = old.field(column).diff(new.field(column), &spec.ty);
-        difference.len() > spec.ty.n_max as usize
+    let several = schema.own_columns().filter(|(_, spec)| spec.persistent && spec.ty.n_max > 1);
+    several.filter(|(column, _)| change.changes(*column)).any(|(column, spec)| {
+        let value = old.field(column);
+        (spec.ty.n_min > 0 && value.is_default(&spec.ty))
+            || (spec.ty.n_max != u32::MAX && value.diff(new.field(column), &spec.ty).len() > spec.ty.n_max as usize)
     })
 }
 

@@ -8,7 +8,7 @@ use actors::supervise::Family;
 use actors::unixctl;
 use actors::vswitchd::{self, VswitchdSystem};
 use cli::options::{Order, UsageError};
-use cli::{dirs, groups, program};
+use cli::{dirs, program};
 use settings::Settings;
 use std::path::Path;
 
@@ -19,9 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let program = program::Program::from_env("ovs-vswitchd");
-    let more = [groups::HELP, groups::VERSION];
-    let flags = [settings::OWN, groups::DAEMON, groups::LOG, groups::TLS, groups::BOOTSTRAP, more.as_slice()].concat();
-    let parsed = program.parse(&flags, Order::Permute);
+    let parsed = program.parse(&settings::flags(), Order::Permute);
     if programs::is_shown_instead(&program, &parsed, settings::usage) {
         return;
     }

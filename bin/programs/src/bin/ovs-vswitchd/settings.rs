@@ -8,18 +8,26 @@ use cli::groups::{self, DaemonSettings, LogSettings, TlsSettings};
 use cli::options::{Flag, Parsed, UsageError};
 
 /// The options that are not shared with other daemons.
-pub const OWN: &[Flag] = &[
+const OWN: &[Flag] = &[
     Flag::value("unixctl").help("  --unixctl=SOCKET          override default control socket name\n"),
-    // Of ours alone, and told in the README: the help text is Open vSwitch's to the letter.
-    Flag::value("metrics"),
     Flag::switch("mlockall"),
+    // Of ours alone, and told in the README: the help text is Open vSwitch's to the letter.
+    Flag::value("metrics").whole(),
+    // Of later versions.
+    Flag::value("hw-rawio-access").whole(),
     Flag::optional("enable-dummy"),
-    Flag::value("dummy-numa"),
     Flag::switch("disable-system"),
     Flag::switch("disable-system-route"),
     Flag::switch("dpdk"),
-    Flag::value("hw-rawio-access"),
+    Flag::value("dummy-numa"),
 ];
+
+/// All options, in the order in which what an abbreviation may stand for is told.
+pub fn flags() -> Vec<Flag> {
+    let (first, last) = OWN.split_at(4);
+    let shown = [groups::HELP, groups::VERSION];
+    [first, &shown, groups::DAEMON, groups::LOG, groups::TLS, groups::BOOTSTRAP, last].concat()
+}
 
 /// What the command line asks for.
 pub struct Settings {

@@ -5,9 +5,10 @@ use cli::dirs;
 use cli::groups::{self, DaemonSettings, LogSettings, TlsSettings};
 use cli::options::{Flag, Parsed, UsageError};
 
-/// The options that are not shared with other daemons.
-pub const OWN: &[Flag] = &[
-    Flag::value("remote").help("  --remote=REMOTE         connect or listen to REMOTE\n"),
+/// Where clients are.
+const REMOTE: &[Flag] = &[Flag::value("remote").help("  --remote=REMOTE         connect or listen to REMOTE\n")];
+
+const SYNC: &[Flag] = &[
     Flag::value("sync-from").help(
         "  --sync-from=SERVER      sync DATABASE from active SERVER and start in\n                          backup mode (except with --active)\n",
     ),
@@ -15,17 +16,27 @@ pub const OWN: &[Flag] = &[
         "  --sync-exclude-tables=DB:TABLE,...\n                          exclude the TABLE in DB from syncing\n",
     ),
     Flag::switch("active").help("  --active                with --sync-from, start in active mode\n"),
+];
+
+const OTHER: &[Flag] = &[
     Flag::value("run").help("  --run COMMAND           run COMMAND as subprocess then exit\n"),
     Flag::value("unixctl").help("  --unixctl=SOCKET        override default control socket name\n"),
-    Flag::value("web").help("  --web=[IP:]PORT         serve JSON-RPC 2.0 over HTTP and WebSocket\n"),
-    Flag::value("metrics").help("  --metrics=[IP:]PORT     serve metrics to Prometheus over HTTP\n"),
-    Flag::switch("disable-file-column-diff")
-        .help("  --disable-file-column-diff\n                          don't use column diff in database file\n"),
-    Flag::switch("no-dbs"),
+    Flag::value("web").help("  --web=[IP:]PORT         serve JSON-RPC 2.0 over HTTP and WebSocket\n").whole(),
+    Flag::value("metrics").help("  --metrics=[IP:]PORT     serve metrics to Prometheus over HTTP\n").whole(),
     Flag::optional("record"),
     Flag::optional("replay"),
-    Flag::switch("enable-dummy"),
+    Flag::switch("no-dbs"),
+    Flag::switch("disable-file-column-diff")
+        .help("  --disable-file-column-diff\n                          don't use column diff in database file\n"),
+    Flag::switch("enable-dummy").whole(),
 ];
+
+/// All options, in the order in which what an abbreviation may stand for is told.
+pub fn flags() -> Vec<Flag> {
+    let (first, last) = OTHER.split_at(2);
+    let shown = [groups::HELP, groups::VERSION];
+    [REMOTE, first, &shown, groups::DAEMON, groups::LOG, groups::BOOTSTRAP, groups::TLS, SYNC, last].concat()
+}
 
 /// What the command line asks for.
 #[derive(Default)]
@@ -95,12 +106,12 @@ pub fn usage(program: &str) -> String {
          where each DATABASE is a database file in ovsdb format.\nThe default DATABASE, if none is given, is\n\
          {}.\n",
         dirs::default_db_file()
-    ) + &section("\nJSON-RPC options (may be specified any number of times):", &OWN[..1])
+    ) + &section("\nJSON-RPC options (may be specified any number of times):", REMOTE)
         + &groups::connection_methods(program, "JSON-RPC", true, true, true)
         + &DaemonSettings::usage(program)
         + &LogSettings::usage(program)
-        + &section("\nSyncing options:", &OWN[1..4])
-        + &section("\nOther options:", &OWN[4..])
+        + &section("\nSyncing options:", SYNC)
+        + &section("\nOther options:", OTHER)
         + "  -h, --help              display this help message\n\
            \u{20} -V, --version           display version information\n"
 }
