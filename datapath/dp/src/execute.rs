@@ -17,7 +17,7 @@ use crate::engine::{Engine, Env};
 use crate::meter::Verdict;
 use crate::notice::Notice;
 use crate::segment;
-use crate::set;
+use crate::set::{self, Came};
 use crate::stats::Drop;
 use crate::tunnel;
 
@@ -47,6 +47,8 @@ pub(crate) struct Work<'k> {
     pub(crate) trunc: Option<Cut>,
     /// The flow that it must stay in order with, if that was asked for already.
     pub(crate) flow: Option<u64>,
+    /// The tunnel that it came by, once its key tells of one that it leaves by.
+    pub(crate) came: Came,
 }
 
 /// What `trunc` asked for: so many octets are left off the end, whatever headers come or go until the output.
@@ -91,7 +93,7 @@ pub(crate) fn cut_off(trunc: Option<Cut>, mut packet: PacketBuf) -> PacketBuf {
 impl<'k> Work<'k> {
     pub(crate) fn new(slot: Slot, key: &'k mut Key, layers: Layers) -> Self {
         let (passes, depth, tags, known) = (0, 0, 0, 0);
-        Self { slot, key, layers, stale: false, tags, known, passes, depth, trunc: None, flow: None }
+        Self { slot, key, layers, stale: false, tags, known, passes, depth, trunc: None, flow: None, came: Came::Kept }
     }
 
     /// Brings key and layers up to date: those of a packet that came in like this, of which no more than `max_vlans` tags
@@ -317,6 +319,7 @@ impl Engine {
             depth: work.depth,
             trunc: work.trunc,
             flow: None,
+            came: work.came.clone(),
         };
         then(self, packets, &mut clone);
         // The next output was the clone's.
@@ -380,11 +383,16 @@ impl Engine {
         self.stats.action_upcalls += 1;
         let cookie: Cookie = userspace.cookie.clone();
         let (kind, ticket) = (UpcallKind::Action(cookie), self.ticket(0));
-        env.upcalls.push(Upcall { kind, key: Box::new(work.key.clone()), packet, ticket });
+        let mut key = Box::new(work.key.clone());
+        work.came.clone().restore(&mut key);
+        env.upcalls.push(Upcall { kind, key, packet, ticket });
     }
 
     fn set(&mut self, set: &Set, packets: &mut Packets<'_, '_>, work: &mut Work<'_>) -> Going {
         if !set::is_header(set.group) {
+            if set.group == SetGroup::Tunnel {
+                work.came.keep(work.key);
+            }
             set::change_key(work.key, set);
             return Ok(());
         }
@@ -434,6 +442,7 @@ impl Engine {
         work.passes += 1;
         self.stats.recirculated += 1;
         work.key.set_recirc_id(id);
+        std::mem::take(&mut work.came).restore(work.key);
         work.flow = None;
         // Fields that were written but are not there would show in the key.
         (work.stale, work.tags) = (true, 0);
@@ -491,6 +500,7 @@ impl Engine {
         tunnel::complete(octets, push.tnl_type == tunnel::TYPE_GTPU, hash, &mut sequence.next, sources, stamp)
             .ok_or(Drop::TunnelPush)?;
         *work.key = tunnel::outer_key(work.key);
+        work.came = Came::Kept;
         (work.stale, work.tags) = (true, 0);
         Ok(())
     }
@@ -547,6 +557,7 @@ impl Engine {
         let owed = &mut packets.own(&mut work.slot).1.offload;
         *owed = if goes_on { Offload { csum_valid: false, hash: None, ..*owed } } else { Offload::default() };
         *work.key = opened.key;
+        work.came = Came::Kept;
         work.flow = None;
         work.trunc = None;
         (work.stale, work.tags) = (true, 0);
@@ -658,7 +669,8 @@ impl Engine {
         let mut key = fragment.key.clone();
         let slot = packets.pool.add(&fragment.packet);
         let (passes, depth, tags) = (work.passes, work.depth, work.tags);
-        let mut work = Work { passes, depth, tags, stale: true, ..Work::new(slot, &mut key, work.layers) };
+        let came = work.came.clone();
+        let mut work = Work { passes, depth, tags, came, stale: true, ..Work::new(slot, &mut key, work.layers) };
         self.execute(actions, packets, &mut work, env);
     }
 

@@ -20,6 +20,39 @@ const UDPLITE: u8 = 136;
 /// First word that is not of the tunnel.
 const TUNNEL_WORDS: usize = 42;
 
+/// The tunnel fields that a packet came with.
+///
+/// `set(tunnel(…))` says how the packet is to leave, which the key holds from then on; whoever is asked about the packet
+/// afterwards is to know how it came, as with Linux's own datapath.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Came {
+    /// The key still has them.
+    #[default]
+    Kept,
+    /// By no tunnel.
+    Plainly,
+    /// The key's first words as they were.
+    By(Box<[u64; TUNNEL_WORDS]>),
+}
+
+impl Came {
+    /// Keeps a key's, before an action writes others.
+    pub(crate) fn keep(&mut self, key: &Key) {
+        if let (Came::Kept, Some((words, _))) = (&self, key.0.split_first_chunk()) {
+            *self = if *words == [0; TUNNEL_WORDS] { Came::Plainly } else { Came::By(Box::new(*words)) };
+        }
+    }
+
+    /// Puts them back into the key.
+    pub(crate) fn restore(self, key: &mut Key) {
+        match self {
+            Came::Kept => {}
+            Came::Plainly => key.0[..TUNNEL_WORDS].fill(0),
+            Came::By(words) => key.0[..TUNNEL_WORDS].copy_from_slice(&words[..]),
+        }
+    }
+}
+
 /// All of every field.
 const ALL: Key = Key([u64::MAX; flow::WORDS]);
 

@@ -131,6 +131,42 @@ fn a_tunnel_by_the_hosts_stack_has_the_outer_packets_on_its_port() {
 }
 
 #[test]
+fn who_is_asked_after_a_tunnel_learns_how_the_packet_came() {
+    let mut rig = Rig::new(Config::default());
+    rig.dp.set_tunnel(3, Some(TunnelKind::Vxlan { gbp: false, gpe: false }));
+    rig.dp.set_tunnel_by_host(3, true);
+    // A mirror by a tunnel that the host's stack carries, and then connection tracking.
+    let away = "set(tunnel(tun_id=0x5,src=10.0.0.8,dst=10.0.0.9,ttl=64,tp_dst=4789,flags(key))),3";
+    let text = format!("{away},userspace(pid=0,slow_path(action)),ct,recirc(0x1)");
+    let actions = flow::odp_text::parse_actions(&text, None).unwrap();
+    let inner = tcp4(1, 2, &[7; 100]);
+    let mut outer = inner.clone();
+    for (port, came) in [(1, (0, 0, 0)), (3, (5, 0x0a00_0008, 0x0a00_0009))] {
+        rig.dp.flush();
+        let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+        mask.set_recirc_id(u32::MAX);
+        rig.dp.install(&FlowEntry::new(Ufid(1), &key, &mask, actions.as_slice().into()), 7).unwrap();
+        key.set_recirc_id(1);
+        key.set_tun_id(came.0);
+        mask.set_tun_id(u64::MAX);
+        key.set_tun_src(came.1);
+        mask.set_tun_src(u32::MAX);
+        key.set_tun_dst(came.2);
+        mask.set_tun_dst(u32::MAX);
+        rig.dp.install(&FlowEntry::new(Ufid(2), &key, &mask, [Action::Output(2)].as_slice().into()), 7).unwrap();
+        rig.inject_at(port, [plain(outer)]);
+        assert_eq!(rig.sent(2), [plain(inner.clone())]);
+        let asked = rig.take_upcalls();
+        assert_eq!(
+            asked.iter().map(|u| (u.key.tun_id(), u.key.tun_src(), u.key.tun_dst())).collect::<Vec<_>>(),
+            [came]
+        );
+        // The copy that left comes in again.
+        outer = <[_; 1]>::try_from(rig.sent(3)).unwrap()[0].0.clone();
+    }
+}
+
+#[test]
 fn what_comes_out_of_a_tunnel_is_a_packet() {
     let mut rig = Rig::new(Config::default());
     rig.dp.set_tunnel(3, Some(TunnelKind::Vxlan { gbp: false, gpe: false }));
