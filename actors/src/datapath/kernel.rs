@@ -158,3 +158,65 @@ impl KernelPath for KernelFlows {
         counters
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+    use sys::{RingConfig, RxRing, TxConfig, TxFrame, TxSocket};
+
+    /// What a ring loses while it grows it says: each frame that was sent came once, or is counted.
+    #[test]
+    fn a_ring_that_grows_under_load_counts_all_that_it_loses() {
+        let room = std::thread::spawn(|| {
+            sys::thread::enter_new_network_namespace().expect("this test needs root, to make a network namespace");
+            sys::add_veth("va", "vb").expect("a pair of devices");
+            for name in ["va", "vb"] {
+                // The host's own chatter would be counted with the rest.
+                let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+                device::set_up(name, true).expect("set it up");
+            }
+            let [a, b] = ["va", "vb"].map(|name| device::index(name).expect("a device"));
+            let kernel = KernelFlows::new().expect("the kernel takes programs");
+            sys::host_stack::stop_with(b, &kernel.programs().ingress).expect("a filter");
+            for _ in 0..8 {
+                let small = RingConfig { ring_bytes: 256 << 10, max_ring_bytes: 16 << 20, ..RingConfig::default() };
+                let mut ring = RxRing::open(b, &small).expect("a ring");
+                ring.set_programs(kernel.programs()).expect("programs");
+                grow_under_load(&mut ring, a);
+            }
+        });
+        room.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+
+    fn grow_under_load(ring: &mut RxRing, from: u32) {
+        let (mut got, sent, is_over) = (0, AtomicU64::new(0), std::sync::atomic::AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut tx = TxSocket::open(from, &TxConfig::default()).expect("a sender");
+                let batch = [TxFrame { body: &[2; 200], ..TxFrame::default() }; 16];
+                while !is_over.load(SeqCst) {
+                    sent.fetch_add(u64::from(tx.send(&batch).sent), SeqCst);
+                }
+            });
+            while ring.memory_bytes() < 16 << 20 {
+                got += ring.receive(32, |_| ()) as u64;
+            }
+            is_over.store(true, SeqCst);
+        });
+        let sent = sent.into_inner();
+        let mut stats = ring.stats();
+        // The kernel hands frames over when it comes to it.
+        for _ in 0..1000 {
+            while let n @ 1.. = ring.receive(32, |_| ()) {
+                got += n as u64;
+            }
+            stats = ring.stats();
+            if got + stats.drops == sent {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert_eq!((stats.packets, got + stats.drops), (sent, sent), "of those sent are not counted: {stats:?}");
+    }
+}

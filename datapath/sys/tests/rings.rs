@@ -517,6 +517,39 @@ fn bad_frames_are_stepped_past() {
     });
 }
 
+/// What the kernel cannot make a virtio header of, here UDP that is to be cut into fragments, keeps nobody waiting for what
+/// follows it, nor awake when nothing does; and however much of it comes, no ring grows for it.
+#[test]
+fn holes_are_passed_over() {
+    const ROUNDS: u32 = 4000;
+    in_namespace(|| {
+        let mut tap = sys::Tap::open("tp%d", sys::TapKind::Tap).expect("this test needs /dev/net/tun");
+        let name = tap.name().to_owned();
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+        sys::device::set_up(&name, true).unwrap();
+        let may_grow = RingConfig { ring_bytes: 256 << 10, max_ring_bytes: 8 << 20, ..config(RingKind::V3) };
+        let mut ring = RxRing::open(sys::device::index(&name).unwrap(), &may_grow).unwrap();
+        let (mut odd, vnet) = large(0, 3000);
+        odd[23] = 17;
+        let vnet = VnetHdr { flags: 0, gso_type: sys::gso::UDP, csum_start: 0, csum_offset: 0, ..vnet };
+        for round in 0..ROUNDS {
+            let good = [plain(2 * round, 900), plain(2 * round + 1, 60)];
+            let frame = |body| TxFrame { body, ..TxFrame::default() };
+            let odd = TxFrame { vnet, ..frame(&odd) };
+            assert_eq!(tap.send(&[frame(&good[0]), odd, frame(&good[1]), odd]).sent, 4);
+            assert!(gather(&mut ring, 2).iter().map(|f| &f.0).eq(&good), "round {round}");
+            until(|| {
+                ring.receive(32, |_| ());
+                ring.prepare_sleep()
+            });
+        }
+        let stats = ring.stats();
+        let rounds = u64::from(ROUNDS);
+        assert_eq!((stats.packets, stats.drops, stats.holes), (4 * rounds, 2 * rounds, 2 * rounds));
+        assert_eq!(ring.memory_bytes(), 256 << 10, "it has not grown");
+    });
+}
+
 /// More frames than one system call takes.
 #[test]
 fn long_batches_are_cut() {

@@ -12,8 +12,12 @@
 //! * A next header may fall on what an old frame left, so all of a consumed area is zeroed before its block
 //!   goes back, and a block goes back only once `block_status` says USER.
 //! * `tp_next_offset` is set before USER; 0 means the block closed meanwhile.
-//! * In a closed block a header without USER is a hole (a frame whose virtio header could not be made). In an open one
-//!   it is that or a frame on its way, which `num_pkts` counts already: no sleep until the timer closes the block.
+//! * In a closed block a header without USER is a hole: a frame whose virtio header could not be made, as of SCTP that is
+//!   to be cut, and which the kernel counts as dropped. In an open one it is that or a frame on its way; both are counted
+//!   in `num_pkts`, so there is no sleep. What a hole has of its virtio header tells: a size to cut to, and no kind. What
+//!   looks so twice is passed over. It is written under the lock, so the next header's being counted makes it final. The
+//!   last one may yet, if its writer is kept from running for long, be a frame: nothing from it on is zeroed until it is
+//!   known, and should it be one, that comes late.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -45,7 +49,16 @@ mod hdr {
     pub(super) const SLL_IFINDEX: usize = 52;
     /// Where the kernel stops writing and headroom begins.
     pub(super) const END: usize = 68;
+    /// What the kernel leaves for an Ethernet header before it aligns what is behind that, and how it does.
+    pub(super) const LINK_ROOM: usize = 16;
+    pub(super) const ALIGNMENT: usize = 16;
+    /// In a virtio header (`virtio_net_hdr`): flags and kind of segments, and their size.
+    pub(super) const VNET_KIND: usize = 0;
+    pub(super) const VNET_SIZE: usize = 4;
 }
+
+/// Octets of an Ethernet header.
+const ETHERNET: usize = 14;
 
 /// A place in the ring.
 #[derive(Clone, Copy, Debug)]
@@ -67,12 +80,20 @@ pub(super) struct Blocks {
     done: u32,
     /// All before it was given back, or zeroed if its block is still open.
     returned: Place,
+    /// From a header's beginning to the virtio header of an Ethernet frame.
+    vnet_at: usize,
+    /// Where a header looked like a hole's when it was seen last.
+    suspect: Option<usize>,
+    /// A header in the block that is read that was passed over as a hole, by offset in the ring, and may yet be none.
+    doubtful: Option<usize>,
     /// Frames dropped for being cut short.
     pub(super) truncated: u64,
     /// Headers without a frame.
     pub(super) holes: u64,
-    /// Half of the ring was found waiting, or a block said that frames were lost.
+    /// Half of the ring was found waiting.
     pub(super) is_crowded: bool,
+    /// Blocks that said that frames were lost, holes among them.
+    pub(super) losing: u32,
     /// When the last frame was seen, ns since the epoch.
     pub(super) now_ns: u64,
 }
@@ -89,9 +110,13 @@ impl Blocks {
             read: first,
             done: 0,
             returned: first,
+            vnet_at: (hdr::END + hdr::LINK_ROOM).next_multiple_of(hdr::ALIGNMENT) + config.headroom as usize - ETHERNET,
+            suspect: None,
+            doubtful: None,
             truncated: 0,
             holes: 0,
             is_crowded: false,
+            losing: 0,
             now_ns: 0,
         }
     }
@@ -120,13 +145,25 @@ impl Blocks {
         loop {
             let base = self.read.block * self.block_bytes;
             let end = base + self.block_bytes;
+            if let Some(at) = self.doubtful
+                && self.is_late_frame(at)
+            {
+                return Some((at, end));
+            }
             let status = self.map.word(base + block::STATUS).load(Acquire);
             let closed = status & TP_STATUS_USER != 0;
-            let in_block = self.map.word(base + block::NUM_PKTS).load(Relaxed);
+            let in_block = self.map.word(base + block::NUM_PKTS).load(Acquire);
             let at = base + self.read.at;
             let past_end = at + hdr::END > end;
             if closed && (self.done >= in_block || past_end) {
-                self.is_crowded |= status & libc::TP_STATUS_LOSING != 0 || self.is_half_full();
+                if let Some(at) = self.doubtful
+                    && self.is_late_frame(at)
+                {
+                    return Some((at, end));
+                }
+                self.suspect = None;
+                self.losing += u32::from(status & libc::TP_STATUS_LOSING != 0);
+                self.is_crowded |= self.is_half_full();
                 let next = (self.read.block + 1) % self.blocks;
                 if next == self.returned.block {
                     return None;
@@ -139,18 +176,63 @@ impl Blocks {
                 return None;
             }
             let user = self.map.word(at + hdr::STATUS).load(Acquire) & TP_STATUS_USER != 0;
-            if !(closed || user && self.is_complete(at)) {
+            let is_whole = closed || user && self.is_complete(at);
+            if !(is_whole || self.done < in_block && self.passes_over(at, end)) {
                 return None;
             }
             let step = self.map.word(at + hdr::NEXT).load(Acquire) as usize;
             self.done += 1;
             // 0: the last of its block; what follows is found by the block's status.
             self.read.at = if step == 0 { self.block_bytes } else { (self.read.at + step).min(self.block_bytes) };
-            if user {
-                return Some((at, end));
+            match (is_whole, user) {
+                // Its fate is known when the next one is counted, or the block closes.
+                (false, _) => self.doubtful = Some(at),
+                (true, false) => self.holes += 1,
+                (true, true) => return Some((at, end)),
             }
-            self.holes += 1;
         }
+    }
+
+    /// Whether an unfinished header in an open block is to be passed over as a hole.
+    #[cold]
+    fn passes_over(&mut self, at: usize, end: usize) -> bool {
+        let looks_so = self.doubtful.is_none() && self.looks_like_hole(at, end);
+        let twice = looks_so && self.suspect == Some(at);
+        self.suspect = looks_so.then_some(at);
+        twice
+    }
+
+    fn looks_like_hole(&self, at: usize, end: usize) -> bool {
+        let vnet = at + self.vnet_at;
+        // Where the next one goes is known from the beginning, unless the block is about to close.
+        self.map.word(at + hdr::NEXT).load(Acquire) != 0
+            && vnet.is_multiple_of(2)
+            && vnet + VNET_HDR_LEN <= end
+            && self.map.word(at + hdr::STATUS).load(Acquire) & TP_STATUS_USER == 0
+            && self.map.half(vnet + hdr::VNET_SIZE).load(Acquire) != 0
+            && self.map.half(vnet + hdr::VNET_KIND).load(Acquire) == 0
+    }
+
+    /// Whether what was passed over as a hole is a frame, and finished; if its fate is known it is doubtful no longer.
+    #[cold]
+    fn is_late_frame(&mut self, at: usize) -> bool {
+        let base = self.read.block * self.block_bytes;
+        // In this order: what is not finished when the block is closed never will be.
+        let closed = self.map.word(base + block::STATUS).load(Acquire) & TP_STATUS_USER != 0;
+        let has_next = self.map.word(base + block::NUM_PKTS).load(Acquire) > self.done;
+        let user = self.map.word(at + hdr::STATUS).load(Acquire) & TP_STATUS_USER != 0;
+        let is_frame = user && (closed || self.is_complete(at));
+        let is_hole = closed && !user || has_next && self.looks_like_hole(at, base + self.block_bytes);
+        if is_frame || is_hole {
+            self.doubtful = None;
+            self.holes += u64::from(!is_frame);
+        }
+        is_frame
+    }
+
+    /// Holes so far, one that may yet turn out to be none included.
+    pub(super) fn likely_holes(&self) -> u64 {
+        self.holes + u64::from(self.doubtful.is_some())
     }
 
     /// Whether so much waits to be read that frames may soon be lost. Blocks that were read and not given back are too
@@ -213,9 +295,12 @@ impl Blocks {
             let next = (self.returned.block + 1) % self.blocks;
             self.returned = Place { block: next, at: block::FIRST };
         }
-        if self.returned.at < self.read.at {
-            self.zero_to(self.read.at);
-            self.returned.at = self.read.at;
+        // What may yet be written to stays as it is.
+        let base = self.read.block * self.block_bytes;
+        let until = self.doubtful.map_or(self.read.at, |at| self.read.at.min(at - base));
+        if self.returned.at < until {
+            self.zero_to(until);
+            self.returned.at = until;
         }
     }
 
@@ -238,8 +323,10 @@ impl Blocks {
         if self.map.word(base + block::STATUS).load(Acquire) & TP_STATUS_USER != 0 {
             return true;
         }
-        // What is counted but cannot be read yet is being written, or is a hole: the alarm went off for it already.
+        // What is counted but cannot be read yet is being written, or is a hole: the alarm went off for it already. What was
+        // passed over is looked at as soon as anything comes.
         self.map.word(base + block::NUM_PKTS).load(Acquire) > self.done
+            || self.doubtful.is_some_and(|at| self.map.word(at + hdr::STATUS).load(Acquire) & TP_STATUS_USER != 0)
     }
 }
 

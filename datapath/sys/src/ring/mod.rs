@@ -112,12 +112,23 @@ impl RingConfig {
 pub struct RingStats {
     /// Frames the kernel put into the ring, or would have.
     pub packets: u64,
-    /// Frames the kernel dropped because the ring was full.
+    /// Frames the kernel dropped: because the ring was full, or as holes.
     pub drops: u64,
     /// Frames that came truncated and were dropped here.
     pub truncated: u64,
     /// Slots the kernel left empty.
     pub holes: u64,
+}
+
+impl RingStats {
+    /// Adds what the kernel tells of a ring's socket since it was last asked; it forgets what it told.
+    fn add_told(&mut self, socket: &PacketSocket) {
+        let words = socket.get_words::<2>("read ring statistics", libc::SOL_PACKET, libc::PACKET_STATISTICS);
+        if let Ok([packets, drops]) = words {
+            self.packets += u64::from(packets);
+            self.drops += u64::from(drops);
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -1,11 +1,14 @@
 //! A ring that grows when it was found crowded, and shrinks again when that is long ago.
 //!
 //! Crowded is a ring half of which waits to be read, or that had to drop frames (the kernel marks blocks after that,
-//! `TP_STATUS_LOSING`). Making a larger ring takes the kernel a grace period, and its promiscuous mode however long
-//! others are busy with their devices, so a thread does both. Then a filter stops the old ring, the new one is bound, and
-//! when the old one is empty they change places between two batches: but for the moment between, nothing is lost and
-//! nothing comes twice. The alarm stays: whatever is bound after it is filled before it goes off. Time is that of the
-//! frames.
+//! `TP_STATUS_LOSING`), other than those whose virtio headers it could not make: room would not help them. Making a larger
+//! ring takes the kernel a grace period, and its promiscuous mode however long
+//! others are busy with their devices, so a thread does both. Then the new one is bound, and the old one's program has it
+//! take only what the new one was not asked about: nothing is lost, and nothing comes twice. Without programs a filter
+//! stops the old ring and another call starts the new one; what comes between the two calls, within a microsecond, is lost
+//! without anybody counting it. When the old one is empty they change places between two batches; it is looked at
+//! until, after a grace period, nothing can be on its way to it any more. The alarm stays: whatever is bound after it is
+//! filled before it goes off. Time is that of the frames.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
