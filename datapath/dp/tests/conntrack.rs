@@ -387,6 +387,54 @@ fn connections_expire_are_flushed_and_limited() {
     assert_eq!(rig.dp.n_connections(), 0);
 }
 
+/// Whose time is over gives its place to who comes, however many there are, and though nobody has looked meanwhile.
+#[test]
+fn expired_connections_hold_no_places() {
+    const MANY: u16 = 3000;
+    for in_zone in [false, true] {
+        let mut rig = tracked(Ct { zone: 4, ..commit() });
+        if in_zone {
+            rig.dp.set_connection_limit(Some(4), MANY.into());
+        } else {
+            rig.dp.set_max_connections(MANY.into());
+        }
+        let begin = |rig: &mut Rig, port| {
+            state(rig, udp_frame(A, B, port, 2));
+            // One that was remembered is answered as such.
+            state(rig, udp_frame(B, A, 2, port)) == cs::EST | cs::RPL
+        };
+        assert!((1..=MANY).all(|port| begin(&mut rig, port)));
+        assert!(!begin(&mut rig, MANY + 1), "there is no room");
+        assert_eq!(rig.dp.n_connections(), MANY.into());
+        // The first goes on for longer.
+        rig.now_us += 20_000_000;
+        assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::EST);
+        rig.now_us += 10_200_000;
+        for port in MANY + 1..2 * MANY {
+            assert!(begin(&mut rig, port), "{port}");
+        }
+        assert!(!begin(&mut rig, 2 * MANY), "all places are taken again");
+        assert_eq!(rig.dp.n_connections(), MANY.into());
+        assert_eq!(state(&mut rig, udp_frame(A, B, 1, 2)), cs::EST, "the first has its place");
+    }
+}
+
+/// One that is to be over sooner than it was to be is looked at in time.
+#[test]
+fn a_closed_connection_goes_before_its_time() {
+    let mut rig = tracked(commit());
+    for (is_reply, flags, seq, ack) in [(false, 2, 100, 0), (true, 0x12, 500, 101), (false, 0x10, 101, 501)] {
+        state(&mut rig, segment(is_reply, flags, seq, ack, b""));
+    }
+    rig.now_us += 3_600_000_000;
+    rig.dp.tick(rig.now_us);
+    assert_eq!(rig.dp.n_connections(), 1, "it is open");
+    state(&mut rig, segment(false, 4, 101, 501, b""));
+    rig.now_us += 31_000_000;
+    rig.dp.tick(rig.now_us);
+    assert_eq!(rig.dp.n_connections(), 0, "reset, it is over soon");
+}
+
 /// The fragments of a frame, each with so many octets of its data.
 fn fragments(frame: &[u8], sizes: &[usize]) -> Vec<Vec<u8>> {
     let mut offset = 0;

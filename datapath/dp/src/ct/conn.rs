@@ -134,6 +134,8 @@ pub(crate) struct Conn {
     pub(super) mark: u32,
     pub(super) label: u128,
     pub(super) expires_ms: u64,
+    /// Where it is on the wheel of those to be looked at.
+    pub(super) spoke: u64,
     /// The helper's name.
     pub(super) helper: Option<&'static str>,
     /// The connection in which it was agreed on, by its original direction.
@@ -189,6 +191,7 @@ impl Conn {
             mark: 0,
             label: 0,
             expires_ms: now_ms + timeouts.get(first),
+            spoke: 0,
             helper: None,
             parent: None,
             admission: None,

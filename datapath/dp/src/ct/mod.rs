@@ -19,6 +19,7 @@ mod parse;
 mod settings;
 mod tcp;
 mod text;
+mod wheel;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,13 +37,17 @@ use limits::Limits;
 pub(crate) use parse::{Parsed, parse};
 pub use settings::Settings;
 pub use tcp::State as TcpState;
+use wheel::Wheel;
 
 use crate::mix::Dice;
 
 /// Connections at most, all zones together.
 const MAX_CONNECTIONS: usize = 3_000_000;
-/// Places looked at for expired connections at once.
-const SWEEP: usize = 256;
+/// Connections whose time may be over that are looked at at once; for each that begins; and for one that there is no room
+/// for.
+const SWEEP: usize = 1024;
+const SWEEP_BESIDE: usize = 2;
+const SWEEP_FOR_ROOM: usize = 64;
 
 /// What became of a packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,7 +106,7 @@ pub(crate) struct Tracker {
     pub(crate) fragments: Fragments,
     expectations: Expectations,
     policies: BTreeMap<Arc<str>, Timeouts>,
-    sweep: usize,
+    wheel: Wheel,
     dice: Dice,
 }
 
@@ -117,7 +122,7 @@ impl Tracker {
             fragments: Fragments::default(),
             expectations: Expectations::default(),
             policies: BTreeMap::new(),
-            sweep: 0,
+            wheel: Wheel::default(),
             dice: Dice::new(seed ^ 0x6374),
         }
     }
@@ -287,6 +292,9 @@ impl Tracker {
         }
         let progress = conn.update(packet, reply, checks, now_ms);
         *event = progress.event();
+        if wheel::spoke_of(conn.expires_ms) < conn.spoke {
+            conn.spoke = self.wheel.note(index, conn.expires_ms, now_ms);
+        }
         Some(match progress {
             Progress::Valid | Progress::Unchecked => cs::EST | direction,
             Progress::ValidNew => cs::NEW,
@@ -313,7 +321,7 @@ impl Tracker {
         if !ct.commit {
             return (None, cs::NEW);
         }
-        if !self.has_room(ct.zone) {
+        if !self.makes_room(ct.zone, now_ms) {
             outcome.event = Some(Event::Full);
             return (None, cs::NEW);
         }
@@ -350,10 +358,25 @@ impl Tracker {
             self.conns.push(None);
             self.conns.len() as u32 - 1
         });
+        conn.spoke = self.wheel.note(index, conn.expires_ms, now_ms);
         self.conns[index as usize] = Some(Box::new(conn));
         self.by_tuple.insert((ct.zone, reply), (index, true));
         self.by_tuple.insert((ct.zone, original), (index, false));
         (Some((index, false)), cs::NEW)
+    }
+
+    /// Whether there is room for one more, if need be that of one whose time is over.
+    fn makes_room(&mut self, zone: u16, now_ms: u64) -> bool {
+        self.sweep(SWEEP_BESIDE, now_ms);
+        for _ in 0..SWEEP_FOR_ROOM {
+            if self.has_room(zone) {
+                return true;
+            }
+            if !self.sweep(1, now_ms) {
+                break;
+            }
+        }
+        self.has_room(zone)
     }
 
     fn has_room(&self, zone: u16) -> bool {
@@ -405,15 +428,28 @@ impl Tracker {
         }
     }
 
-    /// Looks at some connections and removes those whose time is over.
+    /// Removes some connections whose time is over.
     pub(crate) fn expire(&mut self, now_ms: u64) {
         self.fragments.purge(now_ms);
-        for _ in 0..SWEEP.min(self.conns.len()) {
-            self.sweep = (self.sweep + 1) % self.conns.len();
-            if self.conns[self.sweep].as_ref().is_some_and(|c| c.expires_ms <= now_ms) {
-                self.remove(self.sweep as u32);
+        self.sweep(SWEEP, now_ms);
+    }
+
+    /// Looks at so many connections whose time may be over; `false`: there are no more.
+    fn sweep(&mut self, most: usize, now_ms: u64) -> bool {
+        for _ in 0..most {
+            let Some((index, spoke)) = self.wheel.next(now_ms) else { return false };
+            // Otherwise it is of another life of its place.
+            let Some(Some(conn)) = self.conns.get_mut(index as usize) else { continue };
+            if conn.spoke != spoke {
+                continue;
+            }
+            if conn.expires_ms <= now_ms {
+                self.remove(index);
+            } else {
+                conn.spoke = self.wheel.note(index, conn.expires_ms, now_ms);
             }
         }
+        true
     }
 
     pub(crate) fn len(&self) -> usize {
