@@ -1,9 +1,14 @@
 //! Signals that end a program which waits for others.
 
 use crate::alarm;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// So long nobody is in want of an orderly end, ns.
+const PATIENCE_NS: i64 = 20_000_000;
 
 /// The process that listens: one that was forked off begins anew.
 static LISTENING: AtomicU32 = AtomicU32::new(0);
@@ -44,6 +49,19 @@ pub fn end_in_order() {
     });
     // Without the thread the signals keep their default effect until they are caught.
     drop(started);
+}
+
+/// Waits until there is something to read, and once that takes long, ends in order at a signal. Most answers are here
+/// before a thread would be; a program that asks one thing and is gone does without it.
+pub(crate) fn wait_in_order(stream: BorrowedFd<'_>) {
+    if LISTENING.load(Ordering::Relaxed) == std::process::id() {
+        return;
+    }
+    let patience = Timespec { tv_sec: 0, tv_nsec: PATIENCE_NS };
+    let mut fds = [PollFd::from_borrowed_fd(stream, PollFlags::IN)];
+    if matches!(poll(&mut fds, Some(&patience)), Ok(0)) {
+        end_in_order();
+    }
 }
 
 #[cfg(test)]

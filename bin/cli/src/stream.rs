@@ -89,10 +89,13 @@ impl Stream {
     /// # Errors
     /// As the system reports them; `EAFNOSUPPORT` for a name of another kind.
     pub fn connect(name: &str, settings: &Settings) -> io::Result<Stream> {
-        crate::signals::end_in_order();
         let Some((kind, address)) = name.split_once(':') else {
             return Err(errno::address_family_not_supported());
         };
+        if kind != "unix" {
+            // To connect may take long.
+            crate::signals::end_in_order();
+        }
         match kind {
             "unix" => connect_unix(address).map(Stream::Unix),
             "tcp" => connect_tcp(&Remote::new(name, address, settings.default_port).resolve()?).map(Stream::Tcp),
@@ -144,7 +147,10 @@ impl AsFd for Stream {
 impl Read for Stream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Unix(s) => s.read(buf),
+            Stream::Unix(s) => {
+                crate::signals::wait_in_order(s.as_fd());
+                s.read(buf)
+            }
             Stream::Tcp(s) => s.read(buf),
             Stream::Tls(s) => s.read(buf).map_err(|error| tls::system_error("SSL_read", error)),
         }
