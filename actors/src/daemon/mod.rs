@@ -9,7 +9,7 @@ mod monitor;
 mod pidfile;
 
 pub use exit::{Exit, Reason, run_command};
-pub use pidfile::{Pidfile, running_pid};
+pub use pidfile::Pidfile;
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -80,10 +80,8 @@ pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
         // Before there are more processes: the monitor is the user's as well.
         user::Identity::find(user)?.assume(config.works_on_devices)?;
     }
-    if let (Some(path), false) = (&config.pidfile, config.overwrite_pidfile)
-        && let Some(pid) = running_pid(path)
-    {
-        return Err(format!("{}: already running as pid {pid}, aborting", path.display()));
+    if let (Some(path), false) = (&config.pidfile, config.overwrite_pidfile) {
+        pidfile::must_be_free(path)?;
     }
     sys::process::die_of_faults();
     let mut ready = None;

@@ -33,21 +33,32 @@ fn holder(file: &File) -> Option<i32> {
     (i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid)
 }
 
-/// The process that runs under the pidfile at `path`, if one does.
-pub fn running_pid(path: &Path) -> Option<i32> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path).ok()?;
-    let holder = holder(&file)?;
+/// That no process runs under the pidfile at `path`; else, or where that cannot be known, the text to end the program with.
+pub fn must_be_free(path: &Path) -> Result<(), String> {
+    let failed = |error: &std::io::Error| {
+        let (path, text) = (path.display(), crate::stream::errno_text(error));
+        vlog::warn!("daemon_unix", "{path}: open: {text}");
+        format!("{path}: pidfile check failed ({text}), aborting")
+    };
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(&error)),
+    };
+    let Some(holder) = holder(&file) else { return Ok(()) };
     let mut text = String::new();
-    Read::by_ref(&mut file).take(64).read_to_string(&mut text).ok()?;
+    Read::by_ref(&mut file).take(64).read_to_string(&mut text).map_err(|error| failed(&error))?;
     // The file names the daemon; a lock held across a PID namespace names nobody.
-    Some(text.trim().parse().unwrap_or(holder))
+    let pid = text.trim().parse().unwrap_or(holder);
+    Err(format!("{}: already running as pid {pid}, aborting", path.display()))
 }
 
 impl Pidfile {
     /// Writes, locks and places the pidfile of this process.
     pub fn take(path: &Path, overwrite: bool) -> Result<Pidfile, String> {
-        let tmp =
-            path.with_file_name(format!("{}.tmp", path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default()));
+        // Who would overwrite another's must not write into the file that the other writes aside.
+        let mark = if overwrite { std::process::id().to_string() } else { String::new() };
+        let tmp = PathBuf::from(format!("{}.tmp{mark}", path.display()));
         let shown = tmp.display().to_string();
         let mut file = OpenOptions::new()
             .append(true)
@@ -66,9 +77,9 @@ impl Pidfile {
             return fail("write", &crate::stream::errno_text(&error));
         }
         // Another daemon may have started since the first look.
-        if let (false, Some(pid)) = (overwrite, running_pid(path)) {
+        if !overwrite && let Err(text) = must_be_free(path) {
             let _ = std::fs::remove_file(&tmp);
-            return Err(format!("{}: already running as pid {pid}, aborting", path.display()));
+            return Err(text);
         }
         if let Err(error) = std::fs::rename(&tmp, path) {
             let text = crate::stream::errno_text(&error);

@@ -24,7 +24,9 @@ impl Pidfile {
     /// # Errors
     /// The text to end the program with.
     pub fn take(path: &Path, overwrite: bool) -> Result<Pidfile, String> {
-        let aside = PathBuf::from(format!("{}.tmp", path.display()));
+        // Who would overwrite another's must not write into the file that the other writes aside.
+        let mark = if overwrite { std::process::id().to_string() } else { String::new() };
+        let aside = PathBuf::from(format!("{}.tmp{mark}", path.display()));
         let failed =
             |what: &str, error: io::Error| format!("{}: {what} failed ({})", aside.display(), strerror(&error));
         let mut file =
@@ -32,10 +34,7 @@ impl Pidfile {
         let placed = fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|error| failed("fcntl(F_SETLK)", error.into()))
             .and_then(|()| writeln!(file, "{}", std::process::id()).map_err(|error| failed("write", error)))
-            .and_then(|()| match running(path).filter(|_| !overwrite) {
-                Some(pid) => Err(format!("{}: already running as pid {pid}, aborting", path.display())),
-                None => Ok(()),
-            })
+            .and_then(|()| if overwrite { Ok(()) } else { must_be_free(path) })
             .and_then(|()| {
                 fs::rename(&aside, path).map_err(|error| {
                     let (from, to) = (aside.display(), path.display());
@@ -51,12 +50,23 @@ impl Pidfile {
     }
 }
 
-/// The process that holds the lock on the pidfile at `path`, by what stands in it.
-fn running(path: &Path) -> Option<i32> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path).ok()?;
-    let lock = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).ok()??;
+/// That no process runs under the pidfile at `path`; else, or where that cannot be known, the text to end the program with.
+fn must_be_free(path: &Path) -> Result<(), String> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let (path, text) = (path.display(), strerror(&error));
+            vlog::warn!("daemon_unix", "{path}: open: {text}");
+            return Err(format!("{path}: pidfile check failed ({text}), aborting"));
+        }
+    };
+    let Ok(Some(lock)) = fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)) else { return Ok(()) };
     let mut text = String::new();
-    Read::by_ref(&mut file).take(TEXT_MAX).read_to_string(&mut text).ok()?;
+    let _ = Read::by_ref(&mut file).take(TEXT_MAX).read_to_string(&mut text);
     // A lock held across a PID namespace names nobody.
-    text.trim().parse().ok().or(lock.pid.map(|pid| pid.as_raw_nonzero().get()))
+    match text.trim().parse().ok().or(lock.pid.map(|pid| pid.as_raw_nonzero().get())) {
+        Some(pid) => Err(format!("{}: already running as pid {pid}, aborting", path.display())),
+        None => Ok(()),
+    }
 }

@@ -75,9 +75,10 @@ pub(crate) fn self_sign(settings: &Settings, name: &str) -> Outcome<()> {
     let mut serial = BigNum::new()?;
     serial.rand(159, MsbOption::MAYBE_ZERO, false)?;
     let mut builder = authority::begin(&request, request.subject_name(), request.subject_name(), &serial)?;
-    for extension in request.extensions().into_iter().flatten() {
-        builder.append_extension2(&extension)?;
-    }
+    // The request asks for its common name; what vouches for itself is of the name that people call it.
+    let context = builder.x509v3_context(None, None);
+    let alternative = SubjectAlternativeName::new().dns(name).build(&context)?;
+    builder.append_extension(alternative)?;
     let identifier = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
     builder.append_extension(identifier)?;
     builder.sign(&key, MessageDigest::sha256())?;
