@@ -276,7 +276,11 @@ impl Monitor<'_> {
             "ofctl/set-output-file" => return set_output_file(&args[0]),
             "version" => return Ok(format!("{} (Open vSwitch) {}", self.settings.program, program::OVS_VERSION)),
             "list-commands" => return Ok(listing()),
-            _ => {}
+            name => {
+                if let Some(answer) = cli::control::coverage(name) {
+                    return answer.map(str::to_owned).map_err(str::to_owned);
+                }
+            }
         }
         Ok(String::new())
     }
@@ -371,7 +375,7 @@ const COMMANDS: &[vlog::Command] = &[
 ];
 
 fn commands() -> impl Iterator<Item = vlog::Command> {
-    COMMANDS.iter().copied().chain(vlog::COMMANDS)
+    cli::control::COVERAGE.into_iter().chain(COMMANDS.iter().copied()).chain(vlog::COMMANDS)
 }
 
 fn listing() -> String {
