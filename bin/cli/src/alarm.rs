@@ -14,9 +14,9 @@ pub fn remove_at_end(path: &str) {
     FILES.lock().unwrap_or_else(|p| p.into_inner()).push(path.to_string());
 }
 
-/// Removes the files noted so far.
+/// Removes the files noted so far, those noted first at last: who waits for a pidfile to go finds nothing else then.
 pub fn remove_files() {
-    for path in FILES.lock().unwrap_or_else(|p| p.into_inner()).drain(..) {
+    for path in FILES.lock().unwrap_or_else(|p| p.into_inner()).drain(..).rev() {
         let _ = std::fs::remove_file(path);
     }
 }
