@@ -133,7 +133,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     coverage::expect(&coverage::names::SWITCH);
     config.tls.judge();
     let kind = config.ring.unwrap_or_else(|| {
-        // The test makes a pair of devices in a namespace of its own; where that is not allowed V2 is the safe choice.
+        // The test makes devices of its own; where that is not allowed V2 is the safe choice.
         if config.dummy != DummyMode::Off || sys::early_reading_works().unwrap_or(false) {
             RingKind::V3
         } else {

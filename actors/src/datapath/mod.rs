@@ -66,6 +66,8 @@ struct Port {
     bridge: Outlet<Upcalls>,
     /// Which of all attachments so far it is: what belonged to an earlier one of its number is not its.
     attachment: u64,
+    /// Packets that came truncated, as the log was told.
+    truncated: u64,
 }
 
 struct PortQueue {

@@ -59,7 +59,7 @@ impl Handler<Order> for Datapath {
 
 impl Datapath {
     fn know(&mut self, port: OdpPort, name: String, tx: Option<Box<dyn dp::TxPort>>, bridge: Outlet<Upcalls>) {
-        self.take_in(port, Port { name, queues: Vec::new(), bridge, attachment: 0 }, tx);
+        self.take_in(port, Port { name, queues: Vec::new(), bridge, attachment: 0, truncated: 0 }, tx);
     }
 
     /// Makes changes of flows; gives what those that go have counted, if that is wanted.
@@ -105,7 +105,8 @@ impl Datapath {
             Err(error) => return vlog::warn!("datapath", "{name}: cannot send or receive: {error}"),
         };
         let attachment = self.hub.next_attachment();
-        let port = Port { name: name.clone(), queues: Vec::new(), bridge: tunnel.bridge.clone(), attachment };
+        let port =
+            Port { name: name.clone(), queues: Vec::new(), bridge: tunnel.bridge.clone(), attachment, truncated: 0 };
         self.take_in(tunnel.port, port, Some(tx));
         self.introduce(tunnel.port);
         for (number, queue) in (0u32..).zip(queues) {

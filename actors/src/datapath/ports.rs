@@ -21,7 +21,7 @@ impl Handler<PortAttach> for Datapath {
         self.desk.received();
         ADDED.add();
         let attachment = self.hub.next_attachment();
-        let port = Port { name: m.name, queues: Vec::new(), bridge: m.bridge, attachment };
+        let port = Port { name: m.name, queues: Vec::new(), bridge: m.bridge, attachment, truncated: 0 };
         self.take_in(m.port, port, Some(m.tx));
         self.introduce(m.port);
         for (number, queue) in (0u32..).zip(m.queues) {
@@ -153,7 +153,13 @@ mod tests {
     impl Datapath {
         /// Has a port with one queue, and gives that.
         fn with_port(&mut self, number: OdpPort, bridge: &Outlet<Upcalls>) -> QueueId {
-            let port = Port { name: format!("p{number}"), queues: Vec::new(), bridge: bridge.clone(), attachment: 0 };
+            let port = Port {
+                name: format!("p{number}"),
+                queues: Vec::new(),
+                bridge: bridge.clone(),
+                attachment: 0,
+                truncated: 0,
+            };
             self.take_in(number, port, None);
             self.seat(number, 0, QueueParts { rx: Box::new(DummyQueue::new().0), wake: None });
             self.ports[&number].queues[0].id

@@ -17,10 +17,22 @@ impl Datapath {
     fn own_report(&mut self) -> DatapathReport {
         self.engine.fold(now_us());
         let mut ports = Vec::new();
-        for (number, port) in &self.ports {
+        for (number, port) in &mut self.ports {
             let stats = self.engine.port_stats(*number).unwrap_or_default();
-            let lost = port.queues.iter().filter_map(|q| self.engine.queue_mut(q.id).map(|q| q.losses().dropped)).sum();
-            ports.push((*number, stats, lost));
+            let losses: Vec<_> =
+                port.queues.iter().filter_map(|q| self.engine.queue_mut(q.id).map(|q| q.losses())).collect();
+            let truncated = losses.iter().map(|lost| lost.errors).sum();
+            if truncated > std::mem::replace(&mut port.truncated, truncated) {
+                vlog::warn_rl!(
+                    "netdev_linux",
+                    5,
+                    5,
+                    "{}: Dropped {truncated} packets so far: Too big. They came truncated, longer than 64 KiB or a ring's \
+                     block, as gso_max_size of their sender's device allows (BIG TCP)",
+                    port.name
+                );
+            }
+            ports.push((*number, stats, losses.iter().map(|lost| lost.dropped).sum::<u64>() + truncated));
         }
         let stats = *self.engine.stats();
         let threads = self.pmd.map(|pmd| {

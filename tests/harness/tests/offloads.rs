@@ -212,3 +212,20 @@ fn a_frame_too_long_for_its_way_out_is_told_of() {
         need("and what fits still passes", a.ping(&b.ip, 5)? == 5)
     });
 }
+
+/// What a sender makes longer than the switch takes is counted as dropped, and told of; the stream arrives all the same.
+#[test]
+fn what_is_too_long_to_come_whole_is_told_of() {
+    on_lab(Side::troupe(), &[], |lab| {
+        let guests = lab.bridge_with_guests(2, 1500)?;
+        let (a, b) = (&guests[0], &guests[1]);
+        lab.vsctl("set open_vswitch . other_config:ring=v2 other_config:kernel-fast-path=false")?;
+        need("traffic flows", a.reaches(&b.ip6))?;
+        a.space.line("ip link set eth0 gso_max_size 200000")?;
+        let before = lab.dropped()?;
+        a.sends(b, &b.ip6, 20_000_000)?;
+        process::until("what was too long to be counted", SOON, || lab.dropped().is_ok_and(|now| now > before))?;
+        let log = lab.place.dir().join("log/ovs-vswitchd.log");
+        process::until("the log to tell", SOON, || text(&log).contains("v1: Dropped") && text(&log).contains("Too big"))
+    });
+}
