@@ -325,6 +325,23 @@ fn a_bundle_stands_whole_or_not_at_all() {
     );
     assert_eq!(got, [ctrl(7, BundleCtrlType::CommitReply, 0)]);
     assert_eq!(world.rules(), ["4: in_port=4,actions=group:7"]);
+    // A modification finds what an earlier one added, in whatever table, and not what is gone.
+    let before = world.rules();
+    for table in ["0", "4", "5"] {
+        for actions in ["group:77", "meter:9"] {
+            let add = format!("flow add in_port=5,table={table},actions=2");
+            let modify = format!("flow modify in_port=5,table={table},actions={actions}");
+            assert_eq!(errors(&bundle(&mut world, peer, &[&add, &modify])).len(), 2, "{add} {modify}");
+            assert_eq!(world.rules(), before, "{add} {modify}");
+        }
+    }
+    let add = "flow add in_port=5,table=5,actions=2";
+    let lines = [add, "flow modify in_port=5,table=5,actions=3", "flow modify table=5,ip,actions=group:77"];
+    assert_eq!(bundle(&mut world, peer, &lines), [ctrl(7, BundleCtrlType::CommitReply, 0)]);
+    assert_eq!(world.rules(), ["4: in_port=4,actions=group:7", "5: in_port=5,actions=output:3"]);
+    let lines = ["flow delete table=5,in_port=5", "flow modify in_port=5,table=5,actions=group:77"];
+    assert_eq!(bundle(&mut world, peer, &lines), [ctrl(7, BundleCtrlType::CommitReply, 0)]);
+    assert_eq!(world.rules(), before);
     // The internal table is refused at once.
     let got = bundle(&mut world, peer, &["flow add table=254,actions=drop"]);
     assert_eq!(errors(&got), ["OFPBRC_EPERM"]);

@@ -9,7 +9,7 @@ use openflow::flow_mod::{Command, FlowModCommand, PackedFlowMod, parse_exact_flo
 use openflow::hex_octets;
 use openflow::matching::{self, Match};
 use openflow::message::hello::Hello;
-use openflow::message::{self, ErrorMessage, Message};
+use openflow::message::{self, ErrorKind, ErrorMessage, Message};
 use openflow::names::{Names, Style};
 use openflow::print::hex;
 use openflow::{ErrorCode, Notes, OfError, OfPort, Protocols, Version, VersionSet, port_no};
@@ -484,6 +484,9 @@ pub(super) fn encode_error_reply(_: &Settings, args: &[String]) -> Done {
     if request.len() < 8 {
         return Err("Request too short".into());
     }
+    if usize::from(u16::from_be_bytes([request[2], request[3]])) != request.len() {
+        return Err("Request size inconsistent".into());
+    }
     let version = Version::from_wire(request[0]).unwrap_or_else(|| {
         let number = request[0];
         vlog::err!("ofp_errors", "cannot encode error for unknown OpenFlow version 0x{number:02x}");
@@ -493,8 +496,18 @@ pub(super) fn encode_error_reply(_: &Settings, args: &[String]) -> Done {
         vlog::err!("ofp_errors", "cannot encode {code} for OpenFlow 1.{}", version.wire() - 1);
     }
     let xid = crate::session::xid_of(&request);
-    let reply = message::encode(&Message::Error(ErrorMessage::reply(code, &request)), version, xid)
-        .map_err(|e| crate::session::cannot(&e))?;
+    let mut error = ErrorMessage::reply(code, &request);
+    let numbers = code.in_version(version).or_else(|| ErrorCode::NXBRC_UNENCODABLE_ERROR.in_version(version));
+    let mut form = version;
+    if let (Some(n), true) = (numbers, request[0] > Version::V15.wire()) {
+        // A version to come is taken for 1.0, but the form of a vendor's error is that of the newest.
+        error.code = ErrorKind::Unknown { vendor: n.vendor.id(), kind: n.kind, code: n.code };
+        form = Version::V15;
+    }
+    let mut reply = message::encode(&Message::Error(error), form, xid).map_err(|e| crate::session::cannot(&e))?;
+    if let Some(octet) = reply.first_mut() {
+        *octet = version.wire();
+    }
     plain_dump(&reply);
     Ok(())
 }

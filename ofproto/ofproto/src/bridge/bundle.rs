@@ -4,7 +4,7 @@
 //! the groups; the tables stage them; then all stands at once, or the groups and tables are what they were. The error of
 //! the message that failed is sent with that message, and the commit fails with OFPBFC_MSG_FAILED.
 //! What becomes of a packet-out is decided where it stands: the tables are asked how they look with what was staged before
-//! it. It is sent once all stands.
+//! it. It is sent once all stands. So are they for a modification that is refused if there is anything to modify.
 //!
 //! Source: OpenFlow 1.4 section 6.8 and 7.3.9, ONF extension 230; observed answers of Open vSwitch 3.1.
 
@@ -17,6 +17,7 @@ use openflow::message::bundle::BundleCtrlType;
 use openflow::message::{BundleAdd, BundleCtrl, Message, PacketOut};
 
 use super::change::{BundleChanges, Changes, Owed};
+use super::flow::Seen;
 use super::service::Step;
 use super::upcall::Given;
 use super::{Bridge, ConnId, Incoming, Output};
@@ -176,7 +177,7 @@ impl Bridge {
             None => bundle.complete = true,
             Some(mut piece) => {
                 while let Some(message) = piece.as_slice().first() {
-                    if message.is_packet_out() && (next.has_staged() || bundle.is_unseen()) {
+                    if self.needs_sight(message) && (next.has_staged() || bundle.is_unseen()) {
                         bundle.asks = true;
                         bundle.rest.push_front(piece);
                         break;
@@ -197,6 +198,14 @@ impl Bridge {
         self.run_changes(next);
     }
 
+    /// Whether a message must know how tables look with all that stands before it in the bundle.
+    fn needs_sight(&self, message: &Gathered) -> bool {
+        match &message.what {
+            What::FlowMod(flow_mod) => self.must_see(flow_mod),
+            What::Other(message) => matches!(**message, Message::PacketOut(_)),
+        }
+    }
+
     /// Takes one message of a bundle in.
     fn gather(
         &mut self,
@@ -207,7 +216,10 @@ impl Bridge {
         let xid = message.owed.xid;
         changes.request(message.owed);
         match message.what {
-            What::FlowMod(flow_mod) => self.gather_flow_mod(changes, flow_mod)?,
+            What::FlowMod(flow_mod) => {
+                let seen = Seen(bundle.seen.as_deref().unwrap_or_default());
+                self.gather_flow_mod(changes, flow_mod, seen)?;
+            }
             What::Other(message) => match *message {
                 Message::GroupMod(group_mod) => {
                     let gone = self.apply_group_mod(&group_mod)?;
@@ -331,12 +343,6 @@ impl Bridge {
     pub fn set_bundle_idle_timeout(&mut self, seconds: u32) {
         self.bundle_idle_ms = if seconds == 0 { IDLE_MS } else { i64::from(seconds) * 1000 };
         self.schedule_bundles();
-    }
-}
-
-impl Gathered {
-    fn is_packet_out(&self) -> bool {
-        matches!(&self.what, What::Other(message) if matches!(**message, Message::PacketOut(_)))
     }
 }
 

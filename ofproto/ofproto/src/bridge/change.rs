@@ -60,7 +60,7 @@ pub(crate) struct BundleChanges {
     pub(super) groups: Groups,
     /// What is not staged yet.
     pub(super) rest: VecDeque<std::vec::IntoIter<Gathered>>,
-    /// The tables that have staged something are asked how they look, for the packet that is sent next.
+    /// The tables that have staged something are asked how they look, for the message that is next.
     pub(super) asks: bool,
     /// How they look, if that is known.
     pub(super) seen: Option<Vec<Arc<TableView>>>,

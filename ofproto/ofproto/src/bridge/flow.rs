@@ -15,11 +15,15 @@ use openflow::{ErrorCode, Version};
 use super::change::{Changes, Owed};
 use super::{Bridge, ConnId, Incoming, N_TABLES};
 use crate::rule::Rule;
-use crate::table::{Change, Event, RemovalReason, Removed, RuleFilter};
+use crate::table::{Change, Event, RemovalReason, Removed, RuleFilter, TableView};
 use crate::view::{CtSupport, INTERNAL_TABLE};
 
 /// Flow-mods of one connection that are staged together at the most.
 pub(super) const BATCH: usize = 4096;
+
+/// How tables look that a bundle has changed, of those that differ from what stands.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen<'a>(pub(super) &'a [Arc<TableView>]);
 
 /// Whether a flow-mod looks for its tables by the rules there, which those before it must have changed by then.
 pub(super) fn looks_around(message: &Incoming) -> bool {
@@ -50,7 +54,7 @@ impl Bridge {
                 _ if secondary => Err(ErrorCode::OFPBRC_IS_SECONDARY),
                 Ok(Message::FlowMod { flow_mod, .. }) => Self::check_flow_mod_itself(flow_mod)
                     .map(|()| flow_mod.pack(&mut self.shapes))
-                    .and_then(|flow_mod| self.check_against_rules(&flow_mod).map(|()| flow_mod)),
+                    .and_then(|flow_mod| self.check_against_rules(&flow_mod, Seen::default()).map(|()| flow_mod)),
                 Ok(_) => continue,
                 Err(error) => Err(error.code),
             };
@@ -65,11 +69,21 @@ impl Bridge {
         self.run_changes(changes);
     }
 
-    /// A flow-mod of a bundle, checked but for what others of the bundle may have changed.
-    pub(super) fn gather_flow_mod(&self, changes: &mut Changes, flow_mod: PackedFlowMod) -> Result<(), ErrorCode> {
-        self.check_against_rules(&flow_mod)?;
+    /// A flow-mod of a bundle, with regard to what those before it have changed in tables as far as it is seen.
+    pub(super) fn gather_flow_mod(
+        &self,
+        changes: &mut Changes,
+        flow_mod: PackedFlowMod,
+        seen: Seen<'_>,
+    ) -> Result<(), ErrorCode> {
+        self.check_against_rules(&flow_mod, seen)?;
         self.push_flow_mod(changes, flow_mod);
         Ok(())
+    }
+
+    /// Whether it takes the rules that are there to say whether a flow-mod is refused: it modifies some, if there are any.
+    pub(super) fn must_see(&self, change: &PackedFlowMod) -> bool {
+        change.changes_only() && self.check_content(change).is_err()
     }
 
     /// Hands a flow-mod to the tables that it concerns.
@@ -113,7 +127,7 @@ impl Bridge {
             tables.retain(|t| *t < N_TABLES);
             return tables;
         }
-        tables.retain(|t| *t < N_TABLES && self.may_match(change, *t));
+        tables.retain(|t| *t < N_TABLES && self.may_match(change, *t, Seen::default()));
         if tables.is_empty() {
             // A modification of nothing adds, once, in the first table.
             tables.push(0);
@@ -122,8 +136,9 @@ impl Bridge {
     }
 
     /// Whether a table may have a rule that a modification means.
-    fn may_match(&self, change: &PackedFlowMod, table: u8) -> bool {
-        let Some(table) = self.view.table(table) else { return false };
+    fn may_match(&self, change: &PackedFlowMod, table: u8, seen: Seen<'_>) -> bool {
+        let seen = seen.0.iter().find(|view| view.id == table);
+        let Some(table) = seen.or_else(|| self.view.table(table)) else { return false };
         let mini = &change.matching.mini;
         let is_meant = |rule: &Arc<Rule>| (rule.cookie ^ change.cookie) & change.cookie_mask == 0;
         match change.command {
@@ -133,11 +148,18 @@ impl Bridge {
     }
 
     /// What can be said of a flow-mod with regard to the rules, groups and meters that there are.
-    fn check_against_rules(&self, change: &PackedFlowMod) -> Result<(), ErrorCode> {
+    fn check_against_rules(&self, change: &PackedFlowMod, seen: Seen<'_>) -> Result<(), ErrorCode> {
         if self.means_hidden_alone(change) {
             return Err(ErrorCode::OFPBRC_EPERM);
         }
-        self.check_rule_references(change)
+        if is_delete(change.command) {
+            return Ok(());
+        }
+        let finds = || match change.table {
+            TABLE_ALL => self.table_ids().into_iter().any(|table| self.may_match(change, table, seen)),
+            table => self.may_match(change, table, seen),
+        };
+        self.check_content(change).or_else(|code| if change.changes_only() && !finds() { Ok(()) } else { Err(code) })
     }
 
     /// Whether a flow-mod deletes rules of the switch's own and no other. Where it names a cookie in full, those of all
@@ -161,19 +183,11 @@ impl Bridge {
         })
     }
 
-    /// Whether what a flow-mod makes rules refer to exists; a modification of nothing makes none.
-    fn check_rule_references(&self, change: &PackedFlowMod) -> Result<(), ErrorCode> {
-        if is_delete(change.command) {
-            return Ok(());
-        }
-        let finds = || match change.table {
-            TABLE_ALL => self.table_ids().into_iter().any(|table| self.may_match(change, table)),
-            table => self.may_match(change, table),
-        };
+    /// Whether what a flow-mod makes rules refer to exists, and the switch can do it; a modification of nothing makes none.
+    fn check_content(&self, change: &PackedFlowMod) -> Result<(), ErrorCode> {
         self.check_references(&change.actions)
             .and_then(|()| check_own_fields(change))
             .and_then(|()| check_support(&self.live.support.ct, change))
-            .or_else(|code| if change.changes_only() && !finds() { Ok(()) } else { Err(code) })
     }
 
     /// Whether the groups and meters that actions name exist.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use flow::field::{TunTable, Value};
 use flow::odp::ControllerCookie;
 use flow::{Field, Key};
 use openflow::matching::Match;
@@ -15,9 +16,6 @@ use super::conn::PACKETS_UNDER_WAY;
 use super::{Bridge, Conn, Output};
 use crate::view::BridgeView;
 use crate::xlate::{FrozenState, Start};
-
-/// Words of a key that hold which options a tunnel header had, and the options.
-const TUNNEL_OPTIONS: std::ops::Range<usize> = 9..42;
 
 impl Bridge {
     /// Translates a packet-out and sends it, if nothing is wrong with it.
@@ -138,7 +136,7 @@ fn packet_in_of(
     packet: &PacketBuf,
     bridge: &BridgeView,
 ) -> PacketIn {
-    let mut flow_metadata = metadata_of(state, key);
+    let mut flow_metadata = metadata_of(state, key, &bridge.tun_table);
     flow_metadata.tun = Some(bridge.tun_table.clone());
     let stack = state.stack.iter().map(|v| v.0.to_vec()).collect();
     PacketIn {
@@ -187,7 +185,7 @@ const FROZEN_FIELDS: [Field; 15] = [
 const TRACKED_FIELDS: [Field; 3] = [Field::CtZone, Field::CtMark, Field::CtLabel];
 
 /// What is known of a packet beside its octets.
-fn metadata_of(state: &FrozenState, key: &Key) -> Match {
+fn metadata_of(state: &FrozenState, key: &Key, options: &TunTable) -> Match {
     let mut told = Match::default();
     let mut tell = |field: Field, key: &Key| {
         let value = field.get(key).to_u128();
@@ -203,12 +201,13 @@ fn metadata_of(state: &FrozenState, key: &Key) -> Match {
         TRACKED_FIELDS.into_iter().for_each(|field| tell(field, key));
         tell_connection(&mut told, key);
     }
-    // Options of tunnels lie where the bridge's table has them; the words are told as they are.
-    for i in TUNNEL_OPTIONS {
-        let word = state.metadata.0[i];
-        if word != 0 {
-            (told.key.0[i], told.mask.0[i]) = (word, u64::MAX);
-        }
+    // Options of tunnels lie where the bridge's table has them, several in a word.
+    let present = state.metadata.tun_metadata_present();
+    for (i, entry) in options.entries().filter(|(i, _)| present >> i & 1 == 1) {
+        options.set(i, &mut told.key.0, &options.get(i, &state.metadata.0));
+        options.set(i, &mut told.mask.0, &Value::ones(entry.len.into(), usize::from(entry.len) * 8));
+        told.key.set_tun_metadata_present(told.key.tun_metadata_present() | 1 << i);
+        told.mask.set_tun_metadata_present(told.mask.tun_metadata_present() | 1 << i);
     }
     told.key.set_in_port(state.metadata.in_port());
     told.mask.set_in_port(u32::MAX);

@@ -333,8 +333,7 @@ impl PacketInPrivate {
                     if private.stack.len() >= STACK_MAX {
                         return Err(ErrorCode::OFPBPC_TOO_MANY.into());
                     }
-                    // The first one is the top.
-                    private.stack.insert(0, value.to_vec());
+                    private.stack.push(value.to_vec());
                 }
                 cont::MIRRORS => private.mirrors = number32(value)?,
                 cont::CONNTRACKED => private.conntracked = true,
@@ -354,6 +353,8 @@ impl PacketInPrivate {
         if !actions.is_empty() {
             private.actions = Some(actions.into());
         }
+        // The first one is the top.
+        private.stack.reverse();
         Ok(private)
     }
 
