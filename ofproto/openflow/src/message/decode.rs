@@ -252,10 +252,11 @@ fn multipart(head: &Head<'_>, version: Version, context: &Context<'_>) -> Result
             table_features::decode_stats(b, version, context.notes)
         })?),
         Kind::TableFeaturesRequest => {
-            Message::TableFeaturesRequest(list(context, octets, |b| table_features::decode(b, version))?)
+            let loose = context.loose;
+            Message::TableFeaturesRequest(list(context, octets, |b| table_features::decode(b, version, loose))?)
         }
         Kind::TableFeaturesReply => {
-            Message::TableFeaturesReply(list(context, octets, |b| table_features::decode(b, version))?)
+            Message::TableFeaturesReply(list(context, octets, |b| table_features::decode(b, version, true))?)
         }
         Kind::TableDescRequest => Message::TableDescRequest,
         Kind::TableDescReply => Message::TableDescReply(list(context, octets, table::decode_desc)?),

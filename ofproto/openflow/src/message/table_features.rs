@@ -104,19 +104,19 @@ const INSTRUCTIONS: [u16; 6] = [1, 2, 3, 4, 5, 6];
 /// Bits of the instructions that 1.1 and 1.2 have.
 const INSTRUCTIONS_12: u32 = 0x3e;
 
-/// Reads one table of a request or reply.
-pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFeatures, OfError> {
+/// The module of the log that is told of odd ones.
+const LOG: &str = "ofp_table";
+
+/// Reads one table of a request or reply; properties and fields that are not known are passed over where that is `loose`.
+pub(super) fn decode(body: &mut Reader<'_>, version: Version, loose: bool) -> Result<TableFeatures, OfError> {
     let mut peek = *body;
     let len = usize::from(peek.u16()?);
-    if len < FIXED {
+    if len < FIXED || !len.is_multiple_of(8) {
         return Err(ErrorCode::OFPBPC_BAD_LEN.into());
     }
     let mut body = body.sub(len).map_err(|_| ErrorCode::OFPBPC_BAD_LEN)?;
     body.skip(2)?;
     let mut features = TableFeatures { table_id: body.u8()?, ..TableFeatures::default() };
-    if features.table_id == table::TABLE_ALL {
-        return Err(ErrorCode::OFPTFFC_BAD_TABLE.into());
-    }
     let command = body.u8()?;
     let bits = body.u32()?;
     if version == Version::V15 {
@@ -124,6 +124,9 @@ pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFea
             return Err(ErrorCode::OFPTFFC_BAD_COMMAND.into());
         }
         (features.command, features.features) = (command, bits);
+    }
+    if features.table_id == table::TABLE_ALL {
+        return Err(ErrorCode::OFPTFFC_BAD_TABLE.into());
     }
     features.name = body.text(32)?;
     features.metadata_match = body.u64()?;
@@ -138,7 +141,7 @@ pub(super) fn decode(body: &mut Reader<'_>, version: Version) -> Result<TableFea
     let mut seen = Seen::default();
     while !body.is_empty() {
         let property = wire::property(&mut body)?;
-        decode_property(&property, &mut features, version, &mut seen)?;
+        decode_property(&property, &mut features, version, &mut seen, loose)?;
     }
     seen.check(version)?;
     complete(&mut features, &seen);
@@ -177,7 +180,7 @@ impl Seen {
             missing.count_ones(),
             missing.trailing_zeros()
         );
-        Err(ErrorCode::OFPTFFC_BAD_FEATURES.because("ofp_table", text))
+        Err(ErrorCode::OFPTFFC_BAD_FEATURES.because(LOG, text))
     }
 }
 
@@ -186,6 +189,7 @@ fn decode_property(
     features: &mut TableFeatures,
     version: Version,
     seen: &mut Seen,
+    loose: bool,
 ) -> Result<(), OfError> {
     let value = Reader::new(property.value);
     let miss = property.kind % 2 == 1;
@@ -204,14 +208,15 @@ fn decode_property(
         prop::WRITE_ACTIONS => rules.write.actions = decode_actions(value, version)?,
         prop::APPLY_ACTIONS => rules.apply.actions = decode_actions(value, version)?,
         prop::MATCH if !miss => {
-            let (matching, mask) = decode_fields(value, true)?;
+            let (matching, mask) = decode_fields(value, true, loose)?;
             features.matching = matching;
             features.mask = mask;
         }
-        prop::WILDCARDS if !miss => features.wildcard = decode_fields(value, false)?.0,
-        prop::WRITE_SETFIELD => rules.write.set_fields = decode_fields(value, false)?.0,
-        prop::APPLY_SETFIELD => rules.apply.set_fields = decode_fields(value, false)?.0,
-        _ => {}
+        prop::WILDCARDS if !miss => features.wildcard = decode_fields(value, false, loose)?.0,
+        prop::WRITE_SETFIELD => rules.write.set_fields = decode_fields(value, false, loose)?.0,
+        prop::APPLY_SETFIELD => rules.apply.set_fields = decode_fields(value, false, loose)?.0,
+        _ if loose => {}
+        _ => return Err(property.unknown(LOG, "table features")),
     }
     Ok(())
 }
@@ -276,7 +281,7 @@ fn decode_actions(mut value: Reader<'_>, version: Version) -> Result<ActionKinds
 }
 
 /// Fields named by their headers, and those of them named with a mask, where that `may_mask`.
-fn decode_fields(value: Reader<'_>, may_mask: bool) -> Result<(FieldSet, FieldSet), OfError> {
+fn decode_fields(value: Reader<'_>, may_mask: bool, loose: bool) -> Result<(FieldSet, FieldSet), OfError> {
     let mut rest = value.rest();
     let (mut fields, mut masks) = (FieldSet::EMPTY, FieldSet::EMPTY);
     while !rest.is_empty() {
@@ -291,7 +296,7 @@ fn decode_fields(value: Reader<'_>, may_mask: bool) -> Result<(FieldSet, FieldSe
                     masks.insert(field);
                 }
             }
-            Err(ErrorCode::OFPBMC_BAD_FIELD) => {}
+            Err(ErrorCode::OFPBMC_BAD_FIELD) if loose => {}
             Err(e) => return Err(e.into()),
         }
     }

@@ -278,7 +278,7 @@ fn matching(out: &mut String, features: &TableFeatures, before: Option<&TableFea
     }
 }
 
-/// Whether nothing but name, number and what may be left out differs, and the next tables in no more than that.
+/// Whether nothing but name, number, command and what may be left out differs, and the next tables in no more than that.
 fn same_features(a: &TableFeatures, b: &TableFeatures) -> bool {
     let (a, b) = without_own(a, b);
     a == b
@@ -288,7 +288,8 @@ fn same_features(a: &TableFeatures, b: &TableFeatures) -> bool {
 fn without_own(a: &TableFeatures, b: &TableFeatures) -> (TableFeatures, TableFeatures) {
     let last = a.table_id.max(b.table_id);
     let strip = |f: &TableFeatures| {
-        let mut f = TableFeatures { table_id: 0, name: String::new(), wildcard: FieldSet::EMPTY, ..f.clone() };
+        let mut f =
+            TableFeatures { table_id: 0, command: 0, name: String::new(), wildcard: FieldSet::EMPTY, ..f.clone() };
         for table in 0..=last {
             f.nonmiss.next[usize::from(table / 8)] &= !(1 << (table % 8));
             f.miss_rules.next[usize::from(table / 8)] &= !(1 << (table % 8));
@@ -320,14 +321,15 @@ fn one(
         None => true,
     };
     let same = before.is_some_and(|b| same_features(features, b));
-    let command = TABLE_COMMANDS.get(usize::from(features.command)).copied().flatten();
-    if same && same_counts && features.name.is_empty() && command.is_none() {
+    if same && same_counts && features.name.is_empty() {
         let first = dittos.map_or(features.table_id, |(first, _)| first);
         *dittos = Some((first, features.table_id));
         return;
     }
     ditto(out, dittos);
-    if let Some(command) = command {
+    // What is to be done is told of the first alone.
+    let command = TABLE_COMMANDS.get(usize::from(features.command)).copied().flatten();
+    if let Some(command) = command.filter(|_| before.is_none()) {
         put!(out, "\n  command: {command}");
     }
     put!(out, "\n  table {}", features.table_id);
