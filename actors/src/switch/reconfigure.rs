@@ -25,6 +25,8 @@ use crate::stream::TlsFiles;
 
 /// How long a part may take to do as it is told.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a device may take to go.
+const GONE_SOON: Duration = Duration::from_secs(10);
 
 static RECONFIGURED: crate::unixctl::coverage::Counter = crate::unixctl::coverage::Counter::new("bridge_reconfigure");
 /// Datapaths that are gone, of bridges and of people.
@@ -526,7 +528,7 @@ impl Switch {
     fn devices_gone(&mut self) -> impl Future<Output = ()> + use<> {
         let going = std::mem::take(&mut self.going);
         async move {
-            if tokio::time::timeout(PATIENCE, join_all(going)).await.is_err() {
+            if tokio::time::timeout(GONE_SOON, join_all(going)).await.is_err() {
                 vlog::warn!("bridge", "devices of closed ports are still there");
             }
         }

@@ -215,7 +215,7 @@ impl V3 {
                 socket.bind(self.ifindex, ETH_P_ALL)?;
                 // What comes between these two calls is lost, uncounted: nothing that may wait belongs there.
                 self.socket.drop_everything()?;
-                socket.drop_nothing()?;
+                socket.drop_nothing().or_else(|error| self.socket.drop_nothing().and(Err(error)))?;
             }
         }
         Ok((socket, map))
