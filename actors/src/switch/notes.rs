@@ -158,6 +158,7 @@ fn name_of(field: PrefixField) -> &'static str {
         PrefixField::TunSrc => "tun_src",
         PrefixField::TunIpv6Dst => "tun_ipv6_dst",
         PrefixField::TunIpv6Src => "tun_ipv6_src",
+        PrefixField::TunId => "tun_id",
     }
 }
 

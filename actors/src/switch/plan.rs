@@ -294,6 +294,7 @@ pub(super) fn prefix_field(name: &str) -> Result<PrefixField, &'static str> {
         "tun_src" => PrefixField::TunSrc,
         "tun_ipv6_dst" => PrefixField::TunIpv6Dst,
         "tun_ipv6_src" => PrefixField::TunIpv6Src,
+        "tun_id" | "tunnel_id" => PrefixField::TunId,
         _ if Field::by_name(name).is_some() => return Err("incompatible"),
         _ => return Err("unknown"),
     })

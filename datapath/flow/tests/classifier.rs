@@ -54,6 +54,7 @@ fn key(f: &Fields) -> Key {
     key.set_nw_src(f.nw_src);
     key.set_nw_dst(f.nw_dst);
     key.set_tp_dst(f.tp_dst);
+    key.set_tun_id(u64::from(f.nw_dst) << 24);
     key
 }
 
@@ -71,6 +72,7 @@ fn mask() -> impl Strategy<Value = Mask> {
         mask.set_nw_src(src);
         mask.set_nw_dst(dst);
         mask.set_tp_dst(port);
+        mask.set_tun_id(u64::from(src) << 32 | u64::from(port) << 16);
         mask
     })
 }
@@ -100,7 +102,7 @@ proptest! {
             model.push(rule);
         }
         if all_tries {
-            classifier.set_prefix_fields(&[PrefixField::Ipv4Src, PrefixField::Ipv6Dst]);
+            classifier.set_prefix_fields(&[PrefixField::Ipv4Src, PrefixField::Ipv6Dst, PrefixField::TunId]);
         }
         for index in removed {
             if model.is_empty() { break; }

@@ -70,6 +70,8 @@ pub enum PrefixField {
     TunIpv6Dst,
     /// `tun_ipv6_src`.
     TunIpv6Src,
+    /// `tun_id`.
+    TunId,
 }
 
 impl PrefixField {
@@ -84,16 +86,17 @@ impl PrefixField {
             PrefixField::TunSrc => (1, 32, 32),
             PrefixField::TunIpv6Dst => (4, 0, 128),
             PrefixField::TunIpv6Src => (2, 0, 128),
+            PrefixField::TunId => (0, 0, 64),
         }
     }
 
     /// Its bits out of `words`, left-aligned.
     fn read(self, words: impl Fn(usize) -> u64) -> u128 {
         let (at, shift, width) = self.place();
-        if width == 128 {
-            (u128::from(words(at)) << 64) | u128::from(words(at + 1))
-        } else {
-            u128::from((words(at) >> shift) as u32) << 96
+        match width {
+            128 => (u128::from(words(at)) << 64) | u128::from(words(at + 1)),
+            64 => u128::from(words(at)) << 64,
+            _ => u128::from((words(at) >> shift) as u32) << 96,
         }
     }
 
@@ -101,11 +104,13 @@ impl PrefixField {
     fn join_prefix(self, wc: &mut Mask, n: u32) {
         let (at, shift, width) = self.place();
         let ones = if n == 0 { 0 } else { u128::MAX << (128 - n) };
-        if width == 128 {
-            wc.0[at] |= (ones >> 64) as u64;
-            wc.0[at + 1] |= ones as u64;
-        } else {
-            wc.0[at] |= u64::from((ones >> 96) as u32) << shift;
+        match width {
+            128 => {
+                wc.0[at] |= (ones >> 64) as u64;
+                wc.0[at + 1] |= ones as u64;
+            }
+            64 => wc.0[at] |= (ones >> 64) as u64,
+            _ => wc.0[at] |= u64::from((ones >> 96) as u32) << shift,
         }
     }
 
@@ -114,7 +119,11 @@ impl PrefixField {
         match self {
             PrefixField::Ipv4Dst | PrefixField::Ipv4Src => key.network_type() == 0x0800,
             PrefixField::Ipv6Dst | PrefixField::Ipv6Src => key.network_type() == 0x86dd,
-            PrefixField::TunDst | PrefixField::TunSrc | PrefixField::TunIpv6Dst | PrefixField::TunIpv6Src => true,
+            PrefixField::TunDst
+            | PrefixField::TunSrc
+            | PrefixField::TunIpv6Dst
+            | PrefixField::TunIpv6Src
+            | PrefixField::TunId => true,
         }
     }
 
@@ -126,7 +135,7 @@ impl PrefixField {
     }
 }
 
-/// The trie of a field, as wide as the field.
+/// The trie of a field, as wide as the field at least.
 #[derive(Clone, Debug)]
 enum PrefixTrie {
     Narrow(Trie<u32>),
@@ -136,8 +145,8 @@ enum PrefixTrie {
 impl PrefixTrie {
     fn of(field: PrefixField) -> Self {
         match field.place() {
-            (_, _, 128) => PrefixTrie::Wide(Trie::default()),
-            _ => PrefixTrie::Narrow(Trie::default()),
+            (_, _, 32) => PrefixTrie::Narrow(Trie::default()),
+            _ => PrefixTrie::Wide(Trie::default()),
         }
     }
 
