@@ -64,6 +64,9 @@ impl Datapath {
             // Answers are no requests.
             EXECUTED.add_many(m.packets.len() as u64);
         }
+        if !m.is_receipt {
+            self.expectation.answered();
+        }
         self.engine.execute(m.packets, now_us, &mut self.upcalls);
         if !m.answered.is_empty() {
             self.lines.answered(&m.bridge, now_us / 1000);

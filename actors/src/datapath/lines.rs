@@ -75,6 +75,7 @@ impl Datapath {
             }
         }
         self.lines.send(self.engine.is_full(), now_us / 1000, &mut lost);
+        self.expectation.asked(now_us);
         if !lost.is_empty() {
             // Packets that go up because of this do so with the next ones.
             self.engine.upcalls_lost(&lost, now_us, &mut self.upcalls);

@@ -12,6 +12,7 @@
 //! round of bursts and a bridge.
 
 pub mod adapt;
+mod answer;
 pub mod control;
 mod ct_flush;
 mod drops;
@@ -157,6 +158,7 @@ pub struct Datapath {
     /// Who had packets last.
     last: Option<Name>,
     looking_on: Option<Looking>,
+    expectation: answer::Expectation,
     upcalls: Vec<Upcall>,
     owner: Owner,
     /// The other threads, if this is the main one.
@@ -238,6 +240,7 @@ impl Datapath {
             companions: Vec::new(),
             last: None,
             looking_on: None,
+            expectation: answer::Expectation::default(),
             upcalls: Vec::new(),
             owner: Owner::default(),
             hub: Hub::default(),
