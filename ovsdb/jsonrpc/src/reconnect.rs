@@ -353,13 +353,15 @@ impl Reconnect {
             (State::Listening, None) => (Severity::Info, "error listening for connections".to_owned()),
             (_, reason) => {
                 let kind = if self.passive { "listen" } else { "connection" };
+                // What never came about is told of only until attempts come at their longest interval.
+                let severity = if quiet { Severity::Debug } else { Severity::Info };
                 match reason {
-                    Some(reason) => (Severity::Info, format!("{kind} attempt failed ({reason})")),
-                    None => (Severity::Info, format!("{kind} attempt timed out")),
+                    Some(reason) => (severity, format!("{kind} attempt failed ({reason})")),
+                    None => (severity, format!("{kind} attempt timed out")),
                 }
             }
         };
-        self.say(if quiet { Severity::Debug } else { severity }, &text);
+        self.say(severity, &text);
     }
 
     /// Bytes came from the peer.
@@ -554,6 +556,16 @@ mod tests {
         assert_eq!(fsm.stats(now).attempted_connections, 6);
         let said = |l: &&LogLine| l.severity == Severity::Info && l.text.contains("attempt failed");
         assert_eq!(fsm.take_log().iter().filter(said).count(), 4, "the bound reached, it goes on in silence");
+        // A connection that there was is told of all the same.
+        for _ in 0..2 {
+            fsm.connecting(now);
+            fsm.connected(now);
+            fsm.disconnected(now, None);
+            now = fsm.poll_timeout(now).map_or(now, |(at, _)| at);
+            assert_eq!(fsm.run(now), Some(Action::Connect));
+        }
+        let said = |l: &&LogLine| l.severity == Severity::Info && l.text.ends_with("connection closed by peer");
+        assert_eq!(fsm.take_log().iter().filter(said).count(), 2);
     }
 
     #[test]
