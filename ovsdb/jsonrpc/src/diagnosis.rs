@@ -163,7 +163,7 @@ impl Course {
                 }
                 b'a'..=b'z' | b'-' | b'0'..=b'9' => {
                     let part = |b: &u8| {
-                        if byte.is_ascii_lowercase() { b.is_ascii_lowercase() } else { number::is_part(*b) }
+                        if byte.is_ascii_lowercase() { b.is_ascii_alphabetic() } else { number::is_part(*b) }
                     };
                     let length = text[at..].iter().position(|b| !part(b));
                     if length.is_none() && !whole {
@@ -292,6 +292,7 @@ mod tests {
             ("{]", "line 0, column 1, byte 1: syntax error parsing object expecting string"),
             ("[1,]", "line 0, column 3, byte 3: syntax error expecting value"),
             ("garbage", "line 0, column 7, byte 7: invalid keyword 'garbage'"),
+            ("[maxRows]", "line 0, column 8, byte 8: invalid keyword 'maxRows'"),
             ("[1}", "line 0, column 2, byte 2: syntax error expecting ']' or ','"),
             ("{\"a\" 1}", "line 0, column 6, byte 6: syntax error parsing object expecting ':'"),
             ("{\"a\":1 \"b\"}", "line 0, column 9, byte 9: syntax error expecting '}' or ','"),

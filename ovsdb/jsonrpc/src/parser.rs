@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
                 let token = self.run(number::is_part);
                 Value::Number(number::parse(token).ok()?)
             }
-            _ => match self.run(|b| b.is_ascii_lowercase()) {
+            _ => match self.run(|b| b.is_ascii_alphabetic()) {
                 b"true" => Value::Bool(true),
                 b"false" => Value::Bool(false),
                 b"null" => Value::Null,

@@ -173,7 +173,7 @@ impl Scanner {
                     b if b != 0 && (b.is_ascii_lowercase() || number::is_part(b)) => self.within = Within::Word,
                     _ => return Err("syntax error at beginning of input".into()),
                 },
-                Within::Word if byte.is_ascii_lowercase() || number::is_part(byte) => {}
+                Within::Word if byte.is_ascii_alphabetic() || number::is_part(byte) => {}
                 Within::Word => return Err("syntax error at beginning of input".into()),
                 Within::Value => match byte {
                     b'"' => self.within = Within::String,
@@ -196,6 +196,8 @@ impl Scanner {
                     }
                     b'\t' | b'\r' | b'\n' | b' ' | b':' | b',' => {}
                     _ if byte.is_ascii_lowercase() || number::is_part(byte) => {}
+                    // A word begins with a small letter.
+                    b'A'..=b'Z' if self.at > 0 && self.buffer[self.at - 1].is_ascii_alphabetic() => {}
                     _ => return Err(format!("invalid character U+{byte:04x}")),
                 },
             }

@@ -195,7 +195,7 @@ impl BaseType {
                 let Some(table) = members.optional("refTable", Kinds::ID) else {
                     return Ok(Constraint::Any);
                 };
-                let strength = members.optional("refType", Kinds::STRING);
+                let strength = members.optional("refType", Kinds::ID);
                 let kind = match strength.and_then(Value::as_str) {
                     None | Some("strong") => RefType::Strong,
                     Some("weak") => RefType::Weak,

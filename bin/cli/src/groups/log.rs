@@ -107,7 +107,8 @@ fn apply(option: &LogOption, program: &str) -> Result<(), UsageError> {
             // A process in the background goes on with the log of the one in front.
             let again = std::env::var_os(crate::daemon::MARK).is_some();
             let open = if again { vlog::go_on_with_file } else { vlog::open_file };
-            if open(Path::new(&name)).is_err() {
+            // A file that was asked for by name has to be there.
+            if open(Path::new(&name)).is_err() && file.is_some() {
                 std::process::exit(1);
             }
             Ok(())

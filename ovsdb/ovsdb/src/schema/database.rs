@@ -10,7 +10,7 @@ use super::table::TableSchema;
 use super::{check_schema_name, find_abbreviated};
 use crate::error::{OvsdbError, Result};
 use crate::parse::{Kinds, Members};
-use crate::turn::{Turn, turn_of};
+use crate::turn::{Member, Turn, first_fault, turn_of};
 
 /// A database's schema.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,11 +116,17 @@ impl DatabaseSchema {
             let text = format!("schema version \"{version}\" not in format x.y.z");
             return Err(OvsdbError::syntax_in(json, text));
         }
-        let mut tables = BTreeMap::new();
-        for (name, table_json) in tables_json.and_then(Value::as_object).into_iter().flatten() {
-            check_schema_name(json, name)?;
-            tables.insert(Arc::from(name.as_str()), TableSchema::from_json(table_json, name)?);
-        }
+        let given = || tables_json.and_then(Value::as_object).into_iter().flatten();
+        let read = |members: &mut dyn Iterator<Item = Member<'_>>| -> Result<BTreeMap<Arc<str>, TableSchema>> {
+            members
+                .map(|(name, table_json)| {
+                    check_schema_name(json, name)?;
+                    Ok((Arc::from(name.as_str()), TableSchema::from_json(table_json, name)?))
+                })
+                .collect()
+        };
+        let mut tables =
+            read(&mut given()).map_err(|error| first_fault(error, given(), |mut in_turn| read(&mut in_turn)))?;
         if tables.values().all(|table: &TableSchema| !table.is_root) {
             for table in tables.values_mut() {
                 table.is_root = true;

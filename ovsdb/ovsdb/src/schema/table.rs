@@ -9,7 +9,7 @@ use super::column::ColumnSchema;
 use super::{check_schema_name, find_abbreviated};
 use crate::error::{OvsdbError, Result};
 use crate::parse::{Kinds, Members};
-use crate::turn::{Turn, turn_of};
+use crate::turn::{Member, Turn, first_fault, turn_of};
 use crate::types::{AtomicType, Type};
 
 /// Index of the column `_uuid` in every table.
@@ -143,11 +143,17 @@ impl TableSchema {
             return Err(OvsdbError::syntax_in(json, "maxRows must be at least 1"));
         }
         let columns_json = columns_json.and_then(Value::as_object);
-        let mut columns = Vec::new();
-        for (name, column_json) in columns_json.into_iter().flatten() {
-            check_schema_name(json, name)?;
-            columns.push(ColumnSchema::from_json(column_json, name)?);
-        }
+        let given = || columns_json.into_iter().flatten();
+        let read = |members: &mut dyn Iterator<Item = Member<'_>>| -> Result<Vec<ColumnSchema>> {
+            members
+                .map(|(name, column_json)| {
+                    check_schema_name(json, name)?;
+                    ColumnSchema::from_json(column_json, name)
+                })
+                .collect()
+        };
+        let columns =
+            read(&mut given()).map_err(|error| first_fault(error, given(), |mut in_turn| read(&mut in_turn)))?;
         if columns.is_empty() {
             return Err(OvsdbError::syntax_in(json, "table must have at least one column"));
         }
