@@ -166,11 +166,11 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Reads `OVSDB <magic> <length> <sha1>`; what follows the hash but a newline makes it no header.
+    /// Reads `OVSDB <magic> <length> <sha1>`; anything but a newline behind the hash makes it no header.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Header<'a>> {
         let line = std::str::from_utf8(up_to_nul(line)).ok()?;
-        let rest = line.strip_suffix('\n').unwrap_or(line).strip_prefix("OVSDB ")?;
+        let rest = line.strip_suffix('\n')?.strip_prefix("OVSDB ")?;
         let (magic, rest) = rest.split_once(' ')?;
         let (length, sha1) = rest.trim_start().split_once(' ')?;
         let hex = sha1.len() == 40 && sha1.bytes().all(|b| b.is_ascii_hexdigit());
