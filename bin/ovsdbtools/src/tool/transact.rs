@@ -24,7 +24,6 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
         [path, text] => (path.clone(), text),
         _ => (db_file(&[], 0), &args[0]),
     };
-    let json = parse_json(text)?;
     let file = Path::new(&path);
     let storage = if write { FileStorage::open(file) } else { FileStorage::open_read_only(file) };
     let mut source = uuid_source();
@@ -33,6 +32,7 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
     if let Some(fault) = opened.warning {
         return Err(fault.to_string());
     }
+    let json = parse_json(text)?;
     let operations = match json.as_array().and_then(|params| params.split_first()) {
         Some((name, operations)) if name.as_str() == Some(&opened.db.schema.name) => operations,
         _ => {
