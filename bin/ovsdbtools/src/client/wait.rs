@@ -26,6 +26,8 @@ fn satisfied(client: &Client, database: &str, wanted: Wanted) -> bool {
 }
 
 pub(super) fn wait(ctx: &mut Context<'_>, args: &[String]) -> Outcome<()> {
+    // It may wait for long without a connection to read from.
+    cli::signals::end_in_order();
     let wanted = match args[1].as_str() {
         "added" => Wanted::Added,
         "connected" => Wanted::Connected,
