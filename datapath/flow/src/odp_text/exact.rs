@@ -82,39 +82,6 @@ struct Level {
     encap: Option<Box<Level>>,
 }
 
-/// Every group there is.
-static NAMES: [&str; 29] = [
-    "tunnel",
-    "in_port",
-    "eth_type",
-    "vlan",
-    "encap",
-    "mpls",
-    "tcp_flags",
-    "ct_state",
-    "skb_priority",
-    "skb_mark",
-    "recirc_id",
-    "dp_hash",
-    "ct_zone",
-    "ct_mark",
-    "ct_label",
-    "eth",
-    "packet_type",
-    "ipv4",
-    "ipv6",
-    "arp",
-    "tcp",
-    "udp",
-    "sctp",
-    "icmp",
-    "icmpv6",
-    "nd",
-    "nd_ext",
-    "ct_tuple4",
-    "ct_tuple6",
-];
-
 /// Groups that any packet may have, outside.
 static EVERYWHERE: [&str; 14] = [
     "tunnel",
@@ -142,7 +109,8 @@ impl Level {
             return (!scan.is_empty()).then_some(());
         }
         let word = scan.word()?;
-        let name = *NAMES.iter().find(|n| **n == word)?;
+        // There is no text of NSH without masks.
+        let name = *parse::GROUPS.iter().find(|n| **n == word && word != "nsh")?;
         scan.expect("(")?;
         let (short, long) = self.contents(name, scan, ports, depth)?;
         scan.expect(")")?;

@@ -57,8 +57,8 @@ pub fn parse_groups(text: &str, ports: Option<&dyn PortNames>) -> Result<Groups,
     Ok(Groups { fit: parser.fits(), key: parser.key, mask: parser.mask })
 }
 
-/// Groups, some of which belong to packets of a type alone.
-static GROUPS: [&str; 30] = [
+/// Every group there is; some belong to packets of a type alone.
+pub(super) static GROUPS: [&str; 30] = [
     "tunnel",
     "in_port",
     "eth_type",
