@@ -121,7 +121,7 @@ impl ActorFuture<Datapath> for Readiness {
                 return Poll::Pending;
             }
             if woken.is_empty() {
-                if actor.expectation.looks_on(super::now_us()) {
+                if actor.expectation.looks_on(super::now_us) {
                     // Who answers may want this very processor.
                     std::thread::yield_now();
                     let _ = pin!(tokio::task::yield_now()).poll(task);
