@@ -17,8 +17,13 @@ pub fn difference(left: &Outcome, right: &Outcome) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What the shell says if it did not understand the command: two sides that agree in that say nothing of either.
+/// What the shell says if it did not understand the command, or `await` and `calm` if they did so in vain: two sides that
+/// agree in that say nothing of either.
 pub fn refused(outcome: &Outcome) -> Option<String> {
+    let is_vain = |line: &&str| line.contains("await: in vain: ") || line.contains("calm: in vain: ");
+    if let Some(line) = outcome.stdout.lines().find(is_vain) {
+        return Some(format!("  what was waited for did not come: {line}\n"));
+    }
     let is_shells = |line: &&str| {
         let rest = line.strip_prefix("sh: ").and_then(|rest| rest.split_once(": "));
         rest.is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()))
@@ -54,6 +59,14 @@ fn lines(left: &str, right: &str) -> String {
 mod tests {
     use super::*;
     use crate::process::End;
+
+    #[test]
+    fn what_both_sides_await_in_vain_is_no_agreement() {
+        let said = |out: &str| refused(&Outcome { stdout: out.into(), stderr: String::new(), end: End::Code(0) });
+        assert!(said("x\nawait: in vain: test -e x\ny\n").is_some());
+        assert!(said("calm: in vain: cat out\n").is_some());
+        assert_eq!(said("waits in vain: x\n"), None);
+    }
 
     #[test]
     fn a_command_that_the_shell_refuses_is_no_agreement() {
