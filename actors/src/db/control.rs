@@ -238,7 +238,7 @@ impl Database {
             ("cells", usage.cells),
             ("monitors", usage.monitors),
             ("n-weak-refs", weak),
-            ("sessions", usage.sessions),
+            ("sessions", self.session_count()),
             ("triggers", usage.triggers),
             ("txn-history", usage.history),
         ];

@@ -6,7 +6,7 @@ use super::disk::{Disk, tell};
 use super::legacy::Legacy;
 use super::letters::{
     Backlog, Begin, Compact, Compacted, Control, Deliver, FromSource, Join, Leave, Link, Reannounce, ReconnectAll,
-    RemoteOptions, RemoteStatuses, ReportStatus, Requests, SetRemotes, SyncConfig, Synced,
+    RemoteOptions, RemoteStatuses, ReportStatus, Requests, Resume, SetRemotes, SyncConfig, Synced,
 };
 use super::remotes::Remotes;
 use super::source::Sources;
@@ -14,7 +14,7 @@ use super::{DbConfig, change_log, now, reference, status};
 use crate::budget;
 use crate::mailbox::{Address, Latest};
 use crate::memory::PeakWatch;
-use crate::stream::{Tls, TlsFiles};
+use crate::stream::{Method, OVSDB_PORT, Tls, TlsFiles};
 use crate::supervise::{Desk, Family, Player};
 use crate::{clock, stream};
 use actix::fut::ActorFuture;
@@ -32,13 +32,44 @@ use tokio::sync::oneshot;
 const HOUSEKEEPING_MS: i64 = 2500;
 /// Bytes that may wait here for a session whose mailbox is full.
 const PENDING_AT_MOST: usize = 64 << 20;
+/// Bytes of answers beyond which a client's further requests are served when it has taken those.
+const ANSWERS_AT_ONCE: usize = 4 << 20;
 
 /// A client of the database.
 pub(super) struct Client {
     link: Link,
+    active: bool,
     pending: Vec<Text>,
     pending_bytes: usize,
+    /// Of replies that wait for the disk.
+    held_bytes: usize,
+    /// Requests that are not served yet.
+    requests: VecDeque<jsonrpc::Message>,
+    /// The session has been sent much, and has not said that its peer took it.
+    paused: bool,
     close: Option<String>,
+}
+
+impl Client {
+    fn new(link: Link, active: bool) -> Client {
+        Client {
+            link,
+            active,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            held_bytes: 0,
+            requests: VecDeque::new(),
+            paused: false,
+            close: None,
+        }
+    }
+
+    /// The next request, if it is its turn.
+    fn next_request(&mut self) -> Option<jsonrpc::Message> {
+        let has_room = !self.paused && self.pending_bytes + self.held_bytes < ANSWERS_AT_ONCE;
+        // Channels say nothing of what was taken of them; they are bounded.
+        if has_room || matches!(self.link, Link::Channel(_)) { self.requests.pop_front() } else { None }
+    }
 }
 
 /// A reply that waits for the disk.
@@ -171,6 +202,9 @@ impl Database {
                     if ticket.seq <= log.synced {
                         self.pend(session, text);
                     } else {
+                        if let Some(client) = self.clients.get_mut(&session) {
+                            client.held_bytes += text.as_bytes().len();
+                        }
                         log.held.push_back(Held { seq: ticket.seq, session, text });
                     }
                 }
@@ -188,11 +222,11 @@ impl Database {
         let Some(client) = self.clients.get_mut(&session) else {
             return;
         };
-        client.pending_bytes += text.as_bytes().len();
-        if client.pending_bytes > PENDING_AT_MOST && client.pending.len() > 1 {
+        if client.pending_bytes > PENDING_AT_MOST {
             client.pending.clear();
             client.close = Some("too much waits for it".to_owned());
         } else {
+            client.pending_bytes += text.as_bytes().len();
             client.pending.push(text);
         }
         self.touched.insert(session);
@@ -234,7 +268,9 @@ impl Database {
         match &client.link {
             Link::Actor(address) => {
                 let close = if waits { None } else { client.close.take() };
-                let letter = Deliver { session, texts, close };
+                let pause = bytes >= ANSWERS_AT_ONCE;
+                client.paused |= pause;
+                let letter = Deliver { session, texts, pause, close };
                 if let Err(back) = address.post(letter) {
                     client.pending = back.texts;
                     client.pending_bytes = bytes;
@@ -251,6 +287,26 @@ impl Database {
                 }
                 true
             }
+        }
+    }
+
+    /// Serves a client's requests until it has much to take.
+    fn serve(&mut self, session: SessionId) {
+        let at = now();
+        while let Some(message) = self.clients.get_mut(&session).and_then(Client::next_request) {
+            self.state.server.handle(session, message, at);
+            self.collect();
+        }
+    }
+
+    /// Sends what waited for the disk.
+    fn release(&mut self, replies: impl IntoIterator<Item = Held>) {
+        for Held { session, text, .. } in replies {
+            if let Some(client) = self.clients.get_mut(&session) {
+                client.held_bytes = client.held_bytes.saturating_sub(text.as_bytes().len());
+            }
+            self.pend(session, text);
+            self.serve(session);
         }
     }
 
@@ -282,9 +338,7 @@ impl Database {
                 None => redeemed.extend(log.held.drain(..)),
             }
         }
-        for held in redeemed {
-            self.pend(held.session, held.text);
-        }
+        self.release(redeemed);
     }
 
     /// Reads remotes and TLS files from the databases, if those have changed since.
@@ -444,6 +498,14 @@ impl Database {
         Ok(waits)
     }
 
+    /// Sessions, for `memory/show`: connections, and remotes to be connected to that are not.
+    pub(super) fn session_count(&self) -> usize {
+        let is_active =
+            |name: &&String| !Method::parse(name, OVSDB_PORT, &self.state.run_dir).is_ok_and(|m| m.is_passive());
+        let made = self.clients.values().filter(|client| client.active).count();
+        self.state.server.usage().sessions.saturating_sub(made) + self.told.keys().filter(is_active).count()
+    }
+
     pub(super) fn remotes(&self) -> Option<&Address<Remotes>> {
         self.to_remotes.as_ref().map(|(address, _)| address)
     }
@@ -511,8 +573,7 @@ impl Handler<Join> for Database {
     fn handle(&mut self, join: Join, _: &mut Context<Self>) {
         self.desk.received();
         self.state.server.connect(join.session, join.info);
-        let client = Client { link: join.link, pending: Vec::new(), pending_bytes: 0, close: None };
-        self.clients.insert(join.session, client);
+        self.clients.insert(join.session, Client::new(join.link, join.active));
     }
 }
 
@@ -521,11 +582,22 @@ impl Handler<Requests> for Database {
 
     fn handle(&mut self, requests: Requests, _: &mut Context<Self>) {
         self.desk.received();
-        let at = now();
-        for message in requests.messages {
-            self.state.server.handle(requests.session, message, at);
+        if let Some(client) = self.clients.get_mut(&requests.session) {
+            client.requests.extend(requests.messages);
+            self.serve(requests.session);
         }
-        self.collect();
+    }
+}
+
+impl Handler<Resume> for Database {
+    type Result = ();
+
+    fn handle(&mut self, resume: Resume, _: &mut Context<Self>) {
+        self.desk.received();
+        if let Some(client) = self.clients.get_mut(&resume.session) {
+            client.paused = false;
+            self.serve(resume.session);
+        }
     }
 }
 
@@ -535,6 +607,11 @@ impl Handler<Leave> for Database {
     fn handle(&mut self, leave: Leave, _: &mut Context<Self>) {
         self.desk.received();
         // A session that was sent nonsense still waits for the answers to what came before it.
+        let requests = self.clients.get_mut(&leave.session).map(|client| std::mem::take(&mut client.requests));
+        for message in requests.into_iter().flatten() {
+            self.state.server.handle(leave.session, message, now());
+        }
+        self.collect();
         if self.touched.contains(&leave.session) {
             let _no_room = self.deliver(leave.session);
         }
@@ -599,9 +676,7 @@ impl Handler<Synced> for Database {
         while log.held.front().is_some_and(|held| held.seq <= log.synced) {
             free.extend(log.held.pop_front());
         }
-        for held in free {
-            self.pend(held.session, held.text);
-        }
+        self.release(free);
     }
 }
 

@@ -78,7 +78,7 @@ impl Guest {
         let (sender, texts) = mpsc::channel(queue);
         let session = fresh_id();
         let info = SessionInfo { answers_cancel: true, ..SessionInfo::default() };
-        let join = Join { session, info, link: Link::Channel(sender) };
+        let join = Join { session, info, link: Link::Channel(sender), active: false };
         database.ask(join, PATIENCE).await.map_err(|e| refusal(e.to_string()))?;
         Ok(Guest { database: database.clone(), session, texts })
     }

@@ -78,6 +78,8 @@ pub(crate) struct Join {
     pub session: SessionId,
     pub info: SessionInfo,
     pub link: Link,
+    /// We made the connection: it is of a remote that counts as a session also without one.
+    pub active: bool,
 }
 
 /// Session → Database: all requests of one read. (R)
@@ -109,8 +111,17 @@ pub(crate) struct Backlog {
 pub(crate) struct Deliver {
     pub session: SessionId,
     pub texts: Vec<Text>,
+    /// So much that no request is served before the session says with [`Resume`] that the peer took it.
+    pub pause: bool,
     /// Close after these.
     pub close: Option<String>,
+}
+
+/// Session → Database: the peer took what was sent before a pause. (R)
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Resume {
+    pub session: SessionId,
 }
 
 /// Remotes → Session: end for good, or treat the connection otherwise. (R)

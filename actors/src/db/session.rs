@@ -5,7 +5,7 @@
 //! dropped. An active session makes its connection by itself, again and again.
 
 use super::database::Database;
-use super::letters::{Backlog, Deliver, Join, Leave, Link, RemoteOptions, Requests, SessionStatus, Steer};
+use super::letters::{Backlog, Deliver, Join, Leave, Link, RemoteOptions, Requests, Resume, SessionStatus, Steer};
 use super::remotes::Remotes;
 use crate::budget::{self, Budget};
 use crate::clock;
@@ -107,6 +107,8 @@ pub struct Session {
     backlog: usize,
     /// The database knows that the peer leaves texts waiting.
     told_backlog: bool,
+    /// The database serves no request of this session before it hears that the peer took what was sent.
+    paused: bool,
     close_when_sent: Option<String>,
     parting: Parting,
     waker: Option<Waker>,
@@ -154,6 +156,7 @@ impl Session {
             sent: 0,
             backlog: 0,
             told_backlog: false,
+            paused: false,
             close_when_sent: None,
             parting: Parting::No,
             waker: None,
@@ -187,7 +190,7 @@ impl Session {
         let info = SessionInfo { read_only: self.options.read_only, role, client_id, answers_cancel: false };
         let _ = stream.set_dscp(self.options.dscp);
         self.id = fresh_id();
-        self.told_backlog = false;
+        (self.told_backlog, self.paused) = (false, false);
         self.stream = Some(stream);
         if self.is_active() {
             self.machine.connected(now_ms());
@@ -200,7 +203,7 @@ impl Session {
 
     fn join(&mut self, info: SessionInfo, ctx: &mut Context<Self>) {
         let link = Link::Actor(self.myself(ctx));
-        let join = Join { session: self.id, info, link };
+        let join = Join { session: self.id, info, link, active: self.is_active() };
         let database = self.database.clone();
         if let Err(join) = database.post(join) {
             // Full: wait for room, and read nothing before.
@@ -325,7 +328,7 @@ impl Session {
     fn arm(&mut self) {
         let timeout = self.machine.poll_timeout(now_ms());
         self.desk.arm(timeout.map(|(at, why)| (i64::try_from(at).unwrap_or(i64::MAX), why)));
-        if !self.unposted.is_empty() || self.told_backlog == self.out.is_empty() {
+        if !self.unposted.is_empty() || self.told_backlog == self.out.is_empty() || self.may_resume() {
             self.desk.arm_by(clock::now_ms() + 1, "the database's mailbox is full");
         }
     }
@@ -388,7 +391,7 @@ impl Session {
     /// Reads what there is, within the budget, and hands the requests on.
     fn read(&mut self, task: &mut TaskContext<'_>) -> Result<(), Ending> {
         let mut budget = Budget::new(budget::SESSION_READ);
-        while self.post() && !self.unjoined && self.backlog < BACKLOG_PAUSE {
+        while self.post() && !self.unjoined && !self.paused && self.backlog < BACKLOG_PAUSE {
             if !budget.take() {
                 task.waker().wake_by_ref();
                 break;
@@ -543,6 +546,14 @@ impl Session {
         if waits != self.told_backlog && self.database.post(Backlog { session: self.id, waits }).is_ok() {
             self.told_backlog = waits;
         }
+        if self.may_resume() && self.database.post(Resume { session: self.id }).is_ok() {
+            self.paused = false;
+            self.wake_pump();
+        }
+    }
+
+    fn may_resume(&self) -> bool {
+        self.paused && self.backlog < BACKLOG_PAUSE
     }
 
     /// Looks on for the next request, where one has come soon enough before: while the thread is awake the peer's
@@ -554,7 +565,7 @@ impl Session {
             return Ok(false);
         }
         let until_us = clock::now_us() + LINGER_US;
-        let ready = self.unposted.is_empty() && !self.unjoined && self.past_runtime < PAST_RUNTIME;
+        let ready = self.unposted.is_empty() && !self.unjoined && !self.paused && self.past_runtime < PAST_RUNTIME;
         let machine = &mut self.machine;
         let seen = BUFFER.with_borrow_mut(|buffer| {
             // A clock that is stopped must not stop the server.
@@ -700,6 +711,7 @@ impl Handler<Deliver> for Session {
         for text in deliver.texts {
             self.queue(text);
         }
+        self.paused |= deliver.pause;
         if deliver.close.is_some() {
             self.close_when_sent = deliver.close;
         }

@@ -6,7 +6,7 @@
 
 mod order;
 
-pub use order::HashOrder;
+pub use order::{HashOrder, listed};
 
 /// Mixes one word into a running hash.
 #[inline]

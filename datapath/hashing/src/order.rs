@@ -70,9 +70,38 @@ impl<T: PartialEq + Copy> HashOrder<T> {
     }
 }
 
+/// The order in which a table lists items that were put into it as their `hashes` stand: their indexes.
+pub fn listed(hashes: &[u32]) -> Vec<usize> {
+    // Within a bucket items go by rank: a new one gets the least, and growth reverses all, which is a change of sign.
+    let (mut buckets, mut sign, mut least, mut greatest) = (1, 1, 0_i64, 0_i64);
+    let mut ranks = Vec::with_capacity(hashes.len());
+    for n in 1..=hashes.len() {
+        let rank = if sign > 0 { &mut least } else { &mut greatest };
+        *rank -= sign;
+        ranks.push(*rank);
+        if n / 2 >= buckets {
+            buckets = n.max(4);
+            sign = -sign;
+        }
+    }
+    let mut order: Vec<usize> = (0..hashes.len()).collect();
+    order.sort_unstable_by_key(|&at| (hashes[at] as usize & (buckets - 1), sign * ranks[at]));
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_into_a_table_at_once_is_listed_as_one_by_one() {
+        for n in 0..200 {
+            let hashes: Vec<u32> = (0..n).map(|at| crate::two_words(at, n) % 97).collect();
+            let mut table = HashOrder::default();
+            hashes.iter().enumerate().for_each(|(at, hash)| table.insert(*hash, at));
+            assert_eq!(listed(&hashes), table.iter().collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn names_are_listed_as_they_hash() {

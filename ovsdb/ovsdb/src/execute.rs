@@ -25,7 +25,7 @@ pub struct Context<'a> {
     pub owns_lock: &'a dyn Fn(&str) -> bool,
     /// How long the transaction has been waiting, in ms.
     pub elapsed_ms: u64,
-    /// Nothing will come to pass that a `wait` could wait for: it fails at once.
+    /// Nothing will come to pass that a `wait` could wait for: it is refused.
     pub never_block: bool,
 }
 

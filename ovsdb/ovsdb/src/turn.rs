@@ -1,7 +1,6 @@
 //! The turn in which Open vSwitch 3.1 comes by names: the members of a JSON object, the columns of a table. They lie in a
-//! hash table there ([`hashing::HashOrder`]), and of several faults it tells the first that it comes by.
+//! hash table there ([`hashing::listed`]), and of several faults it tells the first that it comes by.
 
-use hashing::HashOrder;
 use serde_json::{Map, Value};
 
 use crate::error::{OvsdbError, Result};
@@ -9,7 +8,7 @@ use crate::error::{OvsdbError, Result};
 /// In which turn it comes by `names`, which were put into the table as they stand here: their indexes.
 #[must_use]
 pub fn turn_of(names: &[&str]) -> Vec<usize> {
-    HashOrder::by_name(names.iter().enumerate().map(|(at, name)| (*name, at))).iter().collect()
+    hashing::listed(&names.iter().map(|name| hashing::bytes(name.as_bytes(), 0)).collect::<Vec<_>>())
 }
 
 /// The members of an object in their turn.

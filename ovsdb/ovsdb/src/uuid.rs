@@ -23,6 +23,13 @@ impl Uuid {
         &self.0
     }
 
+    /// Its most significant 32 bits: the hash by which Open vSwitch keeps rows.
+    #[must_use]
+    pub fn first_word(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     /// Whether all bits are zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {

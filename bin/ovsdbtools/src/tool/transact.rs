@@ -6,7 +6,7 @@ use crate::files::{parse_json, told};
 use cli::program::print;
 use ovsdb::OvsdbError;
 use ovsdb::execute::{self, Execution};
-use ovsdb::log::{Faults, FileStorage, open_database};
+use ovsdb::log::{Faults, FileStorage, LogDb, open_database};
 use ovsdb::rbac::Identity;
 use serde_json::Value;
 use std::path::Path;
@@ -51,26 +51,34 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
         return Err("the transaction waits for what nobody does".into());
     };
     let mut refusal = None;
-    if let Some(commit) = commit.filter(|_| write)
-        && let Some(record) = commit.log_record(&opened.db, wall_ms())
-    {
-        match opened.log.append(&record) {
-            Ok(()) => sync(&*opened.log.storage)?,
-            Err(error) => {
-                if let Some(note) = opened.log.take_note() {
-                    vlog::warn!("ovsdb_log", "{note}");
-                }
-                refusal = Some(error.to_json());
-            }
-        }
+    if let Some(record) = commit.and_then(|commit| commit.log_record(&opened.db, wall_ms())) {
+        refusal = if write { append(&mut opened.log, &record)? } else { Some(refused(&path, opened.log.end)) };
     }
     let mut results =
         jsonrpc::parse_value(&octets::of_text(&results), jsonrpc::Limits::default()).unwrap_or(Value::Null);
     if let Value::Array(results) = &mut results {
-        results.extend(refusal);
+        results.extend(refusal.map(|error| error.to_json()));
     }
     show(&results);
     Ok(0)
+}
+
+/// Adds a record to the log; why it could not be.
+fn append(log: &mut LogDb, record: &str) -> Outcome<Option<OvsdbError>> {
+    let added = log.append(record);
+    if added.is_ok() {
+        sync(&*log.storage)?;
+    }
+    if let Some(note) = log.take_note() {
+        vlog::warn!("ovsdb_log", "{note}");
+    }
+    Ok(added.err())
+}
+
+/// What a change comes to in a file that was opened for reading: Open vSwitch would cut off first what is behind the log.
+fn refused(path: &str, end: u64) -> OvsdbError {
+    let details = format!("{path}: cannot truncate to length {end}");
+    OvsdbError { io_error: Some("Invalid argument".into()), ..OvsdbError::new("I/O error", details) }
 }
 
 fn show(json: &Value) {

@@ -327,7 +327,7 @@ impl Run<'_, '_, '_> {
             return Ok(());
         }
         let elapsed = self.context.elapsed_ms;
-        if self.context.never_block || timeout_ms.is_some_and(|ms| ms <= elapsed) {
+        if timeout_ms.is_some_and(|ms| ms <= elapsed) {
             return Err(OvsdbError::new(
                 "timed out",
                 if elapsed > 0 {
@@ -336,6 +336,9 @@ impl Run<'_, '_, '_> {
                     "\"where\" clause test failed".to_owned()
                 },
             ));
+        }
+        if self.context.never_block {
+            return Err(OvsdbError::new("not supported", "triggers not supported"));
         }
         // Its form may still be at fault: then it must not wait.
         self.blocked = true;

@@ -7,8 +7,6 @@ use std::io::{self, Write};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use jsonrpc::text::write_string;
-
 use super::contents::LogDb;
 use super::record::encode;
 use super::storage::{Replacement, SyncJob};
@@ -16,61 +14,43 @@ use crate::database::Database;
 use crate::error::{OvsdbError, Result};
 use crate::row::Row;
 use crate::schema::{DatabaseSchema, TableSchema};
-use crate::txn::Commit;
+use crate::txn::{Commit, Head, told_columns, transaction_record};
 use crate::uuid::Uuid;
 
 /// The record that holds every row of `db`. A server says with it that differences follow (`diff`), a tool does not.
 #[must_use]
 pub fn snapshot_record(db: &Database, comment: &str, wall_ms: i64, diff: bool) -> String {
-    record_of(db.tables().iter().map(|table| (&*table.schema, table.rows())), comment, wall_ms, diff)
+    let tables = db.tables().iter().map(|table| (&*table.schema, table.rows()));
+    record_of(&db.schema, tables, Head { comment, wall_ms, diff })
 }
 
 /// The record that holds these rows of these tables.
 fn record_of<'a, R: Iterator<Item = &'a Arc<Row>>>(
+    schema: &DatabaseSchema,
     tables: impl Iterator<Item = (&'a TableSchema, R)>,
-    comment: &str,
-    wall_ms: i64,
-    diff: bool,
+    head: Head<'_>,
 ) -> String {
-    use std::fmt::Write;
-    let mut out = String::new();
-    let _ = write!(out, "{{\"_date\":{wall_ms}");
+    let mut told = Vec::new();
     for (schema, rows) in tables {
-        let mut empty = true;
-        for row in rows {
-            if empty {
-                out.push(',');
-                write_string(&mut out, &schema.name);
-                out.push_str(":{\"");
-            } else {
-                out.push_str(",\"");
-            }
-            empty = false;
-            row.uuid.write(&mut out);
-            out.push_str("\":{");
-            let mut any = false;
-            for (column, spec) in schema.own_columns().filter(|(_, spec)| spec.persistent) {
-                if row.field(column).is_default(&spec.ty) {
-                    continue;
-                }
-                if any {
-                    out.push(',');
-                }
-                any = true;
-                row.write_member(column, schema, &mut out);
-            }
-            out.push('}');
-        }
-        if !empty {
-            out.push('}');
+        let mut rows = rows.peekable();
+        if rows.peek().is_some() {
+            told.push((schema, Some(rows)));
         }
     }
-    if !comment.is_empty() {
-        out.push_str(",\"_comment\":");
-        write_string(&mut out, comment);
-    }
-    out.push_str(if diff { ",\"_is_diff\":true}" } else { "}" });
-    out
+    let turn: Vec<&str> = schema.tables_in_turn().map(|table| &*table.name).collect();
+    told.sort_by_key(|(schema, _)| turn.iter().position(|name| *name == &*schema.name));
+    let names = told.iter().map(|(schema, _)| &*schema.name).collect();
+    transaction_record(names, head, 0, |at, out| {
+        let (schema, rows) = &mut told[at];
+        for (n, row) in rows.take().into_iter().flatten().enumerate() {
+            out.push_str(if n == 0 { "{\"" } else { ",\"" });
+            row.uuid.write(out);
+            out.push_str("\":");
+            let is_told = |column: usize| !row.field(column).is_default(&schema.columns[column].ty);
+            row.write_json(&told_columns(schema, is_told), schema, out);
+        }
+        out.push('}');
+    })
 }
 
 /// Rows of one table, as far as they were taken.
@@ -271,7 +251,8 @@ impl CompactJob {
             replacement.write_all(&encode(&schema.to_text()))?;
             let rows: Vec<_> = rows.tables.into_iter().map(Taken::into_rows).collect();
             let tables = schema.tables.values().zip(&rows).map(|(table, rows)| (&**table, rows.iter()));
-            replacement.write_all(&encode(&record_of(tables, &comment, wall_ms, true)))?;
+            let head = Head { comment: &comment, wall_ms, diff: true };
+            replacement.write_all(&encode(&record_of(&schema, tables, head)))?;
             replacement.sync()
         };
         let result = write();

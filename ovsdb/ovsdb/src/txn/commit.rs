@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 use super::Txn;
 use crate::database::{Database, TableId};
 use crate::row::Row;
-use crate::schema::TableSchema;
+use crate::schema::{COLUMN_VERSION, TableSchema};
+use crate::turn::turn_of;
 use crate::uuid::{Uuid, UuidSource};
 
 /// A row before and after.
@@ -37,7 +38,7 @@ impl RowChange {
 /// A transaction that passed every check.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
-    /// Changed rows, by table, then in the order of the first touch.
+    /// Changed rows: a table's together, tables and rows in the order of the first touch.
     pub changes: Vec<RowChange>,
     /// New numbers of strong references to rows.
     pub(crate) refs: Vec<(TableId, Uuid, u32)>,
@@ -72,7 +73,8 @@ impl Txn<'_> {
 
     pub(super) fn into_commit(mut self, versions: &mut UuidSource) -> Option<Commit> {
         let mut commit = Commit { comment: self.comments.join("\n"), durable: self.durable, ..Commit::default() };
-        for (&table, rows) in &mut self.tables {
+        for table in std::mem::take(&mut self.turns) {
+            let Some(rows) = self.tables.get_mut(&table) else { continue };
             let base = &self.db.tables[table];
             for uuid in &rows.order {
                 let Some(entry) = rows.rows.remove(uuid) else { continue };
@@ -135,41 +137,101 @@ impl Commit {
     }
 
     fn record(&self, db: &Database, wall_ms: i64, diff: bool) -> Option<String> {
-        use std::fmt::Write;
-        let mut out = String::with_capacity(128 + 128 * self.changes.len().min(10_000));
-        let _ = write!(out, "{{\"_date\":{wall_ms}");
-        let mut open_table = None;
-        for change in &self.changes {
-            let schema = &db.tables[change.table].schema;
-            let mut text = String::new();
-            if !write_row(change, schema, diff, &mut text) {
-                continue;
-            }
-            if open_table == Some(change.table) {
-                out.push(',');
-            } else {
-                if open_table.is_some() {
-                    out.push('}');
-                }
-                out.push(',');
-                write_string(&mut out, &schema.name);
-                out.push_str(":{");
-                open_table = Some(change.table);
-            }
-            out.push('"');
-            change.uuid.write(&mut out);
-            out.push_str("\":");
-            out.push_str(&text);
+        let tables: Vec<(&TableSchema, Vec<&RowChange>)> = self
+            .changes
+            .chunk_by(|a, b| a.table == b.table)
+            .map(|changes| {
+                let schema = &*db.tables[changes[0].table].schema;
+                (schema, in_turn(changes.iter().filter(|change| belongs(change, schema)).collect()))
+            })
+            .filter(|(_, changes)| !changes.is_empty())
+            .collect();
+        if tables.is_empty() {
+            return None;
         }
-        open_table?;
-        out.push('}');
-        if !self.comment.is_empty() {
-            out.push_str(",\"_comment\":");
-            write_string(&mut out, &self.comment);
-        }
-        out.push_str(if diff { ",\"_is_diff\":true}" } else { "}" });
-        Some(out)
+        let names = tables.iter().map(|(schema, _)| &*schema.name).collect();
+        let room = 128 + 128 * self.changes.len().min(10_000);
+        Some(transaction_record(names, Head { comment: &self.comment, wall_ms, diff }, room, |at, out| {
+            let (schema, changes) = &tables[at];
+            write_rows(changes, schema, diff, out);
+        }))
     }
+}
+
+/// What the record of a transaction says beside its rows.
+pub(crate) struct Head<'a> {
+    /// Comments, joined by line ends.
+    pub comment: &'a str,
+    /// When it was, in milliseconds since the Unix epoch.
+    pub wall_ms: i64,
+    /// Values that take more than one element are differences to those before.
+    pub diff: bool,
+}
+
+/// The record of a transaction: what `write` has to tell of each of the tables with these `names`. Members stand as Open
+/// vSwitch's JSON objects, which are hash tables, list them: `ovsdb-tool show-log` goes by that. `room`: octets that it is
+/// likely to take.
+pub(crate) fn transaction_record(
+    mut names: Vec<&str>,
+    head: Head<'_>,
+    room: usize,
+    mut write: impl FnMut(usize, &mut String),
+) -> String {
+    let tables = names.len();
+    if !head.comment.is_empty() {
+        names.push("_comment");
+    }
+    names.push("_date");
+    if head.diff {
+        names.push("_is_diff");
+    }
+    let mut out = String::with_capacity(room);
+    for (n, at) in turn_of(&names).into_iter().enumerate() {
+        out.push(if n == 0 { '{' } else { ',' });
+        write_string(&mut out, names[at]);
+        out.push(':');
+        match names[at] {
+            _ if at < tables => write(at, &mut out),
+            "_comment" => write_string(&mut out, head.comment),
+            "_date" => out.push_str(&head.wall_ms.to_string()),
+            _ => out.push_str("true"),
+        }
+    }
+    out.push('}');
+    out
+}
+
+/// The columns of a row that the log tells of, in the turn in which Open vSwitch writes them.
+pub(crate) fn told_columns(schema: &TableSchema, is_told: impl Fn(usize) -> bool) -> SmallVec<[usize; 16]> {
+    let told = |column: &usize| *column > COLUMN_VERSION && schema.columns[*column].persistent && is_told(*column);
+    let columns: SmallVec<[usize; 16]> = schema.columns_in_turn().filter(told).collect();
+    if columns.len() < 2 {
+        return columns;
+    }
+    let names: SmallVec<[&str; 16]> = columns.iter().map(|column| &*schema.columns[*column].name).collect();
+    turn_of(&names).into_iter().map(|at| columns[at]).collect()
+}
+
+/// Rows of one table as Open vSwitch writes them: it comes by them in the table of what a transaction touched, and puts
+/// them into an object.
+fn in_turn(mut changes: Vec<&RowChange>) -> Vec<&RowChange> {
+    if changes.len() < 2 {
+        return changes;
+    }
+    let first_word = |change: &&RowChange| change.uuid.first_word();
+    let name = |change: &&RowChange| hashing::bytes(change.uuid.to_string().as_bytes(), 0);
+    for hashes in [&first_word as &dyn Fn(&&RowChange) -> u32, &name] {
+        let order = hashing::listed(&changes.iter().map(hashes).collect::<Vec<_>>());
+        changes = order.into_iter().map(|at| changes[at]).collect();
+    }
+    changes
+}
+
+/// Whether anything of a change is for the log.
+fn belongs(change: &RowChange, schema: &TableSchema) -> bool {
+    change.old.is_none()
+        || change.new.is_none()
+        || schema.own_columns().any(|(column, spec)| spec.persistent && change.changes(column))
 }
 
 /// Whether Open vSwitch 3.1 would write a difference here that it does not read back: one with more elements than the
@@ -184,30 +246,36 @@ fn is_misread(change: &RowChange, schema: &TableSchema) -> bool {
     })
 }
 
-/// Appends `<row-txn>`; false when nothing of it belongs in a log.
-fn write_row(change: &RowChange, schema: &TableSchema, diff: bool, out: &mut String) -> bool {
-    let Some(new) = &change.new else {
-        out.push_str("null");
-        return true;
-    };
-    out.push('{');
-    let mut any = false;
-    for (column, spec) in schema.own_columns().filter(|(_, spec)| spec.persistent) {
-        let value = match &change.old {
-            None if new.field(column).is_default(&spec.ty) => continue,
-            None => new.field(column).clone(),
-            Some(_) if !change.changes(column) => continue,
-            Some(_) if !diff => new.field(column).clone(),
-            Some(old) => old.field(column).diff(new.field(column), &spec.ty),
-        };
-        if any {
-            out.push(',');
-        }
-        any = true;
-        write_string(out, &spec.name);
-        out.push(':');
-        value.write_json(spec.is_map(), out);
+/// Appends the object of a table's rows.
+fn write_rows(changes: &[&RowChange], schema: &TableSchema, diff: bool, out: &mut String) {
+    for (n, change) in changes.iter().enumerate() {
+        out.push_str(if n == 0 { "{\"" } else { ",\"" });
+        change.uuid.write(out);
+        out.push_str("\":");
+        write_row(change, schema, diff, out);
     }
     out.push('}');
-    any || change.old.is_none()
+}
+
+/// Appends `<row-txn>`.
+fn write_row(change: &RowChange, schema: &TableSchema, diff: bool, out: &mut String) {
+    let Some(new) = &change.new else { return out.push_str("null") };
+    let columns = told_columns(schema, |column| match &change.old {
+        None => !new.field(column).is_default(&schema.columns[column].ty),
+        Some(_) => change.changes(column),
+    });
+    out.push('{');
+    for (n, column) in columns.into_iter().enumerate() {
+        let spec = &schema.columns[column];
+        if n > 0 {
+            out.push(',');
+        }
+        write_string(out, &spec.name);
+        out.push(':');
+        match &change.old {
+            Some(old) if diff => old.field(column).diff(new.field(column), &spec.ty).write_json(spec.is_map(), out),
+            _ => new.field(column).write_json(spec.is_map(), out),
+        }
+    }
+    out.push('}');
 }

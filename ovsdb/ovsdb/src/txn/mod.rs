@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 pub use commit::{Commit, RowChange};
-use hashing::HashOrder;
+pub(crate) use commit::{Head, told_columns, transaction_record};
 
 use crate::condition::Condition;
 use crate::database::{Database, TableId};
@@ -48,12 +48,10 @@ impl TxnTable {
     /// hash table, by the first word of the UUID.
     fn turn(&self) -> Vec<Uuid> {
         let came: HashSet<&Uuid> = self.came.iter().collect();
-        let mut turn = HashOrder::default();
-        for uuid in self.came.iter().chain(self.order.iter().filter(|uuid| !came.contains(uuid))) {
-            let [a, b, c, d, ..] = *uuid.as_bytes();
-            turn.insert(u32::from_be_bytes([a, b, c, d]), *uuid);
-        }
-        turn.iter().filter(|uuid| self.rows.contains_key(uuid)).collect()
+        let others = self.order.iter().filter(|uuid| !came.contains(uuid));
+        let touched: Vec<Uuid> = self.came.iter().chain(others).copied().collect();
+        let order = hashing::listed(&touched.iter().map(Uuid::first_word).collect::<Vec<_>>());
+        order.into_iter().map(|at| touched[at]).filter(|uuid| self.rows.contains_key(uuid)).collect()
     }
 }
 
