@@ -102,7 +102,10 @@ fn packets_of(args: &[String], queues: u32) -> Result<(u32, Vec<PacketBuf>), Str
             packets.push(PacketBuf::new(&octets));
             continue;
         }
-        let (key, _) = odp_text::parse_key(text, None)?;
+        let odp_text::Groups { key, lacks_ttl, .. } = odp_text::parse_groups(text, None)?;
+        if lacks_ttl {
+            return Err(odp_text::missing_ttl(text, None));
+        }
         let packet = if args.next_if(|a| *a == "--len").is_some() {
             let len = args.next().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
             flow::compose::compose_len(&key, len).ok_or("too small packet len")?

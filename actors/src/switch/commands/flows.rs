@@ -432,7 +432,9 @@ fn name_of(key: &Key, mask: &Mask) -> Ufid {
 fn parse_flow(entry: &DatapathEntry, text: &str, put: Put, says: &mut Says) -> Result<(Ufid, Key, Mask), ()> {
     let Ok((ufid, text)) = split_ufid(text) else { return says.fail("parsing flow ufid", Some(reason::INVALID)) };
     match odp_text::parse_groups(text, Some(&Names(&entry.ports))) {
-        Ok(parsed) if put != Put::Delete && !parsed.fit => says.fail("updating flow table", Some(reason::INVALID)),
+        Ok(parsed) if put != Put::Delete && (!parsed.fit || parsed.lacks_ttl) => {
+            says.fail("updating flow table", Some(reason::INVALID))
+        }
         Ok(odp_text::Groups { key, mut mask, .. }) => {
             // What is not matched otherwise is a packet that has not been here before.
             mask.set_recirc_id(u32::MAX);

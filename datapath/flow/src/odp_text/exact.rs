@@ -21,6 +21,8 @@ const MAX_TAGS: usize = 2;
 /// The bit of a tag's control information that every tag has.
 const CFI: u16 = 0x1000;
 
+const LACKS_TTL: &str = "tunnel options missing TTL";
+
 static EXACT: Mask = Mask([u64::MAX; WORDS]);
 
 /// A packet as its text has it.
@@ -58,6 +60,21 @@ pub(super) fn describe(text: &str, ports: Option<&dyn PortNames>) -> Result<Desc
         Fault::Wrong(what) => format!("({what}; the flow key in error is: {}) (No such process)", level.long),
     });
     Ok(described)
+}
+
+/// What is said of a key whose tunnel has no time to live, in Open vSwitch 3.1's words, as [`super::Groups`] tells it.
+pub fn missing_ttl(text: &str, ports: Option<&dyn PortNames>) -> String {
+    let (mut scan, mut level) = (Scan::new(text), Level::default());
+    let shown = loop {
+        scan.skip(", \t\r\n");
+        if scan.is_empty() {
+            break level.long.as_str();
+        }
+        if level.read(&mut scan, ports, 0).is_none() {
+            break text;
+        }
+    };
+    format!("{LACKS_TTL}; the flow key in error is: {shown}")
 }
 
 enum Fault {
@@ -287,7 +304,7 @@ impl Level {
         let mut level = self;
         level.has_no_repeats()?;
         if level.lacks_ttl {
-            return Err(Fault::Wrong("tunnel options missing TTL".to_owned()));
+            return Err(Fault::Wrong(LACKS_TTL.to_owned()));
         }
         // What any packet may have, whatever it is.
         let mut expected: Vec<&str> = EVERYWHERE.to_vec();

@@ -25,6 +25,8 @@ pub struct Groups {
     pub mask: Mask,
     /// Whether no group stands there twice, and none that packets of the key's type do not have.
     pub fit: bool,
+    /// A tunnel has no `ttl=`, without which no packet comes out of one.
+    pub lacks_ttl: bool,
 }
 
 /// Reads a key as [`parse_key`] does, and tells whether its groups go together.
@@ -54,7 +56,7 @@ pub fn parse_groups(text: &str, ports: Option<&dyn PortNames>) -> Result<Groups,
     if parser.has_eth && parser.key.dl_type() == 0 {
         parser.key.set_dl_type(et::NONE);
     }
-    Ok(Groups { fit: parser.fits(), key: parser.key, mask: parser.mask })
+    Ok(Groups { fit: parser.fits(), lacks_ttl: parser.lacks_ttl, key: parser.key, mask: parser.mask })
 }
 
 /// Every group there is; some belong to packets of a type alone.
@@ -102,6 +104,7 @@ pub(super) struct Parser<'a> {
     seen: [u32; MAX_DEPTH + 1],
     /// One was there twice.
     repeats: bool,
+    lacks_ttl: bool,
     /// The type that a group of a network layer stands for where the text names none.
     implied_type: Option<u16>,
 }
@@ -117,6 +120,7 @@ impl<'a> Parser<'a> {
             has_type: false,
             seen: [0; MAX_DEPTH + 1],
             repeats: false,
+            lacks_ttl: false,
             implied_type: None,
         }
     }
@@ -140,7 +144,12 @@ impl<'a> Parser<'a> {
             _ => {}
         }
         match name {
-            "tunnel" => tunnel::parse(scan, &mut self.key, &mut self.mask)?,
+            "tunnel" => {
+                let text = scan.rest;
+                tunnel::parse(scan, &mut self.key, &mut self.mask)?;
+                let read = text.get(..text.len() - scan.rest.len())?;
+                self.lacks_ttl |= !read.split(',').any(|part| part.trim_start().starts_with("ttl="));
+            }
             "in_port" => self.in_port(scan)?,
             "eth_type" => self.eth_type(scan)?,
             "vlan" => self.vlan(scan)?,

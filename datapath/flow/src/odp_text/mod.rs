@@ -17,6 +17,7 @@ mod tunnel;
 
 pub use action_format::{format_actions, slow_path_reasons};
 pub use action_parse::{ParseError, parse_actions};
+pub use exact::missing_ttl;
 pub use key_format::{KeyOptions, format_key};
 pub use key_parse::{Groups, parse_groups, parse_key};
 pub use normalize::{Failure, normalize, reformat};

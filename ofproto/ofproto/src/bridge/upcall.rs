@@ -104,6 +104,9 @@ impl Bridge {
         if let Some(complaint) = translation.complaint.take() {
             self.put(Output::Complain(complaint));
         }
+        if translation.unmarkable {
+            self.remark_on_tunnel("dropping tunnel packet marked ECN CE but is not ECN capable".to_owned());
+        }
         if matches!(translation.error, Some(DropReason::RecursionTooDeep | DropReason::TooManyResubmit)) {
             self.explain(&upcall.key, &upcall.packet, &translation, now_ms);
         }
@@ -143,6 +146,11 @@ impl Bridge {
         self.put(Output::Explain(traced.text.trim_end().into()));
     }
 
+    fn remark_on_tunnel(&mut self, text: String) {
+        let level = openflow::Level::Warn;
+        self.put(Output::Remark(openflow::Remark { level, module: "tunnel", text, once: false }));
+    }
+
     /// Translates a key as the datapath has it; `None` for packets of no port here.
     pub(super) fn translate_key(&mut self, key: &Key, packet: Option<&PacketBuf>, now_ms: i64) -> Option<Translation> {
         self.live_view();
@@ -157,13 +165,7 @@ impl Bridge {
             // It came by a port, or a tunnel, that is nobody's: not yet, or not any more.
             None => {
                 if key.tun_dst() != 0 || key.tun_ipv6_dst() != 0 {
-                    let (module, text) = ("tunnel", stray_text(key));
-                    self.put(Output::Remark(openflow::Remark {
-                        level: openflow::Level::Warn,
-                        module,
-                        text,
-                        once: false,
-                    }));
+                    self.remark_on_tunnel(stray_text(key));
                 }
                 return None;
             }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use flow::Key;
+use flow::odp_text;
 use flow::text::{CT_STATE, PortNames};
 use openflow::action::{self, Check};
 use openflow::names::{NameMap, Names};
@@ -154,8 +155,9 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
     };
     // Without a datapath there are numbers alone.
     let dp_names = if is_known { dp_names_of(view) } else { NameMap::new() };
-    let dp_error = match flow::odp_text::parse_key(text, Some(&dp_names as &dyn PortNames)) {
-        Ok((mut key, mask)) => {
+    let ports = Some(&dp_names as &dyn PortNames);
+    let dp_error = match odp_text::parse_groups(text, ports) {
+        Ok(odp_text::Groups { mut key, mask, lacks_ttl, .. }) => {
             complete(&mut key, &mask);
             limit_vlans(&mut key, view.support.max_vlan_headers.max(1));
             if positional.len() > 2 {
@@ -163,6 +165,9 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
             }
             if !is_known {
                 return Err("Cannot find the datapath".to_owned());
+            }
+            if lacks_ttl {
+                return Err(odp_text::missing_ttl(text, ports));
             }
             let port = key.in_port();
             let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;

@@ -96,6 +96,11 @@ pub(super) struct Context<'a> {
     pub complaint: Option<Box<str>>,
     /// See [`Translation::learn_refused`].
     pub learn_refused: bool,
+    /// See [`Translation::unmarkable`].
+    pub unmarkable: bool,
+    /// A tunnel's outer packet is on its way through the bridge below, where effects are those of the flow that comes of it,
+    /// also if this is a mere trace.
+    pub underlay: bool,
     /// Something is sampled that wants to know where the packet goes.
     pub sampled: bool,
     /// NetFlow counts packets of the bridge they came in at.
@@ -165,6 +170,8 @@ impl<'a> Context<'a> {
             samples_at_head: 0,
             complaint: None,
             learn_refused: false,
+            unmarkable: false,
+            underlay: false,
             sampled: false,
             netflow: bridge.netflow,
             taught: SmallVec::new(),
@@ -201,6 +208,7 @@ impl<'a> Context<'a> {
             complaint: self.complaint.take(),
             error: self.error,
             learn_refused: self.learn_refused,
+            unmarkable: self.unmarkable,
             final_flow,
             macs: take(&mut self.macs),
             bridges: take(&mut self.bridges),

@@ -18,7 +18,7 @@ impl Context<'_> {
         let recirc_id = self.alloc_recirc(state);
         let cookie = ControllerCookie {
             reason: why,
-            dont_send: !self.input.side_effects,
+            dont_send: !self.tells(),
             continuation: false,
             recirc_id,
             rule_cookie: self.rule_cookie,
@@ -26,6 +26,11 @@ impl Context<'_> {
             max_len,
         };
         self.put_userspace(cookie, meter);
+    }
+
+    /// Whether controllers are to be told.
+    pub(super) fn tells(&self) -> bool {
+        self.input.side_effects || self.underlay
     }
 
     fn put_userspace(&mut self, cookie: ControllerCookie, meter: Option<u32>) {
@@ -66,7 +71,7 @@ impl Context<'_> {
     pub(super) fn emit_continuation(&mut self, pause: &Controller, recirc_id: u32) {
         let cookie = ControllerCookie {
             reason: pause.reason,
-            dont_send: !self.input.side_effects,
+            dont_send: !self.tells(),
             continuation: true,
             recirc_id,
             rule_cookie: self.rule_cookie,

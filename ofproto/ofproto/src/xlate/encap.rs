@@ -166,7 +166,8 @@ impl Context<'_> {
     pub(super) fn commit_encap_decap(&mut self) {
         let pending = std::mem::replace(&mut self.pending, Pending::None);
         match pending {
-            Pending::None if self.flow.packet_type() == self.base.packet_type() => return,
+            // Also where a header that was to come is not wanted by a port without them.
+            Pending::None | Pending::EncapEth if self.flow.packet_type() == self.base.packet_type() => return,
             // A port that carries packets without Ethernet headers, or an output after one.
             // Tags go with the header, also those that were to come; after it they come anew.
             Pending::None if self.flow.packet_type() != PT_ETH => {

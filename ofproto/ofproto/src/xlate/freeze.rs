@@ -113,7 +113,7 @@ impl Context<'_> {
         if let Some(pause) = self.pause.take() {
             state.userdata.clone_from(&pause.userdata);
             let id = self.alloc_recirc(state);
-            if self.input.side_effects {
+            if self.tells() {
                 self.emit_continuation(&pause, id);
             }
         } else {

@@ -119,6 +119,8 @@ pub struct Translation {
     pub error: Option<DropReason>,
     /// A rule that was to be learned has no room in its table. Everything else is done, but a packet-out is refused.
     pub learn_refused: bool,
+    /// The packet's tunnel was marked for congestion, and the packet itself cannot be: it is dropped (RFC 6040, section 4.2).
+    pub unmarkable: bool,
     /// The pipeline's flow at the end, of a translation that is recorded.
     pub final_flow: Option<Box<Key>>,
     /// Addresses that were looked up, found or not.
@@ -141,6 +143,7 @@ impl Translation {
             complaint: None,
             error: None,
             learn_refused: false,
+            unmarkable: false,
             final_flow: None,
             macs: SmallVec::new(),
             bridges: smallvec![input.bridge],

@@ -110,7 +110,10 @@ impl Context<'_> {
         config: &TunnelConfig,
         is_last: bool,
     ) {
-        let (flow, base, wc) = (self.flow.clone(), self.base.clone(), self.wc.clone());
+        // What matters of the outer header depends on the tunnel, not on the packet.
+        let wc = std::mem::replace(&mut self.wc, flow::Mask::EMPTY);
+        let (flow, base) = (self.flow.clone(), self.base.clone());
+        let was_below = std::mem::replace(&mut self.underlay, true);
         let before = std::mem::take(&mut self.odp);
         let octets = push.header.len() as u16;
         self.flow = outer_flow(&flow, ends, config);
@@ -119,7 +122,7 @@ impl Context<'_> {
         self.output_patch(from, way, is_last);
         self.effect(Effect::Header { octets, on: false });
         let sent = std::mem::replace(&mut self.odp, before);
-        (self.flow, self.base, self.wc) = (flow, base, wc);
+        (self.flow, self.base, self.wc, self.underlay) = (flow, base, wc, was_below);
         if sent.is_empty() {
             return;
         }

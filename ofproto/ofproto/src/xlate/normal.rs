@@ -140,7 +140,8 @@ impl Context<'_> {
                 m.lookup(&key).is_none_or(|e| e.port != bundle.id.0)
                     && m.needs_update(&key, bundle.id.0, grat_arp, is_bond, now)
             };
-            if self.tracing() && self.input.side_effects && self.bridge.mac.as_ref().is_some_and(changes) {
+            let is_told = self.tracing() && self.input.side_effects && !self.underlay;
+            if is_told && self.bridge.mac.as_ref().is_some_and(changes) {
                 let (mac, name) = (flow::text::mac(mac), &bundle.name);
                 self.report(NodeKind::Detail, || format!("learned that {mac} is on port {name} in VLAN {vlan}"));
             }

@@ -103,6 +103,7 @@ impl Context<'_> {
             return;
         }
         if !self.thawed && port.is_some_and(|p| p.tunnel().is_some()) && !self.receive_congestion() {
+            self.unmarkable = true;
             if self.view.support.explicit_drop {
                 self.odp.push(odp::Action::Drop(DropReason::CongestionDrop));
             }
