@@ -33,6 +33,7 @@ pub fn add_commands(commands: &mut Commands, database: &Address<Database>) {
     add("ovsdb-server/add-remote", "REMOTE", 1, |a| Control::AddRemote(one(a)));
     add("ovsdb-server/remove-remote", "REMOTE", 1, |a| Control::RemoveRemote(one(a)));
     add("ovsdb-server/reconnect", "", 0, |_| Control::Reconnect);
+    add("ovsdb-server/disable-monitor-cond", "", 0, |_| Control::DisableMonitorCond);
     add("ovsdb-server/get-db-storage-status", "DB", 1, |a| Control::StorageStatus(one(a)));
     add("ovsdb-server/tlog-list", "", 0, |_| Control::TlogList);
     add("ovsdb-server/tlog-set", "DB:TABLE on|off", 2, |a| {
@@ -69,7 +70,6 @@ fn add_fixed(commands: &mut Commands) {
         Ok("performance counter is not supported on this platform\n".to_owned())
     });
     commands.add("ovsdb-server/perf-counters-clear", "", 0, 0, |_| Ok(String::new()));
-    commands.add("ovsdb-server/disable-monitor-cond", "", 0, 0, |_| Ok(String::new()));
     commands.add("ovsdb-server/memory-trim-on-compaction", "on|off", 1, 1, |args| {
         let word = match args[0].as_str() {
             "on" => "enabled",
@@ -138,7 +138,12 @@ impl Database {
                 Ok(String::new())
             }
             Control::Reconnect => {
-                self.reconnect_all();
+                self.reconnect_all("user ran ovsdb-server/reconnect");
+                Ok(String::new())
+            }
+            Control::DisableMonitorCond => {
+                self.state.server.disable_monitor_cond();
+                self.reconnect_all("user ran ovsdb-server/disable-monitor-cond");
                 Ok(String::new())
             }
             Control::StorageStatus(name) => match self.state.server.db(&name) {

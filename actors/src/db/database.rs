@@ -20,7 +20,7 @@ use crate::{clock, stream};
 use actix::fut::ActorFuture;
 use actix::prelude::*;
 use ovsdb::log::{self, Progress};
-use ovsdb::server::{Model, Output, Server, SessionId, Text};
+use ovsdb::server::{Model, Output, Server, SessionId, Text, Ticket};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -41,8 +41,10 @@ pub(super) struct Client {
     active: bool,
     pending: Vec<Text>,
     pending_bytes: usize,
-    /// Of replies that wait for the disk.
+    /// Of replies that wait for the disk, and of what comes behind them.
     held_bytes: usize,
+    /// What the last of those waits for.
+    held_by: Option<Ticket>,
     /// Requests that are not served yet.
     requests: VecDeque<jsonrpc::Message>,
     /// The session has been sent much, and has not said that its peer took it.
@@ -58,6 +60,7 @@ impl Client {
             pending: Vec::new(),
             pending_bytes: 0,
             held_bytes: 0,
+            held_by: None,
             requests: VecDeque::new(),
             paused: false,
             close: None,
@@ -196,18 +199,7 @@ impl Database {
     pub(super) fn collect(&mut self) {
         for output in self.state.server.take_outputs() {
             match output {
-                Output::Send { session, text, ticket: None } => self.pend(session, text),
-                Output::Send { session, text, ticket: Some(ticket) } => {
-                    let log = self.logs.entry(ticket.db).or_default();
-                    if ticket.seq <= log.synced {
-                        self.pend(session, text);
-                    } else {
-                        if let Some(client) = self.clients.get_mut(&session) {
-                            client.held_bytes += text.as_bytes().len();
-                        }
-                        log.held.push_back(Held { seq: ticket.seq, session, text });
-                    }
-                }
+                Output::Send { session, text, ticket } => self.send(session, text, ticket),
                 Output::Close { session, reason } => {
                     if let Some(client) = self.clients.get_mut(&session) {
                         client.close = Some(reason);
@@ -216,6 +208,18 @@ impl Database {
                 }
             }
         }
+    }
+
+    /// A text leaves when the disk has what it waits for, and not before what was to leave before it.
+    fn send(&mut self, session: SessionId, text: Text, ticket: Option<Ticket>) {
+        let Some(client) = self.clients.get_mut(&session) else { return };
+        let ticket = ticket.filter(|ticket| self.logs.get(&ticket.db).is_none_or(|log| log.synced < ticket.seq));
+        let Some(Ticket { db, seq }) = ticket.or_else(|| client.held_by.clone()) else {
+            return self.pend(session, text);
+        };
+        client.held_bytes += text.as_bytes().len();
+        client.held_by = Some(Ticket { db: db.clone(), seq });
+        self.logs.entry(db).or_default().held.push_back(Held { seq, session, text });
     }
 
     pub(super) fn pend(&mut self, session: SessionId, text: Text) {
@@ -300,12 +304,18 @@ impl Database {
     }
 
     /// Sends what waited for the disk.
-    fn release(&mut self, replies: impl IntoIterator<Item = Held>) {
+    fn release(&mut self, replies: Vec<Held>) {
+        let sessions: BTreeSet<SessionId> = replies.iter().map(|held| held.session).collect();
         for Held { session, text, .. } in replies {
             if let Some(client) = self.clients.get_mut(&session) {
                 client.held_bytes = client.held_bytes.saturating_sub(text.as_bytes().len());
+                if client.held_bytes == 0 {
+                    client.held_by = None;
+                }
             }
             self.pend(session, text);
+        }
+        for session in sessions {
             self.serve(session);
         }
     }
@@ -739,10 +749,10 @@ impl Handler<FromSource> for Database {
 }
 
 impl Database {
-    /// `ovsdb-server/reconnect`.
-    pub(super) fn reconnect_all(&mut self) {
+    /// Drops every connection; the log says why.
+    pub(super) fn reconnect_all(&mut self, reason: &'static str) {
         if let Some(remotes) = self.remotes() {
-            let _ = remotes.post(ReconnectAll);
+            let _ = remotes.post(ReconnectAll(reason));
         }
     }
 }

@@ -130,8 +130,8 @@ pub(crate) struct Resume {
 pub(crate) enum Steer {
     /// The remote is gone.
     Retire,
-    /// Drop the connection and make a new one.
-    Reconnect,
+    /// Drop the connection and make a new one; why, if the log is to say so.
+    Reconnect(Option<&'static str>),
     /// New options.
     Options(RemoteOptions),
 }
@@ -151,7 +151,7 @@ pub(crate) struct Reannounce;
 /// Database → Remotes: drop every connection (`ovsdb-server/reconnect`). (R)
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct ReconnectAll;
+pub(crate) struct ReconnectAll(pub &'static str);
 
 /// Database → Remotes: how do they stand? (Q)
 #[derive(Debug, Message)]
@@ -241,6 +241,8 @@ pub enum Control {
     RemoveRemote(String),
     /// `ovsdb-server/reconnect`
     Reconnect,
+    /// `ovsdb-server/disable-monitor-cond`
+    DisableMonitorCond,
     /// `ovsdb-server/get-db-storage-status DB`
     StorageStatus(String),
     /// `ovsdb-server/tlog-set DB:TABLE on|off`

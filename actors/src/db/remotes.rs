@@ -224,7 +224,7 @@ impl Handler<SetRemotes> for Remotes {
                     for (session, _) in remote.sessions.values() {
                         let _ = session.post(Steer::Options(options.clone()));
                         if rights {
-                            let _ = session.post(Steer::Reconnect);
+                            let _ = session.post(Steer::Reconnect(None));
                         }
                     }
                 }
@@ -237,10 +237,10 @@ impl Handler<SetRemotes> for Remotes {
 impl Handler<ReconnectAll> for Remotes {
     type Result = ();
 
-    fn handle(&mut self, _: ReconnectAll, _: &mut Context<Self>) {
+    fn handle(&mut self, all: ReconnectAll, _: &mut Context<Self>) {
         self.desk.received();
         for (session, _) in self.remotes.values().flat_map(|r| r.sessions.values()) {
-            let _ = session.post(Steer::Reconnect);
+            let _ = session.post(Steer::Reconnect(Some(all.0)));
         }
     }
 }

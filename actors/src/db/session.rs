@@ -494,7 +494,7 @@ impl Session {
             if self.out.is_empty()
                 && let Some(reason) = self.close_when_sent.take()
             {
-                vlog::info!("jsonrpc", "{}: {reason}, disconnecting", self.machine.reconnect.name());
+                self.tell_parting(&reason);
                 return self.end(None, ctx);
             }
             self.tell_backlog();
@@ -508,6 +508,11 @@ impl Session {
                 Err(ending) => Err(ending),
             };
         }
+    }
+
+    /// The log says why the server ends a connection.
+    fn tell_parting(&self, reason: &str) {
+        vlog::info!("ovsdb_jsonrpc_server", "{}: disconnecting ({reason})", self.machine.reconnect.name());
     }
 
     fn read_no_more(&mut self, ending: Ending, ctx: &mut Context<Self>) {
@@ -729,7 +734,10 @@ impl Handler<Steer> for Session {
                 self.end(None, ctx);
                 ctx.stop();
             }
-            Steer::Reconnect => {
+            Steer::Reconnect(reason) => {
+                if let Some(reason) = reason.filter(|_| self.stream.is_some()) {
+                    self.tell_parting(reason);
+                }
                 self.machine.reconnect.force_reconnect(now_ms());
                 self.steer(ctx);
             }

@@ -9,7 +9,7 @@
 //! CLIENT {...}                    a message as it is
 //! CLIENT raw BYTES                bytes with escapes (\n, \xNN, \\)
 //! CLIENT part BYTES               the same, and nothing else is said before the next step
-//! CLIENT awaited [OPERATION,...] a `transact` whose answer is waited for, as one to `convert` is
+//! CLIENT awaited [OPERATION,...] a `transact` whose answer is waited for
 //! CLIENT close
 //! ! COMMAND ARGS                  a control command, DIR being the side's own directory
 //! ```
@@ -216,8 +216,7 @@ impl Server {
                 };
                 let request = format!("{{\"method\":\"{method}\",\"id\":{number},\"params\":{params}}}");
                 self.client(who)?.send(request.as_bytes());
-                // Its answer waits for the disk; that to an echo does not.
-                awaited = (waits || method == "convert").then_some(number);
+                awaited = waits.then_some(number);
             }
         }
         // What one client did may reach another after that one's first answer.

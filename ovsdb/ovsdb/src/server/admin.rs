@@ -108,7 +108,7 @@ impl Server {
         self.end_triggers(&key);
         let served = self.dbs.remove(&key)?;
         self.refresh_builtin(now);
-        let reason = format!("removing {name} database");
+        let reason = format!("removing {name} database by user request");
         self.disconnect_unaware(&reason);
         Some((served.db, served.log))
     }
@@ -139,12 +139,9 @@ impl Server {
         }
     }
 
-    /// Closes all connections.
-    pub fn disconnect_all(&mut self, reason: &str) {
-        let all: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for session in all {
-            self.outputs.push_back(Output::Close { session, reason: reason.to_owned() });
-        }
+    /// From now on nobody may monitor under conditions: for tests of clients that can do without.
+    pub fn disable_monitor_cond(&mut self) {
+        self.monitor_cond = false;
     }
 
     /// Whether nobody may write: a backup server.
@@ -194,7 +191,10 @@ impl Server {
         served.db = db;
         served.ready = true;
         self.refresh_builtin(now);
-        self.disconnect_unaware(&format!("database {name} schema changed"));
+        self.disconnect_unaware(&match model {
+            Model::Relay => format!("database {name} schema changed"),
+            Model::Standalone => format!("committed {name} database schema conversion"),
+        });
         Ok(ticket)
     }
 

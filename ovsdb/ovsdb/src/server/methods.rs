@@ -12,6 +12,9 @@ impl Server {
         }
         match method {
             "transact" => self.transact(session, id, params, now),
+            "monitor_cond" | "monitor_cond_since" if !self.monitor_cond => {
+                self.reply_word(session, &id, "unknown method")
+            }
             "monitor" | "monitor_cond" | "monitor_cond_since" => match self.monitor(session, method, &params) {
                 Ok(result) => self.reply_raw(session, &id, &result, None),
                 Err(error) => self.reply_error(session, &id, &error),

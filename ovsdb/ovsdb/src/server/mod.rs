@@ -85,8 +85,8 @@ pub struct Ticket {
 /// What the caller has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Send a text; where there is a ticket, not before the log is on the disk so far. Only replies
-    /// carry tickets: what comes behind may overtake them.
+    /// Send a text; where there is a ticket, not before the log is on the disk so far. What comes behind for the same
+    /// session must not overtake it.
     Send {
         /// To whom.
         session: SessionId,
@@ -192,6 +192,8 @@ pub struct Server {
     pub(crate) shapes: monitors::Shapes,
     pub(crate) source: UuidSource,
     pub(crate) read_only: bool,
+    /// Whether clients may monitor under conditions.
+    pub(crate) monitor_cond: bool,
     pub(crate) outputs: VecDeque<Output>,
     server_id: Uuid,
     next_monitor: u64,
@@ -247,6 +249,7 @@ impl Server {
             server_id: source.next_uuid(),
             source,
             read_only: false,
+            monitor_cond: true,
             outputs: VecDeque::new(),
             next_monitor: 0,
             next_compaction: 0,

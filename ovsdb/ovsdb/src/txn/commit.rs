@@ -25,6 +25,8 @@ pub struct RowChange {
     pub new: Option<Arc<Row>>,
     /// Indexes of the columns that differ, when it is there before and after.
     pub columns: SmallVec<[u16; 4]>,
+    /// Indexes of the columns that lost weak references to rows that are not there, maybe to be what they were before.
+    pub(crate) pruned: SmallVec<[u16; 1]>,
 }
 
 impl RowChange {
@@ -32,6 +34,11 @@ impl RowChange {
     #[must_use]
     pub fn changes(&self, column: usize) -> bool {
         self.columns.iter().any(|&c| usize::from(c) == column)
+    }
+
+    /// Whether the log tells of a column of a row that is there before and after.
+    fn is_logged(&self, column: usize) -> bool {
+        self.changes(column) || self.pruned.iter().any(|&c| usize::from(c) == column)
     }
 }
 
@@ -113,7 +120,14 @@ impl Txn<'_> {
                         Some(new)
                     }
                 };
-                commit.changes.push(RowChange { table, uuid: *uuid, old: entry.old, new, columns });
+                commit.changes.push(RowChange {
+                    table,
+                    uuid: *uuid,
+                    old: entry.old,
+                    new,
+                    columns,
+                    pruned: entry.pruned,
+                });
             }
         }
         (!commit.changes.is_empty()).then_some(commit)
@@ -177,14 +191,15 @@ pub(crate) fn transaction_record(
     room: usize,
     mut write: impl FnMut(usize, &mut String),
 ) -> String {
+    // In this turn it puts them in.
     let tables = names.len();
     if !head.comment.is_empty() {
         names.push("_comment");
     }
-    names.push("_date");
     if head.diff {
         names.push("_is_diff");
     }
+    names.push("_date");
     let mut out = String::with_capacity(room);
     for (n, at) in turn_of(&names).into_iter().enumerate() {
         out.push(if n == 0 { '{' } else { ',' });
@@ -231,7 +246,7 @@ fn in_turn(mut changes: Vec<&RowChange>) -> Vec<&RowChange> {
 fn belongs(change: &RowChange, schema: &TableSchema) -> bool {
     change.old.is_none()
         || change.new.is_none()
-        || schema.own_columns().any(|(column, spec)| spec.persistent && change.changes(column))
+        || schema.own_columns().any(|(column, spec)| spec.persistent && change.is_logged(column))
 }
 
 /// Whether Open vSwitch 3.1 would write a difference here that it does not read back: one with more elements than the
@@ -262,7 +277,7 @@ fn write_row(change: &RowChange, schema: &TableSchema, diff: bool, out: &mut Str
     let Some(new) = &change.new else { return out.push_str("null") };
     let columns = told_columns(schema, |column| match &change.old {
         None => !new.field(column).is_default(&schema.columns[column].ty),
-        Some(_) => change.changes(column),
+        Some(_) => change.is_logged(column),
     });
     out.push('{');
     for (n, column) in columns.into_iter().enumerate() {

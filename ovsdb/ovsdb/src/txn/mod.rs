@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub use commit::{Commit, RowChange};
 pub(crate) use commit::{Head, told_columns, transaction_record};
 
+use smallvec::SmallVec;
+
 use crate::condition::Condition;
 use crate::database::{Database, TableId};
 use crate::error::Result;
@@ -29,6 +31,8 @@ pub(crate) struct TxnRow {
     pub refs: i64,
     /// The transaction wrote this row, it did not only count references to it.
     pub written: bool,
+    /// Columns that lost weak references to rows that are not there.
+    pub pruned: SmallVec<[u16; 1]>,
 }
 
 /// So many rows are fetched from memory at a time where all of a table are looked at.
@@ -130,6 +134,7 @@ impl<'a> Txn<'a> {
                 new: Some(Arc::clone(&slot.row)),
                 refs: i64::from(slot.refs),
                 written: false,
+                pruned: SmallVec::new(),
             };
             let t = self.table_mut(table);
             t.order.push(uuid);
@@ -145,7 +150,7 @@ impl<'a> Txn<'a> {
         if !t.rows.contains_key(&uuid) {
             t.order.push(uuid);
         }
-        let entry = TxnRow { old: None, new: Some(Arc::new(row)), refs: 0, written: true };
+        let entry = TxnRow { old: None, new: Some(Arc::new(row)), refs: 0, written: true, pruned: SmallVec::new() };
         t.rows.insert(uuid, entry);
     }
 

@@ -218,6 +218,9 @@ impl Txn<'_> {
                 }));
             }
             new.set(spec.column, pruned);
+            if let Some(entry) = self.tables.get_mut(&table).and_then(|t| t.rows.get_mut(&uuid)) {
+                entry.pruned.push(u16::try_from(spec.column).unwrap_or(u16::MAX));
+            }
         }
         Ok(())
     }
