@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock;
 use crate::mailbox::{Address, Outlet};
 use crate::msg::port::LinkChanged;
 use crate::msg::switch::{DevicesChanged, UnderlayEdit as Edit};
@@ -34,6 +35,8 @@ pub type Shared = Arc<ArcSwap<HostView>>;
 
 /// Before trying again when the kernel's answers fail.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The network under tunnels is told of anew after so many times what that took.
+const REST: u32 = 50;
 /// Octets of events the kernel keeps for us.
 const EVENT_BUFFER: usize = 4 << 20;
 
@@ -78,6 +81,10 @@ pub struct Host {
     handle: Option<Handle>,
     /// What the switch was told of the network under tunnels.
     network: Option<HostNetwork>,
+    /// Of which version of it ([`HostView::network_version`]); none at first, and where it did not listen.
+    told: Option<u64>,
+    /// Whether it is going to be told later.
+    is_due: bool,
     /// Whether tunnels go by the host's routes.
     tells_routes: bool,
 }
@@ -91,46 +98,52 @@ impl Host {
         switch: Outlet<DevicesChanged>,
         tells_routes: bool,
     ) -> Self {
-        Self { desk, view, directory, switch, tells_routes, handle: None, network: None }
+        Self { desk, view, directory, switch, tells_routes, handle: None, network: None, told: None, is_due: false }
     }
 
-    /// Tells the switch where the host's routes lead, if that changed; later, if it does not listen yet.
+    /// Tells the switch where the host's routes lead, if that changed; later, if it does not listen yet, or was told only
+    /// just: with many routes that takes long, and they come by the hundreds.
     fn tell_network(&mut self, ctx: &mut Context<Self>) {
-        let mut network = underlay::network(&self.view.load());
+        let view = self.view.load_full();
+        if self.is_due || self.told == Some(view.network_version) {
+            return;
+        }
+        let begin_us = clock::now_us();
+        let mut network = underlay::network(&view);
         if !self.tells_routes {
             network.routes.clear();
         }
-        if self.network.as_ref() == Some(&network) {
-            return;
-        }
-        let told = self.directory.load().underlay.as_ref().is_some_and(|to| to.offer(Edit::Host(network.clone())));
-        if told {
+        let is_told = self.network.as_ref() == Some(&network)
+            || self.directory.load().underlay.as_ref().is_some_and(|to| to.offer(Edit::Host(network.clone())));
+        let mut pause = PAUSE;
+        if is_told {
             self.network = Some(network);
-        } else {
-            ctx.run_later(PAUSE, Self::tell_network_again);
+            self.told = Some(view.network_version);
+            let took = Duration::from_micros(u64::try_from(clock::now_us() - begin_us).unwrap_or(0));
+            pause = took.saturating_mul(REST).min(PAUSE);
         }
-    }
-
-    fn tell_network_again(&mut self, ctx: &mut Context<Self>) {
-        self.tell_network(ctx);
+        self.is_due = true;
+        ctx.run_later(pause, |host, ctx| {
+            host.is_due = false;
+            host.tell_network(ctx);
+        });
     }
 
     fn tell(&self, names: BTreeSet<String>, view: &HostView) {
         if names.is_empty() {
             return;
         }
-        let links: BTreeMap<&str, &view::Link> = view.links.values().map(|l| (l.name.as_str(), l)).collect();
         let directory = self.directory.load();
         for name in &names {
             if let Some(port) = directory.ports.get(name) {
-                let link = links.get(name.as_str());
+                let link = view.link(name);
                 port.address.offer(LinkChanged {
                     carrier_changes: link.map(|l| l.carrier_changes),
                     watched: link.is_some_and(|l| l.promiscuous),
                 });
             }
         }
-        let present = names.into_iter().filter(|n| links.contains_key(n.as_str())).collect();
+        let present = names.into_iter().filter(|name| view.link(name).is_some()).collect();
         self.switch.offer(DevicesChanged { present });
     }
 }
@@ -166,7 +179,8 @@ impl Handler<News> for Host {
         let mut names = BTreeSet::new();
         let view = match m {
             News::All(messages) => {
-                let mut view = HostView { version: before.version + 1, ..HostView::default() };
+                let (version, network_version) = (before.version + 1, before.network_version + 1);
+                let mut view = HostView { version, network_version, ..HostView::default() };
                 for message in &messages {
                     view.apply(message, &mut names);
                 }

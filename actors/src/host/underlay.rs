@@ -74,7 +74,6 @@ pub(super) fn network(host: &HostView) -> HostNetwork {
 mod tests {
     use super::super::view::{Link, OwnAddress, Route};
     use super::*;
-    use std::sync::Arc;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -101,20 +100,19 @@ mod tests {
         };
         let own = |index, address: &str, prefix_len, order| ((index, ip(address)), OwnAddress { prefix_len, order });
         HostView {
-            links: Arc::new([link(1, "lo"), link(2, "br0"), link(3, "br1")].into()),
-            addresses: Arc::new(
-                [
-                    own(1, "127.0.0.1", 8, 1),
-                    own(2, "10.0.0.9", 24, 2),
-                    own(2, "10.0.0.1", 24, 3),
-                    own(2, "10.0.0.33", 28, 4),
-                    own(2, "fd00::1", 64, 5),
-                    own(2, "fd00::2", 64, 6),
-                    own(3, "10.0.7.1", 24, 7),
-                ]
-                .into(),
-            ),
-            routes: Arc::new(routes.into_iter().collect()),
+            links: [link(1, "lo"), link(2, "br0"), link(3, "br1")].into_iter().collect(),
+            addresses: [
+                own(1, "127.0.0.1", 8, 1),
+                own(2, "10.0.0.9", 24, 2),
+                own(2, "10.0.0.1", 24, 3),
+                own(2, "10.0.0.33", 28, 4),
+                own(2, "fd00::1", 64, 5),
+                own(2, "fd00::2", 64, 6),
+                own(3, "10.0.7.1", 24, 7),
+            ]
+            .into_iter()
+            .collect(),
+            routes: routes.into_iter().collect(),
             ..HostView::default()
         }
     }

@@ -2,14 +2,14 @@
 //! route netlink message changes it (rtnetlink(7)). Routes of all tables are kept; no rules, no routes by several next
 //! hops, no link statistics.
 
+use rpds::{RedBlackTreeMapSync as Map, RedBlackTreeSetSync as Set};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Stats64};
 use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// A network device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,21 +149,26 @@ pub struct Route {
     pub source: Option<IpAddr>,
 }
 
-/// The whole picture; parts that did not change are shared between versions.
+/// The whole picture. Versions share what did not change, so that a host with thousands of devices pays for the one that
+/// did.
 #[derive(Debug, Clone, Default)]
 pub struct HostView {
     /// Grows with each change.
     pub version: u64,
+    /// Grows with each change of what routes go by: themselves, addresses, names and Ethernet addresses of devices.
+    pub network_version: u64,
     /// By index.
-    pub links: Arc<BTreeMap<u32, Link>>,
+    pub links: Map<u32, Link>,
+    /// Indexes by name.
+    pub names: Map<String, u32>,
     /// By device and address.
-    pub addresses: Arc<BTreeMap<(u32, IpAddr), OwnAddress>>,
+    pub addresses: Map<(u32, IpAddr), OwnAddress>,
     /// How many addresses have come so far.
     pub n_addresses: u64,
     /// Routes.
-    pub routes: Arc<BTreeSet<Route>>,
+    pub routes: Set<Route>,
     /// Ethernet addresses by device and address.
-    pub neighbours: Arc<BTreeMap<(u32, IpAddr), u64>>,
+    pub neighbours: Map<(u32, IpAddr), u64>,
 }
 
 fn mac_of(octets: &[u8]) -> u64 {
@@ -291,48 +296,79 @@ fn neighbour_of(message: &NeighbourMessage) -> Option<((u32, IpAddr), Option<u64
     Some(((message.header.ifindex, address?), mac.filter(|_| known)))
 }
 
-/// Changes `shared` only if that changes anything: an untouched part stays shared between versions.
-fn set<K: Ord + Clone, V: PartialEq + Clone>(shared: &mut Arc<BTreeMap<K, V>>, key: K, value: Option<V>) -> bool {
-    if shared.get(&key) == value.as_ref() {
+/// Changes a map only if that changes anything.
+fn set<K: Ord, V: PartialEq>(map: &mut Map<K, V>, key: K, value: Option<V>) -> bool {
+    if map.get(&key) == value.as_ref() {
         return false;
     }
-    let map = Arc::make_mut(shared);
     match value {
-        Some(value) => drop(map.insert(key, value)),
-        None => drop(map.remove(&key)),
+        Some(value) => map.insert_mut(key, value),
+        None => _ = map.remove_mut(&key),
     }
     true
+}
+
+/// Takes out all that a map has of a device.
+fn forget<V>(map: &mut Map<(u32, IpAddr), V>, index: u32) -> bool {
+    let of_device = of_device(map, index).map(|(key, _)| *key).collect::<Vec<_>>();
+    for key in &of_device {
+        map.remove_mut(key);
+    }
+    !of_device.is_empty()
+}
+
+/// What a map has of a device, in the order of addresses.
+fn of_device<V>(map: &Map<(u32, IpAddr), V>, index: u32) -> impl Iterator<Item = (&(u32, IpAddr), &V)> {
+    let least = (index, IpAddr::from([0; 4]));
+    map.range(least..).take_while(move |((of, _), _)| *of == index)
 }
 
 impl HostView {
     /// The device of a name.
     pub fn link(&self, name: &str) -> Option<&Link> {
-        self.links.values().find(|l| l.name == name)
+        self.names.get(name).and_then(|index| self.links.get(index))
+    }
+
+    /// A device's addresses, those of IPv4 first.
+    pub fn addresses_of(&self, index: u32) -> impl Iterator<Item = IpAddr> {
+        of_device(&self.addresses, index).map(|((_, address), _)| *address)
     }
 
     /// Takes a message in; says whether it changed anything, and adds names of devices that came, went or changed.
     pub fn apply(&mut self, message: &RouteNetlinkMessage, touched: &mut BTreeSet<String>) -> bool {
-        let changed = match message {
+        let (changed, network) = match message {
             RouteNetlinkMessage::NewLink(m) => self.set_link(m.header.index, Some(link_of(m)), touched),
             RouteNetlinkMessage::DelLink(m) => self.set_link(m.header.index, None, touched),
-            RouteNetlinkMessage::NewAddress(m) => address_of(m).is_some_and(|(key, len)| self.add_address(key, len)),
-            RouteNetlinkMessage::DelAddress(m) => address_of(m).is_some_and(|(key, _)| self.delete_address(key)),
-            RouteNetlinkMessage::NewRoute(m) => {
-                route_of(m).is_some_and(|r| !self.routes.contains(&r) && Arc::make_mut(&mut self.routes).insert(r))
-            }
-            RouteNetlinkMessage::DelRoute(m) => {
-                route_of(m).is_some_and(|r| self.routes.contains(&r) && Arc::make_mut(&mut self.routes).remove(&r))
-            }
             RouteNetlinkMessage::NewNeighbour(m) => {
-                neighbour_of(m).is_some_and(|(key, mac)| set(&mut self.neighbours, key, mac))
+                (neighbour_of(m).is_some_and(|(key, mac)| set(&mut self.neighbours, key, mac)), false)
             }
             RouteNetlinkMessage::DelNeighbour(m) => {
-                neighbour_of(m).is_some_and(|(key, _)| set(&mut self.neighbours, key, None))
+                (neighbour_of(m).is_some_and(|(key, _)| set(&mut self.neighbours, key, None)), false)
             }
-            _ => false,
+            _ => {
+                let changed = self.apply_to_network(message);
+                (changed, changed)
+            }
         };
         self.version += u64::from(changed);
+        self.network_version += u64::from(network);
         changed
+    }
+
+    fn apply_to_network(&mut self, message: &RouteNetlinkMessage) -> bool {
+        match message {
+            RouteNetlinkMessage::NewAddress(m) => address_of(m).is_some_and(|(key, len)| self.add_address(key, len)),
+            RouteNetlinkMessage::DelAddress(m) => address_of(m).is_some_and(|(key, _)| self.delete_address(key)),
+            RouteNetlinkMessage::NewRoute(m) => route_of(m).is_some_and(|route| {
+                let is_new = !self.routes.contains(&route);
+                if is_new {
+                    self.routes.insert_mut(route);
+                }
+                is_new
+            }),
+            RouteNetlinkMessage::DelRoute(m) => route_of(m).is_some_and(|route| self.routes.remove_mut(&route)),
+            _ => false,
+        }
     }
 
     fn add_address(&mut self, key: (u32, IpAddr), prefix_len: u8) -> bool {
@@ -347,7 +383,7 @@ impl HostView {
         let (index, address) = key;
         if changed && address.is_ipv4() {
             // The kernel does not tell of each IPv4 route that goes with an address.
-            let is_last = !self.addresses.keys().any(|(i, a)| *i == index && a.is_ipv4());
+            let is_last = !self.addresses_of(index).any(|own| own.is_ipv4());
             self.drop_routes(|r| {
                 r.destination.is_ipv4() && (r.source == Some(address) && !r.local || is_last && r.ifindex == index)
             });
@@ -355,36 +391,46 @@ impl HostView {
         changed
     }
 
-    fn drop_routes(&mut self, goes: impl Fn(&Route) -> bool) {
-        if self.routes.iter().any(&goes) {
-            Arc::make_mut(&mut self.routes).retain(|r| !goes(r));
+    fn drop_routes(&mut self, goes: impl Fn(&Route) -> bool) -> bool {
+        let gone = self.routes.iter().filter(|r| goes(r)).cloned().collect::<Vec<_>>();
+        for route in &gone {
+            self.routes.remove_mut(route);
         }
+        !gone.is_empty()
     }
 
-    fn set_link(&mut self, index: u32, link: Option<Link>, touched: &mut BTreeSet<String>) -> bool {
-        let before = self.links.get(&index).map(|l| l.name.clone());
-        let after = link.as_ref().map(|l| l.name.clone());
-        let gone = link.is_none();
-        if link.as_ref().is_some_and(|l| !l.up) && self.links.get(&index).is_some_and(|l| l.up) {
+    /// Notes what a device is now, and says whether that changed anything, and anything that routes go by.
+    fn set_link(&mut self, index: u32, link: Option<Link>, touched: &mut BTreeSet<String>) -> (bool, bool) {
+        let before = self.links.get(&index);
+        if before == link.as_ref() {
+            return (false, false);
+        }
+        let goes_by = |l: &Link| (l.name.clone(), l.mac);
+        let (old, new) = (before.map(goes_by), link.as_ref().map(goes_by));
+        let goes_down = link.as_ref().is_some_and(|l| !l.up) && before.is_some_and(|l| l.up);
+        let mut network = old != new;
+        if goes_down {
             // Nor does the kernel tell of the IPv4 routes that go as a device goes down.
-            self.drop_routes(|r| r.ifindex == index && r.destination.is_ipv4() && !r.local);
+            network |= self.drop_routes(|r| r.ifindex == index && r.destination.is_ipv4() && !r.local);
         }
-        let changed = set(&mut self.links, index, link);
-        if changed {
-            touched.extend(before);
-            touched.extend(after);
+        if let Some((name, _)) = &old
+            && self.names.get(name) == Some(&index)
+        {
+            self.names.remove_mut(name);
         }
+        if let Some((name, _)) = &new {
+            self.names.insert_mut(name.clone(), index);
+        }
+        let gone = link.is_none();
+        set(&mut self.links, index, link);
+        touched.extend(old.into_iter().chain(new).map(|(name, _)| name));
         if gone {
             // The kernel does not tell of each route and neighbour that goes with a device.
             self.drop_routes(|r| r.ifindex == index);
-            if self.neighbours.keys().any(|(i, _)| *i == index) {
-                Arc::make_mut(&mut self.neighbours).retain(|(i, _), _| *i != index);
-            }
-            if self.addresses.keys().any(|(i, _)| *i == index) {
-                Arc::make_mut(&mut self.addresses).retain(|(i, _), _| *i != index);
-            }
+            forget(&mut self.neighbours, index);
+            forget(&mut self.addresses, index);
         }
-        changed
+        (true, network)
     }
 
     /// Names of devices that differ between two pictures.
@@ -443,7 +489,55 @@ mod tests {
         m.header.prefix_len = 24;
         m.attributes = vec![AddressAttribute::Local(IpAddr::from([10, 0, 0, 1]))];
         assert!(view.apply(&RouteNetlinkMessage::NewAddress(m), &mut BTreeSet::new()));
-        assert!(Arc::ptr_eq(&before.links, &view.links));
-        assert_eq!(view.addresses.len(), 1);
+        assert!(before.links.ptr_eq(&view.links));
+        assert_eq!((view.addresses.size(), before.addresses.size()), (1, 0));
+    }
+
+    #[test]
+    fn routes_do_not_go_by_what_else_changes_of_devices() {
+        let mut view = HostView::default();
+        let mut told = |message: &RouteNetlinkMessage| {
+            let before = (view.version, view.network_version);
+            view.apply(message, &mut BTreeSet::new());
+            (view.version - before.0, view.network_version - before.1)
+        };
+        assert_eq!(told(&link(3, "veth0", true)), (1, 1), "a device more");
+        assert_eq!(told(&link(3, "veth0", false)), (1, 0), "it goes down, and no route with it");
+        assert_eq!(told(&link(3, "veth1", false)), (1, 1), "another name");
+        let mut address = AddressMessage::default();
+        address.header.index = 3;
+        address.attributes = vec![AddressAttribute::Local(IpAddr::from([10, 0, 0, 1]))];
+        assert_eq!(told(&RouteNetlinkMessage::NewAddress(address.clone())), (1, 1));
+        assert_eq!(told(&RouteNetlinkMessage::NewAddress(address.clone())), (0, 0), "known");
+        assert_eq!(told(&RouteNetlinkMessage::DelAddress(address)), (1, 1));
+        let mut neighbour = NeighbourMessage::default();
+        neighbour.header.ifindex = 3;
+        neighbour.header.state = NeighbourState::Reachable;
+        neighbour.attributes = vec![
+            NeighbourAttribute::Destination(NeighbourAddress::Inet([10, 0, 0, 2].into())),
+            NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, 9]),
+        ];
+        assert_eq!(told(&RouteNetlinkMessage::NewNeighbour(neighbour)), (1, 0));
+    }
+
+    #[test]
+    fn a_name_leads_to_who_has_it_now_and_what_a_device_had_goes_with_it() {
+        let mut view = HostView::default();
+        let mut apply = |message: RouteNetlinkMessage| {
+            view.apply(&message, &mut BTreeSet::new());
+            view.link("veth0").map(|l| l.index)
+        };
+        apply(link(3, "veth0", true));
+        assert_eq!(apply(link(4, "veth0", true)), Some(4), "the kernel's order of telling is not ours to judge");
+        assert_eq!(apply(link(3, "veth1", true)), Some(4));
+        for (index, last) in [(4, 1), (4, 2), (5, 3)] {
+            let mut m = AddressMessage::default();
+            m.header.index = index;
+            m.attributes = vec![AddressAttribute::Local(IpAddr::from([10, 0, 0, last]))];
+            apply(RouteNetlinkMessage::NewAddress(m));
+        }
+        let RouteNetlinkMessage::NewLink(gone) = link(4, "veth0", false) else { return };
+        assert_eq!(apply(RouteNetlinkMessage::DelLink(gone)), None);
+        assert_eq!(view.addresses.keys().map(|(index, _)| *index).collect::<Vec<_>>(), [5]);
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn fill(status: &mut PortStatus, tunnel: &TunnelConfig, underlay: &Un
     status.status.retain(|key, _| key != DEVICE && key != CARRIER);
     let Setting::Value(remote) = tunnel.remote else { return };
     let Some(route) = underlay.route(remote, 0).filter(|route| route.origin != RouteOrigin::User) else { return };
-    let link = host.and_then(|host| host.links.values().find(|link| link.name == route.device));
+    let link = host.and_then(|host| host.link(&route.device));
     let carrier = if link.is_some_and(|link| link.running) { "up" } else { "down" };
     status.status.insert(DEVICE.to_owned(), route.device.clone());
     status.status.insert(CARRIER.to_owned(), carrier.to_owned());

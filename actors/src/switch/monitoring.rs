@@ -139,11 +139,7 @@ fn agent(device: Option<&str>, collector: SocketAddr, host: Option<&HostView>) -
     if let Ok(address) = device.parse() {
         return Some(address);
     }
-    let known = host.and_then(|host| {
-        let index = host.link(device)?.index;
-        let mut own = host.addresses.keys().filter(|(of, _)| *of == index).map(|(_, address)| *address);
-        own.clone().find(IpAddr::is_ipv4).or_else(|| own.next())
-    });
+    let known = host.and_then(|host| host.addresses_of(host.link(device)?.index).next());
     // Where the host's devices are kept out of tests, the kernel still tells.
     known.or_else(|| sys::ipv4(device).ok().map(|(address, _)| address.into()))
 }

@@ -672,7 +672,7 @@ impl Switch {
         if self.next_status_ms == 0 {
             // What new devices have counted before is told at once; soon, where there are many and some were told just
             // now.
-            let devices = self.host.as_ref().map_or(0, |host| host.view.load().links.len());
+            let devices = self.host.as_ref().map_or(0, |host| host.view.load().links.size());
             let ports = self.bridges.values().map(|bridge| bridge.ports.len()).sum::<usize>();
             let are_many = ports > FEW_PORTS || devices > FEW_DEVICES;
             let soon = self.refreshed_ms.filter(|_| are_many).map(|last| last + FRESH_INTERVAL_MS);
