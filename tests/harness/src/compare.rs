@@ -17,12 +17,19 @@ pub fn difference(left: &Outcome, right: &Outcome) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What the shell says if it did not understand the command, or `await` and `calm` if they did so in vain: two sides that
-/// agree in that say nothing of either.
+/// What the shell says if it did not understand the command, `await` and `calm` if they did so in vain, and a reader of files
+/// that are not there: two sides that agree in that say nothing of either.
 pub fn refused(outcome: &Outcome) -> Option<String> {
     let is_vain = |line: &&str| line.contains("await: in vain: ") || line.contains("calm: in vain: ");
     if let Some(line) = outcome.stdout.lines().find(is_vain) {
         return Some(format!("  what was waited for did not come: {line}\n"));
+    }
+    let is_blind = |line: &&str| {
+        let reads = ["grep: ", "cat: ", "tail: ", "head: ", "sed: "].iter().any(|reader| line.starts_with(reader));
+        reads && line.ends_with(": No such file or directory")
+    };
+    if let Some(line) = outcome.stderr.lines().find(is_blind) {
+        return Some(format!("  a file was not there to be read: {line}\n"));
     }
     let is_shells = |line: &&str| {
         let rest = line.strip_prefix("sh: ").and_then(|rest| rest.split_once(": "));
@@ -66,6 +73,14 @@ mod tests {
         assert!(said("x\nawait: in vain: test -e x\ny\n").is_some());
         assert!(said("calm: in vain: cat out\n").is_some());
         assert_eq!(said("waits in vain: x\n"), None);
+    }
+
+    #[test]
+    fn a_file_that_neither_side_has_is_no_agreement() {
+        let said = |err: &str| refused(&Outcome { stdout: String::new(), stderr: err.into(), end: End::Code(2) });
+        assert!(said("x\ngrep: ovs-vswitchd.log: No such file or directory\n").is_some());
+        assert!(said("sed: can't read x: No such file or directory\n").is_some());
+        assert_eq!(said("ovs-ofctl: flows: open failed (No such file or directory)\n"), None);
     }
 
     #[test]

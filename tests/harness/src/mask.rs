@@ -20,7 +20,7 @@ pub struct Masks {
 }
 
 /// Masks that always apply, unless a scenario keeps them.
-const USUAL: [(&str, &str, &str); 10] = [
+const USUAL: [(&str, &str, &str); 11] = [
     ("uuids", r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<uuid>"),
     ("times", r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "<time>"),
     ("durations", r"\bduration=\d+(\.\d+)?s", "duration=<t>s"),
@@ -29,6 +29,8 @@ const USUAL: [(&str, &str, &str); 10] = [
     ("pids", r"\.\d+\.ctl\b", ".<pid>.ctl"),
     ("pids", r"\b(pid|process) \d+", "${1} <pid>"),
     ("temporary", r"/tmp/tmp\.\w+", "/tmp/<tmp>"),
+    // What Open vSwitch's programs say of a machine that kept them waiting.
+    ("stalls", r"(?m)^.*\|timeval\|WARN\|(Unreasonably long|faults:|disk:|context switches:).*\n", ""),
     ("elapsed", r"\b\d+ ?ms\b", "<t> ms"),
     ("elapsed", r"\bafter \d+(\.\d+)? seconds", "after <t> seconds"),
 ];
@@ -149,6 +151,10 @@ mod tests {
             ),
             ("/d/run/x.123.ctl 4711 47110", "$DIR/run/x.<pid>.ctl <pid> 47110"),
             ("aa:55:aa:55:00:01 abc7", "<mac> x7"),
+            (
+                "a\n2026-11-23T00:41:07Z|00002|timeval|WARN|faults: 73 minor, 0 major\n2026-11-23T00:41:07Z|00003|timeval|WARN|b",
+                "a\n<time>|00003|timeval|WARN|b",
+            ),
         ] {
             assert_eq!(masks.apply(text, Path::new("/d"), &[4711]), masked);
         }

@@ -23,8 +23,11 @@ const AWAIT: &str = "#!/bin/sh\ni=0\nwhile [ $i -lt 2000 ]; do\n  sh -c \"$*\" >
                      sleep 0.02; i=$((i + 1))\ndone\necho \"await: in vain: $*\"; exit 1\n";
 
 /// Another: repeats a command until it has said the same nine times running. For effects that nothing announces; on a busy
-/// machine the command itself takes longer, and so does the wait.
-const CALM: &str = "#!/bin/sh\ni=0 same=0 last=\nwhile [ $same -lt 8 ] && [ $i -lt 500 ]; do\n  now=$(sh -c \"$*\" 2>&1)\n  \
+/// machine the command itself takes longer, and so does the wait. Each time every program that serves a control socket here
+/// is asked first, so that none that is kept from running passes for calm.
+const CALM: &str = "#!/bin/sh\ni=0 same=0 last=\nwhile [ $same -lt 8 ] && [ $i -lt 500 ]; do\n  \
+                    for ctl in $OVS_RUNDIR/*.ctl $PWD/*.ctl; do [ -S $ctl ] && ovs-appctl -t $ctl version; done >/dev/null 2>&1\n  \
+                    now=$(sh -c \"$*\" 2>&1)\n  \
                     if [ \"$now\" = \"$last\" ]; then same=$((same + 1)); else same=0 last=$now; fi\n  \
                     sleep 0.05; i=$((i + 1))\ndone\n[ $same -ge 8 ] || { echo \"calm: in vain: $*\"; exit 1; }\n";
 
