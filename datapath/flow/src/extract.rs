@@ -131,7 +131,8 @@ pub fn extract_into(key: &mut Key, packet: &[u8], max_vlans: usize) -> Layers {
     walk.layers
 }
 
-/// Clears the parts of the original direction tuple that a packet of this type cannot be matched on.
+/// Clears the parts of the original direction tuple that a packet of this type cannot be matched on: all of it where it is
+/// of another IP version, its ports in a later fragment, which has none itself.
 fn forget_tuple(key: &mut Key, dl_type: u16) {
     if key.ct_nw_proto() == 0 {
         return;
@@ -148,6 +149,9 @@ fn forget_tuple(key: &mut Key, dl_type: u16) {
         key.set_ct_tp_dst(0);
         key.0[word::CT_NW] = 0;
         key.0[word::CT_IPV6..word::CT_IPV6 + 4].fill(0);
+    } else if key.nw_frag() & nw_frag::LATER != 0 {
+        key.set_ct_tp_src(0);
+        key.set_ct_tp_dst(0);
     }
 }
 
