@@ -379,7 +379,7 @@ fn next_hop(view: &HostView, ip: Ipv4Addr) -> Option<(u32, Ipv4Addr)> {
     };
     let best = view
         .routes
-        .iter()
+        .keys()
         .filter(|r| !r.local && matches!(r.destination, IpAddr::V4(d) if covers(d, r.prefix_len)))
         .max_by_key(|r| (r.prefix_len, std::cmp::Reverse(r.metric)))?;
     match best.gateway {
@@ -418,7 +418,8 @@ mod tests {
         let own = [route(true, ([127, 0, 0, 0], 8), None, 1), route(true, ([10, 0, 0, 1], 32), None, 2)];
         let link = route(false, ([10, 0, 0, 0], 24), None, 2);
         let default = route(false, ([0; 4], 0), Some([10, 0, 0, 254]), 2);
-        let view = |routes: Vec<Route>| HostView { routes: routes.into_iter().collect(), ..HostView::default() };
+        let view =
+            |routes: Vec<Route>| HostView { routes: routes.into_iter().zip(0..).collect(), ..HostView::default() };
         let alone = view(own.to_vec());
         let linked = view([own.as_slice(), &[link, default]].concat());
         let cases: [Case<'_>; 5] = [

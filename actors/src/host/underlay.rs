@@ -37,7 +37,9 @@ fn own_addresses(host: &HostView) -> BTreeMap<u32, Vec<(u128, u8)>> {
 pub(super) fn network(host: &HostView) -> HostNetwork {
     let own = own_addresses(host);
     let mut routes: BTreeMap<(bool, Reverse<u8>, u128), UnderlayRoute> = BTreeMap::new();
-    for route in host.routes.iter() {
+    let mut all: Vec<_> = host.routes.iter().collect();
+    all.sort_by_key(|(r, order)| (r.table, r.destination, r.prefix_len, r.tos, r.metric, **order));
+    for (route, _) in all {
         let Some(link) = host.links.get(&route.ifindex) else { continue };
         let towards = route.gateway.unwrap_or(route.destination);
         let leads = |(address, len): &&(u128, u8)| {
@@ -112,7 +114,7 @@ mod tests {
             ]
             .into_iter()
             .collect(),
-            routes: routes.into_iter().collect(),
+            routes: routes.into_iter().zip(0..).collect(),
             ..HostView::default()
         }
     }
@@ -167,8 +169,12 @@ mod tests {
             both("9.3.0.0", (254, 0), (42, 0)),
             both("9.4.0.0", (1042, 0), (254, 0)),
             both("9.5.0.0", (300, 0), (200, 0)),
+            both("9.6.0.0", (254, 0), (254, 0)),
         ];
-        let devices: Vec<_> = network(&host(all.concat())).routes.into_iter().map(|r| r.device).collect();
-        assert_eq!(devices, ["br0", "br1", "br0", "br1", "br1"]);
+        let devices = |routes| -> Vec<_> { network(&host(routes)).routes.into_iter().map(|r| r.device).collect() };
+        assert_eq!(devices(all.concat()), ["br0", "br1", "br0", "br1", "br1", "br1"]);
+        // Of those that nothing else tells apart the last to come is the last in the list.
+        let [first, second] = both("9.6.0.0", (254, 0), (254, 0));
+        assert_eq!(devices(vec![second, first]), ["br0"]);
     }
 }

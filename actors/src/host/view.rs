@@ -2,7 +2,7 @@
 //! route netlink message changes it (rtnetlink(7)). Routes of all tables are kept; no rules, no routes by several next
 //! hops, no link statistics.
 
-use rpds::{RedBlackTreeMapSync as Map, RedBlackTreeSetSync as Set};
+use rpds::RedBlackTreeMapSync as Map;
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Stats64};
@@ -126,7 +126,8 @@ pub struct OwnAddress {
     pub order: u64,
 }
 
-/// A route, in the order in which the kernel lists them.
+/// A route, in the order in which the kernel lists them, but for those whose tables, destinations, types of service and
+/// metrics are equal: it lists those as they came.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     /// Table: the kernel goes by the low eight bits.
@@ -165,8 +166,10 @@ pub struct HostView {
     pub addresses: Map<(u32, IpAddr), OwnAddress>,
     /// How many addresses have come so far.
     pub n_addresses: u64,
-    /// Routes.
-    pub routes: Set<Route>,
+    /// Routes; later ones have greater numbers.
+    pub routes: Map<Route, u64>,
+    /// How many routes have come so far.
+    pub n_routes: u64,
     /// Ethernet addresses by device and address.
     pub neighbours: Map<(u32, IpAddr), u64>,
 }
@@ -360,9 +363,10 @@ impl HostView {
             RouteNetlinkMessage::NewAddress(m) => address_of(m).is_some_and(|(key, len)| self.add_address(key, len)),
             RouteNetlinkMessage::DelAddress(m) => address_of(m).is_some_and(|(key, _)| self.delete_address(key)),
             RouteNetlinkMessage::NewRoute(m) => route_of(m).is_some_and(|route| {
-                let is_new = !self.routes.contains(&route);
+                let is_new = !self.routes.contains_key(&route);
                 if is_new {
-                    self.routes.insert_mut(route);
+                    self.n_routes += 1;
+                    self.routes.insert_mut(route, self.n_routes);
                 }
                 is_new
             }),
@@ -392,7 +396,7 @@ impl HostView {
     }
 
     fn drop_routes(&mut self, goes: impl Fn(&Route) -> bool) -> bool {
-        let gone = self.routes.iter().filter(|r| goes(r)).cloned().collect::<Vec<_>>();
+        let gone = self.routes.keys().filter(|r| goes(r)).cloned().collect::<Vec<_>>();
         for route in &gone {
             self.routes.remove_mut(route);
         }
