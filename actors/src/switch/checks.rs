@@ -79,15 +79,12 @@ pub(super) fn drop_impossible(wanted: &mut DesiredSwitch, types: &[&str]) -> Vec
     said
 }
 
-/// Whether a name is the datapath's own, or begins like a port that it makes for tunnels: no interface can have it. Types
-/// that dummies stand in for make no such ports.
-pub(super) fn is_reserved(name: &str, dummy: DummyMode) -> bool {
+/// Whether a name is that of a datapath of one of these types, or begins like a port that it makes for tunnels: no
+/// interface can have it. Types that dummies stand in for make no such ports.
+pub(super) fn is_reserved(name: &str, types: &[&str], dummy: DummyMode) -> bool {
     const TUNNELS: [&str; 9] = ["genev", "gre", "vxlan", "lisp", "stt", "erspan", "ip6gre", "ip6erspan", "gtpu"];
     match name.strip_prefix("ovs-") {
-        Some("netdev") => true,
-        Some("system") => dummy != DummyMode::On,
-        Some("dummy") => dummy != DummyMode::Off,
-        Some(_) => false,
+        Some(kind) => types.contains(&kind),
         None if dummy == DummyMode::Override => false,
         None => name.split_once("_sys").is_some_and(|(stem, _)| TUNNELS.contains(&stem)),
     }
@@ -282,15 +279,17 @@ mod tests {
 
     #[test]
     fn names_of_datapaths_and_tunnels_are_reserved() {
-        let among = |mode| {
+        let among = |mode, types: &[&str]| {
             let names =
                 "ovs-netdev ovs-system ovs-dummy ovs-x gre_sys vxlan_sys_4789 genev_systems geneve_sys xgre_sys gre0";
-            names.split(' ').filter(|name| is_reserved(name, mode)).collect::<Vec<_>>().join(" ")
+            names.split(' ').filter(|name| is_reserved(name, types, mode)).collect::<Vec<_>>().join(" ")
         };
         let tunnels = "gre_sys vxlan_sys_4789 genev_systems";
-        assert_eq!(among(DummyMode::Off), format!("ovs-netdev ovs-system {tunnels}"));
-        assert_eq!(among(DummyMode::On), format!("ovs-netdev ovs-dummy {tunnels}"));
-        assert_eq!(among(DummyMode::Override), "ovs-netdev ovs-system ovs-dummy");
+        let (all, no_system) = (["dummy", "netdev", "system"], ["dummy", "netdev"]);
+        assert_eq!(among(DummyMode::Off, &all[1..]), format!("ovs-netdev ovs-system {tunnels}"));
+        assert_eq!(among(DummyMode::On, &all), format!("ovs-netdev ovs-system ovs-dummy {tunnels}"));
+        assert_eq!(among(DummyMode::On, &no_system), format!("ovs-netdev ovs-dummy {tunnels}"));
+        assert_eq!(among(DummyMode::Override, &all), "ovs-netdev ovs-system ovs-dummy");
     }
 
     #[test]

@@ -352,7 +352,7 @@ impl Switch {
         let mac = checks::device_mac(row, interface);
         let name = &interface.name;
         let kind = if name == bridge_name { "internal" } else { &interface.kind };
-        if checks::is_reserved(name, self.settings.dummy) {
+        if checks::is_reserved(name, &self.settings.datapath_types, self.settings.dummy) {
             // The log has the reason, the `error` column nothing.
             return Err(String::new());
         }
