@@ -26,7 +26,7 @@ const MANY: usize = usize::MAX;
 pub(super) fn add(registry: &mut Registry<'_>) {
     let usage = "[-m] [--names] [dp] [filter=..] [type=..] [pmd=..]";
     registry.ask("dpctl/dump-flows", usage, (0, 6), |directory, args| async move { dump(&directory, &args).await });
-    registry.ask("dpif/dump-flows", "[-m] [--names | --no-names] bridge", (1, 2), |directory, args| async move {
+    registry.ask("dpif/dump-flows", "[-m] [--names | --no-names] bridge", (1, MANY), |directory, args| async move {
         dump_bridge(&directory, &args).await
     });
     for (name, put) in [("dpctl/add-flow", Put::Add), ("dpctl/mod-flow", Put::Modify)] {
@@ -327,18 +327,23 @@ pub(super) async fn subtables(directory: &Directory) -> Result<(usize, usize), S
     Ok((ports.len(), masks.len()))
 }
 
+/// The last word is the bridge; what else than options stands before it means nothing.
 async fn dump_bridge(directory: &Directory, args: &[String]) -> Answer {
-    let (given, rest) = options(args)?;
-    let bridge = rest.last().and_then(|name| Some((name, directory.bridges.get(name)?))).ok_or("no such bridge")?;
-    let (name, bridge) = bridge;
+    let (name, before) = args.split_last().ok_or("no such bridge")?;
+    let verbose = before.iter().any(|word| word == "-m");
+    let by_name = before.iter().rev().find_map(|word| match word.as_str() {
+        "--names" => Some(true),
+        "--no-names" => Some(false),
+        _ => None,
+    });
+    let bridge = directory.bridges.get(name).ok_or("no such bridge")?;
     let entry = directory.datapaths.get(&bridge.datapath).ok_or("no such bridge")?;
     let own: BTreeSet<OdpPort> = directory.ports.values().filter(|p| p.bridge == *name).filter_map(|p| p.odp).collect();
     // One that several threads have is listed as often.
     let flows = by_thread(directory, entry, collect(directory, entry).await?).await?;
     let names = Names(&entry.ports);
-    let with_names = given.names.unwrap_or(given.verbose);
-    let names = with_names.then_some(&names as &dyn PortNames);
-    let show = Show { verbose: given.verbose, names, now_ms: clock::now_ms() };
+    let names = by_name.unwrap_or(verbose).then_some(&names as &dyn PortNames);
+    let show = Show { verbose, names, now_ms: clock::now_ms() };
     let mut out = String::new();
     for (_, flow) in flows.iter().filter(|(_, flow)| own.contains(&flow.in_port())) {
         show.line(&mut out, flow, false);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::context::Registry;
@@ -15,6 +16,10 @@ static LOOKUP_PRIORITIES: Mutex<[u8; 2]> = Mutex::new([0, 1]);
 /// Ways of reading keys from packets.
 static PARSERS: [&str; 3] = ["autovalidator", "scalar", "study"];
 static CHOSEN_PARSERS: Mutex<Parsers> = Mutex::new(Parsers { all: "scalar", some: BTreeMap::new() });
+
+/// Ways of carrying out actions, and the number of the one that is chosen.
+static ACTIONS: [&str; 2] = ["scalar", "autovalidator"];
+static CHOSEN_ACTIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// Packets that are studied unless told.
 const STUDIED: u32 = 128;
@@ -124,7 +129,10 @@ fn set_priority(name: &str, priority: &str, there: (usize, usize)) -> Result<Str
     let is_negative = priority.trim_start().starts_with('-') && number.bytes().any(|b| b != b'0');
     let priority = if number.is_empty() { Ok(0) } else { number.parse() };
     let priority = priority.ok().filter(|_| !is_negative).ok_or(RANGE)?;
-    let i = LOOKUPS.iter().position(|n| *n == name).ok_or("error, subtable lookup function not found")?;
+    let Some(i) = LOOKUPS.iter().position(|n| *n == name) else {
+        vlog::warn!("dpif_netdev_lookup", "Subtable function '{name}' not found, failed to set priority");
+        return Err("error, subtable lookup function not found".to_owned());
+    };
     let mut priorities = LOOKUP_PRIORITIES.lock().unwrap_or_else(PoisonError::into_inner);
     let before = used_lookup(&priorities);
     priorities[i] = priority;
@@ -135,20 +143,52 @@ fn set_priority(name: &str, priority: &str, there: (usize, usize)) -> Result<Str
     Ok(said + "\n")
 }
 
+fn actions() -> String {
+    let chosen = CHOSEN_ACTIONS.load(Ordering::Relaxed);
+    let mut out = String::from("Available Actions implementations:\n");
+    for (at, name) in ACTIONS.iter().enumerate() {
+        let _ = writeln!(out, "  {name} (available: Yes, active: {})", if at == chosen { "Yes" } else { "No" });
+    }
+    out
+}
+
+/// The log hears of what changes.
+fn choose_actions(name: &str) -> Result<String, String> {
+    let Some(at) = ACTIONS.iter().position(|known| *known == name) else {
+        vlog::err!("odp_execute", "Failed setting action implementation to {name}");
+        return Err(format!("Error: unknown action implementation, {name}, specified!\n"));
+    };
+    if CHOSEN_ACTIONS.swap(at, Ordering::Relaxed) != at {
+        vlog::info!("odp_execute_impl", "Action implementation set to {name}");
+    }
+    Ok(format!("Action implementation set to {name}.\n"))
+}
+
+/// Tells the log what a command answers.
+fn logged(answer: Result<String, String>) -> Result<String, String> {
+    match &answer {
+        Ok(said) => vlog::info!("dpif_netdev", "{}", said.trim_end()),
+        Err(why) => vlog::err!("dpif_netdev", "{}", why.trim_end()),
+    }
+    answer
+}
+
 /// Registers them.
 pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("dpif-netdev/dpif-impl-get", "", (0, 0), |directory, _| async move {
         let users = listed(cores(&directory).into_iter());
         Ok(format!("Available DPIF implementations:\n  dpif_scalar (pmds: {users})\n"))
     });
-    registry.say("dpif-netdev/dpif-impl-set", "dpif_implementation_name", (1, 1), |args| match args[0].as_str() {
-        "dpif_scalar" => Ok("DPIF implementation set to dpif_scalar.\n".to_owned()),
-        name => Err(format!("DPIF implementation not available: Unknown DPIF implementation {name}.\n")),
+    registry.say("dpif-netdev/dpif-impl-set", "dpif_implementation_name", (1, 1), |args| {
+        logged(match args[0].as_str() {
+            "dpif_scalar" => Ok("DPIF implementation set to dpif_scalar.\n".to_owned()),
+            name => Err(format!("DPIF implementation not available: Unknown DPIF implementation {name}.\n")),
+        })
     });
     registry.ask("dpif-netdev/miniflow-parser-get", "", (0, 0), |directory, _| async move { Ok(parsers(&directory)) });
     let usage = "[-pmd core] miniflow_implementation_name [study_pkt_cnt]";
     registry.ask("dpif-netdev/miniflow-parser-set", usage, (1, 5), |directory, args| async move {
-        choose_parser(&args, &cores(&directory))
+        logged(choose_parser(&args, &cores(&directory)))
     });
     for name in ["dpif-netdev/subtable-lookup-info-get", "dpif-netdev/subtable-lookup-prio-get"] {
         registry.ask(name, "", (0, 0), |directory, _| async move {
@@ -162,15 +202,8 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         (2, 2),
         |directory, args| async move { set_priority(&args[0], &args[1], super::flows::subtables(&directory).await?) },
     );
-    registry.say("odp-execute/action-impl-show", "", (0, 0), |_| {
-        Ok("Available Actions implementations:\n  scalar (available: Yes, active: Yes)\n  autovalidator (available: Yes, \
-            active: No)\n"
-            .to_owned())
-    });
-    registry.say("odp-execute/action-impl-set", "name", (1, 1), |args| match args[0].as_str() {
-        name @ ("scalar" | "autovalidator") => Ok(format!("Action implementation set to {name}.\n")),
-        name => Err(format!("Error: unknown action implementation, {name}, specified!\n")),
-    });
+    registry.say("odp-execute/action-impl-show", "", (0, 0), |_| Ok(actions()));
+    registry.say("odp-execute/action-impl-set", "name", (1, 1), |args| choose_actions(&args[0]));
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         Ok(directory.bridges.keys().map(|name| format!("{name}\n")).collect())
     });
     registry.ask("bridge/dump-flows", "[--offload-stats] bridge", (1, 2), |directory, args| async move {
-        let offload = args.first().is_some_and(|a| a == "--offload-stats");
-        let name = if offload { args.get(1) } else { args.first() };
-        let bridge = name.and_then(|n| directory.bridges.get(n)).ok_or("Unknown bridge")?;
+        // The last word is the bridge; another option before it means nothing.
+        let offload = args.len() > 1 && args[0] == "--offload-stats";
+        let bridge = args.last().and_then(|n| directory.bridges.get(n)).ok_or("Unknown bridge")?;
         bridge.address.ask(DumpFlows { offload }, PATIENCE).await.map_err(|e| e.to_string())
     });
     registry.bridges("bridge/reconnect", "Unknown bridge", "");
