@@ -209,6 +209,8 @@ pub struct Switch {
     desired: DesiredSwitch,
     /// The database has said what is desired, once at least, and it is in force.
     is_configured: bool,
+    /// Bridges wait for somebody to restore flows (`other_config:flow-restore-wait`).
+    awaits_flows: bool,
     pending: Option<DesiredSwitch>,
     busy: bool,
     /// Devices that came, or changed, meanwhile.
@@ -273,6 +275,7 @@ impl Switch {
             sharing: Waiters::default(),
             desired: DesiredSwitch::default(),
             is_configured: false,
+            awaits_flows: true,
             pending: None,
             busy: false,
             came: BTreeSet::new(),

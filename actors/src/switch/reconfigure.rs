@@ -560,7 +560,9 @@ impl Switch {
         }
         let ct_timeouts = self.assign_timeouts();
         let host = self.host.as_ref().map(|host| host.view.load_full());
-        let restore_wait = self.desired.other_config.get("flow-restore-wait").is_some_and(|v| v == "true");
+        // Once bridges do not wait, they never do again.
+        self.awaits_flows &= self.desired.other_config.get("flow-restore-wait").is_some_and(|v| v == "true");
+        let restore_wait = self.awaits_flows;
         let bundle_idle_s = plan::number(&self.desired.other_config, "bundle-idle-timeout", 0);
         let mut asked: Vec<BoxFuture<'static, Result<(), AskError>>> = Vec::new();
         for (name, bridge) in &mut self.bridges {

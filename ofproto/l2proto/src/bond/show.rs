@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::{Bond, BondMode};
 
 impl<M: Copy + Ord> Bond<M> {
-    /// `bond/show`; `recirc_id` is the bond's recirculation identifier, `id` its number in the datapath.
-    pub fn show(&self, recirc_id: u32, id: u32, now_ms: i64) -> String {
+    /// `bond/show`; `recirc_id` is the bond's recirculation identifier, and its number in the datapath.
+    pub fn show(&self, recirc_id: u32, now_ms: i64) -> String {
         let config = &self.config;
         let mut out = format!("---- {} ----\nbond_mode: {}\n", config.name, config.mode.name());
         let number = |shown: bool, n: u32| if shown { n.to_string() } else { "-1".to_owned() };
@@ -19,7 +19,7 @@ impl<M: Copy + Ord> Bond<M> {
             number(recirculates, recirc_id),
             config.basis,
             if by_datapath { "enabled" } else { "disabled" },
-            number(by_datapath, id),
+            number(by_datapath, recirc_id),
         );
         if config.mode == BondMode::BalanceSlb {
             let _ = writeln!(out, "all members active: {}", config.all_members_active);

@@ -50,8 +50,9 @@ struct Bonded {
     machine: Bond<OfPort>,
     /// What its packets go round with, 0 as long as they never do.
     recirc_id: u32,
-    /// Members by bucket that the datapath knows, for `lb_output`.
-    told: Option<Vec<Option<u32>>>,
+    /// What the datapath knows for `lb_output`: the bond's number there, which is its recirculation identifier, and its
+    /// members by bucket.
+    told: Option<(u32, Vec<Option<u32>>)>,
     /// The rules that its recirculated packets follow; they stay when it does not balance any more.
     rules: BucketRules,
 }
@@ -81,8 +82,8 @@ impl Bridge {
             let Some(mut bonded) = self.bonding.bonds.remove(&id) else { continue };
             let stay = self.view.bundles.get(&id).map(|b| b.ports.clone()).unwrap_or_default();
             self.disband(&mut bonded.machine, &stay, now_ms);
-            if bonded.told.is_some() {
-                self.put(Output::SetBond { id: id.0, members: None });
+            if let Some((id, _)) = bonded.told {
+                self.put(Output::SetBond { id, members: None });
             }
             self.tell_monitors(&hidden::clear(&mut bonded.rules, bonded.recirc_id));
         }
@@ -210,19 +211,19 @@ impl Bridge {
 
     /// Ends all bonds, which the datapath balances no more.
     pub(super) fn withdraw_bonds(&mut self) {
-        for (id, mut bonded) in std::mem::take(&mut self.bonding.bonds) {
+        for mut bonded in std::mem::take(&mut self.bonding.bonds).into_values() {
             self.disband(&mut bonded.machine, &[], self.now_ms);
-            if bonded.told.is_some() {
-                self.put(Output::SetBond { id: id.0, members: None });
+            if let Some((id, _)) = bonded.told {
+                self.put(Output::SetBond { id, members: None });
             }
         }
     }
 
     /// Tells the datapath, which knows none, of the bonds that it balances.
     pub(super) fn tell_bonds(&mut self) {
-        for (id, bonded) in &self.bonding.bonds {
-            if let Some(members) = &bonded.told {
-                self.outputs.push(Output::SetBond { id: id.0, members: Some(members.clone()) });
+        for bonded in self.bonding.bonds.values() {
+            if let Some((id, members)) = &bonded.told {
+                self.outputs.push(Output::SetBond { id: *id, members: Some(members.clone()) });
             }
         }
     }
@@ -232,7 +233,6 @@ impl Bridge {
         let view = self.bonding.bonds.get(&bundle.id).map(|bonded| {
             let (machine, config) = (&bonded.machine, bonded.machine.config());
             BondView {
-                id: bundle.id.0,
                 mode: config.mode,
                 enabled: machine.enabled(),
                 active: machine.active(),
@@ -253,13 +253,18 @@ impl Bridge {
             }
             let ports = &self.view.ports;
             let by_datapath = bonded.machine.config().lb_output && bonded.machine.recirculates();
-            let members = by_datapath.then(|| {
+            let told = by_datapath.then(|| {
                 let odp = |m: Option<OfPort>| m.and_then(|m| ports.get(&m)?.odp);
-                bonded.machine.buckets().into_iter().map(odp).collect::<Vec<_>>()
+                (bonded.recirc_id, bonded.machine.buckets().into_iter().map(odp).collect::<Vec<_>>())
             });
-            if bonded.told != members {
-                bonded.told.clone_from(&members);
-                self.outputs.push(Output::SetBond { id: bundle.id.0, members });
+            if bonded.told != told {
+                if let Some((id, _)) = bonded.told.take() {
+                    self.outputs.push(Output::SetBond { id, members: None });
+                }
+                if let Some((id, members)) = told.clone() {
+                    self.outputs.push(Output::SetBond { id, members: Some(members) });
+                }
+                bonded.told = told;
             }
         }
         self.tell_monitors(&led);
@@ -323,7 +328,7 @@ impl Bridge {
     pub fn bonding_texts(&self, command: &str, now_ms: i64) -> Vec<(String, String)> {
         let bonds = self.bonding.bonds.iter().filter_map(|(id, b)| {
             let text = match command {
-                "bond/show" => b.machine.show(b.recirc_id, id.0, now_ms),
+                "bond/show" => b.machine.show(b.recirc_id, now_ms),
                 "bond/list" => b.machine.list_line(b.recirc_id),
                 _ => return None,
             };

@@ -7,8 +7,6 @@ pub use l2proto::bond::{BUCKETS as BOND_BUCKETS, BondMode};
 /// A bond.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BondView {
-    /// Number, for `lb_output`.
-    pub id: u32,
     /// Mode in force (a balance-tcp bond without LACP falls back).
     pub mode: BondMode,
     /// Members that are enabled, in order of their ports.

@@ -21,7 +21,7 @@ impl Context<'_> {
         if bond.mode == BondMode::BalanceTcp && bond.recirc_id != 0 && !bond.buckets.is_empty() {
             let any = bond.enabled.first().copied()?;
             let via = if bond.lb_output {
-                Via::Bond(bond.id)
+                Via::Bond(bond.recirc_id)
             } else {
                 Via::Hash { recirc_id: bond.recirc_id, basis: bond.basis }
             };
