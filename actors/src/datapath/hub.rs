@@ -90,7 +90,6 @@ pub(super) struct Hub {
     places: BTreeMap<Name, Place>,
     /// Who is to have which queue; all others the main thread.
     pollers: BTreeMap<Name, Option<u32>>,
-    attachments: u64,
     /// Queues that are to take the place of others, which are on their way here.
     successors: BTreeMap<Name, (QueueParts, Arc<AtomicBool>)>,
 }
@@ -98,11 +97,6 @@ pub(super) struct Hub {
 impl Hub {
     pub(super) fn new(desk: &Desk) -> Self {
         Self { family: Some(Family::of(desk)), ..Self::default() }
-    }
-
-    pub(super) fn next_attachment(&mut self) -> u64 {
-        self.attachments += 1;
-        self.attachments
     }
 
     /// The threads by processor.

@@ -104,7 +104,7 @@ impl Datapath {
             Ok(parts) => parts,
             Err(error) => return vlog::warn!("datapath", "{name}: cannot send or receive: {error}"),
         };
-        let attachment = self.hub.next_attachment();
+        let attachment = next_attachment();
         let port =
             Port { name: name.clone(), queues: Vec::new(), bridge: tunnel.bridge.clone(), attachment, truncated: 0 };
         self.take_in(tunnel.port, port, Some(tx));

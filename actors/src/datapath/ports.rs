@@ -20,8 +20,7 @@ impl Handler<PortAttach> for Datapath {
     fn handle(&mut self, m: PortAttach, _: &mut Context<Self>) {
         self.desk.received();
         ADDED.add();
-        let attachment = self.hub.next_attachment();
-        let port = Port { name: m.name, queues: Vec::new(), bridge: m.bridge, attachment, truncated: 0 };
+        let port = Port { name: m.name, queues: Vec::new(), bridge: m.bridge, attachment: m.attachment, truncated: 0 };
         self.take_in(m.port, port, Some(m.tx));
         self.introduce(m.port);
         for (number, queue) in (0u32..).zip(m.queues) {
@@ -80,6 +79,9 @@ impl Handler<PortDetach> for Datapath {
 
     fn handle(&mut self, m: PortDetach, _: &mut Context<Self>) {
         self.desk.received();
+        if self.ports.get(&m.port).is_some_and(|port| port.attachment != m.attachment) {
+            return;
+        }
         REMOVED.add();
         self.inherited.remove(&m.port);
         self.detach(m.port);
@@ -188,5 +190,30 @@ mod tests {
             told.recv().await
         });
         assert_eq!(told, Some((true, true)), "the number is used again, and the queue is its port's");
+    }
+
+    /// A thread that had no room for the news of an end may hear of it after the next beginning.
+    #[test]
+    fn an_attachment_outlives_the_late_end_of_an_earlier_one() {
+        let told = System::new().block_on(async {
+            let family = Family::top("ports");
+            let bridge = family.hire(role("nobody"), |desk, _| Nobody(desk)).outlet();
+            let (tell, mut told) = mpsc::channel(1);
+            let _datapath = family.hire(role("datapath"), move |desk, ctx| {
+                let mut this = Datapath::new(desk, dp::Config::default(), Owner::default(), None, ctx);
+                this.with_port(1, &bridge);
+                if let Some(port) = this.ports.get_mut(&1) {
+                    port.attachment = 8;
+                }
+                let stands = [7, 8].map(|attachment| {
+                    Handler::handle(&mut this, PortDetach { port: 1, attachment }, ctx);
+                    this.ports.contains_key(&1)
+                });
+                let _ = tell.try_send(stands);
+                this
+            });
+            told.recv().await
+        });
+        assert_eq!(told, Some([true, false]));
     }
 }

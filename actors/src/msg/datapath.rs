@@ -6,7 +6,7 @@ use flow::{Execute, FlowChange, FlowEntry, FlowReported, OdpPort, Ticket, Ufid};
 use packet::PacketBuf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tokio::sync::oneshot;
 
 use super::bridge::Upcalls;
@@ -20,12 +20,21 @@ pub struct QueueParts {
     pub wake: Option<sys::WakeFd>,
 }
 
+/// Which of all attachments of the process one is, from 1: what is meant for one that is over must not reach the next of its
+/// number.
+pub fn next_attachment() -> u64 {
+    static SO_FAR: AtomicU64 = AtomicU64::new(0);
+    SO_FAR.fetch_add(1, Relaxed) + 1
+}
+
 /// Take a port (R).
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct PortAttach {
     /// Number.
     pub port: OdpPort,
+    /// See [`next_attachment`].
+    pub attachment: u64,
     /// Its device's name.
     pub name: String,
     /// Its receive queues.
@@ -54,6 +63,8 @@ pub struct QueueFollows {
 pub struct PortDetach {
     /// Number.
     pub port: OdpPort,
+    /// Which attachment is over: a later one stays.
+    pub attachment: u64,
 }
 
 /// Limit what comes in by a port, or do not (R).

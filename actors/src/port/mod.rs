@@ -16,7 +16,7 @@ use crate::datapath::adapt::DummyQueues;
 use crate::datapath::dummy::DummyAttach;
 use crate::mailbox::{Address, Latest, Outlet};
 use crate::msg::bridge::Upcalls;
-use crate::msg::datapath::{Inject, PortAttach, PortDetach, PortPolicer, QueueFollows, QueueParts};
+use crate::msg::datapath::{Inject, PortAttach, PortDetach, PortPolicer, QueueFollows, QueueParts, next_attachment};
 use crate::msg::port::*;
 use crate::msg::switch::PortChanged;
 use crate::qos::Shaping;
@@ -28,6 +28,7 @@ use flow::OdpPort;
 use resets::LinkResets;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Release};
+use std::time::Duration;
 
 /// Devices of the host's whose policing was set.
 static POLICED: crate::unixctl::coverage::Counter = crate::unixctl::coverage::Counter::new("netdev_set_policing");
@@ -81,6 +82,10 @@ pub struct Port {
     earlier: Option<device::DummyState>,
     /// How often a device was opened.
     openings: u64,
+    /// Which attachment to the datapath is the last.
+    attachment: u64,
+    /// Tells the datapath how much may come in.
+    policing: Option<Latest<PortPolicer>>,
     own: Option<Recipient<Receive>>,
     asked: Option<Recipient<ArpSeen>>,
     roused: Option<Recipient<Roused>>,
@@ -103,6 +108,7 @@ impl Port {
     /// A port whose device is not open yet.
     pub fn new(desk: Desk, setup: PortSetup) -> Self {
         let news = setup.news.clone().latest();
+        let policing = setup.datapath.as_ref().map(|datapath| datapath.outlet().latest());
         Self {
             desk,
             setup,
@@ -119,6 +125,8 @@ impl Port {
             wire: None,
             earlier: None,
             openings: 0,
+            attachment: 0,
+            policing,
             own: None,
             asked: None,
             roused: None,
@@ -189,14 +197,17 @@ impl Port {
         let Some(datapath) = &self.setup.datapath else { return Ok(()) };
         let attach = PortAttach {
             port: self.setup.odp,
+            attachment: next_attachment(),
             name: self.setup.config.name.clone(),
             queues,
             tx,
             bridge: self.setup.bridge.clone(),
         };
+        let attachment = attach.attachment;
         if datapath.post(attach).is_err() {
             return Err(format!("could not add network device {} to the datapath", self.setup.config.name));
         }
+        self.attachment = attachment;
         if let (Some(wired), Some(own)) = (wired, &self.own) {
             self.wire = Some(wire::Wire::plug(wired, own.clone()));
         }
@@ -250,7 +261,11 @@ impl Port {
         self.resets.forget_device();
         if let Some(device) = self.device.take() {
             if let Some(datapath) = &self.setup.datapath {
-                datapath.offer(PortDetach { port: self.setup.odp });
+                let detach = PortDetach { port: self.setup.odp, attachment: self.attachment };
+                if let Err(detach) = datapath.post(detach) {
+                    let (datapath, deadline) = (datapath.clone(), Duration::from_secs(60));
+                    actix::spawn(async move { datapath.ask(detach, deadline).await.ok() });
+                }
             }
             drop(device);
         }
@@ -261,8 +276,8 @@ impl Port {
         if matches!(self.device, Some(Device::System(_))) {
             POLICED.add();
         }
-        if let Some(datapath) = &self.setup.datapath {
-            datapath.offer(PortPolicer { port: self.setup.odp, config: policer_of(&self.setup.config) });
+        if let Some(policing) = &self.policing {
+            policing.send(PortPolicer { port: self.setup.odp, config: policer_of(&self.setup.config) });
         }
     }
 
