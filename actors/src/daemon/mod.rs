@@ -49,6 +49,8 @@ pub struct DaemonConfig {
     pub detach: bool,
     /// Whether a second process restarts the daemon when it crashes.
     pub monitor: bool,
+    /// Where that process logs what became of the daemon if no log file was asked for.
+    pub default_log: Option<PathBuf>,
     /// Whether a detached daemon leaves its directory for `/`.
     pub chdir: bool,
     /// `USER[:GROUP]` to become.
@@ -89,7 +91,7 @@ pub fn start(config: &DaemonConfig) -> Result<Daemon, String> {
         ready = detach()?;
     }
     if config.monitor {
-        ready = monitor::start(&config.program, ready)?;
+        ready = monitor::start(config, ready)?;
     }
     let pidfile = match &config.pidfile {
         Some(path) => Some(Pidfile::take(path, config.overwrite_pidfile)?),

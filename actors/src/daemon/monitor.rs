@@ -3,19 +3,21 @@
 //! A crash is a death by a signal that a fault raises; an exit, or a signal someone sent, ends the monitor
 //! too. Not more than one restart in ten seconds, after the first.
 
-use super::await_child;
+use super::{DaemonConfig, await_child};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use sys::process::Fork;
 
 const RESTART_INTERVAL_MS: i64 = 10_000;
 
 /// Forks the daemon; this process becomes its monitor and never returns. In the daemon: the means to say
 /// that it serves.
-pub(super) fn start(program: &str, ready: Option<OwnedFd>) -> Result<Option<OwnedFd>, String> {
+pub(super) fn start(config: &DaemonConfig, ready: Option<OwnedFd>) -> Result<Option<OwnedFd>, String> {
+    let program = &*config.program;
     let (child, from_child) = match spawn()? {
         Spawned::Parent(child, from_child) => (child, from_child),
         Spawned::Child(to_monitor) => return Ok(Some(to_monitor)),
@@ -33,7 +35,7 @@ pub(super) fn start(program: &str, ready: Option<OwnedFd>) -> Result<Option<Owne
     }
     // The log may be rotated away while there is nothing to say.
     vlog::leave_file();
-    watch(program, child, &command_line)
+    watch(config, child, &command_line)
 }
 
 /// Names the process in the log and in `ps`.
@@ -78,7 +80,16 @@ fn spawn() -> Result<Spawned, String> {
     }
 }
 
-fn watch(program: &str, mut child: i32, command_line: &[u8]) -> Result<Option<OwnedFd>, String> {
+/// Opens the log again, which may have been rotated since; the default one if there was none, as Open vSwitch does.
+fn open_log(default: Option<&Path>) {
+    let _ = match default.filter(|_| vlog::log_file_path().is_none()) {
+        Some(path) => vlog::open_file(path),
+        None => vlog::reopen_file(),
+    };
+}
+
+fn watch(config: &DaemonConfig, mut child: i32, command_line: &[u8]) -> Result<Option<OwnedFd>, String> {
+    let program = &*config.program;
     let (mut crashes, mut last_restart_ms) = (0, None);
     loop {
         let status = match waitpid(Pid::from_raw(child), None) {
@@ -87,8 +98,7 @@ fn watch(program: &str, mut child: i32, command_line: &[u8]) -> Result<Option<Ow
             Err(error) => return Err(format!("waitpid failed ({})", error.desc())),
         };
         let death = describe(&status);
-        // The log may have been rotated since.
-        let _ = vlog::reopen_file();
+        open_log(config.default_log.as_deref());
         if !is_crash(&status) {
             vlog::info!("daemon_unix", "pid {child} died, {death}, exiting");
             std::process::exit(0);

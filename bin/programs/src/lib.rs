@@ -39,6 +39,7 @@ pub fn daemon_config(settings: &DaemonSettings, program: &str) -> DaemonConfig {
         overwrite_pidfile: settings.overwrite_pidfile,
         detach: settings.detach,
         monitor: settings.monitor,
+        default_log: Some(PathBuf::from(cli::dirs::below(&cli::dirs::logdir(), &format!("{program}.log")))),
         chdir: settings.chdir,
         user: settings.user.clone(),
         ..DaemonConfig::default()

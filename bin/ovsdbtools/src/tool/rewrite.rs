@@ -38,7 +38,8 @@ fn file_behind(path: &str) -> PathBuf {
 
 /// Reads a database, by another schema if that is to be; locked against writers if it is to be replaced.
 fn open(path: &str, replace: bool, schema: Option<DatabaseSchema>) -> Outcome<Opened> {
-    let storage = if replace {
+    // A directory is read, in vain, and not opened for writing.
+    let storage = if replace && !Path::new(path).is_dir() {
         FileStorage::open(&file_behind(path)).map_err(|refusal| refused(&refusal))
     } else {
         FileStorage::open_read_only(Path::new(path)).map_err(|error| error.to_string())
