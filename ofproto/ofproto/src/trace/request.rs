@@ -200,8 +200,14 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
     }
 }
 
-/// What a datapath's key says where its text is silent: no port, and a frame without an EtherType.
+/// What a datapath's key says where its text is silent: no port, and a frame without an EtherType. Fragments but the first
+/// have no ports, whatever it says.
 fn complete(key: &mut Key, mask: &flow::Mask) {
+    if key.nw_frag() & flow::nw_frag::LATER != 0 {
+        key.set_tp_src(0);
+        key.set_tp_dst(0);
+        key.set_tcp_flags(0);
+    }
     if mask.in_port() == 0 {
         key.set_in_port(u32::MAX);
     }

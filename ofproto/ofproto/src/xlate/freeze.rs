@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use flow::Key;
-use flow::odp;
+use flow::field::Value;
+use flow::{Field, Key, odp};
 use openflow::OfPort;
-use openflow::action::{Action, Resubmit, ResubmitForm};
+use openflow::action::{Action, Resubmit, ResubmitForm, SetField, SetFieldForm};
 
 use super::context::{Context, DpHash};
 use super::recirc::{FrozenState, frozen_mask};
@@ -72,6 +72,17 @@ impl Context<'_> {
                     with_ct_orig: false,
                     form: ResubmitForm::Table,
                 }),
+                // An instruction is none of the actions that a controller may be told of, and give back.
+                Action::WriteMetadata { metadata, mask } => {
+                    let value = |number: u64| Value::from_u128(number.into(), size_of::<u64>());
+                    Action::SetField(Box::new(SetField {
+                        field: Field::Metadata,
+                        value: value(metadata & mask),
+                        mask: value(*mask),
+                        flow_has_vlan: false,
+                        form: SetFieldForm::SetField,
+                    }))
+                }
                 other => other.clone(),
             });
         }
