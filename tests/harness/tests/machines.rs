@@ -83,7 +83,8 @@ fn one_bridge(options: &[&str], mtu: u32) {
         })?;
         whole_whoever_leaves_it(lab, &guests[0], &machine, mtu as usize)?;
         let size = (mtu - 28).to_string();
-        need("the longest pass", ping(&guests[0].space, &machine.ip, 40, &["-M", "do", "-s", &size])? == 40)?;
+        let passed = ping(&guests[0].space, &machine.ip, 40, &["-M", "do", "-s", &size])?;
+        need(&format!("all 40 of the longest pass: {passed}"), passed == 40)?;
         lab.vsctl("set open_vswitch . other_config:kernel-fast-path=false")?;
         whole_whoever_leaves_it(lab, &guests[0], &machine, mtu as usize)
     });
