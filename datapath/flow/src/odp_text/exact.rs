@@ -307,7 +307,7 @@ impl Level {
             return Err(Fault::Wrong(LACKS_TTL.to_owned()));
         }
         // What any packet may have, whatever it is.
-        let mut expected: Vec<&str> = EVERYWHERE.to_vec();
+        let mut expected: Vec<&'static str> = EVERYWHERE.to_vec();
         let mut kind = level.ethertype()?;
         while tags.len() < MAX_TAGS && level.has("eth_type") && matches!(kind, et::VLAN | et::QINQ) {
             let tci = level.key.vlan_tci();
@@ -352,11 +352,9 @@ impl Level {
     }
 
     /// What must be there, or may, behind all tags.
-    fn judge_contents<'a>(&self, kind: u16, mut may: Vec<&'a str>, label: &mut Option<u32>) -> Result<(), Fault> {
-        let mut must: Vec<&'a str> = Vec::new();
+    fn judge_contents(&self, kind: u16, mut may: Vec<&'static str>, label: &mut Option<u32>) -> Result<(), Fault> {
         match kind {
             et::MPLS | et::MPLS_MULTICAST => {
-                must.push("mpls");
                 *label = self.labels.first().copied();
                 let inner = self.labels.split_last();
                 if inner.is_some_and(|(_, outer)| outer.iter().any(|entry| entry & 0x100 != 0)) {
@@ -366,35 +364,13 @@ impl Level {
                     return Err(Fault::TooLittle);
                 }
             }
-            et::ARP | et::RARP => {
-                must.push("arp");
-                if self.arp_op > 0xff {
-                    return Err(Fault::Wrong(format!("unsupported ARP opcode {} in flow key", self.arp_op)));
-                }
-            }
-            et::IPV4 => must.push("ipv4"),
-            et::IPV6 => must.push("ipv6"),
-            et::NSH => must.push("nsh"),
-            _ => {}
-        }
-        let is_ip = matches!(kind, et::IPV4 | et::IPV6) && self.key.nw_frag() & crate::nw_frag::LATER == 0;
-        match self.key.nw_proto() {
-            6 if is_ip => {
-                must.push("tcp");
-                may.push("tcp_flags");
-            }
-            17 if is_ip => must.push("udp"),
-            132 if is_ip => must.push("sctp"),
-            1 if is_ip && kind == et::IPV4 => must.push("icmp"),
-            58 if is_ip && kind == et::IPV6 => {
-                must.push("icmpv6");
-                if matches!(self.key.tp_src(), 135 | 136) && self.key.tp_dst() == 0 && self.has("icmpv6") {
-                    must.push("nd");
-                    may.push("nd_ext");
-                }
+            et::ARP | et::RARP if self.arp_op > 0xff => {
+                return Err(Fault::Wrong(format!("unsupported ARP opcode {} in flow key", self.arp_op)));
             }
             _ => {}
         }
+        let [must, besides] = parse::headers(kind, &self.key);
+        may.extend(besides);
         if must.iter().any(|name| !self.has(name)) {
             return Err(Fault::TooLittle);
         }

@@ -93,6 +93,44 @@ pub(super) static GROUPS: [&str; 30] = [
     "ct_tuple6",
 ];
 
+/// Those that belong to packets of a type alone.
+const HEADERS: [&str; 13] =
+    ["mpls", "tcp_flags", "ipv4", "ipv6", "arp", "tcp", "udp", "sctp", "icmp", "icmpv6", "nd", "nd_ext", "nsh"];
+
+/// The groups of [`HEADERS`] that packets of a type must have, and those that they may have besides.
+pub(super) fn headers(kind: u16, key: &Key) -> [Vec<&'static str>; 2] {
+    let mut must = match kind {
+        et::IPV4 => vec!["ipv4"],
+        et::IPV6 => vec!["ipv6"],
+        et::ARP | et::RARP => vec!["arp"],
+        et::MPLS | et::MPLS_MULTICAST => vec!["mpls"],
+        et::NSH => vec!["nsh"],
+        _ => Vec::new(),
+    };
+    let mut may = Vec::new();
+    if !matches!(kind, et::IPV4 | et::IPV6) || key.nw_frag() & crate::nw_frag::LATER != 0 {
+        return [must, may];
+    }
+    match (kind, key.nw_proto()) {
+        (_, 6) => {
+            must.push("tcp");
+            may.push("tcp_flags");
+        }
+        (_, 17) => must.push("udp"),
+        (_, 132) => must.push("sctp"),
+        (et::IPV4, 1) => must.push("icmp"),
+        (et::IPV6, 58) => {
+            must.push("icmpv6");
+            if matches!(key.tp_src(), 135 | 136) && key.tp_dst() == 0 {
+                must.push("nd");
+                may.push("nd_ext");
+            }
+        }
+        _ => {}
+    }
+    [must, may]
+}
+
 pub(super) struct Parser<'a> {
     pub(super) key: Key,
     pub(super) mask: Mask,
@@ -179,23 +217,8 @@ impl<'a> Parser<'a> {
     /// Whether packets of this type have all of the groups, each once.
     fn fits(&self) -> bool {
         let seen = self.seen.iter().fold(0, |all, some| all | some);
-        let (kind, proto) = (self.key.dl_type(), self.key.nw_proto());
-        let has_transport = matches!(kind, et::IPV4 | et::IPV6) && self.key.nw_frag() & crate::nw_frag::LATER == 0;
-        let is_discovery = matches!(self.key.tp_src(), 135 | 136) && self.key.tp_dst() == 0;
-        let belongs = |group: &str| match group {
-            "ipv4" => kind == et::IPV4,
-            "ipv6" => kind == et::IPV6,
-            "arp" => matches!(kind, et::ARP | et::RARP),
-            "mpls" => matches!(kind, et::MPLS | et::MPLS_MULTICAST),
-            "nsh" => kind == et::NSH,
-            "tcp" | "tcp_flags" => has_transport && proto == 6,
-            "udp" => has_transport && proto == 17,
-            "sctp" => has_transport && proto == 132,
-            "icmp" => has_transport && kind == et::IPV4 && proto == 1,
-            "icmpv6" => has_transport && kind == et::IPV6 && proto == 58,
-            "nd" | "nd_ext" => has_transport && kind == et::IPV6 && proto == 58 && is_discovery,
-            _ => true,
-        };
+        let [must, may] = headers(self.key.dl_type(), &self.key);
+        let belongs = |group: &&str| must.contains(group) || may.contains(group) || !HEADERS.contains(group);
         !self.repeats && GROUPS.iter().enumerate().all(|(i, group)| seen & 1 << i == 0 || belongs(group))
     }
 
