@@ -17,7 +17,8 @@
 //!
 //! Each command is run by its own `sh -c` in the same working directory: files stay, variables do not.
 //! On the path beside the side's programs: `await COMMAND`, which repeats until the command succeeds, and `calm COMMAND`,
-//! which repeats it until it says the same again and again.
+//! which repeats it until it says the same again and again, while every program with a control socket in the run or working
+//! directory answers. What either awaits in vain is a failure, on whichever side; so is a file that is not there to be read.
 
 use std::fs;
 use std::path::Path;
