@@ -199,18 +199,19 @@ impl TunTable {
         key.set_tun_metadata_present(present);
     }
 
-    /// Whether a key in datapath form has whole options, and every critical one is one that this table maps: a packet with
-    /// another must be dropped (RFC 8926, section 3.5). A key in another form has none.
+    /// Whether a key in datapath form has whole options, every critical one is one that this table maps, as a packet with
+    /// another must be dropped (RFC 8926, section 3.5), and those that it maps are of the lengths that it says. A key in another
+    /// form has none.
     pub fn knows_critical(&self, key: &Key) -> bool {
         if key.tun_flags() & tun_flag::UDPIF == 0 {
             return true;
         }
-        let known = |option: &packet::geneve::GeneveOption<'_>| {
-            let mapped = self.by_option(option.class, option.kind);
-            mapped.is_some_and(|(_, entry)| usize::from(entry.len) == option.data.len())
+        let is_fit = |option: packet::geneve::GeneveOption<'_>| match self.by_option(option.class, option.kind) {
+            Some((_, entry)) => usize::from(entry.len) == option.data.len(),
+            None => option.kind & packet::geneve::CRITICAL == 0,
         };
         let options = Self::wire_options(key);
-        packet::geneve::options(&options).all(|o| o.is_ok_and(|o| o.kind & packet::geneve::CRITICAL == 0 || known(&o)))
+        packet::geneve::options(&options).all(|option| option.is_ok_and(is_fit))
     }
 
     /// From this table's form to datapath form: the options whose bits `tun_metadata_present` has, in their fields'

@@ -171,13 +171,18 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
             }
             let port = key.in_port();
             let tunnelled = key.tun_dst() != 0 || key.tun_ipv6_dst() != 0;
-            return resolve(view, &mut key).map(|bridge| (bridge, key)).ok_or_else(|| {
+            let described = key.clone();
+            let bridge = resolve(view, &mut key).ok_or_else(|| {
                 if tunnelled && view.tunnels.ports.iter().any(|(_, odp, _)| *odp == port) {
                     NO_TUNNEL.to_owned()
                 } else {
                     format!("no OpenFlow port for datapath port {port}")
                 }
-            });
+            })?;
+            if view.bridges.get(&bridge).is_some_and(|b| !b.tun_table.knows_critical(&described)) {
+                return Err("Failed to parse Geneve options".to_owned());
+            }
+            return Ok((bridge, key));
         }
         Err(error) => error,
     };
@@ -201,8 +206,11 @@ fn read_flow(view: &SwitchView, positional: &[&str], text: &str) -> Result<(crat
 }
 
 /// What a datapath's key says where its text is silent: no port, and a frame without an EtherType. Fragments but the first
-/// have no ports, whatever it says.
+/// have no ports, whatever it says, and a tunnel has a key where the text has one.
 fn complete(key: &mut Key, mask: &flow::Mask) {
+    if mask.tun_id() == 0 {
+        key.set_tun_flags(key.tun_flags() & !flow::tun_flag::KEY);
+    }
     if key.nw_frag() & flow::nw_frag::LATER != 0 {
         key.set_tp_src(0);
         key.set_tp_dst(0);
