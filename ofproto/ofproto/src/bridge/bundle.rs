@@ -5,6 +5,7 @@
 //! the message that failed is sent with that message, and the commit fails with OFPBFC_MSG_FAILED.
 //! What becomes of a packet-out is decided where it stands: the tables are asked how they look with what was staged before
 //! it. It is sent once all stands. So are they for a modification that is refused if there is anything to modify.
+//! A port-mod stands only in a bundle that is not atomic.
 //!
 //! Source: OpenFlow 1.4 section 6.8 and 7.3.9, ONF extension 230; observed answers of Open vSwitch 3.1.
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use openflow::ErrorCode;
 use openflow::flow_mod::PackedFlowMod;
-use openflow::message::bundle::BundleCtrlType;
+use openflow::message::bundle::{BUNDLE_ATOMIC, BundleCtrlType};
 use openflow::message::{BundleAdd, BundleCtrl, Message, PacketOut};
 
 use super::change::{BundleChanges, Changes, Owed};
@@ -154,6 +155,7 @@ impl Bridge {
         changes.bundle = Some(BundleChanges {
             commit: Owed::from(request),
             id: bundle_id,
+            atomic: bundle.flags & BUNDLE_ATOMIC != 0,
             groups: self.groups.clone(),
             rest: bundle.messages.into_iter().map(Vec::into_iter).collect(),
             asks: false,
@@ -227,8 +229,11 @@ impl Bridge {
                     bundle.group_mods.push((xid, self.told_of(&group_mod)));
                 }
                 Message::PortMod(port_mod) => {
-                    // Open vSwitch 3.1 does not say what is wrong with it.
-                    self.check_port_mod(&port_mod).map_err(|_| ErrorCode::OFPBFC_MSG_FAILED)?;
+                    // What a port-mod did cannot be taken back, so an atomic bundle refuses even a good one.
+                    if bundle.atomic {
+                        return Err(ErrorCode::OFPBFC_MSG_FAILED);
+                    }
+                    self.check_port_mod(&port_mod)?;
                     bundle.port_mods.push(port_mod);
                 }
                 Message::PacketOut(out) => {

@@ -56,6 +56,8 @@ pub(crate) struct BundleChanges {
     /// The commit, to be answered.
     pub(super) commit: Owed,
     pub(super) id: u32,
+    /// Whether the controller wants it atomic, which port-mods are not.
+    pub(super) atomic: bool,
     /// Groups as they were.
     pub(super) groups: Groups,
     /// What is not staged yet.

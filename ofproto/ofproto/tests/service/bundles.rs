@@ -1,7 +1,9 @@
 //! Bundles: their states, and that they stand whole or not at all.
 
+use openflow::OfPort;
 use openflow::Version::V14;
 use openflow::message::bundle::{BUNDLE_ATOMIC, BUNDLE_ORDERED, BundleCtrlType};
+use openflow::message::port::{PortMod, port_config};
 use openflow::message::*;
 
 use super::runner::{Peer, World, errors, line};
@@ -109,6 +111,51 @@ fn a_bundle_stands_whole_or_not_at_all() {
     // The internal table is refused at once.
     let got = bundle(&mut world, peer, &["flow add table=254,actions=drop"]);
     assert_eq!(errors(&got), ["OFPBRC_EPERM"]);
+}
+
+#[test]
+fn a_port_mod_stands_in_a_bundle_that_is_not_atomic() {
+    let (mut world, peer) = switch(V14);
+    let number = OfPort(2);
+    let hw_addr = world.bridge.view().ports[&number].hw_addr;
+    let good = PortMod {
+        port: number,
+        hw_addr,
+        hw_addr64: 0,
+        config: port_config::NO_FWD,
+        mask: port_config::NO_FWD,
+        advertise: 0,
+    };
+    let no_port = PortMod { port: OfPort(99), ..good.clone() };
+    let not_its_address = PortMod { hw_addr: hw_addr ^ 1, ..good.clone() };
+    let failed = ["OFPBFC_MSG_FAILED", "OFPBFC_MSG_FAILED"];
+    for (flags, port_mod, wanted) in [
+        (BUNDLE_ATOMIC, &good, &failed[..]),
+        (BUNDLE_ATOMIC | BUNDLE_ORDERED, &good, &failed),
+        (BUNDLE_ATOMIC, &no_port, &failed),
+        (BUNDLE_ATOMIC, &not_its_address, &failed),
+        (0, &no_port, &["OFPPMFC_BAD_PORT", "OFPBFC_MSG_FAILED"]),
+        (BUNDLE_ORDERED, &not_its_address, &["OFPPMFC_BAD_HW_ADDR", "OFPBFC_MSG_FAILED"]),
+        (BUNDLE_ORDERED, &good, &[]),
+    ] {
+        let before = world.rules();
+        world.send(peer, ctrl(7, BundleCtrlType::OpenRequest, flags));
+        for (xid, body) in [(1000, line("flow add in_port=1,actions=2")), (1001, Message::PortMod(port_mod.clone()))] {
+            let message = Box::new(Msg { version: peer.version, xid, body });
+            let add = Message::BundleAdd(BundleAdd { id: 7, flags, message, raw: Vec::new() });
+            world.raw(peer, &encode(&add, peer.version, xid).expect("encodable"));
+        }
+        let got = world.send(peer, ctrl(7, BundleCtrlType::CommitRequest, flags));
+        assert_eq!(errors(&got), wanted, "{flags} {port_mod:?}");
+        let config = world.bridge.view().ports[&number].config;
+        if wanted.is_empty() {
+            assert_eq!(world.rules(), ["0: in_port=1,actions=output:2"]);
+            assert_eq!(config, port_config::NO_FWD);
+        } else {
+            assert_eq!(world.rules(), before, "{flags} {port_mod:?}");
+            assert_eq!(config, 0, "{flags} {port_mod:?}");
+        }
+    }
 }
 
 #[test]
