@@ -21,13 +21,34 @@ pub fn remove_files() {
     }
 }
 
+/// `seconds` if given, else those of the environment variable `OVS_CTL_TIMEOUT`.
+fn limit(seconds: Option<u32>) -> Option<u32> {
+    seconds.or_else(|| std::env::var("OVS_CTL_TIMEOUT").ok()?.parse().ok()).filter(|s| *s > 0)
+}
+
 /// Arms the alarm, from `seconds` if given, else from the environment variable `OVS_CTL_TIMEOUT`.
 pub fn arm(seconds: Option<u32>) {
-    let seconds = seconds.or_else(|| {
-        let text = std::env::var("OVS_CTL_TIMEOUT").ok()?;
-        text.parse().ok().filter(|s| *s > 0)
-    });
-    let Some(seconds) = seconds else { return };
+    if let Some(seconds) = limit(seconds) {
+        sleep_beside(seconds);
+    }
+}
+
+/// As [`arm`], for a program that as a rule has its answer at once, and to which a thread is dear: at first it is the kernel
+/// that would end it, without a word, and the thread begins where it waits for long ([`crate::signals::end_in_order`]).
+pub fn arm_late(seconds: Option<u32>) {
+    if let Some(seconds) = limit(seconds) {
+        nix::unistd::alarm::set(seconds);
+    }
+}
+
+/// Has what [`arm_late`] left to the kernel done in order; the time left is rounded to seconds, at least one.
+pub(crate) fn attend() {
+    if let Some(left) = nix::unistd::alarm::cancel() {
+        sleep_beside(left);
+    }
+}
+
+fn sleep_beside(seconds: u32) {
     let sleeper = std::thread::Builder::new().name("alarm".into()).stack_size(128 * 1024);
     let started = sleeper.spawn(move || {
         std::thread::sleep(Duration::from_secs(u64::from(seconds)));
@@ -41,7 +62,8 @@ pub fn arm(seconds: Option<u32>) {
 pub fn ring() -> ! {
     vlog::warn!("fatal_signal", "terminating with signal 14 (Alarm clock)");
     remove_files();
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::ALARM);
-    // Only reached if the signal is blocked or ignored.
+    // Also where who started it had it ignored.
+    let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGALRM);
+    // Only reached if the signal is blocked.
     std::process::exit(142)
 }

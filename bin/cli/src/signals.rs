@@ -36,6 +36,7 @@ pub fn end_in_order() {
     if LISTENING.swap(process, Ordering::Relaxed) == process {
         return;
     }
+    alarm::attend();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let wanted = [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !ignores(&status, *signal));
     let Ok(mut signals) = Signals::new(wanted) else { return };

@@ -163,7 +163,7 @@ pub(crate) fn run(program: &Program) -> Result<i32, UsageError> {
     } else {
         vlog::dbg!("vsctl", "Called as {called_as}");
     }
-    cli::alarm::arm(timeout);
+    cli::alarm::arm_late(timeout);
     Ok(session::run(program, &session, &mut lines, &called_as))
 }
 

@@ -14,6 +14,7 @@ use ovsdb::symbols::SymbolTable;
 use ovsdb::{DatabaseSchema, Uuid, UuidSource};
 use serde_json::{Value, json};
 use std::io::{self, Read};
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 /// What the options ask for.
@@ -230,7 +231,8 @@ fn wait_for_switch(program: &Program, link: &mut Link, target: i64, expected: &[
 /// The connection, and the replica behind it.
 struct Link {
     rpc: Rpc,
-    client: Option<Client>,
+    /// Its rows go with the process: to let go of them one by one takes longer.
+    client: ManuallyDrop<Option<Client>>,
 }
 
 impl Link {
@@ -250,13 +252,14 @@ impl Link {
             if !session.retry && !stream::is_passive(&session.db) {
                 return fail(format!("{}: database connection failed ({text})", session.db));
             }
+            cli::signals::end_in_order();
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(8));
         }
     }
 
     fn open_one(remote: &str, settings: &Settings) -> io::Result<Link> {
-        Ok(Link { rpc: Rpc::open(remote, settings)?, client: None })
+        Ok(Link { rpc: Rpc::open(remote, settings)?, client: ManuallyDrop::new(None) })
     }
 
     /// The server's own schema.
@@ -281,12 +284,12 @@ impl Link {
                 Err(_) => return Ok(false),
             }
         }
-        self.client = Some(client);
+        *self.client = Some(client);
         Ok(true)
     }
 
     fn client(&mut self) -> Outcome<&mut Client> {
-        match &mut self.client {
+        match &mut *self.client {
             Some(client) => Ok(client),
             None => fail("database connection is not set up"),
         }
