@@ -168,26 +168,35 @@ mod tests {
         }
     }
 
-    /// A queue's number is used again: one that woke just before its port went must not stand in the place of the queue
-    /// that has its number then, which nobody would listen to any more once it sleeps.
-    #[test]
-    fn what_woke_before_its_port_went_is_nobodys() {
-        let told = System::new().block_on(async {
+    /// What a look at a datapath tells, as it begins.
+    fn seen<T: Send + 'static>(
+        look: impl Fn(&mut Datapath, &Outlet<Upcalls>, &mut Context<Datapath>) -> T + Send + 'static,
+    ) -> Option<T> {
+        System::new().block_on(async {
             let family = Family::top("ports");
             let bridge = family.hire(role("nobody"), |desk, _| Nobody(desk)).outlet();
             let (tell, mut told) = mpsc::channel(1);
             let _datapath = family.hire(role("datapath"), move |desk, ctx| {
                 let mut this = Datapath::new(desk, dp::Config::default(), Owner::default(), None, ctx);
-                let gone = this.with_port(1, &bridge);
-                this.detach(1);
-                // It is told of now, while others keep the thread busy.
-                this.awake(vec![(1, gone)]);
-                let heir = this.with_port(2, &bridge);
-                let names: Vec<_> = this.active.iter().map(|a| (a.port, a.queue)).collect();
-                let _ = tell.try_send((gone == heir, names == [(2, heir)]));
+                let _ = tell.try_send(look(&mut this, &bridge, ctx));
                 this
             });
             told.recv().await
+        })
+    }
+
+    /// A queue's number is used again: one that woke just before its port went must not stand in the place of the queue
+    /// that has its number then, which nobody would listen to any more once it sleeps.
+    #[test]
+    fn what_woke_before_its_port_went_is_nobodys() {
+        let told = seen(|this, bridge, _| {
+            let gone = this.with_port(1, bridge);
+            this.detach(1);
+            // It is told of now, while others keep the thread busy.
+            this.awake(vec![(1, gone)]);
+            let heir = this.with_port(2, bridge);
+            let names: Vec<_> = this.active.iter().map(|a| (a.port, a.queue)).collect();
+            (gone == heir, names == [(2, heir)])
         });
         assert_eq!(told, Some((true, true)), "the number is used again, and the queue is its port's");
     }
@@ -195,24 +204,15 @@ mod tests {
     /// A thread that had no room for the news of an end may hear of it after the next beginning.
     #[test]
     fn an_attachment_outlives_the_late_end_of_an_earlier_one() {
-        let told = System::new().block_on(async {
-            let family = Family::top("ports");
-            let bridge = family.hire(role("nobody"), |desk, _| Nobody(desk)).outlet();
-            let (tell, mut told) = mpsc::channel(1);
-            let _datapath = family.hire(role("datapath"), move |desk, ctx| {
-                let mut this = Datapath::new(desk, dp::Config::default(), Owner::default(), None, ctx);
-                this.with_port(1, &bridge);
-                if let Some(port) = this.ports.get_mut(&1) {
-                    port.attachment = 8;
-                }
-                let stands = [7, 8].map(|attachment| {
-                    Handler::handle(&mut this, PortDetach { port: 1, attachment }, ctx);
-                    this.ports.contains_key(&1)
-                });
-                let _ = tell.try_send(stands);
-                this
-            });
-            told.recv().await
+        let told = seen(|this, bridge, ctx| {
+            this.with_port(1, bridge);
+            if let Some(port) = this.ports.get_mut(&1) {
+                port.attachment = 8;
+            }
+            [7, 8].map(|attachment| {
+                Handler::handle(this, PortDetach { port: 1, attachment }, ctx);
+                this.ports.contains_key(&1)
+            })
         });
         assert_eq!(told, Some([true, false]));
     }
