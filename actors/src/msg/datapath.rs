@@ -67,7 +67,7 @@ pub struct PortDetach {
     pub attachment: u64,
 }
 
-/// Limit what comes in by a port, or do not (R).
+/// Limit what comes in by a port, or do not (C).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PortPolicer {

@@ -258,7 +258,9 @@ impl Bridge {
                 (bonded.recirc_id, bonded.machine.buckets().into_iter().map(odp).collect::<Vec<_>>())
             });
             if bonded.told != told {
-                if let Some((id, _)) = bonded.told.take() {
+                let number = told.as_ref().map(|(id, _)| *id);
+                // New members take the place of the old ones: packets must not find none meanwhile.
+                if let Some((id, _)) = bonded.told.take().filter(|(id, _)| Some(*id) != number) {
                     self.outputs.push(Output::SetBond { id, members: None });
                 }
                 if let Some((id, members)) = told.clone() {
