@@ -337,9 +337,12 @@ impl Handler<ReadTally> for Bridge {
 impl Handler<ViewPublished> for Bridge {
     type Result = ();
 
-    fn handle(&mut self, m: ViewPublished, _: &mut Context<Self>) {
+    fn handle(&mut self, m: ViewPublished, ctx: &mut Context<Self>) {
         self.desk.received();
         self.core.set_switch_view(&m.0);
+        if self.core.send_held() {
+            self.settle(ctx);
+        }
     }
 }
 

@@ -67,7 +67,9 @@ impl Datapath {
         if !m.is_receipt {
             self.expectation.answered();
         }
+        let before = self.upcalls.len();
         self.engine.execute(m.packets, now_us, &mut self.upcalls);
+        let own = before..self.upcalls.len();
         if !m.answered.is_empty() {
             self.lines.answered(&m.bridge, now_us / 1000);
             if let Some(metrics) = self.metrics.as_mut().filter(|_| !m.is_receipt) {
@@ -76,7 +78,7 @@ impl Datapath {
             self.engine.upcalls_answered(&m.answered, now_us, &mut self.upcalls);
         }
         self.tell();
-        self.flush_upcalls(Some(&m.bridge));
+        self.flush_upcalls_of(Some(&m.bridge), own);
     }
 }
 

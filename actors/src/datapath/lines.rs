@@ -3,8 +3,10 @@
 //! Each bridge has a line of its own ([`dp::Handup`]), so that neither another bridge nor a port that floods can keep its
 //! upcalls back. What does not fit a bridge's mailbox is lost, and counted as such.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use flow::odp::Cookie;
 use flow::{Upcall, UpcallKind};
 
 use super::{Datapath, log};
@@ -55,6 +57,12 @@ impl Lines {
 impl Datapath {
     /// Sends the gathered upcalls on their way to their bridges; those of no port to `otherwise`.
     pub(super) fn flush_upcalls(&mut self, otherwise: Option<&Outlet<Upcalls>>) {
+        self.flush_upcalls_of(otherwise, 0..0);
+    }
+
+    /// As `flush_upcalls`. Those that `own` numbers are of packets that `sender` had sent: what it knows of them is known
+    /// to no other bridge, and a packet that a controller lets go on may have come by another's port.
+    pub(super) fn flush_upcalls_of(&mut self, sender: Option<&Outlet<Upcalls>>, own: Range<usize>) {
         if self.upcalls.is_empty() && self.lines.0.iter().all(|line| line.handup.is_empty()) {
             return;
         }
@@ -64,12 +72,14 @@ impl Datapath {
             metrics.asked(now_us, self.upcalls.iter().filter(|upcall| matches!(upcall.kind, UpcallKind::Miss)).count());
         }
         let mut lost = Vec::new();
-        for upcall in self.upcalls.drain(..) {
+        for (i, upcall) in self.upcalls.drain(..).enumerate() {
             log::upcall(self.desk.card().name(), &upcall);
             let port = upcall.key.in_port();
             let bridge =
                 self.ports.get(&port).map(|p| &p.bridge).or_else(|| self.tunnels.get(&port).map(|t| &t.bridge));
-            match bridge.or(otherwise) {
+            let is_senders = own.contains(&i)
+                && (upcall.key.recirc_id() != 0 || matches!(upcall.kind, UpcallKind::Action(Cookie::Controller(_))));
+            match if is_senders { sender } else { bridge.or(sender) } {
                 Some(bridge) => self.lines.to(bridge).handup.push(upcall),
                 None => lost.push(upcall),
             }

@@ -67,7 +67,9 @@ impl Wire {
     pub fn plug(wired: Wired, owner: Recipient<Receive>) -> Wire {
         let Wired { lead, frames } = wired;
         if lead.method.is_passive() {
-            return Wire { task: actix::spawn(listen(lead, frames, owner)), connected: None };
+            // Bound at once, so that who calls next finds somebody there.
+            let listener = Listener::bind(&lead.method, &Tls::default());
+            return Wire { task: actix::spawn(listen(listener, frames, owner)), connected: None };
         }
         let connected = Arc::new(AtomicBool::new(false));
         Wire { task: actix::spawn(call(lead, frames, owner, connected.clone())), connected: Some(connected) }
@@ -88,21 +90,24 @@ impl Drop for Wire {
 /// Connects, again and again.
 async fn call(lead: Lead, mut frames: mpsc::Receiver<Vec<u8>>, owner: Recipient<Receive>, connected: Arc<AtomicBool>) {
     let tls = Tls::default();
+    let mut is_first = true;
     loop {
         if let Ok(stream) = connect(&lead.method, &tls).await {
-            // What left while nobody was there is lost, as on any wire.
-            while frames.try_recv().is_ok() {}
+            // What left while nobody was there is lost, as on any wire. Where somebody was from the start, the wire has been
+            // connected since it was made, and carries what left meanwhile.
+            while !is_first && frames.try_recv().is_ok() {}
             connected.store(true, Relaxed);
             carry(stream, &mut frames, &owner).await;
             connected.store(false, Relaxed);
         }
+        is_first = false;
         clock::sleep(RECONNECT_MS).await;
     }
 }
 
 /// Takes connections; each gets every frame.
-async fn listen(lead: Lead, mut frames: mpsc::Receiver<Vec<u8>>, owner: Recipient<Receive>) {
-    let listener = match Listener::bind(&lead.method, &Tls::default()) {
+async fn listen(listener: std::io::Result<Listener>, mut frames: mpsc::Receiver<Vec<u8>>, owner: Recipient<Receive>) {
+    let listener = match listener {
         Ok(listener) => listener,
         Err(error) => {
             vlog::warn!("netdev_dummy", "{error}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use l2proto::bond::{Bond, BondConfig, BondMode, LacpStatus, MemberState};
-use l2proto::lacp::{Info, Lacp, LacpConfig, MemberConfig, state};
+use l2proto::lacp::{Info, Lacp, LacpConfig, MemberConfig, PDU_LEN, state};
 use l2proto::mac_learning::MacKey;
 use openflow::OfPort;
 use packet::arp;
@@ -65,6 +65,9 @@ pub struct Bonding {
     /// LACPDUs came in since LACP looked at its members. What a partner says of several members at once is looked at
     /// together: after the first of them alone the others would seem to have another partner.
     heard: bool,
+    /// LACPDUs of ports that the switch does not show as this bridge's yet. What the other side answers would be nobody's;
+    /// and where it is a bridge of this switch, its own ports are not shown either.
+    held: Vec<(OfPort, [u8; PDU_LEN])>,
 }
 
 impl Bonding {
@@ -169,10 +172,26 @@ impl Bridge {
             for (module, text) in news {
                 self.put(Output::Log(Note::new(module, Level::Info, text)));
             }
-            for frame in frames {
-                self.send_frame(frame.member, LACP_GROUP, SLOW_PROTOCOLS, &frame.pdu);
-            }
+            self.bonding.held.extend(frames.into_iter().map(|frame| (frame.member, frame.pdu)));
         }
+        self.send_held();
+    }
+
+    /// Sends LACPDUs that waited for the switch to show their ports; whether there were any.
+    pub fn send_held(&mut self) -> bool {
+        let held = std::mem::take(&mut self.bonding.held);
+        let (shown, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|(port, _)| self.is_shown(*port));
+        self.bonding.held = held;
+        for (port, pdu) in &shown {
+            self.send_frame(*port, LACP_GROUP, SLOW_PROTOCOLS, pdu);
+        }
+        !shown.is_empty()
+    }
+
+    /// Whether upcalls of a port would come to this bridge, as far as it knows. Ports that are gone wait for nothing.
+    fn is_shown(&self, port: OfPort) -> bool {
+        let odp = self.view.ports.get(&port).and_then(|p| p.odp);
+        odp.is_none_or(|odp| self.live.odp_ports.contains_key(&odp))
     }
 
     /// Sends a frame from each station that is not behind the bond, so that switches there learn the new way to it.

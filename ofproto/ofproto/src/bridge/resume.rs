@@ -35,7 +35,8 @@ impl Bridge {
         };
         self.live_view();
         let (start, now_ms) = (Start::Frozen(Arc::new(state)), self.now_ms);
-        if let Some(given) = self.translate_given(&resumed.packet, &metadata, in_port, start, now_ms) {
+        if let Some(mut given) = self.translate_given(&resumed.packet, &metadata, in_port, start, now_ms) {
+            given.came_by = Some(private.odp_port.unwrap_or(0));
             self.send_given(given, now_ms);
         }
         Ok(())

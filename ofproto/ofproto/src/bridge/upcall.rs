@@ -456,7 +456,7 @@ impl Bridge {
             self.recirc.release(&translation.recircs, now_ms);
             return None;
         }
-        Some(Given { packet, key: Box::new(key), in_port, translation: Box::new(translation) })
+        Some(Given { packet, key: Box::new(key), in_port, came_by: None, translation: Box::new(translation) })
     }
 
     /// A controller's packet that may be sent: its actions can be carried out, and what they teach has room.
@@ -471,10 +471,10 @@ impl Bridge {
 
     /// Sends a packet that was translated, and does what else that asks for.
     pub(super) fn send_given(&mut self, given: Given, now_ms: i64) {
-        let Given { packet, mut key, in_port, translation } = given;
+        let Given { packet, mut key, in_port, came_by, translation } = given;
         let stats = RuleStats { packets: 1, bytes: packet.len() as u64, used_ms: now_ms };
         self.apply(&translation.effects, stats, key.tcp_flags(), now_ms);
-        let odp = self.view.ports.get(&in_port).and_then(|p| p.odp);
+        let odp = came_by.or_else(|| self.view.ports.get(&in_port).and_then(|p| p.odp));
         key.set_in_port(odp.unwrap_or(NO_ODP_PORT));
         let actions: Actions = translation.actions.as_slice().into();
         // The datapath takes nothing that has no Ethernet header, not even for the controller.
@@ -501,5 +501,7 @@ pub(crate) struct Given {
     packet: PacketBuf,
     key: Box<Key>,
     in_port: OfPort,
+    /// The datapath's port that it came by, where that is known to be another than `in_port`'s: behind a patch port.
+    pub(super) came_by: Option<u32>,
     translation: Box<Translation>,
 }

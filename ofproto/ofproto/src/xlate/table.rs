@@ -190,7 +190,8 @@ impl Context<'_> {
         if to.with_ct_orig {
             self.swap_tuple();
         }
-        let outer = self.enter_table(&rule, self.table);
+        // Where a table had no match and its miss goes on to the next, what was asked for is what is shown.
+        let outer = self.enter_table(&rule, to.table);
         self.recurse(&rule, to.table <= old_table, is_last, isolate);
         self.leave_to(outer);
         self.table = old_table;
