@@ -5,8 +5,8 @@
 use super::disk::{Disk, tell};
 use super::legacy::Legacy;
 use super::letters::{
-    Backlog, Begin, Compact, Compacted, Control, Deliver, FromSource, Join, Leave, Link, Reannounce, ReconnectAll,
-    RemoteOptions, RemoteStatuses, ReportStatus, Requests, Resume, SetRemotes, SyncConfig, Synced,
+    Backlog, Begin, Compact, Compacted, Control, Deliver, FromSource, Join, Leave, Link, Part, Reannounce,
+    ReconnectAll, RemoteOptions, RemoteStatuses, ReportStatus, Requests, Resume, SetRemotes, SyncConfig, Synced,
 };
 use super::remotes::Remotes;
 use super::source::Sources;
@@ -49,6 +49,8 @@ pub(super) struct Client {
     requests: VecDeque<jsonrpc::Message>,
     /// The session has been sent much, and has not said that its peer took it.
     paused: bool,
+    /// The peer will ask for no more.
+    parting: bool,
     close: Option<String>,
 }
 
@@ -63,6 +65,7 @@ impl Client {
             held_by: None,
             requests: VecDeque::new(),
             paused: false,
+            parting: false,
             close: None,
         }
     }
@@ -217,7 +220,7 @@ impl Database {
         let Some(Ticket { db, seq }) = ticket.or_else(|| client.held_by.clone()) else {
             return self.pend(session, text);
         };
-        client.held_bytes += text.as_bytes().len();
+        client.held_bytes += text.size();
         client.held_by = Some(Ticket { db: db.clone(), seq });
         self.logs.entry(db).or_default().held.push_back(Held { seq, session, text });
     }
@@ -230,7 +233,7 @@ impl Database {
             client.pending.clear();
             client.close = Some("too much waits for it".to_owned());
         } else {
-            client.pending_bytes += text.as_bytes().len();
+            client.pending_bytes += text.size();
             client.pending.push(text);
         }
         self.touched.insert(session);
@@ -265,8 +268,7 @@ impl Database {
             return true;
         };
         // Who is to go still gets the replies that wait for the disk.
-        let waits =
-            client.close.is_some() && self.logs.values().flat_map(|log| &log.held).any(|h| h.session == session);
+        let waits = client.close.is_some() && client.held_bytes > 0;
         let texts = std::mem::take(&mut client.pending);
         let bytes = std::mem::take(&mut client.pending_bytes);
         match &client.link {
@@ -274,13 +276,17 @@ impl Database {
                 let close = if waits { None } else { client.close.take() };
                 let pause = bytes >= ANSWERS_AT_ONCE;
                 client.paused |= pause;
-                let letter = Deliver { session, texts, pause, close };
+                let last = client.parting && client.requests.is_empty() && client.held_bytes == 0;
+                let letter = Deliver { session, texts, pause, last, close };
                 if let Err(back) = address.post(letter) {
                     client.pending = back.texts;
                     client.pending_bytes = bytes;
                     client.close = client.close.take().or(back.close);
                     // A dead session has told so, or will.
                     return !address.is_connected();
+                }
+                if last {
+                    self.leave(session);
                 }
                 true
             }
@@ -301,6 +307,9 @@ impl Database {
             self.state.server.handle(session, message, at);
             self.collect();
         }
+        if self.clients.get(&session).is_some_and(|client| client.parting) {
+            self.touched.insert(session);
+        }
     }
 
     /// Sends what waited for the disk.
@@ -308,7 +317,7 @@ impl Database {
         let sessions: BTreeSet<SessionId> = replies.iter().map(|held| held.session).collect();
         for Held { session, text, .. } in replies {
             if let Some(client) = self.clients.get_mut(&session) {
-                client.held_bytes = client.held_bytes.saturating_sub(text.as_bytes().len());
+                client.held_bytes = client.held_bytes.saturating_sub(text.size());
                 if client.held_bytes == 0 {
                     client.held_by = None;
                 }
@@ -611,20 +620,23 @@ impl Handler<Resume> for Database {
     }
 }
 
+impl Handler<Part> for Database {
+    type Result = ();
+
+    fn handle(&mut self, part: Part, _: &mut Context<Self>) {
+        self.desk.received();
+        if let Some(client) = self.clients.get_mut(&part.session) {
+            client.parting = true;
+            self.touched.insert(part.session);
+        }
+    }
+}
+
 impl Handler<Leave> for Database {
     type Result = ();
 
     fn handle(&mut self, leave: Leave, _: &mut Context<Self>) {
         self.desk.received();
-        // A session that was sent nonsense still waits for the answers to what came before it.
-        let requests = self.clients.get_mut(&leave.session).map(|client| std::mem::take(&mut client.requests));
-        for message in requests.into_iter().flatten() {
-            self.state.server.handle(leave.session, message, now());
-        }
-        self.collect();
-        if self.touched.contains(&leave.session) {
-            let _no_room = self.deliver(leave.session);
-        }
         self.leave(leave.session);
     }
 }

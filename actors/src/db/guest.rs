@@ -53,7 +53,7 @@ enum Heard {
 
 impl Heard {
     fn read(text: &Text) -> Result<Heard, ErrorObjectOwned> {
-        let value = serde_json::from_str(text.as_str()).map_err(|e| refusal(e.to_string()))?;
+        let value = serde_json::from_str(&text.to_str()).map_err(|e| refusal(e.to_string()))?;
         Ok(match Message::from_json(value) {
             Ok(Message::Response { id, result }) => Heard::Answer(id, Ok(result)),
             Ok(Message::Error { id, error }) => {

@@ -90,6 +90,14 @@ pub(crate) struct Requests {
     pub messages: Vec<jsonrpc::Message>,
 }
 
+/// Session → Database: the peer will ask for no more. What it asked for is served, and a last [`Deliver`] says that it
+/// was. (R)
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Part {
+    pub session: SessionId,
+}
+
 /// Session → Database: the connection is down. (R)
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -113,6 +121,8 @@ pub(crate) struct Deliver {
     pub texts: Vec<Text>,
     /// So much that no request is served before the session says with [`Resume`] that the peer took it.
     pub pause: bool,
+    /// The peer that will ask for no more has nothing more to get.
+    pub last: bool,
     /// Close after these.
     pub close: Option<String>,
 }

@@ -159,7 +159,7 @@ async fn subscribe(
             () = sink.closed() => return Ok(()),
             text = guest.texts.recv() => {
                 let Some(text) = text else { return Err("the database ended the subscription".into()) };
-                let value: Value = serde_json::from_str(text.as_str())?;
+                let value: Value = serde_json::from_str(&text.to_str())?;
                 json!({"method": value["method"], "params": value["params"]})
             }
         };

@@ -5,7 +5,9 @@
 //! dropped. An active session makes its connection by itself, again and again.
 
 use super::database::Database;
-use super::letters::{Backlog, Deliver, Join, Leave, Link, RemoteOptions, Requests, Resume, SessionStatus, Steer};
+use super::letters::{
+    Backlog, Deliver, Join, Leave, Link, Part, RemoteOptions, Requests, Resume, SessionStatus, Steer,
+};
 use super::remotes::Remotes;
 use crate::budget::{self, Budget};
 use crate::clock;
@@ -19,7 +21,7 @@ use actix::fut::{ActorFuture, wrap_future};
 use actix::prelude::*;
 use jsonrpc::reconnect::State;
 use jsonrpc::{Limits, Message, SessionAction};
-use ovsdb::server::{SessionId, SessionInfo, Text};
+use ovsdb::server::{Piece, SessionId, SessionInfo, Text};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -107,6 +109,8 @@ pub struct Session {
     backlog: usize,
     /// The database knows that the peer leaves texts waiting.
     told_backlog: bool,
+    /// When it was last written, the peer did not take all of it.
+    has_waited: bool,
     /// The database serves no request of this session before it hears that the peer took what was sent.
     paused: bool,
     close_when_sent: Option<String>,
@@ -156,6 +160,7 @@ impl Session {
             sent: 0,
             backlog: 0,
             told_backlog: false,
+            has_waited: false,
             paused: false,
             close_when_sent: None,
             parting: Parting::No,
@@ -190,7 +195,7 @@ impl Session {
         let info = SessionInfo { read_only: self.options.read_only, role, client_id, answers_cancel: false };
         let _ = stream.set_dscp(self.options.dscp);
         self.id = fresh_id();
-        (self.told_backlog, self.paused) = (false, false);
+        (self.told_backlog, self.has_waited, self.paused) = (false, false, false);
         self.stream = Some(stream);
         if self.is_active() {
             self.machine.connected(now_ms());
@@ -276,7 +281,7 @@ impl Session {
         while let Some(action) = self.machine.poll_output(now) {
             match action {
                 SessionAction::Send(text) => {
-                    self.queue(Text::Own(text));
+                    self.queue(text.into());
                     self.wake_pump();
                 }
                 SessionAction::Disconnect => return self.end(None, ctx),
@@ -328,7 +333,8 @@ impl Session {
     fn arm(&mut self) {
         let timeout = self.machine.poll_timeout(now_ms());
         self.desk.arm(timeout.map(|(at, why)| (i64::try_from(at).unwrap_or(i64::MAX), why)));
-        if !self.unposted.is_empty() || self.told_backlog == self.out.is_empty() || self.may_resume() {
+        let parts = matches!(self.parting, Parting::Due(_));
+        if parts || !self.unposted.is_empty() || self.told_backlog == self.out.is_empty() || self.may_resume() {
             self.desk.arm_by(clock::now_ms() + 1, "the database's mailbox is full");
         }
     }
@@ -355,14 +361,18 @@ impl Session {
     }
 
     fn queue(&mut self, text: Text) {
-        let carried = match octets::of_text(text.as_str()) {
-            Cow::Owned(octets) => Some(octets),
-            Cow::Borrowed(_) => None,
-        };
-        let outgoing = carried.map_or(Outgoing::Text(text), Outgoing::Octets);
-        transcript::sent(self.machine.reconnect.name(), outgoing.as_bytes());
-        self.backlog += outgoing.as_bytes().len();
-        self.out.push_back(outgoing);
+        if transcript::is_wanted() {
+            transcript::sent(self.machine.reconnect.name(), &octets::of_text(&text.to_str()));
+        }
+        for piece in text.into_pieces() {
+            let carried = match octets::of_text(piece.as_str()) {
+                Cow::Owned(octets) => Some(octets),
+                Cow::Borrowed(_) => None,
+            };
+            let outgoing = carried.map_or(Outgoing::Text(piece), Outgoing::Octets);
+            self.backlog += outgoing.as_bytes().len();
+            self.out.push_back(outgoing);
+        }
     }
 
     /// Writes what the peer takes now.
@@ -377,6 +387,10 @@ impl Session {
             };
             if written == 0 {
                 return Err(io::Error::from(io::ErrorKind::WriteZero));
+            }
+            if self.has_waited {
+                // Who takes what waited for it is alive.
+                self.machine.reconnect.activity(now_ms());
             }
             self.backlog = self.backlog.saturating_sub(written);
             self.sent += written;
@@ -472,25 +486,30 @@ impl Session {
         let mut read = if matches!(self.parting, Parting::No) { self.read(task) } else { Ok(()) };
         loop {
             while let Some(SessionAction::Send(text)) = self.machine.poll_output(now_ms()) {
-                self.queue(Text::Own(text));
+                self.queue(text.into());
             }
             let wrote = !self.out.is_empty();
             let written = self.write(task);
-            if let Parting::Done(reason) = self.parting {
-                return self.end(reason.map(str::to_owned), ctx);
-            }
+            self.has_waited = !self.out.is_empty();
             if let Err(error) = written {
-                if matches!(self.parting, Parting::Asked) {
-                    self.out.clear();
-                    return;
-                }
                 let name = self.machine.reconnect.name();
                 vlog::dbg!("jsonrpc", "{name}: send error: {}", errno_text(&error));
                 return self.end(Some(errno_text(&error)), ctx);
             }
-            if let Err(ending) = read {
-                return self.read_no_more(ending, ctx);
+            if let Parting::Done(reason) = self.parting
+                && self.out.is_empty()
+            {
+                return self.end(reason.map(str::to_owned), ctx);
             }
+            if let Err(ending) = read {
+                match ending {
+                    // Who only ceased to write may still read.
+                    Ending::Closed => self.parting = Parting::Due(None),
+                    Ending::Nonsense(reason) => self.parting = Parting::Due(reason),
+                    Ending::Failed(error) => return self.fail(&error, ctx),
+                }
+            }
+            self.part();
             if self.out.is_empty()
                 && let Some(reason) = self.close_when_sent.take()
             {
@@ -515,34 +534,21 @@ impl Session {
         vlog::info!("ovsdb_jsonrpc_server", "{}: disconnecting ({reason})", self.machine.reconnect.name());
     }
 
-    fn read_no_more(&mut self, ending: Ending, ctx: &mut Context<Self>) {
-        match ending {
-            // Who only ceased to write may still read.
-            Ending::Closed => self.part(None, ctx),
-            Ending::Failed(error) => {
-                let (name, text) = (self.machine.reconnect.name(), errno_text(&error));
-                vlog::warn_rl!("jsonrpc", 60, 5, "{name}: receive error: {text}");
-                self.end(Some(text), ctx);
-            }
-            Ending::Nonsense(reason) => self.part(reason, ctx),
-        }
+    fn fail(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
+        let (name, text) = (self.machine.reconnect.name(), errno_text(error));
+        vlog::warn_rl!("jsonrpc", 60, 5, "{name}: receive error: {text}");
+        self.end(Some(text), ctx);
     }
 
-    /// The peer is heard no more. What it asked for before is still served, and what the database says at once is sent.
-    fn part(&mut self, reason: Option<&'static str>, ctx: &mut Context<Self>) {
-        if self.unjoined || !self.post() {
-            return self.end(reason.map(str::to_owned), ctx);
+    /// The peer is heard no more. What it asked for before is still served, and it gets the answers.
+    fn part(&mut self) {
+        if let Parting::Due(reason) = self.parting
+            && !self.unjoined
+            && self.post()
+            && self.database.post(Part { session: self.id }).is_ok()
+        {
+            self.parting = Parting::Asked(reason);
         }
-        self.parting = Parting::Asked;
-        let id = self.id;
-        // The answers are in the mailbox before the database says that it has let go.
-        let asked = self.database.ask(Leave { session: id }, Duration::from_secs(60));
-        ctx.spawn(wrap_future::<_, Session>(asked).map(move |_, session, _| {
-            if session.id == id && session.stream.is_some() {
-                session.parting = Parting::Done(reason);
-                session.wake_pump();
-            }
-        }));
     }
 
     /// While the peer leaves texts waiting, the database gathers what its monitors see.
@@ -604,15 +610,15 @@ impl Session {
 /// What waits to be written.
 enum Outgoing {
     /// As it is.
-    Text(Text),
-    /// What a text carried.
+    Text(Piece),
+    /// What a piece carried.
     Octets(Vec<u8>),
 }
 
 impl Outgoing {
     fn as_bytes(&self) -> &[u8] {
         match self {
-            Outgoing::Text(text) => text.as_bytes(),
+            Outgoing::Text(piece) => piece.as_str().as_bytes(),
             Outgoing::Octets(octets) => octets,
         }
     }
@@ -626,12 +632,14 @@ enum Ending {
     Nonsense(Option<&'static str>),
 }
 
-/// Whether a connection is to end that still has answers to get.
+/// Whether a connection is to end that still has answers to get; the reason to be told of.
 enum Parting {
     No,
-    /// The database is to let go of it.
-    Asked,
-    /// The database has.
+    /// The database is to hear of it.
+    Due(Option<&'static str>),
+    /// It has.
+    Asked(Option<&'static str>),
+    /// It has answered all.
     Done(Option<&'static str>),
 }
 
@@ -719,6 +727,11 @@ impl Handler<Deliver> for Session {
             self.queue(text);
         }
         self.paused |= deliver.pause;
+        if let Parting::Asked(reason) = self.parting
+            && deliver.last
+        {
+            self.parting = Parting::Done(reason);
+        }
         if deliver.close.is_some() {
             self.close_when_sent = deliver.close;
         }

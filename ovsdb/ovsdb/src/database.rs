@@ -66,6 +66,8 @@ pub struct Table {
     pub(crate) indexes: Vec<IndexMap>,
     /// Rows with weak references to a row of this table, by the latter.
     pub(crate) weak: HashMap<Uuid, BTreeSet<(TableId, Uuid)>>,
+    /// Grows with each change of a row.
+    pub(crate) revision: u64,
 }
 
 pub(crate) fn index_hash(row: &Row, columns: &[usize]) -> u64 {
@@ -165,6 +167,7 @@ impl Database {
                     rows: BTreeMap::new(),
                     indexes: vec![IndexMap::new(); table.indexes.len()],
                     weak: HashMap::new(),
+                    revision: 0,
                 }
             })
             .collect();
@@ -273,6 +276,7 @@ impl Database {
     pub fn apply_changes(&mut self, commit: &Commit) {
         for change in &commit.changes {
             let table = &mut self.tables[change.table];
+            table.revision += 1;
             if let Some(old) = &change.old {
                 table.index_remove(old);
             }

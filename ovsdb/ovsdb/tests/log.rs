@@ -33,7 +33,7 @@ fn transact(server: &mut Server, ops: Value) -> Value {
     server.handle(1, Message::request(json!(1), "transact", params), NOW);
     let last = server.take_outputs().pop_back().unwrap();
     let Output::Send { text, .. } = last else { panic!("closed") };
-    let reply: Value = serde_json::from_str(text.as_str()).unwrap();
+    let reply: Value = serde_json::from_str(&text.to_str()).unwrap();
     reply["result"].clone()
 }
 

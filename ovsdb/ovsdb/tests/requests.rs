@@ -97,7 +97,7 @@ fn run(file: &Path) {
             let mut got = String::new();
             for output in outputs {
                 if let Output::Send { text, .. } = output {
-                    got.push_str(text.as_str());
+                    got.push_str(&text.to_str());
                 }
             }
             assert_eq!(canonical_stream(&got), canonical_stream(expect), "{request}");

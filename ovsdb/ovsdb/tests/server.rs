@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jsonrpc::Message;
 use ovsdb::log::{LogDb, MemoryStorage};
 use ovsdb::replication::{Backup, Relay, parse_exclusions};
-use ovsdb::server::{Model, Now, Output, Server, SessionInfo};
+use ovsdb::server::{Model, Now, Output, Piece, Server, SessionInfo};
 use ovsdb::{Database, DatabaseSchema};
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn drain(server: &mut Server) -> Vec<(u64, Value)> {
         .take_outputs()
         .into_iter()
         .map(|output| match output {
-            Output::Send { session, text, .. } => (session, serde_json::from_str(text.as_str()).unwrap()),
+            Output::Send { session, text, .. } => (session, serde_json::from_str(&text.to_str()).unwrap()),
             Output::Close { session, .. } => (session, json!("close")),
         })
         .collect()
@@ -67,6 +67,62 @@ fn wait(timeout: Value) -> Value {
         op["timeout"] = timeout;
     }
     json!(["ordinals", op])
+}
+
+/// The answer to a request, and the parts of it that others may get as well.
+fn shared(server: &mut Server, session: u64, method: &str, params: &Value) -> (Value, Vec<Arc<String>>) {
+    let params = params.as_array().unwrap().clone();
+    server.handle(session, Message::request(json!(session), method, params), now(0));
+    let Some(Output::Send { text, .. }) = server.take_outputs().pop_back() else { panic!("no answer") };
+    let reply: Value = serde_json::from_str(&text.to_str()).unwrap();
+    assert_eq!(text.size(), text.to_str().len());
+    let parts = text.into_pieces().filter_map(|piece| match piece {
+        Piece::Shared(part) => Some(part),
+        Piece::Own(_) => None,
+    });
+    (reply["result"].clone(), parts.collect())
+}
+
+#[test]
+fn equal_monitors_begin_with_one_text() {
+    let zero = "00000000-0000-0000-0000-000000000000";
+    let tables = json!({"ordinals": {"columns": ["number", "name"]}, "One": {}, "T": {}});
+    let insert = |table: &str, row: Value| json!(["ordinals", {"op": "insert", "table": table, "row": row}]);
+    for (method, params) in [
+        ("monitor", json!(["ordinals", "m", tables])),
+        ("monitor_cond", json!(["ordinals", "m", tables])),
+        ("monitor_cond_since", json!(["ordinals", "m", tables, zero])),
+    ] {
+        let mut server = server();
+        call(&mut server, 1, "transact", insert("ordinals", json!({"number": 1, "name": "a".repeat(9000)})));
+        call(&mut server, 1, "transact", insert("One", json!({"x": 1})));
+        let (first, one) = shared(&mut server, 1, method, &params);
+        let (second, same) = shared(&mut server, 2, method, &params);
+        assert_eq!(first, second);
+        assert!(one.len() == 1 && same.len() == 1 && Arc::ptr_eq(&one[0], &same[0]), "{method}");
+        let rows = first.get(2).unwrap_or(&first);
+        assert_eq!(serde_json::from_str::<Value>(&format!("{{{}}}", one[0])).unwrap()["ordinals"], rows["ordinals"]);
+        // Also after another table changed.
+        call(&mut server, 1, "monitor_cancel", json!(["m"]));
+        call(&mut server, 3, "transact", insert("T", json!({"n": "b".repeat(9000), "e": "a"})));
+        let (third, both) = shared(&mut server, 1, method, &params);
+        assert_ne!(first, third);
+        assert!(both.len() == 2 && both.iter().any(|part| Arc::ptr_eq(part, &one[0])));
+        // One for each state of a table, and for each set of columns.
+        call(&mut server, 1, "transact", insert("ordinals", json!({"number": 2})));
+        let (fourth, other) = shared(&mut server, 3, method, &params);
+        let rows = fourth.get(2).unwrap_or(&fourth);
+        assert_eq!((rows["ordinals"].as_object().unwrap().len(), other.len()), (2, 2));
+        assert!(other.iter().all(|part| !Arc::ptr_eq(part, &one[0])));
+        let whole = json!(["ordinals", "n", {"ordinals": {}}, zero]);
+        let whole = Value::from(&whole.as_array().unwrap()[..params.as_array().unwrap().len()]);
+        let (_, other) = shared(&mut server, 3, method, &whole);
+        assert!(both.iter().all(|part| !Arc::ptr_eq(part, &other[0])));
+        // What nobody reads any more is not kept.
+        let gone = Arc::downgrade(&one[0]);
+        drop((one, same, both, other));
+        assert_eq!(gone.strong_count(), 0);
+    }
 }
 
 #[test]

@@ -53,25 +53,19 @@ impl<'a> Updates<'a> {
     }
 }
 
-/// The rows that a new monitor begins with; `{}` when there are none.
+/// The rows of one table that a new monitor begins with, as a member of `<table-updates>`; `None` when there are none.
 #[must_use]
-pub fn initial_update(db: &Database, shape: &Shape) -> String {
-    let mut updates = Updates::new(db);
-    for wanted in &shape.tables {
-        if !wanted.select.has(Select::INITIAL) {
-            continue;
-        }
-        let table = db.table_at(wanted.table);
-        for row in table.rows() {
-            if !matches(wanted, shape.version, row) {
-                continue;
-            }
-            updates.row(wanted.table, row.uuid, |out| {
-                write_change(wanted, shape.version, &table.schema, None, Some(row), true, out)
-            });
-        }
+pub fn initial_rows(db: &Database, wanted: &TableShape, version: Version) -> Option<String> {
+    let table = db.table_at(wanted.table);
+    let mut updates = Updates { out: String::new(), db, open: None };
+    for row in table.rows().filter(|row| wanted.select.has(Select::INITIAL) && matches(wanted, version, row)) {
+        updates.row(wanted.table, row.uuid, |out| {
+            write_change(wanted, version, &table.schema, None, Some(row), true, out)
+        });
     }
-    updates.finish().unwrap_or_else(|| "{}".to_owned())
+    updates.open?;
+    updates.out.push('}');
+    Some(updates.out)
 }
 
 /// What a commit means to a monitor; `None` when nothing.

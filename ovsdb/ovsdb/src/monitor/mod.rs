@@ -5,5 +5,5 @@
 mod compose;
 mod request;
 
-pub use compose::{Changes, changes_since, condition_update, initial_update, update};
+pub use compose::{Changes, changes_since, condition_update, initial_rows, update};
 pub use request::{Select, Shape, TableShape, Version, parse_condition_change, parse_monitor_requests};

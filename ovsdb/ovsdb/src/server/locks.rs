@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use jsonrpc::Message;
 use serde_json::Value;
 
-use super::{Server, SessionId, Text};
+use super::{Server, SessionId};
 use crate::error::OvsdbError;
 use crate::parse::is_id;
 
@@ -126,7 +126,7 @@ impl Server {
 
     pub(crate) fn notify_lock(&mut self, method: &str, name: &str, session: SessionId) {
         let message = Message::notification(method, vec![Value::from(name)]);
-        self.send(session, Text::Own(message.to_text()), None);
+        self.send(session, message.to_text().into(), None);
     }
 
     pub(super) fn lock_method(&mut self, session: SessionId, id: &Value, method: &str, params: Vec<Value>) {

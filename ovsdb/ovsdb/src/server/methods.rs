@@ -15,8 +15,8 @@ impl Server {
             "monitor_cond" | "monitor_cond_since" if !self.monitor_cond => {
                 self.reply_word(session, &id, "unknown method")
             }
-            "monitor" | "monitor_cond" | "monitor_cond_since" => match self.monitor(session, method, &params) {
-                Ok(result) => self.reply_raw(session, &id, &result, None),
+            "monitor" | "monitor_cond" | "monitor_cond_since" => match self.monitor(session, &id, method, &params) {
+                Ok(answer) => self.reply(session, answer, None),
                 Err(error) => self.reply_error(session, &id, &error),
             },
             "monitor_cond_change" => match self.monitor_cond_change(session, params) {

@@ -16,6 +16,7 @@ mod commit;
 mod locks;
 mod methods;
 mod monitors;
+mod text;
 mod transact;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +29,7 @@ use serde_json::Value;
 
 pub use builtin::{SERVER_DB, SERVER_SCHEMA};
 pub use locks::LockCounts;
+pub use text::{Piece, Text};
 
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
@@ -45,32 +47,6 @@ pub struct Now {
     pub mono_ms: u64,
     /// Since the Unix epoch, in ms.
     pub wall_ms: i64,
-}
-
-/// A text on its way to a client: shared where many get the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Text {
-    /// For one client.
-    Own(String),
-    /// For many.
-    Shared(Arc<str>),
-}
-
-impl Text {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Text::Own(text) => text,
-            Text::Shared(text) => text,
-        }
-    }
-
-    /// Its bytes in UTF-8.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.as_str().as_bytes()
-    }
 }
 
 /// A place in the log of a database that a reply waits for.
@@ -362,7 +338,7 @@ impl Server {
             Ok(result) => Message::Response { id: id.clone(), result },
             Err(error) => Message::Error { id: id.clone(), error },
         };
-        self.reply(session, message.to_text(), None);
+        self.reply(session, message.to_text().into(), None);
     }
 
     pub(crate) fn send(&mut self, session: SessionId, text: Text, ticket: Option<Ticket>) {
@@ -374,23 +350,23 @@ impl Server {
         write_reply_head(&mut text, id);
         text.push_str(result);
         text.push_str(REPLY_TAIL);
-        self.reply(session, text, ticket);
+        self.reply(session, text.into(), ticket);
     }
 
     /// Sends a reply, behind what the session's monitors saw before.
-    fn reply(&mut self, session: SessionId, text: String, ticket: Option<Ticket>) {
+    pub(crate) fn reply(&mut self, session: SessionId, text: Text, ticket: Option<Ticket>) {
         self.flush_monitors(session);
-        self.send(session, Text::Own(text), ticket);
+        self.send(session, text, ticket);
     }
 
     pub(crate) fn reply_error(&mut self, session: SessionId, id: &Value, error: &OvsdbError) {
         let message = Message::Error { id: id.clone(), error: error.to_json() };
-        self.reply(session, message.to_text(), None);
+        self.reply(session, message.to_text().into(), None);
     }
 
     pub(crate) fn reply_word(&mut self, session: SessionId, id: &Value, word: &str) {
         let message = Message::Error { id: id.clone(), error: Value::from(word) };
-        self.reply(session, message.to_text(), None);
+        self.reply(session, message.to_text().into(), None);
     }
 
     /// The database that a request's first parameter names.

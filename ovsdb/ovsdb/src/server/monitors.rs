@@ -2,15 +2,17 @@
 //! for each id. Who does not read is told later, of many commits at once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use jsonrpc::message::{REPLY_TAIL, write_reply_head};
 use jsonrpc::text::{to_text, write_string};
 use serde_json::Value;
 
 use super::{Server, SessionId, Text, id_key};
+use crate::database::Database;
 use crate::error::{OvsdbError, Result};
 use crate::monitor::{
-    Changes, Shape, Version, changes_since, condition_update, initial_update, parse_condition_change,
+    Changes, Shape, Version, changes_since, condition_update, initial_rows, parse_condition_change,
     parse_monitor_requests, update,
 };
 use crate::txn::Commit;
@@ -29,27 +31,51 @@ pub(crate) struct Monitor {
 /// Shapes that are in use: equal ones are one.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
-    known: BTreeMap<(Arc<str>, Arc<Shape>), usize>,
+    known: BTreeMap<(Arc<str>, Arc<Shape>), Known>,
+}
+
+/// What is known of a shape.
+#[derive(Debug, Default)]
+struct Known {
+    /// Monitors that have it.
+    monitors: usize,
+    /// By table, the revision of it that the latest of them began with and, as long as a client has not read it all,
+    /// the text.
+    begun: Vec<(u64, Weak<String>)>,
 }
 
 impl Shapes {
     fn enter(&mut self, db: &Arc<str>, shape: Shape) -> Arc<Shape> {
         let key = (Arc::clone(db), Arc::new(shape));
-        if let Some((known, _)) = self.known.get_key_value(&key) {
-            let shape = Arc::clone(&known.1);
-            *self.known.entry(key).or_insert(0) += 1;
-            return shape;
-        }
-        let shape = Arc::clone(&key.1);
-        self.known.insert(key, 1);
+        let shape = self.known.get_key_value(&key).map_or(&key.1, |(known, _)| &known.1).clone();
+        self.known.entry(key).or_default().monitors += 1;
         shape
+    }
+
+    /// Appends the rows that a monitor of this shape begins with: what waits for a client to read it is there once for
+    /// all whose monitors begin with the same.
+    fn begin(&mut self, name: &Arc<str>, shape: &Arc<Shape>, db: &Database, answer: &mut Text) {
+        let known = self.known.entry((Arc::clone(name), Arc::clone(shape))).or_default();
+        known.begun.resize(shape.tables.len(), (0, Weak::new()));
+        let mut before = "{";
+        for (wanted, (begun_at, text)) in shape.tables.iter().zip(&mut known.begun) {
+            let revision = db.table_at(wanted.table).revision;
+            let waiting = text.upgrade().filter(|_| *begun_at == revision);
+            let Some(rows) = waiting.or_else(|| initial_rows(db, wanted, shape.version).map(Arc::new)) else {
+                continue;
+            };
+            (*begun_at, *text) = (revision, Arc::downgrade(&rows));
+            answer.push_own(std::mem::replace(&mut before, ","));
+            answer.push_shared(rows);
+        }
+        answer.push_own(if before == "{" { "{}" } else { "}" });
     }
 
     fn leave(&mut self, db: &Arc<str>, shape: &Arc<Shape>) {
         let key = (Arc::clone(db), Arc::clone(shape));
-        if let Some(count) = self.known.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(known) = self.known.get_mut(&key) {
+            known.monitors -= 1;
+            if known.monitors == 0 {
                 self.known.remove(&key);
             }
         }
@@ -60,7 +86,7 @@ impl Shapes {
     }
 }
 
-fn frame(id: &str, version: Version, last: Uuid, updates: &str) -> Arc<str> {
+fn frame(id: &str, version: Version, last: Uuid, updates: &str) -> Arc<String> {
     let mut text = String::with_capacity(updates.len() + id.len() + 100);
     text.push_str("{\"id\":null,\"method\":\"");
     text.push_str(match version {
@@ -78,7 +104,7 @@ fn frame(id: &str, version: Version, last: Uuid, updates: &str) -> Arc<str> {
     }
     text.push_str(updates);
     text.push_str("]}");
-    Arc::from(text)
+    Arc::new(text)
 }
 
 impl Server {
@@ -89,7 +115,7 @@ impl Server {
         }
         let last = served.db.last_txn();
         let mut texts: HashMap<*const Shape, Option<String>> = HashMap::new();
-        let mut frames: HashMap<(*const Shape, &str), Arc<str>> = HashMap::new();
+        let mut frames: HashMap<(*const Shape, &str), Arc<String>> = HashMap::new();
         let mut told = Vec::new();
         for ((session, _), monitor) in &served.monitors {
             if self.backlogged.contains(session) {
@@ -104,7 +130,7 @@ impl Server {
             told.push((*session, Arc::clone(frame)));
         }
         for (session, frame) in told {
-            self.send(session, Text::Shared(frame), None);
+            self.send(session, frame.into(), None);
         }
         let Some(served) = self.dbs.get_mut(name).filter(|_| !self.backlogged.is_empty()) else { return };
         for ((_, _), monitor) in
@@ -138,11 +164,18 @@ impl Server {
             }
         }
         for frame in told {
-            self.send(session, Text::Shared(frame), None);
+            self.send(session, frame.into(), None);
         }
     }
 
-    pub(super) fn monitor(&mut self, session: SessionId, method: &str, params: &[Value]) -> Result<String> {
+    /// Begins a monitor; gives the answer to the request `request`.
+    pub(super) fn monitor(
+        &mut self,
+        session: SessionId,
+        request: &Value,
+        method: &str,
+        params: &[Value],
+    ) -> Result<Text> {
         let name = self.db_of(method, params)?;
         let version = match method {
             "monitor" => Version::V1,
@@ -181,11 +214,21 @@ impl Server {
             };
             since = changes_since(&served.db, &shape, uuid);
         }
-        let found = since.is_some();
-        let updates = since.unwrap_or_else(|| initial_update(&served.db, &shape));
-        let result =
-            if version == Version::V3 { format!("[{found},\"{}\",{updates}]", served.db.last_txn()) } else { updates };
         let shape = self.shapes.enter(&name, shape);
+        let mut head = String::new();
+        write_reply_head(&mut head, request);
+        if version == Version::V3 {
+            head.push_str(&format!("[{},\"{}\",", since.is_some(), served.db.last_txn()));
+        }
+        let mut answer = Text::from(head);
+        match since {
+            Some(updates) => answer.push_own(&updates),
+            None => self.shapes.begin(&name, &shape, &served.db, &mut answer),
+        }
+        if version == Version::V3 {
+            answer.push_own("]");
+        }
+        answer.push_own(REPLY_TAIL);
         let number = self.next_monitor();
         let monitor = Monitor { id: Arc::from(to_text(id)), shape, pending: Changes::default() };
         if let Some(served) = self.dbs.get_mut(&name) {
@@ -194,7 +237,7 @@ impl Server {
         if let Some(known) = self.sessions.get_mut(&session) {
             known.monitors.insert(key, (name, number));
         }
-        Ok(result)
+        Ok(answer)
     }
 
     pub(super) fn monitor_cond_change(&mut self, session: SessionId, params: Vec<Value>) -> Result<()> {
@@ -237,7 +280,7 @@ impl Server {
             known.monitors.insert(new_key, (name, number));
         }
         if let Some(updates) = updates {
-            self.send(session, Text::Shared(frame(&id, version, last, &updates)), None);
+            self.send(session, frame(&id, version, last, &updates).into(), None);
         }
         Ok(())
     }
@@ -277,7 +320,7 @@ impl Server {
                 text.push_str(",\"params\":[");
                 text.push_str(&monitor.id);
                 text.push_str("]}");
-                self.send(session, Text::Own(text), None);
+                self.send(session, text.into(), None);
             }
         }
     }
