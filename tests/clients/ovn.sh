@@ -93,6 +93,18 @@ ovn-nbctl ls-add pub -- lsp-add pub ln -- lsp-set-type ln localnet -- lsp-set-ad
 ip -n "$net-1" route add default via 10.0.0.254
 timeout 100 ovn-nbctl --wait=hv sync; echo "gateway: $?"
 echo "ping by the gateway: $(reach 3 172.16.0.1)"
+# Back to where it came from by a load balancer: what the echo teaches a table is to stand before its answer is there.
+ovn-nbctl lb-add lb1 30.0.0.9 10.0.0.1 -- ls-lb-add sw0 lb1
+timeout 100 ovn-nbctl --wait=hv sync
+reach 3 30.0.0.9 >/dev/null
+answered=0
+for _ in $(seq 10); do
+    ovs-ofctl del-flows br-int table=69
+    ovs-appctl dpctl/flush-conntrack
+    ovs-appctl revalidator/purge
+    ip netns exec "$net-1" ping -c 1 -W 3 30.0.0.9 >/dev/null && answered=$((answered + 1))
+done
+echo "first echoes that came back: $answered"
 # The shell tells of a killed job whenever it learns of it.
 { kill -9 "$server"; wait "$server"; } 2>/dev/null
 rm -f "$dir/sb.sock"

@@ -320,6 +320,39 @@ fn flows_of_packets_that_came_back_keep_their_state() {
     assert!(miss(&mut world, 1).is_empty(), "a packet on its way is decided upon, and leaves nothing");
 }
 
+/// The answer to a packet that taught a rule may be back before the rule's table has it: it is decided upon by that rule
+/// nevertheless. What teaches nothing new holds nobody up.
+#[test]
+fn an_answer_is_decided_upon_by_what_its_question_taught() {
+    let (mut world, peer) = switch(V13);
+    let rules = [
+        ("flow add in_port=1,actions=learn(table=1,output:NXM_OF_IN_PORT[]),output:2", ""),
+        ("flow add in_port=2,actions=resubmit(,1)", ""),
+    ];
+    check(&mut world, peer, &rules);
+    let mut view = world.bridge.live_view().clone();
+    for port in [1u16, 2] {
+        let at = ofproto::view::PortRef { bridge: world.bridge.view().id, port: OfPort(port) };
+        view.odp_ports.insert(port.into(), at);
+    }
+    world.bridge.set_switch_view(&view);
+    let question_and_answer = |world: &mut World| {
+        for in_port in [1, 2] {
+            let packet = PacketBuf::new(&[0; 60]);
+            let key = Box::new(::flow::extract(packet.data(), in_port).0);
+            let upcall = Upcall { kind: UpcallKind::Miss, key, packet, ticket: Ticket { flow: 1, thread: 0 } };
+            world.bridge.upcalls(vec![upcall], true, world.now_ms);
+        }
+    };
+    question_and_answer(&mut world);
+    world.pass(0);
+    let output = |port| [::flow::Action::Output(port)].into();
+    assert_eq!(world.executed, [output(2), output(1)] as [::flow::Actions; 2]);
+    question_and_answer(&mut world);
+    let sent = |output: &Output| matches!(output, Output::Execute { packets, .. } if packets.len() == 1);
+    assert_eq!(world.bridge.take_outputs().iter().filter(|o| sent(o)).count(), 2);
+}
+
 /// A packet that comes up by the `userspace` actions of what it is translated to, as the datapath hands it up.
 fn for_controller(world: &mut World) -> Upcall {
     let packet = PacketBuf::new(&[0; 60]);

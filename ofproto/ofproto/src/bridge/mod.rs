@@ -29,6 +29,7 @@ mod flow_reply;
 mod frames;
 mod group;
 mod hidden;
+mod lessons;
 mod limit;
 mod liveness;
 mod lldp;
@@ -138,6 +139,7 @@ pub struct Bridge {
     busy: Option<Pending>,
     /// Changes of the bridge's own, which go before any controller's.
     own: VecDeque<Vec<(u8, Change)>>,
+    lessons: lessons::Lessons,
     table_wishes: tables::TableWishes,
     groups: group::Groups,
     /// Groups as translation sees them.
@@ -248,6 +250,7 @@ impl Bridge {
             ready: VecDeque::new(),
             busy: None,
             own: VecDeque::new(),
+            lessons: lessons::Lessons::default(),
             table_wishes: BTreeMap::new(),
             groups: BTreeMap::new(),
             published_groups: BTreeMap::new(),
@@ -503,6 +506,7 @@ impl Bridge {
             other => self.busy = Some(other),
         }
         self.run_queue();
+        self.run_waiting_upcalls(now_ms);
     }
 
     /// The address table was changed from outside: the view follows.
@@ -560,6 +564,7 @@ impl Bridge {
         let outcomes = outcomes.flat_map(|staged| std::mem::take(&mut staged.outcomes));
         let events: Vec<Event> = outcomes.filter_map(Result::ok).flatten().collect();
         self.settle(&results, true);
+        self.lessons_learned();
         self.tell_events(None, events, now_ms);
     }
 
@@ -582,6 +587,7 @@ impl Bridge {
             other => self.busy = Some(other),
         }
         self.run_queue();
+        self.run_waiting_upcalls(now_ms);
     }
 
     /// Whether the tables have not yet answered what the bridge itself asked of them, by `learn` for instance.

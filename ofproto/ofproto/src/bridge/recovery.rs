@@ -22,6 +22,7 @@ impl Bridge {
         tables.flat_map(|table| table.rules.iter()).for_each(|rule| self.teachers.adopt(rule));
         self.goes_on = true;
         self.own.clear();
+        self.lessons.clear();
         self.busy = None;
         self.outputs.clear();
         for (id, shown) in view.groups.iter() {

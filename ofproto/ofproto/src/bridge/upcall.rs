@@ -14,7 +14,6 @@ use packet::PacketBuf;
 use super::receipts::is_news;
 use super::{Bridge, Output};
 use crate::rule::RuleStats;
-use crate::table::Change;
 use crate::trace;
 use crate::view::{BundleId, PortRef, SwitchView};
 use crate::xlate::{Effect, Input, Start, Translation, resolve, stray_text, translate};
@@ -45,6 +44,12 @@ impl Bridge {
 
     /// Answers upcalls. Where the datapath has no room for flows, packets are sent on and nothing is kept of them.
     pub fn upcalls(&mut self, batch: Vec<Upcall>, has_room: bool, now_ms: i64) {
+        if let Some(batch) = self.wait_for_lessons(batch, has_room) {
+            self.answer_upcalls(batch, has_room, now_ms);
+        }
+    }
+
+    pub(super) fn answer_upcalls(&mut self, batch: Vec<Upcall>, has_room: bool, now_ms: i64) {
         let mut install = Vec::with_capacity(batch.len());
         let mut execute = Vec::with_capacity(batch.len());
         // All of a batch come from one thread.
@@ -229,8 +234,7 @@ impl Bridge {
                     counts.1 += if *matched { stats.packets } else { 0 };
                 }
                 Effect::Learn { bridge, flow_mod, limit, .. } if *bridge == self.view.id => {
-                    let change = Change::Learn { flow_mod: flow_mod.clone(), limit: *limit };
-                    self.own.push_back(vec![(flow_mod.table, change)]);
+                    self.learn_rule(flow_mod, *limit);
                 }
                 Effect::FinTimeout { bridge, rule, idle, hard } if *bridge == self.view.id => {
                     // FIN or RST.

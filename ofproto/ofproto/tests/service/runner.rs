@@ -16,6 +16,8 @@ pub struct World {
     tables: BTreeMap<u8, Table>,
     sent: Vec<(ConnId, Msg)>,
     dropped: u64,
+    /// The actions that packets were sent on by.
+    pub executed: Vec<flow::Actions>,
     pub now_ms: i64,
     xid: u32,
 }
@@ -34,7 +36,8 @@ impl World {
             );
         }
         let bridge = Bridge::new(BridgeId(1), config, 7, 1000);
-        let mut world = World { bridge, tables: BTreeMap::new(), sent: Vec::new(), dropped: 0, now_ms: 1000, xid: 100 };
+        let (tables, sent, executed) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let mut world = World { bridge, tables, sent, dropped: 0, executed, now_ms: 1000, xid: 100 };
         world.settle();
         world
     }
@@ -125,6 +128,9 @@ impl World {
             Output::Ask { questions, .. } => {
                 let answers = questions.iter().filter_map(|q| self.answer(q)).collect();
                 self.bridge.answered(answers, now_ms);
+            }
+            Output::Execute { packets, .. } => {
+                self.executed.extend(packets.into_iter().map(|p| p.actions));
             }
             Output::Share | Output::SetAdmin { .. } => self.bridge.carried_out(),
             _ => {}
