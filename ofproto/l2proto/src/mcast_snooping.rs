@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::membership::Membership;
 
 /// How long a router's port is remembered, milliseconds.
-pub const ROUTER_IDLE_MS: i64 = 300_000;
+pub const ROUTER_IDLE_MS: i64 = 180_000;
 /// How long a listener is remembered unless configured, seconds.
 pub const DEFAULT_IDLE_S: u32 = 300;
 /// Most groups unless configured.
@@ -60,7 +60,8 @@ impl<P> Default for McastView<P> {
 }
 
 impl<P: Copy + Ord> McastView<P> {
-    /// The ports that listen to a group, longest silent first; `None` when nobody does.
+    /// The ports that listen to a group, longest silent first; `None` for a group that is not known. One that all have left
+    /// stays known for a while.
     pub fn listeners(&self, key: &GroupKey) -> Option<impl Iterator<Item = P> + '_> {
         self.groups.get(key).map(|ports| ports.iter().copied())
     }
@@ -76,7 +77,9 @@ impl<P: Copy + Ord> McastView<P> {
     }
 }
 
-/// A group: its place in the order of use, and who listens, with when each was last heard, longest silent first.
+/// A group: its place in the order of use, and who listens, with when each was last heard, longest silent first. As in Open
+/// vSwitch one that nobody listens to any more, and whoever fell silent in it, stay until the group is the one that is
+/// longest unused.
 #[derive(Clone, Debug)]
 struct Group<P> {
     rank: u64,
@@ -94,6 +97,8 @@ pub struct McastTable<P = u32> {
     routers: Vec<(u16, P, i64)>,
     /// Ports that get all multicast anyway.
     flooded: BTreeSet<P>,
+    /// Ports that get all reports.
+    reporting: BTreeSet<P>,
     idle_ms: i64,
     max_groups: usize,
     /// Listeners and routers that were heard of, and that fell silent.
@@ -103,9 +108,9 @@ pub struct McastTable<P = u32> {
 /// What a table counted; it grows from zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct McastCounts {
-    /// Listeners and routers that it learned.
+    /// Groups and routers that it learned.
     pub learned: u64,
-    /// Those that it forgot, as they were not heard again.
+    /// Groups, listeners and routers that it forgot, as they were not heard again.
     pub expired: u64,
 }
 
@@ -118,6 +123,7 @@ impl<P: Copy + Ord> Default for McastTable<P> {
             next_rank: 0,
             routers: Vec::new(),
             flooded: BTreeSet::new(),
+            reporting: BTreeSet::new(),
             idle_ms: i64::from(DEFAULT_IDLE_S) * 1000,
             max_groups: DEFAULT_MAX_GROUPS,
             counts: McastCounts::default(),
@@ -131,12 +137,15 @@ impl<P: Copy + Ord> McastTable<P> {
         self.view.clone()
     }
 
-    /// Takes a configuration; `flooded` are the ports that get all multicast anyway, of which nothing is learned.
-    pub fn configure(&mut self, config: McastConfig, flooded: BTreeSet<P>) {
+    /// Takes a configuration; `flooded` are the ports that get all multicast anyway, of which nothing is learned,
+    /// `reporting` those that get all reports, so that there is likely more than one host behind each: neither kind leaves a
+    /// group because one of them does.
+    pub fn configure(&mut self, config: McastConfig, flooded: BTreeSet<P>, reporting: BTreeSet<P>) {
         self.idle_ms = i64::from(config.idle_s.clamp(15, 3600)) * 1000;
         self.max_groups = config.max_groups.max(10);
         self.view.flood_unregistered = config.flood_unregistered;
         self.flooded = flooded;
+        self.reporting = reporting;
     }
 
     /// Number of groups.
@@ -166,14 +175,16 @@ impl<P: Copy + Ord> McastTable<P> {
         }
         if !self.groups.contains_key(&key)
             && self.groups.len() >= self.max_groups
-            && let Some((_, oldest)) = self.order.pop_first()
+            && let Some(oldest) = self.order.first_key_value().map(|(_, key)| *key)
         {
-            self.groups.remove(&oldest);
-            Arc::make_mut(&mut self.view.groups).remove(&oldest);
+            self.forget_group(&oldest);
         }
         let rank = self.next_rank;
         self.next_rank += 1;
-        let group = self.groups.entry(key).or_insert(Group { rank, listeners: Vec::new() });
+        let group = self.groups.entry(key).or_insert_with(|| {
+            self.counts.learned += 1;
+            Group { rank, listeners: Vec::new() }
+        });
         self.order.remove(&group.rank);
         group.rank = rank;
         self.order.insert(rank, key);
@@ -183,7 +194,6 @@ impl<P: Copy + Ord> McastTable<P> {
         }
         group.listeners.push((port, now_ms));
         if known.is_none() {
-            self.counts.learned += 1;
             self.publish(key);
         }
         known.is_none()
@@ -191,7 +201,8 @@ impl<P: Copy + Ord> McastTable<P> {
 
     /// A port leaves a group. Gives whether forwarding changes.
     pub fn leave(&mut self, key: &GroupKey, port: P) -> bool {
-        self.drop_listeners(*key, |(p, _)| *p == port)
+        let stays = self.flooded.contains(&port) || self.reporting.contains(&port);
+        !stays && self.drop_listeners(*key, |(p, _)| *p == port)
     }
 
     /// A router was heard. Gives whether forwarding changes.
@@ -223,37 +234,65 @@ impl<P: Copy + Ord> McastTable<P> {
     /// Forgets everything about a port. Gives whether forwarding changes.
     pub fn flush_port(&mut self, port: P) -> bool {
         let keys: Vec<GroupKey> = self.groups.keys().copied().collect();
-        let groups = keys.into_iter().fold(false, |c, key| self.drop_listeners(key, |(p, _)| *p == port) | c);
+        let mut groups = false;
+        for key in keys {
+            if self.drop_listeners(key, |(p, _)| *p == port) {
+                groups = true;
+                if self.groups.get(&key).is_some_and(|group| group.listeners.is_empty()) {
+                    self.forget_group(&key);
+                }
+            }
+        }
         self.drop_routers(|(_, p, _)| *p == port) | groups
     }
 
     /// Forgets what has aged and what is too much. Gives whether forwarding changes.
     pub fn run(&mut self, now_ms: i64) -> bool {
         let mut changed = false;
-        while self.groups.len() > self.max_groups
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
-            self.groups.remove(&oldest);
-            Arc::make_mut(&mut self.view.groups).remove(&oldest);
+        while let Some(key) = self.order.first_key_value().map(|(_, key)| *key) {
+            if self.groups.len() > self.max_groups {
+                self.forget_group(&key);
+            } else if !self.prune(key, now_ms) {
+                break;
+            }
             changed = true;
-        }
-        let idle_ms = self.idle_ms;
-        let is_old = |heard: i64| now_ms >= heard + idle_ms;
-        let old: Vec<GroupKey> =
-            self.groups.iter().filter(|(_, g)| g.listeners.iter().any(|(_, t)| is_old(*t))).map(|(k, _)| *k).collect();
-        for key in old {
-            let gone = self.drop_listeners(key, |(_, heard)| is_old(*heard));
-            self.counts.expired += u64::from(gone);
-            changed |= gone;
         }
         let gone = self.drop_routers(|(_, _, heard)| now_ms >= heard + ROUTER_IDLE_MS);
         self.counts.expired += u64::from(gone);
         changed | gone
     }
 
-    /// When the next entry ages.
+    /// Takes out of a group who fell silent, and the group if nobody is left. Gives whether anything went.
+    fn prune(&mut self, key: GroupKey, now_ms: i64) -> bool {
+        let Some(group) = self.groups.get_mut(&key) else { return false };
+        let silent = group.listeners.iter().take_while(|(_, heard)| now_ms >= heard + self.idle_ms).count();
+        group.listeners.drain(..silent);
+        self.counts.expired += silent as u64;
+        if group.listeners.is_empty() {
+            self.counts.expired += 1;
+            self.forget_group(&key);
+            return true;
+        }
+        if silent > 0 {
+            self.publish(key);
+        }
+        silent > 0
+    }
+
+    fn forget_group(&mut self, key: &GroupKey) {
+        if let Some(group) = self.groups.remove(key) {
+            self.order.remove(&group.rank);
+        }
+        Arc::make_mut(&mut self.view.groups).remove(key);
+    }
+
+    /// When the next entry ages. It is long ago where something is to go that was not told to age.
     pub fn poll_timeout(&self) -> Option<(i64, &'static str)> {
-        let oldest = self.groups.values().filter_map(|g| g.listeners.first()).map(|(_, t)| t + self.idle_ms).min();
+        let longest_unused = self.order.first_key_value().and_then(|(_, key)| self.groups.get(key));
+        let oldest = longest_unused.map(|group| match group.listeners.first() {
+            Some((_, heard)) if self.groups.len() <= self.max_groups => heard + self.idle_ms,
+            _ => i64::MIN,
+        });
         let router = self.routers.first().map(|(_, _, t)| t + ROUTER_IDLE_MS);
         oldest.into_iter().chain(router).min().map(|t| (t, "multicast aging"))
     }
@@ -270,16 +309,12 @@ impl<P: Copy + Ord> McastTable<P> {
         all
     }
 
-    /// Takes listeners out of a group, and the group if nobody is left. Gives whether any was there.
+    /// Takes listeners out of a group. Gives whether any was there.
     fn drop_listeners(&mut self, key: GroupKey, gone: impl Fn(&(P, i64)) -> bool) -> bool {
         let Some(group) = self.groups.get_mut(&key) else { return false };
         let before = group.listeners.len();
         group.listeners.retain(|l| !gone(l));
         let changed = group.listeners.len() != before;
-        if group.listeners.is_empty() {
-            self.order.remove(&group.rank);
-            self.groups.remove(&key);
-        }
         if changed {
             self.publish(key);
         }
@@ -329,9 +364,54 @@ mod tests {
     }
 
     #[test]
+    fn who_fell_silent_stays_until_the_group_is_the_longest_unused() {
+        let mut table = McastTable::<u32>::default();
+        let key = |group| GroupKey { vlan: 0, group };
+        let groups = |table: &McastTable| table.entries(0).into_iter().map(|e| (e.0, e.2.unwrap())).collect::<Vec<_>>();
+        table.join(key(1), 1, 0);
+        table.join(key(2), 2, 100_000);
+        table.join(key(1), 2, 200_000);
+        assert_eq!(table.counts, McastCounts { learned: 2, expired: 0 }, "a group is learned once");
+        assert!(!table.run(350_000), "another group is longer unused, and is fresh");
+        assert_eq!(groups(&table), [(2, 2), (1, 1), (2, 1)]);
+        table.join(key(2), 2, 350_000);
+        assert!(table.poll_timeout().unwrap().0 <= 350_000 && table.run(350_000));
+        assert_eq!((groups(&table), table.counts.expired), (vec![(2, 1), (2, 2)], 1));
+        // All have left: it is gone once it is the longest unused, and known to have nobody until then.
+        assert!(table.leave(&key(2), 2) && !table.run(350_000));
+        assert_eq!(table.view().listeners(&key(2)).map(Iterator::count), Some(0));
+        assert!(table.leave(&key(1), 2));
+        assert!(table.poll_timeout().unwrap().0 <= 350_000 && table.run(350_000));
+        assert!(table.view().listeners(&key(2)).is_none() && table.is_empty());
+        assert_eq!(table.counts.expired, 3);
+    }
+
+    #[test]
+    fn a_port_that_gets_everything_or_all_reports_leaves_no_group() {
+        let mut table = McastTable::<u32>::default();
+        let key = GroupKey { vlan: 0, group: 1 };
+        (1..4).for_each(|port| assert!(table.join(key, port, 0)));
+        table.configure(McastConfig::default(), BTreeSet::from([1]), BTreeSet::from([2]));
+        assert_eq!([1, 2, 3].map(|port| table.leave(&key, port)), [false, false, true]);
+        // A port that goes takes its groups along; that is no ageing.
+        assert!(table.flush_port(1) && table.flush_port(2) && table.is_empty());
+        assert_eq!(table.counts.expired, 0);
+    }
+
+    #[test]
+    fn a_smaller_table_loses_groups_at_once() {
+        let mut table = McastTable::<u32>::default();
+        (0..12).for_each(|group| assert!(table.join(GroupKey { vlan: 0, group }, 1, 5)));
+        assert!(!table.run(5));
+        table.configure(McastConfig { max_groups: 2, ..McastConfig::default() }, BTreeSet::new(), BTreeSet::new());
+        assert!(table.poll_timeout().unwrap().0 <= 5 && table.run(5));
+        assert_eq!((table.len(), table.counts.expired), (10, 0));
+    }
+
+    #[test]
     fn the_group_longest_unused_makes_room() {
         let mut table = McastTable::<u32>::default();
-        table.configure(McastConfig { max_groups: 10, ..McastConfig::default() }, BTreeSet::from([7]));
+        table.configure(McastConfig { max_groups: 10, ..McastConfig::default() }, BTreeSet::from([7]), BTreeSet::new());
         for group in 0..10 {
             table.join(GroupKey { vlan: 0, group }, 1, group as i64);
         }

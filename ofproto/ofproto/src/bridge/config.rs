@@ -139,8 +139,10 @@ impl Bridge {
             return;
         };
         let groups = self.groups_heard.get_or_insert_with(McastTable::default);
-        let flooded = config.ports.values().filter(|p| p.view.mcast_flood).filter_map(|p| Some(p.view.bundle?.0));
-        groups.configure(wanted, flooded.collect());
+        let flagged = |flag: fn(&PortView) -> bool| {
+            config.ports.values().filter(|p| flag(&p.view)).filter_map(|p| Some(p.view.bundle?.0)).collect()
+        };
+        groups.configure(wanted, flagged(|p| p.mcast_flood), flagged(|p| p.mcast_flood_reports));
         for id in self.config.bundle_settings.keys().filter(|id| !config.bundle_settings.contains_key(id)) {
             groups.flush_port(id.0);
         }

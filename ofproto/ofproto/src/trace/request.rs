@@ -110,11 +110,29 @@ fn ct_state(text: &str) -> Result<u8, String> {
         let bit = bit.ok_or_else(|| format!("{name}: unknown connection tracking state flag"))?;
         bits |= 1u8 << bit;
     }
-    if bits & flow::ct_state::TRK == 0 && bits != 0 {
-        let why = "invalid connection state: If \"trk\" is unset, no other flags are set";
-        return Err(format!("{text}: {why}"));
+    let wrong = impossible(bits);
+    if wrong.is_empty() {
+        return Ok(bits);
     }
-    Ok(bits)
+    let names: Vec<&str> = (0..8).filter(|i| bits & 1 << i != 0).map(|i| CT_STATE[i]).collect();
+    let names = names.join("|");
+    // Each has a line of its own, the last one too.
+    Err(wrong.iter().map(|why| format!("{names}: invalid connection state: {why}\n")).collect())
+}
+
+/// Why no connection can be in this state.
+fn impossible(bits: u8) -> Vec<&'static str> {
+    use flow::ct_state::{EST, INV, NEW, RPL, TRK};
+    let has = |all: u8| bits & all == all;
+    [
+        (bits != 0 && !has(TRK), "If \"trk\" is unset, no other flags are set"),
+        (has(INV) && bits & !(INV | TRK) != 0, "when \"inv\" is set, only \"trk\" may also be set"),
+        (has(NEW | EST), "\"new\" and \"est\" are mutually exclusive"),
+        (has(NEW | RPL), "\"new\" and \"rpy\" are mutually exclusive"),
+    ]
+    .into_iter()
+    .filter_map(|(is_so, why)| is_so.then_some(why))
+    .collect()
 }
 
 /// What the log is told where [`parse`] says that a packet is out of no tunnel of here.

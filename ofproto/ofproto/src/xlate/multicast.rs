@@ -159,14 +159,16 @@ impl Context<'_> {
     ) -> Option<String> {
         let own = from.id.0;
         let is_router = mcast.routers(vlan).any(|p| p == own);
-        let flag = |p: &openflow::OfPort| self.bridge.ports.get(p).is_some_and(|p| p.mcast_flood);
-        let flooded = from.ports.iter().any(flag);
+        let flagged =
+            |flag: fn(&PortView) -> bool| from.ports.iter().filter_map(|p| self.bridge.ports.get(p)).any(|p| flag(p));
+        let flooded = flagged(|p| p.mcast_flood);
+        let stays = flooded || flagged(|p| p.mcast_flood_reports);
         let changes = |m: &Membership| match m {
             Membership::Join(group) => {
                 !is_router && !flooded && mcast.listeners(&GroupKey { vlan, group: *group }).is_none()
             }
             Membership::Leave(group) => {
-                mcast.listeners(&GroupKey { vlan, group: *group }).is_some_and(|mut l| l.any(|p| p == own))
+                !stays && mcast.listeners(&GroupKey { vlan, group: *group }).is_some_and(|mut l| l.any(|p| p == own))
             }
             Membership::Query => !is_router && !flooded,
         };
