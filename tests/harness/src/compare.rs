@@ -17,8 +17,8 @@ pub fn difference(left: &Outcome, right: &Outcome) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What the shell says if it did not understand the command, `await` and `calm` if they did so in vain, and a reader of files
-/// that are not there: two sides that agree in that say nothing of either.
+/// What the shell says if it did not understand the command, `await` and `calm` if they did so in vain, a reader of files
+/// that are not there, and Python of a script that it gave up: two sides that agree in that say nothing of either.
 pub fn refused(outcome: &Outcome) -> Option<String> {
     let is_vain = |line: &&str| line.contains("await: in vain: ") || line.contains("calm: in vain: ");
     if let Some(line) = outcome.stdout.lines().find(is_vain) {
@@ -30,6 +30,10 @@ pub fn refused(outcome: &Outcome) -> Option<String> {
     };
     if let Some(line) = outcome.stderr.lines().find(is_blind) {
         return Some(format!("  a file was not there to be read: {line}\n"));
+    }
+    let mut said = outcome.stderr.lines().chain(outcome.stdout.lines());
+    if said.any(|line| line.starts_with("Traceback (most recent call last)")) {
+        return Some(format!("  a script broke off: {}\n", outcome.stderr.lines().last().unwrap_or_default()));
     }
     let is_shells = |line: &&str| {
         let rest = line.strip_prefix("sh: ").and_then(|rest| rest.split_once(": "));
@@ -81,6 +85,14 @@ mod tests {
         assert!(said("x\ngrep: ovs-vswitchd.log: No such file or directory\n").is_some());
         assert!(said("sed: can't read x: No such file or directory\n").is_some());
         assert_eq!(said("ovs-ofctl: flows: open failed (No such file or directory)\n"), None);
+    }
+
+    #[test]
+    fn a_script_that_breaks_off_on_both_sides_is_no_agreement() {
+        let said = |err: &str| refused(&Outcome { stdout: "x\n".into(), stderr: err.into(), end: End::Code(1) });
+        let text = said("Traceback (most recent call last):\n  File \"x.py\", line 1\nValueError: y\n").unwrap();
+        assert_eq!(text, "  a script broke off: ValueError: y\n");
+        assert_eq!(said("ovs-vsctl: Traceback (most recent call last)\n"), None);
     }
 
     #[test]

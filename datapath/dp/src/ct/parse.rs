@@ -62,10 +62,18 @@ fn be32(octets: &[u8], at: usize) -> Option<u32> {
 /// Looks at a packet, unless it cannot be tracked.
 pub(crate) fn parse(octets: &[u8], key: &Key, layers: &Layers, offload: &Offload) -> Result<Parsed, Untracked> {
     let (tuple, transport) = tuple(octets, key, layers).ok_or(Untracked::Malformed)?;
+    if tuple.proto == UDP && !is_whole_datagram(transport) {
+        return Err(Untracked::Malformed);
+    }
     if !offload.csum_valid && offload.partial_csum.is_none() {
         check_sums(octets, key, layers, transport)?;
     }
     classify(tuple, transport).ok_or(Untracked::Malformed)
+}
+
+/// Whether the length that a datagram says it has (RFC 768: octets, its header among them) can be true of what is there.
+fn is_whole_datagram(transport: &[u8]) -> bool {
+    be16(transport, 4).is_some_and(|len| (8..=transport.len()).contains(&usize::from(len)))
 }
 
 fn classify(tuple: Tuple, transport: &[u8]) -> Option<Parsed> {
