@@ -215,14 +215,19 @@ fn compare(a: &FlowStats, b: &FlowStats, criteria: &[Criterion]) -> std::cmp::Or
             Some(field) => {
                 let of = |f: &FlowStats| {
                     let (value, mask) = f.matching.get(field);
-                    (!mask.is_zero()).then_some((value, mask))
+                    let is_there = match (field, &f.matching.tun) {
+                        // Its mask does not tell: it may be zero.
+                        (flow::Field::TunMetadata(i), Some(tun)) => tun.entry(i).is_some(),
+                        _ => !mask.is_zero(),
+                    };
+                    is_there.then_some(value)
                 };
                 match (of(a), of(b)) {
                     (None, None) => Ordering::Equal,
                     // A flow without the field comes last, whichever way the order is.
                     (None, Some(_)) => return Ordering::Greater,
                     (Some(_), None) => return Ordering::Less,
-                    (Some((va, _)), Some((vb, _))) => va.cmp(&vb),
+                    (Some(va), Some(vb)) => as_number(&va.0).cmp(&as_number(&vb.0)),
                 }
             }
         };
@@ -232,6 +237,12 @@ fn compare(a: &FlowStats, b: &FlowStats, criteria: &[Criterion]) -> std::cmp::Or
         }
     }
     Ordering::Equal
+}
+
+/// Octets as a number that compares: metadata of a tunnel has as many as each match needed.
+fn as_number(octets: &[u8]) -> (usize, &[u8]) {
+    let octets = &octets[octets.iter().take_while(|octet| **octet == 0).count()..];
+    (octets.len(), octets)
 }
 
 fn one_flow(settings: &Settings, args: &[String], command: FlowModCommand) -> Done {
