@@ -3,40 +3,52 @@
 
 use super::{Context, Outcome};
 use cli::program::{print, strerror};
-use ovsdb::log::Header;
+use ovsdb::OvsdbError;
+use ovsdb::log::{Header, Reader};
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
 /// What a file holds.
+#[derive(PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A standalone database.
     Standalone,
-    /// A clustered one, with the first record of its log.
-    Clustered(Value),
+    Clustered,
 }
 
-/// The longest first record that is read, in bytes.
-const MAX_HEADER: u64 = 64 << 20;
+fn opened(path: &str) -> Outcome<BufReader<File>> {
+    let failed = |error| format!("I/O error: {path}: open failed ({})", strerror(&error));
+    Ok(BufReader::new(File::open(path).map_err(failed)?))
+}
 
-/// Looks at the first record of a file.
+/// Looks at the first line of a file.
 pub(super) fn kind_of(path: &str) -> Outcome<Kind> {
-    let failed = |what: &str, error: std::io::Error| format!("I/O error: {path}: {what} ({})", strerror(&error));
-    let mut input = BufReader::new(std::fs::File::open(path).map_err(|error| failed("open failed", error))?);
-    let failed = |error| failed("read error", error);
+    let failed = |error| format!("I/O error: {path}: read error ({})", strerror(&error));
     let mut line = Vec::new();
-    input.by_ref().take(128).read_until(b'\n', &mut line).map_err(failed)?;
+    opened(path)?.take(128).read_until(b'\n', &mut line).map_err(failed)?;
     match Header::parse(&line) {
         _ if line.is_empty() => Err(format!("ovsdb error: {path}: cannot identify file type")),
         None => Err(format!("ovsdb error: {path}: unexpected file format")),
         Some(Header { magic: "JSON", .. }) => Ok(Kind::Standalone),
-        Some(Header { magic: "CLUSTER", length, .. }) => {
-            let mut text = Vec::new();
-            input.take(length.min(MAX_HEADER)).read_to_end(&mut text).map_err(failed)?;
-            let header = jsonrpc::parse_value(&text, jsonrpc::Limits::default());
-            header.map(Kind::Clustered).map_err(|error| format!("syntax error: {path}: {error}"))
-        }
+        Some(Header { magic: "CLUSTER", .. }) => Ok(Kind::Clustered),
         Some(_) => Err(format!("ovsdb error: {path}: cannot identify file type")),
     }
+}
+
+/// The first record of a clustered database's log, which must tell what every server's does.
+pub(super) fn header_of(path: &str) -> Outcome<Value> {
+    let record = Reader::of_clustered(opened(path)?, path).next_record().map_err(|error| error.to_string())?;
+    let header = record.map(|record| record.json).unwrap_or_default();
+    for name in ["server_id", "name", "local_address"] {
+        let fault = match header.get(name) {
+            Some(value) if value.is_string() => continue,
+            Some(_) => format!("Type mismatch for member '{name}'."),
+            None => format!("Required '{name}' member is missing."),
+        };
+        let details = format!("Parsing raft header failed: {fault}");
+        return Err(OvsdbError::syntax_in(&header, details).to_string().into());
+    }
+    Ok(header)
 }
 
 pub(super) fn refuse(_: &mut Context<'_>, _: &[String]) -> Outcome<i32> {
@@ -47,24 +59,25 @@ pub(super) fn refuse(_: &mut Context<'_>, _: &[String]) -> Outcome<i32> {
 pub(super) fn to_standalone(context: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     match kind_of(&args[1])? {
         Kind::Standalone => Err("Database is not clustered db.\n".into()),
-        Kind::Clustered(_) => refuse(context, args),
+        Kind::Clustered => header_of(&args[1]).and_then(|_| refuse(context, args)),
     }
 }
 
 pub(super) fn check_cluster(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     for path in args {
-        if matches!(kind_of(path)?, Kind::Standalone) {
+        if kind_of(path)? == Kind::Standalone {
             return Err(format!("ovsdb error: {path}: cannot identify file type"));
         }
+        header_of(path)?;
     }
     Err("clustered databases are not supported yet".into())
 }
 
 fn member(path: &str, name: &str) -> Outcome<i32> {
-    let Kind::Clustered(header) = kind_of(path)? else {
+    if kind_of(path)? == Kind::Standalone {
         return Err(format!("{path}: not a clustered database"));
-    };
-    match header.get(name).and_then(|value| value.as_str().or_else(|| value.get(1)?.as_str())) {
+    }
+    match header_of(path)?.get(name).and_then(Value::as_str) {
         Some(text) => {
             print(&format!("{text}\n"));
             Ok(0)
@@ -89,9 +102,9 @@ pub(super) fn db_local_address(_: &mut Context<'_>, args: &[String]) -> Outcome<
 }
 
 pub(super) fn db_is_clustered(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
-    Ok(if matches!(kind_of(&args[0])?, Kind::Clustered(_)) { 0 } else { 2 })
+    Ok(if kind_of(&args[0])? == Kind::Clustered { 0 } else { 2 })
 }
 
 pub(super) fn db_is_standalone(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
-    Ok(if matches!(kind_of(&args[0])?, Kind::Standalone) { 0 } else { 2 })
+    Ok(if kind_of(&args[0])? == Kind::Standalone { 0 } else { 2 })
 }

@@ -28,7 +28,7 @@ pub(super) fn db_name(_: &mut Context<'_>, args: &[String]) -> Outcome<i32> {
     let path = db_file(args, 0);
     match cluster::kind_of(&path)? {
         Kind::Standalone => show(&schema_of(&path)?.name),
-        Kind::Clustered(header) => show(header.get("name").and_then(|name| name.as_str()).unwrap_or("")),
+        Kind::Clustered => show(cluster::header_of(&path)?["name"].as_str().unwrap_or_default()),
     }
 }
 

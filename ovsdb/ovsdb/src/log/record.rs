@@ -52,6 +52,7 @@ pub struct LogError {
 pub struct Reader<R> {
     input: R,
     name: String,
+    magic: &'static str,
     offset: u64,
     line: Vec<u8>,
     data: Vec<u8>,
@@ -62,7 +63,21 @@ impl<R: BufRead> Reader<R> {
     /// A reader of `input` from its start; errors name it `name`.
     #[must_use]
     pub fn new(input: R, name: &str) -> Self {
-        Reader { input, name: name.to_owned(), offset: 0, line: Vec::new(), data: Vec::new(), failed: None }
+        Reader {
+            input,
+            name: name.to_owned(),
+            magic: "JSON",
+            offset: 0,
+            line: Vec::new(),
+            data: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// As [`Reader::new`], for the log of a clustered database.
+    #[must_use]
+    pub fn of_clustered(input: R, name: &str) -> Self {
+        Reader { magic: "CLUSTER", ..Reader::new(input, name) }
     }
 
     /// End of the last good record, in bytes from the start.
@@ -135,7 +150,7 @@ impl<R: BufRead> Reader<R> {
         if self.offset == 0 {
             let refused = |text: &str| Err(OvsdbError::new("ovsdb error", format!("{}: {text}", self.name)));
             return match header {
-                Some(Header { magic: "JSON", length, sha1 }) => Ok((length, sha1.to_ascii_lowercase())),
+                Some(Header { magic, length, sha1 }) if magic == self.magic => Ok((length, sha1.to_ascii_lowercase())),
                 Some(Header { magic: "CLUSTER", .. }) => {
                     refused("cannot apply this operation to clustered database file")
                 }
@@ -144,7 +159,7 @@ impl<R: BufRead> Reader<R> {
             };
         }
         match header {
-            Some(Header { magic: "JSON", length, sha1 }) => Ok((length, sha1.to_ascii_lowercase())),
+            Some(Header { magic, length, sha1 }) if magic == self.magic => Ok((length, sha1.to_ascii_lowercase())),
             _ => Err(self.fault(format!(
                 "parse error at offset {} in header line \"{}\"",
                 self.offset,
