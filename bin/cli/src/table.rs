@@ -183,24 +183,22 @@ impl Table {
     }
 }
 
-/// Writes one line of cells, each padded to its column's width and none longer.
+/// Writes one line of cells, each padded to its column's width and none longer. Widths are of octets: a character may
+/// be cut in two, as in Open vSwitch.
 fn write_aligned<'a>(cells: impl Iterator<Item = &'a str>, widths: &[usize], out: &mut String) {
-    // Spaces wait for the next text, so that no line ends in them.
-    let mut spaces = 0;
+    let start = out.len();
     for (x, (cell, width)) in cells.zip(widths).enumerate() {
         if x > 0 {
-            spaces += 1;
+            out.push(' ');
         }
-        let mut end = cell.len().min(*width);
-        while !cell.is_char_boundary(end) {
-            end -= 1;
-        }
-        if end > 0 {
-            out.extend(std::iter::repeat_n(' ', std::mem::take(&mut spaces)));
-            out.push_str(&cell[..end]);
-        }
-        spaces += width - end;
+        let cell = octets::of_text(cell);
+        let end = cell.len().min(*width);
+        out.push_str(&octets::to_text(&cell[..end]));
+        out.extend(std::iter::repeat_n(' ', width - end));
     }
+    // No line ends in spaces, its last cell's own among them.
+    let len = out[start..].trim_end_matches(' ').len();
+    out.truncate(start + len);
     out.push('\n');
 }
 
