@@ -492,6 +492,10 @@ impl Session {
             let written = self.write(task);
             self.has_waited = !self.out.is_empty();
             if let Err(error) = written {
+                if let Parting::Due(reason) | Parting::Asked(reason) | Parting::Done(reason) = self.parting {
+                    // It has ceased to read as well.
+                    return self.end(reason.map(str::to_owned), ctx);
+                }
                 let name = self.machine.reconnect.name();
                 vlog::dbg!("jsonrpc", "{name}: send error: {}", errno_text(&error));
                 return self.end(Some(errno_text(&error)), ctx);
