@@ -46,7 +46,7 @@ pub(super) fn header_of(path: &str) -> Outcome<Value> {
             None => format!("Required '{name}' member is missing."),
         };
         let details = format!("Parsing raft header failed: {fault}");
-        return Err(OvsdbError::syntax_in(&header, details).to_string().into());
+        return Err(OvsdbError::syntax_in(&header, details).to_string());
     }
     Ok(header)
 }
