@@ -143,13 +143,27 @@ pub(super) fn prefix(text: &str) -> Option<(u128, u8)> {
     Some((mapped(address), if address.is_ipv4() { MAPPED_BITS + len } else { len }))
 }
 
+/// Reads `pkt_mark=NUMBER` as C's `%i` reads a number: any base, a sign, what follows it ignored, 32 bits kept.
 fn mark(text: &str) -> Option<u32> {
-    text.strip_prefix("pkt_mark=")?.parse().ok()
+    let text = text.strip_prefix("pkt_mark=")?.trim_start();
+    let (is_negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, base) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if text.starts_with('0') => (text, 8),
+        None => (text, 10),
+    };
+    let mut digits = digits.chars().map_while(|c| c.to_digit(base)).peekable();
+    digits.peek()?;
+    let number = digits.fold(0u32, |number, digit| number.wrapping_mul(base).wrapping_add(digit));
+    Some(if is_negative { number.wrapping_neg() } else { number })
 }
 
 fn routes_text(directory: &Directory) -> String {
     let mut out = "Route Table:\n".to_owned();
-    for route in directory.view.underlay.all_routes() {
+    for route in directory.view.underlay.listed_routes() {
         let kind = if route.origin == RouteOrigin::User { "User" } else { "Cached" };
         let len = if is_v4(route.source) { route.len.saturating_sub(MAPPED_BITS) } else { route.len };
         let _ = write!(out, "{kind}: {}/{len}", unmapped(route.prefix));
@@ -173,10 +187,12 @@ fn add_routes(registry: &mut Registry<'_>) {
         let to = prefix(&args[0]).ok_or("Invalid parameters")?;
         let (mut gateway, mut marked) = (None, 0);
         if let Some(text) = args.get(2) {
+            let is_v6 = args[0].contains(':');
             match (mark(text), text.parse::<IpAddr>()) {
                 (Some(mark), _) => marked = mark,
-                (None, Ok(address)) => gateway = Some(mapped(address)),
-                (None, Err(_)) => return Err("Invalid pkt_mark or gateway".to_owned()),
+                (None, Ok(address)) if address.is_ipv6() == is_v6 => gateway = Some(mapped(address)),
+                (None, _) if is_v6 => return Err("Invalid pkt_mark or IPv6 gateway".to_owned()),
+                (None, _) => return Err("Invalid pkt_mark or gateway".to_owned()),
             }
         }
         if let Some(text) = args.get(3) {
@@ -196,4 +212,32 @@ fn add_routes(registry: &mut Registry<'_>) {
         let gateway = route.gateway.map_or_else(|| "::".to_owned(), |g| unmapped(g).to_string());
         Ok(format!("src {}\ngateway {gateway}\ndev {}\n", unmapped(route.source), route.device))
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_numbers_of_any_base() {
+        for (text, number) in [
+            ("7", Some(7)),
+            ("0x7", Some(7)),
+            ("010", Some(8)),
+            ("-1", Some(u32::MAX)),
+            ("+5", Some(5)),
+            ("4294967297", Some(1)),
+            ("99999999999999999999", Some(1_661_992_959)),
+            ("0x100000007", Some(7)),
+            ("7foo", Some(7)),
+            (" 5", Some(5)),
+            ("0", Some(0)),
+            ("0x", None),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(mark(&format!("pkt_mark={text}")), number, "{text}");
+        }
+        assert_eq!(mark("7"), None);
+    }
 }

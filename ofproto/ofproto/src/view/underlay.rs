@@ -27,7 +27,7 @@ pub fn unmapped(address: u128) -> IpAddr {
 /// Who told of a route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RouteOrigin {
-    /// A person; goes before those of others.
+    /// A person.
     #[default]
     User,
     /// The host's table.
@@ -93,17 +93,42 @@ pub fn masked(address: u128, len: u8) -> u128 {
     if len == 0 { 0 } else { address & (u128::MAX << (128 - u32::from(len.min(128)))) }
 }
 
+impl UnderlayRoute {
+    /// The more particular goes before the other; one of a person's before those of the host up to 32 bits longer (as to an
+    /// IPv4 address any is), to the host itself before both. The numbers are Open vSwitch's.
+    fn priority(&self) -> u8 {
+        let ahead = match self.origin {
+            RouteOrigin::Local => 64,
+            RouteOrigin::User => 32,
+            RouteOrigin::Host => 0,
+        };
+        self.len.saturating_add(ahead)
+    }
+}
+
 impl Underlay {
+    /// All routes, as they are listed: the order in which a look-up would see them.
+    pub fn listed_routes(&self) -> Vec<&UnderlayRoute> {
+        let mut best = std::collections::BTreeMap::<u8, u8>::new();
+        for route in self.all_routes() {
+            let best = best.entry(route.len).or_default();
+            *best = route.priority().max(*best);
+        }
+        let mut listed: Vec<_> = self.all_routes().collect();
+        listed.sort_by_key(|r| std::cmp::Reverse((best.get(&r.len).copied(), r.len, r.priority())));
+        listed
+    }
+
     /// All routes: those of people, then the host's.
     pub fn all_routes(&self) -> impl Iterator<Item = &UnderlayRoute> {
         self.routes.iter().chain(&self.host.routes)
     }
 
-    /// The most particular route to an address for packets of a mark; those of people go before the host's.
+    /// The route to an address for packets of a mark that goes before others.
     pub fn route(&self, to: u128, mark: u32) -> Option<&UnderlayRoute> {
         let leads =
             |r: &&UnderlayRoute| r.mark == mark && masked(to, r.len) == r.prefix && is_v4(to) == is_v4(r.source);
-        self.all_routes().filter(leads).max_by_key(|r| (r.origin == RouteOrigin::User, r.len))
+        self.all_routes().filter(leads).max_by_key(|r| (r.priority(), r.origin == RouteOrigin::User))
     }
 
     /// Puts a route in, in place of one to the same.
@@ -207,5 +232,12 @@ mod tests {
         assert!(under.has_ends());
         under.add_route((own.0, 96), "br0", None, 0).expect("the host's address to send from");
         assert_eq!(under.route(own.0, 0).map(|r| r.len), Some(96));
+        // But not before those to the host itself.
+        under.host.routes[0].origin = RouteOrigin::Local;
+        assert_eq!(under.route(own.0, 0).map(|r| r.len), Some(128));
+        under.add_route((own.0, 128), "br0", None, 0).expect("the same address to send from");
+        assert_eq!(under.route(own.0, 0).map(|r| r.origin), Some(RouteOrigin::Local));
+        let listed = under.listed_routes().into_iter().map(|r| (r.len, r.origin)).collect::<Vec<_>>();
+        assert_eq!(listed, [(128, RouteOrigin::Local), (128, RouteOrigin::User), (96, RouteOrigin::User)]);
     }
 }
