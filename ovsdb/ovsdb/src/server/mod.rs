@@ -22,6 +22,7 @@ mod transact;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use hashing::HashOrder;
 use jsonrpc::Message;
 use jsonrpc::message::{REPLY_TAIL, write_reply_head};
 use jsonrpc::text::to_sorted_text;
@@ -156,6 +157,8 @@ pub(crate) struct Session {
     pub change_aware: bool,
     /// Monitors by the text of their ids: database and number.
     pub monitors: BTreeMap<String, (Arc<str>, u64)>,
+    /// Their numbers, in the turn in which their clients are told of a change that concerns several.
+    pub turn: HashOrder<u64>,
 }
 
 /// The server.
@@ -258,7 +261,7 @@ impl Server {
 
     /// A session begins.
     pub fn connect(&mut self, session: SessionId, info: SessionInfo) {
-        let new = Session { info, change_aware: false, monitors: BTreeMap::new() };
+        let new = Session { info, change_aware: false, monitors: BTreeMap::new(), turn: HashOrder::default() };
         self.sessions.insert(session, new);
     }
 

@@ -15,6 +15,7 @@ use crate::monitor::{
     Changes, Shape, Version, changes_since, condition_update, initial_rows, parse_condition_change,
     parse_monitor_requests, update,
 };
+use crate::turn::value_hash;
 use crate::txn::Commit;
 use crate::uuid::Uuid;
 
@@ -23,6 +24,8 @@ use crate::uuid::Uuid;
 pub(crate) struct Monitor {
     /// The JSON of its id.
     pub id: Arc<str>,
+    /// The hash of its id.
+    pub hash: u32,
     pub shape: Arc<Shape>,
     /// What its client has still to be told.
     pub pending: Changes,
@@ -117,7 +120,7 @@ impl Server {
         let mut texts: HashMap<*const Shape, Option<String>> = HashMap::new();
         let mut frames: HashMap<(*const Shape, &str), Arc<String>> = HashMap::new();
         let mut told = Vec::new();
-        for ((session, _), monitor) in &served.monitors {
+        for ((session, number), monitor) in &served.monitors {
             if self.backlogged.contains(session) {
                 continue;
             }
@@ -127,9 +130,10 @@ impl Server {
             let frame = frames
                 .entry((key, &*monitor.id))
                 .or_insert_with(|| frame(&monitor.id, monitor.shape.version, last, text));
-            told.push((*session, Arc::clone(frame)));
+            told.push((*session, *number, Arc::clone(frame)));
         }
-        for (session, frame) in told {
+        self.put_in_turn(&mut told);
+        for (session, _, frame) in told {
             self.send(session, frame.into(), None);
         }
         let Some(served) = self.dbs.get_mut(name).filter(|_| !self.backlogged.is_empty()) else { return };
@@ -137,6 +141,15 @@ impl Server {
             served.monitors.iter_mut().filter(|((session, _), _)| self.backlogged.contains(session))
         {
             monitor.pending.add(commit, &monitor.shape);
+        }
+    }
+
+    /// Puts what monitors of the same session have to tell in the turn of Open vSwitch, where it stands together.
+    fn put_in_turn<T>(&self, told: &mut [(SessionId, u64, T)]) {
+        for of_session in told.chunk_by_mut(|a, b| a.0 == b.0).filter(|of_session| of_session.len() > 1) {
+            let Some(known) = self.sessions.get(&of_session[0].0) else { continue };
+            let turn: HashMap<u64, usize> = known.turn.iter().enumerate().map(|(at, number)| (number, at)).collect();
+            of_session.sort_by_key(|(_, number, _)| turn.get(number).copied());
         }
     }
 
@@ -160,10 +173,12 @@ impl Server {
             let Some(monitor) = served.monitors.get_mut(&(session, *number)) else { continue };
             let changes = std::mem::take(&mut monitor.pending);
             if let Some(updates) = changes.update(&served.db, &monitor.shape) {
-                told.push(frame(&monitor.id, monitor.shape.version, served.db.last_txn(), &updates));
+                let frame = frame(&monitor.id, monitor.shape.version, served.db.last_txn(), &updates);
+                told.push((session, *number, frame));
             }
         }
-        for frame in told {
+        self.put_in_turn(&mut told);
+        for (_, _, frame) in told {
             self.send(session, frame.into(), None);
         }
     }
@@ -230,12 +245,14 @@ impl Server {
         }
         answer.push_own(REPLY_TAIL);
         let number = self.next_monitor();
-        let monitor = Monitor { id: Arc::from(to_text(id)), shape, pending: Changes::default() };
+        let hash = value_hash(id, 0);
+        let monitor = Monitor { id: Arc::from(to_text(id)), hash, shape, pending: Changes::default() };
         if let Some(served) = self.dbs.get_mut(&name) {
             served.monitors.insert((session, number), monitor);
         }
         if let Some(known) = self.sessions.get_mut(&session) {
             known.monitors.insert(key, (name, number));
+            known.turn.insert(hash, number);
         }
         Ok(answer)
     }
@@ -262,7 +279,7 @@ impl Server {
         let Some(monitor) = served.monitors.get(&(session, number)) else {
             return Err(OvsdbError::syntax_in(old_id, "unknown monitor session"));
         };
-        let old = Arc::clone(&monitor.shape);
+        let (old, old_hash, hash) = (Arc::clone(&monitor.shape), monitor.hash, value_hash(new_id, 0));
         let new = parse_condition_change(requests, &served.db, &old)?;
         // What `monitor` made has no conditions: a change of them is accepted and means nothing.
         let updates = if old.version == Version::V1 { None } else { condition_update(&served.db, &old, &new) };
@@ -272,10 +289,14 @@ impl Server {
         let shape = self.shapes.enter(&name, new);
         self.shapes.leave(&name, &old);
         if let Some(served) = self.dbs.get_mut(&name) {
-            let monitor = Monitor { id: Arc::clone(&id), shape, pending: Changes::default() };
+            let monitor = Monitor { id: Arc::clone(&id), hash, shape, pending: Changes::default() };
             served.monitors.insert((session, number), monitor);
         }
         if let Some(known) = self.sessions.get_mut(&session) {
+            if old_key != new_key {
+                known.turn.remove_hashed(old_hash, number);
+                known.turn.insert(hash, number);
+            }
             known.monitors.remove(&old_key);
             known.monitors.insert(new_key, (name, number));
         }
@@ -303,6 +324,9 @@ impl Server {
         let Some(served) = self.dbs.get_mut(name) else { return };
         if let Some(monitor) = served.monitors.remove(&(session, number)) {
             self.shapes.leave(name, &monitor.shape);
+            if let Some(known) = self.sessions.get_mut(&session) {
+                known.turn.remove_hashed(monitor.hash, number);
+            }
         }
     }
 
@@ -310,10 +334,13 @@ impl Server {
     pub(super) fn cancel_monitors(&mut self, name: &Arc<str>) {
         let Some(served) = self.dbs.get_mut(name) else { return };
         let gone = std::mem::take(&mut served.monitors);
-        for ((session, number), monitor) in gone {
+        let mut gone: Vec<_> = gone.into_iter().map(|((session, number), gone)| (session, number, gone)).collect();
+        self.put_in_turn(&mut gone);
+        for (session, number, monitor) in gone {
             self.shapes.leave(name, &monitor.shape);
             let Some(known) = self.sessions.get_mut(&session) else { continue };
             known.monitors.retain(|_, (_, n)| *n != number);
+            known.turn.remove_hashed(monitor.hash, number);
             if known.change_aware {
                 let mut text = String::from("{\"id\":null,\"method\":");
                 write_string(&mut text, "monitor_canceled");
