@@ -139,7 +139,11 @@ impl Bridge {
             Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
             Output::Explain(text) => vlog::warn!("ofproto_dpif_upcall", "{text}"),
             Output::Remark(remark) => {
-                vlog::write_limited(remark.module, vlog::Level::Warn, 1, 5, format_args!("{}", remark.text));
+                let level = match remark.level {
+                    openflow::Level::Err => vlog::Level::Err,
+                    openflow::Level::Warn | openflow::Level::Info => vlog::Level::Warn,
+                };
+                vlog::write_limited(remark.module, level, 1, 5, format_args!("{}", remark.text));
             }
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),

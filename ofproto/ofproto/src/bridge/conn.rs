@@ -313,6 +313,12 @@ impl Bridge {
     pub(super) fn refuse_owed(&mut self, conn: ConnId, owed: &Owed, code: ErrorCode) {
         let body = Message::Error(openflow::message::ErrorMessage::reply(code, &owed.raw));
         if code != ErrorCode::OFPBRC_BAD_VERSION {
+            let version = self.conns.get(&conn).map(Conn::version);
+            if let Some(version) = version.filter(|version| code.in_version(*version).is_none()) {
+                let text = format!("cannot encode {code} for OpenFlow 1.{}", version.wire() - 1);
+                let (level, module) = (openflow::Level::Err, "ofp_errors");
+                self.put(Output::Remark(openflow::Remark { level, module, text, once: false }));
+            }
             return self.reply(conn, owed.xid, body);
         }
         // It is told in the words of the version that it was asked in, as far as that is one.
