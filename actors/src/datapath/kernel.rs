@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::fence;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dp::kernel::{KernelCounters, KernelPath, KernelSlot};
 use ebpf::layout::{ENTRY_LEN, KEY_LEN, SLOT_LEN, VERDICT_LEN, slot, tag_word};
@@ -35,7 +36,10 @@ struct Shared {
 
 /// The kernel's fast path.
 #[derive(Clone, Debug)]
-pub struct KernelFlows(Arc<Shared>);
+pub struct KernelFlows {
+    shared: Arc<Shared>,
+    idle: Idle,
+}
 
 impl KernelFlows {
     /// Makes the maps, and has the kernel verify the programs.
@@ -59,12 +63,36 @@ impl KernelFlows {
             tap: load(ProgramKind::Classifier, program::tap(&maps))?,
         };
         let free = Mutex::new((1..SLOTS).collect());
-        Ok(Self(Arc::new(Shared { flows, slots, free, programs: Arc::new(programs), _verdicts: verdicts })))
+        let shared = Shared { flows, slots, free, programs: Arc::new(programs), _verdicts: verdicts };
+        Ok(Self { shared: Arc::new(shared), idle: Idle::default() })
     }
 
     /// What a port's sockets and its ingress filter run.
     pub fn programs(&self) -> &Arc<PortPrograms> {
-        &self.0.programs
+        &self.shared.programs
+    }
+}
+
+/// How long all processors together had nothing to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Idle {
+    /// When it was looked at, by a clock that goes on, and what it was then.
+    last: Option<(Duration, Duration)>,
+}
+
+impl Idle {
+    /// Between two looks that say anything.
+    const SPAN: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(500);
+
+    /// Whether one processor, by what proc_stat(5) says now, had nothing to do for most of the time since the last look.
+    fn look(&mut self, stat: &str, now: Duration) -> Option<bool> {
+        // Hundredths of a second in user mode, low priority, system, idle, and waiting for disks.
+        let mut columns = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().skip(3);
+        let mut hundredths = || columns.next()?.parse::<u64>().ok();
+        let idle = Duration::from_millis(10 * (hundredths()? + hundredths()?));
+        let (then, before) = self.last.replace((now, idle))?;
+        let passed = now.saturating_sub(then);
+        Self::SPAN.contains(&passed).then(|| idle.saturating_sub(before) * 10 >= passed * 6)
     }
 }
 
@@ -109,7 +137,7 @@ impl KernelPath for KernelFlows {
     }
 
     fn add(&mut self, key: &FlowKey, way: Way) -> Option<KernelSlot> {
-        let shared = &self.0;
+        let shared = &self.shared;
         let at = shared.take_free()?;
         let KernelSlot(i) = at;
         shared.slots.word(i, slot::OUT).store(way.exit.device(), Relaxed);
@@ -131,7 +159,7 @@ impl KernelPath for KernelFlows {
     }
 
     fn counters(&self, at: KernelSlot) -> KernelCounters {
-        let shared = &self.0;
+        let shared = &self.shared;
         let age_ns = bpf::clock_ns().saturating_sub(shared.long(at, slot::USED));
         KernelCounters {
             packets: shared.long(at, slot::PACKETS),
@@ -141,8 +169,12 @@ impl KernelPath for KernelFlows {
         }
     }
 
+    fn has_spare_processor(&mut self) -> Option<bool> {
+        self.idle.look(&std::fs::read_to_string("/proc/stat").ok()?, Duration::from_nanos(bpf::clock_ns()))
+    }
+
     fn remove(&mut self, key: &FlowKey, at: KernelSlot) -> KernelCounters {
-        let shared = &self.0;
+        let shared = &self.shared;
         shared.slots.word(at.0, slot::GENERATION).fetch_add(1, SeqCst);
         fence(SeqCst);
         let mut looks = 0;
@@ -164,6 +196,23 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
     use sys::{RingConfig, RxRing, TxConfig, TxFrame, TxSocket};
+
+    #[test]
+    fn a_processor_is_spare_that_was_idle_for_most_of_the_time() {
+        let mut idle = Idle::default();
+        let mut look = |ms: u64, hundredths: u64, waiting: u64| {
+            let stat = format!("cpu  1 2 3 {hundredths} {waiting} 9 9 9 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n");
+            idle.look(&stat, Duration::from_millis(ms))
+        };
+        assert_eq!(look(0, 1000, 10), None, "nothing to compare with");
+        assert_eq!(look(50, 1003, 10), Some(true));
+        assert_eq!(look(100, 1005, 10), Some(false));
+        assert_eq!(look(200, 1005, 17), Some(true), "waiting for a disk is no work");
+        assert_eq!(look(205, 1010, 17), None, "too soon");
+        assert_eq!(look(2000, 2000, 17), None, "too late");
+        assert_eq!(look(2050, 1000, 17), Some(false), "back in time");
+        assert_eq!(Idle::default().look("nonsense", Duration::ZERO), None);
+    }
 
     /// What a ring loses while it grows it says: each frame that was sent came once, or is counted.
     #[test]

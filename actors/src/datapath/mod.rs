@@ -403,6 +403,14 @@ impl Datapath {
         let lively = self.active.iter().filter(|a| a.barren < BARREN_TIMES).take(COMPANIONS);
         self.companions.extend(lively.copied());
         self.put_to_sleep(|_| true);
+        self.arm_look();
+    }
+
+    /// Wakes the thread in time to look at what the kernel forwards.
+    fn arm_look(&mut self) {
+        if let Some(at_ms) = self.engine.look_ms() {
+            self.desk.arm_by(i64::try_from(at_ms).unwrap_or(i64::MAX), "what the kernel forwards is looked at");
+        }
     }
 
     fn put_to_sleep(&mut self, which: impl Fn(&Active) -> bool) {
@@ -465,5 +473,6 @@ impl Player for Datapath {
         self.engine.forget_answers(now_us, &mut self.upcalls);
         self.flush_upcalls(None);
         self.desk.arm(Some((now_ms + TICK_MS, "connections expire")));
+        self.arm_look();
     }
 }

@@ -249,6 +249,7 @@ impl Datapath {
     /// What must be decided above is added to `upcalls`, to be sent on in one message.
     pub fn poll(&mut self, queue: QueueId, now_us: u64, upcalls: &mut Vec<Upcall>) -> usize {
         let Some(Some(queue)) = self.queues.get_mut(queue.0) else { return 0 };
+        let port = queue.port;
         queue.stats.polls += 1;
         self.now_ms = now_us / 1000;
         let (mut spent, most) = (0, queue.burst());
@@ -271,7 +272,7 @@ impl Datapath {
             queue.rx.release();
             self.tick(now_us);
         }
-        self.engine.fill_kernel(n < most, now_us / 1000);
+        self.engine.fill_kernel(port, n < most, now_us / 1000);
         n
     }
 
@@ -288,10 +289,18 @@ impl Datapath {
             self.engine.flows.rank(self.now_ms.saturating_sub(RANK_US / 1000));
             self.engine.with_kernel(self.now_ms, |kernel, books| kernel.tidy(books));
         }
+        if self.look_ms().is_some_and(|at_ms| now_us / 1000 >= at_ms) {
+            self.engine.with_kernel(now_us / 1000, |kernel, books| kernel.look(books));
+        }
         if now_us.saturating_sub(self.swept_us) >= SWEEP_US {
             self.swept_us = now_us;
             self.engine.common.tracker().expire(now_us / 1000);
         }
+    }
+
+    /// When [`Datapath::tick`] is to be called at the latest, monotonic ms, if that is sooner than usual.
+    pub fn look_ms(&self) -> Option<u64> {
+        self.engine.kernel_look_ms()
     }
 
     /// Acts upon packets from above.

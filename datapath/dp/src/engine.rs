@@ -203,13 +203,18 @@ impl Engine {
     }
 
     /// Makes entries in the kernel that are due.
-    pub(crate) fn fill_kernel(&mut self, is_drained: bool, now_ms: u64) {
+    pub(crate) fn fill_kernel(&mut self, port: OdpPort, is_drained: bool, now_ms: u64) {
         let Some(kernel) = &mut self.kernel else { return };
-        if kernel.has_work(is_drained, now_ms) {
+        if kernel.has_work(port, is_drained, now_ms) {
             let policers = self.common.policers();
             let is_policed = |port| policers.as_ref().is_some_and(|policers| policers.contains_key(&port));
-            kernel.work(&mut self.flows, &self.outputs, is_policed);
+            kernel.work(&mut self.flows, &self.outputs, is_policed, now_ms);
         }
+    }
+
+    /// When the kernel's entries are to be looked at, ms.
+    pub(crate) fn kernel_look_ms(&self) -> Option<u64> {
+        self.kernel.as_ref().and_then(Kernel::look_ms)
     }
 
     /// Does something with the kernel's entries, and the counters that theirs are added to.

@@ -9,6 +9,8 @@
 //! What is in the ring when an entry is made may be overtaken by what comes next; so entries are made when the ring was
 //! found empty, or has not been for long: then by as much as the ring holds. Absent here: system calls ([`KernelPath`]).
 
+mod floods;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrayvec::ArrayVec;
@@ -18,6 +20,7 @@ use flow::OdpPort;
 use crate::flows::{FlowRef, FlowTable};
 use crate::outputs::Outputs;
 use crate::stats::{Carried, PortStats, Stats};
+use floods::Floods;
 
 /// Packets alike before they are worth an entry, and how many more come before that is thought over.
 const WORTH: u8 = 16;
@@ -61,6 +64,10 @@ pub trait KernelPath: Send {
     /// What was counted so far.
     fn counters(&self, slot: KernelSlot) -> KernelCounters;
 
+    /// Whether one of the machine's processors had little to do since this was asked last; `None` if that was long ago, or
+    /// is not known.
+    fn has_spare_processor(&mut self) -> Option<bool>;
+
     /// Takes an entry out. When this returns no further packet will be forwarded by it, and all that were are counted.
     fn remove(&mut self, key: &FlowKey, slot: KernelSlot) -> KernelCounters;
 }
@@ -103,6 +110,8 @@ pub struct KernelReport {
     pub entries: u64,
     /// Packets that the kernel forwarded.
     pub hits: u64,
+    /// Ports whose floods of small frames the rings have.
+    pub floods: u64,
     /// Packets that were looked at and got no entry, by [`WhyNot`].
     pub refused: [u64; WhyNot::ALL.len()],
 }
@@ -111,6 +120,7 @@ impl std::ops::AddAssign for KernelReport {
     fn add_assign(&mut self, other: Self) {
         self.entries += other.entries;
         self.hits += other.hits;
+        self.floods += other.floods;
         self.refused.iter_mut().zip(other.refused).for_each(|(sum, n)| *sum += n);
     }
 }
@@ -153,6 +163,7 @@ pub(crate) struct Kernel {
     waiting_since_ms: u64,
     /// Devices of ports that are received from here.
     sources: BTreeMap<OdpPort, u32>,
+    floods: Floods,
     report: KernelReport,
 }
 
@@ -186,12 +197,13 @@ impl Kernel {
             waiting: ArrayVec::new(),
             waiting_since_ms: 0,
             sources,
+            floods: Floods::default(),
             report: KernelReport::default(),
         }
     }
 
     pub(crate) fn report(&self) -> KernelReport {
-        self.report
+        KernelReport { floods: self.floods.by_ring() as u64, ..self.report }
     }
 
     /// A port's packets come by this device from now on, or cannot be told apart by the kernel.
@@ -215,6 +227,9 @@ impl Kernel {
     /// Takes a packet as it was received for an entry, if its flow may have one.
     #[cold]
     pub(crate) fn consider(&mut self, flow: FlowRef, from: OdpPort, octets: &[u8], flows: &mut FlowTable, now_ms: u64) {
+        if self.floods.keeps(from, AGAIN.into()) {
+            return;
+        }
         let made = match (flows.get_mut(flow), self.sources.get(&from)) {
             (None, _) => return,
             (_, None) => Err(WhyNot::Port),
@@ -240,14 +255,21 @@ impl Kernel {
         self.report.refused[why as usize] += 1;
     }
 
-    /// Whether entries are to be made now.
+    /// A port's ring was read, which is empty now or is not. Whether entries are to be made now.
     #[inline]
-    pub(crate) fn has_work(&self, is_drained: bool, now_ms: u64) -> bool {
+    pub(crate) fn has_work(&mut self, port: OdpPort, is_drained: bool, now_ms: u64) -> bool {
+        self.floods.ring_read(port, is_drained, now_ms);
         !self.waiting.is_empty() && (is_drained || now_ms >= self.waiting_since_ms + PATIENCE_MS)
     }
 
     /// Makes the entries that wait. `is_policed`: what a port may bring in is limited.
-    pub(crate) fn work(&mut self, flows: &mut FlowTable, outputs: &Outputs, is_policed: impl Fn(OdpPort) -> bool) {
+    pub(crate) fn work(
+        &mut self,
+        flows: &mut FlowTable,
+        outputs: &Outputs,
+        is_policed: impl Fn(OdpPort) -> bool,
+        now_ms: u64,
+    ) {
         for Candidate { key, flow, from } in std::mem::take(&mut self.waiting) {
             // It may have changed since.
             let Some(found) = flows.get_mut(flow) else { continue };
@@ -287,6 +309,7 @@ impl Kernel {
                 next,
             });
             self.report.entries += 1;
+            self.floods.entry_made(now_ms);
         }
     }
 
@@ -294,7 +317,26 @@ impl Kernel {
     pub(crate) fn fold(&mut self, books: &mut Books<'_>) {
         for held in self.held.iter_mut().flatten() {
             let counters = self.path.counters(held.slot);
-            self.report.hits += credit(held, counters, books);
+            let (packets, octets) = credit(held, counters, books);
+            self.report.hits += packets;
+            if packets > 0 && !held.is_from_host {
+                self.floods.forwarded(held.from, packets, octets);
+            }
+        }
+    }
+
+    /// When [`Kernel::look`] is due, ms.
+    pub(crate) fn look_ms(&self) -> Option<u64> {
+        self.floods.look_ms()
+    }
+
+    /// Looks for floods, whose ports' entries go where the rings do better.
+    pub(crate) fn look(&mut self, books: &mut Books<'_>) {
+        self.fold(books);
+        let path = &mut self.path;
+        for port in self.floods.look(books.now_ms, || path.has_spare_processor()) {
+            self.waiting.retain(|candidate| candidate.from != port);
+            self.retain(|_, held| held.from != port, books);
         }
     }
 
@@ -311,7 +353,7 @@ impl Kernel {
 
     fn end(&mut self, mut held: Held, books: &mut Books<'_>) {
         let counters = self.path.remove(&held.key, held.slot);
-        self.report.hits += credit(&mut held, counters, books);
+        self.report.hits += credit(&mut held, counters, books).0;
         self.report.entries -= 1;
     }
 
@@ -360,17 +402,20 @@ impl Kernel {
             let way = || books.outputs.exit(held.to).and_then(|exit| Some((exit, self.path.max_len(exit)?)));
             ways.entry(held.to).or_insert_with(way);
         }
+        if self.report.entries > 0 {
+            self.floods.entry_made(books.now_ms);
+        }
         let is_same = |held: &Held| ways.get(&held.to) == Some(&Some((held.exit, held.max_len)));
         self.retain(|path, held| is_same(held) && path.counters(held.slot).age_ms < IDLE_MS, books);
     }
 }
 
-/// Adds what an entry counted since it was last looked at; says how many packets that is.
-fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> u64 {
+/// Adds what an entry counted since it was last looked at; says how many packets that is, and octets.
+fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> (u64, u64) {
     let seen = std::mem::replace(&mut held.seen, counters);
     let (packets, bytes) = (counters.packets.wrapping_sub(seen.packets), counters.bytes.wrapping_sub(seen.bytes));
     if packets == 0 {
-        return 0;
+        return (0, 0);
     }
     if let Some(flow) = books.flows.get_mut(held.flow) {
         let stats = &mut flow.stats;
@@ -393,7 +438,7 @@ fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> u
         books.stats.megaflow_hits += packets;
         books.stats.subtable_lookups += packets;
     }
-    packets
+    (packets, bytes)
 }
 
 /// The head of an empty list of entries.

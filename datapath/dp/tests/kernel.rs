@@ -21,6 +21,7 @@ struct State {
     entries: HashMap<FlowKey, (u32, Way)>,
     counters: Vec<KernelCounters>,
     is_down: bool,
+    is_spare: Option<bool>,
 }
 
 impl Fake {
@@ -66,6 +67,10 @@ impl KernelPath for Fake {
 
     fn counters(&self, slot: KernelSlot) -> KernelCounters {
         self.0.lock().unwrap().counters[slot.0 as usize]
+    }
+
+    fn has_spare_processor(&mut self) -> Option<bool> {
+        self.0.lock().unwrap().is_spare
     }
 
     fn remove(&mut self, key: &FlowKey, slot: KernelSlot) -> KernelCounters {
@@ -282,4 +287,33 @@ fn idle_entries_go_and_others_stay() {
     fake.age(60_000);
     rig.dp.tick(rig.now_us + 4_000_000);
     assert_eq!((fake.len(), rig.dp.report(Ufid(0)).unwrap().stats.packets), (0, 81));
+}
+
+#[test]
+fn a_flood_of_small_frames_comes_back_to_the_ring() {
+    let (mut rig, fake) = rig(&[Action::Output(2)]);
+    fake.0.lock().unwrap().is_spare = Some(true);
+    busy(&mut rig, &udp(1));
+    let look = |rig: &mut Rig, n: u64| {
+        (0..n).for_each(|_| assert_eq!(fake.forward(&udp(1)), Some(102)));
+        rig.now_us = 1000 * rig.dp.look_ms().expect("a look is due");
+        rig.dp.tick(rig.now_us);
+    };
+    look(&mut rig, 20_000);
+    assert_eq!(fake.len(), 1, "whether a processor is free is seen from now on");
+    look(&mut rig, 20_000);
+    assert_eq!((fake.len(), rig.dp.kernel_report().unwrap().floods), (0, 1));
+    let counted = rig.dp.report(Ufid(0)).expect("the flow").stats.packets;
+    assert_eq!(counted, 40_016, "all are counted");
+    // There it stays as long as it lasts.
+    for _ in 0..200 {
+        rig.inject((0..64).map(|_| frame(&udp(1))));
+    }
+    assert_eq!(fake.len(), 0);
+    for _ in 0..2 {
+        rig.now_us = 1000 * rig.dp.look_ms().expect("a look is due");
+        rig.dp.tick(rig.now_us);
+    }
+    rig.inject((0..64).map(|_| frame(&udp(1))));
+    assert_eq!(fake.len(), 1, "it is over");
 }

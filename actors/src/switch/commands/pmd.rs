@@ -76,7 +76,11 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     registry.ask("dpif-netdev/kernel-path-show", "[dp]", (0, 1), |directory, args| async move {
         let report = read(Wanted::of(&directory, &args)?.entry).await?;
         let Some(kernel) = report.kernel else { return Ok("the kernel forwards nothing by itself\n".to_owned()) };
-        let mut out = format!("  entries: {}\n  hits: {}\n  no entry because of:\n", kernel.entries, kernel.hits);
+        let mut out = format!("  entries: {}\n  hits: {}\n", kernel.entries, kernel.hits);
+        if kernel.floods > 0 {
+            let _ = writeln!(out, "  ports whose floods of small frames stay with the ring: {}", kernel.floods);
+        }
+        out.push_str("  no entry because of:\n");
         for (why, n) in dp::kernel::WhyNot::ALL.iter().zip(kernel.refused) {
             let _ = writeln!(out, "    {}: {n}", why.text());
         }
