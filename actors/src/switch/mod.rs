@@ -42,7 +42,7 @@ use flow::{FlowReported, OdpPort};
 use ofproto::bridge::BridgeReport;
 use ofproto::view::{BridgeId, BundleId, SwitchView, TunnelConfig};
 use openflow::OfPort;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -154,6 +154,18 @@ impl Backer {
 }
 
 impl PortState {
+    /// Whether a change of the configuration may have something for it to do.
+    fn is_due(&self, interface: &Arc<DesiredInterface>) -> bool {
+        self.tunnel.is_some() || self.config != *interface || self.lacks_mtu()
+    }
+
+    /// Whether its device has another MTU than it is to have, which is tried, and told of, at each change of the
+    /// configuration.
+    fn lacks_mtu(&self) -> bool {
+        let wanted = self.config.mtu_request;
+        self.added && wanted.is_some() && wanted != self.status.mtu
+    }
+
     /// How the device is now; what it has carried is asked for apart.
     fn take_status(&mut self, status: PortStatus) {
         let (stats, counters) = (self.status.stats.clone(), self.status.counters.clone());
@@ -235,6 +247,10 @@ pub struct Switch {
     /// Most VLAN headers that are looked at.
     vlan_limit: usize,
     status_written: BTreeMap<status::RowKey, RowWrite>,
+    /// Ports whose rows have nothing to say, and say so already.
+    silent: HashSet<ovsdb::Uuid>,
+    /// How much had been written when rows that are gone were looked for last.
+    written_then: usize,
     /// Auto-Attach mappings that were applied, by bridge.
     attached: BTreeMap<String, auto_attach::Applied>,
 }
@@ -292,6 +308,8 @@ impl Switch {
             told_once: BTreeSet::new(),
             told_sleep_us: None,
             status_written: BTreeMap::new(),
+            silent: HashSet::new(),
+            written_then: 0,
             attached: BTreeMap::new(),
         }
     }

@@ -425,9 +425,11 @@ pub fn bridge_config(
             config.bundles.insert(*id, bundle(*id, port, members));
         }
     }
-    let present: BTreeMap<String, BundleId> =
-        bundle_ids.iter().filter(|(_, id)| config.bundles.contains_key(id)).map(|(n, id)| (n.clone(), *id)).collect();
-    config.mirrors = mirrors.views(row, &present);
+    if !row.mirrors.is_empty() {
+        let is_there = |(_, id): &(&String, &BundleId)| config.bundles.contains_key(*id);
+        let present = bundle_ids.iter().filter(is_there).map(|(name, id)| (name.clone(), *id)).collect();
+        config.mirrors = mirrors.views(row, &present);
+    }
     config
 }
 

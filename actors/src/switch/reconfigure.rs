@@ -136,7 +136,9 @@ impl Switch {
             for port in unwanted {
                 self.close_port(name, bridge, &port);
             }
-            bridge.bundles.retain(|n, _| row.ports.contains_key(n));
+            if !bridge.bundles.keys().eq(row.ports.keys()) {
+                bridge.bundles.retain(|n, _| row.ports.contains_key(n));
+            }
         }
         self.bridges = bridges;
         left
@@ -230,15 +232,22 @@ impl Switch {
         for name in by_hash.iter() {
             let (Some(row), Some(bridge)) = (wanted.bridges.get(name), bridges.get_mut(name)) else { continue };
             let known_errors = std::mem::take(&mut bridge.errors);
-            for port in row.ports.keys() {
-                if !bridge.bundles.contains_key(port) {
-                    bridge.bundles.insert(port.clone(), BundleId(self.next_bundle));
-                    self.next_bundle += 1;
+            if !bridge.bundles.keys().eq(row.ports.keys()) {
+                for port in row.ports.keys() {
+                    if !bridge.bundles.contains_key(port) {
+                        bridge.bundles.insert(port.clone(), BundleId(self.next_bundle));
+                        self.next_bundle += 1;
+                    }
                 }
             }
-            let interfaces = interfaces_of(row);
+            let mut interfaces = interfaces_of(row);
+            interfaces.retain(|name, (_, interface)| bridge.ports.get(*name).is_none_or(|p| p.is_due(interface)));
             // Numbers go by the hash of the port's name, as in Open vSwitch.
-            let ports = HashOrder::by_name(row.ports.keys().map(|port| (port.as_str(), port.as_str())));
+            let ports = match interfaces.len() {
+                0 => HashOrder::default(),
+                1 => HashOrder::by_name(interfaces.values().map(|(port, _)| (*port, *port))),
+                _ => HashOrder::by_name(row.ports.keys().map(|port| (port.as_str(), port.as_str()))),
+            };
             let of_port = |port| row.ports.get(port).into_iter().flat_map(|p| p.interfaces.keys());
             let own = |port, name: &String| interfaces.get_key_value(name.as_str()).filter(|(_, (of, _))| *of == port);
             // Those that ask for a number come first, so that nobody else gets it.
@@ -254,7 +263,7 @@ impl Switch {
                     if present.tunnel.is_some() {
                         tunnels::tell_oddities(interface);
                     }
-                    if present.config != *interface || lacks_mtu(present) {
+                    if present.config != *interface || present.lacks_mtu() {
                         present.config = interface.clone();
                         if let Some(now) = present.tunnel.as_ref().and_then(|old| retunnelled(old, interface)) {
                             let now = Arc::new(now);
@@ -481,7 +490,7 @@ impl Switch {
             bridge.errors.insert(port, error);
         }
         for (name, row) in &self.desired.bridges {
-            let Some(bridge) = bridges.get(name) else { continue };
+            let Some(bridge) = bridges.get(name).filter(|_| !row.mirrors.is_empty()) else { continue };
             let there: BTreeSet<&str> = bridge.ports.values().map(|port| port.bundle.as_str()).collect();
             let ignored = row.mirrors.iter().flat_map(|mirror| checks::mirror_ignored(name, mirror, &there));
             ignored.for_each(|complaint| complaint.tell());
@@ -766,12 +775,6 @@ fn refuse(interface: &DesiredInterface, error: &str) {
         vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
         vlog::warn!("bridge", "{error}");
     }
-}
-
-/// Whether a device has another MTU than it is to have, which is tried, and told of, at each change of the configuration.
-fn lacks_mtu(port: &PortState) -> bool {
-    let wanted = port.config.mtu_request;
-    port.added && wanted.is_some() && wanted != port.status.mtu
 }
 
 fn open(bridge: &str, port: &str, address: &Address<Port>) -> BoxFuture<'static, Opened> {

@@ -155,6 +155,7 @@ impl Switch {
     pub(super) fn write_status(&mut self, applied: Option<i64>) {
         let mut rows = Vec::new();
         let mut told = Vec::new();
+        let mut silent = std::mem::take(&mut self.silent);
         for (name, bridge) in &self.bridges {
             let Some(row) = self.desired.bridges.get(name) else { continue };
             let dpid = format!("{:016x}", plan::datapath_id(&row.other_config, bridge.mac));
@@ -179,9 +180,16 @@ impl Switch {
             for port in row.ports.values() {
                 let bundle = bridge.bundles.get(&port.name);
                 let active = bundle.and_then(|id| bridge.report.active_members.get(id).copied());
-                rows.push(port_row(port, active, spanning_port(bridge, port)));
+                let spanning = spanning_port(bridge, port);
+                if active.is_some() || spanning.is_some() {
+                    silent.remove(&port.uuid);
+                } else if !silent.insert(port.uuid) {
+                    continue;
+                }
+                rows.push(port_row(port, active, spanning));
             }
         }
+        self.silent = silent;
         for (_, uuid) in self.desired.datapaths.iter().filter(|(kind, _)| self.datapaths.contains_key(*kind)) {
             rows.push(pairs_row("Datapath", *uuid, "capabilities", commands::capabilities()));
         }
@@ -194,8 +202,12 @@ impl Switch {
         self.write_rows(rows, applied);
     }
 
-    /// Nothing needs to be known of rows that nobody wants any more.
+    /// Nothing needs to be known of rows that nobody wants any more. They are looked for when there may be as many of
+    /// them as of others.
     fn forget_rows_gone(&mut self) {
+        if self.status_written.len() + self.silent.len() <= 2 * self.written_then {
+            return;
+        }
         let mut wanted = HashSet::new();
         for row in self.desired.bridges.values() {
             wanted.insert(row.uuid);
@@ -206,6 +218,8 @@ impl Switch {
         }
         let is_whole = |table: &str| matches!(table, "Bridge" | "Port" | "Interface");
         self.status_written.retain(|row, _| !is_whole(row.0) || wanted.contains(&row.1));
+        self.silent.retain(|port| wanted.contains(port));
+        self.written_then = self.status_written.len() + self.silent.len();
     }
 
     /// Has the host's figures written, where they are wanted.
@@ -295,6 +309,7 @@ impl Handler<StatusAnew> for Switch {
     fn handle(&mut self, _: StatusAnew, ctx: &mut Context<Self>) {
         self.desk.received();
         self.status_written.clear();
+        self.silent.clear();
         for port in self.bridges.values_mut().flat_map(|bridge| bridge.ports.values_mut()) {
             port.told = None;
         }

@@ -32,6 +32,9 @@ pub(super) fn unwanted(
     let must_go = |name: &String, port: &PortState| {
         let tunnel = port.tunnel.as_ref();
         interfaces.get(name.as_str()).is_none_or(|(bundle, i)| {
+            if *bundle == port.bundle && Arc::ptr_eq(i, &port.config) {
+                return false;
+            }
             *bundle != port.bundle
                 || i.kind != port.config.kind
                 || checks::option_error(i).is_some()
@@ -39,15 +42,20 @@ pub(super) fn unwanted(
         })
     };
     let (mut gone, kept): (Vec<_>, Vec<_>) = bridge.ports.iter().partition(|(name, port)| must_go(name, port));
-    let holders: BTreeMap<OfPort, &String> = kept.iter().map(|(name, port)| (port.port, *name)).collect();
-    for (name, port) in kept.iter().filter(|(_, port)| port.port != OfPort::LOCAL) {
-        let request = |name: &String| interfaces.get(name.as_str()).and_then(|(_, i)| plan::requested(i));
-        let Some(wanted) = request(name).filter(|wanted| *wanted != port.port) else { continue };
+    let request = |name: &String| interfaces.get(name.as_str()).and_then(|(_, i)| plan::requested(i));
+    let asks = |(name, port): &(&String, &PortState)| request(name).is_some_and(|wanted| wanted != port.port);
+    let movers = kept.iter().filter(|(_, port)| port.port != OfPort::LOCAL).copied().filter(asks).collect::<Vec<_>>();
+    let holders: BTreeMap<OfPort, &String> = match movers.is_empty() {
+        true => BTreeMap::new(),
+        false => kept.iter().map(|(name, port)| (port.port, *name)).collect(),
+    };
+    for (name, port) in movers {
+        let Some(wanted) = request(name) else { continue };
         // Who has that number without asking for it gets another.
         match holders.get(&wanted) {
             Some(holder) if request(holder) == Some(wanted) => {}
             holder => {
-                gone.push((*name, *port));
+                gone.push((name, port));
                 gone.extend(holder.and_then(|name| bridge.ports.get_key_value(*name)));
             }
         }

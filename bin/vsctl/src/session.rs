@@ -278,11 +278,12 @@ impl Link {
             for message in out {
                 self.rpc.send(&message).map_err(|error| self.broken(&error))?;
             }
-            let message = self.rpc.receive().map_err(|error| self.broken(&error))?;
-            match client.receive(message) {
-                Ok(answers) => out = answers,
-                Err(_) => return Ok(false),
-            }
+            let received = self.rpc.receive_unless(|text| client.take_contents(text));
+            out = match received.map_err(|error| self.broken(&error))?.map(|message| client.receive(message)) {
+                None => Vec::new(),
+                Some(Ok(answers)) => answers,
+                Some(Err(_)) => return Ok(false),
+            };
         }
         *self.client = Some(client);
         Ok(true)

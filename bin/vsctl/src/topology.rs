@@ -6,6 +6,7 @@ use idl::Transaction;
 use idl::vswitch::{Bridge as BridgeRow, Interface, OpenvSwitch, Port as PortRow};
 use ovsdb::Uuid;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A bridge, real or fake.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,26 +21,26 @@ pub(crate) struct Bridge {
 /// A port.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Port {
-    pub name: String,
+    pub name: Rc<str>,
     pub row: Uuid,
     /// The bridge, real or fake, that it counts to.
-    pub bridge: String,
+    pub bridge: Rc<str>,
 }
 
 /// An interface.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Iface {
-    pub name: String,
+    pub name: Rc<str>,
     pub row: Uuid,
-    pub port: String,
+    pub port: Rc<str>,
 }
 
 /// All of them by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Topology {
     pub bridges: BTreeMap<String, Bridge>,
-    pub ports: BTreeMap<String, Port>,
-    pub ifaces: BTreeMap<String, Iface>,
+    pub ports: BTreeMap<Rc<str>, Port>,
+    pub ifaces: BTreeMap<Rc<str>, Iface>,
 }
 
 /// The VLAN of a port that is a fake bridge.
@@ -87,15 +88,16 @@ impl Topology {
             let fake = Bridge { name: port.name().to_string(), row: row.uuid(), parent: Some((name.clone(), vlan)) };
             self.bridges.entry(fake.name.clone()).or_insert(fake);
         }
+        let name = Rc::from(name);
         for port in &ports {
             self.add_port(txn, &name, port);
         }
     }
 
-    fn add_port(&mut self, txn: &Transaction<'_>, bridge: &str, row: &PortRow<'_>) {
-        let name = row.name().to_string();
-        let owner =
-            row.tag().and_then(|tag| self.find_vlan_bridge(bridge, tag)).map_or(bridge, |b| &b.name).to_string();
+    fn add_port(&mut self, txn: &Transaction<'_>, bridge: &Rc<str>, row: &PortRow<'_>) {
+        let name: Rc<str> = Rc::from(row.name());
+        let fake = row.tag().and_then(|tag| self.find_vlan_bridge(bridge, tag));
+        let owner = fake.map_or_else(|| bridge.clone(), |fake| Rc::from(fake.name.as_str()));
         if let Some(other) = self.ports.get(&name) {
             if other.row == row.uuid() {
                 vlog::warn!("vsctl", "{name}: port is in multiple bridges ({owner} and {})", other.bridge);
@@ -107,7 +109,7 @@ impl Topology {
         self.ports.insert(name.clone(), Port { name: name.clone(), row: row.uuid(), bridge: owner });
         for uuid in row.interfaces() {
             let Some(iface) = txn.row("Interface", uuid).map(Interface) else { continue };
-            let iface_name = iface.name().to_string();
+            let iface_name = if iface.name() == &*name { name.clone() } else { Rc::from(iface.name()) };
             match self.ifaces.get(&iface_name) {
                 None => {
                     let entry = Iface { name: iface_name.clone(), row: uuid, port: name.clone() };
@@ -130,7 +132,7 @@ impl Topology {
         let real = bridge.parent.as_ref().map_or(&bridge.name, |(parent, _)| parent);
         let fits = !row.fake_bridge() && !self.ports.contains_key(row.name());
         if fits {
-            self.add_port(txn, real, &row);
+            self.add_port(txn, &Rc::from(real.as_str()), &row);
         }
         fits
     }
@@ -143,7 +145,7 @@ impl Topology {
         }
         for uuid in row.interfaces() {
             let name = txn.row("Interface", uuid).map(|iface| Interface(iface).name().to_owned());
-            name.and_then(|name| self.ifaces.remove(&name));
+            name.and_then(|name| self.ifaces.remove(name.as_str()));
         }
         self.ports.remove(&port.name);
         true
@@ -172,7 +174,7 @@ impl Topology {
 
     /// The port of this name, if it is not the local port of a bridge.
     pub fn port(&self, name: &str) -> Option<&Port> {
-        self.ports.get(name).filter(|port| port.bridge != name)
+        self.ports.get(name).filter(|port| *port.bridge != *name)
     }
 
     /// The interface of this name, if it is not that of a bridge's local port.
@@ -187,12 +189,12 @@ impl Topology {
 
     /// The ports that count to a bridge, without its local port, in order of names.
     pub fn ports_of<'a>(&'a self, bridge: &'a str) -> impl Iterator<Item = &'a Port> {
-        self.ports.values().filter(move |port| port.bridge == bridge && port.name != bridge)
+        self.ports.values().filter(move |port| *port.bridge == *bridge && *port.name != *bridge)
     }
 
     /// The interfaces of a port in order of names.
     pub fn ifaces_of<'a>(&'a self, port: &'a str) -> impl Iterator<Item = &'a Iface> {
-        self.ifaces.values().filter(move |iface| iface.port == port)
+        self.ifaces.values().filter(move |iface| *iface.port == *port)
     }
 
     /// Checks that nothing is called `name` yet; `what` begins the error's text.

@@ -12,6 +12,7 @@
 
 mod change;
 mod client;
+mod contents;
 mod interest;
 mod operations;
 mod outcome;

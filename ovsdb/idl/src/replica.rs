@@ -39,6 +39,12 @@ impl Replica {
         self.tables.get(table).map_or(0, Rows::len)
     }
 
+    /// Whether it has no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tables.values().all(Rows::is_empty)
+    }
+
     /// One row.
     #[must_use]
     pub fn row(&self, table: &str, uuid: Uuid) -> Option<&Arc<Row>> {

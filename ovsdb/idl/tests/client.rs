@@ -233,3 +233,57 @@ fn lock() {
     assert_eq!(prepared.params[1], json!({"op": "assert", "lock": "l"}));
     assert_eq!(client.commit(prepared).unwrap_err().status, Status::NotLocked);
 }
+
+/// A client that has asked for its contents, and the id of that request.
+fn asking() -> (Client, u64) {
+    let mut client = Client::new("db", interests());
+    let hello = client.connected();
+    let ask = client.receive(reply(&hello[0], schema())).unwrap();
+    let id = method(&ask[0]).0.as_u64().unwrap();
+    (client, id)
+}
+
+#[test]
+fn contents_from_their_text() {
+    let (mut client, id) = asking();
+    let text = |id: u64, result: Value| json!({"id": id, "result": result, "error": null}).to_string();
+    let modify = json!({"root": {A: {"modify": {"n": 5}}}});
+    let two = json!({"root": {A: {"initial": {"n": 5}, "insert": {"n": 5}}}});
+    for other in [
+        text(id + 1, json!([false, A, contents()])),
+        text(id, json!([true, A, contents()])),
+        text(id, json!([false, A, {"nobody": {}}])),
+        text(id, json!([false, A, {"root": {"x": {"initial": {}}}}])),
+        text(id, json!([false, A, {"root": {A: {"initial": {"nothing": 1}}}}])),
+        text(id, json!([false, A, {"root": {A: {"initial": {"n": "text"}}}}])),
+        text(id, json!([false, A, {"root": {A: {}}}])),
+        text(id, json!([false, A, modify])),
+        text(id, json!([false, A, two])),
+        text(id, json!([false, A, contents(), 1])),
+        text(id, contents()),
+        json!({"result": [false, A, contents()], "id": id, "error": 1}).to_string(),
+        json!({"result": [false, A, contents()], "id": id, "method": null}).to_string(),
+        text(id, json!([false, A, contents()])) + "x",
+        json!({"id": id, "error": "x"}).to_string(),
+        String::new(),
+    ] {
+        assert!(!client.take_contents(other.as_bytes()), "{other}");
+        assert!(!client.has_contents() && client.replica().is_empty() && client.take_changes().is_empty());
+    }
+    assert!(client.take_contents(text(id, json!([false, A, contents()])).as_bytes()));
+    let mut usual = watching();
+    assert!(client.is_watching() && client.has_contents());
+    assert_eq!((client.seqno(), client.take_changes()), (usual.seqno(), usual.take_changes()));
+    for table in ["root", "kid"] {
+        assert!(client.replica().rows(table).eq(usual.replica().rows(table)));
+    }
+    let asked = |client: &mut Client| {
+        client.disconnected();
+        let hello = client.connected();
+        let ask = client.receive(Message::Response { id: method(&hello[0]).0.clone(), result: schema() }).unwrap();
+        method(&ask[0]).2.to_vec()
+    };
+    assert_eq!(asked(&mut client)[3], json!(A), "the last transaction seen");
+    // What it has already has to be compared with what comes.
+    assert!(!client.take_contents(text(4, json!([false, A, contents()])).as_bytes()));
+}

@@ -9,6 +9,7 @@ pub mod error;
 pub mod message;
 mod number;
 mod parser;
+pub mod pull;
 pub mod reconnect;
 pub mod session;
 pub mod stream;
@@ -16,7 +17,8 @@ pub mod text;
 
 pub use error::{MessageError, StreamError};
 pub use message::Message;
+pub use pull::Pull;
 pub use reconnect::{Reconnect, State};
 pub use session::{Session, SessionAction};
-pub use stream::{Limits, Scanner};
+pub use stream::{Limits, Next, Scanner};
 pub use text::parse_value;

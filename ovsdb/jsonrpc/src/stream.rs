@@ -43,6 +43,15 @@ enum Within {
     Unicode(u8),
 }
 
+/// What became of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Its text was taken.
+    Taken,
+    /// This is it.
+    Value(Value),
+}
+
 /// Cuts a byte stream into JSON values.
 #[derive(Debug)]
 pub struct Scanner {
@@ -87,14 +96,25 @@ impl Scanner {
     /// The next complete value; `None` when more bytes are needed. After an error the same error
     /// comes again for ever.
     pub fn next_value(&mut self) -> Result<Option<Value>, StreamError> {
+        Ok(match self.next_value_unless(|_| false)? {
+            Some(Next::Value(value)) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// As [`Scanner::next_value`], but asks `taken` first whether the value's text is all that is wanted of it.
+    pub fn next_value_unless(&mut self, taken: impl FnOnce(&[u8]) -> bool) -> Result<Option<Next>, StreamError> {
         let Some((start, end)) = self.next_extent()? else { return Ok(None) };
+        if taken(&self.buffer[start..end]) {
+            return Ok(Some(Next::Taken));
+        }
         let depth = self.limits.depth;
         let text = &self.buffer[start..end];
         let parsed = parser::parse(text, depth).ok_or_else(|| StreamError::of_text(text, depth));
         if let Err(error) = &parsed {
             self.failed = Some(error.clone());
         }
-        parsed.map(Some)
+        parsed.map(|value| Some(Next::Value(value)))
     }
 
     /// The text of the next complete object or array, not judged further; `None` when more bytes

@@ -10,6 +10,7 @@ pub mod condition;
 pub mod convert;
 pub mod database;
 pub mod datum;
+mod direct;
 pub mod error;
 pub mod execute;
 pub mod log;

@@ -7,6 +7,18 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Uuid([u8; 16]);
 
+/// The value of each hexadecimal digit, and 255 for everything else.
+const DIGITS: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut n = 0;
+    while n < 16 {
+        values[b"0123456789abcdef"[n] as usize] = n as u8;
+        values[b"0123456789ABCDEF"[n] as usize] = n as u8;
+        n += 1;
+    }
+    values
+};
+
 impl Uuid {
     /// All zeros.
     pub const ZERO: Uuid = Uuid([0; 16]);
@@ -39,26 +51,21 @@ impl Uuid {
     /// Reads exactly `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`, hex digits of either case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.as_bytes();
-        if text.len() != 36 {
+        let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+        if [8, 13, 18, 23].into_iter().any(|at| text[at] != b'-') {
             return None;
         }
         let mut bytes = [0; 16];
-        let mut n = 0;
-        let mut at = 0;
-        while at < 36 {
-            if matches!(at, 8 | 13 | 18 | 23) {
-                if text[at] != b'-' {
-                    return None;
-                }
-                at += 1;
-                continue;
-            }
-            let high = char::from(text[at]).to_digit(16)?;
-            let low = char::from(text[at + 1]).to_digit(16)?;
-            bytes[n] = (high << 4 | low) as u8;
-            n += 1;
-            at += 2;
+        // What is no digit has bits that no digit has.
+        let mut digits = 0;
+        let places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+        for (byte, at) in bytes.iter_mut().zip(places) {
+            let (high, low) = (DIGITS[usize::from(text[at])], DIGITS[usize::from(text[at + 1])]);
+            digits |= high | low;
+            *byte = high << 4 | low;
+        }
+        if digits > 15 {
+            return None;
         }
         Some(Uuid(bytes))
     }
@@ -176,6 +183,12 @@ mod tests {
         assert_eq!(Uuid::parse(&text.to_uppercase()), Some(uuid));
         for bad in ["", "550e8400e29b41d4a716446655440000", &text[..35], "550e8400-e29b-41d4-a716_446655440000"] {
             assert_eq!(Uuid::parse(bad), None, "{bad}");
+        }
+        for at in 0..36 {
+            for wrong in ["g", "/", ":", "@", "G", "`", "-", "é"] {
+                let bad = format!("{}{wrong}{}", &text[..at], &text[at + 1..]);
+                assert_eq!(Uuid::parse(&bad).is_some(), bad == text, "{bad}");
+            }
         }
         assert!(Uuid::is_prefix("550e8400-e2") && !Uuid::is_prefix("550e8400e"));
     }

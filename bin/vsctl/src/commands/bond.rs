@@ -27,7 +27,7 @@ fn add_bond_iface(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     if line.has("--may-exist")
         && let Some(iface) = topology.iface(name)
     {
-        if iface.port == bond {
+        if *iface.port == *bond {
             return Ok(());
         }
         return fail(format!("\"{}\" but {name} is actually attached to port {}", line.words(), iface.port));
@@ -54,7 +54,7 @@ fn del_bond_iface(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
         if topology.port(bond).is_none() {
             return fail(format!("no port named {bond}"));
         }
-        if iface.port != bond {
+        if *iface.port != *bond {
             return fail(format!("port {bond} does not have an interface {name}"));
         }
     }

@@ -130,7 +130,7 @@ fn del_br(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     if bridge.parent.is_some() {
         let topology = ctx.topology();
         let ports: Vec<Uuid> =
-            topology.ports.values().filter(|port| port.bridge == name).map(|port| port.row).collect();
+            topology.ports.values().filter(|port| *port.bridge == *name).map(|port| port.row).collect();
         for port in ports {
             ctx.txn.remove_from("Bridge", bridge.row, "ports", &Datum::uuid(port));
             super::port::forget(ctx, port);

@@ -14,10 +14,10 @@ pub(crate) const COMMANDS: &[Command] = &[
 fn list_ifaces(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let topology = ctx.topology();
     let bridge = topology.bridge(line.arg(0))?.name.clone();
-    let names: Vec<String> = topology
+    let names: Vec<_> = topology
         .ifaces
         .values()
-        .filter(|iface| topology.bridge_of(iface) == bridge && iface.name != bridge)
+        .filter(|iface| topology.bridge_of(iface) == bridge && *iface.name != *bridge)
         .map(|iface| iface.name.clone())
         .collect();
     names.iter().for_each(|name| line.say(name));

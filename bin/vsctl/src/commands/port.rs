@@ -54,7 +54,7 @@ fn need_add(need: &mut Need<'_>, line: &Line) -> Outcome<()> {
 fn list_ports(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let topology = ctx.topology();
     let bridge = topology.bridge(line.arg(0))?.name.clone();
-    let names: Vec<String> = topology.ports_of(&bridge).map(|port| port.name.clone()).collect();
+    let names: Vec<_> = topology.ports_of(&bridge).map(|port| port.name.clone()).collect();
     names.iter().for_each(|name| line.say(name));
     Ok(())
 }
@@ -73,12 +73,12 @@ fn add_bond(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
 /// Whether `--may-exist` has nothing left to do with this port.
 fn check_existing(topology: &Topology, port: &Port, line: &Line, ifaces: &[String]) -> Outcome<()> {
     let (words, name) = (line.words(), &port.name);
-    if port.bridge != line.arg(0) {
+    if *port.bridge != *line.arg(0) {
         return fail(format!("\"{words}\" but {name} is actually attached to bridge {}", port.bridge));
     }
     let mut wanted: Vec<&str> = ifaces.iter().map(String::as_str).collect();
     wanted.sort_unstable();
-    let has: Vec<&str> = topology.ifaces_of(name).map(|iface| iface.name.as_str()).collect();
+    let has: Vec<&str> = topology.ifaces_of(name).map(|iface| &*iface.name).collect();
     if wanted != has {
         return fail(format!("\"{words}\" but {name} actually has interface(s) {}", has.join(", ")));
     }
@@ -147,7 +147,7 @@ fn del_port(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
     let Some(port) = find_victim(topology, line)? else { return Ok(()) };
     if line.args.len() == 2 {
         let bridge = topology.bridge(line.arg(0))?;
-        if port.bridge != bridge.name {
+        if *port.bridge != *bridge.name {
             return refuse_elsewhere(topology, line, bridge, &port);
         }
     }
@@ -157,7 +157,7 @@ fn del_port(ctx: &mut Context<'_>, line: &mut Line) -> Outcome<()> {
 
 fn refuse_elsewhere(topology: &Topology, line: &Line, bridge: &Bridge, port: &Port) -> Outcome<()> {
     let words = format!("bridge {} does not have a port {}", line.arg(0), line.arg(1));
-    let parent = topology.bridges.get(&port.bridge).and_then(|owner| owner.parent.as_ref());
+    let parent = topology.bridges.get(&*port.bridge).and_then(|owner| owner.parent.as_ref());
     match parent {
         Some((parent, _)) if *parent == bridge.name => {
             fail(format!("{words} (although its child bridge {} does)", port.bridge))
@@ -168,7 +168,7 @@ fn refuse_elsewhere(topology: &Topology, line: &Line, bridge: &Bridge, port: &Po
 
 /// Takes a port off its bridge; without a reference to it, the row goes.
 fn remove(ctx: &mut Context<'_>, port: &Port) {
-    let row = ctx.topology().bridges.get(&port.bridge).map(|bridge| bridge.row);
+    let row = ctx.topology().bridges.get(&*port.bridge).map(|bridge| bridge.row);
     ctx.amend_topology(|topology, txn| topology.dismiss(txn, port));
     if let Some(bridge) = row {
         ctx.txn.remove_from("Bridge", bridge, "ports", &Datum::uuid(port.row));

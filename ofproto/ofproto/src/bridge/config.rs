@@ -120,10 +120,11 @@ impl Bridge {
         self.configure_snooping(&config);
         self.configure_monitoring(&config, now_ms);
         self.config = config;
-        let settings = self.config.bundle_settings.clone();
+        let settings = std::mem::take(&mut self.config.bundle_settings);
         self.configure_lldp(now_ms);
         self.configure_liveness(now_ms);
         self.configure_bonding(&settings, now_ms);
+        self.config.bundle_settings = settings;
         self.configure_spanning(now_ms);
         if secure_changed {
             self.mode_changed = true;
@@ -166,11 +167,14 @@ impl Bridge {
             self.macs.flush();
             self.groups_heard.iter_mut().for_each(McastTable::flush);
         }
-        let bonds: BTreeMap<_, _> = self.view.bundles.iter().map(|(id, b)| (*id, b.bond.clone())).collect();
         let bundle = |(id, wanted): (&BundleId, &BundleView)| {
+            let now = self.view.bundles.get(id);
+            if let Some(now) = now.filter(|_| self.config.bundles.get(id) == Some(wanted)) {
+                return (*id, now.clone());
+            }
             // The bond's machine says what becomes of it.
-            let bond = bonds.get(id).cloned().flatten();
-            (*id, std::sync::Arc::new(BundleView { bond, ..wanted.clone() }))
+            let bond = now.and_then(|now| now.bond.clone());
+            (*id, Arc::new(BundleView { bond, ..wanted.clone() }))
         };
         self.view.bundles = config.bundles.iter().map(bundle).collect();
         self.update_floodable();
@@ -208,6 +212,9 @@ impl Bridge {
             Arc::make_mut(&mut self.view.port_order).add(new);
         }
         for (number, wanted) in &config.ports {
+            if self.config.ports.get(number) == Some(wanted) && self.view.ports.contains_key(number) {
+                continue;
+            }
             let old = self.config.ports.get(number).cloned();
             let old_desc = old.as_ref().map(|o| self.port_desc(o));
             if old.as_ref().is_some_and(|o| o.desc.name != wanted.desc.name) {
@@ -223,7 +230,7 @@ impl Bridge {
                     view.may_enable = now.may_enable;
                 }
             }
-            self.events.ports_updated += u64::from(old.as_ref() != Some(wanted));
+            self.events.ports_updated += 1;
             if old.as_ref().is_some_and(|old| old.view.link_up != wanted.view.link_up) {
                 self.events.port_changes += 1;
             }

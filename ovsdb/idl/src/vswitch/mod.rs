@@ -42,7 +42,8 @@ macro_rules! table {
                 #[doc = concat!("Column `", $column, "`.")]
                 #[must_use]
                 pub fn $get(&self) -> <$kind as Kind>::Get<'a> {
-                    <$kind as Kind>::get(self.0.datum($column))
+                    static SEEN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+                    <$kind as Kind>::get(self.0.datum_seen($column, &SEEN))
                 }
 
                 #[doc = concat!("Writes column `", $column, "`.")]
