@@ -632,7 +632,7 @@ impl Engine {
         Ok(tracked)
     }
 
-    /// Tracks a datagram, and lets its fragments go on with what became of it.
+    /// Tracks a datagram, and lets its fragments go on with what became of it. The first's key alone has a connection's ports.
     fn track_whole(
         &mut self,
         ct: &Ct,
@@ -644,7 +644,7 @@ impl Engine {
     ) -> Going {
         let datagram = fragments::whole(&fragments).ok_or(Drop::InvalidAction)?;
         let slot = packets.pool.add(&datagram);
-        let mut key = work.key.clone();
+        let mut key = fragments.first().map_or_else(|| work.key.clone(), |first| first.key.clone());
         let mut whole = Work { stale: true, tags: work.tags, ..Work::new(slot, &mut key, work.layers) };
         whole.refresh_headers(packets, self.config.max_vlans);
         self.track_one(ct, packets, &mut whole, env)?;
