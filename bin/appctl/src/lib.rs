@@ -88,11 +88,14 @@ fn run(program: &Program) -> Result<i32, UsageError> {
     let flags = flags();
     let parsed = program.parse(&flags, Order::StopAtFirst);
     let mut log = LogSettings::default();
-    let mut target = "ovs-vswitchd".to_string();
+    let mut target: Option<String> = None;
     let mut timeout = None;
     for given in &parsed.given {
         match given.flag.long {
-            "target" => target = given.text().to_string(),
+            "target" if target.is_some() => {
+                return Err(UsageError("-t or --target may be specified only once".into()));
+            }
+            "target" => target = Some(given.text().to_string()),
             "timeout" => timeout = Some(options::timeout_s('T', given.text())?),
             "help" => {
                 log.start(&program.name)?;
@@ -120,6 +123,7 @@ fn run(program: &Program) -> Result<i32, UsageError> {
         return Err(UsageError("at least one non-option argument is required (use --help for help)".into()));
     };
     cli::alarm::arm(timeout);
+    let target = target.unwrap_or_else(|| "ovs-vswitchd".to_string());
     let path = control::socket_path(&target).map_err(UsageError)?;
     let args = with_own_paths(command, args);
     if command == "switch/top" && top::is_live(&args) {
