@@ -249,7 +249,6 @@ impl Datapath {
     /// What must be decided above is added to `upcalls`, to be sent on in one message.
     pub fn poll(&mut self, queue: QueueId, now_us: u64, upcalls: &mut Vec<Upcall>) -> usize {
         let Some(Some(queue)) = self.queues.get_mut(queue.0) else { return 0 };
-        let port = queue.port;
         queue.stats.polls += 1;
         self.now_ms = now_us / 1000;
         let (mut spent, most) = (0, queue.burst());
@@ -272,7 +271,7 @@ impl Datapath {
             queue.rx.release();
             self.tick(now_us);
         }
-        self.engine.fill_kernel(port, n < most, now_us / 1000);
+        self.engine.fill_kernel(n < most, now_us / 1000);
         n
     }
 

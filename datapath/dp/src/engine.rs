@@ -193,6 +193,7 @@ impl Engine {
     /// Lets the kernel have packets of flows that are busy.
     fn offer(&mut self, packets: &Packets<'_, '_>, seen: &[Seen], found: &[Option<Found>], env: &Env<'_>) {
         let Some(kernel) = &mut self.kernel else { return };
+        kernel.ring_read(env.port, packets.lent.len() as u64);
         for (i, (seen, found)) in seen.iter().zip(found).enumerate().take(packets.lent.len()) {
             let Some(found) = found else { continue };
             if kernel.is_due(seen.hash) {
@@ -203,9 +204,9 @@ impl Engine {
     }
 
     /// Makes entries in the kernel that are due.
-    pub(crate) fn fill_kernel(&mut self, port: OdpPort, is_drained: bool, now_ms: u64) {
+    pub(crate) fn fill_kernel(&mut self, is_drained: bool, now_ms: u64) {
         let Some(kernel) = &mut self.kernel else { return };
-        if kernel.has_work(port, is_drained, now_ms) {
+        if kernel.has_work(is_drained, now_ms) {
             let policers = self.common.policers();
             let is_policed = |port| policers.as_ref().is_some_and(|policers| policers.contains_key(&port));
             kernel.work(&mut self.flows, &self.outputs, is_policed, now_ms);

@@ -227,7 +227,7 @@ impl Kernel {
     /// Takes a packet as it was received for an entry, if its flow may have one.
     #[cold]
     pub(crate) fn consider(&mut self, flow: FlowRef, from: OdpPort, octets: &[u8], flows: &mut FlowTable, now_ms: u64) {
-        if self.floods.keeps(from, AGAIN.into()) {
+        if self.floods.keeps(from) {
             return;
         }
         let made = match (flows.get_mut(flow), self.sources.get(&from)) {
@@ -255,10 +255,15 @@ impl Kernel {
         self.report.refused[why as usize] += 1;
     }
 
-    /// A port's ring was read, which is empty now or is not. Whether entries are to be made now.
+    /// So many packets were read from a port's ring.
     #[inline]
-    pub(crate) fn has_work(&mut self, port: OdpPort, is_drained: bool, now_ms: u64) -> bool {
-        self.floods.ring_read(port, is_drained, now_ms);
+    pub(crate) fn ring_read(&mut self, port: OdpPort, packets: u64) {
+        self.floods.ring_read(port, packets);
+    }
+
+    /// Whether entries are to be made now.
+    #[inline]
+    pub(crate) fn has_work(&self, is_drained: bool, now_ms: u64) -> bool {
         !self.waiting.is_empty() && (is_drained || now_ms >= self.waiting_since_ms + PATIENCE_MS)
     }
 

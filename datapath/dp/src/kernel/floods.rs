@@ -1,7 +1,8 @@
 //! Floods of small frames. The kernel forwards them where they are sent, one processor's work after the other; by a ring,
-//! two processors share it, and more pass. So where the machine has a processor to spare, such a port's packets get no
-//! entries, and those they have go; as soon as the thread cannot keep up with its rings, the kernel has them all again.
+//! two processors share it, and more may pass. So where the machine has a processor to spare, such a port's packets get no
+//! entries, and those they have go. If no more pass by the ring than did before, the kernel has them again for a while.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use flow::OdpPort;
@@ -12,9 +13,12 @@ const MANY_PPS: u64 = 200_000;
 const SMALL: u64 = 256;
 /// How long is counted, ms.
 const LOOK_MS: u64 = 50;
-/// How long the rings may never be empty, ms: then the thread cannot keep up with them.
-const FULL_MS: u64 = 30;
-/// How long the kernel then has all, ms: the first time, and at most.
+/// The look by which a ring is judged: in the first the port has just come to it.
+const JUDGED_BY: u8 = 2;
+/// Of what the kernel forwarded, percent that have to come by the ring in that look, and in all that follow.
+const WORTH: u64 = 105;
+const STILL_WORTH: u64 = 80;
+/// How long the kernel keeps what was not worth it, ms: the first time, and at most.
 const REST_MS: u64 = 2_000;
 const MOST_REST_MS: u64 = 64_000;
 /// A second look is no sequel of a first that was so long ago, ms.
@@ -30,10 +34,11 @@ struct Brought {
 /// A flood that the ring has.
 #[derive(Clone, Copy, Debug, Default)]
 struct ByRing {
-    /// Packets since the last look, as far as entries were thought of.
+    /// Packets since the last look.
     packets: u64,
-    /// When the ring was empty last, ms.
-    empty_ms: u64,
+    /// What the kernel forwarded of it, frames a second.
+    before_pps: u64,
+    looks: u8,
 }
 
 /// Which ports bring floods that rings have.
@@ -84,21 +89,15 @@ impl Floods {
         self.by_ring.len()
     }
 
-    /// Whether a port's packets stay with the ring; `packets` like this one have come.
-    pub(super) fn keeps(&mut self, port: OdpPort, packets: u64) -> bool {
-        self.by_ring.get_mut(&port).map(|flood| flood.packets += packets).is_some()
+    /// Whether a port's packets stay with the ring.
+    pub(super) fn keeps(&self, port: OdpPort) -> bool {
+        self.by_ring.contains_key(&port)
     }
 
-    /// A port's ring was read, which is empty now or is not. Where the thread cannot keep up with a flood, the kernel has
-    /// all from here on.
-    pub(super) fn ring_read(&mut self, port: OdpPort, is_empty: bool, now_ms: u64) {
-        let Some(flood) = self.by_ring.get_mut(&port) else { return };
-        if is_empty {
-            flood.empty_ms = now_ms;
-        } else if now_ms >= flood.empty_ms + FULL_MS {
-            self.by_ring.clear();
-            self.rest_ms = (2 * self.rest_ms).clamp(REST_MS, MOST_REST_MS);
-            self.rest_until_ms = now_ms + self.rest_ms;
+    /// So many packets were read from a port's ring.
+    pub(super) fn ring_read(&mut self, port: OdpPort, packets: u64) {
+        if let Some(flood) = self.by_ring.get_mut(&port) {
+            flood.packets += packets;
         }
     }
 
@@ -106,18 +105,36 @@ impl Floods {
     /// `has_spare` says whether a processor had little to do since it was asked last, if that is known.
     pub(super) fn look(&mut self, now_ms: u64, has_spare: impl FnOnce() -> Option<bool>) -> Vec<OdpPort> {
         let passed_ms = now_ms.saturating_sub(self.looked_ms).max(1);
-        let is_many = |packets: u64, pps: u64| packets * 1000 >= pps * passed_ms;
-        let is_flood = |b: &Brought| is_many(b.packets, MANY_PPS) && b.octets <= b.packets * SMALL;
-        let has_traffic = self.below.values().any(|b| is_many(b.packets, MANY_PPS / 8));
-        let floods: Vec<OdpPort> = self.below.iter().filter(|(_, b)| is_flood(b)).map(|(port, _)| *port).collect();
-        self.by_ring.retain(|_, flood| is_many(flood.packets, MANY_PPS / 2));
+        let pps = |packets: u64| packets * 1000 / passed_ms;
+        let is_flood = |b: &Brought| pps(b.packets) >= MANY_PPS && b.octets <= b.packets * SMALL;
+        let has_traffic = self.below.values().any(|b| pps(b.packets) >= MANY_PPS / 2);
+        let floods = self.below.iter().filter(|(_, b)| is_flood(b)).map(|(port, b)| (*port, pps(b.packets)));
+        let floods: Vec<(OdpPort, u64)> = floods.collect();
+        let mut is_vain = false;
+        self.by_ring.retain(|_, flood| {
+            flood.looks = flood.looks.saturating_add(1);
+            let now_pps = pps(flood.packets);
+            let percent = now_pps * 100 / flood.before_pps.max(1);
+            is_vain |= flood.looks == JUDGED_BY && percent < WORTH;
+            now_pps >= MANY_PPS / 2
+                && match flood.looks.cmp(&JUDGED_BY) {
+                    Ordering::Less => true,
+                    Ordering::Equal => percent >= WORTH,
+                    Ordering::Greater => percent >= STILL_WORTH,
+                }
+        });
+        if is_vain {
+            self.rest_ms = (2 * self.rest_ms).clamp(REST_MS, MOST_REST_MS);
+            self.rest_until_ms = now_ms + self.rest_ms;
+        }
         let mut gone = Vec::new();
         let was_measuring = std::mem::take(&mut self.is_measuring) && passed_ms < STALE_MS;
         if !floods.is_empty() && now_ms >= self.rest_until_ms {
             match has_spare() {
                 Some(true) if was_measuring => {
-                    self.by_ring.extend(floods.iter().map(|port| (*port, ByRing { packets: 0, empty_ms: now_ms })));
-                    gone = floods;
+                    let by_ring = |before_pps| ByRing { packets: 0, before_pps, looks: 0 };
+                    self.by_ring.extend(floods.iter().map(|(port, before_pps)| (*port, by_ring(*before_pps))));
+                    gone.extend(floods.iter().map(|(port, _)| *port));
                 }
                 _ => self.is_measuring = true,
             }
@@ -135,9 +152,17 @@ impl Floods {
 mod tests {
     use super::*;
 
-    /// A port brings so many packets of so many octets by the kernel in the time of a look, which is then due.
-    fn look(floods: &mut Floods, now_ms: &mut u64, packets: u64, octets: u64, has_spare: Option<bool>) -> Vec<OdpPort> {
+    /// A port brings so many packets of so many octets by the kernel, and so many by its ring, in the time of a look, which
+    /// is then due.
+    fn look(
+        floods: &mut Floods,
+        now_ms: &mut u64,
+        (packets, octets): (u64, u64),
+        by_ring: u64,
+        has_spare: Option<bool>,
+    ) -> Vec<OdpPort> {
         floods.forwarded(1, packets, packets * octets);
+        floods.ring_read(1, by_ring);
         *now_ms += LOOK_MS;
         assert_eq!(floods.look_ms(), Some(*now_ms));
         floods.look(*now_ms, || has_spare)
@@ -149,12 +174,12 @@ mod tests {
         (floods, 1_000_000)
     }
 
-    /// One whose flood the ring has.
+    /// One whose flood, of 400,000 frames a second, the ring has.
     fn flooded() -> (Floods, u64) {
         let (mut floods, mut now_ms) = begun();
-        assert!(look(&mut floods, &mut now_ms, 20_000, 60, None).is_empty());
-        assert_eq!(look(&mut floods, &mut now_ms, 20_000, 60, Some(true)), [1]);
-        assert!(floods.keeps(1, 64) && !floods.keeps(2, 64));
+        assert!(look(&mut floods, &mut now_ms, (20_000, 60), 0, None).is_empty());
+        assert_eq!(look(&mut floods, &mut now_ms, (20_000, 60), 0, Some(true)), [1]);
+        assert!(floods.keeps(1) && !floods.keeps(2));
         (floods, now_ms)
     }
 
@@ -169,8 +194,11 @@ mod tests {
         ] {
             let (mut floods, mut now_ms) = begun();
             for _ in 0..4 {
-                assert!(look(&mut floods, &mut now_ms, packets, octets, has_spare).is_empty(), "{what}");
-                assert!(!floods.keeps(1, 64), "{what}");
+                if floods.look_ms().is_none() {
+                    floods.entry_made(now_ms);
+                }
+                assert!(look(&mut floods, &mut now_ms, (packets, octets), 0, has_spare).is_empty(), "{what}");
+                assert!(!floods.keeps(1), "{what}");
             }
         }
     }
@@ -178,41 +206,45 @@ mod tests {
     #[test]
     fn a_look_by_itself_says_nothing() {
         let (mut floods, mut now_ms) = begun();
-        assert!(look(&mut floods, &mut now_ms, 20_000, 60, Some(true)).is_empty(), "idle since when?");
-        assert!(look(&mut floods, &mut now_ms, 0, 0, Some(true)).is_empty());
+        assert!(look(&mut floods, &mut now_ms, (20_000, 60), 0, Some(true)).is_empty(), "idle since when?");
+        assert!(look(&mut floods, &mut now_ms, (0, 0), 0, Some(true)).is_empty());
         assert_eq!(floods.look_ms(), None, "nothing to look at");
         floods.entry_made(now_ms + 1000);
         assert_eq!(floods.look_ms(), Some(now_ms + 1000 + LOOK_MS));
     }
 
     #[test]
-    fn a_flood_that_ends_has_entries_again() {
-        let (mut floods, mut now_ms) = flooded();
-        for packets in [10_000, 6_000, 4_000] {
-            assert!(floods.keeps(1, packets), "{packets}");
-            assert!(look(&mut floods, &mut now_ms, 0, 0, None).is_empty());
+    fn a_ring_is_judged_by_what_passes() {
+        // What comes by the ring, and whether it has the flood then.
+        for (looks, keeps) in [
+            (&[(22_000, true), (22_000, true), (17_000, true), (15_000, false)][..], "it lasts"),
+            (&[(9_000, true), (21_000, true), (21_000, true)], "it begins slowly"),
+            (&[(22_000, true), (20_900, false)], "no more than before"),
+            (&[(22_000, true), (22_000, true), (4_900, false)], "it is over"),
+            (&[(4_900, false)], "it is over at once"),
+        ] {
+            let (mut floods, mut now_ms) = flooded();
+            for (by_ring, has) in looks {
+                assert!(look(&mut floods, &mut now_ms, (0, 0), *by_ring, None).is_empty());
+                assert_eq!(floods.keeps(1), *has, "{keeps}: {by_ring}");
+            }
         }
-        assert!(!floods.keeps(1, 64));
     }
 
     #[test]
-    fn a_thread_that_cannot_keep_up_is_relieved() {
+    fn what_was_not_worth_it_is_not_tried_again_soon() {
         let (mut floods, mut now_ms) = flooded();
-        floods.ring_read(1, false, now_ms + FULL_MS - 1);
-        floods.ring_read(2, false, now_ms + FULL_MS);
-        floods.ring_read(1, true, now_ms + FULL_MS);
-        floods.ring_read(1, false, now_ms + 2 * FULL_MS - 1);
-        assert!(floods.keeps(1, 10_000), "it was empty just now");
-        floods.ring_read(1, false, now_ms + 2 * FULL_MS);
-        assert!(!floods.keeps(1, 64));
-        let rest_until_ms = now_ms + 2 * FULL_MS + REST_MS;
-        while now_ms + LOOK_MS < rest_until_ms {
-            assert!(look(&mut floods, &mut now_ms, 20_000, 60, Some(true)).is_empty());
+        for n in 1..=2 {
+            for by_ring in [20_000, 20_000] {
+                assert!(look(&mut floods, &mut now_ms, (0, 0), by_ring, None).is_empty());
+            }
+            floods.entry_made(now_ms);
+            assert_eq!((floods.keeps(1), floods.rest_until_ms), (false, now_ms + n * REST_MS));
+            while now_ms + LOOK_MS < floods.rest_until_ms {
+                assert!(look(&mut floods, &mut now_ms, (20_000, 60), 0, Some(true)).is_empty());
+            }
+            assert!(look(&mut floods, &mut now_ms, (20_000, 60), 0, Some(true)).is_empty(), "measures first");
+            assert_eq!(look(&mut floods, &mut now_ms, (20_000, 60), 0, Some(true)), [1]);
         }
-        assert!(look(&mut floods, &mut now_ms, 20_000, 60, Some(true)).is_empty(), "measures first");
-        assert_eq!(look(&mut floods, &mut now_ms, 20_000, 60, Some(true)), [1]);
-        // The next time it takes longer.
-        floods.ring_read(1, false, now_ms + FULL_MS);
-        assert_eq!(floods.rest_until_ms, now_ms + FULL_MS + 2 * REST_MS);
     }
 }
