@@ -73,7 +73,7 @@ impl KernelFlows {
     }
 }
 
-/// How long all processors together had nothing to do.
+/// How long all processors together had nothing to do, or what this thread asked for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Idle {
     /// When it was looked at, by a clock that goes on, and what it was then.
@@ -84,12 +84,14 @@ impl Idle {
     /// Between two looks that say anything.
     const SPAN: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(500);
 
-    /// Whether one processor, by what proc_stat(5) says now, had nothing to do for most of the time since the last look.
-    fn look(&mut self, stat: &str, now: Duration) -> Option<bool> {
+    /// Whether one processor had nothing else to do for most of the time since the last look, by what proc_stat(5) says
+    /// now, and the kernel's schedstat of this thread: how long it ran, in nanoseconds.
+    fn look(&mut self, stat: &str, own: &str, now: Duration) -> Option<bool> {
         // Hundredths of a second in user mode, low priority, system, idle, and waiting for disks.
         let mut columns = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().skip(3);
         let mut hundredths = || columns.next()?.parse::<u64>().ok();
-        let idle = Duration::from_millis(10 * (hundredths()? + hundredths()?));
+        let own = Duration::from_nanos(own.split_whitespace().next()?.parse().ok()?);
+        let idle = Duration::from_millis(10 * (hundredths()? + hundredths()?)) + own;
         let (then, before) = self.last.replace((now, idle))?;
         let passed = now.saturating_sub(then);
         Self::SPAN.contains(&passed).then(|| idle.saturating_sub(before) * 10 >= passed * 6)
@@ -170,7 +172,9 @@ impl KernelPath for KernelFlows {
     }
 
     fn has_spare_processor(&mut self) -> Option<bool> {
-        self.idle.look(&std::fs::read_to_string("/proc/stat").ok()?, Duration::from_nanos(bpf::clock_ns()))
+        let all = std::fs::read_to_string("/proc/stat").ok()?;
+        let own = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        self.idle.look(&all, &own, Duration::from_nanos(bpf::clock_ns()))
     }
 
     fn remove(&mut self, key: &FlowKey, at: KernelSlot) -> KernelCounters {
@@ -200,18 +204,19 @@ mod tests {
     #[test]
     fn a_processor_is_spare_that_was_idle_for_most_of_the_time() {
         let mut idle = Idle::default();
-        let mut look = |ms: u64, hundredths: u64, waiting: u64| {
+        let mut look = |ms: u64, hundredths: u64, waiting: u64, own_ms: u64| {
             let stat = format!("cpu  1 2 3 {hundredths} {waiting} 9 9 9 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n");
-            idle.look(&stat, Duration::from_millis(ms))
+            idle.look(&stat, &format!("{} 5 6\n", own_ms * 1_000_000), Duration::from_millis(ms))
         };
-        assert_eq!(look(0, 1000, 10), None, "nothing to compare with");
-        assert_eq!(look(50, 1003, 10), Some(true));
-        assert_eq!(look(100, 1005, 10), Some(false));
-        assert_eq!(look(200, 1005, 17), Some(true), "waiting for a disk is no work");
-        assert_eq!(look(205, 1010, 17), None, "too soon");
-        assert_eq!(look(2000, 2000, 17), None, "too late");
-        assert_eq!(look(2050, 1000, 17), Some(false), "back in time");
-        assert_eq!(Idle::default().look("nonsense", Duration::ZERO), None);
+        assert_eq!(look(0, 1000, 10, 0), None, "nothing to compare with");
+        assert_eq!(look(50, 1003, 10, 0), Some(true));
+        assert_eq!(look(100, 1005, 10, 0), Some(false));
+        assert_eq!(look(150, 1007, 10, 20), Some(true), "it ran itself");
+        assert_eq!(look(250, 1007, 17, 20), Some(true), "waiting for a disk is no work");
+        assert_eq!(look(255, 1012, 17, 20), None, "too soon");
+        assert_eq!(look(2000, 2000, 17, 20), None, "too late");
+        assert_eq!(look(2050, 1000, 17, 20), Some(false), "back in time");
+        assert_eq!(Idle::default().look("nonsense", "1 2 3", Duration::ZERO), None);
     }
 
     /// What a ring loses while it grows it says: each frame that was sent came once, or is counted.

@@ -163,7 +163,7 @@ impl Engine {
             }
         }
         if self.kernel.is_some() {
-            self.offer(&packets, &seen, &decisions, env);
+            self.offer(&packets, (&seen, bytes), &decisions, env);
         }
         let mut refused = 0;
         for (i, key) in keys.iter_mut().enumerate().take(n) {
@@ -190,10 +190,16 @@ impl Engine {
         bytes
     }
 
-    /// Lets the kernel have packets of flows that are busy.
-    fn offer(&mut self, packets: &Packets<'_, '_>, seen: &[Seen], found: &[Option<Found>], env: &Env<'_>) {
+    /// Lets the kernel have packets of flows that are busy. `bytes`: their octets altogether.
+    fn offer(
+        &mut self,
+        packets: &Packets<'_, '_>,
+        (seen, bytes): (&[Seen], u64),
+        found: &[Option<Found>],
+        env: &Env<'_>,
+    ) {
         let Some(kernel) = &mut self.kernel else { return };
-        kernel.ring_read(env.port, packets.lent.len() as u64);
+        kernel.ring_read(env.port, packets.lent.len() as u64, bytes);
         for (i, (seen, found)) in seen.iter().zip(found).enumerate().take(packets.lent.len()) {
             let Some(found) = found else { continue };
             if kernel.is_due(seen.hash) {

@@ -64,8 +64,8 @@ pub trait KernelPath: Send {
     /// What was counted so far.
     fn counters(&self, slot: KernelSlot) -> KernelCounters;
 
-    /// Whether one of the machine's processors had little to do since this was asked last; `None` if that was long ago, or
-    /// is not known.
+    /// Whether one of the machine's processors had little to do since this was asked last, or nothing else than this
+    /// thread; `None` if that was long ago, or is not known.
     fn has_spare_processor(&mut self) -> Option<bool>;
 
     /// Takes an entry out. When this returns no further packet will be forwarded by it, and all that were are counted.
@@ -255,10 +255,10 @@ impl Kernel {
         self.report.refused[why as usize] += 1;
     }
 
-    /// So many packets were read from a port's ring.
+    /// So much was read from a port's ring.
     #[inline]
-    pub(crate) fn ring_read(&mut self, port: OdpPort, packets: u64) {
-        self.floods.ring_read(port, packets);
+    pub(crate) fn ring_read(&mut self, port: OdpPort, packets: u64, octets: u64) {
+        self.floods.ring_read(port, packets, octets);
     }
 
     /// Whether entries are to be made now.

@@ -27,16 +27,21 @@ const STALE_MS: u64 = 4 * LOOK_MS;
 /// What a port brought since the last look.
 #[derive(Clone, Copy, Debug, Default)]
 struct Brought {
-    packets: u64,
+    by_kernel: u64,
+    by_ring: u64,
     octets: u64,
+}
+
+impl Brought {
+    fn packets(&self) -> u64 {
+        self.by_kernel + self.by_ring
+    }
 }
 
 /// A flood that the ring has.
 #[derive(Clone, Copy, Debug, Default)]
 struct ByRing {
-    /// Packets since the last look.
-    packets: u64,
-    /// What the kernel forwarded of it, frames a second.
+    /// What came of it when the kernel had its part, frames a second.
     before_pps: u64,
     looks: u8,
 }
@@ -44,8 +49,8 @@ struct ByRing {
 /// Which ports bring floods that rings have.
 #[derive(Debug, Default)]
 pub(super) struct Floods {
-    /// By ports whose packets the kernel has.
-    below: BTreeMap<OdpPort, Brought>,
+    /// By ports.
+    brought: BTreeMap<OdpPort, Brought>,
     /// By ports whose floods the rings have.
     by_ring: BTreeMap<OdpPort, ByRing>,
     looked_ms: u64,
@@ -61,8 +66,8 @@ pub(super) struct Floods {
 impl Floods {
     /// The kernel forwarded so much of what a port brought.
     pub(super) fn forwarded(&mut self, port: OdpPort, packets: u64, octets: u64) {
-        let brought = self.below.entry(port).or_default();
-        brought.packets += packets;
+        let brought = self.brought.entry(port).or_default();
+        brought.by_kernel += packets;
         brought.octets += octets;
     }
 
@@ -74,8 +79,7 @@ impl Floods {
     }
 
     fn begin(&mut self, now_ms: u64) {
-        self.below.clear();
-        self.by_ring.values_mut().for_each(|flood| flood.packets = 0);
+        self.brought.clear();
         (self.looked_ms, self.look_ms) = (now_ms, Some(now_ms + LOOK_MS));
     }
 
@@ -94,10 +98,13 @@ impl Floods {
         self.by_ring.contains_key(&port)
     }
 
-    /// So many packets were read from a port's ring.
-    pub(super) fn ring_read(&mut self, port: OdpPort, packets: u64) {
-        if let Some(flood) = self.by_ring.get_mut(&port) {
-            flood.packets += packets;
+    /// So much was read from a port's ring.
+    #[inline]
+    pub(super) fn ring_read(&mut self, port: OdpPort, packets: u64, octets: u64) {
+        if self.look_ms.is_some() {
+            let brought = self.brought.entry(port).or_default();
+            brought.by_ring += packets;
+            brought.octets += octets;
         }
     }
 
@@ -106,14 +113,16 @@ impl Floods {
     pub(super) fn look(&mut self, now_ms: u64, has_spare: impl FnOnce() -> Option<bool>) -> Vec<OdpPort> {
         let passed_ms = now_ms.saturating_sub(self.looked_ms).max(1);
         let pps = |packets: u64| packets * 1000 / passed_ms;
-        let is_flood = |b: &Brought| pps(b.packets) >= MANY_PPS && b.octets <= b.packets * SMALL;
-        let has_traffic = self.below.values().any(|b| pps(b.packets) >= MANY_PPS / 2);
-        let floods = self.below.iter().filter(|(_, b)| is_flood(b)).map(|(port, b)| (*port, pps(b.packets)));
-        let floods: Vec<(OdpPort, u64)> = floods.collect();
+        let has_much = |b: &&Brought| b.by_kernel > 0 && pps(b.packets()) >= MANY_PPS / 2;
+        let has_traffic = self.brought.values().any(|b| has_much(&b));
+        let is_flood = |b: &Brought| pps(b.packets()) >= MANY_PPS && b.octets <= b.packets() * SMALL;
+        let floods = self.brought.iter().filter(|(_, b)| b.by_kernel > 0 && is_flood(b));
+        let floods: Vec<(OdpPort, u64)> = floods.map(|(port, b)| (*port, pps(b.packets()))).collect();
+        let brought = &self.brought;
         let mut is_vain = false;
-        self.by_ring.retain(|_, flood| {
+        self.by_ring.retain(|port, flood| {
             flood.looks = flood.looks.saturating_add(1);
-            let now_pps = pps(flood.packets);
+            let now_pps = brought.get(port).map_or(0, |b| pps(b.packets()));
             let percent = now_pps * 100 / flood.before_pps.max(1);
             is_vain |= flood.looks == JUDGED_BY && percent < WORTH;
             now_pps >= MANY_PPS / 2
@@ -132,7 +141,7 @@ impl Floods {
         if !floods.is_empty() && now_ms >= self.rest_until_ms {
             match has_spare() {
                 Some(true) if was_measuring => {
-                    let by_ring = |before_pps| ByRing { packets: 0, before_pps, looks: 0 };
+                    let by_ring = |before_pps| ByRing { before_pps, looks: 0 };
                     self.by_ring.extend(floods.iter().map(|(port, before_pps)| (*port, by_ring(*before_pps))));
                     gone.extend(floods.iter().map(|(port, _)| *port));
                 }
@@ -162,7 +171,7 @@ mod tests {
         has_spare: Option<bool>,
     ) -> Vec<OdpPort> {
         floods.forwarded(1, packets, packets * octets);
-        floods.ring_read(1, by_ring);
+        floods.ring_read(1, by_ring, 60 * by_ring);
         *now_ms += LOOK_MS;
         assert_eq!(floods.look_ms(), Some(*now_ms));
         floods.look(*now_ms, || has_spare)
@@ -201,6 +210,27 @@ mod tests {
                 assert!(!floods.keeps(1), "{what}");
             }
         }
+    }
+
+    #[test]
+    fn what_the_ring_has_of_it_counts() {
+        for (by_kernel, by_ring, is_flood) in [(5_000, 15_000, true), (0, 20_000, false), (5_000, 4_000, false)] {
+            let (mut floods, mut now_ms) = begun();
+            assert!(look(&mut floods, &mut now_ms, (by_kernel, 60), by_ring, None).is_empty());
+            floods.entry_made(now_ms);
+            let gone = look(&mut floods, &mut now_ms, (by_kernel, 60), by_ring, Some(true));
+            assert_eq!(!gone.is_empty(), is_flood, "{by_kernel} {by_ring}");
+        }
+        // It is compared with all there was.
+        let (mut floods, mut now_ms) = begun();
+        for has_spare in [None, Some(true)] {
+            look(&mut floods, &mut now_ms, (5_000, 60), 15_000, has_spare);
+        }
+        for by_ring in [20_000, 20_900] {
+            assert!(floods.keeps(1));
+            look(&mut floods, &mut now_ms, (0, 0), by_ring, None);
+        }
+        assert!(!floods.keeps(1));
     }
 
     #[test]
