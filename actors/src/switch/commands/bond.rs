@@ -88,14 +88,7 @@ pub(super) async fn texts(
 /// The number that a text begins with, in the manner of scanf(3): of 32 bits, a sign before it is heeded, what follows
 /// does not matter.
 fn scan_number(text: &str) -> Option<u32> {
-    let text = text.trim_start();
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    let number = digits[..end].bytes().fold(0u32, |n, d| n.wrapping_mul(10).wrapping_add(u32::from(d - b'0')));
-    (end > 0).then_some(if negative { number.wrapping_neg() } else { number })
+    flow::text::parse_wrapping_prefix(text, 10).map(|(number, _)| number as u32)
 }
 
 /// The Ethernet address that a text begins with, in the same manner: six numbers of one or two digits.

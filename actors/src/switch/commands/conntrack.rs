@@ -263,7 +263,7 @@ async fn set_limits((_, entry): Found<'_>, args: &[String], says: &mut Says) -> 
     for (at, arg) in args.iter().enumerate() {
         // The one for all other zones comes first.
         if let Some(limit) = arg.strip_prefix("default=").filter(|_| at == 0) {
-            let Some(limit) = begun(limit) else { return says.fail("invalid default limit", Some(reason::INVALID)) };
+            let Some(limit) = leading(limit) else { return says.fail("invalid default limit", Some(reason::INVALID)) };
             wanted.push((None, limit));
             continue;
         }
@@ -386,11 +386,6 @@ async fn set_fragments(
     Ok(())
 }
 
-/// The number that a text begins with, as it fits into 32 bits.
-fn begun(text: &str) -> Option<u32> {
-    flow::text::parse_u64_prefix(text, 10).map(|(number, _)| number as u32)
-}
-
 fn add_fragments(registry: &mut Registry<'_>) {
     registry.ask("dpctl/ipf-get-status", "[dp]", (0, 1), |directory, args| async move {
         let mut says = Says::default();
@@ -423,7 +418,7 @@ fn add_fragments(registry: &mut Registry<'_>) {
         let mut says = Says::default();
         let Ok((found, rest)) = optional_datapath(&directory, &args, 3, &mut says) else { return says.answer(Err(())) };
         let done = "setting minimum fragment size successful\n".to_owned();
-        let result = match (family(rest.first()), rest.get(1).and_then(|n| begun(n))) {
+        let result = match (family(rest.first()), rest.get(1).and_then(|n| leading(n))) {
             (None, _) => says.fail("parameter missing: v4 for IPv4 or v6 for IPv6", Some(reason::INVALID)),
             (_, None) => says.fail("parameter missing for minimum fragment size", Some(reason::INVALID)),
             (Some(_), Some(n)) if n < dp::ct::LEAST_MIN_SIZE => {
@@ -437,7 +432,7 @@ fn add_fragments(registry: &mut Registry<'_>) {
         let mut says = Says::default();
         let Ok((found, rest)) = optional_datapath(&directory, &args, 2, &mut says) else { return says.answer(Err(())) };
         let done = "setting maximum fragments successful\n".to_owned();
-        let result = match rest.first().and_then(|n| begun(n)) {
+        let result = match rest.first().and_then(|n| leading(n)) {
             None => says.fail("parameter missing for maximum fragments", Some(reason::INVALID)),
             Some(n) if n > dp::ct::MOST_FRAGMENTS => {
                 says.fail("setting maximum fragments failed", Some(reason::NOT_PERMITTED))

@@ -145,20 +145,9 @@ pub(super) fn prefix(text: &str) -> Option<(u128, u8)> {
 
 /// Reads `pkt_mark=NUMBER` as C's `%i` reads a number: any base, a sign, what follows it ignored, 32 bits kept.
 fn mark(text: &str) -> Option<u32> {
-    let text = text.strip_prefix("pkt_mark=")?.trim_start();
-    let (is_negative, text) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (digits, base) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None if text.starts_with('0') => (text, 8),
-        None => (text, 10),
-    };
-    let mut digits = digits.chars().map_while(|c| c.to_digit(base)).peekable();
-    digits.peek()?;
-    let number = digits.fold(0u32, |number, digit| number.wrapping_mul(base).wrapping_add(digit));
-    Some(if is_negative { number.wrapping_neg() } else { number })
+    let (number, rest) = flow::text::parse_wrapping_prefix(text.strip_prefix("pkt_mark=")?, 0)?;
+    // No digit behind `0x`.
+    (number != 0 || !rest.starts_with(['x', 'X'])).then_some(number as u32)
 }
 
 fn routes_text(directory: &Directory) -> String {

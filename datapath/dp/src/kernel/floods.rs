@@ -15,7 +15,7 @@ const SMALL: u64 = 256;
 const LOOK_MS: u64 = 50;
 /// The look by which a ring is judged: in the first the port has just come to it.
 const JUDGED_BY: u8 = 2;
-/// Of what the kernel forwarded, percent that have to come by the ring in that look, and in all that follow.
+/// Percent of what there was before that have to come by the ring in that look, and in all that follow.
 const WORTH: u64 = 105;
 const STILL_WORTH: u64 = 80;
 /// How long the kernel keeps what was not worth it, ms: the first time, and at most.
@@ -56,7 +56,7 @@ pub(super) struct Floods {
     looked_ms: u64,
     /// When the next look is due.
     look_ms: Option<u64>,
-    /// The last look found a flood, but did not know whether a processor was free.
+    /// The last look found a flood, so that the next knows whether a processor is free beside it.
     is_measuring: bool,
     /// Until when the kernel has all.
     rest_until_ms: u64,
@@ -113,11 +113,12 @@ impl Floods {
     pub(super) fn look(&mut self, now_ms: u64, has_spare: impl FnOnce() -> Option<bool>) -> Vec<OdpPort> {
         let passed_ms = now_ms.saturating_sub(self.looked_ms).max(1);
         let pps = |packets: u64| packets * 1000 / passed_ms;
-        let has_much = |b: &&Brought| b.by_kernel > 0 && pps(b.packets()) >= MANY_PPS / 2;
-        let has_traffic = self.brought.values().any(|b| has_much(&b));
-        let is_flood = |b: &Brought| pps(b.packets()) >= MANY_PPS && b.octets <= b.packets() * SMALL;
-        let floods = self.brought.iter().filter(|(_, b)| b.by_kernel > 0 && is_flood(b));
-        let floods: Vec<(OdpPort, u64)> = floods.map(|(port, b)| (*port, pps(b.packets()))).collect();
+        // Those that the kernel has no part of are as they may be.
+        let shared =
+            || self.brought.iter().filter(|(_, b)| b.by_kernel > 0).map(|(port, b)| (*port, b, pps(b.packets())));
+        let has_traffic = shared().any(|(_, _, pps)| pps >= MANY_PPS / 2);
+        let floods = shared().filter(|(_, b, pps)| *pps >= MANY_PPS && b.octets <= b.packets() * SMALL);
+        let floods: Vec<(OdpPort, u64)> = floods.map(|(port, _, pps)| (port, pps)).collect();
         let brought = &self.brought;
         let mut is_vain = false;
         self.by_ring.retain(|port, flood| {

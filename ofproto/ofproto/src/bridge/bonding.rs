@@ -15,7 +15,7 @@ use super::{Bridge, Output};
 use crate::export::sflow::LacpCounters;
 use crate::note::{Level, Note};
 use crate::rule::RuleStats;
-use crate::view::{BondView, BundleId, BundleView};
+use crate::view::{BondView, BundleId, BundleView, PortKind};
 
 /// Where LACPDUs go, and their EtherType.
 const LACP_GROUP: u64 = 0x0180_c200_0002;
@@ -172,7 +172,11 @@ impl Bridge {
             for (module, text) in news {
                 self.put(Output::Log(Note::new(module, Level::Info, text)));
             }
-            self.bonding.held.extend(frames.into_iter().map(|frame| (frame.member, frame.pdu)));
+            for frame in frames {
+                // What a port would have said before is old.
+                self.bonding.held.retain(|(port, _)| *port != frame.member);
+                self.bonding.held.push((frame.member, frame.pdu));
+            }
         }
         self.send_held();
     }
@@ -190,8 +194,14 @@ impl Bridge {
 
     /// Whether upcalls of a port would come to this bridge, as far as it knows. Ports that are gone wait for nothing.
     fn is_shown(&self, port: OfPort) -> bool {
-        let odp = self.view.ports.get(&port).and_then(|p| p.odp);
-        odp.is_none_or(|odp| self.live.odp_ports.contains_key(&odp))
+        let Some(view) = self.view.ports.get(&port) else { return true };
+        match (view.odp, &view.kind) {
+            (_, PortKind::Tunnel(_)) => {
+                self.live.tunnels.ports.iter().any(|(at, ..)| (at.bridge, at.port) == (self.view.id, port))
+            }
+            (Some(odp), _) => self.live.odp_ports.contains_key(&odp),
+            (None, _) => true,
+        }
     }
 
     /// Sends a frame from each station that is not behind the bond, so that switches there learn the new way to it.
