@@ -134,12 +134,16 @@ impl State {
 
     /// Judges the references among the TLS options.
     pub(super) fn check_tls(&self) -> Result<(), String> {
+        let faults = self.tls_words().filter_map(|name| reference::read_string(&self.server, name).err());
+        let faults: String = faults.map(|text| text + "\n").collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// The TLS options that may be references.
+    fn tls_words(&self) -> impl Iterator<Item = &str> {
         let names = &self.tls_names;
         let paths = [&names.private_key, &names.certificate, &names.ca_cert, &names.peer_ca_cert];
-        let words = paths.into_iter().flatten().filter_map(|p| p.to_str()).chain([&*names.protocols, &*names.ciphers]);
-        let faults: String =
-            words.filter_map(|name| reference::read_string(&self.server, name).err()).map(|text| text + "\n").collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+        paths.into_iter().flatten().filter_map(|p| p.to_str()).chain([&*names.protocols, &*names.ciphers])
     }
 
     pub(super) fn check_remote(&self, name: &str) -> Result<(), String> {
@@ -158,9 +162,10 @@ pub struct Database {
     disk: Option<Disk>,
     myself: Address<Database>,
     to_remotes: Option<(Address<Remotes>, Latest<SetRemotes>)>,
-    /// What the remotes were last told, and the number of commits it was read at.
+    /// What the remotes were last told.
     told: BTreeMap<String, RemoteOptions>,
-    read_at: Option<u64>,
+    /// What the configuration was read from.
+    read_from: Option<reference::Footing>,
     /// Who waits for the end of a compaction.
     compactions: BTreeMap<Arc<str>, Vec<CompactReply>>,
     pub(super) sources: Sources,
@@ -191,7 +196,7 @@ impl Database {
             myself,
             to_remotes: None,
             told: BTreeMap::new(),
-            read_at: None,
+            read_from: None,
             compactions: BTreeMap::new(),
             next_housekeeping_ms: 0,
             peak: PeakWatch::new(),
@@ -366,10 +371,11 @@ impl Database {
             return;
         };
         let server = &self.state.server;
-        if self.read_at == Some(server.commits()) {
+        if self.read_from.as_ref().is_some_and(|footing| footing.stands(server)) {
             return;
         }
-        self.read_at = Some(server.commits());
+        let names = self.state.remotes.iter().map(String::as_str).chain(self.state.tls_words());
+        self.read_from = Some(reference::Footing::of(server, names));
         let mut remotes = BTreeMap::new();
         for name in &self.state.remotes {
             reference::read_remotes(server, name, &mut remotes);
@@ -383,7 +389,7 @@ impl Database {
 
     /// Forgets what was read, so that it is read again at the end of this wake.
     pub(super) fn reread(&mut self) {
-        self.read_at = None;
+        self.read_from = None;
     }
 
     fn read_tls(&self) -> TlsFiles {

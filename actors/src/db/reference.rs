@@ -4,7 +4,7 @@
 //! `target` and more; an option's leads to one string. Source: ovsdb-server(1), `--remote`.
 
 use super::letters::RemoteOptions;
-use ovsdb::database::{Database, Table};
+use ovsdb::database::{Database, Table, TableId};
 use ovsdb::row::Row;
 use ovsdb::server::Server;
 use ovsdb::{Atom, AtomicType, Uuid};
@@ -32,6 +32,40 @@ pub(super) fn find<'a>(server: &'a Server, name: &str, reference: &str) -> Resul
         .column_index(column_name)
         .ok_or_else(|| format!("\"{name}\": table \"{table_name}\" has no column \"{column_name}\""))?;
     Ok(Column { db, table, column })
+}
+
+/// The tables that references lead to, as they are at a time.
+pub(super) struct Footing {
+    replacements: u64,
+    tables: Vec<(String, TableId, u64)>,
+}
+
+impl Footing {
+    /// What is read when these names are followed.
+    pub(super) fn of<'n>(server: &Server, names: impl Iterator<Item = &'n str>) -> Footing {
+        let mut tables: Vec<(String, TableId, u64)> = Vec::new();
+        for name in names {
+            let Some(path) = name.strip_prefix("db:") else { continue };
+            let Ok(Column { db, table, column }) = find(server, name, path) else { continue };
+            let db_name = path.split(',').next().unwrap_or_default();
+            let referred = table.schema.columns[column].ty.key.reference().map(|reference| &*reference.table);
+            for id in [Some(&*table.schema.name), referred].into_iter().flatten().filter_map(|name| db.table_id(name)) {
+                let one = (db_name.to_owned(), id, db.table_at(id).revision());
+                if !tables.contains(&one) {
+                    tables.push(one);
+                }
+            }
+        }
+        Footing { replacements: server.replacements(), tables }
+    }
+
+    /// Whether all that was read still is so.
+    pub(super) fn stands(&self, server: &Server) -> bool {
+        let same = |(db, id, revision): &(String, TableId, u64)| {
+            server.db(db).is_some_and(|db| db.table_at(*id).revision() == *revision)
+        };
+        self.replacements == server.replacements() && self.tables.iter().all(same)
+    }
 }
 
 /// Judges a remote's reference without reading through it.

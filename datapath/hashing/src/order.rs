@@ -70,15 +70,24 @@ impl<T: PartialEq + Copy> HashOrder<T> {
     }
 }
 
+/// So many items take no memory of their own while they are put in order.
+const FEW: usize = 16;
+
 /// The order in which a table lists items that were put into it as their `hashes` stand: their indexes.
 pub fn listed(hashes: &[u32]) -> Vec<usize> {
     // Within a bucket items go by rank: a new one gets the least, and growth reverses all, which is a change of sign.
     let (mut buckets, mut sign, mut least, mut greatest) = (1, 1, 0_i64, 0_i64);
-    let mut ranks = Vec::with_capacity(hashes.len());
+    let (mut few, mut many) = ([0; FEW], Vec::new());
+    let ranks = if hashes.len() <= FEW {
+        &mut few[..hashes.len()]
+    } else {
+        many.resize(hashes.len(), 0);
+        &mut many[..]
+    };
     for n in 1..=hashes.len() {
         let rank = if sign > 0 { &mut least } else { &mut greatest };
         *rank -= sign;
-        ranks.push(*rank);
+        ranks[n - 1] = *rank;
         if n / 2 >= buckets {
             buckets = n.max(4);
             sign = -sign;

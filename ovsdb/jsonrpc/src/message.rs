@@ -4,6 +4,8 @@
 use serde_json::Value;
 
 use crate::error::MessageError;
+use crate::parser;
+use crate::pull::Pull;
 use crate::text::{write_string, write_value};
 
 /// One JSON-RPC 1.0 message.
@@ -64,6 +66,26 @@ impl Message {
     #[must_use]
     pub fn echo_reply(id: Value, params: Vec<Value>) -> Self {
         Message::Response { id, result: Value::Array(params) }
+    }
+
+    /// Reads a request as it stands in a stream. `None`: it is not all there, or not a plain request, for
+    /// [`Message::from_json`] to judge. `max_depth`: of brackets.
+    pub(crate) fn read_request(pull: &mut Pull<'_>, max_depth: usize) -> Option<Message> {
+        let (mut id, mut method, mut params) = (None, None, None);
+        pull.members(|name, pull| {
+            let again = match name {
+                "id" => id.replace(parser::read(pull, max_depth.checked_sub(1)?)?).is_some(),
+                "method" => method.replace(pull.string()?.into_owned()).is_some(),
+                "params" => params.replace(parser::read(pull, max_depth.checked_sub(1)?)?).is_some(),
+                _ => return None,
+            };
+            (!again).then_some(())
+        })?;
+        match (id?, method?, params?) {
+            (Value::Null, ..) => None,
+            (id, method, Value::Array(params)) => Some(Message::Request { id, method, params }),
+            _ => None,
+        }
     }
 
     /// Takes a JSON value for a message. The texts of errors are Open vSwitch's.

@@ -12,34 +12,45 @@ enum Open {
     Object(Map<String, Value>, String),
 }
 
-/// The object or array that is all of `text`, white space aside. Of members with one name the last counts. `None`: it
-/// is at fault, or nested deeper than `max_depth`.
+/// The object or array that is all of `text`, white space aside. `None`: it is at fault, or nested deeper than
+/// `max_depth`.
 pub(crate) fn parse(text: &[u8], max_depth: usize) -> Option<Value> {
     let mut pull = Pull::new(text);
-    let mut open: Vec<Open> = Vec::new();
     if !matches!(pull.peek(), Some(b'{' | b'[')) {
         return None;
     }
+    let value = read(&mut pull, max_depth)?;
+    pull.is_at_end().then_some(value)
+}
+
+/// The value that is next. Of members with one name the last counts. `None`: it is at fault, not all there, or nested
+/// deeper than `max_depth`.
+pub(crate) fn read(pull: &mut Pull<'_>, max_depth: usize) -> Option<Value> {
+    let mut open: Vec<Open> = Vec::new();
     loop {
-        let mut value = match begin(&mut pull)? {
+        let mut value = match begin(pull)? {
             Begun::Value(value) => value,
             Begun::Bracket(_) if open.len() >= max_depth => return None,
             Begun::Bracket(Open::Array(items)) if pull.take(b']') => Value::Array(items),
             Begun::Bracket(Open::Object(members, _)) if pull.take(b'}') => Value::Object(members),
             Begun::Bracket(mut bracket) => {
-                if let Open::Object(members, _) = &mut bracket {
-                    // What most operations have.
-                    *members = Map::with_capacity(4);
+                // What most have of them.
+                match &mut bracket {
+                    Open::Object(members, _) => *members = Map::with_capacity(4),
+                    Open::Array(items) => items.reserve_exact(2),
                 }
+                if open.capacity() == 0 {
+                    open.reserve_exact(8);
+                }
+                name_if_wanted(pull, &mut bracket)?;
                 open.push(bracket);
-                name_if_wanted(&mut pull, open.last_mut()?)?;
                 continue;
             }
         };
         // What is complete is put into what it stands in, which may be complete with it.
         loop {
             let closes = match open.last_mut() {
-                None => return pull.is_at_end().then_some(value),
+                None => return Some(value),
                 Some(Open::Array(items)) => {
                     items.push(value);
                     b']'
@@ -50,7 +61,7 @@ pub(crate) fn parse(text: &[u8], max_depth: usize) -> Option<Value> {
                 }
             };
             if pull.take(b',') {
-                name_if_wanted(&mut pull, open.last_mut()?)?;
+                name_if_wanted(pull, open.last_mut()?)?;
                 break;
             }
             if !pull.take(closes) {

@@ -38,6 +38,12 @@ impl<'a> Pull<'a> {
         there
     }
 
+    /// How many bytes have been passed over.
+    #[must_use]
+    pub fn passed(&self) -> usize {
+        self.at
+    }
+
     /// Whether nothing but white space is left.
     pub fn is_at_end(&mut self) -> bool {
         self.peek().is_none() && self.at == self.text.len()

@@ -94,8 +94,7 @@ impl Session {
 
     /// The next message for the owner; answers to our own probes are swallowed.
     pub fn next_message(&mut self) -> Result<Option<Message>, SessionError> {
-        while let Some(value) = self.scanner.next_value()? {
-            let message = Message::from_json(value)?;
+        while let Some(message) = self.next_of_any_kind()? {
             if let Some(heard) = &mut self.heard {
                 heard.push(message.log_text(false));
             }
@@ -105,6 +104,16 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    fn next_of_any_kind(&mut self) -> Result<Option<Message>, SessionError> {
+        let depth = self.limits.depth;
+        let request = self.scanner.read_ahead(|pull| Message::read_request(pull, depth));
+        if request.is_some() {
+            return Ok(request);
+        }
+        let Some(value) = self.scanner.next_value()? else { return Ok(None) };
+        Ok(Some(Message::from_json(value)?))
     }
 
     /// What the time demands now.
@@ -130,6 +139,7 @@ fn is_probe(id: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn probes_are_sent_and_their_answers_swallowed() {
@@ -144,6 +154,61 @@ mod tests {
         assert!(matches!(session.poll_output(6000), Some(SessionAction::Send(_))));
         assert_eq!(session.poll_output(11_001), Some(SessionAction::Disconnect));
     }
+
+    /// Messages up to the end or the first fault, for which `None` stands.
+    fn heard(session: &mut Session) -> Vec<Option<Message>> {
+        let mut heard = Vec::new();
+        while let Some(next) = session.next_message().transpose() {
+            heard.push(next.ok());
+            if heard.last() == Some(&None) {
+                break;
+            }
+        }
+        heard
+    }
+
+    proptest! {
+        /// What comes whole is read ahead, what comes bit by bit is not.
+        #[test]
+        fn what_comes_at_once_is_what_comes_bit_by_bit(
+            parts in proptest::collection::vec(0..PARTS.len(), 0..12), depth in 2usize..5, cut in 0usize..4,
+        ) {
+            let limits = Limits { depth, ..Limits::default() };
+            let text: String = parts.iter().map(|part| PARTS[*part]).collect();
+            let text = &text.as_bytes()[..text.len() - cut.min(text.len())];
+            let (mut whole, mut bits) = (Session::accepted("x", limits, 0), Session::accepted("x", limits, 0));
+            whole.feed(text, 0);
+            let mut expect = Vec::new();
+            for byte in text {
+                bits.feed(&[*byte], 0);
+                expect.extend(heard(&mut bits));
+                if expect.last() == Some(&None) {
+                    break;
+                }
+            }
+            prop_assert_eq!(heard(&mut whole), expect);
+        }
+    }
+
+    /// Of messages, whole and in pieces.
+    const PARTS: [&str; 16] = [
+        r#"{"id":1,"method":"m","params":[]}"#,
+        r#" {"method" : "é\n" , "params":[[1,{"a":2.5}],null], "id":["x"]}"#,
+        r#"{"id":null,"method":"m","params":[]}"#,
+        r#"{"id":3,"result":{},"error":null}"#,
+        r#"{"id":1,"id":2,"method":"m","params":[]}"#,
+        r#"{"id":1,"#,
+        r#""method":"m","#,
+        r#""params":[[[]]],"#,
+        r#""id":[[0]]}"#,
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        " ",
+        "\u{1}",
+    ];
 
     #[test]
     fn garbage_is_an_error() {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::diagnosis::Course;
 use crate::error::StreamError;
+use crate::pull::Pull;
 use crate::{number, parser};
 
 /// How much a peer may make us keep.
@@ -115,6 +116,20 @@ impl Scanner {
             self.failed = Some(error.clone());
         }
         parsed.map(|value| Some(Next::Value(value)))
+    }
+
+    /// What `read` makes of the next value, without a look for the value's end first, which costs as much again. `None`:
+    /// it is not all there, or none that `read` takes; nothing has become of it.
+    pub(crate) fn read_ahead<T>(&mut self, read: impl FnOnce(&mut Pull<'_>) -> Option<T>) -> Option<T> {
+        // Of a value that some of has been looked at before, all of it will be.
+        if self.failed.is_some() || self.at > self.start {
+            return None;
+        }
+        let mut pull = Pull::new(&self.buffer[self.start..]);
+        let value = read(&mut pull)?;
+        self.start += pull.passed();
+        self.at = self.start;
+        Some(value)
     }
 
     /// The text of the next complete object or array, not judged further; `None` when more bytes

@@ -66,7 +66,6 @@ pub struct Table {
     pub(crate) indexes: Vec<IndexMap>,
     /// Rows with weak references to a row of this table, by the latter.
     pub(crate) weak: HashMap<Uuid, BTreeSet<(TableId, Uuid)>>,
-    /// Grows with each change of a row.
     pub(crate) revision: u64,
 }
 
@@ -89,6 +88,12 @@ impl Table {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// A number that grows with each change of a row.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The row with this UUID.

@@ -2,13 +2,15 @@
 //! hash table there ([`hashing::listed`]), and of several faults it tells the first that it comes by.
 
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 use crate::error::{OvsdbError, Result};
 
 /// In which turn it comes by `names`, which were put into the table as they stand here: their indexes.
 #[must_use]
 pub fn turn_of(names: &[&str]) -> Vec<usize> {
-    hashing::listed(&names.iter().map(|name| hashing::bytes(name.as_bytes(), 0)).collect::<Vec<_>>())
+    let hashes: SmallVec<[u32; 16]> = names.iter().map(|name| hashing::bytes(name.as_bytes(), 0)).collect();
+    hashing::listed(&hashes)
 }
 
 /// The members of an object in their turn.

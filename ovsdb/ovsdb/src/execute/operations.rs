@@ -1,10 +1,10 @@
 //! One function an operation. Each reads its members, does its work and appends its result.
 
-use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde_json::Value;
+use smallvec::{SmallVec, smallvec};
 
 use super::Run;
 use crate::condition::Condition;
@@ -106,16 +106,16 @@ impl Run<'_, '_, '_> {
         let mut row = Row::new(uuid, &schema);
         row.version = self.symbols.fresh_uuid();
         let values = read_row(row_json.unwrap_or(&Value::Null), &schema, &mut self.symbols)?;
-        let mut given: HashSet<usize> = HashSet::new();
+        let mut given: SmallVec<[bool; 64]> = smallvec![false; schema.columns.len()];
         for (column, value) in values {
             if column > COLUMN_VERSION {
-                given.insert(column);
+                given[column] = true;
                 row.set(column, value);
             }
         }
         // Default values may be outside the constraints as well.
         for column in schema.columns_in_turn().filter(|column| *column > COLUMN_VERSION) {
-            if !given.contains(&column) {
+            if !given[column] {
                 row.field(column).check_atoms(&schema.columns[column].ty)?;
             }
         }

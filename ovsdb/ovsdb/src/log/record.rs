@@ -7,11 +7,18 @@ use sha1::{Digest, Sha1};
 
 use crate::error::OvsdbError;
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Octets that the line before a record's text takes at most: a length has 20 digits.
+const HEADER_ROOM: usize = 74;
+
 /// Lower-case hex of bytes.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or('0');
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
+    }
+    text
 }
 
 /// The bytes of a record that holds `json`, a text on one line.
@@ -21,9 +28,12 @@ pub fn encode(json: &str) -> Vec<u8> {
     let mut hash = Sha1::new();
     hash.update(&json);
     hash.update(b"\n");
-    let header = format!("OVSDB JSON {} {}\n", json.len() + 1, hex(&hash.finalize()));
-    let mut bytes = Vec::with_capacity(header.len() + json.len() + 1);
-    bytes.extend_from_slice(header.as_bytes());
+    let mut bytes = Vec::with_capacity(HEADER_ROOM + json.len() + 1);
+    bytes.extend_from_slice(b"OVSDB JSON ");
+    bytes.extend_from_slice((json.len() + 1).to_string().as_bytes());
+    bytes.push(b' ');
+    bytes.extend_from_slice(hex(&hash.finalize()).as_bytes());
+    bytes.push(b'\n');
     bytes.extend_from_slice(&json);
     bytes.push(b'\n');
     bytes

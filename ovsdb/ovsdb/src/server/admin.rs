@@ -170,7 +170,7 @@ impl Server {
         let key = Arc::clone(key);
         let mut ticket = None;
         let new_log = served.log.is_some();
-        self.commits += 1;
+        self.replacements += 1;
         self.cancel_monitors(&key);
         self.end_triggers(&key);
         let Some(served) = self.dbs.get_mut(&key) else { return Ok(None) };

@@ -23,7 +23,6 @@ impl Server {
     ) -> Result<Option<Ticket>> {
         let column_diff = self.column_diff();
         let id = id.filter(|id| !id.is_zero()).unwrap_or_else(|| self.source.next_uuid());
-        self.commits += 1;
         let Some(served) = self.dbs.get_mut(name) else { return Ok(None) };
         let mut ticket = None;
         if let Some(log) = &mut served.log {

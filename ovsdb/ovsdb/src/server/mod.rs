@@ -178,7 +178,7 @@ pub struct Server {
     next_monitor: u64,
     next_compaction: u64,
     column_diff: bool,
-    pub(crate) commits: u64,
+    pub(crate) replacements: u64,
     pub(crate) kept_commits: Option<Vec<(Arc<str>, Arc<crate::txn::Commit>)>>,
     forwards: VecDeque<Forward>,
     write_faults: Vec<(String, crate::error::OvsdbError)>,
@@ -233,7 +233,7 @@ impl Server {
             next_monitor: 0,
             next_compaction: 0,
             column_diff: true,
-            commits: 0,
+            replacements: 0,
             kept_commits: None,
             forwards: VecDeque::new(),
             write_faults: Vec::new(),
@@ -247,10 +247,11 @@ impl Server {
         server
     }
 
-    /// A number that grows whenever any database changes.
+    /// A number that grows whenever a database gets other contents, with another schema perhaps, by other means than a
+    /// transaction.
     #[must_use]
-    pub fn commits(&self) -> u64 {
-        self.commits
+    pub fn replacements(&self) -> u64 {
+        self.replacements
     }
 
     /// The server's identity.

@@ -64,7 +64,8 @@ impl Txn<'_> {
 
     pub(super) fn check_indexes(&self) -> Result<()> {
         for (table, rows) in self.tables_in_turn() {
-            if self.check_indexes_of(table, rows, &rows.order).is_err() {
+            let has_indexes = !self.db.tables[table].indexes.is_empty();
+            if has_indexes && self.check_indexes_of(table, rows, &rows.order).is_err() {
                 self.check_indexes_of(table, rows, &rows.turn())?;
             }
         }

@@ -71,9 +71,9 @@ impl Txn<'_> {
             let rows = &mut table.rows;
             if rows.values().any(|entry| !entry.written) {
                 table.came.clone_from(&table.order);
+                rows.retain(|_, entry| entry.written);
+                table.order.retain(|uuid| rows.contains_key(uuid));
             }
-            rows.retain(|_, entry| entry.written);
-            table.order.retain(|uuid| rows.contains_key(uuid));
         }
         self.tables.retain(|_, table| !table.rows.is_empty());
     }

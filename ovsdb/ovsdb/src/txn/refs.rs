@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
+
 use super::Txn;
 use crate::atom::Atom;
 use crate::database::{RefColumn, TableId};
@@ -14,7 +16,7 @@ use crate::uuid::Uuid;
 
 impl Txn<'_> {
     /// The touched rows, in the order of the first touch, as they are now.
-    fn touched_rows(&self) -> Vec<(TableId, Uuid)> {
+    fn touched_rows(&self) -> SmallVec<[(TableId, Uuid); 4]> {
         self.tables_in_turn().flat_map(|(table, t)| t.order.iter().map(move |&uuid| (table, uuid))).collect()
     }
 
