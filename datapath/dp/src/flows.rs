@@ -1,6 +1,7 @@
 //! The flow table of a thread: flows by number, by ufid, and by port in classifiers; with their counters.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use flow::classifier::{MiniMatch, Shape};
@@ -227,7 +228,9 @@ impl Markable for Lately<'_> {
 
 pub(crate) struct FlowTable {
     slab: Slab,
-    free: Vec<u32>,
+    /// Places without a flow. The first of them is taken, so that few flows are listed in the order in which they came
+    /// also where others went before: so Open vSwitch lists them.
+    free: BinaryHeap<Reverse<u32>>,
     by_ufid: Numbers,
     /// By port; ports beyond [`DENSE`] and [`ANY_PORT`] share `others`.
     dense: Vec<Classifier>,
@@ -246,7 +249,7 @@ impl FlowTable {
     pub(crate) fn new(seed: u64, flow_limit: usize, mask_limit: usize) -> Self {
         Self {
             slab: Slab::default(),
-            free: Vec::new(),
+            free: BinaryHeap::new(),
             by_ufid: Numbers::default(),
             dense: Vec::new(),
             others: BTreeMap::new(),
@@ -386,10 +389,13 @@ impl FlowTable {
             kernel: NO_ENTRY,
             is_in_the_way: false,
         };
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slab.0.push(Place::default());
-            self.slab.0.len() as u32 - 1
-        });
+        let index = match self.free.pop() {
+            Some(Reverse(index)) => index,
+            None => {
+                self.slab.0.push(Place::default());
+                self.slab.0.len() as u32 - 1
+            }
+        };
         self.slab.0[index as usize].flow = Some(Box::new(flow));
         classifier.insert(index, vacancy);
         self.by_ufid.insert(Self::name_hash(entry.ufid, self.seed), index);
@@ -424,7 +430,7 @@ impl FlowTable {
         }
         let place = &mut self.slab.0[index as usize];
         place.generation = place.generation.wrapping_add(1);
-        self.free.push(index);
+        self.free.push(Reverse(index));
         place.flow.take().map(|flow| flow.dumped())
     }
 
@@ -480,7 +486,7 @@ impl FlowTable {
         self.free.clear();
         for (i, place) in self.slab.0.iter_mut().enumerate() {
             place.generation = place.generation.wrapping_add(u32::from(place.flow.take().is_some()));
-            self.free.push(i as u32);
+            self.free.push(Reverse(i as u32));
         }
     }
 
