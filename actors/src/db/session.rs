@@ -292,7 +292,7 @@ impl Session {
             }
         }
         self.log_machine();
-        self.arm();
+        self.arm(now);
     }
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
@@ -330,8 +330,8 @@ impl Session {
         }));
     }
 
-    fn arm(&mut self) {
-        let timeout = self.machine.poll_timeout(now_ms());
+    fn arm(&mut self, now_ms: u64) {
+        let timeout = self.machine.poll_timeout(now_ms);
         self.desk.arm(timeout.map(|(at, why)| (i64::try_from(at).unwrap_or(i64::MAX), why)));
         let parts = matches!(self.parting, Parting::Due(_));
         if parts || !self.unposted.is_empty() || self.told_backlog == self.out.is_empty() || self.may_resume() {
@@ -485,7 +485,8 @@ impl Session {
         }
         let mut read = if matches!(self.parting, Parting::No) { self.read(task) } else { Ok(()) };
         loop {
-            while let Some(SessionAction::Send(text)) = self.machine.poll_output(now_ms()) {
+            let now = now_ms();
+            while let Some(SessionAction::Send(text)) = self.machine.poll_output(now) {
                 self.queue(text.into());
             }
             let wrote = !self.out.is_empty();
@@ -521,7 +522,7 @@ impl Session {
                 return self.end(None, ctx);
             }
             self.tell_backlog();
-            self.arm();
+            self.arm(now);
             if !wrote || !self.out.is_empty() || !matches!(self.parting, Parting::No) {
                 return;
             }
@@ -767,7 +768,7 @@ impl Handler<Steer> for Session {
                     let _ = stream.set_dscp(options.dscp);
                 }
                 self.options = options;
-                self.arm();
+                self.arm(now_ms());
             }
         }
     }

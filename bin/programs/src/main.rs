@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// As in the switch's and the database's own programs.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sys::heap::Heap = sys::heap::Heap;
 
 fn main() {
     let name = std::env::args().next().unwrap_or_default();

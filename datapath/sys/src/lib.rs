@@ -17,7 +17,7 @@
 //! * [`HostTunnel`], [`TunnelSender`]: tunnels by the host's own IP stack.
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
 //! * [`bpf`]: programs in the kernel, and what they share with us.
-//! * [`heap`]: how soon freed memory is the kernel's again.
+//! * [`heap`]: the daemons' allocator, and how soon freed memory is the kernel's again.
 //! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
 
 pub mod bpf;

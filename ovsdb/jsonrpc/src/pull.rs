@@ -11,14 +11,25 @@ use crate::number;
 #[derive(Clone, Debug)]
 pub struct Pull<'a> {
     text: &'a [u8],
+    /// The same, if it is known to be plain ASCII: parts of it need no look at their own then.
+    ascii: Option<&'a str>,
     at: usize,
 }
+
+/// Of a text that is not all to be read, so much is looked at to see whether it is plain.
+const LOOKED_AT: usize = 1024;
 
 impl<'a> Pull<'a> {
     /// The beginning of `text`.
     #[must_use]
     pub fn new(text: &'a [u8]) -> Pull<'a> {
-        Pull { text, at: 0 }
+        let ascii = text.is_ascii().then(|| std::str::from_utf8(text).ok()).flatten();
+        Pull { text, ascii, at: 0 }
+    }
+
+    /// The beginning of a text that others follow.
+    pub(crate) fn first_of(text: &'a [u8]) -> Pull<'a> {
+        if text.len() <= LOOKED_AT { Pull::new(text) } else { Pull { text, ascii: None, at: 0 } }
     }
 
     /// The next byte that is not white space.
@@ -59,9 +70,13 @@ impl<'a> Pull<'a> {
             let rest = self.text.get(self.at..)?;
             let plain = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
             let (run, ends) = (&rest[..plain], rest[plain]);
+            let begin = self.at;
             self.at += plain + 1;
             match ends {
-                b'"' if unescaped.is_empty() => return Some(octets::to_text(run)),
+                b'"' if unescaped.is_empty() => {
+                    let ascii = self.ascii.and_then(|text| text.get(begin..begin + plain));
+                    return Some(ascii.map_or_else(|| octets::to_text(run), Cow::Borrowed));
+                }
                 b'"' => {
                     unescaped.extend_from_slice(run);
                     return Some(Cow::Owned(octets::to_text(&unescaped).into_owned()));

@@ -125,7 +125,7 @@ impl Scanner {
         if self.failed.is_some() || self.at > self.start {
             return None;
         }
-        let mut pull = Pull::new(&self.buffer[self.start..]);
+        let mut pull = Pull::first_of(&self.buffer[self.start..]);
         let value = read(&mut pull)?;
         self.start += pull.passed();
         self.at = self.start;

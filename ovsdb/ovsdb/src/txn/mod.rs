@@ -8,7 +8,7 @@ mod checks;
 mod commit;
 mod refs;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 pub use commit::{Commit, RowChange};
@@ -41,7 +41,7 @@ const AT_A_TIME: usize = 32;
 /// The touched rows of one table, in the order of the first touch.
 #[derive(Debug, Default)]
 pub(crate) struct TxnTable {
-    pub rows: HashMap<Uuid, TxnRow>,
+    pub rows: BTreeMap<Uuid, TxnRow>,
     pub order: Vec<Uuid>,
     /// Those of `order`, and others that the transaction touched and left as they were; empty if there are none.
     came: Vec<Uuid>,

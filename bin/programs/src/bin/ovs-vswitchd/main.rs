@@ -15,7 +15,7 @@ use std::path::Path;
 /// A rule is a dozen small pieces of memory, taken and let go in great numbers: a quarter of a flow-mod's time with the C
 /// library's heap.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sys::heap::Heap = sys::heap::Heap;
 
 fn main() {
     let program = program::Program::from_env("ovs-vswitchd");

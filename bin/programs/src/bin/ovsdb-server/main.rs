@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// A transaction is some hundred small pieces of memory, soon let go: a quarter of its time with the C library's heap.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sys::heap::Heap = sys::heap::Heap;
 
 fn main() {
     let program = program::Program::from_env("ovsdb-server");
