@@ -2,7 +2,7 @@
 
 use crate::program::strerror;
 use crate::stream::{Settings, Stream, errno};
-use jsonrpc::{Limits, Message, Next, Scanner};
+use jsonrpc::{Limits, Message, Next, Pull, Scanner};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::fmt;
@@ -147,36 +147,42 @@ impl Rpc {
     }
 
     fn parse_buffered(&mut self) -> io::Result<Option<Message>> {
-        self.parse_unless(|_| false).map(Option::flatten)
+        self.parse_unless(|_| None).map(Option::flatten)
     }
 
-    /// As [`Rpc::receive`], but shows `taken` each message's text first: one that it takes is given out as `None`. Where
-    /// the log wants to know what comes, nothing can be taken.
+    /// As [`Rpc::receive`], but shows `taken` each message as it stands first: one that it takes is given out as `None`.
+    /// Where the log wants to know what comes, nothing can be taken.
     ///
     /// # Errors
     /// As for [`Rpc::receive`].
-    pub fn receive_unless(&mut self, mut taken: impl FnMut(&[u8]) -> bool) -> io::Result<Option<Message>> {
+    pub fn receive_unless(
+        &mut self,
+        mut taken: impl FnMut(&mut Pull<'_>) -> Option<()>,
+    ) -> io::Result<Option<Message>> {
         if let Some(message) = self.early.pop_front() {
             return Ok(Some(message));
         }
         let logs = vlog::module("jsonrpc").enabled(vlog::Level::Dbg);
         loop {
-            if let Some(read) = self.parse_unless(|text| !logs && taken(text))? {
+            if let Some(read) = self.parse_unless(|pull| if logs { None } else { taken(pull) })? {
                 return Ok(read);
             }
             self.fill()?;
         }
     }
 
-    fn parse_unless(&mut self, mut taken: impl FnMut(&[u8]) -> bool) -> io::Result<Option<Option<Message>>> {
+    fn parse_unless(
+        &mut self,
+        mut taken: impl FnMut(&mut Pull<'_>) -> Option<()>,
+    ) -> io::Result<Option<Option<Message>>> {
         loop {
-            let value = self.scanner.next_value_unless(&mut taken).map_err(|error| {
+            let value = self.scanner.next_read(&mut taken).map_err(|error| {
                 vlog::warn!("jsonrpc", "{}: error parsing stream: {error}", self.name);
                 errno::protocol_error()
             })?;
             let value = match value {
                 None => return Ok(None),
-                Some(Next::Taken) => return Ok(Some(None)),
+                Some(Next::Taken(())) => return Ok(Some(None)),
                 Some(Next::Value(value)) => value,
             };
             let message = Message::from_json(value).map_err(|error| {

@@ -278,7 +278,7 @@ impl Link {
             for message in out {
                 self.rpc.send(&message).map_err(|error| self.broken(&error))?;
             }
-            let received = self.rpc.receive_unless(|text| client.take_contents(text));
+            let received = self.rpc.receive_unless(|pull| client.take_contents(pull));
             out = match received.map_err(|error| self.broken(&error))?.map(|message| client.receive(message)) {
                 None => Vec::new(),
                 Some(Ok(answers)) => answers,

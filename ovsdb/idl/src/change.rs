@@ -72,6 +72,18 @@ impl Changes {
         self.rows(table).any(|(_, change)| change.is_insert() || change.is_delete() || change.touches(column))
     }
 
+    /// Notes that a table that had no rows has these.
+    pub(crate) fn note_filled<'r>(&mut self, table: &Arc<str>, rows: impl Iterator<Item = &'r Arc<Row>>) {
+        if self.tables.contains_key(table) {
+            return rows.for_each(|row| self.note(None, Some(row.clone())));
+        }
+        let noted: BTreeMap<Uuid, RowChange> =
+            rows.map(|row| (row.uuid(), RowChange { old: None, new: Some(row.clone()) })).collect();
+        if !noted.is_empty() {
+            self.tables.insert(table.clone(), noted);
+        }
+    }
+
     /// Notes that `old` has become `new`, folding it into what was noted of the row before.
     pub(crate) fn note(&mut self, old: Option<Arc<Row>>, new: Option<Arc<Row>>) {
         let Some(any) = old.as_ref().or(new.as_ref()) else { return };

@@ -10,7 +10,7 @@ use crate::operations::Prepared;
 use crate::outcome::{Outcome, Status};
 use crate::replica::Replica;
 use crate::updates::{self, Form};
-use jsonrpc::Message;
+use jsonrpc::{Message, Pull};
 use ovsdb::DatabaseSchema;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -202,7 +202,7 @@ impl Client {
 
     /// Makes a request of a transaction. What changes nothing is finished at once and needs no
     /// message; what is built while the lock is somebody else's is refused at once.
-    pub fn commit(&mut self, prepared: Prepared) -> Result<(TransactionId, Message), Outcome> {
+    pub fn commit(&mut self, mut prepared: Prepared) -> Result<(TransactionId, Message), Outcome> {
         if prepared.unchanged {
             return Err(Outcome::bare(Status::Unchanged));
         }
@@ -212,7 +212,7 @@ impl Client {
         if self.phase == Phase::Disconnected {
             return Err(Outcome::bare(Status::TryAgain));
         }
-        let (id, message) = self.request("transact", prepared.params.clone());
+        let (id, message) = self.request("transact", std::mem::take(&mut prepared.params));
         self.sent.insert(id, prepared);
         Ok((TransactionId(id), message))
     }
@@ -238,21 +238,20 @@ impl Client {
         }
     }
 
-    /// Takes the first contents from the text of the server's reply, which is quicker than [`Client::receive`]. False if
-    /// `text` is anything else, or not quite as expected: it has to be received as a message, and nothing has changed.
-    pub fn take_contents(&mut self, text: &[u8]) -> bool {
-        let Phase::Monitor(id, Method::Since) = self.phase else { return false };
+    /// Takes the first contents from the text of the server's reply, which is quicker than [`Client::receive`]. `None` if
+    /// what stands there is anything else, or not quite as expected: it has to be received as a message, and nothing has
+    /// changed.
+    pub fn take_contents(&mut self, pull: &mut Pull<'_>) -> Option<()> {
+        let Phase::Monitor(id, Method::Since) = self.phase else { return None };
         if !self.replica.is_empty() {
-            return false;
+            return None;
         }
-        let Some(Contents { last_id, tables }) = contents::read(text, id, self.replica.schema()) else { return false };
+        let Contents { last_id, tables } = contents::read(pull, id, self.replica.schema())?;
         for (table, rows) in tables {
-            for row in rows {
-                self.replica.put(&table, row.uuid(), Some(row), &mut self.changes);
-            }
+            self.replica.fill(&table, rows, &mut self.changes);
         }
         self.contents_are_there(last_id);
-        true
+        Some(())
     }
 
     fn contents_are_there(&mut self, last_id: String) {

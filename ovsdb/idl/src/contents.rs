@@ -15,9 +15,8 @@ pub(crate) struct Contents {
 }
 
 /// Reads the reply to request `id`, which was `monitor_cond_since` (ovsdb-server(7) section 4.1.15). `None`: it is not
-/// this reply, does not tell everything anew, or has in it what nobody expects there.
-pub(crate) fn read(text: &[u8], id: u64, schema: &DatabaseSchema) -> Option<Contents> {
-    let mut pull = Pull::new(text);
+/// this reply, not all there, does not tell everything anew, or has in it what nobody expects there.
+pub(crate) fn read(pull: &mut Pull<'_>, id: u64, schema: &DatabaseSchema) -> Option<Contents> {
     let mut contents = None;
     let mut is_ours = false;
     pull.members(|name, pull| match name {
@@ -32,7 +31,7 @@ pub(crate) fn read(text: &[u8], id: u64, schema: &DatabaseSchema) -> Option<Cont
         }
         _ => None,
     })?;
-    contents.filter(|_| is_ours && pull.is_at_end())
+    contents.filter(|_| is_ours)
 }
 
 fn result(pull: &mut Pull<'_>, schema: &DatabaseSchema) -> Option<Contents> {
@@ -41,10 +40,11 @@ fn result(pull: &mut Pull<'_>, schema: &DatabaseSchema) -> Option<Contents> {
     contents.last_id = pull.string()?.into_owned();
     pull.take(b',').then_some(())?;
     pull.members(|name, pull| {
-        let table = schema.table(name)?;
+        let table = schema.table(name).filter(|table| contents.tables.iter().all(|(told, _)| *told != table.name))?;
         let mut rows = Vec::new();
+        let mut seen = Vec::new();
         pull.members(|uuid, pull| {
-            rows.push(row(pull, table, Uuid::parse(uuid)?)?);
+            rows.push(row(pull, table, Uuid::parse(uuid)?, &mut seen)?);
             Some(())
         })?;
         contents.tables.push((table.name.clone(), rows));
@@ -53,14 +53,26 @@ fn result(pull: &mut Pull<'_>, schema: &DatabaseSchema) -> Option<Contents> {
     pull.take(b']').then_some(contents)
 }
 
-fn row(pull: &mut Pull<'_>, table: &Arc<TableSchema>, uuid: Uuid) -> Option<Row> {
+/// `seen`: the columns that the rows before had, in their order, which are likely to be this one's.
+fn row(pull: &mut Pull<'_>, table: &Arc<TableSchema>, uuid: Uuid, seen: &mut Vec<usize>) -> Option<Row> {
     let mut row = Row::new(table.clone(), uuid);
     let mut kinds = 0;
     pull.members(|kind, pull| {
         kinds += 1;
         (kind == "initial").then_some(())?;
+        let mut at = 0;
         pull.members(|name, pull| {
-            let column = table.column_index(name)?;
+            let likely = seen.get(at).filter(|column| *table.columns[**column].name == *name);
+            let column = match likely {
+                Some(column) => *column,
+                None => {
+                    let column = table.column_index(name)?;
+                    seen.truncate(at);
+                    seen.push(column);
+                    column
+                }
+            };
+            at += 1;
             row.set(column, Datum::pull(pull, &table.columns[column].ty)?);
             Some(())
         })

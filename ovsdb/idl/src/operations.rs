@@ -12,6 +12,7 @@ pub struct Prepared {
     pub params: Vec<Value>,
     /// Whether there is anything to do at all.
     pub unchanged: bool,
+    operations: usize,
     inserts: Vec<(Uuid, usize)>,
     increment: Option<(usize, String)>,
 }
@@ -20,7 +21,7 @@ impl Prepared {
     /// Reads the results.
     #[must_use]
     pub fn outcome(&self, result: &Value) -> Outcome {
-        let mut outcome = Outcome::bare(outcome::judge(result, self.params.len() - 1));
+        let mut outcome = Outcome::bare(outcome::judge(result, self.operations));
         if outcome.status != Status::Success {
             return outcome;
         }
@@ -209,7 +210,7 @@ pub(crate) fn prepare(txn: &Transaction<'_>, lock: Option<&str>) -> Prepared {
     if txn.dry_run {
         params.push(json!({"op": "abort"}));
     }
-    Prepared { params, unchanged: !changes, inserts, increment }
+    Prepared { operations: params.len() - 1, params, unchanged: !changes, inserts, increment }
 }
 
 /// The prerequisite that the verified columns still be as they were.

@@ -70,6 +70,13 @@ impl Replica {
         }
     }
 
+    /// Puts rows into a table that has none.
+    pub(crate) fn fill(&mut self, table: &Arc<str>, rows: Vec<Row>, changes: &mut Changes) {
+        let rows: Rows = rows.into_iter().map(|row| (row.uuid(), Arc::new(row))).collect();
+        changes.note_filled(table, rows.values());
+        self.tables.insert(table.clone(), rows);
+    }
+
     /// Every row's table and identity.
     pub(crate) fn identities(&self) -> Vec<(Arc<str>, Uuid)> {
         self.tables.iter().flat_map(|(table, rows)| rows.keys().map(move |uuid| (table.clone(), *uuid))).collect()

@@ -20,7 +20,9 @@ impl Row {
     /// A row with every column at its default.
     #[must_use]
     pub fn new(schema: Arc<TableSchema>, uuid: Uuid) -> Row {
-        Row { schema, uuid, data: vec![(COLUMN_UUID, Datum::uuid(uuid))] }
+        let mut data = Vec::with_capacity(4);
+        data.push((COLUMN_UUID, Datum::uuid(uuid)));
+        Row { schema, uuid, data }
     }
 
     /// The row's identity.

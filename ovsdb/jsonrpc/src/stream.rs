@@ -46,9 +46,9 @@ enum Within {
 
 /// What became of a value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Next {
-    /// Its text was taken.
-    Taken,
+pub enum Next<T> {
+    /// It was read as it stood, and this made of it.
+    Taken(T),
     /// This is it.
     Value(Value),
 }
@@ -97,25 +97,35 @@ impl Scanner {
     /// The next complete value; `None` when more bytes are needed. After an error the same error
     /// comes again for ever.
     pub fn next_value(&mut self) -> Result<Option<Value>, StreamError> {
-        Ok(match self.next_value_unless(|_| false)? {
-            Some(Next::Value(value)) => Some(value),
-            _ => None,
-        })
+        let Some((start, end)) = self.next_extent()? else { return Ok(None) };
+        self.parse(start, end).map(Some)
     }
 
-    /// As [`Scanner::next_value`], but asks `taken` first whether the value's text is all that is wanted of it.
-    pub fn next_value_unless(&mut self, taken: impl FnOnce(&[u8]) -> bool) -> Result<Option<Next>, StreamError> {
-        let Some((start, end)) = self.next_extent()? else { return Ok(None) };
-        if taken(&self.buffer[start..end]) {
-            return Ok(Some(Next::Taken));
+    /// As [`Scanner::next_value`], but shows the value to `read` first as it stands, once or, where it may come in pieces,
+    /// twice.
+    pub fn next_read<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Pull<'_>) -> Option<T>,
+    ) -> Result<Option<Next<T>>, StreamError> {
+        // Who ends otherwise has not come to the end.
+        if self.buffer.ends_with(b"}")
+            && let Some(taken) = self.read_ahead(&mut read)
+        {
+            return Ok(Some(Next::Taken(taken)));
         }
+        let Some((start, end)) = self.next_extent()? else { return Ok(None) };
+        let mut pull = Pull::new(&self.buffer[start..end]);
+        let taken = read(&mut pull);
+        taken.map_or_else(|| self.parse(start, end).map(Next::Value), |taken| Ok(Next::Taken(taken))).map(Some)
+    }
+
+    /// The value whose text lies there.
+    fn parse(&mut self, start: usize, end: usize) -> Result<Value, StreamError> {
         let depth = self.limits.depth;
         let text = &self.buffer[start..end];
         let parsed = parser::parse(text, depth).ok_or_else(|| StreamError::of_text(text, depth));
-        if let Err(error) = &parsed {
-            self.failed = Some(error.clone());
-        }
-        parsed.map(|value| Some(Next::Value(value)))
+        self.failed = parsed.as_ref().err().cloned();
+        parsed
     }
 
     /// What `read` makes of the next value, without a look for the value's end first, which costs as much again. `None`:

@@ -1,6 +1,8 @@
 //! The turn in which Open vSwitch 3.1 comes by names: the members of a JSON object, the columns of a table. They lie in a
 //! hash table there ([`hashing::listed`]), and of several faults it tells the first that it comes by.
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
@@ -63,9 +65,24 @@ pub(crate) fn first_fault<'a, T>(
     read(in_turn.into_iter()).err().unwrap_or(error)
 }
 
-/// As [`turn_of`], for a table that is of no account where others are compared.
+/// The turn of a table's columns, found when it is first asked for: most programs never do. It is of no account where
+/// tables are compared.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Turn(pub Vec<usize>);
+pub(crate) struct Turn {
+    /// The columns' indexes as they were given.
+    pub given: Vec<usize>,
+    found: OnceLock<Vec<usize>>,
+}
+
+impl Turn {
+    pub fn new(given: Vec<usize>) -> Turn {
+        Turn { given, found: OnceLock::new() }
+    }
+
+    pub fn get_or_find(&self, find: impl FnOnce(&[usize]) -> Vec<usize>) -> &[usize] {
+        self.found.get_or_init(|| find(&self.given))
+    }
+}
 
 impl PartialEq for Turn {
     fn eq(&self, _: &Turn) -> bool {

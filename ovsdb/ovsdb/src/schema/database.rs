@@ -59,12 +59,8 @@ impl DatabaseSchema {
         let given: Vec<Arc<str>> = tables.iter().map(|table| Arc::clone(&table.name)).collect();
         let tables: BTreeMap<Arc<str>, Arc<TableSchema>> =
             tables.into_iter().map(|table| (Arc::clone(&table.name), Arc::new(table))).collect();
-        // They were members of an object before.
-        let given: Vec<&str> = given.iter().map(|name| &**name).collect();
-        let members: Vec<&str> = turn_of(&given).into_iter().map(|at| given[at]).collect();
-        let places =
-            turn_of(&members).into_iter().filter_map(|at| tables.keys().position(|name| **name == *members[at]));
-        let turn = Turn(places.collect());
+        let places = given.iter().filter_map(|name| tables.keys().position(|known| known == name));
+        let turn = Turn::new(places.collect());
         DatabaseSchema { name: Arc::from(name), version, cksum, tables, turn }
     }
 
@@ -77,7 +73,15 @@ impl DatabaseSchema {
     /// The tables in the turn in which Open vSwitch lists them.
     pub fn tables_in_turn(&self) -> impl Iterator<Item = &Arc<TableSchema>> {
         let tables: Vec<&Arc<TableSchema>> = self.tables.values().collect();
-        self.turn.0.iter().filter_map(move |&at| tables.get(at).copied())
+        let find = |given: &[usize]| {
+            let in_turn = |places: &[usize]| -> Vec<usize> {
+                let names: Vec<&str> = places.iter().map(|at| &*tables[*at].name).collect();
+                turn_of(&names).into_iter().map(|at| places[at]).collect()
+            };
+            // They were members of an object before.
+            in_turn(&in_turn(given))
+        };
+        self.turn.get_or_find(find).iter().filter_map(move |&at| tables.get(at).copied())
     }
 
     /// The table with this name.

@@ -42,36 +42,41 @@ pub type ColumnSet = SmallVec<[usize; 8]>;
 impl TableSchema {
     /// A table of these columns.
     #[must_use]
-    pub fn new(name: &str, mut columns: Vec<ColumnSchema>, is_root: bool) -> Self {
-        let given: Vec<Arc<str>> = columns.iter().map(|column| Arc::clone(&column.name)).collect();
-        columns.sort_by(|a, b| a.name.cmp(&b.name));
+    pub fn new(name: &str, columns: Vec<ColumnSchema>, is_root: bool) -> Self {
+        let mut columns: Vec<(usize, ColumnSchema)> = columns.into_iter().enumerate().collect();
+        columns.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        let mut given = vec![0; columns.len()];
         let uuid = Type::scalar(AtomicType::Uuid);
         let mut all = vec![
             Arc::new(ColumnSchema::new("_uuid", uuid.clone(), false, true)),
             // Not in the log: made anew when it is read.
             Arc::new(ColumnSchema::new("_version", uuid, false, false)),
         ];
-        all.extend(columns.into_iter().map(Arc::new));
-        let mut table = TableSchema {
+        for (at, column) in columns {
+            given[at] = all.len();
+            all.push(Arc::new(column));
+        }
+        TableSchema {
             name: Arc::from(name),
             columns: all,
             is_root,
             mutable: true,
             max_rows: u32::MAX,
             indexes: Vec::new(),
-            turn: Turn::default(),
-        };
-        // The columns of the schema's text were members of an object before.
-        let given: Vec<&str> = given.iter().map(|name| &**name).collect();
-        let own = turn_of(&given).into_iter().map(|at| given[at]);
-        let all: Vec<&str> = ["_uuid", "_version"].into_iter().chain(own).collect();
-        table.turn = Turn(turn_of(&all).into_iter().filter_map(|at| table.column_index(all[at])).collect());
-        table
+            turn: Turn::new(given),
+        }
     }
 
     /// Indexes of all columns in the turn in which Open vSwitch lists them and looks for faults of them.
     pub fn columns_in_turn(&self) -> impl Iterator<Item = usize> + '_ {
-        self.turn.0.iter().copied()
+        let name = |column: &usize| &*self.columns[*column].name;
+        let find = |given: &[usize]| {
+            // The columns of the schema's text were members of an object before.
+            let own = turn_of(&given.iter().map(name).collect::<Vec<_>>()).into_iter().map(|at| given[at]);
+            let all: Vec<usize> = [COLUMN_UUID, COLUMN_VERSION].into_iter().chain(own).collect();
+            turn_of(&all.iter().map(name).collect::<Vec<_>>()).into_iter().map(|at| all[at]).collect()
+        };
+        self.turn.get_or_find(find).iter().copied()
     }
 
     /// Columns that a row holds: all but `_uuid` and `_version`, with their indexes.
