@@ -64,9 +64,12 @@ fn of_datapaths(survey: &Survey, out: &mut Exposition) {
     out.family("troupe_datapath_hits_total", Kind::Counter, "Passes decided by a cache.");
     for (datapath, report) in &survey.datapaths {
         let stats = &report.stats;
-        for (cache, hits) in
-            [("exact", stats.emc_hits), ("signature", stats.smc_hits), ("megaflow", stats.megaflow_hits)]
-        {
+        for (cache, hits) in [
+            ("simple", stats.simple_hits),
+            ("exact", stats.emc_hits),
+            ("signature", stats.smc_hits),
+            ("megaflow", stats.megaflow_hits),
+        ] {
             out.sample(&[("datapath", datapath), ("cache", cache)], hits);
         }
     }

@@ -60,6 +60,8 @@ pub(crate) struct Classifier {
     is_crowded: bool,
     /// Some flows are marked.
     has_marks: bool,
+    /// How many of its flows are not simple.
+    pub(crate) others: u32,
 }
 
 /// Where a flow that is not there yet would be.
@@ -79,7 +81,7 @@ pub(crate) enum Taken {
 
 impl Classifier {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { subtables: Vec::new(), seed, is_crowded: false, has_marks: false }
+        Self { subtables: Vec::new(), seed, is_crowded: false, has_marks: false, others: 0 }
     }
 
     /// The flow that matches, and how many subtables were looked into.

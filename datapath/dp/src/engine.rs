@@ -64,6 +64,20 @@ enum By {
     Megaflow(u32),
 }
 
+impl By {
+    #[inline]
+    fn count(self, stats: &mut Stats) {
+        match self {
+            Self::ExactMatch => stats.emc_hits += 1,
+            Self::Signature => stats.smc_hits += 1,
+            Self::Megaflow(looks) => {
+                stats.megaflow_hits += 1;
+                stats.subtable_lookups += u64::from(looks);
+            }
+        }
+    }
+}
+
 /// All of a datapath but its receive queues.
 pub(crate) struct Engine {
     pub(crate) config: Config,
@@ -288,15 +302,21 @@ impl Engine {
         self.pool = pool;
     }
 
-    /// Takes a packet that went up, and whose flow is here by now, into the exact-match cache: the next one like it is
-    /// found there.
+    /// Takes a packet that went up, and whose flow is here by now, into the caches: the next one like it is found there.
     fn remember(&mut self, key: &Key) {
         let inverse = self.config.emc_insert_inv_prob;
-        if inverse == 0 || !self.dice.roll().is_multiple_of(inverse) || !emc::is_plain(key) {
+        let is_exact = inverse != 0 && self.dice.roll().is_multiple_of(inverse) && emc::is_plain(key);
+        if !is_exact && !self.config.smc {
             return;
         }
         if let (Some(flow), _) = self.flows.find(key) {
-            self.take_in(key, mix::packet(key, self.config.seed), flow);
+            let hash = mix::packet(key, self.config.seed);
+            if is_exact {
+                self.take_in(key, hash, flow);
+            }
+            if self.config.smc {
+                self.smc.insert(hash, flow);
+            }
         }
     }
 
@@ -340,31 +360,23 @@ impl Engine {
         Some(Found { flow, by: By::Megaflow(looks as u32) })
     }
 
-    #[inline]
-    fn count(&mut self, by: By) {
-        match by {
-            By::ExactMatch => self.stats.emc_hits += 1,
-            By::Signature => self.stats.smc_hits += 1,
-            By::Megaflow(looks) => {
-                self.stats.megaflow_hits += 1;
-                self.stats.subtable_lookups += u64::from(looks);
-            }
-        }
-    }
-
     /// Does what the flow says, or hands the packet up.
     #[inline]
     fn apply(&mut self, found: Option<Found>, packets: &mut Packets<'_, '_>, work: &mut Work<'_>, env: &mut Env<'_>) {
         if !self.pending.is_empty() && self.must_wait(packets, work, env) {
             return;
         }
-        if let Some(found) = &found {
-            self.count(found.by);
-        }
-        let Some(flow) = found.and_then(|found| self.flows.get_mut(found.flow)) else {
+        let may_be_simple = work.passes == 0 && self.flows.are_simple(work.key.in_port());
+        let Some((by, flow)) = found.and_then(|found| Some((found.by, self.flows.get_mut(found.flow)?))) else {
             return self.miss(packets, work, env);
         };
-        flow.credit(packets.meta(work.slot).len, work.key, env.now_ms as i64);
+        let is_simple = may_be_simple && flow.is_simple();
+        if is_simple {
+            self.stats.simple_hits += 1;
+        } else {
+            by.count(&mut self.stats);
+        }
+        flow.credit(packets.meta(work.slot).len, work.key, env.now_ms as i64, is_simple);
         match &flow.plan {
             Plan::Drop => self.drop(Drop::Flow),
             Plan::Outputs(ports) if self.has_by_host => {

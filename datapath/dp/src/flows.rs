@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use flow::classifier::{MiniMatch, Shape};
 use flow::numbers::Numbers;
-use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, MiniKey, OdpPort, Ufid};
+use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, Mask, MiniKey, OdpPort, Ufid};
 use smallvec::SmallVec;
 
 use crate::classifier::{Classifier, Markable, Picked, PickedWords, Taken};
@@ -116,6 +116,8 @@ pub(crate) struct Flow {
     kernel: u32,
     /// Its mask, which nobody uses, keeps others out.
     is_in_the_way: bool,
+    /// See [`is_simple`].
+    is_simple: bool,
 }
 
 impl Flow {
@@ -143,13 +145,20 @@ impl Flow {
         FlowReported { ufid, edition, stats, is_in_the_way }
     }
 
+    /// See [`is_simple`].
+    pub(crate) fn is_simple(&self) -> bool {
+        self.is_simple
+    }
+
     /// Counts a packet.
     #[inline]
-    pub(crate) fn credit(&mut self, bytes: usize, key: &Key, now_ms: i64) {
+    pub(crate) fn credit(&mut self, bytes: usize, key: &Key, now_ms: i64, is_simple: bool) {
         self.stats.packets += 1;
         self.stats.bytes += bytes as u64;
         self.stats.used_ms = now_ms;
-        if key.nw_proto() == 6 {
+        // Of a neighbour discovery the type of an option is in their place: Open vSwitch shows it, where it reads all of
+        // the packet.
+        if !is_simple || key.nw_proto() == 6 {
             self.stats.tcp_flags |= key.tcp_flags();
         }
     }
@@ -225,6 +234,27 @@ impl Markable for Lately<'_> {
         }
     }
 }
+
+/// Whether a flow is of a port's Ethernet frames and asks for nothing but their type, whether they are fragments, and their
+/// VLAN without its priority: what Open vSwitch finds by its simple match, and counts apart.
+fn is_simple(matching: &MiniMatch) -> bool {
+    let mut may = Mask::EMPTY;
+    may.set_recirc_id(u32::MAX);
+    may.set_in_port(OdpPort::MAX);
+    may.set_packet_type(u32::MAX);
+    may.set_dl_type(u16::MAX);
+    may.set_vlan_tci(VID_AND_CFI);
+    may.set_nw_frag(u8::MAX);
+    if matching.shape().words().iter().any(|(i, asked)| asked & !may.0[usize::from(*i)] != 0) {
+        return false;
+    }
+    let (key, asked) = (matching.key(), matching.mask());
+    let is_any = (asked.in_port(), asked.dl_type(), asked.vlan_tci()) != (OdpPort::MAX, u16::MAX, VID_AND_CFI);
+    !is_any && key.recirc_id() == 0 && key.packet_type() == 0
+}
+
+/// Of `vlan_tci`: the VLAN, and whether there is a tag.
+const VID_AND_CFI: u16 = 0x1fff;
 
 pub(crate) struct FlowTable {
     slab: Slab,
@@ -313,6 +343,12 @@ impl FlowTable {
         (found.map(|index| FlowRef { index, generation: self.slab.0[index as usize].generation }), looks)
     }
 
+    /// Whether a port has no flows but simple ones ([`is_simple`]).
+    #[inline]
+    pub(crate) fn are_simple(&self, port: OdpPort) -> bool {
+        self.dense.get(port as usize).is_some_and(|classifier| classifier.others == 0)
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, flow: FlowRef) -> Option<&mut Flow> {
         let place = self.slab.0.get_mut(flow.index as usize)?;
@@ -388,7 +424,9 @@ impl FlowTable {
             port,
             kernel: NO_ENTRY,
             is_in_the_way: false,
+            is_simple: is_simple(&entry.matching),
         };
+        classifier.others += u32::from(!flow.is_simple);
         let index = match self.free.pop() {
             Some(Reverse(index)) => index,
             None => {
@@ -417,13 +455,14 @@ impl FlowTable {
         let index = self.by_name(ufid)?;
         self.by_ufid.remove(Self::name_hash(ufid, self.seed), index);
         self.note(|| FlowEdit::Remove(ufid));
-        let (port, shape) = self.slab.flow(index).map(|flow| (flow.port, Arc::clone(&flow.shape)))?;
+        let (port, shape, is_simple) = self.slab.flow(index).map(|f| (f.port, Arc::clone(&f.shape), f.is_simple))?;
         let classifier = match self.dense.get_mut(port as usize) {
             Some(classifier) => Some(classifier),
             None => self.others.get_mut(&port),
         };
         if let Some(classifier) = classifier {
             classifier.remove(index, &shape, &self.slab);
+            classifier.others -= u32::from(!is_simple);
             if classifier.is_empty() {
                 self.others.remove(&port);
             }

@@ -437,7 +437,10 @@ fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> (
     books.outputs.credit(held.from, received);
     books.outputs.credit(held.to, sent);
     books.stats.received += packets;
-    if books.has_emc && !books.emc_off.contains(&held.from) {
+    let of_simple = books.flows.are_simple(held.from);
+    if of_simple && books.flows.get_mut(held.flow).is_some_and(|flow| flow.is_simple()) {
+        books.stats.simple_hits += packets;
+    } else if books.has_emc && !books.emc_off.contains(&held.from) {
         books.stats.emc_hits += packets;
     } else {
         books.stats.megaflow_hits += packets;

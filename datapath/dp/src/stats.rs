@@ -14,6 +14,9 @@ pub struct Stats {
     pub bursts: u64,
     /// Further passes by recirculation.
     pub recirculated: u64,
+    /// Passes of flows that tell packets apart only by type, fragment and VLAN, from ports that have no others, whoever
+    /// found them. (Open vSwitch looks for these past its caches.)
+    pub simple_hits: u64,
     /// Passes decided by the exact-match cache.
     pub emc_hits: u64,
     /// By the signature cache.
@@ -168,6 +171,7 @@ impl std::ops::AddAssign for Stats {
         self.received += other.received;
         self.bursts += other.bursts;
         self.recirculated += other.recirculated;
+        self.simple_hits += other.simple_hits;
         self.emc_hits += other.emc_hits;
         self.smc_hits += other.smc_hits;
         self.megaflow_hits += other.megaflow_hits;

@@ -357,7 +357,7 @@ fn packets_that_waited_in_vain_are_handed_up() {
 /// Passes that are accounted for.
 fn decided(rig: &Rig) -> u64 {
     let stats = rig.dp.stats();
-    stats.emc_hits + stats.smc_hits + stats.megaflow_hits + stats.misses + stats.lost
+    stats.simple_hits + stats.emc_hits + stats.smc_hits + stats.megaflow_hits + stats.misses + stats.lost
 }
 
 /// What was handed up by an action and is lost on its way is no miss: its flow was found.

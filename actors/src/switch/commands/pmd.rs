@@ -191,7 +191,7 @@ pub(super) fn lookups(kind: &str, report: &DatapathReport) -> (u64, u64, u64) {
 
 /// Packets that a cached flow decided.
 pub(crate) fn hits(stats: &dp::Stats) -> u64 {
-    stats.emc_hits + stats.smc_hits + stats.megaflow_hits
+    stats.simple_hits + stats.emc_hits + stats.smc_hits + stats.megaflow_hits
 }
 
 fn main_report(report: &DatapathReport) -> ThreadReport {
@@ -236,10 +236,11 @@ fn statistics(out: &mut String, now: &dp::Stats, before: &dp::Stats) {
     let _ = write!(
         out,
         "  packets received: {received}\n  packet recirculations: {recirculated}\n  avg. datapath passes per packet: \
-         {:.2}\n  phwol hits: 0\n  mfex opt hits: 0\n  simple match hits: 0\n  emc hits: {}\n  smc hits: {}\n  megaflow \
+         {:.2}\n  phwol hits: 0\n  mfex opt hits: 0\n  simple match hits: {}\n  emc hits: {}\n  smc hits: {}\n  megaflow \
          hits: {megaflow}\n  avg. subtable lookups per megaflow hit: {:.2}\n  miss with success upcall: {}\n  miss with \
          failed upcall: {}\n  avg. packets per output batch: {:.2}\n",
         ratio(received + recirculated, received),
+        since(|s| s.simple_hits),
         since(|s| s.emc_hits),
         since(|s| s.smc_hits),
         ratio(since(|s| s.subtable_lookups), megaflow),

@@ -130,17 +130,18 @@ fn summary(before: &Look, after: &Look, seconds: f64) -> String {
         look.survey.datapaths.values().map(|report| read(&report.stats)).sum()
     };
     let grown = |read: fn(&dp::Stats) -> u64| sum(after, read).saturating_sub(sum(before, read)) as f64;
-    let passes = grown(|s| s.emc_hits + s.smc_hits + s.megaflow_hits + s.misses + s.lost).max(1.0);
+    let passes = grown(|s| s.simple_hits + s.emc_hits + s.smc_hits + s.megaflow_hits + s.misses + s.lost).max(1.0);
     let share = |read: fn(&dp::Stats) -> u64| 100.0 * grown(read) / passes;
     let rate = |read: fn(&dp::Stats) -> u64| short(grown(read) / seconds);
     format!(
         "{} bridges, {} ports, {} rules, {} cached flows; over {seconds:.1} s\n\
-         packets/s {}   hits: exact {:.1}%, signature {:.1}%, megaflow {:.1}%   misses/s {}   lost/s {}   drops/s {}\n",
+         packets/s {}   hits: simple {:.1}%, exact {:.1}%, signature {:.1}%, megaflow {:.1}%   misses/s {}   lost/s {}   drops/s {}\n",
         after.survey.rules.len(),
         after.survey.ports.len(),
         after.survey.rules.values().sum::<usize>(),
         after.flows.len(),
         rate(|s| s.received),
+        share(|s| s.simple_hits),
         share(|s| s.emc_hits),
         share(|s| s.smc_hits),
         share(|s| s.megaflow_hits),

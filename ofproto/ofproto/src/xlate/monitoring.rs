@@ -100,11 +100,14 @@ impl Context<'_> {
         let (mut output_odp_port, mut tunnel) = (NO_PORT, None);
         let at = sample.sampling_port;
         if at != OfPort::NONE && at != self.in_port() {
-            let Some((odp_port, is_tunnel)) = self.port(at).and_then(|p| Some((p.odp?, p.tunnel().is_some()))) else {
+            let Some((odp_port, config)) = self.port(at).and_then(|p| Some((p.odp?, p.tunnel().cloned()))) else {
                 self.report_error(|| format!("can't use unknown port {} in flow sample action", at.0));
                 return;
             };
-            (output_odp_port, tunnel) = (odp_port, is_tunnel.then_some(odp_port));
+            (output_odp_port, tunnel) = (odp_port, config.is_some().then_some(odp_port));
+            if let Some(config) = config {
+                self.sample_tunnel(&config);
+            }
         }
         self.commit();
         let cookie = odp::FlowSampleCookie {

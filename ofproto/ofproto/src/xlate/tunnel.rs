@@ -38,6 +38,15 @@ impl Context<'_> {
         self.odp.push(odp::Action::Output(odp_port));
     }
 
+    /// Fills in the outer header for a sample of what leaves by a tunnel. As in Open vSwitch it stays: rules that follow may
+    /// match on it.
+    pub(super) fn sample_tunnel(&mut self, config: &TunnelConfig) {
+        self.fill_tunnel(config);
+        if !(config.native && self.view.support.tnl_push_pop) {
+            self.commit_tunnel();
+        }
+    }
+
     /// Fills in what the port's configuration says.
     fn fill_tunnel(&mut self, config: &TunnelConfig) {
         let set_address = |setting: Setting<u128>, v4: &mut dyn FnMut(u32), v6: &mut dyn FnMut(u128)| match setting {
