@@ -447,27 +447,27 @@ impl Switch {
             Directory { view, views, host, idl, underlay, hand, shares, made, threads, ..Directory::default() };
         directory.is_configured = self.is_configured;
         directory.offload_threads = self.offload_threads;
-        let bridges = Arc::make_mut(&mut directory.bridges);
-        let ports = Arc::make_mut(&mut directory.ports);
-        let datapaths = Arc::make_mut(&mut directory.datapaths);
-        for (name, bridge) in &self.bridges {
+        let of_bridge = |(name, bridge): (&String, &BridgeState)| {
             let entry =
                 BridgeEntry { address: bridge.address.clone(), id: bridge.id, datapath: bridge.datapath.clone() };
-            bridges.insert(name.clone(), entry);
-            for (port_name, port) in &bridge.ports {
-                let entry = PortEntry {
-                    address: port.address.clone(),
-                    bridge: name.clone(),
-                    port: port.port,
-                    odp: port.odp,
-                    kind: port.kind.clone(),
-                    device: port.device,
-                    tunnel: port.tunnel.clone(),
-                    options: port.config.options.clone(),
-                };
-                ports.insert(port_name.clone(), entry);
-            }
-        }
+            (name.clone(), entry)
+        };
+        directory.bridges = Arc::new(self.bridges.iter().map(of_bridge).collect());
+        let of_port = |bridge: &String, port: &PortState| PortEntry {
+            address: port.address.clone(),
+            bridge: bridge.clone(),
+            port: port.port,
+            odp: port.odp,
+            kind: port.kind.clone(),
+            device: port.device,
+            tunnel: port.tunnel.clone(),
+            options: port.config.options.clone(),
+        };
+        let ports = self.bridges.iter().flat_map(|(bridge, state)| {
+            state.ports.iter().map(move |(name, port)| (name.clone(), of_port(bridge, port)))
+        });
+        directory.ports = Arc::new(ports.collect());
+        let datapaths = Arc::make_mut(&mut directory.datapaths);
         for (kind, backer) in &self.datapaths {
             let entry = DatapathEntry {
                 address: backer.address.clone(),

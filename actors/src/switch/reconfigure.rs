@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::desired::{DesiredBridge, DesiredInterface, DesiredSwitch};
 use super::plan::{self, PlannedPort};
-use super::unwanted::{is_only_moved, retunnelled, taken_elsewhere, unwanted};
+use super::unwanted::{Interfaces, Wanted, is_only_moved, retunnelled, taken_elsewhere, unwanted};
 use super::*;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, StationsGone, Upcalls};
@@ -129,7 +129,7 @@ impl Switch {
         let mut bridges = std::mem::take(&mut self.bridges);
         for (name, bridge) in &mut bridges {
             let Some(row) = wanted.bridges.get(name) else { continue };
-            let interfaces = interfaces_of(row);
+            let interfaces = Interfaces::of(row);
             let unwanted = unwanted(bridge, &interfaces);
             let moves = |port: &&String| is_only_moved(bridge, &interfaces, port);
             bridge.moving = unwanted.iter().filter(moves).cloned().collect();
@@ -240,25 +240,25 @@ impl Switch {
                     }
                 }
             }
-            let mut interfaces = interfaces_of(row);
-            interfaces.retain(|name, (_, interface)| bridge.ports.get(*name).is_none_or(|p| p.is_due(interface)));
+            let mut interfaces = Interfaces::of(row);
+            interfaces.retain(|wanted| bridge.ports.get(wanted.name).is_none_or(|p| p.is_due(wanted.config)));
             // Numbers go by the hash of the port's name, as in Open vSwitch.
-            let ports = match interfaces.len() {
-                0 => HashOrder::default(),
-                1 => HashOrder::by_name(interfaces.values().map(|(port, _)| (*port, *port))),
+            let ports = match interfaces.as_slice() {
+                [] => HashOrder::default(),
+                [one] => HashOrder::by_name([(one.bundle, one.bundle)]),
                 _ => HashOrder::by_name(row.ports.keys().map(|port| (port.as_str(), port.as_str()))),
             };
             let of_port = |port| row.ports.get(port).into_iter().flat_map(|p| p.interfaces.keys());
-            let own = |port, name: &String| interfaces.get_key_value(name.as_str()).filter(|(_, (of, _))| *of == port);
+            let own = |port, name: &String| interfaces.get(name).filter(|wanted| wanted.bundle == port);
             // Those that ask for a number come first, so that nobody else gets it.
             let mut order: Vec<_> =
                 ports.iter().flat_map(|port| of_port(port).filter_map(move |name| own(port, name))).collect();
             // Those that failed before come last: what they are given is likely to be given back.
-            order.sort_by_key(|(name, (_, i))| {
-                let remembers = i.ofport.0.is_some_and(|n| n > 0);
-                (i.ofport_request.is_none(), !remembers, known_errors.contains_key(**name))
+            order.sort_by_key(|wanted| {
+                let remembers = wanted.config.ofport.0.is_some_and(|n| n > 0);
+                (wanted.config.ofport_request.is_none(), !remembers, known_errors.contains_key(wanted.name))
             });
-            for (&port, &(bundle, interface)) in order {
+            for &Wanted { name: port, bundle, config: interface } in order {
                 if let Some(present) = bridge.ports.get_mut(port) {
                     if present.tunnel.is_some() {
                         tunnels::tell_oddities(interface);
@@ -740,11 +740,6 @@ fn fit_mtu(bridge: &mut BridgeState) {
             Arc::make_mut(&mut port.status).mtu = Some(least);
         }
     }
-}
-
-/// A bridge's interfaces by name, each with the name of the row in table Port that it is a member of.
-fn interfaces_of(row: &DesiredBridge) -> BTreeMap<&str, (&str, &Arc<DesiredInterface>)> {
-    row.ports.values().flat_map(|p| p.interfaces.iter().map(|(n, i)| (n.as_str(), (p.name.as_str(), i)))).collect()
 }
 
 /// Tells the log why an interface cannot be had.

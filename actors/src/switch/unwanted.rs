@@ -6,8 +6,52 @@ use std::sync::Arc;
 use ofproto::view::TunnelConfig;
 use openflow::OfPort;
 
-use super::desired::{DesiredInterface, DesiredSwitch};
+use super::desired::{DesiredBridge, DesiredInterface, DesiredPort, DesiredSwitch};
 use super::{BridgeState, PortState, checks, plan, tunnels};
+
+/// An interface that is wanted, with the name of the row in table Port that it is a member of.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub name: &'a str,
+    pub bundle: &'a str,
+    pub config: &'a Arc<DesiredInterface>,
+}
+
+/// A bridge's interfaces in order of their names.
+pub(super) struct Interfaces<'a>(Vec<Wanted<'a>>);
+
+impl<'a> Interfaces<'a> {
+    /// Those of a row. Of two with one name the last counts.
+    pub fn of(row: &'a DesiredBridge) -> Interfaces<'a> {
+        let of_port = |port: &'a Arc<DesiredPort>| {
+            let bundle = port.name.as_str();
+            port.interfaces.iter().map(move |(name, config)| Wanted { name, bundle, config })
+        };
+        let mut all: Vec<Wanted<'a>> = row.ports.values().flat_map(of_port).collect();
+        // Ports come in order of names, and are called as their interfaces: there is little to do.
+        all.sort_by(|a, b| a.name.cmp(b.name));
+        all.dedup_by(|later, earlier| {
+            let again = later.name == earlier.name;
+            if again {
+                *earlier = *later;
+            }
+            again
+        });
+        Interfaces(all)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Wanted<'a>> {
+        self.0.binary_search_by(|wanted| wanted.name.cmp(name)).ok().and_then(|at| self.0.get(at))
+    }
+
+    pub fn retain(&mut self, keep: impl FnMut(&Wanted<'a>) -> bool) {
+        self.0.retain(keep);
+    }
+
+    pub fn as_slice(&self) -> &[Wanted<'a>] {
+        &self.0
+    }
+}
 
 /// Interfaces that a bridge wants for the first time while another has them.
 pub(super) fn taken_elsewhere(wanted: &DesiredSwitch, bridges: &BTreeMap<String, BridgeState>) -> BTreeSet<String> {
@@ -25,24 +69,21 @@ pub(super) fn taken_elsewhere(wanted: &DesiredSwitch, bridges: &BTreeMap<String,
 }
 
 /// Ports of a bridge that have to be made anew, or not at all.
-pub(super) fn unwanted(
-    bridge: &BridgeState,
-    interfaces: &BTreeMap<&str, (&str, &Arc<DesiredInterface>)>,
-) -> BTreeSet<String> {
+pub(super) fn unwanted(bridge: &BridgeState, interfaces: &Interfaces<'_>) -> BTreeSet<String> {
     let must_go = |name: &String, port: &PortState| {
         let tunnel = port.tunnel.as_ref();
-        interfaces.get(name.as_str()).is_none_or(|(bundle, i)| {
-            if *bundle == port.bundle && Arc::ptr_eq(i, &port.config) {
+        interfaces.get(name).is_none_or(|&Wanted { bundle, config: i, .. }| {
+            if bundle == port.bundle && Arc::ptr_eq(i, &port.config) {
                 return false;
             }
-            *bundle != port.bundle
+            bundle != port.bundle
                 || i.kind != port.config.kind
                 || checks::option_error(i).is_some()
                 || tunnel.is_some_and(|old| is_moved(old, i))
         })
     };
     let (mut gone, kept): (Vec<_>, Vec<_>) = bridge.ports.iter().partition(|(name, port)| must_go(name, port));
-    let request = |name: &String| interfaces.get(name.as_str()).and_then(|(_, i)| plan::requested(i));
+    let request = |name: &String| interfaces.get(name).and_then(|wanted| plan::requested(wanted.config));
     let asks = |(name, port): &(&String, &PortState)| request(name).is_some_and(|wanted| wanted != port.port);
     let movers = kept.iter().filter(|(_, port)| port.port != OfPort::LOCAL).copied().filter(asks).collect::<Vec<_>>();
     let holders: BTreeMap<OfPort, &String> = match movers.is_empty() {
@@ -64,14 +105,11 @@ pub(super) fn unwanted(
 }
 
 /// Whether a tunnel stays what it is for all but the datapath: nobody is told that it went and came.
-pub(super) fn is_only_moved(
-    bridge: &BridgeState,
-    interfaces: &BTreeMap<&str, (&str, &Arc<DesiredInterface>)>,
-    name: &str,
-) -> bool {
-    let (Some(port), Some((bundle, interface))) = (bridge.ports.get(name), interfaces.get(name)) else { return false };
+pub(super) fn is_only_moved(bridge: &BridgeState, interfaces: &Interfaces<'_>, name: &str) -> bool {
+    let (Some(port), Some(wanted)) = (bridge.ports.get(name), interfaces.get(name)) else { return false };
+    let interface = wanted.config;
     let stays =
-        *bundle == port.bundle && interface.kind == port.config.kind && checks::option_error(interface).is_none();
+        wanted.bundle == port.bundle && interface.kind == port.config.kind && checks::option_error(interface).is_none();
     let asked = plan::requested(interface).is_none_or(|asked| asked == port.port);
     stays && asked && port.tunnel.as_ref().is_some_and(|old| retunnelled(old, interface).is_some())
 }

@@ -341,7 +341,10 @@ impl Link {
             Ok(sent) => sent,
             Err(outcome) => return Ok(outcome),
         };
-        self.rpc.send(&message).map_err(|error| self.broken(&error))?;
+        let sent = self.rpc.send(&message);
+        // Its values go with the process, as the replica's rows.
+        std::mem::forget(message);
+        sent.map_err(|error| self.broken(&error))?;
         loop {
             for (done, outcome) in self.client()?.take_outcomes() {
                 if done == id {

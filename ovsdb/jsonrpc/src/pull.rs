@@ -16,9 +16,6 @@ pub struct Pull<'a> {
     at: usize,
 }
 
-/// Of a text that is not all to be read, so much is looked at to see whether it is plain.
-const LOOKED_AT: usize = 1024;
-
 impl<'a> Pull<'a> {
     /// The beginning of `text`.
     #[must_use]
@@ -27,9 +24,9 @@ impl<'a> Pull<'a> {
         Pull { text, ascii, at: 0 }
     }
 
-    /// The beginning of a text that others follow.
-    pub(crate) fn first_of(text: &'a [u8]) -> Pull<'a> {
-        if text.len() <= LOOKED_AT { Pull::new(text) } else { Pull { text, ascii: None, at: 0 } }
+    /// The beginning of a text that others may follow: whether it is plain is seen if it has no more than `most` bytes.
+    pub(crate) fn first_of(text: &'a [u8], most: usize) -> Pull<'a> {
+        if text.len() <= most { Pull::new(text) } else { Pull { text, ascii: None, at: 0 } }
     }
 
     /// The next byte that is not white space.

@@ -9,6 +9,9 @@ use crate::message::Message;
 use crate::reconnect::{Action, Reconnect};
 use crate::stream::{Limits, Scanner};
 
+/// Where requests follow one another the first is not worth a look at all of them. Bytes.
+const LOOKED_AT: usize = 1024;
+
 /// What the owner of the stream has to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SessionAction {
@@ -108,7 +111,7 @@ impl Session {
 
     fn next_of_any_kind(&mut self) -> Result<Option<Message>, SessionError> {
         let depth = self.limits.depth;
-        let request = self.scanner.read_ahead(|pull| Message::read_request(pull, depth));
+        let request = self.scanner.read_ahead(LOOKED_AT, |pull| Message::read_request(pull, depth));
         if request.is_some() {
             return Ok(request);
         }

@@ -109,7 +109,7 @@ impl Scanner {
     ) -> Result<Option<Next<T>>, StreamError> {
         // Who ends otherwise has not come to the end.
         if self.buffer.ends_with(b"}")
-            && let Some(taken) = self.read_ahead(&mut read)
+            && let Some(taken) = self.read_ahead(usize::MAX, &mut read)
         {
             return Ok(Some(Next::Taken(taken)));
         }
@@ -129,13 +129,14 @@ impl Scanner {
     }
 
     /// What `read` makes of the next value, without a look for the value's end first, which costs as much again. `None`:
-    /// it is not all there, or none that `read` takes; nothing has become of it.
-    pub(crate) fn read_ahead<T>(&mut self, read: impl FnOnce(&mut Pull<'_>) -> Option<T>) -> Option<T> {
+    /// it is not all there, or none that `read` takes; nothing has become of it. `most`: how much there may be to see first
+    /// whether it is plain ASCII.
+    pub(crate) fn read_ahead<T>(&mut self, most: usize, read: impl FnOnce(&mut Pull<'_>) -> Option<T>) -> Option<T> {
         // Of a value that some of has been looked at before, all of it will be.
         if self.failed.is_some() || self.at > self.start {
             return None;
         }
-        let mut pull = Pull::first_of(&self.buffer[self.start..]);
+        let mut pull = Pull::first_of(&self.buffer[self.start..], most);
         let value = read(&mut pull)?;
         self.start += pull.passed();
         self.at = self.start;
