@@ -451,11 +451,14 @@ pub(super) fn nsh(out: &mut String, key: &Key, mask: &Mask, masked: bool) {
     field("np", key.nsh_np().into(), mask.nsh_np().into(), 0xff, true);
     field("spi", key.nsh_spi(), mask.nsh_spi(), 0xff_ffff, false);
     field("si", key.nsh_si().into(), mask.nsh_si().into(), 0xff, true);
-    if masked || key.nsh_mdtype() == 1 {
+    if key.nsh_mdtype() == 1 || (masked && key.nsh_mdtype() == 0) {
         field("c1", key.nsh_c1(), mask.nsh_c1(), u32::MAX, false);
         field("c2", key.nsh_c2(), mask.nsh_c2(), u32::MAX, false);
         field("c3", key.nsh_c3(), mask.nsh_c3(), u32::MAX, false);
         field("c4", key.nsh_c4(), mask.nsh_c4(), u32::MAX, false);
+    } else if masked {
+        // Contexts that headers of this form have not are told as zeros that count, as by Open vSwitch.
+        ["c1", "c2", "c3", "c4"].into_iter().for_each(|name| field(name, 0, u32::MAX, u32::MAX, false));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of one translation.
 
+use std::collections::BTreeMap;
 use std::mem::take;
 use std::sync::Arc;
 
@@ -98,6 +99,8 @@ pub(super) struct Context<'a> {
     pub learn_refused: bool,
     /// See [`Translation::unmarkable`].
     pub unmarkable: bool,
+    /// How often neighbours were asked for: by the port that leads there, and address.
+    pub questions: BTreeMap<(PortRef, u128), u8>,
     /// A tunnel's outer packet is on its way through the bridge below, where effects are those of the flow that comes of it,
     /// also if this is a mere trace.
     pub underlay: bool,
@@ -171,6 +174,7 @@ impl<'a> Context<'a> {
             complaint: None,
             learn_refused: false,
             unmarkable: false,
+            questions: BTreeMap::new(),
             underlay: false,
             sampled: false,
             netflow: bridge.netflow,

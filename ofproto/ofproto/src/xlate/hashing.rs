@@ -108,7 +108,8 @@ impl Context<'_> {
         } else {
             enabled.map(|(_, p)| *p).next()
         };
-        if hashed {
+        // Between fewer than two there is nothing to choose, whatever the packet.
+        if hashed && bundle.members.len() > 1 {
             self.mask_hash_fields(bundle.fields);
         }
         let port = chosen.unwrap_or(OfPort::NONE);

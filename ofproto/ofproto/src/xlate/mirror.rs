@@ -23,10 +23,13 @@ impl Context<'_> {
         if self.bridge.mirrors.is_empty() {
             return;
         }
-        if let Some(bundle) = self.input_bundle(self.in_port()) {
-            let mirrors = self.mirrors_of(|m| m.srcs.contains(&bundle.id));
-            self.mirror_packet(&bundle, mirrors);
-        }
+        let in_port = self.in_port();
+        let Some(bundle) = self.input_bundle(in_port) else {
+            self.report_error(|| format!("received packet on unknown port {in_port}"));
+            return;
+        };
+        let mirrors = self.mirrors_of(|m| m.srcs.contains(&bundle.id));
+        self.mirror_packet(&bundle, mirrors);
     }
 
     /// Copies to those of `candidates` that have not had the packet.

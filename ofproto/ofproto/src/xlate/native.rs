@@ -31,6 +31,9 @@ fn vport_type(kind: TunnelKind, dst: u128) -> u32 {
 
 const UDP: u8 = packet::ipv4::proto::UDP;
 const GRE: u8 = packet::ipv4::proto::GRE;
+/// How often a packet asks for a neighbour: once an output, but where bridges loop these are thousands, and each question
+/// goes round as the packet does.
+const MOST_QUESTIONS: u8 = 8;
 /// Solicited-node groups, their last 24 bits zero.
 const SOLICITED: u128 = 0xff02_0000_0000_0000_0000_0001_ff00_0000;
 /// Where an IPv6 address is an IPv4 one.
@@ -74,7 +77,11 @@ impl Context<'_> {
             let hop = unmapped(next_hop);
             let text = || format!("neighbor cache miss for {hop} on bridge {name}, sending {asked} request");
             self.report(super::record::NodeKind::Detail, text);
-            self.effect(Effect::NeighbourWanted { port: way, from: route.source, to: next_hop });
+            let asked = self.questions.entry((way, next_hop)).or_default();
+            if *asked < MOST_QUESTIONS {
+                *asked += 1;
+                self.effect(Effect::NeighbourWanted { port: way, from: route.source, to: next_hop });
+            }
             return;
         };
         self.effect(Effect::NeighbourUsed { bridge: bridge.id, address: next_hop });

@@ -119,6 +119,19 @@ pub fn pull_actions(b: &[u8], d: &Decoding<'_>) -> Res<Actions> {
     Ok(list.into())
 }
 
+/// [`pull_actions`] of what is bound to no rule: it may name tunnel options that there are not.
+///
+/// # Errors
+/// As [`pull_actions`], but for NXFMFC_INVALID_TLV_FIELD.
+pub(crate) fn pull_unbound(b: &[u8], d: &Decoding<'_>) -> Res<Actions> {
+    match pull_actions(b, d) {
+        Err(error) if error.code == ErrorCode::NXFMFC_INVALID_TLV_FIELD => {
+            pull_actions(b, &Decoding { tun: None, ..*d })
+        }
+        read => read,
+    }
+}
+
 /// Reads all of `b` as instructions (OpenFlow 1.0: as actions), as flow-mods and flow statistics have it.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ mod wire_table;
 
 pub use check::{Check, Checked, check, check_consistency, verify};
 pub use decode::{Decoding, pull_actions, pull_instructions};
-pub(crate) use decode::{take_actions, take_instructions};
+pub(crate) use decode::{pull_unbound, take_actions, take_instructions};
 pub use encode::{put_actions, put_instructions};
 pub use parse::{parse_actions, parse_instructions};
 pub use print::{format, reason_name, reason_named, write};

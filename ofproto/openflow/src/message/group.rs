@@ -289,7 +289,7 @@ fn bucket11(octets: &mut Reader<'_>, bucket_id: u32, decoding: &Decoding<'_>) ->
     let port = octets.u32()?;
     let watch_group = octets.u32()?;
     octets.skip(4)?;
-    let actions = action::pull_actions(octets.rest(), decoding)?;
+    let actions = action::pull_unbound(octets.rest(), decoding)?;
     Ok(Bucket { bucket_id, weight, watch_port: watch_port(port)?, watch_group, actions })
 }
 
@@ -303,7 +303,7 @@ fn bucket15(octets: &mut Reader<'_>, kind: GroupType, decoding: &Decoding<'_>) -
             format!("OpenFlow message bucket actions length {actions_len} exceeds remaining bucket data size {room}");
         return Err(ErrorCode::OFPGMFC_BAD_BUCKET.because(LOG, text));
     }
-    let actions = action::pull_actions(octets.take(actions_len)?, decoding)?;
+    let actions = action::pull_unbound(octets.take(actions_len)?, decoding)?;
     let mut bucket = Bucket {
         bucket_id,
         weight: u16::from(kind == GroupType::Select),

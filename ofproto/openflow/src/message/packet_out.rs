@@ -47,13 +47,7 @@ pub(super) fn decode(body: &[u8], version: Version, context: &Context<'_>) -> Re
     let in_port = flow_metadata.in_port().ok_or(ErrorCode::OFPBRC_BAD_PORT)?;
     let actions = action::take_actions(&mut body, actions_len)?;
     let decoding = context.decoding(version);
-    let actions = match action::pull_actions(actions, &decoding) {
-        // Only a rule is bound to the tunnel options that there are.
-        Err(error) if error.code == ErrorCode::NXFMFC_INVALID_TLV_FIELD => {
-            action::pull_actions(actions, &action::Decoding { tun: None, ..decoding })
-        }
-        read => read,
-    }?;
+    let actions = action::pull_unbound(actions, &decoding)?;
     if !in_port.is_physical() && !matches!(in_port, OfPort::LOCAL | OfPort::NONE | OfPort::CONTROLLER) {
         let why = format!("packet-out has bad input port {:#x}", in_port.0);
         return Err(ErrorCode::OFPBRC_BAD_PORT.because("ofp_packet", why));
