@@ -37,10 +37,10 @@ pub(crate) fn read(pull: &mut Pull<'_>, max_depth: usize) -> Option<Value> {
                 // What most have of them.
                 match &mut bracket {
                     Open::Object(members, _) => *members = Map::with_capacity(4),
-                    Open::Array(items) => items.reserve_exact(2),
+                    Open::Array(items) => *items = Vec::with_capacity(2),
                 }
                 if open.capacity() == 0 {
-                    open.reserve_exact(8);
+                    open = Vec::with_capacity(8);
                 }
                 name_if_wanted(pull, &mut bracket)?;
                 open.push(bracket);

@@ -32,6 +32,13 @@ pub fn unescape(inner: &str) -> Result<String, String> {
 pub fn write_string(out: &mut String, s: &str) {
     out.push('"');
     let bytes = s.as_bytes();
+    // Without an end before the last of them, so that many are compared at a time.
+    let is_plain = |plain: bool, b: &u8| plain & (*b >= 0x20) & (*b != b'"') & (*b != b'\\');
+    if bytes.iter().fold(true, is_plain) {
+        out.push_str(s);
+        out.push('"');
+        return;
+    }
     let mut start = 0;
     for (i, &b) in bytes.iter().enumerate() {
         let escape = match b {
