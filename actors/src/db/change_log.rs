@@ -1,5 +1,6 @@
-//! The log of row changes that `ovsdb-server/tlog-set` turns on: one line a changed row.
+//! What the log is told of a database: row changes, where `ovsdb-server/tlog-set` asks for them, one line a row; tables of roles at fault.
 
+use ovsdb::rbac::Note;
 use ovsdb::server::Server;
 use ovsdb::{Row, TableSchema};
 use std::collections::BTreeSet;
@@ -33,4 +34,15 @@ fn line(schema: &TableSchema, op: &str, row: &Row) -> String {
         let _ = write!(out, ",{}:{}", column.name, row.get(index).to_cli_string(&column.ty));
     }
     out
+}
+
+/// Logs what is wrong with the tables of roles: each kind of thing once a minute.
+pub(super) fn tell_of_roles(note: &Note) {
+    match note {
+        Note::NoRole(_) => vlog::info_rl!("ovsdb_rbac", 1, 1, "{note}"),
+        Note::NoPermissions => vlog::info_rl!("ovsdb_rbac", 1, 1, "{note}"),
+        Note::NoAuthorization => vlog::info_rl!("ovsdb_rbac", 1, 1, "{note}"),
+        Note::NoUpdate => vlog::info_rl!("ovsdb_rbac", 1, 1, "{note}"),
+        Note::NoMutate => vlog::info_rl!("ovsdb_rbac", 1, 1, "{note}"),
+    }
 }

@@ -254,6 +254,9 @@ impl Database {
             vlog::warn!("ovsdb_log", "{note}");
             vlog::err!("ovsdb_server", "{error}");
         }
+        for note in self.state.server.take_rbac_notes() {
+            change_log::tell_of_roles(&note);
+        }
         self.collect();
         let touched = std::mem::take(&mut self.touched);
         for session in touched {

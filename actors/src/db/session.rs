@@ -181,7 +181,7 @@ impl Session {
 
     /// A peer that could not complete the handshake gets nowhere, and leaves a log line.
     fn refuse(&mut self, reason: &str, ctx: &mut Context<Self>) {
-        vlog::warn_rl!("jsonrpc", 60, 5, "{}: receive error: {reason}", self.machine.reconnect.name());
+        warn(format_args!("{}: receive error: {reason}", self.machine.reconnect.name()));
         self.end(Some(reason.to_owned()), ctx);
     }
 
@@ -454,7 +454,7 @@ impl Session {
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     let name = self.machine.reconnect.name();
-                    vlog::warn_rl!("jsonrpc", 5, 5, "{name}: {error}");
+                    warn(format_args!("{name}: {error}"));
                     if error.to_string().ends_with("byte 0: invalid character U+0016") {
                         vlog::warn_rl!("jsonrpc", 60, 5, "{name}: received SSL data on JSON-RPC channel");
                     }
@@ -541,7 +541,7 @@ impl Session {
 
     fn fail(&mut self, error: &io::Error, ctx: &mut Context<Self>) {
         let (name, text) = (self.machine.reconnect.name(), errno_text(error));
-        vlog::warn_rl!("jsonrpc", 60, 5, "{name}: receive error: {text}");
+        warn(format_args!("{name}: receive error: {text}"));
         self.end(Some(text), ctx);
     }
 
@@ -772,4 +772,9 @@ impl Handler<Steer> for Session {
             }
         }
     }
+}
+
+/// Warns of what peers do; all such warnings have one limit.
+fn warn(text: std::fmt::Arguments<'_>) {
+    vlog::write_limited("jsonrpc", vlog::Level::Warn, 5, 5, text);
 }

@@ -115,7 +115,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Unix(s) => Pin::new(s).poll_read(cx, buf),
             Stream::Tcp(s) => Pin::new(s).poll_read(cx, buf),
-            Stream::Ssl(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
+            Stream::Ssl(s) => tls::poll_read(Pin::new(s.as_mut()), cx, buf),
         }
     }
 }
@@ -125,7 +125,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Unix(s) => Pin::new(s).poll_write(cx, data),
             Stream::Tcp(s) => Pin::new(s).poll_write(cx, data),
-            Stream::Ssl(s) => Pin::new(s.as_mut()).poll_write(cx, data),
+            Stream::Ssl(s) => tls::told("SSL_write", Pin::new(s.as_mut()).poll_write(cx, data)),
         }
     }
 

@@ -8,7 +8,7 @@
 use super::errno_text;
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    NameType, Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions, SslVerifyMode,
+    ErrorCode, NameType, Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslMode, SslOptions, SslVerifyMode,
 };
 use openssl::x509::X509;
 use std::collections::VecDeque;
@@ -19,6 +19,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
@@ -245,6 +247,42 @@ fn report(what: &str, error: &openssl::ssl::Error) -> io::Error {
             io::Error::from_raw_os_error(libc::EPROTO)
         }
     }
+}
+
+/// The outcome of an operation; an error is told to the log, and is what the system has for it: EIO where it is one of TLS.
+pub(super) fn told<T>(what: &str, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    outcome.map_err(|error| {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>());
+        let text = match inner {
+            None => format!("system error ({})", errno_text(&error)),
+            Some(inner) => {
+                let first = inner.ssl_error().and_then(|stack| stack.errors().last());
+                first.map_or_else(|| inner.to_string(), error_text)
+            }
+        };
+        vlog::warn_rl!("stream_ssl", 10, 25, "{what}: {text}");
+        if inner.is_none() { error } else { io::Error::from_raw_os_error(libc::EIO) }
+    })
+}
+
+/// Reads. A peer that ends the connection without saying so first (RFC 8446 section 6.1) is an error.
+pub(super) fn poll_read(
+    mut stream: Pin<&mut SslStream<TcpStream>>,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let (before, room) = (buf.filled().len(), buf.remaining());
+    let read = stream.as_mut().poll_read(cx, buf);
+    if matches!(read, Poll::Ready(Ok(()))) && room > 0 && buf.filled().len() == before {
+        let again = stream.poll_peek(cx, &mut [0]);
+        if let Poll::Ready(Err(error)) = again
+            && error.code() != ErrorCode::ZERO_RETURN
+        {
+            vlog::warn_rl!("stream_ssl", 10, 25, "SSL_read: {EARLY_END}");
+            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EIO)));
+        }
+    }
+    told("SSL_read", read)
 }
 
 fn stamps(files: &TlsFiles) -> Vec<Stamp> {

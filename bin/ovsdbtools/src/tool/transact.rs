@@ -43,7 +43,7 @@ fn run(ctx: &mut Context<'_>, args: &[String], write: bool) -> Outcome<i32> {
     };
     let context = execute::Context {
         never_block: true,
-        identity: Identity { role: ctx.role.as_deref(), id: None },
+        identity: Identity { role: ctx.role.as_deref(), id: None, notes: None },
         ..execute::Context::default()
     };
     let Execution::Done { results, commit, .. } = execute::execute(&opened.db, operations, &context, &mut source)

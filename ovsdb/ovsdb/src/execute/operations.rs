@@ -13,7 +13,7 @@ use crate::datum::Datum;
 use crate::error::{OvsdbError, Result};
 use crate::mutation::{Mutation, Mutator};
 use crate::parse::{Kinds, Members};
-use crate::rbac;
+use crate::rbac::{self, Deed};
 use crate::row::Row;
 use crate::schema::{COLUMN_UUID, COLUMN_VERSION, ColumnSchema, ColumnSet, TableSchema};
 use crate::symbols::SymbolTable;
@@ -120,7 +120,7 @@ impl Run<'_, '_, '_> {
             }
         }
         let db = self.txn.database();
-        if !rbac::may_insert_or_delete(db, &schema.name, &row, &self.context.identity) {
+        if !rbac::may(db, &schema, [&row], Deed::InsertDelete, &self.context.identity) {
             return Err(self.denied(&format!("row insertion into table \"{}\"", schema.name)));
         }
         self.txn.insert(table, row);
@@ -200,10 +200,8 @@ impl Run<'_, '_, '_> {
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);
         let columns: Vec<usize> = values.iter().map(|(column, _)| *column).collect();
-        let identity = &self.context.identity;
-        let may = rbac::may_change_table(self.txn.database(), &schema, identity)
-            && rows.iter().all(|row| rbac::may_update(self.txn.database(), &schema, row, &columns, identity));
-        if !may {
+        let whose = rows.iter().map(|row| &**row);
+        if !rbac::may(self.txn.database(), &schema, whose, Deed::Update(&columns), &self.context.identity) {
             return Err(self.denied(&format!("modification of table \"{}\"", schema.name)));
         }
         for row in &rows {
@@ -234,10 +232,8 @@ impl Run<'_, '_, '_> {
             .collect::<Result<Vec<_>>>()?;
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);
-        let identity = &self.context.identity;
-        let may = rbac::may_change_table(self.txn.database(), &schema, identity)
-            && rows.iter().all(|row| rbac::may_mutate(self.txn.database(), &schema, row, &mutations, identity));
-        if !may {
+        let whose = rows.iter().map(|row| &**row);
+        if !rbac::may(self.txn.database(), &schema, whose, Deed::Mutate(&mutations), &self.context.identity) {
             return Err(self.denied(&format!("mutate operation on table \"{}\"", schema.name)));
         }
         for old in &rows {
@@ -261,10 +257,8 @@ impl Run<'_, '_, '_> {
         let schema = self.schema(table);
         let condition = self.condition(where_json, &schema)?;
         let rows = self.txn.matching(table, &condition);
-        let identity = &self.context.identity;
-        let may = rbac::may_change_table(self.txn.database(), &schema, identity)
-            && rows.iter().all(|row| rbac::may_insert_or_delete(self.txn.database(), &schema.name, row, identity));
-        if !may {
+        let whose = rows.iter().map(|row| &**row);
+        if !rbac::may(self.txn.database(), &schema, whose, Deed::InsertDelete, &self.context.identity) {
             return Err(self.denied(&format!("row deletion from table \"{}\"", schema.name)));
         }
         for row in &rows {

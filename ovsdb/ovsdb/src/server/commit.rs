@@ -70,6 +70,11 @@ impl Server {
         std::mem::take(&mut self.write_faults)
     }
 
+    /// What was found wrong with tables of roles as their rules were asked, for the log of module `ovsdb_rbac`.
+    pub fn take_rbac_notes(&mut self) -> Vec<crate::rbac::Note> {
+        std::mem::take(&mut self.rbac_notes)
+    }
+
     pub(super) fn latest_ticket(&self, name: &Arc<str>) -> Option<Ticket> {
         let served = self.dbs.get(name)?;
         served.log.as_ref()?;

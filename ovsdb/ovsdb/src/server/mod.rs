@@ -182,6 +182,7 @@ pub struct Server {
     pub(crate) kept_commits: Option<Vec<(Arc<str>, Arc<crate::txn::Commit>)>>,
     forwards: VecDeque<Forward>,
     write_faults: Vec<(String, crate::error::OvsdbError)>,
+    rbac_notes: Vec<crate::rbac::Note>,
 }
 
 /// A transaction that a relay has to pass on to its source.
@@ -237,6 +238,7 @@ impl Server {
             kept_commits: None,
             forwards: VecDeque::new(),
             write_faults: Vec::new(),
+            rbac_notes: Vec::new(),
         };
         if let Ok(schema) = DatabaseSchema::from_text(SERVER_SCHEMA) {
             let db = Database::new(Arc::new(schema));

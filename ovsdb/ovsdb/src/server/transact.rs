@@ -1,5 +1,6 @@
 //! `transact` and `cancel`, and the transactions that wait.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -61,15 +62,21 @@ impl Server {
         };
         let locks = &self.locks;
         let owns_lock = |lock: &str| locks.owns(session, lock);
+        let notes = RefCell::default();
         let context = Context {
             read_only: self.read_only || known.info.read_only,
             reserved: served.reserved,
-            identity: Identity { role: known.info.role.as_deref(), id: known.info.client_id.as_deref() },
+            identity: Identity {
+                role: known.info.role.as_deref(),
+                id: known.info.client_id.as_deref(),
+                notes: Some(&notes),
+            },
             owns_lock: &owns_lock,
             elapsed_ms: now.mono_ms.saturating_sub(trigger.created_ms),
             never_block: false,
         };
         let run = execute(&served.db, &trigger.ops, &context, &mut self.source);
+        self.rbac_notes.append(&mut notes.into_inner());
         match run {
             Execution::Blocked { timeout_ms } => {
                 trigger.timeout_ms = timeout_ms;
