@@ -184,6 +184,7 @@ impl Database {
         let lasting = std::path::absolute(file).map_or_else(|_| file.to_owned(), |p| p.display().to_string());
         self.state.files.insert(name.to_string(), lasting);
         self.reread();
+        self.resume_sync();
         Ok(String::new())
     }
 
@@ -196,6 +197,7 @@ impl Database {
             Some(_) => {
                 self.state.files.remove(name);
                 self.reread();
+                self.resume_sync();
                 Ok(String::new())
             }
             None => Err("Failed to find the database.".to_owned()),

@@ -12,7 +12,7 @@ use crate::mailbox::Address;
 use crate::stream::Tls;
 use crate::supervise::{Family, Role, Strategy};
 use jsonrpc::Message;
-use ovsdb::replication::{Backup, Relay, parse_exclusions};
+use ovsdb::replication::{Backup, Failure, Relay, parse_exclusions};
 use ovsdb::server::{Server, SessionId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -206,6 +206,13 @@ impl Database {
         self.sources.start(Machine::Backup(Backup::new(exclusions)), &source, tls, run_dir, probe);
     }
 
+    /// Databases came or went: a backup begins anew, with those that there are now.
+    pub(super) fn resume_sync(&mut self) {
+        if self.state.sync.backup {
+            self.start_sync();
+        }
+    }
+
     /// Becomes active.
     pub(super) fn stop_sync(&mut self) {
         self.sources.stop_where(|machine| matches!(machine, Machine::Backup(_)));
@@ -248,12 +255,17 @@ impl Database {
             (Progress::Messages(messages), Machine::Backup(backup)) => {
                 for message in messages {
                     backup.handle(message, server, now());
-                    for _ in 0..backup.take_resets() {
-                        vlog::info!("replication", "Monitor request received. Resetting the database");
+                    for note in backup.take_notes() {
+                        vlog::info!("replication", "{note}");
                     }
                 }
                 if let Some(failure) = backup.failure() {
-                    vlog::err_rl!("ovsdb_error", 1, 1, "unexpected ovsdb error: {failure}");
+                    match failure {
+                        Failure::Nothing => vlog::warn!("replication", "Nothing to replicate."),
+                        Failure::Error(error) => {
+                            vlog::err_rl!("ovsdb_error", 1, 1, "unexpected ovsdb error: {error}");
+                        }
+                    }
                     // What cannot follow leads.
                     self.stop_sync();
                     return false;

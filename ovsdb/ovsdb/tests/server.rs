@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jsonrpc::Message;
 use ovsdb::log::{LogDb, MemoryStorage};
-use ovsdb::replication::{Backup, Relay, parse_exclusions};
+use ovsdb::replication::{Backup, Failure, Relay, parse_exclusions};
 use ovsdb::server::{Model, Now, Output, Piece, Server, SessionInfo};
 use ovsdb::{Database, DatabaseSchema};
 use serde_json::{Value, json};
@@ -425,6 +425,71 @@ fn a_backup_follows() {
     assert!(rows(&own, "One").is_empty());
     let denied = result(&mut own, 1, "transact", insert());
     assert_eq!(denied[0]["details"], "insert operation not allowed when database server is in read only mode");
+}
+
+/// What a backup says, and why it ended, that has the source's schema but for what `change` makes of either.
+fn backup_of(source: impl Fn(&mut Value), own: impl Fn(&mut Value)) -> (Vec<String>, Option<Failure>) {
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut json = schema().to_json();
+        change(&mut json);
+        Database::new(Arc::new(DatabaseSchema::from_json(&json).unwrap()))
+    };
+    let mut active = Server::new(3);
+    active.add_db(changed(&source), None, Model::Standalone, now(0)).unwrap();
+    active.connect(3, SessionInfo::default());
+    let mut backup_server = Server::new(77);
+    backup_server.add_db(changed(&own), None, Model::Standalone, now(0)).unwrap();
+    let mut backup = Backup::new(parse_exclusions("").unwrap());
+    backup.connected();
+    for _ in 0..8 {
+        for message in exchange(&mut active, 3, || backup.poll_output()) {
+            backup.handle(message, &mut backup_server, now(0));
+        }
+    }
+    (backup.take_notes(), backup.failure().cloned())
+}
+
+#[test]
+fn a_backup_looks_at_its_sources_schema() {
+    let reset = "Monitor request received. Resetting the database";
+    let checking = "Schema version mismatch, checking if ordinals can still be replicated or not.";
+    let same = |_: &mut Value| {};
+    let version = |json: &mut Value| json["version"] = json!("9.9.9");
+    let table = |json: &mut Value| json["tables"]["more"] = json!({"columns": {"a": {"type": "integer"}}});
+    let column = |json: &mut Value| json["tables"]["ordinals"]["columns"]["more"] = json!({"type": "integer"});
+    let other = |json: &mut Value| json["tables"]["ordinals"]["columns"]["name"]["mutable"] = json!(false);
+    assert_eq!(backup_of(same, same), (vec![reset.to_owned()], None));
+    let can = ["ordinals can be replicated.", reset];
+    for (notes, failure) in
+        [backup_of(version, same), backup_of(same, version), backup_of(same, table), backup_of(same, column)]
+    {
+        assert_eq!((notes[1..].to_vec(), failure), (can.map(str::to_owned).to_vec(), None));
+        assert_eq!(notes[0], checking);
+    }
+    for ((notes, failure), why) in [
+        (backup_of(table, same), "Table more not present in the local db schema"),
+        (backup_of(column, same), "Column more not present in the local db schema table ordinals."),
+        (backup_of(other, same), "Column name mismatch in local db schema table ordinals."),
+        (backup_of(same, other), "Column name mismatch in local db schema table ordinals."),
+    ] {
+        assert_eq!(notes, [checking, why, "ordinals cannot be replicated."]);
+        assert_eq!(failure, Some(Failure::Nothing));
+    }
+}
+
+#[test]
+fn a_backup_without_a_database_in_common_stays_one() {
+    let mut active = Server::new(77);
+    active.connect(3, SessionInfo::default());
+    let mut own = server();
+    let mut backup = Backup::new(parse_exclusions("").unwrap());
+    backup.connected();
+    for _ in 0..8 {
+        for message in exchange(&mut active, 3, || backup.poll_output()) {
+            backup.handle(message, &mut own, now(0));
+        }
+    }
+    assert_eq!((backup.failure(), backup.status("tcp:x", true).as_str()), (None, "connecting: tcp:x"));
 }
 
 #[test]

@@ -10,11 +10,13 @@ use crate::txn::{Commit, Txn};
 use crate::uuid::{Uuid, UuidSource};
 
 /// The commit that brings `db` where the updates say its source is. With `reset`, rows that are not
-/// in the updates go, except those of tables that `keep` names. `None`: nothing changes.
+/// in the updates go, except those of tables that `keep` names. With `checked`, it keeps to `db`'s own
+/// constraints: its garbage goes, and what they forbid is an error. `None`: nothing changes.
 pub fn apply_updates(
     db: &Database,
     updates: &Value,
     reset: bool,
+    checked: bool,
     keep: &dyn Fn(&str) -> bool,
     source: &mut UuidSource,
 ) -> Result<Option<Commit>> {
@@ -52,7 +54,7 @@ pub fn apply_updates(
             apply_row(&mut txn, id, uuid, update)?;
         }
     }
-    Ok(txn.prepare_unchecked(source))
+    if checked { txn.prepare(source) } else { Ok(txn.prepare_unchecked(source)) }
 }
 
 fn apply_row(txn: &mut Txn<'_>, table: TableId, uuid: Uuid, update: &Map<String, Value>) -> Result<()> {

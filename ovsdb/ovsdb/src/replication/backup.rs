@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{OvsdbError, Result};
 use crate::schema::DatabaseSchema;
-use crate::server::{Now, SERVER_DB, Server};
+use crate::server::{Copying, Now, SERVER_DB, Server};
+use crate::turn::turn_of;
 use crate::uuid::Uuid;
 
 /// Tables that are not copied, by database.
@@ -47,12 +48,22 @@ pub struct Backup {
     state: State,
     /// Databases whose schema or monitor reply is awaited, by request id.
     awaited: BTreeMap<u64, Arc<str>>,
-    replicated: BTreeSet<Arc<str>>,
+    /// In the order in which the active server lists them, each with the schema that it has there.
+    replicated: Vec<(Arc<str>, Arc<DatabaseSchema>)>,
     next_id: u64,
     outbox: VecDeque<Message>,
-    failure: Option<String>,
-    /// Databases that were emptied and filled anew since somebody asked.
-    resets: usize,
+    failure: Option<Failure>,
+    /// For the log of module `replication`, since somebody asked.
+    notes: Vec<String>,
+}
+
+/// Why replication ended for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Of no database that is on both sides the schema allows it.
+    Nothing,
+    /// Something else.
+    Error(String),
 }
 
 impl Backup {
@@ -63,11 +74,11 @@ impl Backup {
             exclude,
             state: State::Init,
             awaited: BTreeMap::new(),
-            replicated: BTreeSet::new(),
+            replicated: Vec::new(),
             next_id: 0,
             outbox: VecDeque::new(),
             failure: None,
-            resets: 0,
+            notes: Vec::new(),
         }
     }
 
@@ -89,8 +100,8 @@ impl Backup {
 
     /// Whether replication failed for good: the stream should be closed.
     #[must_use]
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
     }
 
     /// The next message for the active server.
@@ -110,7 +121,8 @@ impl Backup {
         if self.state != State::Replicating {
             return format!("connecting: {peer}");
         }
-        let names: Vec<&str> = self.replicated.iter().map(|name| &**name).collect();
+        let names: Vec<&str> = self.replicated.iter().map(|(name, _)| &**name).collect();
+        let names: Vec<&str> = turn_of(&names).into_iter().map(|at| names[at]).collect();
         let mut text = format!("replicating: {peer}\ndatabase: {}", names.join(", "));
         if !self.exclude.is_empty() {
             text.push_str("\nexclude: ");
@@ -127,9 +139,9 @@ impl Backup {
         pairs.collect::<Vec<_>>().join(",")
     }
 
-    /// How many databases were emptied, to take what the source has, since this was asked last.
-    pub fn take_resets(&mut self) -> usize {
-        std::mem::take(&mut self.resets)
+    /// What the log of module `replication` is to say of what happened since this was asked last.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     fn request(&mut self, method: &str, params: Vec<Value>) -> u64 {
@@ -151,10 +163,14 @@ impl Backup {
             _ => Ok(()),
         };
         if let Err(error) = done {
-            self.state = State::Failed;
-            self.failure = Some(error.to_string());
-            self.outbox.clear();
+            self.fail(Failure::Error(error.to_string()));
         }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.state = State::Failed;
+        self.failure = Some(failure);
+        self.outbox.clear();
     }
 
     fn response(&mut self, id: &Value, result: &Value, server: &mut Server, now: Now) -> Result<()> {
@@ -181,19 +197,18 @@ impl Backup {
         let Some(names) = result.as_array() else {
             return Err(OvsdbError::new("list_dbs failed", "list_dbs response is not array"));
         };
-        let ours: Vec<Arc<str>> = server
-            .db_names()
-            .filter(|name| &***name != SERVER_DB)
-            .filter(|name| names.iter().any(|theirs| theirs.as_str() == Some(name)))
+        let ours: Vec<Arc<str>> = names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|name| *name != SERVER_DB)
+            .filter_map(|theirs| server.db_names().find(|name| &***name == theirs))
             .cloned()
             .collect();
         for name in ours {
             let id = self.request("get_schema", vec![Value::from(&*name)]);
             self.awaited.insert(id, name);
         }
-        if self.awaited.is_empty() {
-            return Err(OvsdbError::new("ovsdb error", "Nothing to replicate."));
-        }
+        // Where nothing is common a backup stays one: its source may yet get what it lacks.
         self.state = State::Schemas;
         Ok(())
     }
@@ -203,25 +218,24 @@ impl Backup {
             return Err(OvsdbError::new("ovsdb error", "unexpected schema"));
         };
         let theirs = DatabaseSchema::from_json(result)?;
-        let fits = server.db(&name).is_some_and(|db| self.fits(&db.schema, &theirs));
-        if fits {
-            self.replicated.insert(name);
+        if let Some(db) = server.db(&name)
+            && self.can_copy(&db.schema, &theirs)
+        {
+            self.replicated.push((name, Arc::new(theirs)));
         }
         if !self.awaited.is_empty() {
             return Ok(());
         }
         if self.replicated.is_empty() {
-            return Err(OvsdbError::new("ovsdb error", "Nothing to replicate."));
+            self.fail(Failure::Nothing);
+            return Ok(());
         }
         self.state = State::Monitors;
-        for name in self.replicated.clone() {
-            let Some(db) = server.db(&name) else { continue };
+        for (name, theirs) in self.replicated.clone() {
             let mut requests = Map::new();
-            for table in db.tables().iter().map(|table| &table.schema) {
-                if !self.excluded(&name, &table.name) {
-                    let columns: Vec<&str> = table.own_columns().map(|(_, c)| &*c.name).collect();
-                    requests.insert(table.name.to_string(), json!([{ "columns": columns }]));
-                }
+            for table in theirs.tables.values().filter(|table| !self.excluded(&name, &table.name)) {
+                let columns: Vec<&str> = table.own_columns().map(|(_, c)| &*c.name).collect();
+                requests.insert(table.name.to_string(), json!([{ "columns": columns }]));
             }
             let params = vec![Value::from(&*name), Value::from(&*name), Value::Object(requests)];
             let id = self.request("monitor", params);
@@ -230,22 +244,25 @@ impl Backup {
         Ok(())
     }
 
-    /// Whether every table that is copied is here, with every column in the same type.
-    fn fits(&self, ours: &DatabaseSchema, theirs: &DatabaseSchema) -> bool {
-        theirs.tables.values().filter(|table| !self.excluded(&ours.name, &table.name)).all(|table| {
-            ours.table(&table.name).is_some_and(|own| {
-                table
-                    .own_columns()
-                    .all(|(_, column)| own.column(&column.name).is_some_and(|known| known.ty == column.ty))
-            })
-        })
+    /// Whether the schemas are equal, or there is room here for everything that the active server has. The log is told.
+    fn can_copy(&mut self, ours: &DatabaseSchema, theirs: &DatabaseSchema) -> bool {
+        if ours == theirs {
+            return true;
+        }
+        let name = &theirs.name;
+        self.notes.push(format!("Schema version mismatch, checking if {name} can still be replicated or not."));
+        let lacking = lacking(ours, theirs);
+        let can = lacking.is_none();
+        self.notes.extend(lacking);
+        self.notes.push(format!("{name} {} be replicated.", if can { "can" } else { "cannot" }));
+        can
     }
 
     fn initial(&mut self, id: &Value, result: &Value, server: &mut Server, now: Now) -> Result<()> {
         let Some(name) = id.as_u64().and_then(|id| self.awaited.remove(&id)) else {
             return Ok(());
         };
-        self.resets += 1;
+        self.notes.push("Monitor request received. Resetting the database".to_owned());
         self.commit(&name, result, true, server, now)?;
         if self.awaited.is_empty() {
             self.state = State::Replicating;
@@ -262,6 +279,31 @@ impl Backup {
 
     fn commit(&mut self, name: &str, updates: &Value, reset: bool, server: &mut Server, now: Now) -> Result<()> {
         let keep = |table: &str| self.excluded(name, table);
-        server.apply_source_updates(name, updates, reset, &keep, None, now)
+        server.apply_source_updates(name, updates, Copying { reset, checked: true, last: None }, &keep, now)
     }
+}
+
+/// What a schema lacks of another: a table, or a column of the same definition.
+fn lacking(ours: &DatabaseSchema, theirs: &DatabaseSchema) -> Option<String> {
+    for table in theirs.tables_in_turn() {
+        let Some(own) = ours.table(&table.name) else {
+            return Some(format!("Table {} not present in the local db schema", table.name));
+        };
+        for column in
+            table.columns_in_turn().map(|at| &table.columns[at]).filter(|column| !column.name.starts_with('_'))
+        {
+            match own.column(&column.name) {
+                None => {
+                    let (column, table) = (&column.name, &table.name);
+                    return Some(format!("Column {column} not present in the local db schema table {table}."));
+                }
+                Some(known) if known.to_json() != column.to_json() => {
+                    let (column, table) = (&column.name, &table.name);
+                    return Some(format!("Column {column} mismatch in local db schema table {table}."));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    None
 }

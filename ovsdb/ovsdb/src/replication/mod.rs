@@ -9,5 +9,5 @@ mod backup;
 mod relay;
 
 pub use apply::apply_updates;
-pub use backup::{Backup, Exclusions, parse_exclusions};
+pub use backup::{Backup, Exclusions, Failure, parse_exclusions};
 pub use relay::Relay;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::database::Database;
 use crate::error::{OvsdbError, Result};
 use crate::schema::DatabaseSchema;
-use crate::server::{Forward, Now, Server, SessionId};
+use crate::server::{Copying, Forward, Now, Server, SessionId};
 use crate::uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,13 @@ impl Relay {
                 self.last = last;
                 let keep = |_: &str| false;
                 let last = Some(last);
-                server.apply_source_updates(&self.name, &updates, !found, &keep, last, now)?;
+                server.apply_source_updates(
+                    &self.name,
+                    &updates,
+                    Copying { reset: !found, checked: false, last },
+                    &keep,
+                    now,
+                )?;
                 self.state = State::Live;
                 self.lost_at_ms = None;
                 server.set_connected(&self.name, true, now);
@@ -236,6 +242,6 @@ impl Relay {
         let updates = params.pop().unwrap_or_default();
         let keep = |_: &str| false;
         let last = (self.method == 0).then_some(self.last);
-        server.apply_source_updates(&self.name, &updates, false, &keep, last, now)
+        server.apply_source_updates(&self.name, &updates, Copying { reset: false, checked: false, last }, &keep, now)
     }
 }

@@ -19,6 +19,17 @@ const COMPACT_MIN_MS: u64 = 10 * 60 * 1000;
 /// Time after which a log that changed at all is compacted, in ms.
 const COMPACT_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 
+/// How updates of a source are applied.
+#[derive(Debug, Clone, Copy)]
+pub struct Copying {
+    /// They are all that the source has.
+    pub reset: bool,
+    /// They are held against the constraints of the copy's own schema.
+    pub checked: bool,
+    /// The source's transaction id, where it tells one.
+    pub last: Option<Uuid>,
+}
+
 impl Server {
     pub(super) fn served(&mut self, db: Database, log: Option<LogDb>, model: Model, now: Now) -> ServedDb {
         ServedDb {
@@ -216,7 +227,8 @@ impl Server {
                 ),
             ));
         }
-        if self.is_read_only(session) || self.dbs[&name].reserved {
+        // A backup may be converted, as a client upgrades it before its source.
+        if self.sessions.get(&session).is_some_and(|s| s.info.read_only) || self.dbs[&name].reserved {
             let details = "convert operation not allowed when database server is in read only mode";
             return Err(OvsdbError::new("not allowed", details));
         }
@@ -374,22 +386,21 @@ impl Server {
         Ok(ticket)
     }
 
-    /// Applies updates that a source told of a database that is copied from it. `last` is the
-    /// source's transaction id, where it tells one.
+    /// Applies updates that a source told of a database that is copied from it.
     pub fn apply_source_updates(
         &mut self,
         name: &str,
         updates: &Value,
-        reset: bool,
+        copying: Copying,
         keep: &dyn Fn(&str) -> bool,
-        last: Option<Uuid>,
         now: Now,
     ) -> Result<()> {
         let Some((key, served)) = self.dbs.get_key_value(name) else {
             return Err(OvsdbError::new("unknown database", name));
         };
         let key = Arc::clone(key);
-        let commit = apply_updates(&served.db, updates, reset, keep, &mut self.source)?;
+        let Copying { reset, checked, last } = copying;
+        let commit = apply_updates(&served.db, updates, reset, checked, keep, &mut self.source)?;
         if let Some(commit) = commit {
             self.apply_commit_as(&key, commit, last, now)?;
             self.run_triggers(&key, now, true);

@@ -28,6 +28,7 @@ use jsonrpc::message::{REPLY_TAIL, write_reply_head};
 use jsonrpc::text::to_sorted_text;
 use serde_json::Value;
 
+pub use admin::Copying;
 pub use builtin::{SERVER_DB, SERVER_SCHEMA};
 pub use locks::LockCounts;
 pub use text::{Piece, Text};
