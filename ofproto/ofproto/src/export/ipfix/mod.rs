@@ -137,24 +137,24 @@ impl Exporter {
         let key: Arc<[u8]> = record::key(&shape, sample, &self.config).into();
         let counts = Counts::of(sample);
         self.count(sample);
-        if !self.config.gathers() {
-            self.totals.add(sample, &counts);
-            self.stats.total_flows += 1;
-            self.tell(&key, shape, &Gathered::new(counts, now_ms), reason::ACTIVE_TIMEOUT, now_ms);
+        self.totals.add(sample, &counts);
+        let gathers = self.config.gathers();
+        if gathers && let Some((_, gathered)) = self.gathered.get_mut(&key) {
+            gathered.add(&counts, &self.totals, now_ms);
             return;
         }
-        if let Some((_, gathered)) = self.gathered.get_mut(&key) {
-            gathered.add(&counts, now_ms);
-        } else {
-            let room = (self.config.max_flows as usize).min(FLOWS_AT_MOST);
-            while self.order.len() >= room {
-                self.tell_oldest(reason::LACK_OF_RESOURCES, now_ms);
-            }
-            self.stats.total_flows += 1;
-            self.order.push_back(key.clone());
-            self.gathered.insert(key, (shape, Gathered::new(counts, now_ms)));
+        self.stats.total_flows += 1;
+        let gathered = Gathered::new(&counts, &self.totals, now_ms);
+        if !gathers {
+            self.tell(&key, shape, &gathered, reason::ACTIVE_TIMEOUT, now_ms);
+            return;
         }
-        self.totals.add(sample, &counts);
+        let room = (self.config.max_flows as usize).min(FLOWS_AT_MOST);
+        while self.order.len() >= room {
+            self.tell_oldest(reason::LACK_OF_RESOURCES, now_ms);
+        }
+        self.order.push_back(key.clone());
+        self.gathered.insert(key, (shape, gathered));
     }
 
     fn count(&mut self, sample: &Sample<'_>) {
@@ -221,7 +221,7 @@ impl Exporter {
         }
         let mut record = elements.to_vec();
         let times_at = HEADER_LEN + template::SET_HEADER_LEN + record.len();
-        record::put_counts(&mut record, shape, gathered, &self.totals, why);
+        record::put_counts(&mut record, shape, gathered, why);
         let ages_us = [gathered.start_ms, gathered.end_ms].map(|ms| (now_ms - ms).max(0) * 1000);
         let stamp = Stamp::Ipfix { deltas: Some((times_at, ages_us)) };
         self.put(domain, shape.template_id(), &record, stamp);

@@ -265,27 +265,30 @@ pub(super) struct Gathered {
     pub start_ms: i64,
     pub end_ms: i64,
     sums: Sums,
+    /// What the exporter had sampled altogether, this flow's last packet included.
+    totals: Totals,
     minimum: u64,
     maximum: u64,
 }
 
 impl Gathered {
-    pub fn new(counts: Counts, now_ms: i64) -> Gathered {
+    pub fn new(counts: &Counts, totals: &Totals, now_ms: i64) -> Gathered {
         let mut gathered = Gathered { start_ms: now_ms, minimum: u64::MAX, ..Gathered::default() };
-        gathered.add(&counts, now_ms);
+        gathered.add(counts, totals, now_ms);
         gathered
     }
 
-    pub fn add(&mut self, counts: &Counts, now_ms: i64) {
+    pub fn add(&mut self, counts: &Counts, totals: &Totals, now_ms: i64) {
         self.end_ms = now_ms;
         self.sums.add(counts);
+        self.totals = *totals;
         self.minimum = self.minimum.min(counts.octets);
         self.maximum = self.maximum.max(counts.octets);
     }
 }
 
 /// Sums that records tell both since they began and since the exporter began.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     dropped_packets: u64,
     packets: u64,
@@ -312,7 +315,7 @@ impl Sums {
 }
 
 /// What an exporter has sampled altogether.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
     sums: Sums,
     /// Unicast, multicast, broadcast.
@@ -343,7 +346,8 @@ impl Totals {
 }
 
 /// Adds the elements that are counted; room for the two times comes first.
-pub(super) fn put_counts(out: &mut Vec<u8>, shape: Shape, gathered: &Gathered, totals: &Totals, why: u8) {
+pub(super) fn put_counts(out: &mut Vec<u8>, shape: Shape, gathered: &Gathered, why: u8) {
+    let totals = &gathered.totals;
     let (delta, total) = (&gathered.sums, &totals.sums);
     let put = |out: &mut Vec<u8>, numbers: &[u64]| numbers.iter().for_each(|n| out.extend(n.to_be_bytes()));
     out.extend([0; 8]);

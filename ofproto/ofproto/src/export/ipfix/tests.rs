@@ -148,13 +148,19 @@ fn packets_gather_until_time_or_room_is_over() {
     assert_eq!(ages_us, [4_000_000, 2_000_000]);
     let why = at + 8 + 13 * 8;
     assert_eq!(record.octets[why], 5);
-    assert_eq!(hex(&record.octets[at + 24..at + 40]), "00000000000000020000000000000003", "packets, and all");
+    let packets = |record: &Datagram| {
+        let Stamp::Ipfix { deltas: Some((at, _)) } = record.stamp else { panic!("{:?}", record.stamp) };
+        hex(&record.octets[at + 24..at + 40])
+    };
+    assert_eq!(packets(record), "00000000000000020000000000000002", "packets, and all when its last came");
     assert_eq!(exporter.poll_timeout(), 14_000);
     assert!(exporter.run(13_999).is_empty());
     let sent = exporter.run(14_000);
     assert_eq!((sent.len(), sent[0].octets[why]), (1, 2));
+    assert_eq!(packets(&sent[0]), "00000000000000010000000000000003", "not the one that came later");
     let sent = exporter.end(14_500);
     assert_eq!(sent.len(), 1);
+    assert_eq!(packets(&sent[0]), "00000000000000010000000000000004");
     assert_eq!(sent[0].from, Some(Some(5)));
 }
 
