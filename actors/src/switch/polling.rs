@@ -10,6 +10,7 @@ use std::path::Path;
 
 use actix::prelude::*;
 use dp::rxq::{self, Algorithm, Assignment, Core, PolledPort, Settings};
+use hashing::HashOrder;
 
 use super::Switch;
 use super::desired::Pairs;
@@ -66,6 +67,22 @@ pub fn cores(dummy_numa: Option<&str>) -> Vec<Core> {
         cores.extend(names.filter_map(|name| Some(Core { numa, core: name.strip_prefix("cpu")?.parse().ok()? })));
     }
     cores
+}
+
+/// What the log is told of processors at the start: nodes in the order of Open vSwitch's table of them.
+pub fn discovered(cores: &[Core]) -> Vec<String> {
+    let (mut nodes, mut order) = (BTreeMap::new(), HashOrder::default());
+    for core in cores {
+        let n = nodes.entry(core.numa).or_insert(0);
+        if *n == 0 {
+            order.insert(hashing::two_words(core.numa, 0), core.numa);
+        }
+        *n += 1;
+    }
+    let line = |numa: u32| format!("Discovered {} CPU cores on NUMA node {numa}", nodes[&numa]);
+    let mut lines: Vec<String> = order.iter().map(line).collect();
+    lines.push(format!("Discovered {} NUMA nodes and {} CPU cores", nodes.len(), cores.len()));
+    lines
 }
 
 /// Reads the switch's settings, notes what differs from `before`, and complains of what makes no sense, but for
@@ -447,4 +464,25 @@ fn price(ports: &mut [PolledPort], costs: &BTreeMap<(flow::OdpPort, u32), u64>) 
 pub(super) fn pollers(ports: &[PolledPort], assignment: &Assignment) -> BTreeMap<(flow::OdpPort, u32), Option<u32>> {
     let queues = ports.iter().flat_map(|port| (0..port.queues).map(|queue| (port.number, queue)));
     queues.map(|(port, queue)| ((port, queue), assignment.core_of(port, queue))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cores, discovered};
+
+    #[test]
+    fn made_up_processors_are_told_of() {
+        // What Open vSwitch 3.1 says.
+        for (list, nodes, total) in [
+            ("0,0,1,8", vec![(2, 0), (1, 8), (1, 1)], 4),
+            ("1,1,0,0", vec![(2, 0), (2, 1)], 4),
+            ("0,1,2,3,4", vec![(1, 0), (1, 4), (1, 1), (1, 2), (1, 3)], 5),
+            ("3,70,5", vec![(1, 5), (1, 70), (1, 3)], 3),
+        ] {
+            let mut told: Vec<String> =
+                nodes.iter().map(|(n, numa)| format!("Discovered {n} CPU cores on NUMA node {numa}")).collect();
+            told.push(format!("Discovered {} NUMA nodes and {total} CPU cores", nodes.len()));
+            assert_eq!(discovered(&cores(Some(list))), told, "{list}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod settings;
 use actors::daemon::{self, DaemonConfig, Exit};
 use actors::metrics::{self, Serve};
 use actors::supervise::Family;
+use actors::switch::polling;
 use actors::unixctl;
 use actors::vswitchd::{self, VswitchdSystem};
 use cli::options::{Order, UsageError};
@@ -64,26 +65,9 @@ async fn serve(
     if let Some(path) = socket {
         unixctl::Server::start(&family, commands.into(), &path)?;
     }
-    log_processors();
+    for line in polling::discovered(&polling::cores(settings.switch.dummy_numa.as_deref())) {
+        vlog::info!("ovs_numa", "{line}");
+    }
     system.ready().await;
     Ok(system)
-}
-
-/// Says what processors there are, as Open vSwitch does at its start.
-fn log_processors() {
-    let numbered = |path: &Path, prefix: &str| -> Vec<(usize, std::path::PathBuf)> {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        let number = |name: &std::ffi::OsStr| name.to_str()?.strip_prefix(prefix)?.parse().ok();
-        let mut found: Vec<_> = entries.filter_map(|e| Some((number(&e.file_name())?, e.path()))).collect();
-        found.sort();
-        found
-    };
-    let nodes = numbered(Path::new("/sys/devices/system/node"), "node");
-    let mut cores = 0;
-    for (node, path) in &nodes {
-        let here = numbered(path, "cpu").len();
-        vlog::info!("ovs_numa", "Discovered {here} CPU cores on NUMA node {node}");
-        cores += here;
-    }
-    vlog::info!("ovs_numa", "Discovered {} NUMA nodes and {cores} CPU cores", nodes.len());
 }
