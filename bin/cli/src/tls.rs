@@ -7,12 +7,14 @@ use crate::groups::TlsSettings;
 use crate::stream::errno;
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslStream, SslVerifyMode};
 use openssl::x509::{X509, X509Name, X509Ref};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, TcpStream};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// Which side of the handshake we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,13 +151,13 @@ fn disabled_protocols(list: &str) -> Result<SslOptions, String> {
     let all = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
     let mut off = all;
     for word in list.split([',', ' ', '\t']).filter(|w| !w.is_empty()) {
-        match word {
-            "TLSv1.3" => off &= !SslOptions::NO_TLSV1_3,
-            "TLSv1.2" => off &= !SslOptions::NO_TLSV1_2,
-            "TLSv1.1" => off &= !SslOptions::NO_TLSV1_1,
-            "TLSv1" => off &= !SslOptions::NO_TLSV1,
+        off &= !match word.to_ascii_lowercase().as_str() {
+            "tlsv1.3" => SslOptions::NO_TLSV1_3,
+            "tlsv1.2" => SslOptions::NO_TLSV1_2,
+            "tlsv1.1" => SslOptions::NO_TLSV1_1,
+            "tlsv1" => SslOptions::NO_TLSV1,
             _ => return Err(format!("{word}: SSL protocol not recognized")),
-        }
+        };
     }
     if off == all {
         return Err("SSL protocol settings invalid".to_string());
@@ -163,10 +165,25 @@ fn disabled_protocols(list: &str) -> Result<SslOptions, String> {
     Ok(off)
 }
 
+/// The file that the private key was read from, and the key, if it could be.
+static KEY: Mutex<Option<(String, Option<PKey<Private>>)>> = Mutex::new(None);
+
 /// Whether there is a key, as for certificates and authorities.
 fn load_key(builder: &mut SslContextBuilder, settings: &TlsSettings) -> Result<bool, ErrorStack> {
     let Some(file) = &settings.private_key else { return Ok(false) };
-    builder.set_private_key_file(file, SslFiletype::PEM).map(|()| true)
+    // Whoever has given a pass phrase once is not asked again.
+    let mut known = KEY.lock().unwrap_or_else(PoisonError::into_inner);
+    match known.as_ref().filter(|(name, _)| name == file) {
+        Some((_, Some(key))) => return builder.set_private_key(key).map(|()| true),
+        Some((_, None)) => return Ok(false),
+        None => {}
+    }
+    let mut probe = SslContextBuilder::new(SslMethod::tls())?;
+    let loaded = probe.set_private_key_file(file, SslFiletype::PEM);
+    let key = probe.build().private_key().map(ToOwned::to_owned);
+    *known = Some((file.clone(), key.clone()));
+    loaded?;
+    key.map_or(Ok(()), |key| builder.set_private_key(&key)).map(|()| true)
 }
 
 fn load_certificate(builder: &mut SslContextBuilder, settings: &TlsSettings) -> Result<bool, ErrorStack> {

@@ -70,6 +70,9 @@ fn end_of_file() -> io::Error {
     io::ErrorKind::UnexpectedEof.into()
 }
 
+/// A protocol error, as the system counts it.
+const EPROTO: i32 = 71;
+
 /// Connects to the socket `path` if there is anything there.
 fn open_socket(path: &str, settings: &Settings) -> Result<Option<(String, Stream)>, Failure> {
     let name = format!("unix:{path}");
@@ -88,8 +91,14 @@ fn open_stream(name: &str, target: Target, settings: &Settings) -> Result<(Strin
     if stream::is_passive(name) || (name.contains(':') && !name.starts_with('/')) {
         let is_method = ["tcp:", "ssl:", "unix:", "ptcp:", "pssl:", "punix:"].iter().any(|m| name.starts_with(m));
         if is_method {
-            let connected = Stream::connect(name, &settings.stream());
-            return connected.map(|s| (name.to_string(), s)).map_err(|e| because(&format!("connecting to {name}"), &e));
+            return match Stream::connect(name, &settings.stream()) {
+                Ok(stream) => Ok((name.to_string(), stream)),
+                // The socket is connected by then: the handshake failed.
+                Err(error) if name.starts_with("ssl:") && error.raw_os_error() == Some(EPROTO) => {
+                    Err(because(&format!("{name}: failed to connect to socket"), &error))
+                }
+                Err(error) => Err(because(&format!("connecting to {name}"), &error)),
+            };
         }
         let error = io::Error::from_raw_os_error(97);
         if !name.contains('@') {
