@@ -71,16 +71,38 @@ fn default_packets(kind: &str) -> PacketTypeMode {
     }
 }
 
-/// A number as C's `strtoull` with base 0 reads it: what is none is 0.
+/// A number as C's `strtoull` with base 0 reads it: what is none is 0, less than none is counted down from 2⁶⁴.
 fn lenient(text: &str) -> u64 {
-    let text = text.trim_start();
+    let (minus, text) = signed(text);
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => (hex, 16),
         None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
         None => (text, 10),
     };
+    from_start(digits, radix, minus)
+}
+
+/// A decimal number as C's `strtoull` with base 10 reads it.
+fn lenient_decimal(text: &str) -> u64 {
+    let (minus, digits) = signed(text);
+    from_start(digits, 10, minus)
+}
+
+/// Whether a number begins with a minus, and what stands behind its sign.
+fn signed(text: &str) -> (bool, &str) {
+    let text = text.trim_start();
+    (text.starts_with('-'), text.strip_prefix(['-', '+']).unwrap_or(text))
+}
+
+/// The number that the text's digits make, as far as they go.
+fn from_start(digits: &str, radix: u32, minus: bool) -> u64 {
     let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
-    if end == 0 { 0 } else { u64::from_str_radix(&digits[..end], radix).unwrap_or(u64::MAX) }
+    match u64::from_str_radix(&digits[..end], radix) {
+        Ok(number) if minus => number.wrapping_neg(),
+        Ok(number) => number,
+        Err(_) if end == 0 => 0,
+        Err(_) => u64::MAX,
+    }
 }
 
 /// A number in hexadecimal, with or without `0x`, as far as it is one: what is none is 0.
@@ -206,7 +228,7 @@ fn make(name: &str, kind: &'static str, options: &Pairs, native: bool) -> Result
     let (tos, ttl) = (get("tos").unwrap_or(""), get("ttl").unwrap_or(""));
     let exts: Vec<&str> = get("exts").unwrap_or("").split(',').collect();
     let has = |ext: &str| kind == "vxlan" && exts.contains(&ext);
-    let port = default_port(kind).map(|port| get("dst_port").map_or(port, |text| lenient(text) as u16));
+    let port = default_port(kind).map(|port| get("dst_port").map_or(port, |text| lenient_decimal(text) as u16));
     let config = TunnelConfig {
         kind,
         remote,
@@ -215,12 +237,12 @@ fn make(name: &str, kind: &'static str, options: &Pairs, native: bool) -> Result
         out_key: key(options, "out_key"),
         tos: type_of_service(tos).unwrap_or(0),
         tos_inherit: tos == "inherit",
-        ttl: if lenient(ttl) as u8 == 0 { DEFAULT_TTL } else { lenient(ttl) as u8 },
+        ttl: if lenient_decimal(ttl) as u8 == 0 { DEFAULT_TTL } else { lenient_decimal(ttl) as u8 },
         ttl_inherit: ttl == "inherit",
         df_default: get("df_default").is_none_or(|v| v == "true"),
         csum: get("csum") == Some("true") && is_known(kind, "csum"),
         dst_port: port.unwrap_or(0),
-        egress_pkt_mark: get("egress_pkt_mark").map(|text| lenient(text) as u32),
+        egress_pkt_mark: get("egress_pkt_mark").map(|text| lenient_decimal(text) as u32),
         gbp: has("gbp"),
         gpe: has("gpe"),
         native,
