@@ -202,7 +202,7 @@ fn set(out: &mut String, set: &Set) {
             let exact = mask.mpls_lse0() == u32::MAX;
             out.push_str(&label(key.mpls_lse0(), (!exact).then_some(mask.mpls_lse0())));
         }
-        SetGroup::Nsh => key_format::nsh(out, &key, &mask, true),
+        SetGroup::Nsh => key_format::nsh(out, &key, &mask, true, true),
         SetGroup::Inert(group) => key_format::inert(out, group, &key, &mask),
         group => fields(&mut Fields::new(out, false), group, &key, &mask),
     }

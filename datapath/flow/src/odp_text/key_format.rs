@@ -266,7 +266,8 @@ impl Printer<'_> {
                 }
             }
         }
-        if !truncated {
+        // Behind a tag, no type at all says that a frame is none of Ethernet II.
+        if !truncated && (depth == 0 || key.dl_type() >= 0x0600) {
             self.layer3();
         }
         for _ in 0..depth {
@@ -314,7 +315,7 @@ impl Printer<'_> {
             et::MPLS | et::MPLS_MULTICAST => self.mpls(),
             et::NSH => {
                 self.open("nsh");
-                nsh(&mut self.out, key, mask, self.masked);
+                nsh(&mut self.out, key, mask, self.masked, false);
                 self.close();
             }
             _ => {}
@@ -427,8 +428,8 @@ pub(super) fn vlan(out: &mut String, tci: u16, mask: u16, verbose: bool) {
     }
 }
 
-/// The contents of `nsh(…)`; wildcarded fields never show.
-pub(super) fn nsh(out: &mut String, key: &Key, mask: &Mask, masked: bool) {
+/// The contents of `nsh(…)`, of a key or as an action writes them; wildcarded fields never show.
+pub(super) fn nsh(out: &mut String, key: &Key, mask: &Mask, masked: bool, is_written: bool) {
     let mut first = true;
     let mut field = |name: &str, value: u32, m: u32, exact: u32, decimal: bool| {
         if m == 0 {
@@ -451,7 +452,7 @@ pub(super) fn nsh(out: &mut String, key: &Key, mask: &Mask, masked: bool) {
     field("np", key.nsh_np().into(), mask.nsh_np().into(), 0xff, true);
     field("spi", key.nsh_spi(), mask.nsh_spi(), 0xff_ffff, false);
     field("si", key.nsh_si().into(), mask.nsh_si().into(), 0xff, true);
-    if key.nsh_mdtype() == 1 || (masked && key.nsh_mdtype() == 0) {
+    if key.nsh_mdtype() == 1 || is_written {
         field("c1", key.nsh_c1(), mask.nsh_c1(), u32::MAX, false);
         field("c2", key.nsh_c2(), mask.nsh_c2(), u32::MAX, false);
         field("c3", key.nsh_c3(), mask.nsh_c3(), u32::MAX, false);
