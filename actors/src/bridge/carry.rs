@@ -143,7 +143,10 @@ impl Bridge {
                     openflow::Level::Err => vlog::Level::Err,
                     openflow::Level::Warn | openflow::Level::Info => vlog::Level::Warn,
                 };
-                vlog::write_limited(remark.module, level, 1, 5, format_args!("{}", remark.text));
+                match remark.kind {
+                    Some(kind) => vlog::write_first(remark.module, kind, level, format_args!("{}", remark.text)),
+                    None => vlog::write_limited(remark.module, level, 1, 5, format_args!("{}", remark.text)),
+                }
             }
             Output::Log(note) => crate::controller::write_note(&note),
             Output::FindNextHops(remotes) => self.find_next_hops(&remotes),

@@ -86,7 +86,13 @@ pub fn write_to(name: &str, level: Level, text: fmt::Arguments<'_>) {
 /// Writes a message for a module known only at run time, limited to `rate` a minute after a burst. All such messages of
 /// a module share its limit, which the first of them sets.
 pub fn write_limited(name: &'static str, level: Level, rate: u32, burst: u32, text: fmt::Arguments<'_>) {
-    limiter::shared(name, rate, burst).write(level, text);
+    limiter::shared(name, "", rate, burst).write(level, text);
+}
+
+/// Writes a message like [`write_limited`], but of a kind that is limited apart from the module's others: the first of
+/// each minute.
+pub fn write_first(name: &'static str, kind: &'static str, level: Level, text: fmt::Arguments<'_>) {
+    limiter::shared(name, kind, 1, 1).write(level, text);
 }
 
 /// Logs at a given [`Level`] without a rate limit: `log!(level, "module", "format", args…)`.

@@ -123,12 +123,12 @@ impl Site {
     }
 }
 
-static SHARED: Mutex<BTreeMap<&'static str, Arc<Site>>> = Mutex::new(BTreeMap::new());
+static SHARED: Mutex<BTreeMap<(&'static str, &'static str), Arc<Site>>> = Mutex::new(BTreeMap::new());
 
-/// The site that all limited messages of a module without one of their own share.
-pub(crate) fn shared(name: &'static str, rate: u32, burst: u32) -> Arc<Site> {
+/// The site that all limited messages of a module share that are of one kind.
+pub(crate) fn shared(name: &'static str, kind: &'static str, rate: u32, burst: u32) -> Arc<Site> {
     let mut sites = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Arc::clone(sites.entry(name).or_insert_with(|| Arc::new(Site::limited(name, rate, burst))))
+    Arc::clone(sites.entry((name, kind)).or_insert_with(|| Arc::new(Site::limited(name, rate, burst))))
 }
 
 #[cfg(test)]

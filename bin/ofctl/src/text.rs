@@ -35,7 +35,7 @@ pub(crate) fn decoded(octets: &[u8]) -> Option<Msg> {
 /// Writes lines to the log. Messages that come by the thousand would fill it: a burst, then one a minute.
 pub(crate) fn log(remarks: &[Remark]) {
     static SAID: AtomicBool = AtomicBool::new(false);
-    for Remark { level, module, text, once } in remarks {
+    for Remark { level, module, text, once, kind } in remarks {
         if *once && SAID.swap(true, Ordering::Relaxed) {
             continue;
         }
@@ -44,6 +44,9 @@ pub(crate) fn log(remarks: &[Remark]) {
             Level::Warn => vlog::Level::Warn,
             Level::Info => vlog::Level::Info,
         };
-        vlog::write_limited(module, level, 1, 5, format_args!("{text}"));
+        match kind {
+            Some(kind) => vlog::write_first(module, kind, level, format_args!("{text}")),
+            None => vlog::write_limited(module, level, 1, 5, format_args!("{text}")),
+        }
     }
 }

@@ -29,6 +29,8 @@ pub struct Remark {
     pub text: String,
     /// The first such line in a process is enough.
     pub once: bool,
+    /// Lines of such a kind are limited apart from the module's others: one a minute.
+    pub kind: Option<&'static str>,
 }
 
 /// Why a message cannot be read.
@@ -53,7 +55,7 @@ impl OfError {
     /// Adds a line for the log.
     #[must_use]
     pub fn remark(mut self, module: &'static str, text: String) -> OfError {
-        self.remarks.push(Remark { level: Level::Warn, module, text, once: false });
+        self.remarks.push(Remark { level: Level::Warn, module, text, once: false, kind: None });
         self
     }
 
@@ -69,6 +71,12 @@ impl ErrorCode {
     pub(crate) fn because(self, module: &'static str, text: String) -> OfError {
         OfError::from(self).remark(module, text)
     }
+
+    /// The error with a line for the log of a [`Remark::kind`].
+    pub(crate) fn because_of(self, module: &'static str, kind: &'static str, text: String) -> OfError {
+        let remark = Remark { level: Level::Warn, module, text, once: false, kind: Some(kind) };
+        OfError { remarks: vec![remark], ..OfError::from(self) }
+    }
 }
 
 /// Lines for the log about a message that may well be good, gathered while it is read.
@@ -82,22 +90,22 @@ impl Notes {
 
     /// Adds a line at level INFO.
     pub(crate) fn info(&self, module: &'static str, text: String) {
-        self.lines().push(Remark { level: Level::Info, module, text, once: false });
+        self.lines().push(Remark { level: Level::Info, module, text, once: false, kind: None });
     }
 
     /// Adds a line at level ERR.
     pub(crate) fn err(&self, module: &'static str, text: String) {
-        self.lines().push(Remark { level: Level::Err, module, text, once: false });
+        self.lines().push(Remark { level: Level::Err, module, text, once: false, kind: None });
     }
 
     /// Adds a line at level WARN.
     pub(crate) fn warn(&self, module: &'static str, text: String) {
-        self.lines().push(Remark { level: Level::Warn, module, text, once: false });
+        self.lines().push(Remark { level: Level::Warn, module, text, once: false, kind: None });
     }
 
     /// Adds a line at level WARN that a process writes only once, whatever it names.
     pub(crate) fn warn_once(&self, module: &'static str, text: String) {
-        self.lines().push(Remark { level: Level::Warn, module, text, once: true });
+        self.lines().push(Remark { level: Level::Warn, module, text, once: true, kind: None });
     }
 
     /// Adds the lines of an error.

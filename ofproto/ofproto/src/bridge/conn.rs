@@ -317,7 +317,7 @@ impl Bridge {
             if let Some(version) = version.filter(|version| code.in_version(*version).is_none()) {
                 let text = format!("cannot encode {code} for OpenFlow 1.{}", version.wire() - 1);
                 let (level, module) = (openflow::Level::Err, "ofp_errors");
-                self.put(Output::Remark(openflow::Remark { level, module, text, once: false }));
+                self.put(Output::Remark(openflow::Remark { level, module, text, once: false, kind: None }));
             }
             return self.reply(conn, owed.xid, body);
         }

@@ -153,7 +153,7 @@ impl Bridge {
 
     fn remark_on_tunnel(&mut self, text: String) {
         let level = openflow::Level::Warn;
-        self.put(Output::Remark(openflow::Remark { level, module: "tunnel", text, once: false }));
+        self.put(Output::Remark(openflow::Remark { level, module: "tunnel", text, once: false, kind: None }));
     }
 
     /// Translates a key as the datapath has it; `None` for packets of no port here.

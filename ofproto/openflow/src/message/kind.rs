@@ -407,12 +407,12 @@ fn vendor_part(vendor: u32, number: u32) -> String {
 
 fn unknown(code: ErrorCode, octets: &[u8], more: &str) -> OfError {
     let (version, kind) = (octets[0], octets[1]);
-    code.because(LOG, format!("unknown OpenFlow message (version {version}, type {kind}{more})"))
+    code.because_of(LOG, "message", format!("unknown OpenFlow message (version {version}, type {kind}{more})"))
 }
 
 fn unknown_vendor(vendor: u32) -> OfError {
     let text = format!("OpenFlow message has unknown vendor {}", alternate_hex(vendor));
-    ErrorCode::OFPBRC_BAD_VENDOR.because(LOG, text)
+    ErrorCode::OFPBRC_BAD_VENDOR.because_of(LOG, "vendor", text)
 }
 
 /// Class, number and length of all headers of a message.
