@@ -437,6 +437,12 @@ fn name_of(key: &Key, mask: &Mask) -> Ufid {
 fn parse_flow(entry: &DatapathEntry, text: &str, put: Put, says: &mut Says) -> Result<(Ufid, Key, Mask), ()> {
     let Ok((ufid, text)) = split_ufid(text) else { return says.fail("parsing flow ufid", Some(reason::INVALID)) };
     match odp_text::parse_groups(text, Some(&Names(&entry.ports))) {
+        Ok(_)
+            if put != Put::Delete
+                && let Some(from) = overlong_tunnel(text) =>
+        {
+            says.fail(&format!("parsing flow key (syntax error at {from})"), Some("Argument list too long"))
+        }
         Ok(parsed) if put != Put::Delete && (!parsed.fit || parsed.lacks_ttl) => {
             says.fail("updating flow table", Some(reason::INVALID))
         }
@@ -448,6 +454,16 @@ fn parse_flow(entry: &DatapathEntry, text: &str, put: Put, says: &mut Says) -> R
         Err(error) if put == Put::Delete => says.fail(&error.to_string(), Some(reason::INVALID)),
         Err(error) => says.fail(&format!("parsing flow key ({error})"), Some(reason::INVALID)),
     }
+}
+
+/// The key's text from its tunnel on, where that names more addresses than fit into one nested attribute of netlink:
+/// 65,535 octets with its header of 4, where a header of 4 and an address of 4 octets go to each.
+fn overlong_tunnel(text: &str) -> Option<&str> {
+    let from = text.get(text.find("tunnel(")?..)?;
+    let inside = from.split_once("(")?.1.split_once(')')?.0;
+    let addresses =
+        inside.split(',').map(str::trim).filter(|part| part.starts_with("src=") || part.starts_with("dst="));
+    (addresses.count() > (usize::from(u16::MAX) - 4) / 8).then_some(from)
 }
 
 /// Those parts of a key's text, `NAME(…)` each, that were given.
