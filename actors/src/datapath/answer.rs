@@ -1,13 +1,14 @@
 //! Looking on for a bridge's answer before sleeping, where that pays.
 //!
-//! A packet that is handed up comes back decided upon within some ten microseconds, or by way of a controller within some
-//! ten more: about the time that a sleep and a wake would cost. Beside [`super::Looking`], which looks for packets alone, the
-//! runtime has its turn between any two looks: messages are handled, and whoever else wants the processor has it.
+//! A packet that is handed up comes back decided upon within some ten microseconds, or by way of a controller within a
+//! hundred or two, where everybody on the way has to be woken: one wake less is worth looking on for as long. Beside
+//! [`super::Looking`], which looks for packets alone, the runtime has its turn between any two looks: messages are handled,
+//! and whoever else wants the processor has it.
 
 use crate::linger::Linger;
 
 /// So long at the most, microseconds.
-const PATIENCE_US: u64 = 100;
+const PATIENCE_US: u64 = 250;
 /// Looks at the most: the clock may stand still.
 const LOOKS: u32 = 1_000;
 

@@ -11,11 +11,14 @@ use flow::{Actions, FlowChange, FlowEntry, FlowReported, Key, Mask, Ufid};
 
 use super::Bridge;
 use crate::revalidate::{CachedFlow, Carried, Changes, FETCHED, Verdict};
-use crate::view::BridgeId;
+use crate::view::{BridgeId, SwitchView};
 use crate::xlate::{Effect, Translation};
 
 /// How long a flow stays unused whose mask keeps others out of the cache, milliseconds.
 const IN_THE_WAY_MS: i64 = 1000;
+
+/// Who asks for a change wants packets that miss while it is there, and goes as soon as it is answered, milliseconds.
+const PASSING_MS: i64 = 1000;
 
 /// What a look at cached flows led to.
 #[derive(Debug, Default)]
@@ -99,7 +102,17 @@ impl Bridge {
             return;
         }
         self.noted = self.live_changes;
-        let changes = Changes::between(&self.judged, &self.live);
+        let mut changes = Changes::between(&self.judged, &self.live);
+        let listens = |view: &SwitchView, id| view.bridges.get(id).map(|bridge| bridge.miss_to_controller);
+        let turned = self.live.bridges.keys().filter(|id| listens(&self.judged, id) != listens(&self.live, id));
+        self.turned.extend(turned);
+        let passed = self.changed_ms.is_some_and(|at| self.now_ms - at < PASSING_MS);
+        if !changes.is_empty() {
+            self.changed_ms = Some(self.now_ms);
+        }
+        if passed || !changes.is_empty() {
+            changes.bridges.append(&mut self.turned);
+        }
         if !changes.is_empty() {
             self.stale.extend(self.flows.touched(&changes));
         }

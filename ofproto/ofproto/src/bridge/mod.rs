@@ -196,6 +196,11 @@ pub struct Bridge {
     shapes: ::flow::classifier::Shapes,
     /// The view that all of them but the stale ones are right under.
     judged: crate::view::SwitchView,
+    /// Bridges in which somebody began or ceased to want what misses. As in Open vSwitch that alone has no flow judged
+    /// again: the next change of any kind does, or the one that has just been.
+    turned: BTreeSet<crate::view::BridgeId>,
+    /// When flows were last judged for a change.
+    changed_ms: Option<i64>,
     stale: BTreeSet<::flow::Ufid>,
     /// How often the live view changed, and up to which change the stale flows are known.
     live_changes: u64,
@@ -284,6 +289,8 @@ impl Bridge {
             flows: FlowIndex::default(),
             shapes: ::flow::classifier::Shapes::default(),
             judged: crate::view::SwitchView::default(),
+            turned: BTreeSet::new(),
+            changed_ms: None,
             stale: BTreeSet::new(),
             live_changes: 0,
             noted: 0,
