@@ -403,6 +403,13 @@ impl Cfm {
     fn check(&mut self, now_ms: i64) {
         self.check_at = now_ms + self.check_interval_ms();
         let before = self.faults;
+        // The first measure comes with the check after so many, when all of them have been heard through, and an
+        // end point that has fallen silent since the last check still counts.
+        if self.checks >= CHECKS_A_HEALTH {
+            self.checks = 0;
+            self.measure_health();
+        }
+        self.checks += 1;
         let events = &mut self.events;
         self.remotes.retain(|remote, state| {
             if !state.heard {
@@ -410,11 +417,6 @@ impl Cfm {
             }
             state.heard
         });
-        self.checks += 1;
-        if self.checks >= CHECKS_A_HEALTH {
-            self.checks = 0;
-            self.measure_health();
-        }
         self.faults = std::mem::take(&mut self.seen);
         if self.remotes.is_empty() {
             self.faults |= fault::RECV;

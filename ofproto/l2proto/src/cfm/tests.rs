@@ -52,6 +52,21 @@ fn two_ends_hear_each_other() {
 }
 
 #[test]
+fn health_is_first_measured_with_the_seventh_check() {
+    let mut pair = Pair::new(settings(1), settings(2));
+    pair.step(6 * 350 + 100);
+    assert_eq!(pair.ends[0].health(), None);
+    pair.step(350);
+    assert_eq!(pair.ends[0].health(), Some(100));
+    // From then on each six checks: a link that goes dark just after is told of only then.
+    pair.works[1] = false;
+    pair.step(5 * 350);
+    assert_eq!(pair.ends[0].health(), Some(100));
+    pair.step(350);
+    assert_eq!(pair.ends[0].health(), Some(0));
+}
+
+#[test]
 fn a_link_that_breaks_one_way_is_noticed_at_both_ends() {
     let mut pair = Pair::new(settings(1), settings(2));
     pair.step(3000);
