@@ -1,4 +1,5 @@
-//! What the log is told of a database: row changes, where `ovsdb-server/tlog-set` asks for them, one line a row; tables of roles at fault.
+//! What the log is told of a database: row changes, where `ovsdb-server/tlog-set` asks for them, one line a row; tables of
+//! roles at fault.
 
 use ovsdb::rbac::Note;
 use ovsdb::server::Server;

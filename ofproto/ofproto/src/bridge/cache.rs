@@ -103,15 +103,16 @@ impl Bridge {
         }
         self.noted = self.live_changes;
         let mut changes = Changes::between(&self.judged, &self.live);
-        let listens = |view: &SwitchView, id| view.bridges.get(id).map(|bridge| bridge.miss_to_controller);
+        let listens = |view: &SwitchView, id: &BridgeId| view.bridges.get(id).map(|bridge| bridge.miss_to_controller);
         let turned = self.live.bridges.keys().filter(|id| listens(&self.judged, id) != listens(&self.live, id));
         self.turned.extend(turned);
-        let passed = self.changed_ms.is_some_and(|at| self.now_ms - at < PASSING_MS);
         if !changes.is_empty() {
             self.changed_ms = Some(self.now_ms);
-        }
-        if passed || !changes.is_empty() {
             changes.bridges.append(&mut self.turned);
+        } else if self.changed_ms.is_some_and(|at| self.now_ms - at < PASSING_MS) {
+            // Whoever was there for the change has gone.
+            let is_left = |id: &BridgeId| listens(&self.live, id) == Some(false);
+            (changes.bridges, self.turned) = std::mem::take(&mut self.turned).into_iter().partition(is_left);
         }
         if !changes.is_empty() {
             self.stale.extend(self.flows.touched(&changes));
