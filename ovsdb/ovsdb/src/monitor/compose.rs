@@ -85,7 +85,7 @@ pub fn update(db: &Database, shape: &Shape, commit: &Commit) -> Option<String> {
 }
 
 fn compose(updates: &mut Updates<'_>, wanted: &TableShape, version: Version, old: Option<&Row>, new: Option<&Row>) {
-    let old = old.filter(|row| matches(wanted, version, row));
+    let old = old.filter(|row| version == Version::V1 || wanted.told_by().matches_any(row));
     let new = new.filter(|row| matches(wanted, version, row));
     let Some(uuid) = old.or(new).map(|row| row.uuid) else { return };
     let schema = Arc::clone(&updates.db.table_at(wanted.table).schema);
@@ -146,12 +146,12 @@ pub fn changes_since(db: &Database, shape: &Shape, last: Uuid) -> Option<String>
 pub fn condition_update(db: &Database, old: &Shape, new: &Shape) -> Option<String> {
     let mut updates = Updates::new(db);
     for (before, after) in old.tables.iter().zip(&new.tables) {
-        if before.condition == after.condition {
+        if before.told_by() == &after.condition {
             continue;
         }
         let table = db.table_at(after.table);
         for row in table.rows() {
-            let (was, is) = (before.condition.matches_any(row), after.condition.matches_any(row));
+            let (was, is) = (before.told_by().matches_any(row), after.condition.matches_any(row));
             if was == is {
                 continue;
             }

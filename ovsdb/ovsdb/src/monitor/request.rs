@@ -56,6 +56,9 @@ pub struct TableShape {
     pub columns: Vec<(usize, Select)>,
     /// Rows wanted: any clause is enough.
     pub condition: Condition,
+    /// The condition that the rows which the client was told of met, where a change of conditions that was refused has put
+    /// another in its place.
+    pub before: Option<Condition>,
     /// The columns that the condition, or one that it took the place of, looks at.
     pub judged: Vec<usize>,
 }
@@ -63,8 +66,14 @@ pub struct TableShape {
 impl TableShape {
     /// What is wanted of a table before anything is.
     fn new(table: TableId) -> Self {
-        let condition = Condition::default();
-        TableShape { table, select: Select(0), columns: Vec::new(), condition, judged: Vec::new() }
+        let (columns, judged) = (Vec::new(), Vec::new());
+        TableShape { table, select: Select(0), columns, condition: Condition::default(), before: None, judged }
+    }
+
+    /// The condition by which the client was told of rows until now.
+    #[must_use]
+    pub fn told_by(&self) -> &Condition {
+        self.before.as_ref().unwrap_or(&self.condition)
     }
 
     fn judge(&mut self) {
@@ -239,17 +248,27 @@ fn parse_select(json: &Value, table: &str) -> Result<Select> {
     Ok(select)
 }
 
-/// Reads the third parameter of `monitor_cond_change`: gives the shape with its new conditions.
-pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> Result<Shape> {
+/// Reads the third parameter of `monitor_cond_change`: gives the shape that is in force from there on, and whether all was
+/// read. With a fault, the conditions that Open vSwitch reads before it meets that one are in force.
+pub fn parse_condition_change(json: &Value, db: &Database, shape: &Shape) -> (Shape, Result<()>) {
+    let mut new = shape.clone();
     let Some(requests) = json.as_object() else {
-        return Err(OvsdbError::syntax("monitor-cond-change-requests must be object"));
+        return (new, Err(OvsdbError::syntax("monitor-cond-change-requests must be object")));
     };
-    change_conditions(requests.iter(), db, shape)
-        .map_err(|error| first_fault(error, requests.iter(), |in_turn| change_conditions(in_turn, db, shape)))
+    let mut read = change_conditions(requests.iter(), db, &mut new);
+    if read.is_err() {
+        new.clone_from(shape);
+        read = change_conditions(members_in_turn(requests).into_iter(), db, &mut new);
+    }
+    for (table, old) in new.tables.iter_mut().zip(&shape.tables) {
+        let told_by = Some(old.told_by()).filter(|told_by| read.is_err() && **told_by != table.condition);
+        table.before = told_by.cloned();
+    }
+    (new, read)
 }
 
-fn change_conditions<'a>(requests: impl Iterator<Item = Member<'a>>, db: &Database, shape: &Shape) -> Result<Shape> {
-    let mut new = shape.clone();
+fn change_conditions<'a>(requests: impl Iterator<Item = Member<'a>>, db: &Database, new: &mut Shape) -> Result<()> {
+    let version = new.version;
     for (name, request) in requests {
         let Some(id) = db.table_id(name) else {
             return Err(OvsdbError::syntax(format!("no table named {name}")));
@@ -271,12 +290,12 @@ fn change_conditions<'a>(requests: impl Iterator<Item = Member<'a>>, db: &Databa
             }
             table.condition = match condition {
                 // Monitors of the first version have no conditions, and nobody looks at what they are given.
-                _ if shape.version == Version::V1 => continue,
+                _ if version == Version::V1 => continue,
                 Some(condition) => Condition::from_json(condition, schema, None)?,
                 None => Condition::default(),
             };
             table.judge();
         }
     }
-    Ok(new)
+    Ok(())
 }

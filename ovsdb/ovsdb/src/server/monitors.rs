@@ -280,7 +280,11 @@ impl Server {
             return Err(OvsdbError::syntax_in(old_id, "unknown monitor session"));
         };
         let (old, old_hash, hash) = (Arc::clone(&monitor.shape), monitor.hash, value_hash(new_id, 0));
-        let new = parse_condition_change(requests, &served.db, &old)?;
+        let (new, read) = parse_condition_change(requests, &served.db, &old);
+        if let Err(error) = read {
+            self.reshape(&name, (session, number), new);
+            return Err(error);
+        }
         // What `monitor` made has no conditions: a change of them is accepted and means nothing.
         let updates = if old.version == Version::V1 { None } else { condition_update(&served.db, &old, &new) };
         let last = served.db.last_txn();
@@ -304,6 +308,13 @@ impl Server {
             self.send(session, frame(&id, version, last, &updates).into(), None);
         }
         Ok(())
+    }
+
+    /// Has a monitor go by `shape` from now on.
+    fn reshape(&mut self, name: &Arc<str>, monitor: (SessionId, u64), shape: Shape) {
+        let Some(monitor) = self.dbs.get_mut(name).and_then(|served| served.monitors.get_mut(&monitor)) else { return };
+        let old = std::mem::replace(&mut monitor.shape, self.shapes.enter(name, shape));
+        self.shapes.leave(name, &old);
     }
 
     pub(super) fn monitor_cancel(
