@@ -18,8 +18,12 @@ const DAYS: u32 = 3650;
 /// Refuses to work without the infrastructure's directory.
 pub(crate) fn must_be_there(settings: &Settings) -> Outcome<()> {
     let dir = &settings.dir;
-    if std::path::Path::new(dir).is_dir() {
+    let path = std::path::Path::new(dir);
+    if path.is_dir() {
         return Ok(());
+    }
+    if path.exists() {
+        return fail(format!("{dir} is not a directory"));
     }
     fail(format!("{dir} does not exist (need to run 'init' or use '--dir'?)"))
 }
@@ -70,6 +74,7 @@ pub(crate) fn init(settings: &Settings) -> Outcome<()> {
         return fail(format!("{dir} already exists and --force not specified"));
     }
     files::make_dir(dir, 0o777)?;
+    settings.open_log()?;
     if settings.key == keys::KeyKind::Dsa && !std::path::Path::new(&settings.dsaparam()).exists() {
         eprintln_quiet("Generating DSA parameters, please wait...");
         keys::write_parameters(settings.bits, &settings.dsaparam())?;
@@ -205,6 +210,10 @@ fn record(dir: &str, serial: &BigNumRef, certificate: &X509) -> Outcome<()> {
 pub(crate) fn sign(settings: &Settings, ca: &str, name: &str) -> Outcome<()> {
     must_be_there(settings)?;
     let dir = format!("{}/{ca}", settings.dir);
+    if !std::path::Path::new(&dir).is_dir() {
+        eprintln_quiet(&format!("cannot enter {dir}: it is no directory"));
+        return Err(Failure::Exit(2));
+    }
     let request = X509Req::from_pem(&files::read(&format!("{name}-req.pem"))?)?;
     let authority = X509::from_pem(&files::read(&format!("{dir}/cacert.pem"))?)?;
     let key = PKey::private_key_from_pem(&files::read(&format!("{dir}/private/cakey.pem"))?)?;

@@ -71,7 +71,29 @@ impl Settings {
         self.dsaparam.clone().unwrap_or_else(|| format!("{}/dsaparam.pem", self.dir))
     }
 
-    /// Tells the log what was done. A log that cannot be written is no reason not to work.
+    /// Makes the log's directory.
+    fn make_room_for_log(&self) -> Outcome<()> {
+        let dir = std::path::absolute(&self.log).ok().and_then(|log| Some(log.parent()?.to_owned()));
+        let Some(dir) = dir.filter(|dir| !dir.is_dir()) else { return Ok(()) };
+        let above = dir.parent().unwrap_or(&dir).to_string_lossy().into_owned();
+        let dir = dir.to_string_lossy();
+        if files::make_dir(&above, 0o777).and_then(|()| files::make_dir(&dir, 0o750)).is_err() {
+            return fail(format!("log directory {dir} does not exist and cannot be created"));
+        }
+        Ok(())
+    }
+
+    /// Finds out whether there can be a log: Open vSwitch's ovs-pki does nothing without one.
+    pub fn open_log(&self) -> Outcome<()> {
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(&self.log);
+        opened.map(|_| ()).map_err(|error| {
+            let log = std::path::absolute(&self.log).unwrap_or_else(|_| (&self.log).into());
+            eprintln_quiet(&format!("cannot create {}: {}", log.display(), cli::program::strerror(&error)));
+            Failure::Exit(2)
+        })
+    }
+
+    /// Tells the log what was done.
     pub fn note(&self, text: &str) {
         files::append(&self.log, &format!("{text}\n"));
     }
@@ -171,7 +193,7 @@ fn own_path(argv0: &str) -> String {
 
 fn one_argument<'a>(command: &str, args: &'a [String]) -> Outcome<&'a str> {
     match args {
-        [only] => Ok(only),
+        [only] | [only, _] if !only.is_empty() && args[1..].iter().all(String::is_empty) => Ok(only),
         _ => fail(format!("{command} must have exactly one argument; use --help for help")),
     }
 }
@@ -188,13 +210,18 @@ fn authority_for(kind: &str) -> Outcome<&'static str> {
 /// A name and which authority it is about: `switchca` unless told otherwise.
 fn name_and_type<'a>(command: &str, args: &'a [String]) -> Outcome<(&'a str, &'static str)> {
     match args {
-        [name] => Ok((name, "switchca")),
-        [name, kind] => Ok((name, authority_for(kind)?)),
+        [name] if !name.is_empty() => Ok((name, "switchca")),
+        [name, kind] if !name.is_empty() && kind.is_empty() => Ok((name, "switchca")),
+        [name, kind] if !name.is_empty() => Ok((name, authority_for(kind)?)),
         _ => fail(format!("{command} must have one or two arguments; use --help for help")),
     }
 }
 
 fn obey(settings: &Settings, command: &str, args: &[String]) -> Outcome<()> {
+    settings.make_room_for_log()?;
+    if command != "init" {
+        settings.open_log()?;
+    }
     match command {
         "init" => authority::init(settings),
         "req" => {
@@ -215,14 +242,15 @@ fn obey(settings: &Settings, command: &str, args: &[String]) -> Outcome<()> {
         "req+sign" => {
             let (name, ca) = name_and_type(command, args)?;
             authority::must_be_there(settings)?;
-            settings.must_not_exist(&format!("{name}-privkey.pem"))?;
-            settings.must_not_exist(&format!("{name}-cert.pem"))?;
+            for file in ["privkey", "req", "cert"] {
+                settings.must_not_exist(&format!("{name}-{file}.pem"))?;
+            }
             request::make(settings, name)?;
             authority::sign(settings, ca, name)?;
             fingerprint::show(&format!("{name}-req.pem"))
         }
         "verify" => {
-            if let Some(name) = args.first() {
+            if let Some(name) = args.first().filter(|name| !name.is_empty()) {
                 files::must_exist(&format!("{name}-cert.pem"))?;
             }
             let (name, ca) = name_and_type(command, args)?;
@@ -245,5 +273,14 @@ fn ask() -> Outcome<()> {
     flush_stdout();
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
-    if read.is_ok() && answer.trim_end_matches('\n') == "yes" { Ok(()) } else { Err(Failure::Exit(1)) }
+    // A line that does not end is no answer.
+    let answer = answer.strip_suffix('\n').filter(|_| read.is_ok());
+    match answer.map(|line| line.trim_matches([' ', '\t'])) {
+        Some("yes") => Ok(()),
+        Some(_) => {
+            eprintln_quiet("Match failure, aborting");
+            Err(Failure::Exit(1))
+        }
+        None => Err(Failure::Exit(1)),
+    }
 }

@@ -39,6 +39,16 @@ fn valued(word: &str) -> Option<(char, Option<&str>)> {
     Some((found.0, value))
 }
 
+/// Whether an option's word ends in a value that is nothing, or but zeros: expr(1), by which ovs-pki takes values out of
+/// such words elsewhere, calls them false, and that ends the script.
+fn lacks_its_value(word: &str) -> bool {
+    let value = word.split_once('=').filter(|_| word.starts_with('-')).map(|(_, value)| value);
+    value.is_some_and(|value| {
+        let digits = value.strip_prefix('-').unwrap_or(value);
+        value.is_empty() || (!digits.is_empty() && digits.bytes().all(|digit| digit == b'0'))
+    })
+}
+
 /// Takes a word as the command, or as one of its two arguments.
 fn name(named: &mut Vec<String>, word: &str) -> Outcome<()> {
     if named.len() == 3 {
@@ -60,6 +70,9 @@ pub(crate) fn parse(words: &[String]) -> Outcome<Wish> {
     let mut words = words.iter().map(String::as_str);
     let mut options_ended = false;
     while let Some(word) = words.next() {
+        if !options_ended && lacks_its_value(word) {
+            return fail(format!("{word}: this is no value"));
+        }
         if let Some((letter, value)) = valued(word).filter(|_| !options_ended) {
             let Some(value) = value.or_else(|| words.next()) else {
                 let name = VALUED.iter().find(|option| option.0 == letter).map_or("", |option| option.2);
@@ -129,6 +142,11 @@ mod tests {
         for line in ["--b x", "-kdsa req a", "-bf req a", "--versions", "req a b c", "-d"] {
             assert_eq!(read(line), Err(Failure::Exit(1)), "{line}");
         }
+        for word in ["--dir=", "--log=0", "--bits=-00", "--batch=", "--none="] {
+            assert_eq!(read(&format!("{word} req a")), fail(format!("{word}: this is no value")));
+            assert!(!matches!(read(&format!("-- {word}")), Err(Failure::Text(_))), "{word}");
+        }
+        assert_eq!(read("--dir=- --log=01 --dsaparam=-x req a").map(|_| ()), Ok(()));
         assert_eq!(read("--"), fail("missing command name; use --help for help"));
         assert!(matches!(read("-- -b"), Ok(Wish::Command(_, command, _)) if command == "-b"));
         assert_eq!(read("-k none req"), fail("argument to -k or --key must be rsa or dsa"));
