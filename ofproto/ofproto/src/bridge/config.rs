@@ -161,6 +161,9 @@ impl Bridge {
         for (id, old) in &self.view.bundles {
             if config.bundles.get(id).is_none_or(|new| new.treats_otherwise(old)) {
                 self.macs.flush_port(id.0, true);
+                if let Some(groups) = &mut self.groups_heard {
+                    groups.flush_port(id.0);
+                }
             }
         }
         if config.flood_vlans != self.view.flood_vlans {
