@@ -154,11 +154,30 @@ impl Bridge {
         if let Some(translation) = &mut translation {
             self.hold_state(&key, translation);
         }
+        if translation.as_ref().is_some_and(|translation| self.has_to_teach(translation)) {
+            if let Some(translation) = translation {
+                self.recirc.release(&translation.recircs, now_ms);
+            }
+            decisions.delete.push(ufid);
+            return;
+        }
         match self.flows.judge(ufid, translation, self.view.slowpath_meter, &mut self.recirc, now_ms) {
             Verdict::Keep => {}
             Verdict::Modify(change) => decisions.modify.push(change),
             Verdict::Delete => decisions.delete.push(ufid),
         }
+    }
+
+    /// Whether a rule that only so many may be of is not there, and there is room for it. Whether it is still there when it is
+    /// learned is for the flow's next packet to find out, as in Open vSwitch.
+    fn has_to_teach(&self, translation: &Translation) -> bool {
+        translation.effects.iter().any(|effect| match effect {
+            Effect::Learn { bridge, flow_mod, limit } if *limit > 0 => {
+                let table = self.live.bridges.get(bridge).and_then(|bridge| bridge.table(flow_mod.table));
+                table.is_none_or(|table| !table.knows(flow_mod) && table.has_room(flow_mod, *limit))
+            }
+            _ => false,
+        })
     }
 
     /// Looks at cached flows as the datapath reports them: credits what they carried, and says which have to change or

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 
 use flow::Upcall;
-use flow::classifier::MiniMatch;
 use openflow::flow_mod::FlowMod;
 
 use super::Bridge;
@@ -34,11 +33,7 @@ impl Lessons {
 impl Bridge {
     /// Has a table learn a rule.
     pub(super) fn learn_rule(&mut self, flow_mod: &std::sync::Arc<FlowMod>, limit: u32) {
-        let known = self.view.table(flow_mod.table).and_then(|table| {
-            let mini = MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask);
-            table.rules.exact(&mini, flow_mod.priority.into())
-        });
-        if !known.is_some_and(|rule| rule.is_as_taught(flow_mod)) {
+        if !self.view.table(flow_mod.table).is_some_and(|table| table.knows(flow_mod)) {
             self.lessons.due = true;
         }
         let change = Change::Learn { flow_mod: flow_mod.clone(), limit };

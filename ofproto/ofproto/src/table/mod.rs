@@ -15,11 +15,12 @@ mod stage;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use flow::classifier::{Classifier, ConjunctiveFlows, PrefixField, View};
+use flow::classifier::{Classifier, ConjunctiveFlows, MiniMatch, PrefixField, View};
 use flow::field::Field;
 use flow::{Key, Mask};
 use openflow::ErrorCode;
 use openflow::action::Actions;
+use openflow::flow_mod::FlowMod;
 use openflow::message::table::{TableMiss, TableReason, Vacancy};
 
 pub use query::{FlowStatsOf, RuleFilter, Selection};
@@ -55,6 +56,18 @@ impl TableView {
     pub fn with(&self, rule: Rule) -> Self {
         let rules = self.rules.with(Arc::new(rule));
         Self { rules, name: self.name.clone(), ..*self }
+    }
+
+    /// Whether a rule that is to be learned is there, as it is to be.
+    pub fn knows(&self, taught: &FlowMod) -> bool {
+        let mini = MiniMatch::new(&taught.matching.key, &taught.matching.mask);
+        self.rules.exact(&mini, taught.priority.into()).is_some_and(|rule| rule.is_as_taught(taught))
+    }
+
+    /// Whether fewer than `limit` rules have the cookie of one that is to be learned.
+    pub fn has_room(&self, taught: &FlowMod, limit: u32) -> bool {
+        let same = |rule: &&Arc<Rule>| rule.cookie == taught.new_cookie;
+        (self.rules.iter().filter(same).count() as u64) < u64::from(limit)
     }
 
     /// Whether it has no room for a rule that is not there yet.

@@ -157,12 +157,7 @@ impl Context<'_> {
     fn has_room(&self, flow_mod: &FlowMod, limit: u32) -> bool {
         let taught = self.taught(flow_mod.table);
         let Some(table) = taught.or_else(|| self.bridge.table(flow_mod.table)) else { return true };
-        let mini = flow::classifier::MiniMatch::new(&flow_mod.matching.key, &flow_mod.matching.mask);
-        if table.rules.exact(&mini, flow_mod.priority.into()).is_some_and(|rule| rule.is_as_taught(flow_mod)) {
-            return true;
-        }
-        let same = |rule: &&Arc<Rule>| rule.cookie == flow_mod.new_cookie;
-        (table.rules.iter().filter(same).count() as u64) < u64::from(limit)
+        table.knows(flow_mod) || table.has_room(flow_mod, limit)
     }
 }
 
