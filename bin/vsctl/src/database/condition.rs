@@ -49,14 +49,13 @@ pub(crate) fn holds(ctx: &mut Context<'_>, table: &TableSchema, row: &Row, arg: 
         return fail(format!("cannot specify key to check for non-map column {}", column.name));
     };
     let key = Atom::parse_cli(&key, &column.ty.key, Some(&mut ctx.symbols))?;
+    // One value is compared with as many as are given.
+    let ty = Type { key: value_base.clone(), value: None, n_min: 0, n_max: u32::MAX };
+    let wanted = Datum::parse_cli(&text, &ty, Some(&mut ctx.symbols))?;
     let value = have.get(&key);
     if value.is_none() && !is_set_operator(operator) {
-        // What it would be compared with is not read.
         return Ok(false);
     }
-    let (n_min, n_max) = if is_set_operator(operator) { (0, u32::MAX) } else { (1, 1) };
-    let ty = Type { key: value_base.clone(), value: None, n_min, n_max };
-    let wanted = Datum::parse_cli(&text, &ty, Some(&mut ctx.symbols))?;
     let value = value.map_or_else(Datum::empty, |value| Datum::one(value.clone()));
     Ok(evaluate(&value, operator, &wanted))
 }
