@@ -11,7 +11,7 @@ use crate::stream::{Accepted, Method, Stream, Tls};
 use crate::supervise::{Desk, Family, Player, Role, Strategy};
 
 /// How long a peer may take to shake hands, milliseconds.
-const HANDSHAKE_MS: u64 = 30_000;
+const HANDSHAKE_MS: u64 = 5_000;
 /// Before the next connection is accepted after a failure, milliseconds.
 const PAUSE_MS: u64 = 100;
 
@@ -77,7 +77,7 @@ fn connections(listener: Rc<crate::stream::Listener>) -> impl futures::Stream<It
             match listener.accept().await {
                 Ok(peer) => return Some((peer, listener)),
                 Err(error) => {
-                    vlog::warn_rl!("vconn", 5, 5, "accept: {}", crate::stream::errno_text(&error));
+                    vlog::warn_rl!("connmgr", 1, 5, "accept failed ({})", crate::stream::errno_text(&error));
                     clock::sleep_real(PAUSE_MS).await;
                 }
             }

@@ -48,11 +48,12 @@ impl Server {
     /// The text to end the program with.
     pub fn start(family: &Family, commands: Arc<Commands>, path: &Path) -> Result<(), String> {
         let bound = Listener::bind(&Method::PassiveUnix(path.to_owned()), &Tls::default());
-        let listener = Rc::new(bound.map_err(|e| {
+        let bound = bound.map_err(|e| {
             format!("{}: could not initialize control socket ({})", path.display(), crate::stream::errno_text(&e))
-        })?);
+        })?;
+        let (listener, target) = (Rc::new(bound.for_control()), format!("punix:{}", path.display()));
         family.hire(Role::new("unixctl", "unixctl", 16, Strategy::OneForOne), move |desk, ctx| {
-            ctx.add_stream(session::connections(listener.clone()));
+            ctx.add_stream(session::connections(listener.clone(), target.clone()));
             Server { sessions: Family::of(&desk), desk, commands: commands.clone(), accepted: 0 }
         });
         Ok(())

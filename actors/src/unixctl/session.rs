@@ -9,7 +9,7 @@ use crate::supervise::{Desk, Player, WeakFamily};
 use crate::transcript;
 use actix::prelude::*;
 use futures::stream;
-use jsonrpc::{Limits, Message, Scanner};
+use jsonrpc::{Limits, Message, Scanner, SessionError};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,14 +24,14 @@ const AHEAD_AT_MOST: usize = 64 << 10;
 /// How long a command goes on once its asker has closed its end, milliseconds.
 const GRACE_MS: u64 = 1_000;
 
-/// The connections a listener accepts, for ever.
-pub(super) fn connections(listener: Rc<Listener>) -> impl futures::Stream<Item = Accepted> {
-    stream::unfold(listener, |listener| async move {
+/// The connections a listener accepts, for ever; `target` is its name.
+pub(super) fn connections(listener: Rc<Listener>, target: String) -> impl futures::Stream<Item = Accepted> {
+    stream::unfold((listener, target), |(listener, target)| async move {
         loop {
             match listener.accept().await {
-                Ok(peer) => return Some((peer, listener)),
+                Ok(peer) => return Some((peer, (listener, target))),
                 Err(error) => {
-                    vlog::warn_rl!("unixctl", 5, 5, "accept failed: {}", crate::stream::errno_text(&error));
+                    vlog::warn_rl!("unixctl", 5, 5, "{target}: accept failed: {}", crate::stream::errno_text(&error));
                     // Out of descriptors, most likely: do not spin until there are some.
                     clock::sleep_real(100).await;
                 }
@@ -99,8 +99,8 @@ async fn converse(peer: Accepted, commands: &Commands) -> io::Result<()> {
         loop {
             let message = match scanner.next_value() {
                 Ok(None) => break,
-                Ok(Some(value)) => Message::from_json(value).map_err(|e| e.to_string()),
-                Err(error) => Err(error.to_string()),
+                Ok(Some(value)) => Message::from_json(value).map_err(SessionError::from),
+                Err(error) => Err(error.into()),
             };
             if let Ok(message) = &message {
                 transcript::said(&name, message, false);
@@ -114,12 +114,17 @@ async fn converse(peer: Accepted, commands: &Commands) -> io::Result<()> {
                     transcript::said(&name, &reply, true);
                     send(&mut stream, &reply).await?;
                 }
-                Ok(_) => {
-                    vlog::warn_rl!("unixctl", 5, 5, "{name}: received unexpected JSON-RPC message");
+                Ok(other) => {
+                    let kind = match other {
+                        Message::Notification { .. } => "notification",
+                        Message::Error { .. } => "error",
+                        Message::Request { .. } | Message::Response { .. } => "reply",
+                    };
+                    vlog::warn_rl!("unixctl", 5, 5, "{name}: received unexpected {kind} message");
                     return Ok(());
                 }
-                Err(text) => {
-                    vlog::warn_rl!("unixctl", 5, 5, "{name}: {text}");
+                Err(error) => {
+                    vlog::warn_rl!("jsonrpc", 5, 5, "{name}: {error}");
                     return Ok(());
                 }
             }

@@ -1,8 +1,9 @@
 //! One OpenFlow connection through time: when to try, how long to wait, when to ask whether the peer lives.
 //!
 //! A connection to a configured controller is tried again for ever: after a failure it waits 1 second, then twice as long
-//! each time up to the configured limit. One that was accepted ends with its stream. Whoever says nothing for the probe
-//! interval is sent an echo request, and is given up after as long again.
+//! each time up to the configured limit. One that was accepted ends with its stream, or when its peer has not greeted
+//! within a second. Whoever says nothing for the probe interval is sent an echo request, and is given up after as long
+//! again.
 //!
 //! Times are milliseconds of a monotonic clock. Source: ovs-vswitchd.conf.db(5), table Controller (`max_backoff`,
 //! `inactivity_probe`, `status`); texts and order of the log as observed of Open vSwitch 3.1.
@@ -109,11 +110,9 @@ impl Rconn {
         Rconn::new(name, true, settings, State::Backoff, now_ms)
     }
 
-    /// One that a listener accepted.
+    /// One that a listener accepted; its peer has yet to greet.
     pub fn accepted(name: &str, settings: Settings, now_ms: i64) -> Rconn {
-        let mut rconn = Rconn::new(name, false, settings, State::Active, now_ms);
-        rconn.last_connected_ms = Some(now_ms);
-        rconn
+        Rconn::new(name, false, settings, State::Connecting, now_ms)
     }
 
     fn new(name: &str, reliable: bool, settings: Settings, state: State, now_ms: i64) -> Rconn {
@@ -251,7 +250,7 @@ impl Rconn {
     pub fn connected(&mut self, now_ms: i64) {
         if self.state == State::Connecting {
             if self.logs_attempts() {
-                self.note(Level::Info, "connected");
+                self.note(if self.reliable { Level::Info } else { Level::Dbg }, "connected");
             }
             self.last_connected_ms = Some(now_ms);
             self.last_activity_ms = now_ms;
@@ -278,12 +277,14 @@ impl Rconn {
     /// The stream ended (`None`) or broke.
     pub fn lost(&mut self, error: Option<&str>, now_ms: i64) {
         match (self.state, error) {
-            (State::Connecting, _) => return self.failed(error.unwrap_or("End of file"), false, now_ms),
-            (State::Active | State::Idle, None) => {
+            (State::Connecting, _) if self.reliable => {
+                return self.failed(error.unwrap_or("End of file"), false, now_ms);
+            }
+            (State::Connecting | State::Active | State::Idle, None) => {
                 let level = if self.reliable { Level::Info } else { Level::Dbg };
                 self.note(level, "connection closed by peer");
             }
-            (State::Active | State::Idle, Some(error)) => {
+            (State::Connecting | State::Active | State::Idle, Some(error)) => {
                 self.note(Level::Warn, &format!("connection dropped ({error})"));
             }
             (State::Void | State::Backoff, _) => return,
@@ -400,6 +401,7 @@ mod tests {
     #[test]
     fn silence_is_probed_then_ends_the_connection() {
         let mut c = Rconn::accepted("c", Settings { max_backoff_s: 8, probe_s: 1 }, 0);
+        c.connected(0);
         assert_eq!(c.run(4999), None);
         assert_eq!(c.run(5000), Some(Step::Probe));
         c.activity(5500);
@@ -408,6 +410,37 @@ mod tests {
         assert_eq!((c.state(), c.poll_timeout()), (State::Void, None));
         let said = texts(&mut c);
         assert_eq!(said.last().unwrap(), "no response to inactivity probe after 5 seconds, disconnecting");
+    }
+
+    #[test]
+    fn who_comes_and_does_not_greet_is_given_a_second() {
+        let never = Settings { max_backoff_s: 8, probe_s: 0 };
+        let mut c = Rconn::accepted("c", never, 0);
+        assert_eq!(c.poll_timeout().map(|t| t.0), Some(1000));
+        c.activity(900); // half a greeting
+        assert_eq!((c.run(999), c.run(1000)), (None, Some(Step::Close)));
+        assert_eq!((c.state(), c.poll_timeout()), (State::Void, None));
+        assert_eq!(texts(&mut c), ["connection timed out"]);
+
+        let mut c = Rconn::accepted("c", never, 0);
+        c.connected(500);
+        assert_eq!((c.state(), c.poll_timeout()), (State::Active, None));
+        let said = c.take_notes();
+        assert_eq!(said.iter().map(|n| (n.level, n.text.as_str())).collect::<Vec<_>>(), [(Level::Dbg, "c: connected")]);
+    }
+
+    #[test]
+    fn who_leaves_before_greeting_is_told_of_as_afterwards() {
+        for (error, level, text) in [
+            (None, Level::Dbg, "c: connection closed by peer"),
+            (Some("Protocol error"), Level::Warn, "c: connection dropped (Protocol error)"),
+        ] {
+            let mut c = Rconn::accepted("c", SETTINGS, 0);
+            c.lost(error, 1);
+            assert_eq!(c.state(), State::Void);
+            let said = c.take_notes();
+            assert_eq!(said.iter().map(|n| (n.level, n.text.as_str())).collect::<Vec<_>>(), [(level, text)]);
+        }
     }
 
     #[test]

@@ -19,6 +19,6 @@ pub use error::{MessageError, StreamError};
 pub use message::Message;
 pub use pull::Pull;
 pub use reconnect::{Reconnect, State};
-pub use session::{Session, SessionAction};
+pub use session::{Session, SessionAction, SessionError};
 pub use stream::{Limits, Next, Scanner};
 pub use text::parse_value;
