@@ -19,8 +19,10 @@ use rtnetlink::packet_route::tc::{TcAttribute, TcMessage, TcStats2};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{Handle, MulticastGroup};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 use crate::clock;
 use crate::mailbox::{Address, Outlet};
@@ -78,7 +80,7 @@ pub struct Host {
     view: Shared,
     directory: SharedDirectory,
     switch: Outlet<DevicesChanged>,
-    handle: Option<Handle>,
+    kernel: Option<Rc<Kernel>>,
     /// What the switch was told of the network under tunnels.
     network: Option<HostNetwork>,
     /// Of which version of it ([`HostView::network_version`]); none at first, and where it did not listen.
@@ -98,7 +100,7 @@ impl Host {
         switch: Outlet<DevicesChanged>,
         tells_routes: bool,
     ) -> Self {
-        Self { desk, view, directory, switch, tells_routes, handle: None, network: None, told: None, is_due: false }
+        Self { desk, view, directory, switch, tells_routes, kernel: None, network: None, told: None, is_due: false }
     }
 
     /// Tells the switch where the host's routes lead, if that changed; later, if it does not listen yet, or was told only
@@ -155,9 +157,10 @@ impl Actor for Host {
         match rtnetlink::new_connection() {
             Ok((connection, handle, _)) => {
                 actix::spawn(connection);
-                self.handle = Some(handle.clone());
+                let kernel = Rc::new(Kernel(Mutex::new(handle)));
+                self.kernel = Some(kernel.clone());
                 // The watcher ends with the actor, since nobody notes its news any more.
-                actix::spawn(watch(handle, ctx.address()));
+                actix::spawn(watch(kernel, ctx.address()));
             }
             Err(error) => vlog::err!("rtnetlink", "cannot follow the host's devices: {error}"),
         }
@@ -209,12 +212,11 @@ impl Handler<ReadCounters> for Host {
 
     fn handle(&mut self, _: ReadCounters, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let handle = self.handle.clone();
+        let kernel = self.kernel.clone();
         Box::pin(async move {
-            let Some(handle) = handle else { return Arc::default() };
-            let links = handle.link().get().execute().try_collect::<Vec<_>>().await;
-            match links {
-                Ok(links) => Arc::new(links.iter().filter_map(view::counters_of).collect()),
+            let Some(kernel) = kernel else { return Arc::default() };
+            match kernel.counters().await {
+                Ok(counters) => Arc::new(counters),
                 Err(error) => {
                     vlog::warn_rl!("rtnetlink", 5, 5, "reading devices' counters: {error}");
                     Arc::default()
@@ -251,10 +253,11 @@ impl Handler<ReadClasses> for Host {
 
     fn handle(&mut self, m: ReadClasses, _: &mut Context<Self>) -> Self::Result {
         self.desk.received();
-        let handle = self.handle.clone();
+        let kernel = self.kernel.clone();
         Box::pin(async move {
-            let Some(handle) = handle else { return BTreeMap::new() };
+            let Some(kernel) = kernel else { return BTreeMap::new() };
             let index = i32::try_from(m.ifindex).unwrap_or(0);
+            let handle = kernel.0.lock().await;
             let classes = handle.traffic_class(index).get().execute().try_collect::<Vec<_>>().await;
             classes.unwrap_or_default().iter().filter_map(queue_of).collect()
         })
@@ -271,8 +274,21 @@ fn subscribe() -> std::io::Result<TokioSocket> {
     Ok(socket)
 }
 
-async fn everything(handle: &Handle) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {
+/// Who is asked. Of one socket the kernel refuses a list while it is still giving another (`EBUSY`): each asker waits for
+/// its turn.
+struct Kernel(Mutex<Handle>);
+
+impl Kernel {
+    async fn counters(&self) -> Result<BTreeMap<String, LinkCounters>, rtnetlink::Error> {
+        let handle = self.0.lock().await;
+        let links = handle.link().get().execute().try_collect::<Vec<_>>().await?;
+        Ok(links.iter().filter_map(view::counters_of).collect())
+    }
+}
+
+async fn everything(kernel: &Kernel) -> Result<Vec<RouteNetlinkMessage>, rtnetlink::Error> {
     use RouteNetlinkMessage as M;
+    let handle = kernel.0.lock().await;
     let mut all = Vec::new();
     all.extend(handle.link().get().execute().map_ok(M::NewLink).try_collect::<Vec<_>>().await?);
     let addresses: Vec<_> = handle.address().get().execute().try_collect().await?;
@@ -305,7 +321,7 @@ fn events_of(mut octets: &[u8]) -> Vec<RouteNetlinkMessage> {
 }
 
 /// Follows the kernel until the actor is gone.
-async fn watch(handle: Handle, host: actix::Addr<Host>) {
+async fn watch(kernel: Rc<Kernel>, host: actix::Addr<Host>) {
     loop {
         // First subscribed, then asked: nothing falls between.
         let socket = match subscribe() {
@@ -316,7 +332,7 @@ async fn watch(handle: Handle, host: actix::Addr<Host>) {
                 continue;
             }
         };
-        match everything(&handle).await {
+        match everything(&kernel).await {
             Ok(all) => {
                 if host.send(News::All(all)).await.is_err() {
                     return;
@@ -355,4 +371,20 @@ pub struct Known {
     pub view: Shared,
     /// The actor.
     pub address: Address<Host>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix::test]
+    async fn who_asks_while_another_is_answered_is_answered_too() {
+        let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+        actix::spawn(connection);
+        let kernel = Kernel(Mutex::new(handle));
+        let asked = futures::future::join_all((0..32).map(|_| kernel.counters())).await;
+        for counters in asked {
+            assert!(counters.unwrap().contains_key("lo"));
+        }
+    }
 }
