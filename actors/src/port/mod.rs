@@ -111,13 +111,13 @@ impl Port {
         let policing = setup.datapath.as_ref().map(|datapath| datapath.outlet().latest());
         Self {
             desk,
+            resets: LinkResets::new(setup.kind),
             setup,
             news,
             device: None,
             opening: false,
             changed_meanwhile: false,
             known: false,
-            resets: LinkResets::default(),
             watched: false,
             qos: None,
             shaping: None,

@@ -1,10 +1,14 @@
 //! How often a port's link went or came (`link_resets`). The kernel counts that, and tells of several in one message;
 //! what was seen of the device before the message comes is not counted twice.
 
+use super::device::DeviceKind;
+
 /// The count.
 #[derive(Debug, Default)]
 pub struct LinkResets {
     n: i64,
+    /// Nothing is counted.
+    idle: bool,
     /// The kernel's own count of this device, where it has been told.
     kernel: Option<u32>,
     /// Changes seen that the kernel has not told of yet.
@@ -16,6 +20,11 @@ pub struct LinkResets {
 }
 
 impl LinkResets {
+    /// The count of a device. A dummy's changes are not counted, as in Open vSwitch.
+    pub fn new(kind: DeviceKind) -> Self {
+        Self { idle: kind == DeviceKind::Dummy, ..Self::default() }
+    }
+
     /// How often.
     pub fn count(&self) -> i64 {
         self.n
@@ -23,7 +32,7 @@ impl LinkResets {
 
     /// The link is seen to be another than it was.
     pub fn saw_change(&mut self) {
-        if !self.told {
+        if !self.told && !self.idle {
             self.n += 1;
             self.ahead += u32::from(!self.begins);
         }

@@ -95,5 +95,6 @@ fn member(interface: &DesiredInterface, planned: &PlannedPort) -> MemberConfig {
         port_id: positive(keys, "lacp-port-id").unwrap_or(planned.port.0),
         port_priority: positive(keys, "lacp-port-priority").unwrap_or(u16::MAX),
         key: positive(keys, "lacp-aggregation-key").unwrap_or(0),
+        is_carrier_untold: planned.kind.starts_with("dummy"),
     }
 }

@@ -51,6 +51,8 @@ pub struct MemberConfig {
     pub port_priority: u16,
     /// Aggregation key, 0 for the bundle's own.
     pub key: u16,
+    /// Its device does not tell of changes of its carrier: it is taken for what it was at first.
+    pub is_carrier_untold: bool,
 }
 
 /// How recent what is known of the partner is.
@@ -186,7 +188,7 @@ impl<M: Copy + Ord> Lacp<M> {
                     }
                 }
             }
-            if member.carrier != carrier {
+            if member.carrier != carrier && !member.config.is_carrier_untold {
                 member.carrier = carrier;
                 member.counts.carrier += 1;
                 if carrier {

@@ -8,7 +8,9 @@ fn config(name: &str, id: u64, active: bool) -> LacpConfig {
 }
 
 fn members() -> [(u16, MemberConfig, bool); 2] {
-    [1, 2].map(|n| (n, MemberConfig { name: format!("p{n}"), port_id: n, port_priority: u16::MAX, key: 0 }, true))
+    let config =
+        |n| MemberConfig { name: format!("p{n}"), port_id: n, port_priority: u16::MAX, ..MemberConfig::default() };
+    [1, 2].map(|n| (n, config(n), true))
 }
 
 /// Two ends of two links.
