@@ -180,8 +180,8 @@ impl Switch {
         bridge.ofports.give(port.port);
         let Some(backer) = self.datapaths.get_mut(&bridge.datapath) else { return };
         if let Some(own) = backer.tunnels.remove(name) {
-            let shared = tunnels::datapath_port(&own);
-            if backer.tunnels.values().any(|other| tunnels::datapath_port(other) == shared) {
+            let shared = own.datapath_port();
+            if backer.tunnels.values().any(|other| other.datapath_port() == shared) {
                 return;
             }
         }
@@ -379,7 +379,7 @@ impl Switch {
         }
         let same = tunnel.as_ref().and_then(|own| backer.tunnels.iter().find(|(_, other)| own.collides(other)));
         if let Some((other, config)) = same {
-            let shared = tunnels::datapath_port(config);
+            let shared = config.datapath_port();
             let odp = backer.ports.iter().find(|(_, n)| **n == shared).map_or(u32::MAX, |(odp, _)| *odp);
             let matched = tunnels::matched(config, odp);
             let said = format!("{name}: attempting to add tunnel port with same config as port '{other}' ({matched})");
@@ -388,7 +388,7 @@ impl Switch {
             return Err(format!("could not add network device {name} to ofproto (File exists)"));
         }
         let by_host = match tunnel.as_ref().filter(|own| {
-            let shared = tunnels::datapath_port(own);
+            let shared = own.datapath_port();
             !own.native && !backer.ports.values().any(|name| *name == shared)
         }) {
             Some(own) => tunnels::open_by_host(name, own, &mut backer.sockets)?,
@@ -404,7 +404,7 @@ impl Switch {
         };
         let by_name = self.settings.dummy.numbers(&bridge.datapath);
         let odp = (shown != "patch").then(|| {
-            let own = tunnel.as_ref().map_or_else(|| name.clone(), |config| tunnels::datapath_port(config));
+            let own = tunnel.as_ref().map_or_else(|| name.clone(), |config| config.datapath_port());
             let shared = backer.ports.iter().find(|(_, n)| tunnel.is_some() && **n == own).map(|(odp, _)| *odp);
             let odp = shared.unwrap_or_else(|| backer.number_for(bridge_name, &own, by_name));
             if let Some(sockets) = by_host {

@@ -39,14 +39,14 @@ pub(super) fn open_by_host(
     let Some(kind) = config.made_of() else { return Ok(None) };
     let carrier = if kind.protocol() == UDP { sys::Carrier::Udp(config.dst_port) } else { sys::Carrier::Gre };
     open.retain(|_, sockets| sockets.strong_count() > 0);
-    if let Some(sockets) = open.get(&datapath_port(config)).and_then(Weak::upgrade) {
+    if let Some(sockets) = open.get(&config.datapath_port()).and_then(Weak::upgrade) {
         return Ok(Some(sockets));
     }
     let sockets = sys::HostTunnel::open(carrier).map_err(|error| {
         format!("could not add network device {name} to ofproto ({})", crate::port::device::reason(&error))
     })?;
     let sockets = Arc::new(sockets);
-    open.insert(datapath_port(config), Arc::downgrade(&sockets));
+    open.insert(config.datapath_port(), Arc::downgrade(&sockets));
     Ok(Some(sockets))
 }
 
@@ -427,19 +427,6 @@ pub(super) fn is_rival(config: &TunnelConfig, other: &TunnelConfig) -> bool {
     is_vxlan && config.dst_port == other.dst_port && config.gbp != other.gbp
 }
 
-/// The name of the datapath port that tunnels of this kind and port share.
-pub(super) fn datapath_port(config: &TunnelConfig) -> String {
-    let stem = match config.kind {
-        "geneve" => "genev",
-        "bareudp" => "udp",
-        kind => kind,
-    };
-    match default_port(config.kind) {
-        Some(_) => format!("{stem}_sys_{}", config.dst_port),
-        None => format!("{stem}_sys"),
-    }
-}
-
 fn mode_text(mode: PacketTypeMode) -> &'static str {
     match mode {
         PacketTypeMode::LegacyL2 => "legacy_l2",
@@ -561,8 +548,8 @@ mod tests {
     #[test]
     fn tunnels_of_a_kind_share_a_port() {
         let config = |kind, given| read("t", kind_named(kind).expect("a type"), &options(given), true).expect(given);
-        assert_eq!(datapath_port(&config("geneve", "remote_ip=flow dst_port=6082")), "genev_sys_6082");
-        assert_eq!(datapath_port(&config("gre", "remote_ip=flow")), "gre_sys");
+        assert_eq!(config("geneve", "remote_ip=flow dst_port=6082").datapath_port(), "genev_sys_6082");
+        assert_eq!(config("gre", "remote_ip=flow").datapath_port(), "gre_sys");
         let shared = shared_text(&config("geneve", "remote_ip=flow dst_port=6082 ttl=3"));
         assert_eq!(shared, "geneve: dst_port=6082, packet_type=ptap");
     }

@@ -116,7 +116,7 @@ pub(super) fn is_only_moved(bridge: &BridgeState, interfaces: &Interfaces<'_>, n
 
 /// Whether a tunnel needs another port of the datapath, or cannot be any more.
 fn is_moved(old: &TunnelConfig, interface: &DesiredInterface) -> bool {
-    let fits = |new: TunnelConfig| tunnels::datapath_port(&new) == tunnels::datapath_port(old);
+    let fits = |new: TunnelConfig| new.datapath_port() == old.datapath_port();
     !retunnelled(old, interface).is_some_and(fits)
 }
 

@@ -14,7 +14,6 @@ use super::context::{PATIENCE, Registry};
 use crate::msg::switch::UnderlayEdit;
 use crate::port::device::{mac_text, parse_mac};
 use crate::switch::directory::Directory;
-use crate::switch::tunnels;
 use crate::switch::underlay::MAPPED_BITS;
 use crate::unixctl::{Answer, leading_number};
 
@@ -93,7 +92,7 @@ fn ports_text(directory: &Directory, verbose: bool) -> String {
         });
     }
     for (odp, config, n) in shared.iter() {
-        let name = tunnels::datapath_port(config);
+        let name = config.datapath_port();
         if verbose {
             opened(&mut out, directory, (&name, *odp), config);
         } else {

@@ -94,6 +94,11 @@ pub(crate) fn dp_names_of(view: &SwitchView) -> NameMap {
             names.insert(*odp, &port.name);
         }
     }
+    // Tunnels of a kind share a port there.
+    let shared: std::collections::BTreeMap<_, _> = view.tunnels.ports.iter().map(|(_, odp, t)| (*odp, t)).collect();
+    for (odp, tunnel) in shared {
+        names.insert(odp, &tunnel.datapath_port());
+    }
     names
 }
 

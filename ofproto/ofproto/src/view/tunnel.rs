@@ -94,6 +94,19 @@ impl TunnelConfig {
         })
     }
 
+    /// The name of the datapath port that tunnels of this kind and port share.
+    pub fn datapath_port(&self) -> String {
+        let stem = match self.kind {
+            "geneve" => "genev",
+            "bareudp" => "udp",
+            kind => kind,
+        };
+        match self.kind {
+            "vxlan" | "geneve" | "gtpu" | "stt" | "lisp" | "bareudp" => format!("{stem}_sys_{}", self.dst_port),
+            _ => format!("{stem}_sys"),
+        }
+    }
+
     /// Whether two ports would be meant by the same packets.
     pub fn collides(&self, other: &TunnelConfig) -> bool {
         (self.remote, self.local, self.in_key) == (other.remote, other.local, other.in_key)
