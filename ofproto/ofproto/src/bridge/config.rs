@@ -204,6 +204,7 @@ impl Bridge {
             let Some(old) = self.config.ports.remove(&port) else { continue };
             self.events.ports_updated += 1;
             self.tell_port_gone(&old);
+            self.note_tree_left(port);
             Arc::make_mut(&mut self.view.port_order).remove(port);
             self.view.ports.remove(&port);
             self.port_bits.remove(&port);

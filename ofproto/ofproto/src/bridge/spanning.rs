@@ -164,6 +164,19 @@ impl Bridge {
         self.run_spanning(now_ms);
     }
 
+    /// A port goes, and with it its state.
+    pub(super) fn note_tree_left(&mut self, number: OfPort) {
+        let protocol = match self.spanning {
+            Spanning::Off => return,
+            Spanning::Stp(_) => Protocol::Stp,
+            Spanning::Rstp(_) => Protocol::Rstp,
+        };
+        if let Some(port) = self.view.ports.get(&number).filter(|port| port.stp != StpState::Disabled) {
+            let text = protocol.state_line(&port.name, port.stp, StpState::Disabled);
+            self.put(Output::Log(Note::new("ofproto_dpif", Level::Dbg, text)));
+        }
+    }
+
     /// When the tree has something to do, and what.
     pub(super) fn spanning_timeout(&self) -> Option<(i64, &'static str)> {
         match &self.spanning {
