@@ -40,8 +40,10 @@ pub fn packet_extract(data: &[u8]) {
     assert!(!text.is_empty());
     let _ = compose(&key, flow::Payload::default());
     // The kernel's fast path takes whole packets; what pads them is nothing to it.
-    if let Some(short) = ebpf::FlowKey::of_frame(1, data) {
-        assert_eq!(ebpf::FlowKey::of_frame(1, &[data, &[0]].concat()), Some(short));
+    for breadth in [ebpf::Breadth::Wide, ebpf::Breadth::Exact] {
+        if let Some(short) = ebpf::FlowKey::of_frame(1, data, breadth) {
+            assert_eq!(ebpf::FlowKey::of_frame(1, &[data, &[0]].concat(), breadth), Some(short));
+        }
     }
 }
 

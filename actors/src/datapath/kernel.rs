@@ -125,7 +125,10 @@ impl Shared {
     }
 
     /// Counts entries where programs look before they look any further.
-    fn count_entries(&self, by: u32) {
+    fn count_entries(&self, key: &FlowKey, by: u32) {
+        if key.is_wide() {
+            self.slots.word(0, slot::WIDE).fetch_add(by, SeqCst);
+        }
         self.slots.word(0, 0).fetch_add(by, SeqCst);
     }
 }
@@ -156,7 +159,7 @@ impl KernelPath for KernelFlows {
             shared.give_back(at);
             return None;
         }
-        shared.count_entries(1);
+        shared.count_entries(key, 1);
         Some(at)
     }
 
@@ -189,7 +192,7 @@ impl KernelPath for KernelFlows {
         let counters = self.counters(at);
         // It leads nowhere any more, whether it is still there or not.
         let _ = shared.flows.remove(&key.0);
-        shared.count_entries(u32::MAX);
+        shared.count_entries(key, u32::MAX);
         shared.give_back(at);
         counters
     }

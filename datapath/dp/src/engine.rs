@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ebpf::Breadth;
 use flow::outer::TunnelKind;
 use flow::{Execute, Key, Layers, OdpPort, Ticket, Upcall, UpcallKind};
 
@@ -177,7 +178,7 @@ impl Engine {
             }
         }
         if self.kernel.is_some() {
-            self.offer(&packets, (&seen, bytes), &decisions, env);
+            self.offer(&packets, (&keys, &seen, bytes), &decisions, env);
         }
         let mut refused = 0;
         for (i, key) in keys.iter_mut().enumerate().take(n) {
@@ -208,15 +209,18 @@ impl Engine {
     fn offer(
         &mut self,
         packets: &Packets<'_, '_>,
-        (seen, bytes): (&[Seen], u64),
+        (keys, seen, bytes): (&[Key], &[Seen], u64),
         found: &[Option<Found>],
         env: &Env<'_>,
     ) {
         let Some(kernel) = &mut self.kernel else { return };
-        kernel.ring_read(env.port, packets.lent.len() as u64, bytes);
+        if !kernel.ring_read(env.port, packets.lent.len() as u64, bytes) {
+            return;
+        }
         for (i, (seen, found)) in seen.iter().zip(found).enumerate().take(packets.lent.len()) {
             let Some(found) = found else { continue };
-            if kernel.is_due(seen.hash) {
+            let is_wide = self.flows.breadth(found.flow) == Some(Breadth::Wide);
+            if kernel.is_due(if is_wide { mix::stations(&keys[i]) } else { seen.hash }) {
                 let octets = packets.data(Slot::Lent(i as u32));
                 kernel.consider(found.flow, env.port, octets, &mut self.flows, env.now_ms);
             }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
+use ebpf::Breadth;
 use flow::classifier::{MiniMatch, Shape};
 use flow::numbers::Numbers;
 use flow::{Action, Actions, FlowChange, FlowEntry, FlowReported, FlowStats, Key, Mask, MiniKey, OdpPort, Ufid};
@@ -118,6 +119,8 @@ pub(crate) struct Flow {
     is_in_the_way: bool,
     /// See [`is_simple`].
     is_simple: bool,
+    /// Of its entries in the kernel, if it may have any.
+    breadth: Option<Breadth>,
 }
 
 impl Flow {
@@ -129,12 +132,6 @@ impl Flow {
         self.plan = Plan::of(actions);
         self.actions = own_list(&self.plan, actions);
     }
-
-    /// What its mask asks for.
-    pub(crate) fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
     /// The first of its entries in the kernel.
     pub(crate) fn kernel(&mut self) -> &mut u32 {
         &mut self.kernel
@@ -148,6 +145,11 @@ impl Flow {
     /// See [`is_simple`].
     pub(crate) fn is_simple(&self) -> bool {
         self.is_simple
+    }
+
+    /// How much of a packet its entries in the kernel have to hold; `None`: more than they can.
+    pub(crate) fn breadth(&self) -> Option<Breadth> {
+        self.breadth
     }
 
     /// Counts a packet.
@@ -343,6 +345,13 @@ impl FlowTable {
         (found.map(|index| FlowRef { index, generation: self.slab.0[index as usize].generation }), looks)
     }
 
+    /// See [`Flow::breadth`].
+    #[inline]
+    pub(crate) fn breadth(&self, flow: FlowRef) -> Option<Breadth> {
+        let place = self.slab.0.get(flow.index as usize).filter(|place| place.generation == flow.generation)?;
+        place.flow.as_deref()?.breadth
+    }
+
     /// Whether a port has no flows but simple ones ([`is_simple`]).
     #[inline]
     pub(crate) fn are_simple(&self, port: OdpPort) -> bool {
@@ -425,6 +434,7 @@ impl FlowTable {
             kernel: NO_ENTRY,
             is_in_the_way: false,
             is_simple: is_simple(&entry.matching),
+            breadth: Breadth::of(entry.matching.shape()),
         };
         classifier.others += u32::from(!flow.is_simple);
         let index = match self.free.pop() {

@@ -14,7 +14,7 @@ mod floods;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrayvec::ArrayVec;
-use ebpf::{Exit, FlowKey, Retag, Way, eligible};
+use ebpf::{Exit, FlowKey, Retag, Way};
 use flow::OdpPort;
 
 use crate::flows::{FlowRef, FlowTable};
@@ -227,19 +227,17 @@ impl Kernel {
     /// Takes a packet as it was received for an entry, if its flow may have one.
     #[cold]
     pub(crate) fn consider(&mut self, flow: FlowRef, from: OdpPort, octets: &[u8], flows: &mut FlowTable, now_ms: u64) {
-        if self.floods.keeps(from) {
-            return;
-        }
-        let made = match (flows.get_mut(flow), self.sources.get(&from)) {
-            (None, _) => return,
+        let Some(found) = flows.get_mut(flow) else { return };
+        let made = match (found.breadth(), self.sources.get(&from)) {
             (_, None) => Err(WhyNot::Port),
-            (Some(found), _) if !eligible::covers(found.shape()) => Err(WhyNot::Mask),
-            (Some(found), Some(device)) => match FlowKey::of_frame(*device, octets) {
+            (None, _) => Err(WhyNot::Mask),
+            (Some(breadth), Some(device)) => match FlowKey::of_frame(*device, octets, breadth) {
                 Some(key) => Retag::of(&found.actions, key.tag()).map(|_| key).ok_or(WhyNot::Actions),
                 None => Err(WhyNot::Packet),
             },
         };
         match made {
+            Ok(key) if self.waiting.iter().any(|candidate| candidate.key == key) => (),
             Ok(key) => {
                 if self.waiting.is_empty() {
                     self.waiting_since_ms = now_ms;
@@ -255,10 +253,11 @@ impl Kernel {
         self.report.refused[why as usize] += 1;
     }
 
-    /// So much was read from a port's ring.
+    /// So much was read from a port's ring. Whether any of it may get entries.
     #[inline]
-    pub(crate) fn ring_read(&mut self, port: OdpPort, packets: u64, octets: u64) {
+    pub(crate) fn ring_read(&mut self, port: OdpPort, packets: u64, octets: u64) -> bool {
         self.floods.ring_read(port, packets, octets);
+        !self.floods.keeps(port)
     }
 
     /// Whether entries are to be made now.
@@ -339,7 +338,8 @@ impl Kernel {
     pub(crate) fn look(&mut self, books: &mut Books<'_>) {
         self.fold(books);
         let path = &mut self.path;
-        for port in self.floods.look(books.now_ms, || path.has_spare_processor()) {
+        let has_entries = self.report.entries > 0;
+        for port in self.floods.look(books.now_ms, has_entries, || path.has_spare_processor()) {
             self.waiting.retain(|candidate| candidate.from != port);
             self.retain(|_, held| held.from != port, books);
         }
@@ -406,9 +406,6 @@ impl Kernel {
         for held in self.held.iter().flatten() {
             let way = || books.outputs.exit(held.to).and_then(|exit| Some((exit, self.path.max_len(exit)?)));
             ways.entry(held.to).or_insert_with(way);
-        }
-        if self.report.entries > 0 {
-            self.floods.entry_made(books.now_ms);
         }
         let is_same = |held: &Held| ways.get(&held.to) == Some(&Some((held.exit, held.max_len)));
         self.retain(|path, held| is_same(held) && path.counters(held.slot).age_ms < IDLE_MS, books);

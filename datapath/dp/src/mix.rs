@@ -1,6 +1,7 @@
 //! Hashing of key words for the caches: two words a multiplication, each at a place of its own. Fast, good enough to
 //! spread; the classifier adds a seed, so that nobody outside can aim.
 
+use flow::key::word;
 use flow::{Key, STAGE_END, WORDS};
 
 /// Odd constants from the digits of π.
@@ -16,6 +17,13 @@ pub(crate) fn mum(a: u64, b: u64) -> u64 {
 #[inline]
 fn spread(hash: u64) -> u64 {
     mum(hash ^ PI[0], PI[2])
+}
+
+/// Of what the kernel tells apart by a wide key.
+#[inline]
+pub(crate) fn stations(key: &Key) -> u64 {
+    let [dst, src, vlans] = [word::DL_DST_TYPE, word::DL_SRC, word::VLANS].map(|i| key.0[i]);
+    mum(dst ^ PI[0], src ^ PI[1]).wrapping_add(mum(vlans ^ PI[2], u64::from(key.in_port()) ^ PI[3]))
 }
 
 /// First word that is not metadata.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use common::{Frame, Rig, TAP, ipv4};
 use dp::kernel::{KernelCounters, KernelPath, KernelSlot, WhyNot};
 use dp::{Carried, Config, PolicerConfig};
-use ebpf::{Exit, FlowKey, Retag, Tag, Way};
+use ebpf::{Breadth, Exit, FlowKey, Retag, Tag, Way};
 use flow::{Action, Actions, FlowChange, FlowEntry, Key, Mask, Ufid};
 use packet::Offload;
 
@@ -41,7 +41,8 @@ impl Fake {
 
     fn forward_from(&self, device: u32, frame: &[u8]) -> Option<Way> {
         let mut state = self.0.lock().unwrap();
-        let (slot, way) = *state.entries.get(&FlowKey::of_frame(device, frame)?)?;
+        let keys = [Breadth::Wide, Breadth::Exact].map(|breadth| FlowKey::of_frame(device, frame, breadth));
+        let (slot, way) = *keys.into_iter().flatten().find_map(|key| state.entries.get(&key))?;
         let counters = &mut state.counters[slot as usize];
         (counters.packets, counters.bytes) = (counters.packets + 1, counters.bytes + frame.len() as u64);
         Some(way)
@@ -90,12 +91,24 @@ fn frame(octets: &[u8]) -> Frame {
     (octets.to_vec(), Offload::default())
 }
 
-/// A datapath whose flow sends everything of port 1 as `actions` say, with a kernel below.
+/// A datapath whose flow sends every packet of port 1 to 10.0.0.2 as `actions` say, with a kernel below.
 fn rig(actions: &[Action]) -> (Rig, Fake) {
+    rig_asking(actions, |key, mask| {
+        key.set_nw_dst(0x0a00_0002);
+        mask.set_nw_dst(u32::MAX);
+    })
+}
+
+/// The same with a flow that asks for no more than the port, and what `ask` adds.
+fn rig_asking(actions: &[Action], ask: impl FnOnce(&mut Key, &mut Mask)) -> (Rig, Fake) {
     let mut rig = Rig::new(Config::default());
     let fake = Fake::default();
     rig.dp.set_kernel_path(Some(Box::new(fake.clone())));
-    rig.install_any(actions);
+    let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
+    key.set_in_port(1);
+    mask.set_in_port(u32::MAX);
+    ask(&mut key, &mut mask);
+    rig.dp.install(&FlowEntry::new(Ufid(0), &key, &mask, actions.into()), 7).unwrap();
     (rig, fake)
 }
 
@@ -124,6 +137,47 @@ fn busy_packets_get_an_entry_and_are_counted_once() {
     assert_eq!(rig.dp.stats().received, 27);
     let report = rig.dp.kernel_report().expect("a kernel path");
     assert_eq!((report.entries, report.hits), (1, 10));
+}
+
+fn tcp(flags: u8) -> Vec<u8> {
+    let mut segment = vec![0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, flags];
+    segment.resize(20, 0);
+    ipv4(6, [10, 0, 0, 1], [10, 0, 0, 2], &segment)
+}
+
+/// Where a flow does not ask for more than stations, one entry is made for all that two of them send each other, however
+/// short their connections; others get their own.
+#[test]
+fn all_between_two_stations_have_one_entry() {
+    let (mut rig, fake) = rig_asking(&[Action::Output(2)], |key, mask| {
+        key.set_dl_type(0x0800);
+        mask.set_dl_type(u16::MAX);
+    });
+    rig.inject((1..16).map(|port| frame(&udp(port))));
+    assert_eq!(fake.len(), 0, "not worth it yet");
+    rig.inject([frame(&udp(16)), frame(&tcp(2))]);
+    assert_eq!(fake.len(), 1);
+    for octets in [udp(1), udp(99), tcp(2), tcp(0x10), tcp(0x11)] {
+        assert_eq!(fake.forward(&octets), Some(102));
+    }
+    let mut other = udp(1);
+    other[11] = 77;
+    assert_eq!(fake.forward(&other), None);
+    busy(&mut rig, &other);
+    assert_eq!((fake.len(), fake.forward(&other)), (2, Some(102)));
+    rig.dp.fold(rig.now_us);
+    assert_eq!(rig.dp.report(Ufid(0)).expect("the flow").stats.packets, 17 + 5 + 16 + 1);
+    rig.dp.delete(Ufid(0)).expect("the flow");
+    assert_eq!(fake.len(), 0);
+}
+
+/// While the ring is not empty, nobody waits for an entry twice.
+#[test]
+fn an_entry_is_waited_for_once() {
+    let (mut rig, fake) = rig_asking(&[Action::Output(2)], |_, _| ());
+    rig.inject((0..2000).map(|port| frame(&udp(port))));
+    assert_eq!(fake.len(), 1);
+    assert_eq!(rig.dp.kernel_report().expect("a kernel path").refused, [0; WhyNot::ALL.len()]);
 }
 
 #[test]
@@ -247,12 +301,7 @@ fn flows_that_do_more_stay_here() {
         assert_eq!((fake.len(), report.refused[why as usize]), (0, 1), "{actions:?}");
     }
     let (mut rig, fake) = rig(&[Action::Output(2)]);
-    let syn = {
-        let mut segment = vec![0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2];
-        segment.resize(20, 0);
-        ipv4(6, [10, 0, 0, 1], [10, 0, 0, 2], &segment)
-    };
-    busy(&mut rig, &syn);
+    busy(&mut rig, &tcp(2));
     assert_eq!(fake.len(), 0, "connections begin here");
     fake.0.lock().unwrap().is_down = true;
     busy(&mut rig, &udp(1));
@@ -261,15 +310,10 @@ fn flows_that_do_more_stay_here() {
 
 #[test]
 fn a_mask_that_asks_for_more_than_the_key_keeps_its_flow_here() {
-    let mut rig = Rig::new(Config::default());
-    let fake = Fake::default();
-    rig.dp.set_kernel_path(Some(Box::new(fake.clone())));
-    let (mut key, mut mask) = (Key::EMPTY, Mask::EMPTY);
-    key.set_in_port(1);
-    mask.set_in_port(u32::MAX);
-    key.set_nw_ttl(64);
-    mask.set_nw_ttl(255);
-    rig.dp.install(&FlowEntry::new(Ufid(0), &key, &mask, Actions::from([Action::Output(2)])), 7).unwrap();
+    let (mut rig, fake) = rig_asking(&[Action::Output(2)], |key, mask| {
+        key.set_nw_ttl(64);
+        mask.set_nw_ttl(255);
+    });
     busy(&mut rig, &udp(1));
     assert_eq!((fake.len(), rig.dp.kernel_report().unwrap().refused[WhyNot::Mask as usize]), (0, 1));
 }

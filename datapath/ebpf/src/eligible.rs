@@ -12,6 +12,17 @@ use crate::layout::{Tag, is_tag};
 /// labels, fragments, and no metadata but the port.
 const UNTOLD: [(usize, u64); 2] = [(word::IP, 0x000f_ffff_00ff_ff00), (word::ARP_THA_TCP_FLAGS, 0xffff)];
 
+/// What differs between packets of a wide one besides: protocol, addresses of IP, ports. None of them is a fragment.
+const UNTOLD_WIDE: [(usize, u64); 7] = [
+    (word::IP, 0xff),
+    (word::NW, u64::MAX),
+    (word::IPV6_SRC, u64::MAX),
+    (word::IPV6_SRC + 1, u64::MAX),
+    (word::IPV6_DST, u64::MAX),
+    (word::IPV6_DST + 1, u64::MAX),
+    (word::TP, u64::MAX),
+];
+
 /// The bit of a pushed tag's `tci` that says that there is a tag, and is not in the packet.
 const TAG_PRESENT: u16 = 0x1000;
 /// Octets of a tag.
@@ -89,10 +100,24 @@ pub struct Way {
     pub retag: Retag,
 }
 
-/// Whether all packets of one [`crate::FlowKey`], as they are received, are alike under the mask.
-pub fn covers(shape: &Shape) -> bool {
-    let asked = |word: usize| shape.words().iter().find(|(i, _)| usize::from(*i) == word).map_or(0, |(_, mask)| *mask);
-    UNTOLD.iter().all(|(word, bits)| asked(*word) & bits == 0)
+/// How much of a packet a key holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Breadth {
+    /// Device, tag and Ethernet header: whatever two stations send each other over one version of IP.
+    Wide,
+    /// Addresses, protocol and ports as well.
+    Exact,
+}
+
+impl Breadth {
+    /// Of the keys whose packets, as they are received, are all alike under the mask. `None`: there are no such keys.
+    pub fn of(shape: &Shape) -> Option<Self> {
+        let asked =
+            |word: usize| shape.words().iter().find(|(i, _)| usize::from(*i) == word).map_or(0, |(_, mask)| *mask);
+        let is_free_of = |bits: &[(usize, u64)]| bits.iter().all(|(word, bits)| asked(*word) & bits == 0);
+        let breadth = if is_free_of(&UNTOLD_WIDE) { Self::Wide } else { Self::Exact };
+        is_free_of(&UNTOLD).then_some(breadth)
+    }
 }
 
 #[cfg(test)]
@@ -104,23 +129,29 @@ mod tests {
     #[test]
     fn only_what_the_key_holds_may_be_asked_for() {
         type Set = fn(&mut Mask);
-        let rows: [(&str, Set, bool); 11] = [
-            ("in_port", |m| m.set_in_port(u32::MAX), true),
-            ("recirc_id", |m| m.set_recirc_id(u32::MAX), true),
-            ("dl_dst", |m| m.set_dl_dst(u64::MAX), true),
-            ("dl_type", |m| m.set_dl_type(u16::MAX), true),
-            ("nw_dst", |m| m.set_nw_dst(0xffff_ff00), true),
-            ("nw_frag", |m| m.set_nw_frag(3), true),
-            ("tp_dst", |m| m.set_tp_dst(u16::MAX), true),
-            ("nw_tos", |m| m.set_nw_tos(0xfc), false),
-            ("nw_ttl", |m| m.set_nw_ttl(1), false),
-            ("ipv6_label", |m| m.set_ipv6_label(0x80000), false),
-            ("tcp_flags", |m| m.set_tcp_flags(2), false),
+        const WIDE: Option<Breadth> = Some(Breadth::Wide);
+        const EXACT: Option<Breadth> = Some(Breadth::Exact);
+        let rows: [(&str, Set, Option<Breadth>); 15] = [
+            ("in_port", |m| m.set_in_port(u32::MAX), WIDE),
+            ("recirc_id", |m| m.set_recirc_id(u32::MAX), WIDE),
+            ("dl_dst", |m| m.set_dl_dst(u64::MAX), WIDE),
+            ("dl_type", |m| m.set_dl_type(u16::MAX), WIDE),
+            ("nw_frag", |m| m.set_nw_frag(3), WIDE),
+            ("nw_dst", |m| m.set_nw_dst(0xffff_ff00), EXACT),
+            ("nw_src", |m| m.set_nw_src(1), EXACT),
+            ("ipv6_dst", |m| m.set_ipv6_dst(1 << 64), EXACT),
+            ("nw_proto", |m| m.set_nw_proto(u8::MAX), EXACT),
+            ("tp_src", |m| m.set_tp_src(1), EXACT),
+            ("tp_dst", |m| m.set_tp_dst(u16::MAX), EXACT),
+            ("nw_tos", |m| m.set_nw_tos(0xfc), None),
+            ("nw_ttl", |m| m.set_nw_ttl(1), None),
+            ("ipv6_label", |m| m.set_ipv6_label(0x80000), None),
+            ("tcp_flags", |m| m.set_tcp_flags(2), None),
         ];
         for (name, set, expected) in rows {
             let mut mask = Mask::EMPTY;
             set(&mut mask);
-            assert_eq!(covers(&Shape::of(&mask)), expected, "{name}");
+            assert_eq!(Breadth::of(&Shape::of(&mask)), expected, "{name}");
         }
     }
 

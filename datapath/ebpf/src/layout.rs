@@ -4,6 +4,8 @@
 
 use flow::extract::ethertype;
 
+use crate::eligible::Breadth;
+
 /// Octets of a key.
 pub const KEY_LEN: usize = 60;
 /// Octets of what a key leads to: number of the slot, its generation; 4 each.
@@ -25,9 +27,11 @@ pub(crate) mod key {
     pub(crate) const DST: usize = 44;
 }
 
-/// Places in a slot. The first one's first word is the number of entries there are: without any, programs look no
-/// further.
+/// Places in a slot. The first one's first word is the number of entries there are, its second ([`slot::WIDE`]) that of
+/// wide ones: where there are none, programs do not look.
 pub mod slot {
+    /// Of the first slot alone.
+    pub const WIDE: usize = 4;
     /// Frames that a program began to count here, 8 octets. As many as [`PACKETS`] when none is being decided upon.
     pub const ENTERED: usize = 0;
     /// Frames forwarded, 8 octets.
@@ -89,7 +93,7 @@ pub fn is_tag(tpid: u16) -> bool {
 pub(crate) const PLAIN_FLAGS: u8 = 0x18;
 
 /// What the kernel tells flows apart by: the device, the VLAN tag if there is one, and a frame's addresses, protocol and
-/// ports (of ICMP: type and code).
+/// ports (of ICMP: type and code). A wide one ([`Breadth::Wide`]) has no protocol, and nothing else of IP.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FlowKey(pub [u8; KEY_LEN]);
 
@@ -97,9 +101,9 @@ impl FlowKey {
     /// The key of a frame that came by a device; `None`: not one that the kernel may forward.
     ///
     /// It is exactly what [`crate::program::ring`] computes, to which the kernel shows the outer tag beside the frame.
-    /// Not a second tag, neither fragments nor options nor extension headers, no lengths that disagree, no segments
-    /// that begin or end a connection, no neighbour discovery.
-    pub fn of_frame(ifindex: u32, frame: &[u8]) -> Option<Self> {
+    /// Not a second tag, neither fragments nor options nor extension headers, no lengths that disagree, no neighbour
+    /// discovery; with an exact key no segments that begin or end a connection.
+    pub fn of_frame(ifindex: u32, frame: &[u8], breadth: Breadth) -> Option<Self> {
         let mut octets = [0; KEY_LEN];
         octets[key::IFINDEX..key::PROTO].copy_from_slice(&ifindex.to_ne_bytes());
         let (addresses, mut behind) = frame.split_at_checked(12)?;
@@ -140,8 +144,8 @@ impl FlowKey {
             (6, _) => {
                 let fixed: &[u8; 20] = l4.first_chunk()?;
                 let header = usize::from(fixed[12] >> 4) * 4;
-                let is_plain = fixed[12] & 0x0f == 0 && fixed[13] & !PLAIN_FLAGS == 0;
-                if header < 20 || header > l4.len() || !is_plain {
+                let is_taken = breadth == Breadth::Wide || fixed[13] & !PLAIN_FLAGS == 0;
+                if header < 20 || header > l4.len() || fixed[12] & 0x0f != 0 || !is_taken {
                     return None;
                 }
                 4
@@ -155,7 +159,16 @@ impl FlowKey {
         };
         octets[key::PROTO] = proto;
         octets[key::PORTS..key::PORTS + ports].copy_from_slice(&l4[..ports]);
+        if breadth == Breadth::Wide {
+            octets[key::PROTO] = 0;
+            octets[key::PORTS..].fill(0);
+        }
         Some(Self(octets))
+    }
+
+    /// Whether it is a wide one.
+    pub fn is_wide(&self) -> bool {
+        self.0[key::PROTO] == 0
     }
 
     /// The tag that its frames come with.

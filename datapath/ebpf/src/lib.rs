@@ -19,5 +19,5 @@ pub mod eligible;
 pub mod layout;
 pub mod program;
 
-pub use eligible::{Exit, Retag, Way};
+pub use eligible::{Breadth, Exit, Retag, Way};
 pub use layout::{FlowKey, Tag};

@@ -40,7 +40,12 @@ mod at {
     pub(super) const GENERATION: i16 = -76;
     /// Of the frame, what lies behind the Ethernet header.
     pub(super) const FRAME: i16 = -128;
+    /// The wide key, in the place of what was read of the frame.
+    pub(super) const WIDE: i16 = GENERATION - super::KEY_LEN as i16;
 }
+
+/// A protocol that no key has (IANA: reserved).
+const NO_PROTO: i32 = 255;
 
 const fn key_at(offset: usize) -> i16 {
     at::KEY + offset as i16
@@ -253,7 +258,7 @@ fn fit(asm: &mut Assembler, least: i32, before: i32, pass: Label) {
     asm.jump_if_reg(R3, If::Gt, R1, pass);
 }
 
-/// Goes on only with segments in the midst of a connection.
+/// Goes on only with segments whose header is whole. Those that are not in the midst of a connection have no exact key.
 fn tcp_header(asm: &mut Assembler, pass: Label) {
     asm.jump_if(R3, If::Lt, 20, pass);
     asm.op_reg(Op::Mov, R9, R3);
@@ -267,9 +272,32 @@ fn tcp_header(asm: &mut Assembler, pass: Label) {
     asm.op(Op::Shr, R1, 2);
     asm.jump_if(R1, If::Lt, 20, pass);
     asm.jump_if_reg(R1, If::Gt, R9, pass);
+    let plain = asm.label();
     asm.load(B, R1, Fp, at::TCP + 1);
     asm.op(Op::And, R1, i32::from(!PLAIN_FLAGS));
-    asm.jump_if(R1, If::Ne, 0, pass);
+    asm.jump_if(R1, If::Eq, 0, plain);
+    asm.store_imm(B, Fp, key_at(key::PROTO), NO_PROTO);
+    asm.bind(plain);
+}
+
+/// Looks for an entry, by the wide key first if there are such entries; it is at R0 then.
+fn look_up(asm: &mut Assembler, maps: &Maps, pass: Label) {
+    let [exact, found] = [(); 2].map(|()| asm.label());
+    find(asm, maps.slots, at::INDEX, pass);
+    asm.load(W, R1, R0, slot::WIDE as i16);
+    asm.jump_if(R1, If::Eq, 0, exact);
+    for place in (0..key::PORTS as i16).step_by(8) {
+        copy(asm, D, at::KEY + place, at::WIDE + place);
+    }
+    asm.store_imm(B, Fp, at::WIDE + key::PROTO as i16, 0);
+    for place in (key::PORTS as i16..KEY_LEN as i16).step_by(4) {
+        asm.store_imm(W, Fp, at::WIDE + place, 0);
+    }
+    find(asm, maps.flows, at::WIDE, exact);
+    asm.jump(found);
+    asm.bind(exact);
+    find(asm, maps.flows, at::KEY, pass);
+    asm.bind(found);
 }
 
 /// Looks the key up; goes on with frames that have an entry in force, whose slot is at R9 then.
@@ -278,7 +306,7 @@ fn tcp_header(asm: &mut Assembler, pass: Label) {
 /// frames entered as forwarded, knows that no further one will be forwarded by the entry, and that all are counted.
 fn take(asm: &mut Assembler, maps: &Maps, pass: Label) {
     let [fits, counted, known, undo, taken] = [(); 5].map(|()| asm.label());
-    find(asm, maps.flows, at::KEY, pass);
+    look_up(asm, maps, pass);
     asm.load(W, R1, R0, 0);
     asm.store(W, Fp, at::INDEX, R1);
     asm.load(W, R1, R0, 4);

@@ -5,7 +5,7 @@ mod machine;
 
 use ebpf::layout::{self, slot, tag_word};
 use ebpf::program::{self, Maps};
-use ebpf::{FlowKey, Retag, Tag, eligible};
+use ebpf::{Breadth, FlowKey, Retag, Tag};
 use flow::classifier::Shape;
 use flow::{Mask, extract};
 use machine::{Machine, Skb};
@@ -14,6 +14,11 @@ use proptest::prelude::*;
 const MAPS: Maps = Maps { flows: 1, slots: 2, verdicts: 3 };
 const IFINDEX: u32 = 11;
 const ALL: u32 = u32::MAX;
+const BREADTHS: [Breadth; 2] = [Breadth::Wide, Breadth::Exact];
+
+fn exact(frame: &[u8]) -> Option<FlowKey> {
+    FlowKey::of_frame(IFINDEX, frame, Breadth::Exact)
+}
 
 /// A packet as may be forwarded by the kernel, or nearly: tag, version, protocol, flags, payload, what lies behind.
 fn packet() -> impl Strategy<Value = Vec<u8>> {
@@ -80,6 +85,7 @@ fn enter(machine: &mut Machine, key: &FlowKey, generation: u32) {
     let entry = [3u32.to_ne_bytes(), generation.to_ne_bytes()].concat();
     machine.flows.insert(key.0.to_vec(), entry);
     machine.set_slot(0, 0, 1);
+    machine.set_slot(0, slot::WIDE, key.is_wide().into());
     machine.set_slot(3, slot::GENERATION, 7);
     machine.set_slot(3, slot::OUT, 99);
     machine.set_slot(3, slot::MAX_LEN, 1514);
@@ -112,11 +118,12 @@ fn a_frame_is_the_early_sockets_or_the_rings() {
 const RING: (u32, u32, u32) = (ALL, ALL, 2);
 const REDIRECTED: (u32, u32, u32) = (0, 0, 7);
 
-/// The programs take a frame exactly if it has a key, and count it; whether it has one.
-fn agree(frame: &[u8]) -> bool {
+/// The programs take a frame exactly if it has a key of this breadth, and count it; whether it has one.
+fn agree(frame: &[u8], breadth: Breadth) -> bool {
     let mut machine = machine(frame);
-    let key = FlowKey::of_frame(IFINDEX, frame);
+    let key = FlowKey::of_frame(IFINDEX, frame, breadth);
     if let Some(key) = &key {
+        assert_eq!(key.is_wide(), breadth == Breadth::Wide);
         enter(&mut machine, key, 7);
         assert_eq!(pass(&mut machine), REDIRECTED);
         assert_eq!((machine.redirected, machine.slot(3, slot::PACKETS)), (Some((99, 0)), 1));
@@ -124,6 +131,7 @@ fn agree(frame: &[u8]) -> bool {
         assert_eq!((machine.skb.mark, machine.skb.priority), (0, 0));
     } else {
         machine.set_slot(0, 0, 1);
+        machine.set_slot(0, slot::WIDE, (breadth == Breadth::Wide).into());
         machine.takes_any_key = true;
         assert_eq!(pass(&mut machine), RING);
         assert_eq!(run(&mut machine, program::tap(&MAPS)), ALL, "nor does a tap's");
@@ -134,7 +142,7 @@ fn agree(frame: &[u8]) -> bool {
 /// What the program of a tap says of a frame that has an entry, changed so before.
 fn tap(frame: &[u8], change: impl FnOnce(&mut Machine)) -> (u32, Machine) {
     let mut machine = machine(frame);
-    enter(&mut machine, &FlowKey::of_frame(IFINDEX, frame).expect("a key"), 7);
+    enter(&mut machine, &exact(frame).expect("a key"), 7);
     change(&mut machine);
     (run(&mut machine, program::tap(&MAPS)), machine)
 }
@@ -144,7 +152,9 @@ proptest! {
 
     #[test]
     fn the_program_has_the_same_key_in_mind(frame in damaged()) {
-        agree(&frame);
+        for breadth in BREADTHS {
+            agree(&frame, breadth);
+        }
     }
 
     /// What the kernel cannot tell apart no eligible flow tells apart either.
@@ -153,18 +163,32 @@ proptest! {
         let mut other = frame.clone();
         let place = change.index(other.len());
         other[place] = octet;
-        let (one, two) = (FlowKey::of_frame(IFINDEX, &frame), FlowKey::of_frame(IFINDEX, &other));
+        one_verdict(&frame, &other)?;
+    }
+
+    #[test]
+    fn packets_between_two_stations_have_one_verdict(frame in packet(), other in packet()) {
+        one_verdict(&frame, &other)?;
+    }
+}
+
+/// Masks that tell two frames of one key apart are no flow's that has entries with such keys.
+fn one_verdict(frame: &[u8], other: &[u8]) -> Result<(), TestCaseError> {
+    for breadth in BREADTHS {
+        let [one, two] = [frame, other].map(|frame| FlowKey::of_frame(IFINDEX, frame, breadth));
         if one.is_none() || one != two {
-            return Ok(());
+            continue;
         }
-        let (one, two) = (extract(&frame, 1).0, extract(&other, 1).0);
-        let differs: [u64; flow::WORDS] = std::array::from_fn(|i| one.0[i] ^ two.0[i]);
-        for (i, bits) in differs.iter().enumerate().filter(|(_, bits)| **bits != 0) {
+        let [one, two] = [frame, other].map(|frame| extract(frame, 1).0);
+        for (i, (one, two)) in one.0.iter().zip(&two.0).enumerate().filter(|(_, (one, two))| one != two) {
             let mut mask = Mask::EMPTY;
-            mask.0[i] = *bits;
-            prop_assert!(!eligible::covers(&Shape::of(&mask)), "word {} {:x}", i, bits);
+            mask.0[i] = one ^ two;
+            let asked = Breadth::of(&Shape::of(&mask));
+            let is_told = asked.is_none() || breadth == Breadth::Wide && asked == Some(Breadth::Exact);
+            prop_assert!(is_told, "word {} {:x}", i, one ^ two);
         }
     }
+    Ok(())
 }
 
 fn udp() -> Vec<u8> {
@@ -182,13 +206,47 @@ fn a_tcp_header_that_ends_early_has_no_key() {
         (frame[17], frame[23]) = (20 + octets, 6);
         let header = [&[0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10][..], &[0; 6]].concat();
         frame.extend(&header[..usize::from(octets)]);
-        assert_eq!(agree(&frame), octets == 20, "{octets} octets");
+        for breadth in BREADTHS {
+            assert_eq!(agree(&frame, breadth), octets == 20, "{octets} octets");
+        }
+    }
+}
+
+/// A segment that begins or ends a connection goes by a wide entry, and never by an exact one.
+#[test]
+fn connections_begin_and_end_by_wide_entries() {
+    let mut frame = udp();
+    frame.truncate(34);
+    (frame[17], frame[23]) = (40, 6);
+    for (flags, is_plain) in [(0x10, true), (0x18, true), (0x02, false), (0x11, false), (0x04, false), (0xd0, false)] {
+        let header = [&[0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, flags][..], &[0; 6]].concat();
+        let segment = [&frame[..], &header].concat();
+        assert!(agree(&segment, Breadth::Wide), "{flags:x}");
+        assert_eq!(agree(&segment, Breadth::Exact), is_plain, "{flags:x}");
+    }
+}
+
+/// Which entry is looked for depends on what there are.
+#[test]
+fn exact_entries_are_found_beside_wide_ones() {
+    let mut other = udp();
+    other[5] = 9;
+    for (wide, exact_key, expected) in
+        [(&udp(), None, REDIRECTED), (&other, None, RING), (&other, exact(&udp()), REDIRECTED)]
+    {
+        let mut machine = machine(&udp());
+        for key in [FlowKey::of_frame(IFINDEX, wide, Breadth::Wide), exact_key].into_iter().flatten() {
+            enter(&mut machine, &key, 7);
+        }
+        machine.set_slot(0, slot::WIDE, 1);
+        assert_eq!(pass(&mut machine), expected);
+        assert_eq!(tap(&udp(), |m| m.set_slot(0, slot::WIDE, 1)).0, 7, "an exact one alone");
     }
 }
 
 #[test]
 fn entries_that_are_not_in_force_are_not_used() {
-    let key = FlowKey::of_frame(IFINDEX, &udp()).expect("a key");
+    let key = exact(&udp()).expect("a key");
     type Change = fn(&mut Machine);
     type Said = (u32, u32, u32);
     let rows: [(&str, Change, Said); 6] = [
@@ -234,7 +292,7 @@ fn tags_are_changed_on_the_way() {
         (tagged(five), false, Some(six), both),
     ];
     for (frame, pops, pushes, expected) in rows {
-        let key = FlowKey::of_frame(IFINDEX, &frame).expect("a key");
+        let key = exact(&frame).expect("a key");
         let retag = Retag { pops, pushes };
         let mut machine = machine(&frame);
         enter(&mut machine, &key, 7);
@@ -277,7 +335,7 @@ fn the_host_receives_what_goes_to_a_tap() {
 
 #[test]
 fn a_verdict_is_good_for_one_frame_of_its_device() {
-    let key = FlowKey::of_frame(IFINDEX, &udp()).expect("a key");
+    let key = exact(&udp()).expect("a key");
     let mut machine = machine(&udp());
     enter(&mut machine, &key, 7);
     assert_eq!(pass(&mut machine), REDIRECTED);

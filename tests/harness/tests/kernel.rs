@@ -64,6 +64,36 @@ fn every_packet_is_counted_where_it_should_be() {
     });
 }
 
+/// A flow that asks for nothing of IP goes by it with its first packet, once its stations are known; one that asks for
+/// ports does not.
+#[test]
+fn between_two_stations_each_packet_may_be_another_flow() {
+    on_lab(Side::debian(), &[], |lab| {
+        let guests = two_guests(lab)?;
+        let [a, b] = guests.as_slice() else { return Err("two guests".into()) };
+        warm(lab, a, &b.ip)?;
+        lab.ruled("add-flow", "priority=9,cookie=7,in_port=v1,actions=output:v2")?;
+        lab.settled()?;
+        warm(lab, a, &b.ip)?;
+        let sends = format!("for p in {{2000..2199}}; do echo > /dev/udp/{}/$p; done", b.ip);
+        let by_kernel = || if lab.lacks_kernel_path() { Ok(0) } else { lab.kernel_path("hits") };
+        for (is_asked_for, most) in [(false, true), (true, false)] {
+            if is_asked_for {
+                lab.ruled("add-flow", "priority=10,cookie=7,udp,in_port=v1,tp_dst=0x0/0xf000,actions=output:v2")?;
+                lab.settled()?;
+            }
+            let (before, hits) = (counted(lab, "7")?, by_kernel()?);
+            a.space.run(&["bash", "-c", &sends])?;
+            let all = || counted(lab, "7").is_ok_and(|n| n >= before + 200);
+            process::until("all of them counted", Duration::from_secs(60), all)?;
+            let hits = by_kernel()? - hits;
+            let what = format!("{hits} of 200 and what answers them went by the kernel");
+            need(&what, lab.lacks_kernel_path() || (hits >= 150) == most)?;
+        }
+        Ok(())
+    });
+}
+
 /// Who gives up root goes on with rings of the same kind, and with the right to load programs.
 #[test]
 fn another_user_has_a_fast_path_as_well() {

@@ -11,8 +11,9 @@ use flow::OdpPort;
 const MANY_PPS: u64 = 200_000;
 /// Frames are small up to so many octets, on average.
 const SMALL: u64 = 256;
-/// How long is counted, ms.
+/// How long is counted, ms: where much passes, and otherwise as long as there are entries by which it might.
 const LOOK_MS: u64 = 50;
+const SLOW_LOOK_MS: u64 = 200;
 /// The look by which a ring is judged: in the first the port has just come to it.
 const JUDGED_BY: u8 = 2;
 /// Percent of what there was before that have to come by the ring in that look, and in all that follow.
@@ -76,6 +77,7 @@ impl Floods {
         if self.look_ms.is_none() {
             self.begin(now_ms);
         }
+        self.look_ms = self.look_ms.min(Some(now_ms + LOOK_MS));
     }
 
     fn begin(&mut self, now_ms: u64) {
@@ -110,7 +112,12 @@ impl Floods {
 
     /// The look that is due, after what the kernel forwarded was told: answers the ports whose entries are to go.
     /// `has_spare` says whether a processor had little to do since it was asked last, if that is known.
-    pub(super) fn look(&mut self, now_ms: u64, has_spare: impl FnOnce() -> Option<bool>) -> Vec<OdpPort> {
+    pub(super) fn look(
+        &mut self,
+        now_ms: u64,
+        has_entries: bool,
+        has_spare: impl FnOnce() -> Option<bool>,
+    ) -> Vec<OdpPort> {
         let passed_ms = now_ms.saturating_sub(self.looked_ms).max(1);
         let pps = |packets: u64| packets * 1000 / passed_ms;
         // Those that the kernel has no part of are as they may be.
@@ -150,9 +157,8 @@ impl Floods {
             }
         }
         self.begin(now_ms);
-        // Where little passes the usual round is soon enough.
         if !has_traffic && self.by_ring.is_empty() {
-            self.look_ms = None;
+            self.look_ms = has_entries.then_some(now_ms + SLOW_LOOK_MS);
         }
         gone
     }
@@ -175,7 +181,7 @@ mod tests {
         floods.ring_read(1, by_ring, 60 * by_ring);
         *now_ms += LOOK_MS;
         assert_eq!(floods.look_ms(), Some(*now_ms));
-        floods.look(*now_ms, || has_spare)
+        floods.look(*now_ms, false, || has_spare)
     }
 
     fn begun() -> (Floods, u64) {
@@ -242,6 +248,21 @@ mod tests {
         assert_eq!(floods.look_ms(), None, "nothing to look at");
         floods.entry_made(now_ms + 1000);
         assert_eq!(floods.look_ms(), Some(now_ms + 1000 + LOOK_MS));
+    }
+
+    /// As long as there are entries a flood may come at any time.
+    #[test]
+    fn entries_are_looked_at_now_and_then() {
+        let (mut floods, now_ms) = begun();
+        for (has_entries, next) in [(true, Some(now_ms + 50 + SLOW_LOOK_MS)), (false, None)] {
+            assert!(floods.look(now_ms + 50, has_entries, || None).is_empty());
+            assert_eq!(floods.look_ms(), next);
+        }
+        floods.look(now_ms + 100, true, || None);
+        floods.entry_made(now_ms + 110);
+        assert_eq!(floods.look_ms(), Some(now_ms + 160), "one more is worth a look");
+        floods.entry_made(now_ms + 120);
+        assert_eq!(floods.look_ms(), Some(now_ms + 160), "how many ever there are");
     }
 
     #[test]
