@@ -3,17 +3,17 @@
 use flow::classifier::Shape;
 use flow::extract::ethertype;
 use flow::key::word;
-use flow::{Action, OdpPort};
+use flow::{Action, OdpPort, WORDS};
 
 use crate::layout::{Tag, is_tag};
 
 /// What differs between packets of one [`crate::FlowKey`]: type of service, time to live, flow label, TCP flags. All else
 /// that a flow's mask may ask for is in the key, or the same for all packets that have one: there are no inner tags,
 /// labels, fragments, and no metadata but the port.
-const UNTOLD: [(usize, u64); 2] = [(word::IP, 0x000f_ffff_00ff_ff00), (word::ARP_THA_TCP_FLAGS, 0xffff)];
+const UNTOLD: [u64; WORDS] = bits(&[(word::IP, 0x000f_ffff_00ff_ff00), (word::ARP_THA_TCP_FLAGS, 0xffff)]);
 
 /// What differs between packets of a wide one besides: protocol, addresses of IP, ports. None of them is a fragment.
-const UNTOLD_WIDE: [(usize, u64); 7] = [
+const UNTOLD_WIDE: [u64; WORDS] = bits(&[
     (word::IP, 0xff),
     (word::NW, u64::MAX),
     (word::IPV6_SRC, u64::MAX),
@@ -21,7 +21,16 @@ const UNTOLD_WIDE: [(usize, u64); 7] = [
     (word::IPV6_DST, u64::MAX),
     (word::IPV6_DST + 1, u64::MAX),
     (word::TP, u64::MAX),
-];
+]);
+
+const fn bits(of: &[(usize, u64)]) -> [u64; WORDS] {
+    let (mut all, mut i) = ([0; WORDS], 0);
+    while i < of.len() {
+        all[of[i].0] = of[i].1;
+        i += 1;
+    }
+    all
+}
 
 /// The bit of a pushed tag's `tci` that says that there is a tag, and is not in the packet.
 const TAG_PRESENT: u16 = 0x1000;
@@ -112,11 +121,12 @@ pub enum Breadth {
 impl Breadth {
     /// Of the keys whose packets, as they are received, are all alike under the mask. `None`: there are no such keys.
     pub fn of(shape: &Shape) -> Option<Self> {
-        let asked =
-            |word: usize| shape.words().iter().find(|(i, _)| usize::from(*i) == word).map_or(0, |(_, mask)| *mask);
-        let is_free_of = |bits: &[(usize, u64)]| bits.iter().all(|(word, bits)| asked(*word) & bits == 0);
-        let breadth = if is_free_of(&UNTOLD_WIDE) { Self::Wide } else { Self::Exact };
-        is_free_of(&UNTOLD).then_some(breadth)
+        let (mut untold, mut untold_wide) = (0, 0);
+        for (i, mask) in shape.words() {
+            untold |= mask & UNTOLD[usize::from(*i)];
+            untold_wide |= mask & UNTOLD_WIDE[usize::from(*i)];
+        }
+        (untold == 0).then_some(if untold_wide == 0 { Self::Wide } else { Self::Exact })
     }
 }
 
