@@ -118,7 +118,8 @@ impl Bridge {
             .and_then(|e| {
                 let at = view.bundles.get(&ofproto::view::BundleId(e.port))?.ports.first()?;
                 let kind = if e.is_static { "static" } else { "dynamic" };
-                Some(format!("Overriding already existing {kind} entry on {}\n", at.0))
+                let at = if *at == openflow::OfPort::LOCAL { "LOCAL".to_owned() } else { at.0.to_string() };
+                Some(format!("Overriding already existing {kind} entry on {at}\n"))
             });
         let view = view.clone();
         show::fdb_add(&view, &mut self.core.macs, port, vlan, mac, now_ms)?;

@@ -141,8 +141,9 @@ impl Bridge {
             (SpanningConfig::Rstp { bridge, .. }, _) => {
                 self.spanning = Spanning::Rstp(rstp::Rstp::new(*bridge, now_ms));
                 // What was heard by ports that discard now may come to be behind others.
-                self.macs.flush();
-                self.macs_changed();
+                if let SpanningConfig::Rstp { ports, .. } = &config {
+                    ports.keys().for_each(|port| self.forget_behind(*port));
+                }
             }
         }
         match (&config, &mut self.spanning) {
@@ -215,14 +216,19 @@ impl Bridge {
             self.macs_changed();
         }
         for port in flushes {
-            if let Some(bundle) = self.view.ports.get(&port).and_then(|p| p.bundle) {
-                self.macs.flush_port(bundle.0, false);
-                self.macs_changed();
-            }
+            self.forget_behind(port);
         }
         for (port, unit) in units {
             let payload = [&LLC[..], &unit].concat();
             self.send_frame(port, GROUP, payload.len() as u16, &payload);
+        }
+    }
+
+    /// Forgets who is behind a port, and whom somebody put there, as Open vSwitch does.
+    fn forget_behind(&mut self, port: OfPort) {
+        if let Some(bundle) = self.view.ports.get(&port).and_then(|p| p.bundle) {
+            self.macs.flush_port(bundle.0, true);
+            self.macs_changed();
         }
     }
 
@@ -249,7 +255,12 @@ impl Bridge {
                 Protocol::Rstp => self.events.rstp_changes += 1,
             }
         }
+        let is_learning = |state| matches!(state, StpState::Learning | StpState::Forwarding);
         for (number, state) in news {
+            let before = self.view.ports.get(&number).map_or(state, |port| port.stp);
+            if matches!(protocol, Protocol::Rstp) && is_learning(before) != is_learning(state) {
+                self.forget_behind(number);
+            }
             if let Some(port) = self.view.ports.get(&number) {
                 let text = protocol.state_line(&port.name, port.stp, state);
                 self.put(Output::Log(Note::new("ofproto_dpif", Level::Dbg, text)));
