@@ -21,7 +21,7 @@ use crate::rule::{Rule, RuleId};
 use crate::table::{Event, sort_by_shape};
 use crate::view::INTERNAL_TABLE;
 
-/// Octets of backlog at which a connection's monitors pause.
+/// Octets of updates that wait at which a connection's monitors pause.
 const PAUSE_OCTETS: usize = 128 * 1024;
 /// Monitors of a connection at the most.
 const MONITORS_AT_MOST: usize = 1 << 12;
@@ -231,7 +231,7 @@ impl Bridge {
         }
     }
 
-    /// Tells how many octets wait for a connection to read them.
+    /// Tells how many octets of updates wait for a connection to read them.
     pub fn set_backlog(&mut self, id: ConnId, octets: usize) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.monitors.backlog = octets;

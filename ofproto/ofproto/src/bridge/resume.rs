@@ -32,6 +32,7 @@ impl Bridge {
             action_set: private.action_set.clone().unwrap_or_else(|| [].into()),
             userdata: Vec::new(),
             is_told: false,
+            from_nowhere: false,
         };
         self.live_view();
         let (start, now_ms) = (Start::Frozen(Arc::new(state)), self.now_ms);

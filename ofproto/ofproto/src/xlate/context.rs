@@ -85,6 +85,8 @@ pub(super) struct Context<'a> {
     pub unroll: Option<(u8, u64)>,
     pub pause: Option<Box<openflow::action::Controller>>,
     pub thawed: bool,
+    /// It came from no port that there is.
+    pub from_nowhere: bool,
 
     pub macs: SmallVec<[(BridgeId, MacKey); 1]>,
     pub bridges: SmallVec<[BridgeId; 2]>,
@@ -165,6 +167,7 @@ impl<'a> Context<'a> {
             unroll: None,
             pause: None,
             thawed: false,
+            from_nowhere: false,
             macs: SmallVec::new(),
             bridges: smallvec![bridge.id],
             pending: Pending::None,

@@ -103,6 +103,7 @@ impl Context<'_> {
             action_set: if with_actions { Arc::from(self.action_set.as_slice()) } else { Arc::from([]) },
             userdata: Vec::new(),
             is_told: false,
+            from_nowhere: self.from_nowhere,
         }
     }
 

@@ -42,6 +42,8 @@ pub struct FrozenState {
     pub userdata: Vec<u8>,
     /// It goes with a packet-in, and no packet comes back with it.
     pub is_told: bool,
+    /// A controller sent the packet as if from a port that is not there: nobody knows where it goes on.
+    pub from_nowhere: bool,
 }
 
 /// The mask of what [`FrozenState::metadata`] keeps.

@@ -44,12 +44,17 @@ impl Context<'_> {
                     self.error = Some(DropReason::NoRecirculationContext);
                     return;
                 };
+                if state.from_nowhere && !self.tracing() {
+                    self.error = Some(DropReason::NoRecirculationContext);
+                    return;
+                }
                 given = self.thaw(&state);
             }
             Start::Key => {}
         }
         let in_port = self.in_port();
         let port = self.port(in_port).cloned();
+        self.from_nowhere = !self.thawed && port.is_none() && !matches!(in_port, OfPort::NONE | OfPort::CONTROLLER);
         if !self.thawed
             && let Some(port) = &port
             && (port.is_patch() || matches!(port.kind, PortKind::Tunnel(_)))
