@@ -5,6 +5,7 @@ use actix::prelude::*;
 use ofproto::bridge::{ConnId, Incoming};
 use openflow::message::frame::Framer;
 use openflow::{ErrorCode, Version};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
@@ -35,6 +36,43 @@ pub(super) struct Written {
     pub(super) result: Result<usize, String>,
 }
 
+/// Octets that tell of monitored flows, among those that a peer has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Updates {
+    /// Octets that were ever queued, of whatever kind.
+    queued: u64,
+    /// Octets that were ever written.
+    written: u64,
+    /// How many of them are in what ends where, oldest first.
+    pieces: VecDeque<(u64, usize)>,
+    unread: usize,
+}
+
+impl Updates {
+    /// Of what was queued last so many octets are updates.
+    pub(super) fn queued(&mut self, octets: usize) {
+        if octets > 0 {
+            self.pieces.push_back((self.queued, octets));
+            self.unread += octets;
+        }
+    }
+
+    fn written(&mut self, octets: usize) {
+        self.written += octets as u64;
+        while let Some(&(end, octets)) = self.pieces.front()
+            && end <= self.written
+        {
+            self.unread -= octets;
+            self.pieces.pop_front();
+        }
+    }
+
+    /// Octets of updates that wait.
+    pub(super) fn unread(&self) -> usize {
+        self.unread
+    }
+}
+
 /// A stream in use.
 pub(super) struct Link {
     pub(super) conn: ConnId,
@@ -49,6 +87,8 @@ pub(super) struct Link {
     pub(super) untold_packets: u32,
     /// The bridge has been told of a backlog.
     pub(super) slow: bool,
+    /// What of that which is not read tells of flows that are monitored.
+    pub(super) updates: Updates,
     pending: Vec<u8>,
     writing: usize,
     out: mpsc::Sender<Vec<u8>>,
@@ -73,6 +113,7 @@ impl Link {
             untold: 0,
             untold_packets: 0,
             slow: false,
+            updates: Updates::default(),
             pending: Vec::new(),
             writing: 0,
             out,
@@ -89,6 +130,7 @@ impl Link {
 
     /// Sends octets when those before them are gone.
     pub(super) fn send(&mut self, octets: &[u8]) {
+        self.updates.queued += octets.len() as u64;
         self.pending.extend_from_slice(octets);
         self.flush();
     }
@@ -96,6 +138,7 @@ impl Link {
     /// The writer has written so much.
     pub(super) fn written(&mut self, octets: usize) {
         self.writing -= octets.min(self.writing);
+        self.updates.written(octets);
         self.flush();
     }
 
@@ -227,4 +270,28 @@ async fn write_all(
         let _ = session.send(Written { conn, result }).await;
     }
     let _ = writer.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Updates;
+
+    #[test]
+    fn what_waits_of_updates_is_told_apart_from_all_else() {
+        let mut updates = Updates::default();
+        let send = |updates: &mut Updates, octets, of_updates| {
+            updates.queued += octets;
+            updates.queued(of_updates);
+            updates.unread()
+        };
+        assert_eq!(send(&mut updates, 1_000_000, 0), 0);
+        assert_eq!(send(&mut updates, 300, 200), 200);
+        assert_eq!(send(&mut updates, 50, 50), 250);
+        updates.written(1_000_299);
+        assert_eq!(updates.unread(), 250);
+        updates.written(1);
+        assert_eq!(updates.unread(), 50);
+        updates.written(50);
+        assert_eq!(updates.unread(), 0);
+    }
 }

@@ -36,7 +36,7 @@ const WEIGHT_TO_TELL: i64 = 32;
 const PACKETS_TO_TELL: u32 = 32;
 /// How soon what did not fit the bridge's mailbox is tried again, milliseconds.
 const TELL_AGAIN_MS: u64 = 1;
-/// With more octets than this waiting, the bridge is told.
+/// With more octets of flow updates than this waiting, the bridge is told.
 const UNSENT_TO_TELL: usize = 128 << 10;
 /// Batches that may wait for the bridge.
 const BATCHES_AT_MOST: usize = 4;
@@ -369,10 +369,10 @@ impl Session {
     /// Tells the bridge that the peer reads, and when it begins to be slow or has caught up; later if it has no room.
     fn tell_backlog(&mut self, ctx: &mut Context<Self>) {
         let Some(link) = &mut self.link else { return };
-        let (conn, octets) = (link.conn, link.unsent());
+        let (conn, octets) = (link.conn, link.updates.unread());
         let mut told = true;
         let is_much = link.untold >= WEIGHT_TO_TELL || link.untold_packets >= PACKETS_TO_TELL;
-        if is_much && octets <= UNSENT_TO_STOP_READING {
+        if is_much && link.unsent() <= UNSENT_TO_STOP_READING {
             let (weight, packets) = (link.untold, link.untold_packets);
             told = self.setup.bridge.post(OfRead { conn, weight, packets }).is_ok();
             if told {
@@ -511,8 +511,9 @@ impl Handler<Transmit> for Session {
         for counter in [&QUEUED, &PASSED_ON, &SENT] {
             counter.add_many(m.msgs.len() as u64);
         }
-        let mut octets = Vec::new();
+        let (mut octets, mut updates) = (Vec::new(), 0);
         for msg in &m.msgs {
+            let before = octets.len();
             link.untold = link.untold.saturating_add(ofproto::bridge::weight(&msg.body));
             link.untold_packets += u32::from(matches!(msg.body, Message::PacketIn(_)));
             if let Message::Error(error) = &msg.body {
@@ -521,9 +522,16 @@ impl Handler<Transmit> for Session {
             if let Err(error) = encode_into(&mut octets, &msg.body, msg.version, msg.xid) {
                 vlog::warn_rl!("ofconn", 5, 5, "{}: {error}", self.rconn.name());
             }
+            let tells = matches!(
+                msg.body,
+                Message::FlowMonitorReply(_) | Message::FlowMonitorPaused | Message::FlowMonitorResumed
+            );
+            // What answers a request has its number.
+            updates += if tells && msg.xid == 0 { octets.len() - before } else { 0 };
         }
         log_sent(&self.setup.peer, &octets);
         link.send(&octets);
+        link.updates.queued(updates);
         if link.unsent() > UNSENT_AT_MOST {
             vlog::warn_rl!("rconn", 5, 5, "{}: the peer does not read", self.rconn.name());
             self.lose(Some("No buffer space available"), ctx);

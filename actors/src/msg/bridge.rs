@@ -75,13 +75,13 @@ pub struct OfConnected {
 #[rtype(result = "()")]
 pub struct OfDisconnected(pub ConnId);
 
-/// A connection's peer has begun to read slowly, or has read everything (R).
+/// A connection's peer has begun to read what it is told of monitored flows slowly, or has read all of that (R).
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct OfBacklog {
     /// Connection.
     pub conn: ConnId,
-    /// Octets that it has not read.
+    /// Octets of flow updates that it has not read.
     pub octets: usize,
 }
 
