@@ -51,6 +51,7 @@ impl Bridge {
             self.reread(table_id, &mut request);
             let body = std::mem::replace(&mut request.body, Ok(Message::BarrierRequest));
             let checked = match &body {
+                Err(error) if secondary && openflow::message::kind::head(&request.raw).is_err() => Err(error.code),
                 _ if secondary => Err(ErrorCode::OFPBRC_IS_SECONDARY),
                 Ok(Message::FlowMod { flow_mod, .. }) => Self::check_flow_mod_itself(flow_mod)
                     .map(|()| flow_mod.pack(&mut self.shapes))

@@ -122,9 +122,10 @@ impl Bridge {
     }
 }
 
-/// Whether a message that could not be read would have been one of [`changes_state`]: its role is judged first.
+/// Whether a message that could not be read would have been one of [`changes_state`]: the role of who sent it is judged
+/// first, unless its very length was wrong.
 fn names_change(raw: &[u8]) -> bool {
-    let name = openflow::message::kind::partial(raw).map_or("", |(name, _)| name);
+    let name = openflow::message::kind::head(raw).map_or("", |head| head.shape.name);
     let kinds = ["PACKET_OUT", "FLOW_MOD", "GROUP_MOD", "PORT_MOD", "TABLE_MOD", "METER_MOD", "TLV_TABLE_MOD"];
     name.split_once('_').is_some_and(|(_, kind)| kinds.contains(&kind) || kind.starts_with("BUNDLE"))
 }
