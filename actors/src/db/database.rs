@@ -166,6 +166,8 @@ pub struct Database {
     told: BTreeMap<String, RemoteOptions>,
     /// What the configuration was read from.
     read_from: Option<reference::Footing>,
+    /// What was wrong with it: with remotes, and with TLS options.
+    complaints: [reference::Complaint; 2],
     /// Who waits for the end of a compaction.
     compactions: BTreeMap<Arc<str>, Vec<CompactReply>>,
     pub(super) sources: Sources,
@@ -197,6 +199,7 @@ impl Database {
             to_remotes: None,
             told: BTreeMap::new(),
             read_from: None,
+            complaints: Default::default(),
             compactions: BTreeMap::new(),
             next_housekeeping_ms: 0,
             peak: PeakWatch::new(),
@@ -379,11 +382,11 @@ impl Database {
         }
         let names = self.state.remotes.iter().map(String::as_str).chain(self.state.tls_words());
         self.read_from = Some(reference::Footing::of(server, names));
-        let mut remotes = BTreeMap::new();
-        for name in &self.state.remotes {
-            reference::read_remotes(server, name, &mut remotes);
-        }
-        self.state.tls.configure(self.read_tls());
+        let (remotes, faults) = reference::read_remotes(server, &self.state.remotes);
+        self.complaints[0].tell(&faults);
+        let (files, faults) = self.read_tls();
+        self.complaints[1].tell(&faults);
+        self.state.tls.configure(files);
         if remotes != self.told {
             latest.send(SetRemotes { remotes: remotes.clone() });
             self.told = remotes;
@@ -395,20 +398,14 @@ impl Database {
         self.read_from = None;
     }
 
-    fn read_tls(&self) -> TlsFiles {
+    /// What the TLS options say, and what is wrong with references among them.
+    fn read_tls(&self) -> (TlsFiles, Vec<String>) {
         let server = &self.state.server;
         let names = &self.state.tls_names;
-        let read = |path: &Option<PathBuf>| {
-            let name = path.as_ref()?.to_str()?;
-            match reference::read_string(server, name) {
-                Ok(text) => text.map(PathBuf::from),
-                Err(text) => {
-                    vlog::warn_rl!("ovsdb_server", 1, 1, "{text}");
-                    None
-                }
-            }
-        };
-        let word = |name: &String| reference::read_string(server, name).ok().flatten().unwrap_or_default();
+        let faults = self.state.tls_words().filter_map(|name| reference::read_string(server, name).err()).collect();
+        let string = |name: &str| reference::read_string(server, name).ok().flatten();
+        let read = |path: &Option<PathBuf>| string(path.as_ref()?.to_str()?).map(PathBuf::from);
+        let word = |name: &String| string(name).unwrap_or_default();
         let mut files = TlsFiles {
             private_key: read(&names.private_key),
             certificate: read(&names.certificate),
@@ -420,7 +417,7 @@ impl Database {
         };
         // The SSL table says by itself whether to bootstrap; the option's form is what counts, as in 3.1.
         files.bootstrap = names.bootstrap;
-        files
+        (files, faults)
     }
 
     fn arm(&mut self) {

@@ -7,8 +7,9 @@ use super::letters::RemoteOptions;
 use ovsdb::database::{Database, Table, TableId};
 use ovsdb::row::Row;
 use ovsdb::server::Server;
+use ovsdb::turn::turn_of;
 use ovsdb::{Atom, AtomicType, Uuid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A column found by its reference.
@@ -76,19 +77,40 @@ pub(super) fn check_remote(server: &Server, name: &str) -> Result<(), String> {
     find(server, name, reference).map(|_| ())
 }
 
-/// Adds the remotes `name` leads to, each with how it is to be treated.
-pub(super) fn read_remotes(server: &Server, name: &str, into: &mut BTreeMap<String, RemoteOptions>) {
+/// What is wrong with references: the log is told when that changes.
+#[derive(Default)]
+pub(super) struct Complaint(String);
+
+impl Complaint {
+    pub fn tell(&mut self, faults: &[String]) {
+        let text = faults.join("\n");
+        if text != self.0 && !text.is_empty() {
+            vlog::warn!("ovsdb_server", "{text}");
+        }
+        self.0 = text;
+    }
+}
+
+/// The remotes that `names` lead to, each with how it is to be treated, and what is wrong with names: in the turn
+/// of a hash table that the names were put into in their order.
+pub(super) fn read_remotes(
+    server: &Server,
+    names: &BTreeSet<String>,
+) -> (BTreeMap<String, RemoteOptions>, Vec<String>) {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut remotes, mut faults) = (BTreeMap::new(), Vec::new());
+    for at in turn_of(&names) {
+        faults.extend(read_remote(server, names[at], &mut remotes).err());
+    }
+    (remotes, faults)
+}
+
+fn read_remote(server: &Server, name: &str, into: &mut BTreeMap<String, RemoteOptions>) -> Result<(), String> {
     let Some(reference) = name.strip_prefix("db:") else {
         into.insert(name.to_owned(), RemoteOptions::for_target(name));
-        return;
+        return Ok(());
     };
-    let found = match find(server, name, reference) {
-        Ok(found) => found,
-        Err(text) => {
-            vlog::warn_rl!("ovsdb_server", 1, 1, "{text}");
-            return;
-        }
-    };
+    let found = find(server, name, reference)?;
     let schema = &found.table.schema.columns[found.column];
     if schema.ty.key.kind == AtomicType::String {
         for row in found.table.rows() {
@@ -96,10 +118,10 @@ pub(super) fn read_remotes(server: &Server, name: &str, into: &mut BTreeMap<Stri
                 into.insert(target.to_owned(), RemoteOptions::for_target(target));
             }
         }
-        return;
+        return Ok(());
     }
     let Some(referred) = schema.ty.key.reference().and_then(|r| found.db.table(&r.table)) else {
-        return;
+        return Ok(());
     };
     for row in found.table.rows() {
         for uuid in row.get(found.column).keys().filter_map(Atom::as_uuid) {
@@ -108,6 +130,7 @@ pub(super) fn read_remotes(server: &Server, name: &str, into: &mut BTreeMap<Stri
             }
         }
     }
+    Ok(())
 }
 
 /// Every row the remotes' references lead to, with its target: where status goes.
