@@ -133,12 +133,20 @@ fn ends(view: &SwitchView) -> impl Iterator<Item = (&str, u64)> {
     bridges.chain(dummies).chain(hosts)
 }
 
-/// Reads `ADDRESS[/LEN]`: the address in its IPv6 form, and the bits of it that count.
+/// Reads `ADDRESS[/LEN]` or `ADDRESS/MASK`: the address in its IPv6 form, and the bits of it that count.
 pub(super) fn prefix(text: &str) -> Option<(u128, u8)> {
-    let (address, len) = text.split_once('/').unwrap_or((text, ""));
+    let (address, len) = text.split_once('/').map_or((text, None), |(address, len)| (address, Some(len)));
     let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let len = if len.is_empty() { most } else { len.parse().ok().filter(|l| *l <= most)? };
+    let (most, width) = if address.is_ipv4() { (32, 32_u32) } else { (128, 128) };
+    let of_mask = |mask: &str| {
+        let ones = match (mask.parse().ok()?, address) {
+            (IpAddr::V4(mask), IpAddr::V4(_)) => u128::from(u32::from(mask)) << 96,
+            (IpAddr::V6(mask), IpAddr::V6(_)) => u128::from(mask),
+            _ => return None,
+        };
+        (ones.leading_ones() == ones.count_ones() && ones.count_ones() <= width).then(|| ones.count_ones() as u8)
+    };
+    let len = len.map_or(Some(most), |len| len.parse().ok().filter(|l| *l <= most).or_else(|| of_mask(len)))?;
     Some((mapped(address), if address.is_ipv4() { MAPPED_BITS + len } else { len }))
 }
 
@@ -194,7 +202,7 @@ fn add_routes(registry: &mut Registry<'_>) {
         change(&directory, UnderlayEdit::DeleteRoute { to, mark }).await
     });
     registry.ask("ovs/route/lookup", "ip_addr [pkt_mark=mark]", (1, 2), |directory, args| async move {
-        let (to, _) = prefix(&args[0]).ok_or("Invalid parameters")?;
+        let (to, _) = prefix(&args[0]).filter(|(_, len)| *len == 128).ok_or("Invalid parameters")?;
         let mark = args.get(1).map_or(Ok(0), |text| mark(text).ok_or("Invalid pkt_mark"))?;
         let route = directory.view.underlay.route(to, mark).ok_or("Not found")?;
         let gateway = route.gateway.map_or_else(|| "::".to_owned(), |g| unmapped(g).to_string());
@@ -205,6 +213,30 @@ fn add_routes(registry: &mut Registry<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prefixes_have_a_length_or_a_mask() {
+        for (text, len) in [
+            ("1.2.3.4", Some(128)),
+            ("1.2.3.4/24", Some(120)),
+            ("1.2.3.4/+24", Some(120)),
+            ("1.2.3.4/0", Some(96)),
+            ("1.2.3.4/33", None),
+            ("1.2.3.4/", None),
+            ("1.2.3.4/24x", None),
+            ("1.2.3.4/255.255.255.0", Some(120)),
+            ("1.2.3.4/0.0.0.0", Some(96)),
+            ("1.2.3.4/255.0.255.0", None),
+            ("1.2.3.4/ffff::", None),
+            ("2001:db8::1/64", Some(64)),
+            ("2001:db8::1/129", None),
+            ("2001:db8::1/ffff:ffff::", Some(32)),
+            ("2001:db8::1/::", Some(0)),
+            ("2001:db8::1/255.0.0.0", None),
+        ] {
+            assert_eq!(prefix(text).map(|(_, len)| len), len, "{text}");
+        }
+    }
 
     #[test]
     fn marks_are_numbers_of_any_base() {
