@@ -136,8 +136,8 @@ impl Bridge {
                 self.tell_underlay(|bridge| UnderlayEdit::NeighbourUsed { bridge, address });
             }
             Output::Count(whose, ports) => self.count(whose, ports, ctx),
-            Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 5, 5, "{text}"),
-            Output::Explain(text) => vlog::warn!("ofproto_dpif_upcall", "{text}"),
+            Output::Complain(text) => vlog::warn_rl!("ofproto_dpif_xlate", 1, 5, "{text}"),
+            Output::Explain(text) => vlog::warn_rl!("ofproto_dpif_upcall", 1, 1, "{text}"),
             Output::Remark(remark) => {
                 let level = match remark.level {
                     openflow::Level::Err => vlog::Level::Err,
