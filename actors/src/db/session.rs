@@ -39,6 +39,11 @@ const BACKLOG_PAUSE: usize = 4 << 20;
 const BACKLOG_DROP: usize = 64 << 20;
 /// Longest time an attempt to connect, or a TLS handshake, may take.
 const HANDSHAKE: Duration = Duration::from_secs(15);
+/// What a peer has sent of a request that is not all there may take so many octets; who has gone beyond leaves memory that
+/// is given back at once, as the allocator keeps it otherwise for as long as nobody asks for as much.
+const MUCH: usize = 4 << 20;
+/// Until what a session had is gone with it, milliseconds.
+const GIVE_BACK_MS: u64 = 50;
 const SCRATCH: usize = 64 << 10;
 
 static SESSIONS: AtomicU64 = AtomicU64::new(1);
@@ -119,6 +124,8 @@ pub struct Session {
     linger: Linger,
     /// Requests taken past the runtime, running.
     past_runtime: u32,
+    /// The peer has sent as much as [`MUCH`] at once.
+    was_much: bool,
 }
 
 impl Session {
@@ -167,6 +174,7 @@ impl Session {
             waker: None,
             linger: Linger::default(),
             past_runtime: 0,
+            was_much: false,
         };
         if let Some(peer) = accepted {
             let handshake = tokio::time::timeout(HANDSHAKE, peer.finish());
@@ -421,6 +429,7 @@ impl Session {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                     Poll::Ready(Ok(())) => {
                         machine.feed(buf.filled(), now_ms());
+                        self.was_much |= machine.pending() > MUCH;
                         Poll::Ready(Ok(buf.filled().len()))
                     }
                 }
@@ -693,6 +702,12 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn stopped(&mut self, _: &mut Context<Self>) {
+        if self.was_much {
+            actix::spawn(async {
+                clock::sleep_real(GIVE_BACK_MS).await;
+                sys::heap::give_back();
+            });
+        }
         if self.stream.take().is_some() {
             self.leave();
         }

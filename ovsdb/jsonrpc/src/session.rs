@@ -83,6 +83,11 @@ impl Session {
         self.scanner.feed(bytes);
     }
 
+    /// Octets that came and are not yet part of a message given out.
+    pub fn pending(&self) -> usize {
+        self.scanner.pending()
+    }
+
     /// Begins or ends to keep what the log may say of each message that comes.
     pub fn keep_heard(&mut self, on: bool) {
         if self.heard.is_some() != on {
