@@ -147,7 +147,7 @@ impl State {
     }
 
     pub(super) fn check_remote(&self, name: &str) -> Result<(), String> {
-        reference::check_remote(&self.server, name)
+        reference::check_first_remote(&self.server, name)
     }
 }
 

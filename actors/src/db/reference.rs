@@ -35,6 +35,15 @@ pub(super) fn find<'a>(server: &'a Server, name: &str, reference: &str) -> Resul
     Ok(Column { db, table, column })
 }
 
+/// As [`find`] does; `None` as long as a relay has not heard of its database's schema.
+fn find_known<'a>(server: &'a Server, name: &str, reference: &str) -> Result<Option<Column<'a>>, String> {
+    let parts: Vec<&str> = reference.split(',').collect();
+    match find(server, name, reference) {
+        Err(_) if parts.len() > 2 && server.awaits_schema(parts[0]) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 /// The tables that references lead to, as they are at a time.
 pub(super) struct Footing {
     replacements: u64,
@@ -77,6 +86,11 @@ pub(super) fn check_remote(server: &Server, name: &str) -> Result<(), String> {
     find(server, name, reference).map(|_| ())
 }
 
+/// Judges a remote's reference from the command line: of a relay's database nothing may be known yet.
+pub(super) fn check_first_remote(server: &Server, name: &str) -> Result<(), String> {
+    name.strip_prefix("db:").map_or(Ok(()), |reference| find_known(server, name, reference).map(|_| ()))
+}
+
 /// What is wrong with references: the log is told when that changes.
 #[derive(Default)]
 pub(super) struct Complaint(String);
@@ -110,7 +124,7 @@ fn read_remote(server: &Server, name: &str, into: &mut BTreeMap<String, RemoteOp
         into.insert(name.to_owned(), RemoteOptions::for_target(name));
         return Ok(());
     };
-    let found = find(server, name, reference)?;
+    let Some(found) = find_known(server, name, reference)? else { return Ok(()) };
     let schema = &found.table.schema.columns[found.column];
     if schema.ty.key.kind == AtomicType::String {
         for row in found.table.rows() {
@@ -193,7 +207,7 @@ pub(super) fn read_string(server: &Server, name: &str) -> Result<Option<String>,
     let Some(reference) = name.strip_prefix("db:") else {
         return Ok(Some(name.to_owned()));
     };
-    let found = find(server, name, reference)?;
+    let Some(found) = find_known(server, name, reference)? else { return Ok(None) };
     if found.table.schema.columns[found.column].ty.key.kind != AtomicType::String {
         return Err(format!(
             "\"{name}\": table \"{}\" column \"{}\" is not string or set of strings",

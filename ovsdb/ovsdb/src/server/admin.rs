@@ -60,6 +60,12 @@ impl Server {
         self.dbs.get(name).map(|served| &served.db)
     }
 
+    /// Whether a database is a relay's that has not heard of its schema.
+    #[must_use]
+    pub fn awaits_schema(&self, name: &str) -> bool {
+        self.dbs.get(name).is_some_and(|served| !served.ready)
+    }
+
     /// A database's contents, for settings such as [`Database::set_keep_history`].
     pub fn db_mut(&mut self, name: &str) -> Option<&mut Database> {
         self.dbs.get_mut(name).map(|served| &mut served.db)
