@@ -51,7 +51,7 @@ pub struct MemberConfig {
     pub port_priority: u16,
     /// Aggregation key, 0 for the bundle's own.
     pub key: u16,
-    /// Its device does not tell of changes of its carrier: it is taken for what it was at first.
+    /// Its device does not tell of changes of its carrier: nothing is sent without it, and nothing else comes of them.
     pub is_carrier_untold: bool,
 }
 
@@ -188,16 +188,16 @@ impl<M: Copy + Ord> Lacp<M> {
                     }
                 }
             }
-            if member.carrier != carrier && !member.config.is_carrier_untold {
-                member.carrier = carrier;
-                member.counts.carrier += 1;
-                if carrier {
-                    // What was sent meanwhile went nowhere.
-                    member.next_tx_ms = now_ms;
-                }
-                if member.freshness == Freshness::Current || self.config.active {
-                    member.expire(now_ms);
-                }
+            if std::mem::replace(&mut member.carrier, carrier) == carrier || member.config.is_carrier_untold {
+                continue;
+            }
+            member.counts.carrier += 1;
+            if carrier {
+                // What was sent meanwhile went nowhere.
+                member.next_tx_ms = now_ms;
+            }
+            if member.freshness == Freshness::Current || self.config.active {
+                member.expire(now_ms);
             }
         }
     }

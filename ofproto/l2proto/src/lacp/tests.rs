@@ -96,6 +96,19 @@ fn a_link_that_was_down_is_used_again_at_once() {
     assert_eq!(pair.fit(), [true; 4]);
 }
 
+/// A device that tells of no changes still sends nothing while it has no carrier, and goes on once it has.
+#[test]
+fn a_carrier_that_is_not_told_of_counts_nothing() {
+    let mut lacp = Lacp::new(config("a", 1, true));
+    let members = |up| members().map(|(n, member, _)| (n, MemberConfig { is_carrier_untold: true, ..member }, up));
+    lacp.configure(config("a", 1, true), members(false), 0);
+    lacp.run(1_000);
+    assert_eq!(lacp.members[&1].counts.tx, 0);
+    lacp.configure(config("a", 1, true), members(true), 2_000);
+    lacp.run(2_000);
+    assert_eq!((lacp.members[&1].counts.tx, lacp.members[&1].counts.carrier), (1, 0));
+}
+
 #[test]
 fn a_link_that_is_up_again_is_used_at_once() {
     let mut pair = Pair::new(config("b", 2, true));
