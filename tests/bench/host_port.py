@@ -4,8 +4,9 @@
     host_port.py --switches debian,bridge,ours=DIR [--rounds N] [--secs S] [--no-fast-path]
 
 `debian` are the installed programs (with `tx off`, without which they pass no TCP), `bridge` is the Linux bridge, DIR a
-directory with programs of Open vSwitch's names. TCP in Gbit/s, one stream and eight, both ways, and a ping without
-pause, µs; medians. Rounds are interleaved. Needs root, iperf3, ethtool.
+directory with programs of Open vSwitch's names. TCP in Gbit/s, one stream and eight, both ways, connections of one
+question and its answer a second, one after the other, and a ping without pause, µs; medians. Rounds are interleaved.
+Needs root, iperf3, ethtool.
 
 Host and guest are network namespaces of their own, daemons have a directory of their own; all of it ends with the run.
 """
@@ -20,6 +21,28 @@ import tempfile
 import time
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+
+# Answers each connection once.
+SERVER = """
+import socket
+listener = socket.create_server(("10.7.0.2", 7), backlog=1000)
+while True:
+    peer = listener.accept()[0]
+    peer.send(peer.recv(1000))
+    peer.close()
+"""
+
+# Prints how many connections a second there were; each is ended by a reset, so that its port is free at once.
+CLIENT = """
+import socket, struct, sys, time
+count, began = 0, time.monotonic()
+while time.monotonic() < began + float(sys.argv[1]):
+    with socket.create_connection(("10.7.0.2", 7)) as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.send(bytes(200))
+        count += len(peer.recv(1000)) == 200
+print(count / (time.monotonic() - began))
+"""
 
 
 class Lab:
@@ -64,6 +87,7 @@ class Lab:
         self.run("ip", "link", "set", "br0", "up", space=self.host)
         self.run("ping", "-q", "-c", "20", "-i", "0.05", "10.7.0.1", space=self.guest)
         self.start("iperf3", "-s", space=self.guest)
+        self.start("python3", "-c", SERVER, space=self.guest)
         time.sleep(0.5)
 
     def switch(self, kind, fast_path):
@@ -91,6 +115,7 @@ class Lab:
                                 space=self.host)
                 rate = json.loads(text)["end"]["sum_received"]["bits_per_second"] / 1e9
                 found[f"tcp{streams} {way}, Gbit/s"] = rate
+        found["connections a second"] = float(self.run("python3", "-c", CLIENT, str(secs), space=self.host))
         text = self.run("ping", "-q", "-c", "2000", "-i", "0.001", "10.7.0.2", space=self.host)
         found["ping, µs"] = float(re.search(r"= [\d.]+/([\d.]+)/", text).group(1)) * 1000
         return found

@@ -1,8 +1,9 @@
-//! Flows that the kernel forwards by itself: a cache below all others, filled with exact packets of busy flows.
+//! Flows that the kernel forwards by itself: a cache below all others, filled with keys of busy flows' packets.
 //!
 //! Rings, caches and upcalls stay the truth. A packet whose flow does nothing but send it by a device, its tag changed at
-//! most, and asks for nothing that the kernel does not tell apart ([`ebpf::eligible`]), gets an entry once as many like
-//! it have come that it pays. The entry is gone before the flow's change or removal is reported, or that of a port of
+//! most, and asks for nothing that the kernel does not tell apart ([`ebpf::eligible`]), gets an entry once as many of
+//! its key have come that it pays: of an exact one, or, where the flow asks for nothing of IP, one that stands for all that
+//! two stations send each other. The entry is gone before the flow's change or removal is reported, or that of a port of
 //! its; what the kernel counted is added to the flow's, the ports' and the thread's counters whenever those are asked
 //! for.
 //!
