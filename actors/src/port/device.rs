@@ -305,14 +305,22 @@ fn no_device(name: &str, error: &sys::Error) -> String {
     format!("could not open network device {name} ({})", reason(error))
 }
 
-fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<Parts>), String> {
-    let name = &config.name;
-    let fail = |error: sys::Error| no_device(name, &error);
+/// The number of one of the host's devices.
+///
+/// # Errors
+/// There is none of this name, in the words that the port's row says it in.
+pub fn index(name: &str) -> Result<u32, String> {
     if name.len() >= libc::IFNAMSIZ {
         // No device can have such a name.
         return Err(format!("could not open network device {name} (No such device)"));
     }
-    let ifindex = device::index(name).map_err(fail)?;
+    device::index(name).map_err(|error| no_device(name, &error))
+}
+
+fn open_system(config: &DesiredInterface, rings: &Rings) -> Result<(Device, Option<Parts>), String> {
+    let name = &config.name;
+    let fail = |error: sys::Error| no_device(name, &error);
+    let ifindex = index(name)?;
     if device::is_loopback(name).unwrap_or(false) {
         return Err(format!("could not add network device {name} to ofproto (Invalid argument)"));
     }

@@ -163,8 +163,15 @@ pub fn device_kind(kind: &str, datapath: &str, mode: DummyMode, name: &str) -> R
         "geneve" | "gre" | "ip6gre" | "vxlan" | "erspan" | "ip6erspan" | "lisp" | "stt" | "gtpu" | "bareudp" => {
             Ok((DeviceKind::Virtual, kind.to_owned()))
         }
-        _ => Err(format!("could not open network device {name} (Address family not supported by protocol)")),
+        _ => Err(format!("could not open network device {name} ({UNKNOWN_KIND})")),
     }
+}
+
+const UNKNOWN_KIND: &str = "Address family not supported by protocol";
+
+/// Whether it is [`device_kind`]'s error.
+pub fn is_unknown_kind(error: &str) -> bool {
+    error.strip_suffix(')').is_some_and(|rest| rest.ends_with(UNKNOWN_KIND))
 }
 
 /// What the plan knows of one interface.

@@ -20,7 +20,7 @@ use crate::msg::port::{Discard, Open, PortStatus, Reconfigure, SetIpv4, SetMtu, 
 use crate::msg::revalidator::RevalidatorSettings;
 use crate::msg::switch::EditRefused;
 use crate::port::PortSetup;
-use crate::port::device::DeviceKind;
+use crate::port::device::{self, DeviceKind};
 use crate::stream::TlsFiles;
 
 /// How long a part may take to do as it is told.
@@ -369,6 +369,10 @@ impl Switch {
             return Err(error);
         }
         let (device, shown) = plan::device_kind(kind, &bridge.datapath, self.settings.dummy, name)?;
+        if device == DeviceKind::System {
+            // What is not there uses up no numbers.
+            device::index(name)?;
+        }
         let backer = self.datapaths.get_mut(&bridge.datapath).ok_or("no datapath")?;
         let native = bridge.datapath != "system" || self.settings.dummy == DummyMode::Override;
         let tunnel = tunnels::kind_named(&shown).filter(|_| device == DeviceKind::Virtual);
@@ -767,7 +771,9 @@ fn refuse(interface: &DesiredInterface, error: &str) {
             vlog::warn!("netdev", "{name}: could not set configuration ({why})");
             return;
         }
-        vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
+        if plan::is_unknown_kind(error) {
+            vlog::warn!("netdev", "could not create netdev {name} of unknown type {kind}");
+        }
         vlog::warn!("bridge", "{error}");
     }
 }
