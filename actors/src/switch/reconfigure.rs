@@ -381,15 +381,8 @@ impl Switch {
         if tunnel.as_ref().is_some_and(|own| backer.tunnels.values().any(|other| tunnels::is_rival(own, other))) {
             return Err(format!("{name}: {}", tunnels::RIVALS));
         }
-        let same = tunnel.as_ref().and_then(|own| backer.tunnels.iter().find(|(_, other)| own.collides(other)));
-        if let Some((other, config)) = same {
-            let shared = config.datapath_port();
-            let odp = backer.ports.iter().find(|(_, n)| **n == shared).map_or(u32::MAX, |(odp, _)| *odp);
-            let matched = tunnels::matched(config, odp);
-            let said = format!("{name}: attempting to add tunnel port with same config as port '{other}' ({matched})");
-            vlog::warn!("tunnel", "{said}");
-            vlog::warn_rl!("ofproto", 1, 5, "{bridge_name}: could not add port {name} (File exists)");
-            return Err(format!("could not add network device {name} to ofproto (File exists)"));
+        if let Some(own) = &tunnel {
+            tunnels::is_alone(own, name, bridge_name, backer)?;
         }
         let by_host = match tunnel.as_ref().filter(|own| {
             let shared = own.datapath_port();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use ofproto::view::{Erspan, PacketTypeMode, Setting, TunnelConfig};
 
+use super::Backer;
 use super::desired::{DesiredInterface, Pairs};
 
 /// Where an IPv6 address is an IPv4 one.
@@ -499,6 +500,21 @@ pub(super) fn tell_extensions(interface: &DesiredInterface) {
     for ext in unknown_extensions(&interface.kind, &interface.options) {
         vlog::warn!("netdev_vport", "{}: unknown extension '{ext}'", interface.name);
     }
+}
+
+/// Whether no other tunnel of the datapath has the same packets.
+///
+/// # Errors
+/// One has: what to say of it in the row. The log is told more.
+pub(super) fn is_alone(own: &TunnelConfig, name: &str, bridge_name: &str, backer: &Backer) -> Result<(), String> {
+    let Some((other, config)) = backer.tunnels.iter().find(|(_, other)| own.collides(other)) else { return Ok(()) };
+    let shared = config.datapath_port();
+    let odp = backer.ports.iter().find(|(_, n)| **n == shared).map_or(u32::MAX, |(odp, _)| *odp);
+    let matched = matched(config, odp);
+    let said = format!("{name}: attempting to add tunnel port with same config as port '{other}' ({matched})");
+    vlog::warn!("tunnel", "{said}");
+    vlog::warn_rl!("ofproto", 1, 5, "{bridge_name}: could not add port {name} (File exists)");
+    Err(format!("could not add network device {name} to ofproto (File exists)"))
 }
 
 #[cfg(test)]
