@@ -136,6 +136,12 @@ async fn open(method: Result<Method, NameError>, around: &Surroundings) -> Resul
     }
 }
 
+/// Tells the log why a connection ends, and gives it back.
+fn failed(machine: &Reconnect, what: &str, text: String) -> String {
+    vlog::warn_rl!("jsonrpc", 5, 5, "{}: {what}: {text}", machine.name());
+    text
+}
+
 /// Carries messages until the connection ends; an error's text, or nothing for a plain close.
 async fn talk(
     mut stream: Stream,
@@ -152,16 +158,19 @@ async fn talk(
                 let count = match read {
                     Ok(0) => return None,
                     Ok(count) => count,
-                    Err(error) => return Some(errno_text(&error)),
+                    Err(error) => return Some(failed(machine, "receive error", errno_text(&error))),
                 };
                 machine.activity(now_ms());
                 scanner.feed(&buffer[..count]);
                 let (messages, echoes) = match messages(&mut scanner) {
                     Ok(read) => read,
-                    Err(text) => return Some(text),
+                    Err((what, text)) => {
+                        failed(machine, what, text);
+                        return Some("Protocol error".to_owned());
+                    }
                 };
                 if let Err(error) = stream.write_all(&octets::of_text(&echoes)).await {
-                    return Some(errno_text(&error));
+                    return Some(failed(machine, "send error", errno_text(&error)));
                 }
                 if !messages.is_empty() && !around.tell(Progress::Messages(messages)).await {
                     return Some("Protocol error".to_owned());
@@ -171,14 +180,14 @@ async fn talk(
                 // The database let go of this driver.
                 let message = message?;
                 if let Err(error) = stream.write_all(&octets::of_text(&message.to_text())).await {
-                    return Some(errno_text(&error));
+                    return Some(failed(machine, "send error", errno_text(&error)));
                 }
             }
             () = clock::sleep_until(probe) => match machine.run(now_ms()) {
                 Some(Action::Probe) => {
                     let text = Message::echo_request().to_text();
                     if let Err(error) = stream.write_all(text.as_bytes()).await {
-                        return Some(errno_text(&error));
+                        return Some(failed(machine, "send error", errno_text(&error)));
                     }
                 }
                 Some(Action::Disconnect) => return None,
@@ -189,10 +198,10 @@ async fn talk(
 }
 
 /// The messages for the database, and the answers to echoes.
-fn messages(scanner: &mut Scanner) -> Result<(Vec<Message>, String), String> {
+fn messages(scanner: &mut Scanner) -> Result<(Vec<Message>, String), (&'static str, String)> {
     let (mut messages, mut echoes) = (Vec::new(), String::new());
-    while let Some(value) = scanner.next_value().map_err(|e| e.to_string())? {
-        match Message::from_json(value).map_err(|e| e.to_string())? {
+    while let Some(value) = scanner.next_value().map_err(|e| ("error parsing stream", e.to_string()))? {
+        match Message::from_json(value).map_err(|e| ("received bad JSON-RPC message", e.to_string()))? {
             Message::Request { id, method, params } if method == "echo" => {
                 Message::echo_reply(id, params).write(&mut echoes);
             }
