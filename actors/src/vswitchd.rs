@@ -11,12 +11,14 @@
 use actix::prelude::*;
 use futures::future::join_all;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-use sys::RingKind;
+use sys::{RingKind, WakeLatency};
 use tokio::sync::watch;
 
 use crate::daemon::{Reason, Serving};
 use crate::datapath::kernel::KernelFlows;
+use crate::datapath::low_latency::LowLatency;
 use crate::db::DbSystem;
 use crate::host::Host;
 use crate::idl::{DbServer, Idl, IdlSetup};
@@ -58,6 +60,8 @@ pub struct VswitchdConfig {
     pub database: Option<DbSystem>,
     /// Ring layout asked for; `None` lets a test at start decide.
     pub ring: Option<RingKind>,
+    /// Has processors wake soon; `None`: the switch opens it where it starts.
+    pub wake_latency: Option<Arc<WakeLatency>>,
 }
 
 /// A running switch.
@@ -112,9 +116,13 @@ impl VswitchdSystem {
     }
 }
 
-/// Has a test choose the layout of rings for a switch that will go on as another user, who may not make the room that the
-/// test takes; to be called while this process is root's, and has one thread.
-pub fn choose_ring(config: &mut VswitchdConfig) {
+/// Does what takes root, for a switch that will go on as another user: has a test choose the layout of rings, who may not make
+/// the room that it takes, and opens what processors are kept awake by. To be called while this process is root's, and has
+/// one thread.
+pub fn prepare_as_root(config: &mut VswitchdConfig) {
+    if config.dummy == DummyMode::Off {
+        config.wake_latency = WakeLatency::open().ok().map(Arc::new);
+    }
     if config.ring.is_none() && config.dummy == DummyMode::Off {
         let works = sys::early_reading_works_apart().unwrap_or(false);
         config.ring = Some(if works { RingKind::V3 } else { RingKind::V2 });
@@ -157,6 +165,7 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
         rings: Rings::new(kind, kernel),
         seed: (config.seed >> 64) as u64 ^ config.seed as u64,
         cores: crate::switch::polling::cores(config.dummy_numa.as_deref()),
+        low_latency: low_latency(config),
     };
     let rings = settings.rings.stock.clone();
     let directory = Switch::directory();
@@ -196,6 +205,21 @@ pub fn start(family: &Family, config: &VswitchdConfig, commands: &mut Commands) 
     crate::qos::commands::add(commands, &directory);
     crate::capture::add(commands, &directory);
     Ok(VswitchdSystem { switch, directory, metrics, rings, ready })
+}
+
+/// What has processors wake soon. Dummies wait for nobody.
+fn low_latency(config: &VswitchdConfig) -> Option<LowLatency> {
+    if config.dummy != DummyMode::Off {
+        return None;
+    }
+    let opened = config.wake_latency.clone().map_or_else(|| WakeLatency::open().map(Arc::new), Ok);
+    match opened {
+        Ok(request) => Some(LowLatency::new(request)),
+        Err(error) => {
+            vlog::info!("dpif_netdev", "processors sleep as they like, low-latency or not: {error}");
+            None
+        }
+    }
 }
 
 /// What `ovs-ctl` would write into an empty database.

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
 
 use super::early::Successor;
-use super::{Datapath, PATIENCE, legacy, now_us};
+use super::{Datapath, Owner, PATIENCE, legacy, now_us};
 use crate::mailbox::{Address, Retry};
 use crate::msg::datapath::*;
 use crate::msg::switch::QueuesLost;
@@ -160,7 +160,8 @@ impl Datapath {
         let (common, arbiter) = (self.engine.common(), Arbiter::new());
         let own = Address::of_running(ctx.address(), self.desk.card().clone()).outlet::<ThreadReturned>();
         let place = legacy::Place::default();
-        let news = (own, place.clone(), self.owner.kernel.clone());
+        let (kernel, low_latency) = (self.owner.kernel.clone(), self.owner.low_latency.clone());
+        let news = (own, Owner { place: place.clone(), kernel, low_latency, ..Owner::default() });
         let name = format!("{} core {core}", self.desk.name());
         let role = Role::new(name, "datapath", MAILBOX, Strategy::OneForOne);
         let address = family.hire_on(arbiter.handle(), role, move |desk, ctx| {

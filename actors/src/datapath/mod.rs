@@ -25,6 +25,7 @@ pub mod kernel;
 pub mod legacy;
 mod lines;
 pub(crate) mod log;
+pub mod low_latency;
 mod offload;
 mod order;
 mod ports;
@@ -105,6 +106,8 @@ pub struct Owner {
     pub place: legacy::Place,
     /// The kernel's fast path, if there is one.
     pub kernel: Option<kernel::KernelFlows>,
+    /// Who may ask processors to wake soon, if the kernel takes it.
+    pub low_latency: Option<low_latency::LowLatency>,
 }
 
 /// A queue that is being polled.
@@ -161,6 +164,8 @@ pub struct Datapath {
     expectation: answer::Expectation,
     upcalls: Vec<Upcall>,
     owner: Owner,
+    /// Whether processors are to wake soon.
+    vote: Option<low_latency::Vote>,
     /// The other threads, if this is the main one.
     hub: Hub,
     /// What this thread is, if it is another.
@@ -191,8 +196,8 @@ impl Datapath {
         ctx: &mut Context<Self>,
     ) -> Self {
         let hub = Hub::new(&desk);
-        let mut this = Self::alone(desk, Engine::new(config), owner.place.clone(), ctx);
-        (this.owner, this.hub) = (owner, hub);
+        let mut this = Self::alone(desk, Engine::new(config), owner, ctx);
+        this.hub = hub;
         this.set_config(config);
         if let Some(legacy) = legacy {
             this.drops.inherit(&legacy.stats);
@@ -208,7 +213,7 @@ impl Datapath {
         desk: Desk,
         (config, core): (dp::Config, u32),
         common: dp::Common,
-        (news, place, kernel): &(Outlet<ThreadReturned>, legacy::Place, Option<kernel::KernelFlows>),
+        (news, owner): &(Outlet<ThreadReturned>, Owner),
         ctx: &mut Context<Self>,
     ) -> Self {
         if let Err(error) = sys::thread::set_affinity(&[core as usize]) {
@@ -220,14 +225,13 @@ impl Datapath {
         }
         let now_us = now_us();
         let pmd = Pmd { core, since_us: now_us, busy_us: 0, settled_us: now_us };
-        let mut this = Self::alone(desk, Engine::beside(config, common), place.clone(), ctx);
+        let mut this = Self::alone(desk, Engine::beside(config, common), owner.clone(), ctx);
         this.pmd = Some(pmd);
         this.metrics = config.measures.then(|| dp::perf::Metrics::new(*this.engine.stats()));
-        this.owner.kernel = kernel.clone();
         this
     }
 
-    fn alone(mut desk: Desk, mut engine: Engine, place: legacy::Place, ctx: &mut Context<Self>) -> Self {
+    fn alone(mut desk: Desk, mut engine: Engine, owner: Owner, ctx: &mut Context<Self>) -> Self {
         ctx.spawn(wake::Readiness);
         desk.arm(Some((clock::now_ms() + TICK_MS, "connections expire")));
         engine.set_wall(now_us(), u64::try_from(clock::wall_us()).unwrap_or(0));
@@ -242,7 +246,9 @@ impl Datapath {
             looking_on: None,
             expectation: answer::Expectation::default(),
             upcalls: Vec::new(),
-            owner: Owner::default(),
+            vote: owner.low_latency.as_ref().map(low_latency::LowLatency::vote),
+            place: owner.place.clone(),
+            owner,
             hub: Hub::default(),
             pmd: None,
             metrics: None,
@@ -251,7 +257,6 @@ impl Datapath {
             dummies: BTreeMap::new(),
             offload: offload::Offload::default(),
             drops: drops::Told::new(),
-            place,
             inherited: BTreeMap::new(),
         }
     }
@@ -299,6 +304,7 @@ impl Datapath {
             }
         }
         self.tell();
+        self.vote();
         if self.engine.was_crowded() {
             // Those who decide may be waiting for this very processor: what comes meanwhile would be received in vain.
             std::thread::yield_now();
@@ -406,10 +412,17 @@ impl Datapath {
         self.arm_look();
     }
 
-    /// Wakes the thread in time to look at what the kernel forwards.
+    /// Wakes the thread in time to look at what passes.
     fn arm_look(&mut self) {
         if let Some(at_ms) = self.engine.look_ms() {
-            self.desk.arm_by(i64::try_from(at_ms).unwrap_or(i64::MAX), "what the kernel forwards is looked at");
+            self.desk.arm_by(i64::try_from(at_ms).unwrap_or(i64::MAX), "what passes is looked at");
+        }
+    }
+
+    /// Says whether processors are to wake soon.
+    fn vote(&mut self) {
+        if let Some(vote) = &mut self.vote {
+            vote.cast(self.engine.is_brisk());
         }
     }
 
@@ -474,5 +487,6 @@ impl Player for Datapath {
         self.flush_upcalls(None);
         self.desk.arm(Some((now_ms + TICK_MS, "connections expire")));
         self.arm_look();
+        self.vote();
     }
 }

@@ -54,6 +54,7 @@ impl Datapath {
             ports,
             drops: self.engine.port_drops(),
             kernel: self.engine.kernel_report(),
+            awake_within_us: self.owner.low_latency.as_ref().and_then(super::low_latency::LowLatency::held_us),
             dummies: self.dummies.iter().map(|(number, dummy)| (*number, dummy.counted())).collect(),
         }
     }

@@ -202,6 +202,8 @@ pub struct DatapathReport {
     pub drops: Vec<dp::PortDrops>,
     /// What the kernel forwards by itself, if it does.
     pub kernel: Option<dp::kernel::KernelReport>,
+    /// How soon processors are to wake, microseconds, if that is asked for.
+    pub awake_within_us: Option<i32>,
     /// Which of them are dummies: those count packets and octets, and nothing else.
     pub dummies: BTreeMap<OdpPort, QueueCounts>,
 }

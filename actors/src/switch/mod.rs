@@ -48,6 +48,7 @@ use std::sync::Arc;
 
 use crate::bridge::Bridge;
 use crate::clock;
+use crate::datapath::low_latency::LowLatency;
 use crate::datapath::{Datapath, Owner, legacy};
 use crate::idl::Idl;
 use crate::mailbox::{Address, Latest};
@@ -82,6 +83,8 @@ pub struct SwitchSettings {
     pub seed: u64,
     /// Processors and their nodes.
     pub cores: Vec<dp::rxq::Core>,
+    /// Has processors wake soon, if the kernel takes it and there are devices of the host's.
+    pub low_latency: Option<LowLatency>,
 }
 
 struct Backer {
@@ -345,6 +348,7 @@ impl Switch {
             losses: self.own.as_ref().map(Address::outlet::<QueuesLost>),
             place: legacy::Place::default(),
             kernel: self.settings.rings.kernel.clone(),
+            low_latency: self.settings.low_latency.clone(),
         };
         let address = self.family.hire_on(arbiter.handle(), role, move |desk, ctx| {
             let mut legacy = owner.place.take();

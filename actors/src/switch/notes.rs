@@ -5,6 +5,7 @@ use flow::classifier::PrefixField;
 
 use super::desired::{DesiredSwitch, DesiredTable, Pairs};
 use super::plan::{flag, number, prefix_field};
+use crate::datapath::low_latency::Policy;
 
 /// Of each kind.
 const THREADS_AT_MOST: u32 = 1024;
@@ -124,6 +125,11 @@ fn of_settings(old: &Pairs, new: &Pairs) -> Vec<Note> {
     if flush_us(old) != flush_us(new) {
         notes.push(Note::info("dpif_netdev", &format!("Flushing interval for tx queues set to {} us", flush_us(new))));
     }
+    let low_latency = new.get("low-latency").map(String::as_str);
+    if old.get("low-latency").map(String::as_str) != low_latency && Policy::read(low_latency).is_none() {
+        let text = format!("low-latency is neither true nor false: {}", low_latency.unwrap_or_default());
+        notes.push(Note { module: "bridge", level: vlog::Level::Warn, text });
+    }
     for (on, what) in [(true, "enabled"), (false, "disabled")] {
         if has_turned("pmd-perf-metrics", on) {
             notes.push(Note::info("dpif_netdev", &format!("PMD performance metrics collection {what}")));
@@ -187,6 +193,9 @@ mod tests {
         let told = ["Flushing interval for tx queues set to 50 us", "PMD performance metrics collection enabled"];
         assert_eq!(texts(of_settings(&none, &set)), told);
         assert!(of_settings(&set, &set).is_empty());
+        for (value, warnings) in [("true", 0), ("false", 0), ("yes", 1)] {
+            assert_eq!(of_settings(&none, &pairs(&[("low-latency", value)])).len(), warnings, "{value}");
+        }
         assert_eq!(texts(of_settings(&set, &none))[1], "PMD performance metrics collection disabled");
         let told = ["Setting n-handler-threads to 2, setting n-revalidator-threads to 1", "Starting 3 threads"];
         assert_eq!(texts(of_threads(Some(Threads::read(&none)), Threads::read(&set))), told);

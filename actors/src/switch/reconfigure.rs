@@ -13,6 +13,7 @@ use super::desired::{DesiredBridge, DesiredInterface, DesiredSwitch};
 use super::plan::{self, PlannedPort};
 use super::unwanted::{Interfaces, Wanted, is_only_moved, retunnelled, taken_elsewhere, unwanted};
 use super::*;
+use crate::datapath::low_latency::Policy;
 use crate::mailbox::AskError;
 use crate::msg::bridge::{Configure, StationsGone, Upcalls};
 use crate::msg::datapath::{CtTimeouts, VlanLimit};
@@ -667,6 +668,10 @@ impl Switch {
     fn configured(&mut self, ctx: &mut Context<Self>) {
         self.tune_datapaths(true);
         self.configure_revalidators();
+        if let Some(low_latency) = &self.settings.low_latency {
+            let policy = Policy::read(self.desired.other_config.get("low-latency").map(String::as_str));
+            low_latency.set_policy(policy.unwrap_or_default(), !self.bridges.is_empty());
+        }
         self.is_configured = true;
         self.publish(true);
         self.tell_missed();

@@ -16,6 +16,7 @@ use crate::flows::{DumpedFlow, FlowCursor, FlowEdit, InstallError};
 use crate::kernel::{Kernel, KernelPath, KernelReport};
 use crate::meter::{Meter, MeterConfig};
 use crate::notice::Notice;
+use crate::pace::Pace;
 use crate::policer::PolicerConfig;
 use crate::port::{PortShare, RxQueue, TxPort, Watcher};
 use crate::stats::{PortStats, QueueStats, Stats};
@@ -115,6 +116,7 @@ pub struct Datapath {
     swept_us: u64,
     /// The latest time it was told.
     now_ms: u64,
+    pace: Pace,
     /// Keys of flows that people put there.
     kept_keys: HashMap<Ufid, MiniKey>,
 }
@@ -133,6 +135,7 @@ impl Datapath {
             ranked_us: 0,
             swept_us: 0,
             now_ms: 0,
+            pace: Pace::default(),
             kept_keys: HashMap::new(),
         }
     }
@@ -283,13 +286,18 @@ impl Datapath {
     /// Does what is due by time: ranks subtables, lets connections expire. To be called now and then when idle, once a
     /// second say; while packets come it is done by [`Datapath::poll`].
     pub fn tick(&mut self, now_us: u64) {
-        if now_us.saturating_sub(self.ranked_us) >= RANK_US {
+        let is_ranked = now_us.saturating_sub(self.ranked_us) >= RANK_US;
+        if is_ranked {
             (self.ranked_us, self.now_ms) = (now_us, now_us / 1000);
             self.engine.flows.rank(self.now_ms.saturating_sub(RANK_US / 1000));
             self.engine.with_kernel(self.now_ms, |kernel, books| kernel.tidy(books));
         }
-        if self.look_ms().is_some_and(|at_ms| now_us / 1000 >= at_ms) {
+        let is_looked_at = self.engine.kernel_look_ms().is_some_and(|at_ms| now_us / 1000 >= at_ms);
+        if is_looked_at {
             self.engine.with_kernel(now_us / 1000, |kernel, books| kernel.look(books));
+        }
+        if self.pace.is_due(now_us / 1000) {
+            self.look_at_pace(now_us / 1000, is_ranked || is_looked_at);
         }
         if now_us.saturating_sub(self.swept_us) >= SWEEP_US {
             self.swept_us = now_us;
@@ -299,7 +307,26 @@ impl Datapath {
 
     /// When [`Datapath::tick`] is to be called at the latest, monotonic ms, if that is sooner than usual.
     pub fn look_ms(&self) -> Option<u64> {
-        self.engine.kernel_look_ms()
+        self.engine.kernel_look_ms().into_iter().chain(self.pace.look_ms()).min()
+    }
+
+    /// Whether packets come so often that it is worth its while to keep processors from sleeping deeply, by what
+    /// [`Datapath::tick`] has seen: some thousands a second, but no flood.
+    #[inline]
+    pub fn is_brisk(&self) -> bool {
+        self.pace.is_brisk()
+    }
+
+    /// Looks how often packets come, where all that did are counted. `is_folded`: those that the kernel forwarded are, just
+    /// now; else it waits for that, but not for long, so that between two looks there is as much of theirs as of others.
+    fn look_at_pace(&mut self, now_ms: u64, is_folded: bool) {
+        if !is_folded && self.engine.kernel.as_ref().is_some_and(|kernel| kernel.report().entries > 0) {
+            if !self.pace.is_overdue(now_ms) {
+                return;
+            }
+            self.engine.with_kernel(now_ms, |kernel, books| kernel.fold(books));
+        }
+        self.pace.look(now_ms, self.engine.stats.received);
     }
 
     /// Acts upon packets from above.
@@ -379,6 +406,7 @@ impl Datapath {
 
     /// Adds what a thread that is no more has counted itself.
     pub fn credit_thread(&mut self, stats: Stats) {
+        self.pace.leave_out(stats.received);
         self.engine.stats += stats;
     }
 

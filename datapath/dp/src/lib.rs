@@ -41,6 +41,7 @@ mod meter;
 mod mix;
 mod notice;
 mod outputs;
+mod pace;
 mod pending;
 pub mod perf;
 mod policer;

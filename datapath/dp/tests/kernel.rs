@@ -361,3 +361,46 @@ fn a_flood_of_small_frames_comes_back_to_the_ring() {
     rig.inject((0..64).map(|_| frame(&udp(1))));
     assert_eq!(fake.len(), 1, "it is over");
 }
+
+/// Between two looks at the kernel's counters a few come by the ring: that is not all there is.
+#[test]
+fn what_the_kernel_forwards_is_part_of_the_pace() {
+    let (mut rig, fake) = rig(&[Action::Output(2)]);
+    busy(&mut rig, &udp(1));
+    let pass = |rig: &mut Rig, ms: u64, per_ms: u64| {
+        let mut was_brisk = Vec::new();
+        for at in 0..ms {
+            (0..per_ms).for_each(|_| assert_eq!(fake.forward(&udp(1)), Some(102)));
+            rig.now_us += 1000;
+            if at % 20 == 0 {
+                rig.inject([frame(&udp(1000 + at as u16))]);
+            }
+            if rig.dp.look_ms().is_some_and(|at_ms| rig.now_us / 1000 >= at_ms) {
+                rig.dp.tick(rig.now_us);
+            }
+            was_brisk.push(rig.dp.is_brisk());
+        }
+        was_brisk
+    };
+    assert!(!rig.dp.is_brisk());
+    let was_brisk = pass(&mut rig, 3_000, 10);
+    assert!(was_brisk[600..].iter().all(|brisk| *brisk), "10,000 a second");
+    assert!(pass(&mut rig, 2_000, 3).iter().all(|brisk| *brisk), "once they are often, 3,000 are enough");
+    let was_brisk = pass(&mut rig, 2_000, 1);
+    assert!(!was_brisk[600..].contains(&true), "1,000");
+    assert!(!pass(&mut rig, 2_000, 3).contains(&true), "3,000 are not enough to begin with");
+    // What a thread counted that died is not this one's pace.
+    rig.dp.credit_thread(dp::Stats { received: 10_000, ..dp::Stats::default() });
+    assert!(!pass(&mut rig, 500, 1).contains(&true));
+    // Where nothing comes and nothing is there to be looked at, nobody is woken.
+    rig.dp.set_kernel_path(None);
+    assert_eq!(rig.dp.look_ms(), None);
+    for _ in 0..20 {
+        rig.now_us += 10_000;
+        rig.inject((0..100).map(|_| frame(&udp(1))));
+    }
+    assert!(rig.dp.is_brisk(), "by the ring alone");
+    rig.now_us = 1000 * rig.dp.look_ms().expect("it is looked whether they go on");
+    rig.dp.tick(rig.now_us);
+    assert_eq!((rig.dp.is_brisk(), rig.dp.look_ms()), (false, None));
+}

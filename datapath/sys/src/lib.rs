@@ -18,6 +18,7 @@
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
 //! * [`bpf`]: programs in the kernel, and what they share with us.
 //! * [`heap`]: the daemons' allocator, and how soon freed memory is the kernel's again.
+//! * [`WakeLatency`]: how deep processors may sleep.
 //! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
 
 pub mod bpf;
@@ -42,6 +43,7 @@ mod tap;
 pub mod tc;
 pub mod thread;
 mod tx;
+mod wake_latency;
 
 pub use closer::finish_closing;
 pub use epoll::{Epoll, EventFd, Ready};
@@ -54,3 +56,4 @@ pub use ring::{EarlySocket, RingConfig, RingKind, RingStats, RingStock, RxRing, 
 pub use selftest::{early_reading_works, early_reading_works_apart};
 pub use tap::{Tap, TapKind, WakeFd};
 pub use tx::{DeviceWatch, TX_BATCH, TxConfig, TxFrame, TxMtu, TxOutcome, TxSocket};
+pub use wake_latency::WakeLatency;

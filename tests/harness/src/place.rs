@@ -72,6 +72,12 @@ impl Place {
         self.within = ["ip", "netns", "exec", name].map(str::to_owned).to_vec();
     }
 
+    /// Has all that is run from now on, in a namespace entered before, see `file` where `over` is.
+    pub fn put_over(&mut self, file: &Path, over: &str) {
+        let bind = format!("mount --bind {} {over} && exec \"$@\"", file.display());
+        self.within.extend(["sh", "-c", &bind, "sh"].map(str::to_owned));
+    }
+
     /// The top of the place.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -75,8 +75,12 @@ pub(super) fn add(registry: &mut Registry<'_>) {
     });
     registry.ask("dpif-netdev/kernel-path-show", "[dp]", (0, 1), |directory, args| async move {
         let report = read(Wanted::of(&directory, &args)?.entry).await?;
-        let Some(kernel) = report.kernel else { return Ok("the kernel forwards nothing by itself\n".to_owned()) };
-        let mut out = format!("  entries: {}\n  hits: {}\n", kernel.entries, kernel.hits);
+        let low_latency = report.awake_within_us.map(|us| format!("  processors are to be awake within: {us} us\n"));
+        let low_latency = low_latency.unwrap_or_default();
+        let Some(kernel) = report.kernel else {
+            return Ok(format!("the kernel forwards nothing by itself\n{low_latency}"));
+        };
+        let mut out = format!("  entries: {}\n  hits: {}\n{low_latency}", kernel.entries, kernel.hits);
         if kernel.floods > 0 {
             let _ = writeln!(out, "  ports whose floods of small frames stay with the ring: {}", kernel.floods);
         }

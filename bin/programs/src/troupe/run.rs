@@ -95,6 +95,7 @@ async fn serve(
             database: Some(database.clone()),
             fill_empty: Some(uuid_text(programs::seed()?)),
             ring: None,
+            wake_latency: None,
         },
         &mut switch_commands,
     )?;

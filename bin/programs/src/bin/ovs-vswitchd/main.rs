@@ -34,7 +34,7 @@ fn main() {
         ..programs::daemon_config(&settings.daemon, &program.name)
     };
     if config.user.is_some() {
-        vswitchd::choose_ring(&mut settings.switch);
+        vswitchd::prepare_as_root(&mut settings.switch);
     }
     let name = program.name.clone();
     if let Err(text) = daemon::run(&config, |family, exit| serve(name, version, settings, family, exit)) {

@@ -59,6 +59,7 @@ impl Settings {
                 fill_empty: None,
                 database: None,
                 ring: None,
+                wake_latency: None,
             },
             unixctl: None,
             metrics: None,
