@@ -143,7 +143,8 @@ impl State {
     fn tls_words(&self) -> impl Iterator<Item = &str> {
         let names = &self.tls_names;
         let paths = [&names.private_key, &names.certificate, &names.ca_cert, &names.peer_ca_cert];
-        paths.into_iter().flatten().filter_map(|p| p.to_str()).chain([&*names.protocols, &*names.ciphers])
+        let lists = [&names.protocols, &names.ciphers].into_iter().flatten().map(|list| &**list);
+        paths.into_iter().flatten().filter_map(|p| p.to_str()).chain(lists)
     }
 
     pub(super) fn check_remote(&self, name: &str) -> Result<(), String> {
@@ -405,15 +406,14 @@ impl Database {
         let faults = self.state.tls_words().filter_map(|name| reference::read_string(server, name).err()).collect();
         let string = |name: &str| reference::read_string(server, name).ok().flatten();
         let read = |path: &Option<PathBuf>| string(path.as_ref()?.to_str()?).map(PathBuf::from);
-        let word = |name: &String| string(name).unwrap_or_default();
         let mut files = TlsFiles {
             private_key: read(&names.private_key),
             certificate: read(&names.certificate),
             ca_cert: read(&names.ca_cert),
             bootstrap: names.bootstrap,
             peer_ca_cert: read(&names.peer_ca_cert),
-            protocols: word(&names.protocols),
-            ciphers: word(&names.ciphers),
+            protocols: names.protocols.as_deref().and_then(string),
+            ciphers: names.ciphers.as_deref().and_then(string),
         };
         // The SSL table says by itself whether to bootstrap; the option's form is what counts, as in 3.1.
         files.bootstrap = names.bootstrap;

@@ -37,10 +37,11 @@ pub struct TlsFiles {
     pub bootstrap: bool,
     /// `--peer-ca-cert`: sent along to peers that bootstrap.
     pub peer_ca_cert: Option<PathBuf>,
-    /// `--ssl-protocols`: a list out of `TLSv1`, `TLSv1.1`, `TLSv1.2`; empty for the default.
-    pub protocols: String,
-    /// `--ssl-ciphers`: OpenSSL's cipher list; empty for the default.
-    pub ciphers: String,
+    /// `--ssl-protocols`: a list out of `TLSv1`, `TLSv1.1`, `TLSv1.2`; without one, or with one that is none, all that
+    /// OpenSSL has.
+    pub protocols: Option<String>,
+    /// `--ssl-ciphers`: OpenSSL's cipher list.
+    pub ciphers: Option<String>,
 }
 
 const DEFAULT_CIPHERS: &str = "HIGH:!aNULL:!MD5";
@@ -329,14 +330,14 @@ fn faults(files: &TlsFiles) -> Vec<String> {
         let what = format!("failed to load client certificates from {}", authority.display());
         complain(&what, builder.set_ca_file(authority));
     }
-    if !files.ciphers.is_empty() {
-        complain("SSL_CTX_set_cipher_list", builder.set_cipher_list(&files.ciphers));
+    if let Some(ciphers) = &files.ciphers {
+        complain("SSL_CTX_set_cipher_list", builder.set_cipher_list(ciphers));
     }
     if let Some(Err(error)) = files.peer_ca_cert.as_ref().map(fs::metadata) {
         let path = files.peer_ca_cert.as_deref().unwrap_or(Path::new(""));
         faults.push(format!("failed to open {} for reading: {}", path.display(), errno_text(&error)));
     }
-    faults.extend(protocols_off(&files.protocols).err());
+    faults.extend(files.protocols.as_deref().and_then(|list| protocols_off(list).err()));
     faults
 }
 
@@ -358,13 +359,14 @@ fn build(files: &TlsFiles, active: bool, first: bool) -> io::Result<SslContext> 
     builder.set_options(SslOptions::NO_SSLV2 | SslOptions::NO_SSLV3);
     // A write that is tried again may come from another place in memory.
     builder.set_mode(SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::ENABLE_PARTIAL_WRITE);
-    if files.ciphers.is_empty() {
-        builder.set_cipher_list(DEFAULT_CIPHERS).map_err(io::Error::other)?;
-    } else {
-        // What is no list of ciphers leaves only those of TLS 1.3; protocols that are none leave what is usual.
-        let _ = builder.set_cipher_list(&files.ciphers);
+    // What is no list of ciphers leaves only those of TLS 1.3; protocols that are none leave what is usual.
+    match &files.ciphers {
+        None => builder.set_cipher_list(DEFAULT_CIPHERS).map_err(io::Error::other)?,
+        Some(ciphers) => drop(builder.set_cipher_list(ciphers)),
     }
-    builder.set_options(protocols_off(&files.protocols).unwrap_or(SslOptions::empty()));
+    if let Some(Ok(off)) = files.protocols.as_deref().map(protocols_off) {
+        builder.set_options(off);
+    }
     let certificate = files.certificate.as_ref().is_some_and(|path| builder.set_certificate_chain_file(path).is_ok());
     let key = |path: &PathBuf| builder.set_private_key_file(path, SslFiletype::PEM).is_ok();
     let key = files.private_key.as_ref().is_some_and(key);
@@ -411,15 +413,13 @@ fn verification(builder: &mut SslContextBuilder, files: &TlsFiles, authority: &P
     Ok(())
 }
 
-/// The options that leave only the listed protocols; the error is the log's.
+/// The options that leave only the listed protocols; the error is the log's. As in Open vSwitch 3.1, TLS 1.3 is no word
+/// of such lists: a list with it is none, and leaves peers what they have without one.
 fn protocols_off(list: &str) -> Result<SslOptions, String> {
-    if list.is_empty() {
-        return Ok(SslOptions::empty());
-    }
-    let mut off = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
+    let all = SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1 | SslOptions::NO_TLSV1_2 | SslOptions::NO_TLSV1_3;
+    let mut off = all;
     for word in list.split([' ', ',', '\t']).filter(|w| !w.is_empty()) {
         let on = match word {
-            w if w.eq_ignore_ascii_case("TLSv1.3") => SslOptions::NO_TLSV1_3,
             w if w.eq_ignore_ascii_case("TLSv1.2") => SslOptions::NO_TLSV1_2,
             w if w.eq_ignore_ascii_case("TLSv1.1") => SslOptions::NO_TLSV1_1,
             w if w.eq_ignore_ascii_case("TLSv1") => SslOptions::NO_TLSV1,
@@ -427,7 +427,7 @@ fn protocols_off(list: &str) -> Result<SslOptions, String> {
         };
         off.remove(on);
     }
-    Ok(off)
+    if off == all { Err("SSL protocol settings invalid".to_owned()) } else { Ok(off) }
 }
 
 fn read_certificates(path: &Path) -> io::Result<Vec<X509>> {

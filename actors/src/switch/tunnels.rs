@@ -51,19 +51,6 @@ pub(super) fn open_by_host(
     Ok(Some(sockets))
 }
 
-/// The UDP or TCP port that a type uses unless told; `None` for those on IP itself.
-fn default_port(kind: &str) -> Option<u16> {
-    match kind {
-        "vxlan" => Some(packet::vxlan::PORT),
-        "geneve" => Some(packet::geneve::PORT),
-        "gtpu" => Some(packet::gtpu::PORT),
-        "stt" => Some(7471),
-        "lisp" => Some(4341),
-        "bareudp" => Some(0),
-        _ => None,
-    }
-}
-
 /// What a type carries unless told.
 fn default_packets(kind: &str) -> PacketTypeMode {
     match kind {
@@ -165,7 +152,7 @@ fn is_known(kind: &str, option: &str) -> bool {
             true
         }
         "erspan_ver" | "erspan_idx" | "erspan_dir" | "erspan_hwid" | "packet_type" | "payload_type" | "psk" => true,
-        "dst_port" => default_port(kind).is_some(),
+        "dst_port" => TunnelConfig::default_port(kind).is_some(),
         "csum" => matches!(kind, "vxlan" | "geneve" | "gre" | "ip6gre" | "stt"),
         "seq" => matches!(kind, "gre" | "ip6gre"),
         "exts" => kind == "vxlan",
@@ -229,7 +216,8 @@ fn make(name: &str, kind: &'static str, options: &Pairs, native: bool) -> Result
     let (tos, ttl) = (get("tos").unwrap_or(""), get("ttl").unwrap_or(""));
     let exts: Vec<&str> = get("exts").unwrap_or("").split(',').collect();
     let has = |ext: &str| kind == "vxlan" && exts.contains(&ext);
-    let port = default_port(kind).map(|port| get("dst_port").map_or(port, |text| lenient_decimal(text) as u16));
+    let port =
+        TunnelConfig::default_port(kind).map(|port| get("dst_port").map_or(port, |text| lenient_decimal(text) as u16));
     let config = TunnelConfig {
         kind,
         remote,
@@ -385,7 +373,7 @@ fn common(config: &TunnelConfig) -> BTreeMap<&'static str, String> {
     } else if config.ttl != DEFAULT_TTL {
         told.insert("ttl", config.ttl.to_string());
     }
-    if config.dst_port != 0 && default_port(config.kind) != Some(config.dst_port) {
+    if config.dst_port != 0 && TunnelConfig::default_port(config.kind) != Some(config.dst_port) {
         told.insert("dst_port", config.dst_port.to_string());
     }
     let flags =

@@ -55,8 +55,8 @@ pub fn tls_files(tls: TlsSettings) -> TlsFiles {
         ca_cert: tls.ca_cert.map(PathBuf::from),
         bootstrap: tls.bootstrap,
         peer_ca_cert: tls.peer_ca_cert.map(PathBuf::from),
-        protocols: tls.protocols.unwrap_or_default(),
-        ciphers: tls.ciphers.unwrap_or_default(),
+        protocols: tls.protocols,
+        ciphers: tls.ciphers,
     }
 }
 

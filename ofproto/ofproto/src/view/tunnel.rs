@@ -94,6 +94,19 @@ impl TunnelConfig {
         })
     }
 
+    /// The UDP or TCP port that a kind uses unless told; `None` for those on IP itself.
+    pub fn default_port(kind: &str) -> Option<u16> {
+        Some(match kind {
+            "vxlan" => packet::vxlan::PORT,
+            "geneve" => packet::geneve::PORT,
+            "gtpu" => packet::gtpu::PORT,
+            "stt" => 7471,
+            "lisp" => 4341,
+            "bareudp" => 0,
+            _ => return None,
+        })
+    }
+
     /// The name of the datapath port that tunnels of this kind and port share.
     pub fn datapath_port(&self) -> String {
         let stem = match self.kind {
@@ -101,9 +114,9 @@ impl TunnelConfig {
             "bareudp" => "udp",
             kind => kind,
         };
-        match self.kind {
-            "vxlan" | "geneve" | "gtpu" | "stt" | "lisp" | "bareudp" => format!("{stem}_sys_{}", self.dst_port),
-            _ => format!("{stem}_sys"),
+        match TunnelConfig::default_port(self.kind) {
+            Some(_) => format!("{stem}_sys_{}", self.dst_port),
+            None => format!("{stem}_sys"),
         }
     }
 
