@@ -10,6 +10,7 @@ use std::sync::atomic::fence;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::napi::NapiThreads;
 use dp::kernel::{KernelCounters, KernelPath, KernelSlot};
 use ebpf::layout::{ENTRY_LEN, KEY_LEN, SLOT_LEN, VERDICT_LEN, slot, tag_word};
 use ebpf::{Exit, FlowKey, Way, program};
@@ -30,6 +31,7 @@ struct Shared {
     slots: bpf::Array,
     free: Mutex<VecDeque<u32>>,
     programs: Arc<PortPrograms>,
+    threads: NapiThreads,
     /// The programs know of it.
     _verdicts: bpf::PerCpu,
 }
@@ -63,7 +65,8 @@ impl KernelFlows {
             tap: load(ProgramKind::Classifier, program::tap(&maps))?,
         };
         let free = Mutex::new((1..SLOTS).collect());
-        let shared = Shared { flows, slots, free, programs: Arc::new(programs), _verdicts: verdicts };
+        let (programs, threads) = (Arc::new(programs), NapiThreads::new());
+        let shared = Shared { flows, slots, free, programs, threads, _verdicts: verdicts };
         Ok(Self { shared: Arc::new(shared), idle: Idle::default() })
     }
 
@@ -178,6 +181,14 @@ impl KernelPath for KernelFlows {
         let all = std::fs::read_to_string("/proc/stat").ok()?;
         let own = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
         self.idle.look(&all, &own, Duration::from_nanos(bpf::clock_ns()))
+    }
+
+    fn can_thread(&mut self, device: u32) -> bool {
+        self.shared.threads.are_for(device)
+    }
+
+    fn set_threaded(&mut self, device: u32, is_threaded: bool) {
+        self.shared.threads.want(device, is_threaded);
     }
 
     fn remove(&mut self, key: &FlowKey, at: KernelSlot) -> KernelCounters {

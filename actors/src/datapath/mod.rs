@@ -26,6 +26,7 @@ pub mod legacy;
 mod lines;
 pub(crate) mod log;
 pub mod low_latency;
+mod napi;
 mod offload;
 mod order;
 mod ports;

@@ -11,8 +11,9 @@
 //! found empty, or has not been for long: then by as much as the ring holds. Absent here: system calls ([`KernelPath`]).
 
 mod floods;
+mod sketch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrayvec::ArrayVec;
 use ebpf::{Exit, FlowKey, Retag, Way};
@@ -21,15 +22,15 @@ use flow::OdpPort;
 use crate::flows::{FlowRef, FlowTable};
 use crate::outputs::Outputs;
 use crate::stats::{Carried, PortStats, Stats};
-use floods::Floods;
+use floods::{Floods, Machine, To, Turn};
+use sketch::Sketch;
 
 /// Packets alike before they are worth an entry, and how many more come before that is thought over.
 const WORTH: u8 = 16;
 const AGAIN: u8 = 64;
-/// Places of the sketch of packets seen lately.
-const PLACES: usize = 1 << 14;
-/// Packets that wait for their entries at the most.
-const WAITING: usize = 64;
+/// Packets that wait for their entries at the most, and how many get theirs at a time.
+const WAITING: usize = 1 << 14;
+const AT_A_TIME: usize = 256;
 /// How long they wait for the ring to be empty, ms.
 const PATIENCE_MS: u64 = 20;
 /// How long an entry may be of no use, ms.
@@ -68,6 +69,12 @@ pub trait KernelPath: Send {
     /// Whether one of the machine's processors had little to do since this was asked last, or nothing else than this
     /// thread; `None` if that was long ago, or is not known.
     fn has_spare_processor(&mut self) -> Option<bool>;
+
+    /// Whether what comes by a device may be received by a thread of the kernel's, and not by who sends it.
+    fn can_thread(&mut self, device: u32) -> bool;
+
+    /// Has what comes by a device received so, soon; or no more.
+    fn set_threaded(&mut self, device: u32, is_threaded: bool);
 
     /// Takes an entry out. When this returns no further packet will be forwarded by it, and all that were are counted.
     fn remove(&mut self, key: &FlowKey, slot: KernelSlot) -> KernelCounters;
@@ -113,6 +120,8 @@ pub struct KernelReport {
     pub hits: u64,
     /// Ports whose floods of small frames the rings have.
     pub floods: u64,
+    /// Ports whose floods of small frames the kernel receives by threads of its own.
+    pub threaded: u64,
     /// Packets that were looked at and got no entry, by [`WhyNot`].
     pub refused: [u64; WhyNot::ALL.len()],
 }
@@ -122,6 +131,7 @@ impl std::ops::AddAssign for KernelReport {
         self.entries += other.entries;
         self.hits += other.hits;
         self.floods += other.floods;
+        self.threaded += other.threaded;
         self.refused.iter_mut().zip(other.refused).for_each(|(sum, n)| *sum += n);
     }
 }
@@ -147,20 +157,14 @@ struct Held {
     next: u32,
 }
 
-struct Candidate {
-    key: FlowKey,
-    flow: FlowRef,
-    from: OdpPort,
-}
-
 /// The table of a thread's entries.
 pub(crate) struct Kernel {
     path: Box<dyn KernelPath>,
     held: Vec<Option<Held>>,
     free: Vec<u32>,
-    /// In each place the tag of the packet seen there last, and how many like it were.
-    sketch: Box<[u32]>,
-    waiting: ArrayVec<Candidate, WAITING>,
+    sketch: Sketch,
+    /// By their keys: whose they are, and where they come in.
+    waiting: HashMap<FlowKey, (FlowRef, OdpPort)>,
     waiting_since_ms: u64,
     /// Devices of ports that are received from here.
     sources: BTreeMap<OdpPort, u32>,
@@ -172,6 +176,9 @@ impl Drop for Kernel {
     fn drop(&mut self) {
         for held in self.held.drain(..).flatten() {
             self.path.remove(&held.key, held.slot);
+        }
+        while let Some((port, device)) = self.sources.pop_first() {
+            self.end_flood(port, device);
         }
     }
 }
@@ -188,14 +195,30 @@ pub(crate) struct Books<'a> {
     pub(crate) now_ms: u64,
 }
 
+/// What floods may ask.
+struct Host<'a> {
+    path: &'a mut dyn KernelPath,
+    sources: &'a BTreeMap<OdpPort, u32>,
+}
+
+impl Machine for Host<'_> {
+    fn has_spare(&mut self) -> Option<bool> {
+        self.path.has_spare_processor()
+    }
+
+    fn can_thread(&mut self, port: OdpPort) -> bool {
+        self.sources.get(&port).is_some_and(|device| self.path.can_thread(*device))
+    }
+}
+
 impl Kernel {
     pub(crate) fn new(path: Box<dyn KernelPath>, sources: BTreeMap<OdpPort, u32>) -> Self {
         Self {
             path,
             held: Vec::new(),
             free: Vec::new(),
-            sketch: vec![0; PLACES].into_boxed_slice(),
-            waiting: ArrayVec::new(),
+            sketch: Sketch::new(),
+            waiting: HashMap::new(),
             waiting_since_ms: 0,
             sources,
             floods: Floods::default(),
@@ -204,24 +227,31 @@ impl Kernel {
     }
 
     pub(crate) fn report(&self) -> KernelReport {
-        KernelReport { floods: self.floods.by_ring() as u64, ..self.report }
+        let count = |to| self.floods.count(to) as u64;
+        KernelReport { floods: count(To::Ring), threaded: count(To::Thread), ..self.report }
     }
 
     /// A port's packets come by this device from now on, or cannot be told apart by the kernel.
     pub(crate) fn set_source(&mut self, port: OdpPort, device: Option<u32>) {
-        match device {
-            Some(device) => drop(self.sources.insert(port, device)),
-            None => drop(self.sources.remove(&port)),
+        let before = match device {
+            Some(device) => self.sources.insert(port, device),
+            None => self.sources.remove(&port),
+        };
+        if let Some(before) = before.filter(|before| Some(*before) != device) {
+            self.end_flood(port, before);
+        }
+    }
+
+    fn end_flood(&mut self, port: OdpPort, device: u32) {
+        if self.floods.forget(port) == Some(To::Thread) {
+            self.path.set_threaded(device, false);
         }
     }
 
     /// Notes a packet; whether it is worth an entry now.
     #[inline]
     pub(crate) fn is_due(&mut self, hash: u64) -> bool {
-        let place = &mut self.sketch[hash as usize % PLACES];
-        let tag = (hash >> 32) as u32 & !0xff;
-        let count = if *place & !0xff == tag { (*place as u8).wrapping_add(1) } else { 1 };
-        *place = tag | u32::from(count);
+        let count = self.sketch.note(hash);
         count % AGAIN == WORTH
     }
 
@@ -238,13 +268,13 @@ impl Kernel {
             },
         };
         match made {
-            Ok(key) if self.waiting.iter().any(|candidate| candidate.key == key) => (),
+            // One too many comes again.
+            Ok(_) if self.waiting.len() >= WAITING => (),
             Ok(key) => {
                 if self.waiting.is_empty() {
                     self.waiting_since_ms = now_ms;
                 }
-                // One too many comes again.
-                let _ = self.waiting.try_push(Candidate { key, flow, from });
+                self.waiting.insert(key, (flow, from));
             }
             Err(why) => self.refuse(why),
         }
@@ -267,7 +297,7 @@ impl Kernel {
         !self.waiting.is_empty() && (is_drained || now_ms >= self.waiting_since_ms + PATIENCE_MS)
     }
 
-    /// Makes the entries that wait. `is_policed`: what a port may bring in is limited.
+    /// Makes entries that wait. `is_policed`: what a port may bring in is limited.
     pub(crate) fn work(
         &mut self,
         flows: &mut FlowTable,
@@ -275,7 +305,8 @@ impl Kernel {
         is_policed: impl Fn(OdpPort) -> bool,
         now_ms: u64,
     ) {
-        for Candidate { key, flow, from } in std::mem::take(&mut self.waiting) {
+        let due: ArrayVec<_, AT_A_TIME> = self.waiting.extract_if(|_, _| true).take(AT_A_TIME).collect();
+        for (key, (flow, from)) in due {
             // It may have changed since.
             let Some(found) = flows.get_mut(flow) else { continue };
             let Some((to, retag)) = Retag::of(&found.actions, key.tag()) else { continue };
@@ -335,14 +366,24 @@ impl Kernel {
         self.floods.look_ms()
     }
 
-    /// Looks for floods, whose ports' entries go where the rings do better.
+    /// Looks for floods, and moves them where more passes.
     pub(crate) fn look(&mut self, books: &mut Books<'_>) {
         self.fold(books);
-        let path = &mut self.path;
         let has_entries = self.report.entries > 0;
-        for port in self.floods.look(books.now_ms, has_entries, || path.has_spare_processor()) {
-            self.waiting.retain(|candidate| candidate.from != port);
-            self.retain(|_, held| held.from != port, books);
+        let mut machine = Host { path: self.path.as_mut(), sources: &self.sources };
+        for turn in self.floods.look(books.now_ms, has_entries, &mut machine) {
+            match turn {
+                Turn::Begins(port, To::Ring) => {
+                    self.waiting.retain(|_, (_, from)| *from != port);
+                    self.retain(|_, held| held.from != port, books);
+                }
+                Turn::Begins(port, To::Thread) | Turn::Ends(port, To::Thread) => {
+                    if let Some(device) = self.sources.get(&port) {
+                        self.path.set_threaded(*device, matches!(turn, Turn::Begins(..)));
+                    }
+                }
+                Turn::Ends(_, To::Ring) => (),
+            }
         }
     }
 
@@ -390,7 +431,7 @@ impl Kernel {
 
     /// Takes out the entries of a port.
     pub(crate) fn recall_port(&mut self, port: OdpPort, books: &mut Books<'_>) {
-        self.waiting.retain(|candidate| candidate.from != port);
+        self.waiting.retain(|_, (_, from)| *from != port);
         self.retain(|_, held| held.from != port && held.to != port, books);
     }
 

@@ -22,6 +22,9 @@ struct State {
     counters: Vec<KernelCounters>,
     is_down: bool,
     is_spare: Option<bool>,
+    /// Whether there may be threads, and for which devices there are.
+    has_threads: bool,
+    threaded: Vec<u32>,
 }
 
 impl Fake {
@@ -72,6 +75,17 @@ impl KernelPath for Fake {
 
     fn has_spare_processor(&mut self) -> Option<bool> {
         self.0.lock().unwrap().is_spare
+    }
+
+    fn can_thread(&mut self, device: u32) -> bool {
+        self.0.lock().unwrap().has_threads && device > 100
+    }
+
+    fn set_threaded(&mut self, device: u32, is_threaded: bool) {
+        let threaded = &mut self.0.lock().unwrap().threaded;
+        assert_eq!(threaded.contains(&device), !is_threaded);
+        threaded.retain(|other| *other != device);
+        threaded.extend(is_threaded.then_some(device));
     }
 
     fn remove(&mut self, key: &FlowKey, slot: KernelSlot) -> KernelCounters {
@@ -403,4 +417,52 @@ fn what_the_kernel_forwards_is_part_of_the_pace() {
     rig.now_us = 1000 * rig.dp.look_ms().expect("it is looked whether they go on");
     rig.dp.tick(rig.now_us);
     assert_eq!((rig.dp.is_brisk(), rig.dp.look_ms()), (false, None));
+}
+
+#[test]
+fn a_flood_of_small_frames_gets_a_thread_that_ends_with_it() {
+    type Act = fn(&mut Rig);
+    let look = |rig: &mut Rig, fake: &Fake, n: u64| {
+        (0..n).for_each(|_| assert_eq!(fake.forward(&udp(1)), Some(102)));
+        rig.now_us = 1000 * rig.dp.look_ms().expect("a look is due");
+        rig.dp.tick(rig.now_us);
+    };
+    let cases: [(&str, Act, bool); 5] = [
+        (
+            "it is over",
+            |rig| {
+                for _ in 0..20 {
+                    rig.now_us = 1000 * rig.dp.look_ms().expect("a look is due");
+                    rig.dp.tick(rig.now_us);
+                }
+            },
+            true,
+        ),
+        (
+            "its queue goes",
+            |rig| {
+                let queue = rig.inputs[&1].1;
+                drop(rig.dp.remove_queue(queue));
+            },
+            true,
+        ),
+        ("no kernel path", |rig| rig.dp.set_kernel_path(None), true),
+        ("another port goes", |rig| drop(rig.dp.remove_port(2)), false),
+        ("nothing", |_| (), false),
+    ];
+    for (what, act, ends) in cases {
+        let (mut rig, fake) = rig(&[Action::Output(2)]);
+        (fake.0.lock().unwrap().is_spare, fake.0.lock().unwrap().has_threads) = (Some(true), true);
+        busy(&mut rig, &udp(1));
+        for _ in 0..2 {
+            look(&mut rig, &fake, 20_000);
+        }
+        assert_eq!(fake.0.lock().unwrap().threaded, [101], "{what}");
+        let report = rig.dp.kernel_report().expect("a kernel path");
+        assert_eq!((report.entries, report.floods, report.threaded), (1, 0, 1), "{what}");
+        act(&mut rig);
+        assert_eq!(fake.0.lock().unwrap().threaded.is_empty(), ends, "{what}");
+        drop(rig);
+        assert!(fake.0.lock().unwrap().threaded.is_empty(), "{what}: it is left behind");
+    }
 }

@@ -6,6 +6,10 @@ use crate::error::Result;
 
 const ETHTOOL_GDRVINFO: u32 = 0x03;
 const ETHTOOL_GLINK: u32 = 0x0a;
+const ETHTOOL_GSTRINGS: u32 = 0x1b;
+const ETHTOOL_GSSET_INFO: u32 = 0x37;
+const ETHTOOL_GFEATURES: u32 = 0x3a;
+const ETHTOOL_SFEATURES: u32 = 0x3b;
 const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
 const STRING: usize = 32;
 /// Words a link mode mask may have; today's kernels use 4.
@@ -166,4 +170,116 @@ pub fn link_settings(name: &str) -> Result<LinkSettings> {
         advertised: mask(1),
         peer: mask(2),
     })
+}
+
+/// One of a device's features, by the name that `ethtool -k` has for it (`netdev_features_strings` of the kernel).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature(&'static str);
+
+impl Feature {
+    /// Generic receive offload: packets alike are merged before anybody sees them.
+    pub const GRO: Self = Self("rx-gro");
+    /// That of datagrams which no socket of the host asked for.
+    pub const UDP_GRO_FORWARDING: Self = Self("rx-udp-gro-forwarding");
+}
+
+/// `ETH_SS_FEATURES`: the set of the features' names.
+const FEATURE_NAMES: u32 = 4;
+/// Features there may be, of 32 a word; today's kernels have 65.
+const FEATURE_WORDS: usize = 8;
+
+#[repr(C)]
+struct RawSetInfo {
+    cmd: u32,
+    reserved: u32,
+    mask: u64,
+    len: u32,
+}
+
+#[repr(C)]
+struct RawStrings {
+    cmd: u32,
+    set: u32,
+    len: u32,
+    strings: [[u8; STRING]; 32 * FEATURE_WORDS],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct RawFeatures {
+    available: u32,
+    requested: u32,
+    active: u32,
+    never_changed: u32,
+}
+
+#[repr(C)]
+struct RawFeatureBlocks<T> {
+    cmd: u32,
+    words: u32,
+    blocks: [T; FEATURE_WORDS],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct RawChange {
+    valid: u32,
+    requested: u32,
+}
+
+/// The bits of features, and how many there are in all; `EOPNOTSUPP` if the kernel does not know one.
+fn feature_bits(name: &str, features: &[Feature]) -> Result<(Vec<usize>, usize)> {
+    const WHAT: &str = "read the names of features";
+    let unsupported = || crate::error::Error::os(WHAT, libc::EOPNOTSUPP);
+    let mut info = RawSetInfo { cmd: ETHTOOL_GSSET_INFO, reserved: 0, mask: 1 << FEATURE_NAMES, len: 0 };
+    command(WHAT, name, &mut info)?;
+    let len = info.len as usize;
+    if info.mask == 0 || len > 32 * FEATURE_WORDS {
+        return Err(unsupported());
+    }
+    let strings = [[0; STRING]; 32 * FEATURE_WORDS];
+    let mut raw = Box::new(RawStrings { cmd: ETHTOOL_GSTRINGS, set: FEATURE_NAMES, len: info.len, strings });
+    command(WHAT, name, raw.as_mut())?;
+    let bit = |feature: &Feature| raw.strings[..len].iter().position(|string| text(string) == feature.0);
+    let bits: Option<Vec<usize>> = features.iter().map(bit).collect();
+    Ok((bits.ok_or_else(unsupported)?, len))
+}
+
+/// Which features of a device are wished for.
+///
+/// # Errors
+/// `EOPNOTSUPP` if the kernel does not know one.
+pub fn features(name: &str, which: &[Feature]) -> Result<Vec<(Feature, bool)>> {
+    let (bits, len) = feature_bits(name, which)?;
+    let words = len.div_ceil(32);
+    let blocks = [RawFeatures::default(); FEATURE_WORDS];
+    let mut raw = RawFeatureBlocks { cmd: ETHTOOL_GFEATURES, words: words as u32, blocks };
+    command("read features", name, &mut raw)?;
+    let is_on = |bit: usize| raw.blocks[bit / 32].requested >> (bit % 32) & 1 != 0;
+    Ok(which.iter().zip(bits).map(|(feature, bit)| (*feature, is_on(bit))).collect())
+}
+
+/// Switches features of a device on or off.
+///
+/// # Errors
+/// `EPERM` without CAP_NET_ADMIN; `EOPNOTSUPP` if the kernel does not know one, or the device cannot do it.
+pub fn set_features(name: &str, which: &[Feature], is_on: bool) -> Result<()> {
+    const WHAT: &str = "switch features";
+    if which.is_empty() {
+        return Ok(());
+    }
+    let (bits, len) = feature_bits(name, which)?;
+    let mut blocks = [RawChange::default(); FEATURE_WORDS];
+    for bit in bits {
+        let block = &mut blocks[bit / 32];
+        block.valid |= 1 << (bit % 32);
+        block.requested |= u32::from(is_on) << (bit % 32);
+    }
+    let mut raw = RawFeatureBlocks { cmd: ETHTOOL_SFEATURES, words: len.div_ceil(32) as u32, blocks };
+    command(WHAT, name, &mut raw)?;
+    // What a device cannot do is ignored, and told only by the call's value.
+    if features(name, which)?.iter().any(|(_, is)| *is != is_on) {
+        return Err(crate::error::Error::os(WHAT, libc::EOPNOTSUPP));
+    }
+    Ok(())
 }

@@ -19,7 +19,8 @@
 //! * [`bpf`]: programs in the kernel, and what they share with us.
 //! * [`heap`]: the daemons' allocator, and how soon freed memory is the kernel's again.
 //! * [`WakeLatency`]: how deep processors may sleep.
-//! * [`device`], [`ethtool`]: small questions to a device. [`host_stack`]: keeps a port's frames from the host.
+//! * [`device`], [`ethtool`]: small questions to a device. [`napi`]: who receives what comes by a veth.
+//! * [`host_stack`]: keeps a port's frames from the host.
 
 pub mod bpf;
 mod closer;
@@ -34,6 +35,7 @@ pub mod host_stack;
 mod host_tunnel;
 
 mod map;
+pub mod napi;
 mod netlink;
 pub mod process;
 mod ring;

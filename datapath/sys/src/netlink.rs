@@ -78,8 +78,31 @@ impl Message {
             // What was asked for; its acknowledgement follows.
             return if got.len() > HEADER { Ok(()) } else { Err(Error::os(what, libc::EPROTO)) };
         };
-        let errno = i32::from_ne_bytes([error[0], error[1], error[2], error[3]]);
+        let errno = read_i32(error);
         if errno == 0 { Ok(()) } else { Err(Error::os(what, -errno)) }
+    }
+
+    /// Sends a request for something, or a list: what is told, each with a fixed part of so many octets.
+    pub(crate) fn answers(&mut self, what: &'static str, fixed: usize) -> Result<Vec<Answer>> {
+        let socket = self.ask(what)?;
+        let mut reply = vec![0u8; 32_768];
+        let mut answers = Vec::new();
+        loop {
+            let mut rest = receive(&socket, &mut reply, what)?;
+            if rest.is_empty() {
+                return Err(Error::os(what, libc::EPROTO));
+            }
+            while let Some(header) = rest.get(..HEADER) {
+                let len = (read_i32(header) as usize).clamp(HEADER, rest.len());
+                let (one, others) = (&rest[..len], rest.get(len.next_multiple_of(4)..).unwrap_or_default());
+                match (kind(one), one.get(HEADER..HEADER + 4).map_or(0, read_i32)) {
+                    (libc::NLMSG_DONE, _) | (libc::NLMSG_ERROR, 0) => return Ok(answers),
+                    (libc::NLMSG_ERROR, errno) => return Err(Error::os(what, -errno)),
+                    _ => answers.extend(Answer::of(&one[HEADER..], fixed)),
+                }
+                rest = others;
+            }
+        }
     }
 
     /// Sends a request for a list: whether there is anything on it.
@@ -95,9 +118,41 @@ impl Message {
     }
 }
 
+/// What the kernel tells of one thing.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) fixed: Vec<u8>,
+    attributes: Vec<(u16, Vec<u8>)>,
+}
+
+impl Answer {
+    fn of(octets: &[u8], fixed: usize) -> Option<Self> {
+        let (fixed, mut rest) = octets.split_at_checked(fixed)?;
+        let mut attributes = Vec::new();
+        while let Some(header) = rest.get(..4) {
+            let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+            let Some(value) = rest.get(4..len) else { break };
+            attributes.push((u16::from_ne_bytes([header[2], header[3]]), value.to_vec()));
+            rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Some(Self { fixed: fixed.to_vec(), attributes })
+    }
+
+    /// An attribute that is a number of 32 bits.
+    pub(crate) fn number(&self, kind: u16) -> Option<u32> {
+        let (_, value) = self.attributes.iter().find(|(k, _)| *k == kind)?;
+        value.first_chunk().map(|four| u32::from_ne_bytes(*four))
+    }
+}
+
 /// The type of the first message.
 fn kind(octets: &[u8]) -> i32 {
     octets.get(4..6).map_or(0, |two| i32::from(u16::from_ne_bytes([two[0], two[1]])))
+}
+
+/// The number that begins these octets, of which there are four and more.
+fn read_i32(octets: &[u8]) -> i32 {
+    octets.first_chunk().map_or(0, |four| i32::from_ne_bytes(*four))
 }
 
 /// Takes an answer, which the kernel has given by the time that the request was sent: this does not wait.
@@ -142,4 +197,25 @@ pub fn add_veth(name: &str, peer: &str) -> Result<()> {
 /// Deletes a device.
 pub fn delete_link(index: u32) -> Result<()> {
     Message::new(libc::RTM_DELLINK, 0).put(&ifinfo(index, 0, 0)).send("delete a device")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_as_far_as_they_go() {
+        for (octets, expect) in [
+            (&[1, 2, 3, 4, 8, 0, 5, 0, 7, 0, 0, 0, 6, 0, 9, 0, 1, 1, 0, 0][..], Some((Some(7), None))),
+            (&[1, 2, 3, 4], Some((None, None))),
+            (&[1, 2, 3, 4, 8, 0, 5, 0, 7, 0], Some((None, None))),
+            (&[1, 2, 3, 4, 2, 0, 5, 0, 8, 0, 5, 0, 7, 0, 0, 0], Some((None, None))),
+            (&[1, 2, 3], None),
+        ] {
+            let octets: Vec<u8> = octets.to_vec();
+            let answer = Answer::of(&octets, 4);
+            assert_eq!(answer.as_ref().map(|a| (a.number(5), a.number(9))), expect, "{octets:?}");
+            assert!(answer.is_none_or(|answer| answer.fixed == [1, 2, 3, 4]));
+        }
+    }
 }

@@ -84,6 +84,10 @@ pub(super) fn add(registry: &mut Registry<'_>) {
         if kernel.floods > 0 {
             let _ = writeln!(out, "  ports whose floods of small frames stay with the ring: {}", kernel.floods);
         }
+        if kernel.threaded > 0 {
+            let _ =
+                writeln!(out, "  ports whose floods the kernel receives by threads of its own: {}", kernel.threaded);
+        }
         out.push_str("  no entry because of:\n");
         for (why, n) in dp::kernel::WhyNot::ALL.iter().zip(kernel.refused) {
             let _ = writeln!(out, "    {}: {n}", why.text());
