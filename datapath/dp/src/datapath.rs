@@ -326,7 +326,8 @@ impl Datapath {
             }
             self.engine.with_kernel(now_ms, |kernel, books| kernel.fold(books));
         }
-        self.pace.look(now_ms, self.engine.stats.received);
+        let stats = &self.engine.stats;
+        self.pace.look(now_ms, (stats.received, stats.octets));
     }
 
     /// Acts upon packets from above.
@@ -406,7 +407,7 @@ impl Datapath {
 
     /// Adds what a thread that is no more has counted itself.
     pub fn credit_thread(&mut self, stats: Stats) {
-        self.pace.leave_out(stats.received);
+        self.pace.leave_out((stats.received, stats.octets));
         self.engine.stats += stats;
     }
 

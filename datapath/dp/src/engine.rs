@@ -197,6 +197,7 @@ impl Engine {
         }
         self.outputs.flush(&packets, &mut self.stats, &mut self.notices);
         self.stats.received += n as u64 - refused;
+        self.stats.octets += bytes;
         self.stats.bursts += u64::from(n > 0);
         self.outputs.received(env.port, n as u64, bytes);
         pool.clear();

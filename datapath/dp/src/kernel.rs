@@ -476,6 +476,7 @@ fn credit(held: &mut Held, counters: KernelCounters, books: &mut Books<'_>) -> (
     books.outputs.credit(held.from, received);
     books.outputs.credit(held.to, sent);
     books.stats.received += packets;
+    books.stats.octets += bytes;
     let of_simple = books.flows.are_simple(held.from);
     if of_simple && books.flows.get_mut(held.flow).is_some_and(|flow| flow.is_simple()) {
         books.stats.simple_hits += packets;

@@ -10,6 +10,8 @@ use crate::ct::Event;
 pub struct Stats {
     /// Packets received, but for those that their port's limit refused.
     pub received: u64,
+    /// Octets of what came, those refused included.
+    pub octets: u64,
     /// Bursts with at least one packet.
     pub bursts: u64,
     /// Further passes by recirculation.
@@ -169,6 +171,7 @@ impl Drop {
 impl std::ops::AddAssign for Stats {
     fn add_assign(&mut self, other: Self) {
         self.received += other.received;
+        self.octets += other.octets;
         self.bursts += other.bursts;
         self.recirculated += other.recirculated;
         self.simple_hits += other.simple_hits;
