@@ -9,6 +9,7 @@ use super::letters::{
     ReconnectAll, RemoteOptions, RemoteStatuses, ReportStatus, Requests, Resume, SetRemotes, SyncConfig, Synced,
 };
 use super::remotes::Remotes;
+use super::serving::{ANSWERS_AT_ONCE, Client};
 use super::source::Sources;
 use super::{DbConfig, change_log, now, reference, status};
 use crate::budget;
@@ -32,51 +33,6 @@ use tokio::sync::oneshot;
 const HOUSEKEEPING_MS: i64 = 2500;
 /// Bytes that may wait here for a session whose mailbox is full.
 const PENDING_AT_MOST: usize = 64 << 20;
-/// Bytes of answers beyond which a client's further requests are served when it has taken those.
-const ANSWERS_AT_ONCE: usize = 4 << 20;
-
-/// A client of the database.
-pub(super) struct Client {
-    link: Link,
-    active: bool,
-    pending: Vec<Text>,
-    pending_bytes: usize,
-    /// Of replies that wait for the disk, and of what comes behind them.
-    held_bytes: usize,
-    /// What the last of those waits for.
-    held_by: Option<Ticket>,
-    /// Requests that are not served yet.
-    requests: VecDeque<jsonrpc::Message>,
-    /// The session has been sent much, and has not said that its peer took it.
-    paused: bool,
-    /// The peer will ask for no more.
-    parting: bool,
-    close: Option<String>,
-}
-
-impl Client {
-    fn new(link: Link, active: bool) -> Client {
-        Client {
-            link,
-            active,
-            pending: Vec::new(),
-            pending_bytes: 0,
-            held_bytes: 0,
-            held_by: None,
-            requests: VecDeque::new(),
-            paused: false,
-            parting: false,
-            close: None,
-        }
-    }
-
-    /// The next request, if it is its turn.
-    fn next_request(&mut self) -> Option<jsonrpc::Message> {
-        let has_room = !self.paused && self.pending_bytes + self.held_bytes < ANSWERS_AT_ONCE;
-        // Channels say nothing of what was taken of them; they are bounded.
-        if has_room || matches!(self.link, Link::Channel(_)) { self.requests.pop_front() } else { None }
-    }
-}
 
 /// A reply that waits for the disk.
 struct Held {
@@ -156,9 +112,11 @@ impl State {
 pub struct Database {
     desk: Desk,
     pub(super) state: State,
-    clients: BTreeMap<SessionId, Client>,
+    pub(super) clients: BTreeMap<SessionId, Client>,
     /// Clients with something pending.
-    touched: BTreeSet<SessionId>,
+    pub(super) touched: BTreeSet<SessionId>,
+    /// Clients whose slice was over before their requests were, in the order of their turns.
+    pub(super) behind: VecDeque<SessionId>,
     logs: BTreeMap<Arc<str>, LogState>,
     disk: Option<Disk>,
     myself: Address<Database>,
@@ -193,6 +151,7 @@ impl Database {
             state,
             clients: BTreeMap::new(),
             touched: BTreeSet::new(),
+            behind: VecDeque::new(),
             logs: BTreeMap::new(),
             disk,
             sources: Sources::new(family, myself.clone()),
@@ -289,7 +248,7 @@ impl Database {
                 let pause = bytes >= ANSWERS_AT_ONCE;
                 client.paused |= pause;
                 let last = client.parting && client.requests.is_empty() && client.held_bytes == 0;
-                let letter = Deliver { session, texts, pause, last, close };
+                let letter = Deliver { session, texts, pause, behind: client.behind, last, close };
                 if let Err(back) = address.post(letter) {
                     client.pending = back.texts;
                     client.pending_bytes = bytes;
@@ -309,18 +268,6 @@ impl Database {
                 }
                 true
             }
-        }
-    }
-
-    /// Serves a client's requests until it has much to take.
-    fn serve(&mut self, session: SessionId) {
-        let at = now();
-        while let Some(message) = self.clients.get_mut(&session).and_then(Client::next_request) {
-            self.state.server.handle(session, message, at);
-            self.collect();
-        }
-        if self.clients.get(&session).is_some_and(|client| client.parting) {
-            self.touched.insert(session);
         }
     }
 
@@ -548,9 +495,10 @@ impl ActorFuture<Database> for Flush {
         _: &mut Context<Database>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
+        database.serve_next();
         database.flush();
-        if database.state.server.is_gathering() {
-            // The next rows when all sockets have been looked at: who wakes itself is looked at ahead of them.
+        if database.state.server.is_gathering() || !database.behind.is_empty() {
+            // The next rows and requests when all sockets have been looked at: who wakes itself is looked at ahead of them.
             let _later = pin!(tokio::task::yield_now()).poll(task);
         }
         Poll::Pending

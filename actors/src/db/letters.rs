@@ -121,6 +121,8 @@ pub(crate) struct Deliver {
     pub texts: Vec<Text>,
     /// So much that no request is served before the session says with [`Resume`] that the peer took it.
     pub pause: bool,
+    /// Requests wait for their turn: no more are read before a delivery says otherwise.
+    pub behind: bool,
     /// The peer that will ask for no more has nothing more to get.
     pub last: bool,
     /// Close after these.

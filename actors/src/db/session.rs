@@ -8,6 +8,7 @@ use super::database::Database;
 use super::letters::{
     Backlog, Deliver, Join, Leave, Link, Part, RemoteOptions, Requests, Resume, SessionStatus, Steer,
 };
+use super::outgoing::{Outgoing, write_some};
 use super::remotes::Remotes;
 use crate::budget::{self, Budget};
 use crate::clock;
@@ -21,17 +22,17 @@ use actix::fut::{ActorFuture, wrap_future};
 use actix::prelude::*;
 use jsonrpc::reconnect::State;
 use jsonrpc::{Limits, Message, SessionAction};
-use ovsdb::server::{Piece, SessionId, SessionInfo, Text};
+use ovsdb::server::{SessionId, SessionInfo, Text};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// Answers waiting in a session beyond which it reads no more requests, in bytes.
 const BACKLOG_PAUSE: usize = 4 << 20;
@@ -118,6 +119,8 @@ pub struct Session {
     has_waited: bool,
     /// The database serves no request of this session before it hears that the peer took what was sent.
     paused: bool,
+    /// The database has requests of this session left that others had to come before.
+    behind: bool,
     close_when_sent: Option<String>,
     parting: Parting,
     waker: Option<Waker>,
@@ -169,6 +172,7 @@ impl Session {
             told_backlog: false,
             has_waited: false,
             paused: false,
+            behind: false,
             close_when_sent: None,
             parting: Parting::No,
             waker: None,
@@ -203,7 +207,7 @@ impl Session {
         let info = SessionInfo { read_only: self.options.read_only, role, client_id, answers_cancel: false };
         let _ = stream.set_dscp(self.options.dscp);
         self.id = fresh_id();
-        (self.told_backlog, self.has_waited, self.paused) = (false, false, false);
+        (self.told_backlog, self.has_waited, self.paused, self.behind) = (false, false, false, false);
         self.stream = Some(stream);
         if self.is_active() {
             self.machine.connected(now_ms());
@@ -413,7 +417,7 @@ impl Session {
     /// Reads what there is, within the budget, and hands the requests on.
     fn read(&mut self, task: &mut TaskContext<'_>) -> Result<(), Ending> {
         let mut budget = Budget::new(budget::SESSION_READ);
-        while self.post() && !self.unjoined && !self.paused && self.backlog < BACKLOG_PAUSE {
+        while self.post() && !self.must_wait() && self.backlog < BACKLOG_PAUSE {
             if !budget.take() {
                 task.waker().wake_by_ref();
                 break;
@@ -577,6 +581,11 @@ impl Session {
         }
     }
 
+    /// The database takes no requests of this session now.
+    fn must_wait(&self) -> bool {
+        self.unjoined || self.paused || self.behind
+    }
+
     fn may_resume(&self) -> bool {
         self.paused && self.backlog < BACKLOG_PAUSE
     }
@@ -590,7 +599,7 @@ impl Session {
             return Ok(false);
         }
         let until_us = clock::now_us() + LINGER_US;
-        let ready = self.unposted.is_empty() && !self.unjoined && !self.paused && self.past_runtime < PAST_RUNTIME;
+        let ready = self.unposted.is_empty() && !self.must_wait() && self.past_runtime < PAST_RUNTIME;
         let machine = &mut self.machine;
         let seen = BUFFER.with_borrow_mut(|buffer| {
             // A clock that is stopped must not stop the server.
@@ -621,23 +630,6 @@ impl Session {
     }
 }
 
-/// What waits to be written.
-enum Outgoing {
-    /// As it is.
-    Text(Piece),
-    /// What a piece carried.
-    Octets(Vec<u8>),
-}
-
-impl Outgoing {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Outgoing::Text(piece) => piece.as_str().as_bytes(),
-            Outgoing::Octets(octets) => octets,
-        }
-    }
-}
-
 /// Why a stream can be read no more.
 enum Ending {
     Closed,
@@ -655,23 +647,6 @@ enum Parting {
     Asked(Option<&'static str>),
     /// It has answered all.
     Done(Option<&'static str>),
-}
-
-fn write_some(
-    stream: &mut Stream,
-    out: &VecDeque<Outgoing>,
-    sent: usize,
-    task: &mut TaskContext<'_>,
-) -> Poll<io::Result<usize>> {
-    const SLICES: usize = 64;
-    let mut slices = [IoSlice::new(&[]); SLICES];
-    let mut count = 0;
-    for (slot, text) in slices.iter_mut().zip(out) {
-        let skip = if count == 0 { sent } else { 0 };
-        *slot = IoSlice::new(text.as_bytes().get(skip..).unwrap_or_default());
-        count += 1;
-    }
-    Pin::new(stream).poll_write_vectored(task, &slices[..count])
 }
 
 fn now_ms() -> u64 {
@@ -747,6 +722,7 @@ impl Handler<Deliver> for Session {
             self.queue(text);
         }
         self.paused |= deliver.pause;
+        self.behind = deliver.behind;
         if let Parting::Asked(reason) = self.parting
             && deliver.last
         {

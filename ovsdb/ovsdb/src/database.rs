@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -138,6 +138,8 @@ pub(crate) struct HistoryEntry {
 pub struct Database {
     /// Its schema.
     pub schema: Arc<DatabaseSchema>,
+    /// Its schema as a text, once somebody asked for it.
+    schema_text: OnceLock<Arc<String>>,
     pub(crate) tables: Vec<Table>,
     pub(crate) history: VecDeque<HistoryEntry>,
     history_rows: usize,
@@ -178,12 +180,18 @@ impl Database {
             .collect();
         Database {
             schema,
+            schema_text: OnceLock::new(),
             tables,
             history: VecDeque::new(),
             history_rows: 0,
             keep_history: false,
             last_txn: Uuid::ZERO,
         }
+    }
+
+    /// Its schema as JSON text, which all share who ask for it.
+    pub(crate) fn schema_text(&self) -> Arc<String> {
+        Arc::clone(self.schema_text.get_or_init(|| Arc::new(self.schema.to_text())))
     }
 
     /// Whether the latest transactions are kept, so that `monitor_cond_since` can go on where a

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Now, SERVER_DB, Server, SessionId};
+use super::{Now, SERVER_DB, Server, SessionId, Text};
 use crate::error::OvsdbError;
 
 impl Server {
@@ -29,8 +29,8 @@ impl Server {
             },
             "get_schema" => match self.db_of(method, &params) {
                 Ok(name) => {
-                    let schema = self.dbs[&name].db.schema.to_text();
-                    self.reply_raw(session, &id, &schema, None);
+                    let schema = self.dbs[&name].db.schema_text();
+                    self.reply(session, Text::of_result(&id, schema), None);
                 }
                 Err(error) => self.reply_error(session, &id, &error),
             },

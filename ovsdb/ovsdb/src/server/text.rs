@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use jsonrpc::message::{REPLY_TAIL, write_reply_head};
+use serde_json::Value;
 use smallvec::{SmallVec, smallvec};
 
 /// Bytes from which on it is worth while that a piece of an answer is apart.
@@ -56,6 +58,16 @@ impl Text {
     /// Appends what others may get as well.
     pub(crate) fn push_shared(&mut self, text: Arc<String>) {
         if text.len() < WORTH_SHARING { self.push_own(&text) } else { self.0.push(Piece::Shared(text)) }
+    }
+
+    /// The reply whose result is a text that others get as well.
+    pub(crate) fn of_result(request: &Value, result: Arc<String>) -> Text {
+        let mut head = String::with_capacity(32);
+        write_reply_head(&mut head, request);
+        let mut answer = Text::from(head);
+        answer.push_shared(result);
+        answer.push_own(REPLY_TAIL);
+        answer
     }
 
     /// Its length in bytes of UTF-8.
