@@ -226,6 +226,7 @@ where
     F: Future<Output = Result<S, String>>,
     S: Serving,
 {
+    sys::heap::spare_addresses();
     crate::clock::serve_log();
     crate::supervise::log_panics();
     BEGINNING.store(true, Ordering::Relaxed);

@@ -30,6 +30,7 @@ mod serving;
 mod session;
 mod source;
 mod status;
+mod unfinished;
 
 pub use control::add_commands;
 pub use database::Database;

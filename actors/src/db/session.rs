@@ -10,6 +10,7 @@ use super::letters::{
 };
 use super::outgoing::{Outgoing, write_some};
 use super::remotes::Remotes;
+use super::unfinished::{self, Unfinished};
 use crate::budget::{self, Budget};
 use crate::clock;
 use crate::daemon;
@@ -21,7 +22,7 @@ use crate::transcript;
 use actix::fut::{ActorFuture, wrap_future};
 use actix::prelude::*;
 use jsonrpc::reconnect::State;
-use jsonrpc::{Limits, Message, SessionAction};
+use jsonrpc::{Message, SessionAction};
 use ovsdb::server::{SessionId, SessionInfo, Text};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -40,9 +41,6 @@ const BACKLOG_PAUSE: usize = 4 << 20;
 const BACKLOG_DROP: usize = 64 << 20;
 /// Longest time an attempt to connect, or a TLS handshake, may take.
 const HANDSHAKE: Duration = Duration::from_secs(15);
-/// What a peer has sent of a request that is not all there may take so many octets; who has gone beyond leaves memory that
-/// is given back at once, as the allocator keeps it otherwise for as long as nobody asks for as much.
-const MUCH: usize = 4 << 20;
 /// Until what a session had is gone with it, milliseconds.
 const GIVE_BACK_MS: u64 = 50;
 const SCRATCH: usize = 64 << 10;
@@ -127,8 +125,7 @@ pub struct Session {
     linger: Linger,
     /// Requests taken past the runtime, running.
     past_runtime: u32,
-    /// The peer has sent as much as [`MUCH`] at once.
-    was_much: bool,
+    unfinished: Unfinished,
 }
 
 impl Session {
@@ -141,8 +138,8 @@ impl Session {
         // Whose name is malformed never listens, but is told of as what it was meant to be.
         let passive = target.is_some() && (name.starts_with("ptcp:") || name.starts_with("pssl:"));
         let mut machine = match accepted {
-            Some(_) => jsonrpc::Session::accepted(&name, Limits::default(), now),
-            None => jsonrpc::Session::active(&name, Limits::default(), now),
+            Some(_) => jsonrpc::Session::accepted(&name, unfinished::limits(), now),
+            None => jsonrpc::Session::active(&name, unfinished::limits(), now),
         };
         if accepted.is_some() {
             machine.reconnect.take_log();
@@ -178,7 +175,7 @@ impl Session {
             waker: None,
             linger: Linger::default(),
             past_runtime: 0,
-            was_much: false,
+            unfinished: Unfinished::new(),
         };
         if let Some(peer) = accepted {
             let handshake = tokio::time::timeout(HANDSHAKE, peer.finish());
@@ -254,6 +251,7 @@ impl Session {
             self.leave();
         }
         self.machine.disconnected(now, error.as_deref());
+        self.unfinished.forget();
         self.log_machine();
         self.out.clear();
         (self.sent, self.backlog) = (0, 0);
@@ -433,7 +431,6 @@ impl Session {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                     Poll::Ready(Ok(())) => {
                         machine.feed(buf.filled(), now_ms());
-                        self.was_much |= machine.pending() > MUCH;
                         Poll::Ready(Ok(buf.filled().len()))
                     }
                 }
@@ -464,7 +461,7 @@ impl Session {
                     return Err(Ending::Nonsense(None));
                 }
                 Ok(Some(message)) => self.unposted.push(message),
-                Ok(None) => return Ok(()),
+                Ok(None) => return self.unfinished.note(self.machine.pending()).map_err(Ending::Failed),
                 Err(error) => {
                     let name = self.machine.reconnect.name();
                     warn(format_args!("{name}: {error}"));
@@ -677,7 +674,7 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        if self.was_much {
+        if self.unfinished.was_much() {
             actix::spawn(async {
                 clock::sleep_real(GIVE_BACK_MS).await;
                 sys::heap::give_back();

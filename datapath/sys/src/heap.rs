@@ -69,6 +69,15 @@ pub fn return_freed_soon() {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 1) };
 }
 
+/// Where the process may map only so much, has the C library's allocator, which serves only what is written in C, make do
+/// with one heap: it would reserve another for each thread, 64 MiB of addresses each.
+pub fn spare_addresses() {
+    if crate::memory::is_address_space_limited() {
+        // SAFETY: the call takes no memory of ours, and sets a limit that is looked at when a thread needs a heap.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    }
+}
+
 /// Gives back what others have freed of the calling thread's own memory, which they leave for it to find.
 pub fn give_back() {
     // SAFETY: the call takes no memory of ours, and looks at nothing but the calling thread's heap and areas nobody owns.

@@ -18,6 +18,7 @@
 //! * [`Epoll`], [`EventFd`]: waiting. [`thread`]: affinity, locked memory.
 //! * [`bpf`]: programs in the kernel, and what they share with us.
 //! * [`heap`]: the daemons' allocator, and how soon freed memory is the kernel's again.
+//! * [`memory`]: how much there is.
 //! * [`WakeLatency`]: how deep processors may sleep.
 //! * [`device`], [`ethtool`]: small questions to a device. [`napi`]: who receives what comes by a veth.
 //! * [`host_stack`]: keeps a port's frames from the host.
@@ -35,6 +36,7 @@ pub mod host_stack;
 mod host_tunnel;
 
 mod map;
+pub mod memory;
 pub mod napi;
 mod netlink;
 pub mod process;

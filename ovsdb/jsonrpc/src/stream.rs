@@ -78,8 +78,11 @@ impl Scanner {
         Scanner { limits, buffer, start: 0, at: 0, within: Within::Gap, open, course: None, failed: None }
     }
 
-    /// Adds bytes that came from the peer.
+    /// Adds bytes that came from the peer. After an error nothing is kept any more.
     pub fn feed(&mut self, bytes: &[u8]) {
+        if self.failed.is_some() {
+            return;
+        }
         if self.start > 0 && (self.start == self.buffer.len() || self.start >= 64 * 1024) {
             self.buffer.drain(..self.start);
             self.at -= self.start;
@@ -169,8 +172,7 @@ impl Scanner {
                 let text = &self.buffer[self.start..];
                 let Some(fault) = course.go_on(text, false) else { return Ok(None) };
                 let error = StreamError::placed(fault, text);
-                self.failed = Some(error.clone());
-                Err(error)
+                Err(self.end(error))
             }
             Err(reason) => Err(self.fail(reason)),
         }
@@ -256,6 +258,12 @@ impl Scanner {
         let depth = self.limits.depth;
         let text = &self.buffer[self.start..];
         let error = StreamError::diagnosed(text, false, depth).unwrap_or_else(|| self.fault_here(reason));
+        self.end(error)
+    }
+
+    /// Nothing more is taken from the stream, and what there is of it is of no use.
+    fn end(&mut self, error: StreamError) -> StreamError {
+        (self.buffer, self.start, self.at) = (Vec::new(), 0, 0);
         self.failed = Some(error.clone());
         error
     }
@@ -358,6 +366,10 @@ mod tests {
         assert!(scanner.next_value().unwrap().is_some());
         scanner.feed(b"[\"");
         scanner.feed("x".repeat(10_001).as_bytes());
+        assert!(scanner.next_value().unwrap_err().reason.contains("exceeds"));
+        assert_eq!((scanner.pending(), scanner.buffer.capacity()), (0, 0), "what is of no use takes memory");
+        scanner.feed(b"more");
+        assert_eq!(scanner.pending(), 0);
         assert!(scanner.next_value().unwrap_err().reason.contains("exceeds"));
     }
 

@@ -7,7 +7,7 @@ use harness::side::{self, Side};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -224,4 +224,23 @@ fn hostile_openflow_peers_harm_nobody() {
     assert_eq!(outcome.stderr, "");
     assert!(outcome.stdout.ends_with("many that ask for much and do not read\nserved\n"), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("a reader that stops was stopped\n"), "{}", outcome.stdout);
+}
+
+#[test]
+fn who_sends_a_request_without_end_goes_alone() {
+    let place = place();
+    let (script, schema) = ("endless.py", Path::new(SCHEMA).display().to_string());
+    let dir = place.dir().join("endless").display().to_string();
+    let line =
+        format!("exec /usr/bin/python3 {} {dir} {schema}", side::root().join("tests/clients").join(script).display());
+    let outcome = place.shell(&line, LIMIT).expect("a shell");
+    let lines = [
+        "heaps of the C library: 0",
+        "one is let go near 50 MiB: True",
+        "of six there is room for: 4",
+        "little has room: True",
+        "another has room: None",
+        "served",
+    ];
+    assert_eq!((outcome.stdout.lines().collect::<Vec<_>>(), outcome.stderr.as_str()), (lines.to_vec(), ""));
 }

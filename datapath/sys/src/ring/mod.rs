@@ -63,7 +63,7 @@ pub struct RingConfig {
     /// where the rings of the process have 32 MiB already.
     pub ring_bytes: usize,
     /// As large may a ring of [`RingKind::V3`] become by itself when it fills; it shrinks again after ten quiet
-    /// minutes. All rings of a process together stay below 1 GiB by growing.
+    /// minutes. All rings of a process together stay below 1 GiB, and an eighth of the host's memory, by growing.
     pub max_ring_bytes: usize,
     /// Bytes of a block: a power of two, at least 128 KiB so that the largest GSO frame fits. Rings of
     /// [`RingKind::V3`] have larger blocks where they are large themselves, up to 1 MiB: less is wasted at their ends.

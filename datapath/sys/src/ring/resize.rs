@@ -16,9 +16,10 @@ use std::thread::JoinHandle;
 use super::{LEAST_BLOCKS, RingConfig};
 use crate::error::{Error, Result};
 use crate::map::Map;
+use crate::memory;
 use crate::socket::PacketSocket;
 
-/// No ring grows while all of the process together would have more, bytes.
+/// No ring grows while all of the process together would have more, bytes; or an eighth of the host's memory.
 const BUDGET: usize = 1 << 30;
 /// While all have no more than this together, one that may grow begins as large as it is configured; later ones begin
 /// with the least that works, bytes. Few of many ports are ever busy, and the kernel clears every page.
@@ -41,12 +42,17 @@ impl Share {
         Self(bytes)
     }
 
-    /// One that is had only if all of the process stay below 1 GiB with it.
+    /// One that is had only if all of the process stay within the budget with it.
     pub(crate) fn within_budget(bytes: usize) -> Result<Self> {
-        let take = |total: usize| Some(total + bytes).filter(|total| *total <= BUDGET);
+        let take = |total: usize| Some(total + bytes).filter(|total| *total <= budget(memory::of_host()));
         let taken = TOTAL.fetch_update(Relaxed, Relaxed, take);
         taken.map(|_| Self(bytes)).map_err(|_| Error::os("have more memory for rings", libc::ENOMEM))
     }
+}
+
+/// What all rings together may grow to on a host with so much memory, bytes.
+fn budget(host: u64) -> usize {
+    usize::try_from(host / 8).map_or(BUDGET, |share| share.min(BUDGET))
 }
 
 /// What a ring begins with beside those there are. Its share is taken at once, as many may be made at a time.
@@ -128,7 +134,7 @@ impl Resize {
                 () if self.is_calm() => self.config.ring_bytes,
                 () => self.bytes,
             };
-            let fits = wanted <= self.bytes || TOTAL.load(Relaxed) + wanted <= BUDGET;
+            let fits = wanted <= self.bytes || TOTAL.load(Relaxed) + wanted <= budget(memory::of_host());
             if wanted != self.bytes && fits && self.config.max_ring_bytes > self.config.ring_bytes {
                 let config = self.config.of_size(wanted);
                 let thread = std::thread::Builder::new().name("ring-maker".into());
@@ -159,6 +165,12 @@ mod tests {
     fn a_share_beyond_the_budget_is_not_had() {
         assert_eq!(Share::within_budget(BUDGET + 1).map(drop).map_err(|e| e.errno()), Err(libc::ENOMEM));
         assert!(Share::within_budget(4096).is_ok());
+    }
+
+    #[test]
+    fn rings_leave_a_small_host_its_memory() {
+        assert_eq!([16 << 30, 8 << 30, 512 << 20].map(budget), [BUDGET, BUDGET, 64 << 20]);
+        assert_eq!(budget(u64::MAX), BUDGET);
     }
 
     #[test]
