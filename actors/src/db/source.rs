@@ -258,6 +258,9 @@ impl Database {
                     for note in backup.take_notes() {
                         vlog::info!("replication", "{note}");
                     }
+                    for _ in 0..backup.take_unexpected() {
+                        vlog::warn_rl!("replication", 5, 5, "received unexpected reply");
+                    }
                 }
                 if let Some(failure) = backup.failure() {
                     match failure {

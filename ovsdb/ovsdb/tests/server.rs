@@ -427,6 +427,36 @@ fn a_backup_follows() {
     assert_eq!(denied[0]["details"], "insert operation not allowed when database server is in read only mode");
 }
 
+#[test]
+fn a_backup_passes_over_what_it_did_not_ask_for_and_over_refusals() {
+    let nonsense = [
+        (json!({"id": 99, "result": [], "error": null}), 1),
+        (json!({"id": "x", "result": {}, "error": null}), 1),
+        (json!({"id": 1, "result": null, "error": "no"}), 0),
+        (json!({"id": null, "method": "update", "params": [1]}), 0),
+        (json!({"id": null, "method": "update", "params": [null, {}]}), 0),
+        (json!({"id": null, "method": "update", "params": ["ordinals", 5]}), 0),
+    ];
+    for (message, unexpected) in nonsense {
+        let mut active = server();
+        let mut own = Server::new(77);
+        own.add_db(Database::new(Arc::new(schema())), None, Model::Standalone, now(0)).unwrap();
+        call(&mut active, 1, "transact", insert());
+        let mut backup = Backup::new(parse_exclusions("").unwrap());
+        backup.connected();
+        // Before each answer, and after the last.
+        for _ in 0..8 {
+            backup.handle(Message::from_json(message.clone()).unwrap(), &mut own, now(0));
+            assert_eq!((backup.take_unexpected(), backup.failure()), (unexpected, None), "{message}");
+            for answer in exchange(&mut active, 3, || backup.poll_output()) {
+                backup.handle(answer, &mut own, now(0));
+            }
+        }
+        assert_eq!(backup.status("tcp:x", true), "replicating: tcp:x\ndatabase: ordinals", "{message}");
+        assert_eq!(rows(&own, "ordinals"), rows(&active, "ordinals"));
+    }
+}
+
 /// What a backup says, and why it ended, that has the source's schema but for what `change` makes of either.
 fn backup_of(source: impl Fn(&mut Value), own: impl Fn(&mut Value)) -> (Vec<String>, Option<Failure>) {
     let changed = |change: &dyn Fn(&mut Value)| {

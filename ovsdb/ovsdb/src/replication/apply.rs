@@ -46,7 +46,8 @@ pub fn apply_updates(
         };
         for (uuid, update) in rows {
             let Some(uuid) = Uuid::parse(uuid) else {
-                return Err(OvsdbError::syntax("<table-update> names must be UUIDs"));
+                let within = Value::Object(rows.clone());
+                return Err(OvsdbError::new("bad row UUID", "<table-update> names must be UUIDs").within(&within));
             };
             let Some(update) = update.as_object() else {
                 return Err(OvsdbError::syntax("<row-update> is not object"));
@@ -101,7 +102,7 @@ fn put(
                 continue;
             }
             let details = format!("No column {name} in table {}.", schema.name);
-            return Err(OvsdbError::new("unknown column", details));
+            return Err(OvsdbError::new("unknown column", details).within(&Value::Object(members.clone())));
         };
         let ty = &schema.columns[column].ty;
         let value = Datum::from_trusted_json(value, ty)?;

@@ -55,6 +55,8 @@ pub struct Backup {
     failure: Option<Failure>,
     /// For the log of module `replication`, since somebody asked.
     notes: Vec<String>,
+    /// Answers that nobody waits for, since somebody asked.
+    unexpected: usize,
 }
 
 /// Why replication ended for good.
@@ -79,6 +81,7 @@ impl Backup {
             outbox: VecDeque::new(),
             failure: None,
             notes: Vec::new(),
+            unexpected: 0,
         }
     }
 
@@ -139,6 +142,11 @@ impl Backup {
         pairs.collect::<Vec<_>>().join(",")
     }
 
+    /// How many answers came since this was asked last that nobody waits for.
+    pub fn take_unexpected(&mut self) -> usize {
+        std::mem::take(&mut self.unexpected)
+    }
+
     /// What the log of module `replication` is to say of what happened since this was asked last.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
@@ -154,11 +162,11 @@ impl Backup {
         self.exclude.get(db).is_some_and(|tables| tables.contains(table))
     }
 
-    /// A message came from the active server. An error ends replication.
+    /// A message came from the active server. Updates that cannot be applied end replication, as do answers that are none;
+    /// what nobody asked for is passed over, and so is a refusal, which leaves a backup what it is.
     pub fn handle(&mut self, message: Message, server: &mut Server, now: Now) {
         let done = match message {
             Message::Response { id, result } => self.response(&id, &result, server, now),
-            Message::Error { error, .. } => Err(OvsdbError::from_json(&error)),
             Message::Notification { method, params } if method == "update" => self.update(&params, server, now),
             _ => Ok(()),
         };
@@ -174,6 +182,14 @@ impl Backup {
     }
 
     fn response(&mut self, id: &Value, result: &Value, server: &mut Server, now: Now) -> Result<()> {
+        let is_awaited = match self.state {
+            State::ServerId | State::Databases => id.as_u64() == Some(self.next_id),
+            _ => id.as_u64().is_some_and(|id| self.awaited.contains_key(&id)),
+        };
+        if !is_awaited {
+            self.unexpected += 1;
+            return Ok(());
+        }
         match self.state {
             State::ServerId => {
                 let Some(uuid) = result.as_str().and_then(Uuid::parse) else {
@@ -271,13 +287,14 @@ impl Backup {
     }
 
     fn update(&mut self, params: &[Value], server: &mut Server, now: Now) -> Result<()> {
-        let [Value::String(name), updates] = params else {
-            return Err(OvsdbError::syntax("array expected"));
-        };
+        let [Value::String(name), updates] = params else { return Ok(()) };
         self.commit(name, updates, false, server, now)
     }
 
     fn commit(&mut self, name: &str, updates: &Value, reset: bool, server: &mut Server, now: Now) -> Result<()> {
+        if !updates.is_object() {
+            return Ok(());
+        }
         let keep = |table: &str| self.excluded(name, table);
         server.apply_source_updates(name, updates, Copying { reset, checked: true, last: None }, &keep, now)
     }
