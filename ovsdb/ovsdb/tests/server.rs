@@ -533,7 +533,16 @@ fn a_relay_shows_and_passes_on() {
     assert_eq!(early["error"], "database not available");
     let mut relay = Relay::new("ordinals");
     relay.connected();
+    // Of other monitors, whatever they say.
+    let others = [
+        json!({"id": null, "method": "update3", "params": [["monid", "ordinals"], "x", {"ordinals": {"q": 1}}]}),
+        json!({"id": null, "method": "update2", "params": [null, {"no such table": {}}]}),
+        json!({"id": null, "method": "monitor_canceled", "params": [["monid", "ordinals"]]}),
+    ];
     for _ in 0..6 {
+        for other in &others {
+            relay.handle(Message::from_json(other.clone()).unwrap(), &mut own, now(0)).unwrap();
+        }
         for message in exchange(&mut source, 3, || relay.poll_output()) {
             relay.handle(message, &mut own, now(0)).unwrap();
         }

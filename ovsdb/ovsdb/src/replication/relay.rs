@@ -202,7 +202,7 @@ impl Relay {
                 requests.insert(table.name.to_string(), json!([{ "columns": columns }]));
             }
         }
-        let mut params = vec![Value::from(&*self.name), json!(["relay", &*self.name]), Value::Object(requests)];
+        let mut params = vec![Value::from(&*self.name), self.monitor_id(), Value::Object(requests)];
         if self.method == 0 {
             params.push(Value::from(self.last.to_string()));
         }
@@ -227,7 +227,16 @@ impl Relay {
         Err(OvsdbError::from_json(&error))
     }
 
+    /// The name of the monitor at the source.
+    fn monitor_id(&self) -> Value {
+        json!(["relay", &*self.name])
+    }
+
     fn notified(&mut self, method: &str, mut params: Vec<Value>, server: &mut Server, now: Now) -> Result<()> {
+        // What changes something else than the copy is none of its business.
+        if self.state != State::Live || params.first() != Some(&self.monitor_id()) {
+            return Ok(());
+        }
         match (method, params.len()) {
             ("update3", 3) => {
                 self.last = params[1].as_str().and_then(Uuid::parse).unwrap_or_default();
