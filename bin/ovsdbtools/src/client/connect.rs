@@ -17,6 +17,9 @@ pub(super) fn prepare<'a>(ctx: &mut Context<'_>, command: &Command, mut args: &'
     {
         ctx.server = first.clone();
         args = &args[1..];
+    } else if command.need == Need::Server && command.max == 1 && args.len() == 2 {
+        // Such as the name of a database, which the transaction or schema has anyway: Open vSwitch does not look at it.
+        args = &args[1..];
     }
     let is_wrong = |args: &[String]| args.len() < command.min || args.len() > command.max;
     let wrong = || format!("invalid syntax for '{}' (use --help for help)", command.name);
